@@ -1,0 +1,17 @@
+// Package transport makes a broker usable as Fanfare's bus. A broker brings a
+// Driver of a few methods; Transport adds what all of them need, once:
+//
+//   - Two faces over one reader loop: Subscribe is Watermill's, one message at
+//     a time and the next one after the ack; Batches passes what one read
+//     returned as one Watermill message (domain.EntriesFrom).
+//   - Order: entries come in the log's order, records once each per
+//     subscription unless they were nacked.
+//   - Confirmation: Subscribe returns when the broker has confirmed. What is
+//     published afterwards arrives.
+//   - Continuity: after an interruption the loop goes on exactly where it was,
+//     or puts a domain.Break into the batches. Nothing is skipped silently.
+//   - Publishing: concurrent calls share one pipeline (group commit), in order
+//     per topic, each call with its own result, bounded in time, tried once.
+//   - Closing: Close is idempotent, ends every subscription and waits for its
+//     goroutines.
+package transport

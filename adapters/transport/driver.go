@@ -1,0 +1,98 @@
+package transport
+
+import (
+	"context"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+
+	"github.com/fanfarebus/fanfare/domain"
+)
+
+// A Driver is what one broker must be able to do; Transport makes the rest of
+// it. All methods may be called concurrently.
+type Driver interface {
+	// Guarantees says what the broker promises. It never changes.
+	Guarantees() Guarantees
+
+	// CheckTopic says whether the broker can carry a topic of this name.
+	CheckTopic(topic string) error
+
+	// Follow opens a feed of what the topic carries after a position; after ""
+	// means after the tail, which Follow resolves to a real position where the
+	// broker keeps a log. It returns once the broker has confirmed: nothing
+	// published after that is missed. Where it cannot prove that the feed goes
+	// on exactly after the position, it returns a *BreakError and no feed.
+	// Without a log after is always "". The context bounds Follow, not the feed.
+	Follow(ctx context.Context, topic string, after domain.Position) (Feed, error)
+
+	// Publish sends in the order given and returns once the broker has taken
+	// what it will take, with one error for each record that it did not take
+	// or for which that is unknown; nil if there was no error at all. It tries
+	// once. It must not keep or change the messages.
+	Publish(ctx context.Context, records []Outgoing) []error
+
+	// Ping asks the broker for a sign of life.
+	Ping(ctx context.Context) error
+
+	// Close frees what the driver holds. Feeds are closed before it.
+	Close() error
+}
+
+// A Feed reads one topic forward. One goroutine reads it; Close may be called
+// from another, more than once, and ends a Read that is under way.
+type Feed interface {
+	// Log identifies the log that is read; 0 without one.
+	Log() domain.LogID
+	// Begin is the position that Follow resolved; "" without a log.
+	Begin() domain.Position
+	// Read blocks until there is something and returns it, a batch at a time:
+	// Records, in order, at most BatchSize. The caller owns them. If the feed
+	// finds that it lost its place, it returns a *BreakError; after any error
+	// the feed is over. What the broker holds but nobody could decode is still
+	// returned: telling good from bad is the reader's work.
+	Read(ctx context.Context) ([]domain.Entry, error)
+	Close() error
+}
+
+// BatchSize is the most entries that one Read returns.
+const BatchSize = 256
+
+// An Outgoing is a message on its way to a topic.
+type Outgoing struct {
+	Topic   string
+	Message *message.Message
+}
+
+// A BreakError says that a feed cannot go on where it stopped. What lies
+// between is lost to this reader, for Reason.
+type BreakError struct {
+	Reason domain.GapReason
+	Detail string // for the log
+}
+
+func (e *BreakError) Error() string { return "continuity is not proven: " + e.Detail }
+
+// Guarantees describe a transport to its users, truthfully: the conformance
+// suite checks each claim.
+type Guarantees struct {
+	Log        bool // keeps what it carried, and can be read from a position
+	AtLeast    bool // at least once while the log is kept; else at most once
+	TotalOrder bool // all readers see one order of all publishers' messages
+	Groups     bool // consumer groups share the inbound topics
+}
+
+// A GroupDriver is a Driver whose broker shares a topic among the members of a
+// consumer group, each message going to one of them until it is acked.
+// Business services consume inbound topics so. A Driver without it offers
+// inbound topics to every subscriber.
+type GroupDriver interface {
+	// Group returns a subscriber in the named group. The caller closes it.
+	Group(name string) (message.Subscriber, error)
+}
+
+// A Trimmer is a Driver whose log grows until somebody trims it. Transport
+// calls Trim now and then for each topic it follows.
+type Trimmer interface {
+	// Trim drops what is older than the retention the driver was opened with.
+	Trim(ctx context.Context, topic string) error
+}

@@ -1,0 +1,140 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// An Opener makes a Driver from a parsed URL. It checks every parameter, with
+// Params, and does not wait for the broker: a bus that is down at start is no
+// reason not to start.
+type Opener func(ctx context.Context, u *url.URL, log *slog.Logger) (Driver, error)
+
+// Openers maps URL schemes to their openers.
+type Openers map[string]Opener
+
+// Open makes a Transport from a URL such as "redis://127.0.0.1:6379/0".
+// An unknown scheme is refused with the list of those there are; no error
+// shows a password.
+func (o Openers) Open(ctx context.Context, rawURL string, cfg Config) (*Transport, error) {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return nil, errors.New("transport: the URL cannot be read: want scheme://host:port/…, with special characters in passwords escaped as %XX")
+	}
+	open, ok := o[u.Scheme]
+	if !ok {
+		return nil, fmt.Errorf("transport: unknown scheme %q in %q: use one of %s",
+			u.Scheme, u.Redacted(), strings.Join(o.schemes(), ", "))
+	}
+	d, err := open(ctx, u, cfg.withDefaults().Log)
+	if err != nil {
+		return nil, fmt.Errorf("transport %s: %w", u.Redacted(), err)
+	}
+	return New(d, cfg), nil
+}
+
+func (o Openers) schemes() []string {
+	all := slices.Sorted(maps.Keys(o))
+	for i := range all {
+		all[i] += "://"
+	}
+	return all
+}
+
+// Params reads a URL's query parameters. Each method names one valid
+// parameter and parses it; Err joins all faults, among them every parameter
+// that nobody asked for.
+type Params struct {
+	values url.Values
+	known  []string
+	faults []error
+}
+
+// NewParams reads the query of u.
+func NewParams(u *url.URL) *Params {
+	values, err := url.ParseQuery(u.RawQuery)
+	p := &Params{values: values}
+	if err != nil {
+		p.faults = append(p.faults, errors.New("the query cannot be read: escape special characters as %XX"))
+	}
+	return p
+}
+
+// String returns the parameter, or fallback if it is not set.
+func (p *Params) String(name, fallback string) string {
+	p.known = append(p.known, name)
+	if !p.values.Has(name) {
+		return fallback
+	}
+	return p.values.Get(name)
+}
+
+// Duration returns the parameter as a duration of at least least.
+func (p *Params) Duration(name string, fallback, least time.Duration) time.Duration {
+	s := p.String(name, "")
+	if s == "" {
+		return fallback
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil || d < least {
+		p.fault("%s=%s: want a duration of at least %v, such as %v", name, s, least, fallback)
+		return fallback
+	}
+	return d
+}
+
+// Int returns the parameter as a number of at least least.
+func (p *Params) Int(name string, fallback, least int) int {
+	s := p.String(name, "")
+	if s == "" {
+		return fallback
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil || n < least {
+		p.fault("%s=%s: want a whole number of at least %d", name, s, least)
+		return fallback
+	}
+	return n
+}
+
+// Bool returns the parameter as true or false.
+func (p *Params) Bool(name string, fallback bool) bool {
+	s := p.String(name, "")
+	if s == "" {
+		return fallback
+	}
+	b, err := strconv.ParseBool(s)
+	if err != nil {
+		p.fault("%s=%s: want true or false", name, s)
+		return fallback
+	}
+	return b
+}
+
+// Err returns every fault found, nil if there was none.
+func (p *Params) Err() error {
+	for _, name := range slices.Sorted(maps.Keys(p.values)) {
+		if slices.Contains(p.known, name) {
+			continue
+		}
+		if len(p.known) == 0 {
+			p.fault("unknown parameter %q: this transport takes none", name)
+			continue
+		}
+		slices.Sort(p.known)
+		p.fault("unknown parameter %q: use %s", name, strings.Join(slices.Compact(p.known), ", "))
+	}
+	return errors.Join(p.faults...)
+}
+
+func (p *Params) fault(format string, args ...any) {
+	p.faults = append(p.faults, fmt.Errorf(format, args...))
+}

@@ -1,0 +1,77 @@
+package domain
+
+import (
+	"context"
+	"time"
+)
+
+// A Position is a place in one log. It is opaque but ordered: its byte order
+// is the log's order, so < and > compare places in the same log. Empty means
+// "none": the transport keeps no log, or (as a place to read from) the tail.
+type Position string
+
+// A LogID tells one log from another: a re-created stream is another log. Two
+// nodes that read the same log know it by the same LogID. Zero is no log.
+type LogID uint64
+
+// EntryKind says what an Entry is.
+type EntryKind uint8
+
+const (
+	// Record is something that was published: decodable or not.
+	Record EntryKind = iota
+	// Start says that the bus has confirmed a subscription at Position:
+	// everything published after it will follow.
+	Start
+	// Break says that continuity ended before here and is not proven: the
+	// entries that follow begin after Position, and what lies between is lost
+	// for Reason.
+	Break
+)
+
+// An Entry is one thing that a bus carried, in the order in which it did. Who
+// receives an Entry owns it and what it points to.
+type Entry struct {
+	Kind     EntryKind
+	Position Position  // after a Record: the place to continue from
+	Time     time.Time // when the log took it; zero if the bus does not say
+	UUID     string    // the id in the bus's own framing, "" if it has none
+	Header   []Field   // headers or fields beside the body, in their order
+	Body     []byte
+	Log      LogID     // Start and Break: the log that follows
+	Reason   GapReason // Break only
+}
+
+// A Field is one header or field of a Record.
+type Field struct{ Name, Value string }
+
+// WithEntries returns a context that carries a batch of entries. Transports
+// use it to pass what one read returned as one Watermill message.
+func WithEntries(ctx context.Context, batch []Entry) context.Context {
+	return context.WithValue(ctx, entriesKey{}, batch)
+}
+
+// EntriesFrom returns the batch that WithEntries put there. The slice is the
+// caller's.
+func EntriesFrom(ctx context.Context) ([]Entry, bool) {
+	batch, ok := ctx.Value(entriesKey{}).([]Entry)
+	return batch, ok
+}
+
+type entriesKey struct{}
+
+// A GapReason says why continuity could not be proven.
+type GapReason string
+
+const (
+	// Trimmed: the log no longer holds what came after the cursor.
+	Trimmed GapReason = "trimmed"
+	// Lossy: a bus without a log was interrupted, or lost something.
+	Lossy GapReason = "lossy"
+	// Overflow: the session was too slow, and the window moved past it.
+	Overflow GapReason = "overflow"
+	// TooFar: catching up would take more reading than the node allows.
+	TooFar GapReason = "too_far"
+	// UnknownCursor: the cursor fits no place in this log.
+	UnknownCursor GapReason = "unknown_cursor"
+)

@@ -1,0 +1,68 @@
+package domain
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Sentinel errors. Ports turn them into status and close codes in one place.
+var (
+	// ErrInvalid marks input that breaks a rule of this package. A FieldError
+	// says which one and where.
+	ErrInvalid = errors.New("invalid")
+	// ErrTooLarge marks input that is over a size limit.
+	ErrTooLarge = errors.New("too large")
+	// ErrUnauthenticated: no credentials, or ones that prove nothing.
+	ErrUnauthenticated = errors.New("unauthenticated")
+	// ErrForbidden: known, but not allowed.
+	ErrForbidden = errors.New("forbidden")
+	// ErrNotServed: this node does not serve the system.
+	ErrNotServed = errors.New("system is not served")
+	// ErrLimit: a configured limit is reached; try later or elsewhere.
+	ErrLimit = errors.New("limit reached")
+	// ErrBusDown: the bus did not take the message in time. Whether it has it
+	// is unknown; publishing again with the same id is safe.
+	ErrBusDown = errors.New("bus is down")
+	// ErrUnsupported: the transport cannot do this.
+	ErrUnsupported = errors.New("not supported by this transport")
+	// ErrClosed: the value was closed before the call.
+	ErrClosed = errors.New("closed")
+)
+
+// A FieldError is an ErrInvalid with a place: the path of the field, such as
+// "to[2]" or "ttl", and what is wrong with it, fit to show to a caller.
+type FieldError struct {
+	Path    string
+	Problem string
+}
+
+func (e *FieldError) Error() string {
+	if e.Path == "" {
+		return e.Problem
+	}
+	return e.Path + ": " + e.Problem
+}
+
+// Unwrap makes a FieldError an ErrInvalid.
+func (e *FieldError) Unwrap() error { return ErrInvalid }
+
+func invalid(path, format string, args ...any) error {
+	return &FieldError{Path: path, Problem: fmt.Sprintf(format, args...)}
+}
+
+// At puts a FieldError one level deeper: At("to[2]", err) turns "name: …" into
+// "to[2].name: …". Other errors pass through.
+func At(path string, err error) error {
+	var f *FieldError
+	if !errors.As(err, &f) {
+		return err
+	}
+	switch {
+	case f.Path == "":
+	case f.Path[0] == '[':
+		path += f.Path
+	default:
+		path += "." + f.Path
+	}
+	return &FieldError{Path: path, Problem: f.Problem}
+}

@@ -1,0 +1,113 @@
+package domain
+
+import (
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Content types with a meaning of their own. Any other type is opaque bytes.
+const (
+	JSON   = "application/json"
+	Text   = "text/plain"
+	Binary = "application/octet-stream"
+)
+
+// A Message is what a business system tells its users. It is read only once
+// it has been published or delivered: many sessions share it.
+type Message struct {
+	// ID tells a message from a repetition of it. Empty on arrival means that
+	// the publisher gave none; the stream then derives one from the position.
+	ID string
+	// To is whom it is for: 1 to MaxTargets targets.
+	To []Target
+	// Type is the application's name for what happened, such as "order.paid".
+	Type string
+	// Data is the payload. With ContentType JSON it is one valid JSON value
+	// without raw line breaks; with Text it is valid UTF-8.
+	Data []byte
+	// ContentType is never empty in a valid message.
+	ContentType string
+	// Time is when it happened, by the publisher's clock; zero if not said.
+	Time time.Time
+	// TTL is how long after its time in the log it is worth delivering; zero
+	// means always. Whole seconds on the wire.
+	TTL time.Duration
+	// Headers are the application's own.
+	Headers map[string]string
+	// From is the user who sent it through a node; empty for services.
+	From string
+}
+
+// Limits of a message's small parts.
+const (
+	MaxID      = 256 // bytes
+	MaxType    = 256 // bytes
+	MaxHeaders = 64  // entries; a name and its value have at most 4 KiB
+	MaxTTL     = 366 * 24 * time.Hour
+)
+
+// Check says what is wrong with the message, as a FieldError with the field's
+// wire name. It does not look into Data: who made the message did.
+func (m *Message) Check() error {
+	if len(m.To) == 0 {
+		return invalid("to", "a message needs at least one target")
+	}
+	if len(m.To) > MaxTargets {
+		return invalid("to", "at most %d targets, got %d", MaxTargets, len(m.To))
+	}
+	for i, t := range m.To {
+		if t == (Target{}) {
+			return invalid(fmt.Sprintf("to[%d]", i), "empty target")
+		}
+	}
+	for _, f := range []struct {
+		name, value string
+		most        int
+	}{{"id", m.ID, MaxID}, {"type", m.Type, MaxType}, {"content_type", m.ContentType, MaxType}} {
+		if err := checkText(f.name, f.value, f.most); err != nil {
+			return err
+		}
+	}
+	if m.TTL < 0 || m.TTL > MaxTTL {
+		return invalid("ttl", "want 0 to %d seconds", int(MaxTTL/time.Second))
+	}
+	if len(m.Headers) > MaxHeaders {
+		return invalid("headers", "at most %d, got %d", MaxHeaders, len(m.Headers))
+	}
+	for k, v := range m.Headers {
+		if len(k)+len(v) > 4096 || !utf8.ValidString(k) || !utf8.ValidString(v) {
+			return invalid("headers", "%q: want valid UTF-8 of at most 4096 bytes, name and value together", clip(k))
+		}
+	}
+	return nil
+}
+
+// Expired says whether the message, logged at the given time, is past its TTL.
+func (m *Message) Expired(logged, now time.Time) bool {
+	return m.TTL > 0 && now.Sub(logged) > m.TTL
+}
+
+// Size is about how many bytes the message keeps alive.
+func (m *Message) Size() int {
+	n := 160 + len(m.ID) + len(m.Type) + len(m.Data) + len(m.From)
+	for _, t := range m.To {
+		n += 32 + len(t.text)
+	}
+	for k, v := range m.Headers {
+		n += 64 + len(k) + len(v)
+	}
+	return n
+}
+
+func checkText(field, s string, most int) error {
+	if len(s) > most {
+		return invalid(field, "at most %d bytes, got %d", most, len(s))
+	}
+	if !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) {
+		return invalid(field, "want valid UTF-8 without control characters")
+	}
+	return nil
+}

@@ -1,0 +1,82 @@
+package stream
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/fanfarebus/fanfare/domain"
+)
+
+// Config bounds a Stream. The zero Config is good for a test.
+type Config struct {
+	Messages   int              // most entries in the window; default 100,000
+	Age        time.Duration    // oldest entry in the window; default 10 min
+	Budget     *Budget          // bytes, shared by the streams of a node; default 64 MiB of its own
+	DedupeAge  time.Duration    // how long a repetition is recognised; default 2 min
+	DedupeSize int              // most ids remembered for that; default 262,144
+	AheadWait  time.Duration    // how long a cursor ahead of the stream is believed; default 10 s
+	HasLog     bool             // whether entries come with positions of a log
+	Now        func() time.Time // default time.Now
+}
+
+func (c Config) withDefaults() Config {
+	if c.Messages <= 0 {
+		c.Messages = 100_000
+	}
+	if c.Age <= 0 {
+		c.Age = 10 * time.Minute
+	}
+	if c.Budget == nil {
+		c.Budget = NewBudget(64 << 20)
+	}
+	if c.DedupeAge <= 0 {
+		c.DedupeAge = 2 * time.Minute
+	}
+	if c.DedupeSize <= 0 {
+		c.DedupeSize = 1 << 18
+	}
+	if c.AheadWait <= 0 {
+		c.AheadWait = 10 * time.Second
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return c
+}
+
+// A Budget is a number of bytes that the windows of a node share. A stream
+// that takes the last of it trims its own oldest entries: who adds pays.
+type Budget struct {
+	most int64
+	used atomic.Int64
+}
+
+// NewBudget returns a Budget of so many bytes.
+func NewBudget(bytes int64) *Budget { return &Budget{most: bytes} }
+
+// Used returns how many bytes are taken.
+func (b *Budget) Used() int64 { return b.used.Load() }
+
+func (b *Budget) add(n int)  { b.used.Add(int64(n)) }
+func (b *Budget) over() bool { return b.used.Load() > b.most }
+
+// Stats count what a Stream did since it was made. Duplicates, Conflicts and
+// the rest are numbers of messages, except where said.
+type Stats struct {
+	Delivered  uint64                      // entered the window
+	Offered    uint64                      // frames taken by an outbox
+	Matched    uint64                      // messages that had at least one session here
+	Duplicates uint64                      // same id and content again: dropped
+	Conflicts  uint64                      // same id, other content: delivered
+	Forgotten  uint64                      // ids forgotten before DedupeAge, for want of room
+	Expired    uint64                      // arrived past their ttl: not delivered
+	Skipped    uint64                      // entries that were no message
+	Breaks     map[domain.GapReason]uint64 // interruptions that became gaps
+	Told       map[domain.GapReason]uint64 // gap notices given to sessions
+	FellBack   uint64                      // times a session's outbox was full
+	Resumed    uint64                      // attaches that went on at their cursor
+	Sessions   int                         // attached now
+	Behind     int                         // of these, catching up
+	Entries    int                         // in the window
+	Bytes      int64                       // of the window
+}

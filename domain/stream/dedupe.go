@@ -1,0 +1,112 @@
+package stream
+
+import (
+	"hash/maphash"
+	"time"
+
+	"github.com/fanfarebus/fanfare/domain"
+)
+
+// A verdict says what a dedupe knows of a message.
+type verdict uint8
+
+const (
+	fresh     verdict = iota
+	duplicate         // same id, same content
+	conflict          // same id, other content
+)
+
+// maxVersions is how many contents under one id are told apart: behind that a
+// publisher repeats ids without end, and its messages are all conflicts.
+const maxVersions = 32
+
+// A dedupe remembers ids and a digest of what came under them, for a while.
+// Sightings are numbered; those from first to next are in the ring.
+type dedupe struct {
+	seed   maphash.Seed
+	latest map[uint64]uint64 // digest of the id -> its latest sighting
+	ring   []sighting        // number n lives at n % len
+	first  uint64
+	next   uint64
+	most   int
+	age    time.Duration
+}
+
+type sighting struct {
+	id, content uint64
+	before      uint64 // an earlier sighting of the id, if it is >= first
+	at          time.Time
+}
+
+func newDedupe(most int, age time.Duration) dedupe {
+	return dedupe{
+		seed: maphash.MakeSeed(), latest: make(map[uint64]uint64), most: most, age: age,
+		first: 1, next: 1, // so that 0 is never in the ring
+	}
+}
+
+// check says what m is and remembers it. Forgotten is whether an id that was
+// still young had to make room.
+func (d *dedupe) check(m *domain.Message, now time.Time) (v verdict, forgotten bool) {
+	for d.first < d.next && now.Sub(d.at(d.first).at) > d.age {
+		d.forget()
+	}
+	s := sighting{id: maphash.String(d.seed, m.ID), content: d.digest(m), at: now}
+	s.before = d.latest[s.id]
+	for n, i := s.before, 0; n >= d.first && i < maxVersions; n, i = d.at(n).before, i+1 {
+		if d.at(n).content == s.content {
+			return duplicate, false
+		}
+		v = conflict
+	}
+	if d.len() == d.most {
+		d.forget()
+		forgotten = true
+	}
+	d.remember(s)
+	return v, forgotten
+}
+
+func (d *dedupe) len() int              { return int(d.next - d.first) }
+func (d *dedupe) at(n uint64) *sighting { return &d.ring[n%uint64(len(d.ring))] }
+
+func (d *dedupe) remember(s sighting) {
+	if d.len() == len(d.ring) {
+		d.grow()
+	}
+	d.latest[s.id] = d.next
+	*d.at(d.next) = s
+	d.next++
+}
+
+func (d *dedupe) grow() {
+	old := *d
+	d.ring = make([]sighting, min(d.most, max(64, 2*len(old.ring))))
+	for n := old.first; n != old.next; n++ {
+		*d.at(n) = *old.at(n)
+	}
+}
+
+func (d *dedupe) forget() {
+	if s := d.at(d.first); d.latest[s.id] == d.first {
+		delete(d.latest, s.id)
+	}
+	d.first++
+}
+
+// digest condenses what makes two messages the same to those who receive them.
+func (d *dedupe) digest(m *domain.Message) uint64 {
+	var h maphash.Hash
+	h.SetSeed(d.seed)
+	for _, t := range m.To {
+		h.WriteString(t.String())
+		h.WriteByte(0)
+	}
+	for _, s := range [...]string{m.Type, m.ContentType, m.From} {
+		h.WriteByte(0)
+		h.WriteString(s)
+	}
+	h.WriteByte(0)
+	h.Write(m.Data)
+	return h.Sum64()
+}

@@ -1,0 +1,31 @@
+package stream
+
+import "github.com/fanfarebus/fanfare/domain"
+
+// A Frame is ready to be written to a client. Many sessions share its bytes:
+// nobody may change them.
+type Frame struct {
+	Bytes  []byte
+	Binary bool // not valid UTF-8, for protocols that tell text from binary
+}
+
+// An Encoder turns entries into the frames of one client protocol. Sessions
+// attached with equal Encoders (==) share frames. Its methods are called with
+// the stream's lock held: they neither block nor call back, and what they
+// return must be good for ever.
+type Encoder interface {
+	// Message encodes m for the sessions that matched the target to. The frame
+	// is kept and shared. A Frame without Bytes is not sent.
+	Message(system domain.System, m *domain.Message, to domain.Target, at domain.Cursor) Frame
+	// Gap encodes the notice of a gap; it is made anew for each session. A
+	// Frame without Bytes means that the protocol has no such notice.
+	Gap(system domain.System, reason domain.GapReason, at domain.Cursor) Frame
+}
+
+// An Outbox takes frames for one session. Offer is the only call that a
+// Stream makes with its lock held: it never blocks and never calls back, and
+// it closes nothing. False means full, and that nothing was taken: the owner
+// then calls Attachment.Fill once there is room again.
+type Outbox interface {
+	Offer(Frame) bool
+}

@@ -1,0 +1,218 @@
+package stream
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/fanfarebus/fanfare/domain"
+)
+
+// A Source brings what the bus carries to streams. It is safe for concurrent
+// use.
+type Source interface {
+	// Open begins to feed s and returns at once, whether the bus can be
+	// reached or not: the source goes on trying, and calls s.Begin when the
+	// bus has confirmed.
+	Open(s *Stream) error
+	// Close ends what Open began. Nothing is delivered to s after it.
+	Close(s *Stream)
+}
+
+// HubConfig bounds a Hub. The zero HubConfig serves no system.
+type HubConfig struct {
+	Systems    []domain.System // served always
+	Any        bool            // serve any other system while sessions attach to it
+	MaxSystems int             // most streams at a time; default 1,000
+	Idle       time.Duration   // how long an unused stream of Any is kept; default 1 min
+	AttachWait time.Duration   // how long Acquire waits for the bus; default 1 s
+	Stream     Config          // of each stream
+}
+
+func (c HubConfig) withDefaults() HubConfig {
+	c.MaxSystems = cmp.Or(c.MaxSystems, 1000)
+	c.Idle = cmp.Or(c.Idle, time.Minute)
+	c.AttachWait = cmp.Or(c.AttachWait, time.Second)
+	c.Stream = c.Stream.withDefaults() // so that all share one Budget
+	return c
+}
+
+// A Hub holds a node's streams: those of its own systems always, and with Any
+// those that its sessions use. It is safe for concurrent use.
+type Hub struct {
+	cfg    HubConfig
+	source Source
+	always map[domain.System]bool
+	down   atomic.Bool
+
+	mu    sync.Mutex
+	slots map[domain.System]*slot // guarded by mu
+}
+
+// A slot is a stream's place in a Hub.
+type slot struct {
+	stream *Stream
+	opened chan struct{} // closed when source.Open has returned
+	err    error         // what it returned; read after opened
+	leases int           // guarded by Hub.mu
+	unused time.Time     // since when leases is 0; guarded by Hub.mu
+}
+
+// NewHub returns a Hub that has its streams fed by source.
+func NewHub(source Source, cfg HubConfig) *Hub {
+	h := &Hub{
+		cfg: cfg.withDefaults(), source: source,
+		always: make(map[domain.System]bool), slots: make(map[domain.System]*slot),
+	}
+	for _, s := range cfg.Systems {
+		h.always[s] = true
+	}
+	return h
+}
+
+// Start opens the streams that are served always.
+func (h *Hub) Start() error {
+	var faults []error
+	for s := range h.always {
+		lease, err := h.take(s)
+		if err != nil {
+			faults = append(faults, err)
+			continue
+		}
+		lease.Release()
+	}
+	return errors.Join(faults...)
+}
+
+// Serves says whether sessions may attach to the system here.
+func (h *Hub) Serves(s domain.System) bool { return h.cfg.Any || h.always[s] }
+
+// SetBusUp tells whether the bus can be reached. While it can not, Acquire
+// does not wait for it.
+func (h *Hub) SetBusUp(up bool) { h.down.Store(!up) }
+
+// Acquire returns the system's stream, opened if need be, for as long as the
+// lease is held. It waits a little for the bus to confirm; if it has not by
+// then, the lease is good all the same, and sessions hear when it does.
+//
+// Errors: domain.ErrNotServed, domain.ErrLimit (too many systems), the
+// context's, or the source's.
+func (h *Hub) Acquire(ctx context.Context, s domain.System) (*Lease, error) {
+	lease, err := h.take(s)
+	if err != nil {
+		return nil, err
+	}
+	if h.down.Load() {
+		return lease, nil
+	}
+	wait := time.NewTimer(h.cfg.AttachWait)
+	defer wait.Stop()
+	select {
+	case <-lease.Ready():
+	case <-wait.C:
+	case <-ctx.Done():
+		lease.Release()
+		return nil, ctx.Err()
+	}
+	return lease, nil
+}
+
+// A Lease keeps a stream open.
+type Lease struct {
+	*Stream
+	release func()
+}
+
+// Release ends the lease. It is idempotent.
+func (l *Lease) Release() { l.release() }
+
+func (h *Hub) take(s domain.System) (*Lease, error) {
+	if !h.Serves(s) {
+		return nil, fmt.Errorf("system %s: %w", s, domain.ErrNotServed)
+	}
+	h.mu.Lock()
+	sl, found := h.slots[s]
+	if !found {
+		if len(h.slots) >= h.cfg.MaxSystems {
+			h.mu.Unlock()
+			return nil, fmt.Errorf("system %s: %w: %d systems are in use", s, domain.ErrLimit, h.cfg.MaxSystems)
+		}
+		sl = &slot{stream: New(s, h.cfg.Stream), opened: make(chan struct{})}
+		h.slots[s] = sl
+	}
+	sl.leases++
+	h.mu.Unlock()
+	lease := &Lease{sl.stream, sync.OnceFunc(func() { h.give(sl) })}
+	if !found {
+		h.open(sl)
+	}
+	<-sl.opened // Open does not wait for the bus
+	if sl.err != nil {
+		lease.Release()
+		return nil, fmt.Errorf("system %s: %w", s, sl.err)
+	}
+	return lease, nil
+}
+
+func (h *Hub) open(sl *slot) {
+	sl.err = h.source.Open(sl.stream)
+	if sl.err != nil {
+		h.mu.Lock()
+		delete(h.slots, sl.stream.system)
+		h.mu.Unlock()
+	}
+	close(sl.opened)
+}
+
+func (h *Hub) give(sl *slot) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	sl.leases--
+	if sl.leases == 0 {
+		sl.unused = h.cfg.Stream.Now()
+	}
+}
+
+// Sweep ages all windows and closes the streams that nobody has used for a
+// while. Call it every few seconds.
+func (h *Hub) Sweep() {
+	for _, sl := range h.idle() {
+		h.source.Close(sl.stream)
+		sl.stream.release()
+	}
+	for _, s := range h.Streams() {
+		s.Sweep()
+	}
+}
+
+// idle takes out the slots that are to be closed.
+func (h *Hub) idle() (out []*slot) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	now := h.cfg.Stream.Now()
+	for name, sl := range h.slots {
+		if h.always[name] || sl.leases > 0 || now.Sub(sl.unused) < h.cfg.Idle {
+			continue
+		}
+		delete(h.slots, name)
+		out = append(out, sl)
+	}
+	return out
+}
+
+// Streams returns the open streams, by name.
+func (h *Hub) Streams() []*Stream {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	all := make([]*Stream, 0, len(h.slots))
+	for _, sl := range h.slots {
+		all = append(all, sl.stream)
+	}
+	slices.SortFunc(all, func(a, b *Stream) int { return cmp.Compare(a.system.String(), b.system.String()) })
+	return all
+}

@@ -1,0 +1,321 @@
+package stream
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"maps"
+	"math"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/fanfarebus/fanfare/domain"
+)
+
+// A Stream keeps the newest entries of one system and the sessions attached
+// to it, and brings the one to the other. It is safe for concurrent use; one
+// feed delivers to it.
+type Stream struct {
+	system domain.System
+	cfg    Config
+	ready  chan struct{} // closed by Begin
+
+	mu       sync.Mutex // guards everything below
+	window   window
+	index    map[domain.Target]*group
+	everyone *group  // index[domain.Everyone]: every attachment is in it
+	gaps     numbers // the window's gaps
+	dedupe   dedupe
+	waiting  []*Attachment // attached before the stream knows where they are
+
+	begun   bool
+	tip     domain.Cursor // everything up to here was seen
+	floor   domain.Cursor // the window is complete behind this
+	epoch   uint64        // number of the gap at which tip.Log began, if any
+	ordinal uint64        // counts entries, for positions where the bus has none
+	own     domain.LogID  // identifies those positions
+	stats   Stats
+}
+
+// New returns an empty Stream of the system.
+func New(system domain.System, cfg Config) *Stream {
+	cfg = cfg.withDefaults()
+	s := &Stream{
+		system: system,
+		cfg:    cfg,
+		ready:  make(chan struct{}),
+		index:  make(map[domain.Target]*group),
+		dedupe: newDedupe(cfg.DedupeSize, cfg.DedupeAge),
+		own:    domain.LogID(rand.Uint64() | 1),
+		epoch:  math.MaxUint64,
+		stats:  Stats{Breaks: make(map[domain.GapReason]uint64), Told: make(map[domain.GapReason]uint64)},
+	}
+	s.everyone = s.group(domain.Everyone)
+	return s
+}
+
+// System returns the system's name.
+func (s *Stream) System() domain.System { return s.system }
+
+// Ready is closed when the bus has confirmed the subscription: what is
+// published from then on arrives.
+func (s *Stream) Ready() <-chan struct{} { return s.ready }
+
+// Begin says that the bus has confirmed, and that what is delivered from now
+// on follows the position. Sessions that attached before learn that they may
+// have missed something.
+func (s *Stream) Begin(log domain.LogID, at domain.Position, t time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.cursor(log, at, t)
+	if s.begun {
+		if c != s.tip {
+			s.gap(domain.Lossy, c)
+		}
+		return
+	}
+	s.begun = true
+	s.tip, s.floor = c, c
+	close(s.ready)
+	s.settleWaiting()
+}
+
+// Break says that continuity ended: what is delivered from now on follows the
+// position in log, and what came before it since the last delivery is lost.
+func (s *Stream) Break(reason domain.GapReason, log domain.LogID, at domain.Position, t time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stats.Breaks[reason]++
+	s.gap(reason, s.cursor(log, at, t))
+}
+
+// Skip passes over an entry that is no message, so that cursors advance.
+func (s *Stream) Skip(at domain.Position, t time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stats.Skipped++
+	s.pass(s.cursor(s.tip.Log, at, t))
+	s.settleWaiting()
+}
+
+// Deliver adds a message to the window and offers it to the sessions it is
+// for. The Stream owns m from then on. A message without an id gets one. The
+// position is empty on a bus without a log; t, if zero, is now.
+func (s *Stream) Deliver(at domain.Position, t time.Time, m *domain.Message) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.cfg.Now()
+	if t.IsZero() {
+		t = now
+	}
+	c := s.cursor(s.tip.Log, at, t)
+	defer s.settleWaiting()
+	if m.Expired(t, now) {
+		s.stats.Expired++
+		s.pass(c)
+		return
+	}
+	if !s.name(m, c, now) {
+		s.stats.Duplicates++
+		s.pass(c)
+		return
+	}
+	c.ID = domain.HashID(m.ID)
+	s.stats.Delivered++
+	s.offer(s.append(m, c, now))
+	s.trim(now)
+}
+
+// Sweep drops what is older than the window's age. Call it now and then:
+// Deliver does the same, but a quiet system has none.
+func (s *Stream) Sweep() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.trim(s.cfg.Now())
+	s.settleWaiting()
+}
+
+// Stats returns what the Stream has counted.
+func (s *Stream) Stats() Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.stats
+	st.Breaks, st.Told = maps.Clone(st.Breaks), maps.Clone(st.Told)
+	st.Sessions = len(s.everyone.members)
+	for _, m := range s.everyone.members {
+		if !m.of.live {
+			st.Behind++
+		}
+	}
+	st.Entries, st.Bytes = s.window.len(), int64(s.window.bytes)
+	return st
+}
+
+// cursor makes a place of what a transport says, or of our own counting if
+// the bus has no positions.
+func (s *Stream) cursor(log domain.LogID, at domain.Position, t time.Time) domain.Cursor {
+	if at == "" {
+		s.ordinal++
+		log, at = s.own, domain.Position(binary.BigEndian.AppendUint64(nil, s.ordinal))
+	}
+	if t.IsZero() {
+		t = s.cfg.Now()
+	}
+	// Cursors carry milliseconds; so must we, for them to be comparable.
+	return domain.Cursor{Log: log, Position: at, Time: t.Truncate(time.Millisecond).UTC()}
+}
+
+// name gives m an id if it has none, and says whether it is to be delivered.
+func (s *Stream) name(m *domain.Message, c domain.Cursor, now time.Time) bool {
+	if m.ID == "" {
+		m.ID = hex.EncodeToString([]byte(c.Position))
+		return true
+	}
+	v, forgotten := s.dedupe.check(m, now)
+	if forgotten {
+		s.stats.Forgotten++
+	}
+	if v == conflict {
+		s.stats.Conflicts++
+	}
+	return v != duplicate
+}
+
+func (s *Stream) pass(c domain.Cursor) { s.tip = c }
+
+// append puts m into the window and returns its number.
+func (s *Stream) append(m *domain.Message, c domain.Cursor, now time.Time) uint64 {
+	e := entry{at: c, msg: m, added: now, size: m.Size(), groups: make([]*group, 0, len(m.To))}
+	n := s.window.head
+	for _, t := range m.To {
+		g := s.group(t)
+		if k := len(g.entries); k > 0 && g.entries[k-1] == n {
+			continue // the target is named twice
+		}
+		g.entries = append(g.entries, n)
+		e.groups = append(e.groups, g)
+	}
+	s.pass(c)
+	s.cfg.Budget.add(e.size)
+	return s.window.push(e)
+}
+
+// offer brings entry n, a message, to the live sessions it is for.
+func (s *Stream) offer(n uint64) {
+	e := s.window.at(n)
+	matched := false
+	for _, g := range e.groups {
+		for _, m := range g.members {
+			a := m.of
+			matched = true
+			if !a.live || a.offered > n {
+				continue
+			}
+			a.offered = n + 1
+			if !a.send(s.frame(e, a.enc, g.target)) {
+				a.fallBack(n)
+			}
+		}
+	}
+	if matched {
+		s.stats.Matched++
+	}
+}
+
+// maxSharedFrames bounds what an entry keeps encoded. A message to a thousand
+// users has a frame for each, and next to nobody to share it with.
+const maxSharedFrames = 8
+
+func (s *Stream) frame(e *entry, enc Encoder, to domain.Target) Frame {
+	for i := range e.frames {
+		if f := &e.frames[i]; f.to == to && f.by == enc {
+			return f.Frame
+		}
+	}
+	f := enc.Message(s.system, e.msg, to, e.at)
+	if len(e.frames) < maxSharedFrames {
+		e.frames = append(e.frames, sharedFrame{enc, to, f})
+		e.size += len(f.Bytes)
+		s.window.bytes += len(f.Bytes)
+		s.cfg.Budget.add(len(f.Bytes))
+	}
+	return f
+}
+
+// gap puts a gap into the window: the place where continuity ended. Everyone
+// crosses it, now or when they get there.
+func (s *Stream) gap(reason domain.GapReason, c domain.Cursor) {
+	now := s.cfg.Now()
+	e := entry{at: c, reason: reason, added: now, size: 128}
+	if s.begun && c.Log != s.tip.Log {
+		s.epoch = s.window.head
+	}
+	s.pass(c)
+	s.cfg.Budget.add(e.size)
+	n := s.window.push(e)
+	s.gaps = append(s.gaps, n)
+	for _, m := range s.everyone.members {
+		a := m.of
+		if !a.live {
+			continue
+		}
+		if !a.tell(reason, c) {
+			a.fallBack(n)
+		}
+	}
+	s.trim(now)
+	s.settleWaiting()
+}
+
+// trim keeps the window within its bounds. The newest entry always stays.
+func (s *Stream) trim(now time.Time) {
+	for s.window.len() > 1 && s.mustTrim(now) {
+		s.trimOne()
+	}
+}
+
+func (s *Stream) mustTrim(now time.Time) bool {
+	return s.window.len() > s.cfg.Messages || s.cfg.Budget.over() ||
+		now.Sub(s.window.at(s.window.base).added) > s.cfg.Age
+}
+
+func (s *Stream) trimOne() {
+	n := s.window.base
+	e := s.window.pop()
+	s.cfg.Budget.add(-e.size)
+	s.floor = e.at
+	if e.msg == nil {
+		s.gaps.dropFirst(n)
+		return
+	}
+	for _, g := range e.groups {
+		g.entries.dropFirst(n)
+		s.drop(g)
+	}
+}
+
+// group returns the target's group, made if need be.
+func (s *Stream) group(t domain.Target) *group {
+	g := s.index[t]
+	if g == nil {
+		g = &group{target: t}
+		s.index[t] = g
+	}
+	return g
+}
+
+// drop forgets a group that nobody needs.
+func (s *Stream) drop(g *group) {
+	if g.empty() && g != s.everyone {
+		delete(s.index, g.target)
+	}
+}
+
+// release gives back what the window held of the node's budget.
+func (s *Stream) release() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.window.len() > 0 {
+		s.trimOne()
+	}
+}

@@ -1,0 +1,104 @@
+package auth
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/fanfarebus/fanfare/domain"
+)
+
+// Keys are the API keys of publishers. Only the SHA-256 of each is known here:
+// keys are long and random, so that is enough.
+type Keys struct {
+	entries []keyEntry
+}
+
+type keyEntry struct {
+	scopes domain.Scopes
+	sum    [sha256.Size]byte
+}
+
+// NewKeys reads entries such as "shop:publish/orders+publish/chat:<64 hex
+// digits>", the hash being the key's SHA-256, or "ops:*:…" for every scope.
+// Several entries may share a name, so that keys can be rotated. All faults
+// are joined.
+func NewKeys(entries ...string) (*Keys, error) {
+	k := &Keys{}
+	var faults []error
+	for i, text := range entries {
+		e, err := parseEntry(text)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("entry %d: %w", i+1, err))
+			continue
+		}
+		k.entries = append(k.entries, e)
+	}
+	return k, errors.Join(faults...)
+}
+
+// Authorize returns what the key is good for. It compares with every entry,
+// and takes the same time whichever matches.
+func (k *Keys) Authorize(_ context.Context, key string) (domain.Scopes, error) {
+	sum := sha256.Sum256([]byte(key))
+	var scopes domain.Scopes
+	for i := range k.entries {
+		if subtle.ConstantTimeCompare(sum[:], k.entries[i].sum[:]) == 1 {
+			scopes = k.entries[i].scopes
+		}
+	}
+	if key == "" {
+		return nil, unauthenticated("no API key")
+	}
+	if scopes == nil {
+		return nil, unauthenticated("unknown API key")
+	}
+	return scopes, nil
+}
+
+// NewKey makes a key with 256 random bits and the entry that makes it count.
+// The key itself is kept nowhere.
+func NewKey(name string, scopes domain.Scopes) (key, entry string, err error) {
+	var random [32]byte
+	rand.Read(random[:]) // never fails
+	key = "fanfare_" + base64.RawURLEncoding.EncodeToString(random[:])
+	sum := sha256.Sum256([]byte(key))
+	entry = name + ":" + strings.Join(scopes, "+") + ":" + hex.EncodeToString(sum[:])
+	_, err = parseEntry(entry)
+	return key, entry, err
+}
+
+var (
+	keyName  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+	keyScope = regexp.MustCompile(`^(\*|publish/[a-z0-9_*-]{1,64})$`)
+)
+
+// parseEntry quotes nothing that may be a key put in the wrong place.
+func parseEntry(text string) (keyEntry, error) {
+	parts := strings.Split(text, ":")
+	if len(parts) != 3 {
+		return keyEntry{}, errors.New("want name:scopes:sha256-hex; `fanfare key` prints one")
+	}
+	if !keyName.MatchString(parts[0]) {
+		return keyEntry{}, errors.New("a name is 1 to 64 letters, digits, dots, dashes and underscores")
+	}
+	e := keyEntry{scopes: strings.Split(parts[1], "+")}
+	for _, s := range e.scopes {
+		if !keyScope.MatchString(s) {
+			return keyEntry{}, fmt.Errorf("%s: scopes are * or publish/SYSTEM, joined by +, as in publish/orders+publish/chat", parts[0])
+		}
+	}
+	sum, err := hex.DecodeString(parts[2])
+	if err != nil || len(sum) != sha256.Size {
+		return keyEntry{}, fmt.Errorf("%s: the third part must be the key's SHA-256 in 64 hex digits, not the key itself", parts[0])
+	}
+	e.sum = [sha256.Size]byte(sum)
+	return e, nil
+}

@@ -1,0 +1,295 @@
+package fanfare
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/fanfarebus/fanfare/adapters/auth"
+	"github.com/fanfarebus/fanfare/domain"
+)
+
+// A Config holds a node's settings. A zero field means its default; see
+// DefaultConfig. The comment of each field begins with the setting's name in
+// files, flags and the environment.
+type Config struct {
+	Listen         string         // listen: host:port for clients and publishers
+	AdminListen    string         // admin_listen: host:port for metrics and docs; empty: on Listen
+	Transport      string         // transport: the bus, as a URL
+	Systems        []string       // systems: names, or "*" for those that sessions ask for
+	Node           string         // node: this node's name, unique among the nodes
+	Topic          string         // topic: template of topic names, holding {system}
+	Auth           AuthConfig     // auth.…
+	Origins        []string       // origins: web origins that may connect; empty: the same host
+	Envelope       EnvelopeConfig // envelope.…
+	Window         WindowConfig   // window.…
+	Dedupe         DedupeConfig   // dedupe.…
+	Limits         LimitsConfig   // limits.…
+	Drain          time.Duration  // drain: over how long sessions are asked to go
+	PublishTimeout time.Duration  // publish_timeout: how long a publish may wait for the bus
+	Log            LogConfig      // log.…
+
+	// Dev lets everybody in: the user is whoever the client says, and
+	// publishing needs no key. It is no setting; `fanfare dev` sets it.
+	Dev bool
+}
+
+// AuthConfig says whom the node believes.
+type AuthConfig struct {
+	JWT        JWTConfig // auth.jwt.…
+	APIKeys    []Secret  // auth.api_keys: entries name:scopes:sha256-hex
+	QueryToken bool      // auth.query_token: also take tokens from ?token=
+}
+
+// JWTConfig says which session tokens count. One of Secret and PublicKey is
+// set.
+type JWTConfig struct {
+	Secret    Secret // auth.jwt.secret: for HMAC, at least 32 bytes
+	PublicKey string // auth.jwt.public_key: PEM, for RSA, ECDSA or Ed25519
+	Issuer    string // auth.jwt.issuer: if set, tokens must name it
+	Audience  string // auth.jwt.audience: if set, tokens must name it
+}
+
+// EnvelopeConfig says how messages are found on the bus.
+type EnvelopeConfig struct {
+	// UserField (envelope.user_field) adopts an existing channel: every message
+	// is any JSON object, this field names the user, and the whole object is
+	// the data. Empty: Fanfare's envelope.
+	UserField string
+}
+
+// WindowConfig bounds what a node keeps in memory for sessions that resume.
+type WindowConfig struct {
+	Messages int           // window.messages: entries per system
+	Bytes    Size          // window.bytes: for all systems together
+	Age      time.Duration // window.age
+}
+
+// DedupeConfig says how long a message's id is remembered.
+type DedupeConfig struct {
+	Age time.Duration // dedupe.age
+}
+
+// LimitsConfig bounds what others can make the node do.
+type LimitsConfig struct {
+	MessageBytes    Size          // limits.message_bytes: one message's data
+	OutboxBytes     Size          // limits.outbox_bytes: waiting for one session
+	Systems         int           // limits.systems: served at once when systems is "*"
+	Sessions        int           // limits.sessions: on this node
+	SessionsPerUser int           // limits.sessions_per_user: on this node; one more closes the oldest
+	InboundRate     int           // limits.inbound_rate: operations a second from one session
+	Stall           time.Duration // limits.stall: how long a session may take nothing
+}
+
+// LogConfig says what is logged, and how.
+type LogConfig struct {
+	Level  string // log.level: debug, info, warn or error
+	Format string // log.format: text or json
+}
+
+// DefaultConfig returns the settings of a node that nobody configured. It has
+// no auth, so it is not valid as it is.
+func DefaultConfig() Config {
+	return Config{
+		Listen:    "127.0.0.1:8080",
+		Transport: "memory://",
+		Systems:   []string{"*"},
+		Topic:     "fanfare.{system}",
+		Window:    WindowConfig{Messages: 100_000, Bytes: 64 << 20, Age: 10 * time.Minute},
+		Dedupe:    DedupeConfig{Age: 2 * time.Minute},
+		Limits: LimitsConfig{
+			MessageBytes:    64 << 10,
+			OutboxBytes:     256 << 10,
+			Systems:         1_000,
+			Sessions:        100_000,
+			SessionsPerUser: 32,
+			InboundRate:     50,
+			Stall:           20 * time.Second,
+		},
+		Drain:          20 * time.Second,
+		PublishTimeout: 800 * time.Millisecond,
+		Log:            LogConfig{Level: "info", Format: "text"},
+	}
+}
+
+// withDefaults returns the config with every zero field filled in.
+func (c Config) withDefaults() Config {
+	d := DefaultConfig()
+	if len(c.Systems) == 0 {
+		c.Systems = d.Systems
+	}
+	if c.Node == "" {
+		c.Node = nodeName()
+	}
+	fill(&c.Listen, d.Listen)
+	fill(&c.Transport, d.Transport)
+	fill(&c.Topic, d.Topic)
+	fill(&c.Window.Messages, d.Window.Messages)
+	fill(&c.Window.Bytes, d.Window.Bytes)
+	fill(&c.Window.Age, d.Window.Age)
+	fill(&c.Dedupe.Age, d.Dedupe.Age)
+	fill(&c.Limits.MessageBytes, d.Limits.MessageBytes)
+	fill(&c.Limits.OutboxBytes, d.Limits.OutboxBytes)
+	fill(&c.Limits.Systems, d.Limits.Systems)
+	fill(&c.Limits.Sessions, d.Limits.Sessions)
+	fill(&c.Limits.SessionsPerUser, d.Limits.SessionsPerUser)
+	fill(&c.Limits.InboundRate, d.Limits.InboundRate)
+	fill(&c.Limits.Stall, d.Limits.Stall)
+	fill(&c.Drain, d.Drain)
+	fill(&c.PublishTimeout, d.PublishTimeout)
+	fill(&c.Log.Level, d.Log.Level)
+	fill(&c.Log.Format, d.Log.Format)
+	return c
+}
+
+func fill[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// nodeName is the host's name and something random, since several nodes may
+// share a host.
+func nodeName() string {
+	var b [3]byte
+	rand.Read(b[:]) // never fails
+	host, err := os.Hostname()
+	if err != nil || host == "" {
+		host = "node"
+	}
+	host, _, _ = strings.Cut(host, ".")
+	return host + "-" + hex.EncodeToString(b[:])
+}
+
+// Validate joins everything that is wrong with the settings, each fault with
+// its key and what to do. A zero field counts as its default.
+func (c Config) Validate() error {
+	c = c.withDefaults()
+	return errors.Join(slices.Concat(
+		c.checkNames(), c.checkAddresses(), c.checkAuth(), c.checkBounds(), c.checkLog())...)
+}
+
+func (c Config) checkNames() (faults []error) {
+	for _, s := range c.Systems {
+		if s == "*" {
+			if len(c.Systems) > 1 {
+				faults = append(faults, fault("systems", `"*" stands alone: name the systems, or only "*"`))
+			}
+			continue
+		}
+		if _, err := domain.ParseSystem(s); err != nil {
+			faults = append(faults, fault("systems", "%v", err))
+		}
+	}
+	if err := domain.CheckUser(c.Node); err != nil {
+		faults = append(faults, fault("node", "%v", err))
+	}
+	if _, err := domain.ParseTopics(c.Topic); err != nil {
+		faults = append(faults, fault("topic", "template %q must hold {system} exactly once, as in fanfare.{system}", c.Topic))
+	}
+	return faults
+}
+
+func (c Config) checkAddresses() (faults []error) {
+	for _, a := range []struct{ key, addr string }{{"listen", c.Listen}, {"admin_listen", c.AdminListen}} {
+		if a.addr == "" {
+			continue
+		}
+		host, _, err := net.SplitHostPort(a.addr)
+		switch {
+		case err != nil:
+			faults = append(faults, fault(a.key, "%q is no address: want host:port, such as 127.0.0.1:8080 or :8080", a.addr))
+		case c.Dev && !loopback(host):
+			faults = append(faults, fault(a.key, "development mode lets everybody in, so it listens on this machine only: use 127.0.0.1, or serve with auth"))
+		}
+	}
+	if c.AdminListen != "" && c.AdminListen == c.Listen && !strings.HasSuffix(c.Listen, ":0") {
+		faults = append(faults, fault("admin_listen", "is the same as listen: choose another port, or leave it empty to have everything on listen"))
+	}
+	for _, o := range c.Origins {
+		u, err := url.Parse(o)
+		if o != "*" && (err != nil || u.Host == "" || u.Scheme == "" || u.Path != "" || u.RawQuery != "") {
+			faults = append(faults, fault("origins", "%q is no origin: want scheme://host, such as https://app.example.com, or *", o))
+		}
+	}
+	return faults
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+func (c Config) checkAuth() (faults []error) {
+	j := c.Auth.JWT
+	switch {
+	case j.Secret != "" && j.PublicKey != "":
+		faults = append(faults, fault("auth.jwt", "has both a secret and a public key: keep one"))
+	case j.Secret != "" || j.PublicKey != "":
+		if _, err := auth.NewJWT(j.auth()); err != nil {
+			faults = append(faults, fault("auth.jwt", "%v", err))
+		}
+	case len(c.Auth.APIKeys) == 0 && !c.Dev:
+		faults = append(faults, fault("auth", "nothing is configured, and a node does not start unprotected: "+
+			"set auth.jwt.secret (or auth.jwt.secret_file) to at least 32 random bytes, or try things out with `fanfare dev`"))
+	}
+	if _, err := auth.NewKeys(reveal(c.Auth.APIKeys)...); err != nil {
+		faults = append(faults, fault("auth.api_keys", "%v", err))
+	}
+	return faults
+}
+
+// auth returns the settings as the auth adapter takes them.
+func (j JWTConfig) auth() auth.JWTConfig {
+	return auth.JWTConfig{Secret: string(j.Secret), PublicKey: j.PublicKey, Issuer: j.Issuer, Audience: j.Audience}
+}
+
+func (c Config) checkBounds() (faults []error) {
+	l := c.Limits
+	for _, n := range []struct {
+		key   string
+		value int64
+	}{
+		{"window.messages", int64(c.Window.Messages)}, {"window.bytes", int64(c.Window.Bytes)},
+		{"window.age", int64(c.Window.Age)}, {"dedupe.age", int64(c.Dedupe.Age)},
+		{"limits.message_bytes", int64(l.MessageBytes)}, {"limits.outbox_bytes", int64(l.OutboxBytes)},
+		{"limits.systems", int64(l.Systems)}, {"limits.sessions", int64(l.Sessions)},
+		{"limits.sessions_per_user", int64(l.SessionsPerUser)}, {"limits.inbound_rate", int64(l.InboundRate)},
+		{"limits.stall", int64(l.Stall)}, {"drain", int64(c.Drain)}, {"publish_timeout", int64(c.PublishTimeout)},
+	} {
+		if n.value < 0 {
+			faults = append(faults, fault(n.key, "must be more than 0"))
+		}
+	}
+	if l.OutboxBytes >= 0 && l.OutboxBytes < 2*l.MessageBytes {
+		faults = append(faults, fault("limits.outbox_bytes", "%v is too small to hold a message of %v and its envelope: want at least %v",
+			l.OutboxBytes, l.MessageBytes, 2*l.MessageBytes))
+	}
+	if c.Window.Bytes >= 0 && c.Window.Bytes < 2*l.MessageBytes {
+		faults = append(faults, fault("window.bytes", "%v is too small for messages of up to %v: want at least %v",
+			c.Window.Bytes, l.MessageBytes, 2*l.MessageBytes))
+	}
+	return faults
+}
+
+func (c Config) checkLog() (faults []error) {
+	if levels := []string{"debug", "info", "warn", "error"}; !slices.Contains(levels, c.Log.Level) {
+		faults = append(faults, fault("log.level", "%q is none: use %s", c.Log.Level, strings.Join(levels, ", ")))
+	}
+	if formats := []string{"text", "json"}; !slices.Contains(formats, c.Log.Format) {
+		faults = append(faults, fault("log.format", "%q is none: use %s", c.Log.Format, strings.Join(formats, ", ")))
+	}
+	return faults
+}
+
+func fault(key, format string, args ...any) error {
+	return fmt.Errorf(key+": "+format, args...)
+}

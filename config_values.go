@@ -1,0 +1,90 @@
+package fanfare
+
+import (
+	"fmt"
+	"log/slog"
+	"math"
+	"strconv"
+	"strings"
+)
+
+// A Size is a number of bytes. It is written as 65536, 64KiB or 1.5MiB
+// (powers of 1,024) or 64kB (powers of 1,000).
+type Size int64
+
+var sizeUnits = []struct {
+	name  string
+	bytes Size
+}{
+	{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10},
+	{"GB", 1e9}, {"MB", 1e6}, {"kB", 1e3}, {"KB", 1e3}, {"B", 1},
+}
+
+// ParseSize reads a Size.
+func ParseSize(text string) (Size, error) {
+	number, unit := strings.TrimSpace(text), Size(1)
+	for _, u := range sizeUnits {
+		if rest, ok := strings.CutSuffix(number, u.name); ok {
+			number, unit = strings.TrimSpace(rest), u.bytes
+			break
+		}
+	}
+	if n, err := strconv.ParseInt(number, 10, 64); err == nil && n >= 0 && n <= math.MaxInt64/int64(unit) {
+		return Size(n) * unit, nil
+	}
+	f, err := strconv.ParseFloat(number, 64)
+	if bytes := f * float64(unit); err == nil && unit > 1 && bytes >= 0 && bytes < 1<<62 && !strings.ContainsAny(number, "eExXpP_") {
+		return Size(bytes), nil
+	}
+	return 0, fmt.Errorf("%q is no size: want bytes, such as 65536, 64KiB or 1.5MiB", text)
+}
+
+// String returns the size in the largest unit that divides it.
+func (s Size) String() string {
+	for _, u := range sizeUnits[:3] {
+		if s != 0 && s%u.bytes == 0 {
+			return strconv.FormatInt(int64(s/u.bytes), 10) + u.name
+		}
+	}
+	return strconv.FormatInt(int64(s), 10) + "B"
+}
+
+// MarshalText returns what String does.
+func (s Size) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText does what ParseSize does.
+func (s *Size) UnmarshalText(text []byte) (err error) {
+	*s, err = ParseSize(string(text))
+	return err
+}
+
+// A Secret is a string that does not show itself when it is printed, logged or
+// encoded. A conversion to string does.
+type Secret string
+
+const hidden = "(hidden)"
+
+// String says whether there is a secret, not which.
+func (s Secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return hidden
+}
+
+// GoString keeps the secret out of %#v.
+func (s Secret) GoString() string { return strconv.Quote(s.String()) }
+
+// MarshalText keeps the secret out of JSON and YAML.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// LogValue keeps the secret out of logs.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+func reveal(secrets []Secret) []string {
+	texts := make([]string, len(secrets))
+	for i, s := range secrets {
+		texts[i] = string(s)
+	}
+	return texts
+}

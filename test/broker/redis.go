@@ -1,0 +1,191 @@
+// Package broker starts real message brokers for tests: each on a free port
+// of 127.0.0.1, with a directory of its own, gone when the test ends.
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// startTimeout bounds how long a broker may take to answer its first ping.
+const startTimeout = 15 * time.Second
+
+// A RedisServer is a redis-server process that belongs to one test. Its
+// methods fail that test when something goes wrong; they are for the test's
+// own goroutine.
+type RedisServer struct {
+	t    testing.TB
+	dir  string
+	port int
+	args []string
+	cmd  *exec.Cmd // nil while the server is down
+}
+
+// Redis starts a redis-server without persistence and returns once it answers.
+// Arguments are redis-server's own, such as "--requirepass", "secret". The
+// server is stopped when the test ends.
+func Redis(t testing.TB, args ...string) *RedisServer {
+	t.Helper()
+	s := &RedisServer{t: t, dir: t.TempDir(), args: args}
+	t.Cleanup(s.end)
+	var err error
+	for range 5 { // somebody else may take the port between our look and our start
+		s.port = freePort(t)
+		if err = s.start(); err == nil || errors.Is(err, exec.ErrNotFound) {
+			break
+		}
+	}
+	s.must(err)
+	return s
+}
+
+// Addr is the server's host:port.
+func (s *RedisServer) Addr() string { return fmt.Sprintf("127.0.0.1:%d", s.port) }
+
+// URL is the address of database 0 in the given scheme: URL("redis").
+func (s *RedisServer) URL(scheme string) string { return scheme + "://" + s.Addr() + "/0" }
+
+// Dir is the server's working directory.
+func (s *RedisServer) Dir() string { return s.dir }
+
+// Client returns a client that is closed when the test ends.
+func (s *RedisServer) Client() *redis.Client {
+	c := redis.NewClient(&redis.Options{Addr: s.Addr(), Protocol: 2, DisableIdentity: true, Password: s.password()})
+	s.t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// CLI runs redis-cli against the server and returns what it prints.
+func (s *RedisServer) CLI(args ...string) string {
+	s.t.Helper()
+	out, err := exec.Command("redis-cli", append([]string{"-p", fmt.Sprint(s.port)}, args...)...).CombinedOutput()
+	s.must(err)
+	return strings.TrimSpace(string(out))
+}
+
+// Kill ends the process as kill -9 does: no goodbye, nothing saved.
+func (s *RedisServer) Kill() { s.signal(syscall.SIGKILL); s.wait() }
+
+// Stop ends the process as an operator does.
+func (s *RedisServer) Stop() { s.signal(syscall.SIGTERM); s.wait() }
+
+// Restart starts the server again on the same port, stopping it first if it
+// runs.
+func (s *RedisServer) Restart() {
+	s.t.Helper()
+	if s.cmd != nil {
+		s.Stop()
+	}
+	s.must(s.start())
+}
+
+// Freeze makes the server deaf: connections stay open and swallow what is
+// sent. Thaw wakes it.
+func (s *RedisServer) Freeze() { s.signal(syscall.SIGSTOP) }
+
+// Thaw wakes a frozen server.
+func (s *RedisServer) Thaw() { s.signal(syscall.SIGCONT) }
+
+func (s *RedisServer) start() error {
+	args := append([]string{
+		"--port", fmt.Sprint(s.port), "--bind", "127.0.0.1", "--dir", s.dir,
+		"--save", "", "--appendonly", "no", "--logfile", "redis.log",
+	}, s.args...)
+	cmd := exec.Command("redis-server", args...)
+	if err := cmd.Start(); err != nil {
+		if errors.Is(err, exec.ErrNotFound) {
+			err = fmt.Errorf("redis-server is not installed: run `make tools`, or `apt-get install redis-server`: %w", err)
+		}
+		return err
+	}
+	s.cmd = cmd
+	if err := s.answers(); err != nil {
+		s.end()
+		log, _ := os.ReadFile(filepath.Join(s.dir, "redis.log"))
+		return fmt.Errorf("redis-server did not start: %w\n%s", err, log)
+	}
+	return nil
+}
+
+// answers returns once our process answers on the port: a stranger who took
+// the port first has another process id.
+func (s *RedisServer) answers() error {
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	c := redis.NewClient(&redis.Options{
+		Addr: s.Addr(), Protocol: 2, DisableIdentity: true, Password: s.password(), MaxRetries: -1, DialerRetries: 1,
+	})
+	defer c.Close()
+	mine := fmt.Sprintf("process_id:%d\r\n", s.cmd.Process.Pid)
+	for {
+		info, err := c.Info(ctx, "server").Result()
+		if err == nil && strings.Contains(info, mine) {
+			return nil
+		}
+		if err == nil {
+			return errors.New("another server has the port")
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+func (s *RedisServer) password() string {
+	for i, a := range s.args {
+		if a == "--requirepass" && i+1 < len(s.args) {
+			return s.args[i+1]
+		}
+	}
+	return ""
+}
+
+func (s *RedisServer) signal(sig syscall.Signal) {
+	s.t.Helper()
+	if s.cmd == nil {
+		s.t.Fatalf("broker: %v: redis-server is not running", sig)
+	}
+	s.must(s.cmd.Process.Signal(sig))
+}
+
+func (s *RedisServer) wait() {
+	_ = s.cmd.Wait() // it ends by a signal: that is no failure
+	s.cmd = nil
+}
+
+func (s *RedisServer) end() {
+	if s.cmd != nil {
+		_ = s.cmd.Process.Kill()
+		s.wait()
+	}
+}
+
+func (s *RedisServer) must(err error) {
+	s.t.Helper()
+	if err != nil {
+		s.t.Fatalf("broker: %v", err)
+	}
+}
+
+func freePort(t testing.TB) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatalf("broker: no free port: %v", err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}

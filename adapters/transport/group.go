@@ -1,0 +1,77 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+
+	"github.com/fanfarebus/fanfare/domain"
+)
+
+// Group returns a Watermill subscriber in a consumer group: each message goes
+// to one of the group's members until it is acked. Where the driver has no
+// groups the error is domain.ErrUnsupported. The caller closes the subscriber;
+// Close of the Transport does so too.
+func (t *Transport) Group(name string) (message.Subscriber, error) {
+	driver, ok := t.driver.(GroupDriver)
+	if !ok {
+		return nil, fmt.Errorf("transport: consumer group %q: %w", name, domain.ErrUnsupported)
+	}
+	if err := t.enter(); err != nil {
+		return nil, fmt.Errorf("transport: consumer group %q: %w", name, err)
+	}
+	defer t.running.Done()
+	sub, err := driver.Group(name)
+	if err != nil {
+		return nil, fmt.Errorf("transport: consumer group %q: %w", name, busError(err))
+	}
+	m := &groupMember{Subscriber: sub, t: t, name: name}
+	if !t.admit(m) {
+		return nil, errors.Join(fmt.Errorf("transport: consumer group %q: %w", name, domain.ErrClosed), sub.Close())
+	}
+	return m, nil
+}
+
+// admit remembers a member for Close, unless that has begun.
+func (t *Transport) admit(m *groupMember) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return false
+	}
+	t.groups[m] = struct{}{}
+	return true
+}
+
+// A groupMember is a driver's group subscriber that its Transport knows of.
+type groupMember struct {
+	message.Subscriber
+	t    *Transport
+	name string
+	once sync.Once
+	err  error // what the driver's Close said; read after once
+}
+
+func (m *groupMember) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
+	if err := m.t.CheckTopic(topic); err != nil {
+		return nil, fmt.Errorf("transport: subscribe to %q in group %q: %w", topic, m.name, err)
+	}
+	messages, err := m.Subscriber.Subscribe(ctx, topic)
+	if err != nil {
+		return nil, fmt.Errorf("transport: subscribe to %q in group %q: %w", topic, m.name, busError(err))
+	}
+	return messages, nil
+}
+
+func (m *groupMember) Close() error {
+	m.once.Do(func() {
+		m.t.mu.Lock()
+		delete(m.t.groups, m)
+		m.t.mu.Unlock()
+		m.err = m.Subscriber.Close()
+	})
+	return m.err
+}

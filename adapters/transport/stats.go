@@ -1,0 +1,55 @@
+package transport
+
+import (
+	"maps"
+	"sync"
+	"sync/atomic"
+
+	"github.com/fanfarebus/fanfare/domain"
+)
+
+// Stats count what a Transport has done since it was made.
+type Stats struct {
+	Published     uint64 // messages the broker took
+	PublishErrors uint64 // messages it did not take, or of which that is not known
+	Batches       uint64 // reads that returned records, all subscriptions together
+	Entries       uint64 // records in them
+	Redelivered   uint64 // messages or batches handed out again after a nack
+	Interruptions uint64 // times a subscription lost its feed
+	Breaks        map[domain.GapReason]uint64
+}
+
+// Stats returns the counters as they are now. The map is the caller's.
+func (t *Transport) Stats() Stats {
+	c := &t.counts
+	c.mu.Lock()
+	breaks := maps.Clone(c.breaks)
+	c.mu.Unlock()
+	return Stats{
+		Published:     c.published.Load(),
+		PublishErrors: c.publishErrors.Load(),
+		Batches:       c.batches.Load(),
+		Entries:       c.entries.Load(),
+		Redelivered:   c.redelivered.Load(),
+		Interruptions: c.interruptions.Load(),
+		Breaks:        breaks,
+	}
+}
+
+type counters struct {
+	published, publishErrors   atomic.Uint64
+	batches, entries           atomic.Uint64
+	redelivered, interruptions atomic.Uint64
+
+	mu     sync.Mutex
+	breaks map[domain.GapReason]uint64 // guarded by mu
+}
+
+func (c *counters) countBreak(reason domain.GapReason) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.breaks == nil {
+		c.breaks = make(map[domain.GapReason]uint64)
+	}
+	c.breaks[reason]++
+}

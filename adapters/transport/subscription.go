@@ -1,0 +1,228 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+
+	"github.com/fanfarebus/fanfare/domain"
+)
+
+// A subscription follows one topic. Its reader goroutine takes batches from a
+// feed and replaces the feed when it fails; a second goroutine hands them to
+// the subscriber. The channel between the two has no buffer, so the reader is
+// one batch ahead at most.
+type subscription struct {
+	t      *Transport
+	topic  string
+	ctx    context.Context // ends with the subscriber's, or with the Transport
+	cancel context.CancelFunc
+	ready  chan []domain.Entry
+
+	// What follows is the reader's alone.
+	feed  Feed
+	log   domain.LogID
+	last  domain.Position // where to go on; "" without a log
+	lost  *BreakError     // a break of which no entry has told yet
+	retry backoff
+}
+
+// A face hands a subscription's batches to its subscriber until ctx ends.
+type face func(s *subscription, out chan<- *message.Message)
+
+// subscribe follows the topic and returns when the broker has confirmed.
+func (t *Transport) subscribe(ctx context.Context, topic string, hand face) (<-chan *message.Message, error) {
+	if err := t.enter(); err != nil {
+		return nil, fmt.Errorf("transport: subscribe to %q: %w", topic, err)
+	}
+	defer t.running.Done()
+	s := t.newSubscription(ctx, topic)
+	if err := s.open(); err != nil {
+		s.cancel()
+		return nil, fmt.Errorf("transport: subscribe to %q: %w", topic, err)
+	}
+	out := make(chan *message.Message)
+	t.follows(topic)
+	t.running.Go(func() {
+		defer t.unfollows(topic)
+		defer s.cancel()
+		s.run()
+	})
+	t.running.Go(func() {
+		defer close(out)
+		hand(s, out)
+	})
+	return out, nil
+}
+
+func (t *Transport) newSubscription(ctx context.Context, topic string) *subscription {
+	s := &subscription{
+		t:     t,
+		topic: topic,
+		ready: make(chan []domain.Entry),
+		retry: backoff{least: t.cfg.RetryMin, most: t.cfg.RetryMax},
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	forget := context.AfterFunc(t.ending, cancel)
+	s.ctx, s.cancel = ctx, func() { forget(); cancel() }
+	return s
+}
+
+// open makes the first feed.
+func (s *subscription) open() error {
+	if err := s.t.CheckTopic(s.topic); err != nil {
+		return err
+	}
+	feed, err := s.follow("")
+	if s.t.ending.Err() != nil {
+		err = errors.Join(domain.ErrClosed, err)
+	}
+	if err != nil {
+		if feed != nil {
+			s.shut(feed)
+		}
+		return busError(err)
+	}
+	s.use(feed)
+	return nil
+}
+
+func (s *subscription) follow(after domain.Position) (Feed, error) {
+	ctx, cancel := context.WithTimeout(s.ctx, s.t.cfg.FollowTimeout)
+	defer cancel()
+	return s.t.driver.Follow(ctx, s.topic, after)
+}
+
+func (s *subscription) use(feed Feed) {
+	s.feed, s.log, s.last = feed, feed.Log(), feed.Begin()
+}
+
+// run reads until ctx ends.
+func (s *subscription) run() {
+	first := domain.Entry{Kind: domain.Start, Position: s.last, Log: s.log}
+	if !s.pass([]domain.Entry{first}) {
+		s.shut(s.feed)
+		return
+	}
+	for {
+		err := s.drain()
+		if s.ctx.Err() != nil || !s.recover(err) {
+			return
+		}
+	}
+}
+
+// drain passes on what the feed brings until that fails, and closes the feed.
+// Not every driver's Read watches its context, so the end of ctx closes the
+// feed as well.
+func (s *subscription) drain() error {
+	feed, closed := s.feed, make(chan struct{})
+	stop := context.AfterFunc(s.ctx, func() {
+		defer close(closed)
+		s.shut(feed)
+	})
+	defer func() {
+		if !stop() {
+			<-closed
+		}
+		s.shut(feed)
+	}()
+	for {
+		batch, err := feed.Read(s.ctx)
+		if len(batch) > 0 {
+			s.retry.reset()
+			s.t.counts.batches.Add(1)
+			s.t.counts.entries.Add(uint64(len(batch)))
+			s.last = batch[len(batch)-1].Position
+			if !s.pass(batch) {
+				return s.ctx.Err()
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// recover gets a new feed after the old one failed with err, and tells of a
+// break if there was one. It says whether to go on.
+func (s *subscription) recover(err error) bool {
+	log := s.t.cfg.Log.With("topic", s.topic)
+	if !errors.As(err, &s.lost) {
+		s.t.counts.interruptions.Add(1)
+		log.Warn("the subscription was interrupted", "after", hexPosition(s.last), "error", err)
+	}
+	// A break that the feed itself found, after it brought something, needs no
+	// pause: the broker is there.
+	for attempt := 1; ; attempt++ {
+		if (s.lost == nil || !s.retry.fresh() || attempt > 1) && !s.retry.pause(s.ctx) {
+			return false
+		}
+		if err = s.reopen(); err == nil {
+			break
+		}
+		if s.ctx.Err() != nil {
+			return false
+		}
+		log.Debug("subscribing again failed", "attempt", attempt, "error", err)
+	}
+	if s.lost == nil {
+		log.Info("the subscription goes on where it stopped", "after", hexPosition(s.last))
+		return true
+	}
+	lost := s.lost
+	s.lost = nil
+	s.t.counts.countBreak(lost.Reason)
+	log.Warn("messages may be lost: the subscription goes on behind a gap",
+		"reason", string(lost.Reason), "detail", lost.Detail, "after", hexPosition(s.last))
+	if s.pass([]domain.Entry{{Kind: domain.Break, Position: s.last, Log: s.log, Reason: lost.Reason}}) {
+		return true
+	}
+	s.shut(s.feed)
+	return false
+}
+
+// reopen makes the next feed: where the last one stopped if the driver proves
+// that, else at the tail, and then lost says why.
+func (s *subscription) reopen() error {
+	if s.lost == nil && !(s.t.promises.Log && s.last != "") {
+		s.lost = &BreakError{Reason: domain.Lossy, Detail: "the subscription was interrupted"}
+	}
+	if s.lost == nil {
+		feed, err := s.follow(s.last)
+		switch {
+		case err == nil && feed.Log() == s.log:
+			s.feed = feed
+			return nil
+		case err == nil:
+			s.shut(feed)
+			s.lost = &BreakError{Reason: domain.UnknownCursor, Detail: "the topic has become another log"}
+		case !errors.As(err, &s.lost):
+			return err
+		}
+	}
+	feed, err := s.follow("")
+	if err != nil {
+		return err
+	}
+	s.use(feed)
+	return nil
+}
+
+// pass gives a batch to the deliverer, and says whether ctx lasted.
+func (s *subscription) pass(batch []domain.Entry) bool {
+	select {
+	case s.ready <- batch:
+		return true
+	case <-s.ctx.Done():
+		return false
+	}
+}
+
+func (s *subscription) shut(feed Feed) {
+	if err := feed.Close(); err != nil {
+		s.t.cfg.Log.Debug("closing a feed failed", "topic", s.topic, "error", err)
+	}
+}

@@ -1,0 +1,58 @@
+package transport
+
+import (
+	"context"
+	"time"
+)
+
+// pingEvery is how often Run asks the broker for a sign of life, and pingTimeout
+// how long it may take.
+const (
+	pingEvery   = time.Second
+	pingTimeout = time.Second
+)
+
+// Run watches the broker (Ping every second, with a timeout) until ctx ends or
+// the Transport is closed, and calls changed whenever the bus goes up or down;
+// the first call says how it is. The calls come one at a time, from Run's own
+// goroutine. It returns nil.
+func (t *Transport) Run(ctx context.Context, changed func(up bool)) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(t.ending, cancel)()
+
+	was := false
+	for first := true; ; first = false {
+		err := t.ping(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		up := err == nil
+		t.down.Store(!up)
+		if up != was || first {
+			t.tell(err)
+			changed(up)
+		}
+		was = up
+		if !sleep(ctx, pingEvery) {
+			return nil
+		}
+	}
+}
+
+// Up reports whether the broker answered when Run last asked; true before that.
+func (t *Transport) Up() bool { return !t.down.Load() }
+
+func (t *Transport) ping(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+	defer cancel()
+	return t.driver.Ping(ctx)
+}
+
+func (t *Transport) tell(err error) {
+	if err != nil {
+		t.cfg.Log.Warn("the bus is down", "error", err)
+		return
+	}
+	t.cfg.Log.Info("the bus is up")
+}

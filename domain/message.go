@@ -25,8 +25,9 @@ type Message struct {
 	To []Target
 	// Type is the application's name for what happened, such as "order.paid".
 	Type string
-	// Data is the payload. With ContentType JSON it is one valid JSON value
-	// without raw line breaks; with Text it is valid UTF-8.
+	// Data is the payload. If IsJSON(ContentType) it is one valid JSON value
+	// without raw line breaks; if IsText(ContentType) it is valid UTF-8; else
+	// it is any bytes.
 	Data []byte
 	// ContentType is never empty in a valid message.
 	ContentType string
@@ -110,4 +111,22 @@ func checkText(field, s string, most int) error {
 		return invalid(field, "want valid UTF-8 without control characters")
 	}
 	return nil
+}
+
+// IsJSON says whether data of the content type is JSON: application/json or a
+// +json type. Parameters behind a semicolon do not count.
+func IsJSON(contentType string) bool {
+	t := mediaType(contentType)
+	return t == JSON || strings.HasSuffix(t, "+json")
+}
+
+// IsText says whether data of the content type is text, which must be UTF-8.
+func IsText(contentType string) bool { return strings.HasPrefix(mediaType(contentType), "text/") }
+
+func mediaType(contentType string) string {
+	if contentType == JSON || contentType == Text {
+		return contentType
+	}
+	t, _, _ := strings.Cut(contentType, ";")
+	return strings.ToLower(strings.TrimSpace(t))
 }

@@ -1,0 +1,114 @@
+package envelope
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/fanfarebus/fanfare/domain"
+)
+
+// Append appends the message's JSON form to dst: one line, which Parse reads
+// back as the same message.
+func Append(dst []byte, m *domain.Message) []byte {
+	dst = append(dst, '{')
+	if len(m.To) > 0 {
+		dst = appendTo(append(dst, `"to":`...), m.To)
+		dst = append(dst, ',')
+	}
+	dst = appendField(dst, "id", m.ID)
+	dst = appendField(dst, "type", m.Type)
+	dst = appendField(dst, "from", m.From)
+	if !m.Time.IsZero() {
+		dst = append(dst, `"time":"`...)
+		dst = m.Time.UTC().AppendFormat(dst, time.RFC3339Nano)
+		dst = append(dst, `",`...)
+	}
+	if m.TTL > 0 {
+		dst = append(dst, `"ttl":`...)
+		dst = strconv.AppendInt(dst, int64((m.TTL+time.Second-1)/time.Second), 10)
+		dst = append(dst, ',')
+	}
+	if len(m.Headers) > 0 {
+		dst = AppendHeaders(append(dst, `"headers":`...), m.Headers)
+		dst = append(dst, ',')
+	}
+	return append(AppendData(dst, m), '}')
+}
+
+// AppendData appends the data field, and the content type where it says more
+// than the field's form: "data":… for JSON and text, else "data_base64":"…".
+func AppendData(dst []byte, m *domain.Message) []byte {
+	switch {
+	case domain.IsJSON(m.ContentType):
+		if m.ContentType != domain.JSON {
+			dst = appendField(dst, "content_type", m.ContentType)
+		}
+		dst = append(dst, `"data":`...)
+		return append(dst, m.Data...)
+	case domain.IsText(m.ContentType):
+		dst = appendField(dst, "content_type", m.ContentType)
+		dst = append(dst, `"data":`...)
+		return AppendString(dst, string(m.Data))
+	}
+	if m.ContentType != domain.Binary {
+		dst = appendField(dst, "content_type", m.ContentType)
+	}
+	dst = append(dst, `"data_base64":"`...)
+	dst = base64.StdEncoding.AppendEncode(dst, m.Data)
+	return append(dst, '"')
+}
+
+// AppendHeaders appends an object of strings, sorted by name.
+func AppendHeaders(dst []byte, headers map[string]string) []byte {
+	dst = append(dst, '{')
+	for i, name := range slices.Sorted(maps.Keys(headers)) {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = AppendString(dst, name)
+		dst = append(dst, ':')
+		dst = AppendString(dst, headers[name])
+	}
+	return append(dst, '}')
+}
+
+// AppendString appends s as a JSON string.
+func AppendString(dst []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c >= 0x7f {
+			quoted, _ := json.Marshal(s) // cannot fail for a string
+			return append(dst, quoted...)
+		}
+	}
+	dst = append(dst, '"')
+	dst = append(dst, s...)
+	return append(dst, '"')
+}
+
+func appendTo(dst []byte, to []domain.Target) []byte {
+	if len(to) == 1 {
+		return AppendString(dst, to[0].String())
+	}
+	separator := byte('[')
+	for _, t := range to {
+		dst = AppendString(append(dst, separator), t.String())
+		separator = ','
+	}
+	return append(dst, ']')
+}
+
+// appendField appends `"name":"value",` unless value is empty.
+func appendField(dst []byte, name, value string) []byte {
+	if value == "" {
+		return dst
+	}
+	dst = append(dst, '"')
+	dst = append(dst, name...)
+	dst = append(dst, `":`...)
+	dst = AppendString(dst, value)
+	return append(dst, ',')
+}

@@ -117,8 +117,8 @@ func adopt(body []byte, r Rules) (*domain.Message, error) {
 	}
 	m := &domain.Message{ContentType: domain.JSON}
 	s := &scanner{text: body}
-	err := s.object(0, func(name string, value []byte) error {
-		if name != r.UserField {
+	err := s.object(0, func(name, value []byte) error {
+		if string(name) != r.UserField {
 			return nil
 		}
 		user := string(value)
@@ -126,11 +126,11 @@ func adopt(body []byte, r Rules) (*domain.Message, error) {
 		case c == '"':
 			user = unquote(value)
 		case !isDigit(c):
-			return &domain.FieldError{Path: name, Problem: "want the user's name, a string or a whole number"}
+			return &domain.FieldError{Path: r.UserField, Problem: "want the user's name, a string or a whole number"}
 		}
 		to, err := domain.UserTarget(user)
 		m.To = []domain.Target{to}
-		return domain.At(name, err)
+		return domain.At(r.UserField, err)
 	})
 	if err == nil {
 		err = s.end()

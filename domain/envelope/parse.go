@@ -46,11 +46,11 @@ type fields struct {
 	base64 *string
 }
 
-func (f *fields) field(name string, value []byte) (err error) {
-	if string(value) == "null" && name != "data" {
+func (f *fields) field(name, value []byte) (err error) {
+	if string(value) == "null" && string(name) != "data" {
 		return nil // as if it were not there
 	}
-	switch name {
+	switch string(name) {
 	case "to":
 		f.m.To, err = targets(value)
 	case "data":
@@ -78,10 +78,13 @@ func (f *fields) field(name string, value []byte) (err error) {
 		}
 	default:
 		if f.Strict {
-			return &domain.FieldError{Path: name, Problem: "unknown field: use to, type, data, data_base64, content_type, id, time, ttl, headers"}
+			return &domain.FieldError{Path: string(name), Problem: "unknown field: use to, type, data, data_base64, content_type, id, time, ttl, headers"}
 		}
 	}
-	return domain.At(name, err)
+	if err != nil {
+		return domain.At(string(name), err)
+	}
+	return nil
 }
 
 func (f *fields) message() (*domain.Message, error) {
@@ -255,12 +258,12 @@ func headers(value []byte) (map[string]string, error) {
 	}
 	all := make(map[string]string)
 	s := &scanner{text: value}
-	err := s.object(0, func(name string, v []byte) error {
+	err := s.object(0, func(name, v []byte) error {
 		said, err := text(v)
 		if err != nil {
-			return domain.At(name, err)
+			return domain.At(string(name), err)
 		}
-		all[name] = said
+		all[string(name)] = said
 		if len(all) > domain.MaxHeaders {
 			return &domain.FieldError{Problem: fmt.Sprintf("at most %d", domain.MaxHeaders)}
 		}

@@ -1,6 +1,7 @@
 package envelope
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 
@@ -55,7 +56,7 @@ func (s *scanner) end() error {
 }
 
 // object walks over an object and calls field with each name and raw value.
-func (s *scanner) object(depth int, field func(name string, value []byte) error) error {
+func (s *scanner) object(depth int, field func(name, value []byte) error) error {
 	if s.peek() != '{' {
 		return s.fail("an object")
 	}
@@ -68,13 +69,9 @@ func (s *scanner) object(depth int, field func(name string, value []byte) error)
 		if s.peek() != '"' {
 			return s.fail("a field's name")
 		}
-		raw, err := s.value(depth + 1)
+		name, err := s.value(depth + 1)
 		if err != nil {
 			return err
-		}
-		name := ""
-		if field != nil {
-			name = unquote(raw)
 		}
 		if s.peek() != ':' {
 			return s.fail("a colon")
@@ -85,7 +82,7 @@ func (s *scanner) object(depth int, field func(name string, value []byte) error)
 			return err
 		}
 		if field != nil {
-			if err := field(name, value); err != nil {
+			if err := field(inner(name), value); err != nil {
 				return err
 			}
 		}
@@ -250,14 +247,14 @@ func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 func isHex(c byte) bool   { return isDigit(c) || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F' }
 
 // unquote returns what a valid JSON string says.
-func unquote(raw []byte) string {
-	inner := raw[1 : len(raw)-1]
-	for _, c := range inner {
-		if c == '\\' {
-			var s string
-			_ = json.Unmarshal(raw, &s) // the scanner has checked it
-			return s
-		}
+func unquote(raw []byte) string { return string(inner(raw)) }
+
+// inner is unquote that shares memory with raw where it can.
+func inner(raw []byte) []byte {
+	if bytes.IndexByte(raw, '\\') < 0 {
+		return raw[1 : len(raw)-1]
 	}
-	return string(inner)
+	var s string
+	_ = json.Unmarshal(raw, &s) // the scanner has checked it
+	return []byte(s)
 }

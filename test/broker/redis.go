@@ -129,12 +129,16 @@ func (s *RedisServer) answers() error {
 	defer c.Close()
 	mine := fmt.Sprintf("process_id:%d\r\n", s.cmd.Process.Pid)
 	for {
-		info, err := c.Info(ctx, "server").Result()
-		if err == nil && strings.Contains(info, mine) {
-			return nil
-		}
+		conn, err := net.Dial("tcp", s.Addr()) // go-redis would log each failure
 		if err == nil {
-			return errors.New("another server has the port")
+			_ = conn.Close()
+			var info string
+			if info, err = c.Info(ctx, "server").Result(); err == nil {
+				if strings.Contains(info, mine) {
+					return nil
+				}
+				return errors.New("another server has the port")
+			}
 		}
 		select {
 		case <-ctx.Done():

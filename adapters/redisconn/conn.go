@@ -1,0 +1,261 @@
+package redisconn
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/fanfarebus/fanfare/domain"
+)
+
+const (
+	bufferSize = 64 << 10
+	// maxBulk is the longest string a server may send: what Redis itself
+	// allows at most by default.
+	maxBulk = 512 << 20
+	// maxArray is the most elements of one array.
+	maxArray = 1 << 24
+)
+
+// errProtocol marks a reply that is not what RESP2 or the command promises.
+var errProtocol = errors.New("redis answered something unexpected")
+
+// A Conn is one connection to a server that speaks RESP2. Commands are queued,
+// flushed and answered in order. One goroutine uses it; Close may be called
+// from any, more than once, and ends what is under way. After any error but an
+// Error the Conn is only good for Close.
+type Conn struct {
+	nc    net.Conn
+	r     *bufio.Reader
+	out   []byte
+	reply time.Duration
+	until time.Time // within Bound: its deadline
+}
+
+func newConn(nc net.Conn, reply time.Duration) *Conn {
+	return &Conn{nc: nc, r: bufio.NewReaderSize(nc, bufferSize), reply: reply}
+}
+
+// Close closes the connection at once.
+func (c *Conn) Close() error {
+	if t, ok := c.nc.(interface{ NetConn() net.Conn }); ok {
+		return t.NetConn().Close() // TLS would wait for its goodbye to be taken
+	}
+	return c.nc.Close()
+}
+
+// Bound lets everything up to the call of release end with ctx, and in any
+// case with the reply timeout.
+func (c *Conn) Bound(ctx context.Context) (release func()) {
+	c.until, _ = ctx.Deadline()
+	_ = c.nc.SetReadDeadline(c.limit())
+	stop := context.AfterFunc(ctx, func() {
+		if !errors.Is(ctx.Err(), context.DeadlineExceeded) { // that is the deadlines' work
+			_ = c.Close()
+		}
+	})
+	return func() {
+		stop()
+		c.until = time.Time{}
+	}
+}
+
+// limit is until when an answer that is due now may take.
+func (c *Conn) limit() time.Time {
+	t := time.Now().Add(c.reply)
+	if !c.until.IsZero() && c.until.Before(t) {
+		return c.until
+	}
+	return t
+}
+
+// Queue adds a command to what the next Flush sends.
+func (c *Conn) Queue(args ...string) {
+	c.out = append(c.out, '*')
+	c.out = strconv.AppendInt(c.out, int64(len(args)), 10)
+	for _, a := range args {
+		c.out = append(c.out, "\r\n$"...)
+		c.out = strconv.AppendInt(c.out, int64(len(a)), 10)
+		c.out = append(c.out, "\r\n"...)
+		c.out = append(c.out, a...)
+	}
+	c.out = append(c.out, "\r\n"...)
+}
+
+// Flush sends what is queued. The server has the reply timeout to take it.
+func (c *Conn) Flush() error {
+	if err := c.nc.SetWriteDeadline(c.limit()); err != nil {
+		return ended(err)
+	}
+	_, err := c.nc.Write(c.out)
+	c.out = c.out[:0]
+	return ended(err)
+}
+
+// Wait waits until a reply begins to arrive, for at most d, and says whether
+// it did. The reply then has the reply timeout to arrive.
+func (c *Conn) Wait(d time.Duration) (bool, error) {
+	if c.r.Buffered() == 0 {
+		if err := c.nc.SetReadDeadline(time.Now().Add(d)); err != nil {
+			return false, ended(err)
+		}
+		if _, err := c.r.Peek(1); errors.Is(err, os.ErrDeadlineExceeded) {
+			return false, nil
+		} else if err != nil {
+			return false, ended(err)
+		}
+	}
+	return true, ended(c.nc.SetReadDeadline(c.limit()))
+}
+
+// Buffered says whether (the beginning of) a reply has arrived already.
+func (c *Conn) Buffered() bool { return c.r.Buffered() > 0 }
+
+// Array reads the head of an array and returns how many elements follow, -1
+// for the nil array.
+func (c *Conn) Array() (int, error) {
+	kind, n, _, err := c.head()
+	if err != nil {
+		return 0, err
+	}
+	if kind != '*' {
+		return 0, fmt.Errorf("%w: %q instead of an array", errProtocol, kind)
+	}
+	return n, nil
+}
+
+// Bulk reads a string and appends it to dst. The nil string is nothing.
+func (c *Conn) Bulk(dst []byte) ([]byte, error) {
+	kind, n, line, err := c.head()
+	if err != nil {
+		return dst, err
+	}
+	switch kind {
+	case '+', ':':
+		return append(dst, line...), nil
+	case '$':
+		return c.body(dst, n)
+	}
+	return dst, fmt.Errorf("%w: %q instead of a string", errProtocol, kind)
+}
+
+// Text reads a string, a status or a number as text.
+func (c *Conn) Text() (string, error) {
+	b, err := c.Bulk(nil)
+	return string(b), err
+}
+
+// Skip reads one whole reply and forgets it, however deep it is. If the reply
+// is an Error it returns that.
+func (c *Conn) Skip() error {
+	var refused error
+	for left := 1; left > 0; left-- {
+		kind, n, _, err := c.head()
+		if answer := Error(""); errors.As(err, &answer) {
+			refused = err
+			continue
+		}
+		switch {
+		case err != nil:
+			return err
+		case kind == '*':
+			left += max(n, 0)
+		case kind == '$' && n >= 0:
+			if _, err := c.r.Discard(n + 2); err != nil {
+				return ended(err)
+			}
+		}
+	}
+	return refused
+}
+
+// head reads the first line of a reply. For arrays and strings n is the
+// length, -1 for nil; for the others line is what they say, valid until the
+// next read.
+func (c *Conn) head() (kind byte, n int, line []byte, err error) {
+	line, err = c.r.ReadSlice('\n')
+	if err != nil {
+		if errors.Is(err, bufio.ErrBufferFull) {
+			err = fmt.Errorf("%w: a line without end", errProtocol)
+		}
+		return 0, 0, nil, ended(err)
+	}
+	if len(line) < 3 || line[len(line)-2] != '\r' {
+		return 0, 0, nil, fmt.Errorf("%w: %q", errProtocol, clip(line))
+	}
+	kind, line = line[0], line[1:len(line)-2]
+	switch kind {
+	case '-':
+		return 0, 0, nil, Error(line)
+	case '+', ':':
+		return kind, 0, line, nil
+	case '$':
+		n, err = length(line, maxBulk)
+	case '*':
+		n, err = length(line, maxArray)
+	default:
+		err = fmt.Errorf("%w: %q", errProtocol, clip(line))
+	}
+	return kind, n, nil, err
+}
+
+func (c *Conn) body(dst []byte, n int) ([]byte, error) {
+	if n < 0 {
+		return dst, nil
+	}
+	// Most of it may not have come yet and may never come: take memory for
+	// what arrives, not for what is announced.
+	for left := n; left > 0; {
+		part, at := min(left, 1<<20), len(dst)
+		dst = append(dst, make([]byte, part)...)
+		if _, err := io.ReadFull(c.r, dst[at:]); err != nil {
+			return dst[:at], ended(err)
+		}
+		left -= part
+	}
+	var end [2]byte
+	if _, err := io.ReadFull(c.r, end[:]); err != nil {
+		return dst, ended(err)
+	}
+	if !bytes.Equal(end[:], []byte("\r\n")) {
+		return dst, fmt.Errorf("%w: a string without end", errProtocol)
+	}
+	return dst, nil
+}
+
+func length(line []byte, most int) (int, error) {
+	n, sign := 0, 1
+	if len(line) > 0 && line[0] == '-' {
+		sign, line = -1, line[1:]
+	}
+	for _, d := range line {
+		if d < '0' || d > '9' || n > most {
+			return 0, fmt.Errorf("%w: length %q", errProtocol, clip(line))
+		}
+		n = n*10 + int(d-'0')
+	}
+	if n *= sign; len(line) == 0 || n < -1 || n > most {
+		return 0, fmt.Errorf("%w: length %d", errProtocol, n)
+	}
+	return n, nil
+}
+
+// ended turns the ends of a connection into words.
+func ended(err error) error {
+	switch {
+	case errors.Is(err, net.ErrClosed):
+		return domain.ErrClosed
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return errors.New("redis closed the connection")
+	}
+	return err
+}
+
+func clip(b []byte) []byte { return b[:min(len(b), 64)] }

@@ -1,0 +1,9 @@
+// Package redisconn is what the Redis transports share: a server's address
+// from a URL, a client to publish with, and a connection to follow with.
+//
+// Publishing uses go-redis. Following does not: go-redis reconnects and
+// subscribes again by itself, which hides that something was lost; it cannot
+// say what else has already arrived; and it allocates a map for every entry.
+// So a feed has a Conn of its own, which speaks as much of RESP2 as a feed
+// needs, never reconnects, and ends when it is closed or cannot be trusted.
+package redisconn

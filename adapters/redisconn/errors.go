@@ -1,0 +1,58 @@
+package redisconn
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/fanfarebus/fanfare/domain"
+)
+
+// An Error is what the server answered instead of a result, such as
+// "WRONGTYPE Operation against a key holding the wrong kind of value".
+type Error string
+
+func (e Error) Error() string { return string(e) }
+
+// Classify puts domain.ErrBusDown into an error that says that the server
+// cannot be reached, does not answer in time, or takes nothing from anybody
+// now. What it refuses for a reason in the request itself passes through, and
+// so do nil and an end that the caller asked for.
+func Classify(err error) error {
+	switch {
+	case err == nil, errors.Is(err, domain.ErrBusDown), errors.Is(err, domain.ErrClosed), errors.Is(err, context.Canceled):
+		return err
+	case errors.Is(err, redis.ErrClosed):
+		return domain.ErrClosed
+	}
+	if answer, ok := answered(err); ok && !unavailable(answer) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", domain.ErrBusDown, err)
+}
+
+func answered(err error) (string, bool) {
+	if own := Error(""); errors.As(err, &own) {
+		return string(own), true
+	}
+	var theirs redis.Error
+	if errors.As(err, &theirs) {
+		return theirs.Error(), true
+	}
+	return "", false
+}
+
+// unavailable says whether an answer is about the server's state rather than
+// about the request.
+func unavailable(answer string) bool {
+	code, rest, _ := strings.Cut(answer, " ")
+	switch code {
+	case "LOADING", "MASTERDOWN", "READONLY", "OOM", "MISCONF", "NOREPLICAS", "BUSY", "CLUSTERDOWN", "TRYAGAIN",
+		"UNBLOCKED", "NOAUTH", "WRONGPASS":
+		return true
+	}
+	return strings.HasPrefix(rest, "max number of clients")
+}

@@ -1,0 +1,241 @@
+package redisconn
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/fanfarebus/fanfare/adapters/transport"
+)
+
+// A Server says where a Redis is and how to enter. It is safe for concurrent
+// use and holds no connection.
+type Server struct {
+	addrs    []string // one server, or the sentinels
+	master   string   // the name that the sentinels know; "" without sentinels
+	user     string
+	password string
+	db       int
+	tls      *tls.Config // nil: plain TCP
+	dial     time.Duration
+	reply    time.Duration
+	pool     int
+}
+
+// Parse reads a URL such as "redis://user:password@host:6379/0" and the
+// parameters that all Redis transports share. The caller asks params for its
+// own ones and for Err.
+//
+//	dial_timeout      to connect and log in, default 3s
+//	reply_timeout     for an answer, default 2s
+//	pool              most connections to publish with, default 8
+//	sentinel_master   ask the hosts of the URL, h1:26379,h2:26379, where this master is
+//	tls               true: encrypt; implied by the others
+//	tls_ca            file with the authorities to trust, PEM
+//	tls_cert, tls_key files with the certificate to show, PEM
+//	tls_server_name   the name to expect in the server's certificate
+//	tls_skip_verify   true: accept any certificate
+func Parse(u *url.URL, params *transport.Params) (*Server, error) {
+	s := &Server{
+		master: params.String("sentinel_master", ""),
+		dial:   params.Duration("dial_timeout", 3*time.Second, 10*time.Millisecond),
+		reply:  params.Duration("reply_timeout", 2*time.Second, 10*time.Millisecond),
+		pool:   params.Int("pool", 8, 1),
+		user:   u.User.Username(),
+	}
+	s.password, _ = u.User.Password()
+	var faults [3]error
+	s.addrs, faults[0] = parseHosts(u.Host, s.master != "")
+	s.db, faults[1] = parseDB(u.Path)
+	s.tls, faults[2] = parseTLS(params)
+	return s, errors.Join(faults[:]...)
+}
+
+func parseHosts(hosts string, sentinels bool) ([]string, error) {
+	all := strings.Split(hosts, ",")
+	if len(all) > 1 && !sentinels {
+		return nil, errors.New("several hosts need sentinel_master: the name of the master that these sentinels know")
+	}
+	port := "6379"
+	if sentinels {
+		port = "26379"
+	}
+	for i, h := range all {
+		if h == "" || h[0] == ':' {
+			return nil, errors.New("the URL names no host: want host:port")
+		}
+		if _, _, err := net.SplitHostPort(h); err != nil {
+			all[i] = net.JoinHostPort(strings.Trim(h, "[]"), port)
+		}
+	}
+	return all, nil
+}
+
+func parseDB(path string) (int, error) {
+	path = strings.Trim(path, "/")
+	if path == "" {
+		return 0, nil
+	}
+	db, err := strconv.Atoi(path)
+	if err != nil || db < 0 {
+		return 0, fmt.Errorf("path %q: want the number of a database, such as /0", path)
+	}
+	return db, nil
+}
+
+func parseTLS(params *transport.Params) (*tls.Config, error) {
+	ca, cert, key := params.String("tls_ca", ""), params.String("tls_cert", ""), params.String("tls_key", "")
+	name, skip := params.String("tls_server_name", ""), params.Bool("tls_skip_verify", false)
+	if !params.Bool("tls", ca+cert+key+name != "" || skip) {
+		return nil, nil
+	}
+	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: name, InsecureSkipVerify: skip}
+	if ca != "" {
+		pem, err := os.ReadFile(ca)
+		if err != nil {
+			return nil, fmt.Errorf("tls_ca: %w", err)
+		}
+		c.RootCAs = x509.NewCertPool()
+		if !c.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("tls_ca: %s holds no certificate in PEM form", ca)
+		}
+	}
+	if cert != "" || key != "" {
+		pair, err := tls.LoadX509KeyPair(cert, key)
+		if err != nil {
+			return nil, fmt.Errorf("tls_cert and tls_key: %w", err)
+		}
+		c.Certificates = []tls.Certificate{pair}
+	}
+	return c, nil
+}
+
+// DB is the number of the database.
+func (s *Server) DB() int { return s.db }
+
+// ReplyTimeout is how long the server may take to answer.
+func (s *Server) ReplyTimeout() time.Duration { return s.reply }
+
+// Client returns a client to publish with: it tries once, obeys contexts, and
+// connects when it is first used. The caller closes it.
+func (s *Server) Client() *redis.Client {
+	return redis.NewClient(&redis.Options{
+		Addr:     s.addrs[0], // a label: Dialer finds the server
+		Dialer:   func(ctx context.Context, _, _ string) (net.Conn, error) { return s.connect(ctx) },
+		Username: s.user, Password: s.password, DB: s.db,
+		Protocol: 2, DisableIdentity: true,
+		ContextTimeoutEnabled: true, MaxRetries: -1, DialerRetries: 1,
+		DialTimeout: s.dial, ReadTimeout: s.reply, WriteTimeout: s.reply,
+		PoolSize: s.pool, PoolTimeout: s.reply, PipelinePoolSize: -1,
+		WriteBufferSize: bufferSize,
+	})
+}
+
+// Dial opens a connection and logs in. The caller closes it.
+func (s *Server) Dial(ctx context.Context) (*Conn, error) {
+	nc, err := s.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c := newConn(nc, s.reply)
+	if err := s.login(ctx, c); err != nil {
+		_ = c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+func (s *Server) login(ctx context.Context, c *Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, s.dial)
+	defer cancel()
+	defer c.Bound(ctx)()
+	replies := 0
+	if s.password != "" {
+		auth := []string{"AUTH", s.user, s.password}
+		if s.user == "" {
+			auth = []string{"AUTH", s.password}
+		}
+		c.Queue(auth...)
+		replies++
+	}
+	if s.db != 0 {
+		c.Queue("SELECT", strconv.Itoa(s.db))
+		replies++
+	}
+	if err := c.Flush(); err != nil {
+		return err
+	}
+	for range replies {
+		if err := c.Skip(); err != nil {
+			return fmt.Errorf("log in to redis: %w", err)
+		}
+	}
+	return nil
+}
+
+// connect finds the server and connects to it, TLS handshake included.
+func (s *Server) connect(ctx context.Context) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.dial)
+	defer cancel()
+	if s.master == "" {
+		return s.connectTo(ctx, s.addrs[0])
+	}
+	var faults []error
+	for _, sentinel := range s.addrs {
+		addr, err := s.ask(ctx, sentinel)
+		if err == nil {
+			return s.connectTo(ctx, addr)
+		}
+		faults = append(faults, fmt.Errorf("sentinel %s: %w", sentinel, err))
+	}
+	return nil, errors.Join(faults...)
+}
+
+// ask asks one sentinel where the master is. The sentinels share the time, so
+// that one of them that swallows bytes leaves some for the next.
+func (s *Server) ask(ctx context.Context, sentinel string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.dial/time.Duration(len(s.addrs)+1))
+	defer cancel()
+	nc, err := s.connectTo(ctx, sentinel)
+	if err != nil {
+		return "", err
+	}
+	c := newConn(nc, s.reply)
+	defer c.Close()
+	defer c.Bound(ctx)()
+	c.Queue("SENTINEL", "get-master-addr-by-name", s.master)
+	if err := c.Flush(); err != nil {
+		return "", err
+	}
+	n, err := c.Array()
+	if err != nil {
+		return "", err
+	}
+	if n != 2 {
+		return "", fmt.Errorf("no master is called %q", s.master)
+	}
+	host, err := c.Text()
+	if err != nil {
+		return "", err
+	}
+	port, err := c.Text()
+	return net.JoinHostPort(host, port), err
+}
+
+func (s *Server) connectTo(ctx context.Context, addr string) (net.Conn, error) {
+	var d net.Dialer
+	if s.tls == nil {
+		return d.DialContext(ctx, "tcp", addr)
+	}
+	return (&tls.Dialer{NetDialer: &d, Config: s.tls}).DialContext(ctx, "tcp", addr)
+}

@@ -1,0 +1,26 @@
+// Package redispubsub carries topics over Redis pub/sub (redis://). A topic is
+// a channel. Delivery is at most once: Redis keeps nothing, so whoever is not
+// subscribed, or is cut off, misses what is published meanwhile. One server
+// has one order, the same for every subscriber.
+//
+// # What is on the wire
+//
+// A message with transport.RawKey in its metadata is its payload, verbatim;
+// that is how Fanfare publishes, and what `redis-cli PUBLISH` sends. Any other
+// Watermill message is framed as one JSON object, so that its UUID and
+// metadata survive:
+//
+//	{"_watermill_message_uuid":"…","metadata":{"k":"v"},"payload":"base64"}
+//
+// A payload that begins exactly so, and is such an object, is unwrapped when
+// it is read; anything else is a body.
+//
+// # Interruptions
+//
+// A feed has a connection of its own and never subscribes twice: whatever
+// interrupts it ends it. While nothing arrives it asks for a sign of life, so
+// that a connection that swallows bytes is noticed. It keeps no queue: what a
+// slow reader leaves lying fills the socket and then the server's output
+// buffer, until client-output-buffer-limit makes the server cut the
+// connection, which ends the feed.
+package redispubsub

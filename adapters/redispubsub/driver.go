@@ -1,0 +1,99 @@
+package redispubsub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/fanfarebus/fanfare/adapters/redisconn"
+	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/domain"
+)
+
+// A Driver carries topics over Redis pub/sub. It is safe for concurrent use.
+type Driver struct {
+	server *redisconn.Server
+	client *redis.Client
+}
+
+var _ transport.Driver = (*Driver)(nil)
+
+// Open makes a Driver from a URL such as "redis://127.0.0.1:6379/0"; the
+// parameters are those of redisconn.Parse. It does not wait for the server.
+func Open(_ context.Context, u *url.URL, _ *slog.Logger) (transport.Driver, error) {
+	params := transport.NewParams(u)
+	server, err := redisconn.Parse(u, params)
+	if err := errors.Join(err, params.Err()); err != nil {
+		return nil, err
+	}
+	return &Driver{server: server, client: server.Client()}, nil
+}
+
+// Guarantees: one order for all, at most once, nothing kept.
+func (d *Driver) Guarantees() transport.Guarantees {
+	return transport.Guarantees{TotalOrder: true}
+}
+
+// CheckTopic accepts any name: Redis channels are bytes.
+func (d *Driver) CheckTopic(topic string) error { return redisconn.CheckTopic(topic) }
+
+// Follow subscribes on a connection of its own and returns when the server has
+// confirmed. There are no positions: after must be "".
+func (d *Driver) Follow(ctx context.Context, topic string, after domain.Position) (transport.Feed, error) {
+	if after != "" {
+		return nil, fmt.Errorf("redispubsub: follow %s after a position: %w", topic, domain.ErrUnsupported)
+	}
+	conn, err := d.server.Dial(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("redispubsub: follow %s: %w", topic, redisconn.Classify(err))
+	}
+	if err := subscribe(ctx, conn, topic); err != nil {
+		_ = conn.Close()
+		return nil, fmt.Errorf("redispubsub: follow %s: %w", topic, redisconn.Classify(err))
+	}
+	return &feed{conn: conn, topic: topic, reply: d.server.ReplyTimeout()}, nil
+}
+
+func subscribe(ctx context.Context, conn *redisconn.Conn, topic string) error {
+	defer conn.Bound(ctx)()
+	conn.Queue("SUBSCRIBE", topic)
+	if err := conn.Flush(); err != nil {
+		return err
+	}
+	return conn.Skip() // the only possible answer is the confirmation, or a refusal
+}
+
+// Publish sends all records in one pipeline, in order, and tries once.
+func (d *Driver) Publish(ctx context.Context, records []transport.Outgoing) []error {
+	pipe := redisconn.NewPipeline(d.client, len(records))
+	for _, r := range records {
+		payload, err := encode(r.Message)
+		if err != nil {
+			pipe.Refuse(err)
+			continue
+		}
+		pipe.Add(ctx, "PUBLISH", r.Topic, payload)
+	}
+	errs := pipe.Exec(ctx)
+	for i, err := range errs {
+		if err != nil {
+			errs[i] = fmt.Errorf("redispubsub: publish on %s: %w", records[i].Topic, err)
+		}
+	}
+	return errs
+}
+
+// Ping asks the server for a sign of life.
+func (d *Driver) Ping(ctx context.Context) error {
+	if err := d.client.Ping(ctx).Err(); err != nil {
+		return fmt.Errorf("redispubsub: ping: %w", redisconn.Classify(err))
+	}
+	return nil
+}
+
+// Close closes the connections that publishing uses.
+func (d *Driver) Close() error { return redisconn.Close(d.client) }

@@ -1,0 +1,335 @@
+package redispubsub_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+
+	"github.com/fanfarebus/fanfare/adapters/redispubsub"
+	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/test/broker"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func open(t testing.TB, rawURL string) transport.Driver {
+	t.Helper()
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := redispubsub.Open(t.Context(), u, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = d.Close() })
+	return d
+}
+
+func follow(t testing.TB, d transport.Driver, topic string) transport.Feed {
+	t.Helper()
+	f, err := d.Follow(t.Context(), topic, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.Close() })
+	return f
+}
+
+// read reads until it has n entries.
+func read(t testing.TB, f transport.Feed, n int) []domain.Entry {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	var all []domain.Entry
+	for len(all) < n {
+		batch, err := f.Read(ctx)
+		if err != nil {
+			t.Fatalf("after %d of %d entries: %v", len(all), n, err)
+		}
+		if len(batch) == 0 || len(batch) > transport.BatchSize {
+			t.Fatalf("a batch of %d", len(batch))
+		}
+		all = append(all, batch...)
+	}
+	return all
+}
+
+// end returns the error that ends the feed, and how long it took.
+func end(t testing.TB, f transport.Feed) (error, time.Duration) {
+	t.Helper()
+	start := time.Now()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for {
+		if _, err := f.Read(ctx); err != nil {
+			if ctx.Err() != nil {
+				t.Fatal("the feed did not notice")
+			}
+			return err, time.Since(start)
+		}
+	}
+}
+
+func publish(t testing.TB, d transport.Driver, topic string, msgs ...*message.Message) {
+	t.Helper()
+	if err := errors.Join(d.Publish(t.Context(), on(topic, msgs...))...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func on(topic string, msgs ...*message.Message) []transport.Outgoing {
+	records := make([]transport.Outgoing, len(msgs))
+	for i, m := range msgs {
+		records[i] = transport.Outgoing{Topic: topic, Message: m}
+	}
+	return records
+}
+
+func raw(payload string) *message.Message {
+	m := message.NewMessage("ignored", []byte(payload))
+	m.Metadata.Set(transport.RawKey, "1")
+	return m
+}
+
+func TestWhatIsPublishedAfterFollowArrivesInOrder(t *testing.T) {
+	s := broker.Redis(t)
+	d := open(t, s.URL("redis"))
+	f := follow(t, d, "t")
+	const n = 2000
+	for i := 0; i < n; i += 100 {
+		var msgs []*message.Message
+		for j := range 100 {
+			msgs = append(msgs, raw(fmt.Sprint(i+j)))
+		}
+		publish(t, d, "t", msgs...)
+	}
+	for i, e := range read(t, f, n) {
+		if string(e.Body) != fmt.Sprint(i) {
+			t.Fatalf("entry %d is %q", i, e.Body)
+		}
+	}
+}
+
+func TestForeignersPublishAndReadBarePayloads(t *testing.T) {
+	s := broker.Redis(t)
+	d := open(t, s.URL("redis"))
+	f := follow(t, d, "fanfare.orders")
+	envelope := `{"to":"user:alice","type":"order.paid","data":{"n":1}}`
+	if got := s.CLI("PUBLISH", "fanfare.orders", envelope); got != "1" {
+		t.Fatalf("PUBLISH = %s receivers", got)
+	}
+	want := []domain.Entry{{Body: []byte(envelope)}}
+	if diff := cmp.Diff(want, read(t, f, 1)); diff != "" {
+		t.Error(diff)
+	}
+
+	theirs := s.Client().Subscribe(t.Context(), "fanfare.orders")
+	defer theirs.Close()
+	if _, err := theirs.Receive(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	publish(t, d, "fanfare.orders", raw(envelope))
+	m, err := theirs.ReceiveMessage(t.Context())
+	if err != nil || m.Payload != envelope {
+		t.Fatalf("a foreign subscriber received %v, %v", m, err)
+	}
+}
+
+func TestAFramedMessageKeepsUUIDAndMetadata(t *testing.T) {
+	s := broker.Redis(t)
+	d := open(t, s.URL("redis"))
+	f := follow(t, d, "t")
+	m := message.NewMessage("id-1", []byte{0, 0xff, '{'})
+	m.Metadata.Set("b", "2")
+	m.Metadata.Set("a", "é")
+	publish(t, d, "t", m, message.NewMessage("id-2", nil))
+	want := []domain.Entry{
+		{UUID: "id-1", Header: []domain.Field{{Name: "a", Value: "é"}, {Name: "b", Value: "2"}}, Body: []byte{0, 0xff, '{'}},
+		{UUID: "id-2", Body: []byte{}},
+	}
+	got := read(t, f, 2)
+	got[1].Body = append([]byte{}, got[1].Body...)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestAMessageThatJSONWouldChangeIsRefusedAndTheOthersAreSent(t *testing.T) {
+	s := broker.Redis(t)
+	d := open(t, s.URL("redis"))
+	f := follow(t, d, "t")
+	bad := message.NewMessage("\xff", nil)
+	errs := d.Publish(t.Context(), on("t", raw("1"), bad, raw("2")))
+	if len(errs) != 3 || errs[0] != nil || !errors.Is(errs[1], domain.ErrInvalid) || errs[2] != nil {
+		t.Fatalf("errors %v", errs)
+	}
+	got := read(t, f, 2)
+	if string(got[0].Body)+string(got[1].Body) != "12" {
+		t.Fatalf("read %+v", got)
+	}
+}
+
+func TestAFeedEndsWhenTheServerDies(t *testing.T) {
+	s := broker.Redis(t)
+	d := open(t, s.URL("redis"))
+	f := follow(t, d, "t")
+	publish(t, d, "t", raw("1"))
+	read(t, f, 1)
+	s.Kill()
+	if err, _ := end(t, f); !errors.Is(err, domain.ErrBusDown) {
+		t.Fatalf("error %v", err)
+	}
+	if _, err := d.Follow(t.Context(), "t", ""); !errors.Is(err, domain.ErrBusDown) {
+		t.Fatalf("Follow: %v", err)
+	}
+	errs := d.Publish(t.Context(), on("t", raw("2"), raw("3")))
+	if len(errs) != 2 || !errors.Is(errs[0], domain.ErrBusDown) || !errors.Is(errs[1], domain.ErrBusDown) {
+		t.Fatalf("Publish: %v", errs)
+	}
+	if err := d.Ping(t.Context()); !errors.Is(err, domain.ErrBusDown) {
+		t.Fatalf("Ping: %v", err)
+	}
+	s.Restart()
+	f = follow(t, d, "t")
+	publish(t, d, "t", raw("4"))
+	if got := read(t, f, 1); string(got[0].Body) != "4" {
+		t.Fatalf("read %+v", got)
+	}
+	if _, err := f.Read(canceled()); err == nil {
+		t.Fatal("a canceled Read returned nothing and no error")
+	}
+}
+
+func TestAConnectionThatSwallowsBytesIsNoticedWithinFiveSeconds(t *testing.T) {
+	s := broker.Redis(t)
+	d := open(t, s.URL("redis"))
+	f := follow(t, d, "t")
+	s.Freeze()
+	err, took := end(t, f)
+	s.Thaw()
+	if !errors.Is(err, domain.ErrBusDown) || took > 5*time.Second {
+		t.Fatalf("after %v: %v", took, err)
+	}
+}
+
+func TestAQuietFeedStaysAliveByPings(t *testing.T) {
+	s := broker.Redis(t)
+	d := open(t, s.URL("redis"))
+	f := follow(t, d, "t")
+	go func() {
+		poll(t, func() bool { // two pings later
+			return strings.Contains(s.CLI("INFO", "commandstats"), "cmdstat_ping:calls=4")
+		})
+		s.CLI("PUBLISH", "t", "late")
+	}()
+	if got := read(t, f, 1); string(got[0].Body) != "late" {
+		t.Fatalf("read %+v", got)
+	}
+}
+
+func TestAServerThatCutsASlowReaderEndsTheFeed(t *testing.T) {
+	s := broker.Redis(t, "--client-output-buffer-limit", "pubsub", "1mb", "0", "0")
+	d := open(t, s.URL("redis"))
+	f := follow(t, d, "t")
+	big := raw(strings.Repeat("x", 256<<10))
+	cut := func() bool {
+		publish(t, d, "t", big, big, big, big)
+		return s.CLI("PUBSUB", "NUMSUB", "t") == "t\n0"
+	}
+	poll(t, cut)
+	if err, _ := end(t, f); !errors.Is(err, domain.ErrBusDown) {
+		t.Fatalf("error %v", err)
+	}
+}
+
+func TestCloseEndsABlockedRead(t *testing.T) {
+	s := broker.Redis(t)
+	d := open(t, s.URL("redis"))
+	f := follow(t, d, "t")
+	done := make(chan error)
+	go func() {
+		_, err := f.Read(context.Background())
+		done <- err
+	}()
+	_ = f.Close()
+	if err := <-done; !errors.Is(err, domain.ErrClosed) {
+		t.Fatalf("error %v", err)
+	}
+	_ = f.Close()
+}
+
+func TestFollowObeysItsContext(t *testing.T) {
+	s := broker.Redis(t)
+	d := open(t, s.URL("redis"))
+	s.Freeze()
+	defer s.Thaw()
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := d.Follow(ctx, "t", ""); !errors.Is(err, domain.ErrBusDown) {
+		t.Fatalf("error %v", err)
+	}
+	if _, err := d.Follow(canceled(), "t", ""); err == nil {
+		t.Fatal("a canceled Follow succeeded")
+	}
+	if _, err := d.Follow(t.Context(), "t", "position"); !errors.Is(err, domain.ErrUnsupported) {
+		t.Fatalf("error %v", err)
+	}
+}
+
+// What others put on a channel, however odd, is handed on as it is, in order.
+func TestHostilePayloadsNeverStopTheFeed(t *testing.T) {
+	s := broker.Redis(t)
+	d := open(t, s.URL("redis"))
+	f := follow(t, d, "t")
+	hostile := []string{
+		"", "\x00", "{", `{"_watermill_message_uuid":`, `{"_watermill_message_uuid":5,"payload":"x"}`,
+		`{"_watermill_message_uuid":"a","payload":"%%%"}`, "*1\r\n$4\r\nPING\r\n", strings.Repeat("[", 100_000), "pong", "\xff\xfe",
+	}
+	c := s.Client()
+	const n = 300
+	for i := range n {
+		if err := c.Publish(t.Context(), "t", hostile[i%len(hostile)]).Err(); err != nil {
+			t.Fatal(err)
+		}
+		publish(t, d, "t", raw(fmt.Sprint("good ", i)))
+	}
+	got := read(t, f, 2*n)
+	for i := range n {
+		if string(got[2*i].Body) != hostile[i%len(hostile)] || string(got[2*i+1].Body) != fmt.Sprint("good ", i) {
+			t.Fatalf("at %d: %q, %q", i, got[2*i].Body, got[2*i+1].Body)
+		}
+	}
+}
+
+func poll(t testing.TB, done func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Error("it did not happen in time")
+			return
+		}
+	}
+}
+
+func canceled() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}

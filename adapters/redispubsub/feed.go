@@ -1,0 +1,103 @@
+package redispubsub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/fanfarebus/fanfare/adapters/redisconn"
+	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/domain"
+)
+
+// pingAfter is how long a feed hears nothing before it asks for a sign of
+// life. With the reply timeout (2 s) behind it, a dead connection is noticed
+// well within 5 s.
+const pingAfter = 2 * time.Second
+
+// A feed is one subscription on one connection.
+type feed struct {
+	conn  *redisconn.Conn
+	topic string
+	reply time.Duration
+	name  []byte // scratch
+	err   error  // why the feed is over
+}
+
+func (f *feed) Log() domain.LogID      { return 0 }
+func (f *feed) Begin() domain.Position { return "" }
+func (f *feed) Close() error           { return f.conn.Close() }
+
+// Read waits for the first message and takes along what has arrived with it.
+func (f *feed) Read(ctx context.Context) ([]domain.Entry, error) {
+	if f.err != nil {
+		return nil, f.err
+	}
+	defer context.AfterFunc(ctx, func() { _ = f.conn.Close() })()
+	var batch []domain.Entry
+	for len(batch) == 0 && f.err == nil {
+		if f.err = f.await(); f.err == nil {
+			batch, f.err = f.drain()
+		}
+	}
+	if f.err != nil {
+		f.err = fmt.Errorf("redispubsub: read %s: %w", f.topic, redisconn.Classify(f.err))
+	}
+	if len(batch) > 0 {
+		return batch, nil // what came before the end still counts
+	}
+	return nil, f.err
+}
+
+// await returns when something arrives, the answer to a ping included.
+func (f *feed) await() error {
+	if came, err := f.conn.Wait(pingAfter); came || err != nil {
+		return err
+	}
+	f.conn.Queue("PING")
+	if err := f.conn.Flush(); err != nil {
+		return err
+	}
+	came, err := f.conn.Wait(f.reply)
+	if err == nil && !came {
+		err = fmt.Errorf("no answer to a ping within %v", f.reply)
+	}
+	return err
+}
+
+func (f *feed) drain() ([]domain.Entry, error) {
+	var batch []domain.Entry
+	for len(batch) < transport.BatchSize && f.conn.Buffered() {
+		payload, ok, err := f.next()
+		if err != nil {
+			return batch, err
+		}
+		if ok {
+			batch = append(batch, decode(payload))
+		}
+	}
+	return batch, nil
+}
+
+// next reads one push: a message, or the answer to a ping.
+func (f *feed) next() (payload []byte, ok bool, err error) {
+	n, err := f.conn.Array()
+	if err != nil {
+		return nil, false, err
+	}
+	if f.name, err = f.conn.Bulk(f.name[:0]); err != nil {
+		return nil, false, err
+	}
+	switch kind := string(f.name); {
+	case kind == "pong" && n == 2:
+		return nil, false, f.conn.Skip()
+	case kind == "message" && n == 3:
+		if err := f.conn.Skip(); err != nil { // the channel: there is only one
+			return nil, false, err
+		}
+		payload, err := f.conn.Bulk(nil)
+		return payload, err == nil, err
+	}
+	return nil, false, errors.New("redis no longer treats this connection as a subscriber")
+}

@@ -1,0 +1,193 @@
+package router
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"math/rand/v2"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"golang.org/x/time/rate"
+
+	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/domain/envelope"
+	"github.com/fanfarebus/fanfare/domain/stream"
+)
+
+// A feed is one stream's subscription. To the Watermill Router it is a
+// Subscriber that never waits.
+type feed struct {
+	r      *Router
+	stream *stream.Stream
+
+	cancel  context.CancelFunc
+	ctx     context.Context // ends with close
+	started atomic.Bool
+	done    chan struct{} // closed when pump has returned
+
+	warn     rate.Sometimes // bounds the log lines on poison
+	unlogged int            // poison since the last line; the handler's alone
+	once     sync.Once
+}
+
+func newFeed(r *Router, s *stream.Stream) *feed {
+	ctx, cancel := context.WithCancel(context.Background())
+	return &feed{
+		r: r, stream: s, ctx: ctx, cancel: cancel, done: make(chan struct{}),
+		warn: rate.Sometimes{First: 3, Interval: 10 * time.Second},
+	}
+}
+
+// Subscribe registers and returns at once; the channel begins to speak when
+// the broker has confirmed.
+func (f *feed) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(f.ctx, cancel)
+	out := make(chan *message.Message)
+	f.started.Store(true)
+	go func() {
+		defer close(f.done)
+		defer close(out)
+		defer stop()
+		defer cancel()
+		f.pump(ctx, topic, out)
+	}()
+	return out, nil
+}
+
+// Close is Watermill's; the feed ends with its contexts.
+func (f *feed) Close() error { return nil }
+
+// close ends the feed and waits until it has delivered its last.
+func (f *feed) close() {
+	f.cancel()
+	if f.started.Load() {
+		<-f.done
+	}
+}
+
+// pump subscribes until it succeeds and passes messages on, one at a time,
+// until ctx ends. A subscription that ends by itself is begun again.
+func (f *feed) pump(ctx context.Context, topic string, out chan<- *message.Message) {
+	pause := f.r.cfg.RetryMin
+	for begun := false; ctx.Err() == nil; {
+		in, err := f.r.sub.Subscribe(ctx, topic)
+		if err != nil {
+			f.r.cfg.Log.WarnContext(ctx, "the bus does not confirm; trying again",
+				"system", f.stream.System().String(), "topic", topic, "error", err)
+			sleep(ctx, pause)
+			pause = min(2*pause, f.r.cfg.RetryMax)
+			continue
+		}
+		if f.r.cfg.Foreign {
+			f.place(begun)
+		}
+		begun, pause = true, f.r.cfg.RetryMin
+		forward(ctx, in, out)
+		sleep(ctx, pause) // it ended by itself: not at once again
+	}
+}
+
+// place tells the stream what a subscription without places means.
+func (f *feed) place(again bool) {
+	if again {
+		f.stream.Break(domain.Lossy, 0, "", time.Time{})
+		return
+	}
+	f.stream.Begin(0, "", time.Time{})
+}
+
+// forward passes on what comes in, the next one when the last was settled.
+func forward(ctx context.Context, in <-chan *message.Message, out chan<- *message.Message) {
+	for msg := range in {
+		select {
+		case out <- msg:
+		case <-ctx.Done():
+			msg.Nack()
+			return
+		}
+		// The handler settles every message it gets, so this ends.
+		select {
+		case <-msg.Acked():
+		case <-msg.Nacked():
+		}
+	}
+}
+
+// sleep pauses for about d, or until ctx ends.
+func sleep(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d/2 + rand.N(d/2+1))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// handle brings what one message holds to the stream. It never fails.
+func (f *feed) handle(msg *message.Message) error {
+	entries, ok := domain.EntriesFrom(msg.Context())
+	if !ok {
+		entries = []domain.Entry{foreign(msg)}
+	}
+	for i := range entries {
+		f.deliver(&entries[i])
+	}
+	return nil
+}
+
+// foreign reads a message of any Watermill subscriber.
+func foreign(msg *message.Message) domain.Entry {
+	e := domain.Entry{UUID: msg.UUID, Body: msg.Payload}
+	for name, value := range msg.Metadata {
+		e.Header = append(e.Header, domain.Field{Name: name, Value: value})
+	}
+	slices.SortFunc(e.Header, func(a, b domain.Field) int { return strings.Compare(a.Name, b.Name) })
+	return e
+}
+
+func (f *feed) deliver(e *domain.Entry) {
+	defer f.recover(e)
+	switch e.Kind {
+	case domain.Start:
+		f.stream.Begin(e.Log, e.Position, e.Time)
+	case domain.Break:
+		f.stream.Break(e.Reason, e.Log, e.Position, e.Time)
+	default:
+		f.r.entries.Add(1)
+		m, err := envelope.Decode(e, f.r.cfg.Rules)
+		if err != nil {
+			f.r.poison.Add(1)
+			f.complain(e, err)
+			f.stream.Skip(e.Position, e.Time)
+			return
+		}
+		f.stream.Deliver(e.Position, e.Time, m)
+	}
+}
+
+// recover keeps one entry's panic from taking the others with it.
+func (f *feed) recover(e *domain.Entry) {
+	if p := recover(); p != nil {
+		f.r.panics.Add(1)
+		f.r.cfg.Log.Error("a message caused a panic; it is passed over",
+			"system", f.stream.System().String(), "position", hex.EncodeToString([]byte(e.Position)),
+			"panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+	}
+}
+
+func (f *feed) complain(e *domain.Entry, err error) {
+	f.unlogged++
+	f.warn.Do(func() {
+		f.r.cfg.Log.Warn("a message cannot be read; it is passed over",
+			"system", f.stream.System().String(), "position", hex.EncodeToString([]byte(e.Position)),
+			"bytes", len(e.Body), "error", err, "since_last_line", f.unlogged)
+		f.unlogged = 0
+	})
+}

@@ -1,0 +1,334 @@
+package router_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+
+	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/domain/stream"
+	"github.com/fanfarebus/fanfare/ports/router"
+)
+
+func TestBatchesArriveInOrderAndPoisonIsPassedOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bus := newBus()
+		r := start(t, bus, router.Config{})
+		orders := open(t, r, "orders")
+		synctest.Wait()
+		bus.confirm("orders")
+		synctest.Wait()
+		<-orders.Ready()
+		alice := listen(orders, "user:alice")
+
+		bus.send("orders", record(1, `{"to":"user:alice","data":1}`), record(2, `{"to":`), record(3, "\xff\x00"),
+			record(4, `{"to":"user:alice","data":2}`), record(5, `{"to":"user:bob","data":3}`))
+		bus.send("orders", domain.Entry{Kind: domain.Break, Reason: domain.Trimmed, Log: 1, Position: "6"}, record(7, `{"to":"*","data":4}`))
+		synctest.Wait()
+
+		alice.want(t, "1", "2", "gap trimmed", "4")
+		if st := r.Stats(); st.Entries != 6 || st.Poison != 2 || st.Panics != 0 || st.Feeds != 1 {
+			t.Errorf("stats: %+v", st)
+		}
+	})
+}
+
+func TestPanicTakesOneMessageOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bus := newBus()
+		r := start(t, bus, router.Config{})
+		orders := open(t, r, "orders")
+		synctest.Wait()
+		bus.confirm("orders")
+		synctest.Wait()
+		alice := listen(orders, "user:alice")
+		alice.panicAt = "2"
+		for i := range 3 {
+			bus.send("orders", record(i+1, fmt.Sprintf(`{"to":"user:alice","data":%d}`, i+1)))
+		}
+		synctest.Wait()
+		alice.want(t, "1", "3")
+		if st := r.Stats(); st.Panics != 1 {
+			t.Errorf("%d panics counted, want 1", st.Panics)
+		}
+	})
+}
+
+// A broker that does not confirm must freeze neither Open nor Close, for its
+// own system or for others.
+func TestSubscribeThatWaitsBlocksNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bus := newBus()
+		r := start(t, bus, router.Config{})
+		stuck := open(t, r, "stuck")
+		orders := open(t, r, "orders")
+		synctest.Wait()
+		bus.confirm("orders")
+		synctest.Wait()
+		select {
+		case <-orders.Ready():
+		default:
+			t.Error("orders is not ready because stuck is not")
+		}
+		select {
+		case <-stuck.Ready():
+			t.Error("stuck is ready though nothing confirmed it")
+		default:
+		}
+		r.Close(stuck)
+		r.Close(orders)
+		if st := r.Stats(); st.Feeds != 0 {
+			t.Errorf("%d feeds are left", st.Feeds)
+		}
+	})
+}
+
+func TestRouterOutlivesItsLastFeedAndReopensASystem(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bus := newBus()
+		r := start(t, bus, router.Config{})
+		for range 5 {
+			s := open(t, r, "orders")
+			synctest.Wait()
+			bus.confirm("orders")
+			synctest.Wait()
+			alice := listen(s, "user:alice")
+			bus.send("orders", record(1, `{"to":"user:alice","data":1}`))
+			synctest.Wait()
+			alice.want(t, "1")
+			r.Close(s)
+			synctest.Wait()
+		}
+	})
+}
+
+func TestFailedSubscriptionIsTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bus := newBus()
+		bus.fail = 5
+		r := start(t, bus, router.Config{})
+		s := open(t, r, "orders")
+		time.Sleep(time.Minute)
+		bus.confirm("orders")
+		synctest.Wait()
+		select {
+		case <-s.Ready():
+		default:
+			t.Error("not ready after the bus came back")
+		}
+	})
+}
+
+func TestForeignSubscriberHasOneMessageInFlight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bus := newBus()
+		bus.foreign = true
+		r := start(t, bus, router.Config{Foreign: true})
+		s := open(t, r, "orders")
+		synctest.Wait()
+		bus.confirm("orders")
+		synctest.Wait()
+		alice := listen(s, "user:alice")
+		var want []string
+		for i := range 100 {
+			m := message.NewMessage(fmt.Sprint("id-", i), fmt.Appendf(nil, "%d", i))
+			m.Metadata.Set("to", "user:alice")
+			bus.topic("orders") <- m
+			want = append(want, fmt.Sprint(i))
+		}
+		synctest.Wait()
+		alice.want(t, want...)
+	})
+}
+
+func TestForeignSubscriptionThatEndsIsAGap(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bus := newBus()
+		bus.foreign = true
+		r := start(t, bus, router.Config{Foreign: true})
+		s := open(t, r, "orders")
+		synctest.Wait()
+		bus.confirm("orders")
+		synctest.Wait()
+		alice := listen(s, "user:alice")
+		bus.end("orders")
+		time.Sleep(time.Minute)
+		bus.confirm("orders")
+		synctest.Wait()
+		alice.want(t, "gap lossy")
+	})
+}
+
+// start runs a Router until the test ends, and checks that it ends well.
+func start(t *testing.T, bus *fakeBus, cfg router.Config) *router.Router {
+	topics, err := domain.ParseTopics("{system}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := router.New(bus, topics, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- r.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+	synctest.Wait()
+	return r
+}
+
+func open(t *testing.T, r *router.Router, name string) *stream.Stream {
+	system, err := domain.ParseSystem(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := stream.New(system, stream.Config{HasLog: true})
+	if err := r.Open(s); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func record(at int, body string) domain.Entry {
+	return domain.Entry{Position: domain.Position(fmt.Sprintf("%08d", at)), Body: []byte(body)}
+}
+
+// A fakeBus confirms and delivers when it is told to.
+type fakeBus struct {
+	mu      sync.Mutex
+	fail    int
+	foreign bool
+	topics  map[string]chan *message.Message
+	ready   map[string]chan struct{}
+}
+
+func newBus() *fakeBus {
+	return &fakeBus{topics: make(map[string]chan *message.Message), ready: make(map[string]chan struct{})}
+}
+
+func (b *fakeBus) at(name string) (chan *message.Message, chan struct{}) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.topics[name] == nil {
+		b.topics[name], b.ready[name] = make(chan *message.Message), make(chan struct{}, 1)
+	}
+	return b.topics[name], b.ready[name]
+}
+
+func (b *fakeBus) topic(name string) chan *message.Message { ch, _ := b.at(name); return ch }
+func (b *fakeBus) confirm(name string)                     { _, ready := b.at(name); ready <- struct{}{} }
+
+// end lets the subscription end by itself.
+func (b *fakeBus) end(name string) {
+	ch := b.topic(name)
+	b.mu.Lock()
+	delete(b.topics, name)
+	b.mu.Unlock()
+	close(ch)
+}
+
+func (b *fakeBus) send(name string, batch ...domain.Entry) {
+	m := message.NewMessageWithContext(domain.WithEntries(context.Background(), batch), "", nil)
+	b.topic(name) <- m
+	<-m.Acked()
+}
+
+func (b *fakeBus) Subscribe(ctx context.Context, name string) (<-chan *message.Message, error) {
+	b.mu.Lock()
+	failing := b.fail > 0
+	b.fail--
+	b.mu.Unlock()
+	if failing {
+		return nil, errors.New("no bus")
+	}
+	in, ready := b.at(name)
+	select {
+	case <-ready:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	out := make(chan *message.Message)
+	go func() {
+		defer close(out)
+		// A batch subscriber says first where it starts.
+		start := []domain.Entry{{Kind: domain.Start, Log: 1, Position: "0"}}
+		if !b.foreign {
+			first := message.NewMessageWithContext(domain.WithEntries(ctx, start), "", nil)
+			select {
+			case out <- first:
+			case <-ctx.Done():
+				return
+			}
+		}
+		for {
+			select {
+			case m, ok := <-in:
+				if !ok {
+					return
+				}
+				select {
+				case out <- m:
+				case <-ctx.Done():
+					return
+				}
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return out, nil
+}
+
+func (b *fakeBus) Close() error { return nil }
+
+// A listener is a session that writes down what it gets.
+type listener struct {
+	got     []string
+	panicAt string
+}
+
+func listen(s *stream.Stream, to string) *listener {
+	l := &listener{}
+	target, err := domain.ParseTarget(to)
+	if err != nil {
+		panic(err)
+	}
+	a, _, _ := s.Attach(l, l, domain.Cursor{}, target)
+	a.Fill()
+	return l
+}
+
+func (l *listener) Offer(f stream.Frame) bool {
+	l.got = append(l.got, string(f.Bytes))
+	return true
+}
+
+func (l *listener) Message(_ domain.System, m *domain.Message, _ domain.Target, _ domain.Cursor) stream.Frame {
+	if string(m.Data) == l.panicAt {
+		panic("as the test wants")
+	}
+	return stream.Frame{Bytes: m.Data}
+}
+
+func (l *listener) Gap(_ domain.System, reason domain.GapReason, _ domain.Cursor) stream.Frame {
+	return stream.Frame{Bytes: []byte("gap " + reason)}
+}
+
+func (l *listener) want(t *testing.T, want ...string) {
+	t.Helper()
+	if !slices.Equal(l.got, want) {
+		t.Errorf("got %q, want %q", l.got, want)
+	}
+}

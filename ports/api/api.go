@@ -1,0 +1,139 @@
+package api
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+
+	"github.com/fanfarebus/fanfare/domain"
+)
+
+// A Publisher puts a system's messages on the bus, in order; see
+// domain.Publisher.
+type Publisher interface {
+	Publish(ctx context.Context, system domain.System, msgs ...*domain.Message) error
+}
+
+// An Authorizer says what an API key is good for, "" being no key. It answers
+// domain.ErrUnauthenticated for a key that is good for nothing. It is safe for
+// concurrent use and does not block.
+type Authorizer interface {
+	Authorize(ctx context.Context, key string) (domain.Scopes, error)
+}
+
+// A Node tells how it is. Its methods are safe for concurrent use and do not
+// block.
+type Node interface {
+	// Serves says whether messages of the system may be published here.
+	Serves(domain.System) bool
+	// Health says how the node is now.
+	Health() Health
+}
+
+// Config holds what may differ between nodes. Its zero value is usable.
+type Config struct {
+	MessageBytes int    // most bytes of a message's data; default 64 KiB
+	BodyBytes    int64  // most bytes of a request; default 4 MiB, more where two messages need it
+	Batch        int    // most messages in a request; default 1,000
+	Version      string // of the software, for the documentation
+	Log          *slog.Logger
+}
+
+func (c Config) withDefaults() Config {
+	if c.MessageBytes <= 0 {
+		c.MessageBytes = 64 << 10
+	}
+	if c.BodyBytes <= 0 {
+		// Escaped or in base64, data grows; targets and headers come on top.
+		c.BodyBytes = max(4<<20, 3*int64(c.MessageBytes)+1<<20)
+	}
+	if c.Batch <= 0 {
+		c.Batch = 1000
+	}
+	if c.Version == "" {
+		c.Version = "dev"
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+// An API serves the routes that its methods add to a mux. It is safe for
+// concurrent use and starts no goroutines.
+type API struct {
+	publisher Publisher
+	keys      Authorizer
+	node      Node
+	cfg       Config
+	ids       ids
+	health    http.Handler
+	openapi   []byte
+	docs      page
+
+	accepted atomic.Uint64
+	mu       sync.Mutex
+	refused  map[int]uint64 // by status; guarded by mu
+}
+
+// New returns an API.
+func New(p Publisher, keys Authorizer, node Node, cfg Config) (*API, error) {
+	a := &API{publisher: p, keys: keys, node: node, cfg: cfg.withDefaults(), ids: newIDs(), refused: map[int]uint64{}}
+	return a, a.describe()
+}
+
+// Publishing adds POST /v1/systems/{system}/messages.
+func (a *API) Publishing(mux *http.ServeMux) {
+	const path = "/v1/systems/{system}/messages"
+	mux.HandleFunc("POST "+path, a.publish)
+	mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Allow", http.MethodPost)
+		a.refuse(w, problem(http.StatusMethodNotAllowed, "publish with POST"))
+	})
+	mux.HandleFunc("/v1/", func(w http.ResponseWriter, r *http.Request) {
+		a.refuse(w, problem(http.StatusNotFound, "there is only POST "+path))
+	})
+}
+
+// HealthChecks adds GET /healthz and GET /readyz.
+func (a *API) HealthChecks(mux *http.ServeMux) {
+	mux.Handle("GET /healthz", a.health)
+	mux.Handle("GET /readyz", a.health)
+}
+
+// Admin adds GET /metrics, GET /openapi.json and GET /docs.
+func (a *API) Admin(mux *http.ServeMux, metrics http.Handler) {
+	mux.Handle("GET /metrics", metrics)
+	mux.Handle("GET /docs", a.docs)
+	mux.HandleFunc("GET /openapi.json", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/openapi+json")
+		_, _ = w.Write(a.openapi)
+	})
+}
+
+// Stats counts what was published here since the start.
+type Stats struct {
+	Accepted uint64         // messages that the bus took
+	Refused  map[int]uint64 // requests, by their status
+}
+
+// Stats returns a snapshot, the caller's own.
+func (a *API) Stats() Stats {
+	s := Stats{Accepted: a.accepted.Load(), Refused: map[int]uint64{}}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for status, n := range a.refused {
+		s.Refused[status] = n
+	}
+	return s
+}
+
+// refuse answers with a problem and counts it.
+func (a *API) refuse(w http.ResponseWriter, p *Problem) {
+	a.mu.Lock()
+	a.refused[p.Status]++
+	a.mu.Unlock()
+	p.write(w)
+}

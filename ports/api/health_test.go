@@ -1,0 +1,141 @@
+package api_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/fanfarebus/fanfare/ports/api"
+)
+
+func get(h http.Handler, path string) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+	return w
+}
+
+// whole is an API with all its routes.
+func whole(t *testing.T, n *node) http.Handler {
+	t.Helper()
+	a, err := api.New(&bus{}, keys{}, n, api.Config{Version: "v1.2.3"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	a.Publishing(mux)
+	a.HealthChecks(mux)
+	a.Admin(mux, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write([]byte("metrics")) }))
+	return mux
+}
+
+func TestReadyOnlyWhenNewClientsShouldCome(t *testing.T) {
+	for _, tt := range []struct {
+		phase  api.Phase
+		up     bool
+		query  string
+		status int
+	}{
+		{api.Ready, true, "", 200},
+		{api.Ready, false, "", 200},
+		{api.Ready, true, "?bus=required", 200},
+		{api.Ready, false, "?bus=required", 503},
+		{api.Starting, true, "", 503},
+		{api.Draining, true, "", 503},
+		{api.Deaf, true, "", 503},
+		{api.Ready, true, "?bus=maybe", 422},
+	} {
+		n := &node{api.Health{Phase: tt.phase, BusUp: tt.up, Node: "n1", Systems: []string{"orders"}}}
+		w := get(whole(t, n), "/readyz"+tt.query)
+		if w.Code != tt.status {
+			t.Errorf("%s, bus up %v, %q: %d; want %d: %s", tt.phase, tt.up, tt.query, w.Code, tt.status, w.Body)
+		}
+		if tt.status == 422 {
+			continue
+		}
+		var got map[string]any
+		if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil {
+			t.Fatal(err)
+		}
+		want := map[string]any{"status": string(tt.phase), "bus": map[bool]string{true: "up", false: "down"}[tt.up], "node": "n1", "systems": []any{"orders"}}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Error(diff)
+		}
+	}
+}
+
+func TestAliveWhateverTheNodeDoes(t *testing.T) {
+	if w := get(whole(t, &node{api.Health{Phase: api.Draining}}), "/healthz"); w.Code != 200 || !strings.Contains(w.Body.String(), `"ok"`) {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
+func TestMetricsAreServed(t *testing.T) {
+	if w := get(whole(t, &node{}), "/metrics"); w.Body.String() != "metrics" {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
+func TestOpenAPIDescribesEveryRouteAndItsAnswers(t *testing.T) {
+	w := get(whole(t, &node{}), "/openapi.json")
+	var doc struct {
+		OpenAPI string
+		Info    struct{ Version string }
+		Paths   map[string]map[string]struct {
+			Responses   map[string]any
+			RequestBody struct{ Content map[string]any }
+		}
+		Components struct {
+			Schemas map[string]struct{ Properties map[string]any }
+		}
+	}
+	if err := json.Unmarshal(w.Body.Bytes(), &doc); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(doc.OpenAPI, "3.1") || doc.Info.Version != "v1.2.3" {
+		t.Errorf("OpenAPI %s, version %s", doc.OpenAPI, doc.Info.Version)
+	}
+	publish := doc.Paths["/v1/systems/{system}/messages"]["post"]
+	for _, status := range []string{"202", "400", "401", "403", "404", "413", "415", "422", "503"} {
+		if publish.Responses[status] == nil {
+			t.Errorf("publishing: %s is not described", status)
+		}
+	}
+	if len(publish.RequestBody.Content) != 2 {
+		t.Errorf("publishing takes %v", publish.RequestBody.Content)
+	}
+	if doc.Paths["/healthz"]["get"].Responses == nil || doc.Paths["/readyz"]["get"].Responses == nil {
+		t.Error("the health routes are not described")
+	}
+	for _, field := range []string{"to", "data", "data_base64", "content_type", "id", "type", "time", "ttl", "headers"} {
+		if doc.Components.Schemas["Message"].Properties[field] == nil {
+			t.Errorf("the message's field %s is not described", field)
+		}
+	}
+	// Every reference leads somewhere.
+	for _, ref := range regexp.MustCompile(`"#/components/schemas/([^"]+)"`).FindAllStringSubmatch(w.Body.String(), -1) {
+		if _, ok := doc.Components.Schemas[ref[1]]; !ok {
+			t.Errorf("schema %s is missing", ref[1])
+		}
+	}
+}
+
+func TestDocumentationNeedsNothingFromElsewhere(t *testing.T) {
+	w := get(whole(t, &node{}), "/docs")
+	page, policy := w.Body.String(), w.Header().Get("Content-Security-Policy")
+	if strings.Contains(page, "<script") || strings.Contains(page, "//") && strings.Contains(page, "src=") {
+		t.Error("the page loads something")
+	}
+	if !strings.HasPrefix(policy, "default-src 'none'") || strings.Contains(policy, "unsafe") {
+		t.Errorf("policy %q", policy)
+	}
+	for _, want := range []string{"POST /v1/systems/{system}/messages", "GET /readyz", "user:alice", "data_base64"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("no %q on the page", want)
+		}
+	}
+}

@@ -1,0 +1,130 @@
+package api
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"reflect"
+	"strconv"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/fanfarebus/fanfare/domain"
+)
+
+// describe makes the OpenAPI document, the page that shows it, and the health
+// routes, which huma serves.
+func (a *API) describe() error {
+	cfg := huma.DefaultConfig("Fanfare", a.cfg.Version)
+	cfg.Info.Description = "Publish a message once; every session of the users it is for receives it."
+	// The document and the page are our own: huma's page loads scripts from
+	// elsewhere, and its document is made when it is first asked for.
+	cfg.OpenAPIPath, cfg.DocsPath, cfg.SchemasPath, cfg.CreateHooks = "", "", "", nil
+	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
+		"key": {Type: "http", Scheme: "bearer", Description: "An API key with the scope publish/SYSTEM."},
+	}
+	mux := http.NewServeMux()
+	api := humago.New(mux, cfg)
+	a.describePublishing(api.OpenAPI())
+	a.registerHealth(api)
+	a.health = mux
+
+	var err error
+	if a.openapi, err = json.Marshal(api.OpenAPI()); err != nil {
+		return fmt.Errorf("api: OpenAPI document: %w", err)
+	}
+	if a.docs, err = newPage(api.OpenAPI()); err != nil {
+		return fmt.Errorf("api: documentation page: %w", err)
+	}
+	return nil
+}
+
+func (a *API) describePublishing(doc *huma.OpenAPI) {
+	schemas := doc.Components.Schemas
+	schemas.Map()["Message"] = a.messageSchema()
+	message := &huma.Schema{Ref: "#/components/schemas/Message"}
+	fault := huma.SchemaFromType(schemas, reflect.TypeFor[Problem]())
+	schemas.Map()["Problem"] = fault
+	refused := func(status int, what string) (string, *huma.Response) {
+		r := &huma.Response{Description: what, Content: map[string]*huma.MediaType{
+			"application/problem+json": {Schema: &huma.Schema{Ref: "#/components/schemas/Problem"}},
+		}}
+		if status == http.StatusServiceUnavailable {
+			r.Headers = map[string]*huma.Param{"Retry-After": {Description: "Seconds.", Schema: &huma.Schema{Type: "integer"}}}
+		}
+		return strconv.Itoa(status), r
+	}
+	responses := map[string]*huma.Response{"202": {
+		Description: "The bus has it: id for a single message, ids for a batch.",
+		Content: map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{OneOf: []*huma.Schema{
+			object(map[string]*huma.Schema{"id": {Type: "string"}}),
+			object(map[string]*huma.Schema{"ids": {Type: "array", Items: &huma.Schema{Type: "string"}}}),
+		}}}},
+	}}
+	for status, what := range map[int]string{
+		400: "Malformed JSON.",
+		401: "No API key, or an unknown one.",
+		403: "The API key lacks the scope publish/SYSTEM.",
+		404: "The system is not served here.",
+		413: fmt.Sprintf("More than %d bytes, %d messages, or %d bytes of data in a message.", a.cfg.BodyBytes, a.cfg.Batch, a.cfg.MessageBytes),
+		415: "Another content type than JSON or NDJSON.",
+		422: "Something in a message is not valid; errors names each place. Nothing was published.",
+		503: "The bus did not take it in time. The first accepted messages are on it; publish the others again, with the same ids.",
+	} {
+		key, r := refused(status, what)
+		responses[key] = r
+	}
+	most := a.cfg.Batch
+	doc.AddOperation(&huma.Operation{
+		OperationID: "publish", Method: http.MethodPost, Path: "/v1/systems/{system}/messages", Tags: []string{"Publishing"},
+		Summary: "Publish messages",
+		Description: "One message, or a batch: a JSON array, or NDJSON. All of a batch is checked before anything of it is published. " +
+			"There are no hidden retries; publishing again with the same id and content delivers once.",
+		Security: []map[string][]string{{"key": {}}},
+		Parameters: []*huma.Param{{
+			Name: "system", In: "path", Required: true, Description: "The business system.", Example: "orders",
+			Schema: &huma.Schema{Type: "string", Pattern: "^[a-z0-9][a-z0-9_-]{0,63}$"},
+		}},
+		RequestBody: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
+			"application/json": {
+				Schema:  &huma.Schema{OneOf: []*huma.Schema{message, {Type: "array", Items: message, MinItems: new(1), MaxItems: &most}}},
+				Example: map[string]any{"to": "user:alice", "type": "order.paid", "data": map[string]any{"n": 1}},
+			},
+			"application/x-ndjson": {Schema: &huma.Schema{Type: "string", Description: "A message per line."}},
+		}},
+		Responses: responses,
+	})
+}
+
+func (a *API) messageSchema() *huma.Schema {
+	text := func(most int, doc string) *huma.Schema {
+		return &huma.Schema{Type: "string", MaxLength: &most, Description: doc}
+	}
+	target := &huma.Schema{Type: "string", Description: "user:NAME, session:ID, room:NAME, or * for everyone.", Examples: []any{"user:alice"}}
+	most, ttl := domain.MaxTargets, float64(domain.MaxTTL.Seconds())
+	return &huma.Schema{
+		Type:                 "object",
+		Required:             []string{"to"},
+		AdditionalProperties: false,
+		Properties: map[string]*huma.Schema{
+			"to":           {OneOf: []*huma.Schema{target, {Type: "array", Items: target, MinItems: new(1), MaxItems: &most}}},
+			"data":         {Description: fmt.Sprintf("Any JSON, at most %d bytes.", a.cfg.MessageBytes)},
+			"data_base64":  {Type: "string", ContentEncoding: "base64", Description: "Instead of data: any bytes."},
+			"content_type": text(domain.MaxType, "Of the data; application/json if not said, application/octet-stream with data_base64."),
+			"id":           text(domain.MaxID, "Tells the message from a repetition of it. Made by the node if not said."),
+			"type":         text(domain.MaxType, "What happened, such as order.paid."),
+			"time":         {Type: "string", Format: "date-time", Description: "When it happened."},
+			"ttl":          {Type: "integer", Minimum: new(0.0), Maximum: &ttl, Description: "Seconds after which it is not worth delivering any more."},
+			"headers":      {Type: "object", AdditionalProperties: &huma.Schema{Type: "string"}, Description: "The application's own."},
+		},
+	}
+}
+
+func object(properties map[string]*huma.Schema) *huma.Schema {
+	s := &huma.Schema{Type: "object", Properties: properties}
+	for name := range properties {
+		s.Required = append(s.Required, name)
+	}
+	return s
+}

@@ -1,0 +1,116 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+
+	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/domain/envelope"
+)
+
+// A Problem is an error answer: RFC 9457, with the ids of what may have
+// reached the bus.
+type Problem struct {
+	Title    string   `json:"title" doc:"What kind of problem: the status in words." example:"Unprocessable Entity"`
+	Status   int      `json:"status" doc:"The HTTP status." example:"422"`
+	Detail   string   `json:"detail,omitempty" doc:"What is wrong, and what to do."`
+	Errors   []Fault  `json:"errors,omitempty" doc:"Each thing that is wrong, with its place."`
+	ID       string   `json:"id,omitempty" doc:"The message's id, where it is unknown whether the bus has it: publish again with this id."`
+	Accepted *int     `json:"accepted,omitempty" doc:"How many messages, from the first, are on the bus for sure."`
+	IDs      []string `json:"ids,omitempty" doc:"The ids of all messages of the batch, in order."`
+}
+
+// A Fault is one thing that is wrong in a request.
+type Fault struct {
+	Location string `json:"location" doc:"The field's path." example:"[3].to[0]"`
+	Message  string `json:"message" doc:"What is wrong with it."`
+}
+
+func problem(status int, detail string) *Problem {
+	return &Problem{Title: http.StatusText(status), Status: status, Detail: detail}
+}
+
+// retryAfter is in seconds. A bus that comes back does so within moments.
+const retryAfter = "1"
+
+func (p *Problem) write(w http.ResponseWriter) {
+	h := w.Header()
+	h.Set("Content-Type", "application/problem+json")
+	switch p.Status {
+	case http.StatusUnauthorized:
+		h.Set("WWW-Authenticate", "Bearer")
+	case http.StatusServiceUnavailable:
+		h.Set("Retry-After", retryAfter)
+	}
+	w.WriteHeader(p.Status)
+	_ = json.NewEncoder(w).Encode(p)
+}
+
+// invalid turns one error of a request into its answer.
+func invalid(err error) *Problem {
+	var f faults
+	f.add("", err)
+	return f.problem()
+}
+
+// maxFaults is how many faults one answer names.
+const maxFaults = 20
+
+// faults collects what is wrong with a request. The zero value is ready.
+type faults struct {
+	list   []Fault
+	more   bool
+	status int
+}
+
+// add notes what is wrong with the message at path.
+func (f *faults) add(path string, err error) {
+	fault, status := Fault{Location: path, Message: err.Error()}, http.StatusUnprocessableEntity
+	var field *domain.FieldError
+	switch {
+	case errors.Is(err, envelope.ErrSyntax):
+		status = http.StatusBadRequest
+	case errors.Is(err, domain.ErrTooLarge):
+		status = http.StatusRequestEntityTooLarge
+		fault.Location = join(path, "data")
+	case errors.As(err, &field):
+		fault = Fault{join(path, field.Path), field.Problem}
+	}
+	// Of several kinds, the one that must be mended first: 400, 413, 422.
+	if f.status == 0 || status < f.status {
+		f.status = status
+	}
+	if len(f.list) == maxFaults {
+		f.more = true
+		return
+	}
+	f.list = append(f.list, fault)
+}
+
+func join(path, field string) string {
+	if path == "" || field == "" || field[0] == '[' {
+		return path + field
+	}
+	return path + "." + field
+}
+
+// problem returns the answer, nil if nothing was wrong.
+func (f *faults) problem() *Problem {
+	if len(f.list) == 0 {
+		return nil
+	}
+	detail := "nothing was published"
+	switch f.status {
+	case http.StatusBadRequest:
+		detail = "malformed JSON: " + detail
+	case http.StatusRequestEntityTooLarge:
+		detail = "too large: " + detail
+	}
+	if f.more {
+		detail += "; only the first faults are named"
+	}
+	p := problem(f.status, detail)
+	p.Errors = f.list
+	return p
+}

@@ -40,6 +40,9 @@ type Message struct {
 	Headers map[string]string
 	// From is the user who sent it through a node; empty for services.
 	From string
+	// Session is the session it was sent from. Business services see it, other
+	// users do not.
+	Session string
 }
 
 // Limits of a message's small parts.
@@ -67,7 +70,8 @@ func (m *Message) Check() error {
 	for _, f := range []struct {
 		name, value string
 		most        int
-	}{{"id", m.ID, MaxID}, {"type", m.Type, MaxType}, {"content_type", m.ContentType, MaxType}} {
+	}{{"id", m.ID, MaxID}, {"type", m.Type, MaxType}, {"content_type", m.ContentType, MaxType},
+		{"from", m.From, MaxName}, {"session", m.Session, MaxName}} {
 		if err := checkText(f.name, f.value, f.most); err != nil {
 			return err
 		}

@@ -22,6 +22,7 @@ func Append(dst []byte, m *domain.Message) []byte {
 	dst = appendField(dst, "id", m.ID)
 	dst = appendField(dst, "type", m.Type)
 	dst = appendField(dst, "from", m.From)
+	dst = appendField(dst, "session", m.Session)
 	if !m.Time.IsZero() {
 		dst = append(dst, `"time":"`...)
 		dst = m.Time.UTC().AppendFormat(dst, time.RFC3339Nano)

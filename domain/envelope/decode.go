@@ -61,6 +61,8 @@ func fromHeader(e *domain.Entry, r Rules) (*domain.Message, error) {
 			m.TTL, err = parseSeconds(h.Value)
 		case "from":
 			m.From = h.Value
+		case "session":
+			m.Session = h.Value
 		case "data_base64":
 			if len(body) > 0 {
 				err = &domain.FieldError{Problem: "give data or data_base64, not both"}

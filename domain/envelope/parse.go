@@ -72,10 +72,9 @@ func (f *fields) field(name, value []byte) (err error) {
 	case "headers":
 		f.m.Headers, err = headers(value)
 	case "from":
-		f.m.From, err = text(value)
-		if err == nil && f.Strict {
-			err = &domain.FieldError{Problem: "is set by the node alone"}
-		}
+		f.m.From, err = f.stamped(value)
+	case "session":
+		f.m.Session, err = f.stamped(value)
 	default:
 		if f.Strict {
 			return &domain.FieldError{Path: string(name), Problem: "unknown field: use to, type, data, data_base64, content_type, id, time, ttl, headers"}
@@ -85,6 +84,14 @@ func (f *fields) field(name, value []byte) (err error) {
 		return domain.At(string(name), err)
 	}
 	return nil
+}
+
+// stamped reads a field that nodes write, and callers may not.
+func (f *fields) stamped(value []byte) (string, error) {
+	if f.Strict {
+		return "", &domain.FieldError{Problem: "is set by the node alone"}
+	}
+	return text(value)
 }
 
 func (f *fields) message() (*domain.Message, error) {

@@ -1,0 +1,97 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/oklog/ulid/v2"
+
+	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/domain/envelope"
+)
+
+// An Outlet puts a node's messages on the bus, as envelopes. It is safe for
+// concurrent use.
+type Outlet struct {
+	bus    ContextPublisher
+	topics domain.Topics
+	most   int
+}
+
+// A ContextPublisher is the side of a Transport that an Outlet uses.
+type ContextPublisher interface {
+	PublishContext(ctx context.Context, topic string, messages ...*message.Message) error
+}
+
+var _ domain.Publisher = (*Outlet)(nil)
+
+// NewOutlet returns an Outlet. Messages with more than maxData bytes of data
+// are refused; 0 means any size.
+func NewOutlet(bus ContextPublisher, topics domain.Topics, maxData int) *Outlet {
+	return &Outlet{bus: bus, topics: topics, most: maxData}
+}
+
+// Publish sends the messages to the system's topic. A message without an id
+// gets one, on the wire.
+func (o *Outlet) Publish(ctx context.Context, system domain.System, msgs ...*domain.Message) error {
+	for i, m := range msgs {
+		if err := o.check(m); err != nil {
+			return &domain.PublishError{Err: domain.At(fmt.Sprintf("[%d]", i), err)}
+		}
+	}
+	return o.send(ctx, o.topics.Topic(system), msgs...)
+}
+
+// Inbound sends m to the system's inbound topic, stamped with the session.
+func (o *Outlet) Inbound(ctx context.Context, system domain.System, m *domain.Message, session string) error {
+	stamped := *m
+	stamped.To, stamped.Session = nil, session
+	if o.most > 0 && len(m.Data) > o.most {
+		return &domain.PublishError{Err: o.tooLarge(m)}
+	}
+	return o.send(ctx, o.topics.Inbound(system), &stamped)
+}
+
+func (o *Outlet) check(m *domain.Message) error {
+	if o.most > 0 && len(m.Data) > o.most {
+		return o.tooLarge(m)
+	}
+	return m.Check()
+}
+
+func (o *Outlet) tooLarge(m *domain.Message) error {
+	return fmt.Errorf("data: %w: %d bytes, at most %d are allowed", domain.ErrTooLarge, len(m.Data), o.most)
+}
+
+func (o *Outlet) send(ctx context.Context, topic string, msgs ...*domain.Message) error {
+	all := make([]*message.Message, len(msgs))
+	for i, m := range msgs {
+		all[i] = pack(m)
+	}
+	err := o.bus.PublishContext(ctx, topic, all...)
+	if err == nil {
+		return nil
+	}
+	failed := &domain.PublishError{Err: err}
+	var p *PublishError
+	if errors.As(err, &p) {
+		failed.Accepted = p.Accepted
+	}
+	return failed
+}
+
+// pack makes the envelope, and a Watermill message of the same id around it.
+func pack(m *domain.Message) *message.Message {
+	id := m.ID
+	if id == "" {
+		id = ulid.Make().String()
+		named := *m
+		named.ID = id
+		m = &named
+	}
+	packed := message.NewMessage(id, envelope.Append(make([]byte, 0, m.Size()), m))
+	packed.Metadata.Set(RawKey, "1")
+	return packed
+}

@@ -15,8 +15,8 @@ import (
 // A nacked message comes again after a pause, so that a handler that always
 // fails does not burn a core.
 const (
-	redeliverMin = 5 * time.Millisecond
-	redeliverMax = 100 * time.Millisecond
+	redeliverMin = 2 * time.Millisecond
+	redeliverMax = 25 * time.Millisecond
 )
 
 // Subscribe is Watermill's one-by-one face: each message is sent again until

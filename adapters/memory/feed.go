@@ -1,0 +1,70 @@
+package memory
+
+import (
+	"context"
+	"sync"
+
+	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/domain"
+)
+
+// A feed reads one log forward.
+type feed struct {
+	log   *log
+	begin uint64
+	last  uint64        // read already; the reader's alone
+	batch []record      // the reader's alone, kept from one Read to the next
+	bus   chan struct{} // closed with the bus
+	done  chan struct{} // closed with the feed
+	once  sync.Once
+}
+
+func newFeed(l *log, begin uint64, bus chan struct{}) *feed {
+	return &feed{log: l, begin: begin, last: begin, bus: bus, done: make(chan struct{})}
+}
+
+func (f *feed) Log() domain.LogID { return f.log.id }
+
+func (f *feed) Begin() domain.Position { return position(f.begin) }
+
+func (f *feed) Read(ctx context.Context) ([]domain.Entry, error) {
+	for {
+		if err := f.live(ctx); err != nil {
+			return nil, err
+		}
+		records, more, err := f.log.read(f.batch[:0], f.last, transport.BatchSize)
+		if err != nil {
+			return nil, err
+		}
+		if len(records) > 0 {
+			entries := unpack(records, f.last)
+			f.last += uint64(len(records))
+			clear(records)
+			f.batch = records
+			return entries, nil
+		}
+		select {
+		case <-more:
+		case <-ctx.Done():
+		case <-f.done:
+		case <-f.bus:
+		}
+	}
+}
+
+// live says why the feed is over.
+func (f *feed) live(ctx context.Context) error {
+	select {
+	case <-f.done:
+		return domain.ErrClosed
+	case <-f.bus:
+		return domain.ErrClosed
+	default:
+		return ctx.Err()
+	}
+}
+
+func (f *feed) Close() error {
+	f.once.Do(func() { close(f.done) })
+	return nil
+}

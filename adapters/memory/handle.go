@@ -1,0 +1,43 @@
+package memory
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/domain"
+)
+
+// A handle is a Bus as one of its users sees it.
+type handle struct {
+	*Bus
+	closed atomic.Bool
+}
+
+func (h *handle) Follow(ctx context.Context, topic string, after domain.Position) (transport.Feed, error) {
+	if h.closed.Load() {
+		return nil, fmt.Errorf("memory: follow %q: %w", topic, domain.ErrClosed)
+	}
+	return h.Bus.Follow(ctx, topic, after)
+}
+
+func (h *handle) Publish(ctx context.Context, records []transport.Outgoing) []error {
+	if h.closed.Load() {
+		return refuse(len(records), fmt.Errorf("memory: publish: %w", domain.ErrClosed))
+	}
+	return h.Bus.Publish(ctx, records)
+}
+
+func (h *handle) Ping(ctx context.Context) error {
+	if h.closed.Load() {
+		return domain.ErrClosed
+	}
+	return h.Bus.Ping(ctx)
+}
+
+// Close ends the handle, not the bus. Its feeds are closed by who opened them.
+func (h *handle) Close() error {
+	h.closed.Store(true)
+	return nil
+}

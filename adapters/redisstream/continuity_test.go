@@ -1,0 +1,263 @@
+package redisstream_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/fanfarebus/fanfare/domain"
+)
+
+func (k kit) want(want, got []string) {
+	k.t.Helper()
+	if diff := cmp.Diff(want, got); diff != "" {
+		k.t.Fatal(diff)
+	}
+}
+
+func TestFollowBeginsAtTheRealTail(t *testing.T) {
+	k := newKit(t)
+	f := k.follow("")
+	if f.Begin() != domain.Position(make([]byte, 16)) {
+		t.Fatalf("an empty stream begins at %x", f.Begin())
+	}
+	k.want(k.add(1, 3), k.bodies(f, 3))
+
+	g := k.follow("")
+	last := k.read(k.follow(f.Begin()), 3)[2]
+	if g.Begin() != last.Position || f.Log() == 0 || f.Log() != g.Log() {
+		t.Fatalf("begins at %x, the last entry is %x; logs %x, %x", g.Begin(), last.Position, f.Log(), g.Log())
+	}
+	k.want(k.add(4, 5), k.bodies(g, 2))
+}
+
+func TestFollowGoesOnExactlyAfterAPosition(t *testing.T) {
+	k := newKit(t)
+	want := k.add(1, 1000)
+	all := k.read(k.follow(domain.Position(make([]byte, 16))), 1000)
+	for _, i := range []int{0, 1, 255, 256, 998} {
+		k.want(want[i+1:], k.bodies(k.follow(all[i].Position), 999-i))
+	}
+	f := k.follow(all[999].Position)
+	k.want(k.add(1001, 1001), k.bodies(f, 1))
+}
+
+func TestAPositionWhoseFollowersWereTrimmedIsRefused(t *testing.T) {
+	k := newKit(t)
+	k.add(1, 10)
+	all := k.read(k.follow(domain.Position(make([]byte, 16))), 10)
+	k.trim(5)
+	k.refused(all[2].Position, domain.Trimmed)
+	k.refused(domain.Position(make([]byte, 16)), domain.Trimmed)
+	k.want([]string{"7", "8", "9", "10"}, k.bodies(k.follow(all[5].Position), 4))
+}
+
+func TestTheLastPositionIsGoodEvenWhenItsEntryIsGone(t *testing.T) {
+	k := newKit(t)
+	k.add(1, 10)
+	all := k.read(k.follow(domain.Position(make([]byte, 16))), 10)
+	k.trim(0)
+	f := k.follow(all[9].Position)
+	k.want(k.add(11, 12), k.bodies(f, 2))
+	if f.Begin() != all[9].Position {
+		t.Fatalf("begins at %x", f.Begin())
+	}
+}
+
+func TestAPositionOfAnotherStreamIsUnknown(t *testing.T) {
+	k := newKit(t)
+	k.addAs("100-1", "200-1")
+	at := k.read(k.follow(domain.Position(make([]byte, 16))), 2)[1].Position
+
+	k.must(k.c.Del(t.Context(), "t").Err())
+	k.refused(at, domain.UnknownCursor) // gone
+	k.addAs("150-1")
+	k.refused(at, domain.UnknownCursor) // anew, with lower ids
+	k.addAs("300-1")
+	k.refused(at, domain.UnknownCursor) // … that have passed us
+	k.must(k.c.Del(t.Context(), "t").Err())
+	k.addAs("400-1", "500-1")
+	k.refused(at, domain.UnknownCursor) // anew, with higher ids
+	k.refused("short", domain.UnknownCursor)
+}
+
+func TestARestartWithoutPersistenceIsABreakAndThenDeliveryGoesOn(t *testing.T) {
+	k := newKit(t)
+	f := k.follow("")
+	k.add(1, 3)
+	at := k.read(f, 3)[2].Position
+	k.Kill()
+	if _, err := f.Read(t.Context()); err == nil {
+		t.Fatal("the feed survived its server")
+	}
+	k.Restart()
+	k.refused(at, domain.UnknownCursor)
+	k.add(4, 4)
+	k.refused(at, domain.UnknownCursor)
+	f = k.follow("")
+	k.want(k.add(5, 6), k.bodies(f, 2))
+}
+
+func TestARestartWithPersistenceIsNoBreak(t *testing.T) {
+	k := newKit(t)
+	k.add(1, 3)
+	at := k.read(k.follow(domain.Position(make([]byte, 16))), 3)[0].Position
+	k.must(k.c.Save(t.Context()).Err())
+	k.Kill()
+	k.Restart()
+	k.want([]string{"2", "3"}, k.bodies(k.follow(at), 2))
+}
+
+func TestASlowReaderOvertakenByTrimmingIsTold(t *testing.T) {
+	k := newKit(t)
+	f := k.follow("")
+	k.add(1, 600)
+	// The first batch is handed out while the second is on its way: 512 were
+	// read before they were trimmed.
+	if got := k.read(f, 256); len(got) != 256 {
+		t.Fatalf("%d entries", len(got))
+	}
+	k.settled()
+	k.add(601, 900)
+	k.trim(50)
+	k.broken(f, domain.Trimmed, 256)
+}
+
+// settled returns when no client of ours has a command under way.
+func (k kit) settled() {
+	k.t.Helper()
+	k.must(k.c.Ping(k.t.Context()).Err())
+}
+
+func TestAReaderAheadOfTrimmingIsLeftAlone(t *testing.T) {
+	k := newKit(t)
+	f := k.follow("")
+	for i := 1; i < 2000; i += 100 {
+		k.want(k.add(i, i+99), k.bodies(f, 100))
+		k.trim(100)
+	}
+}
+
+// Foreign publishers may keep as little as one entry: the one we stand at is
+// gone whenever the next arrives.
+func TestAStreamThatKeepsOneEntryIsReadWithoutBreaks(t *testing.T) {
+	k := newKit(t)
+	f := k.follow("")
+	for i := 1; i <= 50; i++ {
+		k.must(k.c.XAdd(t.Context(), &redis.XAddArgs{Stream: "t", MaxLen: 1, Values: []any{"data", i}}).Err())
+		if got := k.read(f, 1); len(got) != 1 {
+			t.Fatalf("%d entries", len(got))
+		}
+	}
+}
+
+func TestAQuietStreamTrimmedByAgeIsNoBreak(t *testing.T) {
+	k := newKit(t)
+	f := k.follow("")
+	k.want(k.add(1, 5), k.bodies(f, 5))
+	k.trim(0)
+	k.idle(f)
+	k.want(k.add(6, 8), k.bodies(f, 3))
+}
+
+// A reader that came in the middle does not know its ordinal until it has been
+// idle once.
+func TestAReaderThatCameInTheMiddleLearnsItsOrdinal(t *testing.T) {
+	k := newKit(t)
+	k.add(1, 5)
+	at := k.read(k.follow(domain.Position(make([]byte, 16))), 5)[2].Position
+	f := k.follow(at)
+	k.want([]string{"4", "5"}, k.bodies(f, 2))
+	k.idle(f)
+	k.trim(0)
+	k.want(k.add(6, 8), k.bodies(f, 3))
+}
+
+// idle reads from a feed of which nothing is due until the server has answered
+// that several times; the entry that ends the reading is consumed.
+func (k kit) idle(f interface{}) {
+	k.t.Helper()
+	feed := f.(interface {
+		Read(ctx ctx) ([]domain.Entry, error)
+	})
+	calls := k.calls("xread")
+	go func() {
+		poll(k.t, func() bool { return k.calls("xread") >= calls+2 })
+		k.add(0, 0)
+	}()
+	batch, err := feed.Read(k.t.Context())
+	if err != nil || len(batch) != 1 {
+		k.t.Fatalf("while idle: %d entries, %v", len(batch), err)
+	}
+}
+
+func TestDeletedEntriesAreNoBreak(t *testing.T) {
+	k := newKit(t)
+	f := k.follow("")
+	k.add(1, 10)
+	all := k.read(f, 10)
+	del := func(e domain.Entry) {
+		t.Helper()
+		n, err := k.c.XDel(t.Context(), "t", idOf(e.Position)).Result()
+		if err != nil || n != 1 {
+			t.Fatalf("XDEL: %d, %v", n, err)
+		}
+	}
+	del(all[9]) // where the feed stands
+	k.want(k.add(11, 12), k.bodies(f, 2))
+	del(all[4])
+	k.want([]string{"6", "7", "8", "9", "11", "12"}, k.bodies(k.follow(all[4].Position), 6))
+}
+
+func TestFlushallUnderARunningReaderIsABreak(t *testing.T) {
+	k := newKit(t)
+	f := k.follow("")
+	k.want(k.add(1, 3), k.bodies(f, 3))
+	k.must(k.c.FlushAll(t.Context()).Err())
+	k.broken(f, domain.UnknownCursor, 0)
+
+	f = k.follow("")
+	k.want(k.add(1, 3), k.bodies(f, 3))
+	k.must(k.c.FlushAll(t.Context()).Err())
+	k.add(4, 4)
+	k.broken(f, domain.UnknownCursor, 0)
+}
+
+func TestAStreamCreatedAnewUnderARunningReaderIsABreak(t *testing.T) {
+	for name, ids := range map[string][]string{
+		"lower ids":          {"50-1"},
+		"lower, then higher": {"50-1", "300-1"},
+		"higher ids":         {"300-1"},
+		"as many, higher":    {"300-1", "300-2", "300-3"},
+		"more, higher":       {"300-1", "300-2", "300-3", "300-4", "300-5"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := newKit(t)
+			f := k.follow("")
+			k.addAs("100-1", "200-1", "200-2")
+			k.read(f, 3)
+			pipe := k.c.TxPipeline()
+			pipe.Del(t.Context(), "t")
+			for _, id := range ids {
+				pipe.XAdd(t.Context(), &redis.XAddArgs{Stream: "t", ID: id, Values: []string{"data", id}})
+			}
+			_, err := pipe.Exec(t.Context())
+			k.must(err)
+			k.broken(f, domain.UnknownCursor, 0)
+		})
+	}
+}
+
+func TestAConnectionThatSwallowsBytesIsNoticedWithinFiveSeconds(t *testing.T) {
+	k := newKit(t)
+	f := k.follow("")
+	k.Freeze()
+	defer k.Thaw()
+	start := time.Now()
+	_, err := f.Read(t.Context())
+	if took := time.Since(start); err == nil || took > 5*time.Second {
+		t.Fatalf("after %v: %v", took, err)
+	}
+}

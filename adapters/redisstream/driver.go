@@ -1,0 +1,171 @@
+package redisstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/fanfarebus/fanfare/adapters/redisconn"
+	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/domain"
+)
+
+// defaultRetention is how long entries are kept if the URL does not say.
+const defaultRetention = time.Hour
+
+// A Driver carries topics over Redis Streams. It is safe for concurrent use.
+type Driver struct {
+	server    *redisconn.Server
+	client    *redis.Client
+	retention time.Duration
+	log       *slog.Logger
+}
+
+var (
+	_ transport.Driver      = (*Driver)(nil)
+	_ transport.GroupDriver = (*Driver)(nil)
+	_ transport.Trimmer     = (*Driver)(nil)
+)
+
+// Open makes a Driver from a URL such as
+// "redis-streams://127.0.0.1:6379/0?retention=1h"; the other parameters are
+// those of redisconn.Parse. It does not wait for the server.
+func Open(_ context.Context, u *url.URL, log *slog.Logger) (transport.Driver, error) {
+	params := transport.NewParams(u)
+	server, err := redisconn.Parse(u, params)
+	retention := params.Duration("retention", defaultRetention, time.Second)
+	if err := errors.Join(err, params.Err()); err != nil {
+		return nil, err
+	}
+	return &Driver{server: server, client: server.Client(), retention: retention, log: log}, nil
+}
+
+// Guarantees: a log in one order, at least once, and consumer groups.
+func (d *Driver) Guarantees() transport.Guarantees {
+	return transport.Guarantees{Log: true, AtLeast: true, TotalOrder: true, Groups: true}
+}
+
+// CheckTopic accepts any name that Redis can hold and a person can type.
+func (d *Driver) CheckTopic(topic string) error { return redisconn.CheckTopic(topic) }
+
+// Follow opens a feed on a connection of its own.
+func (d *Driver) Follow(ctx context.Context, topic string, after domain.Position) (transport.Feed, error) {
+	f, err := d.follow(ctx, topic, after)
+	if err == nil {
+		return f, nil
+	}
+	if lost := (*transport.BreakError)(nil); errors.As(err, &lost) {
+		return nil, err
+	}
+	return nil, fmt.Errorf("redisstream: follow %s: %w", topic, redisconn.Classify(err))
+}
+
+func (d *Driver) follow(ctx context.Context, topic string, after domain.Position) (*feed, error) {
+	from := place{ordinal: -1}
+	if after != "" {
+		var err error
+		if from.at, err = parsePosition(after); err != nil {
+			return nil, lost(domain.UnknownCursor, "%v", err)
+		}
+		if (from.at == id{}) {
+			from.ordinal = 0
+		}
+	}
+	conn, err := d.server.Dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s, present, err := look(ctx, conn, topic, from.at)
+	switch {
+	case err != nil:
+	case after == "", s.exists && s.last == from.at:
+		from = place{at: s.last, ordinal: s.added}
+	case !present:
+		err = s.prove(from, 0)
+	}
+	if err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	return &feed{
+		conn: conn, topic: topic, begin: from.at, place: from, reply: d.server.ReplyTimeout(),
+		log: domain.NewLogID("redis-streams", strconv.Itoa(d.server.DB()), topic),
+	}, nil
+}
+
+// look returns a stream's state and whether it holds the entry, at one moment.
+func look(ctx context.Context, c *redisconn.Conn, topic string, at id) (s state, present bool, err error) {
+	defer c.Bound(ctx)()
+	c.Queue("MULTI")
+	c.Queue("XINFO", "STREAM", topic)
+	c.Queue("XRANGE", topic, at.String(), at.String(), "COUNT", "1")
+	c.Queue("EXEC")
+	if err := c.Flush(); err != nil {
+		return s, false, err
+	}
+	for range 3 { // OK, QUEUED, QUEUED
+		if err := c.Skip(); err != nil {
+			return s, false, err
+		}
+	}
+	if n, err := c.Array(); err != nil || n != 2 {
+		return s, false, errors.Join(errReply, err)
+	}
+	if s, err = readState(c); err != nil {
+		return s, false, err
+	}
+	present, err = readPresent(c)
+	return s, present, err
+}
+
+// Publish adds all records in one pipeline, in order, and tries once.
+func (d *Driver) Publish(ctx context.Context, records []transport.Outgoing) []error {
+	pipe := redisconn.NewPipeline(d.client, len(records))
+	for _, r := range records {
+		metadata, err := encodeMetadata(r.Message.Metadata)
+		if err != nil {
+			pipe.Refuse(err)
+			continue
+		}
+		pipe.Add(ctx, "XADD", r.Topic, "*",
+			uuidField, r.Message.UUID, metadataField, metadata, payloadField, []byte(r.Message.Payload))
+	}
+	errs := pipe.Exec(ctx)
+	for i, err := range errs {
+		if err != nil {
+			errs[i] = fmt.Errorf("redisstream: publish on %s: %w", records[i].Topic, err)
+		}
+	}
+	return errs
+}
+
+// Trim drops what is older than the retention by the server's own clock, a
+// whole node of the stream at a time: it keeps rather more than asked.
+func (d *Driver) Trim(ctx context.Context, topic string) error {
+	now, err := d.client.Time(ctx).Result()
+	if err == nil {
+		oldest := now.Add(-d.retention).UnixMilli()
+		err = d.client.XTrimMinIDApprox(ctx, topic, strconv.FormatInt(oldest, 10), 0).Err()
+	}
+	if err != nil {
+		return fmt.Errorf("redisstream: trim %s: %w", topic, redisconn.Classify(err))
+	}
+	return nil
+}
+
+// Ping asks the server for a sign of life.
+func (d *Driver) Ping(ctx context.Context) error {
+	if err := d.client.Ping(ctx).Err(); err != nil {
+		return fmt.Errorf("redisstream: ping: %w", redisconn.Classify(err))
+	}
+	return nil
+}
+
+// Close closes the connections that publishing uses. Groups have their own.
+func (d *Driver) Close() error { return redisconn.Close(d.client) }

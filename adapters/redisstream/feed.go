@@ -1,0 +1,164 @@
+package redisstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/fanfarebus/fanfare/adapters/redisconn"
+	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/domain"
+)
+
+// block is how long the server waits for entries before it answers that there
+// are none. So often is a quiet stream looked at; and with the reply timeout
+// (2 s) behind it, a dead connection is noticed well within 5 s.
+const block = time.Second
+
+// A feed reads one stream on one connection.
+//
+// It asks for the next batch before it hands out the one it has, so that the
+// server and the reader work at the same time. What waits is at most a batch.
+type feed struct {
+	conn  *redisconn.Conn
+	topic string
+	log   domain.LogID
+	begin id
+	place place
+	reply time.Duration
+	asked bool  // the answers to ask are on their way
+	err   error // why the feed is over
+	in    reader
+}
+
+func (f *feed) Log() domain.LogID      { return f.log }
+func (f *feed) Begin() domain.Position { return f.begin.position() }
+func (f *feed) Close() error           { return f.conn.Close() }
+
+// Read returns what the server has after the last entry returned, and proves
+// that it is what follows.
+func (f *feed) Read(ctx context.Context) ([]domain.Entry, error) {
+	if f.err != nil {
+		return nil, f.err
+	}
+	defer context.AfterFunc(ctx, func() { _ = f.conn.Close() })()
+	for {
+		batch, err := f.read()
+		if err != nil {
+			return nil, f.end(err)
+		}
+		if err := f.ask(); err != nil {
+			_ = f.end(err) // next time: this batch is good
+		}
+		if len(batch) > 0 {
+			return batch, nil
+		}
+		if f.err != nil {
+			return nil, f.err
+		}
+	}
+}
+
+func (f *feed) end(err error) error {
+	if lost := (*transport.BreakError)(nil); errors.As(err, &lost) {
+		f.err = err
+	} else {
+		f.err = fmt.Errorf("redisstream: read %s: %w", f.topic, redisconn.Classify(err))
+	}
+	return f.err
+}
+
+// ask asks for what follows, and right behind it, so that it is answered after
+// the read, for the entry where we stand: if that is still there, nothing that
+// followed it had been trimmed.
+func (f *feed) ask() error {
+	at := f.place.at.String()
+	f.conn.Queue("XREAD", "COUNT", strconv.Itoa(transport.BatchSize),
+		"BLOCK", strconv.FormatInt(block.Milliseconds(), 10), "STREAMS", f.topic, at)
+	f.conn.Queue("XRANGE", f.topic, at, at, "COUNT", "1")
+	f.asked = true
+	return f.conn.Flush()
+}
+
+// read reads the answers to ask, proves the read and moves on.
+func (f *feed) read() ([]domain.Entry, error) {
+	if !f.asked {
+		if err := f.ask(); err != nil {
+			return nil, err
+		}
+	}
+	f.asked = false
+	if err := f.wait(block + f.reply); err != nil {
+		return nil, err
+	}
+	batch, last, err := f.in.batch(f.conn)
+	if err != nil {
+		return nil, err
+	}
+	present, err := readPresent(f.conn)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.prove(present, len(batch)); err != nil {
+		return nil, err
+	}
+	if len(batch) > 0 {
+		f.place.at = last
+		if f.place.ordinal >= 0 {
+			f.place.ordinal += int64(len(batch))
+		}
+	}
+	return batch, nil
+}
+
+// prove proves a read of got entries; present says that the entry where we
+// stand is still there. A read of nothing is the time to learn our ordinal.
+func (f *feed) prove(present bool, got int) error {
+	if present && (got > 0 || f.place.ordinal >= 0) {
+		return nil
+	}
+	f.conn.Queue("XINFO", "STREAM", f.topic)
+	if err := f.conn.Flush(); err != nil {
+		return err
+	}
+	if err := f.wait(f.reply); err != nil {
+		return err
+	}
+	s, err := readState(f.conn)
+	if err != nil {
+		return err
+	}
+	if !present {
+		if err := s.prove(f.place, got); err != nil {
+			return err
+		}
+	}
+	if got == 0 && s.last == f.place.at {
+		f.place.ordinal = s.added
+	}
+	return nil
+}
+
+func (f *feed) wait(d time.Duration) error {
+	came, err := f.conn.Wait(d)
+	if err == nil && !came {
+		err = fmt.Errorf("no answer within %v", d)
+	}
+	return err
+}
+
+// readPresent reads the answer to the XRANGE for one entry: is it there?
+func readPresent(c *redisconn.Conn) (bool, error) {
+	n, err := c.Array()
+	if err != nil {
+		return false, err
+	}
+	for range n {
+		if err := c.Skip(); err != nil {
+			return false, err
+		}
+	}
+	return n > 0, nil
+}

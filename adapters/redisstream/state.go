@@ -1,0 +1,138 @@
+package redisstream
+
+import (
+	"fmt"
+
+	"github.com/fanfarebus/fanfare/adapters/redisconn"
+	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/domain"
+)
+
+// A state is what XINFO STREAM says of a stream at one moment. The zero state
+// is that of a stream that does not exist.
+type state struct {
+	exists  bool
+	length  int64 // entries there are
+	added   int64 // entries ever added
+	last    id    // the highest id ever given
+	first   id    // the lowest id there is
+	deleted id    // the highest id ever removed by XDEL; trimming leaves it alone
+}
+
+// A place is where a reader stands in a stream: behind the entry at, which is
+// the ordinal'th that was ever added.
+type place struct {
+	at      id
+	ordinal int64 // unknown if negative; a bit too low where others used XDEL
+}
+
+// prove says whether a reader at p, who just received got entries after p, has
+// them all; nil if so. It is asked where the simplest proof fails: that the
+// entry at p still exists. (Trimming takes the oldest entries first. So as
+// long as any entry at or before p is left, none after p was trimmed; and if
+// p itself is there, the stream is the one that p was read from.)
+//
+// What others remove from the middle with XDEL is theirs to remove: it is no
+// gap. But it must not lead the proof astray.
+//
+// The stream must be the same one:
+//
+//   - It ends at p or later: ids only grow, so a stream that ends before p was
+//     created after p was read.
+//   - It has had as many entries as we know of: the counter only grows. A
+//     stream that was created anew counts from 0.
+//
+// Nothing between p and what was received may have been trimmed:
+//
+//   - p is the highest id ever given: there is nothing behind it.
+//   - An entry before p is left, and p went by XDEL, which only a stream that
+//     held p can know.
+//   - As many entries are gone as there were up to p. Gone are at least those
+//     up to p, since none of them is left; so no other is. Where XDEL removed
+//     some behind p, more are gone than that, and nothing is proven: rather a
+//     gap too many.
+//
+// What comes in or goes between the read and this look can spoil a proof, but
+// never make one: counters and ids only grow, and so does what is gone. The
+// one thing that passes unseen is a stream created anew that, between two
+// looks, has had more entries than we know of and lost exactly as many as
+// there were up to p.
+func (s state) prove(p place, got int) error {
+	switch {
+	case !s.exists && p.at == id{} && got == 0:
+		return nil
+	case !s.exists:
+		return lost(domain.UnknownCursor, "the stream is gone, and with it what followed %v", p.at)
+	case s.last.less(p.at):
+		return lost(domain.UnknownCursor, "the stream began anew: it ends at %v, before %v", s.last, p.at)
+	case p.ordinal >= 0 && s.added < p.ordinal+int64(got):
+		return lost(domain.UnknownCursor, "the stream began anew: it has had %d entries, fewer than there were up to %v", s.added, p.at)
+	case s.last == p.at:
+		return nil
+	case s.length > 0 && !p.at.less(s.first):
+		if !s.deleted.less(p.at) {
+			return nil
+		}
+		return lost(domain.UnknownCursor, "the stream never held %v", p.at)
+	case p.ordinal >= 0 && s.added-s.length == p.ordinal:
+		return nil
+	case s.added == s.length:
+		return lost(domain.UnknownCursor, "the stream began anew after %v", p.at)
+	}
+	return lost(domain.Trimmed, "the stream was trimmed: it begins at %v, after %v", s.first, p.at)
+}
+
+func lost(reason domain.GapReason, format string, args ...any) error {
+	return &transport.BreakError{Reason: reason, Detail: fmt.Sprintf(format, args...)}
+}
+
+const noSuchKey = redisconn.Error("ERR no such key")
+
+// readState reads the answer to XINFO STREAM.
+func readState(c *redisconn.Conn) (state, error) {
+	n, err := c.Array()
+	if err == noSuchKey {
+		return state{}, nil
+	}
+	if err != nil {
+		return state{}, err
+	}
+	s := state{exists: true, added: -1}
+	for range n / 2 {
+		name, err := c.Text()
+		if err == nil {
+			err = s.read(c, name)
+		}
+		if err != nil {
+			return state{}, err
+		}
+	}
+	if s.added < 0 {
+		return state{}, fmt.Errorf("%w: the server does not count entries: Redis 7.0 or newer is needed", domain.ErrUnsupported)
+	}
+	return s, nil
+}
+
+func (s *state) read(c *redisconn.Conn, name string) error {
+	switch name {
+	case "length":
+		return c.Int(&s.length)
+	case "entries-added":
+		return c.Int(&s.added)
+	case "last-generated-id":
+		return readID(c, &s.last)
+	case "recorded-first-entry-id":
+		return readID(c, &s.first)
+	case "max-deleted-entry-id":
+		return readID(c, &s.deleted)
+	}
+	return c.Skip()
+}
+
+func readID(c *redisconn.Conn, into *id) error {
+	text, err := c.Text()
+	if err == nil {
+		*into, err = parseID(text)
+	}
+	return err
+}

@@ -1,0 +1,181 @@
+package ws
+
+import (
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A conn is a session's hijacked connection. It adds what melody and its
+// WebSocket library leave out: several frames in one write, deadlines that
+// mean "no progress" and are not moved at each write, bytes that came with the
+// handshake, and a close that does not cut off its own last words.
+type conn struct {
+	net.Conn
+	unread []byte // came with the handshake; the reader's
+	stall  time.Duration
+
+	deadline time.Time // the write deadline that is set; the writer's
+
+	mu    sync.Mutex
+	ahead *[]byte // complete frames that go out before the next write
+
+	closing atomic.Bool // the read deadline is fixed
+	stalled atomic.Bool // a write ran into its deadline
+	done    atomic.Bool // the client has said that it closes
+}
+
+// chunk is how much is written before progress is noted.
+const chunk = 32 << 10
+
+func (c *conn) Read(p []byte) (int, error) {
+	if len(c.unread) == 0 {
+		return c.Conn.Read(p)
+	}
+	n := copy(p, c.unread)
+	if c.unread = c.unread[n:]; len(c.unread) == 0 {
+		c.unread = nil
+	}
+	return n, nil
+}
+
+// Write writes p behind the frames that were put ahead of it. The WebSocket
+// library serialises its calls.
+func (c *conn) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	ahead := c.ahead
+	c.ahead = nil
+	c.mu.Unlock()
+	if ahead == nil {
+		return c.write(p)
+	}
+	defer buffers.put(ahead)
+	joined := len(p) <= chunk
+	if joined {
+		*ahead = append(*ahead, p...)
+	}
+	if _, err := c.write(*ahead); err != nil || joined {
+		return len(p), err
+	}
+	return c.write(p)
+}
+
+func (c *conn) write(p []byte) (n int, err error) {
+	for {
+		part := p[n:min(n+chunk, len(p))]
+		m, err := c.Conn.Write(part)
+		if n += m; err != nil || n == len(p) {
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				c.stalled.Store(true)
+			}
+			return n, err
+		}
+		if err := c.SetWriteDeadline(time.Now().Add(c.stall)); err != nil {
+			return n, err
+		}
+	}
+}
+
+// putAhead leaves complete frames to the next write. There is one: the caller
+// hands it to melody next.
+func (c *conn) putAhead(frames *[]byte) {
+	c.mu.Lock()
+	c.ahead = frames
+	c.mu.Unlock()
+}
+
+// SetDeadline is used around the handshake only.
+func (c *conn) SetDeadline(t time.Time) error {
+	c.deadline = t
+	return c.Conn.SetDeadline(t)
+}
+
+// SetWriteDeadline moves the real deadline only if it is off by more than a
+// second: to move it costs a tenth of a write.
+func (c *conn) SetWriteDeadline(t time.Time) error {
+	slack := min(time.Second, c.stall/8)
+	if d := t.Sub(c.deadline); !t.IsZero() && -slack <= d && d <= slack {
+		return nil
+	}
+	c.deadline = t
+	return c.Conn.SetWriteDeadline(t)
+}
+
+// SetReadDeadline does nothing once the session is closing: a pong must not
+// prolong it.
+func (c *conn) SetReadDeadline(t time.Time) error {
+	if c.closing.Load() {
+		return nil
+	}
+	return c.Conn.SetReadDeadline(t)
+}
+
+// closeBy bounds what is left of the connection. Until then Close only ends
+// the sending side.
+func (c *conn) closeBy(wait time.Duration) {
+	if !c.closing.Swap(true) {
+		_ = c.Conn.SetReadDeadline(time.Now().Add(wait))
+	}
+}
+
+// Close closes the connection, or, after closeBy, its sending side: with bytes
+// of the client still unread, the system would answer with a reset, and the
+// client would never see the close code.
+func (c *conn) Close() error {
+	half, ok := c.Conn.(interface{ CloseWrite() error })
+	if !c.closing.Load() || !ok {
+		return c.Conn.Close()
+	}
+	return half.CloseWrite()
+}
+
+// finish reads off what the client still sends, until it ends or the time of
+// closeBy is over, and closes.
+func (c *conn) finish() {
+	if c.closing.Load() && !c.done.Load() {
+		_, _ = io.Copy(io.Discard, c.Conn)
+	}
+	_ = c.Conn.Close()
+}
+
+// appendHeader appends the header of an unfragmented, unmasked WebSocket frame
+// (RFC 6455, 5.2).
+func appendHeader(dst []byte, binaryData bool, size int) []byte {
+	first := byte(0x81)
+	if binaryData {
+		first = 0x82
+	}
+	switch {
+	case size <= 125:
+		return append(dst, first, byte(size))
+	case size < 1<<16:
+		return binary.BigEndian.AppendUint16(append(dst, first, 126), uint16(size))
+	default:
+		return binary.BigEndian.AppendUint64(append(dst, first, 127), uint64(size))
+	}
+}
+
+// buffers holds what batches are put together in.
+var buffers bufferPool
+
+type bufferPool struct{ pool sync.Pool }
+
+func (b *bufferPool) take() *[]byte {
+	if p, ok := b.pool.Get().(*[]byte); ok {
+		return p
+	}
+	p := make([]byte, 0, 4096)
+	return &p
+}
+
+func (b *bufferPool) put(p *[]byte) {
+	if cap(*p) <= 2*batchBytes {
+		*p = (*p)[:0]
+		b.pool.Put(p)
+	}
+}

@@ -1,0 +1,25 @@
+// Package ws drives the domain over WebSocket, on melody.
+//
+// A session is one connection of one user, attached to one or more systems
+// that share its outbox. What it promises:
+//
+//   - Order: frames leave in the order in which they were offered; hello comes
+//     before everything else.
+//   - One write in flight per session. What gathers meanwhile leaves together:
+//     as one frame of lines for fanfare.v1.json, as one socket write of several
+//     frames for plain clients. So batches grow with the load and never wait.
+//   - Bounds: an outbox is bounded in bytes and frames. When it is full the
+//     session falls back to catching up; nothing that was offered is lost. If
+//     its writes make no progress for Config.Stall it is closed.
+//   - Refusals come as problem+json before the upgrade; a session that is open
+//     ends with a close code (see the Close constants).
+//   - Clients cannot stop a session's reading for longer than one publish, nor
+//     grow any map without bound.
+//   - Shutdown: Drain tells every session to go away, paced, and returns when
+//     all of them have ended; Run ends what is left.
+//
+// The HTTP server's goroutine and buffers are released at the upgrade: the
+// connection is hijacked here, and melody serves it in a goroutine of ours.
+// Melody's own broadcast and filters are never used: streams know their
+// sessions.
+package ws

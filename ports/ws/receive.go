@@ -1,0 +1,280 @@
+package ws
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"slices"
+	"unicode/utf8"
+
+	"github.com/oklog/ulid/v2"
+
+	"github.com/fanfarebus/fanfare/domain"
+)
+
+// What clients say is worked off in the read pump, one op after the other: a
+// publish holds up its own session only, for at most Config.Publish, and what
+// the client sends meanwhile waits in its own socket.
+
+// mostFails errors in a row end a session.
+const mostFails = 10
+
+// receive takes what a client sent.
+func (c *session) receive(data []byte, binary bool) {
+	if c.closing.Load() {
+		return
+	}
+	c.server.counters.messagesIn.Add(1)
+	c.server.counters.bytesIn.Add(uint64(len(data)))
+	switch {
+	case c.plain:
+		c.judge(c.say(data, binary))
+	case binary:
+		c.answer(nil, "", refuse(Unsupported, "want ops in text frames"))
+	default:
+		c.receiveOps(data)
+	}
+}
+
+func (c *session) receiveOps(data []byte) {
+	ops, size := NewOps(data), len(data)
+	for first := true; !c.closing.Load(); first = false {
+		op, err := ops.Next()
+		if errors.Is(err, io.EOF) {
+			if first {
+				c.answer(nil, "", refuse(Invalid, "empty"))
+			}
+			return
+		}
+		if !c.allow(size) {
+			err = refuse(RateLimited, "too much at once")
+		}
+		size = 0
+		var id string
+		if err == nil {
+			id, err = c.do(&op)
+		}
+		c.answer(op.Ref, id, err)
+	}
+}
+
+func (c *session) answer(ref []byte, id string, err error) {
+	if err == nil {
+		c.tell(okAnswer(ref, id))
+	} else {
+		e := asOpError(err)
+		c.tell(errorAnswer(ref, e.Code, e.Message))
+	}
+	c.judge(err)
+}
+
+// judge counts errors, and ends a session that makes nothing else. That the
+// bus is down is not its fault.
+func (c *session) judge(err error) {
+	if err == nil {
+		c.fails = 0
+		return
+	}
+	c.server.counters.errors.Add(1)
+	switch asOpError(err).Code {
+	case BusDown:
+		return
+	case RateLimited:
+		c.server.counters.rateLimited.Add(1)
+	}
+	if c.fails++; c.fails >= mostFails {
+		c.close(ClosePolicy, "too many errors in a row")
+	}
+}
+
+// allow holds the client to its rates, and to its user's.
+func (c *session) allow(bytes int) bool {
+	if c.meter == nil {
+		c.meter = newMeter(c.server.cfg.SessionRate, c.server.cfg.MessageBytes)
+		c.mine = c.server.userMeter(c.name)
+	}
+	now := c.server.now()
+	return c.meter.allow(now, bytes) && (c.mine == nil || c.mine.allow(now, bytes))
+}
+
+// do carries out an op, and returns the id of what was sent.
+func (c *session) do(op *Op) (id string, err error) {
+	if op.Name == "auth" {
+		return "", c.refresh(op.Token)
+	}
+	a := c.find(op.System)
+	if a == nil {
+		return "", refuse(NotFound, "not attached to system %s", op.System)
+	}
+	switch op.Name {
+	case "join":
+		return "", c.join(a, op)
+	case "leave":
+		a.leave(op.Room)
+		return "", nil
+	default:
+		return c.send(op)
+	}
+}
+
+func (c *session) join(a *attachment, op *Op) error {
+	rooms := 0
+	for _, a := range c.systems {
+		rooms += len(a.rooms)
+	}
+	switch {
+	case op.Since != "":
+		return refuse(Unsupported, "since: name the room at connect to have its messages replayed")
+	case !c.grant.MayJoin(op.System, op.Room.Name()):
+		return refuse(Forbidden, "the token does not allow this room")
+	case rooms >= c.server.cfg.Rooms && !slices.Contains(a.rooms, op.Room):
+		return refuse(TooLarge, "at most %d rooms", c.server.cfg.Rooms)
+	}
+	a.join(op.Room)
+	return nil
+}
+
+func (c *session) send(op *Op) (id string, err error) {
+	for _, t := range op.To {
+		if !c.grant.MaySend(op.System, t) {
+			return "", refuse(Forbidden, "the token does not allow sending to %s", t)
+		}
+	}
+	m := op.Send
+	m.To = op.To
+	return m.ID, c.publish(op.System, m)
+}
+
+// say sends what a plain client said to the business system.
+func (c *session) say(data []byte, binary bool) error {
+	if !c.allow(len(data)) {
+		return refuse(RateLimited, "too much at once")
+	}
+	m := &domain.Message{Data: data}
+	switch {
+	case binary:
+		m.ContentType = domain.Binary
+	case !utf8.Valid(data):
+		return refuse(Invalid, "not UTF-8")
+	case json.Valid(data):
+		m.ContentType, m.Data = domain.JSON, oneLine(data)
+	default:
+		m.ContentType = domain.Text
+	}
+	return c.publish(c.systems[0].lease.System(), m)
+}
+
+// publish puts the message on the bus, to its targets or else to the business
+// system. It gives it an id if it has none.
+func (c *session) publish(system domain.System, m *domain.Message) error {
+	if m.ID == "" {
+		m.ID = ulid.Make().String()
+	}
+	m.From, m.Time = c.name, c.server.now()
+	checked := *m
+	if len(m.To) == 0 {
+		checked.To = []domain.Target{domain.Everyone} // what Check wants to see
+	}
+	if err := checked.Check(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), c.server.cfg.Publish)
+	defer cancel()
+	if len(m.To) == 0 {
+		if !c.grant.MaySendInbound(system) {
+			return refuse(Forbidden, "the token does not allow sending to the system")
+		}
+		return c.server.pub.Inbound(ctx, system, m, c.id)
+	}
+	return c.server.pub.Publish(ctx, system, m)
+}
+
+// refresh replaces the token. What the new one lacks is left.
+func (c *session) refresh(token string) error {
+	if c.server.auth == nil {
+		return refuse(Unsupported, "this node takes no tokens")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), c.server.cfg.Publish)
+	defer cancel()
+	grant, err := c.server.auth.Authenticate(ctx, token)
+	switch {
+	case err != nil:
+		return err
+	case grant.User != c.name:
+		return refuse(Forbidden, "the token is another user's")
+	case !grant.Expires.IsZero() && !grant.Expires.After(c.server.now()):
+		return refuse(Forbidden, "the token has expired")
+	}
+	c.grant = grant
+	c.setExpiry(grant.Expires)
+	c.restrict()
+	return nil
+}
+
+// restrict leaves what the grant does not hold.
+func (c *session) restrict() {
+	var kept, lost []*attachment
+	for _, a := range c.systems {
+		if c.grant.MayAttach(a.lease.System()) {
+			kept = append(kept, a)
+		} else {
+			lost = append(lost, a)
+		}
+	}
+	c.mu.Lock()
+	c.systems = kept
+	c.mu.Unlock()
+	for _, a := range lost {
+		a.detach()
+		c.tell(leftNotice(a.lease.System(), ""))
+	}
+	for _, a := range kept {
+		for _, room := range slices.Clone(a.rooms) {
+			if !c.grant.MayJoin(a.lease.System(), room.Name()) {
+				a.leave(room)
+				c.tell(leftNotice(a.lease.System(), room.Name()))
+			}
+		}
+	}
+	if len(kept) == 0 {
+		c.close(CloseForbidden, "the token allows none of the systems")
+	}
+}
+
+// find returns the session's part in a system, nil if it has none. Only the
+// read pump changes what it looks at.
+func (c *session) find(system domain.System) *attachment {
+	for _, a := range c.systems {
+		if a.lease.System() == system {
+			return a
+		}
+	}
+	return nil
+}
+
+// asOpError turns any error into an answer, in this one place.
+func asOpError(err error) *OpError {
+	var op *OpError
+	var field *domain.FieldError
+	switch {
+	case errors.As(err, &op):
+		return op
+	case errors.As(err, &field):
+		return &OpError{Invalid, field.Error()}
+	case errors.Is(err, domain.ErrUnauthenticated):
+		return &OpError{Forbidden, "not a valid token"}
+	case errors.Is(err, domain.ErrForbidden):
+		return &OpError{Forbidden, "not allowed"}
+	case errors.Is(err, domain.ErrTooLarge):
+		return &OpError{TooLarge, "too large for the bus"}
+	case errors.Is(err, domain.ErrLimit):
+		return &OpError{RateLimited, "the node is busy"}
+	case errors.Is(err, domain.ErrNotServed):
+		return &OpError{NotFound, "the system is not served"}
+	case errors.Is(err, domain.ErrUnsupported):
+		return &OpError{Unsupported, "the bus can not do this"}
+	default:
+		return &OpError{BusDown, "the bus did not take it in time; sending again with the same id is safe"}
+	}
+}

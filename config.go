@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"os"
 	"slices"
@@ -28,6 +29,7 @@ type Config struct {
 	Topic          string         // topic: template of topic names, holding {system}
 	Auth           AuthConfig     // auth.…
 	Origins        []string       // origins: web origins that may connect; empty: the same host
+	Proxies        []string       // proxies: networks whose X-Forwarded-For is believed, such as 10.0.0.0/8
 	Envelope       EnvelopeConfig // envelope.…
 	Window         WindowConfig   // window.…
 	Dedupe         DedupeConfig   // dedupe.…
@@ -218,6 +220,11 @@ func (c Config) checkAddresses() (faults []error) {
 		u, err := url.Parse(o)
 		if o != "*" && (err != nil || u.Host == "" || u.Scheme == "" || u.Path != "" || u.RawQuery != "") {
 			faults = append(faults, fault("origins", "%q is no origin: want scheme://host, such as https://app.example.com, or *", o))
+		}
+	}
+	for _, p := range c.Proxies {
+		if _, err := netip.ParsePrefix(p); err != nil {
+			faults = append(faults, fault("proxies", "%q is no network: want address/bits, such as 10.0.0.0/8 or 192.168.1.7/32", p))
 		}
 	}
 	return faults

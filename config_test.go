@@ -56,6 +56,7 @@ func TestEachFaultIsNamedByItsKey(t *testing.T) {
 		"auth.jwt: has both":       func(c *fanfare.Config) { c.Auth.JWT.PublicKey = "x" },
 		"auth.api_keys":            func(c *fanfare.Config) { c.Auth.APIKeys = []fanfare.Secret{"x"} },
 		"origins":                  func(c *fanfare.Config) { c.Origins = []string{"example.com"} },
+		"proxies":                  func(c *fanfare.Config) { c.Proxies = []string{"10.0.0.1"} },
 		"window.messages":          func(c *fanfare.Config) { c.Window.Messages = -1 },
 		"window.bytes":             func(c *fanfare.Config) { c.Window.Bytes = 1 },
 		"limits.outbox_bytes":      func(c *fanfare.Config) { c.Limits.OutboxBytes = 1 },

@@ -205,6 +205,24 @@ func (h *Hub) idle() (out []*slot) {
 	return out
 }
 
+// Ready says whether the bus has confirmed all systems that are served always.
+func (h *Hub) Ready() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for s := range h.always {
+		sl := h.slots[s]
+		if sl == nil {
+			return false
+		}
+		select {
+		case <-sl.stream.Ready():
+		default:
+			return false
+		}
+	}
+	return true
+}
+
 // Streams returns the open streams, by name.
 func (h *Hub) Streams() []*Stream {
 	h.mu.Lock()

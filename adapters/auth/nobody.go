@@ -1,0 +1,15 @@
+package auth
+
+import (
+	"context"
+
+	"github.com/fanfarebus/fanfare/domain"
+)
+
+// Nobody believes no one: a node with API keys alone takes no sessions.
+type Nobody struct{}
+
+// Authenticate refuses every token.
+func (Nobody) Authenticate(context.Context, string) (domain.Grant, error) {
+	return domain.Grant{}, domain.ErrUnauthenticated
+}

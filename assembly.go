@@ -1,0 +1,167 @@
+package fanfare
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+
+	"github.com/fanfarebus/fanfare/adapters/auth"
+	"github.com/fanfarebus/fanfare/adapters/metrics"
+	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/domain/envelope"
+	"github.com/fanfarebus/fanfare/domain/stream"
+	"github.com/fanfarebus/fanfare/ports/api"
+	"github.com/fanfarebus/fanfare/ports/router"
+	"github.com/fanfarebus/fanfare/ports/ws"
+)
+
+// The providers from which wire_gen.go assembles a node, in the order in which
+// a message meets them.
+
+func openBus(ctx context.Context, cfg Config, o options) (*transport.Transport, func(), error) {
+	tc := transport.Config{PublishTimeout: cfg.PublishTimeout, Log: o.log}
+	bus, err := (*transport.Transport)(nil), error(nil)
+	if o.driver != nil {
+		bus = transport.New(o.driver, tc)
+	} else if bus, err = o.openers.Open(ctx, cfg.Transport, tc); err != nil {
+		return nil, nil, err
+	}
+	return bus, func() { closeBus(bus, o.log) }, nil
+}
+
+func closeBus(bus *transport.Transport, log *slog.Logger) {
+	if err := bus.Close(); err != nil {
+		log.Warn("closing the bus", "error", err)
+	}
+}
+
+// newTopics also checks that the bus can carry the topics' names.
+func newTopics(cfg Config, bus *transport.Transport) (domain.Topics, error) {
+	topics, err := domain.ParseTopics(cfg.Topic)
+	if err != nil {
+		return topics, err
+	}
+	systems, err := systems(cfg)
+	if err != nil {
+		return topics, err
+	}
+	for _, s := range systems {
+		if err := bus.CheckTopic(topics.Topic(s)); err != nil {
+			return topics, fmt.Errorf("topic: %w", err)
+		}
+	}
+	return topics, nil
+}
+
+// systems returns those that are served always; with "*" there are none.
+func systems(cfg Config) (all []domain.System, err error) {
+	for _, name := range cfg.Systems {
+		if name == "*" {
+			continue
+		}
+		s, err := domain.ParseSystem(name)
+		if err != nil {
+			return nil, domain.At("systems", err)
+		}
+		all = append(all, s)
+	}
+	return all, nil
+}
+
+func newRouter(cfg Config, bus *transport.Transport, topics domain.Topics, o options) (*router.Router, error) {
+	rules := envelope.Rules{UserField: cfg.Envelope.UserField}
+	return router.New(bus.Batches(), topics, router.Config{Rules: rules, Log: o.log})
+}
+
+func newHub(cfg Config, r *router.Router, bus *transport.Transport) (*stream.Hub, error) {
+	always, err := systems(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return stream.NewHub(r, stream.HubConfig{
+		Systems:    always,
+		Any:        slices.Contains(cfg.Systems, "*"),
+		MaxSystems: cfg.Limits.Systems,
+		Stream: stream.Config{
+			Messages:  cfg.Window.Messages,
+			Age:       cfg.Window.Age,
+			Budget:    stream.NewBudget(int64(cfg.Window.Bytes)),
+			DedupeAge: cfg.Dedupe.Age,
+			HasLog:    bus.Guarantees().Log,
+		},
+	}), nil
+}
+
+func newOutlet(cfg Config, bus *transport.Transport, topics domain.Topics) domain.Publisher {
+	return transport.NewOutlet(bus, topics, int(cfg.Limits.MessageBytes))
+}
+
+func newPublisher(out domain.Publisher) *Publisher {
+	return &Publisher{out: out, close: func() error { return nil }}
+}
+
+func newSessions(cfg Config, hub *stream.Hub, out domain.Publisher, o options) (*ws.Server, error) {
+	wc := ws.Config{
+		Node:            cfg.Node,
+		Origins:         cfg.Origins,
+		QueryToken:      cfg.Auth.QueryToken,
+		Sessions:        cfg.Limits.Sessions,
+		SessionsPerUser: cfg.Limits.SessionsPerUser,
+		MessageBytes:    int(cfg.Limits.MessageBytes),
+		OutboxBytes:     int(cfg.Limits.OutboxBytes),
+		SessionRate:     ws.Rate{Messages: float64(cfg.Limits.InboundRate)},
+		Stall:           cfg.Limits.Stall,
+		Publish:         cfg.PublishTimeout,
+		Drain:           cfg.Drain,
+	}
+	var who ws.Authenticator
+	switch {
+	case cfg.Dev:
+		wc.Tokenless = func(r *http.Request) (domain.Grant, error) {
+			return auth.Dev{}.Authenticate(r.Context(), r.URL.Query().Get("user"))
+		}
+	case cfg.Auth.JWT.Secret == "" && cfg.Auth.JWT.PublicKey == "":
+		who = auth.Nobody{}
+	default:
+		j, err := auth.NewJWT(cfg.Auth.JWT.auth())
+		if err != nil {
+			return nil, fmt.Errorf("auth.jwt: %w", err)
+		}
+		who = j
+	}
+	return ws.New(hub, who, out, wc, o.log)
+}
+
+func newAPI(cfg Config, out domain.Publisher, node *status, o options) (*api.API, error) {
+	ac := api.Config{MessageBytes: int(cfg.Limits.MessageBytes), Version: o.version, Log: o.log}
+	if cfg.Dev {
+		return api.New(out, auth.Dev{}, node, ac)
+	}
+	keys, err := auth.NewKeys(reveal(cfg.Auth.APIKeys)...)
+	if err != nil {
+		return nil, fmt.Errorf("auth.api_keys: %w", err)
+	}
+	return api.New(out, keys, node, ac)
+}
+
+func newGateway(cfg Config, o options, bus *transport.Transport, hub *stream.Hub, r *router.Router,
+	sessions *ws.Server, out *Publisher, a *api.API, st *status, show *metrics.Registry) *Gateway {
+	g := &Gateway{cfg: cfg, log: o.log, bus: bus, hub: hub, router: r, ws: sessions, out: out, status: st}
+	public, admin := http.NewServeMux(), http.NewServeMux()
+	public.Handle("GET /ws", sessions)
+	a.Publishing(public)
+	a.HealthChecks(public)
+	a.HealthChecks(admin)
+	a.Admin(admin, show.Handler())
+	if cfg.AdminListen == "" {
+		a.Admin(public, show.Handler())
+	}
+	g.public, g.admin = public, admin
+	if cfg.Dev {
+		g.public, g.admin = api.DevGuard(public), api.DevGuard(admin)
+	}
+	return g
+}

@@ -1,0 +1,65 @@
+package fanfare_test
+
+import (
+	"context"
+	"fmt"
+	"net/http/httptest"
+	"strings"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/fanfarebus/fanfare"
+	"github.com/fanfarebus/fanfare/adapters/memory"
+)
+
+// Two nodes share a bus. Alice is connected to the second; what the first one
+// publishes reaches her there.
+func Example() {
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	bus := memory.New(memory.Config{})
+	defer bus.Close()
+
+	one, ended1 := node(ctx, bus, "one")
+	two, ended2 := node(ctx, bus, "two")
+
+	server := httptest.NewServer(two)
+	defer server.Close()
+	alice, _, err := websocket.DefaultDialer.Dial(
+		strings.Replace(server.URL, "http", "ws", 1)+"/ws?systems=orders&user=alice", nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer alice.Close()
+
+	_, err = one.Publish(ctx, "orders", fanfare.Message{
+		To:   []string{"user:alice"},
+		Type: "order.paid",
+		Data: map[string]int{"order": 1042},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	_, data, err := alice.ReadMessage()
+	fmt.Println(string(data), err)
+
+	alice.Close()
+	stop()
+	fmt.Println(<-ended1, <-ended2)
+	// Output:
+	// {"order":1042} <nil>
+	// <nil> <nil>
+}
+
+// node starts a node in development mode on the bus.
+func node(ctx context.Context, bus *memory.Bus, name string) (*fanfare.Gateway, <-chan error) {
+	g, err := fanfare.New(ctx, fanfare.Config{Node: name, Dev: true}, fanfare.WithDriver(bus.Driver()))
+	if err != nil {
+		panic(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- g.Run(ctx) }()
+	return g, ended
+}

@@ -1,0 +1,130 @@
+package fanfare
+
+import (
+	"strconv"
+
+	"github.com/fanfarebus/fanfare/adapters/metrics"
+	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/domain/stream"
+	"github.com/fanfarebus/fanfare/ports/api"
+	"github.com/fanfarebus/fanfare/ports/router"
+	"github.com/fanfarebus/fanfare/ports/ws"
+)
+
+// newMetrics shows what the parts of a node count. Its names are part of what
+// users rely on; docs/operating.md lists them.
+func newMetrics(cfg Config, o options, bus *transport.Transport, r *router.Router, hub *stream.Hub, sessions *ws.Server, a *api.API) *metrics.Registry {
+	m := metrics.New("fanfare")
+	m.Info("build_info", "The software and the node.", map[string]string{"version": o.version, "node": cfg.Node})
+	showBus(m, bus, r)
+	showStreams(m, hub)
+	showSessions(m, sessions)
+	m.Counter("http_published_total", "Messages that the bus took from the HTTP API.", func() float64 { return float64(a.Stats().Accepted) })
+	m.PerLabel("http_refused_total", "Publish requests refused, by status.", metrics.Counter, "status", func() map[string]float64 { return byNumber(a.Stats().Refused) })
+	return m
+}
+
+func showBus(m *metrics.Registry, bus *transport.Transport, r *router.Router) {
+	m.Gauge("bus_up", "1 while the bus answers.", func() float64 {
+		if bus.Up() {
+			return 1
+		}
+		return 0
+	})
+	for _, c := range []struct {
+		name, help string
+		read       func(transport.Stats) uint64
+	}{
+		{"bus_published_total", "Messages that the bus took.", func(s transport.Stats) uint64 { return s.Published }},
+		{"bus_publish_errors_total", "Messages that it did not take, or of which that is not known.", func(s transport.Stats) uint64 { return s.PublishErrors }},
+		{"bus_reads_total", "Reads that returned entries.", func(s transport.Stats) uint64 { return s.Batches }},
+		{"bus_interruptions_total", "Times a subscription was interrupted.", func(s transport.Stats) uint64 { return s.Interruptions }},
+	} {
+		m.Counter(c.name, c.help, func() float64 { return float64(c.read(bus.Stats())) })
+	}
+	m.PerLabel("bus_breaks_total", "Interruptions without proof of continuity, by reason.", metrics.Counter, "reason",
+		func() map[string]float64 { return byReason(bus.Stats().Breaks) })
+	m.Counter("entries_total", "Entries read from the bus.", func() float64 { return float64(r.Stats().Entries) })
+	m.Counter("poison_total", "Of these, those that could not be decoded.", func() float64 { return float64(r.Stats().Poison) })
+	m.Counter("panics_total", "Of these, those whose delivery panicked.", func() float64 { return float64(r.Stats().Panics) })
+}
+
+func showStreams(m *metrics.Registry, hub *stream.Hub) {
+	for _, c := range []struct {
+		name, help string
+		kind       metrics.Kind
+		read       func(stream.Stats) float64
+	}{
+		{"delivered_total", "Messages that entered the window.", metrics.Counter, func(s stream.Stats) float64 { return float64(s.Delivered) }},
+		{"matched_total", "Messages for which a session was here.", metrics.Counter, func(s stream.Stats) float64 { return float64(s.Matched) }},
+		{"offered_total", "Messages given to sessions.", metrics.Counter, func(s stream.Stats) float64 { return float64(s.Offered) }},
+		{"duplicates_total", "Messages dropped because their id and content were seen already.", metrics.Counter, func(s stream.Stats) float64 { return float64(s.Duplicates) }},
+		{"id_conflicts_total", "Messages delivered under an id that was seen with other content.", metrics.Counter, func(s stream.Stats) float64 { return float64(s.Conflicts) }},
+		{"dedupe_forgotten_total", "Ids forgotten before their age, for want of room.", metrics.Counter, func(s stream.Stats) float64 { return float64(s.Forgotten) }},
+		{"expired_total", "Messages that arrived past their ttl.", metrics.Counter, func(s stream.Stats) float64 { return float64(s.Expired) }},
+		{"fell_back_total", "Times a session's outbox was full.", metrics.Counter, func(s stream.Stats) float64 { return float64(s.FellBack) }},
+		{"resumed_total", "Sessions that went on at their cursor.", metrics.Counter, func(s stream.Stats) float64 { return float64(s.Resumed) }},
+		{"window_entries", "Entries in the window.", metrics.Gauge, func(s stream.Stats) float64 { return float64(s.Entries) }},
+		{"window_bytes", "Bytes of the window.", metrics.Gauge, func(s stream.Stats) float64 { return float64(s.Bytes) }},
+		{"attached_sessions", "Sessions attached.", metrics.Gauge, func(s stream.Stats) float64 { return float64(s.Sessions) }},
+		{"behind_sessions", "Of these, those that are catching up.", metrics.Gauge, func(s stream.Stats) float64 { return float64(s.Behind) }},
+	} {
+		m.PerLabel(c.name, c.help, c.kind, "system", func() map[string]float64 {
+			all := make(map[string]float64)
+			for _, s := range hub.Streams() {
+				all[s.System().String()] = c.read(s.Stats())
+			}
+			return all
+		})
+	}
+	m.PerLabel("gaps_told_total", "Gap notices given to sessions, by reason.", metrics.Counter, "reason", func() map[string]float64 {
+		all := make(map[domain.GapReason]uint64)
+		for _, s := range hub.Streams() {
+			for reason, n := range s.Stats().Told {
+				all[reason] += n
+			}
+		}
+		return byReason(all)
+	})
+}
+
+func showSessions(m *metrics.Registry, sessions *ws.Server) {
+	m.Gauge("sessions", "Open sessions.", func() float64 { return float64(sessions.Stats().Sessions) })
+	m.Gauge("users", "Users with an open session.", func() float64 { return float64(sessions.Stats().Users) })
+	for _, c := range []struct {
+		name, help string
+		read       func(ws.Stats) uint64
+	}{
+		{"sessions_opened_total", "Sessions that were opened.", func(s ws.Stats) uint64 { return s.Opened }},
+		{"received_messages_total", "WebSocket messages from clients.", func(s ws.Stats) uint64 { return s.MessagesIn }},
+		{"received_bytes_total", "Bytes of these.", func(s ws.Stats) uint64 { return s.BytesIn }},
+		{"sent_frames_total", "Frames given to outboxes.", func(s ws.Stats) uint64 { return s.FramesOut }},
+		{"sent_writes_total", "WebSocket writes that carried them.", func(s ws.Stats) uint64 { return s.WritesOut }},
+		{"sent_bytes_total", "Bytes of these.", func(s ws.Stats) uint64 { return s.BytesOut }},
+		{"op_errors_total", "Ops answered with an error.", func(s ws.Stats) uint64 { return s.Errors }},
+		{"rate_limited_total", "Of these, for their rate.", func(s ws.Stats) uint64 { return s.RateLimited }},
+	} {
+		m.Counter(c.name, c.help, func() float64 { return float64(c.read(sessions.Stats())) })
+	}
+	m.PerLabel("sessions_closed_total", "Sessions closed, by close code.", metrics.Counter, "code",
+		func() map[string]float64 { return byNumber(sessions.Stats().Closed) })
+	m.PerLabel("connects_refused_total", "Connections refused, by status.", metrics.Counter, "status",
+		func() map[string]float64 { return byNumber(sessions.Stats().Refused) })
+}
+
+func byNumber(in map[int]uint64) map[string]float64 {
+	out := make(map[string]float64, len(in))
+	for n, count := range in {
+		out[strconv.Itoa(n)] = float64(count)
+	}
+	return out
+}
+
+func byReason(in map[domain.GapReason]uint64) map[string]float64 {
+	out := make(map[string]float64, len(in))
+	for reason, count := range in {
+		out[string(reason)] = float64(count)
+	}
+	return out
+}

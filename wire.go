@@ -1,0 +1,17 @@
+//go:build wireinject
+
+package fanfare
+
+import (
+	"context"
+
+	"github.com/google/wire"
+)
+
+// assemble puts a node together. The cleanup closes the bus.
+func assemble(ctx context.Context, cfg Config, o options) (*Gateway, func(), error) {
+	wire.Build(
+		openBus, newTopics, newRouter, newHub, newOutlet, newPublisher, newSessions, newStatus, newAPI, newMetrics, newGateway,
+	)
+	return nil, nil, nil
+}

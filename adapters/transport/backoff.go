@@ -17,9 +17,6 @@ type backoff struct {
 // reset makes the next pause a first one.
 func (b *backoff) reset() { b.upper = 0 }
 
-// fresh reports that there was no pause since reset.
-func (b *backoff) fresh() bool { return b.upper == 0 }
-
 // pause waits, and says whether ctx lasted.
 func (b *backoff) pause(ctx context.Context) bool {
 	b.upper = max(b.upper, b.least)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 
@@ -26,7 +27,8 @@ type subscription struct {
 	log   domain.LogID
 	last  domain.Position // where to go on; "" without a log
 	lost  *BreakError     // a break of which no entry has told yet
-	retry backoff
+	fed   bool            // this feed has brought something
+	again backoff
 }
 
 // A face hands a subscription's batches to its subscriber until ctx ends.
@@ -62,7 +64,7 @@ func (t *Transport) newSubscription(ctx context.Context, topic string) *subscrip
 		t:     t,
 		topic: topic,
 		ready: make(chan []domain.Entry),
-		retry: backoff{least: t.cfg.RetryMin, most: t.cfg.RetryMax},
+		again: backoff{least: t.cfg.RetryMin, most: t.cfg.RetryMax},
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	forget := context.AfterFunc(t.ending, cancel)
@@ -108,7 +110,7 @@ func (s *subscription) run() {
 	}
 	for {
 		err := s.drain()
-		if s.ctx.Err() != nil || !s.recover(err) {
+		if s.ctx.Err() != nil || !s.regain(err) {
 			return
 		}
 	}
@@ -132,7 +134,8 @@ func (s *subscription) drain() error {
 	for {
 		batch, err := feed.Read(s.ctx)
 		if len(batch) > 0 {
-			s.retry.reset()
+			s.fed = true
+			s.again.reset()
 			s.t.counts.batches.Add(1)
 			s.t.counts.entries.Add(uint64(len(batch)))
 			s.last = batch[len(batch)-1].Position
@@ -146,42 +149,53 @@ func (s *subscription) drain() error {
 	}
 }
 
-// recover gets a new feed after the old one failed with err, and tells of a
-// break if there was one. It says whether to go on.
-func (s *subscription) recover(err error) bool {
+// regain gets a new feed after the old one failed with err, and tells of a
+// break if there was one. It says whether ctx lasted.
+func (s *subscription) regain(err error) bool {
 	log := s.t.cfg.Log.With("topic", s.topic)
 	if !errors.As(err, &s.lost) {
 		s.t.counts.interruptions.Add(1)
 		log.Warn("the subscription was interrupted", "after", hexPosition(s.last), "error", err)
 	}
-	// A break that the feed itself found, after it brought something, needs no
-	// pause: the broker is there.
-	for attempt := 1; ; attempt++ {
-		if (s.lost == nil || !s.retry.fresh() || attempt > 1) && !s.retry.pause(s.ctx) {
-			return false
-		}
-		if err = s.reopen(); err == nil {
-			break
-		}
-		if s.ctx.Err() != nil {
-			return false
-		}
-		log.Debug("subscribing again failed", "attempt", attempt, "error", err)
+	if !s.retry(log) {
+		return false
 	}
 	if s.lost == nil {
 		log.Info("the subscription goes on where it stopped", "after", hexPosition(s.last))
 		return true
 	}
-	lost := s.lost
-	s.lost = nil
-	s.t.counts.countBreak(lost.Reason)
 	log.Warn("messages may be lost: the subscription goes on behind a gap",
-		"reason", string(lost.Reason), "detail", lost.Detail, "after", hexPosition(s.last))
-	if s.pass([]domain.Entry{{Kind: domain.Break, Position: s.last, Log: s.log, Reason: lost.Reason}}) {
-		return true
+		"reason", string(s.lost.Reason), "detail", s.lost.Detail, "after", hexPosition(s.last))
+	return s.announce()
+}
+
+// retry opens the next feed, as often as it takes.
+func (s *subscription) retry(log *slog.Logger) bool {
+	// A break that a feed found after it had brought something needs no pause:
+	// the broker is there.
+	eager := s.lost != nil && s.fed
+	for s.fed = false; ; eager = false {
+		if !eager && !s.again.pause(s.ctx) {
+			return false
+		}
+		err := s.reopen()
+		if err == nil || s.ctx.Err() != nil {
+			return err == nil
+		}
+		log.Debug("subscribing again failed", "error", err)
 	}
-	s.shut(s.feed)
-	return false
+}
+
+// announce puts the break before what the new feed will bring.
+func (s *subscription) announce() bool {
+	gap := domain.Entry{Kind: domain.Break, Position: s.last, Log: s.log, Reason: s.lost.Reason}
+	s.lost = nil
+	s.t.counts.countBreak(gap.Reason)
+	if !s.pass([]domain.Entry{gap}) {
+		s.shut(s.feed)
+		return false
+	}
+	return true
 }
 
 // reopen makes the next feed: where the last one stopped if the driver proves

@@ -1,0 +1,76 @@
+package settings
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/fanfarebus/fanfare"
+)
+
+// AddFlags adds a flag for each of the settings, or for those with the given
+// keys. Dashes are as good as underscores: --admin-listen.
+func AddFlags(fs *pflag.FlagSet, only ...string) {
+	defaults := fanfare.DefaultConfig()
+	for _, s := range All() {
+		if len(only) > 0 && !slices.Contains(only, s.Key) {
+			continue
+		}
+		field := s.field(&defaults)
+		f := fs.VarPF(&flag{kind: kind(field), text: usual(field)}, s.Key, "", s.Help)
+		if _, isBool := field.(*bool); isBool {
+			f.NoOptDefVal = "true"
+		}
+		if s.Secret {
+			fs.VarPF(&flag{kind: "path"}, s.Key+fileSuffix, "", "file that holds "+s.Key).Hidden = true
+		}
+	}
+	names := keys()
+	fs.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		if u := strings.ReplaceAll(name, "-", "_"); slices.Contains(names, u) {
+			name = u
+		}
+		return pflag.NormalizedName(name)
+	})
+}
+
+// flag keeps what was given as text: Load parses it like any other source.
+type flag struct{ kind, text string }
+
+func (f *flag) String() string     { return f.text }
+func (f *flag) Set(s string) error { f.text = s; return nil }
+func (f *flag) Type() string       { return f.kind }
+
+func kind(field any) string {
+	switch field.(type) {
+	case *bool:
+		return "bool"
+	case *int:
+		return "number"
+	case *fanfare.Size:
+		return "size"
+	case *time.Duration:
+		return "duration"
+	case *[]string, *[]fanfare.Secret:
+		return "list"
+	default:
+		return "text"
+	}
+}
+
+// usual is the default as help shows it: nothing where there is none.
+func usual(field any) string {
+	switch f := field.(type) {
+	case *bool:
+		return "false"
+	case *string:
+		return *f
+	case *[]string:
+		return strings.Join(*f, ",")
+	case *fanfare.Secret, *[]fanfare.Secret:
+		return ""
+	}
+	return show(field)
+}

@@ -1,0 +1,86 @@
+package settings
+
+import (
+	"time"
+
+	"github.com/fanfarebus/fanfare"
+)
+
+// A Setting is one thing that can be configured: --key, FANFARE_KEY, key: in
+// the file.
+type Setting struct {
+	Key    string
+	Help   string
+	Secret bool // may also come from a file that KEY_file names
+	field  func(*fanfare.Config) any
+}
+
+// All returns every setting, in the order in which people want to see them.
+func All() []Setting {
+	text := func(key, help string, field func(*fanfare.Config) *string) Setting {
+		return Setting{Key: key, Help: help, field: func(c *fanfare.Config) any { return field(c) }}
+	}
+	list := func(key, help string, field func(*fanfare.Config) *[]string) Setting {
+		return Setting{Key: key, Help: help, field: func(c *fanfare.Config) any { return field(c) }}
+	}
+	span := func(key, help string, field func(*fanfare.Config) *time.Duration) Setting {
+		return Setting{Key: key, Help: help, field: func(c *fanfare.Config) any { return field(c) }}
+	}
+	size := func(key, help string, field func(*fanfare.Config) *fanfare.Size) Setting {
+		return Setting{Key: key, Help: help, field: func(c *fanfare.Config) any { return field(c) }}
+	}
+	number := func(key, help string, field func(*fanfare.Config) *int) Setting {
+		return Setting{Key: key, Help: help, field: func(c *fanfare.Config) any { return field(c) }}
+	}
+	secret := func(key, help string, field func(*fanfare.Config) any) Setting {
+		return Setting{Key: key, Help: help, Secret: true, field: field}
+	}
+	type c = *fanfare.Config
+	return []Setting{
+		text("listen", "host:port for clients and publishers", func(c c) *string { return &c.Listen }),
+		text("admin_listen", "host:port for metrics and docs; empty: on listen", func(c c) *string { return &c.AdminListen }),
+		secret("transport", "the bus, as a URL: memory://, redis://host:6379/0, redis-streams://host:6379/0", func(c c) any { return &c.Transport }),
+		list("systems", "the systems to serve, or *", func(c c) *[]string { return &c.Systems }),
+		text("node", "this node's name; empty: made from the host's", func(c c) *string { return &c.Node }),
+		text("topic", "template of topic names", func(c c) *string { return &c.Topic }),
+		secret("auth.jwt.secret", "secret of session tokens (HMAC), at least 32 bytes", func(c c) any { return &c.Auth.JWT.Secret }),
+		secret("auth.jwt.public_key", "public key of session tokens (RSA, ECDSA, Ed25519), PEM", func(c c) any { return &c.Auth.JWT.PublicKey }),
+		text("auth.jwt.issuer", "what a token's iss must be; empty: anything", func(c c) *string { return &c.Auth.JWT.Issuer }),
+		text("auth.jwt.audience", "what a token's aud must hold; empty: anything", func(c c) *string { return &c.Auth.JWT.Audience }),
+		secret("auth.api_keys", "publishers' keys, as name:scopes:sha256-hex; `fanfare key` prints one", func(c c) any { return &c.Auth.APIKeys }),
+		{Key: "auth.query_token", Help: "take session tokens from ?token= too, where logs may see them", field: func(c c) any { return &c.Auth.QueryToken }},
+		list("origins", "web origins that may connect, or *; empty: the same host", func(c c) *[]string { return &c.Origins }),
+		list("proxies", "networks of proxies whose X-Forwarded-For is believed", func(c c) *[]string { return &c.Proxies }),
+		text("envelope.user_field", "adopt existing topics: the field of every message that names the user", func(c c) *string { return &c.Envelope.UserField }),
+		number("window.messages", "entries kept in memory per system", func(c c) *int { return &c.Window.Messages }),
+		size("window.bytes", "bytes kept in memory for all systems", func(c c) *fanfare.Size { return &c.Window.Bytes }),
+		span("window.age", "how long entries are kept in memory", func(c c) *time.Duration { return &c.Window.Age }),
+		span("dedupe.age", "how long a message's id is remembered", func(c c) *time.Duration { return &c.Dedupe.Age }),
+		size("limits.message_bytes", "largest data of a message", func(c c) *fanfare.Size { return &c.Limits.MessageBytes }),
+		size("limits.outbox_bytes", "most that waits for one session", func(c c) *fanfare.Size { return &c.Limits.OutboxBytes }),
+		number("limits.systems", "most systems served at once when systems is *", func(c c) *int { return &c.Limits.Systems }),
+		number("limits.sessions", "most sessions on this node", func(c c) *int { return &c.Limits.Sessions }),
+		number("limits.sessions_per_user", "most sessions of one user on this node", func(c c) *int { return &c.Limits.SessionsPerUser }),
+		number("limits.inbound_rate", "operations a second from one session", func(c c) *int { return &c.Limits.InboundRate }),
+		span("limits.stall", "how long a session may take nothing", func(c c) *time.Duration { return &c.Limits.Stall }),
+		span("drain", "over how long sessions are asked to go at the end", func(c c) *time.Duration { return &c.Drain }),
+		span("publish_timeout", "how long a publish may wait for the bus", func(c c) *time.Duration { return &c.PublishTimeout }),
+		text("log.level", "debug, info, warn or error", func(c c) *string { return &c.Log.Level }),
+		text("log.format", "text or json", func(c c) *string { return &c.Log.Format }),
+	}
+}
+
+// fileSuffix makes the key under which a secret's file is named.
+const fileSuffix = "_file"
+
+// keys returns every key that may be given, files' keys included.
+func keys() []string {
+	var all []string
+	for _, s := range All() {
+		all = append(all, s.Key)
+		if s.Secret {
+			all = append(all, s.Key+fileSuffix)
+		}
+	}
+	return all
+}

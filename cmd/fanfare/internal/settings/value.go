@@ -1,0 +1,187 @@
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/fanfarebus/fanfare"
+)
+
+// set parses what a layer gave, a scalar or a list of scalars, into a field.
+func set(field, given any) error {
+	switch f := field.(type) {
+	case *[]string:
+		texts, err := list(given)
+		*f = texts
+		return err
+	case *[]fanfare.Secret:
+		texts, err := list(given)
+		*f = nil
+		for _, t := range texts {
+			*f = append(*f, fanfare.Secret(t))
+		}
+		return err
+	}
+	text, err := scalar(given)
+	if err != nil {
+		return err
+	}
+	switch f := field.(type) {
+	case *string:
+		*f = text
+	case *fanfare.Secret:
+		*f = fanfare.Secret(text)
+	case *bool:
+		*f, err = strconv.ParseBool(text)
+		return because(err, "want true or false")
+	case *int:
+		*f, err = strconv.Atoi(strings.ReplaceAll(text, "_", ""))
+		return positive(int64(*f), err, "a whole number, such as 1000")
+	case *fanfare.Size:
+		*f, err = fanfare.ParseSize(text)
+		return positive(int64(*f), err, "a size, such as 65536, 64KiB or 1.5MiB")
+	case *time.Duration:
+		*f, err = time.ParseDuration(text)
+		return positive(int64(*f), err, "a duration, such as 800ms, 20s or 10m")
+	default:
+		panic(fmt.Sprintf("settings: the table has a field of type %T", field))
+	}
+	return nil
+}
+
+func because(err error, problem string) error {
+	if err == nil {
+		return nil
+	}
+	return errors.New(problem)
+}
+
+// positive refuses zero too: it would count as "not set".
+func positive(n int64, err error, want string) error {
+	if err != nil || n <= 0 {
+		return fmt.Errorf("want %s, more than 0", want)
+	}
+	return nil
+}
+
+func scalar(given any) (string, error) {
+	switch v := given.(type) {
+	case string:
+		return strings.TrimSpace(v), nil
+	case bool, int, int64, uint64, float64:
+		return fmt.Sprint(v), nil
+	default:
+		return "", errors.New("want one value, not a list or a section")
+	}
+}
+
+// list reads a list, or text with commas or line breaks between the items.
+func list(given any) ([]string, error) {
+	var all []string
+	if items, ok := given.([]any); ok {
+		for _, item := range items {
+			text, err := scalar(item)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, text)
+		}
+		return all, nil
+	}
+	text, err := scalar(given)
+	if err != nil {
+		return nil, err
+	}
+	for item := range strings.FieldsFuncSeq(text, func(r rune) bool { return r == ',' || r == '\n' }) {
+		if item = strings.TrimSpace(item); item != "" {
+			all = append(all, item)
+		}
+	}
+	return all, nil
+}
+
+// show prints a field as it could be given, secrets hidden.
+func show(field any) string {
+	switch f := field.(type) {
+	case *string:
+		return quoted(redacted(*f))
+	case *fanfare.Secret:
+		return quoted(f.String())
+	case *[]string:
+		return "[" + strings.Join(each(*f, quoted), ", ") + "]"
+	case *[]fanfare.Secret:
+		return "[" + strings.Join(each(*f, func(s fanfare.Secret) string { return quoted(entry(string(s))) }), ", ") + "]"
+	case *bool:
+		return strconv.FormatBool(*f)
+	case *int:
+		return strconv.Itoa(*f)
+	case *time.Duration:
+		return brief(*f)
+	default:
+		return fmt.Sprint(field)
+	}
+}
+
+// entry shows an API key's name and scopes without its hash.
+func entry(text string) string {
+	parts := strings.Split(text, ":")
+	if len(parts) != 3 {
+		return "(hidden)"
+	}
+	return parts[0] + ":" + parts[1] + ":(hidden)"
+}
+
+// redacted hides what is secret in a URL.
+func redacted(text string) string {
+	u, err := url.Parse(text)
+	if err != nil && strings.Contains(text, "://") {
+		return "(hidden: it cannot be read)"
+	}
+	if err != nil || u.Scheme == "" || u.Host == "" && u.RawQuery == "" {
+		return text
+	}
+	query, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return "(hidden: it cannot be read)"
+	}
+	for name := range query {
+		for _, word := range []string{"pass", "secret", "token"} {
+			if strings.Contains(strings.ToLower(name), word) {
+				query.Set(name, "xxxxx")
+			}
+		}
+	}
+	u.RawQuery = query.Encode()
+	return u.Redacted()
+}
+
+// brief is a duration without the zeros that String adds: 10m, not 10m0s.
+func brief(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
+
+func quoted(s string) string {
+	if s == "" || s != strings.TrimSpace(s) || strings.ContainsAny(s, "*#\"'{}[],&!|>%@`\n") || strings.Contains(s, ": ") {
+		return strconv.Quote(s)
+	}
+	return s
+}
+
+func each[T any](all []T, f func(T) string) []string {
+	out := make([]string, len(all))
+	for i, v := range all {
+		out[i] = f(v)
+	}
+	return out
+}

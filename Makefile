@@ -1,0 +1,44 @@
+# `make` alone prints what there is.
+.DEFAULT_GOAL := help
+
+GO      ?= go
+BIN     := bin/fanfare
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+LDFLAGS := -X main.version=$(VERSION)
+
+.PHONY: help run build check test tools bench fuzz wire clean
+
+help: ## print this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: build ## build, and start `fanfare dev`: an unprotected node on this machine
+	@$(BIN) dev
+
+build: ## build bin/fanfare
+	@$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/fanfare
+
+check: ## fast checks that need no broker: format, vet, wire, unit tests
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "gofmt would change:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
+	@$(GO) vet ./...
+	@$(GO) tool wire diff . || { echo "wire_gen.go is not what wire.go says: run 'make wire'"; exit 1; }
+	@$(GO) test -race -short ./domain/... ./ports/... ./adapters/auth/... ./adapters/metrics/... ./adapters/memory/... ./adapters/transport/... ./test/arch/... .
+
+test: tools ## everything: installs or finds redis-server, nginx and python3, then runs all tests
+	@$(GO) vet ./...
+	@$(GO) tool wire diff .
+	@$(GO) test -race -timeout 14m ./...
+
+tools: ## install or find what the tests need
+	@scripts/tools
+
+bench: ## benchmarks with allocations; the transports' need redis-server
+	@$(GO) test -run '^$$' -bench . -benchmem ./...
+
+fuzz: ## each fuzz test for ten seconds
+	@scripts/fuzz 10s
+
+wire: ## write wire_gen.go anew
+	@$(GO) tool wire gen .
+
+clean: ## remove what was built
+	@rm -rf bin .cache

@@ -1,0 +1,121 @@
+// Package arch holds the rules of dependency, each with its reason.
+package arch_test
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/fanfarebus/fanfare"
+
+// A rule says what the packages below from may not import.
+type rule struct {
+	from   string   // package below the module, and all below it
+	never  []string // import paths, and all below them; "/x" is inside the module
+	except []string // of never
+	why    string
+}
+
+var rules = []rule{
+	{"/domain", []string{"/adapters", "/ports", "/cmd", module}, []string{"/domain"},
+		"the domain knows nobody: it can be read, tested and trusted by itself"},
+	{"/domain", []string{"net", "os", "log", "github.com", "golang.org", "go.uber.org"}, []string{module, "net/url"},
+		"the domain has no sockets, no files and no libraries: it is the standard library and rules"},
+	{"/ports", []string{"/adapters"}, nil,
+		"ports drive the domain and do not know who serves it: a bus or an auth can be swapped without them"},
+	{"/adapters", []string{"/ports"}, nil,
+		"adapters serve the domain and do not know who drives it"},
+	{"/ports/ws", []string{"/ports/api", "/ports/router"}, nil, "ports do not know each other: each can be left out"},
+	{"/ports/api", []string{"/ports/ws", "/ports/router"}, nil, "ports do not know each other: each can be left out"},
+	{"/ports/router", []string{"/ports/ws", "/ports/api"}, nil, "ports do not know each other: each can be left out"},
+	{"/adapters/memory", []string{"/adapters/redispubsub", "/adapters/redisstream", "/adapters/redisconn"}, nil,
+		"brokers do not know each other: swapping one must not pull in another"},
+	{"/adapters/redispubsub", []string{"/adapters/memory", "/adapters/redisstream"}, nil,
+		"brokers do not know each other: swapping one must not pull in another"},
+	{"/adapters/redisstream", []string{"/adapters/memory", "/adapters/redispubsub"}, nil,
+		"brokers do not know each other: swapping one must not pull in another"},
+	{"/adapters/transport", []string{"/adapters/memory", "/adapters/redispubsub", "/adapters/redisstream", "/adapters/redisconn"}, nil,
+		"the portable transport knows drivers by their interface alone"},
+	{"/adapters/auth", []string{"/adapters"}, []string{"/adapters/auth"}, "who somebody is has nothing to do with any bus"},
+	{"/adapters/metrics", []string{"/adapters", "/domain"}, []string{"/adapters/metrics"},
+		"the registry reads numbers; which ones, only the root knows"},
+	{"/cmd", []string{"/ports"}, nil, "commands use the library's face, as any user does; only the root assembles"},
+}
+
+func TestDependencies(t *testing.T) {
+	packages := list(t)
+	for _, r := range rules {
+		found := false
+		for _, p := range packages {
+			if !below(p.ImportPath, absolute(r.from)) {
+				continue
+			}
+			found = true
+			for _, imported := range p.Imports {
+				if matches(imported, r.never) && !matches(imported, r.except) {
+					t.Errorf("%s imports %s: %s", p.ImportPath, imported, r.why)
+				}
+			}
+		}
+		if !found {
+			t.Errorf("the rule for %s names a package that is gone", r.from)
+		}
+		for _, other := range append(append([]string{}, r.never...), r.except...) {
+			if strings.HasPrefix(other, "/") && !exists(packages, absolute(other)) {
+				t.Errorf("the rule for %s names %s, which is gone", r.from, other)
+			}
+		}
+	}
+}
+
+type pkg struct {
+	ImportPath string
+	Imports    []string
+}
+
+func list(t *testing.T) (all []pkg) {
+	out, err := exec.Command("go", "list", "-json=ImportPath,Imports", module+"/...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	for d := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p pkg
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			return all
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+}
+
+func exists(packages []pkg, path string) bool {
+	for _, p := range packages {
+		if below(p.ImportPath, path) {
+			return true
+		}
+	}
+	return false
+}
+
+func matches(path string, patterns []string) bool {
+	for _, p := range patterns {
+		if below(path, absolute(p)) {
+			return true
+		}
+	}
+	return false
+}
+
+func absolute(path string) string {
+	if strings.HasPrefix(path, "/") {
+		return module + path
+	}
+	return path
+}
+
+func below(path, root string) bool { return path == root || strings.HasPrefix(path, root+"/") }

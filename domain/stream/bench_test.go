@@ -1,0 +1,95 @@
+package stream_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/domain/stream"
+)
+
+// A sink is a session that takes everything and forgets it.
+type sink struct{ frames int }
+
+func (s *sink) Offer(stream.Frame) bool { s.frames++; return true }
+
+// A copier encodes by copying the data.
+type copier struct{}
+
+func (copier) Message(_ domain.System, m *domain.Message, _ domain.Target, _ domain.Cursor) stream.Frame {
+	return stream.Frame{Bytes: append(make([]byte, 0, len(m.Data)), m.Data...)}
+}
+
+func (copier) Gap(domain.System, domain.GapReason, domain.Cursor) stream.Frame {
+	return stream.Frame{Bytes: []byte("gap")}
+}
+
+func BenchmarkDispatchUnicast(b *testing.B) {
+	for _, sessions := range []int{0, 2000} {
+		b.Run(fmt.Sprint(sessions, " sessions"), func(b *testing.B) {
+			s := begun(b, stream.Config{})
+			targets := make([]domain.Target, 2000)
+			for i := range targets {
+				targets[i] = target(fmt.Sprint("user:u", i))
+				if i < sessions {
+					a, _, _ := s.Attach(&sink{}, copier{}, domain.Cursor{}, targets[i])
+					a.Fill()
+				}
+			}
+			data := make([]byte, 128)
+			b.ReportAllocs()
+			i := 0
+			for b.Loop() {
+				i++
+				s.Deliver(pos(i), time.Time{}, &domain.Message{
+					ID: fmt.Sprint(i), To: targets[i%2000 : i%2000+1], Data: data, ContentType: domain.JSON})
+			}
+		})
+	}
+}
+
+func BenchmarkDispatchFanOut(b *testing.B) {
+	for _, sessions := range []int{100, 2000} {
+		b.Run(fmt.Sprint(sessions, " sessions"), func(b *testing.B) {
+			s := begun(b, stream.Config{})
+			for i := range sessions {
+				a, _, _ := s.Attach(&sink{}, copier{}, domain.Cursor{}, target(fmt.Sprint("user:u", i)))
+				a.Fill()
+			}
+			data, everyone := make([]byte, 128), []domain.Target{domain.Everyone}
+			b.ReportAllocs()
+			i := 0
+			for b.Loop() {
+				i++
+				s.Deliver(pos(i), time.Time{}, &domain.Message{ID: fmt.Sprint(i), To: everyone, Data: data, ContentType: domain.JSON})
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*sessions), "ns/delivery")
+		})
+	}
+}
+
+// BenchmarkResume is a session that comes back to a window of 100,000 entries
+// and has missed ten.
+func BenchmarkResume(b *testing.B) {
+	s := begun(b, stream.Config{Messages: 100_000, Budget: stream.NewBudget(1 << 30)})
+	for i := range 100_000 {
+		s.deliver(i+1, "0123456789", fmt.Sprint("user:u", i%10_000))
+	}
+	back := make([]domain.Target, 10_000)
+	for i := range back {
+		back[i] = target(fmt.Sprint("user:u", i))
+	}
+	since := s.cursorAt(0)
+	b.ReportAllocs()
+	i := 0
+	for b.Loop() {
+		i++
+		out := &sink{}
+		a, _, _ := s.Attach(out, copier{}, since, back[i%len(back)])
+		if !a.Fill() || out.frames != 10 {
+			b.Fatalf("got %d frames, want 10", out.frames)
+		}
+		a.Detach()
+	}
+}

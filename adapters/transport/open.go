@@ -25,28 +25,41 @@ type Openers map[string]Opener
 // An unknown scheme is refused with the list of those there are; no error
 // shows a password.
 func (o Openers) Open(ctx context.Context, rawURL string, cfg Config) (*Transport, error) {
-	u, err := url.Parse(rawURL)
+	u, err := o.parse(rawURL)
 	if err != nil {
-		return nil, errors.New("transport: the URL cannot be read: want scheme://host:port/…, with special characters in passwords escaped as %XX")
+		return nil, err
 	}
 	open, ok := o[u.Scheme]
 	if !ok {
-		return nil, fmt.Errorf("transport: unknown scheme %q in %q: use one of %s",
-			u.Scheme, u.Redacted(), strings.Join(o.schemes(), ", "))
+		return nil, fmt.Errorf("transport: unknown scheme %q: use one of %s", u.Scheme, o.schemes())
 	}
 	d, err := open(ctx, u, cfg.withDefaults().Log)
 	if err != nil {
-		return nil, fmt.Errorf("transport %s: %w", u.Redacted(), err)
+		return nil, fmt.Errorf("transport %s: %w", place(u), redact(err, u))
 	}
 	return New(d, cfg), nil
 }
 
-func (o Openers) schemes() []string {
+// parse reads a URL. What it cannot read it does not show, for there may be a
+// password in it. An unescaped / ? or # in a password makes it end early: that
+// leaves the @ behind it in a place where none belongs.
+func (o Openers) parse(rawURL string) (*url.URL, error) {
+	u, err := url.Parse(rawURL)
+	_, rest, _ := strings.Cut(rawURL, "://")
+	end := strings.IndexAny(rest, "/?#")
+	if err != nil || u.Opaque != "" || end >= 0 && strings.Contains(rest[end:], "@") {
+		return nil, fmt.Errorf("transport: the URL cannot be read: want one of %s followed by host:port/…, "+
+			"with special characters in passwords and parameters escaped as %%XX", o.schemes())
+	}
+	return u, nil
+}
+
+func (o Openers) schemes() string {
 	all := slices.Sorted(maps.Keys(o))
 	for i := range all {
 		all[i] += "://"
 	}
-	return all
+	return strings.Join(all, ", ")
 }
 
 // Params reads a URL's query parameters. Each method names one valid

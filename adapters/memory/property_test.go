@@ -1,0 +1,110 @@
+package memory_test
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"pgregory.net/rapid"
+
+	"github.com/fanfarebus/fanfare/adapters/memory"
+	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/domain"
+)
+
+// However many publish at once, in whatever portions, through several nodes:
+// each subscriber gets each message once, all see one order, and that order is
+// each publisher's own.
+func TestOrderAndOnce(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		bus := memory.New(memory.Config{})
+		nodes := make([]*transport.Transport, rapid.IntRange(1, 3).Draw(t, "nodes"))
+		for i := range nodes {
+			nodes[i] = transport.New(bus.Driver(), transport.Config{})
+			defer nodes[i].Close()
+		}
+		// What each publisher sends at once, one after the other.
+		plans := rapid.SliceOfN(rapid.SliceOfN(rapid.IntRange(0, 600), 1, 8), 1, 6).Draw(t, "portions")
+		total := 0
+		for _, portions := range plans {
+			for _, n := range portions {
+				total += n
+			}
+		}
+		nacks := rapid.SliceOfN(rapid.IntRange(0, 600), 0, 3).Draw(t, "nacks")
+
+		var all sync.WaitGroup
+		orders := make([][]string, 2*len(nodes))
+		for i, node := range nodes {
+			for j, sub := range []message.Subscriber{node, node.Batches()} {
+				in, err := sub.Subscribe(t.Context(), topic)
+				if err != nil {
+					t.Fatal(err)
+				}
+				all.Go(func() { orders[2*i+j] = collect(in, total, nacks) })
+			}
+		}
+		for p, portions := range plans {
+			all.Go(func() { send(t, nodes[p%len(nodes)], p, portions) })
+		}
+		all.Wait()
+
+		next := make([]int, len(plans))
+		for i, id := range orders[0] {
+			var p, n int
+			if _, err := fmt.Sscanf(id, "%d-%d", &p, &n); err != nil {
+				t.Fatal(err)
+			}
+			if n != next[p] {
+				t.Fatalf("message %d is %s, publisher %d is at %d", i, id, p, next[p])
+			}
+			next[p]++
+		}
+		for s, order := range orders {
+			for i, id := range order {
+				if id != orders[0][i] {
+					t.Fatalf("subscriber %d has %s where subscriber 0 has %s", s, id, orders[0][i])
+				}
+			}
+		}
+	})
+}
+
+// collect acks until there are total messages, and nacks some on the way.
+func collect(in <-chan *message.Message, total int, nacks []int) []string {
+	var ids []string
+	for len(ids) < total {
+		m := <-in
+		if len(nacks) > 0 && len(ids) >= nacks[0] {
+			nacks = nacks[1:]
+			m.Nack()
+			continue
+		}
+		batch, ok := domain.EntriesFrom(m.Context())
+		if !ok {
+			ids = append(ids, m.UUID)
+		}
+		for _, e := range batch {
+			if e.Kind == domain.Record {
+				ids = append(ids, e.UUID)
+			}
+		}
+		m.Ack()
+	}
+	return ids
+}
+
+func send(t *rapid.T, bus *transport.Transport, publisher int, portions []int) {
+	next := 0
+	for _, n := range portions {
+		messages := make([]*message.Message, n)
+		for i := range messages {
+			messages[i] = message.NewMessage(fmt.Sprintf("%d-%d", publisher, next), nil)
+			next++
+		}
+		if err := bus.Publish(topic, messages...); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -2,13 +2,13 @@ package redisconn
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 
@@ -43,12 +43,16 @@ func newConn(nc net.Conn, reply time.Duration) *Conn {
 	return &Conn{nc: nc, r: bufio.NewReaderSize(nc, bufferSize), reply: reply}
 }
 
-// Close closes the connection at once.
+// Close closes the connection at once. A second time it does nothing.
 func (c *Conn) Close() error {
-	if t, ok := c.nc.(interface{ NetConn() net.Conn }); ok {
-		return t.NetConn().Close() // TLS would wait for its goodbye to be taken
+	nc := c.nc
+	if t, ok := nc.(interface{ NetConn() net.Conn }); ok {
+		nc = t.NetConn() // TLS would wait for its goodbye to be taken
 	}
-	return c.nc.Close()
+	if err := nc.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		return fmt.Errorf("close the connection to redis: %w", err)
+	}
+	return nil
 }
 
 // Bound lets everything up to the call of release end with ctx, and in any
@@ -152,6 +156,18 @@ func (c *Conn) Text() (string, error) {
 	return string(b), err
 }
 
+// Int reads a number.
+func (c *Conn) Int(into *int64) error {
+	text, err := c.Text()
+	if err != nil {
+		return err
+	}
+	if *into, err = strconv.ParseInt(text, 10, 64); err != nil {
+		return fmt.Errorf("%w: %q instead of a number", errProtocol, text)
+	}
+	return nil
+}
+
 // Skip reads one whole reply and forgets it, however deep it is. If the reply
 // is an Error it returns that.
 func (c *Conn) Skip() error {
@@ -214,20 +230,21 @@ func (c *Conn) body(dst []byte, n int) ([]byte, error) {
 	// what arrives, not for what is announced.
 	for left := n; left > 0; {
 		part, at := min(left, 1<<20), len(dst)
-		dst = append(dst, make([]byte, part)...)
+		dst = slices.Grow(dst, part)[:at+part]
 		if _, err := io.ReadFull(c.r, dst[at:]); err != nil {
 			return dst[:at], ended(err)
 		}
 		left -= part
 	}
-	var end [2]byte
-	if _, err := io.ReadFull(c.r, end[:]); err != nil {
+	end, err := c.r.Peek(2)
+	if err != nil {
 		return dst, ended(err)
 	}
-	if !bytes.Equal(end[:], []byte("\r\n")) {
+	if end[0] != '\r' || end[1] != '\n' {
 		return dst, fmt.Errorf("%w: a string without end", errProtocol)
 	}
-	return dst, nil
+	_, err = c.r.Discard(2)
+	return dst, err
 }
 
 func length(line []byte, most int) (int, error) {

@@ -1,6 +1,7 @@
 package redisstream
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"maps"
@@ -26,7 +27,7 @@ type field struct {
 	value []byte
 }
 
-// decode makes an Entry of an entry's fields and takes their values over. What
+// decode makes an Entry of an entry's fields; their values are only lent. What
 // it cannot decode becomes an Entry without a body that has all fields in its
 // header.
 func decode(fields []field) domain.Entry {
@@ -37,7 +38,7 @@ func decode(fields []field) domain.Entry {
 	e := domain.Entry{}
 	for i, f := range fields {
 		if i == body {
-			e.Body = f.value
+			e.Body = bytes.Clone(f.value)
 			continue
 		}
 		e.Header = append(e.Header, domain.Field{Name: f.name, Value: string(f.value)})
@@ -53,7 +54,7 @@ func decodeStock(fields []field) domain.Entry {
 		case uuidField:
 			e.UUID = string(f.value)
 		case payloadField:
-			e.Body = f.value
+			e.Body = bytes.Clone(f.value)
 		case metadataField:
 			if len(f.value) == 0 {
 				continue

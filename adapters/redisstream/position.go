@@ -1,10 +1,11 @@
 package redisstream
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
+	"math"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/fanfarebus/fanfare/domain"
@@ -16,31 +17,44 @@ type id struct{ ms, seq uint64 }
 var errID = errors.New("not the id of a stream's entry")
 
 // parseID reads "ms-seq".
-func parseID(text string) (id, error) {
-	left, right, ok := strings.Cut(text, "-")
-	ms, err1 := strconv.ParseUint(left, 10, 64)
-	seq, err2 := strconv.ParseUint(right, 10, 64)
-	if !ok || err1 != nil || err2 != nil {
+func parseID(text []byte) (id, error) {
+	left, right, ok := bytes.Cut(text, []byte("-"))
+	ms, ok1 := parseUint(left)
+	seq, ok2 := parseUint(right)
+	if !ok || !ok1 || !ok2 {
 		return id{}, errID
 	}
 	return id{ms, seq}, nil
 }
 
+// parseUint is strconv.ParseUint without a string.
+func parseUint(digits []byte) (n uint64, ok bool) {
+	for _, d := range digits {
+		if d < '0' || d > '9' || n > (math.MaxUint64-uint64(d-'0'))/10 {
+			return 0, false
+		}
+		n = n*10 + uint64(d-'0')
+	}
+	return n, len(digits) > 0
+}
+
+// positionSize is the length of a position in bytes.
+const positionSize = 16
+
 // parsePosition reads what position returns.
 func parsePosition(p domain.Position) (id, error) {
-	if len(p) != 16 {
+	if len(p) != positionSize {
 		return id{}, errors.New("not a position in a stream")
 	}
 	b := []byte(p)
 	return id{binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:])}, nil
 }
 
-// position is the id as 16 big-endian bytes, which sort as ids do.
-func (i id) position() domain.Position {
-	var b [16]byte
-	binary.BigEndian.PutUint64(b[:], i.ms)
-	binary.BigEndian.PutUint64(b[8:], i.seq)
-	return domain.Position(b[:])
+// position is the id as big-endian bytes, which sort as ids do.
+func (i id) position() domain.Position { return domain.Position(i.appendTo(nil)) }
+
+func (i id) appendTo(b []byte) []byte {
+	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(b, i.ms), i.seq)
 }
 
 func (i id) String() string {

@@ -4,19 +4,25 @@ import (
 	"errors"
 
 	"github.com/fanfarebus/fanfare/adapters/redisconn"
+	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/domain"
 )
 
 var errReply = errors.New("redis answered something that is no stream")
 
-// maxNames is how many field names a reader remembers.
-const maxNames = 64
+const (
+	// maxNames is how many field names a reader remembers.
+	maxNames = 64
+	// maxScratch is how many bytes a reader keeps for the next entry.
+	maxScratch = 1 << 20
+)
 
 // A reader reads entries from a connection. It belongs to one feed.
 type reader struct {
-	fields  []field           // scratch
-	scratch []byte            // scratch
-	names   map[string]string // names that came before: streams repeat them
+	fields []field           // scratch: those of one entry
+	values []byte            // scratch: what the fields' values point into
+	text   []byte            // scratch: an id or a name
+	names  map[string]string // names that came before: streams repeat them
 }
 
 // batch reads the answer to an XREAD of one stream, which is nil if there was
@@ -33,36 +39,43 @@ func (r *reader) batch(c *redisconn.Conn) (batch []domain.Entry, last id, err er
 		return nil, id{}, err
 	}
 	n, err := c.Array()
-	if err != nil {
-		return nil, id{}, err
+	if err != nil || n < 1 || n > transport.BatchSize {
+		return nil, id{}, errors.Join(errReply, err)
 	}
-	batch = make([]domain.Entry, max(0, min(n, 1024)))[:0]
-	for range n {
-		e, at, err := r.entry(c)
-		if err != nil {
+	batch = make([]domain.Entry, n)
+	positions := make([]byte, 0, positionSize*n)
+	for i := range batch {
+		if last, err = r.entry(c, &batch[i]); err != nil {
 			return nil, id{}, err
 		}
-		batch, last = append(batch, e), at
+		positions = last.appendTo(positions)
+	}
+	for i, all := 0, domain.Position(positions); i < n; i++ { // one string for the whole batch
+		batch[i].Position = all[i*positionSize : (i+1)*positionSize]
 	}
 	return batch, last, nil
 }
 
-func (r *reader) entry(c *redisconn.Conn) (e domain.Entry, at id, err error) {
+// entry reads all of an entry but its position.
+func (r *reader) entry(c *redisconn.Conn, into *domain.Entry) (at id, err error) {
 	if pair, err := c.Array(); err != nil || pair != 2 {
-		return e, at, errors.Join(errReply, err)
+		return at, errors.Join(errReply, err)
 	}
-	if r.scratch, err = c.Bulk(r.scratch[:0]); err != nil {
-		return e, at, err
+	if r.text, err = c.Bulk(r.text[:0]); err != nil {
+		return at, err
 	}
-	if at, err = parseID(string(r.scratch)); err != nil {
-		return e, at, err
+	if at, err = parseID(r.text); err != nil {
+		return at, err
 	}
 	if err := r.readFields(c); err != nil {
-		return e, at, err
+		return at, err
 	}
-	e = decode(r.fields)
-	e.Position, e.Time = at.position(), at.time()
-	return e, at, nil
+	*into = decode(r.fields)
+	into.Time = at.time()
+	if cap(r.values) > maxScratch {
+		r.values = nil
+	}
+	return at, nil
 }
 
 func (r *reader) readFields(c *redisconn.Conn) error {
@@ -70,27 +83,26 @@ func (r *reader) readFields(c *redisconn.Conn) error {
 	if err != nil {
 		return err
 	}
-	r.fields = r.fields[:0]
+	r.fields, r.values = r.fields[:0], r.values[:0]
 	for range n / 2 {
-		if r.scratch, err = c.Bulk(r.scratch[:0]); err != nil {
+		if r.text, err = c.Bulk(r.text[:0]); err != nil {
 			return err
 		}
-		f := field{name: r.name()}
-		if f.value, err = c.Bulk(nil); err != nil {
+		name, from := r.name(), len(r.values)
+		if r.values, err = c.Bulk(r.values); err != nil {
 			return err
 		}
-		r.fields = append(r.fields, f)
+		r.fields = append(r.fields, field{name: name, value: r.values[from:]})
 	}
 	return nil
 }
 
-// name returns the name in the scratch, without a new string for one that is
-// known.
+// name returns the name in text, without a new string for one that is known.
 func (r *reader) name() string {
-	if s, ok := r.names[string(r.scratch)]; ok {
+	if s, ok := r.names[string(r.text)]; ok {
 		return s
 	}
-	s := string(r.scratch)
+	s := string(r.text)
 	if r.names == nil {
 		r.names = make(map[string]string)
 	}

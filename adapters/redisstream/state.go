@@ -132,7 +132,7 @@ func (s *state) read(c *redisconn.Conn, name string) error {
 func readID(c *redisconn.Conn, into *id) error {
 	text, err := c.Text()
 	if err == nil {
-		*into, err = parseID(text)
+		*into, err = parseID([]byte(text))
 	}
 	return err
 }

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -23,7 +24,12 @@ import (
 	"github.com/fanfarebus/fanfare/ports/ws"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if what := os.Getenv("WS_CLIENTS"); what != "" {
+		beOthers(what)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // A node is a Server on real streams, fed by hand.
 type node struct {
@@ -332,7 +338,7 @@ func (c *client) wantsClose(code int) {
 // poll waits for something to become true.
 func poll(t testing.TB, done func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(6 * patience)
 	for !done() {
 		if time.Now().After(deadline) {
 			t.Fatal("it did not come to pass")

@@ -2,6 +2,7 @@ package ws
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -108,7 +109,7 @@ type wireOp struct {
 	Headers     map[string]string `json:"headers"`
 	ContentType string            `json:"content_type"`
 	Data        json.RawMessage   `json:"data"`
-	DataBase64  *[]byte           `json:"data_base64"`
+	DataBase64  *string           `json:"data_base64"`
 }
 
 func (w *wireOp) op() (Op, error) {
@@ -200,11 +201,7 @@ func (w *wireOp) payload(m *domain.Message) error {
 	case w.DataBase64 != nil && w.Data != nil:
 		return refuse(Invalid, "data_base64: not together with data")
 	case w.DataBase64 != nil:
-		if m.ContentType == "" {
-			m.ContentType = domain.Binary
-		}
-		m.Data = *w.DataBase64
-		return checkPayload(m)
+		return w.decode(m)
 	case w.Data == nil:
 		return refuse(Invalid, "data: missing")
 	case m.ContentType == domain.Text:
@@ -223,8 +220,14 @@ func (w *wireOp) payload(m *domain.Message) error {
 	}
 }
 
-// checkPayload holds what came as base64 to what its content type promises.
-func checkPayload(m *domain.Message) error {
+// decode reads data_base64, and holds it to what its content type promises.
+func (w *wireOp) decode(m *domain.Message) (err error) {
+	if m.ContentType == "" {
+		m.ContentType = domain.Binary
+	}
+	if m.Data, err = base64.StdEncoding.DecodeString(*w.DataBase64); err != nil {
+		return refuse(Invalid, "data_base64: not base64")
+	}
 	switch m.ContentType {
 	case domain.JSON:
 		if !json.Valid(m.Data) || !utf8.Valid(m.Data) {

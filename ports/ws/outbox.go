@@ -48,8 +48,9 @@ type outbox struct {
 const (
 	// batchBytes bounds what is joined into one write.
 	batchBytes = 64 << 10
-	// replyBytes is kept for answers and notices when messages fill the rest.
-	replyBytes = 16 << 10
+	// replyBytes and replyFrames are kept for answers and notices when messages
+	// fill the rest.
+	replyBytes, replyFrames = 16 << 10, 128
 )
 
 // offer takes a message frame, or refuses it because there is no room.
@@ -57,7 +58,7 @@ func (o *outbox) offer(f stream.Frame) bool { return o.take(f, o.bytes, o.frames
 
 // reply takes an answer or a notice, for which there is more room.
 func (o *outbox) reply(f []byte) bool {
-	return o.take(stream.Frame{Bytes: f}, o.bytes+replyBytes, o.frames+o.frames/4+8)
+	return o.take(stream.Frame{Bytes: f}, o.bytes+replyBytes, o.frames+replyFrames)
 }
 
 func (o *outbox) take(f stream.Frame, mostBytes, mostFrames int) bool {

@@ -191,7 +191,7 @@ func (c *session) failed(err error) {
 		return // why it is closed is noted where it was
 	case errors.Is(err, websocket.ErrReadLimit):
 		code = CloseTooBig
-		c.conn.closeBy(c.server.cfg.CloseWait)
+		c.conn.closeBy(min(c.server.cfg.CloseWait, time.Second)) // nobody reads the answer to it
 	case errors.As(err, &closed):
 		code = knownCode(closed.Code)
 		c.conn.done.Store(true)

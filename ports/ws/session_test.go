@@ -1,0 +1,189 @@
+package ws_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/ports/ws"
+)
+
+func TestOldestSessionOfAUserGivesWay(t *testing.T) {
+	n := serve(t, ws.Config{SessionsPerUser: 2})
+	first, second, other := n.v1("alice", "systems=orders"), n.v1("alice", "systems=orders"), n.v1("bob", "systems=orders")
+	third := n.v1("alice", "systems=orders")
+	first.wantsClose(ws.CloseReplaced)
+	n.deliver("*", "orders", `1`)
+	for _, c := range []*client{second, third, other} {
+		c.wantsData(`1`)
+	}
+}
+
+func TestFullNodeSendsClientsElsewhere(t *testing.T) {
+	n := serve(t, ws.Config{Sessions: 1})
+	c := n.v1("alice", "systems=orders")
+	_, resp, err := n.try("bob", "systems=orders", nil)
+	if err == nil || resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" {
+		t.Fatalf("want 503 with Retry-After, got %v", resp)
+	}
+	_ = c.conn.Close()
+	poll(t, func() bool { return n.server.Stats().Sessions == 0 })
+	poll(t, func() bool { _, _, err := n.try("bob", "systems=orders", nil); return err == nil })
+}
+
+func TestDisconnectClosesAllSessionsOfAUser(t *testing.T) {
+	n := serve(t, ws.Config{})
+	a, b, other := n.v1("alice", "systems=orders"), n.v1("alice", "systems=orders"), n.v1("bob", "systems=orders")
+	if got := n.server.Disconnect("alice"); got != 2 {
+		t.Errorf("disconnected %d", got)
+	}
+	a.wantsClose(ws.CloseDisconnected)
+	b.wantsClose(ws.CloseDisconnected)
+	n.deliver("*", "orders", `1`)
+	other.wantsData(`1`)
+	if n.server.Disconnect("nobody") != 0 {
+		t.Error("disconnected nobody")
+	}
+}
+
+func TestSessionsHearOfTheBus(t *testing.T) {
+	n := serve(t, ws.Config{})
+	before := n.v1("alice", "systems=orders")
+	n.server.SetBusUp(false)
+	n.server.SetBusUp(false)
+	before.wants(`{"op":"bus","up":false}`)
+	after := n.v1("bob", "systems=orders")
+	after.wants(`{"op":"bus","up":false}`)
+	n.server.SetBusUp(true)
+	before.wants(`{"op":"bus","up":true}`)
+	after.wants(`{"op":"bus","up":true}`)
+}
+
+func TestResumeGivesWhatWasMissedAfterHello(t *testing.T) {
+	n := serve(t, ws.Config{OutboxFrames: 4})
+	c := n.v1("alice", "systems=chat&rooms=chat/lobby")
+	n.deliver("room:lobby", "chat", `0`)
+	var m struct{ Cursor string }
+	if err := json.Unmarshal([]byte(c.wants(`{"op":"message"`)), &m); err != nil {
+		t.Fatal(err)
+	}
+	_ = c.conn.Close()
+	for i := range 50 {
+		n.deliver("room:lobby", "chat", fmt.Sprint(i+1))
+	}
+	c = n.dial("alice", "systems=chat,orders&rooms=chat/lobby&resume=chat:"+m.Cursor, nil)
+	if hello := c.wants(`{"op":"hello"`); !strings.Contains(hello, `"chat":{"cursor":"`+m.Cursor+`","resumed":true}`) {
+		t.Errorf("hello: %s", hello)
+	}
+	for i := range 50 {
+		c.wantsData(fmt.Sprint(i + 1))
+	}
+	foreign := domain.Cursor{Log: 1, Position: "x", Time: time.UnixMilli(1)}
+	c = n.v1("alice", "systems=chat&resume=chat:"+foreign.String())
+	c.wants(`{"op":"gap","system":"chat","reason":"unknown_cursor","cursor":"`)
+}
+
+// A session must never be left waiting: with outboxes of a few frames, every
+// session falls back over and over while publishers, readers and joins race.
+func TestNoSessionIsLeftBehind(t *testing.T) {
+	for _, frames := range []int{1, 2, 7} {
+		t.Run(fmt.Sprint(frames, " frames"), func(t *testing.T) {
+			n := serve(t, ws.Config{OutboxFrames: frames, OutboxBytes: 700})
+			const perSystem, sessions = 600, 12
+			var readers, writers sync.WaitGroup
+			for i := range sessions {
+				if i%3 == 0 {
+					c := n.plain("alice", "systems=orders")
+					readers.Go(func() { readPlain(t, c, perSystem) })
+					continue
+				}
+				c := n.v1("alice", "systems=orders,chat,shop")
+				seed := rand.Uint64()
+				t.Logf("session %d: seed %d", i, seed)
+				readers.Go(func() { readAll(t, c, 3*perSystem, rand.New(rand.NewPCG(seed, 0))) })
+			}
+			for _, sys := range []string{"orders", "chat", "shop"} {
+				writers.Go(func() {
+					for i := range perSystem {
+						n.deliver("user:alice", sys, fmt.Sprintf(`{"i":%d,"fill":"%s"}`, i, strings.Repeat("x", i%300)))
+					}
+				})
+			}
+			writers.Wait()
+			readers.Wait()
+			if s := n.server.Stats(); s.FellBack == 0 || s.Sessions != sessions {
+				t.Errorf("stats: %+v", s)
+			}
+		})
+	}
+}
+
+func readPlain(t *testing.T, c *client, count int) {
+	for i := range count {
+		_ = c.conn.SetReadDeadline(time.Now().Add(patience))
+		_, data, err := c.conn.ReadMessage()
+		if err != nil || !strings.HasPrefix(string(data), fmt.Sprintf(`{"i":%d,`, i)) {
+			t.Errorf("plain: want message %d, got %.40q %v", i, data, err)
+			return
+		}
+	}
+}
+
+// readAll reads messages of several systems, each in its own order, and now
+// and then pauses or speaks.
+func readAll(t *testing.T, c *client, count int, r *rand.Rand) {
+	next := make(map[string]int)
+	for range count {
+		if r.IntN(50) == 0 {
+			pauseFor(time.Duration(r.IntN(3)) * time.Millisecond)
+			c.says(`{"op":"join","system":"chat","room":"x"}`)
+		}
+		line, err := c.next()
+		for err == nil && !strings.HasPrefix(line, `{"op":"message"`) {
+			line, err = c.next()
+		}
+		var m struct {
+			System string
+			Data   struct{ I int }
+		}
+		if err != nil || json.Unmarshal([]byte(line), &m) != nil || m.Data.I != next[m.System] {
+			t.Errorf("want number %d of %s, got %s %v", next[m.System], m.System, line, err)
+			return
+		}
+		next[m.System]++
+	}
+}
+
+func TestMessagesLargerThanTheOutboxArrive(t *testing.T) {
+	n := serve(t, ws.Config{OutboxBytes: 1000})
+	c, p := n.v1("alice", "systems=orders"), n.plain("alice", "systems=orders")
+	for i := range 5 {
+		n.deliver("user:alice", "orders", fmt.Sprintf(`"%d%s"`, i, strings.Repeat("x", 200_000)))
+	}
+	for i := range 5 {
+		c.wantsData(fmt.Sprintf(`"%d%s"`, i, strings.Repeat("x", 200_000)))
+		if _, data, err := p.conn.ReadMessage(); err != nil || len(data) != 200_003 {
+			t.Fatalf("plain: %d bytes, %v", len(data), err)
+		}
+	}
+}
+
+func TestSessionTargetReachesOneSession(t *testing.T) {
+	n := serve(t, ws.Config{})
+	a, b := n.dial("alice", "systems=orders", nil), n.v1("alice", "systems=orders")
+	var hello struct{ Session string }
+	if err := json.Unmarshal([]byte(a.wants(`{"op":"hello"`)), &hello); err != nil {
+		t.Fatal(err)
+	}
+	n.deliver("session:"+hello.Session, "orders", `1`)
+	n.deliver("*", "orders", `2`)
+	a.wantsData(`1`)
+	a.wantsData(`2`)
+	b.wantsData(`2`)
+}

@@ -1,0 +1,298 @@
+package ws_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/fanfarebus/fanfare/ports/ws"
+)
+
+// pipes is a listener whose connections are net.Pipes: a write there ends when
+// it has been read, and deadlines are on the test's clock.
+type pipes struct {
+	conns chan net.Conn
+	once  sync.Once
+	done  chan struct{}
+}
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conns:
+		return c, nil
+	case <-p.done:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *pipes) Close() error   { p.once.Do(func() { close(p.done) }); return nil }
+func (p *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)} }
+
+// inBubble runs a test on a clock of its own, with a node on pipes.
+func inBubble(t *testing.T, cfg ws.Config, test func(t *testing.T, n *pipedNode)) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &pipedNode{node: newNode(t, cfg), pipes: &pipes{conns: make(chan net.Conn), done: make(chan struct{})}}
+		server := &http.Server{Handler: n.server}
+		go func() { _ = server.Serve(n.pipes) }()
+		test(t, n)
+		n.stop()
+		for _, c := range n.clients {
+			_ = c.conn.Close()
+		}
+		<-n.stopped
+		_ = server.Close()
+	})
+}
+
+type pipedNode struct {
+	*node
+	pipes   *pipes
+	clients []*client
+}
+
+func (n *pipedNode) connect(token, query string, protocols ...string) *client {
+	n.t.Helper()
+	dialer := websocket.Dialer{Subprotocols: protocols, NetDial: func(string, string) (net.Conn, error) {
+		here, there := net.Pipe()
+		n.pipes.conns <- there
+		return here, nil
+	}}
+	conn, _, err := dialer.Dial("ws://node/ws?"+query, http.Header{"Authorization": {"Bearer " + token}})
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	c := &client{t: n.t, conn: conn}
+	n.clients = append(n.clients, c)
+	return c
+}
+
+func (n *pipedNode) v1(token, query string) *client {
+	n.t.Helper()
+	c := n.connect(token, query, ws.V1)
+	c.wants(`{"op":"hello"`)
+	return c
+}
+
+// until reads until an op with the prefix comes, however long it takes.
+func (c *client) until(prefix string) time.Time {
+	c.t.Helper()
+	for {
+		_ = c.conn.SetReadDeadline(time.Time{})
+		_, frame, err := c.conn.ReadMessage()
+		if err != nil {
+			c.t.Fatalf("want %s…, got error %v", prefix, err)
+		}
+		for line := range strings.SplitSeq(string(frame), "\n") {
+			if strings.HasPrefix(line, prefix) {
+				return time.Now()
+			}
+		}
+	}
+}
+
+// ended reads until the connection ends, and says when and with what code.
+func (c *client) ended() (code int, at time.Time) {
+	for {
+		_ = c.conn.SetReadDeadline(time.Time{})
+		if _, _, err := c.conn.ReadMessage(); err != nil {
+			var closed *websocket.CloseError
+			if errors.As(err, &closed) {
+				code = closed.Code
+			}
+			return code, time.Now()
+		}
+	}
+}
+
+func TestSessionEndsWithItsToken(t *testing.T) {
+	inBubble(t, ws.Config{}, func(t *testing.T, n *pipedNode) {
+		start := time.Now()
+		c := n.v1("alice/ttl=90s", "systems=orders")
+		code, at := c.ended()
+		if d := at.Sub(start); code != ws.CloseExpired || d < 90*time.Second || d > 92*time.Second {
+			t.Errorf("closed with %d after %v", code, d)
+		}
+	})
+}
+
+func TestRefreshedTokenProlongsTheSession(t *testing.T) {
+	inBubble(t, ws.Config{}, func(t *testing.T, n *pipedNode) {
+		start := time.Now()
+		c := n.v1("alice/ttl=90s", "systems=orders")
+		c.says(`{"op":"auth","ref":1,"token":"alice/ttl=300s"}`)
+		c.wants(`{"op":"ok","ref":1}`)
+		code, at := c.ended()
+		if d := at.Sub(start); code != ws.CloseExpired || d < 300*time.Second || d > 302*time.Second {
+			t.Errorf("closed with %d after %v", code, d)
+		}
+	})
+}
+
+func TestSilentPeerIsGivenUpAndAnsweringOneIsNot(t *testing.T) {
+	inBubble(t, ws.Config{}, func(t *testing.T, n *pipedNode) {
+		silent, alive := n.v1("alice", "systems=orders"), n.v1("bob", "systems=orders")
+		silent.conn.SetPingHandler(func(string) error { return nil })
+		over := make(chan time.Time, 2)
+		start := time.Now()
+		go func() { _, at := silent.ended(); over <- at }()
+		go func() { _, at := alive.ended(); over <- at }()
+		if d := (<-over).Sub(start); d != 60*time.Second {
+			t.Errorf("the silent one ended after %v", d)
+		}
+		pauseFor(10 * time.Minute)
+		if s := n.server.Stats(); s.Sessions != 1 || s.Closed[1006] != 1 {
+			t.Errorf("stats: %+v", s)
+		}
+		n.server.Disconnect("bob")
+		<-over
+	})
+}
+
+func TestClientThatStopsReadingIsClosedAndItsNeighbourIsNot(t *testing.T) {
+	inBubble(t, ws.Config{OutboxFrames: 8}, func(t *testing.T, n *pipedNode) {
+		stuck, fine := n.v1("alice", "systems=orders"), n.v1("alice", "systems=orders")
+		start := time.Now()
+		for i := range 1000 {
+			n.deliver("user:alice", "orders", fmt.Sprint(i))
+			fine.wantsData(fmt.Sprint(i))
+		}
+		if n.server.Stats().FellBack != 0 {
+			t.Error("the neighbour's outbox filled, too")
+		}
+		poll(t, func() bool { pauseFor(time.Second); return n.server.Stats().Sessions == 1 })
+		if d := time.Since(start); d < 17*time.Second || d > 22*time.Second {
+			t.Errorf("it took %v", d)
+		}
+		if s := n.server.Stats(); s.Closed[ws.CloseSlow] != 1 {
+			t.Errorf("stats: %+v", s)
+		}
+		_ = stuck
+	})
+}
+
+func TestSlowReaderCatchesUpWithoutLoss(t *testing.T) {
+	inBubble(t, ws.Config{OutboxFrames: 4, OutboxBytes: 2000}, func(t *testing.T, n *pipedNode) {
+		c := n.v1("alice", "systems=orders")
+		for i := range 500 {
+			n.deliver("user:alice", "orders", fmt.Sprint(i))
+		}
+		for i := range 500 {
+			c.wantsData(fmt.Sprint(i))
+		}
+		n.deliver("user:alice", "orders", `"live"`)
+		c.wantsData(`"live"`)
+		if s := n.server.Stats(); s.FellBack < 50 || s.Dropped != 0 {
+			t.Errorf("stats: %+v", s)
+		}
+	})
+}
+
+func TestSessionsThatHearNothingAreToldWhereTheyAre(t *testing.T) {
+	inBubble(t, ws.Config{}, func(t *testing.T, n *pipedNode) {
+		c := n.v1("alice", "systems=orders,chat")
+		start := time.Now()
+		n.deliver("user:bob", "orders", `1`)
+		if d := c.until(`{"op":"cursor","system":"orders","cursor":"`).Sub(start); d > 26*time.Second {
+			t.Errorf("it took %v", d)
+		}
+		n.deliver("user:alice", "orders", `2`)
+		c.wantsData(`2`)
+		from := time.Now()
+		n.server.SetBusUp(true) // known: nothing is told
+		go func() { pauseFor(5 * time.Minute); n.server.SetBusUp(false) }()
+		if d := c.until(`{"op":"bus","up":false}`).Sub(from); d < 5*time.Minute {
+			t.Errorf("the bus was told down after %v", d)
+		}
+	})
+}
+
+func TestFloodOfOpsFromAClientThatDoesNotReadEndsIt(t *testing.T) {
+	inBubble(t, ws.Config{OutboxFrames: 8, SessionRate: ws.Rate{Messages: 1e6, Bytes: 1e9}, UserRate: ws.Rate{Messages: 1e6, Bytes: 1e9}},
+		func(t *testing.T, n *pipedNode) {
+			c := n.v1("alice", "systems=chat")
+			for range 1000 {
+				if c.conn.WriteMessage(websocket.TextMessage, []byte(`{"op":"leave","system":"chat","room":"x"}`)) != nil {
+					break
+				}
+			}
+			poll(t, func() bool { pauseFor(time.Second); return n.server.Stats().Sessions == 0 })
+			if s := n.server.Stats(); s.Closed[ws.CloseSlow] != 1 || s.Dropped != 1 {
+				t.Errorf("stats: %+v", s)
+			}
+		})
+}
+
+func TestDrainIsPaced(t *testing.T) {
+	inBubble(t, ws.Config{}, func(t *testing.T, n *pipedNode) {
+		const sessions = 40
+		type end struct {
+			code int
+			at   time.Time
+		}
+		ends := make(chan end, sessions)
+		for i := range sessions {
+			c := n.v1(fmt.Sprint("user", i), "systems=orders")
+			go func() { code, at := c.ended(); ends <- end{code, at} }()
+		}
+		start := time.Now()
+		if err := n.server.Drain(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		if d := time.Since(start); d < 19*time.Second || d > 21*time.Second {
+			t.Errorf("the drain took %v", d)
+		}
+		perSecond := make(map[int]int)
+		for range sessions {
+			e := <-ends
+			perSecond[int(e.at.Sub(start)/time.Second)]++
+			if e.code != ws.CloseGoingAway {
+				t.Errorf("closed with %d", e.code)
+			}
+		}
+		for s := range 20 {
+			if perSecond[s] != 2 {
+				t.Errorf("second %d: %d closed, want 2", s, perSecond[s])
+			}
+		}
+	})
+}
+
+func TestDrainThatRunsOutOfTimeCutsOff(t *testing.T) {
+	inBubble(t, ws.Config{}, func(t *testing.T, n *pipedNode) {
+		n.v1("alice", "systems=orders") // does not read
+		n.v1("bob", "systems=orders")
+		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+		defer cancel()
+		if err := n.server.Drain(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v", err)
+		}
+		synctest.Wait()
+		if s := n.server.Stats(); s.Sessions != 0 {
+			t.Errorf("stats: %+v", s)
+		}
+	})
+}
+
+func TestClosingDoesNotWaitForAClientThatNeverAnswers(t *testing.T) {
+	inBubble(t, ws.Config{}, func(t *testing.T, n *pipedNode) {
+		n.v1("alice", "systems=orders") // does not read
+		start := time.Now()
+		n.stop()
+		<-n.stopped
+		if d := time.Since(start); d > 6*time.Second {
+			t.Errorf("it took %v", d)
+		}
+	})
+}
+
+// pauseFor lets time pass, on the test's clock.
+func pauseFor(d time.Duration) { <-time.After(d) }

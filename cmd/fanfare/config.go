@@ -1,0 +1,71 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fanfarebus/fanfare/cmd/fanfare/internal/settings"
+)
+
+// withSettings gives a command flags for the settings with these keys, or for
+// all, and --config.
+func withSettings(cmd *cobra.Command, only ...string) *cobra.Command {
+	cmd.Flags().String("config", "", "YAML file with settings (or FANFARE_CONFIG)")
+	settings.AddFlags(cmd.Flags(), only...)
+	return cmd
+}
+
+// load reads the settings of a command that withSettings made.
+func (a *app) load(cmd *cobra.Command) (*settings.Settings, error) {
+	path, err := cmd.Flags().GetString("config")
+	if err != nil {
+		return nil, err
+	}
+	return settings.Load(settings.Sources{File: or(path, a.env("CONFIG")), Environ: a.environ, Flags: cmd.Flags()})
+}
+
+func (a *app) config() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "config",
+		Short: "Check or print a node's settings",
+		Args:  unknownCommand,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	check := &cobra.Command{
+		Use:   "check",
+		Short: "Say whether a node would start with these settings",
+		Long:  "Reads the settings as `fanfare serve` does and names everything that is wrong with them. It does not connect to the bus.",
+		Example: `  fanfare config check --config fanfare.yaml
+  FANFARE_TRANSPORT=redis://localhost:6379/0 fanfare config check --config fanfare.yaml`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := a.load(cmd)
+			if err != nil {
+				return err
+			}
+			if err := s.Config.Validate(); err != nil {
+				return err
+			}
+			fmt.Fprintln(a.out, "the settings are good")
+			return nil
+		},
+	}
+	show := &cobra.Command{
+		Use:     "print",
+		Short:   "Print the effective settings and where each comes from",
+		Long:    "Prints every setting as it takes effect, with where it comes from: a flag, the environment, the file, or the default. Secrets are hidden.",
+		Example: "  fanfare config print --config fanfare.yaml --drain 30s",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := a.load(cmd)
+			if err != nil {
+				return err
+			}
+			fmt.Fprint(a.out, s)
+			return nil
+		},
+	}
+	cmd.AddCommand(withSettings(check), withSettings(show))
+	return cmd
+}

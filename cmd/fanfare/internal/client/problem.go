@@ -1,0 +1,69 @@
+// Package client is the other side of a node: it publishes over HTTP and
+// listens over WebSocket, as the fanfare command does it.
+package client
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// A Refusal is a node's answer that is not the one hoped for.
+type Refusal struct {
+	Status   int      `json:"status"`
+	Detail   string   `json:"detail"`
+	Errors   []Fault  `json:"errors"`
+	Accepted int      `json:"accepted"` // how many messages are on the bus for sure
+	IDs      []string `json:"ids"`      // of all messages, where the outcome is unknown
+}
+
+// A Fault is one thing that is wrong in a request.
+type Fault struct {
+	Location string `json:"location"`
+	Message  string `json:"message"`
+}
+
+func (r *Refusal) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "the node answered %d %s", r.Status, http.StatusText(r.Status))
+	if r.Detail != "" {
+		b.WriteString(": " + r.Detail)
+	}
+	for _, f := range r.Errors {
+		fmt.Fprintf(&b, "; %s: %s", f.Location, f.Message)
+	}
+	return b.String()
+}
+
+// refusal reads an answer's problem, as far as it is one.
+func refusal(status int, body io.Reader) *Refusal {
+	r := &Refusal{}
+	if json.NewDecoder(io.LimitReader(body, 1<<20)).Decode(r) != nil {
+		r = &Refusal{}
+	}
+	r.Status = status
+	return r
+}
+
+// endpoint adds a path to a node's URL, with the scheme that is wanted.
+func endpoint(node, path string, socket bool) (*url.URL, error) {
+	u, err := url.Parse(node)
+	if err != nil || u.Host == "" {
+		return nil, fmt.Errorf("the node's URL %q cannot be read: want http://host:port", node)
+	}
+	secure := map[string]bool{"http": false, "ws": false, "https": true, "wss": true}
+	s, known := secure[u.Scheme]
+	if !known {
+		return nil, fmt.Errorf("the node's URL %q: want http or https", u.Redacted())
+	}
+	schemes := map[bool]string{false: "http", true: "https"}
+	if socket {
+		schemes = map[bool]string{false: "ws", true: "wss"}
+	}
+	u.Scheme = schemes[s]
+	u.Path = strings.TrimSuffix(u.Path, "/") + path
+	return u, nil
+}

@@ -1,0 +1,48 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// A Publisher posts messages to a node.
+type Publisher struct {
+	Node string // its URL
+	Key  string // API key; "" for none
+}
+
+// Publish posts a system's messages, each a JSON object on a line of its own,
+// and returns their ids. It tries once; a *Refusal says how far it came.
+func (p Publisher) Publish(ctx context.Context, system string, lines []byte) (ids []string, err error) {
+	u, err := endpoint(p.Node, "/v1/systems/"+system+"/messages", false)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), bytes.NewReader(lines))
+	if err != nil {
+		return nil, err
+	}
+	r.Header.Set("Content-Type", "application/x-ndjson")
+	if p.Key != "" {
+		r.Header.Set("Authorization", "Bearer "+p.Key)
+	}
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return nil, err
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusAccepted {
+		return nil, refusal(answer.StatusCode, answer.Body)
+	}
+	var accepted struct{ IDs []string }
+	if err := json.NewDecoder(answer.Body).Decode(&accepted); err != nil {
+		return nil, fmt.Errorf("the node's answer cannot be read: %w", err)
+	}
+	return accepted.IDs, nil
+}

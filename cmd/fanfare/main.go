@@ -1,0 +1,156 @@
+// Command fanfare is a Fanfare node, and the tools around it.
+//
+// It exits with 0 when all went well, 1 when something failed while running,
+// and 2 when it could not start: wrong usage, wrong settings, a port in use.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/fanfarebus/fanfare/cmd/fanfare/internal/settings"
+)
+
+// version is set when a release is linked.
+var version = ""
+
+func main() {
+	// The first signal asks to stop. After it, signals have their usual effect:
+	// the second one ends the process at once.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr, environ: os.Environ(), name: os.Args[0]}
+	os.Exit(a.run(ctx, os.Args[1:]))
+}
+
+// An app is what the commands have of the world.
+type app struct {
+	in       io.Reader
+	out, err io.Writer
+	environ  []string
+	name     string // how it was called, for examples to copy
+}
+
+// run runs one command and returns the exit code.
+func (a *app) run(ctx context.Context, args []string) int {
+	root := a.root()
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	for line := range strings.Lines(err.Error()) {
+		fmt.Fprintln(a.err, "fanfare: "+strings.TrimRight(line, "\n"))
+	}
+	if errors.As(err, new(failure)) {
+		return 1
+	}
+	return 2
+}
+
+// A failure happened while running. Every other error is one of usage.
+type failure struct{ error }
+
+func (f failure) Unwrap() error { return f.error }
+
+func failed(err error) error {
+	if err == nil {
+		return nil
+	}
+	return failure{err}
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "fanfare",
+		Short: "Push messages to people, over whatever bus you run",
+		Long: `Fanfare pushes messages to people. A service publishes a message for a user once;
+every node hears it on the bus; the node that holds a session of that user delivers it.`,
+		Example: `  fanfare dev                                          # an unprotected node, to try things out
+  fanfare listen --user alice --systems orders         # what alice receives from it
+  fanfare publish --system orders --to user:alice --data '{"n":1}'
+  fanfare serve --config fanfare.yaml                  # a real node`,
+		SilenceUsage:      true,
+		SilenceErrors:     true,
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.Args = func(cmd *cobra.Command, args []string) error { return unknownCommand(cmd, args) }
+	root.SetIn(a.in)
+	root.SetOut(a.out)
+	root.SetErr(a.err)
+	root.SetFlagErrorFunc(flagError)
+	root.AddCommand(a.serve(), a.dev(), a.publish(), a.listen(), a.token(), a.key(), a.config(), a.version())
+	return root
+}
+
+func unknownCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	var names []string
+	for _, c := range cmd.Commands() {
+		names = append(names, c.Name())
+	}
+	return fmt.Errorf("unknown command %q%s", args[0], settings.Suggest(args[0], names))
+}
+
+// flagError adds the nearest flag to pflag's complaint about an unknown one.
+func flagError(cmd *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	if !errors.As(err, &unknown) {
+		return err
+	}
+	var names []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, "--"+f.Name) })
+	return fmt.Errorf("unknown flag --%s%s", unknown.GetSpecifiedName(), settings.Suggest("--"+unknown.GetSpecifiedName(), names))
+}
+
+func (a *app) version() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  cobra.NoArgs,
+		Run:   func(cmd *cobra.Command, _ []string) { fmt.Fprintln(a.out, "fanfare "+versionText()) },
+	}
+}
+
+func versionText() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
+		return info.Main.Version
+	}
+	return "devel"
+}
+
+// env returns an environment variable of ours, "" if it is not set.
+func (a *app) env(name string) string {
+	for _, pair := range a.environ {
+		if value, ok := strings.CutPrefix(pair, settings.EnvPrefix+name+"="); ok {
+			return value
+		}
+	}
+	return ""
+}
+
+// or returns the first that is not empty.
+func or(texts ...string) string {
+	for _, t := range texts {
+		if t != "" {
+			return t
+		}
+	}
+	return ""
+}

@@ -1,0 +1,222 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fanfarebus/fanfare"
+	"github.com/fanfarebus/fanfare/cmd/fanfare/internal/client"
+	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/domain/envelope"
+)
+
+// A publishing is what the flags of `fanfare publish` say.
+type publishing struct {
+	node, key, system   string
+	to                  []string
+	kind, id            string
+	data, text          string
+	ttl                 time.Duration
+	hasData, hasText    bool
+	lines               bool // read NDJSON
+	transport, template string
+}
+
+func (a *app) publish() *cobra.Command {
+	var p publishing
+	cmd := withSettings(&cobra.Command{
+		Use:   "publish [-]",
+		Short: "Publish messages: through a node, or straight to the bus",
+		Long: `Publishes one message, or with - those that standard input holds, a JSON object per line. It prints
+their ids once the bus has them. It tries once; publishing again with the same id delivers once.`,
+		Example: `  fanfare publish --system orders --to user:alice --type order.paid --data '{"n":1}'
+  fanfare publish --system chat --to room:lobby --to user:bob --text 'hello' --ttl 1m
+  echo '{"to":"user:alice","data":1}' | fanfare publish --system orders -
+  fanfare publish --transport redis://localhost:6379/0 --system orders --to '*' --data '"closing"'`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 1 || len(args) == 1 && args[0] != "-" {
+				return fmt.Errorf("unexpected argument %q: a message comes from flags, or with - from standard input", args[0])
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			f := cmd.Flags()
+			p.node, p.key = or(p.node, a.env("URL"), localNode), or(p.key, a.env("KEY"))
+			p.hasData, p.hasText, p.lines = f.Changed("data"), f.Changed("text"), len(args) == 1
+			if f.Changed("transport") {
+				s, err := a.load(cmd)
+				if err != nil {
+					return err
+				}
+				p.transport, p.template = s.Config.Transport, s.Config.Topic
+			}
+			return a.send(cmd.Context(), p)
+		},
+	}, "transport", "topic")
+	f := cmd.Flags()
+	f.Lookup("transport").Usage = "publish straight to this bus, past the nodes"
+	f.Lookup("transport").DefValue = ""
+	f.StringVar(&p.node, "url", "", "the node (or FANFARE_URL; default "+localNode+")")
+	f.StringVar(&p.key, "key", "", "API key (better as FANFARE_KEY)")
+	f.StringVar(&p.system, "system", "", "the system to publish to")
+	f.StringArrayVar(&p.to, "to", nil, "whom it is for: user:NAME, room:NAME, session:ID or *; may be repeated")
+	f.StringVar(&p.kind, "type", "", "what happened, such as order.paid")
+	f.StringVar(&p.data, "data", "", "the data, as JSON")
+	f.StringVar(&p.text, "text", "", "the data, as text, instead of --data")
+	f.StringVar(&p.id, "id", "", "tells the message from its repetition; made if not given")
+	f.DurationVar(&p.ttl, "ttl", 0, "how long it is worth delivering; 0: always")
+	return cmd
+}
+
+// send publishes what p says and prints the ids.
+func (a *app) send(ctx context.Context, p publishing) error {
+	if _, err := domain.ParseSystem(p.system); err != nil {
+		return fmt.Errorf("--system: %w", err)
+	}
+	input := a.in
+	if !p.lines {
+		line, err := p.message()
+		if err != nil {
+			return err
+		}
+		input = bytes.NewReader(line)
+	}
+	post := client.Publisher{Node: p.node, Key: p.key}.Publish
+	if p.transport != "" {
+		out, err := fanfare.NewPublisher(ctx, p.transport, p.template)
+		if err != nil {
+			return err
+		}
+		defer out.Close()
+		post = direct(out)
+	}
+	return failed(a.pump(ctx, p, input, post))
+}
+
+// message is the one that the flags describe.
+func (p publishing) message() ([]byte, error) {
+	switch {
+	case len(p.to) == 0:
+		return nil, errors.New("want --to TARGET, such as --to user:alice, or - to read messages from standard input")
+	case p.hasData == p.hasText:
+		return nil, errors.New("want either --data or --text")
+	case p.hasData && !json.Valid([]byte(p.data)):
+		return nil, errors.New(`--data is no JSON: quote strings, as in --data '"hello"', or use --text`)
+	case p.ttl%time.Second != 0:
+		return nil, errors.New("--ttl: want whole seconds")
+	}
+	m := map[string]any{"to": p.to, "data": json.RawMessage(p.data)}
+	if p.hasText {
+		m["data"], m["content_type"] = p.text, domain.Text
+	}
+	if p.kind != "" {
+		m["type"] = p.kind
+	}
+	if p.id != "" {
+		m["id"] = p.id
+	}
+	if p.ttl != 0 {
+		m["ttl"] = int64(p.ttl / time.Second)
+	}
+	line, err := json.Marshal(m)
+	if err != nil {
+		return nil, err
+	}
+	_, err = envelope.Parse(line, envelope.Options{Strict: true})
+	return line, err
+}
+
+// Bounds of what goes into one request.
+const (
+	batchLines = 500
+	batchBytes = 1 << 20
+	maxLine    = 4 << 20
+)
+
+// pump publishes lines in batches. It says at which line it ended.
+func (a *app) pump(ctx context.Context, p publishing, input io.Reader, post func(context.Context, string, []byte) ([]string, error)) error {
+	lines := bufio.NewScanner(input)
+	lines.Buffer(nil, maxLine)
+	var batch []byte
+	first, n := 1, 0 // the batch's first line, and how many it has
+	flush := func() error {
+		if len(batch) == 0 {
+			return nil
+		}
+		ids, err := post(ctx, p.system, batch)
+		for _, id := range ids {
+			fmt.Fprintln(a.out, id)
+		}
+		err = p.told(err, first, n)
+		batch, first, n = batch[:0], first+n, 0
+		return err
+	}
+	for lines.Scan() {
+		n++
+		if line := bytes.TrimSpace(lines.Bytes()); len(line) > 0 {
+			batch = append(append(batch, line...), '\n')
+		}
+		if n == batchLines || len(batch) >= batchBytes {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return fmt.Errorf("standard input, after line %d: %w", first+n-1, err)
+	}
+	return flush()
+}
+
+// told adds to an error what is needed to publish again.
+func (p publishing) told(err error, first, n int) error {
+	var r *client.Refusal
+	unknown := errors.As(err, &r) && len(r.IDs) > 0
+	switch {
+	case err == nil:
+		return nil
+	case !p.lines && unknown:
+		return fmt.Errorf("%w (id %s)", err, r.IDs[0])
+	case !p.lines:
+		return err
+	case unknown:
+		return fmt.Errorf("lines %d to %d: %w (%d of them accepted)", first, first+n-1, err, r.Accepted)
+	default:
+		return fmt.Errorf("lines %d to %d: %w", first, first+n-1, err)
+	}
+}
+
+// direct publishes to the bus itself, past the nodes.
+func direct(out *fanfare.Publisher) func(context.Context, string, []byte) ([]string, error) {
+	return func(ctx context.Context, system string, lines []byte) ([]string, error) {
+		var all []fanfare.Message
+		for line := range bytes.Lines(lines) {
+			m, err := envelope.Parse(line, envelope.Options{Strict: true})
+			if err != nil {
+				return nil, domain.At(fmt.Sprintf("[%d]", len(all)), err)
+			}
+			all = append(all, outgoing(m))
+		}
+		ids, err := out.Publish(ctx, system, all...)
+		if err != nil {
+			return nil, err
+		}
+		return ids, nil
+	}
+}
+
+func outgoing(m *domain.Message) fanfare.Message {
+	out := fanfare.Message{Type: m.Type, Data: m.Data, ContentType: m.ContentType, ID: m.ID, TTL: m.TTL, Headers: m.Headers}
+	for _, t := range m.To {
+		out.To = append(out.To, t.String())
+	}
+	return out
+}

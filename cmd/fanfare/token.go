@@ -1,0 +1,87 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fanfarebus/fanfare/adapters/auth"
+	"github.com/fanfarebus/fanfare/domain"
+)
+
+func (a *app) token() *cobra.Command {
+	var g domain.Grant
+	var ttl time.Duration
+	cmd := withSettings(&cobra.Command{
+		Use:   "token",
+		Short: "Mint a session token with the configured secret",
+		Long: `Prints a JWT that lets a user attach. What it does not name it does not grant. Names are globs, in
+which * stays within one part; sending to everyone needs SYSTEM/all, spelled out.`,
+		Example: `  fanfare token --config fanfare.yaml --user alice --systems orders,chat --ttl 1h
+  fanfare token --user alice --systems chat --rooms 'chat/*' --send 'chat/room:*' --auth.jwt.secret_file jwt.secret`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := a.load(cmd)
+			if err != nil {
+				return err
+			}
+			c := s.Config.Auth.JWT
+			if c.Secret == "" {
+				return errors.New("auth.jwt.secret: not set: minting needs the secret that the nodes have (see --auth.jwt.secret_file)")
+			}
+			if g.User == "" || ttl <= 0 {
+				return errors.New("want --user NAME and a --ttl of more than 0")
+			}
+			j, err := auth.NewJWT(auth.JWTConfig{Secret: string(c.Secret), Issuer: c.Issuer, Audience: c.Audience})
+			if err != nil {
+				return fmt.Errorf("auth.jwt: %w", err)
+			}
+			g.Expires = time.Now().Add(ttl)
+			token, err := j.Mint(g)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintln(a.out, token)
+			return nil
+		},
+	}, "auth.jwt.secret", "auth.jwt.issuer", "auth.jwt.audience")
+	f := cmd.Flags()
+	f.StringVar(&g.User, "user", "", "who the token is for")
+	f.StringSliceVar(&g.Systems, "systems", nil, "systems to attach to, such as orders,shop-*")
+	f.StringSliceVar(&g.Rooms, "rooms", nil, "rooms to join, such as chat/*")
+	f.StringSliceVar(&g.Send, "send", nil, "targets to send to, such as chat/room:*")
+	f.DurationVar(&ttl, "ttl", time.Hour, "how long it is good for")
+	return cmd
+}
+
+func (a *app) key() *cobra.Command {
+	var name, scopes string
+	cmd := &cobra.Command{
+		Use:   "key",
+		Short: "Make an API key for a publisher",
+		Long: `Prints a new key, once, and the entry that makes nodes accept it. The entry holds only the key's
+hash. Add it to auth.api_keys of every node, and give the key to the publisher.`,
+		Example: `  fanfare key --name shop --scopes publish/orders+publish/chat
+  fanfare key --name ops --scopes '*'`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if name == "" || scopes == "" {
+				return errors.New("want --name NAME and --scopes SCOPES, such as --scopes publish/orders")
+			}
+			list := strings.FieldsFunc(scopes, func(r rune) bool { return r == '+' || r == ',' })
+			key, entry, err := auth.NewKey(name, list)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(a.out, "key:   %s\nentry: %s\n", key, entry)
+			fmt.Fprintln(a.err, "The key is not shown again. Add the entry to auth.api_keys of every node.")
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&name, "name", "", "whose key it is")
+	cmd.Flags().StringVar(&scopes, "scopes", "", "what it is good for: * or publish/SYSTEM, joined by +")
+	return cmd
+}

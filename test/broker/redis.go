@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -28,7 +29,8 @@ type RedisServer struct {
 	t    testing.TB
 	dir  string
 	port int
-	args []string
+	args []string // without port and directory
+	pass string
 	cmd  *exec.Cmd // nil while the server is down
 }
 
@@ -37,11 +39,29 @@ type RedisServer struct {
 // server is stopped when the test ends.
 func Redis(t testing.TB, args ...string) *RedisServer {
 	t.Helper()
-	s := &RedisServer{t: t, dir: t.TempDir(), args: args}
-	t.Cleanup(s.end)
+	s := &RedisServer{t: t, dir: t.TempDir(), args: append([]string{"--save", "", "--appendonly", "no"}, args...)}
+	if i := slices.Index(args, "--requirepass"); i >= 0 && i+1 < len(args) {
+		s.pass = args[i+1]
+	}
+	return s.run()
+}
+
+// Sentinel starts a sentinel that watches the master under the given name.
+func Sentinel(t testing.TB, name string, master *RedisServer) *RedisServer {
+	t.Helper()
+	s := &RedisServer{t: t, dir: t.TempDir()}
+	conf := filepath.Join(s.dir, "sentinel.conf")
+	s.must(os.WriteFile(conf, fmt.Appendf(nil, "sentinel monitor %s 127.0.0.1 %d 1\n", name, master.port), 0o600))
+	s.args = []string{conf, "--sentinel"}
+	return s.run()
+}
+
+func (s *RedisServer) run() *RedisServer {
+	s.t.Helper()
+	s.t.Cleanup(s.end)
 	var err error
 	for range 5 { // somebody else may take the port between our look and our start
-		s.port = freePort(t)
+		s.port = FreePort(s.t)
 		if err = s.start(); err == nil || errors.Is(err, exec.ErrNotFound) {
 			break
 		}
@@ -61,7 +81,7 @@ func (s *RedisServer) Dir() string { return s.dir }
 
 // Client returns a client that is closed when the test ends.
 func (s *RedisServer) Client() *redis.Client {
-	c := redis.NewClient(&redis.Options{Addr: s.Addr(), Protocol: 2, DisableIdentity: true, Password: s.password()})
+	c := redis.NewClient(&redis.Options{Addr: s.Addr(), Protocol: 2, DisableIdentity: true, Password: s.pass})
 	s.t.Cleanup(func() { _ = c.Close() })
 	return c
 }
@@ -98,10 +118,8 @@ func (s *RedisServer) Freeze() { s.signal(syscall.SIGSTOP) }
 func (s *RedisServer) Thaw() { s.signal(syscall.SIGCONT) }
 
 func (s *RedisServer) start() error {
-	args := append([]string{
-		"--port", fmt.Sprint(s.port), "--bind", "127.0.0.1", "--dir", s.dir,
-		"--save", "", "--appendonly", "no", "--logfile", "redis.log",
-	}, s.args...)
+	args := append(slices.Clone(s.args),
+		"--port", fmt.Sprint(s.port), "--bind", "127.0.0.1", "--dir", s.dir, "--logfile", "redis.log")
 	cmd := exec.Command("redis-server", args...)
 	if err := cmd.Start(); err != nil {
 		if errors.Is(err, exec.ErrNotFound) {
@@ -124,7 +142,7 @@ func (s *RedisServer) answers() error {
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
 	c := redis.NewClient(&redis.Options{
-		Addr: s.Addr(), Protocol: 2, DisableIdentity: true, Password: s.password(), MaxRetries: -1, DialerRetries: 1,
+		Addr: s.Addr(), Protocol: 2, DisableIdentity: true, Password: s.pass, MaxRetries: -1, DialerRetries: 1,
 	})
 	defer c.Close()
 	mine := fmt.Sprintf("process_id:%d\r\n", s.cmd.Process.Pid)
@@ -146,15 +164,6 @@ func (s *RedisServer) answers() error {
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
-}
-
-func (s *RedisServer) password() string {
-	for i, a := range s.args {
-		if a == "--requirepass" && i+1 < len(s.args) {
-			return s.args[i+1]
-		}
-	}
-	return ""
 }
 
 func (s *RedisServer) signal(sig syscall.Signal) {
@@ -184,7 +193,8 @@ func (s *RedisServer) must(err error) {
 	}
 }
 
-func freePort(t testing.TB) int {
+// FreePort returns a port of 127.0.0.1 that nobody uses now.
+func FreePort(t testing.TB) int {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

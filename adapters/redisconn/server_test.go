@@ -1,0 +1,227 @@
+package redisconn_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math/big"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/fanfarebus/fanfare/adapters/redisconn"
+	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/test/broker"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func parse(rawURL string) (*redisconn.Server, error) {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return nil, err
+	}
+	params := transport.NewParams(u)
+	s, err := redisconn.Parse(u, params)
+	return s, errors.Join(err, params.Err())
+}
+
+// works asks the server for a sign of life, on both kinds of connection.
+func works(t *testing.T, rawURL string) error {
+	t.Helper()
+	s, err := parse(rawURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	client := s.Client()
+	defer client.Close()
+	viaClient := client.Ping(ctx).Err()
+	c, err := s.Dial(ctx)
+	if err != nil {
+		return errors.Join(err, viaClient)
+	}
+	defer c.Close()
+	c.Queue("PING")
+	if err := c.Flush(); err != nil {
+		return err
+	}
+	if got, err := c.Text(); err != nil || got != "PONG" {
+		return fmt.Errorf("%q, %w", got, err)
+	}
+	return viaClient
+}
+
+func TestParseNamesWhatIsWrong(t *testing.T) {
+	missing := filepath.Join(t.TempDir(), "missing.pem")
+	for rawURL, want := range map[string]string{
+		"redis://":                                  "names no host",
+		"redis://:6379":                             "names no host",
+		"redis://h/x":                               `path "x"`,
+		"redis://h/-1":                              `path "-1"`,
+		"redis://h:1,i:2":                           "sentinel_master",
+		"redis://u:hunter2@h?clustr=true":           `unknown parameter "clustr"`,
+		"redis://u:hunter2@h?cluster=true":          `unknown parameter "cluster"`,
+		"redis://u:hunter2@h?pool=0":                "pool=0",
+		"redis://u:hunter2@h?dial_timeout=x":        "dial_timeout=x",
+		"redis://u:hunter2@h?tls_ca=" + missing:     "tls_ca",
+		"redis://u:hunter2@h?tls_cert=" + missing:   "tls_cert",
+		"redis://u:hunter2@h?tls=perhaps":           "tls=perhaps",
+		"redis://u:hunter2@h/x?clustr=true&tls=why": "tls=why",
+	} {
+		_, err := parse(rawURL)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", rawURL, err, want)
+		}
+		if err != nil && strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("the password is in: %v", err)
+		}
+	}
+	for _, rawURL := range []string{"redis://h", "redis://[::1]", "redis://[::1]:1/3", "redis://h1:1,h2:2?sentinel_master=m"} {
+		if _, err := parse(rawURL); err != nil {
+			t.Errorf("%s: %v", rawURL, err)
+		}
+	}
+}
+
+func TestPasswordsUsersAndDatabases(t *testing.T) {
+	s := broker.Redis(t, "--requirepass", "s3cr:t")
+	if err := s.Client().Do(t.Context(), "ACL", "SETUSER", "bob", "on", ">hunter2", "+@all", "~*").Err(); err != nil {
+		t.Fatal(err)
+	}
+	for _, login := range []string{":s3cr%3At", "default:s3cr%3At", "bob:hunter2"} {
+		if err := works(t, "redis://"+login+"@"+s.Addr()+"/3"); err != nil {
+			t.Errorf("%s: %v", login, err)
+		}
+	}
+	err := works(t, "redis://bob:hunter3@"+s.Addr())
+	if err == nil || !strings.Contains(err.Error(), "WRONGPASS") || strings.Contains(err.Error(), "hunter") {
+		t.Errorf("wrong password: %v", err)
+	}
+	if !errors.Is(redisconn.Classify(err), domain.ErrBusDown) {
+		t.Errorf("not a bus that is down: %v", err)
+	}
+	if err := works(t, "redis://"+s.Addr()); err == nil {
+		t.Error("it works without a password")
+	}
+	if err := works(t, "redis://bob:hunter2@"+s.Addr()+"/99"); err == nil || !strings.Contains(err.Error(), "range") {
+		t.Errorf("no such database: %v", err)
+	}
+}
+
+func TestTLS(t *testing.T) {
+	dir := t.TempDir()
+	ca, cert, key := certificates(t, dir)
+	port := broker.FreePort(t)
+	broker.Redis(t, "--tls-port", fmt.Sprint(port), "--tls-ca-cert-file", ca, "--tls-cert-file", cert, "--tls-key-file", key)
+	base := fmt.Sprintf("redis://127.0.0.1:%d?", port)
+	for _, query := range []string{
+		"tls_ca=" + ca + "&tls_cert=" + cert + "&tls_key=" + key,
+		"tls_skip_verify=true&tls_cert=" + cert + "&tls_key=" + key,
+		"tls_server_name=broker.test&tls_ca=" + ca + "&tls_cert=" + cert + "&tls_key=" + key,
+	} {
+		if err := works(t, base+query); err != nil {
+			t.Errorf("%s: %v", query, err)
+		}
+	}
+	for _, query := range []string{
+		"tls=true",     // an authority that we do not trust
+		"tls_ca=" + ca, // no certificate of ours
+		"tls_server_name=other.test&tls_ca=" + ca + "&tls_cert=" + cert + "&tls_key=" + key,
+	} {
+		if err := works(t, base+query); err == nil {
+			t.Errorf("%s: accepted", query)
+		}
+	}
+}
+
+// certificates writes a self-signed certificate that is good for both sides.
+func certificates(t *testing.T, dir string) (ca, cert, key string) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true,
+		DNSNames: []string{"broker.test"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+	}
+	public, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(name, kind string, der []byte) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	cert = write("cert.pem", "CERTIFICATE", public)
+	return cert, cert, write("key.pem", "PRIVATE KEY", secret)
+}
+
+func TestSentinelsShowTheMaster(t *testing.T) {
+	master := broker.Redis(t)
+	replica := broker.Redis(t, "--replicaof", "127.0.0.1 "+strings.TrimPrefix(master.Addr(), "127.0.0.1:"))
+	sentinel := broker.Sentinel(t, "main", master)
+	dead := fmt.Sprintf("127.0.0.1:%d", broker.FreePort(t))
+	rawURL := "redis://" + dead + "," + sentinel.Addr() + "/0?sentinel_master=main"
+	if err := works(t, rawURL); err != nil {
+		t.Fatal(err)
+	}
+	err := works(t, "redis://"+sentinel.Addr()+"?sentinel_master=other")
+	if err == nil || !strings.Contains(err.Error(), `"other"`) {
+		t.Errorf("an unknown master: %v", err)
+	}
+
+	until(t, func() bool { // the sentinel has found the replica, and it is in step
+		return strings.Contains(sentinel.CLI("SENTINEL", "replicas", "main"), "master-link-status\nok")
+	})
+	if got := sentinel.CLI("SENTINEL", "failover", "main"); got != "OK" {
+		t.Fatal(got)
+	}
+	until(t, func() bool {
+		return strings.Contains(replica.CLI("ROLE"), "master") &&
+			strings.HasSuffix(replica.Addr(), sentinel.CLI("SENTINEL", "get-master-addr-by-name", "main")[len("127.0.0.1\n"):])
+	})
+	master.Kill()
+	if err := works(t, rawURL); err != nil {
+		t.Errorf("after a failover: %v", err)
+	}
+}
+
+func until(t *testing.T, done func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
+	defer cancel()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatal("it did not happen in time")
+		}
+	}
+}

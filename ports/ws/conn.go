@@ -22,10 +22,10 @@ type conn struct {
 
 	deadline time.Time // the write deadline that is set; the writer's
 
-	mu    sync.Mutex
-	ahead *[]byte // complete frames that go out before the next write
+	mu      sync.Mutex
+	ahead   *[]byte // complete frames that go out before the next write; guarded by mu
+	closing bool    // the read deadline is fixed; guarded by mu
 
-	closing atomic.Bool // the read deadline is fixed
 	stalled atomic.Bool // a write ran into its deadline
 	done    atomic.Bool // the client has said that it closes
 }
@@ -109,18 +109,29 @@ func (c *conn) SetWriteDeadline(t time.Time) error {
 // SetReadDeadline does nothing once the session is closing: a pong must not
 // prolong it.
 func (c *conn) SetReadDeadline(t time.Time) error {
-	if c.closing.Load() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closing {
 		return nil
 	}
 	return c.Conn.SetReadDeadline(t)
 }
 
 // closeBy bounds what is left of the connection. Until then Close only ends
-// the sending side.
+// the sending side. The first call counts.
 func (c *conn) closeBy(wait time.Duration) {
-	if !c.closing.Swap(true) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.closing {
+		c.closing = true
 		_ = c.Conn.SetReadDeadline(time.Now().Add(wait))
 	}
+}
+
+func (c *conn) isClosing() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closing
 }
 
 // Close closes the connection, or, after closeBy, its sending side: with bytes
@@ -128,16 +139,17 @@ func (c *conn) closeBy(wait time.Duration) {
 // client would never see the close code.
 func (c *conn) Close() error {
 	half, ok := c.Conn.(interface{ CloseWrite() error })
-	if !c.closing.Load() || !ok {
+	if !ok || !c.isClosing() {
 		return c.Conn.Close()
 	}
+	_ = c.Conn.SetWriteDeadline(time.Now()) // a write that is stuck would hold up TLS's farewell
 	return half.CloseWrite()
 }
 
 // finish reads off what the client still sends, until it ends or the time of
 // closeBy is over, and closes.
 func (c *conn) finish() {
-	if c.closing.Load() && !c.done.Load() {
+	if c.isClosing() && !c.done.Load() {
 		_, _ = io.Copy(io.Discard, c.Conn)
 	}
 	_ = c.Conn.Close()

@@ -236,3 +236,28 @@ func TestConfigurationFaultsAreNamed(t *testing.T) {
 		t.Error("a server to which nobody can connect")
 	}
 }
+
+func FuzzHandshake(f *testing.F) {
+	f.Add("systems=orders,chat&rooms=chat/lobby&resume=orders:x", ws.V1, "Bearer alice", "", "http://node")
+	f.Add("systems=orders", "fanfare.token.alice, "+ws.Plain, "", "fanfare_token=bob", "https://node")
+	f.Add("systems=%00&rooms=/&resume=:", ",,", "Bearer ", "=", "::")
+	n := newNode(f, ws.Config{QueryToken: true, FailureRate: ws.Rate{Messages: 1e9}})
+	f.Cleanup(func() { n.stop(); <-n.stopped })
+	f.Fuzz(func(t *testing.T, query, protocols, authorization, cookie, origin string) {
+		r := httptest.NewRequest("GET", "/ws", nil)
+		r.URL.RawQuery = query
+		r.Header = http.Header{"Connection": {"Upgrade"}, "Upgrade": {"websocket"}, "Sec-Websocket-Version": {"13"},
+			"Sec-Websocket-Key": {"dGhlIHNhbXBsZSBub25jZQ=="}, "Sec-Websocket-Protocol": {protocols},
+			"Authorization": {authorization}, "Cookie": {cookie}, "Origin": {origin}}
+		w := httptest.NewRecorder()
+		n.server.ServeHTTP(w, r)
+		switch w.Code {
+		case 401, 403, 404, 422, 503: // 503: a recorder can not be hijacked
+		default:
+			t.Fatalf("status %d %s", w.Code, w.Body)
+		}
+		if !json.Valid(w.Body.Bytes()) {
+			t.Fatalf("no JSON: %q", w.Body)
+		}
+	})
+}

@@ -29,7 +29,9 @@ func (c *session) receive(data []byte, binary bool) {
 	c.server.counters.bytesIn.Add(uint64(len(data)))
 	switch {
 	case c.plain:
-		c.judge(c.say(data, binary))
+		err := c.say(data, binary)
+		c.count(err)
+		c.judge(err)
 	case binary:
 		c.answer(nil, "", refuse(Unsupported, "want ops in text frames"))
 	default:
@@ -60,6 +62,7 @@ func (c *session) receiveOps(data []byte) {
 }
 
 func (c *session) answer(ref []byte, id string, err error) {
+	c.count(err)
 	if err == nil {
 		c.tell(okAnswer(ref, id))
 	} else {
@@ -69,21 +72,26 @@ func (c *session) answer(ref []byte, id string, err error) {
 	c.judge(err)
 }
 
-// judge counts errors, and ends a session that makes nothing else. That the
-// bus is down is not its fault.
-func (c *session) judge(err error) {
+func (c *session) count(err error) {
 	if err == nil {
-		c.fails = 0
 		return
 	}
 	c.server.counters.errors.Add(1)
-	switch asOpError(err).Code {
-	case BusDown:
-		return
-	case RateLimited:
+	if asOpError(err).Code == RateLimited {
 		c.server.counters.rateLimited.Add(1)
 	}
-	if c.fails++; c.fails >= mostFails {
+}
+
+// judge ends a session that makes nothing but errors. That the bus is down is
+// not its fault.
+func (c *session) judge(err error) {
+	switch {
+	case err == nil:
+		c.fails = 0
+	case asOpError(err).Code != BusDown:
+		c.fails++
+	}
+	if c.fails >= mostFails {
 		c.close(ClosePolicy, "too many errors in a row")
 	}
 }

@@ -86,8 +86,8 @@ func newMelody(cfg Config) *melody.Melody {
 	m.Config.WriteWait = cfg.Stall
 	m.Upgrader = &websocket.Upgrader{
 		HandshakeTimeout: cfg.Handshake,
-		ReadBufferSize:   256, // large reads pass it by
-		WriteBufferSize:  4 << 10,
+		ReadBufferSize:   256,      // large reads pass it by
+		WriteBufferSize:  16 << 10, // pooled: a batch of this size is one write
 		WriteBufferPool:  &sync.Pool{},
 		Subprotocols:     []string{V1, Plain},
 		CheckOrigin:      func(*http.Request) bool { return true }, // shake did

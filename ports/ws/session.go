@@ -218,9 +218,12 @@ func (c *session) end() {
 	c.detach()
 	c.server.delist(c)
 	c.conn.finish()
-	if c.out.writer != nil {
-		c.server.counters.countClosed(max(int(c.code.Load()), 0))
+	if c.out.writer == nil {
+		return // it never opened
 	}
+	code := max(int(c.code.Load()), 0)
+	c.server.counters.countClosed(code)
+	c.server.log.Debug("ws: session ended", "user", c.name, "session", c.id, "code", code)
 }
 
 func (c *session) detach() {

@@ -21,14 +21,19 @@ type Driver interface {
 	// means after the tail, which Follow resolves to a real position where the
 	// broker keeps a log. It returns once the broker has confirmed: nothing
 	// published after that is missed. Where it cannot prove that the feed goes
-	// on exactly after the position, it returns a *BreakError and no feed.
+	// on exactly after the position, it returns a *BreakError and no feed; for
+	// after "" there is no BreakError. Another error counts as
+	// domain.ErrBusDown unless it wraps another sentinel of the domain.
 	// Without a log after is always "". The context bounds Follow, not the feed.
 	Follow(ctx context.Context, topic string, after domain.Position) (Feed, error)
 
 	// Publish sends in the order given and returns once the broker has taken
-	// what it will take, with one error for each record that it did not take
-	// or for which that is unknown; nil if there was no error at all. It tries
-	// once. It must not keep or change the messages.
+	// what it will take. It returns nil if there was no error at all, else a
+	// slice as long as records, with an error in the place of each record that
+	// the broker did not take or for which that is unknown. An error counts as
+	// domain.ErrBusDown unless it wraps another sentinel of the domain. Publish
+	// tries once. It must not change records and messages, nor keep anything
+	// of them after it has returned.
 	Publish(ctx context.Context, records []Outgoing) []error
 
 	// Ping asks the broker for a sign of life.

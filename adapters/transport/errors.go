@@ -18,10 +18,10 @@ func sentinels() []error {
 }
 
 // busError makes a driver's failure a domain.ErrBusDown, unless the driver said
-// what it is, or it was the caller who went away.
+// what it is.
 func busError(err error) error {
 	known := func(sentinel error) bool { return errors.Is(err, sentinel) }
-	if errors.Is(err, context.Canceled) || slices.ContainsFunc(sentinels(), known) {
+	if slices.ContainsFunc(sentinels(), known) {
 		return err
 	}
 	return mark(err, domain.ErrBusDown)
@@ -33,4 +33,13 @@ func mark(err, sentinel error) error {
 		return err
 	}
 	return fmt.Errorf("%w: %w", sentinel, err)
+}
+
+// gone says why a caller stopped waiting. A deadline of its own that passed
+// means that the broker did not answer in time.
+func gone(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return mark(err, domain.ErrBusDown)
+	}
+	return err
 }

@@ -2,7 +2,6 @@ package transport
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -98,13 +97,4 @@ func (t *Transport) checkPublish(ctx context.Context, topic string, messages []*
 		}
 	}
 	return nil
-}
-
-// gone says why a caller stopped waiting. A deadline of the caller's own that
-// passed means that the broker did not answer in time.
-func gone(err error) error {
-	if errors.Is(err, context.DeadlineExceeded) {
-		return mark(err, domain.ErrBusDown)
-	}
-	return err
 }

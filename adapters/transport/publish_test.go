@@ -26,7 +26,7 @@ type wire struct {
 	fail func(commit int, records []transport.Outgoing) []error
 
 	mu      sync.Mutex
-	commits [][]string // "uuid=payload"
+	commits [][]string // "uuid=payload" and the metadata k
 }
 
 func (w *wire) driver() *fakeDriver { return &fakeDriver{publish: w.publish} }
@@ -43,7 +43,7 @@ func (w *wire) publish(ctx context.Context, records []transport.Outgoing) []erro
 	defer w.mu.Unlock()
 	var commit []string
 	for _, r := range records {
-		commit = append(commit, r.Message.UUID+"="+string(r.Message.Payload))
+		commit = append(commit, r.Message.UUID+"="+string(r.Message.Payload)+r.Message.Metadata["k"])
 	}
 	w.commits = append(w.commits, commit)
 	if w.fail != nil {
@@ -344,7 +344,7 @@ func TestWhoLeavesTheWireLeavesACopy(t *testing.T) {
 		if err := <-leader; err != nil {
 			t.Error(err)
 		}
-		if diff := cmp.Diff([][]string{{"a=pa"}, {"b=pb", "c=pc"}}, w.sent()); diff != "" {
+		if diff := cmp.Diff([][]string{{"a=pa"}, {"b=pbv", "c=pc"}}, w.sent()); diff != "" {
 			t.Error(diff)
 		}
 	})
@@ -401,12 +401,33 @@ func TestFullQueueRefuses(t *testing.T) {
 			t.Error(wrong)
 		}
 		fits := publishes(bus, t.Context(), msg("z"))
+		if wrong := fails(bus.Publish(topic, msg("y")), 0, true, domain.ErrLimit); wrong != "" {
+			t.Error(wrong)
+		}
 		close(w.gate)
 		if err := errors.Join(<-first, <-waits, <-fits); err != nil {
 			t.Error(err)
 		}
 		if err := bus.Publish(topic, msgs(100)...); err != nil {
 			t.Errorf("more than the queue holds, in parts: %v", err)
+		}
+	})
+}
+
+func TestWhoLeavesTheQueueMakesRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &wire{gate: make(chan struct{})}
+		bus := transport.New(w.driver(), transport.Config{PublishQueue: 10})
+		defer mustClose(t, bus)
+		first := publishes(bus, t.Context(), msg("a"))
+		ctx, cancel := context.WithCancel(t.Context())
+		leaver := publishes(bus, ctx, msgs(10)...)
+		cancel()
+		<-leaver
+		stayer := publishes(bus, t.Context(), msgs(10)...)
+		close(w.gate)
+		if err := errors.Join(<-first, <-stayer); err != nil {
+			t.Error(err)
 		}
 	})
 }

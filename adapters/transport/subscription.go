@@ -78,17 +78,17 @@ func (s *subscription) open() error {
 		return err
 	}
 	feed, err := s.follow("")
-	if s.t.ending.Err() != nil {
-		err = errors.Join(domain.ErrClosed, err)
+	if err == nil {
+		s.use(feed)
+		return nil
 	}
-	if err != nil {
-		if feed != nil {
-			s.shut(feed)
-		}
-		return busError(err)
+	switch {
+	case s.t.ending.Err() != nil:
+		return mark(err, domain.ErrClosed)
+	case s.ctx.Err() != nil:
+		return gone(s.ctx.Err())
 	}
-	s.use(feed)
-	return nil
+	return busError(err)
 }
 
 func (s *subscription) follow(after domain.Position) (Feed, error) {

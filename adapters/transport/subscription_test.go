@@ -206,6 +206,28 @@ func TestRetriesArePaced(t *testing.T) {
 	}
 }
 
+// What brought something is asked again as soon as at first, however long the
+// broker was away before.
+func TestPausesStartAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bus := transport.New(script(logged,
+			feed(1, place(0), errNet), errNet, errNet, errNet, errNet, errNet,
+			feed(1, place(0), records(1, 1), errNet),
+			feed(1, place(1), records(2, 2))), transport.Config{RetryMin: time.Second, RetryMax: time.Hour})
+		defer mustClose(t, bus)
+		batches, err := bus.Batches().Subscribe(t.Context(), topic)
+		if err != nil {
+			t.Fatal(err)
+		}
+		take(t, batches, 2)
+		start := time.Now()
+		take(t, batches, 1)
+		if took := time.Since(start); took > time.Second {
+			t.Errorf("took %v", took)
+		}
+	})
+}
+
 func TestSubscribeFails(t *testing.T) {
 	never := &fakeDriver{follow: func(ctx context.Context, _ string, _ domain.Position) (transport.Feed, error) {
 		<-ctx.Done()

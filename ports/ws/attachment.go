@@ -17,12 +17,12 @@ type attachment struct {
 	resumed bool
 
 	rooms []domain.Target // the read pump's
-	told  domain.Cursor   // before attach: where to go on; then where the client thinks it is; Server.tick's
+	told  domain.Cursor   // where the client was told that it is; Server.tick's
 	heard atomic.Bool     // something was offered since the last tick
 }
 
 // attach registers with the stream; nothing is offered before the first Fill.
-func (a *attachment) attach() {
+func (a *attachment) attach(since domain.Cursor) {
 	c := a.session
 	targets := append(make([]domain.Target, 0, len(a.rooms)+2), c.targets()...)
 	targets = append(targets, a.rooms...)
@@ -30,7 +30,7 @@ func (a *attachment) attach() {
 	if c.plain {
 		enc = PlainEncoder{}
 	}
-	a.stream, a.told, a.resumed = a.lease.Attach(a, enc, a.told, targets...)
+	a.stream, a.told, a.resumed = a.lease.Attach(a, enc, since, targets...)
 }
 
 // Offer takes a frame for the session.
@@ -70,10 +70,8 @@ func (a *attachment) leave(room domain.Target) {
 	}
 }
 
-// detach ends it; it is idempotent, and good before attach too.
+// detach ends it; it is idempotent.
 func (a *attachment) detach() {
-	if a.stream != nil {
-		a.stream.Detach()
-	}
+	a.stream.Detach()
 	a.lease.Release()
 }

@@ -250,28 +250,11 @@ func (n *node) v1(user, query string) *client {
 	return c
 }
 
+// plain connects a plain client. It is told nothing, and misses nothing of
+// what is delivered from now on.
 func (n *node) plain(user, query string) *client {
 	n.t.Helper()
-	c := n.dial(user, query, http.Header{})
-	n.settle(user)
-	return c
-}
-
-// settle waits until the user has a session here: plain clients are told
-// nothing.
-func (n *node) settle(string) {
-	n.t.Helper()
-	poll(n.t, func() bool {
-		s := n.server.Stats()
-		return s.Sessions > 0 && uint64(s.Sessions)+closedCount(s) >= s.Opened
-	})
-}
-
-func closedCount(s ws.Stats) (sum uint64) {
-	for _, n := range s.Closed {
-		sum += n
-	}
-	return sum
+	return n.dial(user, query, http.Header{})
 }
 
 const patience = 10 * time.Second

@@ -88,9 +88,6 @@ func TestOrderAndCompletenessUnderLoad(t *testing.T) {
 			t.Fatalf("want %d, got %q %v", i, data, err)
 		}
 	}
-	if n.server.Stats().FellBack == 0 {
-		t.Log("no session fell back: the load was too light to show it")
-	}
 }
 
 func TestOps(t *testing.T) {
@@ -117,6 +114,7 @@ func TestOps(t *testing.T) {
 func TestDrainTellsEachSessionAndClosesIt(t *testing.T) {
 	n := serve(t, ws.Config{Drain: 50 * time.Millisecond})
 	a, b, p := n.v1("alice", "systems=orders"), n.v1("bob", "systems=orders"), n.plain("carol", "systems=orders")
+	poll(t, func() bool { return n.server.Stats().Sessions == 3 })
 	done := make(chan error)
 	go func() { done <- n.server.Drain(context.Background()) }()
 	for _, c := range []*client{a, b} {

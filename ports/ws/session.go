@@ -39,15 +39,11 @@ type session struct {
 	first   int           // whose turn it is to be filled first; guarded by mu
 }
 
-// open attaches the session, says hello and begins to offer. It runs before
-// either pump.
+// open says hello and begins to offer. It runs before either pump.
 func (c *session) open(m *melody.Session) {
 	m.Request.Header = nil // has served its purpose
 	c.out.writer = m
 	m.WebsocketConnection().SetPingHandler(c.pinged)
-	for _, a := range c.systems {
-		a.attach()
-	}
 	c.server.counters.opened.Add(1)
 	c.tell(c.hello())
 	if !c.server.enlist(c) {

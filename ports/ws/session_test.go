@@ -95,7 +95,7 @@ func TestNoSessionIsLeftBehind(t *testing.T) {
 	for _, frames := range []int{1, 2, 7} {
 		t.Run(fmt.Sprint(frames, " frames"), func(t *testing.T) {
 			n := serve(t, ws.Config{OutboxFrames: frames, OutboxBytes: 700})
-			const perSystem, sessions = 600, 12
+			const perSystem, sessions = 300, 12
 			var readers, writers sync.WaitGroup
 			for i := range sessions {
 				if i%3 == 0 {

@@ -51,7 +51,8 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// begin makes a session and its leases.
+// begin makes a session and attaches it, so that nothing is missed of what is
+// published after the client has its answer.
 func (s *Server) begin(ctx context.Context, h *handshake) (*session, error) {
 	c := &session{server: s, id: ulid.Make().String(), name: h.grant.User, plain: h.plain,
 		grant: h.grant, slot: -1, turn: rand.IntN(1 << 16)}
@@ -62,7 +63,9 @@ func (s *Server) begin(ctx context.Context, h *handshake) (*session, error) {
 			c.detach()
 			return nil, err
 		}
-		c.systems = append(c.systems, &attachment{session: c, lease: lease, rooms: h.systems[i].rooms, told: h.systems[i].since})
+		a := &attachment{session: c, lease: lease, rooms: h.systems[i].rooms}
+		a.attach(h.systems[i].since)
+		c.systems = append(c.systems, a)
 	}
 	return c, nil
 }

@@ -39,7 +39,9 @@ type Conn struct {
 	until time.Time // within Bound: its deadline
 }
 
-func newConn(nc net.Conn, reply time.Duration) *Conn {
+// NewConn makes a Conn of a connection on which nobody has logged in yet, and
+// owns it from then on. The server has reply to answer.
+func NewConn(nc net.Conn, reply time.Duration) *Conn {
 	return &Conn{nc: nc, r: bufio.NewReaderSize(nc, bufferSize), reply: reply}
 }
 

@@ -147,7 +147,7 @@ func (s *Server) Dial(ctx context.Context) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := newConn(nc, s.reply)
+	c := NewConn(nc, s.reply)
 	if err := s.login(ctx, c); err != nil {
 		_ = c.Close()
 		return nil, err
@@ -210,7 +210,7 @@ func (s *Server) ask(ctx context.Context, sentinel string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	c := newConn(nc, s.reply)
+	c := NewConn(nc, s.reply)
 	defer c.Close()
 	defer c.Bound(ctx)()
 	c.Queue("SENTINEL", "get-master-addr-by-name", s.master)

@@ -16,6 +16,9 @@ import (
 // well within 5 s.
 const pingAfter = 2 * time.Second
 
+// batchBytes is how many bytes of payload a batch takes before it is full.
+const batchBytes = 4 << 20
+
 // A feed is one subscription on one connection.
 type feed struct {
 	conn  *redisconn.Conn
@@ -68,13 +71,13 @@ func (f *feed) await() error {
 
 func (f *feed) drain() ([]domain.Entry, error) {
 	var batch []domain.Entry
-	for len(batch) < transport.BatchSize && f.conn.Buffered() {
+	for size := 0; len(batch) < transport.BatchSize && size < batchBytes && f.conn.Buffered(); {
 		payload, ok, err := f.next()
 		if err != nil {
 			return batch, err
 		}
 		if ok {
-			batch = append(batch, decode(payload))
+			batch, size = append(batch, decode(payload)), size+len(payload)
 		}
 	}
 	return batch, nil

@@ -94,7 +94,8 @@ func (d *Driver) follow(ctx context.Context, topic string, after domain.Position
 		return nil, err
 	}
 	return &feed{
-		conn: conn, topic: topic, begin: from.at, place: from, reply: d.server.ReplyTimeout(),
+		conn: conn, topic: topic, begin: from.at, place: from,
+		reply: d.server.ReplyTimeout(), count: transport.BatchSize,
 		log: domain.NewLogID("redis-streams", strconv.Itoa(d.server.DB()), topic),
 	}, nil
 }

@@ -17,6 +17,10 @@ import (
 // (2 s) behind it, a dead connection is noticed well within 5 s.
 const block = time.Second
 
+// batchBytes is about how many bytes a batch should have at most: where entries
+// are large, a feed asks for fewer of them.
+const batchBytes = 4 << 20
+
 // A feed reads one stream on one connection.
 //
 // It asks for the next batch before it hands out the one it has, so that the
@@ -28,6 +32,7 @@ type feed struct {
 	begin id
 	place place
 	reply time.Duration
+	count int   // how many entries to ask for
 	asked bool  // the answers to ask are on their way
 	err   error // why the feed is over
 	in    reader
@@ -75,7 +80,7 @@ func (f *feed) end(err error) error {
 // followed it had been trimmed.
 func (f *feed) ask() error {
 	at := f.place.at.String()
-	f.conn.Queue("XREAD", "COUNT", strconv.Itoa(transport.BatchSize),
+	f.conn.Queue("XREAD", "COUNT", strconv.Itoa(f.count),
 		"BLOCK", strconv.FormatInt(block.Milliseconds(), 10), "STREAMS", f.topic, at)
 	f.conn.Queue("XRANGE", f.topic, at, at, "COUNT", "1")
 	f.asked = true
@@ -110,7 +115,17 @@ func (f *feed) read() ([]domain.Entry, error) {
 			f.place.ordinal += int64(len(batch))
 		}
 	}
+	f.count = nextCount(f.count, f.in.size)
 	return batch, nil
+}
+
+// nextCount is how many entries to ask for after a read of count entries at
+// most that had size bytes.
+func nextCount(count, size int) int {
+	if size > batchBytes {
+		return max(1, int(int64(count)*batchBytes/int64(size)))
+	}
+	return min(transport.BatchSize, count*2)
 }
 
 // prove proves a read of got entries; present says that the entry where we

@@ -23,11 +23,13 @@ type reader struct {
 	values []byte            // scratch: what the fields' values point into
 	text   []byte            // scratch: an id or a name
 	names  map[string]string // names that came before: streams repeat them
+	size   int               // bytes of values in the last batch
 }
 
 // batch reads the answer to an XREAD of one stream, which is nil if there was
 // nothing.
 func (r *reader) batch(c *redisconn.Conn) (batch []domain.Entry, last id, err error) {
+	r.size = 0
 	streams, err := c.Array()
 	if err != nil || streams <= 0 {
 		return nil, id{}, err
@@ -70,6 +72,7 @@ func (r *reader) entry(c *redisconn.Conn, into *domain.Entry) (at id, err error)
 	if err := r.readFields(c); err != nil {
 		return at, err
 	}
+	r.size += len(r.values)
 	*into = decode(r.fields)
 	into.Time = at.time()
 	if cap(r.values) > maxScratch {

@@ -1,0 +1,203 @@
+package e2e_test
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// A cluster is some nodes with the same settings and secrets and, if there is
+// nginx before them, its address.
+type cluster struct {
+	t      *testing.T
+	dir    string
+	secret []byte // of session tokens
+	key    string // of publishers
+	env    map[string]string
+	nodes  []*node
+	front  string // host:port that clients and publishers use
+}
+
+// settings are environment variables of nodes without their prefix:
+// "LIMITS_STALL": "2s".
+type settings map[string]string
+
+// newCluster starts nodes on a bus and waits until they are ready.
+func newCluster(t *testing.T, nodes int, transport string, more settings) *cluster {
+	t.Helper()
+	c := &cluster{t: t, dir: t.TempDir(), secret: random(48), key: base64.RawURLEncoding.EncodeToString(random(32))}
+	secretFile := filepath.Join(c.dir, "jwt.secret")
+	// A secret in a file is text, and what stands around it is cut off.
+	c.secret = []byte(hex.EncodeToString(c.secret))
+	if err := os.WriteFile(secretFile, append(c.secret, '\n'), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256([]byte(c.key))
+	c.env = settings{
+		"TRANSPORT":            transport,
+		"SYSTEMS":              "orders,chat",
+		"AUTH_JWT_SECRET_FILE": secretFile,
+		"AUTH_API_KEYS":        "e2e:*:" + hex.EncodeToString(sum[:]),
+		"PROXIES":              "127.0.0.1/32",
+		"DRAIN":                "1s",
+		"LOG_LEVEL":            "info",
+	}
+	maps.Copy(c.env, more)
+	for i := range nodes {
+		c.nodes = append(c.nodes, c.startNode(fmt.Sprintf("n%d", i+1)))
+	}
+	for _, n := range c.nodes {
+		n.waitReady()
+	}
+	c.front = c.nodes[0].addr
+	return c
+}
+
+func random(n int) []byte {
+	b := make([]byte, n)
+	rand.Read(b) // never fails
+	return b
+}
+
+// token returns a JWT of the user, good for the systems, all their rooms and
+// sending to these.
+func (c *cluster) token(user string, systems ...string) string {
+	c.t.Helper()
+	var rooms, send []string
+	for _, s := range systems {
+		rooms, send = append(rooms, s+"/*"), append(send, s+"/room:*")
+	}
+	return c.sign(jwt.MapClaims{"sub": user, "exp": time.Now().Add(time.Hour).Unix(), "systems": systems, "rooms": rooms, "send": send})
+}
+
+func (c *cluster) sign(claims jwt.MapClaims) string {
+	c.t.Helper()
+	signed, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString(c.secret)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return signed
+}
+
+// metric sums a series over the nodes that run.
+func (c *cluster) metric(series string) (sum float64) {
+	c.t.Helper()
+	for _, n := range c.nodes {
+		if n.running() {
+			sum += n.metric(series)
+		}
+	}
+	return sum
+}
+
+// A node is one `fanfare serve`.
+type node struct {
+	*process
+	name, addr string
+}
+
+// startNode starts a node on a free port; somebody else may take the port
+// between our look and its start.
+func (c *cluster) startNode(name string) *node {
+	c.t.Helper()
+	for range 4 {
+		n := &node{name: name, addr: freeAddress(c.t)}
+		cmd := exec.Command(fanfareBinary, "serve", "--listen", n.addr, "--node", name)
+		cmd.Dir = c.dir
+		cmd.Env = environ(c.env)
+		n.process = start(c.t, "node "+name, cmd)
+		eventually(c.t, 20*time.Second, "node "+name+" answers", func() error {
+			if !n.running() {
+				return nil
+			}
+			_, _, err := get("http://" + n.addr + "/healthz")
+			return err
+		})
+		if n.running() {
+			c.t.Cleanup(n.end)
+			return n
+		}
+		if !strings.Contains(n.log.String(), "address already in use") {
+			c.t.Fatalf("node %s did not start:\n%s", name, n.log)
+		}
+	}
+	c.t.Fatalf("node %s: no port stayed free", name)
+	return nil
+}
+
+// environ is an environment of ours alone. A program with the race detector
+// sleeps a second before it ends, unless it is told not to.
+func environ(of settings) []string {
+	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "GORACE=atexit_sleep_ms=0"}
+	for name, value := range of {
+		env = append(env, "FANFARE_"+name+"="+value)
+	}
+	return env
+}
+
+// end stops the node, if the test has not, as an operator would.
+func (n *node) end() {
+	if n.running() {
+		n.terminate()
+		if code := n.exit(20 * time.Second); code != 0 {
+			n.t.Errorf("node %s: exit code %d after SIGTERM", n.name, code)
+		}
+	}
+}
+
+func (n *node) waitReady() {
+	n.t.Helper()
+	eventually(n.t, 20*time.Second, "node "+n.name+" is ready", func() error {
+		status, body, err := get("http://" + n.addr + "/readyz")
+		if err == nil && status != http.StatusOK {
+			err = fmt.Errorf("status %d: %s", status, body)
+		}
+		return err
+	})
+}
+
+// metric returns the value of a series, such as
+// `fanfare_fell_back_total{system="chat"}`; one that is not there is 0.
+func (n *node) metric(series string) float64 {
+	n.t.Helper()
+	status, body, err := get("http://" + n.addr + "/metrics")
+	if err != nil || status != http.StatusOK {
+		n.t.Fatalf("metrics of %s: %d, %v", n.name, status, err)
+	}
+	for line := range strings.Lines(body) {
+		if rest, ok := strings.CutPrefix(line, series+" "); ok {
+			value, err := strconv.ParseFloat(strings.TrimSpace(rest), 64)
+			if err != nil {
+				n.t.Fatalf("metrics of %s: %q: %v", n.name, line, err)
+			}
+			return value
+		}
+	}
+	return 0
+}
+
+var httpClient = &http.Client{Timeout: 10 * time.Second}
+
+func get(url string) (status int, body string, err error) {
+	res, err := httpClient.Get(url)
+	if err != nil {
+		return 0, "", err
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	return res.StatusCode, string(b), err
+}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"slices"
 
 	"github.com/fanfarebus/fanfare/adapters/auth"
@@ -116,6 +117,13 @@ func newSessions(cfg Config, hub *stream.Hub, out domain.Publisher, o options) (
 		Stall:           cfg.Limits.Stall,
 		Publish:         cfg.PublishTimeout,
 		Drain:           cfg.Drain,
+	}
+	for _, p := range cfg.Proxies {
+		network, err := netip.ParsePrefix(p)
+		if err != nil {
+			return nil, fmt.Errorf("proxies: %w", err)
+		}
+		wc.Proxies = append(wc.Proxies, network)
 	}
 	var who ws.Authenticator
 	switch {

@@ -33,7 +33,9 @@ comes back, and goes on where it was. Ctrl-C ends it.`,
 			}
 			l.Note = func(text string) { fmt.Fprintln(a.err, "fanfare: "+text) }
 			l.Op = a.printer(data, count)
-			return failed(l.Run(cmd.Context()))
+			ctx, stop := untilSignal(cmd.Context())
+			defer stop()
+			return failed(l.Run(ctx))
 		},
 	}
 	f := cmd.Flags()

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -25,12 +26,24 @@ import (
 var version = ""
 
 func main() {
-	// The first signal asks to stop. After it, signals have their usual effect:
-	// the second one ends the process at once.
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop)
+	redis.SetLogger(silence{})
 	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr, environ: os.Environ(), name: os.Args[0]}
-	os.Exit(a.run(ctx, os.Args[1:]))
+	os.Exit(a.run(context.Background(), os.Args[1:]))
+}
+
+// silence is a logger of the Redis client, which is one for the process and
+// would print what it also returns, where it is logged in context.
+type silence struct{}
+
+// Printf is part of the client's logger.
+func (silence) Printf(context.Context, string, ...any) {}
+
+// untilSignal returns a context that the first signal to stop ends. After it,
+// signals have their usual effect: the second one ends the process at once.
+func untilSignal(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	return ctx, stop
 }
 
 // An app is what the commands have of the world.

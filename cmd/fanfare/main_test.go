@@ -364,6 +364,21 @@ func TestProtectedNodeWantsKeysAndTokens(t *testing.T) {
 	alice.line("connection lost")
 }
 
+func TestPublishStraightToTheBusNeedsNoNode(t *testing.T) {
+	got := fanfareWith(t, `{"to":"*","data":1,"id":"a"}`+"\n"+`{"to":"*","data_base64":"AAE="}`, nil, "publish", "--transport", "memory://", "--system", "orders", "-")
+	if got.code != 0 || !strings.HasPrefix(got.out, "a\n") || strings.Count(got.out, "\n") != 2 {
+		t.Errorf("got %+v; want two ids, the first being a", got)
+	}
+	down := fanfareRun(t, "publish", "--transport", "redis://127.0.0.1:1/0", "--system", "orders", "--to", "*", "--data", "1")
+	if down.code != 1 || strings.Count(down.err, "\n") != 1 {
+		t.Errorf("got %+v; want exit code 1 and one line", down)
+	}
+	bad := fanfareWith(t, `{"to":"*"}`+"\n"+`{"to":"x"}`, nil, "publish", "--transport", "memory://", "--system", "orders", "-")
+	if bad.code != 1 || bad.out != "" || !strings.Contains(bad.err, "lines 1 to 2: [1].to: target") {
+		t.Errorf("got %+v; want the fault's place and nothing published", bad)
+	}
+}
+
 func TestSecondSignalEndsTheNodeAtOnce(t *testing.T) {
 	n := node(t, nil, "dev", "--drain", "10m")
 	url := n.url()

@@ -51,7 +51,7 @@ their ids once the bus has them. It tries once; publishing again with the same i
 			f := cmd.Flags()
 			p.node, p.key = or(p.node, a.env("URL"), localNode), or(p.key, a.env("KEY"))
 			p.hasData, p.hasText, p.lines = f.Changed("data"), f.Changed("text"), len(args) == 1
-			if f.Changed("transport") {
+			if f.Changed("transport") || f.Changed("transport_file") {
 				s, err := a.load(cmd)
 				if err != nil {
 					return err

@@ -59,7 +59,7 @@ publishing needs no key. So it answers this machine only, and nothing that came 
 			s.Config.Dev = true
 			return a.node(cmd.Context(), s.Config, a.announce)
 		},
-	}, "listen", "admin_listen", "transport", "systems", "node", "topic", "drain", "log.level", "log.format")
+	}, "listen", "admin_listen", "transport", "systems", "node", "topic", "origins", "drain", "log.level", "log.format")
 }
 
 // announce tells how to try a development node.
@@ -81,6 +81,8 @@ func (a *app) announce(addr net.Addr) {
 // node runs a node until ctx ends and its sessions are gone. Errors from
 // before it listened are errors of usage, later ones are failures.
 func (a *app) node(ctx context.Context, cfg fanfare.Config, listening func(net.Addr)) error {
+	ctx, stop := untilSignal(ctx)
+	defer stop()
 	if err := cfg.Validate(); err != nil {
 		return err
 	}

@@ -134,11 +134,12 @@ func BenchmarkIdleSession(b *testing.B) {
 	for _, protocol := range []string{ws.V1, ws.Plain} {
 		b.Run(protocol, func(b *testing.B) {
 			n := serve(b, ws.Config{SessionsPerUser: sessions})
-			before := resident(b)
+			before, used := resident(b), cpu()
 			for b.Loop() {
 				others(b, strings.TrimPrefix(n.url, "ws://"), protocol, sessions)
 				poll(b, func() bool { return n.server.Stats().Sessions%sessions == 0 && n.server.Stats().Sessions > 0 })
 			}
+			b.ReportMetric(float64(cpu()-used)/float64(n.server.Stats().Sessions), "cpu-ns/connect")
 			b.ReportMetric(float64(resident(b)-before)/float64(n.server.Stats().Sessions), "B/session")
 		})
 	}

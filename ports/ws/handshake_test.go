@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -260,4 +262,25 @@ func FuzzHandshake(f *testing.F) {
 			t.Fatalf("no JSON: %q", w.Body)
 		}
 	})
+}
+
+func TestSessionsThroughAReverseProxy(t *testing.T) {
+	n := serve(t, ws.Config{})
+	target, err := url.Parse("http" + strings.TrimPrefix(n.url, "ws"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target); r.SetXForwarded() }})
+	t.Cleanup(proxy.Close)
+	n.url = "ws" + strings.TrimPrefix(proxy.URL, "http")
+	c := n.v1("alice", "systems=orders")
+	n.deliver("user:alice", "orders", `1`)
+	c.wantsData(`1`)
+	c.says(`{"op":"send","ref":1,"system":"orders","data":1}`)
+	c.wants(`{"op":"ok","ref":1`)
+	n.server.Disconnect("alice")
+	c.wantsClose(ws.CloseDisconnected)
+	if _, resp, err := n.try("alice/bad", "systems=orders", nil); err == nil || resp.StatusCode != 401 {
+		t.Errorf("refusals do not come through: %v", err)
+	}
 }

@@ -187,3 +187,35 @@ func TestSessionTargetReachesOneSession(t *testing.T) {
 	a.wantsData(`2`)
 	b.wantsData(`2`)
 }
+
+func TestClientsThatComeDuringADrainAreTurnedAwayOrSentAway(t *testing.T) {
+	n := serve(t, ws.Config{Drain: 100 * time.Millisecond})
+	var comers sync.WaitGroup
+	for range 4 {
+		comers.Go(func() {
+			for {
+				c, resp, err := n.try("alice", "systems=orders", nil)
+				if err != nil {
+					if resp == nil || resp.StatusCode != http.StatusServiceUnavailable {
+						t.Errorf("refused with %v", err)
+					}
+					return
+				}
+				go func() {
+					for err == nil {
+						_, err = c.next()
+					}
+					_ = c.conn.Close()
+				}()
+			}
+		})
+	}
+	poll(t, func() bool { return n.server.Stats().Opened > 20 })
+	if err := n.server.Drain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	comers.Wait()
+	if s := n.server.Stats(); s.Sessions != 0 || s.Users != 0 {
+		t.Errorf("stats: %+v", s)
+	}
+}

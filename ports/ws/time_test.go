@@ -296,3 +296,64 @@ func TestClosingDoesNotWaitForAClientThatNeverAnswers(t *testing.T) {
 
 // pauseFor lets time pass, on the test's clock.
 func pauseFor(d time.Duration) { <-time.After(d) }
+
+func TestWhatGathersDuringAWriteLeavesTogether(t *testing.T) {
+	inBubble(t, ws.Config{}, func(t *testing.T, n *pipedNode) {
+		for _, protocol := range []string{ws.V1, ws.Plain} {
+			var c *client
+			if protocol == ws.V1 {
+				c = n.v1("alice", "systems=orders")
+			} else {
+				c = n.connect("bob", "systems=orders", protocol)
+			}
+			synctest.Wait()
+			before := n.server.Stats()
+			for i := range 10 {
+				n.deliver("*", "orders", fmt.Sprint(i))
+			}
+			synctest.Wait()
+			frames := 0
+			for got := 0; got < 10; frames++ {
+				_, frame, err := c.conn.ReadMessage()
+				if err != nil {
+					t.Fatal(err)
+				}
+				for line := range strings.SplitSeq(string(frame), "\n") {
+					if !strings.Contains(line, fmt.Sprint(got)) {
+						t.Errorf("%s: want message %d, got %s", protocol, got, line)
+					}
+					got++
+				}
+			}
+			if want := map[string]int{ws.V1: 2, ws.Plain: 10}[protocol]; frames != want {
+				t.Errorf("%s: %d frames, want %d", protocol, frames, want)
+			}
+			synctest.Wait()
+			after := n.server.Stats()
+			if writes := after.WritesOut - before.WritesOut; writes != 2 || after.FramesOut-before.FramesOut != 10 {
+				t.Errorf("%s: %d writes of %d frames, want 2 of 10", protocol, writes, after.FramesOut-before.FramesOut)
+			}
+			if n.server.Disconnect("alice")+n.server.Disconnect("bob") != 1 {
+				t.Error("want one session at a time")
+			}
+			c.ended()
+			synctest.Wait()
+		}
+	})
+}
+
+func TestBatchesAreBounded(t *testing.T) {
+	inBubble(t, ws.Config{OutboxBytes: 1 << 20}, func(t *testing.T, n *pipedNode) {
+		c := n.v1("alice", "systems=orders")
+		for i := range 100 {
+			n.deliver("user:alice", "orders", fmt.Sprintf(`"%03d%s"`, i, strings.Repeat("x", 5000)))
+		}
+		for got := 0; got < 100; {
+			_, frame, err := c.conn.ReadMessage()
+			if err != nil || len(frame) > 64<<10 {
+				t.Fatalf("a frame of %d bytes, %v", len(frame), err)
+			}
+			got += strings.Count(string(frame), "\n") + 1
+		}
+	})
+}

@@ -1,9 +1,11 @@
 package memory_test
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"pgregory.net/rapid"
@@ -34,11 +36,13 @@ func TestOrderAndOnce(t *testing.T) {
 		}
 		nacks := rapid.SliceOfN(rapid.IntRange(0, 600), 0, 3).Draw(t, "nacks")
 
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
 		var all sync.WaitGroup
 		orders := make([][]string, 2*len(nodes))
 		for i, node := range nodes {
 			for j, sub := range []message.Subscriber{node, node.Batches()} {
-				in, err := sub.Subscribe(t.Context(), topic)
+				in, err := sub.Subscribe(ctx, topic)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -46,7 +50,12 @@ func TestOrderAndOnce(t *testing.T) {
 			}
 		}
 		for p, portions := range plans {
-			all.Go(func() { send(t, nodes[p%len(nodes)], p, portions) })
+			all.Go(func() {
+				if err := send(nodes[p%len(nodes)], p, portions); err != nil {
+					t.Error(err)
+					cancel() // nobody waits for what was not sent
+				}
+			})
 		}
 		all.Wait()
 
@@ -62,6 +71,9 @@ func TestOrderAndOnce(t *testing.T) {
 			next[p]++
 		}
 		for s, order := range orders {
+			if len(order) != total {
+				t.Fatalf("subscriber %d has %d of %d messages", s, len(order), total)
+			}
 			for i, id := range order {
 				if id != orders[0][i] {
 					t.Fatalf("subscriber %d has %s where subscriber 0 has %s", s, id, orders[0][i])
@@ -75,7 +87,10 @@ func TestOrderAndOnce(t *testing.T) {
 func collect(in <-chan *message.Message, total int, nacks []int) []string {
 	var ids []string
 	for len(ids) < total {
-		m := <-in
+		m, ok := <-in
+		if !ok {
+			return ids
+		}
 		if len(nacks) > 0 && len(ids) >= nacks[0] {
 			nacks = nacks[1:]
 			m.Nack()
@@ -95,7 +110,7 @@ func collect(in <-chan *message.Message, total int, nacks []int) []string {
 	return ids
 }
 
-func send(t *rapid.T, bus *transport.Transport, publisher int, portions []int) {
+func send(bus *transport.Transport, publisher int, portions []int) error {
 	next := 0
 	for _, n := range portions {
 		messages := make([]*message.Message, n)
@@ -104,7 +119,8 @@ func send(t *rapid.T, bus *transport.Transport, publisher int, portions []int) {
 			next++
 		}
 		if err := bus.Publish(topic, messages...); err != nil {
-			t.Error(err)
+			return err
 		}
 	}
+	return nil
 }

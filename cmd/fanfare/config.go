@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/fanfarebus/fanfare"
 	"github.com/fanfarebus/fanfare/cmd/fanfare/internal/settings"
 )
 
@@ -35,7 +36,7 @@ func (a *app) config() *cobra.Command {
 	check := &cobra.Command{
 		Use:   "check",
 		Short: "Say whether a node would start with these settings",
-		Long:  "Reads the settings as `fanfare serve` does and names everything that is wrong with them. It does not connect to the bus.",
+		Long:  "Reads the settings as `fanfare serve` does and names everything that is wrong with them. It does not wait for the bus.",
 		Example: `  fanfare config check --config fanfare.yaml
   FANFARE_TRANSPORT=redis://localhost:6379/0 fanfare config check --config fanfare.yaml`,
 		Args: cobra.NoArgs,
@@ -44,11 +45,13 @@ func (a *app) config() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := s.Config.Validate(); err != nil {
+			// A node is made, not run: that looks at the transport's URL, too.
+			g, err := fanfare.New(cmd.Context(), s.Config)
+			if err != nil {
 				return err
 			}
 			fmt.Fprintln(a.out, "the settings are good")
-			return nil
+			return g.Close()
 		},
 	}
 	show := &cobra.Command{

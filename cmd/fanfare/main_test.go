@@ -214,6 +214,7 @@ func TestWhatKeepsItFromStartingIsOneClearLineAndExitCode2(t *testing.T) {
 		"unknown subject":   {[]string{"config", "pirnt"}, `unknown command "pirnt": did you mean print?`},
 		"bad value":         {[]string{"dev", "--drain", "soon"}, "drain: want a duration"},
 		"bad config":        {[]string{"config", "check"}, "auth: nothing is configured"},
+		"bad bus":           {[]string{"config", "check", good, "--transport", "memory://?retentoin=1h"}, "retentoin"},
 		"argument":          {[]string{"serve", "now"}, "now"},
 		"listen to nothing": {[]string{"listen"}, "--systems"},
 		"publish nowhere":   {[]string{"publish"}, "--system"},

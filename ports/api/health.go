@@ -81,5 +81,8 @@ func (a *API) registerHealth(api huma.API) {
 		Summary: "Should new clients come here?",
 		Description: "503 while the node is starting, draining or deaf. A bus that cannot be reached keeps it at 200 " +
 			"with \"bus\":\"down\", unless ?bus=required is asked.",
+		Responses: map[string]*huma.Response{"503": {Description: "Not now; the body is the same.", Content: map[string]*huma.MediaType{
+			"application/json": {Schema: &huma.Schema{Ref: "#/components/schemas/ReadyBody"}},
+		}}},
 	}, a.readyz)
 }

@@ -1,6 +1,8 @@
 package api_test
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -108,7 +110,7 @@ func TestOpenAPIDescribesEveryRouteAndItsAnswers(t *testing.T) {
 	if len(publish.RequestBody.Content) != 2 {
 		t.Errorf("publishing takes %v", publish.RequestBody.Content)
 	}
-	if doc.Paths["/healthz"]["get"].Responses == nil || doc.Paths["/readyz"]["get"].Responses == nil {
+	if doc.Paths["/healthz"]["get"].Responses["200"] == nil || doc.Paths["/readyz"]["get"].Responses["503"] == nil {
 		t.Error("the health routes are not described")
 	}
 	for _, field := range []string{"to", "data", "data_base64", "content_type", "id", "type", "time", "ttl", "headers"} {
@@ -132,6 +134,11 @@ func TestDocumentationNeedsNothingFromElsewhere(t *testing.T) {
 	}
 	if !strings.HasPrefix(policy, "default-src 'none'") || strings.Contains(policy, "unsafe") {
 		t.Errorf("policy %q", policy)
+	}
+	_, style, _ := strings.Cut(page, "<style>")
+	style, _, _ = strings.Cut(style, "</style>")
+	if sum := sha256.Sum256([]byte(style)); !strings.Contains(policy, "'sha256-"+base64.StdEncoding.EncodeToString(sum[:])+"'") {
+		t.Errorf("policy %q does not allow the page's own style", policy)
 	}
 	for _, want := range []string{"POST /v1/systems/{system}/messages", "GET /readyz", "user:alice", "data_base64"} {
 		if !strings.Contains(page, want) {

@@ -312,6 +312,14 @@ func TestHostilePayloadsNeverStopTheFeed(t *testing.T) {
 	}
 }
 
+func TestOpenRefusesWhatItDoesNotKnow(t *testing.T) {
+	u, _ := url.Parse("redis://u:hunter2@127.0.0.1:1/0?retention=1h")
+	_, err := redispubsub.Open(t.Context(), u, slog.New(slog.DiscardHandler))
+	if err == nil || !strings.Contains(err.Error(), `"retention"`) || strings.Contains(err.Error(), "hunter2") {
+		t.Fatalf("error %v", err)
+	}
+}
+
 func poll(t testing.TB, done func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)

@@ -1,12 +1,17 @@
 package redisstream_test
 
 import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"strconv"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/domain"
 )
 
@@ -260,4 +265,64 @@ func TestAConnectionThatSwallowsBytesIsNoticedWithinFiveSeconds(t *testing.T) {
 	if took := time.Since(start); err == nil || took > 5*time.Second {
 		t.Fatalf("after %v: %v", took, err)
 	}
+}
+
+// Somebody adds and trims as he likes, and the reader is as slow as it likes:
+// what it gets is either without a hole or behind a break.
+func TestNothingIsSkippedSilently(t *testing.T) {
+	k := newKit(t)
+	seed := rand.Uint64()
+	t.Log("seed", seed)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		defer cancel()
+		done <- k.churn(rand.New(rand.NewPCG(seed, 1)), 300)
+	}()
+	r := rand.New(rand.NewPCG(seed, 2))
+	f, last, breaks, read := k.follow(""), 0, 0, 0
+	for ctx.Err() == nil {
+		batch, err := f.Read(ctx)
+		if lost := (*transport.BreakError)(nil); errors.As(err, &lost) {
+			f, last, breaks = k.follow(""), 0, breaks+1
+			continue
+		}
+		if ctx.Err() == nil {
+			k.must(err)
+		}
+		for _, e := range batch {
+			n, err := strconv.Atoi(string(e.Body))
+			k.must(err)
+			if last > 0 && n != last+1 {
+				t.Fatalf("%d after %d, and no break", n, last)
+			}
+			last, read = n, read+1
+		}
+		for range r.IntN(3) * r.IntN(2) { // a slow reader, now and then
+			k.must(k.c.Ping(t.Context()).Err())
+		}
+	}
+	k.must(<-done)
+	if read == 0 || breaks == 0 {
+		t.Fatalf("%d entries read, %d breaks: that tests nothing", read, breaks)
+	}
+	t.Logf("%d entries read, %d breaks", read, breaks)
+}
+
+// churn adds entries with the numbers from 1 on, and trims now and then.
+func (k kit) churn(r *rand.Rand, rounds int) error {
+	for next := 1; rounds > 0; rounds-- {
+		pipe := k.c.Pipeline()
+		for range 1 + r.IntN(400) {
+			pipe.XAdd(k.t.Context(), &redis.XAddArgs{Stream: "t", Values: []any{"data", next}})
+			next++
+		}
+		if r.IntN(2) == 0 {
+			pipe.XTrimMaxLen(k.t.Context(), "t", int64(r.IntN(600)))
+		}
+		if _, err := pipe.Exec(k.t.Context()); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -312,6 +312,32 @@ func TestAGroupSharesATopicAndSurvivesPoison(t *testing.T) {
 	k.must(k.d.Ping(t.Context())) // closing a group leaves the driver alone
 }
 
+func TestAGroupOutlivesAServerThatForgotIt(t *testing.T) {
+	k := newKit(t)
+	g := k.group("g")
+	messages, err := g.Subscribe(t.Context(), "t")
+	k.must(err)
+	for _, body := range []string{"before", "after"} {
+		poll(t, func() bool {
+			return k.d.Publish(t.Context(), on("t", message.NewMessage(body, []byte(body)))) == nil
+		})
+		select {
+		case m := <-messages:
+			if string(m.Payload) != body {
+				t.Fatalf("got %q", m.Payload)
+			}
+			m.Ack()
+		case <-time.After(20 * time.Second):
+			t.Fatalf("nothing came %s the restart", body)
+		}
+		if body == "before" {
+			k.Kill()
+			k.Restart()
+		}
+	}
+	k.must(g.Close())
+}
+
 func (k kit) group(name string) message.Subscriber {
 	k.t.Helper()
 	s, err := k.d.(transport.GroupDriver).Group(name)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill"
@@ -13,12 +15,15 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/fanfarebus/fanfare/adapters/redisconn"
 	"github.com/fanfarebus/fanfare/domain"
 )
 
 // nackPause is how long a group waits before it delivers a refused message
 // again; the stock default is not at all.
 const nackPause = 100 * time.Millisecond
+
+const recreateTimeout = 2 * time.Second
 
 // Group returns a subscriber in a consumer group: the stock one of
 // watermill-redisstream. A new group begins with the oldest entry there is.
@@ -27,7 +32,8 @@ const nackPause = 100 * time.Millisecond
 // so it has one of its own, which the caller closes with it. It ends for good
 // at an entry that it cannot decode, so it is given a decoder that decodes
 // everything: what is no message arrives without a payload and with its raw
-// fields as metadata. It would block for ever in its first read. And it would
+// fields as metadata. It does not notice that a server lost its data, and the
+// groups with it. It would block for ever in its first read. And it would
 // sleep half a second over the error that Close causes.
 //
 // Others remain: entries come one by one; goroutines end soon after Close or
@@ -37,20 +43,71 @@ func (d *Driver) Group(name string) (message.Subscriber, error) {
 	if name == "" {
 		return nil, fmt.Errorf("redisstream: %w: a consumer group needs a name", domain.ErrInvalid)
 	}
-	client := d.server.Client()
-	s, err := redisstream.NewSubscriber(redisstream.SubscriberConfig{
-		Client:                        client,
+	g := &group{name: name, client: d.server.Client(), log: d.log.With(slog.String("group", name))}
+	var err error
+	g.Subscriber, err = redisstream.NewSubscriber(redisstream.SubscriberConfig{
+		Client:                        g.client,
 		ConsumerGroup:                 name,
 		Unmarshaller:                  unmarshaller{},
 		NackResendSleep:               nackPause,
 		DisableIndefiniteInitialBlock: true,
-		ShouldStopOnReadErrors:        closed,
-	}, watermill.NewSlogLogger(d.log.With(slog.String("group", name))))
+		ShouldStopOnReadErrors:        g.failed,
+	}, watermill.NewSlogLogger(g.log))
 	if err != nil {
-		_ = client.Close()
+		_ = g.client.Close()
 		return nil, fmt.Errorf("redisstream: group %s: %w", name, err)
 	}
-	return s, nil
+	return g, nil
+}
+
+// A group is a member of a consumer group. It is safe for concurrent use.
+type group struct {
+	*redisstream.Subscriber
+	name   string
+	client *redis.Client
+	log    *slog.Logger
+
+	mu     sync.Mutex
+	topics []string // that were ever subscribed to; guarded by mu
+}
+
+// Subscribe is the stock subscriber's.
+func (g *group) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
+	g.mu.Lock()
+	if !slices.Contains(g.topics, topic) {
+		g.topics = append(g.topics, topic)
+	}
+	g.mu.Unlock()
+	messages, err := g.Subscriber.Subscribe(ctx, topic)
+	if err != nil {
+		return nil, fmt.Errorf("redisstream: group %s: subscribe to %s: %w", g.name, topic, redisconn.Classify(err))
+	}
+	return messages, nil
+}
+
+// failed is told why a read failed, and says whether reading is over.
+func (g *group) failed(err error) bool {
+	if redis.HasErrorPrefix(err, "NOGROUP") {
+		g.recreate()
+	}
+	return closed(err)
+}
+
+// recreate makes the groups that a server lost.
+func (g *group) recreate() {
+	g.mu.Lock()
+	topics := slices.Clone(g.topics)
+	g.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), recreateTimeout)
+	defer cancel()
+	for _, topic := range topics {
+		err := g.client.XGroupCreateMkStream(ctx, topic, g.name, "0").Err()
+		if err == nil {
+			g.log.Warn("the consumer group was gone: it begins anew", "topic", topic)
+		} else if !redis.HasErrorPrefix(err, "BUSYGROUP") {
+			g.log.Warn("the consumer group is gone and cannot be made", "topic", topic, "error", err)
+		}
+	}
 }
 
 func closed(err error) bool {

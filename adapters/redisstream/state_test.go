@@ -32,6 +32,7 @@ func TestProve(t *testing.T) {
 		"at the end":                  {state{true, 0, 5, at(5), id{}, id{}}, place{at(5), -1}, 0, ""},
 		"beyond the end":              {state{true, 1, 1, at(4), at(4), id{}}, place{at(5), -1}, 0, domain.UnknownCursor},
 		"too few added":               {state{true, 1, 1, at(9), at(9), id{}}, place{at(5), 5}, 1, domain.UnknownCursor},
+		"anew, and as many trimmed":   {state{true, 1, 6, at(9), at(9), id{}}, place{at(5), 5}, 2, domain.UnknownCursor},
 		"trimmed up to us":            {state{true, 2, 7, at(7), at(6), id{}}, place{at(5), 5}, 2, ""},
 		"trimmed up to us, unknown":   {state{true, 2, 7, at(7), at(6), id{}}, place{at(5), -1}, 2, domain.Trimmed},
 		"trimmed past us":             {state{true, 1, 7, at(7), at(7), id{}}, place{at(5), 5}, 1, domain.Trimmed},

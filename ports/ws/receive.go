@@ -189,13 +189,19 @@ func (c *session) publish(system domain.System, m *domain.Message) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), c.server.cfg.Publish)
 	defer cancel()
-	if len(m.To) == 0 {
-		if !c.grant.MaySendInbound(system) {
-			return refuse(Forbidden, "the token does not allow sending to the system")
-		}
-		return c.server.pub.Inbound(ctx, system, m, c.id)
+	var err error
+	switch {
+	case len(m.To) > 0:
+		err = c.server.pub.Publish(ctx, system, m)
+	case c.grant.MaySendInbound(system):
+		err = c.server.pub.Inbound(ctx, system, m, c.id)
+	default:
+		err = refuse(Forbidden, "the token does not allow sending to the system")
 	}
-	return c.server.pub.Publish(ctx, system, m)
+	if err != nil {
+		c.server.log.Debug("ws: a client's message was not published", "system", system, "user", c.name, "session", c.id, "err", err)
+	}
+	return err
 }
 
 // refresh replaces the token. What the new one lacks is left.

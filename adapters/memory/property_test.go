@@ -23,7 +23,7 @@ func TestOrderAndOnce(t *testing.T) {
 		bus := memory.New(memory.Config{})
 		nodes := make([]*transport.Transport, rapid.IntRange(1, 3).Draw(t, "nodes"))
 		for i := range nodes {
-			nodes[i] = transport.New(bus.Driver(), transport.Config{})
+			nodes[i] = transport.New(bus.Driver(), transport.Config{PublishTimeout: 30 * time.Second})
 			defer nodes[i].Close()
 		}
 		// What each publisher sends at once, one after the other.

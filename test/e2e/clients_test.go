@@ -39,6 +39,15 @@ type session struct {
 	refusals []event
 }
 
+func (s *session) gaps() (n int) {
+	for _, o := range s.ops {
+		if o.Op == "gap" {
+			n++
+		}
+	}
+	return n
+}
+
 // An event is what the program writes.
 type event struct {
 	S, E, Text, Reason string

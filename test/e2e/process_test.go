@@ -50,7 +50,7 @@ func (p *process) cleanup() {
 		p.t.Errorf("%s: its log holds %q", p.name, bad)
 	}
 	if p.t.Failed() {
-		p.t.Logf("log of %s:\n%s", p.name, tail(log, 20_000))
+		p.t.Logf("log of %s:\n%s", p.name, tail(log, 8_000))
 	}
 }
 

@@ -69,6 +69,13 @@ type op struct {
 	}
 }
 
+func readOp(line []byte) (o op, err error) {
+	if err := json.Unmarshal(line, &o); err != nil {
+		return o, fmt.Errorf("op %q: %w", line, err)
+	}
+	return o, nil
+}
+
 // received is a message as a session got it.
 type received struct {
 	label // what the data says
@@ -131,9 +138,9 @@ func (k *clients) note(e event) {
 	case "text":
 		s.messages = append(s.messages, received{label: readLabel([]byte(e.Text)), data: e.Text})
 	case "op":
-		var o op
-		if err := json.Unmarshal(e.Op, &o); err != nil {
-			k.t.Errorf("session %s: op %s: %v", e.S, e.Op, err)
+		o, err := readOp(e.Op)
+		if err != nil {
+			k.t.Errorf("session %s: %v", e.S, err)
 		}
 		switch o.Op {
 		case "message":

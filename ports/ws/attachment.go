@@ -49,11 +49,7 @@ func (a *attachment) Offer(f stream.Frame) bool {
 func (a *attachment) moved() (at domain.Cursor, moved bool) {
 	heard := a.heard.Swap(false)
 	at, live := a.stream.Cursor()
-	if heard || !live || at == a.told {
-		return at, false
-	}
-	a.told = at
-	return at, true
+	return at, live && !heard && at != a.told
 }
 
 func (a *attachment) join(room domain.Target) {

@@ -40,6 +40,7 @@ type outbox struct {
 	count   int             // frames in flight
 	busy    bool            // a write is in flight
 	behind  bool            // an offer was refused since the last fill
+	offers  uint64          // so far
 	batch   *[]byte         // in flight and ours
 	closing bool            // nothing more is taken
 	last    []byte          // the close message that follows the queue
@@ -54,19 +55,38 @@ const (
 )
 
 // offer takes a message frame, or refuses it because there is no room.
-func (o *outbox) offer(f stream.Frame) bool { return o.take(f, o.bytes, o.frames) }
+func (o *outbox) offer(f stream.Frame) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.offers++
+	return o.take(f, o.bytes, o.frames)
+}
 
 // reply takes an answer or a notice, for which there is more room.
 func (o *outbox) reply(f []byte) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	return o.take(stream.Frame{Bytes: f}, o.bytes+replyBytes, o.frames+replyFrames)
+}
+
+// replyIfQuiet is reply, if nothing was offered since offered returned since.
+func (o *outbox) replyIfQuiet(f []byte, since uint64) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.offers == since && o.take(stream.Frame{Bytes: f}, o.bytes, o.frames)
+}
+
+// offered returns how often something was offered.
+func (o *outbox) offered() uint64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.offers
 }
 
 func (o *outbox) take(f stream.Frame, mostBytes, mostFrames int) bool {
 	if len(f.Bytes) == 0 {
 		return true
 	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
 	switch {
 	case o.closing:
 		return false

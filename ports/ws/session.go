@@ -123,14 +123,16 @@ func (c *session) fill() {
 }
 
 // tellCursors tells where the session is in the systems that it heard nothing
-// of since the last time.
+// of since the last time. A place must not be told behind a message that comes
+// after it: the client would go back, and get that message again.
 func (c *session) tellCursors() {
 	c.mu.Lock()
 	systems := c.systems
 	c.mu.Unlock()
 	for _, a := range systems {
-		if at, moved := a.moved(); moved {
-			c.tell(cursorNotice(a.lease.System(), at))
+		quiet := c.out.offered()
+		if at, moved := a.moved(); moved && c.out.replyIfQuiet(cursorNotice(a.lease.System(), at), quiet) {
+			a.told = at
 		}
 	}
 }

@@ -5,10 +5,13 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/gorilla/websocket"
 
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/ports/ws"
@@ -217,5 +220,36 @@ func TestClientsThatComeDuringADrainAreTurnedAwayOrSentAway(t *testing.T) {
 	comers.Wait()
 	if s := n.server.Stats(); s.Sessions != 0 || s.Users != 0 {
 		t.Errorf("stats: %+v", s)
+	}
+}
+
+// A writer that is stuck in the system's send buffer must not keep a session
+// that is to be closed, with or without TLS.
+func TestStuckSessionsAreClosedInTime(t *testing.T) {
+	for _, secure := range []bool{false, true} {
+		t.Run(fmt.Sprint("tls ", secure), func(t *testing.T) {
+			n := newNode(t, ws.Config{CloseWait: 100 * time.Millisecond, Stall: time.Hour})
+			listener := httptest.NewUnstartedServer(n.server)
+			dialer := websocket.Dialer{}
+			if secure {
+				listener.StartTLS()
+				dialer.TLSClientConfig = listener.Client().Transport.(*http.Transport).TLSClientConfig
+			} else {
+				listener.Start()
+			}
+			t.Cleanup(func() { n.stop(); <-n.stopped; listener.Close() })
+			conn, _, err := dialer.Dial("ws"+strings.TrimPrefix(listener.URL, "http")+"/ws?systems=orders",
+				http.Header{"Authorization": {"Bearer alice"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = conn.Close() })
+			poll(t, func() bool { return n.server.Stats().Sessions == 1 })
+			for range 2 {
+				n.deliver("user:alice", "orders", `"`+strings.Repeat("x", 16<<20)+`"`)
+			}
+			n.server.Disconnect("alice")
+			poll(t, func() bool { return n.server.Stats().Closed[ws.CloseDisconnected] == 1 })
+		})
 	}
 }

@@ -32,17 +32,31 @@ var errProtocol = errors.New("redis answered something unexpected")
 // from any, more than once, and ends what is under way. After any error but an
 // Error the Conn is only good for Close.
 type Conn struct {
-	nc    net.Conn
-	r     *bufio.Reader
-	out   []byte
-	reply time.Duration
-	until time.Time // within Bound: its deadline
+	nc       net.Conn
+	r        *bufio.Reader
+	out      []byte
+	reply    time.Duration
+	patience time.Duration // how long the server may stay silent; mostly reply
+	until    time.Time     // within Bound: its deadline
 }
 
 // NewConn makes a Conn of a connection on which nobody has logged in yet, and
-// owns it from then on. The server has reply to answer.
+// owns it from then on. The server may stay silent for reply where an answer
+// is due, and take as long as it needs while it is answering.
 func NewConn(nc net.Conn, reply time.Duration) *Conn {
-	return &Conn{nc: nc, r: bufio.NewReaderSize(nc, bufferSize), reply: reply}
+	c := &Conn{nc: nc, reply: reply, patience: reply}
+	c.r = bufio.NewReaderSize(impatient{c}, bufferSize)
+	return c
+}
+
+// impatient reads from a Conn's connection for as long as its patience lasts.
+type impatient struct{ c *Conn }
+
+func (i impatient) Read(b []byte) (int, error) {
+	if err := i.c.nc.SetReadDeadline(i.c.limit(i.c.patience)); err != nil {
+		return 0, err
+	}
+	return i.c.nc.Read(b)
 }
 
 // Close closes the connection at once. A second time it does nothing.
@@ -57,11 +71,9 @@ func (c *Conn) Close() error {
 	return nil
 }
 
-// Bound lets everything up to the call of release end with ctx, and in any
-// case with the reply timeout.
+// Bound lets everything up to the call of release end with ctx.
 func (c *Conn) Bound(ctx context.Context) (release func()) {
 	c.until, _ = ctx.Deadline()
-	_ = c.nc.SetReadDeadline(c.limit())
 	stop := context.AfterFunc(ctx, func() {
 		if !errors.Is(ctx.Err(), context.DeadlineExceeded) { // that is the deadlines' work
 			_ = c.Close()
@@ -73,9 +85,9 @@ func (c *Conn) Bound(ctx context.Context) (release func()) {
 	}
 }
 
-// limit is until when an answer that is due now may take.
-func (c *Conn) limit() time.Time {
-	t := time.Now().Add(c.reply)
+// limit is until when something that may take d may take.
+func (c *Conn) limit(d time.Duration) time.Time {
+	t := time.Now().Add(d)
 	if !c.until.IsZero() && c.until.Before(t) {
 		return c.until
 	}
@@ -97,7 +109,7 @@ func (c *Conn) Queue(args ...string) {
 
 // Flush sends what is queued. The server has the reply timeout to take it.
 func (c *Conn) Flush() error {
-	if err := c.nc.SetWriteDeadline(c.limit()); err != nil {
+	if err := c.nc.SetWriteDeadline(c.limit(c.reply)); err != nil {
 		return ended(err)
 	}
 	_, err := c.nc.Write(c.out)
@@ -106,19 +118,15 @@ func (c *Conn) Flush() error {
 }
 
 // Wait waits until a reply begins to arrive, for at most d, and says whether
-// it did. The reply then has the reply timeout to arrive.
+// it did.
 func (c *Conn) Wait(d time.Duration) (bool, error) {
-	if c.r.Buffered() == 0 {
-		if err := c.nc.SetReadDeadline(time.Now().Add(d)); err != nil {
-			return false, ended(err)
-		}
-		if _, err := c.r.Peek(1); errors.Is(err, os.ErrDeadlineExceeded) {
-			return false, nil
-		} else if err != nil {
-			return false, ended(err)
-		}
+	c.patience = d
+	_, err := c.r.Peek(1)
+	c.patience = c.reply
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return false, nil
 	}
-	return true, ended(c.nc.SetReadDeadline(c.limit()))
+	return err == nil, ended(err)
 }
 
 // Buffered says whether (the beginning of) a reply has arrived already.

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"testing"
 	"testing/iotest"
+	"testing/synctest"
 	"time"
 
 	"github.com/fanfarebus/fanfare/adapters/redisconn"
@@ -121,6 +123,36 @@ func FuzzReplies(f *testing.F) {
 					break
 				}
 			}
+		}
+	})
+}
+
+// A long answer over a slow line takes longer than a server may stay silent.
+func TestALongAnswerMayTakeItsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ours, theirs := net.Pipe()
+		c := redisconn.NewConn(ours, time.Second)
+		defer c.Close()
+		go func() {
+			_, _ = io.WriteString(theirs, "$10\r\n")
+			for range 10 {
+				time.Sleep(900 * time.Millisecond) // the bubble's time
+				_, _ = io.WriteString(theirs, "x")
+			}
+			_, _ = io.WriteString(theirs, "\r\n")
+		}()
+		if came, err := c.Wait(100 * time.Millisecond); !came || err != nil {
+			t.Fatal(came, err)
+		}
+		if got, err := c.Text(); err != nil || got != "xxxxxxxxxx" {
+			t.Fatalf("%q, %v", got, err)
+		}
+		if came, err := c.Wait(10 * time.Second); came || err != nil {
+			t.Fatal(came, err)
+		}
+		start := time.Now()
+		if _, err := c.Text(); !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(start) != time.Second {
+			t.Fatalf("after %v: %v", time.Since(start), err)
 		}
 	})
 }

@@ -12,7 +12,8 @@ import (
 //
 // It is live, when Deliver offers it each entry at once; or behind, when it
 // holds only its place in the window and is offered what it missed by Fill;
-// or waiting, until the stream has got to where its cursor is. Whoever is
+// or waiting, until the stream has got to where its cursor is, or the log has
+// been read again from there. Whoever is
 // behind has either frames in its outbox or an owner about to call Fill: so
 // it can not be forgotten.
 type Attachment struct {
@@ -28,10 +29,14 @@ type Attachment struct {
 	detached bool
 	next     uint64           // behind: the first entry not yet offered
 	offered  uint64           // 1 + the newest entry offered live
-	since    domain.Cursor    // waiting: where it says it is
+	since    domain.Cursor    // waiting: where it, or what is joining, says it is
+	joining  *member          // waiting: the target for which it waits; nil: all of them
+	back     uint64           // joining: where the other targets are
 	until    time.Time        // waiting: for how long it is believed
 	owed     domain.GapReason // to be told before anything else
 	owedAt   domain.Cursor
+	notice   Frame  // to be offered when what joined has caught up
+	noticeAt uint64 // before this entry; those before it have no cursors
 }
 
 // Attach registers a session for its targets, and for domain.Everyone. If
@@ -78,6 +83,35 @@ func (a *Attachment) Join(t domain.Target) {
 	}
 }
 
+// JoinSince is Join for a session that has heard the target before, up to
+// since: it is offered first what it missed there, or told a gap, and then
+// done. What it is offered until done has no cursors, as the session's own
+// place is another. False means that the session itself waits for its place,
+// or for another target's: try again later.
+func (a *Attachment) JoinSince(t domain.Target, since domain.Cursor, done Frame) bool {
+	a.stream.mu.Lock()
+	defer a.stream.mu.Unlock()
+	if a.waiting || a.detached || len(a.notice.Bytes) > 0 {
+		return false
+	}
+	a.back = a.next
+	if a.live {
+		a.back, a.live = a.stream.window.head, false
+	}
+	a.notice, a.noticeAt = done, a.back
+	if m := a.enter(t, a.stream.window.head); m != nil {
+		for _, other := range a.members {
+			other.since = max(other.since, a.back)
+		}
+		a.joining = m
+		a.resume(since)
+	}
+	if !a.waiting && !a.held {
+		a.fill()
+	}
+	return true
+}
+
 // Leave ends what Join began.
 func (a *Attachment) Leave(t domain.Target) {
 	a.stream.mu.Lock()
@@ -116,15 +150,17 @@ func (a *Attachment) Detach() {
 	}
 }
 
-func (a *Attachment) enter(t domain.Target, since uint64) {
+// enter makes the session a member of the target's group; nil if it is one.
+func (a *Attachment) enter(t domain.Target, since uint64) *member {
 	for _, m := range a.members {
 		if m.target == t {
-			return
+			return nil
 		}
 	}
 	m := &member{of: a, since: since}
 	a.stream.group(t).add(m)
 	a.members = append(a.members, m)
+	return m
 }
 
 func (a *Attachment) exit(m *member) {
@@ -132,8 +168,9 @@ func (a *Attachment) exit(m *member) {
 	a.stream.drop(m.group)
 }
 
-// resume puts the session behind the place where it says it is, as far as the
-// window knows it. It returns where the session begins now.
+// resume puts the session, or what is joining, behind the place where it says
+// it is. It returns where the session begins now, and whether that is there.
+// If the place is not known yet, the session waits.
 func (a *Attachment) resume(since domain.Cursor) (at domain.Cursor, resumed bool) {
 	s := a.stream
 	first, floor := s.origin()
@@ -144,24 +181,38 @@ func (a *Attachment) resume(since domain.Cursor) (at domain.Cursor, resumed bool
 		a.wait(since)
 		return since, true
 	case since.Position < floor.Position:
-		// In the log, but before the window: what the window has is the most
-		// that can be given.
-		return a.owe(domain.Trimmed, first, floor), false
+		if s.readAgain(a, since) {
+			return since, true
+		}
+		return a.owe(domain.Trimmed, first, floor), false // the window is the most that can be given
 	}
 	n := s.window.after(first, since.Position)
-	if n > first && since.ID != 0 {
-		if at := s.window.at(n - 1).at; at.Position == since.Position && at.ID != since.ID {
-			return a.owe(domain.UnknownCursor, s.window.head, s.tip), false
-		}
+	if n > first {
+		floor = s.window.at(n - 1).at
 	}
-	a.next = n
+	if floor.Position == since.Position && floor.ID != since.ID && floor.ID != 0 && since.ID != 0 {
+		return a.owe(domain.UnknownCursor, s.window.head, s.tip), false
+	}
+	a.begin(n)
 	s.stats.Resumed++
 	return since, true
 }
 
+// begin makes entry n the next one of the session, or of what is joining.
+func (a *Attachment) begin(n uint64) {
+	a.next = n
+	if m := a.joining; m != nil {
+		m.since, a.next, a.joining = n, min(n, a.back), nil
+	}
+}
+
 // owe makes the session begin at entry n, behind at, and tells it a gap first.
 func (a *Attachment) owe(reason domain.GapReason, n uint64, at domain.Cursor) domain.Cursor {
-	a.next, a.owed, a.owedAt = n, reason, at
+	a.owed, a.owedAt = reason, at
+	if a.joining != nil {
+		a.owedAt = domain.Cursor{} // the session's place is another
+	}
+	a.begin(n)
 	return at
 }
 
@@ -179,19 +230,27 @@ func (a *Attachment) settle(now time.Time) (settled bool) {
 	case a.since.IsZero():
 		// It attached before the bus had confirmed. What was published in
 		// between is lost to it, and nobody can say whether there was any.
-		a.owe(domain.Lossy, a.next, s.floor)
+		a.owe(domain.Lossy, s.window.head, s.tip)
 	case a.since.Log != s.tip.Log || a.since.Position <= s.tip.Position:
-		a.resume(a.since)
+		a.waiting = false
+		if a.resume(a.since); a.waiting {
+			return true // for the log now
+		}
 	case now.After(a.until):
 		a.owe(s.unknown(), s.window.head, s.tip)
 	default:
 		return false
 	}
+	a.goOn()
+	return true
+}
+
+// goOn ends the wait.
+func (a *Attachment) goOn() {
 	a.waiting = false
 	if !a.held {
 		a.fill()
 	}
-	return true
 }
 
 // settleWaiting lets go on who waited for what is here now.
@@ -206,11 +265,13 @@ func (s *Stream) settleWaiting() {
 // origin returns the first entry that continues the current log without a
 // question, and the place that it follows.
 func (s *Stream) origin() (first uint64, floor domain.Cursor) {
-	if s.epoch >= s.window.base && s.epoch < s.window.head {
+	if s.epochInWindow() {
 		return s.epoch + 1, s.window.at(s.epoch).at // at the epoch stands the gap
 	}
 	return s.window.base, s.floor
 }
+
+func (s *Stream) epochInWindow() bool { return s.epoch >= s.window.base && s.epoch < s.window.head }
 
 // unknown is the reason given to a cursor that fits nowhere.
 func (s *Stream) unknown() domain.GapReason {
@@ -221,7 +282,9 @@ func (s *Stream) unknown() domain.GapReason {
 }
 
 func (s *Stream) forget(a *Attachment) {
-	s.waiting = slices.DeleteFunc(s.waiting, func(w *Attachment) bool { return w == a })
+	same := func(w *Attachment) bool { return w == a }
+	s.waiting = slices.DeleteFunc(s.waiting, same)
+	s.past.waiting = slices.DeleteFunc(s.past.waiting, same)
 }
 
 // fallBack makes a live session hold its place at entry n.
@@ -247,18 +310,14 @@ func (a *Attachment) fill() bool {
 	now := s.cfg.Now()
 	for {
 		n, found := a.following(a.next)
+		if !a.notify(n, found) {
+			return false
+		}
 		if !found {
 			break
 		}
-		e := s.window.at(n)
-		a.next = n
-		switch {
-		case e.msg == nil:
-			if !a.tell(e.reason, e.at) {
-				return false
-			}
-		case e.msg.Expired(e.at.Time, now):
-		case !a.send(s.frame(e, a.enc, a.matched(e))):
+		if !a.give(n, now) {
+			a.next = n
 			return false
 		}
 		a.next = n + 1
@@ -266,6 +325,37 @@ func (a *Attachment) fill() bool {
 	a.next = s.window.head
 	a.offered = s.window.head
 	a.live = true
+	return true
+}
+
+// give offers entry n, unless it is past its ttl.
+func (a *Attachment) give(n uint64, now time.Time) bool {
+	s := a.stream
+	e := s.window.at(n)
+	joins := len(a.notice.Bytes) > 0 && n < a.noticeAt
+	switch {
+	case e.msg == nil && joins:
+		return a.tell(e.reason, domain.Cursor{})
+	case e.msg == nil:
+		return a.tell(e.reason, e.at)
+	case e.msg.Expired(e.at.Time, now):
+		return true
+	case joins:
+		return a.send(a.enc.Message(s.system, e.msg, a.matched(e), domain.Cursor{}))
+	}
+	return a.send(s.frame(e, a.enc, a.matched(e)))
+}
+
+// notify offers what JoinSince has promised, when entry n is not, or no entry
+// is left, of what the target had before.
+func (a *Attachment) notify(n uint64, found bool) bool {
+	if len(a.notice.Bytes) == 0 || found && n < a.noticeAt {
+		return true
+	}
+	if !a.out.Offer(a.notice) {
+		return false
+	}
+	a.notice = Frame{}
 	return true
 }
 

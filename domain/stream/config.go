@@ -9,14 +9,20 @@ import (
 
 // Config bounds a Stream. The zero Config is good for a test.
 type Config struct {
-	Messages   int              // most entries in the window; default 100,000
-	Age        time.Duration    // oldest entry in the window; default 10 min
-	Budget     *Budget          // bytes, shared by the streams of a node; default 64 MiB of its own
-	DedupeAge  time.Duration    // how long a repetition is recognised; default 2 min
-	DedupeSize int              // most ids remembered for that; default 262,144
-	AheadWait  time.Duration    // how long a cursor ahead of the stream is believed; default 10 s
-	HasLog     bool             // whether entries come with positions of a log
-	Now        func() time.Time // default time.Now
+	Messages   int           // most entries in the window; default 100,000
+	Age        time.Duration // oldest entry in the window; default 10 min
+	Budget     *Budget       // bytes, shared by the streams of a node; default 64 MiB of its own
+	DedupeAge  time.Duration // how long a repetition is recognised; default 2 min
+	DedupeSize int           // most ids remembered for that; default 262,144
+	AheadWait  time.Duration // how long a cursor ahead of the stream is believed; default 10 s
+	// Past, if set, lets sessions resume from the log what the window no longer
+	// has: it bounds in bytes what is read again, for all streams together. Who
+	// feeds the stream must serve NextBackfill then.
+	Past     *Budget
+	MaxScan  int              // most entries read again at a time; default 100,000
+	KeepPast time.Duration    // how long they are kept for sessions to take; default 30 s
+	HasLog   bool             // whether entries come with positions of a log
+	Now      func() time.Time // default time.Now
 }
 
 func (c Config) withDefaults() Config {
@@ -38,6 +44,12 @@ func (c Config) withDefaults() Config {
 	if c.AheadWait <= 0 {
 		c.AheadWait = 10 * time.Second
 	}
+	if c.MaxScan <= 0 {
+		c.MaxScan = 100_000
+	}
+	if c.KeepPast <= 0 {
+		c.KeepPast = 30 * time.Second
+	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -57,8 +69,9 @@ func NewBudget(bytes int64) *Budget { return &Budget{most: bytes} }
 // Used returns how many bytes are taken.
 func (b *Budget) Used() int64 { return b.used.Load() }
 
-func (b *Budget) add(n int)  { b.used.Add(int64(n)) }
-func (b *Budget) over() bool { return b.used.Load() > b.most }
+func (b *Budget) add(n int)     { b.used.Add(int64(n)) }
+func (b *Budget) farOver() bool { return b.used.Load() > 2*b.most }
+func (b *Budget) over() bool    { return b.used.Load() > b.most }
 
 // Stats count what a Stream did since it was made. Duplicates, Conflicts and
 // the rest are numbers of messages, except where said.
@@ -75,8 +88,11 @@ type Stats struct {
 	Told       map[domain.GapReason]uint64 // gap notices given to sessions
 	FellBack   uint64                      // times a session's outbox was full
 	Resumed    uint64                      // attaches that went on at their cursor
+	Backfills  uint64                      // times the log was read again
+	Scanned    uint64                      // entries read again
 	Sessions   int                         // attached now
 	Behind     int                         // of these, catching up
+	Replaying  int                         // sessions that wait for the log to be read again
 	Entries    int                         // in the window
 	Bytes      int64                       // of the window
 }

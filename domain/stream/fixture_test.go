@@ -107,8 +107,7 @@ func (s *session) gotData(t *testing.T, want ...string) {
 	t.Helper()
 	var got []string
 	for _, f := range s.frames {
-		var at int
-		var to, data string
+		var at, to, data string
 		fmt.Sscan(f, &at, &to, &data)
 		got = append(got, data)
 	}
@@ -123,18 +122,24 @@ type encoder struct{ s *session }
 
 func (e encoder) Message(_ domain.System, m *domain.Message, to domain.Target, at domain.Cursor) stream.Frame {
 	e.s.cursors = append(e.s.cursors, at)
-	return stream.Frame{Bytes: fmt.Appendf(nil, "%d %s %s", number(at.Position), to, m.Data)}
+	return stream.Frame{Bytes: fmt.Appendf(nil, "%s %s %s", placeName(at), to, m.Data)}
 }
 
 func (encoder) Gap(_ domain.System, reason domain.GapReason, at domain.Cursor) stream.Frame {
-	return stream.Frame{Bytes: fmt.Appendf(nil, "gap %s %d", reason, number(at.Position))}
+	return stream.Frame{Bytes: fmt.Appendf(nil, "gap %s %s", reason, placeName(at))}
 }
 
 func pos(n int) domain.Position {
 	return domain.Position(binary.BigEndian.AppendUint64(nil, uint64(n)))
 }
 
-func number(p domain.Position) uint64 { return binary.BigEndian.Uint64([]byte(p)) }
+// placeName is the position's number, or "-" where there is none.
+func placeName(c domain.Cursor) string {
+	if c.IsZero() {
+		return "-"
+	}
+	return fmt.Sprint(binary.BigEndian.Uint64([]byte(c.Position)))
+}
 
 func target(s string) domain.Target {
 	t, err := domain.ParseTarget(s)

@@ -15,7 +15,8 @@ type Frame struct {
 // return must be good for ever.
 type Encoder interface {
 	// Message encodes m for the sessions that matched the target to. The frame
-	// is kept and shared. A Frame without Bytes is not sent.
+	// is kept and shared. A Frame without Bytes is not sent. A zero cursor, here
+	// and in Gap, means that the client is to keep the one it has.
 	Message(system domain.System, m *domain.Message, to domain.Target, at domain.Cursor) Frame
 	// Gap encodes the notice of a gap; it is made anew for each session. A
 	// Frame without Bytes means that the protocol has no such notice.

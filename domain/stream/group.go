@@ -8,6 +8,7 @@ type group struct {
 	target  domain.Target
 	members []*member
 	entries numbers
+	mark    uint64 // see Stream.groups
 }
 
 // A member is one session's part in a group.

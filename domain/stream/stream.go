@@ -27,13 +27,16 @@ type Stream struct {
 	gaps     numbers // the window's gaps
 	dedupe   dedupe
 	waiting  []*Attachment // attached before the stream knows where they are
+	past     past
 
 	begun   bool
-	tip     domain.Cursor // everything up to here was seen
-	floor   domain.Cursor // the window is complete behind this
-	epoch   uint64        // number of the gap at which tip.Log began, if any
-	ordinal uint64        // counts entries, for positions where the bus has none
-	own     domain.LogID  // identifies those positions
+	target  domain.Position // what begun waits for
+	tip     domain.Cursor   // everything up to here was seen
+	floor   domain.Cursor   // the window is complete behind this
+	epoch   uint64          // number of the gap at which tip.Log began, if any
+	ordinal uint64          // counts entries, for positions where the bus has none
+	own     domain.LogID    // identifies those positions
+	mark    uint64          // see groups
 	stats   Stats
 }
 
@@ -48,6 +51,8 @@ func New(system domain.System, cfg Config) *Stream {
 		dedupe: newDedupe(cfg.DedupeSize, cfg.DedupeAge),
 		own:    domain.LogID(rand.Uint64() | 1),
 		epoch:  math.MaxUint64,
+		window: window{base: firstNumber, head: firstNumber},
+		past:   past{wake: make(chan struct{}, 1)},
 		stats:  Stats{Breaks: make(map[domain.GapReason]uint64), Told: make(map[domain.GapReason]uint64)},
 	}
 	s.everyone = s.group(domain.Everyone)
@@ -65,18 +70,23 @@ func (s *Stream) Ready() <-chan struct{} { return s.ready }
 // on follows the position. Sessions that attached before learn that they may
 // have missed something.
 func (s *Stream) Begin(log domain.LogID, at domain.Position, t time.Time) {
+	s.BeginUntil(log, at, t, at)
+}
+
+// BeginUntil is Begin for a feed that starts in the past, to fill the window:
+// the stream is ready when it has got to the position tail.
+func (s *Stream) BeginUntil(log domain.LogID, at domain.Position, t time.Time, tail domain.Position) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.cursor(log, at, t)
-	if s.begun {
+	if s.begun || !s.tip.IsZero() {
 		if c != s.tip {
 			s.gap(domain.Lossy, c)
 		}
 		return
 	}
-	s.begun = true
-	s.tip, s.floor = c, c
-	close(s.ready)
+	s.floor, s.target = c, max(c.Position, tail)
+	s.pass(c)
 	s.settleWaiting()
 }
 
@@ -86,6 +96,7 @@ func (s *Stream) Break(reason domain.GapReason, log domain.LogID, at domain.Posi
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stats.Breaks[reason]++
+	s.target = "" // another log, or another place in it: begin here
 	s.gap(reason, s.cursor(log, at, t))
 }
 
@@ -147,6 +158,7 @@ func (s *Stream) Stats() Stats {
 			st.Behind++
 		}
 	}
+	st.Replaying = len(s.past.waiting)
 	st.Entries, st.Bytes = s.window.len(), int64(s.window.bytes)
 	return st
 }
@@ -168,7 +180,7 @@ func (s *Stream) cursor(log domain.LogID, at domain.Position, t time.Time) domai
 // name gives m an id if it has none, and says whether it is to be delivered.
 func (s *Stream) name(m *domain.Message, c domain.Cursor, now time.Time) bool {
 	if m.ID == "" {
-		m.ID = hex.EncodeToString([]byte(c.Position))
+		nameAfter(m, c.Position)
 		return true
 	}
 	v, forgotten := s.dedupe.check(m, now)
@@ -181,19 +193,27 @@ func (s *Stream) name(m *domain.Message, c domain.Cursor, now time.Time) bool {
 	return v != duplicate
 }
 
-func (s *Stream) pass(c domain.Cursor) { s.tip = c }
+// nameAfter gives a message without an id the one that its position makes.
+func nameAfter(m *domain.Message, at domain.Position) {
+	if m.ID == "" {
+		m.ID = hex.EncodeToString([]byte(at))
+	}
+}
+
+// pass moves the tip, and with it, the first time, the stream to being ready.
+func (s *Stream) pass(c domain.Cursor) {
+	s.tip = c
+	if !s.begun && c.Position >= s.target {
+		s.begun = true
+		close(s.ready)
+	}
+}
 
 // append puts m into the window and returns its number.
 func (s *Stream) append(m *domain.Message, c domain.Cursor, now time.Time) uint64 {
-	e := entry{at: c, msg: m, added: now, size: m.Size(), groups: make([]*group, 0, len(m.To))}
-	n := s.window.head
-	for _, t := range m.To {
-		g := s.group(t)
-		if k := len(g.entries); k > 0 && g.entries[k-1] == n {
-			continue // the target is named twice
-		}
-		g.entries = append(g.entries, n)
-		e.groups = append(e.groups, g)
+	e := entry{at: c, msg: m, added: now, size: m.Size(), groups: s.groups(m)}
+	for _, g := range e.groups {
+		g.entries = append(g.entries, s.window.head)
 	}
 	s.pass(c)
 	s.cfg.Budget.add(e.size)
@@ -237,7 +257,7 @@ func (s *Stream) frame(e *entry, enc Encoder, to domain.Target) Frame {
 		e.frames = append(e.frames, sharedFrame{enc, to, f})
 		e.size += len(f.Bytes)
 		s.window.bytes += len(f.Bytes)
-		s.cfg.Budget.add(len(f.Bytes))
+		s.budget(e).add(len(f.Bytes))
 	}
 	return f
 }
@@ -247,7 +267,7 @@ func (s *Stream) frame(e *entry, enc Encoder, to domain.Target) Frame {
 func (s *Stream) gap(reason domain.GapReason, c domain.Cursor) {
 	now := s.cfg.Now()
 	e := entry{at: c, reason: reason, added: now, size: 128}
-	if s.begun && c.Log != s.tip.Log {
+	if c.Log != s.tip.Log {
 		s.epoch = s.window.head
 	}
 	s.pass(c)
@@ -275,14 +295,17 @@ func (s *Stream) trim(now time.Time) {
 }
 
 func (s *Stream) mustTrim(now time.Time) bool {
-	return s.window.len() > s.cfg.Messages || s.cfg.Budget.over() ||
+	if s.past.holds(s, now) {
+		return false
+	}
+	return s.past.spent(s) || s.window.len() > s.cfg.Messages || s.cfg.Budget.over() ||
 		now.Sub(s.window.at(s.window.base).added) > s.cfg.Age
 }
 
 func (s *Stream) trimOne() {
 	n := s.window.base
 	e := s.window.pop()
-	s.cfg.Budget.add(-e.size)
+	s.budget(&e).add(-e.size)
 	s.floor = e.at
 	if e.msg == nil {
 		s.gaps.dropFirst(n)
@@ -292,6 +315,26 @@ func (s *Stream) trimOne() {
 		g.entries.dropFirst(n)
 		s.drop(g)
 	}
+}
+
+func (s *Stream) budget(e *entry) *Budget {
+	if e.past {
+		return s.cfg.Past
+	}
+	return s.cfg.Budget
+}
+
+// groups returns the groups of a message's targets, each once, in their order.
+func (s *Stream) groups(m *domain.Message) []*group {
+	s.mark++
+	all := make([]*group, 0, len(m.To))
+	for _, t := range m.To {
+		if g := s.group(t); g.mark != s.mark {
+			g.mark = s.mark
+			all = append(all, g)
+		}
+	}
+	return all
 }
 
 // group returns the target's group, made if need be.

@@ -13,9 +13,12 @@ import (
 type window struct {
 	ring  []entry // a power of two long; entry n lives at n & (len-1)
 	base  uint64  // number of the oldest entry
-	head  uint64  // number of the next entry
+	head  uint64  // number of the next entry; firstNumber to begin with
 	bytes int
 }
+
+// firstNumber leaves room below for what is read again from the log.
+const firstNumber = 1 << 40
 
 // An entry is a message or, with msg nil, a gap.
 type entry struct {
@@ -25,6 +28,7 @@ type entry struct {
 	reason domain.GapReason
 	added  time.Time
 	size   int
+	past   bool // read again from the log: it belongs to another budget
 	frames []sharedFrame
 }
 
@@ -57,6 +61,16 @@ func (w *window) pop() entry {
 	w.base++
 	w.bytes -= e.size
 	return e
+}
+
+// prepend puts e before the oldest entry.
+func (w *window) prepend(e entry) {
+	if w.len() == len(w.ring) {
+		w.grow()
+	}
+	w.base--
+	*w.at(w.base) = e
+	w.bytes += e.size
 }
 
 func (w *window) grow() {

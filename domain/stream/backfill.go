@@ -1,0 +1,116 @@
+package stream
+
+import (
+	"sort"
+	"time"
+
+	"github.com/fanfarebus/fanfare/domain"
+)
+
+// A Backfill is a piece of the log that a stream wants read again: what lies
+// behind After, up to and with Until. The reader calls Seen for what it passes
+// on its way to After, then Add for each entry, and ends with the stream's
+// Extend, Fail or Abandon. It is not safe for concurrent use.
+type Backfill struct {
+	// After and Until are places in the log. After may move forward while it is
+	// being read, when the beginning turns out to be too far away.
+	After domain.Cursor
+	Until domain.Position
+	// From is where to begin to look, if the transport can read from a time: so
+	// that repetitions of messages from before After are recognised.
+	From time.Time
+
+	of       *Stream
+	seen     dedupe
+	entries  []scanned
+	size     int
+	scanned  int // entries behind After, messages or not
+	skipped  int // of these, those that After has moved past
+	complete bool
+}
+
+// A scanned entry knows how many were scanned up to it.
+type scanned struct {
+	entry
+	count int
+}
+
+// Seen tells of an entry at or before After. M is nil if it was no message.
+func (b *Backfill) Seen(at domain.Position, t time.Time, m *domain.Message) {
+	if m == nil {
+		return
+	}
+	if m.ID != "" {
+		b.seen.check(m, t)
+	}
+	if at == b.After.Position {
+		nameAfter(m, at)
+		b.After.ID = domain.HashID(m.ID)
+	}
+}
+
+// Add tells of the next entry behind After. M is nil if it was no message. It
+// returns false when the Backfill needs no more.
+func (b *Backfill) Add(at domain.Position, t time.Time, m *domain.Message) (more bool) {
+	switch {
+	case at <= b.After.Position:
+		b.Seen(at, t, m)
+		return true
+	case at > b.Until:
+		b.complete = true
+		return false
+	}
+	b.scanned++
+	b.take(at, t, m)
+	b.complete = at == b.Until
+	return !b.complete && (b.fits() || b.of.shorten(b))
+}
+
+func (b *Backfill) take(at domain.Position, t time.Time, m *domain.Message) {
+	if m == nil {
+		return
+	}
+	if m.ID != "" {
+		if v, _ := b.seen.check(m, t); v == duplicate {
+			return
+		}
+	}
+	nameAfter(m, at)
+	e := entry{
+		at: domain.Cursor{
+			Log: b.After.Log, Position: at, Time: t.Truncate(time.Millisecond).UTC(), ID: domain.HashID(m.ID)},
+		msg: m, size: m.Size(), past: true,
+	}
+	b.of.cfg.Past.add(e.size)
+	b.size += e.size
+	b.entries = append(b.entries, scanned{e, b.scanned})
+}
+
+// fits says whether the stream may take so much.
+func (b *Backfill) fits() bool {
+	return b.scanned-b.skipped <= b.of.cfg.MaxScan && !b.of.cfg.Past.over()
+}
+
+// beginAt moves After forward.
+func (b *Backfill) beginAt(since domain.Cursor) {
+	n := sort.Search(len(b.entries), func(i int) bool { return b.entries[i].at.Position > since.Position })
+	b.After = domain.Cursor{Log: since.Log, Position: since.Position, Time: since.Time}
+	b.skipped = b.scanned
+	if n < len(b.entries) {
+		b.skipped = b.entries[n].count - 1
+	}
+	if n > 0 && b.entries[n-1].at.Position == since.Position {
+		b.After.ID = b.entries[n-1].at.ID
+	}
+	b.drop(n)
+}
+
+// drop forgets the first n entries.
+func (b *Backfill) drop(n int) {
+	for i := range n {
+		b.size -= b.entries[i].size
+		b.of.cfg.Past.add(-b.entries[i].size)
+		b.entries[i] = scanned{}
+	}
+	b.entries = b.entries[n:]
+}

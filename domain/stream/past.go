@@ -1,0 +1,193 @@
+package stream
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/fanfarebus/fanfare/domain"
+)
+
+// A past is what a stream has of the log from before its window: the window
+// is made longer at its old end, for a while, and those who waited for it go
+// on as if it had always been so. One reader serves all who wait.
+type past struct {
+	wake    chan struct{} // holds one token while there may be something to read
+	waiting []*Attachment // for the log to be read again from their cursors
+	reading *Backfill     // under way; the window is not trimmed meanwhile
+	until   uint64        // entries before this number were read again
+	keep    time.Time     // until when they are kept
+}
+
+func (p *past) poke() {
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// holds says whether the window must not be trimmed now, for the sake of those
+// who are about to read its old end.
+func (p *past) holds(s *Stream, now time.Time) bool {
+	if s.window.len() > 2*s.cfg.Messages+s.cfg.MaxScan || s.cfg.Budget.farOver() {
+		return false
+	}
+	return p.reading != nil || s.window.base < p.until && now.Before(p.keep)
+}
+
+// spent says whether the oldest entry is one that was read again and has been
+// kept long enough.
+func (p *past) spent(s *Stream) bool { return s.window.base < p.until }
+
+// Wake receives when NextBackfill may have something to do. Who feeds the
+// stream serves it, if Config.Past is set.
+func (s *Stream) Wake() <-chan struct{} { return s.past.wake }
+
+// readAgain parks a session until the log has been read from its cursor; false
+// if that cannot be.
+func (s *Stream) readAgain(a *Attachment, since domain.Cursor) bool {
+	if s.cfg.Past == nil || !s.cfg.HasLog || s.epochInWindow() {
+		return false
+	}
+	a.waiting, a.since = true, since
+	s.past.waiting = append(s.past.waiting, a)
+	s.past.poke()
+	return true
+}
+
+// NextBackfill returns what is to be read again, if anything. There is one
+// Backfill at a time.
+func (s *Stream) NextBackfill() (*Backfill, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.past.reading != nil || !s.begun {
+		return nil, false
+	}
+	s.sortPast()
+	if len(s.past.waiting) == 0 {
+		return nil, false
+	}
+	since := s.past.waiting[0].since
+	b := &Backfill{
+		After: domain.Cursor{Log: since.Log, Position: since.Position, Time: since.Time},
+		Until: s.floor.Position,
+		From:  since.Time.Add(-s.cfg.DedupeAge),
+		of:    s,
+		seen:  newDedupe(s.cfg.DedupeSize, s.cfg.DedupeAge),
+	}
+	s.past.reading = b
+	s.stats.Backfills++
+	return b, true
+}
+
+// Extend ends a Backfill that has come to its end: what was added is put
+// before the window, and those who waited for it go on.
+func (s *Stream) Extend(b *Backfill) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if b.complete && b.After.Log == s.tip.Log && b.Until == s.floor.Position && !s.epochInWindow() {
+		s.splice(b)
+	}
+	s.endBackfill(b) // if the window moved on meanwhile, they ask again
+}
+
+// Fail ends a Backfill because the log does not lead on from After; the reason
+// is told to who asked for it.
+func (s *Stream) Fail(b *Backfill, reason domain.GapReason) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refuse(b, reason)
+	s.endBackfill(b)
+}
+
+// Abandon ends a Backfill without a result, since the log could not be
+// reached. Who waits goes on waiting: ask NextBackfill again.
+func (s *Stream) Abandon(b *Backfill) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b.drop(len(b.entries))
+	s.past.reading = nil
+}
+
+func (s *Stream) endBackfill(b *Backfill) {
+	b.drop(len(b.entries))
+	s.past.reading = nil
+	s.stats.Scanned += uint64(b.scanned)
+	s.sortPast()
+	if len(s.past.waiting) > 0 {
+		s.past.poke()
+	}
+}
+
+// sortPast lets those go on whom the window can serve by now, and puts the
+// others in the order of their cursors.
+func (s *Stream) sortPast() {
+	parked := s.past.waiting
+	s.past.waiting = nil
+	for _, a := range parked {
+		a.waiting = false
+		if a.resume(a.since); !a.waiting {
+			a.goOn()
+		}
+	}
+	slices.SortStableFunc(s.past.waiting, func(a, b *Attachment) int {
+		return cmp.Compare(a.since.Position, b.since.Position)
+	})
+}
+
+// refuse tells a gap to those who wait at or before the Backfill's beginning,
+// and gives them what the window has.
+func (s *Stream) refuse(b *Backfill, reason domain.GapReason) {
+	first, at := s.window.base, s.floor
+	if reason == domain.UnknownCursor {
+		first, at = s.window.head, s.tip
+	}
+	s.past.waiting = slices.DeleteFunc(s.past.waiting, func(a *Attachment) bool {
+		if a.since.Position > b.After.Position {
+			return false
+		}
+		a.owe(reason, first, at)
+		a.goOn()
+		return true
+	})
+}
+
+// shorten makes room in a Backfill that has become too long: those who asked
+// for its beginning are told so, and it begins where the next of them stands.
+// False if nobody is left.
+func (s *Stream) shorten(b *Backfill) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refuse(b, domain.TooFar)
+	s.sortPast()
+	if len(s.past.waiting) == 0 {
+		return false
+	}
+	b.beginAt(s.past.waiting[0].since)
+	return true
+}
+
+// splice puts the Backfill's entries before the window.
+func (s *Stream) splice(b *Backfill) {
+	now := s.cfg.Now()
+	number := s.window.base - uint64(len(b.entries))
+	older := make(map[*group]numbers)
+	for i := range b.entries {
+		e := &b.entries[i].entry
+		e.added = now
+		e.groups = s.groups(e.msg)
+		for _, g := range e.groups {
+			older[g] = append(older[g], number+uint64(i))
+		}
+	}
+	for g, n := range older {
+		g.entries = append(n, g.entries...)
+	}
+	s.past.until = max(s.past.until, s.window.base)
+	s.past.keep = now.Add(s.cfg.KeepPast)
+	for i := len(b.entries) - 1; i >= 0; i-- {
+		s.window.prepend(b.entries[i].entry)
+	}
+	s.floor = b.After
+	b.entries, b.size = nil, 0 // they are the window's now
+}

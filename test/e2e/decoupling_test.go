@@ -192,6 +192,40 @@ func redisRestarts(t *testing.T, r *broker.RedisServer, c *cluster, k *clients, 
 	}
 }
 
+// A Redis that hangs takes what it is sent and does not answer, so publishers
+// repeat what may have arrived. Sessions see it once all the same.
+func TestHangingRedisLosesAndRepeatsNothing(t *testing.T) {
+	needs(t, "redis-server")
+	r := broker.Redis(t)
+	c := newCluster(t, 2, r.URL("redis-streams"), nil)
+	c.withNginx()
+	k := startClients(c)
+	openSome(k, 40)
+
+	s := startStream(c, "user:u%d")
+	s.waitFor(60)
+	r.Freeze()
+	allAreTold(t, k, false)
+	publishersAreTold(t, c)
+	r.Thaw()
+	allAreTold(t, k, true)
+	s.waitFor(s.sent() + 100)
+	letters := s.stop(t, k)
+
+	err := k.each(func(s *session) error {
+		if s.opens != 1 || s.gaps() > 0 {
+			return fmt.Errorf("%d connections, was told %+v", s.opens, s.ops)
+		}
+		return judge(s, letters)
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	if repeated := c.metric(`fanfare_duplicates_total{system="orders"}`); repeated == 0 {
+		t.Error("nothing was repeated on the bus: the test shows nothing")
+	}
+}
+
 // judgeWhatCame is judge for a session that may have missed messages.
 func judgeWhatCame(s *session, letters map[label]*letter) error {
 	got := make(map[label]*letter)
@@ -224,7 +258,7 @@ func publishersAreTold(t *testing.T, c *cluster) {
 	best := time.Hour
 	for range 5 {
 		begun := time.Now()
-		a, err := c.post("orders", `{"to":"user:u1","data":1,"id":"lost-1"}`)
+		a, err := c.post("orders", `{"to":"user:nobody","data":1,"id":"lost-1"}`)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -237,7 +271,7 @@ func publishersAreTold(t *testing.T, c *cluster) {
 	if best > time.Second {
 		t.Errorf("publishing while the bus is down took %v at best", best)
 	}
-	if a, err := c.post("orders", `{"to":"user:u1","data":1}`); err != nil || a.status != http.StatusServiceUnavailable || a.ID == "" {
+	if a, err := c.post("orders", `{"to":"user:nobody","data":1}`); err != nil || a.status != http.StatusServiceUnavailable || a.ID == "" {
 		t.Errorf("an answer of 503 names the id to retry with: %d %s %v", a.status, a.body, err)
 	}
 }

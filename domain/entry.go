@@ -39,6 +39,7 @@ type Entry struct {
 	Header   []Field   // headers or fields beside the body, in their order
 	Body     []byte
 	Log      LogID     // Start and Break: the log that follows
+	Until    Position  // Start only: the tail when the subscription began; what lies up to it is history
 	Reason   GapReason // Break only
 }
 
@@ -59,6 +60,15 @@ func EntriesFrom(ctx context.Context) ([]Entry, bool) {
 }
 
 type entriesKey struct{}
+
+// A BreakError says that reading a log cannot go on where it stopped. What lies
+// between is lost to this reader, for Reason.
+type BreakError struct {
+	Reason GapReason
+	Detail string // for the log
+}
+
+func (e *BreakError) Error() string { return "continuity is not proven: " + e.Detail }
 
 // A GapReason says why continuity could not be proven.
 type GapReason string

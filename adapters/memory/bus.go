@@ -50,8 +50,9 @@ type Bus struct {
 }
 
 var (
-	_ transport.Driver  = (*Bus)(nil)
-	_ transport.Trimmer = (*Bus)(nil)
+	_ transport.Driver    = (*Bus)(nil)
+	_ transport.LogDriver = (*Bus)(nil)
+	_ transport.Trimmer   = (*Bus)(nil)
 )
 
 // New returns a bus without topics: publishing and following make them.
@@ -101,6 +102,34 @@ func (b *Bus) Follow(ctx context.Context, topic string, after domain.Position) (
 		return nil, err
 	}
 	return newFeed(l, begin, b.done), nil
+}
+
+// FollowSince opens a feed of what was published at or after t and is still
+// kept.
+func (b *Bus) FollowSince(ctx context.Context, topic string, t time.Time) (transport.Feed, error) {
+	if err := b.live(ctx); err != nil {
+		return nil, fmt.Errorf("memory: follow %q: %w", topic, err)
+	}
+	l, err := b.log(topic)
+	if err != nil {
+		return nil, fmt.Errorf("memory: follow %q: %w", topic, err)
+	}
+	return newFeed(l, l.before(t, time.Now()), b.done), nil
+}
+
+// Tail returns the position of what was published last; sequence 0 if that is
+// nothing.
+func (b *Bus) Tail(ctx context.Context, topic string) (domain.Position, error) {
+	if err := b.live(ctx); err != nil {
+		return "", fmt.Errorf("memory: tail of %q: %w", topic, err)
+	}
+	b.mu.RLock()
+	l := b.topics[topic]
+	b.mu.RUnlock()
+	if l == nil {
+		return position(0), nil
+	}
+	return position(l.tail()), nil
 }
 
 // Publish appends to the logs. It copies what it keeps. What is larger than a

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/domain"
@@ -20,6 +21,20 @@ func (h *handle) Follow(ctx context.Context, topic string, after domain.Position
 		return nil, fmt.Errorf("memory: follow %q: %w", topic, domain.ErrClosed)
 	}
 	return h.Bus.Follow(ctx, topic, after)
+}
+
+func (h *handle) FollowSince(ctx context.Context, topic string, t time.Time) (transport.Feed, error) {
+	if h.closed.Load() {
+		return nil, fmt.Errorf("memory: follow %q: %w", topic, domain.ErrClosed)
+	}
+	return h.Bus.FollowSince(ctx, topic, t)
+}
+
+func (h *handle) Tail(ctx context.Context, topic string) (domain.Position, error) {
+	if h.closed.Load() {
+		return "", fmt.Errorf("memory: tail of %q: %w", topic, domain.ErrClosed)
+	}
+	return h.Bus.Tail(ctx, topic)
 }
 
 func (h *handle) Publish(ctx context.Context, records []transport.Outgoing) []error {

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"fmt"
+	"sort"
 	"sync"
 	"time"
 
@@ -129,6 +130,22 @@ func (l *log) place(after domain.Position, now time.Time) (uint64, error) {
 		return 0, &transport.BreakError{Reason: domain.UnknownCursor, Detail: fmt.Sprintf("position %d is beyond the end, %d", seq, l.next-1)}
 	}
 	return seq, l.keeps(seq)
+}
+
+// before returns the sequence number after which everything was published at or
+// after t, so far as it is kept.
+func (l *log) before(t, now time.Time) uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.drop(now)
+	older := sort.Search(l.kept(), func(i int) bool { return !l.at(l.first + uint64(i)).time.Before(t) })
+	return l.first + uint64(older) - 1
+}
+
+func (l *log) tail() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.next - 1
 }
 
 // keeps says whether everything after seq is still there. Call it with mu held.

@@ -29,6 +29,7 @@ type Driver struct {
 
 var (
 	_ transport.Driver      = (*Driver)(nil)
+	_ transport.LogDriver   = (*Driver)(nil)
 	_ transport.GroupDriver = (*Driver)(nil)
 	_ transport.Trimmer     = (*Driver)(nil)
 )
@@ -66,6 +67,26 @@ func (d *Driver) Follow(ctx context.Context, topic string, after domain.Position
 	return nil, fmt.Errorf("redisstream: follow %s: %w", topic, redisconn.Classify(err))
 }
 
+// FollowSince opens a feed of the entries whose ids are t or later; ids are
+// times of the server's clock, unless a publisher chose them. The feed has a
+// connection of its own.
+func (d *Driver) FollowSince(ctx context.Context, topic string, t time.Time) (transport.Feed, error) {
+	f, err := d.open(ctx, topic, func(c *redisconn.Conn) (place, error) { return lookSince(ctx, c, topic, t) })
+	if err != nil {
+		return nil, fmt.Errorf("redisstream: follow %s since %v: %w", topic, t, redisconn.Classify(err))
+	}
+	return f, nil
+}
+
+// Tail asks for the newest entry.
+func (d *Driver) Tail(ctx context.Context, topic string) (domain.Position, error) {
+	at, err := d.tail(ctx, topic)
+	if err != nil {
+		return "", fmt.Errorf("redisstream: tail of %s: %w", topic, redisconn.Classify(err))
+	}
+	return at.position(), nil
+}
+
 func (d *Driver) follow(ctx context.Context, topic string, after domain.Position) (*feed, error) {
 	from := place{ordinal: -1}
 	if after != "" {
@@ -77,18 +98,26 @@ func (d *Driver) follow(ctx context.Context, topic string, after domain.Position
 			from.ordinal = 0
 		}
 	}
+	return d.open(ctx, topic, func(c *redisconn.Conn) (place, error) {
+		s, present, err := look(ctx, c, topic, from.at)
+		switch {
+		case err != nil:
+		case after == "", s.exists && s.last == from.at:
+			return place{at: s.last, ordinal: s.added}, nil
+		case !present:
+			err = s.prove(from, 0)
+		}
+		return from, err
+	})
+}
+
+// open makes a feed that begins where place says.
+func (d *Driver) open(ctx context.Context, topic string, place func(*redisconn.Conn) (place, error)) (*feed, error) {
 	conn, err := d.server.Dial(ctx)
 	if err != nil {
 		return nil, err
 	}
-	s, present, err := look(ctx, conn, topic, from.at)
-	switch {
-	case err != nil:
-	case after == "", s.exists && s.last == from.at:
-		from = place{at: s.last, ordinal: s.added}
-	case !present:
-		err = s.prove(from, 0)
-	}
+	from, err := place(conn)
 	if err != nil {
 		_ = conn.Close()
 		return nil, err
@@ -98,31 +127,6 @@ func (d *Driver) follow(ctx context.Context, topic string, after domain.Position
 		reply: d.server.ReplyTimeout(), count: transport.BatchSize,
 		log: domain.NewLogID("redis-streams", strconv.Itoa(d.server.DB()), topic),
 	}, nil
-}
-
-// look returns a stream's state and whether it holds the entry, at one moment.
-func look(ctx context.Context, c *redisconn.Conn, topic string, at id) (s state, present bool, err error) {
-	defer c.Bound(ctx)()
-	c.Queue("MULTI")
-	c.Queue("XINFO", "STREAM", topic)
-	c.Queue("XRANGE", topic, at.String(), at.String(), "COUNT", "1")
-	c.Queue("EXEC")
-	if err := c.Flush(); err != nil {
-		return s, false, err
-	}
-	for range 3 { // OK, QUEUED, QUEUED
-		if err := c.Skip(); err != nil {
-			return s, false, err
-		}
-	}
-	if n, err := c.Array(); err != nil || n != 2 {
-		return s, false, errors.Join(errReply, err)
-	}
-	if s, err = readState(c); err != nil {
-		return s, false, err
-	}
-	present, err = readPresent(c)
-	return s, present, err
 }
 
 // Publish adds all records in one pipeline, in order, and tries once.

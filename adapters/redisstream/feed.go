@@ -163,17 +163,3 @@ func (f *feed) wait(d time.Duration) error {
 	}
 	return err
 }
-
-// readPresent reads the answer to the XRANGE for one entry: is it there?
-func readPresent(c *redisconn.Conn) (bool, error) {
-	n, err := c.Array()
-	if err != nil {
-		return false, err
-	}
-	for range n {
-		if err := c.Skip(); err != nil {
-			return false, err
-		}
-	}
-	return n > 0, nil
-}

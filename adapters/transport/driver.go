@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 
@@ -68,14 +69,8 @@ type Outgoing struct {
 	Message *message.Message
 }
 
-// A BreakError says that a feed cannot go on where it stopped. What lies
-// between is lost to this reader, for Reason.
-type BreakError struct {
-	Reason domain.GapReason
-	Detail string // for the log
-}
-
-func (e *BreakError) Error() string { return "continuity is not proven: " + e.Detail }
+// A BreakError says that a feed cannot go on where it stopped.
+type BreakError = domain.BreakError
 
 // Guarantees describe a transport to its users, truthfully: the conformance
 // suite checks each claim.
@@ -84,6 +79,23 @@ type Guarantees struct {
 	AtLeast    bool // at least once while the log is kept; else at most once
 	TotalOrder bool // all readers see one order of all publishers' messages
 	Groups     bool // consumer groups share the inbound topics
+}
+
+// A LogDriver is a Driver whose broker keeps a log; every driver whose
+// Guarantees say Log is one. (Of a driver that is wrapped and loses these
+// methods, subscriptions begin at the tail, and nobody watches how far they
+// are behind it.)
+type LogDriver interface {
+	// FollowSince is Follow of everything that the log still holds from time t
+	// on, by the log's own times. Begin is a position before the first such
+	// entry; if there is none, the tail. Of what was before Begin nothing is
+	// claimed; from there on continuity is proven as ever.
+	FollowSince(ctx context.Context, topic string, t time.Time) (Feed, error)
+
+	// Tail returns the position of the last entry that the log holds; if it
+	// holds none, a position at or before all that will come. It is cheap: it
+	// opens no connection, where there is one already.
+	Tail(ctx context.Context, topic string) (domain.Position, error)
 }
 
 // A GroupDriver is a Driver whose broker shares a topic among the members of a

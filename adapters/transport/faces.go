@@ -31,7 +31,7 @@ const (
 // be reached. The subscription lives until ctx ends or the Transport is
 // closed; then the channel is closed.
 func (t *Transport) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
-	return t.subscribe(ctx, topic, oneByOne)
+	return t.subscribe(ctx, topic, 0, oneByOne)
 }
 
 // Batches returns the batch face: each Watermill message carries
@@ -39,12 +39,22 @@ func (t *Transport) Subscribe(ctx context.Context, topic string) (<-chan *messag
 // order; the next batch follows the ack. The entries are the receiver's; who
 // nacks gets the same slice again, as he left it. Otherwise Subscribe is as the
 // Transport's; the face's Close does nothing.
-func (t *Transport) Batches() message.Subscriber { return batches{t} }
+func (t *Transport) Batches() message.Subscriber { return t.BatchesSince(0) }
 
-type batches struct{ t *Transport }
+// BatchesSince returns the batch face of subscriptions that begin age back, so
+// far as the log still holds that: the Start's Position is where it begins, and
+// its Until the tail at that time. Without a log, or with age 0, they begin at
+// the tail, and Until is Position. Ages are measured from this machine's clock
+// to the log's own times.
+func (t *Transport) BatchesSince(age time.Duration) message.Subscriber { return batches{t, age} }
+
+type batches struct {
+	t   *Transport
+	age time.Duration
+}
 
 func (b batches) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
-	return b.t.subscribe(ctx, topic, wholeBatches)
+	return b.t.subscribe(ctx, topic, b.age, wholeBatches)
 }
 
 func (batches) Close() error { return nil }

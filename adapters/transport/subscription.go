@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 
@@ -18,6 +19,7 @@ import (
 type subscription struct {
 	t      *Transport
 	topic  string
+	age    time.Duration   // how far back to begin
 	ctx    context.Context // ends with the subscriber's, or with the Transport
 	cancel context.CancelFunc
 	ready  chan []domain.Entry
@@ -26,6 +28,7 @@ type subscription struct {
 	feed  Feed
 	log   domain.LogID
 	last  domain.Position // where to go on; "" without a log
+	until domain.Position // the tail when the first feed began
 	lost  *BreakError     // a break of which no entry has told yet
 	fed   bool            // this feed has brought something
 	again backoff
@@ -35,12 +38,12 @@ type subscription struct {
 type face func(s *subscription, out chan<- *message.Message)
 
 // subscribe follows the topic and returns when the broker has confirmed.
-func (t *Transport) subscribe(ctx context.Context, topic string, hand face) (<-chan *message.Message, error) {
+func (t *Transport) subscribe(ctx context.Context, topic string, age time.Duration, hand face) (<-chan *message.Message, error) {
 	if err := t.enter(); err != nil {
 		return nil, fmt.Errorf("transport: subscribe to %q: %w", topic, err)
 	}
 	defer t.running.Done()
-	s := t.newSubscription(ctx, topic)
+	s := t.newSubscription(ctx, topic, age)
 	if err := s.open(); err != nil {
 		s.cancel()
 		return nil, fmt.Errorf("transport: subscribe to %q: %w", topic, err)
@@ -59,17 +62,23 @@ func (t *Transport) subscribe(ctx context.Context, topic string, hand face) (<-c
 	return out, nil
 }
 
-func (t *Transport) newSubscription(ctx context.Context, topic string) *subscription {
+func (t *Transport) newSubscription(ctx context.Context, topic string, age time.Duration) *subscription {
 	s := &subscription{
 		t:     t,
 		topic: topic,
+		age:   age,
 		ready: make(chan []domain.Entry),
 		again: backoff{least: t.cfg.RetryMin, most: t.cfg.RetryMax},
 	}
+	s.ctx, s.cancel = t.bound(ctx)
+	return s
+}
+
+// bound returns a context that ends with ctx or when the Transport is closed.
+func (t *Transport) bound(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
 	forget := context.AfterFunc(t.ending, cancel)
-	s.ctx, s.cancel = ctx, func() { forget(); cancel() }
-	return s
+	return ctx, func() { forget(); cancel() }
 }
 
 // open makes the first feed.
@@ -77,12 +86,10 @@ func (s *subscription) open() error {
 	if err := s.t.CheckTopic(s.topic); err != nil {
 		return err
 	}
-	feed, err := s.follow("")
-	if err == nil {
-		s.use(feed)
-		return nil
-	}
+	err := s.begin()
 	switch {
+	case err == nil:
+		return nil
 	case s.t.ending.Err() != nil:
 		return mark(err, domain.ErrClosed)
 	case s.ctx.Err() != nil:
@@ -91,10 +98,38 @@ func (s *subscription) open() error {
 	return busError(err)
 }
 
-func (s *subscription) follow(after domain.Position) (Feed, error) {
+// begin makes the first feed: age back where that can be, else at the tail.
+func (s *subscription) begin() error {
+	if s.age <= 0 || s.t.log == nil {
+		feed, err := s.t.follow(s.ctx, s.topic, "")
+		if err != nil {
+			return err
+		}
+		s.use(feed)
+		s.until = s.last
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(s.ctx, s.t.cfg.FollowTimeout)
 	defer cancel()
-	return s.t.driver.Follow(ctx, s.topic, after)
+	feed, err := s.t.log.FollowSince(ctx, s.topic, time.Now().Add(-s.age))
+	if err != nil {
+		return err
+	}
+	tail, err := s.t.log.Tail(ctx, s.topic)
+	if err != nil {
+		s.t.shut(s.topic, feed)
+		return err
+	}
+	s.use(feed)
+	s.until = max(s.last, tail)
+	return nil
+}
+
+// follow is the driver's, bounded.
+func (t *Transport) follow(ctx context.Context, topic string, after domain.Position) (Feed, error) {
+	ctx, cancel := context.WithTimeout(ctx, t.cfg.FollowTimeout)
+	defer cancel()
+	return t.driver.Follow(ctx, topic, after)
 }
 
 func (s *subscription) use(feed Feed) {
@@ -103,50 +138,54 @@ func (s *subscription) use(feed Feed) {
 
 // run reads until ctx ends.
 func (s *subscription) run() {
-	first := domain.Entry{Kind: domain.Start, Position: s.last, Log: s.log}
+	first := domain.Entry{Kind: domain.Start, Position: s.last, Until: s.until, Log: s.log}
 	if !s.pass([]domain.Entry{first}) {
-		s.shut(s.feed)
+		s.t.shut(s.topic, s.feed)
 		return
 	}
 	for {
-		err := s.drain()
+		err := s.t.drain(s.ctx, s.topic, s.feed, s.take)
 		if s.ctx.Err() != nil || !s.regain(err) {
 			return
 		}
 	}
 }
 
-// drain passes on what the feed brings until that fails, and closes the feed.
-// Not every driver's Read watches its context, so the end of ctx closes the
-// feed as well.
-func (s *subscription) drain() error {
-	feed, closed := s.feed, make(chan struct{})
-	stop := context.AfterFunc(s.ctx, func() {
+// drain gives use what the feed brings until the feed fails, ctx ends or use
+// says that it needs no more (then there is no error), and closes the feed. Not
+// every driver's Read watches its context, so the end of ctx closes the feed as
+// well.
+func (t *Transport) drain(ctx context.Context, topic string, feed Feed, use func([]domain.Entry) (more bool)) error {
+	closed := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
 		defer close(closed)
-		s.shut(feed)
+		t.shut(topic, feed)
 	})
 	defer func() {
 		if !stop() {
 			<-closed
 		}
-		s.shut(feed)
+		t.shut(topic, feed)
 	}()
 	for {
-		batch, err := feed.Read(s.ctx)
-		if len(batch) > 0 {
-			s.fed = true
-			s.again.reset()
-			s.t.counts.batches.Add(1)
-			s.t.counts.entries.Add(uint64(len(batch)))
-			s.last = batch[len(batch)-1].Position
-			if !s.pass(batch) {
-				return s.ctx.Err()
-			}
+		batch, err := feed.Read(ctx)
+		if len(batch) > 0 && !use(batch) {
+			return nil
 		}
 		if err != nil {
 			return err
 		}
 	}
+}
+
+// take passes on a batch, and says whether ctx lasted.
+func (s *subscription) take(batch []domain.Entry) (more bool) {
+	s.fed = true
+	s.again.reset()
+	s.t.counts.batches.Add(1)
+	s.t.counts.entries.Add(uint64(len(batch)))
+	s.last = batch[len(batch)-1].Position
+	return s.pass(batch)
 }
 
 // regain gets a new feed after the old one failed with err, and tells of a
@@ -192,7 +231,7 @@ func (s *subscription) announce() bool {
 	s.lost = nil
 	s.t.counts.countBreak(gap.Reason)
 	if !s.pass([]domain.Entry{gap}) {
-		s.shut(s.feed)
+		s.t.shut(s.topic, s.feed)
 		return false
 	}
 	return true
@@ -205,19 +244,19 @@ func (s *subscription) reopen() error {
 		s.lost = &BreakError{Reason: domain.Lossy, Detail: "the subscription was interrupted"}
 	}
 	if s.lost == nil {
-		feed, err := s.follow(s.last)
+		feed, err := s.t.follow(s.ctx, s.topic, s.last)
 		switch {
 		case err == nil && feed.Log() == s.log:
 			s.feed = feed
 			return nil
 		case err == nil:
-			s.shut(feed)
+			s.t.shut(s.topic, feed)
 			s.lost = &BreakError{Reason: domain.UnknownCursor, Detail: "the topic has become another log"}
 		case !errors.As(err, &s.lost):
 			return err
 		}
 	}
-	feed, err := s.follow("")
+	feed, err := s.t.follow(s.ctx, s.topic, "")
 	if err != nil {
 		return err
 	}
@@ -235,8 +274,8 @@ func (s *subscription) pass(batch []domain.Entry) bool {
 	}
 }
 
-func (s *subscription) shut(feed Feed) {
+func (t *Transport) shut(topic string, feed Feed) {
 	if err := feed.Close(); err != nil {
-		s.t.cfg.Log.Debug("closing a feed failed", "topic", s.topic, "error", err)
+		t.cfg.Log.Debug("closing a feed failed", "topic", topic, "error", err)
 	}
 }

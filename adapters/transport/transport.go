@@ -18,6 +18,7 @@ import (
 // is safe for concurrent use.
 type Transport struct {
 	driver   Driver
+	log      LogDriver // nil if the driver is none
 	promises Guarantees
 	cfg      Config
 	lines    [shards]pipeline
@@ -50,6 +51,9 @@ func New(d Driver, cfg Config) *Transport {
 		cfg:      cfg.withDefaults(),
 		trims:    make(map[string]*trim),
 		groups:   make(map[*groupMember]struct{}),
+	}
+	if t.promises.Log {
+		t.log, _ = d.(LogDriver)
 	}
 	t.ending, t.end = context.WithCancel(context.Background())
 	for i := range t.lines {

@@ -1,0 +1,141 @@
+package redisstream
+
+import (
+	"context"
+	"errors"
+	"math"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/fanfarebus/fanfare/adapters/redisconn"
+)
+
+// look returns a stream's state and whether it holds the entry, at one moment.
+func look(ctx context.Context, c *redisconn.Conn, topic string, at id) (s state, present bool, err error) {
+	defer c.Bound(ctx)()
+	s, err = glance(c, topic, []string{"XRANGE", topic, at.String(), at.String(), "COUNT", "1"})
+	if err == nil {
+		present, err = readPresent(c)
+	}
+	return s, present, err
+}
+
+// lookSince returns the place right before the first entry of time t or later;
+// the tail if there is none.
+//
+// Where an entry stands before that, it is the place. Else all entries there
+// are belong to what is to be read, and as many are gone as were before them:
+// that is the place's ordinal. (It is too high where XDEL removed some from the
+// middle. But what goes from now on still goes from the front, so state.prove
+// compares like with like.)
+func lookSince(ctx context.Context, c *redisconn.Conn, topic string, t time.Time) (place, error) {
+	defer c.Bound(ctx)()
+	before := id{}
+	if ms := t.UnixMilli(); ms > 0 {
+		before = id{uint64(ms), 0}.previous()
+	}
+	s, err := glance(c, topic,
+		[]string{"XREVRANGE", topic, before.String(), "-", "COUNT", "1"},
+		[]string{"XRANGE", topic, before.next().String(), "+", "COUNT", "1"})
+	if err != nil {
+		return place{}, err
+	}
+	older, found, err := readFirst(c)
+	if err != nil {
+		return place{}, err
+	}
+	first, more, err := readFirst(c)
+	switch {
+	case err != nil:
+		return place{}, err
+	case !more:
+		return place{at: s.last, ordinal: s.added}, nil
+	case found:
+		return place{at: older, ordinal: -1}, nil
+	}
+	return place{at: first.previous(), ordinal: s.added - s.length}, nil
+}
+
+// glance asks for a stream's state and sends more commands with it, all
+// answered for one moment. It reads the state; the other answers follow.
+func glance(c *redisconn.Conn, topic string, commands ...[]string) (state, error) {
+	c.Queue("MULTI")
+	c.Queue("XINFO", "STREAM", topic)
+	for _, args := range commands {
+		c.Queue(args...)
+	}
+	c.Queue("EXEC")
+	if err := c.Flush(); err != nil {
+		return state{}, err
+	}
+	for range 2 + len(commands) { // OK, and QUEUED for each
+		if err := c.Skip(); err != nil {
+			return state{}, err
+		}
+	}
+	if n, err := c.Array(); err != nil || n != 1+len(commands) {
+		return state{}, errors.Join(errReply, err)
+	}
+	return readState(c)
+}
+
+// readPresent reads the answer to the XRANGE for one entry: is it there?
+func readPresent(c *redisconn.Conn) (bool, error) {
+	_, present, err := readFirst(c)
+	return present, err
+}
+
+// readFirst reads the answer to an XRANGE of one entry at most: its id.
+func readFirst(c *redisconn.Conn) (at id, found bool, err error) {
+	n, err := c.Array()
+	if err != nil || n < 1 {
+		return id{}, false, err
+	}
+	if pair, err := c.Array(); err != nil || pair != 2 || n != 1 {
+		return id{}, false, errors.Join(errReply, err)
+	}
+	if err := readID(c, &at); err != nil {
+		return id{}, false, err
+	}
+	return at, true, c.Skip()
+}
+
+// tail returns the id of the newest entry; the highest that was ever given if
+// there is no entry.
+func (d *Driver) tail(ctx context.Context, topic string) (id, error) {
+	newest, err := d.client.XRevRangeN(ctx, topic, "+", "-", 1).Result()
+	if err != nil {
+		return id{}, err
+	}
+	if len(newest) > 0 {
+		return parseID([]byte(newest[0].ID))
+	}
+	info, err := d.client.XInfoStream(ctx, topic).Result()
+	switch {
+	case redis.HasErrorPrefix(err, "no such key"):
+		return id{}, nil
+	case err != nil:
+		return id{}, err
+	}
+	return parseID([]byte(info.LastGeneratedID))
+}
+
+// previous is the highest id below i, or the zero id.
+func (i id) previous() id {
+	switch {
+	case i.seq > 0:
+		return id{i.ms, i.seq - 1}
+	case i.ms > 0:
+		return id{i.ms - 1, math.MaxUint64}
+	}
+	return id{}
+}
+
+// next is the lowest id above i, which is not the highest of all.
+func (i id) next() id {
+	if i.seq == math.MaxUint64 {
+		return id{i.ms + 1, 0}
+	}
+	return id{i.ms, i.seq + 1}
+}

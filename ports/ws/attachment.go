@@ -59,6 +59,18 @@ func (a *attachment) join(room domain.Target) {
 	}
 }
 
+// joinSince is join for a client that was in the room up to a place: done
+// follows what it missed there. False means that it can not be done now.
+func (a *attachment) joinSince(room domain.Target, since domain.Cursor, done []byte) bool {
+	if !a.stream.JoinSince(room, since, stream.Frame{Bytes: done}) {
+		return false
+	}
+	if !slices.Contains(a.rooms, room) {
+		a.rooms = append(a.rooms, room)
+	}
+	return true
+}
+
 func (a *attachment) leave(room domain.Target) {
 	if i := slices.Index(a.rooms, room); i >= 0 {
 		a.rooms = slices.Delete(a.rooms, i, i+1)

@@ -31,8 +31,7 @@ func (V1Encoder) Message(system domain.System, m *domain.Message, to domain.Targ
 	b = append(b, system.String()...)
 	b = append(b, `","id":`...)
 	b = appendString(b, m.ID)
-	b = append(b, `,"cursor":`...)
-	b = appendCursor(b, at)
+	b = appendPlace(b, at)
 	b = append(b, `,"to":`...)
 	b = appendString(b, to.String())
 	if m.From != "" {
@@ -61,8 +60,7 @@ func (V1Encoder) Gap(system domain.System, reason domain.GapReason, at domain.Cu
 	b = append(b, system.String()...)
 	b = append(b, `","reason":`...)
 	b = appendString(b, string(reason))
-	b = append(b, `,"cursor":`...)
-	b = appendCursor(b, at)
+	b = appendPlace(b, at)
 	b = append(b, `,"after_ms":`...)
 	b = appendInt(b, jitter(gapSpan))
 	return stream.Frame{Bytes: append(b, '}')}
@@ -106,6 +104,14 @@ func sizeOf(system domain.System, m *domain.Message, to domain.Target, at domain
 		n += len(k) + len(v) + 6
 	}
 	return n
+}
+
+// appendPlace appends the member "cursor", if there is one.
+func appendPlace(b []byte, at domain.Cursor) []byte {
+	if at.IsZero() {
+		return b
+	}
+	return appendCursor(append(b, `,"cursor":`...), at)
 }
 
 func appendCursor(b []byte, at domain.Cursor) []byte {

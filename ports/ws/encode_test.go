@@ -40,6 +40,18 @@ func TestV1Frames(t *testing.T) {
 	}
 }
 
+func TestFramesWithoutAPlaceHaveNoCursor(t *testing.T) {
+	m := &domain.Message{ID: "i", Data: []byte(`1`), ContentType: domain.JSON}
+	f := ws.V1Encoder{}.Message(system("chat"), m, targets("room:lobby")[0], domain.Cursor{})
+	if want := `{"op":"message","system":"chat","id":"i","to":"room:lobby","data":1}`; string(f.Bytes) != want {
+		t.Errorf("got %s", f.Bytes)
+	}
+	f = ws.V1Encoder{}.Gap(system("chat"), domain.Trimmed, domain.Cursor{})
+	if want := `{"op":"gap","system":"chat","reason":"trimmed","after_ms":`; !strings.HasPrefix(string(f.Bytes), want) {
+		t.Errorf("got %s", f.Bytes)
+	}
+}
+
 func TestPlainFramesAreTheData(t *testing.T) {
 	for data, binary := range map[string]bool{"héllo": false, "\xff": true} {
 		m := &domain.Message{Data: []byte(data), ContentType: domain.Binary}

@@ -24,6 +24,7 @@ const (
 	TooLarge    Code = "too_large"
 	RateLimited Code = "rate_limited"
 	BusDown     Code = "bus_down"
+	Busy        Code = "busy"
 	Unsupported Code = "unsupported"
 )
 
@@ -46,7 +47,7 @@ type Op struct {
 	Ref    []byte // JSON string or number that the answer repeats; may be nil
 	System domain.System
 	Room   domain.Target   // join, leave
-	Since  string          // join
+	Since  domain.Cursor   // join; zero if it was not given
 	Token  string          // auth
 	To     []domain.Target // send; none means the business system itself
 	Send   *domain.Message // send; without To, From, Time
@@ -149,7 +150,11 @@ func (w *wireOp) fill(op *Op) (err error) {
 	if w.Room == nil {
 		return refuse(Invalid, "room: missing")
 	}
-	op.Since = w.Since
+	if w.Since != "" {
+		if op.Since, err = domain.ParseCursor(w.Since); err != nil {
+			return domain.At("since", err)
+		}
+	}
 	op.Room, err = domain.RoomTarget(*w.Room)
 	return domain.At("room", err)
 }

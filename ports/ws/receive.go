@@ -33,7 +33,7 @@ func (c *session) receive(data []byte, binary bool) {
 		c.count(err)
 		c.judge(err)
 	case binary:
-		c.answer(nil, "", refuse(Unsupported, "want ops in text frames"))
+		c.answer(nil, nil, refuse(Unsupported, "want ops in text frames"))
 	default:
 		c.receiveOps(data)
 	}
@@ -45,7 +45,7 @@ func (c *session) receiveOps(data []byte) {
 		op, err := ops.Next()
 		if errors.Is(err, io.EOF) {
 			if first {
-				c.answer(nil, "", refuse(Invalid, "empty"))
+				c.answer(nil, nil, refuse(Invalid, "empty"))
 			}
 			return
 		}
@@ -53,18 +53,20 @@ func (c *session) receiveOps(data []byte) {
 			err = refuse(RateLimited, "too much at once")
 		}
 		size = 0
-		var id string
+		var ok []byte
 		if err == nil {
-			id, err = c.do(&op)
+			ok, err = c.do(&op)
 		}
-		c.answer(op.Ref, id, err)
+		c.answer(op.Ref, ok, err)
 	}
 }
 
-func (c *session) answer(ref []byte, id string, err error) {
+// answer tells what became of an op. No ok without an error means that the
+// answer takes its time.
+func (c *session) answer(ref, ok []byte, err error) {
 	c.count(err)
 	if err == nil {
-		c.tell(okAnswer(ref, id))
+		c.tell(ok)
 	} else {
 		e := asOpError(err)
 		c.tell(errorAnswer(ref, e.Code, e.Message))
@@ -82,13 +84,13 @@ func (c *session) count(err error) {
 	}
 }
 
-// judge ends a session that makes nothing but errors. That the bus is down is
-// not its fault.
+// judge ends a session that makes nothing but errors. That the bus is down, or
+// that an earlier op takes its time, is not its fault.
 func (c *session) judge(err error) {
 	switch {
 	case err == nil:
 		c.fails = 0
-	case asOpError(err).Code != BusDown:
+	case asOpError(err).Code != BusDown && asOpError(err).Code != Busy:
 		c.fails++
 	}
 	if c.fails >= mostFails {
@@ -106,41 +108,49 @@ func (c *session) allow(bytes int) bool {
 	return c.meter.allow(now, bytes) && (c.mine == nil || c.mine.allow(now, bytes))
 }
 
-// do carries out an op, and returns the id of what was sent.
-func (c *session) do(op *Op) (id string, err error) {
+// do carries out an op, and returns the answer to it.
+func (c *session) do(op *Op) (ok []byte, err error) {
 	if op.Name == "auth" {
-		return "", c.refresh(op.Token)
+		return okAnswer(op.Ref, ""), c.refresh(op.Token)
 	}
 	a := c.find(op.System)
 	if a == nil {
-		return "", refuse(NotFound, "not attached to system %s", op.System)
+		return nil, refuse(NotFound, "not attached to system %s", op.System)
 	}
 	switch op.Name {
 	case "join":
-		return "", c.join(a, op)
+		return c.join(a, op)
 	case "leave":
 		a.leave(op.Room)
-		return "", nil
+		return okAnswer(op.Ref, ""), nil
 	default:
-		return c.send(op)
+		id, err := c.send(op)
+		return okAnswer(op.Ref, id), err
 	}
 }
 
-func (c *session) join(a *attachment, op *Op) error {
+// join lets the session hear a room. With a cursor, what it missed there comes
+// before the answer, which the stream gives then.
+func (c *session) join(a *attachment, op *Op) (ok []byte, err error) {
 	rooms := 0
 	for _, a := range c.systems {
 		rooms += len(a.rooms)
 	}
 	switch {
-	case op.Since != "":
-		return refuse(Unsupported, "since: name the room at connect to have its messages replayed")
 	case !c.grant.MayJoin(op.System, op.Room.Name()):
-		return refuse(Forbidden, "the token does not allow this room")
+		return nil, refuse(Forbidden, "the token does not allow this room")
 	case rooms >= c.server.cfg.Rooms && !slices.Contains(a.rooms, op.Room):
-		return refuse(TooLarge, "at most %d rooms", c.server.cfg.Rooms)
+		return nil, refuse(TooLarge, "at most %d rooms", c.server.cfg.Rooms)
 	}
-	a.join(op.Room)
-	return nil
+	ok = okAnswer(op.Ref, "")
+	if op.Since == (domain.Cursor{}) {
+		a.join(op.Room)
+		return ok, nil
+	}
+	if !a.joinSince(op.Room, op.Since, ok) {
+		return nil, refuse(Busy, "the session is still finding an earlier place: try again in a moment")
+	}
+	return nil, nil
 }
 
 func (c *session) send(op *Op) (id string, err error) {

@@ -43,7 +43,7 @@ var hostile = []struct{ op, answer string }{
 	{`{"op":"join","ref":11,"system":"shop","room":"lobby"}`, `{"op":"error","ref":11,"code":"not_found"`},
 	{`{"op":"join","ref":12,"system":"orders","room":"lobby"}`, `{"op":"error","ref":12,"code":"forbidden"`},
 	{`{"op":"join","ref":13,"system":"chat","room":"a/b"}`, `{"op":"error","ref":13,"code":"forbidden"`},
-	{`{"op":"join","ref":14,"system":"chat","room":"lobby","since":"x"}`, `{"op":"error","ref":14,"code":"unsupported"`},
+	{`{"op":"join","ref":14,"system":"chat","room":"lobby","since":"x"}`, `{"op":"error","ref":14,"code":"invalid","message":"since`},
 	{`{"op":"leave","ref":15,"system":"chat","room":[]}`, `{"op":"error","ref":15,"code":"invalid"`},
 	{`{"op":"send","ref":16,"system":"chat"}`, `{"op":"error","ref":16,"code":"invalid","message":"data`},
 	{`{"op":"send","ref":17,"system":"chat","to":"nobody","data":1}`, `{"op":"error","ref":17,"code":"invalid","message":"to[0]`},

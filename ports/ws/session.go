@@ -89,7 +89,7 @@ func (c *session) hello() []byte {
 // tell gives a notice or an answer to a fanfare.v1.json client. One that lets
 // so many of them pile up is not reading.
 func (c *session) tell(frame []byte) {
-	if c.plain || c.closing.Load() {
+	if c.plain || c.closing.Load() || len(frame) == 0 {
 		return
 	}
 	if !c.out.reply(frame) {

@@ -56,6 +56,9 @@ func (f *feed) Subscribe(ctx context.Context, topic string) (<-chan *message.Mes
 		defer close(out)
 		defer stop()
 		defer cancel()
+		var again sync.WaitGroup
+		defer again.Wait()
+		again.Go(func() { f.readAgain(ctx, topic) })
 		f.pump(ctx, topic, out)
 	}()
 	return out, nil
@@ -156,7 +159,7 @@ func (f *feed) deliver(e *domain.Entry) {
 	defer f.recover(e)
 	switch e.Kind {
 	case domain.Start:
-		f.stream.Begin(e.Log, e.Position, e.Time)
+		f.stream.BeginUntil(e.Log, e.Position, e.Time, e.Until)
 	case domain.Break:
 		f.stream.Break(e.Reason, e.Log, e.Position, e.Time)
 	default:

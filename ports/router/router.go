@@ -23,10 +23,14 @@ type Config struct {
 	// Foreign says that the subscriber is any Watermill one: its messages hold
 	// one entry each and no place, and its confirmation is that Subscribe
 	// returned.
-	Foreign  bool
-	RetryMin time.Duration // first pause when the broker does not confirm, jittered; default 50 ms
-	RetryMax time.Duration // longest pause; default 2 s
-	Log      *slog.Logger  // default: discard
+	Foreign bool
+	// Past, if the transport has a log, serves sessions that resume from
+	// before the window. ReplayTimeout bounds each reading; default 10 s.
+	Past          Log
+	ReplayTimeout time.Duration
+	RetryMin      time.Duration // first pause when the broker does not confirm, jittered; default 50 ms
+	RetryMax      time.Duration // longest pause; default 2 s
+	Log           *slog.Logger  // default: discard
 }
 
 func (c Config) withDefaults() Config {
@@ -35,6 +39,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.RetryMax < c.RetryMin {
 		c.RetryMax = max(c.RetryMin, 2*time.Second)
+	}
+	if c.ReplayTimeout <= 0 {
+		c.ReplayTimeout = 10 * time.Second
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -50,6 +57,9 @@ type Stats struct {
 	Feeds   int    // open now
 }
 
+// maxReading is how many logs are read again at a time.
+const maxReading = 4
+
 // A Router feeds streams from a Watermill subscriber. It is safe for
 // concurrent use.
 type Router struct {
@@ -57,6 +67,8 @@ type Router struct {
 	topics domain.Topics
 	cfg    Config
 	wm     *message.Router
+
+	reading chan struct{} // a place for each log that is read again
 
 	entries, poison, panics atomic.Uint64
 
@@ -75,7 +87,8 @@ func New(sub message.Subscriber, topics domain.Topics, cfg Config) (*Router, err
 	if err != nil {
 		return nil, fmt.Errorf("router: %w", err)
 	}
-	r := &Router{sub: sub, topics: topics, cfg: cfg, wm: wm, feeds: make(map[*stream.Stream]*feed)}
+	r := &Router{sub: sub, topics: topics, cfg: cfg, wm: wm,
+		feeds: make(map[*stream.Stream]*feed), reading: make(chan struct{}, maxReading)}
 	// A Watermill Router whose last handler ends, ends with it. This one stays.
 	wm.AddConsumerHandler("permanent", "", silence{}, func(*message.Message) error { return nil })
 	return r, nil

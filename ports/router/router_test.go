@@ -332,3 +332,86 @@ func (l *listener) want(t *testing.T, want ...string) {
 		t.Errorf("got %q, want %q", l.got, want)
 	}
 }
+
+func TestSessionsResumeFromTheLogThroughTheRouter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bus := newBus()
+		past := &fakeLog{fail: 2}
+		for i := range 50 {
+			past.entries = append(past.entries, record(i+1, fmt.Sprintf(`{"to":"user:alice","id":"%d","data":%d}`, i+1, i+1)))
+		}
+		r := start(t, bus, router.Config{Past: past})
+		s := stream.New(system(t, "orders"), stream.Config{HasLog: true, Messages: 5, Past: stream.NewBudget(1 << 20)})
+		if err := r.Open(s); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		bus.confirm("orders")
+		synctest.Wait()
+		bus.send("orders", past.entries...)
+		synctest.Wait()
+
+		var want []string
+		for i := 11; i <= 50; i++ {
+			want = append(want, fmt.Sprint(i))
+		}
+		alice, older := resume(s, 10), resume(s, 3)
+		time.Sleep(time.Minute) // the log fails twice first
+		synctest.Wait()
+		alice.want(t, want...)
+		if len(older.got) != 47 {
+			t.Errorf("the older session got %d messages, want 47", len(older.got))
+		}
+		past.broken = &domain.BreakError{Reason: domain.Trimmed}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		s.Sweep() // what was read again is let go
+		trimmed := resume(s, 10)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		trimmed.want(t, "gap trimmed", "46", "47", "48", "49", "50")
+	})
+}
+
+func resume(s *stream.Stream, at int) *listener {
+	l := &listener{}
+	alice, err := domain.UserTarget("alice")
+	if err != nil {
+		panic(err)
+	}
+	a, _, _ := s.Attach(l, l, domain.Cursor{Log: 1, Position: record(at, "").Position, Time: time.Now()}, alice)
+	a.Fill()
+	return l
+}
+
+func system(t *testing.T, name string) domain.System {
+	s, err := domain.ParseSystem(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// A fakeLog has all entries, but fails a few times first.
+type fakeLog struct {
+	entries []domain.Entry
+	fail    int
+	broken  error
+}
+
+func (l *fakeLog) Replay(ctx context.Context, topic string, after domain.Position, _ time.Time, yield func([]domain.Entry) bool) error {
+	if l.fail > 0 {
+		l.fail--
+		return domain.ErrBusDown
+	}
+	if l.broken != nil {
+		return l.broken
+	}
+	for _, e := range l.entries {
+		if e.Position > after && !yield([]domain.Entry{e}) {
+			return nil
+		}
+	}
+	<-ctx.Done()
+	return ctx.Err()
+}

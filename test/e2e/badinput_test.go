@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -159,6 +160,27 @@ func TestBadConnectIsRefusedBeforeTheUpgrade(t *testing.T) {
 	}
 	if status, body, err := get("http://" + c.front + "/ws?systems=orders"); err != nil || status != http.StatusUpgradeRequired {
 		t.Errorf("GET without an upgrade: %d %s %v", status, body, err)
+	}
+	// Who is refused over and over is not heard for a while. Others are, though
+	// all of them come through the load balancer.
+	refused := func(from string) int {
+		d := websocket.Dialer{HandshakeTimeout: 10 * time.Second}
+		_, res, err := d.Dial("ws://"+c.front+"/ws?systems=orders", http.Header{"X-Forwarded-For": {from}})
+		if res == nil {
+			t.Fatal(err)
+		}
+		return res.StatusCode
+	}
+	eventually(t, 20*time.Second, "a client is refused too often", func() error {
+		for range 20 {
+			if refused("198.51.100.7") == http.StatusTooManyRequests {
+				return nil
+			}
+		}
+		return errors.New("it is still heard")
+	})
+	if status := refused("198.51.100.8"); status != http.StatusUnauthorized {
+		t.Errorf("another client got %d, want 401", status)
 	}
 	// A page of the same host, which the load balancer must not hide, may.
 	d := websocket.Dialer{HandshakeTimeout: 10 * time.Second}

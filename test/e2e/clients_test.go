@@ -81,6 +81,7 @@ type received struct {
 	label // what the data says
 	id    string
 	to    string // "" for plain clients
+	from  string // the user who sent it, if it was one
 	data  string
 }
 
@@ -144,7 +145,7 @@ func (k *clients) note(e event) {
 		}
 		switch o.Op {
 		case "message":
-			s.messages = append(s.messages, received{readLabel(o.Data), o.ID, o.To, string(o.Data)})
+			s.messages = append(s.messages, received{readLabel(o.Data), o.ID, o.To, o.From, string(o.Data)})
 		case "hello":
 			s.nodes = append(s.nodes, o.Node)
 		case "cursor":

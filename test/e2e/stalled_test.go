@@ -25,13 +25,13 @@ const (
 	roomMessages = 300
 	fillBytes    = 60_000 // of a message
 	fillBatch    = 60     // messages, in one request
-	fillBatches  = 4      // together more than all buffers on the way take
+	fillBatches  = 3      // together more than all buffers on the way take
 )
 
 // A client that stops reading falls back, and is closed when it takes nothing
 // for limits.stall. Its neighbours in the room do not notice.
 func TestStalledClientIsClosedAndNeighboursLive(t *testing.T) {
-	c := newCluster(t, 1, "memory://", settings{"LIMITS_STALL": "5s"})
+	c := newCluster(t, 1, "memory://", settings{"LIMITS_STALL": "6s"})
 	n := c.nodes[0]
 	stalled := c.dialDeaf(t, "slow")
 	received := joinRoom(t, c)

@@ -1,0 +1,253 @@
+import { Connection, type ConnectionOptions, type State } from "./connection.ts";
+import { FanfareError } from "./error.ts";
+import { Emitter, type Closed, type Hello } from "./events.ts";
+import type { Via } from "./link.ts";
+import { Op, type Frame } from "./op.ts";
+
+export interface Options extends ConnectionOptions {
+  /** The systems to receive from. */
+  systems: string[];
+  /**
+   * Rooms to be in from the beginning, as `system/room`: what was missed in them
+   * is made up for too. A node refuses a connection that names a room which the
+   * token does not allow.
+   */
+  rooms?: string[];
+  /** Where to go on: what `client.cursors` was once. */
+  cursors?: Record<string, string>;
+}
+
+export interface Join {
+  /** Begin with what the room missed since this cursor. */
+  since?: string;
+}
+
+export interface Sending {
+  /** Targets such as `room:lobby` or `user:bob`; without it, the business system itself. */
+  to?: string | string[];
+  /** Tells the message from its repetition. */
+  id?: string;
+  type?: string;
+  data?: unknown;
+  data_base64?: string;
+  content_type?: string;
+  /** Seconds. */
+  ttl?: number;
+  headers?: Record<string, string>;
+}
+
+export interface Send {
+  /**
+   * Wait for a connection, and send again if it is lost before the answer: with
+   * the same id, so that the message arrives once.
+   */
+  retry?: boolean;
+}
+
+/** The most that may wait for an answer. */
+const mostOps = 1000;
+
+/**
+ * A Client holds one session with Fanfare: it connects, comes back when the
+ * connection is lost, and goes on where it was. Where it cannot prove that
+ * nothing was missed, it says so with a `gap`.
+ */
+export class Client extends Emitter {
+  /**
+   * How far each system has been seen. A message's cursor is here once its
+   * handlers have returned. Keep a copy to go on from another page.
+   */
+  readonly cursors: Record<string, string>;
+
+  readonly #systems: Set<string>;
+  readonly #rooms: Set<string>; // to be named at connect
+  readonly #ops = new Map<number, Op>();
+  readonly #connection: Connection;
+  #ref = 0;
+  #session = "";
+
+  /** `url` is a node's or a load balancer's, such as `https://push.example.com`. */
+  constructor(url: string, options: Options) {
+    super();
+    this.#systems = new Set(options.systems);
+    this.#rooms = new Set(options.rooms);
+    this.cursors = { ...options.cursors };
+    this.#connection = new Connection(url, options, {
+      query: (via, proven) => this.#query(via, proven),
+      read: text => this.#read(text),
+      ended: (closed, wasOpen) => this.#ended(closed, wasOpen),
+      failed: err => this.emit("error", err),
+      refresh: token => this.#ask({ op: "auth", token }, false),
+      // Leaving a room that one is not in changes nothing, and is answered.
+      probe: () => JSON.stringify({ op: "leave", ref: 0, system: [...this.#systems][0], room: "not " + this.#session }),
+    });
+  }
+
+  get state(): State {
+    return this.#connection.state;
+  }
+
+  /** Connects, and stays connected until `close` or a final close code. */
+  connect(): void {
+    if (this.state === "closed") this.#connection.start();
+  }
+
+  /** Ends the session. `connect` goes on from the same cursors, in the same rooms. */
+  close(): void {
+    if (this.state !== "closed") this.#connection.stop(1000, "");
+  }
+
+  /**
+   * Enters a room, on this connection and all that follow. Without a connection
+   * it waits for one, and if that is lost before the answer, for the next.
+   */
+  async join(system: string, room: string, { since }: Join = {}): Promise<void> {
+    await this.#ask({ op: "join", system, room, since }, true);
+  }
+
+  /** Leaves a room. Without a connection that is done at once. */
+  async leave(system: string, room: string): Promise<void> {
+    this.#rooms.delete(`${system}/${room}`);
+    for (const op of this.#ops.values()) {
+      if (op.joins(system, room)) this.#settle(op, new FanfareError("left", "the room was left meanwhile"));
+    }
+    const { state, link } = this.#connection;
+    if (state === "open" && link!.send) await this.#ask({ op: "leave", system, room }, false);
+    else if (link?.via === "sse") this.#connection.renew();
+  }
+
+  /** Publishes a message, and returns its id once the bus has it. */
+  send(system: string, message: Sending, { retry = false }: Send = {}): Promise<string> {
+    const id = message.id ?? (retry ? random() : undefined);
+    return this.#ask({ ...message, op: "send", system, id }, retry);
+  }
+
+  async #ask(frame: Frame, again: boolean): Promise<string> {
+    if (this.state === "closed") throw new FanfareError("closed", "the client is closed");
+    if (this.state !== "open" && !again) throw new FanfareError("disconnected", "there is no connection: nothing was sent");
+    if (this.#ops.size >= mostOps) throw new FanfareError("rate_limited", "too much is waiting for an answer");
+    const op = new Op(++this.#ref, frame, again);
+    this.#ops.set(op.ref, op);
+    if (this.state === "open") this.#transmit([op]);
+    return op.answer;
+  }
+
+  /** Puts ops to the node. With EventSource all that a client can do is to connect anew, naming other rooms. */
+  #transmit(ops: Iterable<Op>): void {
+    const { link } = this.#connection;
+    let renew = false;
+    for (const op of ops) {
+      if (link!.send) this.#connection.say(op.text());
+      else if (op.frame.op !== "join" || op.frame.since) {
+        this.#settle(op, new FanfareError("unsupported", "WebSocket is blocked, and EventSource cannot do this"));
+      } else if (op.trial) this.#settle(op);
+      else renew = true;
+    }
+    if (renew) this.#connection.renew();
+  }
+
+  #settle(op: Op, answer: string | FanfareError = ""): void {
+    this.#ops.delete(op.ref);
+    if (typeof answer !== "string") return op.reject(answer);
+    if (op.frame.op === "join") this.#rooms.add(`${op.frame.system}/${op.frame.room}`);
+    op.resolve(answer);
+  }
+
+  #query(via: Via, proven: boolean): Record<string, string> {
+    const systems = [...this.#systems];
+    const rooms = [...this.#rooms];
+    for (const op of this.#ops.values()) {
+      op.trial = via === "sse" && proven && op.frame.op === "join" && !op.frame.since;
+      if (op.trial) rooms.push(`${op.frame.system}/${op.frame.room}`);
+    }
+    const resume = systems.filter(s => this.cursors[s]).map(s => `${s}:${this.cursors[s]}`);
+    return { systems: systems.join(), rooms: rooms.join(), resume: resume.join() };
+  }
+
+  #read(frame: string): void {
+    const { link } = this.#connection;
+    for (const line of String(frame).split("\n")) {
+      let op;
+      try {
+        op = JSON.parse(line);
+      } catch (cause) {
+        this.emit("error", new FanfareError("protocol", "the node said what is no JSON", { cause }));
+        continue;
+      }
+      this.#take(op ?? {});
+      if (this.#connection.link !== link) return; // a handler closed the client
+    }
+  }
+
+  /** What it does not know it ignores: nodes may be newer. */
+  #take({ op, ...event }: any): void {
+    switch (op) {
+      case "hello":
+        return this.#greeted(event);
+      case "message":
+        if ([...this.#ops.values()].some(join => join.knows(event))) return;
+        this.emit(op, event);
+        return this.#advance(event);
+      case "gap":
+        this.emit(op, event);
+        return this.#advance(event);
+      case "cursor":
+        return this.#advance(event);
+      case "bus":
+        return this.emit(op, event);
+      case "goaway":
+        return this.#connection.sentAway(event.retry_ms);
+      case "left":
+        this.#left(event);
+        return this.emit(op, event);
+      case "ok":
+      case "error":
+        return this.#answered(op === "ok" ? event.id : new FanfareError(event.code, event.message), event.ref);
+    }
+  }
+
+  /** Without a cursor the place is what it was. */
+  #advance({ system, cursor }: { system: string; cursor?: string | null }): void {
+    if (cursor) this.cursors[system] = cursor;
+  }
+
+  #greeted(hello: Hello): void {
+    for (const [system, { cursor }] of Object.entries(hello.systems)) {
+      // A cursor that was given stays until a message or a gap comes after it:
+      // if the connection breaks before that, it is the place to go on from.
+      if (!this.cursors[system]) this.#advance({ system, cursor });
+    }
+    this.#session = hello.session;
+    this.#connection.greeted();
+    const via = this.#connection.link!.via;
+    this.#transmit([...this.#ops.values()]);
+    this.emit("open", { ...hello, via });
+  }
+
+  #answered(answer: string | FanfareError, ref?: number): void {
+    const op = this.#ops.get(ref!);
+    if (op) this.#settle(op, answer);
+    else if (answer instanceof FanfareError && ref !== 0) this.emit("error", answer);
+  }
+
+  #left({ system, room }: { system: string; room?: string }): void {
+    if (room === undefined) this.#systems.delete(system);
+    for (const name of this.#rooms) {
+      if (room === undefined ? name.startsWith(system + "/") : name === `${system}/${room}`) this.#rooms.delete(name);
+    }
+  }
+
+  #ended(closed: Closed, wasOpen: boolean): void {
+    for (const op of [...this.#ops.values()]) {
+      if (!closed.retry) op.abandon();
+      else if (op.trial && !wasOpen) op.reject(new FanfareError("refused", "a connection that names the room was refused"));
+      else if (op.lost(closed.code)) continue;
+      this.#ops.delete(op.ref);
+    }
+    this.emit("close", closed);
+  }
+}
+
+function random(): string {
+  return Array.from(crypto.getRandomValues(new Uint32Array(4)), n => n.toString(36)).join("");
+}

@@ -1,0 +1,112 @@
+/** What a node says first on each connection. */
+export interface Hello {
+  session: string;
+  node: string;
+  user: string;
+  /** `resumed` is false where the client begins anew; if it gave a cursor, a gap follows. */
+  systems: Record<string, { cursor: string | null; resumed: boolean }>;
+  /** How this connection was made. */
+  via: "ws" | "sse";
+}
+
+export interface Message<Data = any> {
+  system: string;
+  id: string;
+  /** Absent in what a `join` with `since` replays, null where the bus has no places. */
+  cursor?: string | null;
+  /** The first target that matched this session. */
+  to: string;
+  /** The user who sent it, if a client did. */
+  from?: string;
+  type?: string;
+  time?: string;
+  headers?: Record<string, string>;
+  /** JSON unless `content_type` says otherwise. */
+  data: Data;
+  content_type?: string;
+  /** Instead of `data`, for what is neither JSON nor text. */
+  data_base64?: string;
+}
+
+export type GapReason = "trimmed" | "lossy" | "overflow" | "too_far" | "unknown_cursor";
+
+/** Something may have been missed here. */
+export interface Gap {
+  system: string;
+  reason: GapReason;
+  cursor?: string | null;
+  /** Fetch what you need after this many milliseconds, so that not all clients do so at once. */
+  after_ms: number;
+}
+
+/** A new token lacks the room, or without `room` the whole system. */
+export interface Left {
+  system: string;
+  room?: string;
+  reason: string;
+}
+
+/** A connection has ended, or could not be made. */
+export interface Closed {
+  /** The WebSocket's close code; 1006 where there is none. */
+  code: number;
+  reason: string;
+  /** Whether the client will connect again by itself. */
+  retry: boolean;
+  /** After this many milliseconds, if it will. */
+  delay: number;
+  /** How many connections in a row did not last. */
+  failures: number;
+}
+
+/** Events by name. Those with a system also exist as `message:orders`. */
+export interface Events {
+  /** The session is there; what was missed follows. */
+  open: Hello;
+  close: Closed;
+  message: Message;
+  gap: Gap;
+  /** The node lost its bus, or has it again. */
+  bus: { up: boolean };
+  left: Left;
+  /** What went wrong beside the promises: a handler, the token callback, what a node said. */
+  error: Error;
+}
+
+type Name<K extends keyof Events> = K extends "message" | "gap" | "left" ? K | `${K}:${string}` : K;
+
+/** An event's name, such as `gap` or `gap:orders`. */
+export type EventName = { [K in keyof Events]: Name<K> }[keyof Events];
+
+/** What handlers of an event get. */
+export type EventOf<N extends EventName> = N extends keyof Events ? Events[N]
+  : N extends `${infer K extends keyof Events}:${string}` ? Events[K] : never;
+
+/** Calls handlers in the order in which they were added. */
+export class Emitter {
+  readonly #handlers = new Map<string, Set<(event: any) => void>>();
+
+  /** Calls `handler` on each such event, until the function that it returns is called. */
+  on<N extends EventName>(name: N, handler: (event: EventOf<N>) => void): () => void {
+    let all = this.#handlers.get(name);
+    if (!all) this.#handlers.set(name, (all = new Set()));
+    const own = (event: any) => handler(event); // so that adding a handler twice calls it twice
+    all.add(own);
+    return () => void all.delete(own);
+  }
+
+  /** A handler that throws stops neither the others nor the client. */
+  protected emit<K extends keyof Events>(name: K, event: Events[K]): void {
+    const { system } = event as { system?: string };
+    for (const key of system ? [name, `${name}:${system}`] : [name]) {
+      for (const handler of [...(this.#handlers.get(key) ?? [])]) {
+        try {
+          handler(event);
+        } catch (err) {
+          if (name === "error") console.error(err);
+          else this.emit("error", err as Error);
+        }
+      }
+    }
+  }
+}

@@ -13,6 +13,7 @@ type Config struct {
 	RetryMax       time.Duration // longest pause; default 2 s
 	PublishQueue   int           // most messages waiting in line for one topic's pipeline; default 8192
 	TrimEvery      time.Duration // how often a followed log is trimmed, jittered; default 30 s
+	DeafAfter      time.Duration // how long a subscription may be behind before the Transport is deaf; default 5 s
 	Log            *slog.Logger  // default: discard
 }
 
@@ -26,6 +27,7 @@ func (c Config) withDefaults() Config {
 		{&c.RetryMin, 50 * time.Millisecond},
 		{&c.RetryMax, 2 * time.Second},
 		{&c.TrimEvery, 30 * time.Second},
+		{&c.DeafAfter, 5 * time.Second},
 	} {
 		if *d.value <= 0 {
 			*d.value = d.fallback

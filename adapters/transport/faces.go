@@ -64,9 +64,11 @@ func wholeBatches(s *subscription, out chan<- *message.Message) {
 		ctx := domain.WithEntries(s.ctx, batch)
 		id := hexPosition(batch[len(batch)-1].Position)
 		anew := func() *message.Message { return message.NewMessageWithContext(ctx, id, nil) }
+		at := batch[len(batch)-1].Position
 		if !s.deliver(out, anew) {
 			return
 		}
+		s.reach(at)
 	}
 }
 
@@ -76,6 +78,7 @@ func oneByOne(s *subscription, out chan<- *message.Message) {
 			if batch[i].Kind == domain.Record && !s.deliver(out, messages(s.ctx, &batch[i])) {
 				return
 			}
+			s.reach(batch[i].Position)
 		}
 	}
 }

@@ -36,6 +36,8 @@ func (t *Transport) Replay(ctx context.Context, topic string, after domain.Posit
 func (t *Transport) replay(ctx context.Context, topic string, after domain.Position, from time.Time,
 	yield func([]domain.Entry) (more bool)) error {
 	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
 	case !t.promises.Log:
 		return domain.ErrUnsupported
 	case after == "":

@@ -8,7 +8,7 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// Stats count what a Transport has done since it was made.
+// Stats count what a Transport has done since it was made, and say how it is.
 type Stats struct {
 	Published     uint64 // messages the broker took
 	PublishErrors uint64 // messages it did not take, or of which that is not known
@@ -17,6 +17,7 @@ type Stats struct {
 	Redelivered   uint64 // messages or batches handed out again after a nack
 	Interruptions uint64 // times a subscription lost its feed
 	Breaks        map[domain.GapReason]uint64
+	Behind        int // subscriptions that are behind now, as Deaf means it
 }
 
 // Stats returns the counters as they are now. The map is the caller's.
@@ -33,6 +34,7 @@ func (t *Transport) Stats() Stats {
 		Redelivered:   c.redelivered.Load(),
 		Interruptions: c.interruptions.Load(),
 		Breaks:        breaks,
+		Behind:        int(t.behind.Load()),
 	}
 }
 

@@ -23,6 +23,7 @@ type subscription struct {
 	ctx    context.Context // ends with the subscriber's, or with the Transport
 	cancel context.CancelFunc
 	ready  chan []domain.Entry
+	progress
 
 	// What follows is the reader's alone.
 	feed  Feed
@@ -49,9 +50,9 @@ func (t *Transport) subscribe(ctx context.Context, topic string, age time.Durati
 		return nil, fmt.Errorf("transport: subscribe to %q: %w", topic, err)
 	}
 	out := make(chan *message.Message)
-	t.follows(topic)
+	t.follows(s)
 	t.running.Go(func() {
-		defer t.unfollows(topic)
+		defer t.unfollows(s)
 		defer s.cancel()
 		s.run()
 	})
@@ -89,6 +90,7 @@ func (s *subscription) open() error {
 	err := s.begin()
 	switch {
 	case err == nil:
+		s.reach(s.last)
 		return nil
 	case s.t.ending.Err() != nil:
 		return mark(err, domain.ErrClosed)
@@ -191,6 +193,7 @@ func (s *subscription) take(batch []domain.Entry) (more bool) {
 // regain gets a new feed after the old one failed with err, and tells of a
 // break if there was one. It says whether ctx lasted.
 func (s *subscription) regain(err error) bool {
+	s.fall()
 	log := s.t.cfg.Log.With("topic", s.topic)
 	if !errors.As(err, &s.lost) {
 		s.t.counts.interruptions.Add(1)
@@ -199,6 +202,7 @@ func (s *subscription) regain(err error) bool {
 	if !s.retry(log) {
 		return false
 	}
+	s.rise()
 	if s.lost == nil {
 		log.Info("the subscription goes on where it stopped", "after", hexPosition(s.last))
 		return true

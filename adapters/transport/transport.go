@@ -24,6 +24,7 @@ type Transport struct {
 	lines    [shards]pipeline
 	counts   counters
 	down     atomic.Bool
+	behind   atomic.Int64 // subscriptions, when Run last looked
 
 	// ending is done once Close has begun; every subscription hangs on it.
 	ending context.Context
@@ -32,10 +33,11 @@ type Transport struct {
 	ended  error // what Close returns; read after once
 
 	mu      sync.Mutex
-	closed  bool                      // guarded by mu
-	running sync.WaitGroup            // subscriptions and trims; Add under mu while not closed
-	trims   map[string]*trim          // guarded by mu
-	groups  map[*groupMember]struct{} // guarded by mu
+	closed  bool                       // guarded by mu
+	running sync.WaitGroup             // subscriptions and trims; Add under mu while not closed
+	subs    map[*subscription]struct{} // guarded by mu
+	trims   map[string]*trim           // guarded by mu
+	groups  map[*groupMember]struct{}  // guarded by mu
 }
 
 var (
@@ -49,6 +51,7 @@ func New(d Driver, cfg Config) *Transport {
 		driver:   d,
 		promises: d.Guarantees(),
 		cfg:      cfg.withDefaults(),
+		subs:     make(map[*subscription]struct{}),
 		trims:    make(map[string]*trim),
 		groups:   make(map[*groupMember]struct{}),
 	}

@@ -12,15 +12,20 @@ const (
 	pingTimeout = time.Second
 )
 
-// Run watches the broker (Ping every second, with a timeout) until ctx ends or
-// the Transport is closed, and calls changed whenever the bus goes up or down;
-// the first call says how it is. The calls come one at a time, from Run's own
-// goroutine. It returns nil.
+// Run watches the broker (Ping every second, with a timeout) and how far the
+// subscriptions are behind it (see Deaf), until ctx ends or the Transport is
+// closed. It calls changed whenever the bus goes up or down; the first call says
+// how it is. The calls come one at a time, from Run's own goroutine. It returns
+// nil.
 func (t *Transport) Run(ctx context.Context, changed func(up bool)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(t.ending, cancel)()
 
+	subs := newLookout(t)
+	defer t.behind.Store(0)
+	tick := time.NewTicker(pingEvery)
+	defer tick.Stop()
 	was := false
 	for first := true; ; first = false {
 		err := t.ping(ctx)
@@ -34,7 +39,10 @@ func (t *Transport) Run(ctx context.Context, changed func(up bool)) error {
 			changed(up)
 		}
 		was = up
-		if !sleep(ctx, pingEvery) {
+		t.behind.Store(int64(subs.look(ctx, up)))
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
 			return nil
 		}
 	}

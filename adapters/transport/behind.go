@@ -1,0 +1,165 @@
+package transport
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/fanfarebus/fanfare/domain"
+)
+
+const (
+	// lookAtOnce is how many tails are asked for at the same time.
+	lookAtOnce = 8
+	// lookSlack is by how much two rounds of Run may be closer than planned.
+	lookSlack = pingEvery / 10
+)
+
+// Deaf reports whether, while the broker answers, some subscription has been
+// behind for Config.DeafAfter or longer:
+//
+//   - It has no feed.
+//   - Or, on a log, it has not handed over, and been acked, what was the log's
+//     tail that long ago. Who makes progress but never gets there is behind
+//     too.
+//
+// It is as Run saw it last; false while the bus is down, and without Run.
+func (t *Transport) Deaf() bool { return t.behind.Load() > 0 }
+
+// progress is how far a subscription has come, for who watches it.
+type progress struct {
+	mu     sync.Mutex
+	handed domain.Position // handed over and acked; guarded by mu
+	mute   time.Time       // since when there is no feed; zero with one; guarded by mu
+}
+
+// reach notes that everything up to a place was handed over.
+func (p *progress) reach(at domain.Position) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.handed = at
+}
+
+// fall notes that there is no feed any more, and rise that there is one again.
+func (p *progress) fall() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.mute = time.Now()
+}
+
+func (p *progress) rise() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.mute = time.Time{}
+}
+
+func (p *progress) now() (handed domain.Position, mute time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.handed, p.mute
+}
+
+// A lookout compares how far the subscriptions are with where the logs end. It
+// is Run's alone.
+type lookout struct {
+	t       *Transport
+	answers time.Time         // since when the broker answers; zero if it does not
+	tails   map[string][]tail // of each topic that is followed, oldest first
+}
+
+// A tail is where a log ended.
+type tail struct {
+	seen time.Time
+	at   domain.Position
+}
+
+func newLookout(t *Transport) *lookout { return &lookout{t: t, tails: make(map[string][]tail)} }
+
+// look returns how many subscriptions are behind.
+func (l *lookout) look(ctx context.Context, up bool) (behind int) {
+	if !up {
+		l.answers = time.Time{}
+		clear(l.tails)
+		return 0
+	}
+	now := time.Now()
+	if l.answers.IsZero() {
+		l.answers = now
+	}
+	all := l.t.followers()
+	l.note(ctx, now, all)
+	for _, s := range all {
+		if l.isBehind(s, now) {
+			behind++
+		}
+	}
+	return behind
+}
+
+// note asks for the tails of all topics that are followed. A topic whose tail
+// is not told in time keeps those that were seen before.
+func (l *lookout) note(ctx context.Context, now time.Time, all []*subscription) {
+	topics := make(map[string][]tail)
+	for _, s := range all {
+		topics[s.topic] = l.tails[s.topic]
+	}
+	l.tails = topics // the others are forgotten
+	if l.t.log == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+	defer cancel()
+	var mu sync.Mutex
+	seen := make(map[string]domain.Position, len(topics))
+	var asking errgroup.Group
+	asking.SetLimit(lookAtOnce)
+	for topic := range topics {
+		asking.Go(func() error {
+			at, err := l.t.log.Tail(ctx, topic)
+			if err != nil {
+				l.t.cfg.Log.Debug("where the log ends is not known", "topic", topic, "error", err)
+				return nil
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			seen[topic] = at
+			return nil
+		})
+	}
+	_ = asking.Wait() // nobody fails
+	for topic, at := range seen {
+		l.tails[topic] = l.extend(l.tails[topic], tail{now, at})
+	}
+}
+
+// extend adds a tail, and drops those that are older than is of interest. A log
+// that ends before where it ended has begun anew: nothing older counts.
+func (l *lookout) extend(seen []tail, last tail) []tail {
+	if n := len(seen); n > 0 && last.at < seen[n-1].at {
+		seen = nil
+	}
+	seen = append(seen, last)
+	for len(seen) > 1 && l.old(seen[1].seen, last.seen) {
+		seen = seen[1:]
+	}
+	return seen
+}
+
+func (l *lookout) old(then, now time.Time) bool { return now.Sub(then) >= l.t.cfg.DeafAfter-lookSlack }
+
+func (l *lookout) isBehind(s *subscription, now time.Time) bool {
+	handed, mute := s.now()
+	if !mute.IsZero() {
+		if mute.Before(l.answers) {
+			mute = l.answers
+		}
+		return l.old(mute, now)
+	}
+	tails := l.tails[s.topic]
+	if len(tails) == 0 || handed >= tails[len(tails)-1].at {
+		return false
+	}
+	return l.old(tails[0].seen, now) && handed < tails[0].at
+}

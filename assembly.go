@@ -16,6 +16,7 @@ import (
 	"github.com/fanfarebus/fanfare/domain/stream"
 	"github.com/fanfarebus/fanfare/ports/api"
 	"github.com/fanfarebus/fanfare/ports/router"
+	"github.com/fanfarebus/fanfare/ports/session"
 	"github.com/fanfarebus/fanfare/ports/ws"
 )
 
@@ -104,18 +105,13 @@ func newPublisher(out domain.Publisher) *Publisher {
 	return &Publisher{out: out, close: func() error { return nil }}
 }
 
-func newSessions(cfg Config, hub *stream.Hub, out domain.Publisher, o options) (*ws.Server, error) {
-	wc := ws.Config{
+func newDesk(cfg Config, hub *stream.Hub, o options) (*session.Desk, error) {
+	sc := session.Config{
 		Node:            cfg.Node,
 		Origins:         cfg.Origins,
 		QueryToken:      cfg.Auth.QueryToken,
 		Sessions:        cfg.Limits.Sessions,
 		SessionsPerUser: cfg.Limits.SessionsPerUser,
-		MessageBytes:    int(cfg.Limits.MessageBytes),
-		OutboxBytes:     int(cfg.Limits.OutboxBytes),
-		SessionRate:     ws.Rate{Messages: float64(cfg.Limits.InboundRate)},
-		Stall:           cfg.Limits.Stall,
-		Publish:         cfg.PublishTimeout,
 		Drain:           cfg.Drain,
 	}
 	for _, p := range cfg.Proxies {
@@ -123,12 +119,12 @@ func newSessions(cfg Config, hub *stream.Hub, out domain.Publisher, o options) (
 		if err != nil {
 			return nil, fmt.Errorf("proxies: %w", err)
 		}
-		wc.Proxies = append(wc.Proxies, network)
+		sc.Proxies = append(sc.Proxies, network)
 	}
-	var who ws.Authenticator
+	var who session.Authenticator
 	switch {
 	case cfg.Dev:
-		wc.Tokenless = func(r *http.Request) (domain.Grant, error) {
+		sc.Tokenless = func(r *http.Request) (domain.Grant, error) {
 			return auth.Dev{}.Authenticate(r.Context(), r.URL.Query().Get("user"))
 		}
 	case cfg.Auth.JWT.Secret == "" && cfg.Auth.JWT.PublicKey == "":
@@ -140,7 +136,17 @@ func newSessions(cfg Config, hub *stream.Hub, out domain.Publisher, o options) (
 		}
 		who = j
 	}
-	return ws.New(hub, who, out, wc, o.log)
+	return session.New(hub, who, sc, o.log)
+}
+
+func newWebSockets(cfg Config, desk *session.Desk, out domain.Publisher, o options) (*ws.Server, error) {
+	return ws.New(desk, out, ws.Config{
+		MessageBytes: int(cfg.Limits.MessageBytes),
+		OutboxBytes:  int(cfg.Limits.OutboxBytes),
+		SessionRate:  session.Rate{Messages: float64(cfg.Limits.InboundRate)},
+		Stall:        cfg.Limits.Stall,
+		Publish:      cfg.PublishTimeout,
+	}, o.log)
 }
 
 func newAPI(cfg Config, out domain.Publisher, node *status, o options) (*api.API, error) {
@@ -156,10 +162,10 @@ func newAPI(cfg Config, out domain.Publisher, node *status, o options) (*api.API
 }
 
 func newGateway(cfg Config, o options, bus *transport.Transport, hub *stream.Hub, r *router.Router,
-	sessions *ws.Server, out *Publisher, a *api.API, st *status, show *metrics.Registry) *Gateway {
-	g := &Gateway{cfg: cfg, log: o.log, bus: bus, hub: hub, router: r, ws: sessions, out: out, status: st}
+	desk *session.Desk, sockets *ws.Server, out *Publisher, a *api.API, st *status, show *metrics.Registry) *Gateway {
+	g := &Gateway{cfg: cfg, log: o.log, bus: bus, hub: hub, router: r, desk: desk, out: out, status: st}
 	public, admin := http.NewServeMux(), http.NewServeMux()
-	public.Handle("GET /ws", sessions)
+	public.Handle("GET /ws", sockets)
 	a.Publishing(public)
 	a.HealthChecks(public)
 	a.HealthChecks(admin)

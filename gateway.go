@@ -14,7 +14,7 @@ import (
 	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/domain/stream"
 	"github.com/fanfarebus/fanfare/ports/router"
-	"github.com/fanfarebus/fanfare/ports/ws"
+	"github.com/fanfarebus/fanfare/ports/session"
 )
 
 // sweepEvery is how often windows are aged and idle systems let go.
@@ -28,7 +28,7 @@ type Gateway struct {
 	bus    *transport.Transport
 	hub    *stream.Hub
 	router *router.Router
-	ws     *ws.Server
+	desk   *session.Desk
 	out    *Publisher
 	status *status
 	public http.Handler
@@ -68,7 +68,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	work, parts := errgroup.WithContext(parts)
 	work.Go(func() error { return g.router.Run(parts) })
 	work.Go(func() error { return g.bus.Run(parts, g.busChanged) })
-	work.Go(func() error { return g.ws.Run(parts) })
+	work.Go(func() error { return g.desk.Run(parts) })
 	work.Go(func() error { return g.sweep(parts) })
 	work.Go(func() error {
 		if err := g.hub.Start(); err != nil {
@@ -99,7 +99,7 @@ func (g *Gateway) Close() error {
 func (g *Gateway) busChanged(up bool) {
 	g.log.Info("the bus is "+map[bool]string{true: "up", false: "down"}[up], "node", g.cfg.Node)
 	g.hub.SetBusUp(up)
-	g.ws.SetBusUp(up)
+	g.desk.SetBusUp(up)
 }
 
 func (g *Gateway) sweep(ctx context.Context) error {
@@ -117,8 +117,8 @@ func (g *Gateway) sweep(ctx context.Context) error {
 
 func (g *Gateway) drain(ctx context.Context) error {
 	g.status.draining()
-	g.log.Info("draining", "node", g.cfg.Node, "sessions", g.ws.Stats().Sessions, "over", g.cfg.Drain)
-	if err := g.ws.Drain(ctx); err != nil {
+	g.log.Info("draining", "node", g.cfg.Node, "sessions", g.desk.Stats().Sessions, "over", g.cfg.Drain)
+	if err := g.desk.Drain(ctx); err != nil {
 		g.log.Warn("draining did not end well", "node", g.cfg.Node, "error", err)
 	}
 	return nil

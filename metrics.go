@@ -9,17 +9,19 @@ import (
 	"github.com/fanfarebus/fanfare/domain/stream"
 	"github.com/fanfarebus/fanfare/ports/api"
 	"github.com/fanfarebus/fanfare/ports/router"
+	"github.com/fanfarebus/fanfare/ports/session"
 	"github.com/fanfarebus/fanfare/ports/ws"
 )
 
 // newMetrics shows what the parts of a node count. Its names are part of what
 // users rely on; docs/operating.md lists them.
-func newMetrics(cfg Config, o options, bus *transport.Transport, r *router.Router, hub *stream.Hub, sessions *ws.Server, a *api.API) *metrics.Registry {
+func newMetrics(cfg Config, o options, bus *transport.Transport, r *router.Router, hub *stream.Hub, desk *session.Desk, sockets *ws.Server, a *api.API) *metrics.Registry {
 	m := metrics.New("fanfare")
 	m.Info("build_info", "The software and the node.", map[string]string{"version": o.version, "node": cfg.Node})
 	showBus(m, bus, r)
 	showStreams(m, hub)
-	showSessions(m, sessions)
+	showSessions(m, desk)
+	showSockets(m, sockets)
 	m.Counter("http_published_total", "Messages that the bus took from the HTTP API.", func() float64 { return float64(a.Stats().Accepted) })
 	m.PerLabel("http_refused_total", "Publish requests refused, by status.", metrics.Counter, "status", func() map[string]float64 { return byNumber(a.Stats().Refused) })
 	return m
@@ -89,14 +91,21 @@ func showStreams(m *metrics.Registry, hub *stream.Hub) {
 	})
 }
 
-func showSessions(m *metrics.Registry, sessions *ws.Server) {
-	m.Gauge("sessions", "Open sessions.", func() float64 { return float64(sessions.Stats().Sessions) })
-	m.Gauge("users", "Users with an open session.", func() float64 { return float64(sessions.Stats().Users) })
+func showSessions(m *metrics.Registry, desk *session.Desk) {
+	m.Gauge("sessions", "Open sessions.", func() float64 { return float64(desk.Stats().Sessions) })
+	m.Gauge("users", "Users with an open session.", func() float64 { return float64(desk.Stats().Users) })
+	m.Counter("sessions_opened_total", "Sessions that were opened.", func() float64 { return float64(desk.Stats().Opened) })
+	m.PerLabel("sessions_closed_total", "Sessions closed, by close code.", metrics.Counter, "code",
+		func() map[string]float64 { return byNumber(desk.Stats().Closed) })
+	m.PerLabel("connects_refused_total", "Connections refused, by status.", metrics.Counter, "status",
+		func() map[string]float64 { return byNumber(desk.Stats().Refused) })
+}
+
+func showSockets(m *metrics.Registry, sockets *ws.Server) {
 	for _, c := range []struct {
 		name, help string
 		read       func(ws.Stats) uint64
 	}{
-		{"sessions_opened_total", "Sessions that were opened.", func(s ws.Stats) uint64 { return s.Opened }},
 		{"received_messages_total", "WebSocket messages from clients.", func(s ws.Stats) uint64 { return s.MessagesIn }},
 		{"received_bytes_total", "Bytes of these.", func(s ws.Stats) uint64 { return s.BytesIn }},
 		{"sent_frames_total", "Frames given to outboxes.", func(s ws.Stats) uint64 { return s.FramesOut }},
@@ -105,12 +114,8 @@ func showSessions(m *metrics.Registry, sessions *ws.Server) {
 		{"op_errors_total", "Ops answered with an error.", func(s ws.Stats) uint64 { return s.Errors }},
 		{"rate_limited_total", "Of these, for their rate.", func(s ws.Stats) uint64 { return s.RateLimited }},
 	} {
-		m.Counter(c.name, c.help, func() float64 { return float64(c.read(sessions.Stats())) })
+		m.Counter(c.name, c.help, func() float64 { return float64(c.read(sockets.Stats())) })
 	}
-	m.PerLabel("sessions_closed_total", "Sessions closed, by close code.", metrics.Counter, "code",
-		func() map[string]float64 { return byNumber(sessions.Stats().Closed) })
-	m.PerLabel("connects_refused_total", "Connections refused, by status.", metrics.Counter, "status",
-		func() map[string]float64 { return byNumber(sessions.Stats().Refused) })
 }
 
 func byNumber(in map[int]uint64) map[string]float64 {

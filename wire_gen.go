@@ -33,8 +33,13 @@ func assemble(ctx context.Context, cfg Config, o options) (*Gateway, func(), err
 		cleanup()
 		return nil, nil, err
 	}
+	desk, err := newDesk(cfg, hub, o)
+	if err != nil {
+		cleanup()
+		return nil, nil, err
+	}
 	publisher := newOutlet(cfg, transport, topics)
-	server, err := newSessions(cfg, hub, publisher, o)
+	server, err := newWebSockets(cfg, desk, publisher, o)
 	if err != nil {
 		cleanup()
 		return nil, nil, err
@@ -46,8 +51,8 @@ func assemble(ctx context.Context, cfg Config, o options) (*Gateway, func(), err
 		cleanup()
 		return nil, nil, err
 	}
-	registry := newMetrics(cfg, o, transport, router, hub, server, api)
-	gateway := newGateway(cfg, o, transport, hub, router, server, fanfarePublisher, api, fanfareStatus, registry)
+	registry := newMetrics(cfg, o, transport, router, hub, desk, server, api)
+	gateway := newGateway(cfg, o, transport, hub, router, desk, server, fanfarePublisher, api, fanfareStatus, registry)
 	return gateway, func() {
 		cleanup()
 	}, nil

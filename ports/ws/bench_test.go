@@ -20,6 +20,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/ports/session"
 	"github.com/fanfarebus/fanfare/ports/ws"
 )
 
@@ -35,7 +36,7 @@ func BenchmarkEncodeV1(b *testing.B) {
 	sys, to, m := system("orders"), targets("user:alice")[0], benchMessage()
 	b.ReportAllocs()
 	for b.Loop() {
-		frame = ws.V1Encoder{}.Message(sys, m, to, cursorAt5).Bytes
+		frame = session.V1Encoder{}.Message(sys, m, to, cursorAt5).Bytes
 	}
 }
 
@@ -72,9 +73,9 @@ func BenchmarkFanOut(b *testing.B) {
 const crowd = 1000
 
 func fanOut(b *testing.B, protocol string, inFlight int) {
-	n := serve(b, ws.Config{SessionsPerUser: crowd})
+	n := serve(b, config{desk: session.Config{SessionsPerUser: crowd}})
 	all := others(b, strings.TrimPrefix(n.url, "ws://"), protocol, crowd)
-	poll(b, func() bool { return n.server.Stats().Sessions == crowd })
+	poll(b, func() bool { return n.desk.Stats().Sessions == crowd })
 	before := n.server.Stats()
 	measure(b, inFlight, all, func() {
 		n.deliverMessage("orders", &domain.Message{Type: "order.paid", To: []domain.Target{domain.Everyone},
@@ -98,7 +99,7 @@ func bareFanOut(b *testing.B, inFlight int) {
 		}
 		defer conns[i].Close()
 	}
-	ready := append([]byte{0x82, 126, 1, 0x2c}, ws.V1Encoder{}.Message(system("orders"), benchMessage(), domain.Everyone, cursorAt5).Bytes...)
+	ready := append([]byte{0x82, 126, 1, 0x2c}, session.V1Encoder{}.Message(system("orders"), benchMessage(), domain.Everyone, cursorAt5).Bytes...)
 	measure(b, inFlight, all, func() {
 		for _, c := range conns {
 			if _, err := c.Write(ready); err != nil {
@@ -133,14 +134,14 @@ func BenchmarkIdleSession(b *testing.B) {
 	const sessions = 2000
 	for _, protocol := range []string{ws.V1, ws.Plain} {
 		b.Run(protocol, func(b *testing.B) {
-			n := serve(b, ws.Config{SessionsPerUser: sessions})
+			n := serve(b, config{desk: session.Config{SessionsPerUser: sessions}})
 			before, used := resident(b), cpu()
 			for b.Loop() {
 				others(b, strings.TrimPrefix(n.url, "ws://"), protocol, sessions)
-				poll(b, func() bool { return n.server.Stats().Sessions%sessions == 0 && n.server.Stats().Sessions > 0 })
+				poll(b, func() bool { return n.desk.Stats().Sessions%sessions == 0 && n.desk.Stats().Sessions > 0 })
 			}
-			b.ReportMetric(float64(cpu()-used)/float64(n.server.Stats().Sessions), "cpu-ns/connect")
-			b.ReportMetric(float64(resident(b)-before)/float64(n.server.Stats().Sessions), "B/session")
+			b.ReportMetric(float64(cpu()-used)/float64(n.desk.Stats().Sessions), "cpu-ns/connect")
+			b.ReportMetric(float64(resident(b)-before)/float64(n.desk.Stats().Sessions), "B/session")
 		})
 	}
 }

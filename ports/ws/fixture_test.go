@@ -21,6 +21,7 @@ import (
 
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/domain/stream"
+	"github.com/fanfarebus/fanfare/ports/session"
 	"github.com/fanfarebus/fanfare/ports/ws"
 )
 
@@ -35,6 +36,7 @@ func TestMain(m *testing.M) {
 type node struct {
 	t       testing.TB
 	hub     *stream.Hub
+	desk    *session.Desk
 	server  *ws.Server
 	url     string // ws://…
 	bus     *bus
@@ -60,8 +62,14 @@ func (n *node) Close(*stream.Stream) {}
 
 func pos(n int) domain.Position { return domain.Position(fmt.Sprintf("%012d", n)) }
 
+// config is what a node can be told.
+type config struct {
+	desk session.Config
+	ws   ws.Config
+}
+
 // newNode returns a node that is not listening.
-func newNode(t testing.TB, cfg ws.Config) *node {
+func newNode(t testing.TB, cfg config) *node {
 	t.Helper()
 	n := &node{t: t, streams: make(map[string]*stream.Stream), bus: &bus{}, stopped: make(chan struct{})}
 	n.hub = stream.NewHub(n, stream.HubConfig{Systems: []domain.System{system("orders"), system("chat"), system("shop")},
@@ -69,25 +77,28 @@ func newNode(t testing.TB, cfg ws.Config) *node {
 	if err := n.hub.Start(); err != nil {
 		t.Fatal(err)
 	}
-	if cfg.Node == "" {
-		cfg.Node = "n1"
+	if cfg.desk.Node == "" {
+		cfg.desk.Node = "n1"
 	}
 	var err error
-	n.server, err = ws.New(n.hub, tokens{}, n.bus, cfg, slog.New(slog.DiscardHandler))
-	if err != nil {
+	silent := slog.New(slog.DiscardHandler)
+	if n.desk, err = session.New(n.hub, tokens{}, cfg.desk, silent); err != nil {
+		t.Fatal(err)
+	}
+	if n.server, err = ws.New(n.desk, n.bus, cfg.ws, silent); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	n.stop = cancel
 	go func() {
 		defer close(n.stopped)
-		_ = n.server.Run(ctx)
+		_ = n.desk.Run(ctx)
 	}()
 	return n
 }
 
 // serve returns a node behind a real listener, stopped when the test ends.
-func serve(t testing.TB, cfg ws.Config) *node {
+func serve(t testing.TB, cfg config) *node {
 	t.Helper()
 	n := newNode(t, cfg)
 	listener := httptest.NewServer(n.server)

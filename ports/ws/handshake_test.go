@@ -3,6 +3,7 @@ package ws_test
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -17,11 +18,12 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/ports/session"
 	"github.com/fanfarebus/fanfare/ports/ws"
 )
 
 func TestRefusalsComeBeforeTheUpgrade(t *testing.T) {
-	n := serve(t, ws.Config{FailureRate: ws.Rate{Messages: 1000}, Systems: 3, Rooms: 2})
+	n := serve(t, config{desk: session.Config{FailureRate: session.Rate{Messages: 1000}, Systems: 3, Rooms: 2}})
 	v1 := http.Header{"Sec-Websocket-Protocol": {ws.V1}}
 	for _, test := range []struct {
 		name, token, query string
@@ -75,13 +77,13 @@ func TestRefusalsComeBeforeTheUpgrade(t *testing.T) {
 			}
 		})
 	}
-	if s := n.server.Stats(); s.Opened != 0 || s.Refused[401] != 5 {
+	if s := n.desk.Stats(); s.Opened != 0 || s.Refused[401] != 5 {
 		t.Errorf("stats: %+v", s)
 	}
 }
 
 func TestRequestsThatAreNoUpgradeAreRefused(t *testing.T) {
-	n := newNode(t, ws.Config{})
+	n := newNode(t, config{})
 	defer func() { n.stop(); <-n.stopped }()
 	good := http.Header{"Connection": {"keep-alive, Upgrade"}, "Upgrade": {"websocket"}, "Sec-Websocket-Version": {"13"},
 		"Sec-Websocket-Key": {"dGhlIHNhbXBsZSBub25jZQ=="}, "Authorization": {"Bearer alice"}}
@@ -111,7 +113,7 @@ func TestRequestsThatAreNoUpgradeAreRefused(t *testing.T) {
 }
 
 func TestTokenSources(t *testing.T) {
-	n := serve(t, ws.Config{QueryToken: true})
+	n := serve(t, config{desk: session.Config{QueryToken: true}})
 	host := strings.TrimPrefix(n.url, "ws://")
 	for _, test := range []struct {
 		name, token, query string
@@ -146,7 +148,7 @@ func TestTokenSources(t *testing.T) {
 }
 
 func TestOriginsFromTheList(t *testing.T) {
-	n := serve(t, ws.Config{Origins: []string{"https://app.example"}})
+	n := serve(t, config{desk: session.Config{Origins: []string{"https://app.example"}}})
 	for origin, want := range map[string]bool{"https://app.example": true, "https://APP.example": true,
 		"http://app.example": false, "https://app.example.evil": false, "http://" + strings.TrimPrefix(n.url, "ws://"): false} {
 		_, _, err := n.try("alice", "systems=orders", http.Header{"Origin": {origin}})
@@ -157,9 +159,9 @@ func TestOriginsFromTheList(t *testing.T) {
 }
 
 func TestTokenlessClientsAreWhoTheFunctionSays(t *testing.T) {
-	n := serve(t, ws.Config{Tokenless: func(r *http.Request) (domain.Grant, error) {
+	n := serve(t, config{desk: session.Config{Tokenless: func(r *http.Request) (domain.Grant, error) {
 		return domain.Grant{User: r.URL.Query().Get("user"), Systems: []string{"*"}}, nil
-	}})
+	}}})
 	c := n.dial("", "systems=orders&user=bob", nil)
 	if line := c.wants(`{"op":"hello"`); !strings.Contains(line, `"user":"bob"`) {
 		t.Error(line)
@@ -170,7 +172,7 @@ func TestTokenlessClientsAreWhoTheFunctionSays(t *testing.T) {
 }
 
 func TestFramesThatComeWithTheHandshakeAreRead(t *testing.T) {
-	n := serve(t, ws.Config{})
+	n := serve(t, config{})
 	conn, err := net.Dial("tcp", strings.TrimPrefix(n.url, "ws://"))
 	if err != nil {
 		t.Fatal(err)
@@ -196,7 +198,7 @@ func TestFramesThatComeWithTheHandshakeAreRead(t *testing.T) {
 }
 
 func TestSessionsOverTLS(t *testing.T) {
-	n := newNode(t, ws.Config{Drain: 1})
+	n := newNode(t, config{desk: session.Config{Drain: 1}})
 	listener := httptest.NewTLSServer(n.server)
 	defer func() { n.stop(); <-n.stopped; listener.Close() }()
 	dialer := websocket.Dialer{TLSClientConfig: listener.Client().Transport.(*http.Transport).TLSClientConfig}
@@ -211,12 +213,12 @@ func TestSessionsOverTLS(t *testing.T) {
 	big := `"` + strings.Repeat("x", 100_000) + `"`
 	n.deliver("user:alice", "orders", big)
 	c.wantsData(big)
-	n.server.Disconnect("alice")
-	c.wantsClose(ws.CloseDisconnected)
+	n.desk.Disconnect("alice")
+	c.wantsClose(session.CloseDisconnected)
 }
 
 func TestFailuresOfOneAddressAreLimited(t *testing.T) {
-	n := serve(t, ws.Config{FailureRate: ws.Rate{Messages: 0.2}})
+	n := serve(t, config{desk: session.Config{FailureRate: session.Rate{Messages: 0.2}}})
 	for range 2 {
 		if _, resp, _ := n.try("alice/bad", "systems=orders", nil); resp.StatusCode != 401 {
 			t.Fatalf("got %d", resp.StatusCode)
@@ -229,14 +231,14 @@ func TestFailuresOfOneAddressAreLimited(t *testing.T) {
 }
 
 func TestConfigurationFaultsAreNamed(t *testing.T) {
-	cfg := ws.Config{Systems: -1, Ping: 70e9, Origins: []string{"app.example"}, SessionRate: ws.Rate{Bytes: -1}}
-	err := cfg.Validate()
+	err := errors.Join(session.Config{Systems: -1, Origins: []string{"app.example"}}.Validate(),
+		ws.Config{Ping: 70e9, SessionRate: session.Rate{Bytes: -1}}.Validate())
 	for _, want := range []string{"systems", "pong wait", `"app.example"`, "session rate"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("want %s in %v", want, err)
 		}
 	}
-	if _, err := ws.New(nil, nil, nil, ws.Config{}, nil); err == nil {
+	if _, err := session.New(nil, nil, session.Config{}, nil); err == nil {
 		t.Error("a server to which nobody can connect")
 	}
 }
@@ -245,7 +247,7 @@ func FuzzHandshake(f *testing.F) {
 	f.Add("systems=orders,chat&rooms=chat/lobby&resume=orders:x", ws.V1, "Bearer alice", "", "http://node")
 	f.Add("systems=orders", "fanfare.token.alice, "+ws.Plain, "", "fanfare_token=bob", "https://node")
 	f.Add("systems=%00&rooms=/&resume=:", ",,", "Bearer ", "=", "::")
-	n := newNode(f, ws.Config{QueryToken: true, FailureRate: ws.Rate{Messages: 1e9}})
+	n := newNode(f, config{desk: session.Config{QueryToken: true, FailureRate: session.Rate{Messages: 1e9}}})
 	f.Cleanup(func() { n.stop(); <-n.stopped })
 	f.Fuzz(func(t *testing.T, query, protocols, authorization, cookie, origin string) {
 		r := httptest.NewRequest("GET", "/ws", nil)
@@ -267,7 +269,7 @@ func FuzzHandshake(f *testing.F) {
 }
 
 func TestSessionsThroughAReverseProxy(t *testing.T) {
-	n := serve(t, ws.Config{})
+	n := serve(t, config{})
 	target, err := url.Parse("http" + strings.TrimPrefix(n.url, "ws"))
 	if err != nil {
 		t.Fatal(err)
@@ -280,8 +282,8 @@ func TestSessionsThroughAReverseProxy(t *testing.T) {
 	c.wantsData(`1`)
 	c.says(`{"op":"send","ref":1,"system":"orders","data":1}`)
 	c.wants(`{"op":"ok","ref":1`)
-	n.server.Disconnect("alice")
-	c.wantsClose(ws.CloseDisconnected)
+	n.desk.Disconnect("alice")
+	c.wantsClose(session.CloseDisconnected)
 	if _, resp, err := n.try("alice/bad", "systems=orders", nil); err == nil || resp.StatusCode != 401 {
 		t.Errorf("refusals do not come through: %v", err)
 	}

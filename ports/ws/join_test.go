@@ -23,7 +23,7 @@ func cursorIn(t *testing.T, line string) string {
 func TestJoinWithACursorBringsWhatTheRoomHadBeforeTheAnswer(t *testing.T) {
 	for _, frames := range []int{1, 1024} {
 		t.Run(fmt.Sprint(frames, " frames"), func(t *testing.T) {
-			n := serve(t, ws.Config{OutboxFrames: frames})
+			n := serve(t, config{ws: ws.Config{OutboxFrames: frames}})
 			c := n.v1("alice", "systems=chat")
 			n.deliver("user:alice", "chat", `"where I was"`)
 			since := cursorIn(t, c.wants(`{"op":"message"`))
@@ -48,7 +48,7 @@ func TestJoinWithACursorBringsWhatTheRoomHadBeforeTheAnswer(t *testing.T) {
 }
 
 func TestJoinWithACursorThatFitsNowhereTellsAGap(t *testing.T) {
-	n := serve(t, ws.Config{})
+	n := serve(t, config{})
 	c := n.v1("alice", "systems=chat")
 	foreign := domain.Cursor{Log: 1, Position: "x", Time: time.UnixMilli(1)}
 	c.says(`{"op":"join","ref":1,"system":"chat","room":"lobby","since":"` + foreign.String() + `"}`)
@@ -61,7 +61,7 @@ func TestJoinWithACursorThatFitsNowhereTellsAGap(t *testing.T) {
 }
 
 func TestJoinsThatWaitAreAnsweredBusyAndDoNotEndTheSession(t *testing.T) {
-	n := serve(t, ws.Config{})
+	n := serve(t, config{})
 	c := n.v1("alice", "systems=chat")
 	ahead := domain.Cursor{Log: log, Position: pos(10), Time: time.UnixMilli(1)}.String()
 	c.says(`{"op":"join","ref":1,"system":"chat","room":"a","since":"` + ahead + `"}`)

@@ -1,30 +1,12 @@
 package ws
 
 import (
-	"math/rand/v2"
-	"strconv"
-	"time"
-
 	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/ports/session"
 )
 
-// What a node tells fanfare.v1.json clients beside messages and gaps. Each
-// function makes one frame.
-
-func cursorNotice(system domain.System, at domain.Cursor) []byte {
-	b := append(make([]byte, 0, 160), `{"op":"cursor","system":"`...)
-	b = append(b, system.String()...)
-	b = append(b, `","cursor":`...)
-	return append(appendCursor(b, at), '}')
-}
-
-func busNotice(up bool) []byte {
-	return append(strconv.AppendBool([]byte(`{"op":"bus","up":`), up), '}')
-}
-
-func goawayNotice(retry time.Duration) []byte {
-	return append(appendInt([]byte(`{"op":"goaway","retry_ms":`), retry.Milliseconds()), '}')
-}
+// What only WebSocket clients are told: answers to their ops, and what a new
+// token took from them. Each function makes one frame.
 
 // leftNotice says that a room, or with room "" a system, was left because the
 // new token lacks it.
@@ -33,7 +15,7 @@ func leftNotice(system domain.System, room string) []byte {
 	b = append(b, '"')
 	if room != "" {
 		b = append(b, `,"room":`...)
-		b = appendString(b, room)
+		b = session.AppendString(b, room)
 	}
 	return append(b, `,"reason":"token"}`...)
 }
@@ -43,7 +25,7 @@ func okAnswer(ref []byte, id string) []byte {
 	b := appendRef([]byte(`{"op":"ok"`), ref)
 	if id != "" {
 		b = append(b, `,"id":`...)
-		b = appendString(b, id)
+		b = session.AppendString(b, id)
 	}
 	return append(b, '}')
 }
@@ -53,7 +35,7 @@ func errorAnswer(ref []byte, code Code, message string) []byte {
 	b = append(b, `,"code":"`...)
 	b = append(b, code...)
 	b = append(b, `","message":`...)
-	return append(appendString(b, message), '}')
+	return append(session.AppendString(b, message), '}')
 }
 
 func appendRef(b, ref []byte) []byte {
@@ -62,11 +44,4 @@ func appendRef(b, ref []byte) []byte {
 	}
 	b = append(b, `,"ref":`...)
 	return append(b, ref...)
-}
-
-func appendInt(b []byte, n int64) []byte { return strconv.AppendInt(b, n, 10) }
-
-// jitter returns a random number of milliseconds below span.
-func jitter(span time.Duration) int64 {
-	return rand.Int64N(max(span.Milliseconds(), 1))
 }

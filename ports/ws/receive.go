@@ -11,6 +11,7 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/ports/session"
 )
 
 // What clients say is worked off in the read pump, one op after the other: a
@@ -21,7 +22,7 @@ import (
 const mostFails = 10
 
 // receive takes what a client sent.
-func (c *session) receive(data []byte, binary bool) {
+func (c *client) receive(data []byte, binary bool) {
 	if c.closing.Load() {
 		return
 	}
@@ -39,7 +40,7 @@ func (c *session) receive(data []byte, binary bool) {
 	}
 }
 
-func (c *session) receiveOps(data []byte) {
+func (c *client) receiveOps(data []byte) {
 	ops, size := NewOps(data), len(data)
 	for first := true; !c.closing.Load(); first = false {
 		op, err := ops.Next()
@@ -63,18 +64,18 @@ func (c *session) receiveOps(data []byte) {
 
 // answer tells what became of an op. No ok without an error means that the
 // answer takes its time.
-func (c *session) answer(ref, ok []byte, err error) {
+func (c *client) answer(ref, ok []byte, err error) {
 	c.count(err)
 	if err == nil {
-		c.tell(ok)
+		c.Tell(ok)
 	} else {
 		e := asOpError(err)
-		c.tell(errorAnswer(ref, e.Code, e.Message))
+		c.Tell(errorAnswer(ref, e.Code, e.Message))
 	}
 	c.judge(err)
 }
 
-func (c *session) count(err error) {
+func (c *client) count(err error) {
 	if err == nil {
 		return
 	}
@@ -86,7 +87,7 @@ func (c *session) count(err error) {
 
 // judge ends a session that makes nothing but errors. That the bus is down, or
 // that an earlier op takes its time, is not its fault.
-func (c *session) judge(err error) {
+func (c *client) judge(err error) {
 	switch {
 	case err == nil:
 		c.fails = 0
@@ -94,26 +95,26 @@ func (c *session) judge(err error) {
 		c.fails++
 	}
 	if c.fails >= mostFails {
-		c.close(ClosePolicy, "too many errors in a row")
+		c.Close(session.ClosePolicy, "too many errors in a row")
 	}
 }
 
 // allow holds the client to its rates, and to its user's.
-func (c *session) allow(bytes int) bool {
+func (c *client) allow(bytes int) bool {
 	if c.meter == nil {
-		c.meter = newMeter(c.server.cfg.SessionRate, c.server.cfg.MessageBytes)
-		c.mine = c.server.userMeter(c.name)
+		c.meter = session.NewMeter(c.server.cfg.SessionRate, c.server.cfg.MessageBytes)
+		c.mine = c.UserMeter(c.server.cfg.UserRate, c.server.cfg.MessageBytes)
 	}
 	now := c.server.now()
-	return c.meter.allow(now, bytes) && (c.mine == nil || c.mine.allow(now, bytes))
+	return c.meter.Allow(now, bytes) && (c.mine == nil || c.mine.Allow(now, bytes))
 }
 
 // do carries out an op, and returns the answer to it.
-func (c *session) do(op *Op) (ok []byte, err error) {
+func (c *client) do(op *Op) (ok []byte, err error) {
 	if op.Name == "auth" {
 		return okAnswer(op.Ref, ""), c.refresh(op.Token)
 	}
-	a := c.find(op.System)
+	a := c.Find(op.System)
 	if a == nil {
 		return nil, refuse(NotFound, "not attached to system %s", op.System)
 	}
@@ -121,7 +122,7 @@ func (c *session) do(op *Op) (ok []byte, err error) {
 	case "join":
 		return c.join(a, op)
 	case "leave":
-		a.leave(op.Room)
+		a.Leave(op.Room)
 		return okAnswer(op.Ref, ""), nil
 	default:
 		id, err := c.send(op)
@@ -131,31 +132,28 @@ func (c *session) do(op *Op) (ok []byte, err error) {
 
 // join lets the session hear a room. With a cursor, what it missed there comes
 // before the answer, which the stream gives then.
-func (c *session) join(a *attachment, op *Op) (ok []byte, err error) {
-	rooms := 0
-	for _, a := range c.systems {
-		rooms += len(a.rooms)
-	}
+func (c *client) join(a *session.Attachment, op *Op) (ok []byte, err error) {
+	rooms, most := c.Rooms()
 	switch {
-	case !c.grant.MayJoin(op.System, op.Room.Name()):
+	case !c.Grant.MayJoin(op.System, op.Room.Name()):
 		return nil, refuse(Forbidden, "the token does not allow this room")
-	case rooms >= c.server.cfg.Rooms && !slices.Contains(a.rooms, op.Room):
-		return nil, refuse(TooLarge, "at most %d rooms", c.server.cfg.Rooms)
+	case rooms >= most && !slices.Contains(a.Rooms(), op.Room):
+		return nil, refuse(TooLarge, "at most %d rooms", most)
 	}
 	ok = okAnswer(op.Ref, "")
 	if op.Since == (domain.Cursor{}) {
-		a.join(op.Room)
+		a.Join(op.Room)
 		return ok, nil
 	}
-	if !a.joinSince(op.Room, op.Since, ok) {
+	if !a.JoinSince(op.Room, op.Since, ok) {
 		return nil, refuse(Busy, "the session is still finding an earlier place: try again in a moment")
 	}
 	return nil, nil
 }
 
-func (c *session) send(op *Op) (id string, err error) {
+func (c *client) send(op *Op) (id string, err error) {
 	for _, t := range op.To {
-		if !c.grant.MaySend(op.System, t) {
+		if !c.Grant.MaySend(op.System, t) {
 			return "", refuse(Forbidden, "the token does not allow sending to %s", t)
 		}
 	}
@@ -165,7 +163,7 @@ func (c *session) send(op *Op) (id string, err error) {
 }
 
 // say sends what a plain client said to the business system.
-func (c *session) say(data []byte, binary bool) error {
+func (c *client) say(data []byte, binary bool) error {
 	if !c.allow(len(data)) {
 		return refuse(RateLimited, "too much at once")
 	}
@@ -180,16 +178,16 @@ func (c *session) say(data []byte, binary bool) error {
 	default:
 		m.ContentType = domain.Text
 	}
-	return c.publish(c.systems[0].lease.System(), m)
+	return c.publish(c.Attachments()[0].System(), m)
 }
 
 // publish puts the message on the bus, to its targets or else to the business
 // system. It gives it an id if it has none.
-func (c *session) publish(system domain.System, m *domain.Message) error {
+func (c *client) publish(system domain.System, m *domain.Message) error {
 	if m.ID == "" {
 		m.ID = ulid.Make().String()
 	}
-	m.From, m.Time = c.name, c.server.now()
+	m.From, m.Time = c.User, c.server.now()
 	checked := *m
 	if len(m.To) == 0 {
 		checked.To = []domain.Target{domain.Everyone} // what Check wants to see
@@ -203,78 +201,54 @@ func (c *session) publish(system domain.System, m *domain.Message) error {
 	switch {
 	case len(m.To) > 0:
 		err = c.server.pub.Publish(ctx, system, m)
-	case c.grant.MaySendInbound(system):
-		err = c.server.pub.Inbound(ctx, system, m, c.id)
+	case c.Grant.MaySendInbound(system):
+		err = c.server.pub.Inbound(ctx, system, m, c.ID)
 	default:
 		err = refuse(Forbidden, "the token does not allow sending to the system")
 	}
 	if err != nil {
-		c.server.log.Debug("ws: a client's message was not published", "system", system, "user", c.name, "session", c.id, "err", err)
+		c.server.log.Debug("ws: a client's message was not published", "system", system, "user", c.User, "session", c.ID, "err", err)
 	}
 	return err
 }
 
 // refresh replaces the token. What the new one lacks is left.
-func (c *session) refresh(token string) error {
-	if c.server.auth == nil {
-		return refuse(Unsupported, "this node takes no tokens")
-	}
+func (c *client) refresh(token string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), c.server.cfg.Publish)
 	defer cancel()
-	grant, err := c.server.auth.Authenticate(ctx, token)
+	grant, err := c.Refresh(ctx, token)
 	switch {
+	case errors.Is(err, domain.ErrUnsupported):
+		return refuse(Unsupported, "this node takes no tokens")
 	case err != nil:
 		return err
-	case grant.User != c.name:
+	case grant.User != c.User:
 		return refuse(Forbidden, "the token is another user's")
 	case !grant.Expires.IsZero() && !grant.Expires.After(c.server.now()):
 		return refuse(Forbidden, "the token has expired")
 	}
-	c.grant = grant
-	c.setExpiry(grant.Expires)
+	c.Grant = grant
+	c.SetExpiry(grant.Expires)
 	c.restrict()
 	return nil
 }
 
 // restrict leaves what the grant does not hold.
-func (c *session) restrict() {
-	var kept, lost []*attachment
-	for _, a := range c.systems {
-		if c.grant.MayAttach(a.lease.System()) {
-			kept = append(kept, a)
-		} else {
-			lost = append(lost, a)
-		}
+func (c *client) restrict() {
+	for _, a := range c.Keep(func(a *session.Attachment) bool { return c.Grant.MayAttach(a.System()) }) {
+		c.Tell(leftNotice(a.System(), ""))
 	}
-	c.mu.Lock()
-	c.systems = kept
-	c.mu.Unlock()
-	for _, a := range lost {
-		a.detach()
-		c.tell(leftNotice(a.lease.System(), ""))
-	}
-	for _, a := range kept {
-		for _, room := range slices.Clone(a.rooms) {
-			if !c.grant.MayJoin(a.lease.System(), room.Name()) {
-				a.leave(room)
-				c.tell(leftNotice(a.lease.System(), room.Name()))
+	for _, a := range c.Attachments() {
+		for _, room := range slices.Clone(a.Rooms()) {
+			if !c.Grant.MayJoin(a.System(), room.Name()) {
+				a.Leave(room)
+				c.Tell(leftNotice(a.System(), room.Name()))
 			}
 		}
 	}
-	if len(kept) == 0 {
-		c.close(CloseForbidden, "the token allows none of the systems")
+	if len(c.Attachments()) == 0 {
+		c.Close(session.CloseForbidden, "the token allows none of the systems")
 	}
-}
-
-// find returns the session's part in a system, nil if it has none. Only the
-// read pump changes what it looks at.
-func (c *session) find(system domain.System) *attachment {
-	for _, a := range c.systems {
-		if a.lease.System() == system {
-			return a
-		}
-	}
-	return nil
 }
 
 // asOpError turns any error into an answer, in this one place.

@@ -11,6 +11,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/ports/session"
 	"github.com/fanfarebus/fanfare/ports/ws"
 )
 
@@ -73,7 +74,7 @@ var hostile = []struct{ op, answer string }{
 }
 
 func TestHostileOpsAreAnsweredAndTheSessionLives(t *testing.T) {
-	n := serve(t, ws.Config{SessionRate: ws.Rate{Messages: 1e6, Bytes: 1e9}, UserRate: ws.Rate{Messages: 1e6, Bytes: 1e9}})
+	n := serve(t, config{ws: ws.Config{SessionRate: session.Rate{Messages: 1e6, Bytes: 1e9}, UserRate: session.Rate{Messages: 1e6, Bytes: 1e9}}})
 	c := n.v1("alice", "systems=orders,chat")
 	for _, h := range hostile {
 		c.says(h.op)
@@ -91,7 +92,7 @@ func TestHostileOpsAreAnsweredAndTheSessionLives(t *testing.T) {
 }
 
 func TestSeveralOpsInOneFrame(t *testing.T) {
-	n := serve(t, ws.Config{})
+	n := serve(t, config{})
 	c := n.v1("alice", "systems=chat")
 	c.says("{\"op\":\"join\",\"ref\":1,\"system\":\"chat\",\"room\":\"a\"}\n{\"op\":7,\"ref\":2}\n{\"op\":\"leave\",\n\"ref\":3,\"system\":\"chat\",\"room\":\"a\"}")
 	c.wants(`{"op":"ok","ref":1}`)
@@ -100,7 +101,7 @@ func TestSeveralOpsInOneFrame(t *testing.T) {
 }
 
 func TestTenErrorsInARowEndTheSession(t *testing.T) {
-	n := serve(t, ws.Config{})
+	n := serve(t, config{})
 	c := n.v1("alice", "systems=orders")
 	for range 10 {
 		c.says(`nonsense`)
@@ -108,20 +109,20 @@ func TestTenErrorsInARowEndTheSession(t *testing.T) {
 	for range 10 {
 		c.wants(`{"op":"error"`)
 	}
-	c.wantsClose(ws.ClosePolicy)
+	c.wantsClose(session.ClosePolicy)
 }
 
 func TestTenErrorsEndAPlainSessionToo(t *testing.T) {
-	n := serve(t, ws.Config{})
+	n := serve(t, config{})
 	c := n.plain("alice", "systems=orders")
 	for range 10 {
 		c.says("\xff")
 	}
-	c.wantsClose(ws.ClosePolicy)
+	c.wantsClose(session.ClosePolicy)
 }
 
 func TestBusErrorsHaveTheirCodesAndDoNotEndTheSession(t *testing.T) {
-	n := serve(t, ws.Config{})
+	n := serve(t, config{})
 	c := n.v1("alice", "systems=chat")
 	for err, code := range map[error]string{domain.ErrLimit: "rate_limited", domain.ErrTooLarge: "too_large",
 		domain.ErrNotServed: "not_found", domain.ErrUnsupported: "unsupported", errors.New("odd"): "bus_down"} {
@@ -140,7 +141,7 @@ func TestBusErrorsHaveTheirCodesAndDoNotEndTheSession(t *testing.T) {
 }
 
 func TestClientsAreHeldToTheirRate(t *testing.T) {
-	n := serve(t, ws.Config{SessionRate: ws.Rate{Messages: 2, Bytes: 1 << 20}})
+	n := serve(t, config{ws: ws.Config{SessionRate: session.Rate{Messages: 2, Bytes: 1 << 20}}})
 	c := n.v1("alice", "systems=chat")
 	for i := range 5 {
 		c.says(fmt.Sprintf(`{"op":"leave","ref":%d,"system":"chat","room":"x"}`, i))
@@ -155,7 +156,7 @@ func TestClientsAreHeldToTheirRate(t *testing.T) {
 }
 
 func TestTheRateOfAUserCoversAllOfItsSessions(t *testing.T) {
-	n := serve(t, ws.Config{UserRate: ws.Rate{Messages: 1, Bytes: 1 << 20}})
+	n := serve(t, config{ws: ws.Config{UserRate: session.Rate{Messages: 1, Bytes: 1 << 20}}})
 	a, b := n.v1("alice", "systems=chat"), n.v1("alice", "systems=chat")
 	for range 2 {
 		a.says(`{"op":"leave","system":"chat","room":"x"}`)
@@ -166,7 +167,7 @@ func TestTheRateOfAUserCoversAllOfItsSessions(t *testing.T) {
 }
 
 func TestBytesCountToo(t *testing.T) {
-	n := serve(t, ws.Config{MessageBytes: 1000, SessionRate: ws.Rate{Messages: 1000, Bytes: 10}})
+	n := serve(t, config{ws: ws.Config{MessageBytes: 1000, SessionRate: session.Rate{Messages: 1000, Bytes: 10}}})
 	c := n.v1("alice", "systems=chat")
 	c.says(`{"op":"send","system":"chat","data":"` + strings.Repeat("x", 900) + `"}`)
 	c.wants(`{"op":"ok"`)
@@ -175,15 +176,15 @@ func TestBytesCountToo(t *testing.T) {
 }
 
 func TestTooLargeMessagesEndTheSession(t *testing.T) {
-	n := serve(t, ws.Config{MessageBytes: 1000})
+	n := serve(t, config{ws: ws.Config{MessageBytes: 1000}})
 	c := n.v1("alice", "systems=chat")
 	c.says(`{"op":"send","system":"chat","data":"` + strings.Repeat("x", 200_000) + `"}`)
-	c.wantsClose(ws.CloseTooBig)
-	poll(t, func() bool { return n.server.Stats().Closed[ws.CloseTooBig] == 1 })
+	c.wantsClose(session.CloseTooBig)
+	poll(t, func() bool { return n.desk.Stats().Closed[session.CloseTooBig] == 1 })
 }
 
 func TestRoomsAreBounded(t *testing.T) {
-	n := serve(t, ws.Config{Rooms: 2})
+	n := serve(t, config{desk: session.Config{Rooms: 2}})
 	c := n.v1("alice", "systems=chat&rooms=chat/a,chat/b")
 	c.says(`{"op":"join","ref":1,"system":"chat","room":"a"}`)
 	c.wants(`{"op":"ok","ref":1}`)
@@ -194,7 +195,7 @@ func TestRoomsAreBounded(t *testing.T) {
 }
 
 func TestRefreshLeavesWhatTheNewTokenLacks(t *testing.T) {
-	n := serve(t, ws.Config{})
+	n := serve(t, config{})
 	c := n.v1("alice", "systems=orders,chat&rooms=chat/lobby,chat/attic")
 	c.says(`{"op":"auth","ref":1,"token":"alice/lobby"}`)
 	c.wants(`{"op":"left","system":"chat","room":"attic","reason":"token"}`)
@@ -207,7 +208,7 @@ func TestRefreshLeavesWhatTheNewTokenLacks(t *testing.T) {
 	c.wantsData(`"yes"`)
 	c.says(`{"op":"auth","ref":3,"token":"alice/nothing"}`)
 	c.wants(`{"op":"left","system":"orders","reason":"token"}`)
-	c.wantsClose(ws.CloseForbidden)
+	c.wantsClose(session.CloseForbidden)
 }
 
 func FuzzOps(f *testing.F) {

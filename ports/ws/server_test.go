@@ -11,11 +11,12 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/ports/session"
 	"github.com/fanfarebus/fanfare/ports/ws"
 )
 
 func TestMessageReachesEverySessionOfItsUserAndNobodyElse(t *testing.T) {
-	n := serve(t, ws.Config{})
+	n := serve(t, config{})
 	phone, laptop, other := n.v1("alice", "systems=orders"), n.v1("alice", "systems=orders"), n.v1("bob", "systems=orders")
 	n.deliver("user:alice", "orders", `{"n":1}`)
 	n.deliver("*", "orders", `"all"`)
@@ -27,7 +28,7 @@ func TestMessageReachesEverySessionOfItsUserAndNobodyElse(t *testing.T) {
 }
 
 func TestHelloSaysWhoWhereAndFromWhichPlace(t *testing.T) {
-	n := serve(t, ws.Config{Node: "n7"})
+	n := serve(t, config{desk: session.Config{Node: "n7"}})
 	c := n.dial("alice", "systems=orders,chat", nil)
 	line := c.wants(`{"op":"hello","session":"`)
 	for _, part := range []string{`"node":"n7"`, `"user":"alice"`, `"systems":{"orders":{"cursor":"`, `"chat":{"cursor":"`, `"resumed":false`} {
@@ -41,7 +42,7 @@ func TestHelloSaysWhoWhereAndFromWhichPlace(t *testing.T) {
 }
 
 func TestPlainClientGetsDataVerbatimAndSpeaksToTheInboundTopic(t *testing.T) {
-	n := serve(t, ws.Config{})
+	n := serve(t, config{})
 	c := n.plain("alice", "systems=orders")
 	n.deliver("user:alice", "orders", `{"n":1}`)
 	n.deliverMessage("orders", &domain.Message{To: targets("user:alice"), Data: []byte("\xff\x00"), ContentType: domain.Binary})
@@ -71,7 +72,7 @@ func TestPlainClientGetsDataVerbatimAndSpeaksToTheInboundTopic(t *testing.T) {
 }
 
 func TestOrderAndCompletenessUnderLoad(t *testing.T) {
-	n := serve(t, ws.Config{OutboxBytes: 2000, OutboxFrames: 16})
+	n := serve(t, config{ws: ws.Config{OutboxBytes: 2000, OutboxFrames: 16}})
 	const messages = 2000
 	v1, plain := n.v1("alice", "systems=orders"), n.plain("alice", "systems=orders")
 	go func() {
@@ -91,7 +92,7 @@ func TestOrderAndCompletenessUnderLoad(t *testing.T) {
 }
 
 func TestOps(t *testing.T) {
-	n := serve(t, ws.Config{})
+	n := serve(t, config{})
 	c := n.v1("alice", "systems=orders,chat")
 	c.says(`{"op":"join","ref":1,"system":"chat","room":"lobby"}`)
 	c.wants(`{"op":"ok","ref":1}`)
@@ -112,23 +113,23 @@ func TestOps(t *testing.T) {
 }
 
 func TestDrainTellsEachSessionAndClosesIt(t *testing.T) {
-	n := serve(t, ws.Config{Drain: 50 * time.Millisecond})
+	n := serve(t, config{desk: session.Config{Drain: 50 * time.Millisecond}})
 	a, b, p := n.v1("alice", "systems=orders"), n.v1("bob", "systems=orders"), n.plain("carol", "systems=orders")
-	poll(t, func() bool { return n.server.Stats().Sessions == 3 })
+	poll(t, func() bool { return n.desk.Stats().Sessions == 3 })
 	done := make(chan error)
-	go func() { done <- n.server.Drain(context.Background()) }()
+	go func() { done <- n.desk.Drain(context.Background()) }()
 	for _, c := range []*client{a, b} {
 		c.wants(`{"op":"goaway","retry_ms":`)
-		c.wantsClose(ws.CloseGoingAway)
+		c.wantsClose(session.CloseGoingAway)
 	}
-	p.wantsClose(ws.CloseGoingAway)
+	p.wantsClose(session.CloseGoingAway)
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
 	if _, resp, err := n.try("alice", "systems=orders", nil); err == nil || resp.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("a draining node took a session: %v", resp)
 	}
-	if s := n.server.Stats(); s.Sessions != 0 || s.Closed[ws.CloseGoingAway] != 3 {
+	if s := n.desk.Stats(); s.Sessions != 0 || s.Closed[session.CloseGoingAway] != 3 {
 		t.Errorf("stats: %+v", s)
 	}
 }

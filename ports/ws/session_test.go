@@ -14,14 +14,15 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/ports/session"
 	"github.com/fanfarebus/fanfare/ports/ws"
 )
 
 func TestOldestSessionOfAUserGivesWay(t *testing.T) {
-	n := serve(t, ws.Config{SessionsPerUser: 2})
+	n := serve(t, config{desk: session.Config{SessionsPerUser: 2}})
 	first, second, other := n.v1("alice", "systems=orders"), n.v1("alice", "systems=orders"), n.v1("bob", "systems=orders")
 	third := n.v1("alice", "systems=orders")
-	first.wantsClose(ws.CloseReplaced)
+	first.wantsClose(session.CloseReplaced)
 	n.deliver("*", "orders", `1`)
 	for _, c := range []*client{second, third, other} {
 		c.wantsData(`1`)
@@ -29,47 +30,47 @@ func TestOldestSessionOfAUserGivesWay(t *testing.T) {
 }
 
 func TestFullNodeSendsClientsElsewhere(t *testing.T) {
-	n := serve(t, ws.Config{Sessions: 1})
+	n := serve(t, config{desk: session.Config{Sessions: 1}})
 	c := n.v1("alice", "systems=orders")
 	_, resp, err := n.try("bob", "systems=orders", nil)
 	if err == nil || resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" {
 		t.Fatalf("want 503 with Retry-After, got %v", resp)
 	}
 	_ = c.conn.Close()
-	poll(t, func() bool { return n.server.Stats().Sessions == 0 })
+	poll(t, func() bool { return n.desk.Stats().Sessions == 0 })
 	poll(t, func() bool { _, _, err := n.try("bob", "systems=orders", nil); return err == nil })
 }
 
 func TestDisconnectClosesAllSessionsOfAUser(t *testing.T) {
-	n := serve(t, ws.Config{})
+	n := serve(t, config{})
 	a, b, other := n.v1("alice", "systems=orders"), n.v1("alice", "systems=orders"), n.v1("bob", "systems=orders")
-	if got := n.server.Disconnect("alice"); got != 2 {
+	if got := n.desk.Disconnect("alice"); got != 2 {
 		t.Errorf("disconnected %d", got)
 	}
-	a.wantsClose(ws.CloseDisconnected)
-	b.wantsClose(ws.CloseDisconnected)
+	a.wantsClose(session.CloseDisconnected)
+	b.wantsClose(session.CloseDisconnected)
 	n.deliver("*", "orders", `1`)
 	other.wantsData(`1`)
-	if n.server.Disconnect("nobody") != 0 {
+	if n.desk.Disconnect("nobody") != 0 {
 		t.Error("disconnected nobody")
 	}
 }
 
 func TestSessionsHearOfTheBus(t *testing.T) {
-	n := serve(t, ws.Config{})
+	n := serve(t, config{})
 	before := n.v1("alice", "systems=orders")
-	n.server.SetBusUp(false)
-	n.server.SetBusUp(false)
+	n.desk.SetBusUp(false)
+	n.desk.SetBusUp(false)
 	before.wants(`{"op":"bus","up":false}`)
 	after := n.v1("bob", "systems=orders")
 	after.wants(`{"op":"bus","up":false}`)
-	n.server.SetBusUp(true)
+	n.desk.SetBusUp(true)
 	before.wants(`{"op":"bus","up":true}`)
 	after.wants(`{"op":"bus","up":true}`)
 }
 
 func TestResumeGivesWhatWasMissedAfterHello(t *testing.T) {
-	n := serve(t, ws.Config{OutboxFrames: 4})
+	n := serve(t, config{ws: ws.Config{OutboxFrames: 4}})
 	c := n.v1("alice", "systems=chat&rooms=chat/lobby")
 	n.deliver("room:lobby", "chat", `0`)
 	var m struct{ Cursor string }
@@ -97,7 +98,7 @@ func TestResumeGivesWhatWasMissedAfterHello(t *testing.T) {
 func TestNoSessionIsLeftBehind(t *testing.T) {
 	for _, frames := range []int{1, 2, 7} {
 		t.Run(fmt.Sprint(frames, " frames"), func(t *testing.T) {
-			n := serve(t, ws.Config{OutboxFrames: frames, OutboxBytes: 700})
+			n := serve(t, config{ws: ws.Config{OutboxFrames: frames, OutboxBytes: 700}})
 			const perSystem, sessions = 300, 12
 			var readers, writers sync.WaitGroup
 			for i := range sessions {
@@ -120,8 +121,8 @@ func TestNoSessionIsLeftBehind(t *testing.T) {
 			}
 			writers.Wait()
 			readers.Wait()
-			if s := n.server.Stats(); s.FellBack == 0 || s.Sessions != sessions {
-				t.Errorf("stats: %+v", s)
+			if s, d := n.server.Stats(), n.desk.Stats(); s.FellBack == 0 || d.Sessions != sessions {
+				t.Errorf("stats: %+v %+v", s, d)
 			}
 		})
 	}
@@ -164,7 +165,7 @@ func readAll(t *testing.T, c *client, count int, r *rand.Rand) {
 }
 
 func TestMessagesLargerThanTheOutboxArrive(t *testing.T) {
-	n := serve(t, ws.Config{OutboxBytes: 1000})
+	n := serve(t, config{ws: ws.Config{OutboxBytes: 1000}})
 	c, p := n.v1("alice", "systems=orders"), n.plain("alice", "systems=orders")
 	for i := range 5 {
 		n.deliver("user:alice", "orders", fmt.Sprintf(`"%d%s"`, i, strings.Repeat("x", 200_000)))
@@ -178,7 +179,7 @@ func TestMessagesLargerThanTheOutboxArrive(t *testing.T) {
 }
 
 func TestSessionTargetReachesOneSession(t *testing.T) {
-	n := serve(t, ws.Config{})
+	n := serve(t, config{})
 	a, b := n.dial("alice", "systems=orders", nil), n.v1("alice", "systems=orders")
 	var hello struct{ Session string }
 	if err := json.Unmarshal([]byte(a.wants(`{"op":"hello"`)), &hello); err != nil {
@@ -192,7 +193,7 @@ func TestSessionTargetReachesOneSession(t *testing.T) {
 }
 
 func TestClientsThatComeDuringADrainAreTurnedAwayOrSentAway(t *testing.T) {
-	n := serve(t, ws.Config{Drain: 100 * time.Millisecond})
+	n := serve(t, config{desk: session.Config{Drain: 100 * time.Millisecond}})
 	var comers sync.WaitGroup
 	for range 4 {
 		comers.Go(func() {
@@ -213,12 +214,12 @@ func TestClientsThatComeDuringADrainAreTurnedAwayOrSentAway(t *testing.T) {
 			}
 		})
 	}
-	poll(t, func() bool { return n.server.Stats().Opened > 20 })
-	if err := n.server.Drain(t.Context()); err != nil {
+	poll(t, func() bool { return n.desk.Stats().Opened > 20 })
+	if err := n.desk.Drain(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	comers.Wait()
-	if s := n.server.Stats(); s.Sessions != 0 || s.Users != 0 {
+	if s := n.desk.Stats(); s.Sessions != 0 || s.Users != 0 {
 		t.Errorf("stats: %+v", s)
 	}
 }
@@ -228,7 +229,7 @@ func TestClientsThatComeDuringADrainAreTurnedAwayOrSentAway(t *testing.T) {
 func TestStuckSessionsAreClosedInTime(t *testing.T) {
 	for _, secure := range []bool{false, true} {
 		t.Run(fmt.Sprint("tls ", secure), func(t *testing.T) {
-			n := newNode(t, ws.Config{CloseWait: 100 * time.Millisecond, Stall: time.Hour})
+			n := newNode(t, config{ws: ws.Config{CloseWait: 100 * time.Millisecond, Stall: time.Hour}})
 			listener := httptest.NewUnstartedServer(n.server)
 			dialer := websocket.Dialer{}
 			if secure {
@@ -244,12 +245,12 @@ func TestStuckSessionsAreClosedInTime(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = conn.Close() })
-			poll(t, func() bool { return n.server.Stats().Sessions == 1 })
+			poll(t, func() bool { return n.desk.Stats().Sessions == 1 })
 			for range 2 {
 				n.deliver("user:alice", "orders", `"`+strings.Repeat("x", 16<<20)+`"`)
 			}
-			n.server.Disconnect("alice")
-			poll(t, func() bool { return n.server.Stats().Closed[ws.CloseDisconnected] == 1 })
+			n.desk.Disconnect("alice")
+			poll(t, func() bool { return n.desk.Stats().Closed[session.CloseDisconnected] == 1 })
 		})
 	}
 }

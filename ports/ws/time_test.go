@@ -14,6 +14,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"github.com/fanfarebus/fanfare/ports/session"
 	"github.com/fanfarebus/fanfare/ports/ws"
 )
 
@@ -38,7 +39,7 @@ func (p *pipes) Close() error   { p.once.Do(func() { close(p.done) }); return ni
 func (p *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)} }
 
 // inBubble runs a test on a clock of its own, with a node on pipes.
-func inBubble(t *testing.T, cfg ws.Config, test func(t *testing.T, n *pipedNode)) {
+func inBubble(t *testing.T, cfg config, test func(t *testing.T, n *pipedNode)) {
 	synctest.Test(t, func(t *testing.T) {
 		n := &pipedNode{node: newNode(t, cfg), pipes: &pipes{conns: make(chan net.Conn), done: make(chan struct{})}}
 		server := &http.Server{Handler: n.server}
@@ -114,31 +115,31 @@ func (c *client) ended() (code int, at time.Time) {
 }
 
 func TestSessionEndsWithItsToken(t *testing.T) {
-	inBubble(t, ws.Config{}, func(t *testing.T, n *pipedNode) {
+	inBubble(t, config{}, func(t *testing.T, n *pipedNode) {
 		start := time.Now()
 		c := n.v1("alice/ttl=90s", "systems=orders")
 		code, at := c.ended()
-		if d := at.Sub(start); code != ws.CloseExpired || d < 90*time.Second || d > 92*time.Second {
+		if d := at.Sub(start); code != session.CloseExpired || d < 90*time.Second || d > 92*time.Second {
 			t.Errorf("closed with %d after %v", code, d)
 		}
 	})
 }
 
 func TestRefreshedTokenProlongsTheSession(t *testing.T) {
-	inBubble(t, ws.Config{}, func(t *testing.T, n *pipedNode) {
+	inBubble(t, config{}, func(t *testing.T, n *pipedNode) {
 		start := time.Now()
 		c := n.v1("alice/ttl=90s", "systems=orders")
 		c.says(`{"op":"auth","ref":1,"token":"alice/ttl=300s"}`)
 		c.wants(`{"op":"ok","ref":1}`)
 		code, at := c.ended()
-		if d := at.Sub(start); code != ws.CloseExpired || d < 300*time.Second || d > 302*time.Second {
+		if d := at.Sub(start); code != session.CloseExpired || d < 300*time.Second || d > 302*time.Second {
 			t.Errorf("closed with %d after %v", code, d)
 		}
 	})
 }
 
 func TestSilentPeerIsGivenUpAndAnsweringOneIsNot(t *testing.T) {
-	inBubble(t, ws.Config{}, func(t *testing.T, n *pipedNode) {
+	inBubble(t, config{}, func(t *testing.T, n *pipedNode) {
 		silent, alive := n.v1("alice", "systems=orders"), n.v1("bob", "systems=orders")
 		silent.conn.SetPingHandler(func(string) error { return nil })
 		over := make(chan time.Time, 2)
@@ -149,16 +150,16 @@ func TestSilentPeerIsGivenUpAndAnsweringOneIsNot(t *testing.T) {
 			t.Errorf("the silent one ended after %v", d)
 		}
 		pauseFor(10 * time.Minute)
-		if s := n.server.Stats(); s.Sessions != 1 || s.Closed[1006] != 1 {
+		if s := n.desk.Stats(); s.Sessions != 1 || s.Closed[1006] != 1 {
 			t.Errorf("stats: %+v", s)
 		}
-		n.server.Disconnect("bob")
+		n.desk.Disconnect("bob")
 		<-over
 	})
 }
 
 func TestClientThatStopsReadingIsClosedAndItsNeighbourIsNot(t *testing.T) {
-	inBubble(t, ws.Config{OutboxFrames: 8}, func(t *testing.T, n *pipedNode) {
+	inBubble(t, config{ws: ws.Config{OutboxFrames: 8}}, func(t *testing.T, n *pipedNode) {
 		stuck, fine := n.v1("alice", "systems=orders"), n.v1("alice", "systems=orders")
 		start := time.Now()
 		for i := range 1000 {
@@ -168,11 +169,11 @@ func TestClientThatStopsReadingIsClosedAndItsNeighbourIsNot(t *testing.T) {
 		if n.server.Stats().FellBack != 0 {
 			t.Error("the neighbour's outbox filled, too")
 		}
-		poll(t, func() bool { pauseFor(time.Second); return n.server.Stats().Sessions == 1 })
+		poll(t, func() bool { pauseFor(time.Second); return n.desk.Stats().Sessions == 1 })
 		if d := time.Since(start); d < 17*time.Second || d > 22*time.Second {
 			t.Errorf("it took %v", d)
 		}
-		if s := n.server.Stats(); s.Closed[ws.CloseSlow] != 1 {
+		if s := n.desk.Stats(); s.Closed[session.CloseSlow] != 1 {
 			t.Errorf("stats: %+v", s)
 		}
 		_ = stuck
@@ -180,7 +181,7 @@ func TestClientThatStopsReadingIsClosedAndItsNeighbourIsNot(t *testing.T) {
 }
 
 func TestSlowReaderCatchesUpWithoutLoss(t *testing.T) {
-	inBubble(t, ws.Config{OutboxFrames: 4, OutboxBytes: 2000}, func(t *testing.T, n *pipedNode) {
+	inBubble(t, config{ws: ws.Config{OutboxFrames: 4, OutboxBytes: 2000}}, func(t *testing.T, n *pipedNode) {
 		c := n.v1("alice", "systems=orders")
 		for i := range 500 {
 			n.deliver("user:alice", "orders", fmt.Sprint(i))
@@ -197,7 +198,7 @@ func TestSlowReaderCatchesUpWithoutLoss(t *testing.T) {
 }
 
 func TestSessionsThatHearNothingAreToldWhereTheyAre(t *testing.T) {
-	inBubble(t, ws.Config{}, func(t *testing.T, n *pipedNode) {
+	inBubble(t, config{}, func(t *testing.T, n *pipedNode) {
 		c := n.v1("alice", "systems=orders,chat")
 		start := time.Now()
 		n.deliver("user:bob", "orders", `1`)
@@ -207,8 +208,8 @@ func TestSessionsThatHearNothingAreToldWhereTheyAre(t *testing.T) {
 		n.deliver("user:alice", "orders", `2`)
 		c.wantsData(`2`)
 		from := time.Now()
-		n.server.SetBusUp(true) // known: nothing is told
-		go func() { pauseFor(5 * time.Minute); n.server.SetBusUp(false) }()
+		n.desk.SetBusUp(true) // known: nothing is told
+		go func() { pauseFor(5 * time.Minute); n.desk.SetBusUp(false) }()
 		if d := c.until(`{"op":"bus","up":false}`).Sub(from); d < 5*time.Minute {
 			t.Errorf("the bus was told down after %v", d)
 		}
@@ -216,7 +217,7 @@ func TestSessionsThatHearNothingAreToldWhereTheyAre(t *testing.T) {
 }
 
 func TestFloodOfOpsFromAClientThatDoesNotReadEndsIt(t *testing.T) {
-	inBubble(t, ws.Config{OutboxFrames: 8, SessionRate: ws.Rate{Messages: 1e6, Bytes: 1e9}, UserRate: ws.Rate{Messages: 1e6, Bytes: 1e9}},
+	inBubble(t, config{ws: ws.Config{OutboxFrames: 8, SessionRate: session.Rate{Messages: 1e6, Bytes: 1e9}, UserRate: session.Rate{Messages: 1e6, Bytes: 1e9}}},
 		func(t *testing.T, n *pipedNode) {
 			c := n.v1("alice", "systems=chat")
 			for range 1000 {
@@ -224,15 +225,15 @@ func TestFloodOfOpsFromAClientThatDoesNotReadEndsIt(t *testing.T) {
 					break
 				}
 			}
-			poll(t, func() bool { pauseFor(time.Second); return n.server.Stats().Sessions == 0 })
-			if s := n.server.Stats(); s.Closed[ws.CloseSlow] != 1 || s.Dropped != 1 {
-				t.Errorf("stats: %+v", s)
+			poll(t, func() bool { pauseFor(time.Second); return n.desk.Stats().Sessions == 0 })
+			if s, d := n.server.Stats(), n.desk.Stats(); d.Closed[session.CloseSlow] != 1 || s.Dropped != 1 {
+				t.Errorf("stats: %+v %+v", s, d)
 			}
 		})
 }
 
 func TestDrainIsPaced(t *testing.T) {
-	inBubble(t, ws.Config{}, func(t *testing.T, n *pipedNode) {
+	inBubble(t, config{}, func(t *testing.T, n *pipedNode) {
 		const sessions = 40
 		type end struct {
 			code int
@@ -244,7 +245,7 @@ func TestDrainIsPaced(t *testing.T) {
 			go func() { code, at := c.ended(); ends <- end{code, at} }()
 		}
 		start := time.Now()
-		if err := n.server.Drain(context.Background()); err != nil {
+		if err := n.desk.Drain(context.Background()); err != nil {
 			t.Fatal(err)
 		}
 		if d := time.Since(start); d < 19*time.Second || d > 21*time.Second {
@@ -254,7 +255,7 @@ func TestDrainIsPaced(t *testing.T) {
 		for range sessions {
 			e := <-ends
 			perSecond[int(e.at.Sub(start)/time.Second)]++
-			if e.code != ws.CloseGoingAway {
+			if e.code != session.CloseGoingAway {
 				t.Errorf("closed with %d", e.code)
 			}
 		}
@@ -267,23 +268,23 @@ func TestDrainIsPaced(t *testing.T) {
 }
 
 func TestDrainThatRunsOutOfTimeCutsOff(t *testing.T) {
-	inBubble(t, ws.Config{}, func(t *testing.T, n *pipedNode) {
+	inBubble(t, config{}, func(t *testing.T, n *pipedNode) {
 		n.v1("alice", "systems=orders") // does not read
 		n.v1("bob", "systems=orders")
 		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 		defer cancel()
-		if err := n.server.Drain(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		if err := n.desk.Drain(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v", err)
 		}
 		synctest.Wait()
-		if s := n.server.Stats(); s.Sessions != 0 {
+		if s := n.desk.Stats(); s.Sessions != 0 {
 			t.Errorf("stats: %+v", s)
 		}
 	})
 }
 
 func TestClosingDoesNotWaitForAClientThatNeverAnswers(t *testing.T) {
-	inBubble(t, ws.Config{}, func(t *testing.T, n *pipedNode) {
+	inBubble(t, config{}, func(t *testing.T, n *pipedNode) {
 		n.v1("alice", "systems=orders") // does not read
 		start := time.Now()
 		n.stop()
@@ -298,7 +299,7 @@ func TestClosingDoesNotWaitForAClientThatNeverAnswers(t *testing.T) {
 func pauseFor(d time.Duration) { <-time.After(d) }
 
 func TestWhatGathersDuringAWriteLeavesTogether(t *testing.T) {
-	inBubble(t, ws.Config{}, func(t *testing.T, n *pipedNode) {
+	inBubble(t, config{}, func(t *testing.T, n *pipedNode) {
 		for _, protocol := range []string{ws.V1, ws.Plain} {
 			var c *client
 			if protocol == ws.V1 {
@@ -333,7 +334,7 @@ func TestWhatGathersDuringAWriteLeavesTogether(t *testing.T) {
 			if writes := after.WritesOut - before.WritesOut; writes != 2 || after.FramesOut-before.FramesOut != 10 {
 				t.Errorf("%s: %d writes of %d frames, want 2 of 10", protocol, writes, after.FramesOut-before.FramesOut)
 			}
-			if n.server.Disconnect("alice")+n.server.Disconnect("bob") != 1 {
+			if n.desk.Disconnect("alice")+n.desk.Disconnect("bob") != 1 {
 				t.Error("want one session at a time")
 			}
 			c.ended()
@@ -343,7 +344,7 @@ func TestWhatGathersDuringAWriteLeavesTogether(t *testing.T) {
 }
 
 func TestBatchesAreBounded(t *testing.T) {
-	inBubble(t, ws.Config{OutboxBytes: 1 << 20}, func(t *testing.T, n *pipedNode) {
+	inBubble(t, config{ws: ws.Config{OutboxBytes: 1 << 20}}, func(t *testing.T, n *pipedNode) {
 		c := n.v1("alice", "systems=orders")
 		for i := range 100 {
 			n.deliver("user:alice", "orders", fmt.Sprintf(`"%03d%s"`, i, strings.Repeat("x", 5000)))

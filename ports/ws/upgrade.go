@@ -5,74 +5,35 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"net/http"
 
-	"github.com/oklog/ulid/v2"
 	"github.com/olahol/melody"
+
+	"github.com/fanfarebus/fanfare/ports/session"
 )
 
 // ServeHTTP refuses the request with problem+json, or makes it a session and
 // returns: the session goes on in a goroutine of the Server's.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if err := s.serve(w, r); err != nil {
-		refusal := asRefusal(err)
-		s.counters.countRefused(refusal.status)
-		refusal.write(w)
-	}
-}
-
-func (s *Server) serve(w http.ResponseWriter, r *http.Request) error {
-	from := peer(r, s.cfg.Proxies)
-	if s.failures.tooMany(from, s.now()) {
-		return &refusal{http.StatusTooManyRequests, "too many refused connections from your address", retryLater}
-	}
-	h, err := s.shake(r)
+	var h handshake
+	open, err := s.desk.Open(r, func() (session.Terms, error) { return h.terms(r) })
 	if err != nil {
-		s.failures.note(from, s.now())
-		return err
+		s.refuse(w, err)
+		return
 	}
-	if err := s.admit(); err != nil {
-		return err
+	c := &client{Session: open, server: s, plain: h.plain}
+	if err := c.hijack(w); err != nil {
+		c.End(0)
+		s.refuse(w, err)
+		return
 	}
-	c, err := s.begin(r.Context(), h)
-	if err == nil {
-		err = c.hijack(w)
-	}
-	if err != nil {
-		if c != nil {
-			c.detach()
-		}
-		s.dismiss()
-		return err
-	}
-	go c.run(slim(r, c, h.protocol)) // Run and Drain wait for it
-	return nil
-}
-
-// begin makes a session and attaches it, so that nothing is missed of what is
-// published after the client has its answer.
-func (s *Server) begin(ctx context.Context, h *handshake) (*session, error) {
-	c := &session{server: s, id: ulid.Make().String(), name: h.grant.User, plain: h.plain,
-		grant: h.grant, slot: -1, turn: rand.IntN(1 << 16)}
-	c.setExpiry(h.grant.Expires)
-	for i := range h.systems {
-		lease, err := s.hub.Acquire(ctx, h.systems[i].system)
-		if err != nil {
-			c.detach()
-			return nil, err
-		}
-		a := &attachment{session: c, lease: lease, rooms: h.systems[i].rooms}
-		a.attach(h.systems[i].since)
-		c.systems = append(c.systems, a)
-	}
-	return c, nil
+	go c.run(slim(r, c, h.protocol)) // the Desk waits for it
 }
 
 // hijack takes the connection from the HTTP server, so that its goroutine and
 // buffers can go.
-func (c *session) hijack(w http.ResponseWriter) error {
+func (c *client) hijack(w http.ResponseWriter) error {
 	raw, rw, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		return fmt.Errorf("ws: this server can not be hijacked: %w", err)
@@ -89,19 +50,18 @@ func (c *session) hijack(w http.ResponseWriter) error {
 }
 
 // run serves the session until its connection ends.
-func (c *session) run(r *http.Request) {
-	defer c.server.dismiss()
+func (c *client) run(r *http.Request) {
 	if err := c.server.melody.HandleRequest(&takeover{c.conn}, r); err != nil {
-		c.server.log.Debug("ws: upgrade failed", "user", c.name, "session", c.id, "err", err)
+		c.server.log.Debug("ws: upgrade failed", "user", c.User, "session", c.ID, "err", err)
 	}
 	c.end()
 }
 
-type sessionKey struct{}
+type clientKey struct{}
 
 // slim returns as much of a request as melody needs, and keeps for as long as
-// the session lives. It carries the session.
-func slim(r *http.Request, c *session, protocol string) *http.Request {
+// the session lives. It carries the client.
+func slim(r *http.Request, c *client, protocol string) *http.Request {
 	header := make(http.Header, 5)
 	for _, name := range []string{"Connection", "Upgrade", "Sec-Websocket-Version", "Sec-Websocket-Key"} {
 		header[name] = r.Header[name]
@@ -110,12 +70,12 @@ func slim(r *http.Request, c *session, protocol string) *http.Request {
 		header["Sec-Websocket-Protocol"] = []string{protocol}
 	}
 	small := &http.Request{Method: http.MethodGet, Header: header}
-	return small.WithContext(context.WithValue(context.Background(), sessionKey{}, c))
+	return small.WithContext(context.WithValue(context.Background(), clientKey{}, c))
 }
 
-// sessionOf returns the session that a request of slim carries.
-func sessionOf(m *melody.Session) *session {
-	return m.Request.Context().Value(sessionKey{}).(*session)
+// clientOf returns the client that a request of slim carries.
+func clientOf(m *melody.Session) *client {
+	return m.Request.Context().Value(clientKey{}).(*client)
 }
 
 // A takeover hands a hijacked connection to an upgrade. It is a ResponseWriter

@@ -1,7 +1,6 @@
-package ws
+package session
 
 import (
-	"math"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -10,28 +9,6 @@ import (
 
 	"golang.org/x/time/rate"
 )
-
-// A meter bounds messages and bytes. It is safe for concurrent use.
-type meter struct{ messages, bytes *rate.Limiter }
-
-// newMeter allows two seconds' worth at once, and never less than one message
-// of the largest size.
-func newMeter(r Rate, largest int) *meter {
-	return &meter{
-		messages: rate.NewLimiter(rate.Limit(r.Messages), max(int(math.Ceil(2*r.Messages)), 1)),
-		bytes:    rate.NewLimiter(rate.Limit(r.Bytes), max(int(2*r.Bytes), largest)),
-	}
-}
-
-func (m *meter) allow(now time.Time, bytes int) bool {
-	return m.messages.AllowN(now, 1) && m.bytes.AllowN(now, bytes)
-}
-
-// full says that the meter has forgotten all it has seen.
-func (m *meter) full(now time.Time) bool {
-	return m == nil || m.messages.TokensAt(now) >= float64(m.messages.Burst()) &&
-		m.bytes.TokensAt(now) >= float64(m.bytes.Burst())
-}
 
 // failures bounds how often one address may be refused. It is safe for
 // concurrent use, and holds at most maxFailures addresses.

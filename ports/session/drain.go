@@ -1,0 +1,52 @@
+package session
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
+
+// Drain turns new clients away and closes the sessions with CloseGoingAway,
+// spread evenly over Config.Drain; they are told before when to come back, each
+// a little differently. It returns when all have ended. If ctx ends earlier, it
+// cuts off who is left, and returns the context's error.
+func (d *Desk) Drain(ctx context.Context) error {
+	d.stopAdmitting()
+	sessions := d.snapshot()
+	rand.Shuffle(len(sessions), func(i, j int) { sessions[i], sessions[j] = sessions[j], sessions[i] })
+	start := d.now()
+	for i, s := range sessions {
+		slot := d.cfg.Drain * time.Duration(i) / time.Duration(len(sessions))
+		if wait(ctx, start.Add(slot).Sub(d.now())) != nil {
+			break
+		}
+		s.goAway()
+	}
+	select {
+	case <-d.ended:
+		return nil
+	case <-ctx.Done():
+	}
+	left := d.snapshot()
+	for _, s := range left {
+		s.conn.Close(CloseGoingAway, "the node stops")
+		s.conn.Abort()
+	}
+	return fmt.Errorf("session: drain: %d sessions were cut off: %w", len(left), ctx.Err())
+}
+
+// wait waits for d, or for ctx to end.
+func wait(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,202 @@
+package session
+
+import (
+	"encoding/base64"
+	"maps"
+	"slices"
+	"time"
+	"unicode/utf8"
+
+	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/domain/stream"
+)
+
+// V1Encoder makes the frames of fanfare.v1.json: one op each, without line
+// breaks. All sessions that use it share them, whatever their port.
+type V1Encoder struct{}
+
+var _ stream.Encoder = V1Encoder{}
+
+// Message encodes m in one allocation, unless it holds much to escape.
+func (V1Encoder) Message(system domain.System, m *domain.Message, to domain.Target, at domain.Cursor) stream.Frame {
+	b := make([]byte, 0, sizeOf(system, m, to, at))
+	b = append(b, `{"op":"message","system":"`...)
+	b = append(b, system.String()...)
+	b = append(b, `","id":`...)
+	b = AppendString(b, m.ID)
+	b = appendPlace(b, at)
+	b = append(b, `,"to":`...)
+	b = AppendString(b, to.String())
+	if m.From != "" {
+		b = append(b, `,"from":`...)
+		b = AppendString(b, m.From)
+	}
+	if m.Type != "" {
+		b = append(b, `,"type":`...)
+		b = AppendString(b, m.Type)
+	}
+	if t := firstTime(m.Time, at.Time); !t.IsZero() {
+		b = append(b, `,"time":"`...)
+		b = t.UTC().AppendFormat(b, "2006-01-02T15:04:05.000Z07:00")
+		b = append(b, '"')
+	}
+	if len(m.Headers) > 0 {
+		b = appendHeaders(b, m.Headers)
+	}
+	return stream.Frame{Bytes: append(appendData(b, m), '}')}
+}
+
+// Gap encodes the notice that continuity could not be proven, with a delay of
+// its own for each session, so that they do not fetch all at once.
+func (V1Encoder) Gap(system domain.System, reason domain.GapReason, at domain.Cursor) stream.Frame {
+	b := append(make([]byte, 0, 192), `{"op":"gap","system":"`...)
+	b = append(b, system.String()...)
+	b = append(b, `","reason":`...)
+	b = AppendString(b, string(reason))
+	b = appendPlace(b, at)
+	b = append(b, `,"after_ms":`...)
+	b = appendInt(b, jitter(gapSpan))
+	return stream.Frame{Bytes: append(b, '}')}
+}
+
+// gapSpan is the time over which clients are asked to spread what they fetch
+// after a gap.
+const gapSpan = 2 * time.Second
+
+// sizeOf is how many bytes the frame of a message takes if nothing needs
+// escaping.
+func sizeOf(system domain.System, m *domain.Message, to domain.Target, at domain.Cursor) int {
+	const fixed = 160 // names, punctuation, time
+	n := fixed + len(system.String()) + len(m.ID) + len(to.String()) + len(m.From) + len(m.Type) +
+		base64.RawURLEncoding.EncodedLen(24+len(at.Position))
+	switch m.ContentType {
+	case domain.JSON:
+		n += len(m.Data)
+	case domain.Text:
+		n += len(m.ContentType) + 20 + len(m.Data)
+	default:
+		n += len(m.ContentType) + 20 + base64.StdEncoding.EncodedLen(len(m.Data))
+	}
+	for k, v := range m.Headers {
+		n += len(k) + len(v) + 6
+	}
+	return n
+}
+
+// appendPlace appends the member "cursor", if there is one.
+func appendPlace(b []byte, at domain.Cursor) []byte {
+	if at.IsZero() {
+		return b
+	}
+	return appendCursor(append(b, `,"cursor":`...), at)
+}
+
+func appendCursor(b []byte, at domain.Cursor) []byte {
+	if at.IsZero() {
+		return append(b, "null"...)
+	}
+	b = append(b, '"')
+	return append(at.Append(b), '"')
+}
+
+func appendHeaders(b []byte, headers map[string]string) []byte {
+	b = append(b, `,"headers":{`...)
+	if len(headers) == 1 {
+		for k, v := range headers {
+			b = append(AppendString(b, k), ':')
+			b = AppendString(b, v)
+		}
+		return append(b, '}')
+	}
+	for i, k := range slices.Sorted(maps.Keys(headers)) {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(AppendString(b, k), ':')
+		b = AppendString(b, headers[k])
+	}
+	return append(b, '}')
+}
+
+func appendData(b []byte, m *domain.Message) []byte {
+	switch m.ContentType {
+	case domain.JSON:
+		if len(m.Data) == 0 {
+			return b
+		}
+		// A text frame that is no UTF-8 ends a browser's connection, and it
+		// would be the frame of everyone in the room.
+		if b = append(b, `,"data":`...); utf8.Valid(m.Data) {
+			return append(b, m.Data...)
+		}
+		return appendValid(b, m.Data)
+	case domain.Text:
+		b = append(b, `,"content_type":"`+domain.Text+`","data":`...)
+		return AppendString(b, m.Data)
+	default:
+		b = append(b, `,"content_type":`...)
+		b = AppendString(b, m.ContentType)
+		b = append(b, `,"data_base64":"`...)
+		return append(base64.StdEncoding.AppendEncode(b, m.Data), '"')
+	}
+}
+
+func appendValid(b, s []byte) []byte {
+	for len(s) > 0 {
+		r, n := utf8.DecodeRune(s)
+		b, s = utf8.AppendRune(b, r), s[n:]
+	}
+	return b
+}
+
+// AppendString appends s as a JSON string. What is no UTF-8 becomes U+FFFD.
+func AppendString[T string | []byte](b []byte, s T) []byte {
+	const hex = "0123456789abcdef"
+	b = append(b, '"')
+	start := 0
+	for i := 0; i < len(s); {
+		c := s[i]
+		if c >= ' ' && c != '"' && c != '\\' && c < utf8.RuneSelf {
+			i++
+			continue
+		}
+		n := 1
+		if c >= utf8.RuneSelf {
+			var r rune
+			if r, n = decodeRune(s[i:]); r != utf8.RuneError || n > 1 {
+				i += n
+				continue
+			}
+		}
+		b = append(b, s[start:i]...)
+		switch {
+		case c >= utf8.RuneSelf:
+			b = append(b, "\ufffd"...)
+		case c == '"' || c == '\\':
+			b = append(b, '\\', c)
+		case c == '\n':
+			b = append(b, `\n`...)
+		case c == '\r':
+			b = append(b, `\r`...)
+		case c == '\t':
+			b = append(b, `\t`...)
+		default:
+			b = append(b, `\u00`...)
+			b = append(b, hex[c>>4], hex[c&15])
+		}
+		i += n
+		start = i
+	}
+	return append(append(b, s[start:]...), '"')
+}
+
+func decodeRune[T string | []byte](s T) (rune, int) {
+	return utf8.DecodeRuneInString(string(s[:min(len(s), utf8.UTFMax)]))
+}
+
+func firstTime(a, b time.Time) time.Time {
+	if a.IsZero() {
+		return b
+	}
+	return a
+}

@@ -1,0 +1,37 @@
+package session
+
+import (
+	"math/rand/v2"
+	"strconv"
+	"time"
+
+	"github.com/fanfarebus/fanfare/domain"
+)
+
+// What a node tells fanfare.v1.json clients beside messages and gaps. Each
+// function makes one frame.
+
+// CursorNotice says where the client is in a system.
+func CursorNotice(system domain.System, at domain.Cursor) []byte {
+	b := append(make([]byte, 0, 160), `{"op":"cursor","system":"`...)
+	b = append(b, system.String()...)
+	b = append(b, `","cursor":`...)
+	return append(appendCursor(b, at), '}')
+}
+
+// BusNotice says whether the node can reach its bus.
+func BusNotice(up bool) []byte {
+	return append(strconv.AppendBool([]byte(`{"op":"bus","up":`), up), '}')
+}
+
+// GoawayNotice asks the client to come back after retry.
+func GoawayNotice(retry time.Duration) []byte {
+	return append(appendInt([]byte(`{"op":"goaway","retry_ms":`), retry.Milliseconds()), '}')
+}
+
+func appendInt(b []byte, n int64) []byte { return strconv.AppendInt(b, n, 10) }
+
+// jitter returns a random number of milliseconds below span.
+func jitter(span time.Duration) int64 {
+	return rand.Int64N(max(span.Milliseconds(), 1))
+}

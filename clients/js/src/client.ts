@@ -1,3 +1,4 @@
+import { backoff } from "./backoff.ts";
 import { Connection, type ConnectionOptions, type State } from "./connection.ts";
 import { FanfareError } from "./error.ts";
 import { Emitter, type Closed, type Hello } from "./events.ts";
@@ -226,8 +227,17 @@ export class Client extends Emitter {
 
   #answered(answer: string | FanfareError, ref?: number): void {
     const op = this.#ops.get(ref!);
-    if (op) this.#settle(op, answer);
+    if (op && answer instanceof FanfareError && answer.code === "busy") this.#later(op);
+    else if (op) this.#settle(op, answer);
     else if (answer instanceof FanfareError && ref !== 0) this.emit("error", answer);
+  }
+
+  /** A node that is still looking for another place in the log asks to wait for a moment. */
+  #later(op: Op): void {
+    const { link } = this.#connection;
+    setTimeout(() => {
+      if (this.#connection.link === link && this.#ops.has(op.ref)) this.#transmit([op]);
+    }, backoff(0));
   }
 
   #left({ system, room }: { system: string; room?: string }): void {

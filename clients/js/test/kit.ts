@@ -1,0 +1,139 @@
+import assert from "node:assert/strict";
+import { spawn, type ChildProcess } from "node:child_process";
+import { get, type ClientRequest } from "node:http";
+import { createServer, type AddressInfo } from "node:net";
+import type { TestContext } from "node:test";
+import { WebSocket } from "ws";
+import { Client, type Events, type Options } from "../src/index.ts";
+import { Fake } from "./fake.ts";
+
+/** Waits until `condition` holds, and returns what it returned. */
+export async function until<T>(what: string, condition: () => T | Promise<T>, within = 10_000): Promise<NonNullable<T>> {
+  for (const end = performance.now() + within; ; ) {
+    const value = await condition();
+    if (value) return value;
+    if (performance.now() > end) assert.fail(`not within ${within} ms: ${what}`);
+    await new Promise(done => setTimeout(done, 5));
+  }
+}
+
+/** A client and all that it told. */
+export class Watched {
+  readonly client: Client;
+  readonly events: { [K in keyof Events]: Events[K][] } = { open: [], close: [], message: [], gap: [], bus: [], left: [], error: [] };
+
+  constructor(t: TestContext, url: string, options: Partial<Options> = {}) {
+    this.client = new Client(url, { systems: ["orders"], WebSocket: WebSocket as any, EventSource: null, ...options });
+    for (const name of Object.keys(this.events) as (keyof Events)[]) {
+      this.client.on(name, event => this.events[name].push(event as never));
+    }
+    t.after(() => this.client.close());
+  }
+
+  get ids(): string[] {
+    return this.events.message.map(m => m.id);
+  }
+
+  async open(times = 1): Promise<this> {
+    if (this.client.state === "closed") this.client.connect();
+    await until(`${times} times open`, () => this.events.open.length >= times);
+    return this;
+  }
+}
+
+export async function fake(t: TestContext, script?: Fake["script"]): Promise<Fake> {
+  const node = await Fake.start();
+  if (script) node.script = script;
+  t.after(() => node.stop());
+  return node;
+}
+
+/** Makes every random pause as long as it can be, or as short. */
+export function luck(t: TestContext, value: number): void {
+  t.mock.method(Math, "random", () => value);
+}
+
+export const code = (wanted: string) => (err: any) => err.name === "FanfareError" && err.code === wanted;
+
+/** What Node has not: an EventSource, as far as the client needs one. */
+export class NodeEventSource {
+  onmessage: ((event: { data: string }) => void) | null = null;
+  onerror: ((event: unknown) => void) | null = null;
+  readonly #request: ClientRequest;
+
+  constructor(url: string) {
+    this.#request = get(url, response => {
+      if (response.statusCode !== 200) return this.#fail();
+      let text = "";
+      response.setEncoding("utf8").on("data", chunk => {
+        const blocks = (text + chunk).split("\n\n");
+        text = blocks.pop()!;
+        for (const block of blocks) {
+          const data = block.split("\n").filter(l => l.startsWith("data:")).map(l => l.slice(5).trimStart()).join("\n");
+          if (data) this.onmessage?.({ data });
+        }
+      }).on("close", () => this.#fail());
+    }).on("error", () => this.#fail());
+  }
+
+  #fail(): void {
+    this.onerror?.({});
+  }
+
+  close(): void {
+    this.#request.destroy();
+  }
+}
+
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>(done => server.listen(0, "127.0.0.1", done));
+  const { port } = server.address() as AddressInfo;
+  await new Promise(done => server.close(done));
+  return port;
+}
+
+/** A `fanfare dev` of one's own. */
+export class Node {
+  readonly url: string;
+  readonly #port: number;
+  #process?: ChildProcess;
+
+  private constructor(port: number) {
+    this.#port = port;
+    this.url = `http://127.0.0.1:${port}`;
+  }
+
+  static async start(t: TestContext | { after(f: () => unknown): void }): Promise<Node> {
+    const node = new Node(await freePort());
+    await node.start();
+    t.after(() => node.stop());
+    return node;
+  }
+
+  async start(): Promise<void> {
+    const running = spawn(process.env.FANFARE!, ["dev", "--listen", `127.0.0.1:${this.#port}`, "--drain", "200ms", "--log.level", "error"],
+      { stdio: ["ignore", "ignore", "inherit"] });
+    this.#process = running;
+    await until("the node is ready", async () => {
+      assert.equal(running.exitCode, null, "fanfare dev ended");
+      return fetch(this.url + "/readyz").then(r => r.ok, () => false);
+    });
+  }
+
+  async stop(signal: NodeJS.Signals = "SIGTERM"): Promise<void> {
+    const running = this.#process!;
+    if (running.exitCode !== null || running.signalCode !== null) return;
+    const ended = new Promise(done => running.once("exit", done));
+    running.kill(signal);
+    await ended;
+  }
+
+  async publish(system: string, message: object): Promise<string> {
+    const response = await fetch(`${this.url}/v1/systems/${system}/messages`, {
+      method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(message),
+    });
+    assert.equal(response.status, 202);
+    return (await response.json()).id;
+  }
+}

@@ -1,0 +1,123 @@
+// Against a real node.
+import assert from "node:assert/strict";
+import { after, test } from "node:test";
+import { code, Node, until, Watched } from "./kit.ts";
+
+const cleanup: (() => unknown)[] = [];
+const node = await Node.start({ after: (f: () => unknown) => cleanup.push(f) });
+after(() => Promise.all(cleanup.map(f => f())));
+
+test("receives for the user, rooms and everyone, in order, by system", async t => {
+  const w = new Watched(t, node.url + "/?user=alice", { systems: ["orders", "chat"], rooms: ["chat/lobby"] });
+  const chat: string[] = [];
+  w.client.on("message:chat", m => chat.push(m.data));
+  await w.open();
+  assert.equal(w.events.open[0]!.user, "alice");
+  await node.publish("orders", { to: "user:alice", type: "order.paid", data: { n: 1 } });
+  await node.publish("orders", { to: "user:bob", data: { n: 2 } });
+  await node.publish("orders", { to: "*", data: { n: 3 } });
+  await until("orders", () => w.events.message.length === 2);
+  assert.deepEqual(w.events.message.map(m => [m.to, m.type, m.data]), [["user:alice", "order.paid", { n: 1 }], ["*", undefined, { n: 3 }]]);
+  await node.publish("chat", { to: "room:lobby", data: "in the lobby" });
+  await until("chat", () => chat.length);
+  assert.deepEqual(chat, ["in the lobby"]);
+  assert.equal(w.events.message.length, 3);
+});
+
+test("goes on where it was after a cut, and on another client with its cursors", async t => {
+  const first = await new Watched(t, node.url + "/?user=carol").open();
+  await node.publish("orders", { to: "user:carol", data: 1 });
+  await until("the first", () => first.ids.length === 1);
+  first.client.close();
+  for (const n of [2, 3, 4]) await node.publish("orders", { to: "user:carol", data: n });
+  await first.open(2);
+  await until("what was missed", () => first.ids.length === 4);
+  await node.publish("orders", { to: "user:carol", data: 5 });
+  await until("live again", () => first.ids.length === 5);
+  assert.deepEqual(first.events.message.map(m => m.data), [1, 2, 3, 4, 5]);
+
+  const other = new Watched(t, node.url + "/?user=carol", { cursors: { orders: first.events.message[2]!.cursor! } });
+  await other.open();
+  await until("the rest", () => other.ids.length === 2);
+  assert.deepEqual(other.events.message.map(m => m.data), [4, 5]);
+  assert.deepEqual(other.events.gap, []);
+});
+
+test("a cursor of another log is answered with a gap", async t => {
+  const raw = Buffer.from((await (await new Watched(t, node.url + "/?user=x").open()).client.cursors).orders!, "base64url");
+  raw[3]! ^= 0xff;
+  const w = await new Watched(t, node.url + "/?user=x", { cursors: { orders: raw.toString("base64url") } }).open();
+  const gap = await until("a gap", () => w.events.gap[0]);
+  assert.equal(gap.reason, "unknown_cursor");
+  assert.ok(gap.after_ms >= 0 && gap.after_ms <= 10_000);
+  assert.equal(w.client.cursors.orders, gap.cursor);
+});
+
+test("joins, sends, leaves; errors are typed", async t => {
+  const alice = await new Watched(t, node.url + "/?user=alice", { systems: ["chat"] }).open();
+  const bob = await new Watched(t, node.url + "/?user=bob", { systems: ["chat"] }).open();
+  await bob.client.join("chat", "kitchen");
+  const id = await alice.client.send("chat", { to: "room:kitchen", type: "chat.said", data: { text: "hi" } });
+  const heard = await until("bob hears", () => bob.events.message[0]);
+  assert.deepEqual([heard.id, heard.from, heard.to, heard.data], [id, "alice", "room:kitchen", { text: "hi" }]);
+  await bob.client.leave("chat", "kitchen");
+  await alice.client.send("chat", { to: "room:kitchen", data: "unheard" });
+  await alice.client.send("chat", { to: "user:bob", data: "heard" });
+  await until("bob hears again", () => bob.events.message.length === 2);
+  assert.equal(bob.events.message[1]!.data, "heard");
+  await assert.rejects(alice.client.send("chat", { to: "*", data: 1 }), code("forbidden"));
+  await assert.rejects(alice.client.send("chat", { to: "nobody", data: 1 }), code("invalid"));
+  await assert.rejects(alice.client.join("orders", "x"), code("not_found"));
+});
+
+test("a room joined since a cursor begins with what it missed", async t => {
+  const w = await new Watched(t, node.url + "/?user=dora", { systems: ["chat"] }).open();
+  const since = w.client.cursors.chat!;
+  for (const n of [1, 2]) await node.publish("chat", { to: "room:attic", data: n });
+  await node.publish("chat", { to: "user:dora", data: "live" });
+  await until("live", () => w.ids.length === 1);
+  const place = w.client.cursors.chat;
+  await w.client.join("chat", "attic", { since });
+  assert.deepEqual(w.events.message.map(m => m.data), ["live", 1, 2]);
+  assert.equal(w.client.cursors.chat, place);
+});
+
+test("rooms that were joined are made up for after a cut", async t => {
+  const w = await new Watched(t, node.url + "/?user=emil", { systems: ["chat"] }).open();
+  await w.client.join("chat", "cellar");
+  w.client.close();
+  await node.publish("chat", { to: "room:cellar", data: "missed" });
+  await w.open(2);
+  await until("what was missed", () => w.events.message[0]?.data === "missed");
+});
+
+test("a node that drains is left and found again; what it forgot is a gap", async t => {
+  const own = await Node.start(t);
+  const w = await new Watched(t, own.url + "/?user=alice").open();
+  await own.publish("orders", { to: "user:alice", data: 1 });
+  await until("the first", () => w.ids.length === 1);
+  await own.stop();
+  await until("the close", () => w.events.close.length);
+  assert.equal(w.events.close[0]!.code, 1001);
+  await own.start();
+  await w.open(2);
+  await until("a gap: its memory is gone", () => w.events.gap.length, 20_000);
+  await own.publish("orders", { to: "user:alice", data: 2 });
+  await until("the second", () => w.events.message[1]?.data === 2);
+});
+
+test("what a client sends with retry while its node is away arrives once", async t => {
+  const own = await Node.start(t);
+  const sender = await new Watched(t, own.url + "/?user=alice").open();
+  await own.stop("SIGKILL");
+  await until("it notices", () => sender.client.state !== "open");
+  await assert.rejects(sender.client.send("orders", { to: "user:bob", data: 0 }), code("disconnected"));
+  const sent = sender.client.send("orders", { to: "user:bob", data: 1 }, { retry: true });
+  await own.start();
+  const bob = await new Watched(t, own.url + "/?user=bob").open();
+  assert.ok(await sent);
+  // Bob may have come later than the message.
+  await own.publish("orders", { to: "user:bob", data: 2 });
+  await until("the last", () => bob.events.message.at(-1)?.data === 2);
+  assert.ok(bob.events.message.filter(m => m.data === 1).length <= 1);
+});

@@ -1,0 +1,238 @@
+// Coming back: when, with what, and when not.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { backoff } from "../src/backoff.ts";
+import { hello, message } from "./fake.ts";
+import { fake, luck, until, Watched } from "./kit.ts";
+
+test("goes on at the last message of which the handlers have returned", async t => {
+  luck(t, 0);
+  const node = await fake(t, (peer, i) => {
+    peer.say(hello(peer));
+    if (i === 0) peer.say(message("1"), message("2"));
+  });
+  const w = new Watched(t, node.url);
+  let seen: string | undefined;
+  w.client.on("message", m => {
+    if (m.id === "2") seen = w.client.cursors.orders;
+  });
+  await w.open();
+  await until("two messages", () => w.ids.length === 2);
+  assert.equal(seen, "c1");
+  node.sockets[0]!.cut();
+  await w.open(2);
+  assert.equal(node.sockets[1]!.query.get("resume"), "orders:c2");
+  assert.deepEqual(w.events.close.map(c => [c.code, c.retry]), [[1006, true]]);
+});
+
+test("a connection that breaks while it catches up is taken up where it broke, not where hello said", async t => {
+  luck(t, 0);
+  const node = await fake(t, (peer, i) => {
+    if (i === 0) peer.say({ ...hello(peer), systems: { orders: { cursor: "head", resumed: true } } }, message("4"));
+    if (i === 0) peer.cut();
+    else peer.say(hello(peer), message("5"));
+  });
+  const w = new Watched(t, node.url, { cursors: { orders: "c3" } });
+  await w.open(2);
+  const resume = node.sockets[1]!.query.get("resume");
+  assert.equal(resume, w.ids[0] === "4" ? "orders:c4" : "orders:c3"); // a cut may lose what was on its way
+  await until("the rest", () => w.ids.at(-1) === "5");
+});
+
+test("a cursor that was not honoured stays until its gap has come", async t => {
+  luck(t, 0);
+  const node = await fake(t, (peer, i) => {
+    peer.say(hello(peer, false));
+    if (i === 0) peer.close(1011);
+    else peer.say({ op: "gap", system: "orders", reason: "trimmed", cursor: "c9", after_ms: 7 });
+  });
+  const w = new Watched(t, node.url, { cursors: { orders: "old" } });
+  await w.open(2);
+  assert.equal(node.sockets[1]!.query.get("resume"), "orders:old");
+  await until("the gap", () => w.events.gap.length);
+  assert.deepEqual(w.events.gap, [{ system: "orders", reason: "trimmed", cursor: "c9", after_ms: 7 }]);
+  assert.equal(w.client.cursors.orders, "c9");
+});
+
+test("what comes without a cursor, or with null, leaves the place as it is", async t => {
+  const node = await fake(t, peer => peer.say(hello(peer), message("1"), message("2", { cursor: undefined }),
+    { op: "gap", system: "orders", reason: "lossy", after_ms: 1 }, message("3", { cursor: null }), { op: "bus", up: false }));
+  const w = await new Watched(t, node.url).open();
+  await until("the last", () => w.events.bus.length);
+  assert.deepEqual(w.ids, ["1", "2", "3"]);
+  assert.equal(w.client.cursors.orders, "c1");
+});
+
+test("cursor ops move the place of those who hear nothing", async t => {
+  const node = await fake(t, peer => peer.say(hello(peer), { op: "cursor", system: "orders", cursor: "c8" }));
+  const w = await new Watched(t, node.url).open();
+  await until("the place", () => w.client.cursors.orders === "c8");
+});
+
+test("pauses grow, are never longer than 30 s, and are spread over all of their length", () => {
+  for (let failures = 0; failures < 40; failures++) {
+    const upper = Math.min(30_000, 1000 * 2 ** failures);
+    const many = Array.from({ length: 400 }, () => backoff(failures));
+    assert.ok(many.every(d => d >= 0 && d <= upper));
+    assert.ok(Math.min(...many) < upper / 4 && Math.max(...many) > upper * 3 / 4);
+  }
+});
+
+test("each refusal makes the next pause longer, and asks for another token", async t => {
+  luck(t, 0);
+  const node = await fake(t);
+  node.refuse.push(401, 503, 401, 401);
+  let tokens = 0;
+  const w = await new Watched(t, node.url, { token: async () => "t" + ++tokens }).open();
+  assert.deepEqual(w.events.close.map(c => c.failures), [1, 2, 3, 4]);
+  assert.equal(node.sockets[0]!.token, "t5");
+});
+
+test("a connection that opens and breaks at once does not begin the count again", async t => {
+  luck(t, 0);
+  const node = await fake(t, (peer, i) => {
+    peer.say(hello(peer));
+    if (i < 3) peer.close(1011);
+  });
+  const w = await new Watched(t, node.url).open(4);
+  assert.deepEqual(w.events.close.map(c => c.failures), [1, 2, 3]);
+});
+
+test("goaway says when to come back; a node that always sends away is waited for longer", async t => {
+  luck(t, 0.5);
+  const node = await fake(t, peer => {
+    peer.say(hello(peer), { op: "goaway", retry_ms: 40 });
+    peer.close(1001);
+  });
+  t.mock.method(Date, "now", (now => () => (now += 20_000))(Date.now())); // each connection seems to last
+  const w = await new Watched(t, node.url).open(2);
+  assert.deepEqual([w.events.close[0]!.code, w.events.close[0]!.delay], [1001, 40]);
+  t.mock.restoreAll();
+  luck(t, 0.5);
+  await until("a short one", () => w.events.close.at(-1)!.failures === 1);
+  assert.equal(w.events.close.at(-1)!.delay, 40 + 1000);
+});
+
+test("an expired token is replaced at once", async t => {
+  luck(t, 0);
+  const node = await fake(t, (peer, i) => {
+    peer.say(hello(peer));
+    if (i === 0) peer.close(4001);
+  });
+  let tokens = 0;
+  const w = await new Watched(t, node.url, { token: () => "t" + ++tokens }).open(2);
+  assert.deepEqual(w.events.close.map(c => [c.code, c.retry]), [[4001, true]]);
+  assert.equal(node.sockets[1]!.token, "t2");
+});
+
+test("a slow client comes back", async t => {
+  luck(t, 0);
+  const node = await fake(t, (peer, i) => {
+    peer.say(hello(peer));
+    if (i === 0) peer.close(4008);
+  });
+  await new Watched(t, node.url).open(2);
+});
+
+for (const code of [4003, 4009, 4010]) {
+  test(`${code} is final, until the page connects again`, async t => {
+    luck(t, 0);
+    const node = await fake(t, (peer, i) => {
+      peer.say(hello(peer), message("1"));
+      if (i === 0) peer.close(code);
+    });
+    const w = await new Watched(t, node.url).open();
+    await until("the close", () => w.events.close.length);
+    assert.deepEqual(w.events.close.map(c => [c.code, c.retry]), [[code, false]]);
+    assert.equal(w.client.state, "closed");
+    await w.open(2);
+    assert.equal(node.sockets[1]!.query.get("resume"), "orders:c1");
+  });
+}
+
+test("a node that does not answer the upgrade is given up", async t => {
+  luck(t, 0);
+  const node = await fake(t);
+  node.refuse.push(0);
+  const w = await new Watched(t, node.url, { timeout: 100 }).open();
+  assert.equal(w.events.close[0]!.reason, "no answer in time");
+});
+
+test("a dead connection is noticed by its silence", async t => {
+  luck(t, 0);
+  const node = await fake(t); // says hello, and answers nothing
+  const w = await new Watched(t, node.url, { timeout: 60, heartbeat: 60 }).open(2);
+  assert.equal(w.events.close[0]!.reason, "no answer in time");
+  assert.deepEqual(node.sockets[0]!.said, [{ op: "leave", ref: 0, system: "orders", room: "not S1" }]);
+});
+
+test("a quiet connection that answers is kept", async t => {
+  const node = await fake(t);
+  const w = await new Watched(t, node.url, { timeout: 60, heartbeat: 60 }).open();
+  const peer = node.sockets[0]!;
+  for (let answered = 0; answered < 3; answered++) {
+    await until("a probe", () => peer.said.length > answered);
+    peer.say({ op: "ok", ref: 0 });
+  }
+  assert.deepEqual([w.events.close, w.events.error], [[], []]);
+});
+
+test("close during a token callback, and between attempts, leaves nothing behind", async t => {
+  const node = await fake(t);
+  let give = (_: string) => {};
+  const w = new Watched(t, node.url, { token: () => new Promise(resolve => (give = resolve)) });
+  w.client.connect();
+  w.client.close();
+  give("late");
+  await new Promise(setImmediate);
+  w.client.connect();
+  w.client.close();
+  w.client.connect();
+  give("good");
+  await w.open();
+  assert.equal(node.sockets.length, 1);
+  assert.equal(node.sockets[0]!.token, "good");
+});
+
+test("garbage is reported and does not stop what comes after it", async t => {
+  const node = await fake(t, peer => {
+    peer.say(hello(peer));
+    for (const text of ["", "no json", "null", "7", "[]", '{"op":"future"}', '{"op":"ok","ref":99}', '{"op":"message"\n{"op":']) peer.raw(text);
+    peer.raw(JSON.stringify(message("1")) + "\nno json\n" + JSON.stringify(message("2")));
+  });
+  const w = await new Watched(t, node.url).open();
+  await until("both", () => w.ids.length === 2);
+  assert.ok(w.events.error.every(e => (e as any).code === "protocol"));
+  assert.equal(w.events.error.length, 5);
+});
+
+test("a handler that throws stops neither the others nor the place", async t => {
+  const node = await fake(t, peer => peer.say(hello(peer), message("1"), message("2")));
+  const w = new Watched(t, node.url);
+  w.client.on("message:orders", () => {
+    throw new Error("mine");
+  });
+  await w.open();
+  await until("both", () => w.events.error.length === 2);
+  assert.deepEqual(w.ids, ["1", "2"]);
+  assert.equal(w.client.cursors.orders, "c2");
+});
+
+test("a handler that closes the client hears nothing more, and misses nothing", async t => {
+  const node = await fake(t, (peer, i) => peer.say(hello(peer), ...(i ? [message("2")] : [message("1"), message("2")])));
+  const w = new Watched(t, node.url);
+  const off = w.client.on("message", () => w.client.close());
+  await w.open();
+  await until("closed", () => w.client.state === "closed");
+  off();
+  assert.deepEqual([w.ids, w.client.cursors.orders], [["1"], "c1"]);
+  await w.open(2);
+  await until("the second", () => w.ids.length === 2);
+  assert.deepEqual(w.ids, ["1", "2"]);
+});
+
+test("the same id may come again: nodes, not clients, know what is a repetition", async t => {
+  const node = await fake(t, peer => peer.say(hello(peer), message("1"), message("1", { data: "other" }), message("1")));
+  const w = await new Watched(t, node.url).open();
+  await until("all", () => w.ids.length === 3);
+});

@@ -21,13 +21,15 @@ func (h hostile) bytes(most int) string {
 
 func (h hostile) pick(all ...string) string { return all[h.IntN(len(all))] }
 
-// huge is most of a mebibyte, now and then; mostly it is some kilobytes.
+// huge is ten kilobytes and more, and a few times nearly a mebibyte: more at once, and
+// Redis would end a subscription that does not keep up (its
+// client-output-buffer-limit), which is no poison.
 func (h hostile) huge() string {
-	n := 1 + h.IntN(20_000)
-	if h.IntN(10) == 0 {
-		n = 900_000 + h.IntN(100_000)
+	part, n := h.pick("x", "é", "[", "\\\"", "0"), 10_000+h.IntN(20_000)
+	if h.IntN(60) == 0 {
+		n = 1_000_000
 	}
-	return strings.Repeat(h.pick("x", "é", "[", "\\\"", "0"), n)
+	return strings.Repeat(part, n/len(part))
 }
 
 // envelope is a body that is no envelope.
@@ -52,8 +54,9 @@ func (h hostile) envelope() string {
 			`"content_type":"image/png"`, `"content_type":3`, `"data_base64":"AAAA"`, `"data_base64":7`, `"from":1`,
 			`"id":"`+strings.Repeat("i", 257)+`"`) + `}`
 	default:
-		return h.pick(`{"to":"user:u1","id":"`, `{"to":"user:u1","type":"`, `{"to":"user:`, `{"to":["user:u1","room:`, `{"to":"user:u1","headers":{"a":"`) +
-			h.huge()
+		before, after, _ := strings.Cut(h.pick(`{"to":"user:u1","id":"…"}`, `{"to":"user:u1","type":"…"}`, `{"to":"user:…"}`, `{"to":["user:u1","room:…"]}`,
+			`{"to":"user:u1","headers":{"a":"…"}}`, `{"to":"user:u1","ttl":"…"}`, `{"to":"user:u1","data":"…`, `{"to":"user:u1","data":…`), "…")
+		return before + h.huge() + after
 	}
 }
 

@@ -83,11 +83,12 @@ type replay struct {
 func (r *replay) run(from time.Time) error {
 	if !from.IsZero() && r.t.log != nil {
 		err := r.approach(from)
+		var lost *BreakError
 		switch {
 		case r.over || r.there || r.ctx.Err() != nil:
 			return err
-		case err != nil:
-			r.t.cfg.Log.Debug("what came before a replay cannot be read", "topic", r.topic, "error", err)
+		case err != nil && !errors.As(err, &lost) && !errors.Is(err, context.Canceled):
+			return err // the broker fails: what was seen is not enough to go on with
 		}
 	}
 	feed, err := r.t.follow(r.ctx, r.topic, r.after)

@@ -17,6 +17,7 @@ import (
 	"github.com/fanfarebus/fanfare/ports/api"
 	"github.com/fanfarebus/fanfare/ports/router"
 	"github.com/fanfarebus/fanfare/ports/session"
+	"github.com/fanfarebus/fanfare/ports/sse"
 	"github.com/fanfarebus/fanfare/ports/ws"
 )
 
@@ -73,9 +74,14 @@ func systems(cfg Config) (all []domain.System, err error) {
 	return all, nil
 }
 
+// newRouter's feeds begin in the past, so that a node that has just started can
+// resume who was on another.
 func newRouter(cfg Config, bus *transport.Transport, topics domain.Topics, o options) (*router.Router, error) {
-	rules := envelope.Rules{UserField: cfg.Envelope.UserField}
-	return router.New(bus.Batches(), topics, router.Config{Rules: rules, Log: o.log})
+	rc := router.Config{Rules: envelope.Rules{UserField: cfg.Envelope.UserField}, Log: o.log}
+	if bus.Guarantees().Log {
+		rc.Past = bus
+	}
+	return router.New(bus.BatchesSince(cfg.Window.Age), topics, rc)
 }
 
 func newHub(cfg Config, r *router.Router, bus *transport.Transport) (*stream.Hub, error) {
@@ -93,6 +99,8 @@ func newHub(cfg Config, r *router.Router, bus *transport.Transport) (*stream.Hub
 			Budget:    stream.NewBudget(int64(cfg.Window.Bytes)),
 			DedupeAge: cfg.Dedupe.Age,
 			HasLog:    bus.Guarantees().Log,
+			Past:      stream.NewBudget(int64(cfg.Resume.Bytes)),
+			MaxScan:   cfg.Resume.MaxScan,
 		},
 	}), nil
 }
@@ -149,6 +157,10 @@ func newWebSockets(cfg Config, desk *session.Desk, out domain.Publisher, o optio
 	}, o.log)
 }
 
+func newEvents(cfg Config, desk *session.Desk) (*sse.Server, error) {
+	return sse.New(desk, sse.Config{OutboxBytes: int(cfg.Limits.OutboxBytes), Stall: cfg.Limits.Stall})
+}
+
 func newAPI(cfg Config, out domain.Publisher, node *status, o options) (*api.API, error) {
 	ac := api.Config{MessageBytes: int(cfg.Limits.MessageBytes), Version: o.version, Log: o.log}
 	if cfg.Dev {
@@ -162,10 +174,12 @@ func newAPI(cfg Config, out domain.Publisher, node *status, o options) (*api.API
 }
 
 func newGateway(cfg Config, o options, bus *transport.Transport, hub *stream.Hub, r *router.Router,
-	desk *session.Desk, sockets *ws.Server, out *Publisher, a *api.API, st *status, show *metrics.Registry) *Gateway {
+	desk *session.Desk, sockets *ws.Server, events *sse.Server, out *Publisher, a *api.API, st *status, show *metrics.Registry) *Gateway {
 	g := &Gateway{cfg: cfg, log: o.log, bus: bus, hub: hub, router: r, desk: desk, out: out, status: st}
 	public, admin := http.NewServeMux(), http.NewServeMux()
 	public.Handle("GET /ws", sockets)
+	public.Handle("GET /sse", events)
+	public.Handle("OPTIONS /sse", events)
 	a.Publishing(public)
 	a.HealthChecks(public)
 	a.HealthChecks(admin)

@@ -33,6 +33,7 @@ type Config struct {
 	Envelope       EnvelopeConfig // envelope.…
 	Window         WindowConfig   // window.…
 	Dedupe         DedupeConfig   // dedupe.…
+	Resume         ResumeConfig   // resume.…
 	Limits         LimitsConfig   // limits.…
 	Drain          time.Duration  // drain: over how long sessions are asked to go
 	PublishTimeout time.Duration  // publish_timeout: how long a publish may wait for the bus
@@ -79,6 +80,13 @@ type DedupeConfig struct {
 	Age time.Duration // dedupe.age
 }
 
+// ResumeConfig bounds what is read of a log again for sessions that come back
+// from before the window.
+type ResumeConfig struct {
+	MaxScan int  // resume.max_scan: entries at a time, per system
+	Bytes   Size // resume.bytes: for all systems together
+}
+
 // LimitsConfig bounds what others can make the node do.
 type LimitsConfig struct {
 	MessageBytes    Size          // limits.message_bytes: one message's data
@@ -106,6 +114,7 @@ func DefaultConfig() Config {
 		Topic:     "fanfare.{system}",
 		Window:    WindowConfig{Messages: 100_000, Bytes: 64 << 20, Age: 10 * time.Minute},
 		Dedupe:    DedupeConfig{Age: 2 * time.Minute},
+		Resume:    ResumeConfig{MaxScan: 100_000, Bytes: 64 << 20},
 		Limits: LimitsConfig{
 			MessageBytes:    64 << 10,
 			OutboxBytes:     256 << 10,
@@ -137,6 +146,8 @@ func (c Config) withDefaults() Config {
 	fill(&c.Window.Bytes, d.Window.Bytes)
 	fill(&c.Window.Age, d.Window.Age)
 	fill(&c.Dedupe.Age, d.Dedupe.Age)
+	fill(&c.Resume.MaxScan, d.Resume.MaxScan)
+	fill(&c.Resume.Bytes, d.Resume.Bytes)
 	fill(&c.Limits.MessageBytes, d.Limits.MessageBytes)
 	fill(&c.Limits.OutboxBytes, d.Limits.OutboxBytes)
 	fill(&c.Limits.Systems, d.Limits.Systems)
@@ -267,6 +278,7 @@ func (c Config) checkBounds() (faults []error) {
 	}{
 		{"window.messages", int64(c.Window.Messages)}, {"window.bytes", int64(c.Window.Bytes)},
 		{"window.age", int64(c.Window.Age)}, {"dedupe.age", int64(c.Dedupe.Age)},
+		{"resume.max_scan", int64(c.Resume.MaxScan)}, {"resume.bytes", int64(c.Resume.Bytes)},
 		{"limits.message_bytes", int64(l.MessageBytes)}, {"limits.outbox_bytes", int64(l.OutboxBytes)},
 		{"limits.systems", int64(l.Systems)}, {"limits.sessions", int64(l.Sessions)},
 		{"limits.sessions_per_user", int64(l.SessionsPerUser)}, {"limits.inbound_rate", int64(l.InboundRate)},

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"time"
 
@@ -73,7 +74,7 @@ func (s *Stream) NextBackfill() (*Backfill, bool) {
 		Until: s.floor.Position,
 		From:  since.Time.Add(-s.cfg.DedupeAge),
 		of:    s,
-		seen:  newDedupe(s.cfg.DedupeSize, s.cfg.DedupeAge),
+		seen:  newDedupe(s.cfg.DedupeSize, math.MaxInt64), // a log's clock may leap
 	}
 	s.past.reading = b
 	s.stats.Backfills++

@@ -56,6 +56,8 @@ func All() []Setting {
 		size("window.bytes", "bytes kept in memory for all systems", func(c c) *fanfare.Size { return &c.Window.Bytes }),
 		span("window.age", "how long entries are kept in memory", func(c c) *time.Duration { return &c.Window.Age }),
 		span("dedupe.age", "how long a message's id is remembered", func(c c) *time.Duration { return &c.Dedupe.Age }),
+		number("resume.max_scan", "entries of a system's log read again for sessions that come back late", func(c c) *int { return &c.Resume.MaxScan }),
+		size("resume.bytes", "bytes kept for that, for all systems", func(c c) *fanfare.Size { return &c.Resume.Bytes }),
 		size("limits.message_bytes", "largest data of a message", func(c c) *fanfare.Size { return &c.Limits.MessageBytes }),
 		size("limits.outbox_bytes", "most that waits for one session", func(c c) *fanfare.Size { return &c.Limits.OutboxBytes }),
 		number("limits.systems", "most systems served at once when systems is *", func(c c) *int { return &c.Limits.Systems }),

@@ -1,0 +1,143 @@
+package sim
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// The checker decides from two records alone: what the bus has carried, and
+// what a client wrote down.
+
+// A carried message, as the checker reads it from the wire.
+type carried struct {
+	N  int
+	To []string
+}
+
+// read makes the wire's messages of payloads; what is none (a mark) is left out.
+// One that a publisher sent again stands at its first place; repeated says
+// behind how many messages its last repetition came.
+func read(wire [][]byte) (all []carried, places []int, repeated map[int]int) {
+	seen := make(map[string]bool)
+	repeated = make(map[int]int)
+	for place, payload := range wire {
+		var e struct {
+			ID   string
+			To   json.RawMessage
+			Data struct{ N int }
+		}
+		if json.Unmarshal(payload, &e) != nil || e.To == nil {
+			continue
+		}
+		if e.ID != "" && seen[e.ID] {
+			repeated[e.Data.N] = len(all)
+			continue
+		}
+		seen[e.ID] = true
+		var to []string
+		if json.Unmarshal(e.To, &to) != nil {
+			to = make([]string, 1)
+			if json.Unmarshal(e.To, &to[0]) != nil {
+				continue
+			}
+		}
+		all = append(all, carried{N: e.Data.N, To: to})
+		places = append(places, place)
+	}
+	return all, places, repeated
+}
+
+// check returns everything that is wrong with what a client was told of one
+// system. Mine says which targets are the client's.
+func check(wire [][]byte, events []event, mine func(target string) bool) (faults []string) {
+	k := &checker{events: events, mine: mine, index: make(map[int]int)}
+	k.all, k.places, k.repeated = read(wire)
+	for i, m := range k.all {
+		k.index[m.N] = i
+	}
+	return k.walk(0, standing{got: make(map[int]bool)})
+}
+
+// A checker holds what was carried and what was told.
+type checker struct {
+	all      []carried
+	places   []int       // on the wire
+	index    map[int]int // a message's number: its index in all
+	repeated map[int]int
+	events   []event
+	mine     func(target string) bool
+}
+
+// A standing is how far a client has come.
+type standing struct {
+	started bool
+	from    int          // the place on the wire where it started
+	next    int          // the first message not yet accounted for
+	covered bool         // by a gap, up to what comes next
+	gaps    int          // told so far
+	got     map[int]bool // indices
+}
+
+func (k *checker) walk(first int, at standing) (faults []string) {
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
+	for j := first; j < len(k.events); j++ {
+		switch e := k.events[j]; e.kind {
+		case "start":
+			at.started, at.from, at.covered = true, e.wire, false
+			for at.next = 0; at.next < len(k.all) && k.places[at.next] < e.wire; at.next++ {
+			}
+		case "gap":
+			at.covered = true
+			at.gaps++
+		case "message":
+			i, known := k.index[e.n]
+			again := k.repeated[e.n]
+			switch {
+			case !known:
+				fault("message %d was never on the bus", e.n)
+				continue
+			case !k.forMe(i):
+				fault("message %d was for %v", e.n, k.all[i].To)
+			case at.got[i] && again > 0 && at.gaps > 0:
+				// It was sent twice, and what some node knew of the first was lost
+				// with what the gap stands for.
+			case at.got[i]:
+				fault("message %d came twice", e.n)
+				continue
+			case i < at.next && again < at.next && k.places[i] >= at.from:
+				fault("message %d came after one that was behind it", e.n)
+			}
+			at.got[i] = true
+			if !at.covered {
+				faults = append(faults, k.missing(at, i)...)
+			} else if again > at.next {
+				// Which of the two it was nobody can tell: either will do.
+				later := at
+				later.covered, later.next, later.got = false, again, maps.Clone(at.got)
+				if rest := k.walk(j+1, later); len(rest) == 0 {
+					return faults
+				}
+			}
+			at.covered = false
+			at.next = max(at.next, i+1)
+		}
+	}
+	if at.started && !at.covered {
+		faults = append(faults, k.missing(at, len(k.all))...)
+	}
+	return faults
+}
+
+// missing names what is the client's, up to message to, and did not come.
+func (k *checker) missing(at standing, to int) (faults []string) {
+	for i := at.next; i < to; i++ {
+		if k.forMe(i) && !at.got[i] {
+			faults = append(faults, fmt.Sprintf("message %d is missing, and no gap says so", k.all[i].N))
+		}
+	}
+	return faults
+}
+
+func (k *checker) forMe(i int) bool { return slices.ContainsFunc(k.all[i].To, k.mine) }

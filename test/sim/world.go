@@ -1,0 +1,299 @@
+package sim
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+
+	"github.com/fanfarebus/fanfare"
+	"github.com/fanfarebus/fanfare/adapters/memory"
+	"github.com/fanfarebus/fanfare/adapters/transport"
+)
+
+// A Config says what a world is like.
+type Config struct {
+	Seed     uint64
+	Nodes    int
+	Clients  int
+	Messages int  // published in all
+	Lossy    bool // a bus without a log
+	Trace    bool // tell with a fault all that the client was told
+}
+
+// A world is one run.
+type world struct {
+	cfg     Config
+	rnd     *rand.Rand
+	broker  *broker
+	net     *network
+	nodes   []*node
+	clients []*client
+	systems []string
+
+	mu     sync.Mutex
+	faults []string
+	number int
+}
+
+// Run runs a world to its end and returns everything that was wrong. It must
+// be called in a synctest bubble.
+func Run(cfg Config) []string {
+	rnd := rand.New(rand.NewPCG(cfg.Seed, 1))
+	w := &world{cfg: cfg, rnd: rnd, net: newNetwork(), systems: []string{"orders", "chat"}}
+	// Half the worlds have a log that is trimmed while clients are away.
+	keep := memory.Config{Messages: 100_000}
+	if rnd.IntN(2) == 0 {
+		keep.Messages = 20 + rnd.IntN(200)
+	}
+	w.broker = newBroker(rand.New(rand.NewPCG(cfg.Seed, 2)), keep, cfg.Lossy)
+	w.broker.late = time.Duration(rnd.IntN(20)) * time.Millisecond
+	if cfg.Lossy {
+		w.broker.loss = 0.02
+	}
+	ctx, end := context.WithCancel(context.Background())
+	defer end()
+	for i := range cfg.Nodes {
+		w.nodes = append(w.nodes, &node{w: w, name: fmt.Sprint("n", i)})
+		w.nodes[i].start()
+	}
+	var people sync.WaitGroup
+	for i := range cfg.Clients {
+		c := w.client(i)
+		w.clients = append(w.clients, c)
+		people.Go(func() { c.run(ctx) })
+	}
+	w.live(ctx)
+	w.heal()
+	end()
+	people.Wait()
+	for _, n := range w.nodes {
+		n.crash()
+	}
+	w.judge()
+	w.broker.bus.Close()
+	return w.faults
+}
+
+func (w *world) client(i int) *client {
+	c := &client{
+		w: w, rnd: rand.New(rand.NewPCG(w.cfg.Seed, uint64(100+i))), user: fmt.Sprint("u", i/2),
+		cursors: make(map[string]string), events: make(map[string][]event), rooms: make(map[string][]string),
+	}
+	c.systems = w.systems
+	if c.rnd.IntN(3) == 0 {
+		c.systems = w.systems[:1]
+	}
+	if slices.Contains(c.systems, "chat") && c.rnd.IntN(2) == 0 {
+		c.rooms["chat"] = []string{"lobby"}
+	}
+	if c.rnd.IntN(4) == 0 {
+		c.slow = time.Duration(c.rnd.IntN(100)) * time.Millisecond
+	}
+	return c
+}
+
+// fault writes down that something is wrong.
+func (w *world) fault(format string, args ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.faults = append(w.faults, fmt.Sprintf(format, args...))
+}
+
+// live publishes, and lets things happen.
+func (w *world) live(ctx context.Context) {
+	own, err := fanfare.NewPublisher(ctx, "", "", fanfare.WithDriver(w.broker.driver()))
+	if err != nil {
+		w.fault("%v", err)
+		return
+	}
+	foreign := transport.New(w.broker.driver(), transport.Config{})
+	defer foreign.Close()
+	defer own.Close()
+	defer func() { time.Sleep(5 * time.Second) }() // for the last marks of a lossy bus
+	var publishing sync.WaitGroup
+	defer publishing.Wait()
+	for w.number < w.cfg.Messages {
+		time.Sleep(time.Duration(w.rnd.IntN(60)) * time.Millisecond)
+		for range 1 + w.rnd.IntN(5) {
+			publishing.Go(w.publish(ctx, own, foreign))
+		}
+		if w.rnd.IntN(8) == 0 {
+			w.happen()
+		}
+	}
+}
+
+// publish returns what publishes the next message, with its id until it is
+// sure to be on the bus; or, for a foreign publisher, once and without an id.
+func (w *world) publish(ctx context.Context, own *fanfare.Publisher, foreign *transport.Transport) func() {
+	w.number++
+	system := w.systems[w.rnd.IntN(len(w.systems))]
+	data := json.RawMessage(fmt.Sprintf(`{"n":%d}`, w.number))
+	id, to := fmt.Sprint("m", w.number), w.targets()
+	if w.rnd.IntN(4) == 0 {
+		list, _ := json.Marshal(to)
+		payload := fmt.Appendf(nil, `{"to":%s,"data":%s}`, list, data)
+		return func() {
+			m := message.NewMessage("", payload)
+			m.Metadata.Set(transport.RawKey, "1")
+			_ = foreign.PublishContext(ctx, "fanfare."+system, m)
+		}
+	}
+	return func() {
+		for range 20 {
+			_, err := own.Publish(ctx, system, fanfare.Message{ID: id, To: to, Data: data})
+			if !errors.Is(err, fanfare.ErrBusDown) {
+				return
+			}
+			time.Sleep(200 * time.Millisecond)
+		}
+	}
+}
+
+func (w *world) targets() []string {
+	user := func() string { return fmt.Sprint("user:u", w.rnd.IntN(w.cfg.Clients/2+2)) }
+	switch w.rnd.IntN(6) {
+	case 0:
+		return []string{"*"}
+	case 1:
+		return []string{"room:lobby"}
+	case 2:
+		return []string{user(), "room:lobby", user()}
+	}
+	return []string{user()}
+}
+
+// happen lets one thing go wrong.
+func (w *world) happen() {
+	someone := w.clients[w.rnd.IntN(len(w.clients))]
+	n := w.nodes[w.rnd.IntN(len(w.nodes))]
+	what := w.rnd.IntN(12)
+	w.broker.set(func(b *broker) {
+		b.happened = append(b.happened, fmt.Sprintf("%d@orders%d,chat%d", what, len(b.wire["fanfare.orders"]), len(b.wire["fanfare.chat"])))
+	})
+	switch what {
+	case 0, 1, 2:
+		if cut := someone.cut; cut != nil {
+			cut()
+		}
+	case 3:
+		someone.silent = time.Duration(w.rnd.IntN(30)) * time.Second
+	case 4:
+		w.broker.interrupt()
+	case 5:
+		w.broker.set(func(b *broker) { b.down = true; b.cut() })
+		time.Sleep(time.Duration(w.rnd.IntN(5000)) * time.Millisecond)
+		w.broker.set(func(b *broker) { b.down = false })
+	case 6:
+		n.crash()
+		time.Sleep(time.Duration(w.rnd.IntN(2000)) * time.Millisecond)
+		n.start()
+	case 7:
+		n.stop()
+		n.start()
+	case 8:
+		if w.rnd.IntN(3) == 0 {
+			w.broker.forget()
+		}
+	case 9:
+		w.broker.set(func(b *broker) { b.late = time.Duration(w.rnd.IntN(100)) * time.Millisecond })
+	case 10:
+		w.broker.set(func(b *broker) { b.step = time.Duration(w.rnd.IntN(120)-60) * time.Second })
+	case 11:
+		time.Sleep(time.Duration(w.rnd.IntN(15)) * time.Minute) // everybody is idle
+	}
+}
+
+// heal ends all trouble and waits until everybody must have everything.
+func (w *world) heal() {
+	w.broker.set(func(b *broker) { b.down, b.late, b.loss = false, 0, 0 })
+	for _, c := range w.clients {
+		c.slow = 0
+	}
+	time.Sleep(3 * time.Minute)
+}
+
+func (w *world) judge() {
+	for i, c := range w.clients {
+		for _, s := range c.systems {
+			mine := func(target string) bool {
+				room, isRoom := strings.CutPrefix(target, "room:")
+				return target == "*" || target == "user:"+c.user || isRoom && slices.Contains(c.rooms[s], room)
+			}
+			wrong := check(w.broker.carried("fanfare."+s), c.events[s], mine)
+			for _, f := range wrong {
+				w.fault("client %d (%s) in %s: %s", i, c.user, s, f)
+			}
+			if w.cfg.Trace && len(wrong) > 0 {
+				w.fault("client %d (%s) in %s was told: %v", i, c.user, s, c.events[s])
+				var wire []string
+				for _, p := range w.broker.carried("fanfare." + s) {
+					wire = append(wire, string(p))
+				}
+				w.fault("the bus carried in %s: %s; and happened: %v", s, strings.Join(wire, " "), w.broker.happened)
+			}
+			if len(c.events[s]) == 0 {
+				w.fault("client %d (%s) never got into %s", i, c.user, s)
+			}
+		}
+	}
+}
+
+// A node is a fanfare.Gateway with its server.
+type node struct {
+	w      *world
+	name   string
+	listen *listener
+	server *http.Server
+	cancel context.CancelFunc
+	done   sync.WaitGroup
+}
+
+func (n *node) start() {
+	ctx, cancel := context.WithCancel(context.Background())
+	cfg := fanfare.Config{
+		Node: n.name, Dev: true, Systems: n.w.systems, Drain: time.Second,
+		Window: fanfare.WindowConfig{Messages: 10 + n.w.rnd.IntN(40), Age: 5 * time.Minute},
+		Limits: fanfare.LimitsConfig{SessionsPerUser: 1000},
+	}
+	g, err := fanfare.New(ctx, cfg, fanfare.WithDriver(n.w.broker.driver()))
+	if err != nil {
+		n.w.fault("start %s: %v", n.name, err)
+		cancel()
+		return
+	}
+	n.cancel = cancel
+	n.listen = n.w.net.listen(n.name)
+	n.server = &http.Server{Handler: g, ErrorLog: nil}
+	n.done.Go(func() { _ = n.server.Serve(n.listen) })
+	n.done.Go(func() {
+		if err := g.Run(ctx); err != nil {
+			n.w.fault("%s ended: %v", n.name, err)
+		}
+	})
+}
+
+// crash takes the node away at once: nobody is told anything.
+func (n *node) crash() {
+	n.listen.cut()
+	n.stop()
+}
+
+// stop lets the node drain.
+func (n *node) stop() {
+	n.cancel()
+	_ = n.server.Close()
+	n.done.Wait()
+}
+
+var _ io.Closer = (*listener)(nil)

@@ -41,7 +41,11 @@ async function main() {
   if (made !== undefined) writeFileSync(script, made);
   await build({ ...shared, entryPoints: ["src/index.ts"], outfile: "dist/index.js", sourcemap: true });
   const tsc = spawnSync(join(here, "node_modules/.bin/tsc"), ["-p", "tsconfig.dist.json"], { cwd: here, stdio: "inherit" });
-  process.exit(tsc.status ?? 1);
+  if (tsc.status !== 0) process.exit(tsc.status ?? 1);
+  for (const name of readdirSync(join(here, "dist")).filter(n => n.endsWith(".d.ts"))) {
+    const file = join(here, "dist", name); // the compiler leaves the sources' extensions
+    writeFileSync(file, readFileSync(file, "utf8").replace(/(from "\.\/\w+)\.ts"/g, '$1.js"'));
+  }
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) await main();

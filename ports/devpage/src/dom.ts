@@ -1,0 +1,23 @@
+/** The element that a selector finds: the page has it, or the page is wrong. */
+export function find<E extends Element = HTMLElement>(selector: string, within: ParentNode = document): E {
+  const element = within.querySelector<E>(selector);
+  if (!element) throw new Error(`the page has no ${selector}`);
+  return element;
+}
+
+export function make<K extends keyof HTMLElementTagNameMap>(tag: K, className = "", ...content: (Node | string)[]): HTMLElementTagNameMap[K] {
+  const element = document.createElement(tag);
+  element.className = className;
+  element.append(...content);
+  return element;
+}
+
+/** Fills a select with options, of which the first is chosen. */
+export function fill(select: HTMLSelectElement, values: string[]): void {
+  select.replaceChildren(...values.map(v => new Option(v, v)));
+}
+
+/** What stands in a form's field. */
+export function field(form: HTMLFormElement, name: string): string {
+  return String(new FormData(form).get(name) ?? "").trim();
+}

@@ -15,6 +15,7 @@ import (
 	"github.com/fanfarebus/fanfare/domain/envelope"
 	"github.com/fanfarebus/fanfare/domain/stream"
 	"github.com/fanfarebus/fanfare/ports/api"
+	"github.com/fanfarebus/fanfare/ports/devpage"
 	"github.com/fanfarebus/fanfare/ports/router"
 	"github.com/fanfarebus/fanfare/ports/session"
 	"github.com/fanfarebus/fanfare/ports/sse"
@@ -174,7 +175,7 @@ func newAPI(cfg Config, out domain.Publisher, node *status, o options) (*api.API
 }
 
 func newGateway(cfg Config, o options, bus *transport.Transport, hub *stream.Hub, r *router.Router,
-	desk *session.Desk, sockets *ws.Server, events *sse.Server, out *Publisher, a *api.API, st *status, show *metrics.Registry) *Gateway {
+	desk *session.Desk, sockets *ws.Server, events *sse.Server, out *Publisher, a *api.API, st *status, show *metrics.Registry) (*Gateway, error) {
 	g := &Gateway{cfg: cfg, log: o.log, bus: bus, hub: hub, router: r, desk: desk, out: out, status: st}
 	public, admin := http.NewServeMux(), http.NewServeMux()
 	public.Handle("GET /ws", sockets)
@@ -188,8 +189,22 @@ func newGateway(cfg Config, o options, bus *transport.Transport, hub *stream.Hub
 		a.Admin(public, show.Handler())
 	}
 	g.public, g.admin = public, admin
-	if cfg.Dev {
-		g.public, g.admin = api.DevGuard(public), api.DevGuard(admin)
+	if !cfg.Dev {
+		return g, nil
 	}
-	return g
+	page, err := newPage(cfg)
+	if err != nil {
+		return nil, err
+	}
+	public.Handle("GET /{$}", page)
+	g.public, g.admin = api.DevGuard(public), api.DevGuard(admin)
+	return g, nil
+}
+
+func newPage(cfg Config) (*devpage.Page, error) {
+	pc := devpage.Config{Systems: cfg.Systems, Topic: cfg.Topic, Transport: cfg.Transport}
+	if cfg.AdminListen == "" {
+		pc.Docs = "/docs"
+	}
+	return devpage.New(pc)
 }

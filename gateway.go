@@ -38,7 +38,7 @@ type Gateway struct {
 	once    sync.Once
 }
 
-// ServeHTTP serves clients and publishers: /ws, /v1/…, /healthz, /readyz and,
+// ServeHTTP serves clients and publishers: /ws, /sse, /v1/…, /healthz, /readyz and,
 // without Config.AdminListen, what AdminHandler serves.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) { g.public.ServeHTTP(w, r) }
 

@@ -10,18 +10,20 @@ import (
 	"github.com/fanfarebus/fanfare/ports/api"
 	"github.com/fanfarebus/fanfare/ports/router"
 	"github.com/fanfarebus/fanfare/ports/session"
+	"github.com/fanfarebus/fanfare/ports/sse"
 	"github.com/fanfarebus/fanfare/ports/ws"
 )
 
 // newMetrics shows what the parts of a node count. Its names are part of what
 // users rely on; docs/operating.md lists them.
-func newMetrics(cfg Config, o options, bus *transport.Transport, r *router.Router, hub *stream.Hub, desk *session.Desk, sockets *ws.Server, a *api.API) *metrics.Registry {
+func newMetrics(cfg Config, o options, bus *transport.Transport, r *router.Router, hub *stream.Hub, desk *session.Desk, sockets *ws.Server, events *sse.Server, a *api.API) *metrics.Registry {
 	m := metrics.New("fanfare")
 	m.Info("build_info", "The software and the node.", map[string]string{"version": o.version, "node": cfg.Node})
 	showBus(m, bus, r)
 	showStreams(m, hub)
 	showSessions(m, desk)
 	showSockets(m, sockets)
+	showEvents(m, events)
 	m.Counter("http_published_total", "Messages that the bus took from the HTTP API.", func() float64 { return float64(a.Stats().Accepted) })
 	m.PerLabel("http_refused_total", "Publish requests refused, by status.", metrics.Counter, "status", func() map[string]float64 { return byNumber(a.Stats().Refused) })
 	return m
@@ -115,6 +117,21 @@ func showSockets(m *metrics.Registry, sockets *ws.Server) {
 		{"rate_limited_total", "Of these, for their rate.", func(s ws.Stats) uint64 { return s.RateLimited }},
 	} {
 		m.Counter(c.name, c.help, func() float64 { return float64(c.read(sockets.Stats())) })
+	}
+}
+
+func showEvents(m *metrics.Registry, events *sse.Server) {
+	m.Gauge("sse_sessions", "Of the open sessions, those over Server-Sent Events.", func() float64 { return float64(events.Stats().Sessions) })
+	for _, c := range []struct {
+		name, help string
+		read       func(sse.Stats) uint64
+	}{
+		{"sse_sent_events_total", "Events written.", func(s sse.Stats) uint64 { return s.FramesOut }},
+		{"sse_sent_writes_total", "Writes that carried them, and heartbeats.", func(s sse.Stats) uint64 { return s.WritesOut }},
+		{"sse_sent_bytes_total", "Bytes of these.", func(s sse.Stats) uint64 { return s.BytesOut }},
+		{"sse_stopped_total", "Clients told with 204 not to come back.", func(s sse.Stats) uint64 { return s.Stopped }},
+	} {
+		m.Counter(c.name, c.help, func() float64 { return float64(c.read(events.Stats())) })
 	}
 }
 

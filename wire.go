@@ -11,7 +11,7 @@ import (
 // assemble puts a node together. The cleanup closes the bus.
 func assemble(ctx context.Context, cfg Config, o options) (*Gateway, func(), error) {
 	wire.Build(
-		openBus, newTopics, newRouter, newHub, newOutlet, newPublisher, newDesk, newWebSockets, newStatus, newAPI, newMetrics, newGateway,
+		openBus, newTopics, newRouter, newHub, newOutlet, newPublisher, newDesk, newWebSockets, newEvents, newStatus, newAPI, newMetrics, newGateway,
 	)
 	return nil, nil, nil
 }

@@ -44,6 +44,11 @@ func assemble(ctx context.Context, cfg Config, o options) (*Gateway, func(), err
 		cleanup()
 		return nil, nil, err
 	}
+	sseServer, err := newEvents(cfg, desk)
+	if err != nil {
+		cleanup()
+		return nil, nil, err
+	}
 	fanfarePublisher := newPublisher(publisher)
 	fanfareStatus := newStatus(cfg, transport, hub)
 	api, err := newAPI(cfg, publisher, fanfareStatus, o)
@@ -51,8 +56,8 @@ func assemble(ctx context.Context, cfg Config, o options) (*Gateway, func(), err
 		cleanup()
 		return nil, nil, err
 	}
-	registry := newMetrics(cfg, o, transport, router, hub, desk, server, api)
-	gateway := newGateway(cfg, o, transport, hub, router, desk, server, fanfarePublisher, api, fanfareStatus, registry)
+	registry := newMetrics(cfg, o, transport, router, hub, desk, server, sseServer, api)
+	gateway := newGateway(cfg, o, transport, hub, router, desk, server, sseServer, fanfarePublisher, api, fanfareStatus, registry)
 	return gateway, func() {
 		cleanup()
 	}, nil

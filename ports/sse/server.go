@@ -1,0 +1,95 @@
+package sse
+
+import (
+	"errors"
+	"math/rand/v2"
+	"net/http"
+	"time"
+
+	"github.com/fanfarebus/fanfare/ports/session"
+)
+
+// A Server is an http.Handler that turns requests into sessions which last as
+// long as their requests. It is safe for concurrent use. The Desk holds its
+// sessions, and ends them.
+type Server struct {
+	desk     *session.Desk
+	cfg      Config
+	now      func() time.Time
+	counters counters
+}
+
+// New returns a Server whose sessions begin at desk.
+func New(desk *session.Desk, cfg Config) (*Server, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	return &Server{desk: desk, cfg: cfg.withDefaults(), now: time.Now}, nil
+}
+
+// Stats returns what was counted since New.
+func (s *Server) Stats() Stats { return s.counters.stats() }
+
+// ServeHTTP refuses the request with problem+json, or makes it a session and
+// returns when that has ended.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.allowOrigin(w.Header(), r)
+	resume, stop := cutMark(r.Header.Get("Last-Event-ID"))
+	switch {
+	case r.Method == http.MethodOptions:
+		s.preflight(w, r)
+		return
+	case stop && r.Method == http.MethodGet:
+		s.counters.stop.Add(1)
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	open, err := s.desk.Open(r, func() (session.Terms, error) { return terms(r, resume) })
+	if err != nil {
+		s.desk.Refuse(w, err)
+		return
+	}
+	c := s.newClient(open, w, r)
+	if err := c.arm(); err != nil {
+		c.End(0)
+		s.desk.Refuse(w, errors.Join(errors.New("sse: this server can not stream"), err))
+		return
+	}
+	c.begin(r)
+}
+
+// terms says what an EventSource asks for: its id is where it wants to go on.
+func terms(r *http.Request, resume string) (session.Terms, error) {
+	if r.Method != http.MethodGet {
+		return session.Terms{}, session.Refused(http.StatusMethodNotAllowed, "want GET")
+	}
+	return session.Terms{Encoder: session.V1Encoder{}, Resume: resume}, nil
+}
+
+func (s *Server) newClient(open *session.Session, w http.ResponseWriter, r *http.Request) *client {
+	retry := s.cfg.Retry + rand.N(max(s.cfg.RetrySpan, 1))
+	c := &client{Session: open, server: s, w: w, http: http.NewResponseController(w),
+		timed: r.ProtoMajor > 1, script: newScript(open.Attachments(), retry, r.URL.Query().Get("pad") == "1")}
+	c.out.bytes, c.out.frames, c.out.wake = s.cfg.OutboxBytes, s.cfg.OutboxFrames, make(chan struct{}, 1)
+	return c
+}
+
+// begin answers the request and writes the session's events until it ends.
+func (c *client) begin(r *http.Request) {
+	h := c.w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-store, no-transform") // compressed streams are held back
+	h.Set("X-Accel-Buffering", "no")
+	if r.ProtoMajor == 1 {
+		h.Set("Connection", "close") // after a drain, to come back here would be in vain
+	}
+	c.w.WriteHeader(http.StatusOK)
+	c.server.counters.sessions.Add(1)
+	code := session.CloseAbnormal
+	defer func() {
+		c.server.counters.sessions.Add(-1)
+		c.End(code)
+	}()
+	c.Begin(c)
+	code = c.serve(r.Context())
+}

@@ -14,7 +14,10 @@ type Config struct {
 	PublishQueue   int           // most messages waiting in line for one topic's pipeline; default 8192
 	TrimEvery      time.Duration // how often a followed log is trimmed, jittered; default 30 s
 	DeafAfter      time.Duration // how long a subscription may be behind before the Transport is deaf; default 5 s
-	Log            *slog.Logger  // default: discard
+	// NoStamps: on a bus without a log, messages are not numbered, and numbers
+	// mean nothing. It is for topics that others defined.
+	NoStamps bool
+	Log      *slog.Logger // default: discard
 }
 
 func (c Config) withDefaults() Config {

@@ -2,6 +2,7 @@ package transport_test
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -21,6 +22,7 @@ type fakeLog struct {
 	tails   int           // how often the tail was asked for
 	since   error         // what FollowSince fails with
 	lost    error         // what Follow and reads fail with
+	refuse  error         // what Follow of a place fails with
 	silent  bool          // FollowSince's feeds bring nothing
 	hidden  int           // entries before this one are not to be read any more
 }
@@ -63,8 +65,8 @@ func (l *fakeLog) followAfter(_ context.Context, _ string, after domain.Position
 	defer l.mu.Unlock()
 	if after == "" {
 		after = place(len(l.entries))
-	} else if l.lost != nil {
-		return nil, l.lost
+	} else if err := errors.Join(l.lost, l.refuse); err != nil {
+		return nil, err
 	}
 	return &logFeed{fakeFeed: feed(1, after), l: l}, nil
 }

@@ -26,8 +26,9 @@ const (
 // among those that queued meanwhile. There is no goroutine of its own, and
 // nobody lingers for company. It is safe for concurrent use.
 type pipeline struct {
-	send func(context.Context, []Outgoing) []error
-	most int // messages in queue
+	send  func(context.Context, []Outgoing) []error
+	stamp func([]Outgoing) // changes what is sent, in the order of the wire; may be nil
+	most  int              // messages in queue
 
 	mu      sync.Mutex
 	queue   []*call       // in order; guarded by mu
@@ -44,6 +45,7 @@ type pipeline struct {
 type call struct {
 	topic    string
 	messages []*message.Message // at most maxCommit
+	constant bool               // nobody ever changes the messages
 	deadline time.Time
 
 	woken chan struct{} // one signal: lead, or done; nil for who leads at once
@@ -92,7 +94,9 @@ func (p *pipeline) join(c *call) (lead bool, err error) {
 	defer p.mu.Unlock()
 	if p.led && p.room(c) == nil {
 		p.mu.Unlock()
-		c.messages = deepCopy(c.messages)
+		if !c.constant {
+			c.messages = deepCopy(c.messages)
+		}
 		c.woken = make(chan struct{}, 1)
 		p.mu.Lock()
 	}
@@ -159,6 +163,9 @@ func (p *pipeline) remove(c *call) {
 // lead makes one commit and passes the lead on.
 func (p *pipeline) lead(c *call) outcome {
 	p.take()
+	if p.stamp != nil {
+		p.stamp(p.records)
+	}
 	// All calls get the same time when they join, so a leader chosen among the
 	// newest has as much left as any in its batch. Its context does not count:
 	// the others rely on it.

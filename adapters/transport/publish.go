@@ -67,7 +67,7 @@ func (t *Transport) publish(ctx context.Context, topic string, messages []*messa
 	if err := t.checkPublish(ctx, topic, messages); err != nil {
 		return 0, true, err
 	}
-	line := &t.lines[domain.HashID(topic)%shards]
+	line := t.line(topic)
 	deadline := time.Now().Add(t.cfg.PublishTimeout)
 	// A long call goes in parts, one after the other: so it can neither fill
 	// the line alone nor hold up its neighbours.
@@ -98,3 +98,6 @@ func (t *Transport) checkPublish(ctx context.Context, topic string, messages []*
 	}
 	return nil
 }
+
+// line returns the pipeline of a topic.
+func (t *Transport) line(topic string) *pipeline { return &t.lines[domain.HashID(topic)%shards] }

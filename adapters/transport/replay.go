@@ -9,9 +9,11 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// approachIdle is how long Replay waits for the next entry on its way to the
-// place where it is to begin.
-const approachIdle = time.Second
+// approachIdle is how long Replay waits for each batch on its way to the place
+// where it is to begin.
+const approachIdle = 5 * time.Second
+
+var errIdle = fmt.Errorf("%w: the log is not read to its end in time", domain.ErrBusDown)
 
 // Replay reads a log again. If from is not zero, yield is first given what the
 // log still holds between from and after, after included: best effort, so that
@@ -83,12 +85,12 @@ type replay struct {
 func (r *replay) run(from time.Time) error {
 	if !from.IsZero() && r.t.log != nil {
 		err := r.approach(from)
-		var lost *BreakError
+		lost := (*BreakError)(nil)
 		switch {
-		case r.over || r.there || r.ctx.Err() != nil:
+		case r.over || r.there:
 			return err
-		case err != nil && !errors.As(err, &lost) && !errors.Is(err, context.Canceled):
-			return err // the broker fails: what was seen is not enough to go on with
+		case err != nil && !errors.As(err, &lost):
+			return err // who repeats what came before would not be recognised
 		}
 	}
 	feed, err := r.t.follow(r.ctx, r.topic, r.after)
@@ -100,21 +102,24 @@ func (r *replay) run(from time.Time) error {
 
 // approach reads from a time on. Where it meets after on its way it stays with
 // the feed, for what comes next is then proven to follow; else it ends at the
-// first entry behind after, or when nothing comes for a while.
+// first entry behind after, or where the log ends before that.
 func (r *replay) approach(from time.Time) error {
-	ctx, cancel := context.WithCancel(r.ctx)
-	defer cancel()
-	feed, err := r.followSince(ctx, from)
+	feed, tail, err := r.t.followSince(r.ctx, r.topic, from)
 	if err != nil {
 		return err
 	}
-	idle := time.AfterFunc(approachIdle, cancel)
+	r.there = feed.Begin() == r.after
+	end := min(r.after, tail)
+	if !r.there && feed.Begin() >= end {
+		r.t.shut(r.topic, feed)
+		return nil
+	}
+	ctx, cancel := context.WithCancelCause(r.ctx)
+	defer cancel(nil)
+	idle := time.AfterFunc(approachIdle, func() { cancel(errIdle) })
 	defer idle.Stop()
-	r.there = feed.Begin() == r.after && idle.Stop()
-	return r.t.drain(ctx, r.topic, feed, func(batch []domain.Entry) bool {
-		if !r.there && !idle.Stop() {
-			return false // the feed is being closed
-		}
+	err = r.t.drain(ctx, r.topic, feed, func(batch []domain.Entry) bool {
+		idle.Stop()
 		n := r.before(batch)
 		if n > 0 && !r.give(batch[:n:n]) {
 			return false
@@ -125,8 +130,12 @@ func (r *replay) approach(from time.Time) error {
 		if !r.there {
 			idle.Reset(approachIdle)
 		}
-		return true
+		return r.there || batch[n-1].Position < end
 	})
+	if cause := context.Cause(ctx); errors.Is(cause, errIdle) {
+		return cause
+	}
+	return err
 }
 
 // before says how many entries lie before or at after, and whether it is there.
@@ -136,12 +145,6 @@ func (r *replay) before(batch []domain.Entry) (n int) {
 		n++
 	}
 	return n
-}
-
-func (r *replay) followSince(ctx context.Context, from time.Time) (Feed, error) {
-	ctx, cancel := context.WithTimeout(ctx, r.t.cfg.FollowTimeout)
-	defer cancel()
-	return r.t.log.FollowSince(ctx, r.topic, from)
 }
 
 func (r *replay) give(batch []domain.Entry) (more bool) {

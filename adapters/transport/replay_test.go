@@ -62,15 +62,19 @@ func TestReplay(t *testing.T) {
 		{name: "right behind what came before", after: 4, from: second(5), want: "5 6 7|8 9"},
 		{name: "from behind the place", after: 3, from: second(7), want: "4 5 6|7 8 9", sessions: 1},
 		{name: "before the log", after: 1, from: second(-9), want: "1|2 3|4 5 6|7 8 9"},
-		{name: "the past cannot be had", after: 7, from: second(2), want: "8 9", sessions: 1,
+		{name: "the past cannot be had", after: 7, from: second(2), err: domain.ErrBusDown,
 			prepare: func(l *fakeLog) { l.since = errNet }},
-		{name: "the past does not answer", after: 7, from: second(2), want: "8 9", sessions: 1,
+		{name: "the past does not answer", after: 7, from: second(2), err: domain.ErrBusDown,
 			prepare: func(l *fakeLog) { l.silent = true }},
+		{name: "the past is broken", after: 7, from: second(2), want: "8 9", sessions: 1,
+			prepare: func(l *fakeLog) { l.since = lost }},
 		{name: "the place's own entry is gone", after: 4, from: second(2), want: "2 3|5 6 7|8 9", sessions: 1,
 			prepare: func(l *fakeLog) { l.entries = append(l.entries[:3:3], l.entries[4:]...) }},
 		{name: "broken", after: 7, sessions: 1, prepare: func(l *fakeLog) { l.lost = lost }, err: lost},
 		{name: "broken, with a past", after: 7, from: second(2), sessions: 1, prepare: func(l *fakeLog) { l.lost = lost }, err: lost},
 		{name: "bus down", after: 7, sessions: 1, prepare: func(l *fakeLog) { l.lost = errNet }, err: domain.ErrBusDown},
+		{name: "the log ends before the place", after: 9, from: second(2), want: "2 3 4|5 6 7", sessions: 1,
+			prepare: func(l *fakeLog) { l.entries, l.refuse = l.entries[:7], lost }, err: lost},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -16,6 +16,9 @@ type Stats struct {
 	Entries       uint64 // records in them
 	Redelivered   uint64 // messages or batches handed out again after a nack
 	Interruptions uint64 // times a subscription lost its feed
+	Holes         uint64 // times that numbers were missing, on a bus without a log
+	Late          uint64 // messages dropped since their numbers came before, or after they were missed
+	Marks         uint64 // high-water marks published
 	Breaks        map[domain.GapReason]uint64
 	Behind        int // subscriptions that are behind now, as Deaf means it
 }
@@ -33,6 +36,9 @@ func (t *Transport) Stats() Stats {
 		Entries:       c.entries.Load(),
 		Redelivered:   c.redelivered.Load(),
 		Interruptions: c.interruptions.Load(),
+		Holes:         c.holes.Load(),
+		Late:          c.late.Load(),
+		Marks:         c.marks.Load(),
 		Breaks:        breaks,
 		Behind:        int(t.behind.Load()),
 	}
@@ -42,6 +48,7 @@ type counters struct {
 	published, publishErrors   atomic.Uint64
 	batches, entries           atomic.Uint64
 	redelivered, interruptions atomic.Uint64
+	holes, late, marks         atomic.Uint64
 
 	mu     sync.Mutex
 	breaks map[domain.GapReason]uint64 // guarded by mu

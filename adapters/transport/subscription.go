@@ -33,6 +33,7 @@ type subscription struct {
 	lost  *BreakError     // a break of which no entry has told yet
 	fed   bool            // this feed has brought something
 	again backoff
+	holes holes
 }
 
 // A face hands a subscription's batches to its subscriber until ctx ends.
@@ -111,15 +112,8 @@ func (s *subscription) begin() error {
 		s.until = s.last
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(s.ctx, s.t.cfg.FollowTimeout)
-	defer cancel()
-	feed, err := s.t.log.FollowSince(ctx, s.topic, time.Now().Add(-s.age))
+	feed, tail, err := s.t.followSince(s.ctx, s.topic, time.Now().Add(-s.age))
 	if err != nil {
-		return err
-	}
-	tail, err := s.t.log.Tail(ctx, s.topic)
-	if err != nil {
-		s.t.shut(s.topic, feed)
 		return err
 	}
 	s.use(feed)
@@ -132,6 +126,22 @@ func (t *Transport) follow(ctx context.Context, topic string, after domain.Posit
 	ctx, cancel := context.WithTimeout(ctx, t.cfg.FollowTimeout)
 	defer cancel()
 	return t.driver.Follow(ctx, topic, after)
+}
+
+// followSince is the driver's, bounded; and it says where the log ends.
+func (t *Transport) followSince(ctx context.Context, topic string, from time.Time) (Feed, domain.Position, error) {
+	ctx, cancel := context.WithTimeout(ctx, t.cfg.FollowTimeout)
+	defer cancel()
+	feed, err := t.log.FollowSince(ctx, topic, from)
+	if err != nil {
+		return nil, "", err
+	}
+	tail, err := t.log.Tail(ctx, topic)
+	if err != nil {
+		t.shut(topic, feed)
+		return nil, "", err
+	}
+	return feed, tail, nil
 }
 
 func (s *subscription) use(feed Feed) {
@@ -184,10 +194,13 @@ func (t *Transport) drain(ctx context.Context, topic string, feed Feed, use func
 func (s *subscription) take(batch []domain.Entry) (more bool) {
 	s.fed = true
 	s.again.reset()
+	s.last = batch[len(batch)-1].Position
 	s.t.counts.batches.Add(1)
 	s.t.counts.entries.Add(uint64(len(batch)))
-	s.last = batch[len(batch)-1].Position
-	return s.pass(batch)
+	if s.t.stamps != nil {
+		batch = s.mend(batch)
+	}
+	return len(batch) == 0 || s.pass(batch)
 }
 
 // regain gets a new feed after the old one failed with err, and tells of a
@@ -233,6 +246,7 @@ func (s *subscription) retry(log *slog.Logger) bool {
 func (s *subscription) announce() bool {
 	gap := domain.Entry{Kind: domain.Break, Position: s.last, Log: s.log, Reason: s.lost.Reason}
 	s.lost = nil
+	s.holes.reset()
 	s.t.counts.countBreak(gap.Reason)
 	if !s.pass([]domain.Entry{gap}) {
 		s.t.shut(s.topic, s.feed)

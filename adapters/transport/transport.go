@@ -22,6 +22,8 @@ type Transport struct {
 	promises Guarantees
 	cfg      Config
 	lines    [shards]pipeline
+	stamps   *stamper  // nil: what is published is not numbered
+	marking  sync.Once // starts publishing marks
 	counts   counters
 	down     atomic.Bool
 	behind   atomic.Int64 // subscriptions, when Run last looked
@@ -61,6 +63,12 @@ func New(d Driver, cfg Config) *Transport {
 	t.ending, t.end = context.WithCancel(context.Background())
 	for i := range t.lines {
 		t.lines[i] = pipeline{send: d.Publish, most: t.cfg.PublishQueue}
+	}
+	if !t.promises.Log && !t.cfg.NoStamps {
+		t.stamps = newStamper()
+		for i := range t.lines {
+			t.lines[i].stamp = t.stamp
+		}
 	}
 	return t
 }

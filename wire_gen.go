@@ -57,7 +57,11 @@ func assemble(ctx context.Context, cfg Config, o options) (*Gateway, func(), err
 		return nil, nil, err
 	}
 	registry := newMetrics(cfg, o, transport, router, hub, desk, server, sseServer, api)
-	gateway := newGateway(cfg, o, transport, hub, router, desk, server, sseServer, fanfarePublisher, api, fanfareStatus, registry)
+	gateway, err := newGateway(cfg, o, transport, hub, router, desk, server, sseServer, fanfarePublisher, api, fanfareStatus, registry)
+	if err != nil {
+		cleanup()
+		return nil, nil, err
+	}
 	return gateway, func() {
 		cleanup()
 	}, nil

@@ -198,6 +198,8 @@ export class Client extends Emitter {
         return this.emit(op, event);
       case "goaway":
         return this.#connection.sentAway(event.retry_ms);
+      case "close": // EventSource has no close codes
+        return this.#connection.lost(event.code, event.reason);
       case "left":
         this.#left(event);
         return this.emit(op, event);

@@ -141,14 +141,14 @@ export class Connection {
     } catch (cause) {
       if (turn !== this.#turn) return;
       this.#owner.failed(new FanfareError("token", "the token callback failed", { cause }));
-      return this.#lost(ABNORMAL, "no token");
+      return this.lost(ABNORMAL, "no token");
     }
     if (turn === this.#turn) this.#dial(this.#listensUntil > Date.now() ? "sse" : "ws");
   }
 
   #begin(): number {
     this.#drop("connecting");
-    this.#timer = setTimeout(() => this.#lost(ABNORMAL, "no answer in time"), this.#timeout);
+    this.#timer = setTimeout(() => this.lost(ABNORMAL, "no answer in time"), this.#timeout);
     return this.#turn;
   }
 
@@ -162,7 +162,7 @@ export class Connection {
         this.#asked = 0;
         this.#owner.read(text);
       },
-      end: (code: number, reason: string) => this.#lost(code, reason),
+      end: (code: number, reason: string) => this.lost(code, reason),
     };
     try {
       if (via === "ws") this.link = webSocket(WebSocket!, to, on);
@@ -170,7 +170,7 @@ export class Connection {
       else throw new Error("there is no WebSocket here");
     } catch (err) {
       this.#owner.failed(err as Error);
-      this.#lost(ABNORMAL, String(err));
+      this.lost(ABNORMAL, String(err));
     }
   }
 
@@ -179,8 +179,8 @@ export class Connection {
     return { WebSocket, EventSource };
   }
 
-  /** The link is gone, or was not to be had. */
-  #lost(code: number, reason: string): void {
+  /** The link is gone, or was not to be had, or the node says that it ends. */
+  lost(code: number, reason: string): void {
     const via = this.link?.via;
     if (via === "ws" && this.state === "connecting" && (!this.#speaks || this.#failures >= patience) && this.#choices().EventSource) {
       this.#begin();
@@ -244,7 +244,7 @@ export class Connection {
   /** A connection can be dead without anybody saying so. */
   #beat(): void {
     const now = Date.now();
-    if (this.#asked && now - this.#asked >= this.#timeout) this.#lost(ABNORMAL, "no answer in time");
+    if (this.#asked && now - this.#asked >= this.#timeout) this.lost(ABNORMAL, "no answer in time");
     else if (!this.#asked && this.#heartbeat && now - this.#heard >= this.#heartbeat) this.say(this.#owner.probe());
   }
 

@@ -1,7 +1,7 @@
 // Against a real node.
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
-import { code, Node, until, Watched } from "./kit.ts";
+import { code, Node, NodeEventSource, until, Watched } from "./kit.ts";
 
 const cleanup: (() => unknown)[] = [];
 const node = await Node.start({ after: (f: () => unknown) => cleanup.push(f) });
@@ -120,4 +120,21 @@ test("what a client sends with retry while its node is away arrives once", async
   await own.publish("orders", { to: "user:bob", data: 2 });
   await until("the last", () => bob.events.message.at(-1)?.data === 2);
   assert.ok(bob.events.message.filter(m => m.data === 1).length <= 1);
+});
+
+test("EventSource: live, rooms, and what was missed", async t => {
+  const w = await new Watched(t, node.url + "/?user=fred", { systems: ["orders", "chat"], WebSocket: null, EventSource: NodeEventSource as any }).open();
+  assert.equal(w.events.open[0]!.via, "sse");
+  await node.publish("orders", { to: "user:fred", data: 1 });
+  await until("live", () => w.ids.length === 1);
+  await w.client.join("chat", "hall");
+  await node.publish("chat", { to: "room:hall", data: 2 });
+  await until("the room", () => w.ids.length === 2);
+  w.client.close();
+  await node.publish("chat", { to: "room:hall", data: 3 });
+  await node.publish("orders", { to: "user:fred", data: 4 });
+  w.client.connect();
+  await until("what was missed", () => w.ids.length === 4);
+  assert.deepEqual(w.events.message.map(m => m.data).sort(), [1, 2, 3, 4]);
+  assert.deepEqual(w.events.gap, []);
 });

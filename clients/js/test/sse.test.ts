@@ -84,3 +84,19 @@ test("without a WebSocket there is EventSource", async t => {
   const w = await new Watched(t, node.url, { ...listening, WebSocket: null }).open();
   assert.equal(w.events.open[0]!.via, "sse");
 });
+
+for (const [close, retry] of [[4001, true], [4003, false], [4009, false], [4010, false]] as const) {
+  test(`a close op says what a close code says: ${close}`, async t => {
+    luck(t, 0);
+    const node = await fake(t, (peer, i) => {
+      peer.say(hello(peer));
+      if (i === 0) peer.say({ op: "close", code: close, reason: "why" });
+    });
+    node.refuseSockets = true;
+    const w = await new Watched(t, node.url, listening).open();
+    await until("the close", () => w.events.close.length);
+    assert.deepEqual(w.events.close.map(c => [c.code, c.reason, c.retry]), [[close, "why", retry]]);
+    if (retry) await w.open(2);
+    else assert.equal(w.client.state, "closed");
+  });
+}

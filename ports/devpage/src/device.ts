@@ -4,6 +4,18 @@ import { field, fill, find, make } from "./dom.ts";
 /** Lines that a log keeps. */
 const kept = 200;
 
+export interface Options {
+  user: string;
+  name: string;
+  systems: string[];
+  /** As system/room. */
+  rooms: string[];
+  /** The system whose rooms are used. */
+  talk: string;
+  /** `ws` or `sse`. */
+  via: string;
+}
+
 /** One client, and the card that shows what it receives. */
 export class Device {
   readonly card: HTMLElement;
@@ -15,8 +27,7 @@ export class Device {
   readonly #rooms = new Set<string>();
   #began = 0; // when it was connected last
 
-  /** `rooms` are named as system/room. */
-  constructor(user: string, name: string, systems: string[], rooms: string[], removed: (device: Device) => void) {
+  constructor({ user, name, systems, rooms, talk, via }: Options, removed: (device: Device) => void) {
     this.user = user;
     this.#systems = systems;
     const copy = find<HTMLTemplateElement>("#card").content.cloneNode(true) as DocumentFragment;
@@ -25,15 +36,17 @@ export class Device {
     this.#log.ariaLabel = `What ${user}'s ${name} received`;
     this.card.ariaLabel = `${user}, ${name}`;
     find(".user", this.card).textContent = user;
-    find(".device", this.card).textContent = name;
+    find(".device", this.card).textContent = via === "sse" ? name + ", EventSource" : name;
     const face = find(".face", this.card);
     face.textContent = user.slice(0, 1).toUpperCase();
     face.classList.add("hue" + ([...user].reduce((sum, c) => sum + c.charCodeAt(0), 0) % 6));
 
-    this.#client = new Client(`${location.origin}/?user=${encodeURIComponent(user)}`, { systems, rooms });
+    this.#client = new Client(`${location.origin}/?user=${encodeURIComponent(user)}`, {
+      systems, rooms, ...(via === "sse" && { WebSocket: null }),
+    });
     rooms.forEach(room => this.#rooms.add(room));
     this.#listen();
-    this.#control(removed);
+    this.#control(talk, removed);
     this.#showRooms();
     this.connect();
   }
@@ -70,13 +83,14 @@ export class Device {
     });
   }
 
-  #control(removed: (device: Device) => void): void {
+  #control(talk: string, removed: (device: Device) => void): void {
     find(".cut", this.card).addEventListener("click", () => (this.#client.state === "closed" ? this.connect() : this.#client.close()));
     find(".foreign", this.card).addEventListener("click", () => {
       for (const [system, cursor] of Object.entries(this.#client.cursors)) this.#client.cursors[system] = foreign(cursor);
       this.connect();
       find(".cut", this.card).focus(); // this button is gone now
     });
+    find(".remove", this.card).ariaLabel = find(".remove", this.card).title = `Remove ${this.card.ariaLabel}`;
     find(".remove", this.card).addEventListener("click", () => {
       this.#client.close();
       this.card.remove();
@@ -84,6 +98,7 @@ export class Device {
     });
     const form = find<HTMLFormElement>(".rooms", this.card);
     fill(find("[name=system]", form), this.#systems);
+    find<HTMLSelectElement>("[name=system]", form).value = talk;
     find("[name=system]", form).ariaLabel = `System of the room that ${this.card.ariaLabel} joins`;
     find("[name=room]", form).ariaLabel = `Room that ${this.card.ariaLabel} joins`;
     form.addEventListener("submit", event => {
@@ -114,14 +129,14 @@ export class Device {
 
   #message(m: Message): void {
     const missed = m.time !== undefined && Date.parse(m.time) < this.#began;
-    const head = make("span", "head", make("b", "", m.system), ...(m.type ? [" " + m.type] : []), ...(missed ? [" ", make("em", "", "missed, made up")] : []));
+    const head = make("span", "head", make("b", "", m.system), ...(m.type ? [" " + m.type] : []), ...(missed ? [" ", make("em", "", "caught up")] : []));
     const data = make("code", "data", m.data_base64 ?? JSON.stringify(m.data) ?? "");
-    this.#line("message", head, data, make("small", "", `${m.to}${m.from ? ` from ${m.from}` : ""}`, " ", place(m.cursor)));
+    this.#line("message", head, data, make("small", "", `to ${m.to}${m.from ? ` from ${m.from}` : ""} · `, place(m.cursor)));
   }
 
   #gap(g: Gap): void {
     this.#line("gap", make("span", "head", make("b", "", g.system), ` gap: ${g.reason}`),
-      make("span", "data", `Something may be missing here. Fetch anew after ${g.after_ms} ms.`), make("small", "", place(g.cursor)));
+      make("span", "data", `Something may be missing here. Fetch anew after ${g.after_ms} ms.`), make("small", "", "goes on after ", place(g.cursor)));
   }
 
   #line(kind: string, ...content: (Node | string)[]): void {

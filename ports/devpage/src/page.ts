@@ -7,8 +7,8 @@ const systems = names.split(",");
 const talk = systems.includes("chat") ? "chat" : systems[0]!;
 const devices = new Set<Device>();
 
-function add(user: string, name: string, rooms: string[] = []): Device {
-  const device = new Device(user, name, systems, rooms, removed => {
+function add(user: string, name: string, rooms: string[] = [], via = "ws"): Device {
+  const device = new Device({ user, name, systems, rooms, talk, via }, removed => {
     devices.delete(removed);
     showUsers();
     find("#add input").focus();
@@ -32,13 +32,13 @@ function showBus(up: boolean): void {
   pill.classList.toggle("down", !up);
 }
 
-new Publisher({ origin: location.origin, topic, bus, server }, systems);
+new Publisher({ origin: location.origin, topic, bus, server }, systems, talk);
 find("#names").replaceChildren(new Option("lobby"));
 
 const form = find<HTMLFormElement>("#add");
 form.addEventListener("submit", event => {
   event.preventDefault();
-  const device = add(field(form, "user"), field(form, "device"));
+  const device = add(field(form, "user"), field(form, "device"), [], field(form, "via"));
   device.card.scrollIntoView({ block: "nearest" });
 });
 

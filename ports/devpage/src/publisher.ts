@@ -9,12 +9,18 @@ export class Publisher {
   readonly #result = find<HTMLOutputElement>("#published");
   readonly #tabs = [...document.querySelectorAll<HTMLButtonElement>("[data-shell]")];
   readonly #site: Site;
-  readonly #names: Record<string, string> = { user: "alice", room: "lobby", "*": "" };
+  readonly #system = find<HTMLSelectElement>("[name=system]", this.#form);
+  readonly #type = find<HTMLInputElement>("[name=type]", this.#form);
+  /** What stands in the form for each kind of target. */
+  readonly #kinds: Record<string, { name: string; system: string; type: string }>;
   #kind = "user";
 
-  constructor(site: Site, systems: string[]) {
+  /** `talk` is the system whose rooms are used. */
+  constructor(site: Site, systems: string[], talk: string) {
     this.#site = site;
-    fill(find("[name=system]", this.#form), systems);
+    fill(this.#system, systems);
+    const plain = { name: "alice", system: this.#system.value, type: this.#type.value };
+    this.#kinds = { user: plain, room: { name: "lobby", system: talk, type: "chat.said" }, "*": { ...plain, name: "", type: "" } };
     this.#form.addEventListener("submit", event => {
       event.preventDefault();
       void this.#publish(1);
@@ -42,7 +48,7 @@ export class Publisher {
 
   async #post(publication: Publication): Promise<{ ok: boolean; text: string }> {
     try {
-      const response = await fetch(`/v1/systems/${encodeURIComponent(field(this.#form, "system"))}/messages`, {
+      const response = await fetch(`/v1/systems/${encodeURIComponent(this.#system.value)}/messages`, {
         method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(publication),
       });
       const answer = await response.json();
@@ -56,8 +62,8 @@ export class Publisher {
 
   /** What the form describes; undefined if its data is no JSON. */
   #publication(): Publication | undefined {
-    const type = field(this.#form, "type");
-    const to = this.#kind === "*" ? "*" : `${this.#kind}:${field(this.#form, "name")}`;
+    const type = this.#type.value.trim();
+    const to = this.#kind === "*" ? "*" : `${this.#kind}:${this.#name.value.trim()}`;
     try {
       return { to, ...(type && { type }), data: JSON.parse(this.#data.value) };
     } catch {
@@ -74,9 +80,9 @@ export class Publisher {
   #changed(): void {
     const kind = field(this.#form, "kind");
     if (kind !== this.#kind) {
-      this.#names[this.#kind] = this.#name.value;
-      this.#kind = kind;
-      this.#name.value = this.#names[kind] ?? "";
+      this.#kinds[this.#kind] = { name: this.#name.value, system: this.#system.value, type: this.#type.value };
+      const { name, system, type } = this.#kinds[(this.#kind = kind)]!;
+      [this.#name.value, this.#system.value, this.#type.value] = [name, system, type];
       find("#name-label").textContent = kind === "room" ? "Room" : "User";
       find("#name-field").hidden = this.#name.disabled = kind === "*";
       this.#name.setAttribute("list", kind === "user" ? "users" : "names");
@@ -89,7 +95,7 @@ export class Publisher {
     const publication = this.#publication();
     this.#data.setCustomValidity(publication ? "" : "This is no JSON");
     const { command, hint = "" } = publication
-      ? shells[tab.dataset.shell!]!(publication, field(this.#form, "system"), this.#site)
+      ? shells[tab.dataset.shell!]!(publication, this.#system.value, this.#site)
       : { command: "# the data is no JSON" };
     find("#command").textContent = command;
     find("#shell-hint").textContent = hint;

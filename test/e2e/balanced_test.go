@@ -186,7 +186,7 @@ func (c *cluster) elsewhere() error {
 // undisturbed says that a session lived on one connection and was told nothing
 // but messages and answers.
 func undisturbed(s *session) error {
-	for _, o := range s.ops {
+	for _, o := range s.told() {
 		if o.Op != "ok" {
 			return fmt.Errorf("was told %+v", o)
 		}

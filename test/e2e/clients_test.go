@@ -39,6 +39,17 @@ type session struct {
 	refusals []event
 }
 
+// told returns what the session was told beside messages, cursors, and how the
+// bus is: on a busy machine it may look down for a moment.
+func (s *session) told() (all []op) {
+	for _, o := range s.ops {
+		if o.Op != "bus" {
+			all = append(all, o)
+		}
+	}
+	return all
+}
+
 func (s *session) gaps() (n int) {
 	for _, o := range s.ops {
 		if o.Op == "gap" {

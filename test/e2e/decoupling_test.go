@@ -90,8 +90,8 @@ func TestDrainMovesSessions(t *testing.T) {
 			return err
 		}
 		if s.nodes[0] != going.name {
-			if len(s.nodes) != 1 || len(s.ops) > 0 {
-				return fmt.Errorf("it was on the other node, but moved over %v and was told %+v", s.nodes, s.ops)
+			if len(s.nodes) != 1 || len(s.told()) > 0 {
+				return fmt.Errorf("it was on the other node, but moved over %v and was told %+v", s.nodes, s.told())
 			}
 			return nil
 		}
@@ -99,10 +99,11 @@ func TestDrainMovesSessions(t *testing.T) {
 		if last := s.nodes[len(s.nodes)-1]; last == going.name {
 			return fmt.Errorf("its last node is the one that went: %v", s.nodes)
 		}
-		if len(s.ops) != 1 || s.ops[0].Op != "goaway" || s.ops[0].RetryMS == nil {
-			return fmt.Errorf("was told %+v, want one goaway", s.ops)
+		told := s.told()
+		if len(told) != 1 || told[0].Op != "goaway" || told[0].RetryMS == nil {
+			return fmt.Errorf("was told %+v, want one goaway", told)
 		}
-		delays[*s.ops[0].RetryMS] = true
+		delays[*told[0].RetryMS] = true
 		if s.closes[0].Code != 1001 {
 			return fmt.Errorf("was closed with %d, want 1001", s.closes[0].Code)
 		}

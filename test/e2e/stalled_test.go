@@ -49,8 +49,9 @@ func TestStalledClientIsClosedAndNeighboursLive(t *testing.T) {
 		mustAccept(t, c, "["+one+strings.Repeat(","+one, fillBatch-1)+"]")
 	}
 	eventually(t, 10*time.Second, "the deaf client has fallen back", func() error {
-		if behind := n.metric(`fanfare_behind_sessions{system="orders"}`); behind != 1 {
-			return fmt.Errorf("%v sessions are behind", behind)
+		behind, closed := n.metric(`fanfare_behind_sessions{system="orders"}`), n.metric(`fanfare_sessions_closed_total{code="4008"}`)
+		if behind+closed != 1 { // on a slow machine it may be closed by now
+			return fmt.Errorf("%v sessions are behind, %v were closed as slow", behind, closed)
 		}
 		return nil
 	})

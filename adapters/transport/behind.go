@@ -135,7 +135,8 @@ func (l *lookout) note(ctx context.Context, now time.Time, all []*subscription) 
 }
 
 // extend adds a tail, and drops those that are older than is of interest. A log
-// that ends before where it ended has begun anew: nothing older counts.
+// that ends before where it ended has begun anew, or its end was taken back:
+// nothing older counts.
 func (l *lookout) extend(seen []tail, last tail) []tail {
 	if n := len(seen); n > 0 && last.at < seen[n-1].at {
 		seen = nil
@@ -158,8 +159,5 @@ func (l *lookout) isBehind(s *subscription, now time.Time) bool {
 		return l.old(mute, now)
 	}
 	tails := l.tails[s.topic]
-	if len(tails) == 0 || handed >= tails[len(tails)-1].at {
-		return false
-	}
-	return l.old(tails[0].seen, now) && handed < tails[0].at
+	return len(tails) > 0 && l.old(tails[0].seen, now) && handed < tails[0].at
 }

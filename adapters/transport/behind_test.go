@@ -130,8 +130,11 @@ func TestTailThatIsTakenBackIsNotWaitedFor(t *testing.T) {
 		wantDeaf(t, bus, 10*time.Second, true)
 		l.set(func() { l.entries = l.entries[:3] })
 		wantDeaf(t, bus, time.Second, false)
-		l.set(func() { l.entries = records(1, 2) }) // a new log, shorter
-		wantDeaf(t, bus, 10*time.Second, false)
+		l.add(7)
+		wantDeaf(t, bus, 3*time.Second, false)
+		l.set(func() { l.entries = l.entries[:4] })
+		wantDeaf(t, bus, 3*time.Second, false)
+		wantDeaf(t, bus, 4*time.Second, true)
 	})
 }
 

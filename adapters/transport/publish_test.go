@@ -103,10 +103,14 @@ func TestConcurrentPublishesShareACommit(t *testing.T) {
 			t.Error("who led the first commit serves the second as well")
 		}
 		w.gate <- struct{}{}
+		answered := time.Now()
 		for _, r := range results {
 			if err := <-r; err != nil {
 				t.Error(err)
 			}
+		}
+		if late := time.Since(answered); late > 0 {
+			t.Errorf("callers learn what became of their messages %v late", late)
 		}
 		want := [][]string{{"a=pa"}, {"b=pb", "bb=pbb", "c=pc", "cc=pcc", "d=pd", "dd=pdd"}}
 		if diff := cmp.Diff(want, w.sent()); diff != "" {

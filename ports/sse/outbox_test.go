@@ -1,0 +1,77 @@
+package sse
+
+import (
+	"testing"
+
+	"github.com/fanfarebus/fanfare/ports/session"
+)
+
+func newOutbox(bytes, frames int) *outbox {
+	return &outbox{bytes: bytes, frames: frames, wake: make(chan struct{}, 1)}
+}
+
+func TestPlaceIsNotToldBehindAMessageThatCameMeanwhile(t *testing.T) {
+	o, a := newOutbox(1000, 10), &session.Attachment{}
+	quiet := o.offered()
+	if !o.move(a, []byte("cursor"), quiet) {
+		t.Error("nothing was offered, and the place was not taken")
+	}
+	if !o.offer(a, []byte("message")) {
+		t.Fatal("no room")
+	}
+	if o.move(a, []byte("cursor"), quiet) {
+		t.Error("the place was taken behind a message")
+	}
+}
+
+func TestOutboxKeepsItsBoundsAndRoomForNotices(t *testing.T) {
+	for _, o := range []*outbox{newOutbox(1000, 1<<20), newOutbox(1<<20, 10)} {
+		taken := 0
+		for o.offer(nil, make([]byte, 100)) {
+			taken++
+		}
+		if taken != 10 || !o.behind {
+			t.Errorf("%d frames were taken, want 10; behind %v", taken, o.behind)
+		}
+		notices := 0
+		for o.reply(make([]byte, 10)) {
+			notices++
+		}
+		if notices < replyFrames || notices > replyBytes/10 {
+			t.Errorf("%d notices were taken", notices)
+		}
+	}
+}
+
+func TestWhatFliesCountsUntilItWasSentAndARefusalIsMadeGood(t *testing.T) {
+	o := newOutbox(1000, 10)
+	if !o.offer(nil, make([]byte, 5000)) {
+		t.Fatal("one frame fits an empty outbox, whatever its size")
+	}
+	if queue, last := o.next(); queue == nil || last != nil {
+		t.Fatal("nothing to take")
+	}
+	if o.offer(nil, make([]byte, 1)) {
+		t.Error("there is no room while so much is being written")
+	}
+	if !o.sent() {
+		t.Error("the refused frame is forgotten")
+	}
+	if o.sent() {
+		t.Error("nothing was refused since")
+	}
+}
+
+func TestNothingFollowsAFarewell(t *testing.T) {
+	o := newOutbox(1000, 10)
+	o.offer(nil, []byte("before"))
+	if !o.close(farewell{code: 1}) || o.close(farewell{code: 2}) {
+		t.Error("the first close counts")
+	}
+	if o.offer(nil, []byte("after")) || o.reply([]byte("after")) {
+		t.Error("something was taken after it")
+	}
+	if queue, last := o.next(); len(*queue) != 1 || last.code != 1 {
+		t.Errorf("%v, then %v", queue, last)
+	}
+}

@@ -24,12 +24,14 @@ type feed struct {
 	conn  *redisconn.Conn
 	topic string
 	reply time.Duration
+	heard time.Time
 	name  []byte // scratch
 	err   error  // why the feed is over
 }
 
 func (f *feed) Log() domain.LogID      { return 0 }
 func (f *feed) Begin() domain.Position { return "" }
+func (f *feed) Heard() time.Time       { return f.heard }
 func (f *feed) Close() error           { return f.conn.Close() }
 
 // Read waits for the first message and takes along what has arrived with it.
@@ -37,10 +39,12 @@ func (f *feed) Read(ctx context.Context) ([]domain.Entry, error) {
 	if f.err != nil {
 		return nil, f.err
 	}
+	f.heard = time.Now()
 	defer context.AfterFunc(ctx, func() { _ = f.conn.Close() })()
 	var batch []domain.Entry
 	for len(batch) == 0 && f.err == nil {
 		if f.err = f.await(); f.err == nil {
+			f.heard = time.Now()
 			batch, f.err = f.drain()
 		}
 	}

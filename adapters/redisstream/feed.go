@@ -35,11 +35,13 @@ type feed struct {
 	count int   // how many entries to ask for
 	asked bool  // the answers to ask are on their way
 	err   error // why the feed is over
+	heard time.Time
 	in    reader
 }
 
 func (f *feed) Log() domain.LogID      { return f.log }
 func (f *feed) Begin() domain.Position { return f.begin.position() }
+func (f *feed) Heard() time.Time       { return f.heard }
 func (f *feed) Close() error           { return f.conn.Close() }
 
 // Read returns what the server has after the last entry returned, and proves
@@ -48,6 +50,7 @@ func (f *feed) Read(ctx context.Context) ([]domain.Entry, error) {
 	if f.err != nil {
 		return nil, f.err
 	}
+	f.heard = time.Now()
 	defer context.AfterFunc(ctx, func() { _ = f.conn.Close() })()
 	for {
 		batch, err := f.read()
@@ -109,6 +112,7 @@ func (f *feed) read() ([]domain.Entry, error) {
 	if err := f.prove(present, len(batch)); err != nil {
 		return nil, err
 	}
+	f.heard = time.Now()
 	if len(batch) > 0 {
 		f.place.at = last
 		if f.place.ordinal >= 0 {

@@ -42,11 +42,15 @@ func (p *progress) reach(at domain.Position) {
 	p.handed = at
 }
 
-// fall notes that there is no feed any more, and rise that there is one again.
-func (p *progress) fall() {
+// fall notes that the feed is over, and rise that there is one again.
+func (p *progress) fall(over Feed) {
+	mute := time.Now()
+	if h, ok := over.(Hearer); ok {
+		mute = h.Heard()
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.mute = time.Now()
+	p.mute = mute
 }
 
 func (p *progress) rise() {
@@ -156,7 +160,9 @@ func (l *lookout) isBehind(s *subscription, now time.Time) bool {
 		if mute.Before(l.answers) {
 			mute = l.answers
 		}
-		return l.old(mute, now)
+		if l.old(mute, now) {
+			return true
+		}
 	}
 	tails := l.tails[s.topic]
 	return len(tails) > 0 && l.old(tails[0].seen, now) && handed < tails[0].at

@@ -60,6 +60,15 @@ type Feed interface {
 	Close() error
 }
 
+// A Hearer is a Feed that knows when it last heard from the broker. With it,
+// the time in which a connection swallowed everything counts as time without a
+// feed.
+type Hearer interface {
+	// Heard is when the last Read began, or had a sign of life if that is
+	// later. The goroutine that reads calls it.
+	Heard() time.Time
+}
+
 // BatchSize is the most entries that one Read returns.
 const BatchSize = 256
 

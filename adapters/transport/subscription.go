@@ -206,7 +206,7 @@ func (s *subscription) take(batch []domain.Entry) (more bool) {
 // regain gets a new feed after the old one failed with err, and tells of a
 // break if there was one. It says whether ctx lasted.
 func (s *subscription) regain(err error) bool {
-	s.fall()
+	s.fall(s.feed)
 	log := s.t.cfg.Log.With("topic", s.topic)
 	if !errors.As(err, &s.lost) {
 		s.t.counts.interruptions.Add(1)

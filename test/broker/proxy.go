@@ -1,0 +1,157 @@
+package broker
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"sync"
+	"testing"
+)
+
+// A Proxy stands between a client and a broker on 127.0.0.1, and can swallow
+// what passes, without closing a connection. It is safe for concurrent use.
+type Proxy struct {
+	target   string
+	listener net.Listener
+	running  sync.WaitGroup
+
+	mu    sync.Mutex
+	only  []byte             // what a client must have sent to be swallowed; nil: anybody is; guarded by mu
+	eats  bool               // guarded by mu
+	links map[*link]struct{} // guarded by mu
+	ended bool               // guarded by mu
+}
+
+// A link is a client's connection and the broker's. What is swallowed once
+// never recovers: the bytes are missing.
+type link struct {
+	client, server net.Conn
+	sent           []byte // by the client, up to maxSent; guarded by the Proxy's mu
+	dead           bool   // guarded by the Proxy's mu
+}
+
+// maxSent is how much of what a client sends is remembered, to be matched.
+const maxSent = 1 << 10
+
+// NewProxy starts a proxy to host:port, which ends with the test.
+func NewProxy(t testing.TB, target string) *Proxy {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatalf("broker: proxy: %v", err)
+	}
+	p := &Proxy{target: target, listener: l, links: make(map[*link]struct{})}
+	p.running.Go(p.accept)
+	t.Cleanup(p.close)
+	return p
+}
+
+// Addr is the proxy's own host:port.
+func (p *Proxy) Addr() string { return p.listener.Addr().String() }
+
+// URL is the broker's URL through the proxy.
+func (p *Proxy) URL(scheme string) string { return scheme + "://" + p.Addr() + "/0" }
+
+// Swallow makes every connection there is, and every new one, swallow all.
+func (p *Proxy) Swallow() { p.swallow(nil) }
+
+// SwallowWho swallows only connections on which the client has sent the given
+// bytes, or sends them from now on.
+func (p *Proxy) SwallowWho(sent string) { p.swallow([]byte(sent)) }
+
+func (p *Proxy) swallow(only []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.eats, p.only = true, only
+	for l := range p.links {
+		l.dead = l.dead || bytes.Contains(l.sent, only)
+	}
+}
+
+// Pass lets new connections pass. Those that were swallowed stay so.
+func (p *Proxy) Pass() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.eats = false
+}
+
+func (p *Proxy) accept() {
+	for {
+		client, err := p.listener.Accept()
+		if err != nil {
+			return
+		}
+		server, err := net.Dial("tcp", p.target)
+		if err != nil {
+			_ = client.Close()
+			continue
+		}
+		l := &link{client: client, server: server}
+		if !p.add(l) {
+			l.close()
+			return
+		}
+		p.running.Go(func() { p.copy(l, server, client, true) })
+		p.running.Go(func() { p.copy(l, client, server, false) })
+	}
+}
+
+func (p *Proxy) add(l *link) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ended {
+		return false
+	}
+	l.dead = p.eats && p.only == nil
+	p.links[l] = struct{}{}
+	return true
+}
+
+// copy copies until one side ends; a dead link's other side does not hear of it.
+func (p *Proxy) copy(l *link, to io.Writer, from io.Reader, fromClient bool) {
+	buffer := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buffer)
+		if !p.swallows(l, buffer[:n], fromClient) {
+			if _, failed := to.Write(buffer[:n]); failed != nil || err != nil {
+				p.drop(l)
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (p *Proxy) swallows(l *link, b []byte, fromClient bool) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if room := maxSent - len(l.sent); fromClient && room > 0 {
+		l.sent = append(l.sent, b[:min(room, len(b))]...)
+	}
+	l.dead = l.dead || p.eats && bytes.Contains(l.sent, p.only)
+	return l.dead
+}
+
+func (p *Proxy) drop(l *link) {
+	p.mu.Lock()
+	delete(p.links, l)
+	p.mu.Unlock()
+	l.close()
+}
+
+func (l *link) close() {
+	_ = l.client.Close()
+	_ = l.server.Close()
+}
+
+func (p *Proxy) close() {
+	_ = p.listener.Close()
+	p.mu.Lock()
+	p.ended = true
+	for l := range p.links {
+		l.close()
+	}
+	p.mu.Unlock()
+	p.running.Wait()
+}

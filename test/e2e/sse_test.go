@@ -1,0 +1,88 @@
+package e2e_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// nginx must pass each event on as it comes, not when it has a bufferful of
+// them, and an EventSource must be able to go on behind it.
+func TestEventsComeThroughNginxUnbuffered(t *testing.T) {
+	c := newCluster(t, 1, "memory://", nil)
+	c.withNginx()
+	s := c.listen(t, "alice", "")
+	s.wants(t, `{"op":"hello"`)
+	for i := range 20 {
+		c.say(t, i)
+		s.wants(t, fmt.Sprintf(`"data":%d}`, i))
+	}
+	s.close()
+	c.say(t, 20)
+	s = c.listen(t, "alice", s.id)
+	s.wants(t, `"resumed":true`)
+	s.wants(t, `"data":20}`)
+}
+
+// events are what an EventSource reads.
+type events struct {
+	lines *bufio.Scanner
+	close context.CancelFunc
+	id    string
+}
+
+func (c *cluster) listen(t *testing.T, user, id string) *events {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	t.Cleanup(cancel)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.front+"/sse?systems=orders", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+c.token(user, "orders"))
+	if id != "" {
+		r.Header.Set("Last-Event-ID", id)
+	}
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = resp.Body.Close() })
+	if kind := resp.Header.Get("Content-Type"); resp.StatusCode != http.StatusOK || kind != "text/event-stream" {
+		t.Fatalf("%s %s", resp.Status, kind)
+	}
+	return &events{lines: bufio.NewScanner(resp.Body), close: cancel}
+}
+
+// wants reads one event, whose data must be JSON and hold the part.
+func (s *events) wants(t *testing.T, part string) {
+	t.Helper()
+	for s.lines.Scan() {
+		field, value, _ := strings.Cut(s.lines.Text(), ": ")
+		if field == "id" {
+			s.id = value
+		}
+		if field != "data" {
+			continue
+		}
+		if !json.Valid([]byte(value)) || !strings.Contains(value, part) {
+			t.Fatalf("want %s, got %s", part, value)
+		}
+		return
+	}
+	t.Fatalf("want %s, got %v", part, s.lines.Err())
+}
+
+// say publishes a number to alice.
+func (c *cluster) say(t *testing.T, number int) {
+	t.Helper()
+	a, err := c.post("orders", fmt.Sprintf(`{"to":"user:alice","data":%d}`, number))
+	if err != nil || a.status != http.StatusAccepted {
+		t.Fatalf("publish: %+v %v", a, err)
+	}
+}

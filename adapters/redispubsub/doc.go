@@ -12,6 +12,12 @@
 //
 //	{"_watermill_message_uuid":"…","metadata":{"k":"v"},"payload":"base64"}
 //
+// What Fanfare publishes begins with a stamp, "stamp":"<start>:<number>", as
+// its first field, and a channel that has become quiet carries high-water
+// marks, {"stamp":"<start>:<number>","mark":true}: they show subscribers when
+// something was lost (see package transport). Foreign subscribers ignore the
+// field and skip the marks; foreign publishers need neither.
+//
 // A payload that begins exactly so, and is such an object, is unwrapped when
 // it is read; anything else is a body.
 //

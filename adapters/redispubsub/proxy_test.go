@@ -20,10 +20,11 @@ const notice = 6 * time.Second
 
 // A line is a node behind a proxy, and a publisher that goes around it.
 type line struct {
-	t     *testing.T
-	proxy *broker.Proxy
-	node  *transport.Transport
-	pub   *transport.Transport
+	t      *testing.T
+	server *broker.RedisServer
+	proxy  *broker.Proxy
+	node   *transport.Transport
+	pub    *transport.Transport
 
 	mu    sync.Mutex
 	heard []string
@@ -32,7 +33,7 @@ type line struct {
 
 func newLine(t *testing.T) *line {
 	s := broker.Redis(t)
-	l := &line{t: t, proxy: broker.NewProxy(t, s.Addr())}
+	l := &line{t: t, server: s, proxy: broker.NewProxy(t, s.Addr())}
 	l.node = transport.New(open(t, l.proxy.URL("redis")), transport.Config{})
 	l.pub = transport.New(open(t, s.URL("redis")), transport.Config{})
 	t.Cleanup(func() { _, _ = l.node.Close(), l.pub.Close() })

@@ -33,6 +33,8 @@ var rules = []rule{
 	{"/ports/sse", []string{"/ports/ws", "/ports/api", "/ports/router"}, nil, "ports do not know each other: each can be left out"},
 	{"/ports/api", []string{"/ports/ws", "/ports/sse", "/ports/session", "/ports/router"}, nil, "ports do not know each other: each can be left out"},
 	{"/ports/router", []string{"/ports/ws", "/ports/sse", "/ports/session", "/ports/api"}, nil, "ports do not know each other: each can be left out"},
+	{"/ports/devpage", []string{module}, []string{"/ports/devpage"},
+		"the page is a client like any other: it needs nothing of the node but the address it is served from"},
 	{"/ports/session", []string{"/ports"}, []string{"/ports/session"},
 		"what ports to clients share is below them: it knows none, so that each can be left out"},
 	{"/ports/session", []string{"github.com/olahol/melody", "github.com/gorilla/websocket"}, nil,

@@ -1,0 +1,229 @@
+// The page of `fanfare dev`, in a real browser.
+import assert from "node:assert/strict";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test, type TestContext } from "node:test";
+import { chromium, type BrowserContext, type Locator, type Page } from "playwright-core";
+import { Node, until } from "./kit.ts";
+
+const browser = process.env.CHROMIUM ?? "/usr/bin/chromium";
+const skip = (process.env.FANFARE_SKIP ?? "").split(",").includes("chromium") ? "FANFARE_SKIP says so" : false;
+const cleanup: (() => unknown)[] = [];
+let node: Node;
+
+before(async () => {
+  if (skip) return;
+  assert.ok(existsSync(browser), `${browser} is missing: 'make tools' installs it, CHROMIUM names another, FANFARE_SKIP=chromium does without`);
+  node = await Node.start({ after: (f: () => unknown) => cleanup.push(f) });
+});
+after(() => Promise.all(cleanup.map(f => f())));
+
+/** Opens the page. What the browser complains of fails the test. */
+async function open(t: TestContext, options: { width?: number; height?: number; colorScheme?: "light" | "dark"; at?: Node } = {}): Promise<Page> {
+  const { width = 1360, height = 900, colorScheme = "light", at = node } = options;
+  const profile = mkdtempSync(join(tmpdir(), "fanfare-page-"));
+  const context: BrowserContext = await chromium.launchPersistentContext(profile, {
+    executablePath: browser, headless: true, viewport: { width, height }, colorScheme, reducedMotion: "reduce",
+    permissions: ["clipboard-read", "clipboard-write"],
+    args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+      "--disable-component-update", "--disable-sync"],
+  });
+  const complaints: string[] = [];
+  t.after(async () => {
+    await context.close();
+    rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
+    assert.deepEqual(complaints, []);
+  });
+  const page = context.pages()[0] ?? (await context.newPage());
+  page.setDefaultTimeout(15_000);
+  page.on("pageerror", err => complaints.push(err.message));
+  page.on("console", m => {
+    // Nodes that are gone, and refusals, are what some tests are about.
+    if (m.type() === "error" && !/ERR_CONNECTION|status of 413/.test(m.text())) complaints.push(m.text());
+  });
+  await page.goto(at.url);
+  await until("three devices are live", async () => (await page.locator('[data-state="live"]').count()) === 3);
+  return page;
+}
+
+const device = (page: Page, name: string) => page.getByRole("article", { name });
+const data = (card: Locator) => card.locator(".message .data").allTextContents();
+const shows = (card: Locator, ...wanted: string[]) =>
+  until(`the device shows ${wanted}`, async () => String(await data(card)) === String(wanted), 15_000)
+    .catch(async () => assert.deepEqual(await data(card), wanted));
+
+test("a message reaches every device of its user, and nobody else's", { skip }, async t => {
+  const page = await open(t);
+  await page.getByRole("button", { name: "Publish", exact: true }).click();
+  await shows(device(page, "alice, Phone"), '{"n":1}');
+  await shows(device(page, "alice, Laptop"), '{"n":1}');
+  await page.getByLabel("Everyone").check();
+  await page.getByRole("button", { name: "Publish", exact: true }).click();
+  await shows(device(page, "bob, Laptop"), '{"n":2}');
+  await shows(device(page, "alice, Phone"), '{"n":1}', '{"n":2}');
+});
+
+test("a device that was cut catches up in order, once, and goes on", { skip }, async t => {
+  const page = await open(t);
+  const phone = device(page, "alice, Phone");
+  await page.getByRole("button", { name: "Publish", exact: true }).click();
+  await shows(phone, '{"n":1}');
+  await phone.getByRole("button", { name: "Cut" }).click();
+  await page.getByRole("button", { name: "Publish five" }).click();
+  await shows(device(page, "alice, Laptop"), ...[1, 2, 3, 4, 5, 6].map(n => `{"n":${n}}`));
+  await shows(phone, '{"n":1}');
+  const place = await phone.locator(".places dd").first().textContent();
+  await phone.getByRole("button", { name: "Restore", exact: true }).click();
+  await shows(phone, ...[1, 2, 3, 4, 5, 6].map(n => `{"n":${n}}`));
+  assert.equal(await phone.locator("em").count(), 5);
+  assert.notEqual(await phone.locator(".places dd").first().textContent(), place);
+  assert.equal(await phone.locator(".gap").count(), 0);
+});
+
+test("a place that the node cannot know is told as a gap", { skip }, async t => {
+  const page = await open(t);
+  const phone = device(page, "alice, Phone");
+  await phone.getByRole("button", { name: "Cut" }).click();
+  await phone.getByRole("button", { name: "Restore elsewhere" }).click();
+  await until("two gaps", async () => (await phone.locator(".gap").count()) === 2);
+  assert.match((await phone.locator(".gap").first().textContent())!, /unknown_cursor/);
+  assert.equal(await page.evaluate(() => document.activeElement?.textContent), "Cut"); // the focus is not lost
+});
+
+test("rooms are joined and left; devices are added and removed; EventSource does the same", { skip }, async t => {
+  const page = await open(t);
+  await page.getByLabel("User").last().fill("dora");
+  await page.getByLabel("Device", { exact: true }).fill("Tablet");
+  await page.getByLabel("Over").selectOption("sse");
+  await page.getByRole("button", { name: "Add" }).click();
+  const tablet = device(page, "dora, Tablet");
+  await tablet.getByRole("button", { name: "Join" }).click();
+  await tablet.getByRole("button", { name: "Leave chat/lobby" }).waitFor();
+  await page.getByLabel("A room").check();
+  await page.getByRole("button", { name: "Publish", exact: true }).click();
+  await shows(tablet, '{"n":1}');
+  await shows(device(page, "bob, Laptop"), '{"n":1}');
+  await shows(device(page, "alice, Phone"));
+  await tablet.getByRole("button", { name: "Leave chat/lobby" }).click();
+  await until("it has left", async () => (await tablet.locator(".rooms li").count()) === 0);
+  await until("it is live", async () => (await tablet.getAttribute("data-state")) === "live");
+  await page.getByRole("button", { name: "Publish", exact: true }).click();
+  await shows(device(page, "bob, Laptop"), '{"n":1}', '{"n":2}');
+  await shows(tablet, '{"n":1}');
+  await page.getByRole("button", { name: "Remove dora, Tablet" }).click();
+  assert.equal(await tablet.count(), 0);
+});
+
+test("devices find their node again, and are told that its memory is gone", { skip }, async t => {
+  const own = await Node.start(t);
+  const page = await open(t, { at: own });
+  await page.getByRole("button", { name: "Publish", exact: true }).click();
+  const phone = device(page, "alice, Phone");
+  await shows(phone, '{"n":1}');
+  await own.stop();
+  await until("it waits", async () => (await page.locator('[data-state="live"]').count()) === 0);
+  await page.getByRole("button", { name: "Publish", exact: true }).click();
+  await page.getByText("The node did not answer.").waitFor();
+  await own.start();
+  await until("all are back", async () => (await page.locator('[data-state="live"]').count()) === 3, 30_000);
+  await until("the gap", async () => (await phone.locator(".gap").count()) > 0);
+  await page.getByRole("button", { name: "Publish", exact: true }).click();
+  await shows(phone, '{"n":1}', '{"n":2}');
+});
+
+test("what the node refuses, and what is no JSON, is said where one looks", { skip }, async t => {
+  const page = await open(t);
+  await page.getByLabel("Data, as JSON").fill("{");
+  await page.getByRole("button", { name: "Publish", exact: true }).click();
+  assert.equal(await page.getByLabel("Data, as JSON").evaluate((e: any) => e.validationMessage), "This is no JSON");
+  await page.getByLabel("Data, as JSON").fill(`"${"x".repeat(70_000)}"`);
+  await page.getByRole("button", { name: "Publish", exact: true }).click();
+  await page.getByText(/^413: /).waitFor();
+});
+
+test("commands for the shell follow the form, and can be copied", { skip }, async t => {
+  const page = await open(t);
+  await page.getByLabel("Data, as JSON").fill(`{"text":"it's"}`);
+  await page.getByRole("tab", { name: "curl" }).focus();
+  await page.getByRole("button", { name: "Copy" }).click();
+  const curl = await page.evaluate(() => navigator.clipboard.readText());
+  const { execFileSync } = await import("node:child_process");
+  assert.match(execFileSync("sh", ["-c", curl.replace("curl ", "curl -s ")], { encoding: "utf8" }), /"id"/);
+  await shows(device(page, "alice, Phone"), `{"text":"it's"}`);
+
+  await page.getByRole("tab", { name: "curl" }).press("ArrowRight");
+  assert.equal(await page.evaluate(() => document.activeElement?.textContent), "fanfare");
+  const command = (await page.locator("#command").textContent())!;
+  execFileSync("sh", ["-c", command.replace("fanfare", `"${process.env.FANFARE}"`)], { encoding: "utf8" });
+  await shows(device(page, "alice, Phone"), `{"text":"it's"}`, `{"text":"it's"}`);
+
+  await page.getByRole("tab", { name: "fanfare" }).press("ArrowRight");
+  assert.match((await page.locator("#command").textContent())!, /^redis-cli PUBLISH fanfare\.orders/);
+  await page.getByText("The bus of this node is its own memory").waitFor();
+});
+
+test("everything can be reached and named from the keyboard", { skip }, async t => {
+  const page = await open(t);
+  const names: string[] = [];
+  for (let i = 0; i < 60; i++) {
+    await page.keyboard.press("Tab");
+    const at = await page.evaluate(() => {
+      const e = document.activeElement as HTMLInputElement;
+      const style = getComputedStyle(e), outer = e.closest("label") && getComputedStyle(e.closest("label")!);
+      return {
+        name: e.ariaLabel || e.labels?.[0]?.textContent?.trim() || e.textContent?.trim() || "",
+        visible: style.outlineStyle !== "none" || outer?.outlineStyle !== "none",
+        body: e === document.body,
+      };
+    });
+    if (at.body) break;
+    assert.ok(at.name, `the ${i + 1}th stop has no name, after ${names.at(-1)}`);
+    assert.ok(at.visible, `the focus on ${at.name} cannot be seen`);
+    names.push(at.name);
+  }
+  const order = ["Skip to the devices", "A user", "Data, as JSON", "Publish", "curl", "Copy", "Add", "Cut", "Join"].map(n => names.findIndex(m => m.startsWith(n)));
+  assert.ok(order.every((at, i) => at >= 0 && (i === 0 || at > order[i - 1]!)), `order ${order} of ${names.join(" | ")}`);
+});
+
+for (const [colorScheme, width] of [["light", 1360], ["dark", 1360], ["light", 390], ["dark", 820]] as const) {
+  test(`at ${width} pixels, ${colorScheme}: nothing sticks out, and all text can be read`, { skip }, async t => {
+    const page = await open(t, { width, height: 844, colorScheme });
+    await page.getByRole("button", { name: "Publish five" }).click();
+    const phone = device(page, "alice, Phone");
+    await shows(phone, ...[1, 2, 3, 4, 5].map(n => `{"n":${n}}`));
+    await phone.getByRole("button", { name: "Cut" }).click();
+    const laptop = device(page, "alice, Laptop");
+    await laptop.getByRole("button", { name: "Cut" }).click();
+    await laptop.getByRole("button", { name: "Restore elsewhere" }).click();
+    await laptop.locator(".gap").first().waitFor();
+    if (process.env.SHOTS) await page.screenshot({ path: join(process.env.SHOTS, `${colorScheme}-${width}.png`), fullPage: width < 1000 });
+    assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), width);
+    assert.deepEqual(await page.evaluate(unreadable), []);
+  });
+}
+
+/** Texts whose contrast is below 4.5. It runs in the page. */
+function unreadable(): string[] {
+  const parse = (c: string) => (c.match(/[\d.]+/g) ?? []).map(Number);
+  const light = ([r = 0, g = 0, b = 0]: number[]) => {
+    const [x, y, z] = [r, g, b].map(v => (v / 255 <= 0.04045 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * x! + 0.7152 * y! + 0.0722 * z!;
+  };
+  const behind = (e: Element | null): number[] => {
+    for (; e; e = e.parentElement) {
+      const c = parse(getComputedStyle(e).backgroundColor);
+      if (c.length === 3 || c[3]! > 0.99) return c;
+    }
+    return [255, 255, 255];
+  };
+  const bad: string[] = [];
+  for (const e of document.querySelectorAll("body *")) {
+    const text = [...e.childNodes].filter(n => n.nodeType === 3).map(n => n.textContent!.trim()).join("");
+    if (!text || !e.checkVisibility() || e.closest("[aria-hidden], svg, script, style, template")) continue;
+    const [a, b] = [light(parse(getComputedStyle(e).color)), light(behind(e))].sort((x, y) => y - x) as [number, number];
+    const contrast = (a + 0.05) / (b + 0.05);
+    if (contrast < 4.5) bad.push(`${text.slice(0, 30)}: ${contrast.toFixed(2)}`);
+  }
+  return bad;
+}

@@ -41,27 +41,26 @@ func (c Config) withDefaults() Config {
 // A Bus holds the logs of its topics. It is a transport.Driver, safe for
 // concurrent use; several nodes of one process share it through Driver.
 type Bus struct {
-	cfg  Config
-	done chan struct{} // closed by Close
-	once sync.Once
+	cfg Config
+	ctx context.Context // ends with Close
+	end context.CancelFunc
 
 	mu     sync.RWMutex
 	topics map[string]*log // guarded by mu; at most maxTopics
 }
 
 var (
-	_ transport.Driver    = (*Bus)(nil)
-	_ transport.LogDriver = (*Bus)(nil)
-	_ transport.Trimmer   = (*Bus)(nil)
+	_ transport.Driver      = (*Bus)(nil)
+	_ transport.LogDriver   = (*Bus)(nil)
+	_ transport.GroupDriver = (*Bus)(nil)
+	_ transport.Trimmer     = (*Bus)(nil)
 )
 
 // New returns a bus without topics: publishing and following make them.
 func New(cfg Config) *Bus {
-	return &Bus{
-		cfg:    cfg.withDefaults(),
-		done:   make(chan struct{}),
-		topics: make(map[string]*log),
-	}
+	b := &Bus{cfg: cfg.withDefaults(), topics: make(map[string]*log)}
+	b.ctx, b.end = context.WithCancel(context.Background())
+	return b
 }
 
 // Driver returns a handle on the bus that can be closed without closing the
@@ -72,7 +71,7 @@ func (b *Bus) Driver() transport.Driver {
 
 // Guarantees says what the bus promises.
 func (b *Bus) Guarantees() transport.Guarantees {
-	return transport.Guarantees{Log: true, AtLeast: true, TotalOrder: true}
+	return transport.Guarantees{Log: true, AtLeast: true, TotalOrder: true, Groups: true}
 }
 
 // CheckTopic wants a name of 1 to 255 bytes of valid UTF-8 without control
@@ -101,7 +100,7 @@ func (b *Bus) Follow(ctx context.Context, topic string, after domain.Position) (
 	if err != nil {
 		return nil, err
 	}
-	return newFeed(l, begin, b.done), nil
+	return newFeed(l, begin, b.ctx.Done()), nil
 }
 
 // FollowSince opens a feed of what was published at or after t and is still
@@ -114,7 +113,7 @@ func (b *Bus) FollowSince(ctx context.Context, topic string, t time.Time) (trans
 	if err != nil {
 		return nil, fmt.Errorf("memory: follow %q: %w", topic, err)
 	}
-	return newFeed(l, l.before(t, time.Now()), b.done), nil
+	return newFeed(l, l.before(t, time.Now()), b.ctx.Done()), nil
 }
 
 // Tail returns the position of what was published last; sequence 0 if that is
@@ -186,20 +185,18 @@ func (b *Bus) Trim(_ context.Context, topic string) error {
 	return nil
 }
 
-// Close ends all feeds, of all drivers. The logs go with the bus.
+// Close ends all feeds and group members, of all drivers. The logs go with the bus.
 func (b *Bus) Close() error {
-	b.once.Do(func() { close(b.done) })
+	b.end()
 	return nil
 }
 
 // live says why nothing can be done: the bus is closed, or ctx has ended.
 func (b *Bus) live(ctx context.Context) error {
-	select {
-	case <-b.done:
+	if b.ctx.Err() != nil {
 		return domain.ErrClosed
-	default:
-		return ctx.Err()
 	}
+	return ctx.Err()
 }
 
 // log returns the log of a topic, a new one if there is none yet.

@@ -12,14 +12,14 @@ import (
 type feed struct {
 	log   *log
 	begin uint64
-	last  uint64        // read already; the reader's alone
-	batch []record      // the reader's alone, kept from one Read to the next
-	bus   chan struct{} // closed with the bus
-	done  chan struct{} // closed with the feed
+	last  uint64          // read already; the reader's alone
+	batch []record        // the reader's alone, kept from one Read to the next
+	bus   <-chan struct{} // closed with the bus
+	done  chan struct{}   // closed with the feed
 	once  sync.Once
 }
 
-func newFeed(l *log, begin uint64, bus chan struct{}) *feed {
+func newFeed(l *log, begin uint64, bus <-chan struct{}) *feed {
 	return &feed{log: l, begin: begin, last: begin, bus: bus, done: make(chan struct{})}
 }
 

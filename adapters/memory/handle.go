@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/ThreeDotsLabs/watermill/message"
+
 	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/domain"
 )
@@ -44,6 +46,13 @@ func (h *handle) Publish(ctx context.Context, records []transport.Outgoing) []er
 	return h.Bus.Publish(ctx, records)
 }
 
+func (h *handle) Group(name string) (message.Subscriber, error) {
+	if h.closed.Load() {
+		return nil, fmt.Errorf("memory: group %q: %w", name, domain.ErrClosed)
+	}
+	return h.Bus.Group(name)
+}
+
 func (h *handle) Ping(ctx context.Context) error {
 	if h.closed.Load() {
 		return domain.ErrClosed
@@ -51,7 +60,8 @@ func (h *handle) Ping(ctx context.Context) error {
 	return h.Bus.Ping(ctx)
 }
 
-// Close ends the handle, not the bus. Its feeds are closed by who opened them.
+// Close ends the handle, not the bus. Its feeds and group members are closed by
+// who opened them.
 func (h *handle) Close() error {
 	h.closed.Store(true)
 	return nil

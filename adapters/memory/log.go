@@ -19,12 +19,13 @@ type log struct {
 	id  domain.LogID
 	cfg Config
 
-	mu    sync.Mutex
-	ring  []record      // a power of two long; sequence n is at n modulo that; guarded by mu
-	first uint64        // the oldest kept; guarded by mu
-	next  uint64        // the next to be given out; guarded by mu
-	bytes int           // of what is kept; guarded by mu
-	more  chan struct{} // not nil: somebody waits for its close; guarded by mu
+	mu     sync.Mutex
+	ring   []record          // a power of two long; sequence n is at n modulo that; guarded by mu
+	first  uint64            // the oldest kept; guarded by mu
+	next   uint64            // the next to be given out; guarded by mu
+	bytes  int               // of what is kept; guarded by mu
+	groups map[string]*group // guarded by mu; at most maxGroups
+	more   chan struct{}     // not nil: somebody waits for its close; guarded by mu
 }
 
 func newLog(cfg Config) *log {
@@ -146,6 +147,13 @@ func (l *log) tail() uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.next - 1
+}
+
+// begin is the sequence number after which everything is kept.
+func (l *log) begin() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.first - 1
 }
 
 // keeps says whether everything after seq is still there. Call it with mu held.

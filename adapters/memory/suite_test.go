@@ -27,8 +27,8 @@ func (d fromBeginning) Follow(ctx context.Context, topic string, after domain.Po
 
 type suiteTest func(*testing.T, tests.TestContext, tests.PubSubConstructor)
 
-// Every test that Watermill's suite exports is here, run or with the reason why
-// not.
+// Every test that Watermill's suite exports is here or in the next two, run or
+// with the reason why not.
 func TestWatermillsSuite(t *testing.T) {
 	newPubSub := pubSubs(memory.New(memory.Config{}))
 	features := tests.Features{
@@ -56,9 +56,6 @@ func TestWatermillsSuite(t *testing.T) {
 	}
 	t.Run("Reconnect", func(t *testing.T) {
 		t.Skip("left out: there is no broker to restart; transport's own tests interrupt the feed")
-	})
-	t.Run("ConsumerGroups", func(t *testing.T) {
-		t.Skip("left out: memory has no consumer groups (Guarantees.Groups is false)")
 	})
 }
 
@@ -102,4 +99,45 @@ func runSuiteTest(t *testing.T, name string, test suiteTest, features tests.Feat
 		t.Parallel()
 		test(t, tests.TestContext{TestID: tests.NewTestID(), Features: features}, newPubSub)
 	})
+}
+
+// In a group Watermill's suite finds at-least-once delivery that several share.
+func TestWatermillsSuiteInAGroup(t *testing.T) {
+	bus := memory.New(memory.Config{})
+	newPubSub := func(t *testing.T) (message.Publisher, message.Subscriber) { return member(t, bus, "workers") }
+	features := tests.Features{ConsumerGroups: true, Persistent: true, NewSubscriberReceivesOldMessages: true}
+	for name, test := range map[string]suiteTest{
+		"PublishSubscribe":            tests.TestPublishSubscribe,
+		"ConcurrentSubscribe":         tests.TestConcurrentSubscribe,
+		"ResendOnError":               tests.TestResendOnError,
+		"NoAck":                       tests.TestNoAck,
+		"ContinueAfterSubscribeClose": tests.TestContinueAfterSubscribeClose,
+		"ConcurrentClose":             tests.TestConcurrentClose,
+		"ContinueAfterErrors":         tests.TestContinueAfterErrors,
+		"PublisherClose":              tests.TestPublisherClose,
+		"MessageCtx":                  tests.TestMessageCtx,
+		"SubscribeCtx":                tests.TestSubscribeCtx,
+	} {
+		runSuiteTest(t, name, test, features, newPubSub)
+	}
+	t.Run("ConsumerGroups", func(t *testing.T) {
+		t.Parallel()
+		tests.TestConsumerGroups(t, tests.TestContext{TestID: tests.NewTestID(), Features: features},
+			func(t *testing.T, group string) (message.Publisher, message.Subscriber) { return member(t, bus, group) })
+	})
+}
+
+// member makes a publisher, and a subscriber in a group.
+func member(t *testing.T, bus *memory.Bus, group string) (message.Publisher, message.Subscriber) {
+	pub, node := transport.New(bus.Driver(), transport.Config{}), transport.New(bus.Driver(), transport.Config{})
+	t.Cleanup(func() {
+		if err := errors.Join(pub.Close(), node.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	sub, err := node.Group(group)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pub, sub
 }

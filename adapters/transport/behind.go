@@ -12,7 +12,7 @@ import (
 
 const (
 	// lookAtOnce is how many tails are asked for at the same time.
-	lookAtOnce = 8
+	lookAtOnce = 4
 	// lookSlack is by how much two rounds of Run may be closer than planned.
 	lookSlack = pingEvery / 10
 )

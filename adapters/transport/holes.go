@@ -13,6 +13,10 @@ const maxStarts = 2048
 // holes finds what is missing among numbered messages. It belongs to one
 // subscription's reader.
 //
+// An interruption, which is told by itself, changes nothing here: whether what
+// is missing then was lost in it or after it nobody can say, so it is told once
+// more. To forget the numbers would hide what is lost right after it.
+//
 // Nothing is removed one by one: when there are half as many young ones as may
 // be remembered, those that have not spoken since the last time are forgotten.
 type holes struct {
@@ -22,9 +26,6 @@ type holes struct {
 // A span is what was heard of one publisher: the numbers from first on, up to
 // but without next, came or were missed and told so.
 type span struct{ first, next uint64 }
-
-// reset forgets all publishers: what was missed is told otherwise.
-func (h *holes) reset() { h.young, h.old = nil, nil }
 
 // A finding is what a numbered message or mark tells.
 type finding uint8

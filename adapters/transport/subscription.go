@@ -246,7 +246,6 @@ func (s *subscription) retry(log *slog.Logger) bool {
 func (s *subscription) announce() bool {
 	gap := domain.Entry{Kind: domain.Break, Position: s.last, Log: s.log, Reason: s.lost.Reason}
 	s.lost = nil
-	s.holes.reset()
 	s.t.counts.countBreak(gap.Reason)
 	if !s.pass([]domain.Entry{gap}) {
 		s.t.shut(s.topic, s.feed)

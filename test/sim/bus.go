@@ -253,7 +253,7 @@ func (l lossyFeed) Read(ctx context.Context) ([]domain.Entry, error) {
 			if stamped && b.rnd.Float64() < b.loss {
 				continue
 			}
-			e.Position, e.Time = "", time.Time{}
+			e.Position, e.Time, e.UUID, e.Header = "", time.Time{}, "", nil
 			kept = append(kept, e)
 		}
 		b.mu.Unlock()

@@ -34,10 +34,11 @@ type client struct {
 
 // An event is what a client was told in one system.
 type event struct {
-	kind string // "start": from here on it must miss nothing; "message"; "gap"
-	n    int    // message: its number
-	wire int    // start: how much the bus had carried by then
-	note string // gap: the reason; else what may help to understand a fault
+	resumed bool   // hello
+	kind    string // "start": from here on it must miss nothing; "message"; "gap"
+	n       int    // message: its number
+	wire    int    // start: how much the bus had carried by then
+	note    string // gap: the reason; else what may help to understand a fault
 }
 
 func (e event) String() string {
@@ -177,7 +178,7 @@ func (c *client) hear(line []byte) {
 func (c *client) hello(o op) {
 	c.hellos++
 	for name, s := range o.Systems {
-		c.note(name, event{kind: "hello", note: fmt.Sprintf("%s/resumed=%v", o.Node, s.Resumed)})
+		c.note(name, event{kind: "hello", resumed: s.Resumed, note: fmt.Sprintf("%s/resumed=%v", o.Node, s.Resumed)})
 		if c.cursors[name] == "" {
 			// It has no place yet: it counts from now on.
 			c.note(name, event{kind: "start", wire: len(c.w.broker.carried("fanfare." + name))})

@@ -140,6 +140,9 @@ func (w *world) publish(ctx context.Context, own *fanfare.Publisher, foreign *tr
 	system := w.systems[w.rnd.IntN(len(w.systems))]
 	data := json.RawMessage(fmt.Sprintf(`{"n":%d}`, w.number))
 	id, to := fmt.Sprint("m", w.number), w.targets()
+	if w.rnd.IntN(20) == 0 {
+		id = fmt.Sprint("m", w.number-1) // somebody's mistake: an id that has other content
+	}
 	if w.rnd.IntN(4) == 0 {
 		list, _ := json.Marshal(to)
 		payload := fmt.Appendf(nil, `{"to":%s,"data":%s}`, list, data)
@@ -230,7 +233,7 @@ func (w *world) judge() {
 				room, isRoom := strings.CutPrefix(target, "room:")
 				return target == "*" || target == "user:"+c.user || isRoom && slices.Contains(c.rooms[s], room)
 			}
-			wrong := check(w.broker.carried("fanfare."+s), c.events[s], mine)
+			wrong := check(w.broker.carried("fanfare."+s), c.events[s], w.cfg.Lossy, mine)
 			for _, f := range wrong {
 				w.fault("client %d (%s) in %s: %s", i, c.user, s, f)
 			}

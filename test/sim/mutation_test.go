@@ -1,0 +1,103 @@
+package sim_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// A mutation is a mistake that somebody could make in the real code.
+type mutation struct {
+	name, file, old, new string
+	lossy                bool // shows on a bus without a log
+}
+
+var mutations = []mutation{
+	{"off by one at the seam", "domain/stream/attachment.go",
+		"	a.begin(n)\n	s.stats.Resumed++", "	a.begin(n + 1)\n	s.stats.Resumed++", false},
+	{"forgotten gap entry", "domain/stream/stream.go",
+		"s.gaps = append(s.gaps, n)", "_ = n", false},
+	{"cursor of the entry before", "domain/stream/stream.go",
+		"e := entry{at: c, msg: m,", "e := entry{at: s.tip, msg: m,", false},
+	{"repetitions delivered", "domain/stream/stream.go",
+		"return v != duplicate", "return true", false},
+	{"dedupe by id alone", "domain/stream/dedupe.go",
+		"if d.at(n).content == s.content {", "if true {", false},
+	{"live overtakes replay", "domain/stream/attachment.go",
+		"a.live, a.next = false, n", "a.next = n", false},
+	{"overflow not told", "domain/stream/attachment.go",
+		"a.owe(domain.Overflow, s.window.base, s.floor)", "a.begin(s.window.base)", false},
+	{"replay ends too early", "domain/stream/backfill.go",
+		"b.complete = at == b.Until", "b.complete = true", false},
+	{"replay put behind the wrong place", "domain/stream/past.go",
+		"s.floor = b.After\n", "s.floor = domain.Cursor{Log: b.After.Log}\n", false},
+	{"trimmed log believed", "adapters/memory/log.go",
+		"	if seq+1 < l.first {\n		return &", "	if seq+1 < l.first && seq == 0 {\n		return &", false},
+	{"another log believed to be the same", "adapters/transport/subscription.go",
+		"case err == nil && feed.Log() == s.log:", "case err == nil:", false},
+	{"interruption of a lossy bus not told", "adapters/transport/subscription.go",
+		"if s.lost == nil && !(s.t.promises.Log && s.last != \"\") {", "if false {", true},
+	{"full outbox forgotten", "domain/stream/attachment.go",
+		"	if !a.out.Offer(f) {\n		return false\n	}\n	a.stream.stats.Offered++", "	a.out.Offer(f)\n	a.stream.stats.Offered++", false},
+}
+
+// TestCheckerCatchesMistakes builds the simulator with each mistake in the real
+// code and wants it to fail.
+func TestCheckerCatchesMistakes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds the simulator anew for each mistake: left out with -short")
+	}
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range mutations {
+		t.Run(m.name, func(t *testing.T) {
+			dir := t.TempDir()
+			binary := filepath.Join(dir, "sim.test")
+			build := exec.CommandContext(t.Context(), "go", "test", "-c", "-o", binary, "-overlay", overlay(t, root, dir, m), "./test/sim")
+			build.Dir = root
+			if out, err := build.CombinedOutput(); err != nil {
+				t.Fatalf("the mistake does not build: %v\n%s", err, out)
+			}
+			run := exec.CommandContext(t.Context(), binary, "-test.run", "^TestNothingIsMissed", "-test.timeout", "2m", "-seeds", "300", fmt.Sprint("-lossy=", m.lossy))
+			run.Dir = filepath.Join(root, "test", "sim")
+			out, err := run.CombinedOutput()
+			if err == nil {
+				t.Fatal("300 worlds, and nobody noticed")
+			}
+			if !strings.Contains(string(out), "replay it with") {
+				t.Fatalf("it failed, but not by the checker's word:\n%.2000s", out)
+			}
+		})
+	}
+}
+
+// overlay writes the mistaken file and what tells the compiler to take it.
+func overlay(t *testing.T, root, dir string, m mutation) string {
+	path := filepath.Join(root, m.file)
+	code, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Count(string(code), m.old) != 1 {
+		t.Fatalf("%s: the code to be mistaken stands there %d times", m.file, strings.Count(string(code), m.old))
+	}
+	mistaken := filepath.Join(dir, "mistaken.go")
+	if err := os.WriteFile(mistaken, []byte(strings.Replace(string(code), m.old, m.new, 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	list, err := json.Marshal(map[string]map[string]string{"Replace": {path: mistaken}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "overlay.json")
+	if err := os.WriteFile(file, list, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}

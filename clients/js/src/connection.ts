@@ -249,10 +249,10 @@ export class Connection {
   }
 
   /** The network is back, or the page is looked at again. */
-  readonly #wake = (): void => {
+  readonly #wake = ({ type }: { type: string }): void => {
     if (globalThis.document?.hidden) return;
     if (this.state === "waiting" && this.#failures) this.#next(backoff(0));
     else if (this.state === "open" && this.link!.send) this.#asked || this.say(this.#owner.probe());
-    else if (this.state === "open") this.renew();
+    else if (this.state === "open" && type === "online") this.renew(); // it cannot be asked
   };
 }

@@ -64,8 +64,10 @@ export function webSocket(make: WebSocketClass, to: Address, on: Listener): Link
  * of its beginning. So each one is used once.
  */
 export function eventSource(make: EventSourceClass, to: Address, on: Listener): Link {
-  const query = to.token ? { ...to.query, token: to.token } : to.query;
-  const es = new make(locate({ ...to, query }, "sse"), { withCredentials: true });
+  // pad: some proxies hold back what is less than 2 KiB.
+  const query = { ...to.query, pad: "1", token: to.token ?? "" };
+  // Only who has no token needs a cookie; nodes that allow all origins take none.
+  const es = new make(locate({ ...to, query }, "sse"), { withCredentials: !to.token });
   const close = () => {
     es.onmessage = es.onerror = null;
     es.close();

@@ -53,6 +53,23 @@ export function luck(t: TestContext, value: number): void {
   t.mock.method(Math, "random", () => value);
 }
 
+/** Lets a test be the browser that says that it is online, or looked at, again. Returns how many were told. */
+export function wakes(t: TestContext): (type: string) => number {
+  const listeners = new Map<string, Set<(event: { type: string }) => void>>();
+  const of = (type: string) => listeners.get(type) ?? listeners.set(type, new Set()).get(type)!;
+  const target = {
+    addEventListener: (type: string, f: any) => void of(type).add(f),
+    removeEventListener: (type: string, f: any) => void of(type).delete(f),
+  };
+  const fakes = { ...target, document: { ...target, hidden: false } };
+  Object.assign(globalThis, fakes);
+  t.after(() => Object.keys(fakes).forEach(name => delete (globalThis as any)[name]));
+  return type => {
+    for (const f of of(type)) f({ type });
+    return of(type).size;
+  };
+}
+
 export const code = (wanted: string) => (err: any) => err.name === "FanfareError" && err.code === wanted;
 
 /** What Node has not: an EventSource, as far as the client needs one. */

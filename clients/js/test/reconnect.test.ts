@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { backoff } from "../src/backoff.ts";
 import { hello, message } from "./fake.ts";
-import { fake, luck, until, Watched } from "./kit.ts";
+import { fake, luck, until, Watched, wakes } from "./kit.ts";
 
 test("goes on at the last message of which the handlers have returned", async t => {
   luck(t, 0);
@@ -235,4 +235,29 @@ test("the same id may come again: nodes, not clients, know what is a repetition"
   const node = await fake(t, peer => peer.say(hello(peer), message("1"), message("1", { data: "other" }), message("1")));
   const w = await new Watched(t, node.url).open();
   await until("all", () => w.ids.length === 3);
+});
+
+test("when the network is back a client does not wait on", async t => {
+  const wake = wakes(t);
+  luck(t, 0.999);
+  const node = await fake(t);
+  node.refuse.push(503, 503, 503);
+  const w = new Watched(t, node.url);
+  w.client.connect();
+  await until("a long wait", () => w.events.close.length === 1 && w.events.close[0]!.delay > 1900);
+  luck(t, 0);
+  wake("online");
+  await w.open();
+  assert.equal(node.refuse.length, 0);
+});
+
+test("when the page is looked at again the node is asked whether it is there", async t => {
+  const wake = wakes(t);
+  const node = await fake(t);
+  const w = await new Watched(t, node.url).open();
+  wake("visibilitychange");
+  wake("online");
+  await until("a probe", () => node.sockets[0]!.said.length === 1);
+  w.client.close();
+  assert.equal(wake("online"), 0); // nothing listens any more
 });

@@ -79,6 +79,20 @@ test("a WebSocket that worked is given three chances before EventSource", async 
   assert.deepEqual(w.events.close.map(c => c.failures), [1, 2, 3]);
 });
 
+test("a cookie is asked for only where there is no token: nodes that allow all origins take none", async t => {
+  const node = await fake(t);
+  const asked: boolean[] = [];
+  class Spy extends NodeEventSource {
+    constructor(url: string, { withCredentials }: { withCredentials: boolean }) {
+      super(url);
+      asked.push(withCredentials);
+    }
+  }
+  await new Watched(t, node.url, { WebSocket: null, EventSource: Spy as any }).open();
+  await new Watched(t, node.url, { WebSocket: null, EventSource: Spy as any, token: () => "t" }).open();
+  assert.deepEqual(asked, [true, false]);
+});
+
 test("without a WebSocket there is EventSource", async t => {
   const node = await fake(t);
   const w = await new Watched(t, node.url, { ...listening, WebSocket: null }).open();

@@ -174,6 +174,7 @@ type source struct {
 	id    string // the last event ID string
 	retry int
 	heard int // comments
+	ids   int // lines that set the id
 }
 
 // open connects, with the token in a header.
@@ -253,6 +254,7 @@ func (s *source) read() (data string, err error) {
 			data, some = data+value+"\n", true
 		case "id":
 			id = value
+			s.ids++
 		case "retry":
 			s.retry, _ = strconv.Atoi(value)
 		case "":

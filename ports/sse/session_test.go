@@ -133,8 +133,8 @@ func TestSessionsHearOfTheBus(t *testing.T) {
 	n.hello("bob", "systems=orders").wants(`{"op":"bus","up":false}`)
 	n.desk.SetBusUp(true)
 	s.wants(`{"op":"bus","up":true}`)
-	if s.id != id {
-		t.Error("a notice moved the id")
+	if s.id != id || s.ids != 1 {
+		t.Errorf("notices moved the id: %d times to %q, it was %q", s.ids-1, s.id, id)
 	}
 }
 

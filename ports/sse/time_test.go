@@ -184,6 +184,7 @@ func TestClientThatStopsReadingIsClosedAndItsNeighbourIsNot(t *testing.T) {
 	inBubble(t, config{sse: sse.Config{OutboxFrames: 8}}, func(t *testing.T, n *pipedNode) {
 		n.hello("alice", "systems=orders") // and reads nothing more
 		fine := n.hello("alice", "systems=orders")
+		synctest.Wait() // hello is written, or stuck
 		start := time.Now()
 		for i := range 1000 {
 			n.deliver("user:alice", "orders", fmt.Sprint(i))

@@ -28,7 +28,8 @@ func look(ctx context.Context, c *redisconn.Conn, topic string, at id) (s state,
 // are belong to what is to be read, and as many are gone as were before them:
 // that is the place's ordinal. (It is too high where XDEL removed some from the
 // middle. But what goes from now on still goes from the front, so state.prove
-// compares like with like.)
+// compares like with like.) Follow knows no ordinals and cannot find that place
+// again; so where nothing was ever removed, the place is the one before all.
 func lookSince(ctx context.Context, c *redisconn.Conn, topic string, t time.Time) (place, error) {
 	defer c.Bound(ctx)()
 	before := id{}
@@ -53,6 +54,8 @@ func lookSince(ctx context.Context, c *redisconn.Conn, topic string, t time.Time
 		return place{at: s.last, ordinal: s.added}, nil
 	case found:
 		return place{at: older, ordinal: -1}, nil
+	case s.added == s.length:
+		return place{}, nil
 	}
 	return place{at: first.previous(), ordinal: s.added - s.length}, nil
 }

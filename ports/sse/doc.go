@@ -20,4 +20,12 @@
 //     session was disconnected, or gave way to a newer one) the last id is
 //     marked, and who comes back with the mark is answered 204: the standard's
 //     way to say stop. Any other status stops it, too.
+//
+// A proxy that holds back what it passes on can not be seen from here. A client
+// sees it: hello is sent at once, so one that has none a few seconds after the
+// answer began, or after its request, is behind such a proxy. With ?pad=1 hello
+// is followed by 2 KiB of a comment, which is enough for those that wait for a
+// block; nothing helps against those that wait for the end. The answer asks for
+// what is customary: X-Accel-Buffering: no, and no transformation, since
+// compression holds back, too.
 package sse

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/gorilla/websocket"
 )
 
 // nginx must pass each event on as it comes, not when it has a bufferful of
@@ -84,5 +86,33 @@ func (c *cluster) say(t *testing.T, number int) {
 	a, err := c.post("orders", fmt.Sprintf(`{"to":"user:alice","data":%d}`, number))
 	if err != nil || a.status != http.StatusAccepted {
 		t.Fatalf("publish: %+v %v", a, err)
+	}
+}
+
+// The limits of a node are for its sessions of every kind together.
+func TestSessionsOfAUserAreCountedOverAllPorts(t *testing.T) {
+	c := newCluster(t, 1, "memory://", settings{"LIMITS_SESSIONS_PER_USER": "1"})
+	header := http.Header{"Authorization": {"Bearer " + c.token("alice", "orders")}, "Sec-Websocket-Protocol": {"fanfare.v1.json"}}
+	socket, _, err := websocket.DefaultDialer.Dial("ws://"+c.front+"/ws?systems=orders", header)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	s := c.listen(t, "alice", "")
+	s.wants(t, `{"op":"hello"`)
+	_ = socket.SetReadDeadline(time.Now().Add(10 * time.Second))
+	for err == nil {
+		_, _, err = socket.ReadMessage()
+	}
+	if !websocket.IsCloseError(err, 4010) {
+		t.Errorf("the WebSocket session ended with %v, want 4010", err)
+	}
+	if sessions, events := c.metric("fanfare_sessions"), c.metric("fanfare_sse_sessions"); sessions != 1 || events != 1 {
+		t.Errorf("%v sessions, %v over SSE, want one", sessions, events)
+	}
+	c.nodes[0].terminate()
+	s.wants(t, `{"op":"goaway"`)
+	if code := c.nodes[0].exit(10 * time.Second); code != 0 {
+		t.Errorf("the node's exit code was %d", code)
 	}
 }

@@ -53,8 +53,8 @@ func read(wire [][]byte) (all []carried, places []int, repeated map[int]int) {
 // check returns everything that is wrong with what a client was told of one
 // system. Mine says which targets are the client's. On a lossy bus the gap may
 // come later than what it stands for: a publisher's next message shows it.
-func check(wire [][]byte, events []event, lossy bool, mine func(target string) bool) (faults []string) {
-	k := &checker{events: events, mine: mine, lossy: lossy, index: make(map[int]int)}
+func check(wire [][]byte, events []event, lossy, short bool, mine func(target string) bool) (faults []string) {
+	k := &checker{events: events, mine: mine, lossy: lossy, short: short, index: make(map[int]int)}
 	for j, e := range events {
 		if lossy && e.kind == "gap" {
 			k.lastGap = j
@@ -76,17 +76,19 @@ type checker struct {
 	events   []event
 	mine     func(target string) bool
 	lossy    bool
+	short    bool
 	lastGap  int // the last event that excuses what is missing before it
 }
 
 // A standing is how far a client has come.
 type standing struct {
 	started bool
-	from    int          // the place on the wire where it started
-	next    int          // the first message not yet accounted for
-	covered bool         // by a gap, up to what comes next
-	owed    bool         // a gap must come before the next message
-	gaps    int          // told so far
+	from    int  // the place on the wire where it started
+	next    int  // the first message not yet accounted for
+	covered bool // by a gap, up to what comes next
+	owed    bool // a gap must come before the next message
+	gaps    int  // told so far
+	hellos  int
 	got     map[int]bool // indices
 }
 
@@ -99,6 +101,7 @@ func (k *checker) walk(first int, at standing) (faults []string) {
 			for at.next = 0; at.next < len(k.all) && k.places[at.next] < e.wire; at.next++ {
 			}
 		case "hello":
+			at.hellos++
 			if at.started && !e.resumed && k.lossy {
 				// The other node may be behind the one before: what came may come
 				// again, if the client was told that it starts anew.
@@ -119,7 +122,7 @@ func (k *checker) walk(first int, at standing) (faults []string) {
 				continue
 			case !k.forMe(i):
 				fault("message %d was for %v", e.n, k.all[i].To)
-			case at.got[i] && again > 0 && at.gaps > 0:
+			case at.got[i] && again > 0 && (at.gaps > 0 || k.short && at.hellos > 1):
 				// It was sent twice, and what some node knew of the first was lost
 				// with what the gap stands for.
 			case at.got[i]:

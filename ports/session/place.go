@@ -2,8 +2,8 @@ package session
 
 import "bytes"
 
-// CursorIn returns the cursor's token in a frame that V1Encoder made, nil if it
-// has none. It is part of the frame. Frames are shared by sessions that need to
+// CursorIn returns the cursor's token in a frame that V1Encoder or CursorNotice
+// made, nil if it has none. It is part of the frame. Frames are shared by sessions that need to
 // know the place of each: to find it again costs less than to encode it again.
 func CursorIn(frame []byte) []byte {
 	rest := frame
@@ -11,13 +11,12 @@ func CursorIn(frame []byte) []byte {
 		if rest = afterMember(rest); rest == nil {
 			return nil
 		}
+		if token, found := bytes.CutPrefix(rest, []byte(`,"cursor":"`)); found {
+			token, _, _ = bytes.Cut(token, []byte{'"'})
+			return token
+		}
 	}
-	token, found := bytes.CutPrefix(rest, []byte(`,"cursor":"`))
-	end := bytes.IndexByte(token, '"')
-	if !found || end < 0 {
-		return nil
-	}
-	return token[:end]
+	return nil
 }
 
 // afterMember returns what follows the first member of an object, which is a

@@ -19,6 +19,7 @@ func FuzzCursorIsFoundInEveryFrame(f *testing.F) {
 		for _, frame := range [][]byte{
 			enc.Message(system("orders"), m, domain.Everyone, at).Bytes,
 			enc.Gap(system("orders"), domain.GapReason(id), at).Bytes,
+			session.CursorNotice(system("orders"), at),
 		} {
 			if got := session.CursorIn(frame); string(got) != at.String() {
 				t.Fatalf("%q in %s, want %q", got, frame, at.String())

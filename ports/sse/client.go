@@ -16,9 +16,10 @@ import (
 // goroutine writes; the streams and the Desk call the rest.
 type client struct {
 	*session.Session
-	server *Server
-	out    outbox
-	script *script // serve's
+	server  *Server
+	out     outbox
+	script  *script // serve's
+	cursors bool    // the client does not keep ids, and wants cursor ops
 
 	w     http.ResponseWriter // serve's
 	http  *http.ResponseController
@@ -38,9 +39,13 @@ func (c *client) Offer(a *session.Attachment, f stream.Frame) bool { return c.ou
 // Offered is how often something was offered.
 func (c *client) Offered() uint64 { return c.out.offered() }
 
-// TellPlace moves the id, without an event that the client could see.
+// TellPlace moves the id, without an event that the client could see unless it
+// asked for that.
 func (c *client) TellPlace(a *session.Attachment, at domain.Cursor, offers uint64) bool {
-	return c.out.move(a, at.Append(nil), offers)
+	if c.cursors {
+		return c.out.move(item{of: a, op: session.CursorNotice(a.System(), at)}, offers)
+	}
+	return c.out.move(item{of: a, place: at.Append(nil)}, offers)
 }
 
 // Tell gives a notice. A client that lets many of them pile up is not reading.

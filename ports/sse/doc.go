@@ -10,6 +10,8 @@
 //     by itself, with nothing lost or repeated. It moves only with what was
 //     written before it. A session that hears nothing gets, now and then, an
 //     event with an id and no data: it is not dispatched, but its id is kept.
+//     Clients that make an EventSource anew each time do not see that, and ask
+//     for cursor ops with ?cursors=1.
 //   - One goroutine per session, the request's, and one write in flight. What
 //     gathers meanwhile leaves together.
 //   - Bounds: an outbox is bounded in bytes and frames. When it is full the

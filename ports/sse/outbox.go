@@ -71,11 +71,12 @@ func (o *outbox) reply(op []byte) bool {
 	return o.take(item{op: op}, o.bytes+replyBytes, o.frames+replyFrames)
 }
 
-// move takes a place, if nothing was offered since offered returned since.
-func (o *outbox) move(of *session.Attachment, token []byte, since uint64) bool {
+// move takes a place, told or not, if nothing was offered since offered
+// returned since.
+func (o *outbox) move(i item, since uint64) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.offers == since && o.take(item{of: of, place: token}, o.bytes, o.frames)
+	return o.offers == since && o.take(i, o.bytes, o.frames)
 }
 
 // offered returns how often something was offered.

@@ -13,13 +13,13 @@ func newOutbox(bytes, frames int) *outbox {
 func TestPlaceIsNotToldBehindAMessageThatCameMeanwhile(t *testing.T) {
 	o, a := newOutbox(1000, 10), &session.Attachment{}
 	quiet := o.offered()
-	if !o.move(a, []byte("cursor"), quiet) {
+	if !o.move(item{of: a, place: []byte("cursor")}, quiet) {
 		t.Error("nothing was offered, and the place was not taken")
 	}
 	if !o.offer(a, []byte("message")) {
 		t.Fatal("no room")
 	}
-	if o.move(a, []byte("cursor"), quiet) {
+	if o.move(item{of: a, place: []byte("cursor")}, quiet) {
 		t.Error("the place was taken behind a message")
 	}
 }

@@ -68,8 +68,9 @@ func terms(r *http.Request, resume string) (session.Terms, error) {
 
 func (s *Server) newClient(open *session.Session, w http.ResponseWriter, r *http.Request) *client {
 	retry := s.cfg.Retry + rand.N(max(s.cfg.RetrySpan, 1))
-	c := &client{Session: open, server: s, w: w, http: http.NewResponseController(w),
-		timed: r.ProtoMajor > 1, script: newScript(open.Attachments(), retry, r.URL.Query().Get("pad") == "1")}
+	query := r.URL.Query()
+	c := &client{Session: open, server: s, w: w, http: http.NewResponseController(w), timed: r.ProtoMajor > 1,
+		script: newScript(open.Attachments(), retry, query.Get("pad") == "1"), cursors: query.Get("cursors") == "1"}
 	c.out.bytes, c.out.frames, c.out.wake = s.cfg.OutboxBytes, s.cfg.OutboxFrames, make(chan struct{}, 1)
 	return c
 }

@@ -161,6 +161,20 @@ func TestIdOfASessionThatHearsNothingMovesOn(t *testing.T) {
 	})
 }
 
+func TestClientsThatKeepNoIdsAreToldWhereTheyAre(t *testing.T) {
+	inBubble(t, config{}, func(t *testing.T, n *pipedNode) {
+		s := n.hello("alice", "systems=orders&cursors=1")
+		start, before := time.Now(), s.id
+		n.deliver("user:bob", "orders", `1`)
+		if d := s.until(`{"op":"cursor","system":"orders","cursor":"`).Sub(start); d > 26*time.Second {
+			t.Errorf("it took %v", d)
+		}
+		if s.id == before {
+			t.Error("the id has not moved with it")
+		}
+	})
+}
+
 func TestWhatGathersDuringAWriteLeavesTogether(t *testing.T) {
 	inBubble(t, config{}, func(t *testing.T, n *pipedNode) {
 		s := n.hello("alice", "systems=orders")

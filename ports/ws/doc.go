@@ -15,8 +15,8 @@
 //     ends with a close code (see the Close constants).
 //   - Clients cannot stop a session's reading for longer than one publish, nor
 //     grow any map without bound.
-//   - Shutdown: Drain tells every session to go away, paced, and returns when
-//     all of them have ended; Run ends what is left.
+//   - Who may connect, how many may, and the end of all of them, is the
+//     session.Desk's: this package makes its sessions' connections.
 //
 // The HTTP server's goroutine and buffers are released at the upgrade: the
 // connection is hijacked here, and melody serves it in a goroutine of ours.

@@ -201,8 +201,11 @@ func TestSentinelsShowTheMaster(t *testing.T) {
 	if got := sentinel.CLI("SENTINEL", "failover", "main"); got != "OK" {
 		t.Fatal(got)
 	}
+	promoted := replica.Client()
 	until(t, func() bool {
-		return strings.Contains(replica.CLI("ROLE"), "master") &&
+		// A failover kills the clients of whom it promotes: an error is no answer yet.
+		role, err := promoted.Do(t.Context(), "ROLE").Slice()
+		return err == nil && role[0] == "master" &&
 			strings.HasSuffix(replica.Addr(), sentinel.CLI("SENTINEL", "get-master-addr-by-name", "main")[len("127.0.0.1\n"):])
 	})
 	master.Kill()

@@ -5,8 +5,9 @@ GO      ?= go
 BIN     := bin/fanfare
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 LDFLAGS := -X main.version=$(VERSION)
+SEEDS   ?= 10000
 
-.PHONY: help run build check test tools bench fuzz wire clean
+.PHONY: help run build check test tools bench soak fuzz wire clean
 
 help: ## print this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +34,9 @@ tools: ## install or find what the tests need
 
 bench: ## benchmarks with allocations; the transports' need redis-server
 	@$(GO) test -run '^$$' -bench . -benchmem ./...
+
+soak: ## the simulator with 10,000 seeds
+	@$(GO) test -timeout 3h ./test/sim -run NothingIsMissed -seeds $(SEEDS)
 
 fuzz: ## each fuzz test for ten seconds
 	@scripts/fuzz 10s

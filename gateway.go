@@ -97,7 +97,6 @@ func (g *Gateway) Close() error {
 }
 
 func (g *Gateway) busChanged(up bool) {
-	g.log.Info("the bus is "+map[bool]string{true: "up", false: "down"}[up], "node", g.cfg.Node)
 	g.hub.SetBusUp(up)
 	g.desk.SetBusUp(up)
 }

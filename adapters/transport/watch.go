@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -26,19 +27,22 @@ func (t *Transport) Run(ctx context.Context, changed func(up bool)) error {
 	defer t.behind.Store(0)
 	tick := time.NewTicker(pingEvery)
 	defer tick.Stop()
-	was := false
-	for first := true; ; first = false {
+	was, told, late := true, false, 0
+	for {
 		err := t.ping(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}
+		late = lateness(late, err)
 		up := err == nil
-		t.down.Store(!up)
-		if up != was || first {
-			t.tell(err)
-			changed(up)
+		if undecided := late == 1 && was; !undecided {
+			t.down.Store(!up)
+			if up != was || !told {
+				t.tell(err)
+				changed(up)
+			}
+			was, told = up, true
 		}
-		was = up
 		t.behind.Store(int64(subs.look(ctx, up)))
 		select {
 		case <-tick.C:
@@ -46,6 +50,16 @@ func (t *Transport) Run(ctx context.Context, changed func(up bool)) error {
 			return nil
 		}
 	}
+}
+
+// lateness counts answers in a row that did not come in time. One alone says
+// that somebody is busy, perhaps this machine; a refusal says that the bus is
+// down.
+func lateness(before int, err error) int {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return before + 1
+	}
+	return 0
 }
 
 // Up reports whether the broker answered when Run last asked; true before that.

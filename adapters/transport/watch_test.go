@@ -55,6 +55,32 @@ func TestRunTellsOfEachChange(t *testing.T) {
 	}
 }
 
+// One answer that comes late is no news: who is told that the bus is down may
+// do something about it.
+func TestOneLateAnswerIsNoNews(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0
+		driver := &fakeDriver{ping: func(ctx context.Context) error {
+			if asked++; asked%3 == 0 {
+				<-ctx.Done()
+			}
+			return ctx.Err()
+		}}
+		bus := transport.New(driver, transport.Config{})
+		defer mustClose(t, bus)
+		ctx, cancel := context.WithCancel(t.Context())
+		var news []bool
+		ended := make(chan error)
+		go func() { ended <- bus.Run(ctx, func(up bool) { news = append(news, up) }) }()
+		time.Sleep(time.Minute)
+		cancel()
+		<-ended
+		if len(news) != 1 || !news[0] {
+			t.Errorf("heard %v, want that it is up, once", news)
+		}
+	})
+}
+
 func TestCloseEndsRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := transport.New(&fakeDriver{}, transport.Config{})

@@ -12,7 +12,7 @@
 //     session falls back to catching up; nothing that was offered is lost. If
 //     its writes make no progress for Config.Stall it is closed.
 //   - Refusals come as problem+json before the upgrade; a session that is open
-//     ends with a close code (see the Close constants).
+//     ends with one of the close codes of package session.
 //   - Clients cannot stop a session's reading for longer than one publish, nor
 //     grow any map without bound.
 //   - Who may connect, how many may, and the end of all of them, is the

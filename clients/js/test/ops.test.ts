@@ -86,17 +86,18 @@ test("a replay that breaks off is asked for again from its beginning, and tells 
   const joined = w.client.join("orders", "a", { since: "c0" });
   const first = node.sockets[0]!;
   await asked(first, "join");
-  first.say(past("1"), past("2"), message("7"));
-  await until("a part", () => w.ids.length === 3);
+  const live = message("7", { to: "room:a" });
+  first.say(past("1"), past("2"), live, live);
+  await until("a part", () => w.ids.length === 4);
   first.cut();
   const again = await asked(await until("another", () => node.sockets[1]), "join");
   assert.equal(again.since, "c0");
   assert.equal(node.sockets[1]!.query.get("resume"), "orders:c7");
-  node.sockets[1]!.say(past("1"), past("2", { data: "other" }), past("2"), past("3"), message("8"), { op: "ok", ref: again.ref }, message("9"));
+  node.sockets[1]!.say(past("1"), past("2", { data: "other" }), past("2"), past("3"), past("7"), live, message("8"), { op: "ok", ref: again.ref }, message("9"));
   await joined;
-  assert.deepEqual(w.ids, ["1", "2", "7", "2", "3", "8", "9"].slice(0, w.ids.length));
+  assert.deepEqual(w.ids, ["1", "2", "7", "7", "2", "3", "7", "8", "9"].slice(0, w.ids.length));
   await until("the last", () => w.ids.at(-1) === "9");
-  assert.equal(w.events.message[3]!.data, "other");
+  assert.equal(w.events.message[4]!.data, "other");
 });
 
 test("a node that is busy is asked again in a moment", async t => {

@@ -66,6 +66,9 @@ publishing needs no key. So it answers this machine only, and nothing that came 
 func (a *app) announce(addr net.Addr) {
 	fmt.Fprintf(a.out, `Fanfare listens on http://%[1]s, unprotected: for this machine only.
 
+  Try it in a browser:
+    http://%[1]s/
+
   Receive what is for alice (in another terminal):
     %[2]s listen --url http://%[1]s --user alice --systems orders
 

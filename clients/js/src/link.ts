@@ -27,7 +27,7 @@ export interface Link {
   close(): void;
 }
 
-/** What a Link calls: `frame` for each text, `end` at most once. */
+/** What a Link calls: `frame` for each text, `end` when it is over. Who hears of the end closes the link. */
 export interface Listener {
   frame(text: string): void;
   end(code: number, reason: string): void;
@@ -68,16 +68,15 @@ export function eventSource(make: EventSourceClass, to: Address, on: Listener): 
   const query = { ...to.query, pad: "1", token: to.token ?? "" };
   // Only who has no token needs a cookie; nodes that allow all origins take none.
   const es = new make(locate({ ...to, query }, "sse"), { withCredentials: !to.token });
-  const close = () => {
-    es.onmessage = es.onerror = null;
-    es.close();
-  };
   es.onmessage = ({ data }) => on.frame(data);
-  es.onerror = () => {
-    close();
-    on.end(ABNORMAL, "");
+  es.onerror = () => on.end(ABNORMAL, "");
+  return {
+    via: "sse",
+    close() {
+      es.onmessage = es.onerror = null;
+      es.close();
+    },
   };
-  return { via: "sse", close };
 }
 
 /** The address of a node's endpoint. What the node's URL asks for stays. */

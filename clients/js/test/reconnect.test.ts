@@ -112,14 +112,14 @@ test("goaway says when to come back; a node that always sends away is waited for
 });
 
 test("an expired token is replaced at once", async t => {
-  luck(t, 0);
-  const node = await fake(t, (peer, i) => {
-    peer.say(hello(peer));
-    if (i === 0) peer.close(4001);
-  });
+  luck(t, 0.999);
+  const node = await fake(t);
   let tokens = 0;
-  const w = await new Watched(t, node.url, { token: () => "t" + ++tokens }).open(2);
-  assert.deepEqual(w.events.close.map(c => [c.code, c.retry]), [[4001, true]]);
+  const w = await new Watched(t, node.url, { token: () => "t" + ++tokens }).open();
+  t.mock.method(Date, "now", (now => () => now + 20_000)(Date.now())); // it was a good connection
+  node.sockets[0]!.close(4001);
+  await w.open(2);
+  assert.deepEqual(w.events.close.map(c => [c.code, c.retry, c.delay]), [[4001, true, 0]]);
   assert.equal(node.sockets[1]!.token, "t2");
 });
 

@@ -114,3 +114,16 @@ for (const [close, retry] of [[4001, true], [4003, false], [4009, false], [4010,
     else assert.equal(w.client.state, "closed");
   });
 }
+
+test("an EventSource that fails twice gives WebSocket its chance again", async t => {
+  luck(t, 0);
+  const node = await fake(t);
+  node.refuseSockets = true;
+  const w = await new Watched(t, node.url, listening).open();
+  node.refuseSockets = false;
+  node.refuse.push(503);
+  node.streams[0]!.cut();
+  await w.open(2);
+  assert.equal(w.events.open[1]!.via, "ws");
+  assert.equal(node.streams.length, 1);
+});

@@ -28,6 +28,7 @@ test: tools ## everything: installs or finds redis-server, nginx and python3, th
 	@$(GO) vet ./...
 	@$(GO) tool wire diff .
 	@$(GO) test -race -timeout 14m ./...
+	@$(GO) test -timeout 10m ./test/sim
 
 tools: ## install or find what the tests need
 	@scripts/tools

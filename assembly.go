@@ -26,7 +26,11 @@ import (
 // a message meets them.
 
 func openBus(ctx context.Context, cfg Config, o options) (*transport.Transport, func(), error) {
-	tc := transport.Config{PublishTimeout: cfg.PublishTimeout, Log: o.log}
+	tc := transport.Config{
+		PublishTimeout: cfg.PublishTimeout,
+		NoStamps:       cfg.Envelope.UserField != "", // adopted topics stay as they are
+		Log:            o.log,
+	}
 	bus, err := (*transport.Transport)(nil), error(nil)
 	if o.driver != nil {
 		bus = transport.New(o.driver, tc)

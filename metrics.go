@@ -43,10 +43,13 @@ func showBus(m *metrics.Registry, bus *transport.Transport, r *router.Router) {
 		{"bus_published_total", "Messages that the bus took.", func(s transport.Stats) uint64 { return s.Published }},
 		{"bus_publish_errors_total", "Messages that it did not take, or of which that is not known.", func(s transport.Stats) uint64 { return s.PublishErrors }},
 		{"bus_reads_total", "Reads that returned entries.", func(s transport.Stats) uint64 { return s.Batches }},
+		{"bus_holes_total", "Holes in publishers' numbers, on a bus without a log.", func(s transport.Stats) uint64 { return s.Holes }},
+		{"bus_late_total", "Messages dropped because they came after the hole that they left, or again.", func(s transport.Stats) uint64 { return s.Late }},
 		{"bus_interruptions_total", "Times a subscription was interrupted.", func(s transport.Stats) uint64 { return s.Interruptions }},
 	} {
 		m.Counter(c.name, c.help, func() float64 { return float64(c.read(bus.Stats())) })
 	}
+	m.Gauge("bus_behind_subscriptions", "Subscriptions that have been behind the bus for more than 5 s.", func() float64 { return float64(bus.Stats().Behind) })
 	m.PerLabel("bus_breaks_total", "Interruptions without proof of continuity, by reason.", metrics.Counter, "reason",
 		func() map[string]float64 { return byReason(bus.Stats().Breaks) })
 	m.Counter("entries_total", "Entries read from the bus.", func() float64 { return float64(r.Stats().Entries) })
@@ -68,6 +71,9 @@ func showStreams(m *metrics.Registry, hub *stream.Hub) {
 		{"dedupe_forgotten_total", "Ids forgotten before their age, for want of room.", metrics.Counter, func(s stream.Stats) float64 { return float64(s.Forgotten) }},
 		{"expired_total", "Messages that arrived past their ttl.", metrics.Counter, func(s stream.Stats) float64 { return float64(s.Expired) }},
 		{"fell_back_total", "Times a session's outbox was full.", metrics.Counter, func(s stream.Stats) float64 { return float64(s.FellBack) }},
+		{"backfills_total", "Times the log was read again for sessions that came back late.", metrics.Counter, func(s stream.Stats) float64 { return float64(s.Backfills) }},
+		{"backfill_entries_total", "Entries read for that.", metrics.Counter, func(s stream.Stats) float64 { return float64(s.Scanned) }},
+		{"replaying_sessions", "Sessions that wait for the log to be read again.", metrics.Gauge, func(s stream.Stats) float64 { return float64(s.Replaying) }},
 		{"resumed_total", "Sessions that went on at their cursor.", metrics.Counter, func(s stream.Stats) float64 { return float64(s.Resumed) }},
 		{"window_entries", "Entries in the window.", metrics.Gauge, func(s stream.Stats) float64 { return float64(s.Entries) }},
 		{"window_bytes", "Bytes of the window.", metrics.Gauge, func(s stream.Stats) float64 { return float64(s.Bytes) }},

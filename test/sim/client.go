@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -27,9 +28,9 @@ type client struct {
 	cursors map[string]string
 	events  map[string][]event // by system
 	hellos  int
-	cut     context.CancelFunc // of the connection there is
-	slow    time.Duration      // most that it takes between two frames
-	silent  time.Duration      // once, before the next frame
+	cut     atomic.Pointer[context.CancelFunc] // of the connection there is
+	slow    atomic.Int64                       // most nanoseconds that it takes between two frames
+	silent  atomic.Int64                       // once, before the next frame
 }
 
 // An event is what a client was told in one system.
@@ -87,7 +88,7 @@ func (c *client) run(ctx context.Context) {
 func (c *client) session(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	c.cut = cancel
+	c.cut.Store(&cancel)
 	conn, err := c.connect(ctx)
 	if err != nil {
 		return
@@ -114,12 +115,10 @@ func (c *client) session(ctx context.Context) {
 }
 
 func (c *client) wait() (d time.Duration) {
-	if c.slow > 0 {
-		d = time.Duration(c.rnd.Int64N(int64(c.slow)))
+	if slow := c.slow.Load(); slow > 0 {
+		d = time.Duration(c.rnd.Int64N(slow))
 	}
-	d += c.silent
-	c.silent = 0
-	return d
+	return d + time.Duration(c.silent.Swap(0))
 }
 
 func (c *client) connect(ctx context.Context) (*websocket.Conn, error) {

@@ -48,8 +48,8 @@ var mutations = []mutation{
 // TestCheckerCatchesMistakes builds the simulator with each mistake in the real
 // code and wants it to fail.
 func TestCheckerCatchesMistakes(t *testing.T) {
-	if testing.Short() {
-		t.Skip("builds the simulator anew for each mistake: left out with -short")
+	if testing.Short() || raceOn {
+		t.Skip("builds the simulator anew for each mistake: left out with -short and with -race; `make test` runs it without")
 	}
 	root, err := filepath.Abs("../..")
 	if err != nil {
@@ -64,11 +64,11 @@ func TestCheckerCatchesMistakes(t *testing.T) {
 			if out, err := build.CombinedOutput(); err != nil {
 				t.Fatalf("the mistake does not build: %v\n%s", err, out)
 			}
-			run := exec.CommandContext(t.Context(), binary, "-test.run", "^TestNothingIsMissed", "-test.timeout", "2m", "-seeds", "300", fmt.Sprint("-lossy=", m.lossy))
+			run := exec.CommandContext(t.Context(), binary, "-test.run", "^TestNothingIsMissed", "-test.timeout", "2m", "-seeds", "1500", fmt.Sprint("-lossy=", m.lossy))
 			run.Dir = filepath.Join(root, "test", "sim")
 			out, err := run.CombinedOutput()
 			if err == nil {
-				t.Fatal("300 worlds, and nobody noticed")
+				t.Fatal("1,500 worlds, and nobody noticed")
 			}
 			if !strings.Contains(string(out), "replay it with") {
 				t.Fatalf("it failed, but not by the checker's word:\n%.2000s", out)

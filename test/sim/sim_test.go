@@ -14,7 +14,7 @@ var (
 	times = flag.Int("times", 1, "how often to run each seed: the scheduler has a say, too")
 	trace = flag.Bool("trace", false, "tell with each fault all that the client was told")
 	lossy = flag.Bool("lossy", true, "let every third seed have a bus without a log")
-	seeds = flag.Int("seeds", 200, "how many seeds to run")
+	seeds = flag.Int("seeds", someSeeds, "how many seeds to run")
 )
 
 // TestNothingIsMissedWithoutAGap runs worlds from seeds. A failing one is

@@ -97,7 +97,7 @@ func (w *world) client(i int) *client {
 		c.rooms["chat"] = []string{"lobby"}
 	}
 	if c.rnd.IntN(4) == 0 {
-		c.slow = time.Duration(c.rnd.IntN(100)) * time.Millisecond
+		c.slow.Store(int64(c.rnd.IntN(300)) * int64(time.Millisecond))
 	}
 	return c
 }
@@ -116,7 +116,7 @@ func (w *world) live(ctx context.Context) {
 		w.fault("%v", err)
 		return
 	}
-	foreign := transport.New(w.broker.driver(), transport.Config{})
+	foreign := transport.New(w.broker.driver(), transport.Config{NoStamps: true})
 	defer foreign.Close()
 	defer own.Close()
 	defer func() { time.Sleep(5 * time.Second) }() // for the last marks of a lossy bus
@@ -186,11 +186,11 @@ func (w *world) happen() {
 	})
 	switch what {
 	case 0, 1, 2:
-		if cut := someone.cut; cut != nil {
-			cut()
+		if cut := someone.cut.Load(); cut != nil {
+			(*cut)()
 		}
 	case 3:
-		someone.silent = time.Duration(w.rnd.IntN(30)) * time.Second
+		someone.silent.Store(int64(w.rnd.IntN(30)) * int64(time.Second))
 	case 4:
 		w.broker.interrupt()
 	case 5:
@@ -221,7 +221,7 @@ func (w *world) happen() {
 func (w *world) heal() {
 	w.broker.set(func(b *broker) { b.down, b.late, b.loss = false, 0, 0 })
 	for _, c := range w.clients {
-		c.slow = 0
+		c.slow.Store(0)
 	}
 	time.Sleep(3 * time.Minute)
 }
@@ -267,7 +267,7 @@ func (n *node) start() {
 	cfg := fanfare.Config{
 		Node: n.name, Dev: true, Systems: n.w.systems, Drain: time.Second,
 		Window: fanfare.WindowConfig{Messages: 10 + n.w.rnd.IntN(40), Age: 5 * time.Minute},
-		Limits: fanfare.LimitsConfig{SessionsPerUser: 1000},
+		Limits: fanfare.LimitsConfig{SessionsPerUser: 1000, MessageBytes: 1 << 10, OutboxBytes: 2 << 10},
 	}
 	g, err := fanfare.New(ctx, cfg, fanfare.WithDriver(n.w.broker.driver()))
 	if err != nil {

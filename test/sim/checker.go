@@ -18,10 +18,10 @@ type carried struct {
 
 // read makes the wire's messages of payloads; what is none (a mark) is left out.
 // One that a publisher sent again stands at its first place; repeated says
-// behind how many messages its last repetition came.
-func read(wire [][]byte) (all []carried, places []int, repeated map[int]int) {
+// behind how many messages its repetitions came.
+func read(wire [][]byte) (all []carried, places []int, repeated map[int][]int) {
 	seen := make(map[string]bool) // by id and content
-	repeated = make(map[int]int)
+	repeated = make(map[int][]int)
 	for place, payload := range wire {
 		var e struct {
 			ID   string
@@ -32,7 +32,7 @@ func read(wire [][]byte) (all []carried, places []int, repeated map[int]int) {
 			continue
 		}
 		if same := fmt.Sprint(e.ID, "#", e.Data.N); e.ID != "" && seen[same] {
-			repeated[e.Data.N] = len(all)
+			repeated[e.Data.N] = append(repeated[e.Data.N], len(all))
 			continue
 		} else {
 			seen[same] = true
@@ -72,7 +72,7 @@ type checker struct {
 	all      []carried
 	places   []int       // on the wire
 	index    map[int]int // a message's number: its index in all
-	repeated map[int]int
+	repeated map[int][]int
 	events   []event
 	mine     func(target string) bool
 	lossy    bool
@@ -115,27 +115,31 @@ func (k *checker) walk(first int, at standing) (faults []string) {
 				fault("message %d came on a session that did not resume, and no gap said so", e.n)
 			}
 			i, known := k.index[e.n]
-			again := k.repeated[e.n]
+			copies := k.repeated[e.n]
 			switch {
 			case !known:
 				fault("message %d was never on the bus", e.n)
 				continue
 			case !k.forMe(i):
 				fault("message %d was for %v", e.n, k.all[i].To)
-			case at.got[i] && again > 0 && (at.gaps > 0 || k.short && at.hellos > 1):
+			case at.got[i] && len(copies) > 0 && (at.gaps > 0 || k.short && at.hellos > 1):
 				// It was sent twice, and what some node knew of the first was lost
 				// with what the gap stands for.
 			case at.got[i]:
 				fault("message %d came twice", e.n)
 				continue
-			case i < at.next && again < at.next && k.places[i] >= at.from:
+			case i < at.next && (len(copies) == 0 || copies[len(copies)-1] < at.next) && k.places[i] >= at.from:
 				fault("message %d came after one that was behind it", e.n)
 			}
 			at.got[i] = true
 			if !at.covered && j >= k.lastGap {
 				faults = append(faults, k.missing(at, i)...)
-			} else if at.covered && again > at.next {
-				// Which of the two it was nobody can tell: either will do.
+			}
+			for _, again := range copies {
+				if !at.covered || again <= at.next {
+					continue
+				}
+				// Which of the copies it was nobody can tell: any will do.
 				later := at
 				later.covered, later.next, later.got = false, again, maps.Clone(at.got)
 				if rest := k.walk(j+1, later); len(rest) == 0 {

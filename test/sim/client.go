@@ -182,7 +182,9 @@ func (c *client) hello(o op) {
 			// It has no place yet: it counts from now on.
 			c.note(name, event{kind: "start", wire: len(c.w.broker.carried("fanfare." + name))})
 		}
-		if s.Cursor != nil && *s.Cursor != "" {
+		// Who gave a cursor keeps it until a message, gap or cursor op replaces it:
+		// the gap that hello promises may never arrive.
+		if s.Cursor != nil && c.cursors[name] == "" {
 			c.cursors[name] = *s.Cursor
 		}
 	}

@@ -8,8 +8,9 @@ import (
 	"testing"
 )
 
-// A Proxy stands between a client and a broker on 127.0.0.1, and can swallow
-// what passes, without closing a connection. It is safe for concurrent use.
+// A Proxy stands between a client and a server on 127.0.0.1. It can swallow
+// what passes, without closing a connection, and it can be cut. It is safe for
+// concurrent use.
 type Proxy struct {
 	target   string
 	listener net.Listener
@@ -19,6 +20,7 @@ type Proxy struct {
 	only  []byte             // what a client must have sent to be swallowed; nil: anybody is; guarded by mu
 	eats  bool               // guarded by mu
 	links map[*link]struct{} // guarded by mu
+	cut   bool               // guarded by mu
 	ended bool               // guarded by mu
 }
 
@@ -75,11 +77,38 @@ func (p *Proxy) Pass() {
 	p.eats = false
 }
 
+// Cut ends every connection there is, and every new one at once, until Mend.
+func (p *Proxy) Cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cut = true
+	for l := range p.links {
+		l.close()
+	}
+}
+
+// Mend lets new connections pass again.
+func (p *Proxy) Mend() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cut = false
+}
+
+func (p *Proxy) isCut() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.cut
+}
+
 func (p *Proxy) accept() {
 	for {
 		client, err := p.listener.Accept()
 		if err != nil {
 			return
+		}
+		if p.isCut() {
+			_ = client.Close()
+			continue
 		}
 		server, err := net.Dial("tcp", p.target)
 		if err != nil {
@@ -104,6 +133,9 @@ func (p *Proxy) add(l *link) bool {
 	}
 	l.dead = p.eats && p.only == nil
 	p.links[l] = struct{}{}
+	if p.cut { // meanwhile
+		l.close()
+	}
 	return true
 }
 

@@ -116,19 +116,7 @@ func (c *cluster) startNode(name string) *node {
 	c.t.Helper()
 	for range 4 {
 		n := &node{name: name, addr: freeAddress(c.t)}
-		cmd := exec.Command(fanfareBinary, "serve", "--listen", n.addr, "--node", name)
-		cmd.Dir = c.dir
-		cmd.Env = environ(c.env)
-		n.process = start(c.t, "node "+name, cmd)
-		eventually(c.t, 20*time.Second, "node "+name+" answers", func() error {
-			if !n.running() {
-				return nil
-			}
-			_, _, err := get("http://" + n.addr + "/healthz")
-			return err
-		})
-		if n.running() {
-			c.t.Cleanup(n.end)
+		if c.run(n) {
 			return n
 		}
 		if !strings.Contains(n.log.String(), "address already in use") {
@@ -137,6 +125,37 @@ func (c *cluster) startNode(name string) *node {
 	}
 	c.t.Fatalf("node %s: no port stayed free", name)
 	return nil
+}
+
+// run starts a node's process, and says whether it answers or has ended.
+func (c *cluster) run(n *node) bool {
+	c.t.Helper()
+	cmd := exec.Command(fanfareBinary, "serve", "--listen", n.addr, "--node", n.name)
+	cmd.Dir = c.dir
+	cmd.Env = environ(c.env)
+	n.process = start(c.t, "node "+n.name, cmd)
+	eventually(c.t, 20*time.Second, "node "+n.name+" answers", func() error {
+		if !n.running() {
+			return nil
+		}
+		_, _, err := get("http://" + n.addr + "/healthz")
+		return err
+	})
+	if !n.running() {
+		return false
+	}
+	c.t.Cleanup(n.end)
+	return true
+}
+
+// restart starts a node that has ended once more, under its name and address,
+// and waits until it is ready.
+func (c *cluster) restart(n *node) {
+	c.t.Helper()
+	if !c.run(n) {
+		c.t.Fatalf("node %s did not start again:\n%s", n.name, n.log)
+	}
+	n.waitReady()
 }
 
 // environ is an environment of ours alone. A program with the race detector

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -304,17 +305,32 @@ func openSome(k *clients, users int) {
 // A letterStream publishes letters over HTTP, one after the other, as a careful
 // publisher does: under an id of its own, again and again until it is accepted.
 type letterStream struct {
-	c    *cluster
-	to   string // a format of targets, for a number
-	quit chan struct{}
-	done chan struct{}
+	c      *cluster
+	letter func(n int) *letter
+	pace   time.Duration // between letters, if there is time
+	quit   chan struct{}
+	done   chan struct{}
+
+	refused atomic.Int64 // attempts
 
 	mu      sync.Mutex
 	letters []*letter // accepted; guarded by mu
 }
 
 func startStream(c *cluster, to string) *letterStream {
-	s := &letterStream{c: c, to: to, quit: make(chan struct{}), done: make(chan struct{})}
+	return startPaced(c, 0, func(n int) *letter {
+		l := &letter{to: []string{fmt.Sprintf(to, n%40)}}
+		if n%10 == 0 {
+			l.to = []string{"*"}
+		}
+		return l
+	})
+}
+
+// startPaced publishes a letter each time that pace has passed; what is late,
+// because nothing was accepted for a while, follows as fast as it goes.
+func startPaced(c *cluster, pace time.Duration, compose func(n int) *letter) *letterStream {
+	s := &letterStream{c: c, pace: pace, letter: compose, quit: make(chan struct{}), done: make(chan struct{})}
 	go s.run()
 	c.t.Cleanup(s.end)
 	return s
@@ -322,17 +338,29 @@ func startStream(c *cluster, to string) *letterStream {
 
 func (s *letterStream) run() {
 	defer close(s.done)
-	for n := 1; !s.over(); n++ {
-		l := &letter{label: label{"stream", n}, to: []string{fmt.Sprintf(s.to, n%40)}, id: fmt.Sprintf("stream-%d", n)}
-		if n%10 == 0 {
-			l.to = []string{"*"}
-		}
+	begun := time.Now()
+	for n := 1; s.wait(begun.Add(time.Duration(n) * s.pace)); n++ {
+		l := s.letter(n)
+		l.label, l.id = label{"stream", n}, fmt.Sprintf("stream-%d", n)
 		if !s.publish(l) {
 			return
 		}
 		s.mu.Lock()
 		s.letters = append(s.letters, l)
 		s.mu.Unlock()
+	}
+}
+
+// wait waits until it is time, and says whether there is more to do.
+func (s *letterStream) wait(until time.Time) bool {
+	if s.over() {
+		return false
+	}
+	select {
+	case <-time.After(time.Until(until)):
+		return true
+	case <-s.quit:
+		return false
 	}
 }
 
@@ -344,6 +372,7 @@ func (s *letterStream) publish(l *letter) bool {
 		if a, err := s.c.post("orders", l.json()); err == nil && a.status == http.StatusAccepted {
 			return true
 		}
+		s.refused.Add(1)
 		select {
 		case <-pause.C:
 		case <-s.quit:

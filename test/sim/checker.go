@@ -83,11 +83,12 @@ type checker struct {
 // A standing is how far a client has come.
 type standing struct {
 	started bool
-	from    int  // the place on the wire where it started
-	next    int  // the first message not yet accounted for
-	covered bool // by a gap, up to what comes next
-	owed    bool // a gap must come before the next message
-	gaps    int  // told so far
+	from    int       // the place on the wire where it started
+	next    int       // the first message not yet accounted for
+	covered bool      // by a gap, up to what comes next
+	owed    bool      // a gap must come before the next message
+	before  *standing // while owed: what holds if it never hears of it
+	gaps    int       // told so far
 	hellos  int
 	got     map[int]bool // indices
 }
@@ -97,15 +98,22 @@ func (k *checker) walk(first int, at standing) (faults []string) {
 	for j := first; j < len(k.events); j++ {
 		switch e := k.events[j]; e.kind {
 		case "start":
-			at.started, at.from, at.covered = true, e.wire, false
+			at.started, at.from, at.covered, at.owed = true, e.wire, false, false
 			for at.next = 0; at.next < len(k.all) && k.places[at.next] < e.wire; at.next++ {
 			}
 		case "hello":
+			if e.resumed && at.owed {
+				at = *at.before // it was cut off before it heard anything there
+			}
 			at.hellos++
 			if at.started && !e.resumed && k.lossy {
 				// The other node may be behind the one before: what came may come
 				// again, if the client was told that it starts anew.
+				before := at
 				at.next, at.covered, at.owed, at.got = 0, true, true, make(map[int]bool)
+				if at.before = &before; before.owed {
+					at.before = before.before
+				}
 			}
 		case "gap":
 			at.covered, at.owed = true, false

@@ -163,8 +163,9 @@ func (p *page) note(e pageEvent) {
 	}
 }
 
-// networkIsBack has the page hear what a browser says then.
-func (p *page) networkIsBack() {
+// wake has the page hear that the browser is online again, so that clients do
+// not wait.
+func (p *page) wake() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.online = true

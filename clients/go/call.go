@@ -1,0 +1,298 @@
+package client
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// mostCalls may wait for an answer.
+const mostCalls = 1000
+
+type kind string
+
+const (
+	callJoin  kind = "join"
+	callLeave kind = "leave"
+	callSend  kind = "send"
+	callAuth  kind = "auth"
+)
+
+// A call is something that was asked of a node. Client.mu guards it, but for
+// what ask sets, until done is closed.
+type call struct {
+	kind kind
+	room string // system/room, for join and leave
+	text []byte // the op, without its name and ref until it is asked
+
+	ref     uint64
+	written bool // a node may have it
+	settled bool
+	done    chan struct{}
+	id      string
+	err     error
+}
+
+// abandoned is what becomes of a call when Run returns.
+func (a *call) abandoned() error {
+	if a.kind == callSend && a.written {
+		return ErrUnknown
+	}
+	return ErrClosed
+}
+
+// A Sending is a message that a client sends.
+type Sending struct {
+	// To is for whom it is, such as room:lobby or user:bob. None: for the
+	// business system itself.
+	To []string
+	// Type is the application's name for what happened.
+	Type string
+	// Data is encoded as JSON; a json.RawMessage is taken as it is. A []byte is
+	// sent as bytes, and so is a string with a ContentType other than JSON.
+	Data any
+	// ContentType is application/json if empty, and application/octet-stream
+	// for bytes.
+	ContentType string
+	// ID tells a message from its repetition. Empty: the node makes one.
+	ID string
+	// TTL is how long it is worth delivering, in whole seconds; 0 is always.
+	TTL time.Duration
+	// Headers are the application's own.
+	Headers map[string]string
+}
+
+// Send publishes a message in a system, and returns its id once the bus has
+// it. It waits for a connection, and sends once: if the connection is lost
+// before the answer, or ctx ends, the error wraps ErrUnknown. A node's refusal
+// is an *OpError.
+func (c *Client) Send(ctx context.Context, system string, m Sending) (id string, err error) {
+	text, err := m.encode(system)
+	if err != nil {
+		return "", fmt.Errorf("client: sending in %s: %w", system, err)
+	}
+	return c.ask(ctx, &call{kind: callSend, text: text})
+}
+
+// Join enters a room, on this connection and all that follow. With since, a
+// cursor, it begins with what the room missed after that. It waits for a
+// connection, and if that is lost before the answer, asks the next one with the
+// same since; what was replayed already comes again then. A node's refusal is
+// an *OpError. If ctx ends first, the room is not joined on the connections
+// that follow.
+func (c *Client) Join(ctx context.Context, system, room, since string) error {
+	text, err := json.Marshal(struct {
+		System string `json:"system"`
+		Room   string `json:"room"`
+		Since  string `json:"since,omitempty"`
+	}{system, room, since})
+	if err != nil {
+		return fmt.Errorf("client: joining %s/%s: %w", system, room, err)
+	}
+	for {
+		_, err := c.ask(ctx, &call{kind: callJoin, room: system + "/" + room, text: text})
+		if refused := (*OpError)(nil); !errors.As(err, &refused) || refused.Code != "busy" {
+			return err
+		}
+		// The node is still finding another place for this session.
+		if !pause(ctx, c.cfg.FirstPause/4+rand.N(c.cfg.FirstPause/2+1)) {
+			return ctx.Err()
+		}
+	}
+}
+
+// Leave leaves a room. Without a connection that is done at once.
+func (c *Client) Leave(ctx context.Context, system, room string) error {
+	name := system + "/" + room
+	text, err := json.Marshal(map[string]string{"system": system, "room": room})
+	if err != nil {
+		return fmt.Errorf("client: leaving %s: %w", name, err)
+	}
+	if !c.forget(name) {
+		return nil
+	}
+	_, err = c.ask(ctx, &call{kind: callLeave, room: name, text: text})
+	return err
+}
+
+// forget takes a room off the list, settles the joins that wait for it, and
+// reports whether a node has to be told.
+func (c *Client) forget(room string) (tell bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.rooms = slices.DeleteFunc(c.rooms, func(name string) bool { return name == room })
+	for _, call := range c.pending {
+		if call.kind == callJoin && call.room == room {
+			c.settle(call, "", ErrLeft)
+		}
+	}
+	return c.open
+}
+
+func (m *Sending) encode(system string) ([]byte, error) {
+	w := struct {
+		System      string            `json:"system"`
+		To          []string          `json:"to,omitempty"`
+		ID          string            `json:"id,omitempty"`
+		Type        string            `json:"type,omitempty"`
+		TTL         int64             `json:"ttl,omitempty"`
+		Headers     map[string]string `json:"headers,omitempty"`
+		ContentType string            `json:"content_type,omitempty"`
+		Data        json.RawMessage   `json:"data,omitempty"`
+		DataBase64  *[]byte           `json:"data_base64,omitempty"`
+	}{System: system, To: m.To, ID: m.ID, Type: m.Type, TTL: int64(m.TTL / time.Second), Headers: m.Headers, ContentType: m.ContentType}
+	foreign := m.ContentType != "" && m.ContentType != "application/json"
+	switch data := m.Data.(type) {
+	case []byte:
+		w.DataBase64 = &data
+	case string:
+		if foreign {
+			bytes := []byte(data)
+			w.DataBase64 = &bytes
+		}
+	}
+	if w.DataBase64 == nil {
+		if foreign {
+			return nil, errors.New("with a content type that is not JSON, data must be []byte or string")
+		}
+		data, err := json.Marshal(m.Data)
+		if err != nil {
+			return nil, err
+		}
+		w.Data = data
+	}
+	return json.Marshal(w)
+}
+
+// ask puts a call, and waits for its answer.
+func (c *Client) ask(ctx context.Context, a *call) (id string, err error) {
+	if err := ctx.Err(); err != nil {
+		return "", err
+	}
+	if err := c.put(a); err != nil {
+		return "", err
+	}
+	select {
+	case <-a.done:
+	case <-ctx.Done():
+		c.withdraw(a, ctx.Err())
+	}
+	return a.id, a.err
+}
+
+func (c *Client) put(a *call) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.ended:
+		return ErrClosed
+	case len(c.pending) >= mostCalls:
+		return ErrBusy
+	case a.kind == callLeave && !c.open, a.kind == callAuth && !c.open:
+		a.done = make(chan struct{})
+		close(a.done) // the next connection sees to it
+		return nil
+	}
+	c.ref++
+	a.ref, a.done = c.ref, make(chan struct{})
+	a.text = slices.Concat(
+		[]byte(`{"op":"`+string(a.kind)+`","ref":`+strconv.FormatUint(a.ref, 10)+`,`), a.text[1:])
+	if len(a.text) > c.cfg.SendBytes {
+		return &OpError{"too_large", fmt.Sprintf("%d bytes are more than SendBytes allows", len(a.text))}
+	}
+	c.pending[a.ref] = a
+	if c.open {
+		c.unsent = append(c.unsent, a)
+		signal(c.wake)
+	}
+	if c.queue != nil {
+		c.queue.retry()
+	}
+	return nil
+}
+
+// withdraw gives up waiting, unless the answer has just come.
+func (c *Client) withdraw(a *call, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if a.kind == callSend && a.written {
+		err = fmt.Errorf("%w: %w", ErrUnknown, err)
+	}
+	c.settle(a, "", err)
+}
+
+// settle answers a call; the first time counts. The caller holds mu.
+func (c *Client) settle(a *call, id string, err error) {
+	if a.settled {
+		return
+	}
+	a.settled, a.id, a.err = true, id, err
+	delete(c.pending, a.ref)
+	c.unsent = slices.DeleteFunc(c.unsent, func(other *call) bool { return other == a })
+	if a.kind == callJoin && err == nil && !slices.Contains(c.rooms, a.room) {
+		c.rooms = append(c.rooms, a.room)
+	}
+	close(a.done)
+}
+
+// waiting reports whether a call waits for its answer.
+func (c *Client) waiting() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.pending) > 0
+}
+
+// connected puts to the node all that waits, and takes it out of the rooms
+// that were left since they were named to it.
+func (c *Client) connected(named []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.open = true
+	c.unsent = slices.SortedFunc(maps.Values(c.pending), func(a, b *call) int { return cmp.Compare(a.ref, b.ref) })
+	for _, name := range named {
+		if !slices.Contains(c.rooms, name) {
+			system, room, _ := strings.Cut(name, "/")
+			text, _ := json.Marshal(map[string]string{"op": "leave", "system": system, "room": room}) // strings can be encoded
+			c.unsent = slices.Insert(c.unsent, 0, &call{kind: callLeave, room: name, text: text})
+		}
+	}
+	signal(c.wake)
+}
+
+// disconnected settles what the next connection cannot answer.
+func (c *Client) disconnected() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.open, c.unsent = false, nil
+	for _, call := range c.pending {
+		switch {
+		case call.kind == callLeave, call.kind == callAuth: // the next connection sees to it
+			c.settle(call, "", nil)
+		case call.kind == callSend && call.written:
+			c.settle(call, "", ErrUnknown)
+		}
+	}
+}
+
+// nextCall takes what is to be sent next; nil for nothing.
+func (c *Client) nextCall() *call {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.open || len(c.unsent) == 0 {
+		return nil
+	}
+	call := c.unsent[0]
+	c.unsent = c.unsent[1:]
+	call.written = true
+	return call
+}
+
+func inSystem(name, system string) bool { return strings.HasPrefix(name, system+"/") }

@@ -1,0 +1,107 @@
+package client
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// An op is what a node says, decoded. Which fields matter depends on Name.
+type op struct {
+	Name        string            `json:"op"`
+	Ref         json.RawMessage   `json:"ref"`
+	System      string            `json:"system"`
+	ID          string            `json:"id"`
+	Cursor      string            `json:"cursor"` // null leaves it empty
+	To          string            `json:"to"`
+	From        string            `json:"from"`
+	Type        string            `json:"type"`
+	Time        string            `json:"time"`
+	Headers     map[string]string `json:"headers"`
+	ContentType string            `json:"content_type"`
+	Data        json.RawMessage   `json:"data"`
+	DataBase64  []byte            `json:"data_base64"`
+	Reason      string            `json:"reason"`
+	AfterMS     int64             `json:"after_ms"`
+	RetryMS     int64             `json:"retry_ms"`
+	Room        string            `json:"room"`
+	Up          bool              `json:"up"`
+	Code        string            `json:"code"`
+	Message     string            `json:"message"`
+	Session     string            `json:"session"`
+	Node        string            `json:"node"`
+	User        string            `json:"user"`
+	Systems     map[string]place  `json:"systems"`
+}
+
+type place struct {
+	Cursor  string `json:"cursor"`
+	Resumed bool   `json:"resumed"`
+}
+
+// parse reads an op. Of one that it does not know only the name is read, so
+// that nodes may say more than this client understands.
+func parse(raw []byte) (o op, err error) {
+	var head struct {
+		Name *string `json:"op"`
+	}
+	if err = json.Unmarshal(raw, &head); err == nil && head.Name == nil {
+		err = fmt.Errorf("it has no name")
+	}
+	if err != nil {
+		return op{}, fmt.Errorf("%w: %w", ErrProtocol, err)
+	}
+	switch *head.Name {
+	case "hello", "message", "cursor", "gap", "bus", "goaway", "left", "ok", "error":
+	default:
+		return op{Name: *head.Name}, nil
+	}
+	if err = json.Unmarshal(raw, &o); err != nil {
+		return op{}, fmt.Errorf("%w: %s: %w", ErrProtocol, *head.Name, err)
+	}
+	o.Name = *head.Name
+	return o, nil
+}
+
+func (o *op) message() *Message {
+	m := &Message{
+		System: o.System, ID: o.ID, Cursor: o.Cursor, To: o.To, From: o.From, Type: o.Type,
+		Headers: o.Headers, ContentType: o.ContentType, Data: o.Data,
+	}
+	if t, err := time.Parse(time.RFC3339, o.Time); err == nil {
+		m.Time = t
+	}
+	var text string
+	switch {
+	case o.DataBase64 != nil:
+		m.Data = o.DataBase64
+	case m.ContentType != "" && json.Unmarshal(o.Data, &text) == nil:
+		m.Data = []byte(text)
+	case m.Data == nil:
+		m.Data = []byte("null")
+	}
+	if m.ContentType == "" {
+		m.ContentType = "application/json"
+	}
+	return m
+}
+
+func (o *op) gap() *Gap {
+	return &Gap{System: o.System, Reason: o.Reason, Cursor: o.Cursor, After: millis(o.AfterMS)}
+}
+
+func (o *op) hello() *Hello {
+	h := &Hello{Session: o.Session, Node: o.Node, User: o.User, Systems: make(map[string]Place, len(o.Systems))}
+	for name, p := range o.Systems {
+		h.Systems[name] = Place(p)
+	}
+	return h
+}
+
+// longest is the longest that a node can ask a client to wait.
+const longest = time.Hour
+
+// millis is a number of milliseconds that a node named.
+func millis(n int64) time.Duration {
+	return time.Duration(min(max(n, 0), longest.Milliseconds())) * time.Millisecond
+}

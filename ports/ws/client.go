@@ -116,6 +116,10 @@ func (c *client) failed(err error) {
 	switch {
 	case errors.Is(err, melody.ErrWriteClosed), errors.Is(err, melody.ErrMessageBufferFull):
 		return // why it is closed is noted where it was
+	case errors.Is(err, websocket.ErrCloseSent):
+		// The other pump, or we, have said why; the client is to see that.
+		c.conn.closeBy(min(c.server.cfg.CloseWait, time.Second))
+		return
 	case errors.Is(err, websocket.ErrReadLimit):
 		code = session.CloseTooBig
 		c.conn.closeBy(min(c.server.cfg.CloseWait, time.Second)) // nobody reads the answer to it

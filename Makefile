@@ -7,7 +7,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 LDFLAGS := -X main.version=$(VERSION)
 SEEDS   ?= 10000
 
-.PHONY: help run build check test tools bench soak fuzz wire clean
+.PHONY: help run build check js test tools bench soak fuzz wire clean
 
 help: ## print this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,11 +24,15 @@ check: ## fast checks that need no broker: format, vet, wire, unit tests
 	@$(GO) tool wire diff . || { echo "wire_gen.go is not what wire.go says: run 'make wire'"; exit 1; }
 	@$(GO) test -race -short ./domain/... ./ports/... ./adapters/auth/... ./adapters/metrics/... ./adapters/memory/... ./adapters/transport/... ./test/arch/... .
 
-test: tools ## everything: installs or finds redis-server, nginx and python3, then runs all tests
+js: ## build clients/js and the page of `fanfare dev`; needs npm
+	@cd clients/js && npm ci --ignore-scripts --silent && npm run --silent build
+
+test: tools ## everything: installs or finds redis-server, nginx, python3, node and chromium, then runs all tests
 	@$(GO) vet ./...
 	@$(GO) tool wire diff .
 	@$(GO) test -race -timeout 14m ./...
 	@$(GO) test -timeout 10m ./test/sim
+	@cd clients/js && npm run --silent check && npm test --silent
 
 tools: ## install or find what the tests need
 	@scripts/tools

@@ -152,6 +152,7 @@ func (m *Sending) encode(system string) ([]byte, error) {
 	foreign := m.ContentType != "" && m.ContentType != "application/json"
 	switch data := m.Data.(type) {
 	case []byte:
+		data = append([]byte{}, data...) // not nil, which would be null
 		w.DataBase64 = &data
 	case string:
 		if foreign {

@@ -6,11 +6,15 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"time"
+
+	"github.com/gorilla/websocket"
 )
 
 const protocol = "fanfare.v1.json"
@@ -29,9 +33,9 @@ func (s *session) dial(ctx context.Context) error {
 	if s.token != "" {
 		header.Set("Authorization", "Bearer "+s.token)
 	}
-	dialer := *s.cfg.Dialer
-	dialer.Subprotocols, dialer.HandshakeTimeout = []string{protocol}, s.cfg.Timeout
+	dialer, release := s.dialer(ctx)
 	conn, answer, err := dialer.DialContext(ctx, u.String(), header)
+	release()
 	switch {
 	case err == nil && conn.Subprotocol() != protocol:
 		_ = conn.Close()
@@ -43,6 +47,62 @@ func (s *session) dial(ctx context.Context) error {
 		return refusal(answer)
 	}
 	return fmt.Errorf("client: connecting: %w", err)
+}
+
+// dialer returns one whose connections ctx closes until release is called: of
+// itself it would wait for the answer to a handshake whatever becomes of ctx.
+func (s *session) dialer(ctx context.Context) (d *websocket.Dialer, release func()) {
+	copied := *s.cfg.Dialer
+	d = &copied
+	d.Subprotocols, d.HandshakeTimeout = []string{protocol}, s.cfg.Timeout
+	guard := &guard{ctx: ctx}
+	if d.NetDialContext == nil && d.NetDial == nil {
+		d.NetDialContext = (&net.Dialer{}).DialContext
+	} else if d.NetDialContext == nil {
+		plain := d.NetDial
+		d.NetDialContext = func(_ context.Context, network, addr string) (net.Conn, error) { return plain(network, addr) }
+	}
+	d.NetDialContext = guard.over(d.NetDialContext)
+	if d.NetDialTLSContext != nil {
+		d.NetDialTLSContext = guard.over(d.NetDialTLSContext)
+	}
+	return d, guard.release
+}
+
+type dial func(ctx context.Context, network, addr string) (net.Conn, error)
+
+// A guard closes connections when ctx ends.
+type guard struct {
+	ctx  context.Context
+	mu   sync.Mutex
+	stop []func() // guarded by mu
+}
+
+func (g *guard) over(next dial) dial {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := next(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		closed := make(chan struct{})
+		stop := context.AfterFunc(g.ctx, func() { defer close(closed); _ = conn.Close() })
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.stop = append(g.stop, func() {
+			if !stop() {
+				<-closed
+			}
+		})
+		return conn, nil
+	}
+}
+
+func (g *guard) release() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, stop := range g.stop {
+		stop()
+	}
 }
 
 // query adds to what the URL asks for already.

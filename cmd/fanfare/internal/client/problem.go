@@ -1,5 +1,4 @@
-// Package client is the other side of a node: it publishes over HTTP and
-// listens over WebSocket, as the fanfare command does it.
+// Package client publishes to a node over HTTP, as the fanfare command does it.
 package client
 
 import (
@@ -48,22 +47,15 @@ func refusal(status int, body io.Reader) *Refusal {
 	return r
 }
 
-// endpoint adds a path to a node's URL, with the scheme that is wanted.
-func endpoint(node, path string, socket bool) (*url.URL, error) {
+// endpoint adds a path to a node's URL.
+func endpoint(node, path string) (*url.URL, error) {
 	u, err := url.Parse(node)
 	if err != nil || u.Host == "" {
 		return nil, fmt.Errorf("the node's URL %q cannot be read: want http://host:port", node)
 	}
-	secure := map[string]bool{"http": false, "ws": false, "https": true, "wss": true}
-	s, known := secure[u.Scheme]
-	if !known {
+	if u.Scheme != "http" && u.Scheme != "https" {
 		return nil, fmt.Errorf("the node's URL %q: want http or https", u.Redacted())
 	}
-	schemes := map[bool]string{false: "http", true: "https"}
-	if socket {
-		schemes = map[bool]string{false: "ws", true: "wss"}
-	}
-	u.Scheme = schemes[s]
 	u.Path = strings.TrimSuffix(u.Path, "/") + path
 	return u, nil
 }

@@ -18,7 +18,7 @@ type Publisher struct {
 // Publish posts a system's messages, each a JSON object on a line of its own,
 // and returns their ids. It tries once; a *Refusal says how far it came.
 func (p Publisher) Publish(ctx context.Context, system string, lines []byte) (ids []string, err error) {
-	u, err := endpoint(p.Node, "/v1/systems/"+system+"/messages", false)
+	u, err := endpoint(p.Node, "/v1/systems/"+system+"/messages")
 	if err != nil {
 		return nil, err
 	}

@@ -9,9 +9,20 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
 
 	"github.com/fanfarebus/fanfare/cmd/fanfare/internal/client"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestNodeURLMustBeOne(t *testing.T) {
+	for _, bad := range []string{"", "localhost:8080", "redis://h", "ws://h", "http://", "http://%zz", "://"} {
+		if _, err := (client.Publisher{Node: bad}).Publish(t.Context(), "orders", nil); err == nil {
+			t.Errorf("%q: published", bad)
+		}
+	}
+}
 
 func TestPublisherPostsLinesAndReturnsTheirIDs(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

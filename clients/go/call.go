@@ -178,6 +178,13 @@ func (c *Client) ask(ctx context.Context, a *call) (id string, err error) {
 	if err := ctx.Err(); err != nil {
 		return "", err
 	}
+	if ctx.Value(handlingKey{}) == c {
+		// The answer may be behind more than the queue holds, which waits for
+		// the Handler, which waits for the answer.
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.cfg.Timeout)
+		defer cancel()
+	}
 	if err := c.put(a); err != nil {
 		return "", err
 	}

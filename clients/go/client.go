@@ -54,10 +54,11 @@ func New(cfg Config) (*Client, error) {
 }
 
 // Run holds the session, and calls the Handler, until ctx ends: then it
-// returns nil. It returns earlier, with an error, when the Handler has failed,
+// returns nil, whatever the Handler makes of that. It returns earlier, with an error, when the Handler has failed,
 // or where coming back would be wrong: a *CloseError with one of the codes
 // 1008, 1009, 4003, 4009 and 4010, or 4001 without Config.Token, and a *Refusal
-// of the 400s other than 408 and 429. Run may be called again after it has
+// by a node with one of the 400s other than 408 and 429; what a proxy says
+// itself may pass. Run may be called again after it has
 // returned, and goes on from Cursors.
 func (c *Client) Run(ctx context.Context) error {
 	q, err := c.begin()
@@ -72,19 +73,23 @@ func (c *Client) Run(ctx context.Context) error {
 		work.Wait()
 		c.end()
 	}()
+	handling := context.WithValue(ctx, handlingKey{}, c)
 	for {
 		e, ok, err := q.pop(ctx)
 		if !ok {
 			return err
 		}
-		if err := c.handle(ctx, &e); err != nil {
-			if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
-				return nil
+		if err := c.handle(handling, &e); err != nil {
+			if ctx.Err() != nil {
+				return nil // what it did was cut short
 			}
 			return err
 		}
 	}
 }
+
+// handlingKey marks the context of a Handler with its Client.
+type handlingKey struct{}
 
 // Cursors returns how far each system has been seen, by name. A message's
 // cursor is there once Handler.Message has returned. It is a copy.
@@ -133,28 +138,28 @@ func (c *Client) handle(ctx context.Context, e *event) error {
 func (c *Client) tell(ctx context.Context, e *event) error {
 	h, o := &c.cfg.Handler, &e.op
 	if e.lost != nil {
-		return call1(ctx, h.Lost, func() *Lost { return e.lost })
+		return invoke(ctx, h.Lost, func() *Lost { return e.lost })
 	}
-	if err := call1(ctx, h.Op, func() []byte { return e.raw }); err != nil {
+	if err := invoke(ctx, h.Op, func() []byte { return e.raw }); err != nil {
 		return err
 	}
 	switch o.Name {
 	case "hello":
-		return call1(ctx, h.Hello, o.hello)
+		return invoke(ctx, h.Hello, o.hello)
 	case "message":
-		return call1(ctx, h.Message, o.message)
+		return invoke(ctx, h.Message, o.message)
 	case "gap":
-		return call1(ctx, h.Gap, o.gap)
+		return invoke(ctx, h.Gap, o.gap)
 	case "bus":
-		return call1(ctx, h.Bus, func() bool { return o.Up })
+		return invoke(ctx, h.Bus, func() bool { return o.Up })
 	case "left":
-		return call1(ctx, h.Left, func() *Left { return &Left{o.System, o.Room, o.Reason} })
+		return invoke(ctx, h.Left, func() *Left { return &Left{o.System, o.Room, o.Reason} })
 	}
 	return nil
 }
 
-// call1 calls one function of a Handler, if there is one.
-func call1[T any](ctx context.Context, f func(context.Context, T) error, of func() T) error {
+// invoke calls one function of a Handler, if there is one.
+func invoke[T any](ctx context.Context, f func(context.Context, T) error, of func() T) error {
 	if f == nil {
 		return nil
 	}

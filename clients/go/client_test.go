@@ -128,8 +128,15 @@ func TestStaysAwayAsLongAsANodeAsks(t *testing.T) {
 
 func TestComesBackAfterTroubleThatPasses(t *testing.T) {
 	for name, trouble := range map[string]func(*node){
-		"busy":           func(n *node) { n.visit().refuse(503, "") },
-		"not there":      func(n *node) { n.visit().refuse(502, "") },
+		"busy":         func(n *node) { n.visit().refuse(503, "") },
+		"not there":    func(n *node) { n.visit().refuse(502, "") },
+		"proxy's 404":  func(n *node) { v := n.visit(); http.NotFound(v.w, v.Request); close(v.done) },
+		"no WebSocket": func(n *node) { close(n.visit().done) },
+		"no protocol": func(n *node) {
+			v := n.visit()
+			v.Header.Del("Sec-WebSocket-Protocol")
+			v.accept()
+		},
 		"slow":           func(n *node) { n.hello().closes(4008) },
 		"no goodbye":     func(n *node) { n.hello().closes(0) },
 		"no hello":       func(n *node) { v := n.visit(); v.accept(); v.closes(0) },

@@ -38,7 +38,8 @@ type Config struct {
 	FirstPause time.Duration
 	// MaxPause is the greatest bound; default 30 s.
 	MaxPause time.Duration
-	// Timeout is for the handshake, and for each write; default 10 s.
+	// Timeout is for the handshake, for each write, and for the answer to what
+	// the Handler asks; default 10 s.
 	Timeout time.Duration
 	// Silence is after how long without a word or a ping the connection is
 	// given up; nodes ping more often; default 90 s.

@@ -110,6 +110,7 @@ func (s *session) query(q url.Values) url.Values {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.named = slices.Clone(s.rooms)
+	q.Del("resume")
 	q["systems"] = []string{strings.Join(s.systems, ",")}
 	if len(s.named) > 0 {
 		q["rooms"] = s.named
@@ -129,5 +130,6 @@ func refusal(answer *http.Response) *Refusal {
 		r = &Refusal{}
 	}
 	r.Status, r.RetryAfter = answer.StatusCode, retryAfter(answer.Header, time.Now())
+	r.byNode = strings.HasPrefix(answer.Header.Get("Content-Type"), "application/problem+json")
 	return r
 }

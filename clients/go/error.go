@@ -80,6 +80,8 @@ type Refusal struct {
 	Errors []Fault `json:"errors"`
 	// RetryAfter is when to come back, if the node said so.
 	RetryAfter time.Duration `json:"-"`
+
+	byNode bool // and not by something before it
 }
 
 // A Fault is one thing that is wrong in a request.
@@ -100,7 +102,8 @@ func (r *Refusal) Error() string {
 	return b.String()
 }
 
-// final says that the request is wrong, so that it would be refused again.
+// final says that the request is wrong, so that it would be refused again. Load
+// balancers have 404s of their own, while no node is there.
 func (r *Refusal) final() bool {
-	return r.Status >= 400 && r.Status < 500 && r.Status != http.StatusRequestTimeout && r.Status != http.StatusTooManyRequests
+	return r.byNode && r.Status >= 400 && r.Status < 500 && r.Status != http.StatusRequestTimeout && r.Status != http.StatusTooManyRequests
 }

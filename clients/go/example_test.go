@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http/httptest"
+	"time"
 
 	"github.com/fanfarebus/fanfare"
 	client "github.com/fanfarebus/fanfare/clients/go"
@@ -14,7 +15,7 @@ import (
 func Example() {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
-	node, err := fanfare.New(ctx, fanfare.Config{Dev: true})
+	node, err := fanfare.New(ctx, fanfare.Config{Dev: true, Drain: time.Millisecond})
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -85,6 +85,7 @@ func (v *visit) accept() {
 
 func (v *visit) refuse(status int, retryAfter string) {
 	v.w.Header().Set("Retry-After", retryAfter)
+	v.w.Header().Set("Content-Type", "application/problem+json")
 	v.w.WriteHeader(status)
 	fmt.Fprintf(v.w, `{"status":%d,"detail":"no","errors":[{"location":"systems[0]","message":"bad"}]}`, status)
 	close(v.done)

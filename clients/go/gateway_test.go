@@ -15,7 +15,7 @@ import (
 func gateway(t *testing.T) *fanfare.Gateway {
 	t.Helper()
 	bus := memory.New(memory.Config{})
-	g, err := fanfare.New(t.Context(), fanfare.Config{Dev: true}, fanfare.WithDriver(bus.Driver()))
+	g, err := fanfare.New(t.Context(), fanfare.Config{Dev: true, Drain: 1}, fanfare.WithDriver(bus.Driver()))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,8 +7,10 @@ import (
 
 // A Handler says what to do with what comes. Each function may be nil. They
 // are called one at a time, in order, by the goroutine that called Run, and may
-// block. The error of a function ends Run, which returns it. A function may
-// call Send, Join and Leave; ctx ends with Run's.
+// block. The error of a function ends Run, which returns it. Their ctx ends with
+// Run's. A function that calls Send, Join or Leave must pass that ctx on: the
+// client then waits for the answer no longer than Config.Timeout, as what the
+// node says before it may not fit into the queue.
 type Handler struct {
 	// Message is called with each message, which is the function's to keep.
 	Message func(ctx context.Context, m *Message) error

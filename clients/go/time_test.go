@@ -150,3 +150,30 @@ func TestPausesGrowUntilAConnectionLasts(t *testing.T) {
 		u.leaves()
 	})
 }
+
+func TestHandlerThatCallsIsNotHeldUpByItsOwnQueue(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *node, dialer *websocket.Dialer) {
+		var c *client.Client
+		failed := make(chan error, 1)
+		u := n.connect(func(cfg *client.Config) {
+			cfg.Dialer, cfg.QueueBytes = dialer, 1
+			cfg.Handler.Message = func(ctx context.Context, m *client.Message) error {
+				if m.ID != "1" {
+					return nil
+				}
+				_, err := c.Send(ctx, "chat", client.Sending{})
+				failed <- err
+				return nil
+			}
+		})
+		c = u.Client
+		v := n.hello()
+		v.says(message("chat", "1", "c1"), message("chat", "2", "c2"), message("chat", "3", "c3"), `{"op":"bus","up":true}`)
+		v.wants(`{"op":"send","ref":1,"system":"chat","data":null}`)
+		if err := <-failed; !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, client.ErrUnknown) {
+			t.Errorf("Send returned %v", err)
+		}
+		u.hears("bus true")
+		u.leaves()
+	})
+}

@@ -64,7 +64,7 @@ func ParseCursor(token string) (Cursor, error) {
 	}
 	ms, n := binary.Varint(raw[17:])
 	rest := raw[17+max(n, 0):]
-	if n <= 0 || len(rest) > MaxPosition {
+	if n <= 0 || len(rest) == 0 || len(rest) > MaxPosition {
 		return Cursor{}, bad
 	}
 	c := Cursor{

@@ -160,7 +160,7 @@ func (s *Server) login(ctx context.Context, c *Conn) error {
 	defer cancel()
 	defer c.Bound(ctx)()
 	replies := 0
-	if s.password != "" {
+	if s.user != "" || s.password != "" {
 		auth := []string{"AUTH", s.user, s.password}
 		if s.user == "" {
 			auth = []string{"AUTH", s.password}

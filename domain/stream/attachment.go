@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -28,6 +29,7 @@ type Attachment struct {
 	waiting  bool
 	detached bool
 	next     uint64           // behind: the first entry not yet offered
+	first    uint64           // where it began
 	offered  uint64           // 1 + the newest entry offered live
 	since    domain.Cursor    // waiting: where it, or what is joining, says it is
 	joining  *member          // waiting: the target for which it waits; nil: all of them
@@ -53,7 +55,7 @@ func (s *Stream) Attach(out Outbox, enc Encoder, since domain.Cursor, targets ..
 	for _, t := range targets {
 		a.enter(t, 0)
 	}
-	a.next = s.window.head
+	a.next, a.first = s.window.head, s.window.head
 	if !s.begun {
 		a.wait(since)
 		return a, domain.Cursor{}, false
@@ -98,11 +100,16 @@ func (a *Attachment) JoinSince(t domain.Target, since domain.Cursor, done Frame)
 	if a.live {
 		a.back, a.live = a.stream.window.head, false
 	}
+	a.next = a.back
 	a.notice, a.noticeAt = done, a.back
 	if m := a.enter(t, a.stream.window.head); m != nil {
 		for _, other := range a.members {
-			other.since = max(other.since, a.back)
+			if other != m {
+				other.heard = max(other.since, a.first)
+				other.since = max(other.since, a.back)
+			}
 		}
+		m.heard = math.MaxUint64
 		a.joining = m
 		a.resume(since)
 	}
@@ -177,6 +184,17 @@ func (a *Attachment) resume(since domain.Cursor) (at domain.Cursor, resumed bool
 	switch {
 	case since.Log != s.tip.Log:
 		return a.owe(s.unknown(), s.window.head, s.tip), false
+	case s.lived.has(since.Position) && !s.holds(since, first):
+		// The log has been there twice: once before it went back. All that is
+		// certain is the gap where it did.
+		if s.epochInWindow() {
+			a.begin(s.epoch)
+			return floor, false
+		}
+		return a.owe(domain.UnknownCursor, s.window.head, s.tip), false
+	case since.Position == floor.Position && since.ID != 0 && s.epochInWindow():
+		a.begin(s.epoch) // a message's place, from before the gap
+		return since, false
 	case since.Position > s.tip.Position:
 		a.wait(since)
 		return since, true
@@ -198,19 +216,33 @@ func (a *Attachment) resume(since domain.Cursor) (at domain.Cursor, resumed bool
 	return since, true
 }
 
+// holds says whether the window has the very message at the cursor.
+func (s *Stream) holds(since domain.Cursor, first uint64) bool {
+	n := s.window.after(first, since.Position)
+	if n == first || since.ID == 0 {
+		return false
+	}
+	at := s.window.at(n - 1).at
+	return at.Position == since.Position && at.ID == since.ID
+}
+
 // begin makes entry n the next one of the session, or of what is joining.
 func (a *Attachment) begin(n uint64) {
 	a.next = n
 	if m := a.joining; m != nil {
 		m.since, a.next, a.joining = n, min(n, a.back), nil
+		return
 	}
+	a.first = n
 }
 
 // owe makes the session begin at entry n, behind at, and tells it a gap first.
 func (a *Attachment) owe(reason domain.GapReason, n uint64, at domain.Cursor) domain.Cursor {
-	a.owed, a.owedAt = reason, at
-	if a.joining != nil {
-		a.owedAt = domain.Cursor{} // the session's place is another
+	if a.owed == "" { // else one that was not told yet stands for both
+		a.owed, a.owedAt = reason, at
+		if a.joining != nil {
+			a.owedAt = domain.Cursor{} // the session's place is another
+		}
 	}
 	a.begin(n)
 	return at
@@ -219,13 +251,19 @@ func (a *Attachment) owe(reason domain.GapReason, n uint64, at domain.Cursor) do
 // wait parks the session until the stream gets to where it is.
 func (a *Attachment) wait(since domain.Cursor) {
 	a.waiting, a.since = true, since
-	a.until = a.stream.cfg.Now().Add(a.stream.cfg.AheadWait)
+	a.until = time.Time{} // the wait counts from when the stream begins
+	if a.stream.begun {
+		a.until = a.stream.cfg.Now().Add(a.stream.cfg.AheadWait)
+	}
 	a.stream.waiting = append(a.stream.waiting, a)
 }
 
 // settle ends the wait if it can.
 func (a *Attachment) settle(now time.Time) (settled bool) {
 	s := a.stream
+	if a.until.IsZero() {
+		a.until = now.Add(s.cfg.AheadWait)
+	}
 	switch {
 	case a.since.IsZero():
 		// It attached before the bus had confirmed. What was published in
@@ -338,12 +376,22 @@ func (a *Attachment) give(n uint64, now time.Time) bool {
 		return a.tell(e.reason, domain.Cursor{})
 	case e.msg == nil:
 		return a.tell(e.reason, e.at)
-	case e.msg.Expired(e.at.Time, now):
+	case e.msg.Expired(e.at.Time, now), joins && a.heard(e, n):
 		return true
 	case joins:
 		return a.send(a.enc.Message(s.system, e.msg, a.matched(e), domain.Cursor{}))
 	}
 	return a.send(s.frame(e, a.enc, a.matched(e)))
+}
+
+// heard says whether the session got entry n through another target already.
+func (a *Attachment) heard(e *entry, n uint64) bool {
+	for _, m := range a.members {
+		if n >= m.heard && m.heard > 0 && slices.Contains(e.groups, m.group) {
+			return true
+		}
+	}
+	return false
 }
 
 // notify offers what JoinSince has promised, when entry n is not, or no entry

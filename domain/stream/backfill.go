@@ -24,9 +24,12 @@ type Backfill struct {
 	seen     dedupe
 	entries  []scanned
 	size     int
-	scanned  int // entries behind After, messages or not
-	skipped  int // of these, those that After has moved past
+	scanned  int  // entries behind After, messages or not
+	skipped  int  // of these, those that After has moved past
+	looked   int  // entries before After
+	blind    bool // there are too many of them: read from After alone
 	complete bool
+	clock    time.Time // latest time of an entry
 }
 
 // A scanned entry knows how many were scanned up to it.
@@ -41,7 +44,7 @@ func (b *Backfill) Seen(at domain.Position, t time.Time, m *domain.Message) {
 		return
 	}
 	if m.ID != "" {
-		b.seen.check(m, t)
+		b.seen.check(m, b.at(t))
 	}
 	if at == b.After.Position {
 		nameAfter(m, at)
@@ -55,7 +58,9 @@ func (b *Backfill) Add(at domain.Position, t time.Time, m *domain.Message) (more
 	switch {
 	case at <= b.After.Position:
 		b.Seen(at, t, m)
-		return true
+		b.looked++
+		b.blind = b.looked > b.of.cfg.MaxScan
+		return !b.blind
 	case at > b.Until:
 		b.complete = true
 		return false
@@ -71,7 +76,7 @@ func (b *Backfill) take(at domain.Position, t time.Time, m *domain.Message) {
 		return
 	}
 	if m.ID != "" {
-		if v, _ := b.seen.check(m, t); v == duplicate {
+		if v, _ := b.seen.check(m, b.at(t)); v == duplicate {
 			return
 		}
 	}
@@ -86,9 +91,17 @@ func (b *Backfill) take(at domain.Position, t time.Time, m *domain.Message) {
 	b.entries = append(b.entries, scanned{e, b.scanned})
 }
 
+// at is t on a clock that does not go back.
+func (b *Backfill) at(t time.Time) time.Time {
+	if b.clock.Before(t) {
+		b.clock = t
+	}
+	return b.clock
+}
+
 // fits says whether the stream may take so much.
 func (b *Backfill) fits() bool {
-	return b.scanned-b.skipped <= b.of.cfg.MaxScan && !b.of.cfg.Past.over()
+	return b.scanned-b.skipped <= b.of.cfg.MaxScan && !b.of.cfg.Past.over(b.size)
 }
 
 // beginAt moves After forward.

@@ -56,8 +56,10 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// A Budget is a number of bytes that the windows of a node share. A stream
-// that takes the last of it trims its own oldest entries: who adds pays.
+// A Budget is a number of bytes that the windows of a node share. When it is
+// used up, a stream that adds or is swept trims its own oldest entries, down to
+// a small share of 1/1024: so a busy system leaves the quiet ones something,
+// and with a thousand of them no more than twice the budget is used.
 type Budget struct {
 	most int64
 	used atomic.Int64
@@ -71,7 +73,9 @@ func (b *Budget) Used() int64 { return b.used.Load() }
 
 func (b *Budget) add(n int)     { b.used.Add(int64(n)) }
 func (b *Budget) farOver() bool { return b.used.Load() > 2*b.most }
-func (b *Budget) over() bool    { return b.used.Load() > b.most }
+func (b *Budget) over(mine int) bool {
+	return b.used.Load() > b.most && int64(mine) > b.most/1024
+}
 
 // Stats count what a Stream did since it was made. Duplicates, Conflicts and
 // the rest are numbers of messages, except where said.

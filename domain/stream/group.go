@@ -17,6 +17,7 @@ type member struct {
 	of    *Attachment
 	slot  int    // its place in group.members
 	since uint64 // entries before this number are not for it
+	heard uint64 // from this number on the session has heard it before
 }
 
 func (g *group) add(m *member) {

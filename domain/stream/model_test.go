@@ -93,6 +93,9 @@ func (w *world) readLog(entries, outcome int) {
 	for ; entries > 0 && w.from < len(w.s.log); entries-- {
 		e := w.s.log[w.from]
 		w.from++
+		if w.b.From.IsZero() && pos(e.at) <= w.b.After.Position {
+			continue
+		}
 		if !w.b.Add(pos(e.at), time.Time{}, e.msg()) {
 			w.s.Extend(w.b)
 			w.b = nil

@@ -2,7 +2,6 @@ package stream
 
 import (
 	"cmp"
-	"math"
 	"slices"
 	"time"
 
@@ -72,9 +71,11 @@ func (s *Stream) NextBackfill() (*Backfill, bool) {
 	b := &Backfill{
 		After: domain.Cursor{Log: since.Log, Position: since.Position, Time: since.Time},
 		Until: s.floor.Position,
-		From:  since.Time.Add(-s.cfg.DedupeAge),
 		of:    s,
-		seen:  newDedupe(s.cfg.DedupeSize, math.MaxInt64), // a log's clock may leap
+		seen:  newDedupe(s.cfg.DedupeSize, s.cfg.DedupeAge),
+	}
+	if !since.Time.IsZero() {
+		b.From = since.Time.Add(-s.cfg.DedupeAge)
 	}
 	s.past.reading = b
 	s.stats.Backfills++
@@ -89,7 +90,21 @@ func (s *Stream) Extend(b *Backfill) {
 	if b.complete && b.After.Log == s.tip.Log && b.Until == s.floor.Position && !s.epochInWindow() {
 		s.splice(b)
 	}
+	if b.blind {
+		s.blindfold(b)
+	}
 	s.endBackfill(b) // if the window moved on meanwhile, they ask again
+}
+
+// blindfold lets those who stand at the Backfill's beginning do without what
+// came before it: their cursors' time leads too far back to look for
+// repetitions. It may be forged.
+func (s *Stream) blindfold(b *Backfill) {
+	for _, a := range s.past.waiting {
+		if a.since.Position <= b.After.Position {
+			a.since.Time = time.Time{}
+		}
+	}
 }
 
 // Fail ends a Backfill because the log does not lead on from After; the reason
@@ -136,15 +151,16 @@ func (s *Stream) sortPast() {
 	})
 }
 
-// refuse tells a gap to those who wait at or before the Backfill's beginning,
-// and gives them what the window has.
+// refuse tells a gap to those who wait at the Backfill's beginning, or before it
+// unless their places may be better ones, and gives them what the window has.
 func (s *Stream) refuse(b *Backfill, reason domain.GapReason) {
 	first, at := s.window.base, s.floor
 	if reason == domain.UnknownCursor {
 		first, at = s.window.head, s.tip
 	}
 	s.past.waiting = slices.DeleteFunc(s.past.waiting, func(a *Attachment) bool {
-		if a.since.Position > b.After.Position {
+		earlier := a.since.Position < b.After.Position
+		if a.since.Position > b.After.Position || earlier && reason == domain.UnknownCursor {
 			return false
 		}
 		a.owe(reason, first, at)
@@ -170,6 +186,7 @@ func (s *Stream) shorten(b *Backfill) bool {
 
 // splice puts the Backfill's entries before the window.
 func (s *Stream) splice(b *Backfill) {
+	s.overtake()
 	now := s.cfg.Now()
 	number := s.window.base - uint64(len(b.entries))
 	older := make(map[*group]numbers)
@@ -191,4 +208,19 @@ func (s *Stream) splice(b *Backfill) {
 	}
 	s.floor = b.After
 	b.entries, b.size = nil, 0 // they are the window's now
+}
+
+// overtake tells those whom trimming has passed, before the numbers that they
+// stand at are given away again.
+func (s *Stream) overtake() {
+	for _, m := range s.everyone.members {
+		a := m.of
+		switch {
+		case a.joining != nil && a.back < s.window.base:
+			a.owed, a.owedAt, a.back = domain.Overflow, s.floor, s.window.base
+			a.noticeAt = max(a.noticeAt, a.back)
+		case !a.live && !a.waiting && a.next < s.window.base:
+			a.owe(domain.Overflow, s.window.base, s.floor)
+		}
+	}
 }

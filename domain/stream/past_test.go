@@ -25,7 +25,8 @@ func withPast(t testing.TB, cfg stream.Config) *logged {
 // A logged stream remembers what was delivered to it, as a broker would.
 type logged struct {
 	*fixture
-	log []logEntry
+	log   []logEntry
+	times []time.Time // of the entries, if the test says
 }
 
 type logEntry struct {
@@ -51,8 +52,15 @@ func (l *logged) serve() {
 
 // read adds all that the log has, and says whether the Backfill had enough.
 func (l *logged) read(b *stream.Backfill) (enough bool) {
-	for _, e := range l.log {
-		if !b.Add(pos(e.at), time.Time{}, e.msg()) {
+	for i, e := range l.log {
+		at := time.Time{}
+		if i < len(l.times) {
+			at = l.times[i]
+		}
+		if b.From.IsZero() && pos(e.at) <= b.After.Position {
+			continue // as a reader that goes straight to the place
+		}
+		if !b.Add(pos(e.at), at, e.msg()) {
 			return true
 		}
 	}
@@ -137,7 +145,8 @@ func TestForgedCursorDoesNotSpoilAnothers(t *testing.T) {
 	}
 	forged := s.cursorAt(5)
 	forged.ID = domain.HashID("never published")
-	good := s.cursorAt(5)
+	forged.Time = time.Now()
+	good := forged
 	good.ID = domain.HashID("id-5")
 	eve, alice := s.attachAt("user:alice", forged), s.attachAt("user:alice", good)
 	s.serve()
@@ -182,7 +191,9 @@ func TestRepeatedMessageIsNotReplayed(t *testing.T) {
 	}
 	// The log holds message 3 again, as 5: the window's dedupe dropped it.
 	s.log[4].msg = s.log[2].msg
-	alice := s.attachAt("user:alice", s.cursorAt(3))
+	since := s.cursorAt(3)
+	since.Time = time.Now()
+	alice := s.attachAt("user:alice", since)
 	s.serve()
 	alice.got(t, "4 user:alice 4", "6 user:alice 6", "7 user:alice 7", "8 user:alice 8", "9 user:alice 9", "10 user:alice 10")
 }
@@ -232,4 +243,177 @@ func TestStreamThatBeginsInThePastIsReadyAtTheTail(t *testing.T) {
 	s.deliver(4, "c", "user:alice")
 	early.got(t, "gap lossy 3", "4 user:alice c")
 	back.got(t, "2 user:alice b", "4 user:alice c")
+}
+
+// What a reviewer found: schedules in which a message was lost without a word,
+// came twice, or in which everybody waited for ever.
+
+func TestJoiningARoomAgainRepeatsNothing(t *testing.T) {
+	f := begun(t, stream.Config{HasLog: true})
+	s := f.attach("user:alice", "room:lobby")
+	f.deliver(1, "a", "user:alice")
+	f.deliver(2, "b", "room:lobby")
+	s.JoinSince(target("room:lobby"), f.cursorAt(2), stream.Frame{Bytes: []byte("x x done")})
+	s.gotData(t, "a", "b", "done")
+}
+
+func TestJoinSinceRepeatsNothingHeardThroughAnotherTarget(t *testing.T) {
+	f := begun(t, stream.Config{HasLog: true})
+	f.deliver(1, "before she came", "user:alice", "room:lobby")
+	s := f.attach("user:alice")
+	f.deliver(2, "both", "user:alice", "room:lobby")
+	s.JoinSince(target("room:lobby"), f.cursorAt(0), stream.Frame{Bytes: []byte("x x done")})
+	s.gotData(t, "both", "before", "done")
+}
+
+func TestSessionThatWasOvertakenIsToldThoughTheWindowGrowsBack(t *testing.T) {
+	s := withPast(t, stream.Config{Messages: 2})
+	slow := s.attach("user:alice")
+	slow.room = 0
+	for i := 1; i <= 3; i++ {
+		s.deliver(i, fmt.Sprint(i), "user:alice")
+	}
+	late := func() *domain.Message {
+		m := message("id-4", "4", "user:alice")
+		m.TTL = time.Second
+		return m
+	}
+	s.log = append(s.log, logEntry{4, late})
+	s.Deliver(pos(4), time.Now().Add(-time.Minute), late())
+	for i := 5; i <= 8; i++ {
+		s.deliver(i, fmt.Sprint(i), "user:alice")
+	}
+	s.attachAt("user:bob", s.cursorAt(0))
+	s.serve()
+	slow.room = 1 << 20
+	slow.Fill()
+	slow.got(t, "gap overflow 6", "7 user:alice 7", "8 user:alice 8")
+}
+
+func TestLogThatBeganIsReadAgainFromItsBeginning(t *testing.T) {
+	s := withPast(t, stream.Config{Messages: 2})
+	s.Break(domain.UnknownCursor, 0xB, pos(10), time.Time{})
+	var want []string
+	for i := 1; i <= 10; i++ {
+		s.log = append(s.log, logEntry{i, func() *domain.Message { return message(fmt.Sprint("id-", i), fmt.Sprint(i), "user:alice") }})
+	}
+	for i := 11; i <= 15; i++ {
+		s.deliver(i, fmt.Sprint(i), "user:alice")
+	}
+	for i := 3; i <= 15; i++ {
+		want = append(want, fmt.Sprint(i))
+	}
+	since := s.cursorAt(2)
+	since.Log = 0xB
+	alice := s.attachAt("user:alice", since)
+	s.serve()
+	alice.gotData(t, want...)
+}
+
+func TestRepetitionBeyondTheAgeIsReplayedAsItWasDelivered(t *testing.T) {
+	now := time.Now()
+	s := withPast(t, stream.Config{Messages: 2, DedupeAge: time.Minute, Now: func() time.Time { return now }})
+	live := s.attach("user:alice")
+	put := func(at int, id, data string) {
+		when := now
+		s.log = append(s.log, logEntry{at, func() *domain.Message { return message(id, data, "user:alice") }})
+		s.times = append(s.times, when)
+		s.Deliver(pos(at), when, message(id, data, "user:alice"))
+	}
+	put(1, "alarm", "on")
+	now = now.Add(10 * time.Minute)
+	put(2, "alarm", "on")
+	for i := 3; i < 6; i++ {
+		put(i, fmt.Sprint(i), "x")
+	}
+	back := s.attachAt("user:alice", s.cursorAt(0))
+	s.serve()
+	back.got(t, live.frames...)
+}
+
+func TestRepetitionIsToldByTheLogsTimeWhenAStreamBeginsInThePast(t *testing.T) {
+	now := time.Now()
+	f := newFixture(t, stream.Config{HasLog: true, DedupeAge: 2 * time.Minute, Now: func() time.Time { return now }})
+	f.BeginUntil(logA, pos(0), now, pos(2))
+	f.Deliver(pos(1), now.Add(-9*time.Minute), message("alarm", "on", "user:alice"))
+	f.Deliver(pos(2), now.Add(-time.Minute), message("alarm", "on", "user:alice"))
+	f.attachAt("user:alice", f.cursorAt(1)).got(t, "2 user:alice on")
+}
+
+func TestGapNotYetToldSurvivesAJoin(t *testing.T) {
+	f := begun(t, stream.Config{HasLog: true, Messages: 2})
+	for i := 1; i <= 6; i++ {
+		f.deliver(i, fmt.Sprint(i), "user:alice")
+	}
+	s := f.hold("user:alice", f.cursorAt(1))
+	s.room = 0
+	s.Fill()
+	s.JoinSince(target("room:lobby"), domain.Cursor{Log: 0xC, Position: pos(1)}, stream.Frame{Bytes: []byte("done")})
+	s.room = 100
+	s.Fill()
+	s.got(t, "gap trimmed 4", "done", "5 user:alice 5", "6 user:alice 6")
+}
+
+func TestCursorAheadIsBelievedFromWhenTheBusConfirms(t *testing.T) {
+	now := time.Now()
+	f := newFixture(t, stream.Config{HasLog: true, AheadWait: time.Second, Now: func() time.Time { return now }})
+	s := f.hold("user:alice", f.cursorAt(5))
+	now = now.Add(time.Minute)
+	f.Begin(logA, pos(3), now)
+	s.Fill()
+	for i := 4; i <= 6; i++ {
+		f.deliver(i, fmt.Sprint(i), "user:alice")
+	}
+	s.got(t, "6 user:alice 6")
+}
+
+func TestForgedTimeDoesNotMakeANodeReadTheWholeLog(t *testing.T) {
+	s := withPast(t, stream.Config{MaxScan: 10})
+	for i := range 10 {
+		s.deliver(i+1, fmt.Sprint(i+1), "user:alice")
+	}
+	c := s.cursorAt(6)
+	c.Time = time.Unix(0, 0)
+	alice := s.attachAt("user:alice", c)
+	b, _ := s.NextBackfill()
+	n := 0
+	for n < 100_000 && b.Add(pos(1), time.Time{}, message("id", "x", "user:bob")) {
+		n++
+	}
+	if n > 10 {
+		t.Errorf("%d entries were looked at", n)
+	}
+	s.Extend(b)
+	s.serve() // without looking back
+	alice.gotData(t, "7", "8", "9", "10")
+}
+
+func TestLogThatWentBackIsAGapForWhoeverMayHaveSeenTheOtherLife(t *testing.T) {
+	f := begun(t, stream.Config{HasLog: true})
+	for _, i := range []int{10, 20, 30} {
+		f.deliver(i, fmt.Sprint(i), "user:alice")
+	}
+	f.Break(domain.UnknownCursor, logA, pos(20), time.Time{})
+	f.attachAt("user:alice", f.cursorAt(20)).got(t)
+	f.deliver(40, "40", "user:alice")
+	f.attachAt("user:alice", f.cursorAt(30)).got(t, "gap unknown_cursor 20", "40 user:alice 40")
+	seen := f.cursorAt(20)
+	seen.ID = domain.HashID("id-20")
+	f.attachAt("user:alice", seen).got(t, "gap unknown_cursor 20", "40 user:alice 40")
+	f.attachAt("user:alice", f.cursorAt(40)).got(t)
+}
+
+func TestBusySystemLeavesTheQuietOnesAWindow(t *testing.T) {
+	budget := stream.NewBudget(2 << 20)
+	busy, quiet := begun(t, stream.Config{Budget: budget}), begun(t, stream.Config{Budget: budget})
+	for i := range 20_000 {
+		busy.deliver(i+1, "x", "user:alice")
+	}
+	for i := range 5 {
+		quiet.deliver(i+1, "x", "user:alice")
+		busy.deliver(30_000+i, "x", "user:alice")
+	}
+	if n := quiet.Stats().Entries; n != 5 {
+		t.Errorf("the quiet system has %d entries in its window, want 5", n)
+	}
 }

@@ -26,6 +26,7 @@ type Stream struct {
 	everyone *group  // index[domain.Everyone]: every attachment is in it
 	gaps     numbers // the window's gaps
 	dedupe   dedupe
+	clock    time.Time     // latest time of an entry
 	waiting  []*Attachment // attached before the stream knows where they are
 	past     past
 
@@ -34,6 +35,7 @@ type Stream struct {
 	tip     domain.Cursor   // everything up to here was seen
 	floor   domain.Cursor   // the window is complete behind this
 	epoch   uint64          // number of the gap at which tip.Log began, if any
+	lived   span            // positions that came up before the log went back to an earlier one
 	ordinal uint64          // counts entries, for positions where the bus has none
 	own     domain.LogID    // identifies those positions
 	mark    uint64          // see groups
@@ -126,7 +128,7 @@ func (s *Stream) Deliver(at domain.Position, t time.Time, m *domain.Message) {
 		s.pass(c)
 		return
 	}
-	if !s.name(m, c, now) {
+	if !s.name(m, c) {
 		s.stats.Duplicates++
 		s.pass(c)
 		return
@@ -178,12 +180,17 @@ func (s *Stream) cursor(log domain.LogID, at domain.Position, t time.Time) domai
 }
 
 // name gives m an id if it has none, and says whether it is to be delivered.
-func (s *Stream) name(m *domain.Message, c domain.Cursor, now time.Time) bool {
+func (s *Stream) name(m *domain.Message, c domain.Cursor) bool {
 	if m.ID == "" {
 		nameAfter(m, c.Position)
 		return true
 	}
-	v, forgotten := s.dedupe.check(m, now)
+	// By the log's time, since a stream that begins in the past hears a long
+	// time at once; but that clock may go back.
+	if s.clock.Before(c.Time) {
+		s.clock = c.Time
+	}
+	v, forgotten := s.dedupe.check(m, s.clock)
 	if forgotten {
 		s.stats.Forgotten++
 	}
@@ -267,8 +274,11 @@ func (s *Stream) frame(e *entry, enc Encoder, to domain.Target) Frame {
 func (s *Stream) gap(reason domain.GapReason, c domain.Cursor) {
 	now := s.cfg.Now()
 	e := entry{at: c, reason: reason, added: now, size: 128}
-	if c.Log != s.tip.Log {
-		s.epoch = s.window.head
+	if back := s.cfg.HasLog && c.Position < s.tip.Position; back || c.Log != s.tip.Log {
+		s.epoch, s.lived = s.window.head, span{}
+		if c.Log == s.tip.Log {
+			s.lived = span{c.Position, s.tip.Position}
+		}
 	}
 	s.pass(c)
 	s.cfg.Budget.add(e.size)
@@ -298,7 +308,7 @@ func (s *Stream) mustTrim(now time.Time) bool {
 	if s.past.holds(s, now) {
 		return false
 	}
-	return s.past.spent(s) || s.window.len() > s.cfg.Messages || s.cfg.Budget.over() ||
+	return s.past.spent(s) || s.window.len() > s.cfg.Messages || s.cfg.Budget.over(s.window.bytes) ||
 		now.Sub(s.window.at(s.window.base).added) > s.cfg.Age
 }
 
@@ -307,6 +317,9 @@ func (s *Stream) trimOne() {
 	e := s.window.pop()
 	s.budget(&e).add(-e.size)
 	s.floor = e.at
+	if n == s.epoch {
+		s.epoch = math.MaxUint64
+	}
 	if e.msg == nil {
 		s.gaps.dropFirst(n)
 		return

@@ -108,3 +108,8 @@ func (s *numbers) dropFirst(n uint64) {
 		*s = (*s)[1:]
 	}
 }
+
+// A span is the positions behind from, up to and with to; to is empty for none.
+type span struct{ from, to domain.Position }
+
+func (s span) has(p domain.Position) bool { return p > s.from && p <= s.to }

@@ -88,10 +88,13 @@ func (f *feed) settle(ctx, bounded context.Context, b *stream.Backfill, enough b
 	case ctx.Err() == nil && bounded.Err() != nil:
 		log.Warn("reading the log again takes too long", "timeout", f.r.cfg.ReplayTimeout)
 		f.stream.Fail(b, domain.TooFar)
-	default:
+	case ctx.Err() != nil || errors.Is(err, domain.ErrBusDown) || errors.Is(err, domain.ErrClosed):
 		log.Debug("the log cannot be read again now", "error", err)
 		f.stream.Abandon(b)
 		return false
+	default: // it never can be: the place is none
+		log.Info("sessions cannot resume from the log", "error", err)
+		f.stream.Fail(b, domain.UnknownCursor)
 	}
 	return true
 }

@@ -3,6 +3,7 @@ package router
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"runtime/debug"
@@ -81,6 +82,9 @@ func (f *feed) pump(ctx context.Context, topic string, out chan<- *message.Messa
 	pause := f.r.cfg.RetryMin
 	for begun := false; ctx.Err() == nil; {
 		in, err := f.r.sub.Subscribe(ctx, topic)
+		if errors.Is(err, domain.ErrClosed) {
+			return
+		}
 		if err != nil {
 			f.r.cfg.Log.WarnContext(ctx, "the bus does not confirm; trying again",
 				"system", f.stream.System().String(), "topic", topic, "error", err)

@@ -370,6 +370,11 @@ func TestSessionsResumeFromTheLogThroughTheRouter(t *testing.T) {
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		trimmed.want(t, "gap trimmed", "46", "47", "48", "49", "50")
+		past.broken = fmt.Errorf("no such place: %w", domain.ErrInvalid)
+		forged := resume(s, 11)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		forged.want(t, "gap unknown_cursor") // and nobody waits behind it
 	})
 }
 

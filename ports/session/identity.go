@@ -37,11 +37,12 @@ func (d *Desk) AllowedOrigin(r *http.Request) (origin string, allowed bool) {
 		}
 		anyone = anyone || o == "*"
 	}
-	if anyone {
+	u, err := url.Parse(origin)
+	own := err == nil && strings.EqualFold(u.Host, r.Host)
+	if anyone && !own {
 		return "*", true
 	}
-	u, err := url.Parse(origin)
-	return origin, len(d.cfg.Origins) == 0 && err == nil && strings.EqualFold(u.Host, r.Host)
+	return origin, own && (anyone || len(d.cfg.Origins) == 0)
 }
 
 // identify finds the token and says whose it is. A header beats the protocol's
@@ -58,8 +59,8 @@ func (d *Desk) identify(r *http.Request, token string) (domain.Grant, error) {
 		token = r.URL.Query().Get("token")
 	}
 	if c, err := r.Cookie(tokenCookie); token == "" && err == nil && c.Value != "" {
-		if !fromPage(r) {
-			return domain.Grant{}, Refused(http.StatusForbidden, "a token in a cookie needs an Origin")
+		if !d.fromPage(r) {
+			return domain.Grant{}, Refused(http.StatusForbidden, "a token in a cookie needs an Origin that is named in origins, or this host's")
 		}
 		token = c.Value
 	}
@@ -86,9 +87,14 @@ func (d *Desk) identify(r *http.Request, token string) (domain.Grant, error) {
 
 // fromPage says whether a browser vouches for where the request is from: its
 // origin, which was checked, or that it is this very host's, for which it sends
-// no Origin when it only reads.
-func fromPage(r *http.Request) bool {
-	return r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") == "same-origin"
+// no Origin when it only reads. An origin that only "*" allows vouches for
+// nothing: the cookie would serve any page.
+func (d *Desk) fromPage(r *http.Request) bool {
+	if r.Header.Get("Origin") == "" {
+		return r.Header.Get("Sec-Fetch-Site") == "same-origin"
+	}
+	origin, allowed := d.AllowedOrigin(r)
+	return allowed && origin != "*"
 }
 
 // Refresh says whose a new token is and what it entitles to.

@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/domain/envelope"
 )
 
 // A Code says to a fanfare.v1.json client why an op failed.
@@ -170,7 +171,11 @@ func (w *wireOp) fillSend(op *Op) (err error) {
 	if err := w.payload(m); err != nil {
 		return err
 	}
-	op.Send = m
+	// What every node could not read must not be told to be sent.
+	op.Send, err = envelope.Parse(envelope.Append(nil, m), envelope.Options{NoTo: true})
+	if err != nil {
+		return refuse(Invalid, "%v", err)
+	}
 	return nil
 }
 

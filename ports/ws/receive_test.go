@@ -248,3 +248,18 @@ func checkSend(t *testing.T, op ws.Op) {
 		t.Fatalf("out of bounds: %d targets, ttl %v", len(op.To), m.TTL)
 	}
 }
+
+// What is answered ok must be readable for every node: the envelope's rules are
+// those of an op as well.
+func TestSendRefusesWhatNoNodeCouldRead(t *testing.T) {
+	n := serve(t, config{})
+	c := n.v1("alice", "systems=orders,chat")
+	deep := strings.Repeat("[", 200) + strings.Repeat("]", 200)
+	c.says(`{"op":"send","ref":1,"system":"orders","data":` + deep + `}`)
+	c.wants(`{"op":"error","ref":1,"code":"invalid"`)
+	c.says(`{"op":"send","ref":2,"system":"orders","content_type":"application/x+json","data_base64":"AAAA"}`)
+	c.wants(`{"op":"error","ref":2,"code":"invalid"`)
+	if got := n.bus.took(); len(got) != 0 {
+		t.Errorf("the bus took %q", got)
+	}
+}

@@ -8,8 +8,10 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
+	"golang.org/x/time/rate"
 
 	"github.com/fanfarebus/fanfare/domain"
 )
@@ -26,7 +28,8 @@ type Transport struct {
 	marking  sync.Once // starts publishing marks
 	counts   counters
 	down     atomic.Bool
-	behind   atomic.Int64 // subscriptions, when Run last looked
+	refused  rate.Sometimes // bounds the log lines on failed publishes
+	behind   atomic.Int64   // subscriptions, when Run last looked
 
 	// ending is done once Close has begun; every subscription hangs on it.
 	ending context.Context
@@ -56,6 +59,7 @@ func New(d Driver, cfg Config) *Transport {
 		subs:     make(map[*subscription]struct{}),
 		trims:    make(map[string]*trim),
 		groups:   make(map[*groupMember]struct{}),
+		refused:  rate.Sometimes{First: 1, Interval: 10 * time.Second},
 	}
 	if t.promises.Log {
 		t.log, _ = d.(LogDriver)

@@ -86,6 +86,7 @@ func (b *Backfill) take(at domain.Position, t time.Time, m *domain.Message) {
 			Log: b.After.Log, Position: at, Time: t.Truncate(time.Millisecond).UTC(), ID: domain.HashID(m.ID)},
 		msg: m, size: m.Size(), past: true,
 	}
+	date(m, e.at.Time)
 	b.of.cfg.Past.add(e.size)
 	b.size += e.size
 	b.entries = append(b.entries, scanned{e, b.scanned})

@@ -207,6 +207,13 @@ func nameAfter(m *domain.Message, at domain.Position) {
 	}
 }
 
+// date gives a message without a time the log's.
+func date(m *domain.Message, t time.Time) {
+	if m.Time.IsZero() {
+		m.Time = t
+	}
+}
+
 // pass moves the tip, and with it, the first time, the stream to being ready.
 func (s *Stream) pass(c domain.Cursor) {
 	s.tip = c
@@ -218,6 +225,7 @@ func (s *Stream) pass(c domain.Cursor) {
 
 // append puts m into the window and returns its number.
 func (s *Stream) append(m *domain.Message, c domain.Cursor, now time.Time) uint64 {
+	date(m, c.Time)
 	e := entry{at: c, msg: m, added: now, size: m.Size(), groups: s.groups(m)}
 	for _, g := range e.groups {
 		g.entries = append(g.entries, s.window.head)

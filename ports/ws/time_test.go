@@ -165,6 +165,7 @@ func TestClientThatStopsReadingIsClosedAndItsNeighbourIsNot(t *testing.T) {
 		for i := range 1000 {
 			n.deliver("user:alice", "orders", fmt.Sprint(i))
 			fine.wantsData(fmt.Sprint(i))
+			synctest.Wait() // the write has ended for its pump, too
 		}
 		if n.server.Stats().FellBack != 0 {
 			t.Error("the neighbour's outbox filled, too")

@@ -42,13 +42,10 @@ func New(desk *session.Desk, pub domain.Publisher, cfg Config, log *slog.Logger)
 	return s, nil
 }
 
-// opRoom is what an op may need around its data, in bytes.
-const opRoom = 8 << 10
-
 func newMelody(cfg Config) *melody.Melody {
 	m := melody.New()
-	m.Config.MaxMessageSize = int64(cfg.MessageBytes) + opRoom // so that too much data can be answered
-	m.Config.MessageBufferSize = 4                             // one write in flight, one close, and room
+	m.Config.MaxMessageSize = int64(cfg.MessageBytes)
+	m.Config.MessageBufferSize = 4 // one write in flight, one close, and room
 	m.Config.PingPeriod = cfg.Ping
 	m.Config.PongWait = cfg.PongWait
 	m.Config.WriteWait = cfg.Stall

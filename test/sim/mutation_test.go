@@ -17,7 +17,7 @@ type mutation struct {
 }
 
 var mutations = []mutation{
-	{"off by one at the seam", "domain/stream/attachment.go",
+	{"off by one at the seam", "domain/stream/resume.go",
 		"	a.begin(n)\n	s.stats.Resumed++", "	a.begin(n + 1)\n	s.stats.Resumed++", false},
 	{"forgotten gap entry", "domain/stream/stream.go",
 		"s.gaps = append(s.gaps, n)", "_ = n", false},
@@ -27,9 +27,9 @@ var mutations = []mutation{
 		"return v != duplicate", "return true", false},
 	{"dedupe by id alone", "domain/stream/dedupe.go",
 		"if d.at(n).content == s.content {", "if true {", false},
-	{"live overtakes replay", "domain/stream/attachment.go",
+	{"live overtakes replay", "domain/stream/fill.go",
 		"a.live, a.next = false, n", "a.next = n", false},
-	{"overflow not told", "domain/stream/attachment.go",
+	{"overflow not told", "domain/stream/fill.go",
 		"a.owe(domain.Overflow, s.window.base, s.floor)", "a.begin(s.window.base)", false},
 	{"replay ends too early", "domain/stream/backfill.go",
 		"b.complete = at == b.Until", "b.complete = true", false},
@@ -41,7 +41,7 @@ var mutations = []mutation{
 		"case err == nil && feed.Log() == s.log:", "case err == nil:", false},
 	{"interruption of a lossy bus not told", "adapters/transport/subscription.go",
 		"if s.lost == nil && !(s.t.promises.Log && s.last != \"\") {", "if false {", true},
-	{"full outbox forgotten", "domain/stream/attachment.go",
+	{"full outbox forgotten", "domain/stream/fill.go",
 		"	if !a.out.Offer(f) {\n		return false\n	}\n	a.stream.stats.Offered++", "	a.out.Offer(f)\n	a.stream.stats.Offered++", false},
 }
 

@@ -1,0 +1,158 @@
+package stream
+
+import (
+	"slices"
+	"time"
+
+	"github.com/fanfarebus/fanfare/domain"
+)
+
+// resume puts the session, or what is joining, behind the place where it says
+// it is. It returns where the session begins now, and whether that is there.
+// If the place is not known yet, the session waits.
+func (a *Attachment) resume(since domain.Cursor) (at domain.Cursor, resumed bool) {
+	s := a.stream
+	first, floor := s.origin()
+	switch {
+	case since.Log != s.tip.Log:
+		return a.owe(s.unknown(), s.window.head, s.tip), false
+	case s.lived.has(since.Position) && !s.holds(since, first):
+		// The log has been there twice: once before it went back. All that is
+		// certain is the gap where it did.
+		if s.epochInWindow() {
+			a.begin(s.epoch)
+			return floor, false
+		}
+		return a.owe(domain.UnknownCursor, s.window.head, s.tip), false
+	case since.Position == floor.Position && since.ID != 0 && s.epochInWindow():
+		a.begin(s.epoch) // a message's place, from before the gap
+		return since, false
+	case since.Position > s.tip.Position:
+		a.wait(since)
+		return since, true
+	case since.Position < floor.Position:
+		if s.readAgain(a, since) {
+			return since, true
+		}
+		return a.owe(domain.Trimmed, first, floor), false // the window is the most that can be given
+	}
+	n := s.window.after(first, since.Position)
+	if n > first {
+		floor = s.window.at(n - 1).at
+	}
+	if floor.Position == since.Position && floor.ID != since.ID && floor.ID != 0 && since.ID != 0 {
+		return a.owe(domain.UnknownCursor, s.window.head, s.tip), false
+	}
+	a.begin(n)
+	s.stats.Resumed++
+	return since, true
+}
+
+// holds says whether the window has the very message at the cursor.
+func (s *Stream) holds(since domain.Cursor, first uint64) bool {
+	n := s.window.after(first, since.Position)
+	if n == first || since.ID == 0 {
+		return false
+	}
+	at := s.window.at(n - 1).at
+	return at.Position == since.Position && at.ID == since.ID
+}
+
+// begin makes entry n the next one of the session, or of what is joining.
+func (a *Attachment) begin(n uint64) {
+	a.next = n
+	if m := a.joining; m != nil {
+		m.since, a.next, a.joining = n, min(n, a.back), nil
+		return
+	}
+	a.first = n
+}
+
+// owe makes the session begin at entry n, behind at, and tells it a gap first.
+func (a *Attachment) owe(reason domain.GapReason, n uint64, at domain.Cursor) domain.Cursor {
+	if a.owed == "" { // else one that was not told yet stands for both
+		a.owed, a.owedAt = reason, at
+		if a.joining != nil {
+			a.owedAt = domain.Cursor{} // the session's place is another
+		}
+	}
+	a.begin(n)
+	return at
+}
+
+// wait parks the session until the stream gets to where it is.
+func (a *Attachment) wait(since domain.Cursor) {
+	a.waiting, a.since = true, since
+	a.until = time.Time{} // the wait counts from when the stream begins
+	if a.stream.begun {
+		a.until = a.stream.cfg.Now().Add(a.stream.cfg.AheadWait)
+	}
+	a.stream.waiting = append(a.stream.waiting, a)
+}
+
+// settle ends the wait if it can.
+func (a *Attachment) settle(now time.Time) (settled bool) {
+	s := a.stream
+	if a.until.IsZero() {
+		a.until = now.Add(s.cfg.AheadWait)
+	}
+	switch {
+	case a.since.IsZero():
+		// It attached before the bus had confirmed. What was published in
+		// between is lost to it, and nobody can say whether there was any.
+		a.owe(domain.Lossy, s.window.head, s.tip)
+	case a.since.Log != s.tip.Log || a.since.Position <= s.tip.Position:
+		a.waiting = false
+		if a.resume(a.since); a.waiting {
+			return true // for the log now
+		}
+	case now.After(a.until):
+		a.owe(s.unknown(), s.window.head, s.tip)
+	default:
+		return false
+	}
+	a.goOn()
+	return true
+}
+
+// goOn ends the wait.
+func (a *Attachment) goOn() {
+	a.waiting = false
+	if !a.held {
+		a.fill()
+	}
+}
+
+// settleWaiting lets go on who waited for what is here now.
+func (s *Stream) settleWaiting() {
+	if len(s.waiting) == 0 || !s.begun {
+		return
+	}
+	now := s.cfg.Now()
+	s.waiting = slices.DeleteFunc(s.waiting, func(a *Attachment) bool { return a.settle(now) })
+}
+
+// origin returns the first entry that continues the current log without a
+// question, and the place that it follows.
+func (s *Stream) origin() (first uint64, floor domain.Cursor) {
+	if s.epochInWindow() {
+		return s.epoch + 1, s.window.at(s.epoch).at // at the epoch stands the gap
+	}
+	return s.window.base, s.floor
+}
+
+func (s *Stream) epochInWindow() bool { return s.epoch >= s.window.base && s.epoch < s.window.head }
+
+// unknown is the reason given to a cursor that fits nowhere.
+func (s *Stream) unknown() domain.GapReason {
+	if s.cfg.HasLog {
+		return domain.UnknownCursor
+	}
+	return domain.Lossy
+}
+
+func (s *Stream) forget(a *Attachment) {
+	same := func(w *Attachment) bool { return w == a }
+	s.waiting = slices.DeleteFunc(s.waiting, same)
+	s.past.waiting = slices.DeleteFunc(s.past.waiting, same)
+}

@@ -13,7 +13,11 @@ type Cursor struct {
 	Log      LogID     // the log that Position is a place in
 	Position Position  // at most MaxPosition bytes
 	Time     time.Time // when the log took the entry, to the millisecond
-	ID       uint64    // HashID of the entry's message; 0 where there is none
+	// ID proves that the place is the one that was meant. In a log it is HashID
+	// of the entry's message, 0 where there is none. Without one it is the
+	// Landmark of the last record up to here, by which other nodes find the
+	// place; 0 if they cannot.
+	ID uint64
 }
 
 // MaxPosition is the longest position a cursor can hold, in bytes.

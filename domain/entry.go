@@ -41,7 +41,14 @@ type Entry struct {
 	Log      LogID     // Start and Break: the log that follows
 	Until    Position  // Start only: the tail when the subscription began; what lies up to it is history
 	Reason   GapReason // Break only
+	Landmark Landmark  // Record on a bus without a log: what other nodes know the place by; 0 if they do not
 }
+
+// A Landmark names the place behind a Record on a bus that keeps no log, where
+// positions are each node's own. Nodes that give two places the same Landmark
+// mean the same Record, and neither has missed anything before it that the
+// other has heard, but for what it has told as a Break. Zero is none.
+type Landmark uint64
 
 // A Field is one header or field of a Record.
 type Field struct{ Name, Value string }

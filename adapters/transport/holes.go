@@ -1,7 +1,9 @@
 package transport
 
 import (
+	"container/list"
 	"slices"
+	"time"
 
 	"github.com/fanfarebus/fanfare/domain"
 )
@@ -16,16 +18,21 @@ const maxStarts = 2048
 // An interruption, which is told by itself, changes nothing here: whether what
 // is missing then was lost in it or after it nobody can say, so it is told once
 // more. To forget the numbers would hide what is lost right after it.
-//
-// Nothing is removed one by one: when there are half as many young ones as may
-// be remembered, those that have not spoken since the last time are forgotten.
 type holes struct {
-	young, old map[startID]span
+	known map[startID]*list.Element // of heard or quiet
+	heard list.List                 // *spans of publishers heard lately, the latest at the back
+	quiet list.List                 // those of the others, likewise
+	sum   uint64                    // over heard: see surveyor
 }
 
 // A span is what was heard of one publisher: the numbers from first on, up to
 // but without next, came or were missed and told so.
-type span struct{ first, next uint64 }
+type span struct {
+	start       startID
+	first, next uint64
+	at          time.Time // when it was heard last
+	lately      bool      // it is in heard
+}
 
 // A finding is what a numbered message or mark tells.
 type finding uint8
@@ -37,45 +44,101 @@ const (
 )
 
 // see notes a number, and for a mark that all up to it were published.
-func (h *holes) see(s stamp, isMark bool) finding {
-	seen, known := h.young[s.start]
+func (h *holes) see(s stamp, isMark bool, now time.Time) finding {
+	e, known := h.known[s.start]
 	if !known {
-		seen, known = h.old[s.start]
+		first := s.number
+		if isMark {
+			first++
+		}
+		h.add(&span{start: s.start, first: first, next: s.number + 1, at: now})
+		return fine
 	}
-	found := fine
+	seen := h.hear(e, now)
 	switch {
-	case !known && isMark:
-		seen = span{s.number + 1, s.number + 1}
-	case !known:
-		seen = span{s.number, s.number + 1}
 	case s.number >= seen.next:
+		found := fine
 		if isMark || s.number > seen.next {
 			found = hole
 		}
+		h.sum -= seen.digest()
 		seen.next = s.number + 1
+		h.sum += seen.digest()
+		return found
 	case s.number >= seen.first && !isMark:
-		found = repeated
+		return repeated
 	}
 	// One from before the first that was heard is fine: nobody was told that it
 	// is missing.
-	h.remember(s.start, seen)
-	return found
+	return fine
 }
 
-func (h *holes) remember(start startID, seen span) {
-	if _, ok := h.young[start]; !ok && len(h.young) >= maxStarts/2 {
-		h.old, h.young = h.young, nil
+// add remembers a publisher that is heard for the first time.
+func (h *holes) add(seen *span) {
+	if h.known == nil {
+		h.known = make(map[startID]*list.Element)
 	}
-	if h.young == nil {
-		h.young = make(map[startID]span)
+	if len(h.known) >= maxStarts {
+		h.forget()
 	}
-	h.young[start] = seen
+	h.enter(seen)
+}
+
+// enter puts a publisher at the back of heard.
+func (h *holes) enter(seen *span) {
+	seen.lately = true
+	h.known[seen.start] = h.heard.PushBack(seen)
+	h.sum += seen.digest()
+}
+
+// leave takes a publisher out of its list.
+func (h *holes) leave(e *list.Element) *span {
+	seen := e.Value.(*span)
+	if !seen.lately {
+		h.quiet.Remove(e)
+		return seen
+	}
+	h.heard.Remove(e)
+	h.sum -= seen.digest()
+	return seen
+}
+
+// hear notes that a publisher was heard now.
+func (h *holes) hear(e *list.Element, now time.Time) *span {
+	seen := e.Value.(*span)
+	seen.at = now
+	if seen.lately {
+		h.heard.MoveToBack(e)
+		return seen
+	}
+	h.enter(h.leave(e))
+	return seen
+}
+
+// age moves to quiet whoever was not heard lately.
+func (h *holes) age(now time.Time) {
+	for e := h.heard.Front(); e != nil && now.Sub(e.Value.(*span).at) > lately; e = h.heard.Front() {
+		seen := h.leave(e)
+		seen.lately = false
+		h.known[seen.start] = h.quiet.PushBack(seen)
+	}
+}
+
+// forget drops the publisher that was not heard for longest.
+func (h *holes) forget() {
+	e := h.quiet.Front()
+	if e == nil {
+		e = h.heard.Front()
+	}
+	delete(h.known, h.leave(e).start)
 }
 
 // mend takes the stamps off a batch, drops marks and what is repeated, and puts
 // breaks where something is missing. It works in the batch's memory as long as
 // there are no breaks.
 func (s *subscription) mend(batch []domain.Entry) []domain.Entry {
+	now := time.Now()
+	s.holes.age(now)
 	kept := batch[:0]
 	for i := range batch {
 		e := batch[i]
@@ -84,12 +147,13 @@ func (s *subscription) mend(batch []domain.Entry) []domain.Entry {
 			number, rest, ok = cutStamp(e.Body)
 		}
 		if !ok {
+			e.Landmark = s.survey.foreign(&e)
 			kept = append(kept, e)
 			continue
 		}
 		e.Body = rest
 		isMark := string(rest) == "{"+markTail
-		switch s.holes.see(number, isMark) {
+		switch s.holes.see(number, isMark, now) {
 		case repeated:
 			s.t.counts.late.Add(1)
 			continue
@@ -100,6 +164,7 @@ func (s *subscription) mend(batch []domain.Entry) []domain.Entry {
 			kept = append(slices.Clone(kept), lost) // a copy: there is no room for one more in batch
 		}
 		if !isMark {
+			e.Landmark = s.survey.stamped(number, s.holes.sum)
 			kept = append(kept, e)
 		}
 	}

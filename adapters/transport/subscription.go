@@ -26,14 +26,15 @@ type subscription struct {
 	progress
 
 	// What follows is the reader's alone.
-	feed  Feed
-	log   domain.LogID
-	last  domain.Position // where to go on; "" without a log
-	until domain.Position // the tail when the first feed began
-	lost  *BreakError     // a break of which no entry has told yet
-	fed   bool            // this feed has brought something
-	again backoff
-	holes holes
+	feed   Feed
+	log    domain.LogID
+	last   domain.Position // where to go on; "" without a log
+	until  domain.Position // the tail when the first feed began
+	lost   *BreakError     // a break of which no entry has told yet
+	fed    bool            // this feed has brought something
+	again  backoff
+	holes  holes
+	survey surveyor
 }
 
 // A face hands a subscription's batches to its subscriber until ctx ends.
@@ -66,11 +67,12 @@ func (t *Transport) subscribe(ctx context.Context, topic string, age time.Durati
 
 func (t *Transport) newSubscription(ctx context.Context, topic string, age time.Duration) *subscription {
 	s := &subscription{
-		t:     t,
-		topic: topic,
-		age:   age,
-		ready: make(chan []domain.Entry),
-		again: backoff{least: t.cfg.RetryMin, most: t.cfg.RetryMax},
+		t:      t,
+		topic:  topic,
+		age:    age,
+		ready:  make(chan []domain.Entry),
+		again:  backoff{least: t.cfg.RetryMin, most: t.cfg.RetryMax},
+		survey: surveyor{ordered: t.promises.TotalOrder},
 	}
 	s.ctx, s.cancel = t.bound(ctx)
 	return s
@@ -245,7 +247,7 @@ func (s *subscription) retry(log *slog.Logger) bool {
 // announce puts the break before what the new feed will bring.
 func (s *subscription) announce() bool {
 	gap := domain.Entry{Kind: domain.Break, Position: s.last, Log: s.log, Reason: s.lost.Reason}
-	s.lost = nil
+	s.lost, s.survey.last = nil, 0
 	s.t.counts.countBreak(gap.Reason)
 	if !s.pass([]domain.Entry{gap}) {
 		s.t.shut(s.topic, s.feed)

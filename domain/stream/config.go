@@ -15,6 +15,9 @@ type Config struct {
 	DedupeAge  time.Duration // how long a repetition is recognised; default 2 min
 	DedupeSize int           // most ids remembered for that; default 262,144
 	AheadWait  time.Duration // how long a cursor ahead of the stream is believed; default 10 s
+	// LandmarkWait is how long after its time a landmark is waited for that a
+	// session has from another node; default 1 s.
+	LandmarkWait time.Duration
 	// Past, if set, lets sessions resume from the log what the window no longer
 	// has: it bounds in bytes what is read again, for all streams together. Who
 	// feeds the stream must serve NextBackfill then.
@@ -43,6 +46,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.AheadWait <= 0 {
 		c.AheadWait = 10 * time.Second
+	}
+	if c.LandmarkWait <= 0 {
+		c.LandmarkWait = time.Second
 	}
 	if c.MaxScan <= 0 {
 		c.MaxScan = 100_000

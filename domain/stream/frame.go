@@ -30,3 +30,23 @@ type Encoder interface {
 type Outbox interface {
 	Offer(Frame) bool
 }
+
+// maxSharedFrames bounds what an entry keeps encoded. A message to a thousand
+// users has a frame for each, and next to nobody to share it with.
+const maxSharedFrames = 8
+
+func (s *Stream) frame(e *entry, enc Encoder, to domain.Target) Frame {
+	for i := range e.frames {
+		if f := &e.frames[i]; f.to == to && f.by == enc {
+			return f.Frame
+		}
+	}
+	f := enc.Message(s.system, e.msg, to, e.at)
+	if len(e.frames) < maxSharedFrames {
+		e.frames = append(e.frames, sharedFrame{enc, to, f})
+		e.size += len(f.Bytes)
+		s.window.bytes += len(f.Bytes)
+		s.budget(e).add(len(f.Bytes))
+	}
+	return f
+}

@@ -34,3 +34,33 @@ func (g *group) remove(m *member) {
 }
 
 func (g *group) empty() bool { return len(g.members) == 0 && len(g.entries) == 0 }
+
+// groups returns the groups of a message's targets, each once, in their order.
+func (s *Stream) groups(m *domain.Message) []*group {
+	s.mark++
+	all := make([]*group, 0, len(m.To))
+	for _, t := range m.To {
+		if g := s.group(t); g.mark != s.mark {
+			g.mark = s.mark
+			all = append(all, g)
+		}
+	}
+	return all
+}
+
+// group returns the target's group, made if need be.
+func (s *Stream) group(t domain.Target) *group {
+	g := s.index[t]
+	if g == nil {
+		g = &group{target: t}
+		s.index[t] = g
+	}
+	return g
+}
+
+// drop forgets a group that nobody needs.
+func (s *Stream) drop(g *group) {
+	if g.empty() && g != s.everyone {
+		delete(s.index, g.target)
+	}
+}

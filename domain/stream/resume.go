@@ -15,7 +15,7 @@ func (a *Attachment) resume(since domain.Cursor) (at domain.Cursor, resumed bool
 	first, floor := s.origin()
 	switch {
 	case since.Log != s.tip.Log:
-		return a.owe(s.unknown(), s.window.head, s.tip), false
+		return a.comeOver(since)
 	case s.lived.has(since.Position) && !s.holds(since, first):
 		// The log has been there twice: once before it went back. All that is
 		// certain is the gap where it did.
@@ -46,6 +46,32 @@ func (a *Attachment) resume(since domain.Cursor) (at domain.Cursor, resumed bool
 	a.begin(n)
 	s.stats.Resumed++
 	return since, true
+}
+
+// comeOver is resume with a cursor of another log, which on a bus without one is
+// another node's.
+func (a *Attachment) comeOver(since domain.Cursor) (at domain.Cursor, resumed bool) {
+	s := a.stream
+	if n, ok := s.known.behind(since.ID, s.window.base); ok {
+		a.begin(n)
+		s.stats.Resumed++
+		return since, true
+	}
+	if now := s.cfg.Now(); a.until.IsZero() && s.maySee(since, now) {
+		parked := since
+		if parked.Time.After(now) {
+			parked.Time = now // that clock is fast: do not wait the longer
+		}
+		a.wait(parked)
+		return since, true
+	}
+	return a.owe(s.unknown(), s.window.head, s.tip), false
+}
+
+// maySee says whether a landmark that is not known may be about to come: the
+// node that the client was on may be a little ahead.
+func (s *Stream) maySee(since domain.Cursor, now time.Time) bool {
+	return s.tip.Log == s.own && since.ID != 0 && now.After(s.sure) && now.Sub(since.Time) < s.cfg.LandmarkWait
 }
 
 // holds says whether the window has the very message at the cursor.
@@ -101,6 +127,8 @@ func (a *Attachment) settle(now time.Time) (settled bool) {
 		// It attached before the bus had confirmed. What was published in
 		// between is lost to it, and nobody can say whether there was any.
 		a.owe(domain.Lossy, s.window.head, s.tip)
+	case a.awaits(now):
+		return false
 	case a.since.Log != s.tip.Log || a.since.Position <= s.tip.Position:
 		a.waiting = false
 		if a.resume(a.since); a.waiting {
@@ -115,9 +143,19 @@ func (a *Attachment) settle(now time.Time) (settled bool) {
 	return true
 }
 
+// awaits says whether the session waits for a landmark, and still may.
+func (a *Attachment) awaits(now time.Time) bool {
+	s := a.stream
+	if a.since.Log == s.tip.Log {
+		return false
+	}
+	_, here := s.known.behind(a.since.ID, s.window.base)
+	return !here && s.maySee(a.since, now)
+}
+
 // goOn ends the wait.
 func (a *Attachment) goOn() {
-	a.waiting = false
+	a.waiting, a.until = false, time.Time{}
 	if !a.held {
 		a.fill()
 	}

@@ -26,6 +26,8 @@ type Stream struct {
 	everyone *group  // index[domain.Everyone]: every attachment is in it
 	gaps     numbers // the window's gaps
 	dedupe   dedupe
+	known    landmarks
+	sure     time.Time     // from when on landmarks are good: see know
 	clock    time.Time     // latest time of an entry
 	waiting  []*Attachment // attached before the stream knows where they are
 	past     past
@@ -88,6 +90,7 @@ func (s *Stream) BeginUntil(log domain.LogID, at domain.Position, t time.Time, t
 		return
 	}
 	s.floor, s.target = c, max(c.Position, tail)
+	s.sure = s.cfg.Now().Add(s.cfg.DedupeAge)
 	s.pass(c)
 	s.settleWaiting()
 }
@@ -106,8 +109,13 @@ func (s *Stream) Break(reason domain.GapReason, log domain.LogID, at domain.Posi
 func (s *Stream) Skip(at domain.Position, t time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.skip(s.cursor(s.tip.Log, at, t))
+}
+
+func (s *Stream) skip(c domain.Cursor) {
 	s.stats.Skipped++
-	s.pass(s.cursor(s.tip.Log, at, t))
+	s.pass(c)
+	s.know(c, s.cfg.Now())
 	s.settleWaiting()
 }
 
@@ -117,12 +125,20 @@ func (s *Stream) Skip(at domain.Position, t time.Time) {
 func (s *Stream) Deliver(at domain.Position, t time.Time, m *domain.Message) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.deliver(s.cursor(s.tip.Log, at, t), t, m)
+}
+
+func (s *Stream) deliver(c domain.Cursor, t time.Time, m *domain.Message) {
 	now := s.cfg.Now()
 	if t.IsZero() {
 		t = now
 	}
-	c := s.cursor(s.tip.Log, at, t)
-	defer s.settleWaiting()
+	s.take(c, t, now, m)
+	s.know(c, now)
+	s.settleWaiting()
+}
+
+func (s *Stream) take(c domain.Cursor, t, now time.Time, m *domain.Message) {
 	if m.Expired(t, now) {
 		s.stats.Expired++
 		s.pass(c)
@@ -133,7 +149,9 @@ func (s *Stream) Deliver(at domain.Position, t time.Time, m *domain.Message) {
 		s.pass(c)
 		return
 	}
-	c.ID = domain.HashID(m.ID)
+	if c.Log != s.own {
+		c.ID = domain.HashID(m.ID)
+	}
 	s.stats.Delivered++
 	s.offer(s.append(m, c, now))
 	s.trim(now)
@@ -227,6 +245,9 @@ func (s *Stream) pass(c domain.Cursor) {
 func (s *Stream) append(m *domain.Message, c domain.Cursor, now time.Time) uint64 {
 	date(m, c.Time)
 	e := entry{at: c, msg: m, added: now, size: m.Size(), groups: s.groups(m)}
+	if c.Log == s.own {
+		e.size += landmarkSize
+	}
 	for _, g := range e.groups {
 		g.entries = append(g.entries, s.window.head)
 	}
@@ -257,30 +278,13 @@ func (s *Stream) offer(n uint64) {
 	}
 }
 
-// maxSharedFrames bounds what an entry keeps encoded. A message to a thousand
-// users has a frame for each, and next to nobody to share it with.
-const maxSharedFrames = 8
-
-func (s *Stream) frame(e *entry, enc Encoder, to domain.Target) Frame {
-	for i := range e.frames {
-		if f := &e.frames[i]; f.to == to && f.by == enc {
-			return f.Frame
-		}
-	}
-	f := enc.Message(s.system, e.msg, to, e.at)
-	if len(e.frames) < maxSharedFrames {
-		e.frames = append(e.frames, sharedFrame{enc, to, f})
-		e.size += len(f.Bytes)
-		s.window.bytes += len(f.Bytes)
-		s.budget(e).add(len(f.Bytes))
-	}
-	return f
-}
-
 // gap puts a gap into the window: the place where continuity ended. Everyone
 // crosses it, now or when they get there.
 func (s *Stream) gap(reason domain.GapReason, c domain.Cursor) {
 	now := s.cfg.Now()
+	if c.Log == s.own {
+		c.ID = s.tip.ID // who has come to the gap has seen all that is named so
+	}
 	e := entry{at: c, reason: reason, added: now, size: 128}
 	if back := s.cfg.HasLog && c.Position < s.tip.Position; back || c.Log != s.tip.Log {
 		s.epoch, s.lived = s.window.head, span{}
@@ -289,6 +293,7 @@ func (s *Stream) gap(reason domain.GapReason, c domain.Cursor) {
 		}
 	}
 	s.pass(c)
+	s.sure = now.Add(s.cfg.DedupeAge)
 	s.cfg.Budget.add(e.size)
 	n := s.window.push(e)
 	s.gaps = append(s.gaps, n)
@@ -310,6 +315,7 @@ func (s *Stream) trim(now time.Time) {
 	for s.window.len() > 1 && s.mustTrim(now) {
 		s.trimOne()
 	}
+	s.trimLandmarks()
 }
 
 func (s *Stream) mustTrim(now time.Time) bool {
@@ -343,36 +349,6 @@ func (s *Stream) budget(e *entry) *Budget {
 		return s.cfg.Past
 	}
 	return s.cfg.Budget
-}
-
-// groups returns the groups of a message's targets, each once, in their order.
-func (s *Stream) groups(m *domain.Message) []*group {
-	s.mark++
-	all := make([]*group, 0, len(m.To))
-	for _, t := range m.To {
-		if g := s.group(t); g.mark != s.mark {
-			g.mark = s.mark
-			all = append(all, g)
-		}
-	}
-	return all
-}
-
-// group returns the target's group, made if need be.
-func (s *Stream) group(t domain.Target) *group {
-	g := s.index[t]
-	if g == nil {
-		g = &group{target: t}
-		s.index[t] = g
-	}
-	return g
-}
-
-// drop forgets a group that nobody needs.
-func (s *Stream) drop(g *group) {
-	if g.empty() && g != s.everyone {
-		delete(s.index, g.target)
-	}
 }
 
 // release gives back what the window held of the node's budget.

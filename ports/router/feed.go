@@ -172,11 +172,23 @@ func (f *feed) deliver(e *domain.Entry) {
 		if err != nil {
 			f.r.poison.Add(1)
 			f.complain(e, err)
-			f.stream.Skip(e.Position, e.Time)
+			f.skip(e)
+			return
+		}
+		if e.Position == "" {
+			f.stream.DeliverAt(e.Landmark, e.Time, m)
 			return
 		}
 		f.stream.Deliver(e.Position, e.Time, m)
 	}
+}
+
+func (f *feed) skip(e *domain.Entry) {
+	if e.Position == "" {
+		f.stream.SkipAt(e.Landmark, e.Time)
+		return
+	}
+	f.stream.Skip(e.Position, e.Time)
 }
 
 // recover keeps one entry's panic from taking the others with it.

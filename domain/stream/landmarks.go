@@ -1,0 +1,83 @@
+package stream
+
+import (
+	"time"
+
+	"github.com/fanfarebus/fanfare/domain"
+)
+
+// Landmarks find the places in a window that other nodes know, too. They are
+// kept in their order and never outlast the window.
+type landmarks struct {
+	queue []landmark
+	next  map[uint64]uint64 // name: number of the first entry behind it
+}
+
+type landmark struct{ name, next uint64 }
+
+// landmarkSize is about what one costs.
+const landmarkSize = 80
+
+func (l *landmarks) add(name, next uint64) {
+	if l.next == nil {
+		l.next = make(map[uint64]uint64)
+	}
+	l.queue = append(l.queue, landmark{name, next})
+	l.next[name] = next
+}
+
+// behind returns the number of the first entry behind the landmark, if all from
+// there on are in a window that begins at base.
+func (l *landmarks) behind(name, base uint64) (n uint64, ok bool) {
+	n, ok = l.next[name]
+	return n, ok && n >= base
+}
+
+// trim forgets what the window no longer leads on from, and all but the newest
+// most.
+func (l *landmarks) trim(base uint64, most int) {
+	for len(l.queue) > 0 && (l.queue[0].next < base || len(l.queue) > most) {
+		m := l.queue[0]
+		if l.next[m.name] == m.next {
+			delete(l.next, m.name)
+		}
+		l.queue = l.queue[1:]
+	}
+}
+
+// DeliverAt is Deliver on a bus without a log: other nodes know the place by
+// the landmark.
+func (s *Stream) DeliverAt(mark domain.Landmark, t time.Time, m *domain.Message) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.deliver(s.placed(mark, t), t, m)
+}
+
+// SkipAt is Skip on a bus without a log.
+func (s *Stream) SkipAt(mark domain.Landmark, t time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.skip(s.placed(mark, t))
+}
+
+// placed makes a place of our own counting that others know by the landmark.
+func (s *Stream) placed(mark domain.Landmark, t time.Time) domain.Cursor {
+	c := s.cursor(0, "", t)
+	c.ID = uint64(mark)
+	return c
+}
+
+// know lets sessions that come from other nodes find the place. They are to see
+// nothing twice, so it is good only if this stream recognises what may have
+// been delivered elsewhere before: when it has heard everything for as long as
+// it remembers ids.
+func (s *Stream) know(c domain.Cursor, now time.Time) {
+	if c.Log == s.own && c.ID != 0 && now.After(s.sure) {
+		s.known.add(c.ID, s.window.head)
+		s.trimLandmarks()
+	}
+}
+
+func (s *Stream) trimLandmarks() {
+	s.known.trim(s.window.base, s.cfg.Messages+1) // one more: that before the oldest entry
+}

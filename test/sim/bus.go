@@ -23,6 +23,7 @@ type broker struct {
 	bus   *memory.Bus
 	rnd   *rand.Rand
 	down  bool
+	loses bool                // whether there is any loss, ever
 	loss  float64             // of what a lossy broker gives to a subscriber
 	late  time.Duration       // most that an answer takes
 	step  time.Duration       // of the log's clock

@@ -51,20 +51,22 @@ func read(wire [][]byte) (all []carried, places []int, repeated map[int][]int) {
 }
 
 // check returns everything that is wrong with what a client was told of one
-// system. Mine says which targets are the client's. On a lossy bus the gap may
-// come later than what it stands for: a publisher's next message shows it.
-func check(wire [][]byte, events []event, lossy, short bool, mine func(target string) bool) (faults []string) {
-	k := &checker{events: events, mine: mine, lossy: lossy, short: short, index: make(map[int]int)}
-	for j, e := range events {
-		if lossy && e.kind == "gap" {
-			k.lastGap = j
-		}
-	}
+// system. Mine says which targets are the client's.
+func check(wire [][]byte, events []event, kind bus, mine func(target string) bool) (faults []string) {
+	k := &checker{events: events, mine: mine, bus: kind, index: make(map[int]int)}
 	k.all, k.places, k.repeated = read(wire)
 	for i, m := range k.all {
 		k.index[m.N] = i
 	}
 	return k.walk(0, standing{got: make(map[int]bool)})
+}
+
+// A bus says what a client may be told.
+type bus struct {
+	lossy bool // keeps no log
+	late  int  // lossy: within how many messages a gap must follow what it stands for
+	short bool // keeps a short log
+	calm  bool // nothing was lost: whoever is told a gap is told it for nothing
 }
 
 // A checker holds what was carried and what was told.
@@ -75,9 +77,7 @@ type checker struct {
 	repeated map[int][]int
 	events   []event
 	mine     func(target string) bool
-	lossy    bool
-	short    bool
-	lastGap  int // the last event that excuses what is missing before it
+	bus
 }
 
 // A standing is how far a client has come.
@@ -91,6 +91,7 @@ type standing struct {
 	gaps    int       // told so far
 	hellos  int
 	got     map[int]bool // indices
+	missed  []int        // indices of what has not come; a gap must say so soon
 }
 
 func (k *checker) walk(first int, at standing) (faults []string) {
@@ -110,14 +111,17 @@ func (k *checker) walk(first int, at standing) (faults []string) {
 				// The other node may be behind the one before: what came may come
 				// again, if the client was told that it starts anew.
 				before := at
-				at.next, at.covered, at.owed, at.got = 0, true, true, make(map[int]bool)
+				at.next, at.covered, at.owed, at.got, at.missed = 0, true, true, make(map[int]bool), nil
 				if at.before = &before; before.owed {
 					at.before = before.before
 				}
 			}
 		case "gap":
-			at.covered, at.owed = true, false
+			at.covered, at.owed, at.missed = true, false, nil
 			at.gaps++
+			if k.calm {
+				fault("a gap for nothing, behind %d messages", len(at.got))
+			}
 		case "message":
 			if at.owed {
 				fault("message %d came on a session that did not resume, and no gap said so", e.n)
@@ -130,7 +134,7 @@ func (k *checker) walk(first int, at standing) (faults []string) {
 				continue
 			case !k.forMe(i):
 				fault("message %d was for %v", e.n, k.all[i].To)
-			case at.got[i] && len(copies) > 0 && (at.gaps > 0 || k.short && at.hellos > 1):
+			case at.got[i] && len(copies) > 0 && (at.gaps > 0 || k.short && !k.lossy && at.hellos > 1):
 				// It was sent twice, and what some node knew of the first was lost
 				// with what the gap stands for.
 			case at.got[i]:
@@ -140,9 +144,11 @@ func (k *checker) walk(first int, at standing) (faults []string) {
 				fault("message %d came after one that was behind it", e.n)
 			}
 			at.got[i] = true
-			if !at.covered && j >= k.lastGap {
-				faults = append(faults, k.missing(at, i)...)
+			at.missed = slices.DeleteFunc(slices.Clone(at.missed), func(n int) bool { return n == i })
+			if !at.covered {
+				at.missed = append(at.missed, k.missing(at, i)...)
 			}
+			faults = append(faults, k.overdue(&at, i)...)
 			for _, again := range copies {
 				if !at.covered || again <= at.next {
 					continue
@@ -159,18 +165,32 @@ func (k *checker) walk(first int, at standing) (faults []string) {
 		}
 	}
 	if at.started && !at.covered {
-		faults = append(faults, k.missing(at, len(k.all))...)
+		at.missed = append(slices.Clone(at.missed), k.missing(at, len(k.all))...)
 	}
-	return faults
+	return append(faults, k.overdue(&at, len(k.all)+k.late)...)
 }
 
-// missing names what is the client's, up to message to, and did not come.
-func (k *checker) missing(at standing, to int) (faults []string) {
+// missing finds what is the client's, up to message to, and did not come.
+func (k *checker) missing(at standing, to int) (missed []int) {
 	for i := at.next; i < to; i++ {
 		if k.forMe(i) && !at.got[i] {
-			faults = append(faults, fmt.Sprintf("message %d is missing, and no gap says so", k.all[i].N))
+			missed = append(missed, i)
 		}
 	}
+	return missed
+}
+
+// overdue names what is missing and ought to have been told by the time of
+// message now. On a lossy bus the gap may come later than what it stands for: a
+// publisher's next message shows it.
+func (k *checker) overdue(at *standing, now int) (faults []string) {
+	at.missed = slices.DeleteFunc(slices.Clone(at.missed), func(i int) bool {
+		late := i < now-k.late
+		if late {
+			faults = append(faults, fmt.Sprintf("message %d is missing, and no gap says so", k.all[i].N))
+		}
+		return late
+	})
 	return faults
 }
 

@@ -28,6 +28,7 @@ type client struct {
 	cursors map[string]string
 	events  map[string][]event // by system
 	hellos  int
+	node    map[string]string                  // by system: where it was last
 	cut     atomic.Pointer[context.CancelFunc] // of the connection there is
 	slow    atomic.Int64                       // most nanoseconds that it takes between two frames
 	silent  atomic.Int64                       // once, before the next frame
@@ -178,6 +179,10 @@ func (c *client) hello(o op) {
 	c.hellos++
 	for name, s := range o.Systems {
 		c.note(name, event{kind: "hello", resumed: s.Resumed, note: fmt.Sprintf("%s/resumed=%v", o.Node, s.Resumed)})
+		if s.Resumed && c.node[name] != o.Node {
+			c.w.count(1)
+		}
+		c.node[name] = o.Node
 		if c.cursors[name] == "" {
 			// It has no place yet: it counts from now on.
 			c.note(name, event{kind: "start", wire: len(c.w.broker.carried("fanfare." + name))})

@@ -13,34 +13,59 @@ var (
 	seed  = flag.Uint64("seed", 0, "run this seed alone")
 	times = flag.Int("times", 1, "how often to run each seed: the scheduler has a say, too")
 	trace = flag.Bool("trace", false, "tell with each fault all that the client was told")
-	lossy = flag.Bool("lossy", true, "let every third seed have a bus without a log")
+	lossy = flag.Uint64("lossy", 3, "let every nth seed have a bus without a log; 0: none")
 	seeds = flag.Int("seeds", someSeeds, "how many seeds to run")
 )
 
 // TestNothingIsMissedWithoutAGap runs worlds from seeds. A failing one is
 // run again alone with: go test ./test/sim -seed N
 func TestNothingIsMissedWithoutAGap(t *testing.T) {
-	first, last := uint64(1), uint64(*seeds)
+	run(t, *seeds, func(s uint64) sim.Config { return sim.Config{Lossy: *lossy > 0 && s%max(1, *lossy) == 0} })
+}
+
+// TestNothingIsMissedNorToldForNothing wants more: where a bus without a log
+// loses nothing, a client that is cut off and goes on on another node is told no
+// gap.
+func TestNothingIsMissedNorToldForNothing(t *testing.T) {
+	moved := run(t, *seeds/10, func(uint64) sim.Config { return sim.Config{Lossy: true, Calm: true} })
+	if moved == 0 && *seed == 0 {
+		t.Error("nobody went on on another node")
+	}
+}
+
+// run runs worlds until one fails, and says how often a client went on on
+// another node than before.
+func run(t *testing.T, seeds int, world func(seed uint64) sim.Config) (moved int) {
+	first, last := uint64(1), uint64(seeds)
 	if *seed != 0 {
 		first, last = *seed, *seed
 	}
 	for s := first; s <= last; s++ {
+		cfg := world(s)
+		cfg.Seed, cfg.Nodes, cfg.Clients, cfg.Messages, cfg.Trace = s, 2+int(s%2), 8, 200, *trace
 		for range *times {
 			t.Run(fmt.Sprint("seed ", s), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					faults := sim.Run(sim.Config{Seed: s, Nodes: 2 + int(s%2), Clients: 8, Messages: 200, Lossy: *lossy && s%3 == 0, Trace: *trace})
-					for i, f := range faults {
-						if i == 10 && !*trace {
-							t.Errorf("and %d more", len(faults)-i)
-							break
-						}
-						t.Error(f)
-					}
+					got := sim.Run(cfg)
+					complain(t, got.Faults)
+					moved += got.Moved
 				})
 			})
 			if t.Failed() {
-				t.Fatalf("replay it with: go test ./test/sim -seed %d -times 100 -trace", s)
+				t.Fatalf("replay it with: go test ./test/sim -run %s -seed %d -times 100 -trace", t.Name(), s)
 			}
 		}
+	}
+	t.Log(moved, "times a client went on on another node")
+	return moved
+}
+
+func complain(t *testing.T, faults []string) {
+	for i, f := range faults {
+		if i == 10 && !*trace {
+			t.Errorf("and %d more", len(faults)-i)
+			break
+		}
+		t.Error(f)
 	}
 }

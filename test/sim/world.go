@@ -5,9 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
-	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -27,6 +25,7 @@ type Config struct {
 	Clients  int
 	Messages int  // published in all
 	Lossy    bool // a bus without a log
+	Calm     bool // nothing goes wrong but connections of clients
 	Trace    bool // tell with a fault all that the client was told
 }
 
@@ -42,12 +41,18 @@ type world struct {
 
 	mu     sync.Mutex
 	faults []string
+	moved  int
 	number int
 }
 
-// Run runs a world to its end and returns everything that was wrong. It must
-// be called in a synctest bubble.
-func Run(cfg Config) []string {
+// A Result is what became of a world.
+type Result struct {
+	Faults []string // everything that was wrong
+	Moved  int      // how often a client resumed on another node than it had been on
+}
+
+// Run runs a world to its end. It must be called in a synctest bubble.
+func Run(cfg Config) Result {
 	rnd := rand.New(rand.NewPCG(cfg.Seed, 1))
 	w := &world{cfg: cfg, rnd: rnd, net: newNetwork(), systems: []string{"orders", "chat"}}
 	// Half the worlds have a log that is trimmed while clients are away.
@@ -58,8 +63,12 @@ func Run(cfg Config) []string {
 	w.broker = newBroker(rand.New(rand.NewPCG(cfg.Seed, 2)), keep, cfg.Lossy)
 	w.broker.late = time.Duration(rnd.IntN(20)) * time.Millisecond
 	if cfg.Lossy {
-		w.broker.loss = 0.02
+		w.broker.loss = []float64{0, 0.005, 0.03}[rnd.IntN(3)]
 	}
+	if cfg.Calm {
+		w.broker.loss = 0
+	}
+	w.broker.loses = w.broker.loss > 0
 	ctx, end := context.WithCancel(context.Background())
 	defer end()
 	for i := range cfg.Nodes {
@@ -67,12 +76,14 @@ func Run(cfg Config) []string {
 		w.nodes[i].start()
 	}
 	var people sync.WaitGroup
-	for i := range cfg.Clients {
-		c := w.client(i)
-		w.clients = append(w.clients, c)
-		people.Go(func() { c.run(ctx) })
+	come := func() {
+		for i := range cfg.Clients {
+			c := w.client(i)
+			w.clients = append(w.clients, c)
+			people.Go(func() { c.run(ctx) })
+		}
 	}
-	w.live(ctx)
+	w.live(ctx, come)
 	w.heal()
 	end()
 	people.Wait()
@@ -81,13 +92,13 @@ func Run(cfg Config) []string {
 	}
 	w.judge()
 	w.broker.bus.Close()
-	return w.faults
+	return Result{Faults: w.faults, Moved: w.moved}
 }
 
 func (w *world) client(i int) *client {
 	c := &client{
 		w: w, rnd: rand.New(rand.NewPCG(w.cfg.Seed, uint64(100+i))), user: fmt.Sprint("u", i/2),
-		cursors: make(map[string]string), events: make(map[string][]event), rooms: make(map[string][]string),
+		cursors: make(map[string]string), node: make(map[string]string), events: make(map[string][]event), rooms: make(map[string][]string),
 	}
 	c.systems = w.systems
 	if c.rnd.IntN(3) == 0 {
@@ -102,6 +113,13 @@ func (w *world) client(i int) *client {
 	return c
 }
 
+// count counts clients that moved.
+func (w *world) count(n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.moved += n
+}
+
 // fault writes down that something is wrong.
 func (w *world) fault(format string, args ...any) {
 	w.mu.Lock()
@@ -109,25 +127,49 @@ func (w *world) fault(format string, args ...any) {
 	w.faults = append(w.faults, fmt.Sprintf(format, args...))
 }
 
-// live publishes, and lets things happen.
-func (w *world) live(ctx context.Context) {
-	own, err := fanfare.NewPublisher(ctx, "", "", fanfare.WithDriver(w.broker.driver()))
-	if err != nil {
-		w.fault("%v", err)
-		return
+// dedupeAge is for how long nodes recognise repetitions where there is no log:
+// as long as a publisher tries.
+const dedupeAge = 30 * time.Second
+
+// live publishes, and lets things happen. Sooner or later the clients come.
+func (w *world) live(ctx context.Context, come func()) {
+	var own []*fanfare.Publisher
+	for range 3 {
+		p, err := fanfare.NewPublisher(ctx, "", "", fanfare.WithDriver(w.broker.driver()))
+		if err != nil {
+			w.fault("%v", err)
+			return
+		}
+		defer p.Close()
+		own = append(own, p)
 	}
 	foreign := transport.New(w.broker.driver(), transport.Config{NoStamps: true})
 	defer foreign.Close()
-	defer own.Close()
 	defer func() { time.Sleep(5 * time.Second) }() // for the last marks of a lossy bus
 	var publishing sync.WaitGroup
 	defer publishing.Wait()
+	// On a lossy bus a place is known to other nodes when there was a message, and
+	// to those that have been there for a while.
+	early := 0
+	if w.cfg.Lossy && w.rnd.IntN(2) == 0 || w.cfg.Calm {
+		time.Sleep(2 * dedupeAge)
+		early = 20
+	}
+	often := 8
+	if w.cfg.Lossy {
+		often = 3
+	}
 	for w.number < w.cfg.Messages {
+		if w.number >= early && come != nil {
+			time.Sleep(time.Duration(early) * 50 * time.Millisecond) // until the nodes have heard them
+			come()
+			come = nil
+		}
 		time.Sleep(time.Duration(w.rnd.IntN(60)) * time.Millisecond)
 		for range 1 + w.rnd.IntN(5) {
-			publishing.Go(w.publish(ctx, own, foreign))
+			publishing.Go(w.publish(ctx, own[w.rnd.IntN(len(own))], foreign))
 		}
-		if w.rnd.IntN(8) == 0 {
+		if come == nil && w.rnd.IntN(often) == 0 {
 			w.happen()
 		}
 	}
@@ -181,6 +223,12 @@ func (w *world) happen() {
 	someone := w.clients[w.rnd.IntN(len(w.clients))]
 	n := w.nodes[w.rnd.IntN(len(w.nodes))]
 	what := w.rnd.IntN(12)
+	if w.cfg.Lossy && w.rnd.IntN(2) == 0 {
+		what = 0 // to move from node to node is what matters there
+	}
+	if w.cfg.Calm {
+		what = []int{0, 1, 2, 9, 11}[w.rnd.IntN(5)]
+	}
 	w.broker.set(func(b *broker) {
 		b.happened = append(b.happened, fmt.Sprintf("%d@orders%d,chat%d", what, len(b.wire["fanfare.orders"]), len(b.wire["fanfare.chat"])))
 	})
@@ -233,7 +281,11 @@ func (w *world) judge() {
 				room, isRoom := strings.CutPrefix(target, "room:")
 				return target == "*" || target == "user:"+c.user || isRoom && slices.Contains(c.rooms[s], room)
 			}
-			wrong := check(w.broker.carried("fanfare."+s), c.events[s], w.cfg.Lossy, w.broker.cfg.Messages < 1000, mine)
+			kind := bus{lossy: w.cfg.Lossy, short: w.broker.cfg.Messages < 1000, calm: w.cfg.Calm}
+			if w.broker.loses {
+				kind.late = 20
+			}
+			wrong := check(w.broker.carried("fanfare."+s), c.events[s], kind, mine)
 			for _, f := range wrong {
 				w.fault("client %d (%s) in %s: %s", i, c.user, s, f)
 			}
@@ -251,52 +303,3 @@ func (w *world) judge() {
 		}
 	}
 }
-
-// A node is a fanfare.Gateway with its server.
-type node struct {
-	w      *world
-	name   string
-	listen *listener
-	server *http.Server
-	cancel context.CancelFunc
-	done   sync.WaitGroup
-}
-
-func (n *node) start() {
-	ctx, cancel := context.WithCancel(context.Background())
-	cfg := fanfare.Config{
-		Node: n.name, Dev: true, Systems: n.w.systems, Drain: time.Second,
-		Window: fanfare.WindowConfig{Messages: 10 + n.w.rnd.IntN(40), Age: 5 * time.Minute},
-		Limits: fanfare.LimitsConfig{SessionsPerUser: 1000, MessageBytes: 1 << 10, OutboxBytes: 2 << 10},
-	}
-	g, err := fanfare.New(ctx, cfg, fanfare.WithDriver(n.w.broker.driver()))
-	if err != nil {
-		n.w.fault("start %s: %v", n.name, err)
-		cancel()
-		return
-	}
-	n.cancel = cancel
-	n.listen = n.w.net.listen(n.name)
-	n.server = &http.Server{Handler: g, ErrorLog: nil}
-	n.done.Go(func() { _ = n.server.Serve(n.listen) })
-	n.done.Go(func() {
-		if err := g.Run(ctx); err != nil {
-			n.w.fault("%s ended: %v", n.name, err)
-		}
-	})
-}
-
-// crash takes the node away at once: nobody is told anything.
-func (n *node) crash() {
-	n.listen.cut()
-	n.stop()
-}
-
-// stop lets the node drain.
-func (n *node) stop() {
-	n.cancel()
-	_ = n.server.Close()
-	n.done.Wait()
-}
-
-var _ io.Closer = (*listener)(nil)

@@ -68,28 +68,3 @@ func BenchmarkDispatchFanOut(b *testing.B) {
 		})
 	}
 }
-
-// BenchmarkResume is a session that comes back to a window of 100,000 entries
-// and has missed ten.
-func BenchmarkResume(b *testing.B) {
-	s := begun(b, stream.Config{Messages: 100_000, Budget: stream.NewBudget(1 << 30)})
-	for i := range 100_000 {
-		s.deliver(i+1, "0123456789", fmt.Sprint("user:u", i%10_000))
-	}
-	back := make([]domain.Target, 10_000)
-	for i := range back {
-		back[i] = target(fmt.Sprint("user:u", i))
-	}
-	since := s.cursorAt(0)
-	b.ReportAllocs()
-	i := 0
-	for b.Loop() {
-		i++
-		out := &sink{}
-		a, _, _ := s.Attach(out, copier{}, since, back[i%len(back)])
-		if !a.Fill() || out.frames != 10 {
-			b.Fatalf("got %d frames, want 10", out.frames)
-		}
-		a.Detach()
-	}
-}

@@ -63,7 +63,11 @@ func (a *Attachment) give(n uint64, now time.Time) bool {
 	case joins:
 		return a.send(a.enc.Message(s.system, e.msg, a.matched(e), domain.Cursor{}))
 	}
-	return a.send(s.frame(e, a.enc, a.matched(e)))
+	to := a.matched(e)
+	// What one user is given again nobody else wants. If it were kept, ten
+	// thousand who come back would fill the window's budget with it.
+	keep := to.Kind() == domain.KindRoom || to == domain.Everyone
+	return a.send(s.frame(e, a.enc, to, keep))
 }
 
 // heard says whether the session got entry n through another target already.

@@ -35,14 +35,16 @@ type Outbox interface {
 // users has a frame for each, and next to nobody to share it with.
 const maxSharedFrames = 8
 
-func (s *Stream) frame(e *entry, enc Encoder, to domain.Target) Frame {
+// frame returns the entry's frame for a target: one that is kept already, or a
+// new one. That is kept, too, if others may want it.
+func (s *Stream) frame(e *entry, enc Encoder, to domain.Target, keep bool) Frame {
 	for i := range e.frames {
 		if f := &e.frames[i]; f.to == to && f.by == enc {
 			return f.Frame
 		}
 	}
 	f := enc.Message(s.system, e.msg, to, e.at)
-	if len(e.frames) < maxSharedFrames {
+	if keep && len(e.frames) < maxSharedFrames {
 		e.frames = append(e.frames, sharedFrame{enc, to, f})
 		e.size += len(f.Bytes)
 		s.window.bytes += len(f.Bytes)

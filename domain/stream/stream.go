@@ -268,7 +268,7 @@ func (s *Stream) offer(n uint64) {
 				continue
 			}
 			a.offered = n + 1
-			if !a.send(s.frame(e, a.enc, g.target)) {
+			if !a.send(s.frame(e, a.enc, g.target, true)) {
 				a.fallBack(n)
 			}
 		}

@@ -29,6 +29,9 @@ func TestMain(m *testing.M) {
 	if what := os.Getenv("WS_CLIENTS"); what != "" {
 		beOthers(what)
 	}
+	if what := os.Getenv("WS_STORM"); what != "" {
+		beStormers(what)
+	}
 	goleak.VerifyTestMain(m)
 }
 
@@ -124,6 +127,12 @@ func (n *node) deliverMessage(sys string, m *domain.Message) {
 		m.ID = fmt.Sprintf("m%d", n.seq)
 	}
 	n.streams[sys].Deliver(pos(n.seq), time.Now(), m)
+}
+
+func (n *node) stats(sys string) stream.Stats {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.streams[sys].Stats()
 }
 
 func system(name string) domain.System {

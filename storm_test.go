@@ -40,7 +40,7 @@ func (c *counted) FollowSince(ctx context.Context, topic string, t time.Time) (t
 func TestStormOfReconnectsReadsNothingFromTheBus(t *testing.T) {
 	const sessions, missed = 100, 10
 	log := &counted{Bus: memory.New(memory.Config{})}
-	node, err := fanfare.New(t.Context(), fanfare.Config{Dev: true, Systems: []string{"orders"}}, fanfare.WithDriver(log))
+	node, err := fanfare.New(t.Context(), fanfare.Config{Dev: true, Systems: []string{"orders"}, Drain: 1}, fanfare.WithDriver(log))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -89,6 +89,8 @@ type standing struct {
 	owed    bool      // a gap must come before the next message
 	before  *standing // while owed: what holds if it never hears of it
 	gaps    int       // told so far
+	node    string    // where the client is
+	moved   bool      // it has come there from another, and heard no message yet
 	hellos  int
 	got     map[int]bool // indices
 	missed  []int        // indices of what has not come; a gap must say so soon
@@ -107,6 +109,8 @@ func (k *checker) walk(first int, at standing) (faults []string) {
 				at = *at.before // it was cut off before it heard anything there
 			}
 			at.hellos++
+			at.moved = at.node != "" && at.node != e.node
+			at.node = e.node
 			if at.started && !e.resumed && k.lossy {
 				// The other node may be behind the one before: what came may come
 				// again, if the client was told that it starts anew.
@@ -119,6 +123,10 @@ func (k *checker) walk(first int, at standing) (faults []string) {
 		case "gap":
 			at.covered, at.owed, at.missed = true, false, nil
 			at.gaps++
+			if k.lossy && at.moved {
+				// It could not go on there after all, which is as if hello had said so.
+				at.next, at.got = 0, make(map[int]bool)
+			}
 			if k.calm {
 				fault("a gap for nothing, behind %d messages", len(at.got))
 			}
@@ -126,6 +134,7 @@ func (k *checker) walk(first int, at standing) (faults []string) {
 			if at.owed {
 				fault("message %d came on a session that did not resume, and no gap said so", e.n)
 			}
+			at.moved = false
 			i, known := k.index[e.n]
 			copies := k.repeated[e.n]
 			switch {

@@ -37,6 +37,7 @@ type client struct {
 // An event is what a client was told in one system.
 type event struct {
 	resumed bool   // hello
+	node    string // hello
 	kind    string // "start": from here on it must miss nothing; "message"; "gap"
 	n       int    // message: its number
 	wire    int    // start: how much the bus had carried by then
@@ -178,7 +179,7 @@ func (c *client) hear(line []byte) {
 func (c *client) hello(o op) {
 	c.hellos++
 	for name, s := range o.Systems {
-		c.note(name, event{kind: "hello", resumed: s.Resumed, note: fmt.Sprintf("%s/resumed=%v", o.Node, s.Resumed)})
+		c.note(name, event{kind: "hello", resumed: s.Resumed, node: o.Node, note: fmt.Sprintf("%s/resumed=%v", o.Node, s.Resumed)})
 		if s.Resumed && c.node[name] != o.Node {
 			c.w.count(1)
 		}

@@ -11,6 +11,7 @@ import (
 
 var (
 	seed  = flag.Uint64("seed", 0, "run this seed alone")
+	from  = flag.Uint64("from", 1, "begin with this seed")
 	times = flag.Int("times", 1, "how often to run each seed: the scheduler has a say, too")
 	trace = flag.Bool("trace", false, "tell with each fault all that the client was told")
 	lossy = flag.Uint64("lossy", 3, "let every nth seed have a bus without a log; 0: none")
@@ -36,7 +37,7 @@ func TestNothingIsMissedNorToldForNothing(t *testing.T) {
 // run runs worlds until one fails, and says how often a client went on on
 // another node than before.
 func run(t *testing.T, seeds int, world func(seed uint64) sim.Config) (moved int) {
-	first, last := uint64(1), uint64(seeds)
+	first, last := *from, uint64(seeds)
 	if *seed != 0 {
 		first, last = *seed, *seed
 	}

@@ -31,7 +31,7 @@ test: tools ## everything: installs or finds redis-server, nginx, python3, node 
 	@$(GO) vet ./...
 	@$(GO) tool wire diff .
 	@$(GO) test -race -timeout 14m ./...
-	@$(GO) test -timeout 10m ./test/sim
+	@$(GO) test -timeout 20m ./test/sim
 	@cd clients/js && npm run --silent check && npm test --silent
 
 tools: ## install or find what the tests need

@@ -82,7 +82,7 @@ func TestCheckerCatchesMistakes(t *testing.T) {
 			if out, err := build.CombinedOutput(); err != nil {
 				t.Fatalf("the mistake does not build: %v\n%s", err, out)
 			}
-			run := exec.CommandContext(t.Context(), binary, append(strings.Fields(string(m.where)), "-test.timeout=2m")...)
+			run := exec.CommandContext(t.Context(), binary, append(strings.Fields(string(m.where)), "-test.timeout=5m")...)
 			run.Dir = filepath.Join(root, "test", "sim")
 			out, err := run.CombinedOutput()
 			if err == nil {

@@ -1,0 +1,102 @@
+package load
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"time"
+
+	client "github.com/fanfarebus/fanfare/clients/go"
+)
+
+// A payload is the data of a message.
+type payload struct {
+	Run string `json:"run"` // tells this load's messages from others
+	N   int    `json:"n"`
+	Due int64  `json:"due"` // nanoseconds since the load began
+	Pad string `json:"pad,omitempty"`
+}
+
+// A listener is one session and what it has heard.
+type listener struct {
+	run     *run
+	client  *client.Client
+	first   int // the number of the first message that is for it
+	step    int // from one to the next
+	greeted chan struct{}
+	once    sync.Once
+
+	mu    sync.Mutex
+	heard []uint64 // a bit for each message that is for it; guarded by mu
+	last  int      // the highest number; -1 for none; guarded by mu
+	counts
+}
+
+// Counts are what a listener counts; its mu guards them.
+type counts struct{ arrived, twice, disordered, gaps, lost int }
+
+func (l *listener) handler() client.Handler {
+	return client.Handler{
+		Message: func(_ context.Context, m *client.Message) error { l.hear(m.Data); return nil },
+		Hello: func(context.Context, *client.Hello) error {
+			l.once.Do(func() { close(l.greeted) })
+			return nil
+		},
+		Gap: func(context.Context, *client.Gap) error {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.gaps++
+			return nil
+		},
+		Lost: func(_ context.Context, lost *client.Lost) error {
+			select {
+			case <-l.greeted:
+				l.mu.Lock()
+				defer l.mu.Unlock()
+				l.lost++
+				return nil
+			default: // it could not get in
+				return fmt.Errorf("a session was not let in: %w", lost.Err)
+			}
+		},
+	}
+}
+
+// hear accounts for a message.
+func (l *listener) hear(data []byte) {
+	now := time.Since(l.run.began)
+	var p payload
+	if json.Unmarshal(data, &p) != nil || p.Run != l.run.id || p.N < l.first || (p.N-l.first)%l.step != 0 {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	i := (p.N - l.first) / l.step
+	for i/64 >= len(l.heard) {
+		l.heard = append(l.heard, 0)
+	}
+	if l.heard[i/64]&(1<<(i%64)) != 0 {
+		l.twice++
+		return
+	}
+	l.heard[i/64] |= 1 << (i % 64)
+	if p.N < l.last {
+		l.disordered++
+	}
+	l.last = max(l.last, p.N)
+	l.arrived++
+	l.run.arrived.Add(1)
+	l.run.latency.add(now - time.Duration(p.Due))
+}
+
+// missing is how many of the first messages of a load it has not heard. Its mu
+// is held.
+func (l *listener) missing(messages int) (n int) {
+	for i := 0; l.first+i*l.step < messages; i++ {
+		if i/64 >= len(l.heard) || l.heard[i/64]&(1<<(i%64)) == 0 {
+			n++
+		}
+	}
+	return n
+}

@@ -182,10 +182,11 @@ func newGateway(cfg Config, o options, bus *transport.Transport, hub *stream.Hub
 	desk *session.Desk, sockets *ws.Server, events *sse.Server, out *Publisher, a *api.API, st *status, show *metrics.Registry) (*Gateway, error) {
 	g := &Gateway{cfg: cfg, log: o.log, bus: bus, hub: hub, router: r, desk: desk, out: out, status: st}
 	public, admin := http.NewServeMux(), http.NewServeMux()
-	public.Handle("GET /ws", sockets)
-	public.Handle("GET /sse", events)
-	public.Handle("OPTIONS /sse", events)
+	public.Handle("/ws", sockets)
+	public.Handle("/sse", events)
 	a.Publishing(public)
+	a.Unknown(public)
+	a.Unknown(admin)
 	a.HealthChecks(public)
 	a.HealthChecks(admin)
 	a.Admin(admin, show.Handler())

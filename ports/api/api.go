@@ -99,18 +99,34 @@ func (a *API) Publishing(mux *http.ServeMux) {
 
 // HealthChecks adds GET /healthz and GET /readyz.
 func (a *API) HealthChecks(mux *http.ServeMux) {
-	mux.Handle("GET /healthz", a.health)
-	mux.Handle("GET /readyz", a.health)
+	get(mux, "/healthz", a.health)
+	get(mux, "/readyz", a.health)
+}
+
+// Unknown answers every path that the mux has nothing for with 404.
+func (a *API) Unknown(mux *http.ServeMux) {
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		problem(http.StatusNotFound, "there is nothing at this path").write(w)
+	})
+}
+
+// get adds a path that answers GET and HEAD.
+func get(mux *http.ServeMux, path string, h http.Handler) {
+	mux.Handle("GET "+path, h)
+	mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Allow", "GET, HEAD")
+		problem(http.StatusMethodNotAllowed, "want GET").write(w)
+	})
 }
 
 // Admin adds GET /metrics, GET /openapi.json and GET /docs.
 func (a *API) Admin(mux *http.ServeMux, metrics http.Handler) {
-	mux.Handle("GET /metrics", metrics)
-	mux.Handle("GET /docs", a.docs)
-	mux.HandleFunc("GET /openapi.json", func(w http.ResponseWriter, r *http.Request) {
+	get(mux, "/metrics", metrics)
+	get(mux, "/docs", a.docs)
+	get(mux, "/openapi.json", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/openapi+json")
 		_, _ = w.Write(a.openapi)
-	})
+	}))
 }
 
 // Stats counts what was published here since the start.

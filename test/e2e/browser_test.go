@@ -2,7 +2,6 @@ package e2e_test
 
 import (
 	"fmt"
-	"os"
 	"testing"
 	"time"
 
@@ -27,7 +26,7 @@ func TestBrowserMissesNothingUntold(t *testing.T) {
 	})
 	t.Run("redis", func(t *testing.T) {
 		needs(t, "redis-server")
-		p := newPage(t, "ws")
+		p := newPage(t, "ws", "sse")
 		sent := troubles(t, p, broker.Redis(t), "redis")
 		_ = p.each(func(d *device) error {
 			lost, err := noSilentLoss(d.events, sent)
@@ -114,10 +113,7 @@ func losesItsNode(t *testing.T, p *page, c *cluster, way string) {
 // losesItsNetwork cuts the page off for a while, in which others go on.
 func losesItsNetwork(t *testing.T, p *page, network *broker.Proxy, s *letterStream) {
 	t.Helper()
-	away := 8 * time.Second
-	if os.Getenv("FANFARE_LONG") != "" {
-		away = 20 * time.Second
-	}
+	const away = 20 * time.Second
 	before, sent := p.opens(), s.sent()
 	network.Cut()
 	<-time.After(away)

@@ -23,6 +23,10 @@ var (
 	// ErrBusDown: the bus did not take the message in time. Whether it has it
 	// is unknown; publishing again with the same id is safe.
 	ErrBusDown = errors.New("bus is down")
+	// ErrBusRefused: the bus answered that it does not take the message: it is
+	// out of memory, read only, or the topic is something else there. It comes
+	// with ErrBusDown, and is certain: the bus does not have it.
+	ErrBusRefused = errors.New("the bus refused")
 	// ErrUnsupported: the transport cannot do this.
 	ErrUnsupported = errors.New("not supported by this transport")
 	// ErrClosed: the value was closed before the call.

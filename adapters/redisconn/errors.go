@@ -56,3 +56,11 @@ func unavailable(answer string) bool {
 	}
 	return strings.HasPrefix(rest, "max number of clients")
 }
+
+// refused marks what the server answered to a command that publishes.
+func refused(err error) error {
+	if _, ok := answered(err); ok {
+		return fmt.Errorf("%w: %w", domain.ErrBusRefused, err)
+	}
+	return err
+}

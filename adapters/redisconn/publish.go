@@ -62,7 +62,7 @@ func (p *Pipeline) Exec(ctx context.Context) []error {
 	}
 	for i, c := range p.cmds {
 		if c != nil && c.Err() != nil {
-			p.fail(i, Classify(c.Err()))
+			p.fail(i, refused(Classify(c.Err())))
 		}
 	}
 	return p.errs

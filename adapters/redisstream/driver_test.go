@@ -360,3 +360,31 @@ func TestOpenRefusesWhatItDoesNotKnow(t *testing.T) {
 		t.Errorf("the password is in: %v", err)
 	}
 }
+
+func TestWhatTheServerRefusesIsNoTimeout(t *testing.T) {
+	k := newKit(t)
+	m := message.NewMessage("id-1", []byte("x"))
+	refused := func(why string) {
+		t.Helper()
+		bus := transport.New(k.d, transport.Config{})
+		err := bus.Publish("t", m)
+		if !errors.Is(err, domain.ErrBusRefused) || !errors.Is(err, domain.ErrBusDown) || !strings.Contains(err.Error(), why) {
+			t.Errorf("want a refusal for %s: %v", why, err)
+		}
+	}
+	if err := k.c.ConfigSet(t.Context(), "maxmemory", "1").Err(); err != nil {
+		t.Fatal(err)
+	}
+	refused("OOM")
+	if err := k.c.ConfigSet(t.Context(), "maxmemory", "0").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := k.c.Set(t.Context(), "t", "no stream", 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	refused("WRONGTYPE")
+	k.Kill()
+	if err := transport.New(k.d, transport.Config{}).Publish("t", m); errors.Is(err, domain.ErrBusRefused) || !errors.Is(err, domain.ErrBusDown) {
+		t.Errorf("a server that is gone: %v", err)
+	}
+}

@@ -291,6 +291,7 @@ func TestFailedPublishTellsHowFarItCameAndUnderWhichIDs(t *testing.T) {
 	}{
 		"bus down, single":  {&domain.PublishError{Err: domain.ErrBusDown}, good, 503, -1},
 		"bus down, batch":   {&domain.PublishError{Accepted: 2, Err: fmt.Errorf("redis: %w", domain.ErrBusDown)}, batch, 503, 2},
+		"refused by bus":    {&domain.PublishError{Err: fmt.Errorf("%w: %w: redis: OOM", domain.ErrBusDown, domain.ErrBusRefused)}, good, 503, -1},
 		"congested":         {&domain.PublishError{Err: domain.ErrLimit}, batch, 503, 0},
 		"closed":            {&domain.PublishError{Err: domain.ErrClosed}, good, 503, -1},
 		"too large for bus": {&domain.PublishError{Accepted: 1, Err: domain.ErrTooLarge}, batch, 413, 1},
@@ -312,6 +313,9 @@ func TestFailedPublishTellsHowFarItCameAndUnderWhichIDs(t *testing.T) {
 			}
 			if (got.Header.Get("Retry-After") != "") != (tt.status == 503) {
 				t.Errorf("Retry-After: %q", got.Header.Get("Retry-After"))
+			}
+			if refused := errors.Is(tt.err, domain.ErrBusRefused); strings.Contains(got.Detail, "refuses") != refused {
+				t.Errorf("the answer says %s", got.Detail)
 			}
 			if strings.Contains(got.Detail, "redis") || strings.Contains(got.Detail, "boom") {
 				t.Errorf("the answer shows the inside: %s", got.Detail)

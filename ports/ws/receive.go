@@ -272,6 +272,8 @@ func asOpError(err error) *OpError {
 		return &OpError{NotFound, "the system is not served"}
 	case errors.Is(err, domain.ErrUnsupported):
 		return &OpError{Unsupported, "the bus can not do this"}
+	case errors.Is(err, domain.ErrBusRefused):
+		return &OpError{BusDown, "the bus refuses to take it; send it again later, with the same id"}
 	default:
 		return &OpError{BusDown, "the bus did not take it in time; sending again with the same id is safe"}
 	}

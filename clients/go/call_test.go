@@ -88,7 +88,7 @@ func TestDataIsEncodedByItsKind(t *testing.T) {
 		}
 	}
 	var refused *client.OpError
-	if _, err := u.Send(t.Context(), "chat", client.Sending{Data: strings.Repeat("x", 64<<10)}); !errors.As(err, &refused) || refused.Code != "too_large" {
+	if _, err := u.Send(t.Context(), "chat", client.Sending{Data: strings.Repeat("x", 92<<10)}); !errors.As(err, &refused) || refused.Code != "too_large" {
 		t.Errorf("too large: %v", err)
 	}
 	u.leaves()

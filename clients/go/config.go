@@ -51,7 +51,8 @@ type Config struct {
 	// FrameBytes is the largest frame that is read; default 16 MiB.
 	FrameBytes int64
 	// SendBytes is the largest op that is sent, as nodes close the session of
-	// whoever sends more than they allow; default 64 KiB, which is theirs.
+	// whoever sends more than they read; default 92 KiB, which takes the 64 KiB of
+	// data that they allow, in base64, too.
 	SendBytes int
 
 	// Dialer connects. Default: one with the environment's proxy. Its
@@ -77,7 +78,7 @@ func (c Config) withDefaults() Config {
 		c.FrameBytes = 16 << 20
 	}
 	if c.SendBytes == 0 {
-		c.SendBytes = 64 << 10
+		c.SendBytes = 92 << 10
 	}
 	if c.Dialer == nil {
 		c.Dialer = &websocket.Dialer{Proxy: http.ProxyFromEnvironment}

@@ -11,7 +11,7 @@ import (
 // Config holds what may differ between nodes. Its zero value is usable; New
 // fills in the defaults named here.
 type Config struct {
-	MessageBytes int // most bytes of what a client sends at once; default 64 KiB
+	MessageBytes int // most bytes of data that a client sends at once; default 64 KiB
 	OutboxBytes  int // most bytes of an outbox; default 64 KiB
 	OutboxFrames int // most frames of an outbox; default 1024
 

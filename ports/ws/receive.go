@@ -29,6 +29,8 @@ func (c *client) receive(data []byte, binary bool) {
 	c.server.counters.messagesIn.Add(1)
 	c.server.counters.bytesIn.Add(uint64(len(data)))
 	switch {
+	case c.plain && len(data) > c.server.cfg.MessageBytes:
+		c.Close(session.CloseTooBig, "too big")
 	case c.plain:
 		err := c.say(data, binary)
 		c.count(err)
@@ -99,8 +101,10 @@ func (c *client) judge(err error) {
 	}
 }
 
-// allow holds the client to its rates, and to its user's.
+// allow holds the client to its rates, and to its user's. What an op has beside
+// the largest data does not count: the meters have no room for it.
 func (c *client) allow(bytes int) bool {
+	bytes = min(bytes, c.server.cfg.MessageBytes)
 	if c.meter == nil {
 		c.meter = session.NewMeter(c.server.cfg.SessionRate, c.server.cfg.MessageBytes)
 		c.mine = c.UserMeter(c.server.cfg.UserRate, c.server.cfg.MessageBytes)

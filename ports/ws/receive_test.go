@@ -1,6 +1,7 @@
 package ws_test
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -181,6 +182,24 @@ func TestTooLargeMessagesEndTheSession(t *testing.T) {
 	c.says(`{"op":"send","system":"chat","data":"` + strings.Repeat("x", 200_000) + `"}`)
 	c.wantsClose(session.CloseTooBig)
 	poll(t, func() bool { return n.desk.Stats().Closed[session.CloseTooBig] == 1 })
+
+	plain := n.plain("alice", "systems=chat")
+	plain.says(strings.Repeat("x", 1001)) // an op of that size would be read
+	plain.wantsClose(session.CloseTooBig)
+	poll(t, func() bool { return n.desk.Stats().Closed[session.CloseTooBig] == 2 })
+}
+
+func TestTheLargestDataFitsIntoAnOp(t *testing.T) {
+	const most = 1 << 16
+	n := serve(t, config{ws: ws.Config{MessageBytes: most, SessionRate: session.Rate{Messages: 1000, Bytes: 10}}})
+	for _, data := range []string{
+		`"data":"` + strings.Repeat("x", most-2) + `"`,
+		`"data_base64":"` + base64.StdEncoding.EncodeToString(make([]byte, most)) + `"`,
+	} {
+		c := n.v1("alice", "systems=chat")
+		c.says(`{"op":"send","ref":1,"system":"chat","type":"` + strings.Repeat("t", 256) + `","to":"room:lobby",` + data + `}`)
+		c.wants(`{"op":"ok","ref":1`)
+	}
 }
 
 func TestRoomsAreBounded(t *testing.T) {

@@ -42,9 +42,16 @@ func New(desk *session.Desk, pub domain.Publisher, cfg Config, log *slog.Logger)
 	return s, nil
 }
 
+// opRoom is what an op may need beside its data, in bytes.
+const opRoom = 8 << 10
+
+// opBytes is the largest op that is read: one with the largest data, in base64.
+// What is a little too large is so answered rather than closed.
+func (c Config) opBytes() int64 { return int64(c.MessageBytes)/3*4 + opRoom }
+
 func newMelody(cfg Config) *melody.Melody {
 	m := melody.New()
-	m.Config.MaxMessageSize = int64(cfg.MessageBytes)
+	m.Config.MaxMessageSize = cfg.opBytes()
 	m.Config.MessageBufferSize = 4 // one write in flight, one close, and room
 	m.Config.PingPeriod = cfg.Ping
 	m.Config.PongWait = cfg.PongWait

@@ -160,7 +160,7 @@ func (a *attack) run(inputs []string) error {
 			return fmt.Errorf("input %.200q: %w", in, err)
 		}
 	}
-	return errors.Join(a.end(strings.Repeat("x", 70_000), websocket.CloseMessageTooBig), a.breakRules())
+	return errors.Join(a.end(strings.Repeat("x", 100_000), websocket.CloseMessageTooBig), a.breakRules())
 }
 
 func (a *attack) connect() (err error) {

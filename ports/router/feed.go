@@ -32,6 +32,7 @@ type feed struct {
 	started atomic.Bool
 	done    chan struct{} // closed when pump has returned
 
+	deaf     rate.Sometimes // bounds those on a bus that does not confirm; pump's alone
 	warn     rate.Sometimes // bounds the log lines on poison
 	unlogged int            // poison since the last line; the handler's alone
 	once     sync.Once
@@ -42,6 +43,7 @@ func newFeed(r *Router, s *stream.Stream) *feed {
 	return &feed{
 		r: r, stream: s, ctx: ctx, cancel: cancel, done: make(chan struct{}),
 		warn: rate.Sometimes{First: 3, Interval: 10 * time.Second},
+		deaf: rate.Sometimes{First: 1, Interval: time.Minute},
 	}
 }
 
@@ -86,8 +88,10 @@ func (f *feed) pump(ctx context.Context, topic string, out chan<- *message.Messa
 			return
 		}
 		if err != nil {
-			f.r.cfg.Log.WarnContext(ctx, "the bus does not confirm; trying again",
-				"system", f.stream.System().String(), "topic", topic, "error", err)
+			f.deaf.Do(func() {
+				f.r.cfg.Log.WarnContext(ctx, "the bus does not confirm: nobody hears this system; trying again",
+					"system", f.stream.System().String(), "topic", topic, "error", err)
+			})
 			sleep(ctx, pause)
 			pause = min(2*pause, f.r.cfg.RetryMax)
 			continue

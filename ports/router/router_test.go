@@ -1,10 +1,13 @@
 package router_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -122,6 +125,22 @@ func TestFailedSubscriptionIsTriedAgain(t *testing.T) {
 		case <-s.Ready():
 		default:
 			t.Error("not ready after the bus came back")
+		}
+	})
+}
+
+func TestBusThatNeverConfirmsDoesNotFillTheLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bus := newBus()
+		bus.fail = 1_000_000
+		var lines bytes.Buffer
+		r := start(t, bus, router.Config{Log: slog.New(slog.NewTextHandler(&lines, nil))})
+		s := open(t, r, "orders")
+		time.Sleep(10 * time.Minute)
+		r.Close(s)
+		synctest.Wait()
+		if n := strings.Count(lines.String(), "does not confirm"); n < 9 || n > 11 {
+			t.Errorf("%d lines in ten minutes, want one a minute", n)
 		}
 	})
 }

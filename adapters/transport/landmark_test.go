@@ -29,10 +29,11 @@ func survey(t *testing.T, g transport.Guarantees, test func(a, b *surveyed, wire
 			pub := transport.New(bus.driver(), transport.Config{})
 			for n := range 9 {
 				mustPublish(t, pub, envelope(fmt.Sprintf(`{"to":"*","data":"%s%d"}`, name, n+1)))
-				payloads[fmt.Sprint(name, n+1)] = bus.seen[len(bus.seen)-1]
+				bus.set(func() { payloads[fmt.Sprint(name, n+1)] = bus.seen[len(bus.seen)-1] })
 			}
 			time.Sleep(3 * time.Second)
-			payloads[name+"-mark"] = bus.seen[len(bus.seen)-1]
+			synctest.Wait()
+			bus.set(func() { payloads[name+"-mark"] = bus.seen[len(bus.seen)-1] })
 			mustClose(t, pub)
 		}
 		nodes := make([]*surveyed, 2)
@@ -43,7 +44,7 @@ func survey(t *testing.T, g transport.Guarantees, test func(a, b *surveyed, wire
 			defer mustClose(t, sub)
 			nodes[i] = &surveyed{bus: bus, marks: make(map[string]domain.Landmark)}
 			in := subscribe(t, sub.Batches())
-			nodes[i].feed = bus.feeds[len(bus.feeds)-1]
+			bus.set(func() { nodes[i].feed = bus.feeds[len(bus.feeds)-1] })
 			go func() {
 				for m := range in {
 					batch, _ := domain.EntriesFrom(m.Context())

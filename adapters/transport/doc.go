@@ -16,6 +16,8 @@
 //     was said to be missing, or comes twice, is dropped. Subscribers see
 //     neither numbers nor marks. What stays unseen is the last messages of a
 //     publisher that ends, and the first ones of one nobody has heard before.
+//   - Landmarks: where such a bus has one order for all, each record of a batch
+//     has a domain.Landmark, so that sessions can go on elsewhere.
 //   - Deafness: while Run runs, Deaf says whether a subscription is behind
 //     though the broker answers.
 //   - Publishing: concurrent calls share one pipeline (group commit), in order

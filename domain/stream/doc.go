@@ -7,6 +7,9 @@
 //     they were delivered to the Stream, each at most once.
 //   - The seam: Attach is atomic. What a session missed and what comes live
 //     meet without loss, repetition or reordering.
+//   - Coming from another node: with a cursor of the same log; without a log, by
+//     the landmark, where this Stream has heard all that the cursor's has, and
+//     would recognise a repetition of it. Else a gap says that it cannot.
 //   - Honest gaps: a place where continuity is not proven is an entry like any
 //     other. Every session that crosses it is told.
 //   - Slow sessions cost a place: one whose Outbox is full is offered nothing

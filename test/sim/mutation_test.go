@@ -51,6 +51,8 @@ var mutations = []mutation{
 		"if s.lost == nil && !(s.t.promises.Log && s.last != \"\") {", "if false {", lost},
 	{"stamps ignored", "ports/router/feed.go",
 		"f.stream.DeliverAt(e.Landmark, e.Time, m)", "f.stream.DeliverAt(0, e.Time, m)", calm},
+	{"landmark that is on its way not waited for", "domain/stream/resume.go",
+		"a.until.IsZero() && s.maySee(since, now)", "false", calm},
 	{"place known by the stamp alone", "adapters/transport/landmark.go",
 		"s.digest()+sum", "s.digest()", lost},
 	{"place of the record before", "domain/stream/landmarks.go",

@@ -38,7 +38,7 @@ type Entry struct {
 	UUID     string    // the id in the bus's own framing, "" if it has none
 	Header   []Field   // headers or fields beside the body, in their order
 	Body     []byte
-	Log      LogID     // Start and Break: the log that follows
+	Log      LogID     // Start and Break: the log that follows; of a Record only where a log is read again: its own
 	Until    Position  // Start only: the tail when the subscription began; what lies up to it is history
 	Reason   GapReason // Break only
 	Landmark Landmark  // Record on a bus without a log: what other nodes know the place by; 0 if they do not

@@ -19,7 +19,8 @@ var errIdle = fmt.Errorf("%w: the log is not read to its end in time", domain.Er
 // log still holds between from and after, after included: best effort, so that
 // the caller can learn what came before. Then it is given what follows after,
 // with continuity proven, batch by batch, until it returns false or ctx ends.
-// No batch holds entries of both kinds. At the log's tail Replay waits for
+// No batch holds entries of both kinds. Each entry names its log: the topic may
+// have become another one since somebody got the position. At the log's tail Replay waits for
 // more: the caller bounds it. The entries are yield's.
 //
 // The error is nil when yield ended it. It wraps a *domain.BreakError when it is
@@ -78,8 +79,9 @@ type replay struct {
 	after domain.Position
 	yield func([]domain.Entry) (more bool)
 
-	there bool // the feed has come to after: what it brings next follows that
-	over  bool // yield needs no more
+	log   domain.LogID // the feed's
+	there bool         // the feed has come to after: what it brings next follows that
+	over  bool         // yield needs no more
 }
 
 func (r *replay) run(from time.Time) error {
@@ -97,6 +99,7 @@ func (r *replay) run(from time.Time) error {
 	if err != nil {
 		return err
 	}
+	r.log = feed.Log()
 	return r.t.drain(r.ctx, r.topic, feed, r.give)
 }
 
@@ -108,6 +111,7 @@ func (r *replay) approach(from time.Time) error {
 	if err != nil {
 		return err
 	}
+	r.log = feed.Log()
 	r.there = feed.Begin() == r.after
 	end := min(r.after, tail)
 	if !r.there && feed.Begin() >= end {
@@ -148,6 +152,9 @@ func (r *replay) before(batch []domain.Entry) (n int) {
 }
 
 func (r *replay) give(batch []domain.Entry) (more bool) {
+	for i := range batch {
+		batch[i].Log = r.log
+	}
 	more = r.yield(batch)
 	r.over = !more
 	return more

@@ -86,6 +86,11 @@ func TestReplay(t *testing.T) {
 				defer mustClose(t, bus)
 				var got []string
 				err := bus.Replay(t.Context(), topic, place(tc.after), tc.from, func(batch []domain.Entry) bool {
+					for _, e := range batch {
+						if e.Log != 1 {
+							t.Errorf("an entry of log %d", e.Log)
+						}
+					}
 					got = append(got, strings.Join(summary(batch), " "))
 					return batch[len(batch)-1].Position != place(9)
 				})

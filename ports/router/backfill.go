@@ -16,7 +16,7 @@ type Log interface {
 	// Replay reads the topic from the time from on, which may be zero, as well
 	// as it can, and from the position after on with proven continuity, until
 	// yield returns false or ctx ends; it waits at the tail. A
-	// *domain.BreakError says that there is no proof.
+	// *domain.BreakError says that there is no proof. Entries name their log.
 	Replay(ctx context.Context, topic string, after domain.Position, from time.Time, yield func([]domain.Entry) (more bool)) error
 }
 
@@ -62,10 +62,13 @@ func (f *feed) backfill(ctx context.Context, topic string, b *stream.Backfill) b
 	}
 	bounded, cancel := context.WithTimeout(ctx, f.r.cfg.ReplayTimeout)
 	defer cancel()
-	enough := false
+	enough, another := false, false
 	err := f.r.cfg.Past.Replay(bounded, topic, b.After.Position, b.From, func(batch []domain.Entry) bool {
 		for i := range batch {
 			e := &batch[i]
+			if another = e.Log != b.After.Log; another {
+				return false
+			}
 			if !b.Add(e.Position, e.Time, f.decode(e)) {
 				enough = true
 				return false
@@ -73,6 +76,10 @@ func (f *feed) backfill(ctx context.Context, topic string, b *stream.Backfill) b
 		}
 		return true
 	})
+	if another {
+		// The same position can be a place in a log that was made anew.
+		err = &domain.BreakError{Reason: domain.UnknownCursor, Detail: "the topic has become another log"}
+	}
 	return f.settle(ctx, bounded, b, enough, err)
 }
 

@@ -397,6 +397,32 @@ func TestSessionsResumeFromTheLogThroughTheRouter(t *testing.T) {
 	})
 }
 
+// A log that was made anew has the same positions, and nothing of what was
+// there. The stream may not have heard of it yet.
+func TestNobodyResumesFromALogThatWasMadeAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bus := newBus()
+		past := &fakeLog{log: 2}
+		for i := range 50 {
+			past.entries = append(past.entries, record(i+1, fmt.Sprintf(`{"to":"user:alice","id":"%d","data":%d}`, i+1, i+1)))
+		}
+		r := start(t, bus, router.Config{Past: past})
+		s := stream.New(system(t, "orders"), stream.Config{HasLog: true, Messages: 5, Past: stream.NewBudget(1 << 20)})
+		if err := r.Open(s); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		bus.confirm("orders") // log 1
+		synctest.Wait()
+		bus.send("orders", past.entries...)
+		synctest.Wait()
+		alice := resume(s, 10)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		alice.want(t, "gap unknown_cursor")
+	})
+}
+
 func resume(s *stream.Stream, at int) *listener {
 	l := &listener{}
 	alice, err := domain.UserTarget("alice")
@@ -421,6 +447,7 @@ type fakeLog struct {
 	entries []domain.Entry
 	fail    int
 	broken  error
+	log     domain.LogID // 0: 1
 }
 
 func (l *fakeLog) Replay(ctx context.Context, topic string, after domain.Position, _ time.Time, yield func([]domain.Entry) bool) error {
@@ -432,6 +459,9 @@ func (l *fakeLog) Replay(ctx context.Context, topic string, after domain.Positio
 		return l.broken
 	}
 	for _, e := range l.entries {
+		if e.Log = l.log; l.log == 0 {
+			e.Log = 1
+		}
 		if e.Position > after && !yield([]domain.Entry{e}) {
 			return nil
 		}

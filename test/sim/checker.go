@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 )
 
 // The checker decides from two records alone: what the bus has carried, and
@@ -12,9 +13,14 @@ import (
 
 // A carried message, as the checker reads it from the wire.
 type carried struct {
-	N  int
-	To []string
+	N     int
+	To    []string
+	shown int // behind which message's index it must have been noticed if it was lost
 }
+
+// severalTimes is how many messages and marks of one publisher, one after the
+// other, a node may be taken to lose.
+const severalTimes = 6
 
 // read makes the wire's messages of payloads; what is none (a mark) is left out.
 // One that a publisher sent again stands at its first place; repeated says
@@ -55,6 +61,9 @@ func read(wire [][]byte) (all []carried, places []int, repeated map[int][]int) {
 func check(wire [][]byte, events []event, kind bus, mine func(target string) bool) (faults []string) {
 	k := &checker{events: events, mine: mine, bus: kind, index: make(map[int]int)}
 	k.all, k.places, k.repeated = read(wire)
+	if k.late {
+		k.show(wire)
+	}
 	for i, m := range k.all {
 		k.index[m.N] = i
 	}
@@ -64,7 +73,7 @@ func check(wire [][]byte, events []event, kind bus, mine func(target string) boo
 // A bus says what a client may be told.
 type bus struct {
 	lossy bool // keeps no log
-	late  int  // lossy: within how many messages a gap must follow what it stands for
+	late  bool // lossy: a gap may come later than what it stands for
 	short bool // keeps a short log
 	calm  bool // nothing was lost: whoever is told a gap is told it for nothing
 }
@@ -176,7 +185,7 @@ func (k *checker) walk(first int, at standing) (faults []string) {
 	if at.started && !at.covered {
 		at.missed = append(slices.Clone(at.missed), k.missing(at, len(k.all))...)
 	}
-	return append(faults, k.overdue(&at, len(k.all)+k.late)...)
+	return append(faults, k.overdue(&at, len(k.all))...)
 }
 
 // missing finds what is the client's, up to message to, and did not come.
@@ -189,12 +198,41 @@ func (k *checker) missing(at standing, to int) (missed []int) {
 	return missed
 }
 
+// show finds out where a loss of each message must have been noticed: its
+// publisher's next number or mark shows it, unless that is lost, too.
+func (k *checker) show(wire [][]byte) {
+	next := make(map[string][]int) // publisher: its next places, the nearest last
+	for i, place := len(k.all)-1, len(wire)-1; place >= 0; place-- {
+		who := publisher(wire[place])
+		if i >= 0 && k.places[i] == place {
+			k.all[i].shown = i
+			if n := len(next[who]); who != "" {
+				k.all[i].shown = len(k.all)
+				if n >= severalTimes {
+					k.all[i].shown, _ = slices.BinarySearch(k.places, next[who][n-severalTimes])
+				}
+			}
+			i--
+		}
+		if who != "" {
+			next[who] = append(next[who], place)
+		}
+	}
+}
+
+// publisher tells our publishers from each other; "" for foreign ones.
+func publisher(payload []byte) string {
+	var e struct{ Stamp string }
+	_ = json.Unmarshal(payload, &e) // what is none has none
+	who, _, _ := strings.Cut(e.Stamp, ":")
+	return who
+}
+
 // overdue names what is missing and ought to have been told by the time of
-// message now. On a lossy bus the gap may come later than what it stands for: a
-// publisher's next message shows it.
+// message now.
 func (k *checker) overdue(at *standing, now int) (faults []string) {
 	at.missed = slices.DeleteFunc(slices.Clone(at.missed), func(i int) bool {
-		late := i < now-k.late
+		late := now == len(k.all) || !k.late || now > k.all[i].shown
 		if late {
 			faults = append(faults, fmt.Sprintf("message %d is missing, and no gap says so", k.all[i].N))
 		}

@@ -281,10 +281,7 @@ func (w *world) judge() {
 				room, isRoom := strings.CutPrefix(target, "room:")
 				return target == "*" || target == "user:"+c.user || isRoom && slices.Contains(c.rooms[s], room)
 			}
-			kind := bus{lossy: w.cfg.Lossy, short: w.broker.cfg.Messages < 1000, calm: w.cfg.Calm}
-			if w.broker.loses {
-				kind.late = 20
-			}
+			kind := bus{lossy: w.cfg.Lossy, late: w.broker.loses, short: w.broker.cfg.Messages < 1000, calm: w.cfg.Calm}
 			wrong := check(w.broker.carried("fanfare."+s), c.events[s], kind, mine)
 			for _, f := range wrong {
 				w.fault("client %d (%s) in %s: %s", i, c.user, s, f)

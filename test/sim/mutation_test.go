@@ -59,8 +59,6 @@ var mutations = []mutation{
 		"s.known.add(c.ID, s.window.head)", "s.known.add(c.ID, s.window.head-1)", calm},
 	{"place of the record behind", "domain/stream/landmarks.go",
 		"s.known.add(c.ID, s.window.head)", "s.known.add(c.ID, s.window.head+1)", calm},
-	{"place known to a node that has just begun", "domain/stream/landmarks.go",
-		"c.ID != 0 && now.After(s.sure)", "c.ID != 0", lost},
 	{"full outbox forgotten", "domain/stream/fill.go",
 		"	if !a.out.Offer(f) {\n		return false\n	}\n	a.stream.stats.Offered++", "	a.out.Offer(f)\n	a.stream.stats.Offered++", logged},
 }

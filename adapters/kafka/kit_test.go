@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -30,8 +29,15 @@ import (
 // own, which leaves its goroutines behind.
 func TestMain(m *testing.M) {
 	const multiplier = "github.com/ThreeDotsLabs/watermill/internal/subscriber.(*multiplier).Subscribe"
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction(multiplier+".func2"), goleak.IgnoreAnyFunction(multiplier+".func3"),
-		goleak.Cleanup(func(code int) { broker.StopSharedKafka(); os.Exit(code) }))
+	goleak.VerifyTestMain(withBroker{m}, goleak.IgnoreAnyFunction(multiplier+".func2"), goleak.IgnoreAnyFunction(multiplier+".func3"))
+}
+
+// withBroker stops the tests' broker before somebody looks for what they left behind.
+type withBroker struct{ *testing.M }
+
+func (t withBroker) Run() int {
+	defer broker.StopSharedKafka()
+	return t.M.Run()
 }
 
 // A kit is a cluster, our driver on it, a topic of the test's own, and a foreign

@@ -141,7 +141,13 @@ func TestARestartOfTheBrokerIsNoBreak(t *testing.T) {
 		t.Fatalf("the broker is gone: %v", err)
 	}
 	s.Restart()
-	g := k.follow(at(3))
+	var g transport.Feed
+	poll(t, func() (ok bool) { // a broker that has just started is slow
+		next, err := k.d.Follow(t.Context(), k.topic, at(3))
+		g = next
+		return err == nil
+	})
+	defer g.Close()
 	if g.Log() != f.Log() {
 		t.Error("after a restart it is another log")
 	}

@@ -100,6 +100,9 @@ func (d *Driver) FollowSince(ctx context.Context, name string, since time.Time) 
 		if err == nil && at < 0 {
 			at, err = d.offset(ctx, t, latest)
 		}
+		if err == nil {
+			err = d.learn(ctx, t)
+		}
 		return at, err
 	})
 }

@@ -77,16 +77,31 @@ func (d *Driver) prove(ctx context.Context, t topic, after int64) error {
 	return nil
 }
 
-// tail returns the place behind the last record of a log.
+// tail returns the place behind the last record of a log. Where the log was read
+// before, and there is more by now, that is taken to end with a record: who
+// follows it will soon know better.
 func (d *Driver) tail(ctx context.Context, t topic) (int64, error) {
 	end, err := d.offset(ctx, t, latest)
 	if err != nil {
 		return 0, err
 	}
-	if at, ok := d.places.get(t); ok && at.next == end {
+	at, ok := d.places.get(t)
+	switch {
+	case ok && at.next == end:
 		return at.last, nil
+	case ok:
+		return end, nil
 	}
 	return d.search(ctx, t, end)
+}
+
+// learn looks for the last record, for a tail that is asked for next.
+func (d *Driver) learn(ctx context.Context, t topic) error {
+	end, err := d.offset(ctx, t, latest)
+	if err == nil {
+		_, err = d.search(ctx, t, end)
+	}
+	return err
 }
 
 // maxSearch is how many offsets before a log's end are looked at to find its
@@ -114,8 +129,8 @@ func (d *Driver) search(ctx context.Context, t topic, end int64) (int64, error) 
 			if err != nil {
 				return 0, err
 			}
+			d.places.reach(t, next, got)
 			if n := len(got.records); n > 0 {
-				d.places.reach(t, next, got)
 				last = got.records[n-1].Offset + 1
 			}
 			if got.next <= next {

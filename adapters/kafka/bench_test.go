@@ -3,12 +3,14 @@ package kafka_test
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/ThreeDotsLabs/watermill"
 	"github.com/ThreeDotsLabs/watermill/message"
 
+	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/test/broker"
 )
 
@@ -63,4 +65,30 @@ func BenchmarkRead(b *testing.B) {
 		_ = f.Close()
 	}
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "records/s")
+}
+
+// What a feed costs: `go test -bench FeedsAtRest` prints it for each.
+func BenchmarkFeedsAtRest(b *testing.B) {
+	k := newKit(b, fakeURL(b))
+	const n = 200
+	feeds := make([]transport.Feed, n)
+	var before, after runtime.MemStats
+	goroutines := 0
+	for b.Loop() {
+		k.follow("")
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		goroutines = runtime.NumGoroutine()
+		for i := range feeds {
+			feeds[i] = k.follow("")
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		goroutines = runtime.NumGoroutine() - goroutines
+		for _, f := range feeds {
+			_ = f.Close()
+		}
+	}
+	b.ReportMetric(float64(after.HeapAlloc+after.StackInuse-before.HeapAlloc-before.StackInuse)/n, "B/feed")
+	b.ReportMetric(float64(goroutines)/n, "goroutines/feed")
 }

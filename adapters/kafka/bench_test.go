@@ -26,7 +26,6 @@ func messages(n int) []*message.Message {
 
 // Both run on a real broker.
 func BenchmarkPublish(b *testing.B) {
-	defer broker.StopSharedKafka()
 	for _, size := range []int{1, 64, 256} {
 		b.Run(fmt.Sprint(size), func(b *testing.B) {
 			k := newKit(b, broker.KafkaURL(b))
@@ -45,7 +44,6 @@ func BenchmarkPublish(b *testing.B) {
 
 // BenchmarkRead reads a topic again and again; an operation is a record.
 func BenchmarkRead(b *testing.B) {
-	defer broker.StopSharedKafka()
 	const held = 100_000
 	k := newKit(b, broker.KafkaURL(b))
 	for range held / 1000 {

@@ -2,10 +2,19 @@ package kafka_test
 
 import (
 	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/big"
+	"net"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -360,4 +369,39 @@ func TestUsersLogIn(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestConnectionsAreEncrypted(t *testing.T) {
+	cert, ca := certificate(t)
+	at := strings.Replace(fakeURL(t, kfake.TLS(&tls.Config{Certificates: []tls.Certificate{cert}})), "127.0.0.1", "localhost", 1)
+	if err := open(t, at+"?tls_ca="+ca+"&tls_server_name=127.0.0.1").Ping(t.Context()); err != nil {
+		t.Errorf("with its authority: %v", err)
+	}
+	for _, params := range []string{"", "?tls=true", "?tls_ca=" + ca + "&tls_server_name=elsewhere"} {
+		if err := open(t, at+params).Ping(t.Context()); !errors.Is(err, domain.ErrBusDown) {
+			t.Errorf("%q: %v", params, err)
+		}
+	}
+}
+
+// certificate makes one for 127.0.0.1, signed by itself, and writes it to a file.
+func certificate(t *testing.T) (tls.Certificate, string) {
+	t.Helper()
+	public, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, public, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: private}, file
 }

@@ -20,6 +20,7 @@ import (
 	"log/slog"
 	"net/http"
 
+	"github.com/fanfarebus/fanfare/adapters/kafka"
 	"github.com/fanfarebus/fanfare/adapters/memory"
 	"github.com/fanfarebus/fanfare/adapters/redispubsub"
 	"github.com/fanfarebus/fanfare/adapters/redisstream"
@@ -29,6 +30,7 @@ import (
 // Openers returns the transports that come with Fanfare, by URL scheme.
 func Openers() transport.Openers {
 	return transport.Openers{
+		"kafka":         kafka.Open,
 		"memory":        memory.Open,
 		"redis":         redispubsub.Open,
 		"redis-streams": redisstream.Open,

@@ -3,12 +3,10 @@ package redisconn
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	"net/url"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -40,11 +38,7 @@ type Server struct {
 //	reply_timeout     for an answer, default 2s
 //	pool              most connections to publish with, default 8
 //	sentinel_master   ask the hosts of the URL, h1:26379,h2:26379, where this master is
-//	tls               true: encrypt; implied by the others
-//	tls_ca            file with the authorities to trust, PEM
-//	tls_cert, tls_key files with the certificate to show, PEM
-//	tls_server_name   the name to expect in the server's certificate
-//	tls_skip_verify   true: accept any certificate
+//	tls…              those of transport.Params.TLS
 func Parse(u *url.URL, params *transport.Params) (*Server, error) {
 	s := &Server{
 		master: params.String("sentinel_master", ""),
@@ -54,10 +48,10 @@ func Parse(u *url.URL, params *transport.Params) (*Server, error) {
 		user:   u.User.Username(),
 	}
 	s.password, _ = u.User.Password()
-	var faults [3]error
+	var faults [2]error
 	s.addrs, faults[0] = parseHosts(u.Host, s.master != "")
 	s.db, faults[1] = parseDB(u.Path)
-	s.tls, faults[2] = parseTLS(params)
+	s.tls = params.TLS()
 	return s, errors.Join(faults[:]...)
 }
 
@@ -91,33 +85,6 @@ func parseDB(path string) (int, error) {
 		return 0, fmt.Errorf("path %q: want the number of a database, such as /0", path)
 	}
 	return db, nil
-}
-
-func parseTLS(params *transport.Params) (*tls.Config, error) {
-	ca, cert, key := params.String("tls_ca", ""), params.String("tls_cert", ""), params.String("tls_key", "")
-	name, skip := params.String("tls_server_name", ""), params.Bool("tls_skip_verify", false)
-	if !params.Bool("tls", ca+cert+key+name != "" || skip) {
-		return nil, nil
-	}
-	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: name, InsecureSkipVerify: skip}
-	if ca != "" {
-		pem, err := os.ReadFile(ca)
-		if err != nil {
-			return nil, fmt.Errorf("tls_ca: %w", err)
-		}
-		c.RootCAs = x509.NewCertPool()
-		if !c.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("tls_ca: %s holds no certificate in PEM form", ca)
-		}
-	}
-	if cert != "" || key != "" {
-		pair, err := tls.LoadX509KeyPair(cert, key)
-		if err != nil {
-			return nil, fmt.Errorf("tls_cert and tls_key: %w", err)
-		}
-		c.Certificates = []tls.Certificate{pair}
-	}
-	return c, nil
 }
 
 // DB is the number of the database.

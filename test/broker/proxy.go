@@ -38,14 +38,27 @@ const maxSent = 1 << 10
 // NewProxy starts a proxy to host:port, which ends with the test.
 func NewProxy(t testing.TB, target string) *Proxy {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	p, err := newProxy()
 	if err != nil {
 		t.Fatalf("broker: proxy: %v", err)
 	}
-	p := &Proxy{target: target, listener: l, links: make(map[*link]struct{})}
-	p.running.Go(p.accept)
 	t.Cleanup(p.close)
+	p.start(target)
 	return p
+}
+
+// newProxy makes a proxy that has an address and does not accept yet.
+func newProxy() (*Proxy, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	return &Proxy{listener: l, links: make(map[*link]struct{})}, nil
+}
+
+func (p *Proxy) start(target string) {
+	p.target = target
+	p.running.Go(p.accept)
 }
 
 // Addr is the proxy's own host:port.

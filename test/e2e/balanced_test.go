@@ -34,8 +34,15 @@ func TestLoadBalanced(t *testing.T) {
 		needs(t, "redis-server")
 		r := broker.Redis(t)
 		c := newCluster(t, 3, r.URL("redis-streams"), nil)
-		balanced(t, c, r, map[string]publisher{
+		balanced(t, c, func() map[label]int { return logOf(t, r) }, map[string]publisher{
 			"http": c.overHTTP, "redis-cli": withRedisCLI(r, true), "python": withPython(python, r, true), "watermill": withWatermill(r),
+		})
+	})
+	t.Run("kafka", func(t *testing.T) {
+		s := broker.Kafka(t)
+		c := newCluster(t, 3, s.URL(), nil)
+		balanced(t, c, func() map[label]int { return logOfKafka(t, s) }, map[string]publisher{
+			"http": c.overHTTP, "cli": c.withCLI, "kafka": withKafka(s),
 		})
 	})
 	t.Run("memory", func(t *testing.T) {
@@ -44,7 +51,9 @@ func TestLoadBalanced(t *testing.T) {
 	})
 }
 
-func balanced(t *testing.T, c *cluster, stream *broker.RedisServer, publishers map[string]publisher) {
+// balanced runs the case. readLog returns the place of every label in the bus's
+// log; nil without a log.
+func balanced(t *testing.T, c *cluster, readLog func() map[label]int, publishers map[string]publisher) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 1))
@@ -78,8 +87,8 @@ func balanced(t *testing.T, c *cluster, stream *broker.RedisServer, publishers m
 	if err := inOneOrder(k.sorted()); err != nil {
 		t.Error(err)
 	}
-	if stream != nil {
-		log := logOf(t, stream)
+	if readLog != nil {
+		log := readLog()
 		if err := k.each(func(s *session) error { return inOrderOf(s, log) }); err != nil {
 			t.Error(err)
 		}

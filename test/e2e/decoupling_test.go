@@ -137,12 +137,28 @@ func TestRedisRestarts(t *testing.T) {
 			c.withNginx()
 			k := startClients(c)
 			openSome(k, 40)
-			redisRestarts(t, r, c, k, test.keeps)
+			busRestarts(t, r, c, k, test.keeps)
 		})
 	}
 }
 
-func redisRestarts(t *testing.T, r *broker.RedisServer, c *cluster, k *clients, keeps bool) {
+// The same with Kafka, which takes its time to come back.
+func TestKafkaRestarts(t *testing.T) {
+	s := broker.Kafka(t)
+	c := newCluster(t, 3, s.URL(), nil)
+	c.withNginx()
+	k := startClients(c)
+	openSome(k, 40)
+	busRestarts(t, s, c, k, true)
+}
+
+// A server can be killed, and started again.
+type server interface {
+	Kill()
+	Restart()
+}
+
+func busRestarts(t *testing.T, r server, c *cluster, k *clients, keeps bool) {
 	s := startStream(c, "user:u%d")
 	s.waitFor(60)
 	r.Kill()
@@ -183,7 +199,7 @@ func redisRestarts(t *testing.T, r *broker.RedisServer, c *cluster, k *clients, 
 		}
 		switch {
 		case keeps && s.gaps() > 0:
-			return fmt.Errorf("was told %d gaps, though Redis has lost nothing", s.gaps())
+			return fmt.Errorf("was told %d gaps, though the bus has lost nothing", s.gaps())
 		case keeps && s != newcomer:
 			return judge(s, letters)
 		}

@@ -1,0 +1,203 @@
+package kafka
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill"
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/fanfarebus/fanfare/domain"
+)
+
+const (
+	// nackPause is how long a group waits before it delivers a refused message
+	// again.
+	nackPause = 100 * time.Millisecond
+	// commitEvery is how often it is committed what was acked, also when a
+	// member leaves. What was acked since then comes again after a crash.
+	commitEvery = 200 * time.Millisecond
+	// sessionTimeout is how long a member that died keeps its partition.
+	sessionTimeout = 10 * time.Second
+	heartbeat      = 2 * time.Second
+	// handlerTimeout is how long a handler may hold up a rebalance before the
+	// group goes on without its member, and delivers the message again.
+	handlerTimeout = time.Minute
+	groupTimeout   = 5 * time.Second // to find or create a topic, and to leave a group
+)
+
+// Group returns a subscriber in a consumer group. A new group begins with the
+// oldest record there is. Since a topic has one partition, one member receives
+// and the others stand by.
+//
+// Each message is sent until it is acked, the next one follows the ack. Of gaps
+// a group knows nothing: what is trimmed before the group has read it is lost
+// silently.
+func (d *Driver) Group(name string) (message.Subscriber, error) {
+	if name == "" {
+		return nil, fmt.Errorf("kafka: %w: a consumer group needs a name", domain.ErrInvalid)
+	}
+	g := &group{d: d, name: name, log: d.log.With(slog.String("group", name))}
+	g.ctx, g.cancel = context.WithCancel(context.Background())
+	return g, nil
+}
+
+// A group is a member of a consumer group. It is safe for concurrent use.
+type group struct {
+	d      *Driver
+	name   string
+	log    *slog.Logger
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+
+	mu      sync.Mutex
+	closed  bool           // guarded by mu
+	running sync.WaitGroup // subscriptions; Add under mu while not closed
+}
+
+// Subscribe takes the group's messages of a topic until ctx ends.
+func (g *group) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
+	if err := g.enter(); err != nil {
+		return nil, fmt.Errorf("kafka: group %s: subscribe to %s: %w", g.name, topic, err)
+	}
+	client, err := g.join(ctx, topic)
+	if err != nil {
+		g.running.Done()
+		return nil, fmt.Errorf("kafka: group %s: subscribe to %s: %w", g.name, topic, classify(err))
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	forget := context.AfterFunc(g.ctx, cancel)
+	out := make(chan *message.Message)
+	go func() {
+		defer g.running.Done()
+		defer close(out)
+		defer g.leave(client)
+		defer cancel()
+		defer forget()
+		g.serve(ctx, client, out)
+	}()
+	return out, nil
+}
+
+func (g *group) enter() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed {
+		return domain.ErrClosed
+	}
+	g.running.Add(1)
+	return nil
+}
+
+// join makes sure that there is a topic, and makes a client that joins the
+// group when it is first polled.
+func (g *group) join(ctx context.Context, topic string) (*kgo.Client, error) {
+	ctx, cancel := context.WithTimeout(ctx, groupTimeout)
+	defer cancel()
+	defer context.AfterFunc(g.ctx, cancel)()
+	if _, err := g.d.find(ctx, topic); err != nil {
+		return nil, err
+	}
+	return g.d.server.client(g.d.server.seeds,
+		kgo.ConsumerGroup(g.name), kgo.ConsumeTopics(topic),
+		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.FetchMaxBytes(fetchBytes), kgo.FetchMaxPartitionBytes(fetchBytes), kgo.FetchMaxWait(block),
+		kgo.SessionTimeout(sessionTimeout), kgo.HeartbeatInterval(heartbeat), kgo.RebalanceTimeout(handlerTimeout),
+		kgo.BlockRebalanceOnPoll(), kgo.AutoCommitMarks(), kgo.AutoCommitInterval(commitEvery),
+	)
+}
+
+// serve hands out messages, one by one, until ctx ends. A rebalance waits until
+// the message that is out has its answer.
+func (g *group) serve(ctx context.Context, client *kgo.Client, out chan<- *message.Message) {
+	for ctx.Err() == nil {
+		fetches := client.PollRecords(ctx, 1)
+		fetches.EachError(func(_ string, _ int32, err error) {
+			if ctx.Err() == nil {
+				g.log.Warn("a consumer group cannot read", "error", err)
+			}
+		})
+		for _, r := range fetches.Records() {
+			if g.deliver(ctx, out, r) {
+				client.MarkCommitRecords(r)
+			}
+		}
+		client.AllowRebalance()
+		if len(fetches.Errors()) > 0 && !pause(ctx, nackPause) {
+			return
+		}
+	}
+}
+
+// deliver hands a record out until it is acked, and says whether it was.
+func (g *group) deliver(ctx context.Context, out chan<- *message.Message, r *kgo.Record) bool {
+	for {
+		acked, ok := attempt(ctx, out, r)
+		if acked || !ok {
+			return acked
+		}
+		if !pause(ctx, nackPause) {
+			return false
+		}
+	}
+}
+
+// attempt hands a record out once and waits for the answer; ok says whether ctx
+// lasted.
+func attempt(ctx context.Context, out chan<- *message.Message, r *kgo.Record) (acked, ok bool) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	m := toMessage(r)
+	m.SetContext(ctx)
+	select {
+	case out <- m:
+	case <-ctx.Done():
+		return false, false
+	}
+	select {
+	case <-m.Acked():
+		return true, true
+	case <-m.Nacked():
+		return false, true
+	case <-ctx.Done():
+		return false, false
+	}
+}
+
+func toMessage(r *kgo.Record) *message.Message {
+	e := decode(r)
+	if e.UUID == "" {
+		e.UUID = watermill.NewULID()
+	}
+	m := message.NewMessage(e.UUID, append([]byte(nil), e.Body...))
+	for _, f := range e.Header {
+		m.Metadata[f.Name] = f.Value
+	}
+	return m
+}
+
+// leave commits what was acked and leaves the group.
+func (g *group) leave(client *kgo.Client) {
+	ctx, cancel := context.WithTimeout(context.Background(), groupTimeout)
+	defer cancel()
+	if err := client.CommitMarkedOffsets(ctx); err != nil {
+		g.log.Warn("the last acks are not committed: those messages will come again", "error", err)
+	}
+	_ = client.LeaveGroupContext(ctx)
+	client.CloseAllowingRebalance()
+}
+
+// Close ends the member's subscriptions and waits for them.
+func (g *group) Close() error {
+	g.mu.Lock()
+	g.closed = true
+	g.mu.Unlock()
+	g.cancel()
+	g.running.Wait()
+	return nil
+}

@@ -102,4 +102,6 @@ func (h handed) Nack(context.Context) (again bool, err error) {
 	return false, h.msg.NakWithDelay(nackPause)
 }
 
-func (h handed) Working() (every time.Duration, err error) { return ackWait / 3, h.msg.InProgress() }
+func (h handed) Working() error { return h.msg.InProgress() }
+
+func (h handed) WorkingEvery() time.Duration { return ackWait / 3 }

@@ -40,9 +40,10 @@ type Delivery interface {
 	Ack() error
 	// Nack says that it is not, and whether the caller has to deliver it again.
 	Nack(ctx context.Context) (again bool, err error)
-	// Working says that it is being dealt with. It is called every so often;
-	// 0 means never.
-	Working() (every time.Duration, err error)
+	// Working says that it is still being dealt with.
+	Working() error
+	// WorkingEvery is how often that has to be said; 0 means never.
+	WorkingEvery() time.Duration
 }
 
 // A Group is a subscriber in a group: Watermill's, one message at a time, the
@@ -160,12 +161,8 @@ func (g *Group) serve(ctx context.Context, m Membership, out chan<- *message.Mes
 
 // deliver hands a message out once, waits for the answer and passes it on.
 func deliver(ctx context.Context, d Delivery, out chan<- *message.Message) (again bool, err error) {
-	every, err := d.Working()
-	if err != nil {
-		return false, err
-	}
 	var tick <-chan time.Time
-	if every > 0 {
+	if every := d.WorkingEvery(); every > 0 {
 		ticker := time.NewTicker(every)
 		defer ticker.Stop()
 		tick = ticker.C
@@ -182,7 +179,7 @@ func deliver(ctx context.Context, d Delivery, out chan<- *message.Message) (agai
 		case <-m.Nacked():
 			return d.Nack(ctx)
 		case <-tick:
-			if _, err := d.Working(); err != nil {
+			if err := d.Working(); err != nil {
 				return false, err
 			}
 		case <-ctx.Done():

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/url"
 	"sync"
 	"time"
@@ -88,98 +89,52 @@ const maxStreamName = 255
 // Follow opens a feed with a consumer of its own.
 func (d *Driver) Follow(ctx context.Context, topic string, after domain.Position) (transport.Feed, error) {
 	start := jetstream.ConsumerConfig{DeliverPolicy: jetstream.DeliverNewPolicy}
-	at := uint64(0)
 	if after != "" {
-		var err error
-		if at, err = parsePosition(after); err != nil || at == ^uint64(0) {
+		at, err := parsePosition(after)
+		if err != nil || at == math.MaxUint64 {
 			return nil, lost(domain.UnknownCursor, "not a position in a stream: %x", string(after))
 		}
 		start = jetstream.ConsumerConfig{DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: at + 1}
 	}
-	f, err := d.follow(ctx, topic, start, func(resolved uint64) uint64 {
-		if after == "" {
-			return resolved
-		}
-		return at
-	})
-	if errors.As(err, new(*transport.BreakError)) {
+	f, err := d.follow(ctx, topic, start)
+	switch {
+	case err == nil:
+		return f, nil
+	case errors.As(err, new(*transport.BreakError)):
 		return nil, err
 	}
-	if err != nil {
-		return nil, fmt.Errorf("jetstream: follow %s: %w", topic, natsconn.Classify(err))
-	}
-	return f, nil
+	return nil, fmt.Errorf("jetstream: follow %s: %w", topic, natsconn.Classify(err))
 }
 
 // FollowSince opens a feed of the messages that the stream took at t or later,
 // by the server's clock.
 func (d *Driver) FollowSince(ctx context.Context, topic string, t time.Time) (transport.Feed, error) {
-	start := jetstream.ConsumerConfig{DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &t}
-	f, err := d.follow(ctx, topic, start, func(resolved uint64) uint64 { return resolved })
+	f, err := d.follow(ctx, topic, jetstream.ConsumerConfig{DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &t})
 	if err != nil {
 		return nil, fmt.Errorf("jetstream: follow %s since %v: %w", topic, t, natsconn.Classify(err))
 	}
 	return f, nil
 }
 
-// follow opens a feed where begin says, which is told where the server resolved
-// the start to.
-func (d *Driver) follow(ctx context.Context, topic string, start jetstream.ConsumerConfig, begin func(resolved uint64) uint64) (*feed, error) {
+// follow opens a feed where start says.
+func (d *Driver) follow(ctx context.Context, topic string, start jetstream.ConsumerConfig) (*feed, error) {
 	conn, err := d.listen.Conn(ctx)
 	if err != nil {
 		return nil, err
 	}
-	a := api{conn, d.domain}
-	var f *feed
-	err = a.ask(ctx, func(ctx context.Context, js jetstream.JetStream) error {
-		name, err := d.plan.find(ctx, js, topic)
-		if err != nil {
-			return err
-		}
-		consumer, err := js.CreateConsumer(ctx, name, readerOf(topic, start))
-		if err != nil {
-			return enabled(err)
-		}
-		resolved := consumer.CachedInfo()
-		// The consumer belongs to the stream as it is now, and ends with it.
-		info, err := look(ctx, js, name)
-		if err != nil {
-			return err
-		}
-		f = &feed{
-			api: a, begin: begin(resolved.Delivered.Stream),
-			pull:  a.prefix() + ".CONSUMER.MSG.NEXT." + name + "." + resolved.Name,
-			bytes: max(batchBytes, 2*int(conn.MaxPayload())),
-		}
-		f.at = f.begin
-		if f.log, err = newLog(info, topic); err != nil {
-			return err
-		}
-		return f.log.prove(info, f.begin)
+	f := &feed{api: api{conn, d.domain}, bytes: max(batchBytes, 2*int(conn.MaxPayload()))}
+	err = f.api.ask(ctx, func(ctx context.Context, js jetstream.JetStream) error {
+		return f.start(ctx, js, d.plan, topic, start)
 	})
 	if err == nil {
 		f.reply = conn.NewInbox()
 		f.box, err = conn.Mailbox(ctx, f.reply, "", natsconn.Bounds{Messages: 1 << 16, Bytes: 1 << 30}) // more than it asks for
 	}
 	if err != nil {
-		if f != nil {
-			_ = conn.Publish(f.drop(), nil)
-		}
+		f.drop()
 		return nil, err
 	}
 	return f, nil
-}
-
-// readerOf is the configuration of a feed's consumer.
-func readerOf(topic string, start jetstream.ConsumerConfig) jetstream.ConsumerConfig {
-	c := start
-	c.Description = "a feed of Fanfare"
-	c.FilterSubject = topic
-	c.AckPolicy = jetstream.AckNonePolicy
-	c.ReplayPolicy = jetstream.ReplayInstantPolicy
-	c.InactiveThreshold = idleConsumer
-	c.MemoryStorage, c.Replicas = true, 1
-	return c
 }
 
 // Tail asks for the topic's newest message. It creates no stream.

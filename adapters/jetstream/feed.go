@@ -55,14 +55,60 @@ func (f *feed) Log() domain.LogID      { return f.log.id() }
 func (f *feed) Begin() domain.Position { return position(f.begin) }
 func (f *feed) Heard() time.Time       { return f.heard }
 
+// start makes the consumer, which belongs to the stream as it is then, and ends
+// with it. What start names is resolved by the server; a sequence it would
+// change without a word, so that is proven.
+func (f *feed) start(ctx context.Context, js jetstream.JetStream, p plan, topic string, start jetstream.ConsumerConfig) error {
+	name, err := p.find(ctx, js, topic)
+	if err != nil {
+		return err
+	}
+	consumer, err := js.CreateConsumer(ctx, name, readerOf(topic, start))
+	if err != nil {
+		return enabled(err)
+	}
+	resolved := consumer.CachedInfo()
+	f.pull = f.api.prefix() + ".CONSUMER.MSG.NEXT." + name + "." + resolved.Name
+	info, err := look(ctx, js, name)
+	if err != nil {
+		return err
+	}
+	if f.log, err = newLog(info, topic); err != nil {
+		return err
+	}
+	f.begin = resolved.Delivered.Stream
+	if start.DeliverPolicy == jetstream.DeliverByStartSequencePolicy {
+		f.begin = start.OptStartSeq - 1
+		err = f.log.prove(info, f.begin)
+	}
+	f.at = f.begin
+	return err
+}
+
+// readerOf is the configuration of a feed's consumer.
+func readerOf(topic string, start jetstream.ConsumerConfig) jetstream.ConsumerConfig {
+	c := start
+	c.Description = "a feed of Fanfare"
+	c.FilterSubject = topic
+	c.AckPolicy = jetstream.AckNonePolicy
+	c.ReplayPolicy = jetstream.ReplayInstantPolicy
+	c.InactiveThreshold = idleConsumer
+	c.MemoryStorage, c.Replicas = true, 1
+	return c
+}
+
 // Close lets the server drop the consumer, too.
 func (f *feed) Close() error {
-	_ = f.api.conn.Publish(f.drop(), nil) // else it goes when it was idle for long enough
+	f.drop()
 	return f.box.Close()
 }
 
-func (f *feed) drop() string {
-	return strings.Replace(f.pull, ".CONSUMER.MSG.NEXT.", ".CONSUMER.DELETE.", 1)
+// drop drops the consumer, without waiting for that: else it goes when it was
+// idle for long enough.
+func (f *feed) drop() {
+	if f.pull != "" {
+		_ = f.api.conn.Publish(strings.Replace(f.pull, ".CONSUMER.MSG.NEXT.", ".CONSUMER.DELETE.", 1), nil)
+	}
 }
 
 // Read returns what follows the last entry returned, and proves that it does.

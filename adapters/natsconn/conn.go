@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -146,16 +147,17 @@ func (w *Watch) settled() bool {
 // Publish returns a domain.ErrForbidden if publishing on a subject, or on one
 // that begins with it and a dot, was refused; Subscribe is the same for
 // subscribing to it.
-func (w *Watch) Publish(subject string) error { return w.find(`Publish to "`, subject) }
+func (w *Watch) Publish(subject string) error { return w.find("Publish to ", subject) }
 
 // Subscribe: see Publish.
-func (w *Watch) Subscribe(subject string) error { return w.find(`Subscription to "`, subject) }
+func (w *Watch) Subscribe(subject string) error { return w.find("Subscription to ", subject) }
 
 func (w *Watch) find(what, subject string) error {
+	said := strings.TrimSuffix(what+strconv.Quote(subject), `"`)
 	w.conn.mu.Lock()
 	defer w.conn.mu.Unlock()
 	for _, err := range w.refused {
-		if _, rest, ok := strings.Cut(err.Error(), what+subject); ok && (rest[0] == '"' || rest[0] == '.') {
+		if _, rest, ok := strings.Cut(err.Error(), said); ok && rest != "" && (rest[0] == '"' || rest[0] == '.') {
 			return fmt.Errorf("%w: %w", domain.ErrForbidden, err)
 		}
 	}

@@ -176,6 +176,8 @@ func (s *Server) dial(ctx context.Context) (*Conn, error) {
 	o.AsyncErrorCB = c.failed
 	o.ClosedCB = func(*nats.Conn) { close(c.ended) }
 	var err error
-	c.Conn, err = o.Connect()
-	return c, err
+	if c.Conn, err = o.Connect(); err != nil {
+		return nil, err
+	}
+	return c, nil
 }

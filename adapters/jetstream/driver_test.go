@@ -39,7 +39,9 @@ func TestAMissingStreamIsCreatedAsTheURLSays(t *testing.T) {
 
 func TestAStreamThatExistsIsFoundBySubjectAndNotChanged(t *testing.T) {
 	k := newKit(t)
-	k.create(func(c *stock.StreamConfig) { c.Name, c.Subjects, c.MaxAge = "theirs", []string{"t", "u.*"}, time.Minute })
+	k.create(func(c *stock.StreamConfig) {
+		c.Name, c.Subjects, c.MaxAge = "theirs", []string{"t", "u.*"}, time.Minute
+	})
 	d := open(t, k.URL("jetstream")+"?retention=90m")
 	f, err := d.Follow(t.Context(), "u.1", "")
 	k.must(err)

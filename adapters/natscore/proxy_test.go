@@ -136,7 +136,7 @@ func TestANodeWhoseSubscriptionsAreSwallowedIsDeafAndNotDown(t *testing.T) {
 	l := newLine(t)
 	l.publish("1")
 	l.hears("1")
-	l.proxy.SwallowWho("SUBSCRIBE")
+	l.proxy.SwallowWho("SUB t ")
 	l.publish("2")
 	l.soon("deaf", l.node.Deaf)
 	if !l.node.Up() || l.node.Stats().Behind != 1 {

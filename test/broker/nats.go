@@ -95,8 +95,29 @@ func (s *NATSServer) Restart() {
 func (s *NATSServer) Forget() { s.must(os.RemoveAll(filepath.Join(s.dir, "jetstream"))) }
 
 // Freeze makes the server deaf: connections stay open and swallow what is
-// sent. Thaw wakes it.
-func (s *NATSServer) Freeze() { s.signal(syscall.SIGSTOP) }
+// sent. It returns when the server has stopped. Thaw wakes it.
+func (s *NATSServer) Freeze() {
+	s.t.Helper()
+	s.signal(syscall.SIGSTOP)
+	for deadline := time.Now().Add(startTimeout); !s.stopped(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			s.t.Fatal("broker: nats-server does not stop")
+		}
+	}
+}
+
+// stopped says whether all threads have stopped, which a signal does not wait
+// for. Where that cannot be seen it says so at once.
+func (s *NATSServer) stopped() bool {
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", s.cmd.Process.Pid))
+	for _, thread := range threads {
+		stat, err := os.ReadFile(thread)
+		if _, state, ok := strings.Cut(string(stat), ") "); err == nil && ok && state[0] != 'T' {
+			return false
+		}
+	}
+	return true
+}
 
 // Thaw wakes a frozen server.
 func (s *NATSServer) Thaw() { s.signal(syscall.SIGCONT) }

@@ -137,12 +137,29 @@ func TestRedisRestarts(t *testing.T) {
 			c.withNginx()
 			k := startClients(c)
 			openSome(k, 40)
-			redisRestarts(t, r, c, k, test.keeps)
+			busRestarts(t, r, c, k, test.keeps)
 		})
 	}
 }
 
-func redisRestarts(t *testing.T, r *broker.RedisServer, c *cluster, k *clients, keeps bool) {
+// NATS is killed and comes back: the same, and what a stream has taken survives.
+func TestNATSRestarts(t *testing.T) {
+	for scheme, keeps := range map[string]bool{"jetstream": true, "nats": false} {
+		t.Run(scheme, func(t *testing.T) {
+			s := broker.NATS(t)
+			c := newCluster(t, 3, s.URL(scheme), nil)
+			c.withNginx()
+			k := startClients(c)
+			openSome(k, 40)
+			busRestarts(t, s, c, k, keeps)
+		})
+	}
+}
+
+func busRestarts(t *testing.T, r interface {
+	Kill()
+	Restart()
+}, c *cluster, k *clients, keeps bool) {
 	s := startStream(c, "user:u%d")
 	s.waitFor(60)
 	r.Kill()
@@ -183,7 +200,7 @@ func redisRestarts(t *testing.T, r *broker.RedisServer, c *cluster, k *clients, 
 		}
 		switch {
 		case keeps && s.gaps() > 0:
-			return fmt.Errorf("was told %d gaps, though Redis has lost nothing", s.gaps())
+			return fmt.Errorf("was told %d gaps, though the bus has lost nothing", s.gaps())
 		case keeps && s != newcomer:
 			return judge(s, letters)
 		}

@@ -43,7 +43,15 @@ func newLine(t *testing.T) *line {
 			l.up = append(l.up, up)
 		})
 	}()
+	poll(t, func() bool { return l.told() != "[]" })
 	return l
+}
+
+// told is what Run has told so far.
+func (l *line) told() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return fmt.Sprint(l.up)
 }
 
 func (l *line) publish(body string) {
@@ -81,9 +89,7 @@ func TestABusThatSwallowsEverythingIsDownAndNotDeaf(t *testing.T) {
 	l.soon("up", l.node.Up)
 	l.publish("3")
 	l.hears("1 2 3")
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if got := fmt.Sprint(l.up); got != "[true false true]" {
+	if got := l.told(); got != "[true false true]" {
 		t.Errorf("Run told %s", got)
 	}
 }

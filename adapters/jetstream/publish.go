@@ -158,7 +158,7 @@ func (d *desk) prepare(ctx context.Context, records []transport.Outgoing) map[st
 	var bad map[string]error
 	last := ""
 	for _, r := range records {
-		if r.Topic == last {
+		if r.Topic == last || bad[r.Topic] != nil {
 			continue
 		}
 		last = r.Topic

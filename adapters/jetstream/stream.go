@@ -211,7 +211,7 @@ func (a api) ask(ctx context.Context, f func(context.Context, jetstream.JetStrea
 	}()
 	err = f(ctx, js)
 	if cause := context.Cause(ctx); err != nil && ctx.Err() != nil && cause != ctx.Err() {
-		return fmt.Errorf("%w: %w", cause, err)
+		return fmt.Errorf("%w: %v", cause, err) // err says no more than that it was ended
 	}
 	return err
 }

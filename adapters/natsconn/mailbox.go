@@ -56,12 +56,15 @@ func (c *Conn) Mailbox(ctx context.Context, subject, group string, most Bounds) 
 	return m, nil
 }
 
-// put runs in nats.go's goroutine for this subscription.
+// put runs in nats.go's goroutine for this subscription. Nothing that follows
+// something that was dropped, here or by nats.go, is kept.
 func (m *Mailbox) put(msg *nats.Msg) {
-	m.mu.Lock()
+	dropped, _ := msg.Sub.Dropped()
 	size := len(msg.Data)
+	m.mu.Lock()
 	switch {
-	case m.full: // what follows something dropped is not for us
+	case m.full || dropped > 0:
+		m.full = true
 	case len(m.queue) >= m.most.Messages || m.size+size > m.most.Bytes && len(m.queue) > 0:
 		m.full = true
 	default:
@@ -93,12 +96,11 @@ func (m *Mailbox) Take(ctx context.Context, n int, within time.Duration) ([]*nat
 	for {
 		batch, full := m.take(n)
 		switch {
-		case m.sub.IsValid() && m.dropped():
-			return nil, m.tooSlow() // it is not known before which of the batch
 		case len(batch) > 0:
 			return batch, nil
 		case full:
-			return nil, m.tooSlow()
+			return nil, fmt.Errorf("%w: more than %d messages or %d bytes were waiting",
+				nats.ErrSlowConsumer, m.most.Messages, m.most.Bytes)
 		}
 		if over == nil && within > 0 {
 			timer := time.NewTimer(within)
@@ -145,16 +147,6 @@ func (m *Mailbox) refused() error {
 	err := m.told.Subscribe(m.sub.Subject)
 	m.told.forget()
 	return err
-}
-
-// dropped says whether nats.go dropped something.
-func (m *Mailbox) dropped() bool {
-	n, err := m.sub.Dropped()
-	return err == nil && n > 0
-}
-
-func (m *Mailbox) tooSlow() error {
-	return fmt.Errorf("%w: more than %d messages or %d bytes were waiting", nats.ErrSlowConsumer, m.most.Messages, m.most.Bytes)
 }
 
 // Close unsubscribes and ends a Take.

@@ -51,6 +51,7 @@ func Parse(u *url.URL, params *transport.Params) (*Server, error) {
 	o := nats.GetDefaultOptions()
 	o.Name = "fanfare"
 	o.AllowReconnect = false
+	o.SkipHostLookup = true // the dialer looks, bounded by its context
 	o.Timeout = params.Duration("dial_timeout", 2*time.Second, 10*time.Millisecond)
 	o.FlusherTimeout = params.Duration("write_timeout", 700*time.Millisecond, 10*time.Millisecond)
 	o.PingInterval = params.Duration("ping_interval", 2*time.Second, 100*time.Millisecond)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"strconv"
 	"testing"
 	"time"
@@ -106,6 +108,35 @@ func TestARestartWithStorageIsNoBreak(t *testing.T) {
 	if f.Log() != log {
 		t.Fatal("another log")
 	}
+}
+
+// A machine that crashed may have lost what its server had confirmed last. What
+// comes then has the same numbers.
+func TestAStreamThatLostItsNewestMessagesIsABreakEvenWhenOthersHaveTheirPlaces(t *testing.T) {
+	k := newKit(t)
+	f := k.follow("")
+	k.add(1, 3)
+	k.read(f, 3)
+	log := f.Log()
+	k.Stop()
+	saved := filepath.Join(t.TempDir(), "saved")
+	stored := filepath.Join(k.Dir(), "jetstream")
+	k.must(os.CopyFS(saved, os.DirFS(stored)))
+	k.Restart()
+	k.must(k.follow(at(3)).Close())
+	f = k.follow(at(3))
+	k.want(k.add(4, 5), k.bodies(f, 2))
+	k.Kill()
+	k.Forget()
+	k.must(os.CopyFS(stored, os.DirFS(saved)))
+	k.Restart()
+	k.add(104, 107)
+	k.refused(at(5), domain.UnknownCursor)
+	g := k.follow(at(3))
+	if g.Log() != log {
+		t.Fatal("another log: that tests nothing")
+	}
+	k.want(numbers(104, 107), k.bodies(g, 4))
 }
 
 func TestASlowReaderOvertakenByTrimmingIsTold(t *testing.T) {

@@ -26,7 +26,10 @@
 // sequence and lives and dies with one incarnation of a stream; its deliveries
 // are counted; and wherever the stream's sequence has a hole, the stream is
 // asked whether it still holds everything from there on. A message that
-// somebody deleted from the middle is no gap: it is gone on purpose.
+// somebody deleted from the middle is no gap: it is gone on purpose. And
+// a driver remembers when the message was stored that it read last: a server
+// whose machine crashed may have lost its newest messages and given their
+// sequences to others.
 //
 // In a stream of several subjects holes are the rule, and what was trimmed may
 // have been anybody's: a cursor older than the stream's first message is refused

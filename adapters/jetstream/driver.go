@@ -26,6 +26,7 @@ type Driver struct {
 	domain string
 	plan   plan
 	log    *slog.Logger
+	read   memory
 
 	mu   sync.Mutex
 	desk *desk // on the connection that talk had last; guarded by mu
@@ -122,7 +123,7 @@ func (d *Driver) follow(ctx context.Context, topic string, start jetstream.Consu
 	if err != nil {
 		return nil, err
 	}
-	f := &feed{api: api{conn, d.domain}, bytes: max(batchBytes, 2*int(conn.MaxPayload()))}
+	f := &feed{api: api{conn, d.domain}, memory: &d.read, bytes: max(batchBytes, 2*int(conn.MaxPayload()))}
 	err = f.api.ask(ctx, func(ctx context.Context, js jetstream.JetStream) error {
 		return f.start(ctx, js, d.plan, topic, start)
 	})

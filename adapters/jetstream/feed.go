@@ -36,13 +36,14 @@ const (
 // It asks for the next batch before it hands out the one it has, so that the
 // server and the reader work at the same time. What waits is at most two batches.
 type feed struct {
-	api   api
-	log   log
-	begin uint64
-	box   *natsconn.Mailbox // where the consumer's deliveries go
-	reply string            // the box's subject
-	pull  string            // the subject to ask the consumer on
-	bytes int               // that one request may bring
+	api    api
+	memory *memory
+	log    log
+	begin  uint64
+	box    *natsconn.Mailbox // where the consumer's deliveries go
+	reply  string            // the box's subject
+	pull   string            // the subject to ask the consumer on
+	bytes  int               // that one request may bring
 
 	at     uint64 // all of the topic up to here was handed out, or is not there
 	turn   uint64 // deliveries
@@ -51,7 +52,7 @@ type feed struct {
 	err    error // why the feed is over
 }
 
-func (f *feed) Log() domain.LogID      { return f.log.id() }
+func (f *feed) Log() domain.LogID      { return f.log.id }
 func (f *feed) Begin() domain.Position { return position(f.begin) }
 func (f *feed) Heard() time.Time       { return f.heard }
 
@@ -79,7 +80,9 @@ func (f *feed) start(ctx context.Context, js jetstream.JetStream, p plan, topic 
 	f.begin = resolved.Delivered.Stream
 	if start.DeliverPolicy == jetstream.DeliverByStartSequencePolicy {
 		f.begin = start.OptStartSeq - 1
-		err = f.log.prove(info, f.begin)
+		if err = f.log.prove(info, f.begin); err == nil {
+			err = f.memory.prove(ctx, js, f.log, f.begin)
+		}
 	}
 	f.at = f.begin
 	return err
@@ -213,6 +216,10 @@ func (f *feed) settle(ctx context.Context, batch []domain.Entry, positions []byt
 	f.at = at
 	for i, all := 0, domain.Position(positions); i < len(batch); i++ { // one string for the whole batch
 		batch[i].Position = all[i*positionSize : (i+1)*positionSize]
+	}
+	if n := len(batch); n > 0 {
+		seq, _ := parsePosition(batch[n-1].Position)
+		f.memory.keep(f.log.id, seen{seq, batch[n-1].Time})
 	}
 	return batch, err
 }

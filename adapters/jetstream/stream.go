@@ -115,11 +115,13 @@ type log struct {
 	created time.Time
 	topic   string
 	alone   bool // the topic is all that the stream holds
+	id      domain.LogID
 }
 
 func newLog(info *jetstream.StreamInfo, topic string) (log, error) {
 	c := info.Config
 	l := log{stream: c.Name, created: info.Created, topic: topic}
+	l.id = domain.NewLogID("jetstream", l.stream, l.created.UTC().Format(time.RFC3339Nano), topic)
 	l.alone = len(c.Subjects) == 1 && c.Subjects[0] == topic && len(c.Sources) == 0
 	switch {
 	case c.Retention != jetstream.LimitsPolicy:
@@ -130,10 +132,6 @@ func newLog(info *jetstream.StreamInfo, topic string) (log, error) {
 			"what is lost so cannot be told; want one without that limit", domain.ErrUnsupported, c.Name)
 	}
 	return l, nil
-}
-
-func (l log) id() domain.LogID {
-	return domain.NewLogID("jetstream", l.stream, l.created.UTC().Format(time.RFC3339Nano), l.topic)
 }
 
 // prove proves that whoever has read everything up to at misses nothing when he

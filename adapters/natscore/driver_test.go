@@ -260,7 +260,7 @@ func TestAServerThatSwallowsBytesIsNoticedWithinSixSeconds(t *testing.T) {
 func TestASlowReaderIsToldThatItLostSomething(t *testing.T) {
 	s := broker.NATS(t)
 	d := open(t, s.URL("nats")+"?pending_messages=1000")
-	f := follow(t, d, "t")
+	f, other := follow(t, d, "t"), follow(t, d, "other")
 	const n = 5000
 	for i := 0; i < n; i += 500 {
 		var msgs []*message.Message
@@ -269,9 +269,13 @@ func TestASlowReaderIsToldThatItLostSomething(t *testing.T) {
 		}
 		publish(t, d, "t", msgs...)
 	}
-	publish(t, d, "other", raw("")) // by now all has been sent
+	publish(t, d, "other", raw(""))
+	read(t, other, 1) // by now all has come
 	next := 0
 	for {
+		publish(t, d, "t", raw("behind what was lost")) // there is room again
+		publish(t, d, "other", raw(""))
+		read(t, other, 1)
 		batch, err := f.Read(t.Context())
 		if err != nil {
 			if !errors.Is(err, nats.ErrSlowConsumer) {

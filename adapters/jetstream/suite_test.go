@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/ThreeDotsLabs/watermill/pubsub/tests"
@@ -26,6 +27,12 @@ func (d fromBeginning) Follow(ctx context.Context, topic string, after domain.Po
 	return d.Driver.Follow(ctx, topic, after)
 }
 
+// The suite makes hundreds of streams at once and is not about how long that
+// takes on a machine that has other work to do.
+const patient = "?storage=memory&reply_timeout=30s"
+
+var unhurried = transport.Config{PublishTimeout: 30 * time.Second, FollowTimeout: 30 * time.Second}
+
 // Watermill's suite on the fan-out face. Left out by the features declared:
 // ConsumerGroups, which TestWatermillsSuiteInGroups runs, and Reconnect, which
 // has a data race of its own and so cannot run under the race detector:
@@ -38,8 +45,8 @@ func TestWatermillsSuite(t *testing.T) {
 		NewSubscriberReceivesOldMessages: true,
 	}
 	tests.TestPubSub(t, features, func(t *testing.T) (message.Publisher, message.Subscriber) {
-		pub := transport.New(open(t, s.URL("jetstream")+"?storage=memory"), transport.Config{})
-		sub := transport.New(fromBeginning{open(t, s.URL("jetstream")+"?storage=memory")}, transport.Config{})
+		pub := transport.New(open(t, s.URL("jetstream")+patient), unhurried)
+		sub := transport.New(fromBeginning{open(t, s.URL("jetstream")+patient)}, unhurried)
 		closeAtEnd(t, pub.Close, sub.Close)
 		return pub, sub
 	}, nil)
@@ -56,12 +63,12 @@ func TestWatermillsSuiteInGroups(t *testing.T) {
 		ForceShort:                       true,
 	}
 	inGroup := func(t *testing.T, group string) (message.Publisher, message.Subscriber) {
-		bus := transport.New(open(t, s.URL("jetstream")+"?storage=memory"), transport.Config{})
+		bus := transport.New(open(t, s.URL("jetstream")+patient), unhurried)
 		sub, err := bus.Group(group)
 		if err != nil {
 			t.Fatal(err)
 		}
-		pub := transport.New(open(t, s.URL("jetstream")+"?storage=memory"), transport.Config{})
+		pub := transport.New(open(t, s.URL("jetstream")+patient), unhurried)
 		closeAtEnd(t, pub.Close, sub.Close, bus.Close)
 		return pub, sub
 	}

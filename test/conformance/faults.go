@@ -59,7 +59,8 @@ type author struct {
 	topic    string
 	last     int
 	attempts map[int]int
-	next     time.Time // when until publishes again
+	next     time.Time     // when until publishes again
+	pause    time.Duration // before it does once more: longer and longer, or who is slow never catches up
 }
 
 func newAuthor(r *run, bus *transport.Transport, topic string) *author {
@@ -92,7 +93,8 @@ func (a *author) until(h *history) bool {
 		return true
 	}
 	if now := time.Now(); now.After(a.next) {
-		a.next = now.Add(100 * time.Millisecond)
+		a.pause = max(100*time.Millisecond, 2*a.pause)
+		a.next = now.Add(a.pause)
 		a.publish(1)
 	}
 	return false

@@ -86,7 +86,10 @@ func content(r *run) {
 			continue
 		}
 		e := f.take(1)[0]
-		if e.UUID != s.UUID {
+		switch {
+		case s.UUID == "" && e.UUID != "":
+			r.report.cannot("carry " + s.name + ": it makes one up")
+		case e.UUID != s.UUID:
 			r.Errorf("%s: the UUID %q came as %q", s.name, s.UUID, e.UUID)
 		}
 		if got, ok := fields(e.Header); !ok || !maps.Equal(got, s.Metadata) {

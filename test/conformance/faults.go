@@ -109,15 +109,8 @@ func cutFeed(r *run) {
 	r.publish(d, topic, numbered(1, 1, 5)...)
 	all := f.take(5)
 	r.h.Cut()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	if g, err := d.Follow(ctx, topic, ""); err == nil {
-		_ = g.Close()
-		r.Errorf("Follow succeeds while nobody can connect")
-	}
-	if err := d.Ping(ctx); err == nil {
-		r.Errorf("Ping succeeds while nobody can connect")
-	}
+	r.failsSoon("Ping", d.Ping)
+	r.failsSoon("Follow", func(ctx context.Context) error { return r.closesAtOnce(d.Follow(ctx, topic, "")) })
 	ended := r.feedEnds(f)
 	r.h.Mend()
 	r.reopens(d, topic)
@@ -131,6 +124,18 @@ func cutFeed(r *run) {
 	}
 	r.publish(d, topic, number{1, 6}.message())
 	r.inOrder("a feed across the cut", back.take(1), map[int]int{1: 6})
+}
+
+// failsSoon wants that a call fails once the client has noticed that it is cut off.
+func (r *run) failsSoon(what string, call func(context.Context) error) {
+	r.Helper()
+	if !r.soon(func() bool {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		return call(ctx) != nil
+	}) {
+		r.Errorf("%s succeeds while nobody can connect", what)
+	}
 }
 
 // feedEnds says whether a feed ends by itself. Without a log it must.

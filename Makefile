@@ -27,12 +27,13 @@ check: ## fast checks that need no broker: format, vet, wire, unit tests
 js: ## build clients/js and the page of `fanfare dev`; needs npm
 	@cd clients/js && npm ci --ignore-scripts --silent && npm run --silent build
 
-test: tools ## everything: installs or finds redis-server, nginx, python3, node and chromium, then runs all tests
+test: tools ## everything: installs or finds redis-server, rabbitmq-server, nginx, python3, node and chromium, then runs all tests
 	@$(GO) vet ./...
 	@$(GO) tool wire diff .
 	@$(GO) test -race -timeout 14m ./...
 	@$(GO) test -timeout 10m ./test/sim
 	@cd clients/js && npm run --silent check && npm test --silent
+	@cd examples/ownbus && $(GO) vet ./... && $(GO) test -timeout 5m ./... # no -race: watermill-amqp reconnects with races of its own
 
 tools: ## install or find what the tests need
 	@scripts/tools

@@ -51,6 +51,10 @@ type Harness struct {
 	// stays unnoticed.
 	HidesCuts bool
 
+	// Waive names cases that the transport is known to fail, each with the reason.
+	// They do not run; the report says what the transport cannot do.
+	Waive map[string]string
+
 	// Goroutines names functions, as a stack shows them, whose goroutines are
 	// the harness's own and may outlive a case: those of an embedded broker.
 	Goroutines []string

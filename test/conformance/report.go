@@ -16,6 +16,7 @@ const (
 	Failed       Outcome = "failed"
 	Inapplicable Outcome = "does not apply" // by what the transport claims
 	Unchecked    Outcome = "NOT CHECKED"    // the harness has no way to
+	Waived       Outcome = "WAIVED"         // the harness says that it would fail
 )
 
 // A Result is what became of one case, and why it was not checked.

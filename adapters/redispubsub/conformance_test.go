@@ -16,6 +16,7 @@ func TestConformance(t *testing.T) {
 		Open: func(t testing.TB) transport.Driver { return open(t, p.URL("redis")) },
 		Cut:  p.Cut, Mend: p.Mend,
 		Freeze: p.Swallow, Thaw: p.Pass,
+		Deafen:     func() { p.SwallowWho("SUBSCRIBE") },
 		Poison:     func(_ testing.TB, topic string) { s.CLI("PUBLISH", topic, `{"_watermill_message_uuid":7}`) },
 		Goroutines: broker.ProxyGoroutines,
 	})

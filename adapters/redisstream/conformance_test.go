@@ -17,6 +17,7 @@ func TestConformance(t *testing.T) {
 		Open: func(t testing.TB) transport.Driver { return open(t, p.URL("redis-streams")) },
 		Cut:  p.Cut, Mend: p.Mend,
 		Freeze: p.Swallow, Thaw: p.Pass,
+		Deafen:   func() { p.SwallowWho("XREAD") },
 		Trim:     func(_ testing.TB, topic string, keep int) { s.CLI("XTRIM", topic, "MAXLEN", fmt.Sprint(keep)) },
 		Recreate: func(_ testing.TB, topic string) { s.CLI("DEL", topic) },
 		Poison: func(_ testing.TB, topic string) {

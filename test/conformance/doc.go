@@ -30,6 +30,8 @@
 //   - Trim, Recreate: what is gone is told.
 //   - Cut, Freeze: connections that end, and ones that swallow everything.
 //     Nothing is lost silently, and nobody waits longer than he said.
+//   - Down, Deaf: a node soon knows that the bus is down, or that it hears
+//     nothing though the bus is up.
 //   - Stamps: without a log, numbers find what is lost.
 //   - Groups: consumer groups share a topic.
 //   - Close, Cancel: in every state, twice, while others publish.

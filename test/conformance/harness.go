@@ -35,6 +35,11 @@ type Harness struct {
 	// ones must work again.
 	Freeze, Thaw func()
 
+	// Deafen makes it swallow what belongs to subscriptions alone, until Thaw:
+	// who publishes, or asks for a sign of life, is answered. It makes sense
+	// where these have connections of their own.
+	Deafen func()
+
 	// Trim makes the log of a topic forget all but the newest keep entries.
 	Trim func(t testing.TB, topic string, keep int)
 

@@ -316,6 +316,14 @@ var mutations = []mutation{
 			return nil
 		}}
 	}},
+	{"takes a frozen broker for well", "Down", "not down within", func(d *wireDriver) transport.Driver {
+		return well{&mutant{wireDriver: d}}
+	}},
+	{"says that it is at the tail", "Deaf", "not deaf within", func(d *wireDriver) transport.Driver {
+		return &mutant{wireDriver: d, tail: func(context.Context, string) (domain.Position, error) {
+			return domain.Position(make([]byte, 8)), nil
+		}}
+	}},
 	{"leaks a goroutine", "FanOut", "goroutines are left", func(d *wireDriver) transport.Driver {
 		return &mutant{wireDriver: d, follow: func(ctx context.Context, topic string, after domain.Position) (transport.Feed, error) {
 			go func() { <-d.w.over }()

@@ -69,6 +69,8 @@ var cases = []testCase{
 	{name: "CutFeed", run: cutFeed, hooks: hasCut},
 	{name: "Freeze", run: freeze, hooks: hasFreeze},
 	{name: "CloseFrozen", run: closeFrozen, hooks: hasFreeze},
+	{name: "Down", run: down, hooks: hasFreeze},
+	{name: "Deaf", run: deaf, hooks: hasDeafen},
 }
 
 func toLogs(g transport.Guarantees) (bool, string) { return g.Log, "the transport claims no log" }
@@ -84,6 +86,9 @@ func hasCut(h Harness) (bool, string) {
 }
 func hasFreeze(h Harness) (bool, string) {
 	return h.Freeze != nil && h.Thaw != nil, "the harness has no Freeze and Thaw"
+}
+func hasDeafen(h Harness) (bool, string) {
+	return h.Deafen != nil && h.Thaw != nil, "the harness has no Deafen and Thaw"
 }
 
 // check runs a case and writes down what became of it.

@@ -27,13 +27,15 @@ type wire struct {
 	isCut  bool                   // guarded by mu
 	feeds  map[*wireFeed]struct{} // guarded by mu
 	thawed chan struct{}          // closed while the wire is not frozen; guarded by mu
+	hears  chan struct{}          // closed while feeds are not deaf; guarded by mu
 }
 
 var errCut = errors.New("connection refused")
 
 func newWire() *wire {
-	w := &wire{bus: memory.New(memory.Config{}), feeds: make(map[*wireFeed]struct{}), over: make(chan struct{}), thawed: make(chan struct{})}
+	w := &wire{bus: memory.New(memory.Config{}), feeds: make(map[*wireFeed]struct{}), over: make(chan struct{}), thawed: make(chan struct{}), hears: make(chan struct{})}
 	close(w.thawed)
+	close(w.hears)
 	return w
 }
 
@@ -43,7 +45,7 @@ func (w *wire) harness(open func(*wireDriver) transport.Driver) conformance.Harn
 		Name: "wire",
 		Open: func(testing.TB) transport.Driver { return open(&wireDriver{Driver: w.bus.Driver(), w: w}) },
 		Cut:  w.cut, Mend: w.mend,
-		Freeze: w.freeze, Thaw: w.thaw,
+		Freeze: w.freeze, Thaw: w.thaw, Deafen: w.deafen,
 		Trim:     func(_ testing.TB, topic string, keep int) { w.bus.Forget(topic, keep) },
 		Recreate: func(_ testing.TB, topic string) { w.bus.Renew(topic) },
 		Poison: func(_ testing.TB, topic string) {
@@ -62,6 +64,12 @@ func (w *wire) cut() {
 	}
 }
 
+// drop ends the feeds there are.
+func (w *wire) drop() {
+	w.cut()
+	w.mend()
+}
+
 func (w *wire) mend() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -74,10 +82,35 @@ func (w *wire) freeze() {
 	w.thawed = make(chan struct{})
 }
 
+func (w *wire) deafen() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.hears = make(chan struct{})
+}
+
 func (w *wire) thaw() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	close(w.thawed)
+	for _, waits := range []chan struct{}{w.thawed, w.hears} {
+		select {
+		case <-waits:
+		default:
+			close(waits)
+		}
+	}
+}
+
+// hear waits until feeds are not deaf.
+func (w *wire) hear(ctx context.Context) error {
+	w.mu.Lock()
+	hears := w.hears
+	w.mu.Unlock()
+	select {
+	case <-hears:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // pass says whether anything passes now.
@@ -113,7 +146,7 @@ func (d *wireDriver) FollowSince(ctx context.Context, topic string, t time.Time)
 }
 
 func (d *wireDriver) open(ctx context.Context, follow func() (transport.Feed, error)) (transport.Feed, error) {
-	if err := d.w.pass(ctx); err != nil {
+	if err := errors.Join(d.w.pass(ctx), d.w.hear(ctx)); err != nil {
 		return nil, err
 	}
 	inner, err := follow()
@@ -176,7 +209,11 @@ func (f *wireFeed) Read(ctx context.Context) ([]domain.Entry, error) {
 	if f.ctx.Err() != nil {
 		return nil, errCut
 	}
-	return f.Feed.Read(ctx)
+	batch, err := f.Feed.Read(ctx)
+	if err == nil {
+		err = f.w.hear(ctx)
+	}
+	return batch, err
 }
 
 func (f *wireFeed) Close() error {

@@ -268,6 +268,20 @@ func TestSubscribeThatDoesNotReturnHoldsUpNobody(t *testing.T) {
 	})
 }
 
+func TestAPanicInThePubSubIsAnError(t *testing.T) {
+	p := &pubSub{} // its functions are nil
+	d := watermillbus.New(p, p, watermillbus.Config{})
+	if _, err := d.Follow(t.Context(), "t", ""); err == nil {
+		t.Error("Follow succeeded")
+	}
+	if errs := d.Publish(t.Context(), on("t", "1")); len(errs) != 1 || errs[0] == nil {
+		t.Errorf("Publish: %v", errs)
+	}
+	if err := d.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 // What is not there is not offered.
 func TestHalvesAndWhatThePairCannotDo(t *testing.T) {
 	d := watermillbus.New(nil, nil, watermillbus.Config{})

@@ -37,8 +37,10 @@ func (f *feed) Close() error {
 // still comes: not every Subscriber ends while somebody does not.
 func (f *feed) run(ready chan<- error) {
 	defer f.cancel()
-	var err error
-	f.in, err = f.d.sub.Subscribe(f.ctx, f.topic)
+	err := guard(func() (err error) {
+		f.in, err = f.d.sub.Subscribe(f.ctx, f.topic)
+		return err
+	})
 	ready <- err
 	if err != nil {
 		return

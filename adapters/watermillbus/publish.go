@@ -92,11 +92,22 @@ func (c *commit) run(ctx context.Context, d *Driver) {
 		}
 		err := ctx.Err()
 		if err == nil {
-			err = d.pub.Publish(c.topics[i], m)
+			err = guard(func() error { return d.pub.Publish(c.topics[i], m) })
 		}
 		<-lane
 		c.answer(err)
 	}
+}
+
+// guard makes an error of a panic in the embedder's library: it runs in a
+// goroutine of ours, and would end the node with all its sessions.
+func guard(call func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("a panic in the Pub/Sub: %v", p)
+		}
+	}()
+	return call()
 }
 
 func (c *commit) answer(err error) {

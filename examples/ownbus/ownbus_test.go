@@ -34,8 +34,8 @@ func conform(t *testing.T, server *broker.RabbitServer) {
 		},
 		Cut: proxy.Cut, Mend: proxy.Mend,
 		Freeze: proxy.Swallow, Thaw: proxy.Pass,
-		Poison:    func(t testing.TB, topic string) { publishPoison(t, server, topic) },
-		HidesCuts: true,
+		Poison:     func(t testing.TB, topic string) { publishPoison(t, server, topic) },
+		HidesCuts:  true,
 		Goroutines: broker.ProxyGoroutines,
 		Patience:   20 * time.Second,
 		Waive: map[string]string{

@@ -36,8 +36,8 @@ func cancel(r *run) {
 	})
 }
 
-// endsRead wants that a Read that waits ends with an error, and every later one
-// too.
+// endsRead wants that a Read that waits ends with an error, and that after Close
+// every other one does.
 func (r *run) endsRead(with string, f *reader, end func(*reader, context.CancelFunc)) {
 	r.Helper()
 	ctx, stop := context.WithCancel(context.Background())
@@ -57,10 +57,11 @@ func (r *run) endsRead(with string, f *reader, end func(*reader, context.CancelF
 	case <-time.After(r.h.Patience):
 		r.Fatalf("%s does not end a Read that waits", with)
 	}
+	_ = f.Close()
 	again, cancelAgain := r.patient()
 	defer cancelAgain()
 	if batch, err := f.Read(again); err == nil || again.Err() != nil {
-		r.Errorf("after its end a feed returns %d entries and %v", len(batch), err)
+		r.Errorf("after Close a feed returns %d entries and %v", len(batch), err)
 	}
 }
 

@@ -7,7 +7,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 LDFLAGS := -X main.version=$(VERSION)
 SEEDS   ?= 10000
 
-.PHONY: help run build check js test tools bench soak fuzz wire clean
+.PHONY: help run build check js test tools bench soak fuzz tidy wire clean
 
 help: ## print this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,10 @@ soak: ## the simulator with 10,000 seeds
 
 fuzz: ## each fuzz test for ten seconds
 	@scripts/fuzz 10s
+
+tidy: ## tidy every module: examples/ownbus follows what Fanfare requires
+	@$(GO) mod tidy
+	@cd examples/ownbus && $(GO) mod tidy
 
 wire: ## write wire_gen.go anew
 	@$(GO) tool wire gen .

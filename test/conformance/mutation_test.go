@@ -99,3 +99,21 @@ func TestWhatTheHarnessCannotDoIsSaidLoudly(t *testing.T) {
 		}
 	}
 }
+
+// Who does more than he claims is told so, and does not fail for it.
+func TestWhatADriverDoesBeyondItsClaimsIsReported(t *testing.T) {
+	h := newWire().harness(func(d *wireDriver) transport.Driver {
+		return &mutant{wireDriver: d, guarantees: func(transport.Guarantees) transport.Guarantees { return transport.Guarantees{} }}
+	})
+	for name, want := range map[string]string{
+		"Claims":     "it is a transport.LogDriver",
+		"TotalOrder": "in one order this time",
+		"Groups":     "consumer groups work",
+	} {
+		var report *conformance.Report
+		found := record(t, func(t testing.TB) { report = conformance.Check(t, h, name) })
+		if found.Failed() || !strings.Contains(report.String(), "beyond claims:   ") || !strings.Contains(report.String(), want) {
+			t.Errorf("%s: %s\n%s", name, found, report)
+		}
+	}
+}

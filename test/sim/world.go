@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net/http"
 	"slices"
@@ -18,6 +17,8 @@ import (
 	"github.com/fanfarebus/fanfare"
 	"github.com/fanfarebus/fanfare/adapters/memory"
 	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/test/internal/faulty"
+	"github.com/fanfarebus/fanfare/test/internal/pipes"
 )
 
 // A Config says what a world is like.
@@ -34,32 +35,38 @@ type Config struct {
 type world struct {
 	cfg     Config
 	rnd     *rand.Rand
-	broker  *broker
-	net     *network
+	keep    memory.Config
+	bus     *faulty.Bus
+	net     *pipes.Network
 	nodes   []*node
 	clients []*client
 	systems []string
 
+	happened []string // for the trace
+	number   int      // of the newest message
+
 	mu     sync.Mutex
-	faults []string
-	number int
+	faults []string // guarded by mu
 }
 
 // Run runs a world to its end and returns everything that was wrong. It must
 // be called in a synctest bubble.
 func Run(cfg Config) []string {
 	rnd := rand.New(rand.NewPCG(cfg.Seed, 1))
-	w := &world{cfg: cfg, rnd: rnd, net: newNetwork(), systems: []string{"orders", "chat"}}
+	w := &world{cfg: cfg, rnd: rnd, net: pipes.New(), systems: []string{"orders", "chat"}}
 	// Half the worlds have a log that is trimmed while clients are away.
-	keep := memory.Config{Messages: 100_000}
+	w.keep = memory.Config{Messages: 100_000}
 	if rnd.IntN(2) == 0 {
-		keep.Messages = 20 + rnd.IntN(200)
+		w.keep.Messages = 20 + rnd.IntN(200)
 	}
-	w.broker = newBroker(rand.New(rand.NewPCG(cfg.Seed, 2)), keep, cfg.Lossy)
-	w.broker.late = time.Duration(rnd.IntN(20)) * time.Millisecond
-	if cfg.Lossy {
-		w.broker.loss = 0.02
-	}
+	w.bus = faulty.New(faulty.Config{Memory: w.keep, Lossy: cfg.Lossy, Rand: rand.New(rand.NewPCG(cfg.Seed, 2))})
+	w.bus.Set(func(f *faulty.Faults) {
+		f.Late = time.Duration(rnd.IntN(20)) * time.Millisecond
+		f.LostAnswers = 0.02
+		if cfg.Lossy {
+			f.Loss = 0.02
+		}
+	})
 	ctx, end := context.WithCancel(context.Background())
 	defer end()
 	for i := range cfg.Nodes {
@@ -80,7 +87,7 @@ func Run(cfg Config) []string {
 		n.crash()
 	}
 	w.judge()
-	w.broker.bus.Close()
+	w.bus.Close()
 	return w.faults
 }
 
@@ -111,12 +118,12 @@ func (w *world) fault(format string, args ...any) {
 
 // live publishes, and lets things happen.
 func (w *world) live(ctx context.Context) {
-	own, err := fanfare.NewPublisher(ctx, "", "", fanfare.WithDriver(w.broker.driver()))
+	own, err := fanfare.NewPublisher(ctx, "", "", fanfare.WithDriver(w.bus.Link().Driver()))
 	if err != nil {
 		w.fault("%v", err)
 		return
 	}
-	foreign := transport.New(w.broker.driver(), transport.Config{NoStamps: true})
+	foreign := transport.New(w.bus.Link().Driver(), transport.Config{NoStamps: true})
 	defer foreign.Close()
 	defer own.Close()
 	defer func() { time.Sleep(5 * time.Second) }() // for the last marks of a lossy bus
@@ -181,9 +188,8 @@ func (w *world) happen() {
 	someone := w.clients[w.rnd.IntN(len(w.clients))]
 	n := w.nodes[w.rnd.IntN(len(w.nodes))]
 	what := w.rnd.IntN(12)
-	w.broker.set(func(b *broker) {
-		b.happened = append(b.happened, fmt.Sprintf("%d@orders%d,chat%d", what, len(b.wire["fanfare.orders"]), len(b.wire["fanfare.chat"])))
-	})
+	w.happened = append(w.happened, fmt.Sprintf("%d@orders%d,chat%d", what,
+		len(w.bus.Carried("fanfare.orders")), len(w.bus.Carried("fanfare.chat"))))
 	switch what {
 	case 0, 1, 2:
 		if cut := someone.cut.Load(); cut != nil {
@@ -192,11 +198,11 @@ func (w *world) happen() {
 	case 3:
 		someone.silent.Store(int64(w.rnd.IntN(30)) * int64(time.Second))
 	case 4:
-		w.broker.interrupt()
+		w.bus.Interrupt()
 	case 5:
-		w.broker.set(func(b *broker) { b.down = true; b.cut() })
+		w.bus.Set(func(f *faulty.Faults) { f.Down = true })
 		time.Sleep(time.Duration(w.rnd.IntN(5000)) * time.Millisecond)
-		w.broker.set(func(b *broker) { b.down = false })
+		w.bus.Set(func(f *faulty.Faults) { f.Down = false })
 	case 6:
 		n.crash()
 		time.Sleep(time.Duration(w.rnd.IntN(2000)) * time.Millisecond)
@@ -206,12 +212,12 @@ func (w *world) happen() {
 		n.start()
 	case 8:
 		if w.rnd.IntN(3) == 0 {
-			w.broker.forget()
+			w.bus.Forget()
 		}
 	case 9:
-		w.broker.set(func(b *broker) { b.late = time.Duration(w.rnd.IntN(100)) * time.Millisecond })
+		w.bus.Set(func(f *faulty.Faults) { f.Late = time.Duration(w.rnd.IntN(100)) * time.Millisecond })
 	case 10:
-		w.broker.set(func(b *broker) { b.step = time.Duration(w.rnd.IntN(120)-60) * time.Second })
+		w.bus.Set(func(f *faulty.Faults) { f.Step = time.Duration(w.rnd.IntN(120)-60) * time.Second })
 	case 11:
 		time.Sleep(time.Duration(w.rnd.IntN(15)) * time.Minute) // everybody is idle
 	}
@@ -219,7 +225,7 @@ func (w *world) happen() {
 
 // heal ends all trouble and waits until everybody must have everything.
 func (w *world) heal() {
-	w.broker.set(func(b *broker) { b.down, b.late, b.loss = false, 0, 0 })
+	w.bus.Set(func(f *faulty.Faults) { f.Down, f.Late, f.Loss = false, 0, 0 })
 	for _, c := range w.clients {
 		c.slow.Store(0)
 	}
@@ -233,17 +239,17 @@ func (w *world) judge() {
 				room, isRoom := strings.CutPrefix(target, "room:")
 				return target == "*" || target == "user:"+c.user || isRoom && slices.Contains(c.rooms[s], room)
 			}
-			wrong := check(w.broker.carried("fanfare."+s), c.events[s], w.cfg.Lossy, w.broker.cfg.Messages < 1000, mine)
+			wrong := check(w.bus.Carried("fanfare."+s), c.events[s], w.cfg.Lossy, w.keep.Messages < 1000, mine)
 			for _, f := range wrong {
 				w.fault("client %d (%s) in %s: %s", i, c.user, s, f)
 			}
 			if w.cfg.Trace && len(wrong) > 0 {
 				w.fault("client %d (%s) in %s was told: %v", i, c.user, s, c.events[s])
 				var wire []string
-				for _, p := range w.broker.carried("fanfare." + s) {
+				for _, p := range w.bus.Carried("fanfare." + s) {
 					wire = append(wire, string(p))
 				}
-				w.fault("the bus carried in %s: %s; and happened: %v", s, strings.Join(wire, " "), w.broker.happened)
+				w.fault("the bus carried in %s: %s; and happened: %v", s, strings.Join(wire, " "), w.happened)
 			}
 			if len(c.events[s]) == 0 {
 				w.fault("client %d (%s) never got into %s", i, c.user, s)
@@ -256,7 +262,7 @@ func (w *world) judge() {
 type node struct {
 	w      *world
 	name   string
-	listen *listener
+	listen *pipes.Listener
 	server *http.Server
 	cancel context.CancelFunc
 	done   sync.WaitGroup
@@ -269,14 +275,14 @@ func (n *node) start() {
 		Window: fanfare.WindowConfig{Messages: 10 + n.w.rnd.IntN(40), Age: 5 * time.Minute},
 		Limits: fanfare.LimitsConfig{SessionsPerUser: 1000, MessageBytes: 1 << 10, OutboxBytes: 2 << 10},
 	}
-	g, err := fanfare.New(ctx, cfg, fanfare.WithDriver(n.w.broker.driver()))
+	g, err := fanfare.New(ctx, cfg, fanfare.WithDriver(n.w.bus.Link().Driver()))
 	if err != nil {
 		n.w.fault("start %s: %v", n.name, err)
 		cancel()
 		return
 	}
 	n.cancel = cancel
-	n.listen = n.w.net.listen(n.name)
+	n.listen = n.w.net.Listen(n.name)
 	n.server = &http.Server{Handler: g, ErrorLog: nil}
 	n.done.Go(func() { _ = n.server.Serve(n.listen) })
 	n.done.Go(func() {
@@ -288,7 +294,7 @@ func (n *node) start() {
 
 // crash takes the node away at once: nobody is told anything.
 func (n *node) crash() {
-	n.listen.cut()
+	n.listen.Cut()
 	n.stop()
 }
 
@@ -298,5 +304,3 @@ func (n *node) stop() {
 	_ = n.server.Close()
 	n.done.Wait()
 }
-
-var _ io.Closer = (*listener)(nil)

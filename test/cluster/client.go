@@ -1,0 +1,330 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	client "github.com/fanfarebus/fanfare/clients/go"
+)
+
+// A ClientConfig says who connects, and for what. User and Systems are
+// required.
+type ClientConfig struct {
+	User    string
+	Systems []string
+	Rooms   []string // to be in from the beginning, as system/room
+	// Node is where it connects, always; nil: where the load balancer sends it.
+	Node *Node
+	// Plain makes it a client that offers no subprotocol and has one system: it
+	// hears data alone, of what it missed nothing, and of no gap.
+	Plain bool
+	// Token returns its session token, for nodes that Configure made want one.
+	Token func(ctx context.Context) (string, error)
+}
+
+// A Client is one device of a user. When its connection is lost, it comes back
+// by itself and resumes. What it hears is for its Inbox.
+type Client struct {
+	Inbox // of all its systems
+
+	c       *Cluster
+	cfg     ClientConfig
+	name    string
+	systems []string
+	sdk     *client.Client // nil if it is plain
+	end     context.CancelFunc
+	ended   sync.WaitGroup
+	box     *mailbox
+
+	mu      sync.Mutex
+	node    *Node           // to connect to; nil: any; guarded by mu
+	gate    chan struct{}   // closed while it may connect; guarded by mu
+	conn    net.Conn        // the newest; guarded by mu
+	plain   *websocket.Conn // the newest of a plain client; guarded by mu
+	stopped bool            // guarded by mu
+}
+
+// Client connects a user's device through the load balancer and waits until it
+// is welcome. Of is what it wants: names of systems, and rooms as system/room.
+func (c *Cluster) Client(user string, of ...string) *Client {
+	c.t.Helper()
+	return c.Connect(wishes(user, of))
+}
+
+// Client connects a user's device to this node, which it also comes back to.
+func (n *Node) Client(user string, of ...string) *Client {
+	n.c.t.Helper()
+	cfg := wishes(user, of)
+	cfg.Node = n
+	return n.c.Connect(cfg)
+}
+
+func wishes(user string, of []string) ClientConfig {
+	cfg := ClientConfig{User: user}
+	for _, name := range of {
+		system, _, isRoom := strings.Cut(name, "/")
+		if isRoom {
+			cfg.Rooms = append(cfg.Rooms, name)
+		}
+		if !slices.Contains(cfg.Systems, system) {
+			cfg.Systems = append(cfg.Systems, system)
+		}
+	}
+	return cfg
+}
+
+// Connect connects a client and waits until it is welcome.
+func (c *Cluster) Connect(cfg ClientConfig) *Client {
+	c.t.Helper()
+	one := c.newClient(cfg)
+	ctx, end := context.WithCancel(context.Background())
+	one.end = end
+	one.ended.Go(func() { one.run(ctx) })
+	one.WaitConnected()
+	return one
+}
+
+func (c *Cluster) newClient(cfg ClientConfig) *Client {
+	c.t.Helper()
+	one := &Client{c: c, cfg: cfg, systems: cfg.Systems, node: cfg.Node, gate: make(chan struct{}), box: newMailbox()}
+	close(one.gate)
+	one.Inbox = Inbox{client: one}
+	sdk, err := client.New(client.Config{
+		URL: c.URL() + "?" + url.Values{"user": {cfg.User}}.Encode(), Systems: cfg.Systems, Rooms: cfg.Rooms,
+		Token: cfg.Token, Handler: one.handler(), Dialer: &websocket.Dialer{NetDialContext: one.dial},
+		FirstPause: 2 * time.Millisecond, MaxPause: 100 * time.Millisecond,
+	})
+	if err != nil {
+		c.t.Fatalf("cluster: %v", err)
+	}
+	if cfg.Plain && (len(cfg.Systems) != 1 || len(cfg.Rooms) > 0) {
+		c.t.Fatalf("cluster: a plain client has one system and no rooms")
+	}
+	if !cfg.Plain {
+		one.sdk = sdk
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	one.name = cfg.User
+	if n := slices.IndexFunc(c.clients, func(other *Client) bool { return other.cfg.User == cfg.User }); n >= 0 {
+		one.name = fmt.Sprintf("%s#%d", cfg.User, c.count(cfg.User)+1)
+	}
+	c.clients = append(c.clients, one)
+	return one
+}
+
+// count is how many clients a user has. Call it with mu held.
+func (c *Cluster) count(user string) (n int) {
+	for _, one := range c.clients {
+		if one.cfg.User == user {
+			n++
+		}
+	}
+	return n
+}
+
+func (c *Client) run(ctx context.Context) {
+	err := error(nil)
+	if c.sdk != nil {
+		err = c.sdk.Run(ctx)
+	} else {
+		c.runPlain(ctx)
+	}
+	if err != nil {
+		c.note("gives up: %v", err)
+		c.box.giveUp(err)
+	}
+}
+
+// stop ends the client for good.
+func (c *Client) stop() {
+	c.end()
+	c.ended.Wait()
+}
+
+// Name is the user's, with a number from the second device on.
+func (c *Client) Name() string { return c.name }
+
+// SDK returns the client that does the work, for what Client does not offer:
+// its Send, Join and Leave return errors. It is nil for a plain one, and its Run
+// is taken.
+func (c *Client) SDK() *client.Client { return c.sdk }
+
+// dial connects to the node that is wanted, once it may.
+func (c *Client) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	c.mu.Lock()
+	gate := c.gate
+	c.mu.Unlock()
+	select {
+	case <-gate:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	c.mu.Lock()
+	node := c.node
+	c.mu.Unlock()
+	conn, err := net.Conn(nil), error(nil)
+	if node != nil {
+		conn, err = c.c.net.Dial(ctx, node.name)
+	} else {
+		conn, err = c.c.Dial(ctx, network, addr)
+	}
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.gate != gate {
+		conn.Close() // it was sent away meanwhile
+		return nil, net.ErrClosed
+	}
+	c.conn = conn
+	return conn, nil
+}
+
+// Cut breaks the client's connection, as a network does, and waits until it has
+// noticed. It comes back by itself.
+func (c *Client) Cut() {
+	c.c.t.Helper()
+	c.note("is cut off")
+	c.cut()
+}
+
+func (c *Client) cut() {
+	c.c.t.Helper()
+	before := c.box.now().hellos
+	c.mu.Lock()
+	if c.conn != nil {
+		c.conn.Close()
+	}
+	c.mu.Unlock()
+	c.wait("notice that it is cut off", func(s state) bool { return !s.connected || s.hellos > before })
+}
+
+// Disconnect breaks the client's connection, and keeps it away until
+// Reconnect.
+func (c *Client) Disconnect() {
+	c.c.t.Helper()
+	c.note("is cut off, and stays away")
+	c.mu.Lock()
+	c.gate = make(chan struct{})
+	c.mu.Unlock()
+	c.cut()
+}
+
+// Reconnect lets the client come back to the node given, or, without one, to
+// where it always connects; and waits until it is welcome.
+func (c *Client) Reconnect(to ...*Node) {
+	c.c.t.Helper()
+	before := c.box.now()
+	c.mu.Lock()
+	if c.node = c.cfg.Node; len(to) > 0 {
+		c.node = to[0]
+	}
+	select {
+	case <-c.gate:
+	default:
+		close(c.gate)
+	}
+	c.mu.Unlock()
+	if before.connected {
+		c.cut()
+	}
+	c.wait("come back", func(s state) bool { return s.connected && s.hellos > before.hellos })
+}
+
+func (c *Client) isAway() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	select {
+	case <-c.gate:
+		return false
+	default:
+		return true
+	}
+}
+
+// WaitConnected waits until the client has a session.
+func (c *Client) WaitConnected() {
+	c.c.t.Helper()
+	c.wait("be connected", func(s state) bool { return s.connected })
+}
+
+// Node returns the node that holds the client's session, which it waits for.
+// Of a plain client nobody knows: nil.
+func (c *Client) Node() *Node {
+	c.c.t.Helper()
+	c.WaitConnected()
+	for _, n := range c.c.nodes {
+		if n.name == c.box.now().node {
+			return n
+		}
+	}
+	return nil
+}
+
+// WaitForBus waits until the client was told that its node's bus is up, or
+// down.
+func (c *Client) WaitForBus(up bool) {
+	c.c.t.Helper()
+	c.wait(fmt.Sprintf("be told that the bus is up: %v", up), func(s state) bool { return s.busUp == up })
+}
+
+// Send sends as the user, and returns the message's id; without m.To it is for
+// the system's service. See Cluster.Inbound.
+func (c *Client) Send(system string, m client.Sending) (id string) {
+	c.c.t.Helper()
+	c.ask("send in "+system, func(ctx context.Context) (err error) { id, err = c.sdk.Send(ctx, system, m); return err })
+	return id
+}
+
+// Join enters a room, here and on all connections that follow.
+func (c *Client) Join(system, room string) {
+	c.c.t.Helper()
+	c.ask("join "+system+"/"+room, func(ctx context.Context) error { return c.sdk.Join(ctx, system, room, "") })
+}
+
+// Leave leaves a room.
+func (c *Client) Leave(system, room string) {
+	c.c.t.Helper()
+	c.ask("leave "+system+"/"+room, func(ctx context.Context) error { return c.sdk.Leave(ctx, system, room) })
+}
+
+func (c *Client) ask(what string, do func(ctx context.Context) error) {
+	c.c.t.Helper()
+	if c.sdk == nil {
+		c.c.t.Fatalf("cluster: %s is a plain client: it cannot %s", c.name, what)
+	}
+	ctx, cancel := c.c.patience()
+	defer cancel()
+	err := do(ctx)
+	c.note("%s: %v", what, err)
+	if err != nil {
+		c.fail("could not %s: %v", what, err)
+	}
+}
+
+// wait waits until the client is in some state.
+func (c *Client) wait(what string, enough func(state) bool) {
+	c.c.t.Helper()
+	if err := c.box.wait(c.c.cfg.patience, enough); err != nil {
+		c.fail("waited for it to %s: %v", what, err)
+	}
+}
+
+func (c *Client) note(format string, args ...any) { c.c.tl.addClient(c.name, format, args...) }
+
+// fail ends the test with what happened to the client.
+func (c *Client) fail(format string, args ...any) {
+	c.c.t.Helper()
+	c.c.told.Store(true)
+	c.c.t.Fatalf("%s: %s\nwhat happened to %s:\n%s", c.name, fmt.Sprintf(format, args...), c.name, c.c.tl.of(c.name))
+}

@@ -1,0 +1,319 @@
+package cluster_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/fanfarebus/fanfare"
+	client "github.com/fanfarebus/fanfare/clients/go"
+	"github.com/fanfarebus/fanfare/test/cluster"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// everywhere runs a test on the machine's time and in a bubble.
+func everywhere(t *testing.T, test func(t *testing.T)) {
+	t.Helper()
+	t.Run("in real time", test)
+	t.Run("in a bubble", func(t *testing.T) { synctest.Test(t, test) })
+}
+
+func order(n int) fanfare.Message {
+	return fanfare.Message{To: []string{"user:alice"}, Type: "order.paid", Data: map[string]int{"order": n}}
+}
+
+func TestEachDeviceHearsItOnceWhereverItIs(t *testing.T) {
+	everywhere(t, func(t *testing.T) {
+		c := cluster.Start(t, 3)
+		var devices []*cluster.Client
+		for _, n := range c.Nodes() {
+			devices = append(devices, n.Client("alice", "orders"))
+		}
+		bob := c.Client("bob", "orders")
+		c.Publish("orders", order(1), order(2))
+		for i, d := range devices {
+			d.Want(order(1), order(2))
+			d.WantNothing()
+			if d.Node() != c.Node(i) {
+				t.Errorf("device %d is on %s", i, d.Node().Name())
+			}
+		}
+		bob.WantNothing()
+	})
+}
+
+func TestLoadBalancerTakesTurnsAmongReadyNodes(t *testing.T) {
+	everywhere(t, func(t *testing.T) {
+		c := cluster.Start(t, 3)
+		c.Node(1).Crash()
+		got := map[string]int{}
+		for range 4 {
+			got[c.Client("alice", "orders").Node().Name()]++
+		}
+		if got["n0"] != 2 || got["n2"] != 2 {
+			t.Errorf("the sessions are on %v", got)
+		}
+	})
+}
+
+func TestClientOfACrashedNodeGoesOnElsewhere(t *testing.T) {
+	everywhere(t, func(t *testing.T) {
+		c := cluster.Start(t, 3)
+		alice := c.Client("alice", "orders")
+		c.Publish("orders", order(1))
+		alice.Want(order(1))
+		old := alice.Node()
+		old.Crash()
+		c.Publish("orders", order(2))
+		alice.Want(order(2))
+		alice.WantNothing()
+		if alice.Node() == old {
+			t.Errorf("it is still on %s", old.Name())
+		}
+		old.Start()
+		alice.Reconnect(old)
+		c.Publish("orders", order(3))
+		alice.Want(order(3))
+		alice.WantNothing()
+	})
+}
+
+func TestWhatIsMissedWhileAwayComesOnAnyNode(t *testing.T) {
+	everywhere(t, func(t *testing.T) {
+		c := cluster.Start(t, 2)
+		alice := c.Node(0).Client("alice", "orders")
+		alice.Disconnect()
+		c.Publish("orders", order(1))
+		alice.WantNothing()
+		alice.Reconnect(c.Node(1))
+		alice.Want(order(1))
+		alice.Cut()
+		c.Publish("orders", order(2))
+		alice.Want(order(2))
+		alice.WantNothing()
+	})
+}
+
+func TestDrainedNodeSendsItsClientsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := cluster.Start(t, 2)
+		alice := c.Client("alice", "orders")
+		old := alice.Node()
+		old.Drain()
+		if got := old.Status(); got != cluster.Stopped {
+			t.Errorf("it is %s", got)
+		}
+		c.Publish("orders", order(1))
+		alice.Want(order(1))
+		alice.WantNothing()
+	})
+}
+
+func TestWhoComesTooLateIsToldAGap(t *testing.T) {
+	everywhere(t, func(t *testing.T) {
+		c := cluster.Start(t, 1, cluster.Keep(5))
+		alice, other := c.Client("alice", "orders"), c.Client("alice", "orders")
+		alice.Disconnect()
+		for n := range 20 {
+			c.Publish("orders", order(n))
+			other.Want(order(n))
+		}
+		alice.Reconnect()
+		alice.WantGap("trimmed")
+		alice.Want(order(15), order(16), order(17), order(18), order(19))
+		alice.WantNothing()
+	})
+}
+
+func TestDroppedMessageIsAGap(t *testing.T) {
+	everywhere(t, func(t *testing.T) {
+		c := cluster.Start(t, 2, cluster.Lossy())
+		alice, elsewhere := c.Node(0).Client("alice", "orders"), c.Node(1).Client("alice", "orders")
+		c.Drop("orders", 1, c.Node(0))
+		c.Publish("orders", order(1))
+		elsewhere.Want(order(1))
+		c.Publish("orders", order(2))
+		alice.WantGap("lossy")
+		alice.Want(order(2))
+		alice.WantNothing()
+		elsewhere.Want(order(2))
+		elsewhere.WantNothing()
+
+		service := c.Publisher()
+		c.Drop("orders", 1)
+		if _, err := service.Publish(t.Context(), "orders", order(3)); err != nil {
+			t.Fatal(err)
+		}
+		alice.WantGap() // by the mark that follows
+		elsewhere.WantGap()
+	})
+}
+
+func TestDuplicateIsDeliveredOnce(t *testing.T) {
+	everywhere(t, func(t *testing.T) {
+		c := cluster.Start(t, 2)
+		alice := c.Client("alice", "orders")
+		c.Duplicate("orders", 1)
+		c.Publish("orders", order(1), order(2))
+		alice.Want(order(1), order(2))
+		alice.WantNothing()
+	})
+}
+
+func TestRepetitionAfterALostAnswerIsDeliveredOnce(t *testing.T) {
+	everywhere(t, func(t *testing.T) {
+		c := cluster.Start(t, 2)
+		alice := c.Client("alice", "orders")
+		c.LoseAnswers("orders", 1)
+		m := order(1)
+		m.ID = "order-1"
+		p := c.Publisher()
+		if _, err := p.Publish(t.Context(), "orders", m); err == nil {
+			t.Error("the answer came")
+		}
+		if _, err := p.Publish(t.Context(), "orders", m); err != nil {
+			t.Error(err)
+		}
+		alice.Want(m)
+		alice.WantNothing()
+	})
+}
+
+func TestDelayedMessageComesLaterAndHoldsUpWhatFollows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := cluster.Start(t, 2)
+		late, prompt := c.Node(0).Client("alice", "orders"), c.Node(1).Client("alice", "orders")
+		start := time.Now()
+		c.Delay("orders", 1, 3*time.Second, c.Node(0))
+		c.Publish("orders", order(1), order(2))
+		prompt.Want(order(1), order(2))
+		if took := time.Since(start); took != 0 {
+			t.Errorf("the node without a delay took %v", took)
+		}
+		late.Want(order(1), order(2))
+		if took := time.Since(start); took != 3*time.Second {
+			t.Errorf("it came after %v", took)
+		}
+	})
+}
+
+func TestHalfPartitionedNodeIsDeafAndHeals(t *testing.T) {
+	for _, opts := range [][]cluster.Option{nil, {cluster.Lossy()}} {
+		synctest.Test(t, func(t *testing.T) {
+			c := cluster.Start(t, 2, opts...)
+			alice, elsewhere := c.Node(0).Client("alice", "orders"), c.Node(1).Client("alice", "orders")
+			start := time.Now()
+			c.Node(0).Deafen()
+			c.Publish("orders", order(1))
+			elsewhere.Want(order(1))
+			alice.WantNothing()
+			c.Node(0).WaitFor(cluster.Deaf)
+			if took := time.Since(start); took > 8*time.Second {
+				t.Errorf("that took it %v", took)
+			}
+			if n := c.Client("bob", "orders").Node(); n != c.Node(1) {
+				t.Errorf("the load balancer sends clients to %s", n.Name())
+			}
+			c.Node(0).Heal()
+			c.Node(0).WaitFor(cluster.Ready)
+			if len(opts) > 0 {
+				alice.WantGap("lossy")
+			} else {
+				alice.Want(order(1))
+			}
+			alice.WantNothing()
+		})
+	}
+}
+
+func TestPartitionedNodeKeepsItsClientsAndCatchesUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := cluster.Start(t, 2)
+		alice := c.Node(0).Client("alice", "orders")
+		c.Node(0).Partition()
+		alice.WaitForBus(false)
+		if got := c.Node(0).Status(); got != cluster.Ready {
+			t.Errorf("it is %s", got)
+		}
+		if _, err := c.Node(0).Gateway().Publish(t.Context(), "orders", order(0)); err == nil {
+			t.Error("it published")
+		}
+		c.Publish("orders", order(1))
+		alice.WantNothing()
+		c.Node(0).Heal()
+		alice.WaitForBus(true)
+		alice.Want(order(1))
+		alice.WantNothing()
+	})
+}
+
+func TestBusThatWasDownGoesOnWhereItStopped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := cluster.Start(t, 2)
+		alice := c.Client("alice", "orders")
+		p := c.Publisher()
+		c.BusDown()
+		if _, err := p.Publish(t.Context(), "orders", order(1)); err == nil {
+			t.Error("published on a bus that is down")
+		}
+		alice.WaitForBus(false)
+		alice.WantNothing()
+		c.Heal()
+		c.Publish("orders", order(2))
+		alice.Want(order(2))
+		c.Interrupt()
+		c.Publish("orders", order(3))
+		alice.Want(order(3))
+		alice.WantNothing()
+		c.Forget()
+		alice.WantGap()
+		c.Publish("orders", order(4))
+		alice.Want(order(4))
+	})
+}
+
+func TestUsersTalkToEachOtherAndToTheService(t *testing.T) {
+	everywhere(t, func(t *testing.T) {
+		c := cluster.Start(t, 2)
+		inbound, err := c.Subscriber("service").Subscribe(t.Context(), c.Inbound("chat"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		alice := c.Node(0).Client("alice", "chat/lobby")
+		bob := c.Node(1).Client("bob", "chat", "orders")
+		bob.Join("chat", "lobby")
+		id := alice.Send("chat", client.Sending{To: []string{"room:lobby"}, Type: "chat.said", Data: "hi"})
+		for _, one := range []*cluster.Client{alice, bob} {
+			m := one.In("chat").Next()
+			if m.ID != id || m.From != "alice" || string(m.Data) != `"hi"` {
+				t.Errorf("%s heard %+v", one.Name(), m)
+			}
+		}
+		bob.Leave("chat", "lobby")
+		alice.Send("chat", client.Sending{To: []string{"room:lobby"}, Data: "gone?"})
+		alice.WaitFor(2)
+		bob.WantNothing()
+		alice.Send("chat", client.Sending{Type: "chat.said", Data: "for the service"})
+		m := <-inbound
+		m.Ack()
+	})
+}
+
+func TestPlainClientHearsDataAlone(t *testing.T) {
+	everywhere(t, func(t *testing.T) {
+		c := cluster.Start(t, 2)
+		alice := c.Connect(cluster.ClientConfig{User: "alice", Systems: []string{"orders"}, Plain: true})
+		c.Publish("orders", order(1))
+		alice.Want(fanfare.Message{Data: map[string]int{"order": 1}})
+		alice.WantNothing()
+		inbound, err := c.Subscriber("").Subscribe(t.Context(), c.Inbound("orders"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		alice.Say(`{"text":"hi"}`)
+		(<-inbound).Ack()
+	})
+}

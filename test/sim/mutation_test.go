@@ -64,7 +64,7 @@ func TestCheckerCatchesMistakes(t *testing.T) {
 			if out, err := build.CombinedOutput(); err != nil {
 				t.Fatalf("the mistake does not build: %v\n%s", err, out)
 			}
-			run := exec.CommandContext(t.Context(), binary, "-test.run", "^TestNothingIsMissed", "-test.timeout", "2m", "-seeds", "1500", fmt.Sprint("-lossy=", m.lossy))
+			run := exec.CommandContext(t.Context(), binary, "-test.run", "^TestNothingIsMissed", "-test.timeout", "5m", "-seeds", "1500", fmt.Sprint("-lossy=", m.lossy))
 			run.Dir = filepath.Join(root, "test", "sim")
 			out, err := run.CombinedOutput()
 			if err == nil {

@@ -62,7 +62,7 @@ func Run(cfg Config) []string {
 	w.bus = faulty.New(faulty.Config{Memory: w.keep, Lossy: cfg.Lossy, Rand: rand.New(rand.NewPCG(cfg.Seed, 2))})
 	w.bus.Set(func(f *faulty.Faults) {
 		f.Late = time.Duration(rnd.IntN(20)) * time.Millisecond
-		f.LostAnswers = 0.02
+		f.LostAnswers = 50
 		if cfg.Lossy {
 			f.Loss = 0.02
 		}

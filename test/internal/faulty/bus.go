@@ -33,7 +33,7 @@ type Faults struct {
 	Late        time.Duration // most that an answer takes
 	Step        time.Duration // of the log's clock
 	Loss        float64       // of what a lossy bus gives to a link
-	LostAnswers float64       // of publishes: taken, and the publisher is told that it failed
+	LostAnswers int           // one publish in so many is taken, and the publisher told that it failed
 }
 
 // A Bus is a memory bus that can be made to fail. It writes down what it has
@@ -151,7 +151,7 @@ func (b *Bus) publish(ctx context.Context, records []transport.Outgoing) []error
 	for _, r := range records {
 		b.note(r)
 	}
-	if b.faults.LostAnswers > 0 && b.cfg.Rand.Float64() < b.faults.LostAnswers {
+	if b.faults.LostAnswers > 0 && b.cfg.Rand.IntN(b.faults.LostAnswers) == 0 {
 		return all(len(records), errLost)
 	}
 	return nil

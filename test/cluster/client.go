@@ -44,12 +44,12 @@ type Client struct {
 	ended   sync.WaitGroup
 	box     *mailbox
 
-	mu      sync.Mutex
-	node    *Node           // to connect to; nil: any; guarded by mu
-	gate    chan struct{}   // closed while it may connect; guarded by mu
-	conn    net.Conn        // the newest; guarded by mu
-	plain   *websocket.Conn // the newest of a plain client; guarded by mu
-	stopped bool            // guarded by mu
+	mu    sync.Mutex
+	node  *Node           // to connect to; nil: any; guarded by mu
+	gate  chan struct{}   // closed while it may connect; guarded by mu
+	conn  net.Conn        // the newest; guarded by mu
+	at    *Node           // that conn is to; guarded by mu
+	plain *websocket.Conn // the newest of a plain client; guarded by mu
 }
 
 // Client connects a user's device through the load balancer and waits until it
@@ -159,7 +159,7 @@ func (c *Client) Name() string { return c.name }
 func (c *Client) SDK() *client.Client { return c.sdk }
 
 // dial connects to the node that is wanted, once it may.
-func (c *Client) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+func (c *Client) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	c.mu.Lock()
 	gate := c.gate
 	c.mu.Unlock()
@@ -175,7 +175,7 @@ func (c *Client) dial(ctx context.Context, network, addr string) (net.Conn, erro
 	if node != nil {
 		conn, err = c.c.net.Dial(ctx, node.name)
 	} else {
-		conn, err = c.c.Dial(ctx, network, addr)
+		conn, node, err = c.c.balance(ctx)
 	}
 	if err != nil {
 		return nil, err
@@ -186,7 +186,7 @@ func (c *Client) dial(ctx context.Context, network, addr string) (net.Conn, erro
 		conn.Close() // it was sent away meanwhile
 		return nil, net.ErrClosed
 	}
-	c.conn = conn
+	c.conn, c.at = conn, node
 	return conn, nil
 }
 
@@ -259,16 +259,17 @@ func (c *Client) WaitConnected() {
 }
 
 // Node returns the node that holds the client's session, which it waits for.
-// Of a plain client nobody knows: nil.
 func (c *Client) Node() *Node {
 	c.c.t.Helper()
 	c.WaitConnected()
-	for _, n := range c.c.nodes {
-		if n.name == c.box.now().node {
-			return n
-		}
-	}
-	return nil
+	return c.on()
+}
+
+// on returns the node that the client connected to last.
+func (c *Client) on() *Node {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.at
 }
 
 // WaitForBus waits until the client was told that its node's bus is up, or

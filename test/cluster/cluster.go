@@ -202,32 +202,32 @@ func (c *Cluster) Dial(ctx context.Context, _, addr string) (net.Conn, error) {
 	case i > 0:
 		return c.net.Dial(ctx, c.nodes[i-1].name)
 	}
-	return c.balance(ctx)
+	conn, _, err := c.balance(ctx)
+	return conn, err
 }
 
 var errNoNode = errors.New("cluster: no node runs")
 
 // balance connects to the next node that is ready; if none is, to the next
 // that runs.
-func (c *Cluster) balance(ctx context.Context) (net.Conn, error) {
+func (c *Cluster) balance(ctx context.Context) (conn net.Conn, to *Node, err error) {
 	c.mu.Lock()
 	c.turn++
 	turn := c.turn
 	c.mu.Unlock()
-	err := errNoNode
+	err = errNoNode
 	for _, ready := range []bool{true, false} {
 		for i := range c.nodes {
 			n := c.nodes[(turn+i-1)%len(c.nodes)]
 			if status := n.Status(); status == Stopped || ready && status != Ready {
 				continue
 			}
-			var conn net.Conn
 			if conn, err = c.net.Dial(ctx, n.name); err == nil {
-				return conn, nil
+				return conn, n, nil
 			}
 		}
 	}
-	return nil, err
+	return nil, nil, err
 }
 
 // patience returns a context that ends when waiting is of no use any more.

@@ -54,7 +54,7 @@ func (c *Client) fence(p *fanfare.Publisher, system string) {
 	first, patience := 0, time.Now().Add(c.c.cfg.patience)
 	for {
 		c.WaitConnected()
-		if c.unreachable() {
+		if c.unreachable(system) {
 			_ = c.box.until(quiet, func() bool { return false })
 			return
 		}
@@ -83,21 +83,13 @@ func (c *Client) address() string {
 	return "user:" + c.cfg.User
 }
 
-// unreachable says that no fence can come to the client's node now.
-func (c *Client) unreachable() bool {
+// unreachable says that no fence can come to the client now.
+func (c *Client) unreachable(system string) bool {
 	c.c.mu.Lock()
 	down := c.c.down
 	c.c.mu.Unlock()
-	if down {
-		return true
-	}
-	name := c.box.now().node
-	for _, n := range c.c.nodes {
-		if n.name == name {
-			return n.isCutOff()
-		}
-	}
-	return false
+	n := c.on()
+	return down || n.isCutOff() || n.isLate(system)
 }
 
 func (c *Cluster) sendFence(p *fanfare.Publisher, to, system string) (n int, err error) {

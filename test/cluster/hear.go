@@ -17,7 +17,7 @@ func (c *Client) handler() client.Handler {
 			c.note("is connected to %s%s", h.Node, resumed(h))
 			c.box.change(func() {
 				s := &c.box.state
-				s.connected, s.hellos, s.node, s.session, s.busUp = true, s.hellos+1, h.Node, h.Session, true
+				s.connected, s.hellos, s.session, s.busUp = true, s.hellos+1, h.Session, true
 			})
 			return nil
 		},

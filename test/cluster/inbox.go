@@ -46,7 +46,7 @@ func (i Inbox) Want(want ...fanfare.Message) {
 	for n := range want {
 		what := "message " + describe(&want[n])
 		if len(want) > 1 {
-			what += fmt.Sprintf(", number %d of %d,", n+1, len(want))
+			what += fmt.Sprintf(" (number %d of %d)", n+1, len(want))
 		}
 		e := i.take(what)
 		if e.gap != nil {
@@ -71,8 +71,9 @@ func (i Inbox) WantGap(reasons ...string) *client.Gap {
 }
 
 // WantNothing waits until the client has heard all that was published so far,
-// and wants nothing to be left in the inbox. A client that is away hears
-// nothing.
+// and wants nothing to be left in the inbox. What a fault of the cluster keeps
+// from it, it need not hear: it may be away, its node cut off, a message
+// delayed.
 func (i Inbox) WantNothing() {
 	i.client.c.t.Helper()
 	for _, system := range i.systems() {

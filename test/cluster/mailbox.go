@@ -41,7 +41,6 @@ func (e *event) String() string {
 type state struct {
 	connected bool
 	hellos    int    // so far
-	node      string // that said the last one
 	session   string // of the last one
 	busUp     bool
 	gaveUp    error

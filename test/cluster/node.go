@@ -198,6 +198,12 @@ func (n *Node) isCutOff() bool {
 	return n.running == nil || n.running.cutOff
 }
 
+// isLate says that the node has yet to hear something that Delay holds up.
+func (n *Node) isLate(system string) bool {
+	r := n.now()
+	return r != nil && n.c.bus.Delays(n.c.topics.Topic(n.c.system(system)), r.link)
+}
+
 // health is the answer of /readyz.
 type health struct {
 	Status Status

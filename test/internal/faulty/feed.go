@@ -98,10 +98,10 @@ func (f *feed) release() (batch []domain.Entry, due time.Time) {
 	for len(f.held) > 0 {
 		e := f.held[0]
 		if m := at[e.Position]; m != nil {
-			if due = f.due(m, e.Time.Add(-b.faults.Step)); due.After(now) {
+			if due = m.due(f.link); due.After(now) {
 				return batch, due
 			}
-			if f.drops(m) {
+			if m.drop(f.link) {
 				f.held = f.held[1:]
 				continue
 			}
@@ -109,24 +109,6 @@ func (f *feed) release() (batch []domain.Entry, due time.Time) {
 		batch, f.held = append(batch, e), f.held[1:]
 	}
 	return batch, now
-}
-
-func (f *feed) due(m *marks, published time.Time) (due time.Time) {
-	for _, p := range m.delays {
-		if at := published.Add(p.Delay); p.concerns(f.link) && at.After(due) {
-			due = at
-		}
-	}
-	return due
-}
-
-func (f *feed) drops(m *marks) bool {
-	for _, p := range m.drops {
-		if p.concerns(f.link) {
-			return true
-		}
-	}
-	return false
 }
 
 // linger waits for d, or until there is a reason to look again.

@@ -27,7 +27,24 @@ type plan struct {
 }
 
 // marks are the plans that were used on an entry.
-type marks struct{ drops, delays []*plan }
+type marks struct {
+	published     time.Time
+	drops, delays []*plan
+}
+
+// due is when a link hears the entry.
+func (m *marks) due(l *Link) (due time.Time) {
+	for _, p := range m.delays {
+		if at := m.published.Add(p.Delay); p.concerns(l) && at.After(due) {
+			due = at
+		}
+	}
+	return due
+}
+
+func (m *marks) drop(l *Link) bool {
+	return slices.ContainsFunc(m.drops, func(p *plan) bool { return p.concerns(l) })
+}
 
 // Plan decides what happens to the next n messages that are published on a
 // topic, those that Config.Spare names not counted.
@@ -48,6 +65,19 @@ func (b *Bus) Unplan() {
 	for f := range b.feeds {
 		f.nudge()
 	}
+}
+
+// Delays says whether a link has yet to hear something of a topic that is
+// delayed, and so hears nothing behind it either.
+func (b *Bus) Delays(topic string, l *Link) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, m := range b.marks[topic] {
+		if m.due(l).After(time.Now()) {
+			return true
+		}
+	}
+	return false
 }
 
 // publishPlanned publishes records one by one where a plan waits for one of
@@ -71,7 +101,7 @@ func (b *Bus) publishPlanned(ctx context.Context, records []transport.Outgoing) 
 func (b *Bus) publishOne(ctx context.Context, r transport.Outgoing) error {
 	use := b.use(r)
 	copies := 1
-	var at marks
+	at := marks{published: time.Now()}
 	for _, p := range use {
 		switch {
 		case p.Twice:

@@ -15,6 +15,16 @@ import (
 	client "github.com/fanfarebus/fanfare/clients/go"
 )
 
+// A Protocol is what a client and its node speak.
+type Protocol string
+
+// The protocols of docs/protocol.md.
+const (
+	V1    Protocol = "fanfare.v1.json" // over a WebSocket, by clients/go
+	SSE   Protocol = "sse"             // Server-Sent Events: sends nothing
+	Plain Protocol = "fanfare.plain"   // one system, no rooms; hears data alone, nothing of what it missed, and of no gap
+)
+
 // A ClientConfig says who connects, and for what. User and Systems are
 // required.
 type ClientConfig struct {
@@ -23,9 +33,8 @@ type ClientConfig struct {
 	Rooms   []string // to be in from the beginning, as system/room
 	// Node is where it connects, always; nil: where the load balancer sends it.
 	Node *Node
-	// Plain makes it a client that offers no subprotocol and has one system: it
-	// hears data alone, of what it missed nothing, and of no gap.
-	Plain bool
+	// Protocol is what it speaks; V1 if empty.
+	Protocol Protocol
 	// Token returns its session token, for nodes that Configure made want one.
 	Token func(ctx context.Context) (string, error)
 }
@@ -39,7 +48,7 @@ type Client struct {
 	cfg     ClientConfig
 	name    string
 	systems []string
-	sdk     *client.Client // nil if it is plain
+	sdk     *client.Client // nil if it speaks something else
 	end     context.CancelFunc
 	ended   sync.WaitGroup
 	box     *mailbox
@@ -105,11 +114,16 @@ func (c *Cluster) newClient(cfg ClientConfig) *Client {
 	if err != nil {
 		c.t.Fatalf("cluster: %v", err)
 	}
-	if cfg.Plain && (len(cfg.Systems) != 1 || len(cfg.Rooms) > 0) {
-		c.t.Fatalf("cluster: a plain client has one system and no rooms")
-	}
-	if !cfg.Plain {
+	switch cfg.Protocol {
+	case "", V1:
 		one.sdk = sdk
+	case Plain:
+		if len(cfg.Systems) != 1 || len(cfg.Rooms) > 0 {
+			c.t.Fatalf("cluster: a plain client has one system and no rooms")
+		}
+	case SSE:
+	default:
+		c.t.Fatalf("cluster: there is no protocol %q", cfg.Protocol)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -132,11 +146,14 @@ func (c *Cluster) count(user string) (n int) {
 }
 
 func (c *Client) run(ctx context.Context) {
-	err := error(nil)
-	if c.sdk != nil {
+	var err error
+	switch c.cfg.Protocol {
+	case Plain:
+		err = c.stay(ctx, c.plainSession)
+	case SSE:
+		err = c.stay(ctx, c.newEventSource().session)
+	default:
 		err = c.sdk.Run(ctx)
-	} else {
-		c.runPlain(ctx)
 	}
 	if err != nil {
 		c.note("gives up: %v", err)
@@ -154,8 +171,8 @@ func (c *Client) stop() {
 func (c *Client) Name() string { return c.name }
 
 // SDK returns the client that does the work, for what Client does not offer:
-// its Send, Join and Leave return errors. It is nil for a plain one, and its Run
-// is taken.
+// its Send, Join and Leave return errors. Its Run is taken. It is nil where the
+// client does not speak V1.
 func (c *Client) SDK() *client.Client { return c.sdk }
 
 // dial connects to the node that is wanted, once it may.
@@ -302,7 +319,7 @@ func (c *Client) Leave(system, room string) {
 func (c *Client) ask(what string, do func(ctx context.Context) error) {
 	c.c.t.Helper()
 	if c.sdk == nil {
-		c.c.t.Fatalf("cluster: %s is a plain client: it cannot %s", c.name, what)
+		c.c.t.Fatalf("cluster: %s speaks %s: it cannot %s", c.name, c.cfg.Protocol, what)
 	}
 	ctx, cancel := c.c.patience()
 	defer cancel()

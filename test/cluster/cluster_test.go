@@ -1,10 +1,15 @@
 package cluster_test
 
 import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/golang-jwt/jwt/v5"
 	"go.uber.org/goleak"
 
 	"github.com/fanfarebus/fanfare"
@@ -157,9 +162,21 @@ func TestDuplicateIsDeliveredOnce(t *testing.T) {
 		c := cluster.Start(t, 2)
 		alice := c.Client("alice", "orders")
 		c.Duplicate("orders", 1)
+		alice.WantNothing() // what the kit itself sends is not counted
+		bus, err := c.Subscriber("").Subscribe(t.Context(), "fanfare.orders")
+		if err != nil {
+			t.Fatal(err)
+		}
 		c.Publish("orders", order(1), order(2))
 		alice.Want(order(1), order(2))
 		alice.WantNothing()
+		for _, n := range []string{"1", "1", "2"} {
+			m := <-bus
+			if !strings.Contains(string(m.Payload), `"order":`+n) {
+				t.Errorf("the bus carried %s, want order %s", m.Payload, n)
+			}
+			m.Ack()
+		}
 	})
 }
 
@@ -305,7 +322,7 @@ func TestUsersTalkToEachOtherAndToTheService(t *testing.T) {
 func TestPlainClientHearsDataAlone(t *testing.T) {
 	everywhere(t, func(t *testing.T) {
 		c := cluster.Start(t, 2)
-		alice := c.Connect(cluster.ClientConfig{User: "alice", Systems: []string{"orders"}, Plain: true})
+		alice := c.Connect(cluster.ClientConfig{User: "alice", Systems: []string{"orders"}, Protocol: cluster.Plain})
 		c.Publish("orders", order(1))
 		alice.Want(fanfare.Message{Data: map[string]int{"order": 1}})
 		alice.WantNothing()
@@ -315,5 +332,65 @@ func TestPlainClientHearsDataAlone(t *testing.T) {
 		}
 		alice.Say(`{"text":"hi"}`)
 		(<-inbound).Ack()
+	})
+}
+
+func TestEventSourceResumes(t *testing.T) {
+	everywhere(t, func(t *testing.T) {
+		c := cluster.Start(t, 2)
+		alice := c.Connect(cluster.ClientConfig{User: "alice", Systems: []string{"orders", "chat"}, Rooms: []string{"chat/lobby"}, Protocol: cluster.SSE})
+		c.Publish("orders", order(1))
+		alice.In("orders").Want(order(1))
+		alice.Node().Crash()
+		lobby := fanfare.Message{To: []string{"room:lobby"}, ContentType: "text/plain", Data: "hi", Headers: map[string]string{"lang": "en"}}
+		bytes := fanfare.Message{To: []string{"user:alice"}, Data: []byte{0, 1, 2}}
+		c.Publish("orders", order(2), bytes)
+		c.Publish("chat", lobby)
+		alice.In("orders").Want(order(2), bytes)
+		alice.In("chat").Want(lobby)
+		alice.WantNothing()
+		c.Forget()
+		alice.WantGap()
+	})
+}
+
+func TestServicePublishesOverHTTP(t *testing.T) {
+	everywhere(t, func(t *testing.T) {
+		c := cluster.Start(t, 2)
+		alice := c.Node(0).Client("alice", "orders")
+		for i, url := range []string{c.URL(), c.Node(0).URL(), c.Node(1).URL()} {
+			body := fmt.Sprintf(`{"to":"user:alice","type":"order.paid","data":{"order":%d}}`, i)
+			answer, err := c.HTTP().Post(url+"/v1/systems/orders/messages", "application/json", strings.NewReader(body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			answer.Body.Close()
+			if answer.StatusCode != http.StatusAccepted {
+				t.Errorf("answered %s", answer.Status)
+			}
+			alice.Want(order(i))
+		}
+		if _, err := c.HTTP().Get("http://127.0.0.1:1/"); err == nil || !strings.Contains(err.Error(), "nobody is there") {
+			t.Errorf("somewhere else it got %v", err)
+		}
+	})
+}
+
+func TestNodesMayWantTokens(t *testing.T) {
+	everywhere(t, func(t *testing.T) {
+		secret := strings.Repeat("s", 32)
+		c := cluster.Start(t, 1, cluster.Configure(func(cfg *fanfare.Config) {
+			cfg.Dev, cfg.Auth.JWT.Secret = false, fanfare.Secret(secret)
+		}))
+		token := func(context.Context) (string, error) {
+			claims := jwt.MapClaims{"sub": "alice", "systems": []string{"orders"}, "exp": time.Now().Add(time.Hour).Unix()}
+			return jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString([]byte(secret))
+		}
+		for _, p := range []cluster.Protocol{cluster.V1, cluster.SSE, cluster.Plain} {
+			alice := c.Connect(cluster.ClientConfig{User: "alice", Systems: []string{"orders"}, Token: token, Protocol: p})
+			c.Publish("orders", order(1))
+			alice.Want(fanfare.Message{Data: map[string]int{"order": 1}})
+			alice.WantNothing()
+		}
 	})
 }

@@ -115,12 +115,14 @@ func TestFailureSaysWhatCameInstead(t *testing.T) {
 }
 
 func TestClientThatIsRefusedSaysWhy(t *testing.T) {
-	said := failure(t, func(t cluster.T) {
-		c := cluster.Start(t, 1, cluster.Configure(func(cfg *fanfare.Config) { cfg.Systems = []string{"orders"} }))
-		c.Client("alice", "chat")
-	})
-	if !strings.Contains(said, "alice: waited for it to be connected: it gave up: the node answered 404") {
-		t.Error(said)
+	for _, p := range []cluster.Protocol{cluster.V1, cluster.SSE, cluster.Plain} {
+		said := failure(t, func(t cluster.T) {
+			c := cluster.Start(t, 1, cluster.Configure(func(cfg *fanfare.Config) { cfg.Systems = []string{"orders"} }))
+			c.Connect(cluster.ClientConfig{User: "alice", Systems: []string{"chat"}, Protocol: p})
+		})
+		if !strings.Contains(said, "alice: waited for it to be connected: it gave up: ") || !strings.Contains(said, "the node answered 404") {
+			t.Error(said)
+		}
 	}
 }
 

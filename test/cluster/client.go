@@ -127,8 +127,7 @@ func (c *Cluster) newClient(cfg ClientConfig) *Client {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	one.name = cfg.User
-	if n := slices.IndexFunc(c.clients, func(other *Client) bool { return other.cfg.User == cfg.User }); n >= 0 {
+	if one.name = cfg.User; c.count(cfg.User) > 0 {
 		one.name = fmt.Sprintf("%s#%d", cfg.User, c.count(cfg.User)+1)
 	}
 	c.clients = append(c.clients, one)

@@ -124,7 +124,7 @@ func (c *Cluster) Publish(system string, msgs ...fanfare.Message) (ids []string)
 // cluster, unless the service does so before.
 func (c *Cluster) Publisher() *fanfare.Publisher {
 	c.t.Helper()
-	p, err := fanfare.NewPublisher(context.Background(), "", c.cfg.settings("n0").Topic, fanfare.WithDriver(c.bus.Link().Driver()))
+	p, err := fanfare.NewPublisher(context.Background(), "", c.cfg.settings("n0").Topic, fanfare.WithDriver(c.Driver()))
 	if err != nil {
 		c.t.Fatalf("cluster: %v", err)
 	}
@@ -135,13 +135,18 @@ func (c *Cluster) Publisher() *fanfare.Publisher {
 	return p
 }
 
+// Driver returns a connection to the bus of its own, for what is made with
+// fanfare.WithDriver: a publisher, or a service that is a node itself. Who makes
+// it also closes it.
+func (c *Cluster) Driver() transport.Driver { return c.bus.Link().Driver() }
+
 // Subscriber returns a service's Watermill subscriber, for what users send: the
 // topics are those that Inbound names, the payloads envelopes. Services that
 // name the same group share the messages; without a group, and on a Lossy bus,
 // each hears all. It is closed with the cluster.
 func (c *Cluster) Subscriber(group string) message.Subscriber {
 	c.t.Helper()
-	bus := transport.New(c.bus.Link().Driver(), transport.Config{})
+	bus := transport.New(c.Driver(), transport.Config{})
 	c.mu.Lock()
 	c.closes = append(c.closes, bus.Close)
 	c.mu.Unlock()

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+	"github.com/gorilla/websocket"
 	"go.uber.org/goleak"
 
 	"github.com/fanfarebus/fanfare"
@@ -99,6 +100,29 @@ func TestWhatIsMissedWhileAwayComesOnAnyNode(t *testing.T) {
 		c.Publish("orders", order(2))
 		alice.Want(order(2))
 		alice.WantNothing()
+	})
+}
+
+func TestCrashTellsNobodyAndDrainTellsAll(t *testing.T) {
+	everywhere(t, func(t *testing.T) {
+		for told, end := range map[bool]func(*cluster.Node){false: (*cluster.Node).Crash, true: (*cluster.Node).Drain} {
+			c := cluster.Start(t, 1)
+			d := websocket.Dialer{NetDialContext: c.Dial} // a client of one's own
+			conn, _, err := d.DialContext(t.Context(), "ws"+strings.TrimPrefix(c.URL(), "http")+"/ws?user=alice&systems=orders", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			closed := make(chan error, 1)
+			go func() {
+				_, _, err := conn.ReadMessage()
+				conn.Close()
+				closed <- err
+			}()
+			end(c.Node(0))
+			if err := <-closed; websocket.IsCloseError(err, websocket.CloseGoingAway) != told {
+				t.Errorf("told: %v; it ended with %v", told, err)
+			}
+		}
 	})
 }
 

@@ -49,7 +49,8 @@ func Patience(d time.Duration) Option { return func(c *config) { c.patience = d 
 
 // Configure changes the settings of each node before it starts, also before it
 // starts again. They are a development node's that serves any system; Node
-// names it.
+// names it. Envelope.UserField is not for clusters: what they publish themselves
+// would not be understood.
 func Configure(change func(cfg *fanfare.Config)) Option {
 	return func(c *config) { c.node = append(c.node, change) }
 }

@@ -63,6 +63,10 @@ func TestFailureSaysWhatCameInstead(t *testing.T) {
 			`content type: want text/plain, got application/json`, `data: want {"order":2}, got {"order":1}`,
 			`what happened to alice:`, `alice        is connected to n0`, `alice        hears message in orders: order.paid`,
 		}},
+		"almost the same number": {func(c *cluster.Cluster, alice *cluster.Client) {
+			c.Publish("orders", order(9007199254740993))
+			alice.Want(order(9007199254740992))
+		}, []string{`data: want {"order":9007199254740992}, got {"order":9007199254740993}`}},
 		"nothing": {func(c *cluster.Cluster, alice *cluster.Client) {
 			alice.Want(order(1))
 		}, []string{`wanted message order.paid {"order":1} to user:alice, but nothing came in 50ms`}},
@@ -82,6 +86,10 @@ func TestFailureSaysWhatCameInstead(t *testing.T) {
 			c.Forget()
 			alice.Next()
 		}, []string{"wanted a message, but it heard a gap in orders: unknown_cursor", `n0           level=WARN msg="messages may be lost`}},
+		"a gap among messages": {func(c *cluster.Cluster, alice *cluster.Client) {
+			c.Forget()
+			alice.Want(order(1))
+		}, []string{`wanted message order.paid {"order":1} to user:alice`, "but it heard a gap in orders: unknown_cursor"}},
 		"too few": {func(c *cluster.Cluster, alice *cluster.Client) {
 			c.Publish("orders", order(1))
 			alice.WaitFor(2)

@@ -113,7 +113,7 @@ func (c *Cluster) introduce(system string) {
 	clients, publishers := slices.Clone(c.clients), slices.Clone(c.publishers)
 	c.mu.Unlock()
 	for _, one := range clients {
-		if !slices.Contains(one.systems, system) || one.isAway() {
+		if !slices.Contains(one.cfg.Systems, system) || one.isAway() {
 			continue
 		}
 		for _, p := range publishers {

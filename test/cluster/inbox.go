@@ -21,8 +21,8 @@ type Inbox struct {
 // In returns what the client hears in one of its systems.
 func (c *Client) In(system string) Inbox {
 	c.c.t.Helper()
-	if !slices.Contains(c.systems, system) {
-		c.c.t.Fatalf("%s is not in system %q, only in %s", c.name, system, strings.Join(c.systems, ", "))
+	if !slices.Contains(c.cfg.Systems, system) {
+		c.c.t.Fatalf("%s is not in system %q, only in %s", c.name, system, strings.Join(c.cfg.Systems, ", "))
 	}
 	return Inbox{client: c, system: system}
 }
@@ -110,7 +110,7 @@ func (i Inbox) systems() []string {
 	if i.system != "" {
 		return []string{i.system}
 	}
-	return i.client.systems
+	return i.client.cfg.Systems
 }
 
 func (i Inbox) take(what string) event {

@@ -17,7 +17,7 @@ func (c *Client) plainSession(ctx context.Context) error {
 	if err := c.authorize(ctx, header); err != nil {
 		return err
 	}
-	query := url.Values{"user": {c.cfg.User}, "systems": c.systems}
+	query := url.Values{"user": {c.cfg.User}, "systems": c.cfg.Systems}
 	d := websocket.Dialer{NetDialContext: c.dial, HandshakeTimeout: 10 * time.Second}
 	conn, answer, err := d.DialContext(ctx, "ws"+c.c.URL()[len("http"):]+"/ws?"+query.Encode(), header)
 	switch {
@@ -36,7 +36,7 @@ func (c *Client) plainSession(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		_ = hear.Message(ctx, &client.Message{System: c.systems[0], Data: data}) // never fails
+		_ = hear.Message(ctx, &client.Message{System: c.cfg.Systems[0], Data: data}) // never fails
 	}
 }
 

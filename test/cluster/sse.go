@@ -29,7 +29,7 @@ func (c *Client) newEventSource() *eventSource {
 
 // session connects, and hears until the connection ends.
 func (s *eventSource) session(ctx context.Context) error {
-	query := url.Values{"user": {s.cfg.User}, "systems": s.systems, "rooms": s.cfg.Rooms}
+	query := url.Values{"user": {s.cfg.User}, "systems": s.cfg.Systems, "rooms": s.cfg.Rooms}
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.c.URL()+"/sse?"+query.Encode(), nil)
 	if err != nil {
 		return err

@@ -5,6 +5,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/fanfarebus/fanfare"
 	"github.com/fanfarebus/fanfare/test/cluster"
@@ -26,27 +28,22 @@ func (f *failing) Fatalf(format string, args ...any) {
 	runtime.Goexit()
 }
 
-// failure returns what a test says that must fail.
+// failure returns what a test says that must fail. It waits in vain in a
+// bubble, so that this takes no time.
 func failure(t *testing.T, test func(t cluster.T)) string {
 	t.Helper()
-	f := &failing{T: t}
-	done := make(chan struct{})
-	t.Run("fails", func(t *testing.T) {
+	f := &failing{}
+	synctest.Test(t, func(t *testing.T) {
 		f.T = t
-		t.Cleanup(func() { close(done) }) // after the cluster's
 		ended := make(chan struct{})
 		go func() { defer close(ended); test(f) }()
 		<-ended
 	})
-	<-done
 	if !f.failed {
 		t.Error("it did not fail")
 	}
 	return f.said.String()
 }
-
-// impatient waits as long as a test of failures wants to.
-var impatient = cluster.Patience(50e6)
 
 func TestFailureSaysWhatCameInstead(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -69,7 +66,7 @@ func TestFailureSaysWhatCameInstead(t *testing.T) {
 		}, []string{`data: want {"order":9007199254740992}, got {"order":9007199254740993}`}},
 		"nothing": {func(c *cluster.Cluster, alice *cluster.Client) {
 			alice.Want(order(1))
-		}, []string{`wanted message order.paid {"order":1} to user:alice, but nothing came in 50ms`}},
+		}, []string{`wanted message order.paid {"order":1} to user:alice, but nothing came in 10s`}},
 		"something": {func(c *cluster.Cluster, alice *cluster.Client) {
 			c.Publish("orders", order(1))
 			alice.WantNothing()
@@ -95,8 +92,8 @@ func TestFailureSaysWhatCameInstead(t *testing.T) {
 			alice.WaitFor(2)
 		}, []string{"waited for 2 messages, 1 came"}},
 		"a state that does not come": {func(c *cluster.Cluster, alice *cluster.Client) {
-			c.Node(0).WaitFor(cluster.Deaf)
-		}, []string{"waited 50ms until of n0 it is deaf; it is ready, its bus up"}},
+			c.Node(0).WaitFor(cluster.Deaf) // nothing keeps it from hearing
+		}, []string{"waited 10s until of n0 it is deaf; it is ready, its bus up"}},
 		"a system that is not the client's": {func(c *cluster.Cluster, alice *cluster.Client) {
 			alice.In("chat")
 		}, []string{`alice is not in system "chat", only in orders`}},
@@ -106,11 +103,7 @@ func TestFailureSaysWhatCameInstead(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			said := failure(t, func(t cluster.T) {
-				patience := impatient
-				if strings.HasPrefix(name, "a gap") {
-					patience = cluster.Patience(5e9)
-				}
-				k := cluster.Start(t, 1, patience)
+				k := cluster.Start(t, 1)
 				c.test(k, k.Client("alice", "orders"))
 			})
 			for _, text := range c.says {
@@ -136,13 +129,23 @@ func TestClientThatIsRefusedSaysWhy(t *testing.T) {
 
 func TestFailureAmongManyTellsOfAll(t *testing.T) {
 	said := failure(t, func(t cluster.T) {
-		c := cluster.Start(t, 2, impatient)
+		c := cluster.Start(t, 2)
 		alice := c.Client("alice", "orders")
 		c.Client("bob", "orders")
 		alice.Next()
 	})
 	own, all, _ := strings.Cut(said, "what happened in the cluster:")
 	if strings.Contains(own, "bob") || !strings.Contains(all, "bob          is connected") {
+		t.Error(said)
+	}
+}
+
+func TestPatienceIsHowLongAWaitInVainTakes(t *testing.T) {
+	said := failure(t, func(t cluster.T) {
+		c := cluster.Start(t, 1, cluster.Patience(time.Minute))
+		c.Client("alice", "orders").Next()
+	})
+	if !strings.Contains(said, "wanted a message, but nothing came in 1m0s") {
 		t.Error(said)
 	}
 }

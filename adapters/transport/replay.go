@@ -55,19 +55,10 @@ func (t *Transport) replay(ctx context.Context, topic string, after domain.Posit
 	ctx, cancel := t.bound(ctx)
 	defer cancel()
 	r := &replay{t: t, ctx: ctx, topic: topic, after: after, yield: yield}
-	err := r.run(from)
-	lost := (*BreakError)(nil)
-	switch {
-	case err == nil:
-		return nil
-	case t.ending.Err() != nil:
-		return mark(err, domain.ErrClosed)
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case errors.As(err, &lost):
-		return err
+	if err := r.run(from); err != nil {
+		return t.scanError(ctx, err)
 	}
-	return busError(err)
+	return nil
 }
 
 // A replay is one call of Replay.
@@ -80,6 +71,7 @@ type replay struct {
 
 	there bool // the feed has come to after: what it brings next follows that
 	over  bool // yield needs no more
+	past  originals
 }
 
 func (r *replay) run(from time.Time) error {
@@ -97,7 +89,15 @@ func (r *replay) run(from time.Time) error {
 	if err != nil {
 		return err
 	}
-	return r.t.drain(r.ctx, r.topic, feed, r.give)
+	return r.drain(r.ctx, feed, r.give)
+}
+
+// drain is the Transport's, with copies told from what was published.
+func (r *replay) drain(ctx context.Context, feed Feed, use func([]domain.Entry) (more bool)) error {
+	return r.t.drain(ctx, r.topic, feed, func(batch []domain.Entry) bool {
+		r.past.reveal(batch, feed.Log())
+		return use(batch)
+	})
 }
 
 // approach reads from a time on. Where it meets after on its way it stays with
@@ -118,7 +118,7 @@ func (r *replay) approach(from time.Time) error {
 	defer cancel(nil)
 	idle := time.AfterFunc(approachIdle, func() { cancel(errIdle) })
 	defer idle.Stop()
-	err = r.t.drain(ctx, r.topic, feed, func(batch []domain.Entry) bool {
+	err = r.drain(ctx, feed, func(batch []domain.Entry) bool {
 		idle.Stop()
 		n := r.before(batch)
 		if n > 0 && !r.give(batch[:n:n]) {

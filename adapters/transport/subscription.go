@@ -34,6 +34,7 @@ type subscription struct {
 	fed   bool            // this feed has brought something
 	again backoff
 	holes holes
+	past  originals
 }
 
 // A face hands a subscription's batches to its subscriber until ctx ends.
@@ -197,6 +198,9 @@ func (s *subscription) take(batch []domain.Entry) (more bool) {
 	s.last = batch[len(batch)-1].Position
 	s.t.counts.batches.Add(1)
 	s.t.counts.entries.Add(uint64(len(batch)))
+	if s.t.promises.Log {
+		s.past.reveal(batch, s.log)
+	}
 	if s.t.stamps != nil {
 		batch = s.mend(batch)
 	}

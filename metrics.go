@@ -16,7 +16,7 @@ import (
 
 // newMetrics shows what the parts of a node count. Its names are part of what
 // users rely on; docs/operating.md lists them.
-func newMetrics(cfg Config, o options, bus *transport.Transport, r *router.Router, hub *stream.Hub, desk *session.Desk, sockets *ws.Server, events *sse.Server, a *api.API) *metrics.Registry {
+func newMetrics(cfg Config, o options, bus bus, r *router.Router, hub *stream.Hub, desk *session.Desk, sockets *ws.Server, events *sse.Server, a *api.API) *metrics.Registry {
 	m := metrics.New("fanfare")
 	m.Info("build_info", "The software and the node.", map[string]string{"version": o.version, "node": cfg.Node})
 	showBus(m, bus, r)
@@ -29,7 +29,7 @@ func newMetrics(cfg Config, o options, bus *transport.Transport, r *router.Route
 	return m
 }
 
-func showBus(m *metrics.Registry, bus *transport.Transport, r *router.Router) {
+func showBus(m *metrics.Registry, bus bus, r *router.Router) {
 	m.Gauge("bus_up", "1 while the bus answers.", func() float64 {
 		if bus.Up() {
 			return 1

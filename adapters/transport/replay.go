@@ -20,14 +20,15 @@ var errIdle = fmt.Errorf("%w: the log is not read to its end in time", domain.Er
 // the caller can learn what came before. Then it is given what follows after,
 // with continuity proven, batch by batch, until it returns false or ctx ends.
 // No batch holds entries of both kinds. At the log's tail Replay waits for
-// more: the caller bounds it. The entries are yield's.
+// more: the caller bounds it. The entries are yield's. If after names its log,
+// the topic's must be that one.
 //
 // The error is nil when yield ended it. It wraps a *domain.BreakError when it is
 // not proven that what would come next follows what came last, at the beginning
 // or later; domain.ErrBusDown when the broker cannot be reached;
-// domain.ErrUnsupported without a log; domain.ErrInvalid if after is "";
+// domain.ErrUnsupported without a log; domain.ErrInvalid if after has no position;
 // domain.ErrClosed when the Transport is closed; and the context's error.
-func (t *Transport) Replay(ctx context.Context, topic string, after domain.Position, from time.Time,
+func (t *Transport) Replay(ctx context.Context, topic string, after domain.Place, from time.Time,
 	yield func([]domain.Entry) (more bool)) error {
 	if err := t.replay(ctx, topic, after, from, yield); err != nil {
 		return fmt.Errorf("transport: replay %q: %w", topic, err)
@@ -35,14 +36,14 @@ func (t *Transport) Replay(ctx context.Context, topic string, after domain.Posit
 	return nil
 }
 
-func (t *Transport) replay(ctx context.Context, topic string, after domain.Position, from time.Time,
+func (t *Transport) replay(ctx context.Context, topic string, after domain.Place, from time.Time,
 	yield func([]domain.Entry) (more bool)) error {
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case !t.promises.Log:
 		return domain.ErrUnsupported
-	case after == "":
+	case after.Position == "":
 		return fmt.Errorf("%w: no position to begin at", domain.ErrInvalid)
 	}
 	if err := t.CheckTopic(topic); err != nil {
@@ -54,7 +55,7 @@ func (t *Transport) replay(ctx context.Context, topic string, after domain.Posit
 	defer t.running.Done()
 	ctx, cancel := t.bound(ctx)
 	defer cancel()
-	r := &replay{t: t, ctx: ctx, topic: topic, after: after, yield: yield}
+	r := &replay{t: t, ctx: ctx, topic: topic, log: after.Log, after: after.Position, yield: yield}
 	if err := r.run(from); err != nil {
 		return t.scanError(ctx, err)
 	}
@@ -66,6 +67,7 @@ type replay struct {
 	t     *Transport
 	ctx   context.Context
 	topic string
+	log   domain.LogID // 0: whichever it is
 	after domain.Position
 	yield func([]domain.Entry) (more bool)
 
@@ -89,13 +91,20 @@ func (r *replay) run(from time.Time) error {
 	if err != nil {
 		return err
 	}
+	if r.log != 0 && feed.Log() != r.log {
+		r.t.shut(r.topic, feed)
+		return &BreakError{Reason: domain.UnknownCursor, Detail: "the topic has become another log"}
+	}
 	return r.drain(r.ctx, feed, r.give)
 }
 
 // drain is the Transport's, with copies told from what was published.
 func (r *replay) drain(ctx context.Context, feed Feed, use func([]domain.Entry) (more bool)) error {
+	before := feed.Begin()
 	return r.t.drain(ctx, r.topic, feed, func(batch []domain.Entry) bool {
-		r.past.reveal(batch, feed.Log())
+		last := batch[len(batch)-1].Position
+		batch = r.past.reveal(batch, feed.Log(), before)
+		before = last
 		return use(batch)
 	})
 }

@@ -56,9 +56,9 @@ func (t *Transport) scan(ctx context.Context, topic string, after domain.Positio
 	past := originals{}
 	err = t.drain(bounded, topic, feed, func(batch []domain.Entry) bool {
 		idle.Reset(approachIdle)
+		before := at.Position
 		at.Position = batch[len(batch)-1].Position
-		past.reveal(batch, at.Log)
-		return yield(batch) && at.Position < tail
+		return yield(past.reveal(batch, at.Log, before)) && at.Position < tail
 	})
 	if cause := context.Cause(bounded); err != nil && errors.Is(cause, errIdle) {
 		err = cause
@@ -67,6 +67,21 @@ func (t *Transport) scan(ctx context.Context, topic string, after domain.Positio
 		err = t.scanError(ctx, err)
 	}
 	return at, err
+}
+
+// Tail returns the place of the last entry of the topic's log; if it holds none,
+// one at or before all that will come. Errors are Scan's.
+func (t *Transport) Tail(ctx context.Context, topic string) (domain.Place, error) {
+	at, err := t.Scan(ctx, topic, "", time.Now(), func([]domain.Entry) bool { return false })
+	if err != nil {
+		return at, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, t.cfg.FollowTimeout)
+	defer cancel()
+	if at.Position, err = t.log.Tail(ctx, topic); err != nil {
+		return at, fmt.Errorf("transport: tail of %q: %w", topic, busError(err))
+	}
+	return at, nil
 }
 
 // followTo opens a feed, and says where the log ends.

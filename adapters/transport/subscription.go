@@ -195,11 +195,12 @@ func (t *Transport) drain(ctx context.Context, topic string, feed Feed, use func
 func (s *subscription) take(batch []domain.Entry) (more bool) {
 	s.fed = true
 	s.again.reset()
+	before := s.last
 	s.last = batch[len(batch)-1].Position
 	s.t.counts.batches.Add(1)
 	s.t.counts.entries.Add(uint64(len(batch)))
 	if s.t.promises.Log {
-		s.past.reveal(batch, s.log)
+		batch = s.past.reveal(batch, s.log, before)
 	}
 	if s.t.stamps != nil {
 		batch = s.mend(batch)

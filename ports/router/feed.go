@@ -163,20 +163,37 @@ func (f *feed) deliver(e *domain.Entry) {
 	defer f.recover(e)
 	switch e.Kind {
 	case domain.Start:
+		f.stream.Expect(e.Next)
 		f.stream.BeginUntil(e.Log, e.Position, e.Time, e.Until)
 	case domain.Break:
 		f.stream.Break(e.Reason, e.Log, e.Position, e.Time)
+	case domain.Arrive:
+		f.stream.Move(e.Log, e.Position, e.Time, e.Until, e.Also...)
+	case domain.Leave:
+		f.r.cfg.Log.Warn("the bus is moved, and this node is not set up to follow: it goes on with the old one alone",
+			"system", f.stream.System().String())
+		f.stream.Skip(e.Position, e.Time)
+	case domain.Note:
+		f.stream.Skip(e.Position, e.Time, places(e)...)
 	default:
 		f.r.entries.Add(1)
 		m, err := envelope.Decode(e, f.r.cfg.Rules)
 		if err != nil {
 			f.r.poison.Add(1)
 			f.complain(e, err)
-			f.stream.Skip(e.Position, e.Time)
+			f.stream.Skip(e.Position, e.Time, places(e)...)
 			return
 		}
-		f.stream.Deliver(e.Position, e.Time, m)
+		f.stream.Deliver(e.Position, e.Time, m, places(e)...)
 	}
+}
+
+// places are those from which the bus was moved with nothing in between.
+func places(e *domain.Entry) []domain.Place {
+	if e.Late {
+		return nil
+	}
+	return e.Also
 }
 
 // recover keeps one entry's panic from taking the others with it.

@@ -404,7 +404,7 @@ type fakeLog struct {
 	broken  error
 }
 
-func (l *fakeLog) Replay(ctx context.Context, topic string, after domain.Position, _ time.Time, yield func([]domain.Entry) bool) error {
+func (l *fakeLog) Replay(ctx context.Context, topic string, after domain.Place, _ time.Time, yield func([]domain.Entry) bool) error {
 	if l.fail > 0 {
 		l.fail--
 		return domain.ErrBusDown
@@ -413,10 +413,14 @@ func (l *fakeLog) Replay(ctx context.Context, topic string, after domain.Positio
 		return l.broken
 	}
 	for _, e := range l.entries {
-		if e.Position > after && !yield([]domain.Entry{e}) {
+		if e.Position > after.Position && !yield([]domain.Entry{e}) {
 			return nil
 		}
 	}
 	<-ctx.Done()
 	return ctx.Err()
+}
+
+func (l *fakeLog) Locate(context.Context, string, []domain.Place, time.Time, int) ([]domain.Place, error) {
+	return nil, domain.ErrUnsupported
 }

@@ -149,6 +149,18 @@ func (b *Bus) Deaf() bool {
 	return waits || b.from.Deaf() || b.to.Deaf()
 }
 
+// Moved is how many of the topics that are read now are on the new bus.
+func (b *Bus) Moved() (n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, t := range b.topics {
+		if t.here && t.subs > 0 {
+			n++
+		}
+	}
+	return n
+}
+
 // Stats are those of both buses together.
 func (b *Bus) Stats() transport.Stats { return b.from.Stats().Plus(b.to.Stats()) }
 

@@ -20,8 +20,10 @@ import (
 	"log/slog"
 	"net/http"
 
+	"github.com/fanfarebus/fanfare/adapters/jetstream"
 	"github.com/fanfarebus/fanfare/adapters/kafka"
 	"github.com/fanfarebus/fanfare/adapters/memory"
+	"github.com/fanfarebus/fanfare/adapters/natscore"
 	"github.com/fanfarebus/fanfare/adapters/redispubsub"
 	"github.com/fanfarebus/fanfare/adapters/redisstream"
 	"github.com/fanfarebus/fanfare/adapters/transport"
@@ -30,8 +32,10 @@ import (
 // Openers returns the transports that come with Fanfare, by URL scheme.
 func Openers() transport.Openers {
 	return transport.Openers{
+		"jetstream":     jetstream.Open,
 		"kafka":         kafka.Open,
 		"memory":        memory.Open,
+		"nats":          natscore.Open,
 		"redis":         redispubsub.Open,
 		"redis-streams": redisstream.Open,
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/url"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -25,6 +26,7 @@ type Driver struct {
 	client    *redis.Client
 	retention time.Duration
 	log       *slog.Logger
+	closed    atomic.Bool
 }
 
 var (
@@ -113,6 +115,9 @@ func (d *Driver) follow(ctx context.Context, topic string, after domain.Position
 
 // open makes a feed that begins where place says.
 func (d *Driver) open(ctx context.Context, topic string, place func(*redisconn.Conn) (place, error)) (*feed, error) {
+	if d.closed.Load() {
+		return nil, domain.ErrClosed
+	}
 	conn, err := d.server.Dial(ctx)
 	if err != nil {
 		return nil, err
@@ -172,5 +177,9 @@ func (d *Driver) Ping(ctx context.Context) error {
 	return nil
 }
 
-// Close closes the connections that publishing uses. Groups have their own.
-func (d *Driver) Close() error { return redisconn.Close(d.client) }
+// Close closes the connections that publishing uses. Feeds and groups have their
+// own.
+func (d *Driver) Close() error {
+	d.closed.Store(true)
+	return redisconn.Close(d.client)
+}

@@ -43,6 +43,9 @@ func (d *Driver) Group(name string) (message.Subscriber, error) {
 	if name == "" {
 		return nil, fmt.Errorf("redisstream: %w: a consumer group needs a name", domain.ErrInvalid)
 	}
+	if d.closed.Load() {
+		return nil, fmt.Errorf("redisstream: group %s: %w", name, domain.ErrClosed)
+	}
 	g := &group{name: name, client: d.server.Client(), log: d.log.With(slog.String("group", name))}
 	var err error
 	g.Subscriber, err = redisstream.NewSubscriber(redisstream.SubscriberConfig{

@@ -17,14 +17,17 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// defaultRetention is how long entries are kept if the URL does not say.
-const defaultRetention = time.Hour
+const (
+	defaultRetention  = time.Hour   // how long entries are kept
+	defaultClaimAfter = time.Minute // when another member of a group takes over
+)
 
 // A Driver carries topics over Redis Streams. It is safe for concurrent use.
 type Driver struct {
 	server    *redisconn.Server
 	client    *redis.Client
 	retention time.Duration
+	claim     time.Duration
 	log       *slog.Logger
 	closed    atomic.Bool
 }
@@ -37,16 +40,17 @@ var (
 )
 
 // Open makes a Driver from a URL such as
-// "redis-streams://127.0.0.1:6379/0?retention=1h"; the other parameters are
-// those of redisconn.Parse. It does not wait for the server.
+// "redis-streams://127.0.0.1:6379/0?retention=1h&claim_after=1m"; the other
+// parameters are those of redisconn.Parse. It does not wait for the server.
 func Open(_ context.Context, u *url.URL, log *slog.Logger) (transport.Driver, error) {
 	params := transport.NewParams(u)
 	server, err := redisconn.Parse(u, params)
 	retention := params.Duration("retention", defaultRetention, time.Second)
+	claim := params.Duration("claim_after", defaultClaimAfter, time.Second)
 	if err := errors.Join(err, params.Err()); err != nil {
 		return nil, err
 	}
-	return &Driver{server: server, client: server.Client(), retention: retention, log: log}, nil
+	return &Driver{server: server, client: server.Client(), retention: retention, claim: claim, log: log}, nil
 }
 
 // Guarantees: a log in one order, at least once, and consumer groups.

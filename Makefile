@@ -7,7 +7,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 LDFLAGS := -X main.version=$(VERSION)
 SEEDS   ?= 10000
 
-.PHONY: help run build check js test tools bench soak fuzz wire clean
+.PHONY: help run build check js test tools bench soak fuzz tidy wire clean
 
 help: ## print this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,12 +27,13 @@ check: ## fast checks that need no broker: format, vet, wire, unit tests
 js: ## build clients/js and the page of `fanfare dev`; needs npm
 	@cd clients/js && npm ci --ignore-scripts --silent && npm run --silent build
 
-test: tools ## everything: installs or finds redis-server, nginx, python3, node and chromium, then runs all tests
+test: tools ## everything: installs or finds redis-server, rabbitmq-server, nginx, python3, node and chromium, then runs all tests
 	@$(GO) vet ./...
 	@$(GO) tool wire diff .
 	@$(GO) test -race -timeout 14m ./...
 	@$(GO) test -timeout 20m ./test/sim
 	@cd clients/js && npm run --silent check && npm test --silent
+	@cd examples/ownbus && $(GO) vet ./... && $(GO) test -timeout 5m ./... # no -race: watermill-amqp reconnects with races of its own
 
 tools: ## install or find what the tests need
 	@scripts/tools
@@ -45,6 +46,10 @@ soak: ## the simulator with 10,000 seeds
 
 fuzz: ## each fuzz test for ten seconds
 	@scripts/fuzz 10s
+
+tidy: ## tidy every module: examples/ownbus follows what Fanfare requires
+	@$(GO) mod tidy
+	@cd examples/ownbus && $(GO) mod tidy
 
 wire: ## write wire_gen.go anew
 	@$(GO) tool wire gen .

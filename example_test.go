@@ -6,10 +6,12 @@ import (
 	"net/http/httptest"
 	"strings"
 
+	"github.com/ThreeDotsLabs/watermill/pubsub/gochannel"
 	"github.com/gorilla/websocket"
 
 	"github.com/fanfarebus/fanfare"
 	"github.com/fanfarebus/fanfare/adapters/memory"
+	"github.com/fanfarebus/fanfare/adapters/watermillbus"
 )
 
 // Two nodes share a bus. Alice is connected to the second; what the first one
@@ -51,6 +53,45 @@ func Example() {
 	// Output:
 	// {"order":1042} <nil>
 	// <nil> <nil>
+}
+
+// A team's own Watermill Publisher and Subscriber are the bus: here Watermill's
+// Go channels.
+func ExampleWithPubSub() {
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	channels := gochannel.NewGoChannel(gochannel.Config{BlockPublishUntilSubscriberAck: true}, nil)
+	node, err := fanfare.New(ctx, fanfare.Config{Dev: true},
+		fanfare.WithPubSub(channels, channels, watermillbus.Config{TotalOrder: true}))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- node.Run(ctx) }()
+
+	server := httptest.NewServer(node)
+	defer server.Close()
+	alice, _, err := websocket.DefaultDialer.Dial(
+		strings.Replace(server.URL, "http", "ws", 1)+"/ws?systems=orders&user=alice", nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer alice.Close()
+	if _, err := node.Publish(ctx, "orders", fanfare.Message{To: []string{"user:alice"}, Data: "paid"}); err != nil {
+		fmt.Println(err)
+		return
+	}
+	_, data, err := alice.ReadMessage()
+	fmt.Println(string(data), err)
+
+	alice.Close()
+	stop()
+	fmt.Println(<-ended)
+	// Output:
+	// "paid" <nil>
+	// <nil>
 }
 
 // node starts a node in development mode on the bus.

@@ -20,18 +20,25 @@ import (
 	"log/slog"
 	"net/http"
 
+	"github.com/ThreeDotsLabs/watermill/message"
+
+	"github.com/fanfarebus/fanfare/adapters/jetstream"
 	"github.com/fanfarebus/fanfare/adapters/kafka"
 	"github.com/fanfarebus/fanfare/adapters/memory"
+	"github.com/fanfarebus/fanfare/adapters/natscore"
 	"github.com/fanfarebus/fanfare/adapters/redispubsub"
 	"github.com/fanfarebus/fanfare/adapters/redisstream"
 	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/adapters/watermillbus"
 )
 
 // Openers returns the transports that come with Fanfare, by URL scheme.
 func Openers() transport.Openers {
 	return transport.Openers{
+		"jetstream":     jetstream.Open,
 		"kafka":         kafka.Open,
 		"memory":        memory.Open,
+		"nats":          natscore.Open,
 		"redis":         redispubsub.Open,
 		"redis-streams": redisstream.Open,
 	}
@@ -64,6 +71,16 @@ func WithOpeners(all transport.Openers) Option { return func(o *options) { o.ope
 // WithDriver gives the bus itself, instead of Config.Transport's URL: two nodes
 // of one process can share a memory.Bus so. It is closed with the node.
 func WithDriver(d transport.Driver) Option { return func(o *options) { o.driver = d } }
+
+// WithPubSub gives a Watermill Publisher and Subscriber as the bus, instead of
+// Config.Transport's URL; they may be one value, and are closed with the node.
+// Each node needs a Subscriber that gets every message: none that shares a queue
+// with another node's. Package watermillbus says what such a bus can promise and
+// what it cannot notice; cfg is what this one does. NewPublisher needs no
+// Subscriber: nil will do.
+func WithPubSub(pub message.Publisher, sub message.Subscriber, cfg watermillbus.Config) Option {
+	return WithDriver(watermillbus.New(pub, sub, cfg))
+}
 
 // WithVersion names the software in the API's documentation and the metrics.
 func WithVersion(version string) Option { return func(o *options) { o.version = version } }

@@ -96,11 +96,11 @@ func (b *Bus) Follow(ctx context.Context, topic string, after domain.Position) (
 	if err != nil {
 		return nil, fmt.Errorf("memory: follow %q: %w", topic, err)
 	}
-	begin, err := l.place(after, time.Now())
+	id, begin, err := l.place(after, time.Now())
 	if err != nil {
 		return nil, err
 	}
-	return newFeed(l, begin, b.ctx.Done()), nil
+	return newFeed(l, id, begin, b.ctx.Done()), nil
 }
 
 // FollowSince opens a feed of what was published at or after t and is still
@@ -113,7 +113,8 @@ func (b *Bus) FollowSince(ctx context.Context, topic string, t time.Time) (trans
 	if err != nil {
 		return nil, fmt.Errorf("memory: follow %q: %w", topic, err)
 	}
-	return newFeed(l, l.before(t, time.Now()), b.ctx.Done()), nil
+	id, begin := l.before(t, time.Now())
+	return newFeed(l, id, begin, b.ctx.Done()), nil
 }
 
 // Tail returns the position of what was published last; sequence 0 if that is
@@ -183,6 +184,28 @@ func (b *Bus) Trim(_ context.Context, topic string) error {
 		l.expire(time.Now())
 	}
 	return nil
+}
+
+// Forget drops all but the newest keep entries of a topic, as a broker does
+// whose operator trims it. It is for tests.
+func (b *Bus) Forget(topic string, keep int) {
+	b.mu.RLock()
+	l := b.topics[topic]
+	b.mu.RUnlock()
+	if l != nil {
+		l.forget(keep)
+	}
+}
+
+// Renew makes a topic anew, empty and as another log: its feeds are told, and
+// its groups begin anew. It is for tests.
+func (b *Bus) Renew(topic string) {
+	b.mu.RLock()
+	l := b.topics[topic]
+	b.mu.RUnlock()
+	if l != nil {
+		l.renew()
+	}
 }
 
 // Close ends all feeds and group members, of all drivers. The logs go with the bus.

@@ -11,6 +11,7 @@ import (
 // A feed reads one log forward.
 type feed struct {
 	log   *log
+	id    domain.LogID
 	begin uint64
 	last  uint64          // read already; the reader's alone
 	batch []record        // the reader's alone, kept from one Read to the next
@@ -19,11 +20,11 @@ type feed struct {
 	once  sync.Once
 }
 
-func newFeed(l *log, begin uint64, bus <-chan struct{}) *feed {
-	return &feed{log: l, begin: begin, last: begin, bus: bus, done: make(chan struct{})}
+func newFeed(l *log, id domain.LogID, begin uint64, bus <-chan struct{}) *feed {
+	return &feed{log: l, id: id, begin: begin, last: begin, bus: bus, done: make(chan struct{})}
 }
 
-func (f *feed) Log() domain.LogID { return f.log.id }
+func (f *feed) Log() domain.LogID { return f.id }
 
 func (f *feed) Begin() domain.Position { return position(f.begin) }
 
@@ -32,7 +33,7 @@ func (f *feed) Read(ctx context.Context) ([]domain.Entry, error) {
 		if err := f.live(ctx); err != nil {
 			return nil, err
 		}
-		records, more, err := f.log.read(f.batch[:0], f.last, transport.BatchSize)
+		records, more, err := f.log.read(f.batch[:0], f.id, f.last, transport.BatchSize)
 		if err != nil {
 			return nil, err
 		}

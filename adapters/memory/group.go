@@ -165,7 +165,7 @@ func (g *group) next() (p parcel, ok bool, appended, returned <-chan struct{}) {
 		return p, true, nil, nil
 	}
 	g.last = max(g.last, g.log.begin())
-	records, appended, err := g.log.read(nil, g.last, 1)
+	records, appended, err := g.log.read(nil, 0, g.last, 1)
 	switch {
 	case err != nil: // dropped this very moment: begin anew at once
 		now := make(chan struct{})
@@ -176,6 +176,13 @@ func (g *group) next() (p parcel, ok bool, appended, returned <-chan struct{}) {
 		return parcel{g.last, records[0]}, true, nil, nil
 	}
 	return parcel{}, false, appended, g.more
+}
+
+// restart begins anew, in a log that did.
+func (g *group) restart() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.last, g.back = 0, nil
 }
 
 func (g *group) giveBack(p parcel) {

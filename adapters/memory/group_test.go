@@ -132,6 +132,24 @@ func TestGroupGoesOnBehindWhatWasDropped(t *testing.T) {
 	})
 }
 
+func TestGroupBeginsAnewWithItsTopic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bus := memory.New(memory.Config{})
+		in := hearing(t, join(t, bus, "workers"))
+		publish(t, bus, numbered(5)...)
+		held := <-in
+		bus.Renew(topic)
+		held.Nack()
+		publish(t, bus, message.NewMessage("new", nil))
+		for m := range in {
+			m.Ack()
+			if m.UUID == "new" {
+				break
+			}
+		}
+	})
+}
+
 func TestNackedMessagesArePaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := memory.New(memory.Config{})

@@ -4,6 +4,8 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"fmt"
+	"maps"
+	"slices"
 	"sort"
 	"sync"
 	"time"
@@ -16,10 +18,10 @@ import (
 // which are dropped when they are too many, too large together or too old. It
 // is safe for concurrent use.
 type log struct {
-	id  domain.LogID
 	cfg Config
 
 	mu     sync.Mutex
+	id     domain.LogID      // guarded by mu
 	ring   []record          // a power of two long; sequence n is at n modulo that; guarded by mu
 	first  uint64            // the oldest kept; guarded by mu
 	next   uint64            // the next to be given out; guarded by mu
@@ -29,15 +31,14 @@ type log struct {
 }
 
 func newLog(cfg Config) *log {
+	return &log{id: newID(), cfg: cfg, first: 1, next: 1}
+}
+
+func newID() domain.LogID {
 	var id [8]byte
 	rand.Read(id[:]) // never fails
 	id[0] |= 1       // 0 would be no log
-	return &log{
-		id:    domain.LogID(binary.BigEndian.Uint64(id[:])),
-		cfg:   cfg,
-		first: 1,
-		next:  1,
-	}
+	return domain.LogID(binary.BigEndian.Uint64(id[:]))
 }
 
 // append adds the records, which it keeps, and drops what is then too much.
@@ -60,11 +61,16 @@ func (l *log) append(records []record) (errs []error) {
 		l.push(*r)
 	}
 	l.drop(now)
+	l.wake()
+	return errs
+}
+
+// wake wakes who waits for more. Call it with mu held.
+func (l *log) wake() {
 	if l.more != nil {
 		close(l.more)
 		l.more = nil
 	}
-	return errs
 }
 
 // push appends one record and makes room for it. Call it with mu held.
@@ -114,33 +120,57 @@ func (l *log) drop(now time.Time) {
 	}
 }
 
+// forget drops all but the newest keep records.
+func (l *log) forget(keep int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for l.kept() > keep {
+		l.dropFirst()
+	}
+}
+
+// renew makes it another log, an empty one.
+func (l *log) renew() {
+	l.mu.Lock()
+	for l.kept() > 0 {
+		l.dropFirst()
+	}
+	l.id, l.first, l.next = newID(), 1, 1
+	groups := slices.Collect(maps.Values(l.groups))
+	l.wake()
+	l.mu.Unlock()
+	for _, g := range groups { // a group's lock comes before the log's
+		g.restart()
+	}
+}
+
 // place resolves a position to the sequence number after which to read, or says
 // why reading on from there would not be continuous.
-func (l *log) place(after domain.Position, now time.Time) (uint64, error) {
+func (l *log) place(after domain.Position, now time.Time) (domain.LogID, uint64, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.drop(now)
 	if after == "" {
-		return l.next - 1, nil
+		return l.id, l.next - 1, nil
 	}
 	if len(after) != positionSize {
-		return 0, &transport.BreakError{Reason: domain.UnknownCursor, Detail: fmt.Sprintf("position %x is not one of this transport", string(after))}
+		return 0, 0, &transport.BreakError{Reason: domain.UnknownCursor, Detail: fmt.Sprintf("position %x is not one of this transport", string(after))}
 	}
 	seq := binary.BigEndian.Uint64([]byte(after))
 	if seq >= l.next {
-		return 0, &transport.BreakError{Reason: domain.UnknownCursor, Detail: fmt.Sprintf("position %d is beyond the end, %d", seq, l.next-1)}
+		return 0, 0, &transport.BreakError{Reason: domain.UnknownCursor, Detail: fmt.Sprintf("position %d is beyond the end, %d", seq, l.next-1)}
 	}
-	return seq, l.keeps(seq)
+	return l.id, seq, l.keeps(seq)
 }
 
 // before returns the sequence number after which everything was published at or
 // after t, so far as it is kept.
-func (l *log) before(t, now time.Time) uint64 {
+func (l *log) before(t, now time.Time) (domain.LogID, uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.drop(now)
 	older := sort.Search(l.kept(), func(i int) bool { return !l.at(l.first + uint64(i)).time.Before(t) })
-	return l.first + uint64(older) - 1
+	return l.id, l.first + uint64(older) - 1
 }
 
 func (l *log) tail() uint64 {
@@ -164,16 +194,20 @@ func (l *log) keeps(seq uint64) error {
 	return nil
 }
 
-// read appends to dst up to most records after seq. If there are none yet, the
-// channel is closed when that may have changed.
-func (l *log) read(dst []record, seq uint64, most int) ([]record, <-chan struct{}, error) {
+// read appends to dst up to most records after seq of the log id; 0 is whatever
+// log this is. If there are none yet, the channel is closed when that may have
+// changed.
+func (l *log) read(dst []record, id domain.LogID, seq uint64, most int) ([]record, <-chan struct{}, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if id != 0 && id != l.id {
+		return dst, nil, &transport.BreakError{Reason: domain.UnknownCursor, Detail: "the topic was made anew"}
+	}
 	if err := l.keeps(seq); err != nil {
 		return dst, nil, err
 	}
 	end := min(l.next, seq+1+uint64(most))
-	if seq+1 == end {
+	if seq+1 >= end {
 		if l.more == nil {
 			l.more = make(chan struct{})
 		}

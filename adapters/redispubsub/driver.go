@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"sync/atomic"
 
 	"github.com/redis/go-redis/v9"
 
@@ -18,6 +19,7 @@ import (
 type Driver struct {
 	server *redisconn.Server
 	client *redis.Client
+	closed atomic.Bool
 }
 
 var _ transport.Driver = (*Driver)(nil)
@@ -46,6 +48,9 @@ func (d *Driver) CheckTopic(topic string) error { return redisconn.CheckTopic(to
 func (d *Driver) Follow(ctx context.Context, topic string, after domain.Position) (transport.Feed, error) {
 	if after != "" {
 		return nil, fmt.Errorf("redispubsub: follow %s after a position: %w", topic, domain.ErrUnsupported)
+	}
+	if d.closed.Load() {
+		return nil, fmt.Errorf("redispubsub: follow %s: %w", topic, domain.ErrClosed)
 	}
 	conn, err := d.server.Dial(ctx)
 	if err != nil {
@@ -95,5 +100,8 @@ func (d *Driver) Ping(ctx context.Context) error {
 	return nil
 }
 
-// Close closes the connections that publishing uses.
-func (d *Driver) Close() error { return redisconn.Close(d.client) }
+// Close closes the connections that publishing uses; feeds have their own.
+func (d *Driver) Close() error {
+	d.closed.Store(true)
+	return redisconn.Close(d.client)
+}

@@ -38,27 +38,6 @@ func TestFollowBeginsAtTheRealTail(t *testing.T) {
 	k.want(k.add(4, 5), k.bodies(g, 2))
 }
 
-func TestFollowGoesOnExactlyAfterAPosition(t *testing.T) {
-	k := newKit(t)
-	want := k.add(1, 1000)
-	all := k.read(k.follow(domain.Position(make([]byte, 16))), 1000)
-	for _, i := range []int{0, 1, 255, 256, 998} {
-		k.want(want[i+1:], k.bodies(k.follow(all[i].Position), 999-i))
-	}
-	f := k.follow(all[999].Position)
-	k.want(k.add(1001, 1001), k.bodies(f, 1))
-}
-
-func TestAPositionWhoseFollowersWereTrimmedIsRefused(t *testing.T) {
-	k := newKit(t)
-	k.add(1, 10)
-	all := k.read(k.follow(domain.Position(make([]byte, 16))), 10)
-	k.trim(5)
-	k.refused(all[2].Position, domain.Trimmed)
-	k.refused(domain.Position(make([]byte, 16)), domain.Trimmed)
-	k.want([]string{"7", "8", "9", "10"}, k.bodies(k.follow(all[5].Position), 4))
-}
-
 func TestTheLastPositionIsGoodEvenWhenItsEntryIsGone(t *testing.T) {
 	k := newKit(t)
 	k.add(1, 10)

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/url"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -16,15 +17,19 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// defaultRetention is how long entries are kept if the URL does not say.
-const defaultRetention = time.Hour
+const (
+	defaultRetention  = time.Hour   // how long entries are kept
+	defaultClaimAfter = time.Minute // when another member of a group takes over
+)
 
 // A Driver carries topics over Redis Streams. It is safe for concurrent use.
 type Driver struct {
 	server    *redisconn.Server
 	client    *redis.Client
 	retention time.Duration
+	claim     time.Duration
 	log       *slog.Logger
+	closed    atomic.Bool
 }
 
 var (
@@ -35,16 +40,17 @@ var (
 )
 
 // Open makes a Driver from a URL such as
-// "redis-streams://127.0.0.1:6379/0?retention=1h"; the other parameters are
-// those of redisconn.Parse. It does not wait for the server.
+// "redis-streams://127.0.0.1:6379/0?retention=1h&claim_after=1m"; the other
+// parameters are those of redisconn.Parse. It does not wait for the server.
 func Open(_ context.Context, u *url.URL, log *slog.Logger) (transport.Driver, error) {
 	params := transport.NewParams(u)
 	server, err := redisconn.Parse(u, params)
 	retention := params.Duration("retention", defaultRetention, time.Second)
+	claim := params.Duration("claim_after", defaultClaimAfter, time.Second)
 	if err := errors.Join(err, params.Err()); err != nil {
 		return nil, err
 	}
-	return &Driver{server: server, client: server.Client(), retention: retention, log: log}, nil
+	return &Driver{server: server, client: server.Client(), retention: retention, claim: claim, log: log}, nil
 }
 
 // Guarantees: a log in one order, at least once, and consumer groups.
@@ -113,6 +119,9 @@ func (d *Driver) follow(ctx context.Context, topic string, after domain.Position
 
 // open makes a feed that begins where place says.
 func (d *Driver) open(ctx context.Context, topic string, place func(*redisconn.Conn) (place, error)) (*feed, error) {
+	if d.closed.Load() {
+		return nil, domain.ErrClosed
+	}
 	conn, err := d.server.Dial(ctx)
 	if err != nil {
 		return nil, err
@@ -172,5 +181,9 @@ func (d *Driver) Ping(ctx context.Context) error {
 	return nil
 }
 
-// Close closes the connections that publishing uses. Groups have their own.
-func (d *Driver) Close() error { return redisconn.Close(d.client) }
+// Close closes the connections that publishing uses. Feeds and groups have their
+// own.
+func (d *Driver) Close() error {
+	d.closed.Store(true)
+	return redisconn.Close(d.client)
+}

@@ -22,30 +22,6 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-func TestPublishedMessagesComeBackWhole(t *testing.T) {
-	k := newKit(t)
-	f := k.follow("")
-	m := message.NewMessage("id-1", []byte{0, 0xff, '{'})
-	m.Metadata = message.Metadata{"b": "2", "a": "\xff", transport.RawKey: "1"}
-	before := time.Now().Add(-time.Second)
-	k.publish(m, message.NewMessage("", nil))
-
-	got := k.read(f, 2)
-	if at := got[0].Time; at.Before(before) || at.After(time.Now().Add(time.Second)) {
-		t.Errorf("time %v", at)
-	}
-	want := []domain.Entry{
-		{UUID: "id-1", Header: []domain.Field{{Name: "a", Value: "\xff"}, {Name: "b", Value: "2"}}, Body: []byte{0, 0xff, '{'}},
-		{},
-	}
-	if diff := cmp.Diff(want, bare(got)); diff != "" {
-		t.Error(diff)
-	}
-	if m.Metadata.Get(transport.RawKey) == "" {
-		t.Error("Publish changed the message")
-	}
-}
-
 // bare drops what differs from run to run.
 func bare(entries []domain.Entry) []domain.Entry {
 	for i := range entries {
@@ -228,26 +204,6 @@ func TestFollowingWhatIsNoStreamFails(t *testing.T) {
 	_, err := k.d.Follow(t.Context(), "t", "")
 	if err == nil || !strings.Contains(err.Error(), "WRONGTYPE") || errors.Is(err, domain.ErrBusDown) {
 		t.Fatalf("error %v", err)
-	}
-}
-
-func TestCloseEndsABlockedRead(t *testing.T) {
-	k := newKit(t)
-	f := k.follow("")
-	done := make(chan error)
-	go func() {
-		_, err := f.Read(context.Background())
-		done <- err
-	}()
-	_ = f.Close()
-	if err := <-done; !errors.Is(err, domain.ErrClosed) {
-		t.Fatalf("error %v", err)
-	}
-	g := k.follow("")
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
-	defer cancel()
-	if _, err := g.Read(ctx); err == nil {
-		t.Fatal("a Read outlived its context")
 	}
 }
 

@@ -27,6 +27,8 @@ const recreateTimeout = 2 * time.Second
 
 // Group returns a subscriber in a consumer group: the stock one of
 // watermill-redisstream. A new group begins with the oldest entry there is.
+// What a member has read and not confirmed, because it ended or is slow, goes
+// to another after claim_after.
 //
 // It is kept from some of its faults. It closes the client that it is given,
 // so it has one of its own, which the caller closes with it. It ends for good
@@ -43,6 +45,9 @@ func (d *Driver) Group(name string) (message.Subscriber, error) {
 	if name == "" {
 		return nil, fmt.Errorf("redisstream: %w: a consumer group needs a name", domain.ErrInvalid)
 	}
+	if d.closed.Load() {
+		return nil, fmt.Errorf("redisstream: group %s: %w", name, domain.ErrClosed)
+	}
 	g := &group{name: name, client: d.server.Client(), log: d.log.With(slog.String("group", name))}
 	var err error
 	g.Subscriber, err = redisstream.NewSubscriber(redisstream.SubscriberConfig{
@@ -50,6 +55,8 @@ func (d *Driver) Group(name string) (message.Subscriber, error) {
 		ConsumerGroup:                 name,
 		Unmarshaller:                  unmarshaller{},
 		NackResendSleep:               nackPause,
+		MaxIdleTime:                   d.claim,
+		ClaimInterval:                 min(d.claim, redisstream.DefaultClaimInterval),
 		DisableIndefiniteInitialBlock: true,
 		ShouldStopOnReadErrors:        g.failed,
 	}, watermill.NewSlogLogger(g.log))

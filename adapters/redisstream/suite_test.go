@@ -48,6 +48,7 @@ func TestWatermillsSuite(t *testing.T) {
 // In groups it is the stock subscriber that is tested: the short form will do.
 // Several subscribers of a group share its messages, so no order is declared,
 // and PublishSubscribeInOrder and NoAck are left out; so is Reconnect, as above.
+// What a cancelled subscription had read is waited for, 15 seconds at most.
 func TestWatermillsSuiteInGroups(t *testing.T) {
 	s := broker.Redis(t)
 	features := tests.Features{
@@ -57,7 +58,7 @@ func TestWatermillsSuiteInGroups(t *testing.T) {
 		ForceShort:                       true,
 	}
 	inGroup := func(t *testing.T, group string) (message.Publisher, message.Subscriber) {
-		bus := transport.New(open(t, s.URL("redis-streams")), transport.Config{})
+		bus := transport.New(open(t, s.URL("redis-streams")+"?claim_after=2s"), transport.Config{})
 		sub, err := bus.Group(group)
 		if err != nil {
 			t.Fatal(err)

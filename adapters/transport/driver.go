@@ -40,7 +40,9 @@ type Driver interface {
 	// Ping asks the broker for a sign of life.
 	Ping(ctx context.Context) error
 
-	// Close frees what the driver holds. Feeds are closed before it.
+	// Close frees what the driver holds. Feeds are closed before it. It may be
+	// called more than once; afterwards every other call that asks the broker
+	// fails with domain.ErrClosed.
 	Close() error
 }
 

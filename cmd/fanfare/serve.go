@@ -30,6 +30,7 @@ the file. A flag beats the environment, which beats the file. Secrets are better
 --auth.jwt.secret_file, FANFARE_AUTH_JWT_SECRET_FILE. ` + "`fanfare config print`" + ` shows what takes effect.`,
 		Example: `  openssl rand -base64 48 > jwt.secret
   fanfare serve --auth.jwt.secret_file jwt.secret --transport redis://localhost:6379/0
+  fanfare serve --auth.jwt.secret_file jwt.secret --transport 'jetstream://localhost:4222?retention=6h'
   fanfare serve --config fanfare.yaml --listen :8080 --admin_listen 127.0.0.1:9090`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

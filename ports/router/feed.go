@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime/debug"
-	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -82,7 +80,7 @@ func (f *feed) close() {
 // until ctx ends. A subscription that ends by itself is begun again.
 func (f *feed) pump(ctx context.Context, topic string, out chan<- *message.Message) {
 	pause := f.r.cfg.RetryMin
-	for begun := false; ctx.Err() == nil; {
+	for ctx.Err() == nil {
 		in, err := f.r.sub.Subscribe(ctx, topic)
 		if errors.Is(err, domain.ErrClosed) {
 			return
@@ -96,22 +94,10 @@ func (f *feed) pump(ctx context.Context, topic string, out chan<- *message.Messa
 			pause = min(2*pause, f.r.cfg.RetryMax)
 			continue
 		}
-		if f.r.cfg.Foreign {
-			f.place(begun)
-		}
-		begun, pause = true, f.r.cfg.RetryMin
+		pause = f.r.cfg.RetryMin
 		forward(ctx, in, out)
 		sleep(ctx, pause) // it ended by itself: not at once again
 	}
-}
-
-// place tells the stream what a subscription without places means.
-func (f *feed) place(again bool) {
-	if again {
-		f.stream.Break(domain.Lossy, 0, "", time.Time{})
-		return
-	}
-	f.stream.Begin(0, "", time.Time{})
 }
 
 // forward passes on what comes in, the next one when the last was settled.
@@ -143,24 +129,11 @@ func sleep(ctx context.Context, d time.Duration) {
 
 // handle brings what one message holds to the stream. It never fails.
 func (f *feed) handle(msg *message.Message) error {
-	entries, ok := domain.EntriesFrom(msg.Context())
-	if !ok {
-		entries = []domain.Entry{foreign(msg)}
-	}
+	entries, _ := domain.EntriesFrom(msg.Context())
 	for i := range entries {
 		f.deliver(&entries[i])
 	}
 	return nil
-}
-
-// foreign reads a message of any Watermill subscriber.
-func foreign(msg *message.Message) domain.Entry {
-	e := domain.Entry{UUID: msg.UUID, Body: msg.Payload}
-	for name, value := range msg.Metadata {
-		e.Header = append(e.Header, domain.Field{Name: name, Value: value})
-	}
-	slices.SortFunc(e.Header, func(a, b domain.Field) int { return strings.Compare(a.Name, b.Name) })
-	return e
 }
 
 func (f *feed) deliver(e *domain.Entry) {

@@ -20,10 +20,6 @@ import (
 // Config tunes a Router. The zero Config is good.
 type Config struct {
 	Rules envelope.Rules // how entries are read
-	// Foreign says that the subscriber is any Watermill one: its messages hold
-	// one entry each and no place, and its confirmation is that Subscribe
-	// returned.
-	Foreign bool
 	// Past, if the transport has a log, serves sessions that resume from
 	// before the window. ReplayTimeout bounds each reading; default 10 s.
 	Past          Log
@@ -80,7 +76,8 @@ type Router struct {
 
 var _ stream.Source = (*Router)(nil)
 
-// New returns a Router over the subscriber, which remains the caller's.
+// New returns a Router over the batch face of a transport, which remains the
+// caller's: its messages carry entries (domain.EntriesFrom).
 func New(sub message.Subscriber, topics domain.Topics, cfg Config) (*Router, error) {
 	cfg = cfg.withDefaults()
 	wm, err := message.NewRouter(message.RouterConfig{CloseTimeout: 10 * time.Second}, logger(cfg.Log))

@@ -145,46 +145,6 @@ func TestBusThatNeverConfirmsDoesNotFillTheLog(t *testing.T) {
 	})
 }
 
-func TestForeignSubscriberHasOneMessageInFlight(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		bus := newBus()
-		bus.foreign = true
-		r := start(t, bus, router.Config{Foreign: true})
-		s := open(t, r, "orders")
-		synctest.Wait()
-		bus.confirm("orders")
-		synctest.Wait()
-		alice := listen(s, "user:alice")
-		var want []string
-		for i := range 100 {
-			m := message.NewMessage(fmt.Sprint("id-", i), fmt.Appendf(nil, "%d", i))
-			m.Metadata.Set("to", "user:alice")
-			bus.topic("orders") <- m
-			want = append(want, fmt.Sprint(i))
-		}
-		synctest.Wait()
-		alice.want(t, want...)
-	})
-}
-
-func TestForeignSubscriptionThatEndsIsAGap(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		bus := newBus()
-		bus.foreign = true
-		r := start(t, bus, router.Config{Foreign: true})
-		s := open(t, r, "orders")
-		synctest.Wait()
-		bus.confirm("orders")
-		synctest.Wait()
-		alice := listen(s, "user:alice")
-		bus.end("orders")
-		time.Sleep(time.Minute)
-		bus.confirm("orders")
-		synctest.Wait()
-		alice.want(t, "gap lossy")
-	})
-}
-
 // start runs a Router until the test ends, and checks that it ends well.
 func start(t *testing.T, bus *fakeBus, cfg router.Config) *router.Router {
 	topics, err := domain.ParseTopics("{system}")
@@ -226,11 +186,10 @@ func record(at int, body string) domain.Entry {
 
 // A fakeBus confirms and delivers when it is told to.
 type fakeBus struct {
-	mu      sync.Mutex
-	fail    int
-	foreign bool
-	topics  map[string]chan *message.Message
-	ready   map[string]chan struct{}
+	mu     sync.Mutex
+	fail   int
+	topics map[string]chan *message.Message
+	ready  map[string]chan struct{}
 }
 
 func newBus() *fakeBus {
@@ -248,15 +207,6 @@ func (b *fakeBus) at(name string) (chan *message.Message, chan struct{}) {
 
 func (b *fakeBus) topic(name string) chan *message.Message { ch, _ := b.at(name); return ch }
 func (b *fakeBus) confirm(name string)                     { _, ready := b.at(name); ready <- struct{}{} }
-
-// end lets the subscription end by itself.
-func (b *fakeBus) end(name string) {
-	ch := b.topic(name)
-	b.mu.Lock()
-	delete(b.topics, name)
-	b.mu.Unlock()
-	close(ch)
-}
 
 func (b *fakeBus) send(name string, batch ...domain.Entry) {
 	m := message.NewMessageWithContext(domain.WithEntries(context.Background(), batch), "", nil)
@@ -283,13 +233,11 @@ func (b *fakeBus) Subscribe(ctx context.Context, name string) (<-chan *message.M
 		defer close(out)
 		// A batch subscriber says first where it starts.
 		start := []domain.Entry{{Kind: domain.Start, Log: 1, Position: "0"}}
-		if !b.foreign {
-			first := message.NewMessageWithContext(domain.WithEntries(ctx, start), "", nil)
-			select {
-			case out <- first:
-			case <-ctx.Done():
-				return
-			}
+		first := message.NewMessageWithContext(domain.WithEntries(ctx, start), "", nil)
+		select {
+		case out <- first:
+		case <-ctx.Done():
+			return
 		}
 		for {
 			select {

@@ -32,6 +32,14 @@ type link struct {
 	dead           bool   // guarded by the Proxy's mu
 }
 
+// ProxyGoroutines names, for those who look for goroutines, the functions in
+// which a Proxy's own run: a connection's outlive it for a moment, and a
+// swallowed one's for as long as the other side does not end it.
+var ProxyGoroutines = []string{
+	"github.com/fanfarebus/fanfare/test/broker.(*Proxy).accept",
+	"github.com/fanfarebus/fanfare/test/broker.(*Proxy).copy",
+}
+
 // maxSent is how much of what a client sends is remembered, to be matched.
 const maxSent = 1 << 10
 

@@ -152,6 +152,20 @@ func TestKafkaRestarts(t *testing.T) {
 	busRestarts(t, s, c, k, true)
 }
 
+// NATS is killed and comes back: the same, and what a stream has taken survives.
+func TestNATSRestarts(t *testing.T) {
+	for scheme, keeps := range map[string]bool{"jetstream": true, "nats": false} {
+		t.Run(scheme, func(t *testing.T) {
+			s := broker.NATS(t)
+			c := newCluster(t, 3, s.URL(scheme), nil)
+			c.withNginx()
+			k := startClients(c)
+			openSome(k, 40)
+			busRestarts(t, s, c, k, keeps)
+		})
+	}
+}
+
 // A server can be killed, and started again.
 type server interface {
 	Kill()

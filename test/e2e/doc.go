@@ -1,5 +1,5 @@
 // Package e2e tests Fanfare as it runs: processes of the fanfare binary behind
-// nginx with the configuration of deploy/, a real Redis, a browser, publishers and clients
+// nginx with the configuration of deploy/, a real Redis, a real NATS, a browser, publishers and clients
 // that other people wrote. It holds tests only.
 //
 // The binary is built once per run, with the race detector if the tests have

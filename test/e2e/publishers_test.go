@@ -14,6 +14,8 @@ import (
 	"github.com/ThreeDotsLabs/watermill"
 	"github.com/ThreeDotsLabs/watermill-redisstream/pkg/redisstream"
 	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/fanfarebus/fanfare/test/broker"
@@ -127,6 +129,39 @@ func withWatermill(r *broker.RedisServer) publisher {
 	}
 }
 
+// withNATS publishes with nats.go, by turns as an envelope and with the targets
+// in headers; to a stream it waits for the acknowledgement.
+func withNATS(s *broker.NATSServer, stream bool) publisher {
+	return func(letters []*letter) error {
+		nc, err := nats.Connect(s.URL("nats"))
+		if err != nil {
+			return err
+		}
+		defer nc.Close()
+		js, err := jetstream.New(nc)
+		if err != nil {
+			return err
+		}
+		for i, l := range letters {
+			m := &nats.Msg{Subject: "fanfare.orders", Data: []byte(l.json())}
+			if i%2 == 1 {
+				to, _ := json.Marshal(l.to)
+				m.Data, _ = json.Marshal(l.data())
+				m.Header = nats.Header{"to": {string(to)}, "type": {"test.letter"}}
+			}
+			if stream {
+				_, err = js.PublishMsg(context.Background(), m)
+			} else {
+				err = nc.PublishMsg(m)
+			}
+			if err != nil {
+				return fmt.Errorf("nats: %v: %w", l.label, err)
+			}
+		}
+		return nc.Flush()
+	}
+}
+
 // An answer is what the API says.
 type answer struct {
 	status int
@@ -182,18 +217,50 @@ func logOf(t *testing.T, r *broker.RedisServer) map[label]int {
 	}
 	log := make(map[label]int)
 	for i, e := range entries {
-		var l label
-		if data, ok := e.Values["data"].(string); ok {
-			l = readLabel([]byte(data))
-		} else if payload, ok := e.Values["payload"].(string); ok {
-			var envelope struct{ Data json.RawMessage }
-			if l = readLabel([]byte(payload)); l.P == "" && json.Unmarshal([]byte(payload), &envelope) == nil {
-				l = readLabel(envelope.Data)
-			}
+		body, _ := e.Values["data"].(string)
+		if body == "" {
+			body, _ = e.Values["payload"].(string)
 		}
-		if _, twice := log[l]; !twice { // a repetition does not count
-			log[l] = i
-		}
+		note(log, labelOf([]byte(body)), i)
 	}
 	return log
+}
+
+// streamOf is logOf on JetStream.
+func streamOf(t *testing.T, s *broker.NATSServer) map[label]int {
+	t.Helper()
+	js, err := jetstream.New(s.Client())
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := js.Stream(t.Context(), "fanfare_orders")
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := make(map[label]int)
+	for i := range stream.CachedInfo().State.LastSeq {
+		m, err := stream.GetMsg(t.Context(), i+1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		note(log, labelOf(m.Data), int(i))
+	}
+	return log
+}
+
+// labelOf reads the label of data, or of an envelope's.
+func labelOf(body []byte) label {
+	var envelope struct{ Data json.RawMessage }
+	l := readLabel(body)
+	if l.P == "" && json.Unmarshal(body, &envelope) == nil {
+		l = readLabel(envelope.Data)
+	}
+	return l
+}
+
+// note notes a label's place; a repetition does not count.
+func note(log map[label]int, l label, place int) {
+	if _, twice := log[l]; !twice {
+		log[l] = place
+	}
 }

@@ -1,4 +1,4 @@
-package redispubsub_test
+package natscore_test
 
 import (
 	"fmt"
@@ -21,7 +21,7 @@ const notice = 6 * time.Second
 // A line is a node behind a proxy, and a publisher that goes around it.
 type line struct {
 	t      *testing.T
-	server *broker.RedisServer
+	server *broker.NATSServer
 	proxy  *broker.Proxy
 	node   *transport.Transport
 	pub    *transport.Transport
@@ -32,10 +32,10 @@ type line struct {
 }
 
 func newLine(t *testing.T) *line {
-	s := broker.Redis(t)
+	s := broker.NATS(t)
 	l := &line{t: t, server: s, proxy: broker.NewProxy(t, s.Addr())}
-	l.node = transport.New(open(t, l.proxy.URL("redis")), transport.Config{})
-	l.pub = transport.New(open(t, s.URL("redis")), transport.Config{})
+	l.node = transport.New(open(t, "nats://"+l.proxy.Addr()), transport.Config{})
+	l.pub = transport.New(open(t, s.URL("nats")), transport.Config{})
 	t.Cleanup(func() { _, _ = l.node.Close(), l.pub.Close() })
 	in, err := l.node.Batches().Subscribe(t.Context(), "t")
 	if err != nil {
@@ -54,7 +54,15 @@ func newLine(t *testing.T) *line {
 			l.up = append(l.up, up)
 		})
 	}()
+	poll(t, func() bool { return l.told() != "[]" })
 	return l
+}
+
+// told is what Run has told so far.
+func (l *line) told() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return fmt.Sprint(l.up)
 }
 
 func (l *line) hear(m *message.Message) {
@@ -123,9 +131,7 @@ func TestABusThatSwallowsEverythingIsDownAndNotDeaf(t *testing.T) {
 	l.proxy.Pass()
 	l.soon("up", l.node.Up)
 	l.healed()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if got := fmt.Sprint(l.up); got != "[true false true]" {
+	if got := l.told(); got != "[true false true]" {
 		t.Errorf("Run told %s", got)
 	}
 }
@@ -136,7 +142,7 @@ func TestANodeWhoseSubscriptionsAreSwallowedIsDeafAndNotDown(t *testing.T) {
 	l := newLine(t)
 	l.publish("1")
 	l.hears("1")
-	l.proxy.SwallowWho("SUBSCRIBE")
+	l.proxy.SwallowWho("SUB t ")
 	l.publish("2")
 	l.soon("deaf", l.node.Deaf)
 	if !l.node.Up() || l.node.Stats().Behind != 1 {

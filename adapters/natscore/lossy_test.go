@@ -1,11 +1,13 @@
-package redispubsub_test
+package natscore_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fanfarebus/fanfare/adapters/transport"
 )
@@ -28,7 +30,7 @@ func TestWhatIsLostOnTheWayIsAGap(t *testing.T) {
 	l := newLine(t)
 	s := l.server
 	drops := func(payload string) bool { return strings.Contains(payload, "lost") }
-	lossy := transport.New(dropper{open(t, s.URL("redis")), drops}, transport.Config{})
+	lossy := transport.New(dropper{open(t, s.URL("nats")), drops}, transport.Config{})
 	t.Cleanup(func() { _ = lossy.Close() })
 	say := func(what string) {
 		t.Helper()
@@ -36,15 +38,17 @@ func TestWhatIsLostOnTheWayIsAGap(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	theirs := s.Client().Subscribe(t.Context(), "t")
-	defer theirs.Close()
-	if _, err := theirs.Receive(t.Context()); err != nil {
+	nc := s.Client()
+	theirs, err := nc.SubscribeSync("t")
+	if err := errors.Join(err, nc.Flush()); err != nil {
 		t.Fatal(err)
 	}
 	for _, what := range []string{"a", "lost", "lost", "b", "c"} {
 		say(what)
 	}
-	s.CLI("PUBLISH", "t", `{"foreign":1}`)
+	if err := errors.Join(nc.Publish("t", []byte(`{"foreign":1}`)), nc.Flush()); err != nil {
+		t.Fatal(err)
+	}
 	l.hears(`{"a":1} gap:lossy {"b":1} {"c":1} {"foreign":1}`)
 	say("lost") // and nothing more: the mark tells
 	l.hears(`{"a":1} gap:lossy {"b":1} {"c":1} {"foreign":1} gap:lossy`)
@@ -54,8 +58,8 @@ func TestWhatIsLostOnTheWayIsAGap(t *testing.T) {
 		t.Errorf("counted %+v", s)
 	}
 
-	m, err := theirs.ReceiveMessage(t.Context())
-	if err != nil || !strings.HasPrefix(m.Payload, `{"stamp":"`) || !strings.HasSuffix(m.Payload, `:1","a":1}`) {
+	m, err := theirs.NextMsg(10 * time.Second)
+	if err != nil || !strings.HasPrefix(string(m.Data), `{"stamp":"`) || !strings.HasSuffix(string(m.Data), `:1","a":1}`) {
 		t.Errorf("on the wire: %v, %v", m, err)
 	}
 }

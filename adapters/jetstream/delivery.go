@@ -1,0 +1,60 @@
+package jetstream
+
+import (
+	"math"
+	"strings"
+	"time"
+)
+
+// A delivery is what a consumer says about a message it delivers, in the
+// subject to answer to:
+//
+//	$JS.ACK.<stream>.<consumer>.<times>.<stream seq>.<consumer seq>.<time>.<pending>
+//	$JS.ACK.<domain>.<account>.<stream>.<consumer>.<…the same…>[.<anything>]
+type delivery struct {
+	seq  uint64 // in the stream
+	turn uint64 // in the consumer: the next one has the next number
+	time time.Time
+}
+
+const ackPrefix = "$JS.ACK."
+
+// parseDelivery reads the subject; ok is false for anything else.
+func parseDelivery(subject string) (d delivery, ok bool) {
+	rest, ok := strings.CutPrefix(subject, ackPrefix)
+	if !ok {
+		return d, false
+	}
+	skip := 3 // stream, consumer, times
+	switch n := strings.Count(rest, "."); {
+	case n >= 8:
+		skip = 5
+	case n != 6:
+		return d, false
+	}
+	for range skip {
+		_, rest, _ = strings.Cut(rest, ".")
+	}
+	var numbers [3]uint64
+	for i := range numbers {
+		var digits string
+		digits, rest, _ = strings.Cut(rest, ".")
+		if numbers[i], ok = parseUint(digits); !ok {
+			return d, false
+		}
+	}
+	if numbers[0] == 0 || numbers[1] == 0 || numbers[2] > math.MaxInt64 {
+		return d, false
+	}
+	return delivery{seq: numbers[0], turn: numbers[1], time: time.Unix(0, int64(numbers[2])).UTC()}, true
+}
+
+func parseUint(digits string) (n uint64, ok bool) {
+	for _, d := range []byte(digits) {
+		if d < '0' || d > '9' || n > (math.MaxUint64-uint64(d-'0'))/10 {
+			return 0, false
+		}
+		n = n*10 + uint64(d-'0')
+	}
+	return n, digits != ""
+}

@@ -1,0 +1,506 @@
+package jetstream_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go"
+	stock "github.com/nats-io/nats.go/jetstream"
+
+	"github.com/fanfarebus/fanfare/adapters/jetstream"
+	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/test/broker"
+)
+
+func TestAMissingStreamIsCreatedAsTheURLSays(t *testing.T) {
+	k := newKit(t)
+	d := open(t, k.URL("jetstream")+"?retention=90m&storage=memory&max_bytes=1000000")
+	k.must(errors.Join(d.Publish(t.Context(), on("fanfare.my_orders.inbound", raw("x")))...))
+	s, err := k.js().Stream(t.Context(), "fanfare_my=5Forders_inbound")
+	k.must(err)
+	c := s.CachedInfo().Config
+	if c.MaxAge != 90*time.Minute || c.Storage != stock.MemoryStorage || c.MaxBytes != 1_000_000 || c.Replicas != 1 ||
+		len(c.Subjects) != 1 || c.Subjects[0] != "fanfare.my_orders.inbound" || c.Retention != stock.LimitsPolicy {
+		t.Fatalf("%+v", c)
+	}
+}
+
+func TestAStreamThatExistsIsFoundBySubjectAndNotChanged(t *testing.T) {
+	k := newKit(t)
+	k.create(func(c *stock.StreamConfig) {
+		c.Name, c.Subjects, c.MaxAge = "theirs", []string{"t", "u.*"}, time.Minute
+	})
+	d := open(t, k.URL("jetstream")+"?retention=90m")
+	f, err := d.Follow(t.Context(), "u.1", "")
+	k.must(err)
+	defer f.Close()
+	k.must(errors.Join(d.Publish(t.Context(), on("u.1", raw("x")))...))
+	k.want([]string{"x"}, k.bodies(f, 1))
+	s, err := k.js().Stream(t.Context(), "theirs")
+	k.must(err)
+	if c := s.CachedInfo().Config; c.MaxAge != time.Minute || len(c.Subjects) != 2 {
+		t.Fatalf("%+v", c)
+	}
+}
+
+func TestWithoutCreateTheErrorSaysWhatToCreate(t *testing.T) {
+	k := newKit(t)
+	d := open(t, k.URL("jetstream")+"?create=false&retention=2h")
+	want := "nats stream add t --subjects t --retention limits --discard old --max-age 2h0m0s --storage file --replicas 1"
+	_, err := d.Follow(t.Context(), "t", "")
+	published := d.Publish(t.Context(), on("t", raw("x")))
+	for _, err := range []error{err, errors.Join(published...)} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v", err)
+		}
+	}
+	k.create(nil)
+	k.must(errors.Join(d.Publish(t.Context(), on("t", raw("x")))...))
+}
+
+func TestAServerWithoutJetStreamSaysSo(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "nats.conf")
+	if err := os.WriteFile(file, []byte("accounts { A { users: [{user: a, password: b}] } }\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := broker.NATS(t, "--config", file)
+	d := open(t, "jetstream://a:b@"+s.Addr())
+	_, err := d.Follow(t.Context(), "t", "")
+	if err == nil || !strings.Contains(err.Error(), "JetStream") {
+		t.Fatalf("error %v", err)
+	}
+	t.Log(err)
+	if err := errors.Join(d.Publish(t.Context(), on("t", raw("x")))...); err == nil || !strings.Contains(err.Error(), "JetStream") {
+		t.Fatalf("error %v", err)
+	}
+}
+
+// Whoever may not use JetStream's API, or not publish, is told at once.
+func TestWhatIsForbiddenIsToldAtOnce(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "nats.conf")
+	conf := `authorization { users: [
+		{user: all, password: p}
+		{user: reader, password: p, permissions: {publish: {deny: ["t", "$JS.API.STREAM.CREATE.>"]}}}
+		{user: nobody, password: p, permissions: {publish: {deny: ["$JS.>"]}}}
+	] }`
+	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := broker.NATS(t, "--config", file)
+	start := time.Now()
+	reader, nobody := open(t, "jetstream://reader:p@"+s.Addr()), open(t, "jetstream://nobody:p@"+s.Addr())
+	if _, err := reader.Follow(t.Context(), "t", ""); !errors.Is(err, domain.ErrForbidden) || !strings.Contains(err.Error(), "nats stream add t ") {
+		t.Errorf("who may not create: %v", err)
+	}
+	if _, err := nobody.Follow(t.Context(), "t", ""); !errors.Is(err, domain.ErrForbidden) {
+		t.Errorf("who may not use the API: %v", err)
+	}
+	all := open(t, "jetstream://all:p@"+s.Addr())
+	if err := errors.Join(all.Publish(t.Context(), on("t", raw("x")))...); err != nil {
+		t.Fatal(err)
+	}
+	errs := reader.Publish(t.Context(), append(on("t", raw("x")), on("t", raw("y"))...))
+	if len(errs) != 2 || !errors.Is(errs[0], domain.ErrForbidden) || !errors.Is(errs[1], domain.ErrForbidden) {
+		t.Errorf("who may not publish: %v", errs)
+	}
+	if took := time.Since(start); took > 2*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	if f, err := reader.Follow(t.Context(), "t", ""); err != nil {
+		t.Errorf("who may read: %v", err)
+	} else {
+		_ = f.Close()
+	}
+	if err := open(t, "jetstream://all:wrong@"+s.Addr()).Ping(t.Context()); !errors.Is(err, domain.ErrBusDown) {
+		t.Errorf("a wrong password: %v", err)
+	}
+}
+
+func TestMessagesKeepUUIDMetadataAndPayload(t *testing.T) {
+	k := newKit(t)
+	f := k.follow("")
+	m := message.NewMessage("id-1", []byte{0, 0xff, '{'})
+	m.Metadata = message.Metadata{"b": "2", "a": "é", "fanfare.origin": "redis-streams/1-2=="}
+	r := raw("bare")
+	both := raw("with both")
+	both.Metadata.Set("fanfare.origin", "x")
+	k.publish(m, r, both, message.NewMessage("id-2", nil))
+	got := k.read(f, 4)
+	want := []domain.Entry{
+		{UUID: "id-1", Header: []domain.Field{{Name: "a", Value: "é"}, {Name: "b", Value: "2"}, {Name: "fanfare.origin", Value: "redis-streams/1-2=="}},
+			Body: []byte{0, 0xff, '{'}},
+		{Body: []byte("bare")},
+		{UUID: "ignored", Header: []domain.Field{{Name: "fanfare.origin", Value: "x"}}, Body: []byte("with both")},
+		{UUID: "id-2", Body: []byte{}},
+	}
+	for i := range got {
+		if since := time.Since(got[i].Time); since < 0 || since > time.Minute {
+			t.Errorf("time %v", got[i].Time)
+		}
+		want[i].Position = at(uint64(i + 1))
+		got[i].Time = time.Time{}
+		got[i].Body = append([]byte{}, got[i].Body...)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestForeignersPublishWithHeadersAndReadBarePayloads(t *testing.T) {
+	k := newKit(t)
+	f := k.follow("")
+	nc := k.Client()
+	k.must(nc.PublishMsg(&nats.Msg{Subject: "t", Data: []byte(`{"n":1}`), Header: nats.Header{
+		"to": {"user:alice"}, "Type": {"a", "b"}, "Nats-Msg-Id": {"1"}, "Status": {"409"},
+	}}))
+	k.must(nc.Publish("t", nil))
+	got := k.read(f, 2)
+	want := []domain.Field{{Name: "Status", Value: "409"}, {Name: "Type", Value: "a"}, {Name: "Type", Value: "b"}, {Name: "to", Value: "user:alice"}}
+	if diff := cmp.Diff(want, got[0].Header); diff != "" || string(got[0].Body) != `{"n":1}` || got[1].Header != nil {
+		t.Errorf("%v %+v", diff, got)
+	}
+	sub, err := nc.SubscribeSync("t")
+	k.must(err)
+	k.must(nc.Flush())
+	k.publish(raw("bare"))
+	if m, err := sub.NextMsg(10 * time.Second); err != nil || string(m.Data) != "bare" || len(m.Header) != 0 {
+		t.Errorf("%+v, %v", m, err)
+	}
+}
+
+func TestEachRecordHasItsOwnResultAndOrderIsKept(t *testing.T) {
+	k := newKit(t)
+	k.create(func(c *stock.StreamConfig) { c.MaxMsgSize = 1000 })
+	f := k.follow("")
+	uuid, line, server := message.NewMessage("1", nil), message.NewMessage("1", nil), message.NewMessage("1", nil)
+	uuid.Metadata.Set("_watermill_message_uuid", "x")
+	line.Metadata.Set("k", "a\nb")
+	server.Metadata.Set("Nats-Msg-Id", "1")
+	bad := message.NewMessage("1", nil)
+	bad.Metadata.Set("a:b c", "1")
+	errs := k.d.Publish(t.Context(), on("t", raw("1"), uuid, raw(strings.Repeat("x", 2000)), line, raw("2"), server,
+		raw(strings.Repeat("x", 2<<20)), bad, raw("3")))
+	want := []error{nil, domain.ErrInvalid, domain.ErrTooLarge, domain.ErrInvalid, nil, domain.ErrInvalid, domain.ErrTooLarge, domain.ErrInvalid, nil}
+	if len(errs) != len(want) {
+		t.Fatalf("errors %v", errs)
+	}
+	for i := range want {
+		if !errors.Is(errs[i], want[i]) || want[i] == nil && errs[i] != nil {
+			t.Errorf("record %d: %v, want %v", i, errs[i], want[i])
+		}
+	}
+	k.want([]string{"1", "2", "3"}, k.bodies(f, 3))
+	// The same again is no repetition to the server.
+	k.publish(raw("3"), raw("3"))
+	k.want([]string{"3", "3"}, k.bodies(f, 2))
+}
+
+func TestAFullStreamRefuses(t *testing.T) {
+	k := newKit(t)
+	k.create(func(c *stock.StreamConfig) { c.MaxMsgs, c.Discard = 2, stock.DiscardNew })
+	errs := k.d.Publish(t.Context(), on("t", raw("1"), raw("2"), raw("3")))
+	if len(errs) != 3 || errs[0] != nil || errs[1] != nil || !errors.Is(errs[2], domain.ErrBusDown) {
+		t.Fatalf("errors %v", errs)
+	}
+}
+
+func TestAStreamThatIsGoneIsCreatedByTheNextPublish(t *testing.T) {
+	k := newKit(t)
+	k.add(1, 1)
+	k.remove()
+	if errs := k.d.Publish(t.Context(), on("t", raw("2"))); !errors.Is(errors.Join(errs...), domain.ErrBusDown) {
+		t.Fatalf("errors %v", errs)
+	}
+	k.add(3, 3)
+}
+
+func TestPublishingIsBoundedAndNothingIsSentLater(t *testing.T) {
+	k := newKit(t)
+	k.add(1, 1)
+	down := func() {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		defer cancel()
+		start := time.Now()
+		errs := k.d.Publish(ctx, on("t", raw("lost"), raw("lost")))
+		if len(errs) != 2 || !errors.Is(errs[0], domain.ErrBusDown) || !errors.Is(errs[1], domain.ErrBusDown) {
+			t.Errorf("errors %v", errs)
+		}
+		if took := time.Since(start); took > time.Second {
+			t.Errorf("it took %v", took)
+		}
+	}
+	k.Kill()
+	for range 3 {
+		down()
+	}
+	k.Restart()
+	f := k.follow(at(1))
+	k.add(2, 2)
+	k.want([]string{"2"}, k.bodies(f, 1))
+	k.Freeze()
+	down()
+	k.Thaw()
+}
+
+func TestABusThatIsDownDoesNotFailOpen(t *testing.T) {
+	d := open(t, "jetstream://127.0.0.1:1")
+	if err := d.Ping(t.Context()); !errors.Is(err, domain.ErrBusDown) {
+		t.Errorf("Ping: %v", err)
+	}
+	if _, err := d.Follow(t.Context(), "t", ""); !errors.Is(err, domain.ErrBusDown) {
+		t.Errorf("Follow: %v", err)
+	}
+	if _, err := d.(transport.LogDriver).Tail(t.Context(), "t"); !errors.Is(err, domain.ErrBusDown) {
+		t.Errorf("Tail: %v", err)
+	}
+	if err := errors.Join(d.Publish(t.Context(), on("t", raw("x")))...); !errors.Is(err, domain.ErrBusDown) {
+		t.Errorf("Publish: %v", err)
+	}
+}
+
+func TestTheCallersSlicesAreUntouched(t *testing.T) {
+	k := newKit(t)
+	f := k.follow("")
+	m := message.NewMessage("1", []byte("payload"))
+	m.Metadata.Set("k", "v")
+	records := on("t", m, raw("x"))
+	before := slices.Clone(records)
+	k.must(errors.Join(k.d.Publish(t.Context(), records)...))
+	copy(m.Payload, "changed")
+	if diff := cmp.Diff(message.Metadata{"k": "v"}, m.Metadata); diff != "" || !slices.Equal(before, records) {
+		t.Error(diff)
+	}
+	got := k.read(f, 2)
+	if string(got[0].Body) != "payload" {
+		t.Errorf("%q", got[0].Body)
+	}
+	for i := range got[0].Body {
+		got[0].Body[i] = 0
+	}
+	if string(got[1].Body) != "x" {
+		t.Error("entries share memory")
+	}
+}
+
+func TestCloseEndsABlockedRead(t *testing.T) {
+	k := newKit(t)
+	f := k.follow("")
+	done := make(chan error)
+	go func() {
+		_, err := f.Read(context.Background())
+		done <- err
+	}()
+	_ = f.Close()
+	if err := <-done; !errors.Is(err, domain.ErrClosed) {
+		t.Fatalf("error %v", err)
+	}
+	_ = f.Close()
+	g := k.follow("")
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if _, err := g.Read(ctx); err == nil {
+		t.Fatal("a Read outlived its context")
+	}
+	h := k.follow("")
+	k.must(k.d.Close())
+	if _, err := h.Read(t.Context()); err == nil {
+		t.Fatal("a Read outlived its driver")
+	}
+	if _, err := k.d.Follow(t.Context(), "t", ""); !errors.Is(err, domain.ErrClosed) {
+		t.Fatalf("error %v", err)
+	}
+	k.must(k.d.Close())
+}
+
+func TestAFeedThatEndsLeavesNoConsumer(t *testing.T) {
+	k := newKit(t)
+	f := k.follow("")
+	if n := k.consumers(); n != 1 {
+		t.Fatalf("%d consumers", n)
+	}
+	_ = f.Close()
+	poll(t, func() bool { return k.consumers() == 0 })
+}
+
+func (k kit) consumers() int { return k.stream().CachedInfo().State.Consumers }
+
+func TestLargeMessagesAreRead(t *testing.T) {
+	k := newKit(t)
+	f := k.follow("")
+	big := strings.Repeat("x", 900<<10)
+	for range 3 {
+		k.publish(raw(big), raw(big), raw("small"))
+	}
+	for i, e := range k.read(f, 9) {
+		if want := len(big); i%3 < 2 && len(e.Body) != want {
+			t.Fatalf("%d bytes", len(e.Body))
+		}
+	}
+}
+
+func TestFollowSinceBeginsWithTheFirstThatIsNotOlder(t *testing.T) {
+	k := newKit(t)
+	all := k.add(1, 6)
+	times := make([]time.Time, 7)
+	for i, e := range k.read(k.follow(at(0)), 6) {
+		times[i+1] = e.Time
+	}
+	since := func(when time.Time, begin uint64) transport.Feed {
+		t.Helper()
+		f, err := k.d.(transport.LogDriver).FollowSince(t.Context(), "t", when)
+		k.must(err)
+		t.Cleanup(func() { _ = f.Close() })
+		if got := seqOf(f.Begin()); got != begin {
+			t.Errorf("since %v: begins at %d, want %d", when, got, begin)
+		}
+		return f
+	}
+	k.want(all, k.bodies(since(time.Time{}, 0), 6))
+	k.want(all[3:], k.bodies(since(times[4], 3), 3))
+	k.want(all[4:], k.bodies(since(times[4].Add(1), 4), 2))
+	later := since(time.Now().Add(time.Hour), 6)
+	k.want(k.add(7, 8), k.bodies(later, 2))
+	k.trim(3)
+	k.want(numbers(6, 8), k.bodies(since(time.Time{}, 5), 3))
+	k.trim(0)
+	empty := since(time.Time{}, 8)
+	k.want(k.add(9, 9), k.bodies(empty, 1))
+}
+
+func TestTailIsTheNewestMessage(t *testing.T) {
+	k := newKit(t)
+	want := func(seq uint64) {
+		t.Helper()
+		p, err := k.d.(transport.LogDriver).Tail(t.Context(), "t")
+		if err != nil || seqOf(p) != seq {
+			t.Errorf("tail %x, %v; want %d", p, err, seq)
+		}
+	}
+	want(0)
+	if _, err := k.js().Stream(t.Context(), "t"); !errors.Is(err, stock.ErrStreamNotFound) {
+		t.Errorf("Tail made a stream: %v", err)
+	}
+	k.add(1, 5)
+	want(5)
+	k.del(5)
+	want(4) // nobody can read the other any more
+	k.trim(0)
+	want(5)
+	k.remove()
+	want(0)
+}
+
+func TestTopicsAreSubjects(t *testing.T) {
+	d := open(t, "jetstream://127.0.0.1:1")
+	for _, good := range []string{"t", "fanfare.orders", "websocket:x", "a.b-c_d.é"} {
+		if err := d.CheckTopic(good); err != nil {
+			t.Errorf("%q: %v", good, err)
+		}
+	}
+	for _, bad := range []string{"", ".", "a.", ".a", "a..b", "a b", "a.*", "a.>", ">", "$JS.API.x", "a\x00", "a\n", "\xff", strings.Repeat("é", 100)} {
+		if err := d.CheckTopic(bad); !errors.Is(err, domain.ErrInvalid) {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+}
+
+func TestOpenRefusesWhatItDoesNotKnow(t *testing.T) {
+	u, _ := url.Parse("jetstream://u:hunter2@127.0.0.1:1/x?retention=-1s&clustr=true&storage=tape&token=hunter3&nkey=/nowhere&replicas=0")
+	_, err := jetstream.Open(t.Context(), u, slog.New(slog.DiscardHandler))
+	if err == nil {
+		t.Fatal("opened")
+	}
+	for _, want := range []string{"clustr", "retention", `"/x"`, "tape", "nkey", "replicas", "give one of"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is not in: %v", want, err)
+		}
+	}
+	for _, secret := range []string{"hunter2", "hunter3"} {
+		if strings.Contains(err.Error(), secret) {
+			t.Errorf("a secret is in: %v", err)
+		}
+	}
+}
+
+func TestAGroupSharesATopicAndAMessageComesUntilItIsAcked(t *testing.T) {
+	k := newKit(t)
+	join := func() (message.Subscriber, <-chan *message.Message) {
+		t.Helper()
+		s, err := k.d.(transport.GroupDriver).Group("g")
+		k.must(err)
+		in, err := s.Subscribe(t.Context(), "t")
+		k.must(err)
+		return s, in
+	}
+	k.add(1, 5) // a new group begins with the oldest
+	a, fromA := join()
+	b, fromB := join()
+	const n = 40
+	k.add(6, n)
+	seen, nacked := map[string]int{}, false
+	for len(seen) < n {
+		var m *message.Message
+		select {
+		case m = <-fromA:
+		case m = <-fromB:
+		case <-time.After(20 * time.Second):
+			t.Fatalf("%d messages", len(seen))
+		}
+		if string(m.Payload) == "7" && !nacked {
+			nacked = true
+			m.Nack()
+			continue
+		}
+		seen[string(m.Payload)]++
+		m.Ack()
+	}
+	for body, times := range seen {
+		if times != 1 {
+			t.Errorf("%s came %d times", body, times)
+		}
+	}
+	k.must(errors.Join(a.Close(), b.Close()))
+	if _, err := a.Subscribe(t.Context(), "t"); !errors.Is(err, domain.ErrClosed) {
+		t.Errorf("after Close: %v", err)
+	}
+	k.must(k.d.Ping(t.Context())) // closing a group leaves the driver alone
+	if !nacked {
+		t.Error("nothing was nacked")
+	}
+}
+
+func TestAGroupOutlivesARestartAndAServerThatForgotIt(t *testing.T) {
+	k := newKit(t)
+	g, err := k.d.(transport.GroupDriver).Group("g")
+	k.must(err)
+	in, err := g.Subscribe(t.Context(), "t")
+	k.must(err)
+	for i, prepare := range []func(){func() {}, func() { k.Kill(); k.Restart() }, func() { k.Kill(); k.Forget(); k.Restart() }} {
+		prepare()
+		body := fmt.Sprint(i)
+		poll(t, func() bool { return k.d.Publish(t.Context(), on("t", raw(body))) == nil })
+		for got := ""; got != body; {
+			select {
+			case m := <-in:
+				got = string(m.Payload) // perhaps once more what was acked last
+				m.Ack()
+			case <-time.After(20 * time.Second):
+				t.Fatalf("%s did not come", body)
+			}
+		}
+	}
+	k.must(g.Close())
+}

@@ -1,0 +1,107 @@
+package jetstream
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/fanfarebus/fanfare/adapters/natsconn"
+	"github.com/fanfarebus/fanfare/domain"
+)
+
+const (
+	// ackWait is after how long without a word from a member the server gives
+	// its message to another.
+	ackWait = 30 * time.Second
+	// nackPause is how long the server waits before it delivers a refused
+	// message again.
+	nackPause = 100 * time.Millisecond
+)
+
+// Group returns a subscriber in a consumer group, which is a durable consumer of
+// each topic's stream, created when it is first used. A new group begins with
+// the oldest message there is. It outlives its members; who needs it no more
+// deletes it: `nats consumer rm`. It knows nothing of gaps: what is trimmed
+// before the group has read it is lost silently.
+func (d *Driver) Group(name string) (message.Subscriber, error) {
+	return natsconn.NewGroup(name, func(ctx context.Context, topic string) (natsconn.Membership, error) {
+		m, err := d.join(ctx, name, topic)
+		if err != nil {
+			return nil, fmt.Errorf("jetstream: group %s: subscribe to %s: %w", name, topic, err)
+		}
+		return m, nil
+	}, d.log)
+}
+
+// consumerName makes the name of a group's consumer.
+func consumerName(group, topic string) string { return streamName(group) + "_" + streamName(topic) }
+
+func (d *Driver) join(ctx context.Context, group, topic string) (*membership, error) {
+	conn, err := d.listen.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	wait, cancel := context.WithTimeout(ctx, 2*d.reply)
+	defer cancel()
+	m := &membership{}
+	err = api{conn, d.domain}.ask(wait, func(ctx context.Context, js jetstream.JetStream) error {
+		stream, err := d.plan.find(ctx, js, topic)
+		if err != nil {
+			return err
+		}
+		name := consumerName(group, topic)
+		c, err := js.CreateConsumer(ctx, stream, jetstream.ConsumerConfig{
+			Durable: name, FilterSubject: topic, DeliverPolicy: jetstream.DeliverAllPolicy,
+			AckPolicy: jetstream.AckExplicitPolicy, AckWait: ackWait,
+		})
+		if err != nil { // it may be there, made by somebody who is allowed to, or otherwise
+			known, missing := js.Consumer(ctx, stream, name)
+			if missing != nil {
+				return fmt.Errorf("there is no consumer %s and none can be made: create one with\n"+
+					"  nats consumer add %s %s --pull --filter %s --ack explicit --deliver all --defaults\n%w",
+					name, stream, name, topic, enabled(err))
+			}
+			c = known
+		}
+		m.messages, err = c.Messages(jetstream.PullMaxMessages(1), jetstream.PullExpiry(expiry), jetstream.PullHeartbeat(beat))
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// A membership pulls a group's messages, one at a time.
+type membership struct{ messages jetstream.MessagesContext }
+
+func (m *membership) Next(ctx context.Context) (natsconn.Delivery, error) {
+	msg, err := m.messages.Next(jetstream.NextContext(ctx))
+	if err != nil {
+		return nil, err
+	}
+	return handed{msg}, nil
+}
+
+func (m *membership) Close() error {
+	m.messages.Stop()
+	return nil
+}
+
+// handed is a message that the server has handed to a member.
+type handed struct{ msg jetstream.Msg }
+
+func (h handed) Entry() domain.Entry { return natsconn.Decode(h.msg.Data(), h.msg.Headers()) }
+
+func (h handed) Ack() error { return h.msg.Ack() }
+
+func (h handed) Nack(context.Context) (again bool, err error) {
+	return false, h.msg.NakWithDelay(nackPause)
+}
+
+func (h handed) Working() error { return h.msg.InProgress() }
+
+func (h handed) WorkingEvery() time.Duration { return ackWait / 3 }

@@ -1,0 +1,208 @@
+package natsconn
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/fanfarebus/fanfare/domain"
+)
+
+// A Conn is a connection that ends when it is interrupted. It is safe for
+// concurrent use.
+type Conn struct {
+	*nats.Conn
+	ended chan struct{}
+	heard atomic.Int64 // nanoseconds since 1970
+	reply time.Duration
+
+	mu      sync.Mutex
+	seen    error               // the last error that failed was told; guarded by mu
+	watches map[*Watch]struct{} // guarded by mu
+}
+
+// Ended is closed when the connection is over.
+func (c *Conn) Ended() <-chan struct{} { return c.ended }
+
+// Heard is when the server last sent something.
+func (c *Conn) Heard() time.Time { return time.Unix(0, c.heard.Load()) }
+
+// Sync returns when the server has dealt with all that was sent before, within
+// the reply timeout.
+func (c *Conn) Sync(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, c.reply)
+	defer cancel()
+	return c.FlushWithContext(ctx)
+}
+
+// Why says why the connection is over.
+func (c *Conn) Why() error {
+	if err := c.LastError(); err != nil && !errors.Is(err, nats.ErrPermissionViolation) {
+		return err
+	}
+	return nats.ErrConnectionClosed
+}
+
+func (c *Conn) over() bool {
+	select {
+	case <-c.ended:
+		return true
+	default:
+		return c.IsClosed()
+	}
+}
+
+func (c *Conn) end() {
+	c.Conn.Close()
+	<-c.ended
+}
+
+// failed hears of what went wrong on the connection without ending it.
+func (c *Conn) failed(_ *nats.Conn, _ *nats.Subscription, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.seen = err
+	for w := range c.watches {
+		w.note(err)
+	}
+}
+
+// Watch starts to note what the server refuses, until Stop.
+func (c *Conn) Watch() *Watch {
+	w := &Watch{conn: c, before: c.LastError(), told: make(chan struct{}, 1)}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.watches[w] = struct{}{}
+	return w
+}
+
+// A Watch notes what the server refused since it began: the server tells that
+// without saying to which request it belongs. It is safe for concurrent use.
+type Watch struct {
+	conn    *Conn
+	before  error
+	told    chan struct{}
+	refused []error // guarded by the Conn's mu
+}
+
+// maxRefused is how many refusals a Watch remembers.
+const maxRefused = 1024
+
+func (w *Watch) note(err error) {
+	if errors.Is(err, nats.ErrPermissionViolation) && len(w.refused) < maxRefused {
+		w.refused = append(w.refused, err)
+	}
+	select {
+	case w.told <- struct{}{}:
+	default:
+	}
+}
+
+// Told is sent to after something was noted.
+func (w *Watch) Told() <-chan struct{} { return w.told }
+
+// Stop ends the noting.
+func (w *Watch) Stop() {
+	w.conn.mu.Lock()
+	defer w.conn.mu.Unlock()
+	delete(w.conn.watches, w)
+}
+
+// forget drops what was noted.
+func (w *Watch) forget() {
+	w.conn.mu.Lock()
+	defer w.conn.mu.Unlock()
+	w.refused = nil
+}
+
+// Settle returns when all is noted that the server had told when Settle was
+// called.
+func (w *Watch) Settle(ctx context.Context) {
+	for !w.settled() {
+		select {
+		case <-w.told:
+		case <-w.conn.ended:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (w *Watch) settled() bool {
+	last := w.conn.LastError()
+	w.conn.mu.Lock()
+	defer w.conn.mu.Unlock()
+	return last == nil || last == w.before || last == w.conn.seen
+}
+
+// Publish returns a domain.ErrForbidden if publishing on a subject, or on one
+// that begins with it and a dot, was refused; Subscribe is the same for
+// subscribing to it.
+func (w *Watch) Publish(subject string) error { return w.find("Publish to ", subject) }
+
+// Subscribe: see Publish.
+func (w *Watch) Subscribe(subject string) error { return w.find("Subscription to ", subject) }
+
+func (w *Watch) find(what, subject string) error {
+	said := strings.TrimSuffix(what+strconv.Quote(subject), `"`)
+	w.conn.mu.Lock()
+	defer w.conn.mu.Unlock()
+	for _, err := range w.refused {
+		if _, rest, ok := strings.Cut(err.Error(), said); ok && rest != "" && (rest[0] == '"' || rest[0] == '.') {
+			return fmt.Errorf("%w: %w", domain.ErrForbidden, err)
+		}
+	}
+	return nil
+}
+
+// A dialer connects as nats.go asks it to, and notes when a connection hears
+// something.
+type dialer struct {
+	ctx     context.Context
+	timeout time.Duration
+	conn    *Conn
+}
+
+// Dial implements nats.CustomDialer.
+func (d *dialer) Dial(network, address string) (net.Conn, error) {
+	nc, err := (&net.Dialer{Timeout: d.timeout}).DialContext(d.ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return newWire(d.ctx, nc, d.conn), nil
+}
+
+// A wire is a network connection that notes when it hears something, and ends
+// with a context.
+type wire struct {
+	net.Conn
+	forget func() bool
+	conn   *Conn
+}
+
+func newWire(ctx context.Context, nc net.Conn, c *Conn) *wire {
+	c.heard.Store(time.Now().UnixNano())
+	return &wire{nc, context.AfterFunc(ctx, func() { _ = nc.Close() }), c}
+}
+
+func (w *wire) Read(p []byte) (int, error) {
+	n, err := w.Conn.Read(p)
+	if n > 0 {
+		w.conn.heard.Store(time.Now().UnixNano())
+	}
+	return n, err
+}
+
+func (w *wire) Close() error {
+	w.forget()
+	return w.Conn.Close()
+}

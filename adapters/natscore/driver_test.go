@@ -1,0 +1,469 @@
+package natscore_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go"
+	"go.uber.org/goleak"
+
+	"github.com/fanfarebus/fanfare/adapters/natscore"
+	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/test/broker"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func open(t testing.TB, rawURL string) transport.Driver {
+	t.Helper()
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := natscore.Open(t.Context(), u, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = d.Close() })
+	return d
+}
+
+func follow(t testing.TB, d transport.Driver, topic string) transport.Feed {
+	t.Helper()
+	f, err := d.Follow(t.Context(), topic, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.Close() })
+	return f
+}
+
+// read reads until it has n entries.
+func read(t testing.TB, f transport.Feed, n int) []domain.Entry {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	var all []domain.Entry
+	for len(all) < n {
+		batch, err := f.Read(ctx)
+		if err != nil {
+			t.Fatalf("after %d of %d entries: %v", len(all), n, err)
+		}
+		if len(batch) == 0 || len(batch) > transport.BatchSize {
+			t.Fatalf("a batch of %d", len(batch))
+		}
+		all = append(all, batch...)
+	}
+	return all
+}
+
+// end returns the error that ends the feed, and how long it took.
+func end(t testing.TB, f transport.Feed) (error, time.Duration) {
+	t.Helper()
+	start := time.Now()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for {
+		if _, err := f.Read(ctx); err != nil {
+			if ctx.Err() != nil {
+				t.Fatal("the feed did not notice")
+			}
+			if _, again := f.Read(ctx); again == nil {
+				t.Fatal("the feed went on after its end")
+			}
+			return err, time.Since(start)
+		}
+	}
+}
+
+func publish(t testing.TB, d transport.Driver, topic string, msgs ...*message.Message) {
+	t.Helper()
+	if err := errors.Join(d.Publish(t.Context(), on(topic, msgs...))...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func on(topic string, msgs ...*message.Message) []transport.Outgoing {
+	records := make([]transport.Outgoing, len(msgs))
+	for i, m := range msgs {
+		records[i] = transport.Outgoing{Topic: topic, Message: m}
+	}
+	return records
+}
+
+func raw(payload string) *message.Message {
+	m := message.NewMessage("ignored", []byte(payload))
+	m.Metadata.Set(transport.RawKey, "1")
+	return m
+}
+
+func poll(t testing.TB, done func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Error("it did not happen in time")
+			return
+		}
+	}
+}
+
+func TestWhatIsPublishedAfterFollowArrivesInOrder(t *testing.T) {
+	s := broker.NATS(t)
+	d, other := open(t, s.URL("nats")), open(t, s.URL("nats"))
+	f := follow(t, d, "t")
+	const n = 2000
+	for i := 0; i < n; i += 100 {
+		var msgs []*message.Message
+		for j := range 100 {
+			msgs = append(msgs, raw(fmt.Sprint(i+j)))
+		}
+		publish(t, other, "t", msgs...)
+	}
+	for i, e := range read(t, f, n) {
+		if string(e.Body) != fmt.Sprint(i) || e.Position != "" || e.UUID != "" || e.Header != nil {
+			t.Fatalf("entry %d is %+v", i, e)
+		}
+	}
+}
+
+func TestForeignersPublishAndReadBarePayloads(t *testing.T) {
+	s := broker.NATS(t)
+	d := open(t, s.URL("nats"))
+	f := follow(t, d, "fanfare.orders")
+	nc := s.Client()
+	envelope := []byte(`{"to":"user:alice","data":{"n":1}}`)
+	headers := nats.Header{"to": {"user:alice"}, "Nats-Msg-Id": {"1"}, "_watermill_message_uuid": {"u"}}
+	if err := errors.Join(nc.Publish("fanfare.orders", envelope),
+		nc.PublishMsg(&nats.Msg{Subject: "fanfare.orders", Header: headers, Data: []byte("x")})); err != nil {
+		t.Fatal(err)
+	}
+	want := []domain.Entry{{Body: envelope}, {UUID: "u", Header: []domain.Field{{Name: "to", Value: "user:alice"}}, Body: []byte("x")}}
+	if diff := cmp.Diff(want, read(t, f, 2)); diff != "" {
+		t.Error(diff)
+	}
+	theirs, err := nc.SubscribeSync("fanfare.orders")
+	if err := errors.Join(err, nc.Flush()); err != nil {
+		t.Fatal(err)
+	}
+	publish(t, d, "fanfare.orders", raw(string(envelope)))
+	if m, err := theirs.NextMsg(10 * time.Second); err != nil || string(m.Data) != string(envelope) || len(m.Header) > 0 {
+		t.Fatalf("a foreign subscriber received %+v, %v", m, err)
+	}
+}
+
+func TestMessagesKeepUUIDAndMetadata(t *testing.T) {
+	s := broker.NATS(t)
+	d := open(t, s.URL("nats"))
+	f := follow(t, d, "t")
+	m := message.NewMessage("id-1", []byte{0, 0xff})
+	m.Metadata = message.Metadata{"b": "2", "a": "é"}
+	before := m.Copy()
+	both := raw("both")
+	both.Metadata.Set("k", "v")
+	bad := message.NewMessage("x", nil)
+	bad.Metadata.Set("k", " v")
+	errs := d.Publish(t.Context(), on("t", m, bad, both, raw(strings.Repeat("x", 2<<20)), raw("last")))
+	if len(errs) != 5 || !errors.Is(errs[1], domain.ErrInvalid) || !errors.Is(errs[3], domain.ErrTooLarge) ||
+		errs[0] != nil || errs[2] != nil || errs[4] != nil {
+		t.Fatalf("errors %v", errs)
+	}
+	want := []domain.Entry{
+		{UUID: "id-1", Header: []domain.Field{{Name: "a", Value: "é"}, {Name: "b", Value: "2"}}, Body: []byte{0, 0xff}},
+		{UUID: "ignored", Header: []domain.Field{{Name: "k", Value: "v"}}, Body: []byte("both")},
+		{Body: []byte("last")},
+	}
+	if diff := cmp.Diff(want, read(t, f, 3)); diff != "" {
+		t.Error(diff)
+	}
+	if !m.Equals(before) || !slices.Equal(m.Payload, before.Payload) {
+		t.Error("the caller's message was changed")
+	}
+}
+
+func TestAFeedEndsWhenTheServerDiesAndNothingIsSentLater(t *testing.T) {
+	s := broker.NATS(t)
+	d := open(t, s.URL("nats"))
+	f := follow(t, d, "t")
+	publish(t, d, "t", raw("1"))
+	read(t, f, 1)
+	s.Kill()
+	if err, _ := end(t, f); !errors.Is(err, domain.ErrBusDown) {
+		t.Fatalf("error %v", err)
+	}
+	if _, err := d.Follow(t.Context(), "t", ""); !errors.Is(err, domain.ErrBusDown) {
+		t.Fatalf("Follow: %v", err)
+	}
+	errs := d.Publish(t.Context(), on("t", raw("lost"), raw("lost")))
+	if len(errs) != 2 || !errors.Is(errs[0], domain.ErrBusDown) || !errors.Is(errs[1], domain.ErrBusDown) {
+		t.Fatalf("Publish: %v", errs)
+	}
+	if err := d.Ping(t.Context()); !errors.Is(err, domain.ErrBusDown) {
+		t.Fatalf("Ping: %v", err)
+	}
+	s.Restart()
+	f = follow(t, d, "t")
+	publish(t, d, "t", raw("4"))
+	if got := read(t, f, 1); string(got[0].Body) != "4" {
+		t.Fatalf("read %+v", got)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := f.Read(ctx); err == nil {
+		t.Fatal("a canceled Read returned nothing and no error")
+	}
+}
+
+func TestAServerThatSwallowsBytesIsNoticedWithinSixSeconds(t *testing.T) {
+	s := broker.NATS(t)
+	d := open(t, s.URL("nats"))
+	f := follow(t, d, "t")
+	publish(t, d, "t", raw("1"))
+	read(t, f, 1)
+	s.Freeze()
+	defer s.Thaw()
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	start := time.Now()
+	if err := errors.Join(d.Publish(ctx, on("t", raw("2")))...); !errors.Is(err, domain.ErrBusDown) || time.Since(start) > time.Second {
+		t.Errorf("Publish: %v after %v", err, time.Since(start))
+	}
+	frozen := time.Now()
+	err, took := end(t, f)
+	if !errors.Is(err, domain.ErrBusDown) || took > 6*time.Second {
+		t.Fatalf("after %v: %v", took, err)
+	}
+	if heard := f.(transport.Hearer).Heard(); heard.After(frozen.Add(time.Second)) {
+		t.Errorf("heard from the server %v after it froze", heard.Sub(frozen))
+	}
+}
+
+// What a slow reader leaves lying is bounded, and what is dropped then ends the
+// feed before anything behind it is read.
+func TestASlowReaderIsToldThatItLostSomething(t *testing.T) {
+	s := broker.NATS(t)
+	d := open(t, s.URL("nats")+"?pending_messages=1000")
+	f, other := follow(t, d, "t"), follow(t, d, "other")
+	const n = 5000
+	for i := 0; i < n; i += 500 {
+		var msgs []*message.Message
+		for j := range 500 {
+			msgs = append(msgs, raw(fmt.Sprint(i+j)))
+		}
+		publish(t, d, "t", msgs...)
+	}
+	publish(t, d, "other", raw(""))
+	read(t, other, 1) // by now all has come
+	next := 0
+	for {
+		publish(t, d, "t", raw("behind what was lost")) // there is room again
+		publish(t, d, "other", raw(""))
+		read(t, other, 1)
+		batch, err := f.Read(t.Context())
+		if err != nil {
+			if !errors.Is(err, nats.ErrSlowConsumer) {
+				t.Fatal(err)
+			}
+			break
+		}
+		for _, e := range batch {
+			if string(e.Body) != fmt.Sprint(next) {
+				t.Fatalf("%s instead of %d", e.Body, next)
+			}
+			next++
+		}
+	}
+	if next == n {
+		t.Fatal("nothing was lost: that tests nothing")
+	}
+}
+
+func TestWhatIsForbiddenIsTold(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "nats.conf")
+	write := func(deny string) {
+		t.Helper()
+		conf := fmt.Sprintf("authorization { users: [ {user: u, password: p, permissions: {publish: {deny: [a, b]}, subscribe: {deny: [%s]}}} ] }", deny)
+		if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("c")
+	s := broker.NATS(t, "--config", file)
+	d := open(t, "nats://u:p@"+s.Addr())
+	if _, err := d.Follow(t.Context(), "c", ""); !errors.Is(err, domain.ErrForbidden) {
+		t.Errorf("Follow: %v", err)
+	}
+	records := slices.Concat(on("a", raw("1")), on("ok", raw("2")), on("b", raw("3")), on("a", raw("4")))
+	f := follow(t, d, "ok")
+	for range 20 {
+		errs := d.Publish(t.Context(), records)
+		if len(errs) != 4 || !errors.Is(errs[0], domain.ErrForbidden) || errs[1] != nil || !errors.Is(errs[2], domain.ErrForbidden) || !errors.Is(errs[3], domain.ErrForbidden) {
+			t.Fatalf("Publish: %v", errs)
+		}
+	}
+	read(t, f, 20)
+	// A right that is taken away ends the feed.
+	write("c, ok")
+	s.Reload()
+	if err, _ := end(t, f); err == nil {
+		t.Fatal("the feed goes on")
+	} else {
+		t.Log(err)
+	}
+	if err := open(t, "nats://u:wrong@"+s.Addr()).Ping(t.Context()); !errors.Is(err, domain.ErrBusDown) {
+		t.Errorf("a wrong password: %v", err)
+	}
+}
+
+func TestCloseEndsABlockedReadInEveryState(t *testing.T) {
+	s := broker.NATS(t)
+	d := open(t, s.URL("nats"))
+	f := follow(t, d, "t")
+	done := make(chan error)
+	go func() {
+		_, err := f.Read(context.Background())
+		done <- err
+	}()
+	_ = f.Close()
+	if err := <-done; !errors.Is(err, domain.ErrClosed) {
+		t.Fatalf("error %v", err)
+	}
+	_ = f.Close()
+	g := follow(t, d, "t")
+	s.Freeze()
+	frozen := open(t, s.URL("nats"))
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := frozen.Follow(ctx, "t", ""); !errors.Is(err, domain.ErrBusDown) {
+		t.Fatalf("error %v", err)
+	}
+	start := time.Now()
+	if err := errors.Join(frozen.Close(), d.Close(), d.Close()); err != nil || time.Since(start) > 2*time.Second {
+		t.Fatalf("Close: %v after %v", err, time.Since(start))
+	}
+	s.Thaw()
+	if _, err := g.Read(t.Context()); err == nil {
+		t.Fatal("a feed outlived its driver")
+	}
+	if _, err := d.Follow(t.Context(), "t", ""); !errors.Is(err, domain.ErrClosed) {
+		t.Fatalf("error %v", err)
+	}
+	if _, err := d.Follow(t.Context(), "t", "position"); !errors.Is(err, domain.ErrUnsupported) {
+		t.Fatalf("error %v", err)
+	}
+}
+
+func TestAQueueGroupSharesATopic(t *testing.T) {
+	s := broker.NATS(t)
+	d := open(t, s.URL("nats"))
+	join := func() (message.Subscriber, <-chan *message.Message) {
+		t.Helper()
+		g, err := d.(transport.GroupDriver).Group("g")
+		if err != nil {
+			t.Fatal(err)
+		}
+		in, err := g.Subscribe(t.Context(), "t")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return g, in
+	}
+	a, fromA := join()
+	b, fromB := join()
+	fan := follow(t, d, "t")
+	const n = 100
+	for i := range n {
+		publish(t, d, "t", raw(fmt.Sprint(i)))
+	}
+	read(t, fan, n) // who is in no group gets all
+	seen, nacked := map[string]int{}, false
+	var fromBoth [2]int
+	for len(seen) < n {
+		var m *message.Message
+		who := 0
+		select {
+		case m = <-fromA:
+		case m = <-fromB:
+			who = 1
+		case <-time.After(20 * time.Second):
+			t.Fatalf("%d messages", len(seen))
+		}
+		if !nacked {
+			nacked = true
+			m.Nack()
+			continue
+		}
+		fromBoth[who]++
+		seen[string(m.Payload)]++
+		m.Ack()
+	}
+	for body, times := range seen {
+		if times != 1 {
+			t.Errorf("%s came %d times", body, times)
+		}
+	}
+	if fromBoth[0] == 0 || fromBoth[1] == 0 {
+		t.Errorf("the members got %v", fromBoth)
+	}
+	if err := errors.Join(a.Close(), b.Close()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAGroupOutlivesARestart(t *testing.T) {
+	s := broker.NATS(t)
+	d := open(t, s.URL("nats"))
+	g, err := d.(transport.GroupDriver).Group("g")
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := g.Subscribe(t.Context(), "t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Kill()
+	s.Restart()
+	got := make(chan struct{})
+	go func() {
+		m := <-in
+		m.Ack()
+		close(got)
+	}()
+	poll(t, func() bool { // until the member is back
+		_ = d.Publish(t.Context(), on("t", raw("x")))
+		select {
+		case <-got:
+			return true
+		default:
+			return false
+		}
+	})
+	if err := g.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestOpenRefusesWhatItDoesNotKnow(t *testing.T) {
+	u, _ := url.Parse("nats://u:hunter2@127.0.0.1:1/0?retention=1h")
+	_, err := natscore.Open(t.Context(), u, slog.New(slog.DiscardHandler))
+	if err == nil || !strings.Contains(err.Error(), `"retention"`) || !strings.Contains(err.Error(), `"/0"`) || strings.Contains(err.Error(), "hunter2") {
+		t.Fatalf("error %v", err)
+	}
+}

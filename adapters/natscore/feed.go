@@ -1,0 +1,51 @@
+package natscore
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/fanfarebus/fanfare/adapters/natsconn"
+	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/domain"
+)
+
+// A feed is one subscription on one connection.
+type feed struct {
+	conn  *natsconn.Conn
+	box   *natsconn.Mailbox
+	topic string
+	begun time.Time // the last Read
+	err   error     // why the feed is over
+}
+
+func (f *feed) Log() domain.LogID      { return 0 }
+func (f *feed) Begin() domain.Position { return "" }
+func (f *feed) Close() error           { return f.box.Close() }
+
+// Heard is when the last Read began, or when the connection heard something if
+// that is later.
+func (f *feed) Heard() time.Time {
+	if heard := f.conn.Heard(); heard.After(f.begun) {
+		return heard
+	}
+	return f.begun
+}
+
+// Read waits for the first message and takes along what has arrived with it.
+func (f *feed) Read(ctx context.Context) ([]domain.Entry, error) {
+	if f.err != nil {
+		return nil, f.err
+	}
+	f.begun = time.Now()
+	messages, err := f.box.Take(ctx, transport.BatchSize, 0)
+	if err != nil {
+		f.err = fmt.Errorf("natscore: read %s: %w", f.topic, natsconn.Classify(err))
+		return nil, f.err
+	}
+	batch := make([]domain.Entry, len(messages))
+	for i, m := range messages {
+		batch[i] = natsconn.Decode(m.Data, m.Header)
+	}
+	return batch, nil
+}

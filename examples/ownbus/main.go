@@ -1,0 +1,64 @@
+// Ownbus is a Fanfare node on a bus that Fanfare does not know: RabbitMQ, with
+// the Publisher and Subscriber of watermill-amqp. It is a module of its own, as
+// your program is.
+//
+//	go run . amqp://guest:guest@127.0.0.1:5672/
+//
+// prints where it listens. It is in development mode, without protection, and
+// for this machine only.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/fanfarebus/fanfare"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	uri := "amqp://guest:guest@127.0.0.1:5672/"
+	if len(os.Args) > 1 {
+		uri = os.Args[1]
+	}
+	if err := serve(ctx, uri, "127.0.0.1:8080"); err != nil {
+		fmt.Fprintln(os.Stderr, "ownbus:", err)
+		os.Exit(1)
+	}
+}
+
+// serve runs a node on RabbitMQ until ctx ends.
+func serve(ctx context.Context, uri, listen string) error {
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	bus, err := newRabbit(uri, log)
+	if err != nil {
+		return err
+	}
+	node, err := newNode(ctx, bus, log)
+	if err != nil {
+		return errors.Join(err, bus.sub.Close(), bus.pub.Close())
+	}
+	l, err := net.Listen("tcp", listen)
+	if err != nil {
+		return errors.Join(err, node.Close())
+	}
+	server := &http.Server{Handler: node}
+	defer server.Close()
+	go func() { _ = server.Serve(l) }()
+	fmt.Printf("http://%s\n", l.Addr())
+	return node.Run(ctx)
+}
+
+// newNode makes a node on the bus, which it then owns.
+func newNode(ctx context.Context, bus rabbit, log *slog.Logger) (*fanfare.Gateway, error) {
+	return fanfare.New(ctx, fanfare.Config{Dev: true, Systems: []string{"orders"}},
+		fanfare.WithPubSub(bus.pub, bus.sub, bus.does()), fanfare.WithLogger(log))
+}

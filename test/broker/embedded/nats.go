@@ -1,0 +1,35 @@
+// Package embedded runs brokers inside the test's own process: nothing is built
+// or started, and nothing can be killed or frozen. Package broker has those that
+// can.
+package embedded
+
+import (
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+)
+
+// startTimeout bounds how long a server may take to listen.
+const startTimeout = 15 * time.Second
+
+// NATS starts a NATS server with JetStream on a free port of 127.0.0.1 and
+// returns its host:port. It ends with the test.
+func NATS(t testing.TB) string {
+	t.Helper()
+	s, err := server.NewServer(&server.Options{
+		Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), NoLog: true, NoSigs: true,
+	})
+	if err != nil {
+		t.Fatalf("embedded: NATS: %v", err)
+	}
+	s.Start()
+	t.Cleanup(func() {
+		s.Shutdown()
+		s.WaitForShutdown()
+	})
+	if !s.ReadyForConnections(startTimeout) {
+		t.Fatal("embedded: NATS: not ready in time")
+	}
+	return s.Addr().String()
+}

@@ -1,0 +1,199 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// A NATSServer is a nats-server process with JetStream that belongs to one
+// test. Its methods fail that test when something goes wrong; they are for the
+// test's own goroutine.
+type NATSServer struct {
+	t    testing.TB
+	dir  string
+	port int
+	args []string
+	cmd  *exec.Cmd // nil while the server is down
+}
+
+// NATS starts a nats-server with JetStream, built from the module that go.mod
+// pins, and returns once it answers. Arguments are nats-server's own, such as
+// "--user", "u", "--pass", "p" or "--config", file. The server is stopped when
+// the test ends.
+func NATS(t testing.TB, args ...string) *NATSServer {
+	t.Helper()
+	s := &NATSServer{t: t, dir: t.TempDir(), args: args}
+	s.t.Cleanup(s.end)
+	var err error
+	for range 5 { // somebody else may take the port between our look and our start
+		s.port = FreePort(s.t)
+		if err = s.start(); err == nil {
+			break
+		}
+	}
+	s.must(err)
+	return s
+}
+
+// natsServer returns the path of the binary, which is built when it is first
+// asked for and then kept with all else that go builds.
+var natsServer = sync.OnceValues(func() (string, error) {
+	out, err := exec.Command("go", "tool", "-n", "nats-server").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("building nats-server: %w\n%s", err, out)
+	}
+	return strings.TrimSpace(string(out)), nil
+})
+
+// Addr is the server's host:port.
+func (s *NATSServer) Addr() string { return fmt.Sprintf("127.0.0.1:%d", s.port) }
+
+// URL is the server's address in the given scheme: URL("jetstream").
+func (s *NATSServer) URL(scheme string) string { return scheme + "://" + s.Addr() }
+
+// Dir is where the server keeps what it stores.
+func (s *NATSServer) Dir() string { return s.dir }
+
+// Client returns a connection that is closed when the test ends.
+func (s *NATSServer) Client(options ...nats.Option) *nats.Conn {
+	s.t.Helper()
+	nc, err := nats.Connect("nats://"+s.Addr(), options...)
+	s.must(err)
+	s.t.Cleanup(nc.Close)
+	return nc
+}
+
+// Kill ends the process as kill -9 does.
+func (s *NATSServer) Kill() { s.signal(syscall.SIGKILL); s.wait() }
+
+// Stop ends the process as an operator does.
+func (s *NATSServer) Stop() { s.signal(syscall.SIGTERM); s.wait() }
+
+// Restart starts the server again on the same port, stopping it first if it
+// runs. Streams in files are there again.
+func (s *NATSServer) Restart() {
+	s.t.Helper()
+	if s.cmd != nil {
+		s.Stop()
+	}
+	s.must(s.start())
+}
+
+// Forget removes what a server that is down has stored.
+func (s *NATSServer) Forget() { s.must(os.RemoveAll(filepath.Join(s.dir, "jetstream"))) }
+
+// Freeze makes the server deaf: connections stay open and swallow what is
+// sent. It returns when the server has stopped. Thaw wakes it.
+func (s *NATSServer) Freeze() {
+	s.t.Helper()
+	s.signal(syscall.SIGSTOP)
+	for deadline := time.Now().Add(startTimeout); !s.stopped(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			s.t.Fatal("broker: nats-server does not stop")
+		}
+	}
+}
+
+// stopped says whether all threads have stopped, which a signal does not wait
+// for. Where that cannot be seen it says so at once.
+func (s *NATSServer) stopped() bool {
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", s.cmd.Process.Pid))
+	for _, thread := range threads {
+		stat, err := os.ReadFile(thread)
+		if _, state, ok := strings.Cut(string(stat), ") "); err == nil && ok && state[0] != 'T' {
+			return false
+		}
+	}
+	return true
+}
+
+// Thaw wakes a frozen server.
+func (s *NATSServer) Thaw() { s.signal(syscall.SIGCONT) }
+
+// Reload makes the server read its configuration again.
+func (s *NATSServer) Reload() { s.signal(syscall.SIGHUP) }
+
+func (s *NATSServer) start() error {
+	binary, err := natsServer()
+	if err != nil {
+		return err
+	}
+	log := filepath.Join(s.dir, "nats.log")
+	_ = os.Remove(log)
+	args := append(slices.Clone(s.args), "--addr", "127.0.0.1", "--port", fmt.Sprint(s.port),
+		"--jetstream", "--store_dir", s.dir, "--log", log)
+	cmd := exec.Command(binary, args...)
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	s.cmd = cmd
+	if err := s.answers(log); err != nil {
+		s.end()
+		said, _ := os.ReadFile(log)
+		return fmt.Errorf("nats-server did not start: %w\n%s", err, said)
+	}
+	return nil
+}
+
+// answers returns once our process listens: its own log says so, for a stranger
+// may have taken the port first.
+func (s *NATSServer) answers(log string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	for {
+		said, _ := os.ReadFile(log)
+		if strings.Contains(string(said), "Server is ready") {
+			conn, err := net.Dial("tcp", s.Addr())
+			if err == nil {
+				return conn.Close()
+			}
+		}
+		if strings.Contains(string(said), "[FTL]") {
+			return fmt.Errorf("it gave up")
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+func (s *NATSServer) signal(sig syscall.Signal) {
+	s.t.Helper()
+	if s.cmd == nil {
+		s.t.Fatalf("broker: %v: nats-server is not running", sig)
+	}
+	s.must(s.cmd.Process.Signal(sig))
+}
+
+func (s *NATSServer) wait() {
+	_ = s.cmd.Wait() // it ends by a signal: that is no failure
+	s.cmd = nil
+}
+
+func (s *NATSServer) end() {
+	if s.cmd != nil {
+		_ = s.cmd.Process.Kill()
+		s.wait()
+	}
+}
+
+func (s *NATSServer) must(err error) {
+	s.t.Helper()
+	if err != nil {
+		s.t.Fatalf("broker: %v", err)
+	}
+}

@@ -1,0 +1,129 @@
+package conformance
+
+import (
+	"errors"
+	"time"
+
+	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/domain"
+)
+
+// trim: a place whose followers are gone is refused, and one whose followers
+// are there is not.
+func trim(r *run) {
+	d, topic := r.driver(), r.topic()
+	begin, all := r.filled(d, topic, 20)
+	r.h.Trim(r.TB, topic, 8) // 13 to 20 are left
+	for _, i := range []int{0, 5, 10} {
+		if lost := r.refused(d, topic, all[i].Position, "what follows was trimmed"); lost.Reason != domain.Trimmed {
+			r.Errorf("the reason is %q, want %q", lost.Reason, domain.Trimmed)
+		}
+	}
+	r.refused(d, topic, begin, "what follows was trimmed")
+	r.inOrder("a reader from what is left", r.follow(d, topic, all[14].Position).take(5), map[int]int{1: 16})
+
+	f := r.followSince(d.(transport.LogDriver), topic, time.Now().Add(-time.Hour))
+	r.inOrder("a reader from long ago", f.take(8), map[int]int{1: 13})
+	if f.Begin() < all[10].Position || f.Begin() >= all[12].Position {
+		r.Errorf("a reader from long ago begins at %x, what is left at %x", string(f.Begin()), string(all[12].Position))
+	}
+
+	r.h.Trim(r.TB, topic, 0)
+	if at := r.tail(d, topic); at < all[19].Position {
+		r.Errorf("the tail of a log that was emptied is %x, before what it held", string(at))
+	}
+	g := r.follow(d, topic, "")
+	r.publish(d, topic, number{1, 21}.message())
+	r.inOrder("a reader of a log that was emptied", g.take(1), map[int]int{1: 21})
+}
+
+// overtaken: a reader that trimming overtakes is told, or misses nothing.
+func overtaken(r *run) {
+	const n, keep = 3000, 10
+	d, topic := r.driver(), r.topic()
+	f := r.follow(d, topic, "")
+	for first := 1; first <= n; first += 100 {
+		r.publish(d, topic, numbered(1, first, first+99)...)
+		if first == 501 {
+			r.inOrder("a reader", f.take(1), map[int]int{1: 1})
+		}
+	}
+	r.h.Trim(r.TB, topic, keep)
+	at := f.Begin()
+	for want := 2; want <= n; want++ {
+		e, err := f.next()
+		if err != nil {
+			r.toldOf(err, d, topic, at)
+			return
+		}
+		r.inOrder("a reader that trimming overtook and that was not told", []domain.Entry{e}, map[int]int{1: want})
+		at = e.Position
+	}
+}
+
+// toldOf wants that the error that ended a feed is a break, or that the next
+// feed is.
+func (r *run) toldOf(err error, d transport.Driver, topic string, at domain.Position) {
+	r.Helper()
+	lost := (*domain.BreakError)(nil)
+	if !errors.As(err, &lost) {
+		lost = r.refused(d, topic, at, "after a feed ended with: "+err.Error())
+	}
+	if lost.Reason != domain.Trimmed {
+		r.Errorf("the reason is %q, want %q", lost.Reason, domain.Trimmed)
+	}
+}
+
+// recreate: readers of a topic that was deleted and made anew are told, and can
+// go on.
+func recreate(r *run) {
+	d, bus, topic := r.driver(), r.bus(), r.topic()
+	begin, all := r.filled(d, topic, 5)
+	old := r.follow(d, topic, all[4].Position)
+	in, _ := r.subscribe(bus.Batches(), topic)
+	r.startsWell(r.receive(in))
+	r.publish(d, topic, numbered(1, 6, 7)...)
+	r.inOrder("a reader", old.take(2), map[int]int{1: 6})
+	r.hears(in, func(h *history) bool { return h.last(1) == 7 })
+
+	r.h.Recreate(r.TB, topic)
+	fresh := r.follow(d, topic, "")
+	r.publish(d, topic, numbered(2, 1, 2)...)
+	if e, err := old.next(); !errors.Is(err, errOver) || old.gaveUp {
+		r.Errorf("a running feed did not end when its topic was made anew: %q, %v", e.Body, err)
+	}
+	for _, at := range []domain.Position{all[2].Position, all[4].Position, plus(begin, 1<<20)} {
+		r.isAnew(d, topic, at, old.Log())
+	}
+	r.inOrder("a reader of the new topic", fresh.take(2), map[int]int{2: 1})
+
+	// A subscription is told, and then goes on: what is published until it
+	// hears is published again and again.
+	n := 2
+	h := r.hears(in, func(h *history) bool {
+		n++
+		r.publish(d, topic, number{2, n}.message())
+		return h.last(2) >= 3
+	})
+	if h.breaks == 0 {
+		r.Errorf("a subscription went on in a new topic without a break: %s", h)
+	}
+}
+
+// isAnew wants that a position is refused, or read in another log than it is of.
+func (r *run) isAnew(d transport.Driver, topic string, after domain.Position, old domain.LogID) {
+	r.Helper()
+	ctx, cancel := r.patient()
+	defer cancel()
+	f, err := d.Follow(ctx, topic, after)
+	lost := (*domain.BreakError)(nil)
+	switch {
+	case err == nil:
+		if f.Log() == old {
+			r.Errorf("the topic was made anew, but Follow after %x goes on, and the log has the old identity", string(after))
+		}
+		_ = f.Close()
+	case !errors.As(err, &lost):
+		r.Errorf("the topic was made anew: Follow after %x: want a *BreakError, got %v", string(after), err)
+	}
+}

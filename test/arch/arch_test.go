@@ -65,6 +65,16 @@ var rules = []rule{
 	{"/clients/go", []string{module, "github.com", "golang.org", "go.uber.org", "google.golang.org", "gopkg.in"},
 		[]string{"/clients/go", "github.com/gorilla/websocket"},
 		"a client knows the protocol alone, as one in any other language does: nodes can change behind it, and whoever imports it gets no node"},
+	{"/test/cluster", []string{"/adapters", "/ports", "/cmd", "/domain/stream", "/test"}, []string{"/adapters/memory", "/adapters/transport", "/test/cluster", "/test/internal"},
+		"users' tests run nodes as users do, by the library's face: the kit drags in no broker, and knows no more of a node than they"},
+	{"/test/internal", []string{"/ports", "/cmd", "/clients", "/domain/stream", "/test"}, []string{"/test/internal"},
+		"what fails on demand stands under every test of nodes: it knows none of them"},
+	{"/examples", []string{"/adapters", "/ports", "/cmd", "/domain", "/test"}, nil,
+		"an example shows what a user has: the library's face"},
+	{"/domain", []string{"/test"}, nil, "what is for tests stays out of what is tested"},
+	{"/adapters", []string{"/test"}, nil, "what is for tests stays out of what is tested"},
+	{"/ports", []string{"/test"}, nil, "what is for tests stays out of what is tested"},
+	{"/cmd", []string{"/test"}, nil, "what is for tests stays out of what is tested"},
 	{"/cmd", []string{"/ports"}, nil, "commands use the library's face, as any user does; only the root assembles"},
 }
 

@@ -398,7 +398,7 @@ type fakeLog struct {
 	log     domain.LogID // 0: 1
 }
 
-func (l *fakeLog) Replay(ctx context.Context, topic string, after domain.Position, _ time.Time, yield func([]domain.Entry) bool) error {
+func (l *fakeLog) Replay(ctx context.Context, topic string, after domain.Place, _ time.Time, yield func([]domain.Entry) bool) error {
 	if l.fail > 0 {
 		l.fail--
 		return domain.ErrBusDown
@@ -406,14 +406,18 @@ func (l *fakeLog) Replay(ctx context.Context, topic string, after domain.Positio
 	if l.broken != nil {
 		return l.broken
 	}
+	if after.Log != max(l.log, 1) {
+		return &domain.BreakError{Reason: domain.UnknownCursor, Detail: "another log"}
+	}
 	for _, e := range l.entries {
-		if e.Log = l.log; l.log == 0 {
-			e.Log = 1
-		}
-		if e.Position > after && !yield([]domain.Entry{e}) {
+		if e.Position > after.Position && !yield([]domain.Entry{e}) {
 			return nil
 		}
 	}
 	<-ctx.Done()
 	return ctx.Err()
+}
+
+func (l *fakeLog) Locate(context.Context, string, []domain.Place, time.Time, int) ([]domain.Place, error) {
+	return nil, domain.ErrUnsupported
 }

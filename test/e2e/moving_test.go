@@ -92,15 +92,6 @@ func TestMovedLive(t *testing.T) {
 	}
 }
 
-// roll restarts the nodes one by one, as a deployment does.
-func (c *cluster) roll() {
-	c.t.Helper()
-	for _, n := range c.nodes {
-		n.end()
-		c.restart(n)
-	}
-}
-
 func startBridge(t *testing.T, from, to string) *process {
 	t.Helper()
 	cmd := exec.Command(fanfareBinary, "bridge", "--from", from, "--to", to, "--systems", "orders,chat")

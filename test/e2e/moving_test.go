@@ -33,9 +33,11 @@ const (
 // dropped by the move, and no client is told a gap, though clients come and go.
 func TestMovedLive(t *testing.T) {
 	needs(t, "redis-server")
-	first := broker.Redis(t)
-	at := func(db int) string { return fmt.Sprintf("redis-streams://%s/%d", first.Addr(), db) }
-	buses := []string{at(0), at(1), at(2)}
+	redis := broker.Redis(t)
+	buses := []string{
+		fmt.Sprintf("redis-streams://%s/0", redis.Addr()), broker.NATS(t).URL("jetstream"), broker.Kafka(t).URL(),
+		fmt.Sprintf("redis-streams://%s/1", redis.Addr()),
+	}
 
 	c := newCluster(t, 3, buses[0], nil)
 	c.withNginx()

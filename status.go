@@ -42,14 +42,14 @@ func (s *status) Health() api.Health {
 	return h
 }
 
-// now is deaf while the bus answers and its messages do not come, and ready once the node's own systems are confirmed, or the bus is down:
+// now is deaf while the bus answers and its messages do not come, or come on another bus; and ready once the node's own systems are confirmed, or the bus is down:
 // that must not keep every node at once out of the load balancer.
 func (s *status) now() api.Phase {
 	switch s.phase.Load() {
 	case isDraining:
 		return api.Draining
 	case isStarted:
-		if s.bus.Deaf() {
+		if s.bus.Deaf() || s.hub.Left() {
 			return api.Deaf
 		}
 		if s.ready.Load() || s.hub.Ready() || !s.bus.Up() {

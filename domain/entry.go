@@ -28,7 +28,7 @@ const (
 	// for Reason.
 	Break
 	// Leave says that the bus is moved: the log ends here, and another goes on.
-	// Who is not set up to follow goes on in this one.
+	// Who is not set up to follow hears no more of what others do.
 	Leave
 	// Arrive is where a log goes on for one that ended: Position is the place
 	// here, and Also the place of the Leave there.

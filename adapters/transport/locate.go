@@ -1,7 +1,6 @@
 package transport
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"sort"
@@ -77,17 +76,27 @@ func (l *locator) look(e *domain.Entry) {
 		if s == nil {
 			continue
 		}
-		// What is wanted before this copy is right behind the one before it; what
-		// is wanted here is here.
-		for ; s.next < s.end && l.wanted[s.next].Position <= p.Position; s.next++ {
-			switch c := cmp.Compare(l.wanted[s.next].Position, p.Position); {
-			case c == 0:
-				l.found[s.next].Position = e.Position
-			case e.Kind != domain.Break:
-				l.found[s.next].Position = s.last
-			}
+		for s.next < s.end && l.settle(s, p.Position, e) {
+			s.next++
 			l.open--
 		}
 		s.last = e.Position
 	}
+}
+
+// settle says where the next place wanted is, if the entry at that place, or a
+// copy of it, tells. What is wanted before a copy is right behind the one before
+// it; what is wanted there is there. A break tells of what was not copied before
+// it: that is nowhere.
+func (l *locator) settle(s *search, at domain.Position, e *domain.Entry) (settled bool) {
+	wanted, found := l.wanted[s.next].Position, &l.found[s.next].Position
+	switch {
+	case wanted < at && e.Kind != domain.Break:
+		*found = s.last
+	case wanted == at && e.Kind != domain.Break:
+		*found = e.Position
+	case wanted >= at:
+		return false
+	}
+	return true
 }

@@ -103,6 +103,23 @@ func TestReplay(t *testing.T) {
 	}
 }
 
+// The topic may have become another log since somebody got the position, with
+// the same positions and nothing of what was there.
+func TestReplayOfAnotherLogIsRefused(t *testing.T) {
+	for _, from := range []time.Time{{}, second(1)} {
+		l := newLog(9)
+		bus := transport.New(l, transport.Config{})
+		defer mustClose(t, bus)
+		err := bus.Replay(t.Context(), topic, domain.Place{Log: 2, Position: place(3)}, from, func(batch []domain.Entry) bool {
+			t.Errorf("got %v", summary(batch))
+			return true
+		})
+		if lost := (*domain.BreakError)(nil); !errors.As(err, &lost) || lost.Reason != domain.UnknownCursor {
+			t.Errorf("error %v", err)
+		}
+	}
+}
+
 func TestReplayWaitsAtTheTailAndEndsWithItsContextOrTheTransport(t *testing.T) {
 	for _, from := range []time.Time{{}, second(1)} {
 		synctest.Test(t, func(t *testing.T) {

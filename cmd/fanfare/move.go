@@ -15,7 +15,7 @@ import (
 
 // relocating is what the commands that move a bus are told.
 type relocating struct {
-	fanfare.Relocation
+	fanfare.RelocationConfig
 	fromFile, toFile string
 }
 
@@ -31,12 +31,9 @@ was when it is started again: its checkpoint is on the new bus. docs/moving.md i
   fanfare bridge --from_file old.url --to_file new.url --systems orders`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := r.read(); err != nil {
-				return err
-			}
 			ctx, stop := untilSignal(cmd.Context())
 			defer stop()
-			return failed(r.Bridge(ctx, fanfare.WithLogger(logger(a.err, fanfare.DefaultConfig().Log))))
+			return r.open(ctx, a, func(m *fanfare.Relocation) error { return m.Bridge(ctx) })
 		},
 	})
 	return cmd
@@ -54,14 +51,13 @@ what they publish. It does nothing unless a bridge keeps up. docs/moving.md is t
 		Example: "  fanfare move --from redis-streams://redis:6379/0 --to kafka://kafka:9092 --systems orders,chat",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := r.read(); err != nil {
-				return err
-			}
 			ctx, stop := untilSignal(cmd.Context())
 			defer stop()
 			ctx, cancel := context.WithTimeout(ctx, wait)
 			defer cancel()
-			return failed(r.Move(ctx, func(system string) { fmt.Fprintf(a.out, "%s: the new bus has taken over\n", system) }))
+			return r.open(ctx, a, func(m *fanfare.Relocation) error {
+				return m.Move(ctx, func(system string) { fmt.Fprintf(a.out, "%s: the new bus has taken over\n", system) })
+			})
 		},
 	})
 	cmd.Flags().DurationVar(&wait, "wait", wait, "how long it may take")
@@ -77,6 +73,18 @@ func (r *relocating) flags(cmd *cobra.Command) *cobra.Command {
 	f.StringSliceVar(&r.Systems, "systems", nil, "the systems to move, such as orders,chat")
 	f.StringVar(&r.Topic, "topic", fanfare.DefaultConfig().Topic, "template of topic names")
 	return cmd
+}
+
+// open opens both buses for the time of a call.
+func (r *relocating) open(ctx context.Context, a *app, do func(*fanfare.Relocation) error) error {
+	if err := r.read(); err != nil {
+		return err
+	}
+	m, err := fanfare.NewRelocation(ctx, r.RelocationConfig, fanfare.WithLogger(logger(a.err, fanfare.DefaultConfig().Log)))
+	if err != nil {
+		return err
+	}
+	return failed(errors.Join(do(m), m.Close()))
 }
 
 // read finds out the URLs.

@@ -37,6 +37,7 @@ type Stream struct {
 	tip     spot            // everything up to here was seen
 	floor   spot            // the window is complete behind this
 	next    domain.LogID    // will follow when the bus is moved; 0 if none is known
+	left    bool            // the bus was moved without us
 	seam    uint64          // number of the entry at which tip.Log went on for another, if any
 	stretch stretches
 	epoch   uint64       // number of the gap at which tip.Log began, if any
@@ -134,6 +135,24 @@ func (s *Stream) Move(log domain.LogID, at domain.Position, t time.Time, until d
 	s.push(entry{spot: here, added: s.cfg.Now(), size: moveSize})
 	s.pass(here)
 	s.settleWaiting()
+}
+
+// Leave says that the bus is moved at the position, and that this stream is not
+// set up to follow: what is published on the other bus will not come. Everybody
+// is told a gap.
+func (s *Stream) Leave(at domain.Position, t time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.left = true
+	s.stats.Breaks[domain.Lossy]++
+	s.gap(domain.Lossy, s.cursor(s.tip.Log, at, t))
+}
+
+// Left says whether the bus has gone elsewhere.
+func (s *Stream) Left() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.left
 }
 
 // moveSize is what a move weighs in the window.

@@ -147,9 +147,9 @@ func (f *feed) deliver(e *domain.Entry) {
 	case domain.Arrive:
 		f.stream.Move(e.Log, e.Position, e.Time, e.Until, e.Also...)
 	case domain.Leave:
-		f.r.cfg.Log.Warn("the bus is moved, and this node is not set up to follow: it goes on with the old one alone",
+		f.r.cfg.Log.Error("the bus was moved, and this node is not set up to follow: clients are told a gap; start it again with both buses",
 			"system", f.stream.System().String())
-		f.stream.Skip(e.Position, e.Time)
+		f.stream.Leave(e.Position, e.Time)
 	case domain.Note:
 		f.stream.Skip(e.Position, e.Time, places(e)...)
 	default:

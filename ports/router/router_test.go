@@ -43,6 +43,29 @@ func TestBatchesArriveInOrderAndPoisonIsPassedOver(t *testing.T) {
 	})
 }
 
+// What is published on the other bus will not come: that is no silent loss.
+func TestBusThatIsMovedWithoutTheNodeIsAGap(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bus := newBus()
+		r := start(t, bus, router.Config{})
+		s := open(t, r, "orders")
+		synctest.Wait()
+		bus.confirm("orders")
+		synctest.Wait()
+		alice := listen(s, "user:alice")
+		bus.send("orders", record(1, `{"to":"user:alice","data":1}`))
+		if s.Left() {
+			t.Error("left before it was told")
+		}
+		bus.send("orders", domain.Entry{Kind: domain.Leave, Position: "00000002"}, record(3, `{"to":"user:alice","data":3}`))
+		synctest.Wait()
+		alice.want(t, "1", "gap lossy", "3")
+		if !s.Left() {
+			t.Error("it does not say so")
+		}
+	})
+}
+
 func TestPanicTakesOneMessageOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := newBus()

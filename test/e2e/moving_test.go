@@ -51,6 +51,8 @@ func TestMovedLive(t *testing.T) {
 		bridge := startBridge(t, from, to)
 		c.env["TRANSPORT"] = from + " " + to
 		c.roll()
+		bridge.kill() // nothing is lost by that
+		bridge = startBridge(t, from, to)
 		crowd.settled()
 		crowd.cutting.Store(false)
 		before := crowd.lost.Load()

@@ -70,6 +70,14 @@ func fakeURL(t testing.TB, opts ...kfake.Opt) string {
 
 func newKit(t testing.TB, rawURL string) kit {
 	t.Helper()
+	k := stranger(t, rawURL)
+	k.d = open(t, rawURL)
+	return k
+}
+
+// stranger is a kit without a driver.
+func stranger(t testing.TB, rawURL string) kit {
+	t.Helper()
 	u, err := url.Parse(rawURL)
 	if err != nil {
 		t.Fatal(err)
@@ -79,7 +87,7 @@ func newKit(t testing.TB, rawURL string) kit {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	return kit{t, rawURL, uniqueTopic(), open(t, rawURL), c, kadm.NewClient(c)}
+	return kit{t, rawURL, uniqueTopic(), nil, c, kadm.NewClient(c)}
 }
 
 func uniqueTopic() string { return "test." + strings.ToLower(rand.Text()[:12]) }

@@ -75,9 +75,10 @@ func TestCheckerCatchesMistakes(t *testing.T) {
 	}
 	for _, m := range mutations {
 		t.Run(m.name, func(t *testing.T) {
+			t.Parallel() // -parallel bounds them: one for each CPU
 			dir := t.TempDir()
 			binary := filepath.Join(dir, "sim.test")
-			build := exec.CommandContext(t.Context(), "go", "test", "-c", "-o", binary, "-overlay", overlay(t, root, dir, m), "./test/sim")
+			build := exec.CommandContext(t.Context(), "go", "test", "-c", "-ldflags=-s -w", "-o", binary, "-overlay", overlay(t, root, dir, m), "./test/sim")
 			build.Dir = root
 			if out, err := build.CombinedOutput(); err != nil {
 				t.Fatalf("the mistake does not build: %v\n%s", err, out)
@@ -86,7 +87,7 @@ func TestCheckerCatchesMistakes(t *testing.T) {
 			run.Dir = filepath.Join(root, "test", "sim")
 			out, err := run.CombinedOutput()
 			if err == nil {
-				t.Fatal("1,500 worlds, and nobody noticed")
+				t.Fatalf("nobody noticed: %s", m.where)
 			}
 			if !strings.Contains(string(out), "replay it with") {
 				t.Fatalf("it failed, but not by the checker's word:\n%.2000s", out)

@@ -42,7 +42,7 @@ var mutations = []mutation{
 	{"replay ends too early", "domain/stream/backfill.go",
 		"b.complete = at == b.Until", "b.complete = true", logged},
 	{"replay put behind the wrong place", "domain/stream/past.go",
-		"s.floor = b.After\n", "s.floor = domain.Cursor{Log: b.After.Log}\n", logged},
+		"s.floor = spot{b.After, b.also}\n", "s.floor = spot{domain.Cursor{Log: b.After.Log}, b.also}\n", logged},
 	{"trimmed log believed", "adapters/memory/log.go",
 		"	if seq+1 < l.first {\n		return &", "	if seq+1 < l.first && seq == 0 {\n		return &", logged},
 	{"another log believed to be the same", "adapters/transport/subscription.go",

@@ -31,7 +31,7 @@ test: tools ## everything: installs or finds redis-server, rabbitmq-server, ngin
 	@$(GO) vet ./...
 	@$(GO) tool wire diff .
 	@$(GO) test -race -timeout 14m ./...
-	@$(GO) test -timeout 20m ./test/sim
+	@$(GO) test -timeout 10m ./test/sim
 	@cd clients/js && npm run --silent check && npm test --silent
 	@cd examples/ownbus && $(GO) vet ./... && $(GO) test -timeout 5m ./... # no -race: watermill-amqp reconnects with races of its own
 

@@ -2,14 +2,17 @@ package fanfare
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/fanfarebus/fanfare/adapters/auth"
 	"github.com/fanfarebus/fanfare/adapters/metrics"
+	"github.com/fanfarebus/fanfare/adapters/move"
 	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/domain/envelope"
@@ -25,29 +28,62 @@ import (
 // The providers from which wire_gen.go assembles a node, in the order in which
 // a message meets them.
 
-func openBus(ctx context.Context, cfg Config, o options) (*transport.Transport, func(), error) {
+func openBus(ctx context.Context, cfg Config, o options) (bus, func(), error) {
 	tc := transport.Config{
 		PublishTimeout: cfg.PublishTimeout,
 		NoStamps:       cfg.Envelope.UserField != "", // adopted topics stay as they are
 		Log:            o.log,
 	}
-	bus, err := (*transport.Transport)(nil), error(nil)
-	if o.driver != nil {
-		bus = transport.New(o.driver, tc)
-	} else if bus, err = o.openers.Open(ctx, cfg.Transport, tc); err != nil {
+	open := func() (bus, error) {
+		if o.driver != nil {
+			return transport.New(o.driver, tc), nil
+		}
+		return openURLs(ctx, strings.Fields(cfg.Transport), tc, o)
+	}
+	b, err := open()
+	if err != nil {
 		return nil, nil, err
 	}
-	return bus, func() { closeBus(bus, o.log) }, nil
+	return b, func() { closeBus(b, o.log) }, nil
 }
 
-func closeBus(bus *transport.Transport, log *slog.Logger) {
+// openURLs opens one bus, or two of which the second is to take over.
+func openURLs(ctx context.Context, urls []string, tc transport.Config, o options) (bus, error) {
+	if len(urls) == 1 {
+		return o.openers.Open(ctx, urls[0], tc)
+	}
+	if len(urls) != 2 {
+		return nil, fmt.Errorf("transport: want one URL, or while the bus is moved two: the old and the new; got %d", len(urls))
+	}
+	from, to, err := openBoth(ctx, urls[0], urls[1], tc, o)
+	if err != nil {
+		return nil, err
+	}
+	b, err := move.NewBus(from, to, move.Config{Log: o.log})
+	if err != nil {
+		return nil, errors.Join(err, from.Close(), to.Close())
+	}
+	return b, nil
+}
+
+func openBoth(ctx context.Context, old, new string, tc transport.Config, o options) (from, to *transport.Transport, err error) {
+	if from, err = o.openers.Open(ctx, old, tc); err != nil {
+		return nil, nil, err
+	}
+	if to, err = o.openers.Open(ctx, new, tc); err != nil {
+		return nil, nil, errors.Join(err, from.Close())
+	}
+	return from, to, nil
+}
+
+func closeBus(bus bus, log *slog.Logger) {
 	if err := bus.Close(); err != nil {
 		log.Warn("closing the bus", "error", err)
 	}
 }
 
 // newTopics also checks that the bus can carry the topics' names.
-func newTopics(cfg Config, bus *transport.Transport) (domain.Topics, error) {
+func newTopics(cfg Config, bus bus) (domain.Topics, error) {
 	topics, err := domain.ParseTopics(cfg.Topic)
 	if err != nil {
 		return topics, err
@@ -81,7 +117,7 @@ func systems(cfg Config) (all []domain.System, err error) {
 
 // newRouter's feeds begin in the past, so that a node that has just started can
 // resume who was on another.
-func newRouter(cfg Config, bus *transport.Transport, topics domain.Topics, o options) (*router.Router, error) {
+func newRouter(cfg Config, bus bus, topics domain.Topics, o options) (*router.Router, error) {
 	rc := router.Config{Rules: envelope.Rules{UserField: cfg.Envelope.UserField}, Log: o.log}
 	if bus.Guarantees().Log {
 		rc.Past = bus
@@ -89,7 +125,7 @@ func newRouter(cfg Config, bus *transport.Transport, topics domain.Topics, o opt
 	return router.New(bus.BatchesSince(cfg.Window.Age), topics, rc)
 }
 
-func newHub(cfg Config, r *router.Router, bus *transport.Transport) (*stream.Hub, error) {
+func newHub(cfg Config, r *router.Router, bus bus) (*stream.Hub, error) {
 	always, err := systems(cfg)
 	if err != nil {
 		return nil, err
@@ -110,7 +146,7 @@ func newHub(cfg Config, r *router.Router, bus *transport.Transport) (*stream.Hub
 	}), nil
 }
 
-func newOutlet(cfg Config, bus *transport.Transport, topics domain.Topics) domain.Publisher {
+func newOutlet(cfg Config, bus bus, topics domain.Topics) domain.Publisher {
 	return transport.NewOutlet(bus, topics, int(cfg.Limits.MessageBytes))
 }
 
@@ -178,7 +214,7 @@ func newAPI(cfg Config, out domain.Publisher, node *status, o options) (*api.API
 	return api.New(out, keys, node, ac)
 }
 
-func newGateway(cfg Config, o options, bus *transport.Transport, hub *stream.Hub, r *router.Router,
+func newGateway(cfg Config, o options, bus bus, hub *stream.Hub, r *router.Router,
 	desk *session.Desk, sockets *ws.Server, events *sse.Server, out *Publisher, a *api.API, st *status, show *metrics.Registry) (*Gateway, error) {
 	g := &Gateway{cfg: cfg, log: o.log, bus: bus, hub: hub, router: r, desk: desk, out: out, status: st}
 	public, admin := http.NewServeMux(), http.NewServeMux()

@@ -23,7 +23,7 @@ import (
 type Config struct {
 	Listen         string         // listen: host:port for clients and publishers
 	AdminListen    string         // admin_listen: host:port for metrics and docs; empty: on Listen
-	Transport      string         // transport: the bus, as a URL
+	Transport      string         // transport: the bus, as a URL; while it is moved two, with a space between: the old one and the new one
 	Systems        []string       // systems: names, or "*" for those that sessions ask for
 	Node           string         // node: this node's name, unique among the nodes
 	Topic          string         // topic: template of topic names, holding {system}

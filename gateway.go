@@ -11,7 +11,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/domain/stream"
 	"github.com/fanfarebus/fanfare/ports/router"
 	"github.com/fanfarebus/fanfare/ports/session"
@@ -25,7 +24,7 @@ const sweepEvery = 5 * time.Second
 type Gateway struct {
 	cfg    Config
 	log    *slog.Logger
-	bus    *transport.Transport
+	bus    bus
 	hub    *stream.Hub
 	router *router.Router
 	desk   *session.Desk

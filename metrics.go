@@ -4,6 +4,7 @@ import (
 	"strconv"
 
 	"github.com/fanfarebus/fanfare/adapters/metrics"
+	"github.com/fanfarebus/fanfare/adapters/move"
 	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/domain/stream"
@@ -16,7 +17,7 @@ import (
 
 // newMetrics shows what the parts of a node count. Its names are part of what
 // users rely on; docs/operating.md lists them.
-func newMetrics(cfg Config, o options, bus *transport.Transport, r *router.Router, hub *stream.Hub, desk *session.Desk, sockets *ws.Server, events *sse.Server, a *api.API) *metrics.Registry {
+func newMetrics(cfg Config, o options, bus bus, r *router.Router, hub *stream.Hub, desk *session.Desk, sockets *ws.Server, events *sse.Server, a *api.API) *metrics.Registry {
 	m := metrics.New("fanfare")
 	m.Info("build_info", "The software and the node.", map[string]string{"version": o.version, "node": cfg.Node})
 	showBus(m, bus, r)
@@ -29,7 +30,7 @@ func newMetrics(cfg Config, o options, bus *transport.Transport, r *router.Route
 	return m
 }
 
-func showBus(m *metrics.Registry, bus *transport.Transport, r *router.Router) {
+func showBus(m *metrics.Registry, bus bus, r *router.Router) {
 	m.Gauge("bus_up", "1 while the bus answers.", func() float64 {
 		if bus.Up() {
 			return 1
@@ -49,6 +50,12 @@ func showBus(m *metrics.Registry, bus *transport.Transport, r *router.Router) {
 	} {
 		m.Counter(c.name, c.help, func() float64 { return float64(c.read(bus.Stats())) })
 	}
+	m.Gauge("bus_moved_systems", "Systems for which the new bus has taken over, of those in use here.", func() float64 {
+		if moving, ok := bus.(*move.Bus); ok {
+			return float64(moving.Moved())
+		}
+		return 0
+	})
 	m.Gauge("bus_behind_subscriptions", "Subscriptions that have been behind the bus for more than 5 s.", func() float64 { return float64(bus.Stats().Behind) })
 	m.PerLabel("bus_breaks_total", "Interruptions without proof of continuity, by reason.", metrics.Counter, "reason",
 		func() map[string]float64 { return byReason(bus.Stats().Breaks) })

@@ -3,7 +3,6 @@ package fanfare
 import (
 	"sync/atomic"
 
-	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/domain/stream"
 	"github.com/fanfarebus/fanfare/ports/api"
@@ -12,7 +11,7 @@ import (
 // A status knows how a node is. It is an api.Node.
 type status struct {
 	node  string
-	bus   *transport.Transport
+	bus   bus
 	hub   *stream.Hub
 	phase atomic.Int32
 	ready atomic.Bool // has been ready once
@@ -24,7 +23,7 @@ const (
 	isDraining
 )
 
-func newStatus(cfg Config, bus *transport.Transport, hub *stream.Hub) *status {
+func newStatus(cfg Config, bus bus, hub *stream.Hub) *status {
 	return &status{node: cfg.Node, bus: bus, hub: hub}
 }
 
@@ -43,14 +42,14 @@ func (s *status) Health() api.Health {
 	return h
 }
 
-// now is deaf while the bus answers and its messages do not come, and ready once the node's own systems are confirmed, or the bus is down:
+// now is deaf while the bus answers and its messages do not come, or come on another bus; and ready once the node's own systems are confirmed, or the bus is down:
 // that must not keep every node at once out of the load balancer.
 func (s *status) now() api.Phase {
 	switch s.phase.Load() {
 	case isDraining:
 		return api.Draining
 	case isStarted:
-		if s.bus.Deaf() {
+		if s.bus.Deaf() || s.hub.Left() {
 			return api.Deaf
 		}
 		if s.ready.Load() || s.hub.Ready() || !s.bus.Up() {

@@ -14,21 +14,21 @@ import (
 
 // assemble puts a node together. The cleanup closes the bus.
 func assemble(ctx context.Context, cfg Config, o options) (*Gateway, func(), error) {
-	transport, cleanup, err := openBus(ctx, cfg, o)
+	fanfareBus, cleanup, err := openBus(ctx, cfg, o)
 	if err != nil {
 		return nil, nil, err
 	}
-	topics, err := newTopics(cfg, transport)
-	if err != nil {
-		cleanup()
-		return nil, nil, err
-	}
-	router, err := newRouter(cfg, transport, topics, o)
+	topics, err := newTopics(cfg, fanfareBus)
 	if err != nil {
 		cleanup()
 		return nil, nil, err
 	}
-	hub, err := newHub(cfg, router, transport)
+	router, err := newRouter(cfg, fanfareBus, topics, o)
+	if err != nil {
+		cleanup()
+		return nil, nil, err
+	}
+	hub, err := newHub(cfg, router, fanfareBus)
 	if err != nil {
 		cleanup()
 		return nil, nil, err
@@ -38,7 +38,7 @@ func assemble(ctx context.Context, cfg Config, o options) (*Gateway, func(), err
 		cleanup()
 		return nil, nil, err
 	}
-	publisher := newOutlet(cfg, transport, topics)
+	publisher := newOutlet(cfg, fanfareBus, topics)
 	server, err := newWebSockets(cfg, desk, publisher, o)
 	if err != nil {
 		cleanup()
@@ -50,14 +50,14 @@ func assemble(ctx context.Context, cfg Config, o options) (*Gateway, func(), err
 		return nil, nil, err
 	}
 	fanfarePublisher := newPublisher(publisher)
-	fanfareStatus := newStatus(cfg, transport, hub)
+	fanfareStatus := newStatus(cfg, fanfareBus, hub)
 	api, err := newAPI(cfg, publisher, fanfareStatus, o)
 	if err != nil {
 		cleanup()
 		return nil, nil, err
 	}
-	registry := newMetrics(cfg, o, transport, router, hub, desk, server, sseServer, api)
-	gateway, err := newGateway(cfg, o, transport, hub, router, desk, server, sseServer, fanfarePublisher, api, fanfareStatus, registry)
+	registry := newMetrics(cfg, o, fanfareBus, router, hub, desk, server, sseServer, api)
+	gateway, err := newGateway(cfg, o, fanfareBus, hub, router, desk, server, sseServer, fanfarePublisher, api, fanfareStatus, registry)
 	if err != nil {
 		cleanup()
 		return nil, nil, err

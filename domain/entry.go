@@ -27,7 +27,21 @@ const (
 	// entries that follow begin after Position, and what lies between is lost
 	// for Reason.
 	Break
+	// Leave says that the bus is moved: the log ends here, and another goes on.
+	// Who is not set up to follow hears no more of what others do.
+	Leave
+	// Arrive is where a log goes on for one that ended: Position is the place
+	// here, and Also the place of the Leave there.
+	Arrive
+	// Note is an entry that is nobody's message.
+	Note
 )
+
+// A Place is a position and the log that it is in.
+type Place struct {
+	Log      LogID
+	Position Position
+}
 
 // An Entry is one thing that a bus carried, in the order in which it did. Who
 // receives an Entry owns it and what it points to.
@@ -38,10 +52,32 @@ type Entry struct {
 	UUID     string    // the id in the bus's own framing, "" if it has none
 	Header   []Field   // headers or fields beside the body, in their order
 	Body     []byte
-	Log      LogID     // Start and Break: the log that follows; of a Record only where a log is read again: its own
-	Until    Position  // Start only: the tail when the subscription began; what lies up to it is history
+	Log      LogID     // Start, Break and Arrive: the log that follows
+	Until    Position  // Start and Arrive: the tail when the subscription began; what lies up to it is history
+	Next     LogID     // Start only: the log that will follow when the bus is moved; 0 if none is known
 	Reason   GapReason // Break only
+	Also     []Place   // where it was in the logs that it was copied from, the latest first
+	Late     bool      // a copy made after the move: Also are no places to resume from
 	Landmark Landmark  // Record on a bus without a log: what other nodes know the place by; 0 if they do not
+}
+
+// Place returns where the entry is in the log, which is its own or one that it
+// was copied from.
+func (e *Entry) Place(own, log LogID) (Position, bool) {
+	if log == own {
+		return e.Position, true
+	}
+	return PlaceIn(e.Also, log)
+}
+
+// PlaceIn returns the position of the place that is in the log.
+func PlaceIn(places []Place, log LogID) (Position, bool) {
+	for _, p := range places {
+		if p.Log == log {
+			return p.Position, true
+		}
+	}
+	return "", false
 }
 
 // A Landmark names the place behind a Record on a bus that keeps no log, where

@@ -54,4 +54,8 @@ func ParseTopics(template string) (Topics, error) {
 func (t Topics) Topic(s System) string { return t.before + s.name + t.after }
 
 // Inbound returns the topic that carries what the system's users send to it.
-func (t Topics) Inbound(s System) string { return t.Topic(s) + ".inbound" }
+func (t Topics) Inbound(s System) string { return t.Topic(s) + InboundSuffix }
+
+// InboundSuffix is what an inbound topic's name has behind that of its system's
+// topic.
+const InboundSuffix = ".inbound"

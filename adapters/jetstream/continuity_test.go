@@ -17,21 +17,6 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-func TestFollowBeginsAtTheRealTail(t *testing.T) {
-	k := newKit(t)
-	f := k.follow("")
-	if f.Begin() != at(0) {
-		t.Fatalf("an empty stream begins at %x", f.Begin())
-	}
-	k.want(k.add(1, 3), k.bodies(f, 3))
-
-	g := k.follow("")
-	if g.Begin() != at(3) || f.Log() == 0 || f.Log() != g.Log() {
-		t.Fatalf("begins at %x; logs %x, %x", g.Begin(), f.Log(), g.Log())
-	}
-	k.want(k.add(4, 5), k.bodies(g, 2))
-}
-
 func TestFollowGoesOnExactlyAfterAPosition(t *testing.T) {
 	k := newKit(t)
 	want := k.add(1, 1000)
@@ -315,18 +300,6 @@ func TestAStreamThatKeepsOneMessageIsReadWithoutBreaks(t *testing.T) {
 	f := k.follow("")
 	for i := 1; i <= 50; i++ {
 		k.want(k.add(i, i), k.bodies(f, 1))
-	}
-}
-
-func TestAServerThatSwallowsBytesIsNoticedWithinSixSeconds(t *testing.T) {
-	k := newKit(t)
-	f := k.follow("")
-	k.Freeze()
-	defer k.Thaw()
-	start := time.Now()
-	err := k.ended(f, 0)
-	if took := time.Since(start); !errors.Is(err, domain.ErrBusDown) || took > 6*time.Second {
-		t.Fatalf("after %v: %v", took, err)
 	}
 }
 

@@ -112,7 +112,7 @@ func (d *Driver) Follow(ctx context.Context, topic string, after domain.Position
 func (d *Driver) FollowSince(ctx context.Context, topic string, t time.Time) (transport.Feed, error) {
 	f, err := d.follow(ctx, topic, jetstream.ConsumerConfig{DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &t})
 	if err != nil {
-		return nil, fmt.Errorf("jetstream: follow %s since %v: %w", topic, t, natsconn.Classify(err))
+		return nil, fmt.Errorf("jetstream: follow %s since %s: %w", topic, t.UTC().Format(time.RFC3339), natsconn.Classify(err))
 	}
 	return f, nil
 }

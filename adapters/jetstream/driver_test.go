@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -271,60 +270,6 @@ func TestABusThatIsDownDoesNotFailOpen(t *testing.T) {
 	}
 }
 
-func TestTheCallersSlicesAreUntouched(t *testing.T) {
-	k := newKit(t)
-	f := k.follow("")
-	m := message.NewMessage("1", []byte("payload"))
-	m.Metadata.Set("k", "v")
-	records := on("t", m, raw("x"))
-	before := slices.Clone(records)
-	k.must(errors.Join(k.d.Publish(t.Context(), records)...))
-	copy(m.Payload, "changed")
-	if diff := cmp.Diff(message.Metadata{"k": "v"}, m.Metadata); diff != "" || !slices.Equal(before, records) {
-		t.Error(diff)
-	}
-	got := k.read(f, 2)
-	if string(got[0].Body) != "payload" {
-		t.Errorf("%q", got[0].Body)
-	}
-	for i := range got[0].Body {
-		got[0].Body[i] = 0
-	}
-	if string(got[1].Body) != "x" {
-		t.Error("entries share memory")
-	}
-}
-
-func TestCloseEndsABlockedRead(t *testing.T) {
-	k := newKit(t)
-	f := k.follow("")
-	done := make(chan error)
-	go func() {
-		_, err := f.Read(context.Background())
-		done <- err
-	}()
-	_ = f.Close()
-	if err := <-done; !errors.Is(err, domain.ErrClosed) {
-		t.Fatalf("error %v", err)
-	}
-	_ = f.Close()
-	g := k.follow("")
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
-	defer cancel()
-	if _, err := g.Read(ctx); err == nil {
-		t.Fatal("a Read outlived its context")
-	}
-	h := k.follow("")
-	k.must(k.d.Close())
-	if _, err := h.Read(t.Context()); err == nil {
-		t.Fatal("a Read outlived its driver")
-	}
-	if _, err := k.d.Follow(t.Context(), "t", ""); !errors.Is(err, domain.ErrClosed) {
-		t.Fatalf("error %v", err)
-	}
-	k.must(k.d.Close())
-}
-
 func TestAFeedThatEndsLeavesNoConsumer(t *testing.T) {
 	k := newKit(t)
 	f := k.follow("")
@@ -378,29 +323,6 @@ func TestFollowSinceBeginsWithTheFirstThatIsNotOlder(t *testing.T) {
 	k.trim(0)
 	empty := since(time.Time{}, 8)
 	k.want(k.add(9, 9), k.bodies(empty, 1))
-}
-
-func TestTailIsTheNewestMessage(t *testing.T) {
-	k := newKit(t)
-	want := func(seq uint64) {
-		t.Helper()
-		p, err := k.d.(transport.LogDriver).Tail(t.Context(), "t")
-		if err != nil || seqOf(p) != seq {
-			t.Errorf("tail %x, %v; want %d", p, err, seq)
-		}
-	}
-	want(0)
-	if _, err := k.js().Stream(t.Context(), "t"); !errors.Is(err, stock.ErrStreamNotFound) {
-		t.Errorf("Tail made a stream: %v", err)
-	}
-	k.add(1, 5)
-	want(5)
-	k.del(5)
-	want(4) // nobody can read the other any more
-	k.trim(0)
-	want(5)
-	k.remove()
-	want(0)
 }
 
 func TestTopicsAreSubjects(t *testing.T) {

@@ -80,14 +80,6 @@ func (k kit) refused(after domain.Position, want domain.GapReason) {
 	wantBreak(k.t, err, want)
 }
 
-// broken reads until the feed is over and wants a break, having read n
-// entries before it.
-func (k kit) broken(f transport.Feed, want domain.GapReason, n int) {
-	k.t.Helper()
-	err := k.ended(f, n)
-	wantBreak(k.t, err, want)
-}
-
 // ended reads until the feed is over, having read n entries before that.
 func (k kit) ended(f transport.Feed, n int) error {
 	k.t.Helper()

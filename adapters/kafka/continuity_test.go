@@ -15,23 +15,6 @@ import (
 	"github.com/fanfarebus/fanfare/test/broker"
 )
 
-func TestFollowBeginsAtTheRealTail(t *testing.T) {
-	onEach(t, func(k kit) {
-		f := k.follow("")
-		if f.Begin() != beginning {
-			k.t.Fatalf("an empty topic begins at %x", f.Begin())
-		}
-		k.want(k.add(1, 3), k.bodies(f, 3))
-
-		g := k.follow("")
-		last := k.read(k.follow(f.Begin()), 3)[2]
-		if g.Begin() != last.Position || f.Log() == 0 || f.Log() != g.Log() {
-			k.t.Fatalf("begins at %x, the last record is %x; logs %x, %x", g.Begin(), last.Position, f.Log(), g.Log())
-		}
-		k.want(k.add(4, 5), k.bodies(g, 2))
-	})
-}
-
 func TestFollowGoesOnExactlyAfterAPosition(t *testing.T) {
 	onEach(t, func(k kit) {
 		k.create(1)
@@ -154,19 +137,6 @@ func TestARestartOfTheBrokerIsNoBreak(t *testing.T) {
 	k.want(k.add(4, 5), k.bodies(g, 2))
 }
 
-func TestABrokerThatSwallowsBytesIsNoticedWithinFiveSeconds(t *testing.T) {
-	s := broker.SharedKafka(t)
-	k := newKit(t, s.URL())
-	f := k.follow("")
-	s.Freeze()
-	defer s.Thaw()
-	start := time.Now()
-	_, err := f.Read(t.Context())
-	if took := time.Since(start); err == nil || took > 5*time.Second {
-		t.Fatalf("after %v: %v", took, err)
-	}
-}
-
 // Somebody adds and trims as he likes, and the reader is as slow as it likes:
 // what it gets is either without a hole or behind a break.
 func TestNothingIsSkippedSilently(t *testing.T) {
@@ -248,29 +218,5 @@ func TestFollowSinceBeginsWithTheFirstThatIsNotOlder(t *testing.T) {
 		}
 		k.trim(3)
 		k.want([]string{"4", "5"}, k.bodies(k.since(times[0]), 2))
-	})
-}
-
-func TestTailIsBehindTheLastRecord(t *testing.T) {
-	onEach(t, func(k kit) {
-		want := func(offset int64) {
-			k.t.Helper()
-			got, err := k.log().Tail(k.t.Context(), k.topic)
-			if err != nil || got != at(offset) {
-				k.t.Errorf("tail %x, %v; want %d", got, err, offset)
-			}
-		}
-		want(0) // there is no topic, and there is none by asking
-		if topics, err := k.admin.ListTopics(k.t.Context(), k.topic); err != nil || topics.Has(k.topic) {
-			k.t.Errorf("the topic is there: %v", err)
-		}
-		k.create(1)
-		want(0)
-		k.add(1, 3)
-		want(3)
-		k.trim(3)
-		want(3)
-		k.recreate()
-		want(0)
 	})
 }

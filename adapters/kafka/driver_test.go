@@ -303,28 +303,6 @@ func TestTransactionsAreReadWhenTheyAreCommitted(t *testing.T) {
 	})
 }
 
-func TestCloseEndsABlockedRead(t *testing.T) {
-	onEach(t, func(k kit) {
-		f := k.follow("")
-		done := make(chan error)
-		go func() {
-			_, err := f.Read(context.Background())
-			done <- err
-		}()
-		_ = f.Close()
-		if err := <-done; !errors.Is(err, domain.ErrClosed) {
-			k.t.Fatalf("error %v", err)
-		}
-		_ = f.Close()
-		g := k.follow("")
-		ctx, cancel := context.WithTimeout(k.t.Context(), 10*time.Millisecond)
-		defer cancel()
-		if _, err := g.Read(ctx); err == nil {
-			k.t.Fatal("a Read outlived its context")
-		}
-	})
-}
-
 func TestCheckTopicIsAsKafkaDoes(t *testing.T) {
 	d := open(t, "kafka://127.0.0.1:1")
 	for name, ok := range map[string]bool{

@@ -15,6 +15,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/goleak"
@@ -70,6 +71,14 @@ func fakeURL(t testing.TB, opts ...kfake.Opt) string {
 
 func newKit(t testing.TB, rawURL string) kit {
 	t.Helper()
+	k := stranger(t, rawURL)
+	k.d = open(t, rawURL)
+	return k
+}
+
+// stranger is a kit without a driver.
+func stranger(t testing.TB, rawURL string) kit {
+	t.Helper()
 	u, err := url.Parse(rawURL)
 	if err != nil {
 		t.Fatal(err)
@@ -79,7 +88,7 @@ func newKit(t testing.TB, rawURL string) kit {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	return kit{t, rawURL, uniqueTopic(), open(t, rawURL), c, kadm.NewClient(c)}
+	return kit{t, rawURL, uniqueTopic(), nil, c, kadm.NewClient(c)}
 }
 
 func uniqueTopic() string { return "test." + strings.ToLower(rand.Text()[:12]) }
@@ -268,11 +277,24 @@ func (k kit) remove() {
 	k.c.PurgeTopicsFromClient(k.topic)
 }
 
-// recreate deletes the topic and creates it anew.
+// recreate deletes the topic and creates it anew, unless somebody who follows it
+// was faster.
 func (k kit) recreate() {
 	k.t.Helper()
-	k.remove()
-	k.create(1)
+	id := func() kadm.TopicID {
+		topics, err := k.admin.ListTopics(k.t.Context(), k.topic)
+		k.must(err)
+		return topics[k.topic].ID
+	}
+	old := id()
+	_, err := k.admin.DeleteTopic(k.t.Context(), k.topic)
+	k.must(err)
+	poll(k.t, func() bool { return id() != old })
+	k.c.PurgeTopicsFromClient(k.topic)
+	if _, err = k.admin.CreateTopic(k.t.Context(), 1, 1, nil, k.topic); !errors.Is(err, kerr.TopicAlreadyExists) {
+		k.must(err)
+	}
+	k.settled()
 }
 
 func (k kit) must(err error) {

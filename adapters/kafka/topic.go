@@ -175,6 +175,9 @@ const (
 // if there is none.
 func (d *Driver) offset(ctx context.Context, t topic, at int64) (int64, error) {
 	req := kmsg.NewPtrListOffsetsRequest()
+	// Without it an answer is waited for half a minute, and meanwhile all that
+	// comes behind it on a connection that brings nothing any more.
+	req.TimeoutMillis = millisLeft(ctx, d.server.reply)
 	req.ReplicaID = -1
 	req.IsolationLevel = readCommitted
 	p := kmsg.NewListOffsetsRequestTopicPartition()

@@ -125,25 +125,6 @@ func poll(t testing.TB, done func() bool) {
 	}
 }
 
-func TestWhatIsPublishedAfterFollowArrivesInOrder(t *testing.T) {
-	s := broker.NATS(t)
-	d, other := open(t, s.URL("nats")), open(t, s.URL("nats"))
-	f := follow(t, d, "t")
-	const n = 2000
-	for i := 0; i < n; i += 100 {
-		var msgs []*message.Message
-		for j := range 100 {
-			msgs = append(msgs, raw(fmt.Sprint(i+j)))
-		}
-		publish(t, other, "t", msgs...)
-	}
-	for i, e := range read(t, f, n) {
-		if string(e.Body) != fmt.Sprint(i) || e.Position != "" || e.UUID != "" || e.Header != nil {
-			t.Fatalf("entry %d is %+v", i, e)
-		}
-	}
-}
-
 func TestForeignersPublishAndReadBarePayloads(t *testing.T) {
 	s := broker.NATS(t)
 	d := open(t, s.URL("nats"))
@@ -231,30 +212,6 @@ func TestAFeedEndsWhenTheServerDiesAndNothingIsSentLater(t *testing.T) {
 	}
 }
 
-func TestAServerThatSwallowsBytesIsNoticedWithinSixSeconds(t *testing.T) {
-	s := broker.NATS(t)
-	d := open(t, s.URL("nats"))
-	f := follow(t, d, "t")
-	publish(t, d, "t", raw("1"))
-	read(t, f, 1)
-	s.Freeze()
-	defer s.Thaw()
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-	defer cancel()
-	start := time.Now()
-	if err := errors.Join(d.Publish(ctx, on("t", raw("2")))...); !errors.Is(err, domain.ErrBusDown) || time.Since(start) > time.Second {
-		t.Errorf("Publish: %v after %v", err, time.Since(start))
-	}
-	frozen := time.Now()
-	err, took := end(t, f)
-	if !errors.Is(err, domain.ErrBusDown) || took > 6*time.Second {
-		t.Fatalf("after %v: %v", took, err)
-	}
-	if heard := f.(transport.Hearer).Heard(); heard.After(frozen.Add(time.Second)) {
-		t.Errorf("heard from the server %v after it froze", heard.Sub(frozen))
-	}
-}
-
 // What a slow reader leaves lying is bounded, and what is dropped then ends the
 // feed before anything behind it is read.
 func TestASlowReaderIsToldThatItLostSomething(t *testing.T) {
@@ -329,44 +286,6 @@ func TestWhatIsForbiddenIsTold(t *testing.T) {
 	}
 	if err := open(t, "nats://u:wrong@"+s.Addr()).Ping(t.Context()); !errors.Is(err, domain.ErrBusDown) {
 		t.Errorf("a wrong password: %v", err)
-	}
-}
-
-func TestCloseEndsABlockedReadInEveryState(t *testing.T) {
-	s := broker.NATS(t)
-	d := open(t, s.URL("nats"))
-	f := follow(t, d, "t")
-	done := make(chan error)
-	go func() {
-		_, err := f.Read(context.Background())
-		done <- err
-	}()
-	_ = f.Close()
-	if err := <-done; !errors.Is(err, domain.ErrClosed) {
-		t.Fatalf("error %v", err)
-	}
-	_ = f.Close()
-	g := follow(t, d, "t")
-	s.Freeze()
-	frozen := open(t, s.URL("nats"))
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	if _, err := frozen.Follow(ctx, "t", ""); !errors.Is(err, domain.ErrBusDown) {
-		t.Fatalf("error %v", err)
-	}
-	start := time.Now()
-	if err := errors.Join(frozen.Close(), d.Close(), d.Close()); err != nil || time.Since(start) > 2*time.Second {
-		t.Fatalf("Close: %v after %v", err, time.Since(start))
-	}
-	s.Thaw()
-	if _, err := g.Read(t.Context()); err == nil {
-		t.Fatal("a feed outlived its driver")
-	}
-	if _, err := d.Follow(t.Context(), "t", ""); !errors.Is(err, domain.ErrClosed) {
-		t.Fatalf("error %v", err)
-	}
-	if _, err := d.Follow(t.Context(), "t", "position"); !errors.Is(err, domain.ErrUnsupported) {
-		t.Fatalf("error %v", err)
 	}
 }
 

@@ -79,7 +79,7 @@ func (d *Driver) Follow(ctx context.Context, topic string, after domain.Position
 func (d *Driver) FollowSince(ctx context.Context, topic string, t time.Time) (transport.Feed, error) {
 	f, err := d.open(ctx, topic, func(c *redisconn.Conn) (place, error) { return lookSince(ctx, c, topic, t) })
 	if err != nil {
-		return nil, fmt.Errorf("redisstream: follow %s since %v: %w", topic, t, redisconn.Classify(err))
+		return nil, fmt.Errorf("redisstream: follow %s since %s: %w", topic, t.UTC().Format(time.RFC3339), redisconn.Classify(err))
 	}
 	return f, nil
 }

@@ -19,16 +19,17 @@ var errIdle = fmt.Errorf("%w: the log is not read to its end in time", domain.Er
 // log still holds between from and after, after included: best effort, so that
 // the caller can learn what came before. Then it is given what follows after,
 // with continuity proven, batch by batch, until it returns false or ctx ends.
-// No batch holds entries of both kinds. Each entry names its log: the topic may
-// have become another one since somebody got the position. At the log's tail Replay waits for
-// more: the caller bounds it. The entries are yield's.
+// No batch holds entries of both kinds. At the log's tail Replay waits for more:
+// the caller bounds it. The entries are yield's. If after names its log, the
+// topic's must be that one: it may have become another since somebody got the
+// position.
 //
 // The error is nil when yield ended it. It wraps a *domain.BreakError when it is
 // not proven that what would come next follows what came last, at the beginning
 // or later; domain.ErrBusDown when the broker cannot be reached;
-// domain.ErrUnsupported without a log; domain.ErrInvalid if after is "";
+// domain.ErrUnsupported without a log; domain.ErrInvalid if after has no position;
 // domain.ErrClosed when the Transport is closed; and the context's error.
-func (t *Transport) Replay(ctx context.Context, topic string, after domain.Position, from time.Time,
+func (t *Transport) Replay(ctx context.Context, topic string, after domain.Place, from time.Time,
 	yield func([]domain.Entry) (more bool)) error {
 	if err := t.replay(ctx, topic, after, from, yield); err != nil {
 		return fmt.Errorf("transport: replay %q: %w", topic, err)
@@ -36,14 +37,14 @@ func (t *Transport) Replay(ctx context.Context, topic string, after domain.Posit
 	return nil
 }
 
-func (t *Transport) replay(ctx context.Context, topic string, after domain.Position, from time.Time,
+func (t *Transport) replay(ctx context.Context, topic string, after domain.Place, from time.Time,
 	yield func([]domain.Entry) (more bool)) error {
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case !t.promises.Log:
 		return domain.ErrUnsupported
-	case after == "":
+	case after.Position == "":
 		return fmt.Errorf("%w: no position to begin at", domain.ErrInvalid)
 	}
 	if err := t.CheckTopic(topic); err != nil {
@@ -55,20 +56,11 @@ func (t *Transport) replay(ctx context.Context, topic string, after domain.Posit
 	defer t.running.Done()
 	ctx, cancel := t.bound(ctx)
 	defer cancel()
-	r := &replay{t: t, ctx: ctx, topic: topic, after: after, yield: yield}
-	err := r.run(from)
-	lost := (*BreakError)(nil)
-	switch {
-	case err == nil:
-		return nil
-	case t.ending.Err() != nil:
-		return mark(err, domain.ErrClosed)
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case errors.As(err, &lost):
-		return err
+	r := &replay{t: t, ctx: ctx, topic: topic, log: after.Log, after: after.Position, yield: yield}
+	if err := r.run(from); err != nil {
+		return t.scanError(ctx, err)
 	}
-	return busError(err)
+	return nil
 }
 
 // A replay is one call of Replay.
@@ -76,12 +68,13 @@ type replay struct {
 	t     *Transport
 	ctx   context.Context
 	topic string
+	log   domain.LogID // 0: whichever it is
 	after domain.Position
 	yield func([]domain.Entry) (more bool)
 
-	log   domain.LogID // the feed's
-	there bool         // the feed has come to after: what it brings next follows that
-	over  bool         // yield needs no more
+	there bool // the feed has come to after: what it brings next follows that
+	over  bool // yield needs no more
+	past  originals
 }
 
 func (r *replay) run(from time.Time) error {
@@ -99,8 +92,30 @@ func (r *replay) run(from time.Time) error {
 	if err != nil {
 		return err
 	}
-	r.log = feed.Log()
-	return r.t.drain(r.ctx, r.topic, feed, r.give)
+	if err := r.check(feed); err != nil {
+		return err
+	}
+	return r.drain(r.ctx, feed, r.give)
+}
+
+// check closes a feed of another log.
+func (r *replay) check(feed Feed) error {
+	if r.log == 0 || feed.Log() == r.log {
+		return nil
+	}
+	r.t.shut(r.topic, feed)
+	return &BreakError{Reason: domain.UnknownCursor, Detail: "the topic has become another log"}
+}
+
+// drain is the Transport's, with copies told from what was published.
+func (r *replay) drain(ctx context.Context, feed Feed, use func([]domain.Entry) (more bool)) error {
+	before := feed.Begin()
+	return r.t.drain(ctx, r.topic, feed, func(batch []domain.Entry) bool {
+		last := batch[len(batch)-1].Position
+		batch = r.past.reveal(batch, feed.Log(), before)
+		before = last
+		return use(batch)
+	})
 }
 
 // approach reads from a time on. Where it meets after on its way it stays with
@@ -111,7 +126,9 @@ func (r *replay) approach(from time.Time) error {
 	if err != nil {
 		return err
 	}
-	r.log = feed.Log()
+	if err := r.check(feed); err != nil {
+		return err
+	}
 	r.there = feed.Begin() == r.after
 	end := min(r.after, tail)
 	if !r.there && feed.Begin() >= end {
@@ -122,7 +139,7 @@ func (r *replay) approach(from time.Time) error {
 	defer cancel(nil)
 	idle := time.AfterFunc(approachIdle, func() { cancel(errIdle) })
 	defer idle.Stop()
-	err = r.t.drain(ctx, r.topic, feed, func(batch []domain.Entry) bool {
+	err = r.drain(ctx, feed, func(batch []domain.Entry) bool {
 		idle.Stop()
 		n := r.before(batch)
 		if n > 0 && !r.give(batch[:n:n]) {
@@ -152,9 +169,6 @@ func (r *replay) before(batch []domain.Entry) (n int) {
 }
 
 func (r *replay) give(batch []domain.Entry) (more bool) {
-	for i := range batch {
-		batch[i].Log = r.log
-	}
 	more = r.yield(batch)
 	r.over = !more
 	return more

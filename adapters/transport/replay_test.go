@@ -85,12 +85,7 @@ func TestReplay(t *testing.T) {
 				bus := transport.New(l, transport.Config{})
 				defer mustClose(t, bus)
 				var got []string
-				err := bus.Replay(t.Context(), topic, place(tc.after), tc.from, func(batch []domain.Entry) bool {
-					for _, e := range batch {
-						if e.Log != 1 {
-							t.Errorf("an entry of log %d", e.Log)
-						}
-					}
+				err := bus.Replay(t.Context(), topic, domain.Place{Position: place(tc.after)}, tc.from, func(batch []domain.Entry) bool {
 					got = append(got, strings.Join(summary(batch), " "))
 					return batch[len(batch)-1].Position != place(9)
 				})
@@ -108,6 +103,23 @@ func TestReplay(t *testing.T) {
 	}
 }
 
+// The topic may have become another log since somebody got the position, with
+// the same positions and nothing of what was there.
+func TestReplayOfAnotherLogIsRefused(t *testing.T) {
+	for _, from := range []time.Time{{}, second(1)} {
+		l := newLog(9)
+		bus := transport.New(l, transport.Config{})
+		defer mustClose(t, bus)
+		err := bus.Replay(t.Context(), topic, domain.Place{Log: 2, Position: place(3)}, from, func(batch []domain.Entry) bool {
+			t.Errorf("got %v", summary(batch))
+			return true
+		})
+		if lost := (*domain.BreakError)(nil); !errors.As(err, &lost) || lost.Reason != domain.UnknownCursor {
+			t.Errorf("error %v", err)
+		}
+	}
+}
+
 func TestReplayWaitsAtTheTailAndEndsWithItsContextOrTheTransport(t *testing.T) {
 	for _, from := range []time.Time{{}, second(1)} {
 		synctest.Test(t, func(t *testing.T) {
@@ -119,7 +131,7 @@ func TestReplayWaitsAtTheTailAndEndsWithItsContextOrTheTransport(t *testing.T) {
 			replay := func(ctx context.Context) <-chan error {
 				ended := make(chan error, 1)
 				go func() {
-					ended <- bus.Replay(ctx, topic, place(2), from, func(batch []domain.Entry) bool {
+					ended <- bus.Replay(ctx, topic, domain.Place{Position: place(2)}, from, func(batch []domain.Entry) bool {
 						n += len(batch)
 						return true
 					})
@@ -159,7 +171,7 @@ func TestReplayEndsAtABreak(t *testing.T) {
 		bus := transport.New(l, transport.Config{})
 		defer mustClose(t, bus)
 		var got []string
-		err := bus.Replay(t.Context(), topic, place(1), second(1), func(batch []domain.Entry) bool {
+		err := bus.Replay(t.Context(), topic, domain.Place{Position: place(1)}, second(1), func(batch []domain.Entry) bool {
 			got = append(got, summary(batch)...)
 			if len(got) == 4 {
 				l.set(func() { l.lost = &domain.BreakError{Reason: domain.UnknownCursor} })
@@ -178,7 +190,7 @@ func TestReplayYieldMayEndItInThePast(t *testing.T) {
 		bus := transport.New(newLog(9), transport.Config{})
 		defer mustClose(t, bus)
 		calls := 0
-		err := bus.Replay(t.Context(), topic, place(8), second(1), func([]domain.Entry) bool {
+		err := bus.Replay(t.Context(), topic, domain.Place{Position: place(8)}, second(1), func([]domain.Entry) bool {
 			calls++
 			return false
 		})
@@ -192,20 +204,20 @@ func TestReplayRefuses(t *testing.T) {
 	never := func([]domain.Entry) bool { t.Error("something to replay"); return false }
 	noLog := transport.New(&fakeDriver{}, transport.Config{})
 	defer mustClose(t, noLog)
-	if err := noLog.Replay(t.Context(), topic, place(1), time.Time{}, never); !errors.Is(err, domain.ErrUnsupported) {
+	if err := noLog.Replay(t.Context(), topic, domain.Place{Position: place(1)}, time.Time{}, never); !errors.Is(err, domain.ErrUnsupported) {
 		t.Errorf("without a log: %v", err)
 	}
 	bus := transport.New(newLog(2), transport.Config{})
 	defer mustClose(t, bus)
-	if err := bus.Replay(t.Context(), topic, "", time.Time{}, never); !errors.Is(err, domain.ErrInvalid) {
+	if err := bus.Replay(t.Context(), topic, domain.Place{}, time.Time{}, never); !errors.Is(err, domain.ErrInvalid) {
 		t.Errorf("without a place: %v", err)
 	}
-	if err := bus.Replay(t.Context(), "", place(1), time.Time{}, never); !errors.Is(err, domain.ErrInvalid) {
+	if err := bus.Replay(t.Context(), "", domain.Place{Position: place(1)}, time.Time{}, never); !errors.Is(err, domain.ErrInvalid) {
 		t.Errorf("without a topic: %v", err)
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := bus.Replay(ended, topic, place(1), time.Time{}, never); !errors.Is(err, context.Canceled) {
+	if err := bus.Replay(ended, topic, domain.Place{Position: place(1)}, time.Time{}, never); !errors.Is(err, context.Canceled) {
 		t.Errorf("without time: %v", err)
 	}
 }

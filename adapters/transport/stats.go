@@ -44,6 +44,29 @@ func (t *Transport) Stats() Stats {
 	}
 }
 
+// Plus adds what two Transports have counted.
+func (s Stats) Plus(other Stats) Stats {
+	sum := Stats{
+		Published:     s.Published + other.Published,
+		PublishErrors: s.PublishErrors + other.PublishErrors,
+		Batches:       s.Batches + other.Batches,
+		Entries:       s.Entries + other.Entries,
+		Redelivered:   s.Redelivered + other.Redelivered,
+		Interruptions: s.Interruptions + other.Interruptions,
+		Holes:         s.Holes + other.Holes,
+		Late:          s.Late + other.Late,
+		Marks:         s.Marks + other.Marks,
+		Breaks:        make(map[domain.GapReason]uint64),
+		Behind:        s.Behind + other.Behind,
+	}
+	for _, breaks := range []map[domain.GapReason]uint64{s.Breaks, other.Breaks} {
+		for reason, n := range breaks {
+			sum.Breaks[reason] += n
+		}
+	}
+	return sum
+}
+
 type counters struct {
 	published, publishErrors   atomic.Uint64
 	batches, entries           atomic.Uint64

@@ -35,6 +35,7 @@ type subscription struct {
 	again  backoff
 	holes  holes
 	survey surveyor
+	past   originals
 }
 
 // A face hands a subscription's batches to its subscriber until ctx ends.
@@ -196,9 +197,13 @@ func (t *Transport) drain(ctx context.Context, topic string, feed Feed, use func
 func (s *subscription) take(batch []domain.Entry) (more bool) {
 	s.fed = true
 	s.again.reset()
+	before := s.last
 	s.last = batch[len(batch)-1].Position
 	s.t.counts.batches.Add(1)
 	s.t.counts.entries.Add(uint64(len(batch)))
+	if s.t.promises.Log {
+		batch = s.past.reveal(batch, s.log, before)
+	}
 	if s.t.stamps != nil {
 		batch = s.mend(batch)
 	}

@@ -103,7 +103,7 @@ every node hears it on the bus; the node that holds a session of that user deliv
 	root.SetOut(a.out)
 	root.SetErr(a.err)
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(a.serve(), a.dev(), a.publish(), a.listen(), a.bench(), a.token(), a.key(), a.config(), a.version())
+	root.AddCommand(a.serve(), a.dev(), a.publish(), a.listen(), a.bench(), a.bridge(), a.move(), a.token(), a.key(), a.config(), a.version())
 	return root
 }
 

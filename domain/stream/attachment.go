@@ -60,7 +60,7 @@ func (s *Stream) Attach(out Outbox, enc Encoder, since domain.Cursor, targets ..
 		return a, domain.Cursor{}, false
 	}
 	if since.IsZero() {
-		return a, s.tip, false
+		return a, s.tip.Cursor, false
 	}
 	at, resumed = a.resume(since)
 	return a, at, resumed
@@ -136,7 +136,7 @@ func (a *Attachment) Leave(t domain.Target) {
 func (a *Attachment) Cursor() (c domain.Cursor, ok bool) {
 	a.stream.mu.Lock()
 	defer a.stream.mu.Unlock()
-	return a.stream.tip, a.live && a.stream.begun
+	return a.stream.tip.Cursor, a.live && a.stream.begun
 }
 
 // Detach ends the attachment; nothing is offered after it. It is idempotent.

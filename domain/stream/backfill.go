@@ -29,7 +29,8 @@ type Backfill struct {
 	looked   int  // entries before After
 	blind    bool // there are too many of them: read from After alone
 	complete bool
-	clock    time.Time // latest time of an entry
+	clock    time.Time      // latest time of an entry
+	also     []domain.Place // where After was in the logs that it was copied from, if it was met
 }
 
 // A scanned entry knows how many were scanned up to it.
@@ -39,7 +40,10 @@ type scanned struct {
 }
 
 // Seen tells of an entry at or before After. M is nil if it was no message.
-func (b *Backfill) Seen(at domain.Position, t time.Time, m *domain.Message) {
+func (b *Backfill) Seen(at domain.Position, t time.Time, m *domain.Message, also ...domain.Place) {
+	if at == b.After.Position {
+		b.also = also
+	}
 	if m == nil {
 		return
 	}
@@ -47,17 +51,18 @@ func (b *Backfill) Seen(at domain.Position, t time.Time, m *domain.Message) {
 		b.seen.check(m, b.at(t))
 	}
 	if at == b.After.Position {
-		nameAfter(m, at)
+		nameAfter(m, spot{domain.Cursor{Position: at}, also})
 		b.After.ID = domain.HashID(m.ID)
 	}
 }
 
 // Add tells of the next entry behind After. M is nil if it was no message. It
-// returns false when the Backfill needs no more.
-func (b *Backfill) Add(at domain.Position, t time.Time, m *domain.Message) (more bool) {
+// returns false when the Backfill needs no more. Also is where the entry was in
+// the logs that it was copied from.
+func (b *Backfill) Add(at domain.Position, t time.Time, m *domain.Message, also ...domain.Place) (more bool) {
 	switch {
 	case at <= b.After.Position:
-		b.Seen(at, t, m)
+		b.Seen(at, t, m, also...)
 		b.looked++
 		b.blind = b.looked > b.of.cfg.MaxScan
 		return !b.blind
@@ -66,12 +71,12 @@ func (b *Backfill) Add(at domain.Position, t time.Time, m *domain.Message) (more
 		return false
 	}
 	b.scanned++
-	b.take(at, t, m)
+	b.take(at, t, m, also)
 	b.complete = at == b.Until
 	return !b.complete && (b.fits() || b.of.shorten(b))
 }
 
-func (b *Backfill) take(at domain.Position, t time.Time, m *domain.Message) {
+func (b *Backfill) take(at domain.Position, t time.Time, m *domain.Message, also []domain.Place) {
 	if m == nil {
 		return
 	}
@@ -80,13 +85,11 @@ func (b *Backfill) take(at domain.Position, t time.Time, m *domain.Message) {
 			return
 		}
 	}
-	nameAfter(m, at)
-	e := entry{
-		at: domain.Cursor{
-			Log: b.After.Log, Position: at, Time: t.Truncate(time.Millisecond).UTC(), ID: domain.HashID(m.ID)},
-		msg: m, size: m.Size(), past: true,
-	}
-	date(m, e.at.Time)
+	here := spot{domain.Cursor{Log: b.After.Log, Position: at, Time: t.Truncate(time.Millisecond).UTC()}, also}
+	nameAfter(m, here)
+	here.ID = domain.HashID(m.ID)
+	e := entry{spot: here, msg: m, size: m.Size(), past: true}
+	date(m, e.Time)
 	b.of.cfg.Past.add(e.size)
 	b.size += e.size
 	b.entries = append(b.entries, scanned{e, b.scanned})
@@ -107,14 +110,14 @@ func (b *Backfill) fits() bool {
 
 // beginAt moves After forward.
 func (b *Backfill) beginAt(since domain.Cursor) {
-	n := sort.Search(len(b.entries), func(i int) bool { return b.entries[i].at.Position > since.Position })
-	b.After = domain.Cursor{Log: since.Log, Position: since.Position, Time: since.Time}
+	n := sort.Search(len(b.entries), func(i int) bool { return b.entries[i].Position > since.Position })
+	b.After, b.also = domain.Cursor{Log: since.Log, Position: since.Position, Time: since.Time}, nil
 	b.skipped = b.scanned
 	if n < len(b.entries) {
 		b.skipped = b.entries[n].count - 1
 	}
-	if n > 0 && b.entries[n-1].at.Position == since.Position {
-		b.After.ID = b.entries[n-1].at.ID
+	if n > 0 && b.entries[n-1].Position == since.Position {
+		b.After.ID, b.also = b.entries[n-1].ID, b.entries[n-1].also
 	}
 	b.drop(n)
 }

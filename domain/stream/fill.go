@@ -19,7 +19,7 @@ func (a *Attachment) fill() bool {
 		return a.live
 	}
 	if a.next < s.window.base {
-		a.owe(domain.Overflow, s.window.base, s.floor)
+		a.owe(domain.Overflow, s.window.base, s.floor.Cursor)
 	}
 	if a.owed != "" {
 		if !a.tell(a.owed, a.owedAt) {
@@ -57,8 +57,8 @@ func (a *Attachment) give(n uint64, now time.Time) bool {
 	case e.msg == nil && joins:
 		return a.tell(e.reason, domain.Cursor{})
 	case e.msg == nil:
-		return a.tell(e.reason, e.at)
-	case e.msg.Expired(e.at.Time, now), joins && a.heard(e, n):
+		return a.tell(e.reason, e.Cursor)
+	case e.msg.Expired(e.Time, now), joins && a.heard(e, n):
 		return true
 	case joins:
 		return a.send(a.enc.Message(s.system, e.msg, a.matched(e), domain.Cursor{}))

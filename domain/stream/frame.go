@@ -43,7 +43,7 @@ func (s *Stream) frame(e *entry, enc Encoder, to domain.Target, keep bool) Frame
 			return f.Frame
 		}
 	}
-	f := enc.Message(s.system, e.msg, to, e.at)
+	f := enc.Message(s.system, e.msg, to, e.Cursor)
 	if keep && len(e.frames) < maxSharedFrames {
 		e.frames = append(e.frames, sharedFrame{enc, to, f})
 		e.size += len(f.Bytes)

@@ -223,6 +223,12 @@ func (h *Hub) Ready() bool {
 	return true
 }
 
+// Left says whether the bus of some system was moved, and the node is not set up
+// to follow.
+func (h *Hub) Left() bool {
+	return slices.ContainsFunc(h.Streams(), (*Stream).Left)
+}
+
 // Streams returns the open streams, by name.
 func (h *Hub) Streams() []*Stream {
 	h.mu.Lock()

@@ -61,10 +61,10 @@ func (s *Stream) SkipAt(mark domain.Landmark, t time.Time) {
 }
 
 // placed makes a place of our own counting that others know by the landmark.
-func (s *Stream) placed(mark domain.Landmark, t time.Time) domain.Cursor {
+func (s *Stream) placed(mark domain.Landmark, t time.Time) spot {
 	c := s.cursor(0, "", t)
 	c.ID = uint64(mark)
-	return c
+	return spot{Cursor: c}
 }
 
 // know lets sessions that come from other nodes find the place. They are to see

@@ -15,6 +15,8 @@ type past struct {
 	wake    chan struct{} // holds one token while there may be something to read
 	waiting []*Attachment // for the log to be read again from their cursors
 	reading *Backfill     // under way; the window is not trimmed meanwhile
+	lost    []*Attachment // for a place in another log to be found in this one
+	looking bool          // a Lookup is under way
 	until   uint64        // entries before this number were read again
 	keep    time.Time     // until when they are kept
 }
@@ -46,7 +48,7 @@ func (s *Stream) Wake() <-chan struct{} { return s.past.wake }
 // readAgain parks a session until the log has been read from its cursor; false
 // if that cannot be.
 func (s *Stream) readAgain(a *Attachment, since domain.Cursor) bool {
-	if s.cfg.Past == nil || !s.cfg.HasLog || s.epochInWindow() {
+	if s.cfg.Past == nil || !s.cfg.HasLog || s.epochInWindow() || since.Log != s.floor.Log {
 		return false
 	}
 	a.waiting, a.since = true, since
@@ -87,7 +89,7 @@ func (s *Stream) NextBackfill() (*Backfill, bool) {
 func (s *Stream) Extend(b *Backfill) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if b.complete && b.After.Log == s.tip.Log && b.Until == s.floor.Position && !s.epochInWindow() {
+	if b.complete && b.After.Log == s.floor.Log && b.Until == s.floor.Position && !s.epochInWindow() {
 		s.splice(b)
 	}
 	if b.blind {
@@ -154,9 +156,9 @@ func (s *Stream) sortPast() {
 // refuse tells a gap to those who wait at the Backfill's beginning, or before it
 // unless their places may be better ones, and gives them what the window has.
 func (s *Stream) refuse(b *Backfill, reason domain.GapReason) {
-	first, at := s.window.base, s.floor
+	first, at := s.window.base, s.floor.Cursor
 	if reason == domain.UnknownCursor {
-		first, at = s.window.head, s.tip
+		first, at = s.window.head, s.tip.Cursor
 	}
 	s.past.waiting = slices.DeleteFunc(s.past.waiting, func(a *Attachment) bool {
 		earlier := a.since.Position < b.After.Position
@@ -204,9 +206,11 @@ func (s *Stream) splice(b *Backfill) {
 	s.past.until = max(s.past.until, s.window.base)
 	s.past.keep = now.Add(s.cfg.KeepPast)
 	for i := len(b.entries) - 1; i >= 0; i-- {
-		s.window.prepend(b.entries[i].entry)
+		e := b.entries[i].entry
+		s.window.prepend(e)
+		s.stretch.prepend(s.window.base, &e.spot)
 	}
-	s.floor = b.After
+	s.floor = spot{b.After, b.also}
 	b.entries, b.size = nil, 0 // they are the window's now
 }
 
@@ -217,10 +221,10 @@ func (s *Stream) overtake() {
 		a := m.of
 		switch {
 		case a.joining != nil && a.back < s.window.base:
-			a.owed, a.owedAt, a.back = domain.Overflow, s.floor, s.window.base
+			a.owed, a.owedAt, a.back = domain.Overflow, s.floor.Cursor, s.window.base
 			a.noticeAt = max(a.noticeAt, a.back)
 		case !a.live && !a.waiting && a.next < s.window.base:
-			a.owe(domain.Overflow, s.window.base, s.floor)
+			a.owe(domain.Overflow, s.window.base, s.floor.Cursor)
 		}
 	}
 }

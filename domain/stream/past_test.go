@@ -222,6 +222,7 @@ func TestJoinSinceAnUnknownPlaceIsAGapWithoutACursor(t *testing.T) {
 	alice := s.attach("user:alice")
 	s.deliver(1, "hers", "user:alice")
 	alice.JoinSince(target("room:ops"), domain.Cursor{Log: logA + 1, Position: pos(1)}, stream.Frame{Bytes: []byte("joined")})
+	lookUp(s.Stream, nil)
 	s.deliver(2, "room", "room:ops")
 	alice.got(t, "1 user:alice hers", "gap unknown_cursor -", "joined", "2 room:ops room")
 }

@@ -12,10 +12,20 @@ import (
 // If the place is not known yet, the session waits.
 func (a *Attachment) resume(since domain.Cursor) (at domain.Cursor, resumed bool) {
 	s := a.stream
-	first, floor := s.origin()
+	if s.ahead(since) {
+		a.wait(since)
+		return since, true
+	}
 	switch {
-	case since.Log != s.tip.Log:
+	case since.Log == s.tip.Log:
+	case s.cfg.HasLog:
+		return a.resumeElsewhere(since)
+	default:
 		return a.comeOver(since)
+	}
+	first, floor := s.origin()
+	atEpoch := s.epochInWindow() && first == s.epoch+1
+	switch {
 	case s.lived.has(since.Position) && !s.holds(since, first):
 		// The log has been there twice: once before it went back. All that is
 		// certain is the gap where it did.
@@ -23,13 +33,10 @@ func (a *Attachment) resume(since domain.Cursor) (at domain.Cursor, resumed bool
 			a.begin(s.epoch)
 			return floor, false
 		}
-		return a.owe(domain.UnknownCursor, s.window.head, s.tip), false
-	case since.Position == floor.Position && since.ID != 0 && s.epochInWindow():
+		return a.owe(domain.UnknownCursor, s.window.head, s.tip.Cursor), false
+	case since.Position == floor.Position && since.ID != 0 && atEpoch:
 		a.begin(s.epoch) // a message's place, from before the gap
 		return since, false
-	case since.Position > s.tip.Position:
-		a.wait(since)
-		return since, true
 	case since.Position < floor.Position:
 		if s.readAgain(a, since) {
 			return since, true
@@ -38,10 +45,10 @@ func (a *Attachment) resume(since domain.Cursor) (at domain.Cursor, resumed bool
 	}
 	n := s.window.after(first, since.Position)
 	if n > first {
-		floor = s.window.at(n - 1).at
+		floor = s.window.at(n - 1).Cursor
 	}
 	if floor.Position == since.Position && floor.ID != since.ID && floor.ID != 0 && since.ID != 0 {
-		return a.owe(domain.UnknownCursor, s.window.head, s.tip), false
+		return a.owe(domain.UnknownCursor, s.window.head, s.tip.Cursor), false
 	}
 	a.begin(n)
 	s.stats.Resumed++
@@ -65,7 +72,7 @@ func (a *Attachment) comeOver(since domain.Cursor) (at domain.Cursor, resumed bo
 		a.wait(parked)
 		return since, true
 	}
-	return a.owe(s.unknown(), s.window.head, s.tip), false
+	return a.owe(s.unknown(), s.window.head, s.tip.Cursor), false
 }
 
 // maySee says whether a landmark that is not known may be about to come: the
@@ -80,7 +87,7 @@ func (s *Stream) holds(since domain.Cursor, first uint64) bool {
 	if n == first || since.ID == 0 {
 		return false
 	}
-	at := s.window.at(n - 1).at
+	at := s.window.at(n - 1)
 	return at.Position == since.Position && at.ID == since.ID
 }
 
@@ -126,16 +133,16 @@ func (a *Attachment) settle(now time.Time) (settled bool) {
 	case a.since.IsZero():
 		// It attached before the bus had confirmed. What was published in
 		// between is lost to it, and nobody can say whether there was any.
-		a.owe(domain.Lossy, s.window.head, s.tip)
+		a.owe(domain.Lossy, s.window.head, s.tip.Cursor)
 	case a.awaits(now):
 		return false
-	case a.since.Log != s.tip.Log || a.since.Position <= s.tip.Position:
+	case !s.ahead(a.since):
 		a.waiting = false
 		if a.resume(a.since); a.waiting {
 			return true // for the log now
 		}
 	case now.After(a.until):
-		a.owe(s.unknown(), s.window.head, s.tip)
+		a.owe(s.unknown(), s.window.head, s.tip.Cursor)
 	default:
 		return false
 	}
@@ -173,10 +180,22 @@ func (s *Stream) settleWaiting() {
 // origin returns the first entry that continues the current log without a
 // question, and the place that it follows.
 func (s *Stream) origin() (first uint64, floor domain.Cursor) {
-	if s.epochInWindow() {
-		return s.epoch + 1, s.window.at(s.epoch).at // at the epoch stands the gap
+	first, floor = s.window.base, s.floor.Cursor
+	for _, n := range [...]uint64{s.epoch, s.seam} { // at the epoch stands the gap
+		if n >= first && n < s.window.head {
+			first, floor = n+1, s.window.at(n).Cursor
+		}
 	}
-	return s.window.base, s.floor
+	return first, floor
+}
+
+// ahead says whether the stream may still come to where the cursor is.
+func (s *Stream) ahead(since domain.Cursor) bool {
+	if since.Log == s.next && s.next != 0 {
+		return true
+	}
+	at, known := s.tip.in(since.Log)
+	return known && since.Position > at
 }
 
 func (s *Stream) epochInWindow() bool { return s.epoch >= s.window.base && s.epoch < s.window.head }
@@ -193,4 +212,5 @@ func (s *Stream) forget(a *Attachment) {
 	same := func(w *Attachment) bool { return w == a }
 	s.waiting = slices.DeleteFunc(s.waiting, same)
 	s.past.waiting = slices.DeleteFunc(s.past.waiting, same)
+	s.past.lost = slices.DeleteFunc(s.past.lost, same)
 }

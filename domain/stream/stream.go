@@ -34,13 +34,17 @@ type Stream struct {
 
 	begun   bool
 	target  domain.Position // what begun waits for
-	tip     domain.Cursor   // everything up to here was seen
-	floor   domain.Cursor   // the window is complete behind this
-	epoch   uint64          // number of the gap at which tip.Log began, if any
-	lived   span            // positions that came up before the log went back to an earlier one
-	ordinal uint64          // counts entries, for positions where the bus has none
-	own     domain.LogID    // identifies those positions
-	mark    uint64          // see groups
+	tip     spot            // everything up to here was seen
+	floor   spot            // the window is complete behind this
+	next    domain.LogID    // will follow when the bus is moved; 0 if none is known
+	left    bool            // the bus was moved without us
+	seam    uint64          // number of the entry at which tip.Log went on for another, if any
+	stretch stretches
+	epoch   uint64       // number of the gap at which tip.Log began, if any
+	lived   span         // positions that came up before the log went back to an earlier one
+	ordinal uint64       // counts entries, for positions where the bus has none
+	own     domain.LogID // identifies those positions
+	mark    uint64       // see groups
 	stats   Stats
 }
 
@@ -55,6 +59,7 @@ func New(system domain.System, cfg Config) *Stream {
 		dedupe: newDedupe(cfg.DedupeSize, cfg.DedupeAge),
 		own:    domain.LogID(rand.Uint64() | 1),
 		epoch:  math.MaxUint64,
+		seam:   math.MaxUint64,
 		window: window{base: firstNumber, head: firstNumber},
 		past:   past{wake: make(chan struct{}, 1)},
 		stats:  Stats{Breaks: make(map[domain.GapReason]uint64), Told: make(map[domain.GapReason]uint64)},
@@ -84,15 +89,23 @@ func (s *Stream) BeginUntil(log domain.LogID, at domain.Position, t time.Time, t
 	defer s.mu.Unlock()
 	c := s.cursor(log, at, t)
 	if s.begun || !s.tip.IsZero() {
-		if c != s.tip {
+		if c != s.tip.Cursor {
 			s.gap(domain.Lossy, c)
 		}
 		return
 	}
-	s.floor, s.target = c, max(c.Position, tail)
+	s.floor, s.target = spot{Cursor: c}, max(c.Position, tail)
 	s.sure = s.cfg.Now().Add(s.cfg.DedupeAge)
-	s.pass(c)
+	s.pass(s.floor)
 	s.settleWaiting()
+}
+
+// Expect says which log will go on for the present one when the bus is moved.
+// Cursors in it are believed to be ahead of the stream until then.
+func (s *Stream) Expect(next domain.LogID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.next = next
 }
 
 // Break says that continuity ended: what is delivered from now on follows the
@@ -105,40 +118,82 @@ func (s *Stream) Break(reason domain.GapReason, log domain.LogID, at domain.Posi
 	s.gap(reason, s.cursor(log, at, t))
 }
 
-// Skip passes over an entry that is no message, so that cursors advance.
-func (s *Stream) Skip(at domain.Position, t time.Time) {
+// Move says that the bus was moved: what is delivered from now on follows the
+// position in log, which is the place was of the log that it goes on for, and
+// of the logs before that. The stream may be in that log, or already in this one.
+// Until is the tail, for a stream that is not ready.
+func (s *Stream) Move(log domain.LogID, at domain.Position, t time.Time, until domain.Position, was ...domain.Place) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.skip(s.cursor(s.tip.Log, at, t))
+	here := spot{s.cursor(log, at, t), was}
+	if log != s.tip.Log {
+		s.seam, s.next = s.window.head, 0
+		s.lived = span{}
+		s.target = max(at, until)
+	}
+	s.cfg.Budget.add(moveSize)
+	s.push(entry{spot: here, added: s.cfg.Now(), size: moveSize})
+	s.pass(here)
+	s.settleWaiting()
 }
 
-func (s *Stream) skip(c domain.Cursor) {
+// Leave says that the bus is moved at the position, and that this stream is not
+// set up to follow: what is published on the other bus will not come. Everybody
+// is told a gap.
+func (s *Stream) Leave(at domain.Position, t time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.left = true
+	s.stats.Breaks[domain.Lossy]++
+	s.gap(domain.Lossy, s.cursor(s.tip.Log, at, t))
+}
+
+// Left says whether the bus has gone elsewhere.
+func (s *Stream) Left() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.left
+}
+
+// moveSize is what a move weighs in the window.
+const moveSize = 128
+
+// Skip passes over an entry that is no message, so that cursors advance. Also
+// is where it was in the logs that it was copied from.
+func (s *Stream) Skip(at domain.Position, t time.Time, also ...domain.Place) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.skip(spot{s.cursor(s.tip.Log, at, t), also})
+}
+
+func (s *Stream) skip(c spot) {
 	s.stats.Skipped++
 	s.pass(c)
-	s.know(c, s.cfg.Now())
+	s.know(c.Cursor, s.cfg.Now())
 	s.settleWaiting()
 }
 
 // Deliver adds a message to the window and offers it to the sessions it is
 // for. The Stream owns m from then on. A message without an id gets one. The
-// position is empty on a bus without a log; t, if zero, is now.
-func (s *Stream) Deliver(at domain.Position, t time.Time, m *domain.Message) {
+// position is empty on a bus without a log; t, if zero, is now. Also is where
+// the message was in the logs that it was copied from.
+func (s *Stream) Deliver(at domain.Position, t time.Time, m *domain.Message, also ...domain.Place) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.deliver(s.cursor(s.tip.Log, at, t), t, m)
+	s.deliver(spot{s.cursor(s.tip.Log, at, t), also}, t, m)
 }
 
-func (s *Stream) deliver(c domain.Cursor, t time.Time, m *domain.Message) {
+func (s *Stream) deliver(c spot, t time.Time, m *domain.Message) {
 	now := s.cfg.Now()
 	if t.IsZero() {
 		t = now
 	}
 	s.take(c, t, now, m)
-	s.know(c, now)
+	s.know(c.Cursor, now)
 	s.settleWaiting()
 }
 
-func (s *Stream) take(c domain.Cursor, t, now time.Time, m *domain.Message) {
+func (s *Stream) take(c spot, t, now time.Time, m *domain.Message) {
 	if m.Expired(t, now) {
 		s.stats.Expired++
 		s.pass(c)
@@ -178,7 +233,7 @@ func (s *Stream) Stats() Stats {
 			st.Behind++
 		}
 	}
-	st.Replaying = len(s.past.waiting)
+	st.Replaying = len(s.past.waiting) + len(s.past.lost)
 	st.Entries, st.Bytes = s.window.len(), int64(s.window.bytes)
 	return st
 }
@@ -198,9 +253,9 @@ func (s *Stream) cursor(log domain.LogID, at domain.Position, t time.Time) domai
 }
 
 // name gives m an id if it has none, and says whether it is to be delivered.
-func (s *Stream) name(m *domain.Message, c domain.Cursor) bool {
+func (s *Stream) name(m *domain.Message, c spot) bool {
 	if m.ID == "" {
-		nameAfter(m, c.Position)
+		nameAfter(m, c)
 		return true
 	}
 	// By the log's time, since a stream that begins in the past hears a long
@@ -219,9 +274,9 @@ func (s *Stream) name(m *domain.Message, c domain.Cursor) bool {
 }
 
 // nameAfter gives a message without an id the one that its position makes.
-func nameAfter(m *domain.Message, at domain.Position) {
+func nameAfter(m *domain.Message, at spot) {
 	if m.ID == "" {
-		m.ID = hex.EncodeToString([]byte(at))
+		m.ID = hex.EncodeToString([]byte(at.first()))
 	}
 }
 
@@ -233,7 +288,7 @@ func date(m *domain.Message, t time.Time) {
 }
 
 // pass moves the tip, and with it, the first time, the stream to being ready.
-func (s *Stream) pass(c domain.Cursor) {
+func (s *Stream) pass(c spot) {
 	s.tip = c
 	if !s.begun && c.Position >= s.target {
 		s.begun = true
@@ -242,9 +297,9 @@ func (s *Stream) pass(c domain.Cursor) {
 }
 
 // append puts m into the window and returns its number.
-func (s *Stream) append(m *domain.Message, c domain.Cursor, now time.Time) uint64 {
+func (s *Stream) append(m *domain.Message, c spot, now time.Time) uint64 {
 	date(m, c.Time)
-	e := entry{at: c, msg: m, added: now, size: m.Size(), groups: s.groups(m)}
+	e := entry{spot: c, msg: m, added: now, size: m.Size(), groups: s.groups(m)}
 	if c.Log == s.own {
 		e.size += landmarkSize
 	}
@@ -253,6 +308,12 @@ func (s *Stream) append(m *domain.Message, c domain.Cursor, now time.Time) uint6
 	}
 	s.pass(c)
 	s.cfg.Budget.add(e.size)
+	return s.push(e)
+}
+
+// push puts e into the window and returns its number.
+func (s *Stream) push(e entry) uint64 {
+	s.stretch.push(s.window.head, &e.spot)
 	return s.window.push(e)
 }
 
@@ -285,17 +346,17 @@ func (s *Stream) gap(reason domain.GapReason, c domain.Cursor) {
 	if c.Log == s.own {
 		c.ID = s.tip.ID // who has come to the gap has seen all that is named so
 	}
-	e := entry{at: c, reason: reason, added: now, size: 128}
+	e := entry{spot: spot{Cursor: c}, reason: reason, added: now, size: 128}
 	if back := s.cfg.HasLog && c.Position < s.tip.Position; back || c.Log != s.tip.Log {
 		s.epoch, s.lived = s.window.head, span{}
 		if c.Log == s.tip.Log {
 			s.lived = span{c.Position, s.tip.Position}
 		}
 	}
-	s.pass(c)
+	s.pass(e.spot)
 	s.sure = now.Add(s.cfg.DedupeAge)
 	s.cfg.Budget.add(e.size)
-	n := s.window.push(e)
+	n := s.push(e)
 	s.gaps = append(s.gaps, n)
 	for _, m := range s.everyone.members {
 		a := m.of
@@ -330,9 +391,13 @@ func (s *Stream) trimOne() {
 	n := s.window.base
 	e := s.window.pop()
 	s.budget(&e).add(-e.size)
-	s.floor = e.at
+	s.floor = e.spot
+	s.stretch.trim(s.window.base)
 	if n == s.epoch {
 		s.epoch = math.MaxUint64
+	}
+	if n == s.seam {
+		s.seam = math.MaxUint64
 	}
 	if e.msg == nil {
 		s.gaps.dropFirst(n)

@@ -20,9 +20,10 @@ type window struct {
 // firstNumber leaves room below for what is read again from the log.
 const firstNumber = 1 << 40
 
-// An entry is a message or, with msg nil, a gap.
+// An entry is a message; or, with msg nil, a gap; or, without a reason too, the
+// place where the bus was moved, of which no session is told.
 type entry struct {
-	at     domain.Cursor
+	spot
 	msg    *domain.Message
 	groups []*group // where it is indexed, in the order of msg.To
 	reason domain.GapReason
@@ -86,7 +87,7 @@ func (w *window) grow() {
 func (w *window) after(from uint64, p domain.Position) uint64 {
 	from = max(from, w.base)
 	return from + uint64(sort.Search(int(w.head-from), func(i int) bool {
-		return w.at(from+uint64(i)).at.Position > p
+		return w.at(from+uint64(i)).Position > p
 	}))
 }
 

@@ -16,8 +16,14 @@ type Log interface {
 	// Replay reads the topic from the time from on, which may be zero, as well
 	// as it can, and from the position after on with proven continuity, until
 	// yield returns false or ctx ends; it waits at the tail. A
-	// *domain.BreakError says that there is no proof. Entries name their log.
-	Replay(ctx context.Context, topic string, after domain.Position, from time.Time, yield func([]domain.Entry) (more bool)) error
+	// *domain.BreakError says that there is no proof, or that the topic has become
+	// another log than the place's.
+	Replay(ctx context.Context, topic string, after domain.Place, from time.Time, yield func([]domain.Entry) (more bool)) error
+
+	// Locate looks for places of other logs among the copies that the topic's log
+	// holds from the time from on, at most entries of it. Wanted is in the order of
+	// logs and positions. It returns where each is, zero where that is not proven.
+	Locate(ctx context.Context, topic string, wanted []domain.Place, from time.Time, most int) ([]domain.Place, error)
 }
 
 // readAgain reads of the log what the stream's sessions wait for, until ctx
@@ -34,11 +40,11 @@ func (f *feed) readAgain(ctx context.Context, topic string) {
 			return
 		}
 		for {
-			b, wanted := f.stream.NextBackfill()
-			if !wanted {
+			did, ok := f.readNext(ctx, topic)
+			if !did {
 				break
 			}
-			if f.backfill(ctx, topic, b) {
+			if ok {
 				pause = f.r.cfg.RetryMin
 				continue
 			}
@@ -51,36 +57,87 @@ func (f *feed) readAgain(ctx context.Context, topic string) {
 	}
 }
 
-// backfill reads one Backfill; false means that the log could not be reached.
-func (f *feed) backfill(ctx context.Context, topic string, b *stream.Backfill) bool {
+// readNext does one thing that the stream wants read, if there is any; not ok
+// means that the log could not be reached.
+func (f *feed) readNext(ctx context.Context, topic string) (did, ok bool) {
+	if l, wanted := f.stream.NextLookup(); wanted {
+		return true, f.lookUp(ctx, topic, l)
+	}
+	if b, wanted := f.stream.NextBackfill(); wanted {
+		return true, f.backfill(ctx, topic, b)
+	}
+	return false, false
+}
+
+// lookUp looks for places of logs that were there before the bus was moved.
+func (f *feed) lookUp(ctx context.Context, topic string, l *stream.Lookup) bool {
+	if !f.takePlace(ctx) {
+		f.stream.Found(l, nil)
+		return false
+	}
+	defer func() { <-f.r.reading }()
+	bounded, cancel := context.WithTimeout(ctx, f.r.cfg.ReplayTimeout)
+	defer cancel()
+	wanted := make([]domain.Place, len(l.Wanted))
+	for i, c := range l.Wanted {
+		wanted[i] = domain.Place{Log: c.Log, Position: c.Position}
+	}
+	places, err := f.r.cfg.Past.Locate(bounded, topic, wanted, l.From(), l.Most)
+	if err != nil {
+		log := f.r.cfg.Log.With("system", f.stream.System().String())
+		if ctx.Err() != nil || bounded.Err() == nil && errors.Is(err, domain.ErrBusDown) {
+			log.Debug("places before the move cannot be looked up now", "error", err)
+			f.stream.Found(l, nil)
+			return false
+		}
+		log.Info("places before the move cannot be looked up", "error", err)
+		places = make([]domain.Place, len(wanted))
+	}
+	found := make([]domain.Cursor, len(l.Wanted))
+	for i, p := range places {
+		if p.Log != 0 {
+			found[i] = domain.Cursor{Log: p.Log, Position: p.Position, Time: l.Wanted[i].Time, ID: l.Wanted[i].ID}
+		}
+	}
+	f.stream.Found(l, found)
+	return true
+}
+
+// takePlace waits until few enough logs are read again; false if ctx ended.
+func (f *feed) takePlace(ctx context.Context) bool {
 	select {
 	case f.r.reading <- struct{}{}:
-		defer func() { <-f.r.reading }()
+		return true
 	case <-ctx.Done():
+		return false
+	}
+}
+
+// backfill reads one Backfill; false means that the log could not be reached.
+func (f *feed) backfill(ctx context.Context, topic string, b *stream.Backfill) bool {
+	if !f.takePlace(ctx) {
 		f.stream.Abandon(b)
 		return false
 	}
+	defer func() { <-f.r.reading }()
 	bounded, cancel := context.WithTimeout(ctx, f.r.cfg.ReplayTimeout)
 	defer cancel()
-	enough, another := false, false
-	err := f.r.cfg.Past.Replay(bounded, topic, b.After.Position, b.From, func(batch []domain.Entry) bool {
+	enough, lost := false, error(nil)
+	err := f.r.cfg.Past.Replay(bounded, topic, domain.Place{Log: b.After.Log, Position: b.After.Position}, b.From, func(batch []domain.Entry) bool {
 		for i := range batch {
 			e := &batch[i]
-			if another = e.Log != b.After.Log; another {
+			if e.Kind == domain.Break {
+				lost = &domain.BreakError{Reason: e.Reason, Detail: "something was not copied when the bus was moved"}
 				return false
 			}
-			if !b.Add(e.Position, e.Time, f.decode(e)) {
+			if !b.Add(e.Position, e.Time, f.decode(e), places(e)...) {
 				enough = true
 				return false
 			}
 		}
 		return true
 	})
-	if another {
-		// The same position can be a place in a log that was made anew.
-		err = &domain.BreakError{Reason: domain.UnknownCursor, Detail: "the topic has become another log"}
-	}
-	return f.settle(ctx, bounded, b, enough, err)
+	return f.settle(ctx, bounded, b, enough, errors.Join(err, lost))
 }
 
 func (f *feed) settle(ctx, bounded context.Context, b *stream.Backfill, enough bool, err error) bool {
@@ -108,6 +165,9 @@ func (f *feed) settle(ctx, bounded context.Context, b *stream.Backfill, enough b
 
 // decode is the entry's message, nil if it is none.
 func (f *feed) decode(e *domain.Entry) (m *domain.Message) {
+	if e.Kind != domain.Record {
+		return nil
+	}
 	defer f.recover(e)
 	m, err := envelope.Decode(e, f.r.cfg.Rules)
 	if err != nil {

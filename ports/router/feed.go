@@ -140,9 +140,18 @@ func (f *feed) deliver(e *domain.Entry) {
 	defer f.recover(e)
 	switch e.Kind {
 	case domain.Start:
+		f.stream.Expect(e.Next)
 		f.stream.BeginUntil(e.Log, e.Position, e.Time, e.Until)
 	case domain.Break:
 		f.stream.Break(e.Reason, e.Log, e.Position, e.Time)
+	case domain.Arrive:
+		f.stream.Move(e.Log, e.Position, e.Time, e.Until, e.Also...)
+	case domain.Leave:
+		f.r.cfg.Log.Error("the bus was moved, and this node is not set up to follow: clients are told a gap; start it again with both buses",
+			"system", f.stream.System().String())
+		f.stream.Leave(e.Position, e.Time)
+	case domain.Note:
+		f.stream.Skip(e.Position, e.Time, places(e)...)
 	default:
 		f.r.entries.Add(1)
 		m, err := envelope.Decode(e, f.r.cfg.Rules)
@@ -156,7 +165,7 @@ func (f *feed) deliver(e *domain.Entry) {
 			f.stream.DeliverAt(e.Landmark, e.Time, m)
 			return
 		}
-		f.stream.Deliver(e.Position, e.Time, m)
+		f.stream.Deliver(e.Position, e.Time, m, places(e)...)
 	}
 }
 
@@ -165,7 +174,15 @@ func (f *feed) skip(e *domain.Entry) {
 		f.stream.SkipAt(e.Landmark, e.Time)
 		return
 	}
-	f.stream.Skip(e.Position, e.Time)
+	f.stream.Skip(e.Position, e.Time, places(e)...)
+}
+
+// places are those from which the bus was moved with nothing in between.
+func places(e *domain.Entry) []domain.Place {
+	if e.Late {
+		return nil
+	}
+	return e.Also
 }
 
 // recover keeps one entry's panic from taking the others with it.

@@ -43,6 +43,29 @@ func TestBatchesArriveInOrderAndPoisonIsPassedOver(t *testing.T) {
 	})
 }
 
+// What is published on the other bus will not come: that is no silent loss.
+func TestBusThatIsMovedWithoutTheNodeIsAGap(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bus := newBus()
+		r := start(t, bus, router.Config{})
+		s := open(t, r, "orders")
+		synctest.Wait()
+		bus.confirm("orders")
+		synctest.Wait()
+		alice := listen(s, "user:alice")
+		bus.send("orders", record(1, `{"to":"user:alice","data":1}`))
+		if s.Left() {
+			t.Error("left before it was told")
+		}
+		bus.send("orders", domain.Entry{Kind: domain.Leave, Position: "00000002"}, record(3, `{"to":"user:alice","data":3}`))
+		synctest.Wait()
+		alice.want(t, "1", "gap lossy", "3")
+		if !s.Left() {
+			t.Error("it does not say so")
+		}
+	})
+}
+
 func TestPanicTakesOneMessageOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := newBus()
@@ -398,7 +421,7 @@ type fakeLog struct {
 	log     domain.LogID // 0: 1
 }
 
-func (l *fakeLog) Replay(ctx context.Context, topic string, after domain.Position, _ time.Time, yield func([]domain.Entry) bool) error {
+func (l *fakeLog) Replay(ctx context.Context, topic string, after domain.Place, _ time.Time, yield func([]domain.Entry) bool) error {
 	if l.fail > 0 {
 		l.fail--
 		return domain.ErrBusDown
@@ -406,14 +429,18 @@ func (l *fakeLog) Replay(ctx context.Context, topic string, after domain.Positio
 	if l.broken != nil {
 		return l.broken
 	}
+	if after.Log != max(l.log, 1) {
+		return &domain.BreakError{Reason: domain.UnknownCursor, Detail: "another log"}
+	}
 	for _, e := range l.entries {
-		if e.Log = l.log; l.log == 0 {
-			e.Log = 1
-		}
-		if e.Position > after && !yield([]domain.Entry{e}) {
+		if e.Position > after.Position && !yield([]domain.Entry{e}) {
 			return nil
 		}
 	}
 	<-ctx.Done()
 	return ctx.Err()
+}
+
+func (l *fakeLog) Locate(context.Context, string, []domain.Place, time.Time, int) ([]domain.Place, error) {
+	return nil, domain.ErrUnsupported
 }

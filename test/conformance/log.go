@@ -218,7 +218,7 @@ func (r *run) replays(bus *transport.Transport, topic string, at []domain.Positi
 			want, first = n, 1
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), r.h.Patience)
-		err := bus.Replay(ctx, topic, at[after], from, func(batch []domain.Entry) bool {
+		err := bus.Replay(ctx, topic, domain.Place{Position: at[after]}, from, func(batch []domain.Entry) bool {
 			got = append(got, batch...)
 			return len(got) < want
 		})

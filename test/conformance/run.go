@@ -255,16 +255,23 @@ func (r *run) subscribe(s message.Subscriber, topic string) (<-chan *message.Mes
 // receive returns the next message, unsettled.
 func (r *run) receive(in <-chan *message.Message) *message.Message {
 	r.Helper()
+	return r.receiveFrom(in, nil)
+}
+
+// receiveFrom returns the next message of either subscription.
+func (r *run) receiveFrom(one, other <-chan *message.Message) (m *message.Message) {
+	r.Helper()
+	ok := false
 	select {
-	case m, ok := <-in:
-		if !ok {
-			r.Fatalf("the subscription ended by itself")
-		}
-		return m
+	case m, ok = <-one:
+	case m, ok = <-other:
 	case <-time.After(r.h.Patience):
 		r.Fatalf("nothing came within %v", r.h.Patience)
 	}
-	return nil
+	if !ok {
+		r.Fatalf("the subscription ended by itself")
+	}
+	return m
 }
 
 // ends wants that a subscription's channel is closed in time.

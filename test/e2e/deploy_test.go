@@ -52,7 +52,7 @@ func TestComposeGivesGoodSettings(t *testing.T) {
 		if node["NODE"] != name {
 			t.Errorf("%s is called %q", name, node["NODE"])
 		}
-		if server := "server " + name + ":8080 fail_timeout=1s;"; strings.Contains(nginx.Environment["FANFARE_NODES"], server) {
+		if server := "server " + name + ":8080 max_fails=0;"; strings.Contains(nginx.Environment["FANFARE_NODES"], server) {
 			listed = append(listed, server)
 		}
 	}

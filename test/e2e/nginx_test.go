@@ -25,7 +25,7 @@ func (c *cluster) withNginx() *nginx {
 	}
 	var nodes strings.Builder
 	for _, n := range c.nodes {
-		fmt.Fprintf(&nodes, "server %s fail_timeout=1s; ", n.addr)
+		fmt.Fprintf(&nodes, "server %s max_fails=0; ", n.addr)
 	}
 	for range 4 {
 		addr := freeAddress(c.t)

@@ -141,7 +141,7 @@ func (c *client) connect(ctx context.Context) (*websocket.Conn, error) {
 	node := fmt.Sprint("n", c.rnd.IntN(c.w.cfg.Nodes))
 	d := websocket.Dialer{
 		Subprotocols:   []string{"fanfare.v1.json"},
-		NetDialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return c.w.net.dial(ctx, node) },
+		NetDialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return c.w.net.Dial(ctx, node) },
 	}
 	conn, answer, err := d.DialContext(ctx, "ws://127.0.0.1/ws?"+q.Encode(), nil)
 	if answer != nil && answer.StatusCode >= 400 && answer.StatusCode < 500 {
@@ -186,7 +186,7 @@ func (c *client) hello(o op) {
 		c.node[name] = o.Node
 		if c.cursors[name] == "" {
 			// It has no place yet: it counts from now on.
-			c.note(name, event{kind: "start", wire: len(c.w.broker.carried("fanfare." + name))})
+			c.note(name, event{kind: "start", wire: len(c.w.bus.Carried("fanfare." + name))})
 		}
 		// Who gave a cursor keeps it until a message, gap or cursor op replaces it:
 		// the gap that hello promises may never arrive.

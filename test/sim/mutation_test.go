@@ -30,7 +30,7 @@ var mutations = []mutation{
 	{"forgotten gap entry", "domain/stream/stream.go",
 		"s.gaps = append(s.gaps, n)", "_ = n", logged},
 	{"cursor of the entry before", "domain/stream/stream.go",
-		"e := entry{at: c, msg: m,", "e := entry{at: s.tip, msg: m,", logged},
+		"e := entry{spot: c, msg: m,", "e := entry{spot: s.tip, msg: m,", logged},
 	{"repetitions delivered", "domain/stream/stream.go",
 		"return v != duplicate", "return true", logged},
 	{"dedupe by id alone", "domain/stream/dedupe.go",
@@ -38,11 +38,11 @@ var mutations = []mutation{
 	{"live overtakes replay", "domain/stream/fill.go",
 		"a.live, a.next = false, n", "a.next = n", logged},
 	{"overflow not told", "domain/stream/fill.go",
-		"a.owe(domain.Overflow, s.window.base, s.floor)", "a.begin(s.window.base)", logged},
+		"a.owe(domain.Overflow, s.window.base, s.floor.Cursor)", "a.begin(s.window.base)", logged},
 	{"replay ends too early", "domain/stream/backfill.go",
 		"b.complete = at == b.Until", "b.complete = true", logged},
 	{"replay put behind the wrong place", "domain/stream/past.go",
-		"s.floor = b.After\n", "s.floor = domain.Cursor{Log: b.After.Log}\n", logged},
+		"s.floor = spot{b.After, b.also}\n", "s.floor = spot{domain.Cursor{Log: b.After.Log}, b.also}\n", logged},
 	{"trimmed log believed", "adapters/memory/log.go",
 		"	if seq+1 < l.first {\n		return &", "	if seq+1 < l.first && seq == 0 {\n		return &", logged},
 	{"another log believed to be the same", "adapters/transport/subscription.go",
@@ -75,9 +75,10 @@ func TestCheckerCatchesMistakes(t *testing.T) {
 	}
 	for _, m := range mutations {
 		t.Run(m.name, func(t *testing.T) {
+			t.Parallel() // -parallel bounds them: one for each CPU
 			dir := t.TempDir()
 			binary := filepath.Join(dir, "sim.test")
-			build := exec.CommandContext(t.Context(), "go", "test", "-c", "-o", binary, "-overlay", overlay(t, root, dir, m), "./test/sim")
+			build := exec.CommandContext(t.Context(), "go", "test", "-c", "-ldflags=-s -w", "-o", binary, "-overlay", overlay(t, root, dir, m), "./test/sim")
 			build.Dir = root
 			if out, err := build.CombinedOutput(); err != nil {
 				t.Fatalf("the mistake does not build: %v\n%s", err, out)
@@ -86,7 +87,7 @@ func TestCheckerCatchesMistakes(t *testing.T) {
 			run.Dir = filepath.Join(root, "test", "sim")
 			out, err := run.CombinedOutput()
 			if err == nil {
-				t.Fatal("1,500 worlds, and nobody noticed")
+				t.Fatalf("nobody noticed: %s", m.where)
 			}
 			if !strings.Contains(string(out), "replay it with") {
 				t.Fatalf("it failed, but not by the checker's word:\n%.2000s", out)

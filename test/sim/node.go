@@ -7,13 +7,14 @@ import (
 	"time"
 
 	"github.com/fanfarebus/fanfare"
+	"github.com/fanfarebus/fanfare/test/internal/pipes"
 )
 
 // A node is a fanfare.Gateway with its server.
 type node struct {
 	w      *world
 	name   string
-	listen *listener
+	listen *pipes.Listener
 	server *http.Server
 	cancel context.CancelFunc
 	done   sync.WaitGroup
@@ -32,14 +33,14 @@ func (n *node) start() {
 	if n.w.cfg.Calm {
 		cfg.Window.Messages = 1000
 	}
-	g, err := fanfare.New(ctx, cfg, fanfare.WithDriver(n.w.broker.driver()))
+	g, err := fanfare.New(ctx, cfg, fanfare.WithDriver(n.w.bus.Link().Driver()))
 	if err != nil {
 		n.w.fault("start %s: %v", n.name, err)
 		cancel()
 		return
 	}
 	n.cancel = cancel
-	n.listen = n.w.net.listen(n.name)
+	n.listen = n.w.net.Listen(n.name)
 	n.server = &http.Server{Handler: g, ErrorLog: nil}
 	n.done.Go(func() { _ = n.server.Serve(n.listen) })
 	n.done.Go(func() {
@@ -51,7 +52,7 @@ func (n *node) start() {
 
 // crash takes the node away at once: nobody is told anything.
 func (n *node) crash() {
-	n.listen.cut()
+	n.listen.Cut()
 	n.stop()
 }
 

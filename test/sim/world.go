@@ -16,6 +16,8 @@ import (
 	"github.com/fanfarebus/fanfare"
 	"github.com/fanfarebus/fanfare/adapters/memory"
 	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/test/internal/faulty"
+	"github.com/fanfarebus/fanfare/test/internal/pipes"
 )
 
 // A Config says what a world is like.
@@ -33,16 +35,20 @@ type Config struct {
 type world struct {
 	cfg     Config
 	rnd     *rand.Rand
-	broker  *broker
-	net     *network
+	keep    memory.Config
+	bus     *faulty.Bus
+	net     *pipes.Network
 	nodes   []*node
 	clients []*client
 	systems []string
 
+	loses    bool     // whether the bus loses anything, ever
+	happened []string // for the trace
+	number   int      // of the newest message
+
 	mu     sync.Mutex
-	faults []string
-	moved  int
-	number int
+	faults []string // guarded by mu
+	moved  int      // guarded by mu
 }
 
 // A Result is what became of a world.
@@ -54,21 +60,25 @@ type Result struct {
 // Run runs a world to its end. It must be called in a synctest bubble.
 func Run(cfg Config) Result {
 	rnd := rand.New(rand.NewPCG(cfg.Seed, 1))
-	w := &world{cfg: cfg, rnd: rnd, net: newNetwork(), systems: []string{"orders", "chat"}}
+	w := &world{cfg: cfg, rnd: rnd, net: pipes.New(), systems: []string{"orders", "chat"}}
 	// Half the worlds have a log that is trimmed while clients are away.
-	keep := memory.Config{Messages: 100_000}
+	w.keep = memory.Config{Messages: 100_000}
 	if rnd.IntN(2) == 0 {
-		keep.Messages = 20 + rnd.IntN(200)
+		w.keep.Messages = 20 + rnd.IntN(200)
 	}
-	w.broker = newBroker(rand.New(rand.NewPCG(cfg.Seed, 2)), keep, cfg.Lossy)
-	w.broker.late = time.Duration(rnd.IntN(20)) * time.Millisecond
-	if cfg.Lossy {
-		w.broker.loss = []float64{0, 0.005, 0.03}[rnd.IntN(3)]
-	}
-	if cfg.Calm {
-		w.broker.loss = 0
-	}
-	w.broker.loses = w.broker.loss > 0
+	w.bus = faulty.New(faulty.Config{Memory: w.keep, Lossy: cfg.Lossy, Rand: rand.New(rand.NewPCG(cfg.Seed, 2))})
+	w.bus.Set(func(f *faulty.Faults) {
+		f.Late = time.Duration(rnd.IntN(20)) * time.Millisecond
+		f.LostAnswers = 50
+		if cfg.Lossy {
+			f.LostAnswers = 10 // so that nodes hear different ones of a message's copies
+			f.Loss = []float64{0, 0.005, 0.03}[rnd.IntN(3)]
+		}
+		if cfg.Calm {
+			f.Loss = 0
+		}
+		w.loses = f.Loss > 0
+	})
 	ctx, end := context.WithCancel(context.Background())
 	defer end()
 	for i := range cfg.Nodes {
@@ -91,7 +101,7 @@ func Run(cfg Config) Result {
 		n.crash()
 	}
 	w.judge()
-	w.broker.bus.Close()
+	w.bus.Close()
 	return Result{Faults: w.faults, Moved: w.moved}
 }
 
@@ -135,7 +145,7 @@ const dedupeAge = 30 * time.Second
 func (w *world) live(ctx context.Context, come func()) {
 	var own []*fanfare.Publisher
 	for range 3 {
-		p, err := fanfare.NewPublisher(ctx, "", "", fanfare.WithDriver(w.broker.driver()))
+		p, err := fanfare.NewPublisher(ctx, "", "", fanfare.WithDriver(w.bus.Link().Driver()))
 		if err != nil {
 			w.fault("%v", err)
 			return
@@ -143,7 +153,7 @@ func (w *world) live(ctx context.Context, come func()) {
 		defer p.Close()
 		own = append(own, p)
 	}
-	foreign := transport.New(w.broker.driver(), transport.Config{NoStamps: true})
+	foreign := transport.New(w.bus.Link().Driver(), transport.Config{NoStamps: true})
 	defer foreign.Close()
 	defer func() { time.Sleep(5 * time.Second) }() // for the last marks of a lossy bus
 	var publishing sync.WaitGroup
@@ -229,9 +239,8 @@ func (w *world) happen() {
 	if w.cfg.Calm {
 		what = []int{0, 1, 2, 9, 11}[w.rnd.IntN(5)]
 	}
-	w.broker.set(func(b *broker) {
-		b.happened = append(b.happened, fmt.Sprintf("%d@orders%d,chat%d", what, len(b.wire["fanfare.orders"]), len(b.wire["fanfare.chat"])))
-	})
+	w.happened = append(w.happened, fmt.Sprintf("%d@orders%d,chat%d", what,
+		len(w.bus.Carried("fanfare.orders")), len(w.bus.Carried("fanfare.chat"))))
 	switch what {
 	case 0, 1, 2:
 		if cut := someone.cut.Load(); cut != nil {
@@ -240,11 +249,11 @@ func (w *world) happen() {
 	case 3:
 		someone.silent.Store(int64(w.rnd.IntN(30)) * int64(time.Second))
 	case 4:
-		w.broker.interrupt()
+		w.bus.Interrupt()
 	case 5:
-		w.broker.set(func(b *broker) { b.down = true; b.cut() })
+		w.bus.Set(func(f *faulty.Faults) { f.Down = true })
 		time.Sleep(time.Duration(w.rnd.IntN(5000)) * time.Millisecond)
-		w.broker.set(func(b *broker) { b.down = false })
+		w.bus.Set(func(f *faulty.Faults) { f.Down = false })
 	case 6:
 		n.crash()
 		time.Sleep(time.Duration(w.rnd.IntN(2000)) * time.Millisecond)
@@ -254,12 +263,12 @@ func (w *world) happen() {
 		n.start()
 	case 8:
 		if w.rnd.IntN(3) == 0 {
-			w.broker.forget()
+			w.bus.Forget()
 		}
 	case 9:
-		w.broker.set(func(b *broker) { b.late = time.Duration(w.rnd.IntN(100)) * time.Millisecond })
+		w.bus.Set(func(f *faulty.Faults) { f.Late = time.Duration(w.rnd.IntN(100)) * time.Millisecond })
 	case 10:
-		w.broker.set(func(b *broker) { b.step = time.Duration(w.rnd.IntN(120)-60) * time.Second })
+		w.bus.Set(func(f *faulty.Faults) { f.Step = time.Duration(w.rnd.IntN(120)-60) * time.Second })
 	case 11:
 		time.Sleep(time.Duration(w.rnd.IntN(15)) * time.Minute) // everybody is idle
 	}
@@ -267,7 +276,7 @@ func (w *world) happen() {
 
 // heal ends all trouble and waits until everybody must have everything.
 func (w *world) heal() {
-	w.broker.set(func(b *broker) { b.down, b.late, b.loss = false, 0, 0 })
+	w.bus.Set(func(f *faulty.Faults) { f.Down, f.Late, f.Loss = false, 0, 0 })
 	for _, c := range w.clients {
 		c.slow.Store(0)
 	}
@@ -281,18 +290,18 @@ func (w *world) judge() {
 				room, isRoom := strings.CutPrefix(target, "room:")
 				return target == "*" || target == "user:"+c.user || isRoom && slices.Contains(c.rooms[s], room)
 			}
-			kind := bus{lossy: w.cfg.Lossy, late: w.broker.loses, short: w.broker.cfg.Messages < 1000, calm: w.cfg.Calm}
-			wrong := check(w.broker.carried("fanfare."+s), c.events[s], kind, mine)
+			kind := bus{lossy: w.cfg.Lossy, late: w.loses, short: w.keep.Messages < 1000, calm: w.cfg.Calm}
+			wrong := check(w.bus.Carried("fanfare."+s), c.events[s], kind, mine)
 			for _, f := range wrong {
 				w.fault("client %d (%s) in %s: %s", i, c.user, s, f)
 			}
 			if w.cfg.Trace && len(wrong) > 0 {
 				w.fault("client %d (%s) in %s was told: %v", i, c.user, s, c.events[s])
 				var wire []string
-				for _, p := range w.broker.carried("fanfare." + s) {
+				for _, p := range w.bus.Carried("fanfare." + s) {
 					wire = append(wire, string(p))
 				}
-				w.fault("the bus carried in %s: %s; and happened: %v", s, strings.Join(wire, " "), w.broker.happened)
+				w.fault("the bus carried in %s: %s; and happened: %v", s, strings.Join(wire, " "), w.happened)
 			}
 			if len(c.events[s]) == 0 {
 				w.fault("client %d (%s) never got into %s", i, c.user, s)

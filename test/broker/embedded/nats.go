@@ -13,6 +13,21 @@ import (
 // startTimeout bounds how long a server may take to listen.
 const startTimeout = 15 * time.Second
 
+// Goroutines names the functions in which a NATS server's own goroutines run, for
+// those who look for goroutines that somebody has left behind.
+var Goroutines = func() (all []string) {
+	const server = "github.com/nats-io/nats-server/v2/server"
+	for _, name := range []string{
+		"(*client).readLoop", "(*client).writeLoop",
+		"(*stream).internalLoop", "(*stream).signalConsumersLoop",
+		"(*fileStore).flushLoop", "(*fileStore).flushStreamStateLoop", "(*consumerFileStore).flushLoop",
+		"(*consumer).loopAndGatherMsgs", "(*consumer).processInboundAcks", "(*consumer).processInboundNextMsgReqs",
+	} {
+		all = append(all, server+"."+name)
+	}
+	return append(all, server+"/ats.Register.func1")
+}()
+
 // NATS starts a NATS server with JetStream on a free port of 127.0.0.1 and
 // returns its host:port. It ends with the test.
 func NATS(t testing.TB) string {

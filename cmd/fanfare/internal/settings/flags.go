@@ -67,6 +67,8 @@ func usual(field any) string {
 		return "false"
 	case *string:
 		return *f
+	case *urls:
+		return string(*f)
 	case *[]string:
 		return strings.Join(*f, ",")
 	case *fanfare.Secret, *[]fanfare.Secret:

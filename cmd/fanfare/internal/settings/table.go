@@ -39,7 +39,7 @@ func All() []Setting {
 	return []Setting{
 		text("listen", "host:port for clients and publishers", func(c c) *string { return &c.Listen }),
 		text("admin_listen", "host:port for metrics and docs; empty: on listen", func(c c) *string { return &c.AdminListen }),
-		secret("transport", "the bus, as a URL: memory://, redis://host:6379/0, redis-streams://host:6379/0, nats://host:4222, jetstream://host:4222, kafka://host:9092", func(c c) any { return &c.Transport }),
+		secret("transport", "the bus, as a URL: memory://, redis://host:6379/0, redis-streams://host:6379/0, nats://host:4222, jetstream://host:4222, kafka://host:9092; while it is moved, the old and the new", func(c c) any { return (*urls)(&c.Transport) }),
 		list("systems", "the systems to serve, or *", func(c c) *[]string { return &c.Systems }),
 		text("node", "this node's name; empty: made from the host's", func(c c) *string { return &c.Node }),
 		text("topic", "template of topic names", func(c c) *string { return &c.Topic }),

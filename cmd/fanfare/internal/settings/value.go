@@ -11,6 +11,9 @@ import (
 	"github.com/fanfarebus/fanfare"
 )
 
+// urls are one URL or two, with a space between; a file may have a list.
+type urls string
+
 // set parses what a layer gave, a scalar or a list of scalars, into a field.
 func set(field, given any) error {
 	switch f := field.(type) {
@@ -26,6 +29,13 @@ func set(field, given any) error {
 		}
 		return err
 	}
+	if f, ok := field.(*urls); ok {
+		if items, isList := given.([]any); isList {
+			texts, err := list(items)
+			*f = urls(strings.Join(texts, " "))
+			return err
+		}
+	}
 	text, err := scalar(given)
 	if err != nil {
 		return err
@@ -33,6 +43,8 @@ func set(field, given any) error {
 	switch f := field.(type) {
 	case *string:
 		*f = text
+	case *urls:
+		*f = urls(text)
 	case *fanfare.Secret:
 		*f = fanfare.Secret(text)
 	case *bool:
@@ -109,6 +121,8 @@ func show(field any) string {
 	switch f := field.(type) {
 	case *string:
 		return quoted(redacted(*f))
+	case *urls:
+		return quoted(strings.Join(each(strings.Fields(string(*f)), redacted), " "))
 	case *fanfare.Secret:
 		return quoted(f.String())
 	case *[]string:

@@ -1,0 +1,233 @@
+package move
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/domain"
+)
+
+// Config tunes a Bus. The zero Config is good.
+type Config struct {
+	RetryMin  time.Duration // first pause when the new bus does not confirm, doubled each time; default 50 ms
+	RetryMax  time.Duration // longest pause; default 2 s
+	DeafAfter time.Duration // how long the copy of the mark may be waited for before the Bus is deaf; default 5 s
+	Log       *slog.Logger  // default: discard
+}
+
+func (c Config) withDefaults() Config {
+	if c.RetryMin <= 0 {
+		c.RetryMin = 50 * time.Millisecond
+	}
+	c.RetryMax = max(c.RetryMin, c.RetryMax)
+	if c.RetryMax == c.RetryMin {
+		c.RetryMax = max(c.RetryMin, 2*time.Second)
+	}
+	if c.DeafAfter <= 0 {
+		c.DeafAfter = 5 * time.Second
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+// A Bus is two: the old one, and the one that takes over. It is used as a
+// transport.Transport is, and safe for concurrent use.
+type Bus struct {
+	from, to *transport.Transport
+	cfg      Config
+	ctx      context.Context // ends with Close
+	end      context.CancelFunc
+	changed  chan struct{} // holds one token when which bus counts may have changed
+
+	mu      sync.Mutex
+	closed  bool              // guarded by mu
+	running sync.WaitGroup    // subscriptions; Add under mu while not closed
+	topics  map[string]*topic // guarded by mu
+}
+
+// A topic is how far one has come.
+type topic struct {
+	next  domain.LogID // what takes over
+	here  bool         // it has: on the new bus
+	subs  int          // subscriptions
+	since time.Time    // since when the mark's copy is waited for; zero if it is not
+}
+
+// NewBus makes one bus of two that keep logs, which it then owns.
+func NewBus(from, to *transport.Transport, cfg Config) (*Bus, error) {
+	if !from.Guarantees().Log || !to.Guarantees().Log {
+		return nil, fmt.Errorf("move: both buses must keep a log: %w", domain.ErrUnsupported)
+	}
+	b := &Bus{from: from, to: to, cfg: cfg.withDefaults(), topics: make(map[string]*topic), changed: make(chan struct{}, 1)}
+	b.ctx, b.end = context.WithCancel(context.Background())
+	return b, nil
+}
+
+// Guarantees are what both buses promise.
+func (b *Bus) Guarantees() transport.Guarantees {
+	f, t := b.from.Guarantees(), b.to.Guarantees()
+	return transport.Guarantees{
+		Log: true, AtLeast: f.AtLeast && t.AtLeast, TotalOrder: f.TotalOrder && t.TotalOrder, Groups: f.Groups && t.Groups,
+	}
+}
+
+// CheckTopic says whether both buses can carry a topic of this name.
+func (b *Bus) CheckTopic(name string) error {
+	return errors.Join(b.from.CheckTopic(name), b.to.CheckTopic(name))
+}
+
+// PublishContext publishes on the new bus if a subscription of the topic has
+// arrived there, else on the old one: there it is copied from. An inbound topic
+// goes with the topic that it belongs to.
+func (b *Bus) PublishContext(ctx context.Context, name string, messages ...*message.Message) error {
+	if b.isHere(strings.TrimSuffix(name, domain.InboundSuffix)) {
+		return b.to.PublishContext(ctx, name, messages...)
+	}
+	return b.from.PublishContext(ctx, name, messages...)
+}
+
+// Replay reads the log again that after is in; see transport.Transport.Replay.
+// Once the topic has moved, an old bus that cannot be reached is a
+// *domain.BreakError: it need not come back.
+func (b *Bus) Replay(ctx context.Context, name string, after domain.Place, from time.Time, yield func([]domain.Entry) (more bool)) error {
+	b.mu.Lock()
+	t := b.topics[name]
+	inNew, here := t != nil && t.next == after.Log, t != nil && t.here
+	b.mu.Unlock()
+	if inNew {
+		return b.to.Replay(ctx, name, after, from, yield)
+	}
+	err := b.from.Replay(ctx, name, after, from, yield)
+	if here && errors.Is(err, domain.ErrBusDown) {
+		return &domain.BreakError{Reason: domain.Trimmed, Detail: fmt.Sprintf("the bus was moved, and the old one is down: %v", err)}
+	}
+	return err
+}
+
+// Locate looks for places of earlier logs in the present one; see
+// transport.Transport.Locate.
+func (b *Bus) Locate(ctx context.Context, name string, wanted []domain.Place, from time.Time, most int) ([]domain.Place, error) {
+	if b.isHere(name) {
+		return b.to.Locate(ctx, name, wanted, from, most)
+	}
+	return b.from.Locate(ctx, name, wanted, from, most)
+}
+
+// Up reports whether the buses that count now answer: the new one once a topic
+// has arrived there or is on its way, the old one as long as a topic is there.
+func (b *Bus) Up() bool {
+	b.mu.Lock()
+	old, new := len(b.topics) == 0, false
+	for _, t := range b.topics {
+		new = new || t.here || !t.since.IsZero()
+		old = old || !t.here && t.since.IsZero()
+	}
+	b.mu.Unlock()
+	return (!old || b.from.Up()) && (!new || b.to.Up())
+}
+
+// Deaf reports whether one of the buses is, or the copy of a mark has been
+// waited for too long: then no Bridge runs, or it is far behind.
+func (b *Bus) Deaf() bool {
+	b.mu.Lock()
+	waits := false
+	for _, t := range b.topics {
+		waits = waits || !t.since.IsZero() && time.Since(t.since) > b.cfg.DeafAfter
+	}
+	b.mu.Unlock()
+	return waits || b.from.Deaf() || b.to.Deaf()
+}
+
+// Moved is how many of the topics that are read now are on the new bus.
+func (b *Bus) Moved() (n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, t := range b.topics {
+		if t.here && t.subs > 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// Stats are those of both buses together.
+func (b *Bus) Stats() transport.Stats { return b.from.Stats().Plus(b.to.Stats()) }
+
+// Run watches both buses until ctx ends or the Bus is closed, and calls changed
+// as transport.Transport.Run does, whenever Up has changed. It returns nil.
+func (b *Bus) Run(ctx context.Context, changed func(up bool)) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(b.ctx, cancel)()
+	var watching errgroup.Group
+	for _, bus := range []*transport.Transport{b.from, b.to} {
+		watching.Go(func() error {
+			return bus.Run(ctx, func(bool) { b.poke() })
+		})
+	}
+	defer watching.Wait()
+	for told, was := false, false; ; {
+		select {
+		case <-b.changed:
+		case <-ctx.Done():
+			return nil
+		}
+		if up := b.Up(); !told || up != was {
+			told, was = true, up
+			changed(up)
+		}
+	}
+}
+
+func (b *Bus) poke() {
+	select {
+	case b.changed <- struct{}{}:
+	default:
+	}
+}
+
+// Close ends all subscriptions and closes both buses. It is idempotent, and
+// returns when all is done.
+func (b *Bus) Close() error {
+	b.mu.Lock()
+	b.closed = true
+	b.mu.Unlock()
+	b.end()
+	err := errors.Join(b.from.Close(), b.to.Close())
+	b.running.Wait()
+	return err
+}
+
+func (b *Bus) isHere(name string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	t := b.topics[name]
+	return t != nil && t.here
+}
+
+// note changes what is known of a topic.
+func (b *Bus) note(name string, change func(t *topic)) {
+	b.mu.Lock()
+	t := b.topics[name]
+	if t == nil {
+		t = &topic{}
+		b.topics[name] = t
+	}
+	change(t)
+	if t.subs == 0 && !t.here {
+		delete(b.topics, name)
+	}
+	b.mu.Unlock()
+	b.poke()
+}

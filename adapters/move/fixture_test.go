@@ -1,0 +1,166 @@
+package move_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+
+	"github.com/fanfarebus/fanfare/adapters/memory"
+	"github.com/fanfarebus/fanfare/adapters/move"
+	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/domain"
+)
+
+const topic = "orders"
+
+// A world has an old bus and a new one, in a synctest bubble.
+type world struct {
+	*testing.T
+	old, new *memory.Bus
+	number   int
+}
+
+func in(t *testing.T, test func(w *world)) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{T: t, old: memory.New(memory.Config{}), new: memory.New(memory.Config{})}
+		t.Cleanup(func() { w.old.Close(); w.new.Close() })
+		test(w)
+	})
+}
+
+func (w *world) open(bus *memory.Bus) *transport.Transport {
+	t := transport.New(bus.Driver(), transport.Config{})
+	w.Cleanup(func() { t.Close() })
+	return t
+}
+
+// publish publishes the next number.
+func (w *world) publish(bus *memory.Bus) {
+	w.Helper()
+	w.number++
+	w.send(bus, message.NewMessage(fmt.Sprint("id-", w.number), fmt.Append(nil, w.number)))
+}
+
+func (w *world) send(bus *memory.Bus, m *message.Message) {
+	w.Helper()
+	if errs := bus.Publish(w.Context(), []transport.Outgoing{{Topic: topic, Message: m}}); errs != nil {
+		w.Fatal(errs)
+	}
+}
+
+// bridge starts a Bridge, and returns what stops it and says how it ended.
+func (w *world) bridge() (stop func() error) {
+	w.Helper()
+	b, err := move.NewBridge(w.open(w.old), w.open(w.new), move.BridgeConfig{})
+	if err != nil {
+		w.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(w.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- b.Run(ctx, topic) }()
+	stop = sync.OnceValue(func() error { cancel(); return <-ended })
+	w.Cleanup(func() { stop() })
+	synctest.Wait()
+	return stop
+}
+
+func (w *world) leave() {
+	w.Helper()
+	ctx, cancel := context.WithTimeout(w.Context(), time.Minute)
+	defer cancel()
+	if err := move.Leave(ctx, w.open(w.old), w.open(w.new), topic); err != nil {
+		w.Fatal(err)
+	}
+	synctest.Wait()
+}
+
+// A reader writes down what a node would hear.
+type reader struct {
+	bus  *move.Bus
+	mu   sync.Mutex
+	told []string
+}
+
+// node reads as a node that is set up for both buses.
+func (w *world) node() *reader {
+	w.Helper()
+	b, err := move.NewBus(w.open(w.old), w.open(w.new), move.Config{})
+	if err != nil {
+		w.Fatal(err)
+	}
+	w.Cleanup(func() { b.Close() })
+	r := &reader{bus: b}
+	r.read(w, b.BatchesSince(10*time.Minute))
+	return r
+}
+
+// plain reads as a node that is set up for one bus alone.
+func (w *world) plain(bus *memory.Bus) *reader {
+	w.Helper()
+	r := &reader{}
+	r.read(w, w.open(bus).BatchesSince(10*time.Minute))
+	return r
+}
+
+func (r *reader) read(w *world, face message.Subscriber) {
+	w.Helper()
+	messages, err := face.Subscribe(w.Context(), topic)
+	if err != nil {
+		w.Fatal(err)
+	}
+	go func() {
+		for m := range messages {
+			batch, _ := domain.EntriesFrom(m.Context())
+			r.mu.Lock()
+			for i := range batch {
+				r.told = append(r.told, words(&batch[i])...)
+			}
+			r.mu.Unlock()
+			m.Ack()
+		}
+	}()
+	synctest.Wait()
+}
+
+func words(e *domain.Entry) []string {
+	switch e.Kind {
+	case domain.Record:
+		return []string{string(e.Body)}
+	case domain.Arrive:
+		return []string{"arrive"}
+	case domain.Leave:
+		return []string{"leave"}
+	case domain.Break:
+		return []string{"gap"}
+	}
+	return nil
+}
+
+func (r *reader) heard() string {
+	synctest.Wait()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return strings.Join(r.told, " ")
+}
+
+func (w *world) want(r *reader, want string) {
+	w.Helper()
+	if got := r.heard(); got != want {
+		w.Errorf("heard %q, want %q", got, want)
+	}
+}
+
+func numbers(from, to int) string {
+	all := make([]string, 0, to-from+1)
+	for n := from; n <= to; n++ {
+		all = append(all, fmt.Sprint(n))
+	}
+	return strings.Join(slices.Clip(all), " ")
+}

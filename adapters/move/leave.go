@@ -1,0 +1,110 @@
+package move
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/domain"
+)
+
+// ErrMoved says that a topic has been moved before.
+var ErrMoved = errors.New("the new bus has taken over already")
+
+// lookEvery is how often Leave looks how far the Bridge is.
+const lookEvery = 100 * time.Millisecond
+
+// Leave moves a topic: it puts the mark that ends the old bus's time on it, and
+// waits until the new bus has taken over. It does so only if a Bridge keeps up:
+// its copies must come to the old bus's tail within the time that ctx allows, or
+// nothing is done. Publishing it again is harmless: ErrMoved.
+func Leave(ctx context.Context, from, to *transport.Transport, topic string) error {
+	if err := leave(ctx, from, to, topic); err != nil {
+		return fmt.Errorf("move: %q: %w", topic, err)
+	}
+	return nil
+}
+
+func leave(ctx context.Context, from, to *transport.Transport, topic string) error {
+	s := survey{from: from, to: to, topic: topic}
+	err := poll(ctx, func() (bool, error) {
+		err := s.look(ctx)
+		if err == nil && s.moved {
+			err = ErrMoved
+		}
+		return s.copied, err
+	})
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("the copies on the new bus do not come to the end of the old one: does a bridge run? Nothing was done: %w", err)
+	}
+	if err != nil {
+		return err
+	}
+	if err := from.PublishContext(ctx, topic, transport.NewLeave(ulid.Make().String())); err != nil {
+		return err
+	}
+	err = poll(ctx, func() (bool, error) {
+		err := s.look(ctx)
+		return s.moved, err
+	})
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("the mark is on the old bus, but its copy does not come to the new one: keep the bridge running, nodes wait for it: %w", err)
+	}
+	return err
+}
+
+// poll asks until there is a yes or an error.
+func poll(ctx context.Context, ask func() (bool, error)) error {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		if yes, err := ask(); yes || err != nil {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// A survey looks how far the new bus is.
+type survey struct {
+	from, to *transport.Transport
+	topic    string
+
+	end    domain.Place    // of the old log, when it was first looked at
+	last   domain.Position // the latest copy's place there
+	at     domain.Position // looked at up to there, in the new log
+	copied bool            // everything up to end
+	moved  bool
+}
+
+func (s *survey) look(ctx context.Context) (err error) {
+	if s.end.Log == 0 {
+		if s.end, err = s.from.Tail(ctx, s.topic); err != nil {
+			return err
+		}
+		empty := true
+		if _, err = s.from.Scan(ctx, s.topic, "", time.Time{}, func([]domain.Entry) bool { empty = false; return false }); err != nil {
+			return err
+		}
+		s.copied = empty
+	}
+	place, err := s.to.Scan(ctx, s.topic, s.at, time.Time{}, func(batch []domain.Entry) bool {
+		s.moved = s.moved || slices.ContainsFunc(batch, isEvidence)
+		if at, known := domain.PlaceIn(batch[len(batch)-1].Also, s.end.Log); known {
+			s.last = max(s.last, at)
+		}
+		return true
+	})
+	s.at = place.Position
+	s.copied = s.copied || s.last >= s.end.Position
+	return err
+}

@@ -1,0 +1,102 @@
+package transport
+
+import (
+	"context"
+	"fmt"
+	"sort"
+	"time"
+
+	"github.com/fanfarebus/fanfare/domain"
+)
+
+// Locate finds where places of other logs are in the topic's, which holds
+// copies of what they held. Wanted is in the order of logs and positions, each
+// once. It looks at what the log holds from the time from on, at most entries
+// of it, in one reading.
+//
+// Found has a place for each one wanted: everything that was copied of what is
+// at or before the one wanted is at or before it, and everything else that was
+// copied behind it. It is zero where no copies prove that. Errors are Scan's.
+func (t *Transport) Locate(ctx context.Context, topic string, wanted []domain.Place, from time.Time, most int) (found []domain.Place, err error) {
+	l := newLocator(wanted)
+	at, err := t.Scan(ctx, topic, "", from, func(batch []domain.Entry) bool {
+		for i := range batch {
+			l.look(&batch[i])
+		}
+		most -= len(batch)
+		return l.open > 0 && most > 0
+	})
+	if err != nil {
+		return nil, fmt.Errorf("transport: locate in %q: %w", topic, err)
+	}
+	for i := range l.found {
+		if l.found[i].Position != "" {
+			l.found[i].Log = at.Log
+		}
+	}
+	return l.found, nil
+}
+
+// A locator is one search. Copies come in the order of their logs, so that of
+// each log's places the ones that are settled come first.
+type locator struct {
+	wanted []domain.Place
+	found  []domain.Place
+	logs   map[domain.LogID]*search
+	open   int // places that are not settled
+}
+
+// A search is one log's part.
+type search struct {
+	next, end int             // the places that are not settled: wanted[next:end]
+	last      domain.Position // where the latest copy is here; "" before the first
+}
+
+func newLocator(wanted []domain.Place) *locator {
+	l := &locator{
+		wanted: wanted, found: make([]domain.Place, len(wanted)),
+		logs: make(map[domain.LogID]*search), open: len(wanted),
+	}
+	for start := 0; start < len(wanted); {
+		log := wanted[start].Log
+		end := start + sort.Search(len(wanted)-start, func(i int) bool { return wanted[start+i].Log > log })
+		l.logs[log] = &search{next: start, end: end}
+		start = end
+	}
+	return l
+}
+
+// look takes in the next entry.
+func (l *locator) look(e *domain.Entry) {
+	if e.Late {
+		return
+	}
+	for _, p := range e.Also {
+		s := l.logs[p.Log]
+		if s == nil {
+			continue
+		}
+		for s.next < s.end && l.settle(s, p.Position, e) {
+			s.next++
+			l.open--
+		}
+		s.last = e.Position
+	}
+}
+
+// settle says where the next place wanted is, if the entry at that place, or a
+// copy of it, tells. What is wanted before a copy is right behind the one before
+// it; what is wanted there is there. A break tells of what was not copied before
+// it: that is nowhere.
+func (l *locator) settle(s *search, at domain.Position, e *domain.Entry) (settled bool) {
+	wanted, found := l.wanted[s.next].Position, &l.found[s.next].Position
+	switch {
+	case wanted < at && e.Kind != domain.Break:
+		*found = s.last
+	case wanted == at && e.Kind != domain.Break:
+		*found = e.Position
+	case wanted >= at:
+		return false
+	}
+	return true
+}

@@ -1,0 +1,90 @@
+package transport_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/domain"
+)
+
+const oldLog = domain.LogID(0xA)
+
+// copied makes entry n of the log a copy of the old log's entry at, before which
+// after was copied; zero: nothing was.
+func copied(l *fakeLog, n, at, after int, more ...domain.Field) {
+	o := transport.Origin{Places: []domain.Place{{Log: oldLog, Position: place(at)}}, Time: second(n)}
+	if after > 0 {
+		o.After = place(after)
+	}
+	l.entries[n-1].Header = append([]domain.Field{{Name: "fanfare.origin", Value: o.String()}}, more...)
+}
+
+func TestLocate(t *testing.T) {
+	l := newLog(8)
+	// Of the old log 10, 12, 13, 15 and 16 were copied. There was nothing at 11, and
+	// what was at 14 is lost. What was at 16 was not fit for this log: a gap stands
+	// for it. 7 was published here, and 8 is 13 once more.
+	copied(l, 1, 10, 0)
+	copied(l, 2, 12, 10)
+	copied(l, 3, 13, 12)
+	copied(l, 4, 15, 14)
+	copied(l, 5, 16, 15, domain.Field{Name: "fanfare.move", Value: "gap"})
+	copied(l, 6, 17, 16)
+	copied(l, 8, 13, 12)
+	bus := transport.New(l, transport.Config{})
+	defer mustClose(t, bus)
+
+	for _, tc := range []struct {
+		name   string
+		wanted []int
+		from   time.Time
+		most   int
+		found  []int // 0: not proven
+	}{
+		{"before the first copy", []int{9}, time.Time{}, 100, []int{0}},
+		{"at copies", []int{10, 12, 13, 15, 17}, time.Time{}, 100, []int{1, 2, 3, 4, 6}},
+		{"between copies", []int{11}, time.Time{}, 100, []int{1}},
+		{"where something was lost", []int{14}, time.Time{}, 100, []int{0}},
+		{"at what was not fit", []int{16}, time.Time{}, 100, []int{5}},
+		{"behind the last copy", []int{18}, time.Time{}, 100, []int{0}},
+		{"from a time on", []int{10, 12, 13}, second(3), 100, []int{0, 0, 3}},
+		{"farther than is looked", []int{10, 17}, time.Time{}, 3, []int{1, 0}},
+		{"nothing", nil, time.Time{}, 100, []int{}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			var wanted []domain.Place
+			for _, n := range tc.wanted {
+				wanted = append(wanted, domain.Place{Log: oldLog, Position: place(n)})
+			}
+			want := make([]domain.Place, len(tc.found))
+			for i, n := range tc.found {
+				if n > 0 {
+					want[i] = domain.Place{Log: 1, Position: place(n)}
+				}
+			}
+			got, err := bus.Locate(t.Context(), topic, wanted, tc.from, tc.most)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+	t.Run("in a log that nothing was copied from", func(t *testing.T) {
+		got, err := bus.Locate(t.Context(), topic, []domain.Place{{Log: oldLog, Position: place(12)}, {Log: 0xB, Position: place(12)}}, time.Time{}, 100)
+		if want := []domain.Place{{Log: 1, Position: place(2)}, {}}; err != nil || !cmp.Equal(want, got) {
+			t.Errorf("%v, %v", got, err)
+		}
+	})
+	t.Run("bus down", func(t *testing.T) {
+		l.set(func() { l.since = errNet })
+		if _, err := bus.Locate(t.Context(), topic, []domain.Place{{Log: oldLog, Position: place(12)}}, time.Time{}, 100); !errors.Is(err, domain.ErrBusDown) {
+			t.Errorf("error %v", err)
+		}
+	})
+}

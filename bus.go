@@ -1,0 +1,32 @@
+package fanfare
+
+import (
+	"context"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+
+	"github.com/fanfarebus/fanfare/adapters/move"
+	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/ports/router"
+)
+
+// A bus is what a node has of the outside: one transport, or two while it is
+// moved.
+type bus interface {
+	transport.ContextPublisher
+	router.Log
+	Guarantees() transport.Guarantees
+	CheckTopic(topic string) error
+	BatchesSince(age time.Duration) message.Subscriber
+	Run(ctx context.Context, changed func(up bool)) error
+	Up() bool
+	Deaf() bool
+	Stats() transport.Stats
+	Close() error
+}
+
+var (
+	_ bus = (*transport.Transport)(nil)
+	_ bus = (*move.Bus)(nil)
+)

@@ -1,0 +1,149 @@
+package orders_test
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/fanfarebus/fanfare"
+	client "github.com/fanfarebus/fanfare/clients/go"
+	"github.com/fanfarebus/fanfare/examples/orders"
+	"github.com/fanfarebus/fanfare/test/cluster"
+)
+
+// inBubble runs a test in time of its own: pauses and timeouts take none.
+func inBubble(t *testing.T, test func(t *testing.T)) { synctest.Test(t, test) }
+
+// start starts the service on a cluster.
+func start(t *testing.T, opts ...cluster.Option) (*cluster.Cluster, http.Handler) {
+	t.Helper()
+	c := cluster.Start(t, 3, opts...)
+	service := orders.New(c.Publisher())
+	said, err := c.Subscriber("orders").Subscribe(context.Background(), c.Inbound("chat"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	go service.Answer(said) // the cluster closes said when it ends
+	return c, service.Handler()
+}
+
+func pay(t *testing.T, service http.Handler, order string) (status int) {
+	t.Helper()
+	w := httptest.NewRecorder()
+	service.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/orders/"+order+"/payment?user=alice", nil))
+	return w.Code
+}
+
+// paid is what alice is told.
+func paid(order string) fanfare.Message {
+	return fanfare.Message{ID: "order-" + order + "-paid", Type: "order.paid", Data: map[string]string{"order": order}}
+}
+
+// This one needs no bubble: nothing in it takes time.
+func TestEachOfTheUsersDevicesHearsOfThePaymentOnce(t *testing.T) {
+	c, service := start(t)
+	phone, laptop, tab := c.Node(0).Client("alice", "orders"), c.Node(1).Client("alice", "orders"), c.Node(1).Client("alice", "orders")
+	bob := c.Client("bob", "orders")
+	if got := pay(t, service, "7"); got != http.StatusNoContent {
+		t.Errorf("answered %d", got)
+	}
+	for _, device := range []*cluster.Client{phone, laptop, tab} {
+		device.Want(paid("7"))
+		device.WantNothing()
+	}
+	bob.WantNothing()
+}
+
+func TestUserOfACrashedNodeMissesNothing(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c, service := start(t)
+		alice := c.Client("alice", "orders")
+		pay(t, service, "1")
+		alice.Want(paid("1"))
+
+		alice.Node().Crash()
+		pay(t, service, "2")
+		pay(t, service, "3")
+		alice.Want(paid("2"), paid("3"))
+		alice.WantNothing()
+	})
+}
+
+func TestUserIsToldOfAMessageThatTheBusLost(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c, service := start(t, cluster.Lossy())
+		alice := c.Client("alice", "orders")
+		c.Drop("orders", 1)
+		pay(t, service, "1")
+		alice.WantGap("lossy") // her device fetches her orders anew
+		alice.WantNothing()
+	})
+}
+
+func TestPaymentThatIsToldTwiceIsHeardOnce(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c, service := start(t)
+		alice := c.Client("alice", "orders")
+		c.Duplicate("orders", 1)
+		pay(t, service, "1")
+		c.LoseAnswers("orders", 2) // the service must repeat itself
+		if got := pay(t, service, "2"); got != http.StatusNoContent {
+			t.Errorf("answered %d", got)
+		}
+		alice.Want(paid("1"), paid("2"))
+		alice.WantNothing()
+	})
+}
+
+func TestPaymentIsNotToldWhileTheBusIsDown(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c, service := start(t)
+		alice := c.Client("alice", "orders")
+		c.BusDown()
+		if got := pay(t, service, "1"); got != http.StatusServiceUnavailable {
+			t.Errorf("answered %d", got)
+		}
+		alice.WaitForBus(false) // her device can say so
+		c.Heal()
+		pay(t, service, "1") // the shop tries again
+		alice.Want(paid("1"))
+		alice.WantNothing()
+	})
+}
+
+func TestNodeThatHearsNothingGetsNoUsersUntilItHeals(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c, service := start(t)
+		alice := c.Node(0).Client("alice", "orders")
+		c.Node(0).Deafen()
+		pay(t, service, "1")
+		alice.WantNothing()
+		c.Node(0).WaitFor(cluster.Deaf)
+		for range 4 {
+			if bob := c.Client("bob", "orders"); bob.Node() == c.Node(0) {
+				t.Error("bob was sent to the deaf node")
+			}
+		}
+		c.Node(0).Heal()
+		c.Node(0).WaitFor(cluster.Ready)
+		alice.Want(paid("1"))
+		alice.WantNothing()
+	})
+}
+
+func TestUserIsAnswered(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c, service := start(t)
+		pay(t, service, "7")
+		alice := c.Client("alice", "chat")
+		c.Delay("chat", 1, time.Minute) // the answer takes its time, and the test does not
+		alice.Send("chat", client.Sending{Type: "chat.said", Data: map[string]string{"order": "7"}})
+		synctest.Wait()
+		alice.WantNothing()
+		time.Sleep(time.Minute)
+		alice.Want(fanfare.Message{Type: "chat.answered", Data: map[string]any{"order": "7", "paid": true}})
+	})
+}

@@ -1,0 +1,107 @@
+package fanfare
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/fanfarebus/fanfare/adapters/move"
+	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/domain"
+)
+
+// Errors of a move.
+var (
+	ErrForeign = move.ErrForeign // the new bus carries something that is no copy
+	ErrMoved   = move.ErrMoved   // the new bus has taken over already
+)
+
+// A RelocationConfig says what is moved. All but Topic is needed.
+type RelocationConfig struct {
+	From, To string   // the buses, as URLs; both must keep logs
+	Systems  []string // those that are moved
+	Topic    string   // template of topic names; default fanfare.{system}
+}
+
+// A Relocation moves systems from one bus to another while both are in use:
+// docs/moving.md tells how. It is safe for concurrent use.
+type Relocation struct {
+	from, to *transport.Transport
+	systems  []string
+	topics   []string
+	log      *slog.Logger
+}
+
+// moveTimeout is how long one publish of a move may take.
+const moveTimeout = 5 * time.Second
+
+// NewRelocation opens both buses, without waiting for them. The caller closes
+// it.
+func NewRelocation(ctx context.Context, cfg RelocationConfig, opts ...Option) (*Relocation, error) {
+	o := newOptions(opts)
+	topics, err := cfg.topics()
+	if err != nil {
+		return nil, err
+	}
+	from, to, err := openBoth(ctx, cfg.From, cfg.To, transport.Config{PublishTimeout: moveTimeout, NoStamps: true, Log: o.log}, o)
+	if err != nil {
+		return nil, err
+	}
+	r := &Relocation{from: from, to: to, systems: cfg.Systems, topics: topics, log: o.log}
+	if !from.Guarantees().Log || !to.Guarantees().Log {
+		return nil, errors.Join(fmt.Errorf("only buses that keep a log can be moved: %w", domain.ErrUnsupported), r.Close())
+	}
+	return r, nil
+}
+
+// Bridge copies the systems' messages from the old bus to the new one, in
+// order, until ctx ends; then it returns nil. It can be stopped and started
+// again anywhere; its checkpoint is on the new bus. While a bus is down it
+// waits. It ends with ErrForeign if the new bus carries anything else before it
+// has taken over.
+func (r *Relocation) Bridge(ctx context.Context) error {
+	b, err := move.NewBridge(r.from, r.to, move.BridgeConfig{Log: r.log})
+	if err != nil {
+		return err
+	}
+	return b.Run(ctx, r.topics...)
+}
+
+// Move lets the new bus take over, system by system, and calls moved with each
+// as soon as it has; a system that was moved before counts as such. A Bridge
+// must run. It is bounded by ctx, and a system for which it fails before the old
+// bus was told to end stays where it is.
+func (r *Relocation) Move(ctx context.Context, moved func(system string)) error {
+	for i, topic := range r.topics {
+		if err := move.Leave(ctx, r.from, r.to, topic); err != nil && !errors.Is(err, ErrMoved) {
+			return err
+		}
+		moved(r.systems[i])
+	}
+	return nil
+}
+
+// Close closes both buses.
+func (r *Relocation) Close() error { return errors.Join(r.from.Close(), r.to.Close()) }
+
+func (cfg RelocationConfig) topics() (all []string, err error) {
+	template := cfg.Topic
+	fill(&template, DefaultConfig().Topic)
+	topics, err := domain.ParseTopics(template)
+	if err != nil {
+		return nil, err
+	}
+	if len(cfg.Systems) == 0 {
+		return nil, fmt.Errorf("systems: name those that are to be moved: %w", domain.ErrInvalid)
+	}
+	for _, name := range cfg.Systems {
+		s, err := domain.ParseSystem(name)
+		if err != nil {
+			return nil, domain.At("systems", err)
+		}
+		all = append(all, topics.Topic(s))
+	}
+	return all, nil
+}

@@ -1,0 +1,183 @@
+// Package faulty is a memory bus that can be made to fail: as a whole, on one
+// link, or on single messages.
+package faulty
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/fanfarebus/fanfare/adapters/memory"
+	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/domain"
+)
+
+// A Config says what a Bus is like while nothing fails.
+type Config struct {
+	Memory memory.Config
+	// Lossy makes it a bus that keeps no log: what a link does not hear is
+	// lost to it.
+	Lossy bool
+	// Rand decides where Faults leave something to chance. It becomes the
+	// Bus's; nil is allowed while no such fault is set.
+	Rand *rand.Rand
+	// Spare says of which payloads no Plan takes notice; nil: of none.
+	Spare func(payload []byte) bool
+}
+
+// Faults are those of the whole bus.
+type Faults struct {
+	Down        bool          // nothing answers
+	Late        time.Duration // most that an answer takes
+	Step        time.Duration // of the log's clock
+	Loss        float64       // of what a lossy bus gives to a link
+	LostAnswers int           // one publish in so many is taken, and the publisher told that it failed
+}
+
+// A Bus is a memory bus that can be made to fail. It writes down what it has
+// carried, in its order. It is safe for concurrent use.
+type Bus struct {
+	cfg Config
+
+	mu     sync.Mutex // guards what follows
+	bus    *memory.Bus
+	faults Faults
+	wire   map[string][][]byte // topic: payloads, as they were taken
+	feeds  map[*feed]struct{}
+	plans  map[string][]*plan                    // topic: not yet used up
+	marks  map[string]map[domain.Position]*marks // topic: what is to happen to an entry
+}
+
+var (
+	errDown = errors.New("the bus is down")
+	errLost = errors.New("the answer was lost")
+)
+
+// New returns a bus on which nothing fails yet.
+func New(cfg Config) *Bus {
+	return &Bus{
+		cfg: cfg, bus: memory.New(cfg.Memory),
+		wire: make(map[string][][]byte), feeds: make(map[*feed]struct{}),
+		plans: make(map[string][]*plan), marks: make(map[string]map[domain.Position]*marks),
+	}
+}
+
+// Lossy says that the bus keeps no log.
+func (b *Bus) Lossy() bool { return b.cfg.Lossy }
+
+// Set changes how the bus behaves. When it goes down, every feed ends.
+func (b *Bus) Set(change func(f *Faults)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	change(&b.faults)
+	if b.faults.Down {
+		b.cut(nil)
+	}
+}
+
+// Interrupt ends every feed once.
+func (b *Bus) Interrupt() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.cut(nil)
+}
+
+// Forget makes the logs anew, empty, as a broker does that keeps nothing on
+// disk. Members of consumer groups end.
+func (b *Bus) Forget() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	old := b.bus
+	b.bus = memory.New(b.cfg.Memory)
+	clear(b.marks)
+	b.cut(nil)
+	old.Close()
+}
+
+// Carried returns what a topic has carried so far.
+func (b *Bus) Carried(topic string) [][]byte {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.wire[topic]
+}
+
+// Close ends the bus, and all feeds of all links.
+func (b *Bus) Close() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.bus.Close()
+}
+
+// cut ends the feeds of a link; of all for nil. Call it with mu held.
+func (b *Bus) cut(of *Link) {
+	for f := range b.feeds {
+		if of == nil || f.link == of {
+			f.cancel()
+		}
+	}
+}
+
+// pause takes as long as an answer takes.
+func (b *Bus) pause(ctx context.Context) error {
+	b.mu.Lock()
+	down, d := b.faults.Down, b.lateness()
+	b.mu.Unlock()
+	if down {
+		return errDown
+	}
+	return wait(ctx, d)
+}
+
+// lateness is how long an answer takes now. Call it with mu held.
+func (b *Bus) lateness() time.Duration {
+	if b.faults.Late <= 0 {
+		return 0
+	}
+	return time.Duration(b.cfg.Rand.Int64N(int64(b.faults.Late)))
+}
+
+// publish takes all or nothing; now and then it takes all and says nothing.
+func (b *Bus) publish(ctx context.Context, records []transport.Outgoing) []error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if errs, planned := b.publishPlanned(ctx, records); planned {
+		return errs
+	}
+	if errs := b.bus.Publish(ctx, records); errs != nil {
+		return errs
+	}
+	for _, r := range records {
+		b.note(r)
+	}
+	if b.faults.LostAnswers > 0 && b.cfg.Rand.IntN(b.faults.LostAnswers) == 0 {
+		return all(len(records), errLost)
+	}
+	return nil
+}
+
+// note writes down that a record was taken. Call it with mu held.
+func (b *Bus) note(r transport.Outgoing) {
+	b.wire[r.Topic] = append(b.wire[r.Topic], append([]byte(nil), r.Message.Payload...))
+}
+
+func all(n int, err error) []error {
+	errs := make([]error, n)
+	for i := range errs {
+		errs[i] = err
+	}
+	return errs
+}
+
+// wait waits for d, or for ctx to end.
+func wait(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -30,8 +30,8 @@ func (s *Stream) Move(log domain.LogID, at domain.Position, t time.Time, until d
 		s.lived = span{}
 		s.target = max(at, until)
 	}
-	s.cfg.Budget.add(moveSize)
-	s.push(entry{spot: here, added: s.cfg.Now(), size: moveSize})
+	s.cfg.Budget.add(moveSize + here.size())
+	s.push(entry{spot: here, added: s.cfg.Now(), size: moveSize + here.size()})
 	s.pass(here)
 	s.settleWaiting()
 }

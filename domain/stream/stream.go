@@ -251,7 +251,7 @@ func (s *Stream) pass(c spot) {
 // append puts m into the window and returns its number.
 func (s *Stream) append(m *domain.Message, c spot, now time.Time) uint64 {
 	date(m, c.Time)
-	e := entry{spot: c, msg: m, added: now, size: m.Size(), groups: s.groups(m)}
+	e := entry{spot: c, msg: m, added: now, size: m.Size() + c.size(), groups: s.groups(m)}
 	if c.Log == s.own {
 		e.size += landmarkSize
 	}

@@ -32,6 +32,7 @@ type Stream struct {
 	waiting  []*Attachment // attached before the stream knows where they are
 	past     past
 
+	down    bool // the bus cannot be reached
 	begun   bool
 	target  domain.Position // what begun waits for
 	tip     spot            // everything up to here was seen

@@ -66,10 +66,13 @@ func openURLs(ctx context.Context, urls []string, tc transport.Config, o options
 	return b, nil
 }
 
+// openBoth opens two buses; log lines say which is which.
 func openBoth(ctx context.Context, old, new string, tc transport.Config, o options) (from, to *transport.Transport, err error) {
+	tc.Log = o.log.With("bus", "old")
 	if from, err = o.openers.Open(ctx, old, tc); err != nil {
 		return nil, nil, err
 	}
+	tc.Log = o.log.With("bus", "new")
 	if to, err = o.openers.Open(ctx, new, tc); err != nil {
 		return nil, nil, errors.Join(err, from.Close())
 	}

@@ -97,7 +97,7 @@ func (w *world) node() *reader {
 	}
 	w.Cleanup(func() { b.Close() })
 	r := &reader{bus: b}
-	r.read(w, b.BatchesSince(10*time.Minute))
+	r.read(w, b.BatchesSince(10*time.Minute), topic)
 	return r
 }
 
@@ -105,13 +105,13 @@ func (w *world) node() *reader {
 func (w *world) plain(bus *memory.Bus) *reader {
 	w.Helper()
 	r := &reader{}
-	r.read(w, w.open(bus).BatchesSince(10*time.Minute))
+	r.read(w, w.open(bus).BatchesSince(10*time.Minute), topic)
 	return r
 }
 
-func (r *reader) read(w *world, face message.Subscriber) {
+func (r *reader) read(w *world, face message.Subscriber, name string) {
 	w.Helper()
-	messages, err := face.Subscribe(w.Context(), topic)
+	messages, err := face.Subscribe(w.Context(), name)
 	if err != nil {
 		w.Fatal(err)
 	}

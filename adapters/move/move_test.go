@@ -67,21 +67,7 @@ func TestNodesPublishWhereTheTopicIs(t *testing.T) {
 		w.want(w.plain(w.old), "one leave")
 		for bus, want := range map[*memory.Bus]string{w.old: "inbound one", w.new: "inbound two"} {
 			r := &reader{}
-			messages, err := w.open(bus).BatchesSince(time.Minute).Subscribe(w.Context(), topic+domain.InboundSuffix)
-			if err != nil {
-				w.Fatal(err)
-			}
-			go func() {
-				for m := range messages {
-					batch, _ := domain.EntriesFrom(m.Context())
-					r.mu.Lock()
-					for i := range batch {
-						r.told = append(r.told, words(&batch[i])...)
-					}
-					r.mu.Unlock()
-					m.Ack()
-				}
-			}()
+			r.read(w, w.open(bus).BatchesSince(time.Minute), topic+domain.InboundSuffix)
 			w.want(r, want)
 		}
 	})

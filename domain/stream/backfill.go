@@ -88,7 +88,7 @@ func (b *Backfill) take(at domain.Position, t time.Time, m *domain.Message, also
 	here := spot{domain.Cursor{Log: b.After.Log, Position: at, Time: t.Truncate(time.Millisecond).UTC()}, also}
 	nameAfter(m, here)
 	here.ID = domain.HashID(m.ID)
-	e := entry{spot: here, msg: m, size: m.Size(), past: true}
+	e := entry{spot: here, msg: m, size: m.Size() + here.size(), past: true}
 	date(m, e.Time)
 	b.of.cfg.Past.add(e.size)
 	b.size += e.size

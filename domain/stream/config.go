@@ -14,7 +14,7 @@ type Config struct {
 	Budget     *Budget       // bytes, shared by the streams of a node; default 64 MiB of its own
 	DedupeAge  time.Duration // how long a repetition is recognised; default 2 min
 	DedupeSize int           // most ids remembered for that; default 262,144
-	AheadWait  time.Duration // how long a cursor ahead of the stream is believed; default 10 s
+	AheadWait  time.Duration // how long a cursor ahead of the stream is believed while the bus is up; default 10 s
 	// LandmarkWait is how long after its time a landmark is waited for that a
 	// session has from another node; default 1 s.
 	LandmarkWait time.Duration

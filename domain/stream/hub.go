@@ -93,8 +93,13 @@ func (h *Hub) Start() error {
 func (h *Hub) Serves(s domain.System) bool { return h.cfg.Any || h.always[s] }
 
 // SetBusUp tells whether the bus can be reached. While it can not, Acquire
-// does not wait for it.
-func (h *Hub) SetBusUp(up bool) { h.down.Store(!up) }
+// does not wait for it, and streams believe cursors that are ahead of them.
+func (h *Hub) SetBusUp(up bool) {
+	h.down.Store(!up)
+	for _, s := range h.Streams() {
+		s.SetBusUp(up)
+	}
+}
 
 // Acquire returns the system's stream, opened if need be, for as long as the
 // lease is held. It waits a little for the bus to confirm; if it has not by
@@ -143,6 +148,7 @@ func (h *Hub) take(s domain.System) (*Lease, error) {
 			return nil, fmt.Errorf("system %s: %w: %d systems are in use", s, domain.ErrLimit, h.cfg.MaxSystems)
 		}
 		sl = &slot{stream: New(s, h.cfg.Stream), opened: make(chan struct{})}
+		sl.stream.SetBusUp(!h.down.Load())
 		h.slots[s] = sl
 	}
 	sl.leases++

@@ -9,6 +9,54 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
+// Expect says which log will go on for the present one when the bus is moved.
+// Cursors in it are believed to be ahead of the stream until then.
+func (s *Stream) Expect(next domain.LogID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.next = next
+}
+
+// Move says that the bus was moved: what is delivered from now on follows the
+// position in log, which is the place was of the log that it goes on for, and
+// of the logs before that. The stream may be in that log, or already in this one.
+// Until is the tail, for a stream that is not ready.
+func (s *Stream) Move(log domain.LogID, at domain.Position, t time.Time, until domain.Position, was ...domain.Place) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	here := spot{s.cursor(log, at, t), was}
+	if log != s.tip.Log {
+		s.seam, s.next = s.window.head, 0
+		s.lived = span{}
+		s.target = max(at, until)
+	}
+	s.cfg.Budget.add(moveSize + here.size())
+	s.push(entry{spot: here, added: s.cfg.Now(), size: moveSize + here.size()})
+	s.pass(here)
+	s.settleWaiting()
+}
+
+// Leave says that the bus is moved at the position, and that this stream is not
+// set up to follow: what is published on the other bus will not come. Everybody
+// is told a gap.
+func (s *Stream) Leave(at domain.Position, t time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.left = true
+	s.stats.Breaks[domain.Lossy]++
+	s.gap(domain.Lossy, s.cursor(s.tip.Log, at, t))
+}
+
+// Left says whether the bus has gone elsewhere.
+func (s *Stream) Left() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.left
+}
+
+// moveSize is what a move weighs in the window.
+const moveSize = 128
+
 // resumeElsewhere is resume for a cursor in another log than the present one:
 // the bus was moved since.
 func (a *Attachment) resumeElsewhere(since domain.Cursor) (at domain.Cursor, resumed bool) {

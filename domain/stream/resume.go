@@ -123,10 +123,17 @@ func (a *Attachment) wait(since domain.Cursor) {
 	a.stream.waiting = append(a.stream.waiting, a)
 }
 
+// SetBusUp tells whether the bus can be reached.
+func (s *Stream) SetBusUp(up bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.down = !up
+}
+
 // settle ends the wait if it can.
 func (a *Attachment) settle(now time.Time) (settled bool) {
 	s := a.stream
-	if a.until.IsZero() {
+	if a.until.IsZero() || s.down { // while nothing can come, waiting proves nothing
 		a.until = now.Add(s.cfg.AheadWait)
 	}
 	switch {

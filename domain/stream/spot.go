@@ -21,6 +21,12 @@ func (p *spot) in(log domain.LogID) (domain.Position, bool) {
 	return domain.PlaceIn(p.also, log)
 }
 
+// placeSize is about what a place in an earlier log costs.
+const placeSize = 40
+
+// size is what the places in earlier logs weigh in the window.
+func (p *spot) size() int { return placeSize * len(p.also) }
+
 // first is the position in the log where the entry was published.
 func (p *spot) first() domain.Position {
 	if n := len(p.also); n > 0 {

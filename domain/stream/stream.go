@@ -32,6 +32,7 @@ type Stream struct {
 	waiting  []*Attachment // attached before the stream knows where they are
 	past     past
 
+	down    bool // the bus cannot be reached
 	begun   bool
 	target  domain.Position // what begun waits for
 	tip     spot            // everything up to here was seen
@@ -100,14 +101,6 @@ func (s *Stream) BeginUntil(log domain.LogID, at domain.Position, t time.Time, t
 	s.settleWaiting()
 }
 
-// Expect says which log will go on for the present one when the bus is moved.
-// Cursors in it are believed to be ahead of the stream until then.
-func (s *Stream) Expect(next domain.LogID) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.next = next
-}
-
 // Break says that continuity ended: what is delivered from now on follows the
 // position in log, and what came before it since the last delivery is lost.
 func (s *Stream) Break(reason domain.GapReason, log domain.LogID, at domain.Position, t time.Time) {
@@ -117,46 +110,6 @@ func (s *Stream) Break(reason domain.GapReason, log domain.LogID, at domain.Posi
 	s.target = "" // another log, or another place in it: begin here
 	s.gap(reason, s.cursor(log, at, t))
 }
-
-// Move says that the bus was moved: what is delivered from now on follows the
-// position in log, which is the place was of the log that it goes on for, and
-// of the logs before that. The stream may be in that log, or already in this one.
-// Until is the tail, for a stream that is not ready.
-func (s *Stream) Move(log domain.LogID, at domain.Position, t time.Time, until domain.Position, was ...domain.Place) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	here := spot{s.cursor(log, at, t), was}
-	if log != s.tip.Log {
-		s.seam, s.next = s.window.head, 0
-		s.lived = span{}
-		s.target = max(at, until)
-	}
-	s.cfg.Budget.add(moveSize)
-	s.push(entry{spot: here, added: s.cfg.Now(), size: moveSize})
-	s.pass(here)
-	s.settleWaiting()
-}
-
-// Leave says that the bus is moved at the position, and that this stream is not
-// set up to follow: what is published on the other bus will not come. Everybody
-// is told a gap.
-func (s *Stream) Leave(at domain.Position, t time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.left = true
-	s.stats.Breaks[domain.Lossy]++
-	s.gap(domain.Lossy, s.cursor(s.tip.Log, at, t))
-}
-
-// Left says whether the bus has gone elsewhere.
-func (s *Stream) Left() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.left
-}
-
-// moveSize is what a move weighs in the window.
-const moveSize = 128
 
 // Skip passes over an entry that is no message, so that cursors advance. Also
 // is where it was in the logs that it was copied from.
@@ -299,7 +252,7 @@ func (s *Stream) pass(c spot) {
 // append puts m into the window and returns its number.
 func (s *Stream) append(m *domain.Message, c spot, now time.Time) uint64 {
 	date(m, c.Time)
-	e := entry{spot: c, msg: m, added: now, size: m.Size(), groups: s.groups(m)}
+	e := entry{spot: c, msg: m, added: now, size: m.Size() + c.size(), groups: s.groups(m)}
 	if c.Log == s.own {
 		e.size += landmarkSize
 	}

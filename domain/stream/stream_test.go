@@ -163,6 +163,35 @@ func TestCursorFarAheadIsNotBelievedForEver(t *testing.T) {
 	})
 }
 
+// Another node was ahead when the bus went down. Who comes from there is not put
+// behind what it has had already.
+func TestCursorAheadIsBelievedWhileTheBusIsDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := begun(t, stream.Config{HasLog: true, AheadWait: time.Second})
+		s.deliver(1, "a", "user:alice")
+		s.SetBusUp(false)
+		alice := s.hold("user:alice", s.cursorAt(2))
+		alice.Fill()
+		for range 60 {
+			time.Sleep(time.Second)
+			s.Sweep()
+		}
+		s.SetBusUp(true)
+		s.deliver(2, "seen elsewhere", "user:alice")
+		s.deliver(3, "new", "user:alice")
+		alice.got(t, "3 user:alice new")
+
+		s.SetBusUp(false)
+		alice = s.hold("user:alice", s.cursorAt(1000))
+		alice.Fill()
+		s.Sweep()
+		s.SetBusUp(true)
+		time.Sleep(2 * time.Second)
+		s.Sweep()
+		alice.got(t, "gap unknown_cursor 3")
+	})
+}
+
 func TestEverySessionCrossingAGapIsTold(t *testing.T) {
 	s := begun(t, stream.Config{})
 	live := s.attach("user:alice")

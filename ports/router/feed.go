@@ -33,7 +33,6 @@ type feed struct {
 	deaf     rate.Sometimes // bounds those on a bus that does not confirm; pump's alone
 	warn     rate.Sometimes // bounds the log lines on poison
 	unlogged int            // poison since the last line; the handler's alone
-	once     sync.Once
 }
 
 func newFeed(r *Router, s *stream.Stream) *feed {

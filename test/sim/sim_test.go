@@ -13,7 +13,7 @@ var (
 	seed  = flag.Uint64("seed", 0, "run this seed alone")
 	from  = flag.Uint64("from", 1, "begin with this seed")
 	times = flag.Int("times", 1, "how often to run each seed: the scheduler has a say, too")
-	trace = flag.Bool("trace", false, "tell with each fault all that the client was told")
+	trace = flag.Bool("tell", false, "tell with each fault all that the client was told")
 	lossy = flag.Uint64("lossy", 3, "let every nth seed have a bus without a log; 0: none")
 	seeds = flag.Int("seeds", someSeeds, "how many seeds to run")
 )
@@ -53,7 +53,7 @@ func run(t *testing.T, seeds int, world func(seed uint64) sim.Config) (moved int
 				})
 			})
 			if t.Failed() {
-				t.Fatalf("replay it with: go test ./test/sim -run %s -seed %d -times 100 -trace", t.Name(), s)
+				t.Fatalf("replay it with: go test ./test/sim -run %s -seed %d -times 100 -tell", t.Name(), s)
 			}
 		}
 	}

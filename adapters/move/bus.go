@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"log/slog"
 	"strings"
 	"sync"
@@ -18,10 +19,11 @@ import (
 
 // Config tunes a Bus. The zero Config is good.
 type Config struct {
-	RetryMin  time.Duration // first pause when the new bus does not confirm, doubled each time; default 50 ms
-	RetryMax  time.Duration // longest pause; default 2 s
-	DeafAfter time.Duration // how long the copy of the mark may be waited for before the Bus is deaf; default 5 s
-	Log       *slog.Logger  // default: discard
+	RetryMin    time.Duration // first pause when the new bus does not confirm, doubled each time; default 50 ms
+	RetryMax    time.Duration // longest pause; default 2 s
+	EchoTimeout time.Duration // how long what was published on the old bus may take to come back; default 2 s
+	DeafAfter   time.Duration // how long the copy of the mark may be waited for before the Bus is deaf; default 5 s
+	Log         *slog.Logger  // default: discard
 }
 
 func (c Config) withDefaults() Config {
@@ -34,6 +36,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.DeafAfter <= 0 {
 		c.DeafAfter = 5 * time.Second
+	}
+	if c.EchoTimeout <= 0 {
+		c.EchoTimeout = 2 * time.Second
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -48,6 +53,7 @@ type Bus struct {
 	cfg      Config
 	ctx      context.Context // ends with Close
 	end      context.CancelFunc
+	echoes   echoes
 	changed  chan struct{} // holds one token when which bus counts may have changed
 
 	mu      sync.Mutex
@@ -69,7 +75,8 @@ func NewBus(from, to *transport.Transport, cfg Config) (*Bus, error) {
 	if !from.Guarantees().Log || !to.Guarantees().Log {
 		return nil, fmt.Errorf("move: both buses must keep a log: %w", domain.ErrUnsupported)
 	}
-	b := &Bus{from: from, to: to, cfg: cfg.withDefaults(), topics: make(map[string]*topic), changed: make(chan struct{}, 1)}
+	b := &Bus{from: from, to: to, cfg: cfg.withDefaults(), topics: make(map[string]*topic), changed: make(chan struct{}, 1),
+		echoes: echoes{seed: maphash.MakeSeed(), waiting: make(map[uint64][]*echo)}}
 	b.ctx, b.end = context.WithCancel(context.Background())
 	return b, nil
 }
@@ -90,11 +97,36 @@ func (b *Bus) CheckTopic(name string) error {
 // PublishContext publishes on the new bus if a subscription of the topic has
 // arrived there, else on the old one: there it is copied from. An inbound topic
 // goes with the topic that it belongs to.
+//
+// What it publishes on the old bus may stand behind the mark already, and then has
+// no place in the order until it is copied. So where the topic is subscribed to
+// it returns when the messages have come back: whatever is published afterwards,
+// here or on another node, comes after them. If that takes longer than
+// Config.EchoTimeout it is domain.ErrBusDown: they may come yet.
 func (b *Bus) PublishContext(ctx context.Context, name string, messages ...*message.Message) error {
 	if b.isHere(strings.TrimSuffix(name, domain.InboundSuffix)) {
 		return b.to.PublishContext(ctx, name, messages...)
 	}
-	return b.from.PublishContext(ctx, name, messages...)
+	if !b.follows(name) {
+		return b.from.PublishContext(ctx, name, messages...)
+	}
+	echo := b.echoes.expect(messages)
+	defer b.echoes.forget(echo)
+	if err := b.from.PublishContext(ctx, name, messages...); err != nil {
+		return err
+	}
+	late := time.NewTimer(b.cfg.EchoTimeout)
+	defer late.Stop()
+	select {
+	case <-echo.back:
+		return nil
+	case <-late.C:
+		return fmt.Errorf("move: publish to %q: what was published does not come back: %w (outcome unknown)", name, domain.ErrBusDown)
+	case <-ctx.Done():
+		return fmt.Errorf("move: publish to %q: %w (outcome unknown)", name, ctx.Err())
+	case <-b.ctx.Done():
+		return fmt.Errorf("move: publish to %q: %w (outcome unknown)", name, domain.ErrClosed)
+	}
 }
 
 // Replay reads the log again that after is in; see transport.Transport.Replay.
@@ -207,6 +239,13 @@ func (b *Bus) Close() error {
 	err := errors.Join(b.from.Close(), b.to.Close())
 	b.running.Wait()
 	return err
+}
+
+func (b *Bus) follows(name string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	t := b.topics[name]
+	return t != nil && t.subs > 0
 }
 
 func (b *Bus) isHere(name string) bool {

@@ -82,27 +82,35 @@ func (b *Bus) enter() bool {
 	return true
 }
 
-// hasMoved says which log takes over for a topic, and whether it has: there is
-// something in it that is no copy from before the mark.
+// hasMoved says which log takes over for a topic, and whether it has. If the log
+// holds what is no copy, and nothing shows that it has taken over, that is
+// ErrForeign: to begin on either bus could be wrong.
 func (b *Bus) hasMoved(ctx context.Context, name string, age time.Duration) (next domain.LogID, here bool, err error) {
-	at, err := b.to.Scan(ctx, name, "", time.Now().Add(-age), func(batch []domain.Entry) bool {
+	foreign := false
+	look := func(batch []domain.Entry) bool {
+		foreign = foreign || slices.ContainsFunc(batch, isForeign)
 		here = slices.ContainsFunc(batch, isEvidence)
 		return !here
-	})
+	}
+	at, err := b.to.Scan(ctx, name, "", time.Now().Add(-age), look)
+	if err == nil && foreign && !here { // the Bridge may have ended long ago: look for the mark's copy
+		_, err = b.to.Scan(ctx, name, "", time.Time{}, look)
+		if err == nil && !here {
+			err = fmt.Errorf("%w, and no mark: set up the new bus alone if the move is long over", ErrForeign)
+		}
+	}
 	return at.Log, here, err
 }
 
-// isEvidence says whether an entry of a log shows that the log has taken over.
-// What was copied together with its origins from an earlier move does not.
+// isEvidence says whether an entry of a log shows that the log has taken over:
+// the mark's copy, and what a Bridge writes from then on. What was copied
+// together with its origins from an earlier move does not.
 func isEvidence(e domain.Entry) bool {
-	switch e.Kind {
-	case domain.Record, domain.Note:
-		return e.Late || e.Kind == domain.Record && len(e.Also) == 0
-	case domain.Arrive:
-		return len(e.Also) == 1
-	}
-	return false
+	return e.Late || e.Kind == domain.Arrive && len(e.Also) == 1
 }
+
+// isForeign says whether an entry was published on its own log.
+func isForeign(e domain.Entry) bool { return e.Kind == domain.Record && len(e.Also) == 0 }
 
 // A subscription reads the old bus until it meets the mark, and then the new one.
 type subscription struct {
@@ -133,12 +141,14 @@ func (s *subscription) run(in <-chan *message.Message, here bool) {
 		batch, _ := domain.EntriesFrom(m.Context())
 		end := s.mark(batch)
 		if end < 0 {
+			s.bus.echoes.hear(batch)
 			if !s.pass(m) {
 				return
 			}
 			continue
 		}
 		leave := batch[end]
+		s.bus.echoes.hear(batch[:end])
 		if end > 0 && !s.hand(batch[:end:end]) {
 			return
 		}
@@ -189,6 +199,7 @@ func (s *subscription) cross(leave domain.Entry) {
 			}
 			s.bus.note(s.name, func(t *topic) { t.here, t.since = true, time.Time{} })
 			log.Info("the new bus has begun")
+			s.bus.echoes.hear(rest)
 			if !s.hand(rest) {
 				return
 			}
@@ -247,7 +258,7 @@ func (c *crossing) look(batch []domain.Entry) (rest []domain.Entry, there bool) 
 				rest = append(rest, domain.Entry{Kind: domain.Break, Position: e.Position, Time: e.Time, Log: e.Log, Reason: domain.Lossy})
 			}
 			return append(rest, batch[i+1:]...), true
-		case isEvidence(*e) && e.Kind == domain.Record && !e.Late:
+		case isForeign(*e):
 			c.strange = true
 		}
 	}
@@ -257,6 +268,8 @@ func (c *crossing) look(batch []domain.Entry) (rest []domain.Entry, there bool) 
 // forward passes on what comes in.
 func (s *subscription) forward(in <-chan *message.Message) {
 	for m := range in {
+		batch, _ := domain.EntriesFrom(m.Context())
+		s.bus.echoes.hear(batch)
 		if !s.pass(m) {
 			return
 		}

@@ -39,7 +39,7 @@ func leave(ctx context.Context, from, to *transport.Transport, topic string) err
 		}
 		return s.copied, err
 	})
-	if errors.Is(err, context.DeadlineExceeded) {
+	if err != nil && ctx.Err() != nil {
 		return fmt.Errorf("the copies on the new bus do not come to the end of the old one: does a bridge run? Nothing was done: %w", err)
 	}
 	if err != nil {
@@ -52,7 +52,7 @@ func leave(ctx context.Context, from, to *transport.Transport, topic string) err
 		err := s.look(ctx)
 		return s.moved, err
 	})
-	if errors.Is(err, context.DeadlineExceeded) {
+	if err != nil && ctx.Err() != nil {
 		return fmt.Errorf("the mark is on the old bus, but its copy does not come to the new one: keep the bridge running, nodes wait for it: %w", err)
 	}
 	return err
@@ -84,6 +84,8 @@ type survey struct {
 	at     domain.Position // looked at up to there, in the new log
 	copied bool            // everything up to end
 	moved  bool
+
+	foreign bool // something there is no copy
 }
 
 func (s *survey) look(ctx context.Context) (err error) {
@@ -99,6 +101,7 @@ func (s *survey) look(ctx context.Context) (err error) {
 	}
 	place, err := s.to.Scan(ctx, s.topic, s.at, time.Time{}, func(batch []domain.Entry) bool {
 		s.moved = s.moved || slices.ContainsFunc(batch, isEvidence)
+		s.foreign = s.foreign || slices.ContainsFunc(batch, isForeign)
 		if at, known := domain.PlaceIn(batch[len(batch)-1].Also, s.end.Log); known {
 			s.last = max(s.last, at)
 		}
@@ -106,5 +109,8 @@ func (s *survey) look(ctx context.Context) (err error) {
 	})
 	s.at = place.Position
 	s.copied = s.copied || s.last >= s.end.Position
+	if err == nil && s.foreign && !s.moved {
+		return ErrForeign
+	}
 	return err
 }

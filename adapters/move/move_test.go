@@ -73,6 +73,79 @@ func TestNodesPublishWhereTheTopicIs(t *testing.T) {
 	})
 }
 
+// What a node publishes on the old bus behind the mark has no place in the order
+// until it is copied: until then its publisher is not told that it was published, so
+// that what he publishes next, elsewhere, does not overtake it.
+func TestWhatIsPublishedBehindTheMarkIsNotConfirmedBeforeItIsCopied(t *testing.T) {
+	in(t, func(w *world) {
+		n := w.node()
+		stop := w.bridge()
+		w.publish(w.old)
+		synctest.Wait()
+		if err := stop(); err != nil {
+			w.Fatal(err)
+		}
+		w.send(w.old, transport.NewLeave("mark"))
+		synctest.Wait()
+		published := make(chan error, 1)
+		publish := func(text string) {
+			published <- n.bus.PublishContext(w.Context(), topic, message.NewMessage("", []byte(text)))
+		}
+		go publish("behind")
+		synctest.Wait()
+		select {
+		case err := <-published:
+			w.Fatalf("confirmed without a place: %v", err)
+		default:
+		}
+		w.bridge()
+		if err := <-published; err != nil {
+			w.Error(err)
+		}
+		go publish("later")
+		if err := <-published; err != nil {
+			w.Error(err)
+		}
+		synctest.Wait()
+		w.want(n, "1 arrive behind later")
+	})
+}
+
+func TestWhatDoesNotComeBackMayBePublishedOrNot(t *testing.T) {
+	in(t, func(w *world) {
+		n := w.node()
+		w.send(w.old, transport.NewLeave("mark"))
+		synctest.Wait()
+		start := time.Now()
+		err := n.bus.PublishContext(w.Context(), topic, message.NewMessage("", []byte("behind")))
+		if !errors.Is(err, domain.ErrBusDown) || time.Since(start) != 2*time.Second {
+			w.Errorf("after %v: %v", time.Since(start), err)
+		}
+	})
+}
+
+// A message on the new bus that is no copy does not mean that it has taken over.
+func TestForeignEntryIsNoMove(t *testing.T) {
+	in(t, func(w *world) {
+		w.publish(w.old)
+		w.publish(w.new)
+		ctx, cancel := context.WithTimeout(w.Context(), time.Minute)
+		defer cancel()
+		if err := move.Leave(ctx, w.open(w.old), w.open(w.new), topic); !errors.Is(err, move.ErrForeign) {
+			w.Errorf("Leave: %v", err)
+		}
+		b, err := move.NewBus(w.open(w.old), w.open(w.new), move.Config{})
+		if err != nil {
+			w.Fatal(err)
+		}
+		defer b.Close()
+		if _, err := b.BatchesSince(time.Minute).Subscribe(w.Context(), topic); !errors.Is(err, move.ErrForeign) {
+			w.Errorf("Subscribe: %v", err)
+		}
+		w.want(w.plain(w.old), "1")
+	})
+}
+
 // A Bridge that is stopped anywhere and started again leaves nothing out and
 // copies nothing twice that anybody sees.
 func TestBridgeGoesOnWhereItWas(t *testing.T) {

@@ -55,7 +55,7 @@ func TestMovedLive(t *testing.T) {
 		bridge = startBridge(t, from, to)
 		crowd.settled()
 		crowd.cutting.Store(false)
-		before := crowd.lost.Load()
+		before := crowd.dropped.Load()
 		moveTo(t, from, to)
 		eventually(t, 20*time.Second, "every node has arrived", func() error {
 			for _, n := range c.nodes {
@@ -66,8 +66,8 @@ func TestMovedLive(t *testing.T) {
 			return nil
 		})
 		time.Sleep(time.Second)
-		if lost := crowd.lost.Load() - before; lost != 0 {
-			t.Errorf("the move has dropped %d connections", lost)
+		if dropped := crowd.dropped.Load() - before; dropped != 0 {
+			t.Errorf("the move has dropped %d connections", dropped)
 		}
 		crowd.cutting.Store(true)
 		services.follow(to)
@@ -126,19 +126,21 @@ type crowd struct {
 	t        *testing.T
 	sessions []*session
 	lost     atomic.Int64 // connections
+	dropped  atomic.Int64 // of these, by somebody else than us
 	cutting  atomic.Bool  // connections
 	end      context.CancelFunc
 	work     errgroup.Group
 
 	mu    sync.Mutex
 	conns map[int]net.Conn // the present one of each client; guarded by mu
+	ours  map[int]net.Conn // the one of each client that we cut last; guarded by mu
 	open  int              // sessions; guarded by mu
 	heard map[*session]map[label]bool
 }
 
 func startCrowd(c *cluster) *crowd {
 	ctx, end := context.WithCancel(context.Background())
-	w := &crowd{t: c.t, end: end, conns: make(map[int]net.Conn), heard: make(map[*session]map[label]bool)}
+	w := &crowd{t: c.t, end: end, conns: make(map[int]net.Conn), ours: make(map[int]net.Conn), heard: make(map[*session]map[label]bool)}
 	c.t.Cleanup(func() { end(); w.work.Wait() })
 	for i := range movers {
 		s := &session{name: fmt.Sprintf("client %d", i), user: fmt.Sprintf("u%d", i%(movers/2)), rooms: []string{fmt.Sprintf("r%d", i%7)}}
@@ -176,7 +178,7 @@ func (w *crowd) client(c *cluster, i int, s *session) *client.Client {
 		Handler: client.Handler{
 			Hello: func(context.Context, *client.Hello) error { w.count(1); return nil },
 			Lost: func(_ context.Context, l *client.Lost) error {
-				w.lost.Add(1)
+				w.lose(i)
 				if l.Failures <= 1 {
 					w.count(-1)
 				}
@@ -202,6 +204,16 @@ func (w *crowd) client(c *cluster, i int, s *session) *client.Client {
 		c.t.Fatal(err)
 	}
 	return who
+}
+
+// lose counts a connection of client i that is lost.
+func (w *crowd) lose(i int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.lost.Add(1)
+	if w.ours[i] != w.conns[i] {
+		w.dropped.Add(1)
+	}
 }
 
 func (w *crowd) count(n int) {
@@ -237,7 +249,9 @@ func (w *crowd) cut(ctx context.Context) {
 			continue
 		}
 		w.mu.Lock()
-		conn := w.conns[rand.IntN(movers)]
+		i := rand.IntN(movers)
+		conn := w.conns[i]
+		w.ours[i] = conn
 		w.mu.Unlock()
 		if conn != nil {
 			_ = conn.Close() // it may be closed already

@@ -1,0 +1,74 @@
+package move
+
+import (
+	"hash/maphash"
+	"slices"
+	"sync"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+
+	"github.com/fanfarebus/fanfare/domain"
+)
+
+// Echoes tell who has published when his messages have come back, and so have
+// their place in the order: known by their payloads, which all buses carry as
+// they are.
+type echoes struct {
+	seed maphash.Seed
+
+	mu      sync.Mutex
+	waiting map[uint64][]*echo // by payload; guarded by mu
+}
+
+// An echo is what one call has published.
+type echo struct {
+	payloads []uint64
+	missing  int           // guarded by the echoes' mu
+	back     chan struct{} // closed when all have come back
+}
+
+// expect waits for messages that are about to be published. Forget it in any
+// case.
+func (e *echoes) expect(messages []*message.Message) *echo {
+	x := &echo{missing: len(messages), back: make(chan struct{})}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, m := range messages {
+		h := maphash.Bytes(e.seed, m.Payload)
+		x.payloads = append(x.payloads, h)
+		e.waiting[h] = append(e.waiting[h], x)
+	}
+	if x.missing == 0 {
+		close(x.back)
+	}
+	return x
+}
+
+func (e *echoes) forget(x *echo) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, h := range x.payloads {
+		e.waiting[h] = slices.DeleteFunc(e.waiting[h], func(w *echo) bool { return w == x })
+		if len(e.waiting[h]) == 0 {
+			delete(e.waiting, h)
+		}
+	}
+}
+
+// hear notes what has come.
+func (e *echoes) hear(batch []domain.Entry) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for i := range batch {
+		if len(e.waiting) == 0 {
+			return
+		}
+		h := maphash.Bytes(e.seed, batch[i].Body)
+		for _, x := range e.waiting[h] {
+			if x.missing--; x.missing == 0 {
+				close(x.back)
+			}
+		}
+		delete(e.waiting, h)
+	}
+}

@@ -3,7 +3,9 @@ package fanfare_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 
 	"github.com/ThreeDotsLabs/watermill/pubsub/gochannel"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/fanfarebus/fanfare"
 	"github.com/fanfarebus/fanfare/adapters/memory"
+	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/adapters/watermillbus"
 )
 
@@ -92,6 +95,33 @@ func ExampleWithPubSub() {
 	// Output:
 	// "paid" <nil>
 	// <nil>
+}
+
+// A system is moved from one bus to another, both in memory, as docs/moving.md
+// tells.
+func ExampleNewRelocation() {
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	buses := map[string]*memory.Bus{"old": memory.New(memory.Config{}), "new": memory.New(memory.Config{})}
+	open := func(_ context.Context, u *url.URL, _ *slog.Logger) (transport.Driver, error) {
+		return buses[u.Scheme].Driver(), nil
+	}
+	moving, err := fanfare.NewRelocation(ctx, fanfare.RelocationConfig{From: "old://", To: "new://", Systems: []string{"orders"}},
+		fanfare.WithOpeners(transport.Openers{"old": open, "new": open}))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer moving.Close()
+	bridge := make(chan error, 1)
+	go func() { bridge <- moving.Bridge(ctx) }()
+
+	err = moving.Move(ctx, func(system string) { fmt.Println(system, "is on the new bus") })
+	stop()
+	fmt.Println(err, <-bridge)
+	// Output:
+	// orders is on the new bus
+	// <nil> <nil>
 }
 
 // node starts a node in development mode on the bus.

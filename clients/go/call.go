@@ -64,7 +64,8 @@ type Sending struct {
 	ContentType string
 	// ID tells a message from its repetition. Empty: the node makes one.
 	ID string
-	// TTL is how long it is worth delivering, in whole seconds; 0 is always.
+	// TTL is how long it is worth delivering, rounded up to whole seconds; 0 is
+	// always, and less is an error.
 	TTL time.Duration
 	// Headers are the application's own.
 	Headers map[string]string
@@ -138,6 +139,13 @@ func (c *Client) forget(room string) (tell bool) {
 }
 
 func (m *Sending) encode(system string) ([]byte, error) {
+	if m.TTL < 0 {
+		return nil, fmt.Errorf("TTL: %v: must not be negative", m.TTL)
+	}
+	ttl := int64(m.TTL / time.Second)
+	if m.TTL%time.Second > 0 {
+		ttl++ // never down to 0, which is always
+	}
 	w := struct {
 		System      string            `json:"system"`
 		To          []string          `json:"to,omitempty"`
@@ -148,7 +156,7 @@ func (m *Sending) encode(system string) ([]byte, error) {
 		ContentType string            `json:"content_type,omitempty"`
 		Data        json.RawMessage   `json:"data,omitempty"`
 		DataBase64  *[]byte           `json:"data_base64,omitempty"`
-	}{System: system, To: m.To, ID: m.ID, Type: m.Type, TTL: int64(m.TTL / time.Second), Headers: m.Headers, ContentType: m.ContentType}
+	}{System: system, To: m.To, ID: m.ID, Type: m.Type, TTL: ttl, Headers: m.Headers, ContentType: m.ContentType}
 	foreign := m.ContentType != "" && m.ContentType != "application/json"
 	switch data := m.Data.(type) {
 	case []byte:

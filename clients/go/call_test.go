@@ -74,6 +74,8 @@ func TestDataIsEncodedByItsKind(t *testing.T) {
 		{client.Sending{Data: []byte("ab")}, `"data_base64":"YWI="`},
 		{client.Sending{Data: []byte(nil)}, `"data_base64":""`},
 		{client.Sending{Data: "ab", ContentType: "text/plain"}, `"content_type":"text/plain","data_base64":"YWI="`},
+		{client.Sending{TTL: time.Millisecond}, `"ttl":1,"data":null`}, // 0 would be for ever
+		{client.Sending{TTL: 1500 * time.Millisecond}, `"ttl":2,"data":null`},
 		{client.Sending{Data: 1, ContentType: "application/json"}, `"content_type":"application/json","data":1`},
 	} {
 		ref++
@@ -82,7 +84,7 @@ func TestDataIsEncodedByItsKind(t *testing.T) {
 		v.says(fmt.Sprintf(`{"op":"ok","ref":%d}`, ref))
 		receive(t, done, "the answer")
 	}
-	for _, bad := range []client.Sending{{Data: make(chan int)}, {Data: 1, ContentType: "text/plain"}} {
+	for _, bad := range []client.Sending{{Data: make(chan int)}, {Data: 1, ContentType: "text/plain"}, {TTL: -time.Millisecond}} {
 		if _, err := u.Send(t.Context(), "chat", bad); err == nil {
 			t.Errorf("%v was sent", bad)
 		}

@@ -21,6 +21,7 @@ type worlds string
 const (
 	logged worlds = "-test.run=^TestNothingIsMissedWithoutAGap -seeds=1500 -lossy=0"
 	lost   worlds = "-test.run=^TestNothingIsMissedWithoutAGap -seeds=600 -lossy=1"
+	rare   worlds = "-test.run=^TestNothingIsMissedWithoutAGap -seed=757 -times=300 -lossy=1" // one run of ten shows it, where another seed's takes hundreds
 	calm   worlds = "-test.run=^TestNothingIsMissedNorToldForNothing -seeds=1500"
 )
 
@@ -54,7 +55,7 @@ var mutations = []mutation{
 	{"landmark that is on its way not waited for", "domain/stream/resume.go",
 		"a.until.IsZero() && s.maySee(since, now)", "false", calm},
 	{"place known by the stamp alone", "adapters/transport/landmark.go",
-		"s.digest()+sum", "s.digest()", lost},
+		"s.digest()+sum", "s.digest()", rare},
 	{"place of the record before", "domain/stream/landmarks.go",
 		"s.known.add(c.ID, s.window.head)", "s.known.add(c.ID, s.window.head-1)", calm},
 	{"place of the record behind", "domain/stream/landmarks.go",

@@ -53,12 +53,25 @@ func run(t *testing.T, seeds int, world func(seed uint64) sim.Config) (moved int
 				})
 			})
 			if t.Failed() {
-				t.Fatalf("replay it with: go test ./test/sim -run %s -seed %d -times 100 -tell", t.Name(), s)
+				t.Fatal(replay(t.Name(), s, *lossy))
 			}
 		}
 	}
 	t.Log(moved, "times a client went on on another node")
 	return moved
+}
+
+// replay says how to run one world alone: whether its bus has a log hangs on
+// more than its seed.
+func replay(test string, seed, lossy uint64) string {
+	return fmt.Sprintf("replay it with: go test ./test/sim -run %s -seed %d -lossy %d -times 100 -tell", test, seed, lossy)
+}
+
+func TestReplayNamesAllThatMakesAWorld(t *testing.T) {
+	const want = "replay it with: go test ./test/sim -run TestX -seed 7 -lossy 1 -times 100 -tell"
+	if got := replay("TestX", 7, 1); got != want {
+		t.Errorf("%s; want %s", got, want)
+	}
 }
 
 func complain(t *testing.T, faults []string) {

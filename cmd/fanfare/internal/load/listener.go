@@ -65,7 +65,7 @@ func (l *listener) handler() client.Handler {
 
 // hear accounts for a message.
 func (l *listener) hear(data []byte) {
-	now := time.Since(l.run.began)
+	now := time.Now()
 	var p payload
 	if json.Unmarshal(data, &p) != nil || p.Run != l.run.id || p.N < l.first || (p.N-l.first)%l.step != 0 {
 		return
@@ -87,7 +87,7 @@ func (l *listener) hear(data []byte) {
 	l.last = max(l.last, p.N)
 	l.arrived++
 	l.run.arrived.Add(1)
-	l.run.latency.add(now - time.Duration(p.Due))
+	l.run.latency.add(now.Sub(l.run.began) - time.Duration(p.Due)) // began is set: the message is ours
 }
 
 // missing is how many of the first messages of a load it has not heard. Its mu

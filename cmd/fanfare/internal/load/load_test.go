@@ -73,6 +73,25 @@ func TestALoadOnANodeAccountsForEverything(t *testing.T) {
 	}
 }
 
+func TestOthersMessagesMayComeWhileSessionsConnect(t *testing.T) {
+	cfg, post := node(t)
+	cfg.Sessions, cfg.Duration = 50, 50*time.Millisecond
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for ctx.Err() == nil {
+			_, _ = post(ctx, "bench", []byte(`{"to":"*","data":{"run":"another"}}`+"\n"))
+		}
+	}()
+	got, err := load.Run(t.Context(), cfg)
+	stop()
+	<-ended
+	if err != nil || got.Fault() != nil {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
 // spoil changes each batch of two lines or more on its way.
 func spoil(post publish, change func(lines [][]byte) [][]byte) publish {
 	return func(ctx context.Context, system string, lines []byte) (int, error) {

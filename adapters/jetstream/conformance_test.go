@@ -26,7 +26,7 @@ func TestConformance(t *testing.T) {
 	conformance.Run(t, h)
 }
 
-// In the same process nothing can be cut or frozen.
+// Connections are cut and frozen before the real server.
 func TestConformanceEmbedded(t *testing.T) {
 	addr := embedded.NATS(t)
 	conn, err := nats.Connect("nats://" + addr)

@@ -34,7 +34,7 @@ func TestConformance(t *testing.T) {
 // one byte, takes 1 MiB, reads what is committed, and is of no session.
 const fetching = "\x00\x00\x00\x01" + "\x00\x10\x00\x00" + "\x01" + "\x00\x00\x00\x00" + "\xff\xff\xff\xff"
 
-// A fake cluster tells its clients where it is: nothing can be put in between.
+// Connections are cut and frozen before the real broker.
 func TestConformanceOnAFakeCluster(t *testing.T) {
 	url := fakeURL(t)
 	h := onTopics(url)

@@ -25,7 +25,7 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-// In the same process nothing can be cut or frozen.
+// Connections are cut and frozen before the real server.
 func TestConformanceEmbedded(t *testing.T) {
 	addr := embedded.NATS(t)
 	conn, err := nats.Connect("nats://" + addr)

@@ -356,3 +356,30 @@ func TestSkippedEntriesMoveTheCursor(t *testing.T) {
 		t.Errorf("cursor %v %v, want 9", c, ok)
 	}
 }
+
+// A session that hears nothing is told where it is all the same: with that it
+// resumes from memory long after all that it was there for has left the window.
+func TestWhoHearsNothingForLongResumesWithoutTheLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := begun(t, stream.Config{HasLog: true, Age: time.Minute, Past: stream.NewBudget(1 << 20)})
+		alice := s.attach("user:alice")
+		for i := range 30 {
+			time.Sleep(10 * time.Second)
+			s.deliver(i+1, "not hers", "user:bob")
+		}
+		idle, ok := alice.Cursor()
+		if !ok {
+			t.Fatal("no cursor")
+		}
+		back := s.attachAt("user:alice", idle)
+		s.deliver(31, "hers", "user:alice")
+		back.got(t, "31 user:alice hers")
+		if st := s.Stats(); st.Replaying != 0 || st.Backfills != 0 {
+			t.Errorf("the log is to be read: %+v", st)
+		}
+		s.attachAt("user:alice", s.cursorAt(1)) // what she would have come with otherwise
+		if st := s.Stats(); st.Replaying != 1 {
+			t.Errorf("the window still has all: %+v", st)
+		}
+	})
+}

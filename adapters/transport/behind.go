@@ -13,8 +13,9 @@ import (
 const (
 	// lookAtOnce is how many tails are asked for at the same time.
 	lookAtOnce = 4
-	// lookSlack is by how much two rounds of Run may be closer than planned.
-	lookSlack = pingEvery / 10
+	// askSlack: since when a log is ahead is known to a round of Run. Taking the
+	// middle of the round tells Deaf no later than half a second after it is true.
+	askSlack = pingEvery / 2
 )
 
 // Deaf reports whether, while the broker answers, some subscription has been
@@ -81,25 +82,32 @@ type tail struct {
 
 func newLookout(t *Transport) *lookout { return &lookout{t: t, tails: make(map[string][]tail)} }
 
-// look returns how many subscriptions are behind.
-func (l *lookout) look(ctx context.Context, up bool) (behind int) {
+// ask notes where the logs end, if the broker answers.
+func (l *lookout) ask(ctx context.Context, up bool) {
 	if !up {
 		l.answers = time.Time{}
 		clear(l.tails)
-		return 0
+		return
 	}
 	now := time.Now()
 	if l.answers.IsZero() {
 		l.answers = now
 	}
-	all := l.t.followers()
-	l.note(ctx, now, all)
-	for _, s := range all {
+	l.note(ctx, now, l.t.followers())
+}
+
+// behind returns how many subscriptions are behind, while the broker answers.
+func (l *lookout) behind() (n int) {
+	if l.answers.IsZero() {
+		return 0
+	}
+	now := time.Now()
+	for _, s := range l.t.followers() {
 		if l.isBehind(s, now) {
-			behind++
+			n++
 		}
 	}
-	return behind
+	return n
 }
 
 // note asks for the tails of all topics that are followed. A topic whose tail
@@ -152,7 +160,7 @@ func (l *lookout) extend(seen []tail, last tail) []tail {
 	return seen
 }
 
-func (l *lookout) old(then, now time.Time) bool { return now.Sub(then) >= l.t.cfg.DeafAfter-lookSlack }
+func (l *lookout) old(then, now time.Time) bool { return now.Sub(then) >= l.t.cfg.DeafAfter-askSlack }
 
 func (l *lookout) isBehind(s *subscription, now time.Time) bool {
 	handed, mute := s.now()

@@ -6,11 +6,10 @@ import (
 	"time"
 )
 
-// pingEvery is how often Run asks the broker for a sign of life, and pingTimeout
-// how long it may take.
 const (
-	pingEvery   = time.Second
-	pingTimeout = time.Second
+	pingEvery   = time.Second // how often Run asks the broker for a sign of life
+	pingTimeout = time.Second // how long that may take
+	looks       = 4           // how often Run looks at the subscriptions meanwhile, which costs nothing
 )
 
 // Run watches the broker (Ping every second, with a timeout) and how far the
@@ -25,25 +24,28 @@ func (t *Transport) Run(ctx context.Context, changed func(up bool)) error {
 
 	subs := newLookout(t)
 	defer t.behind.Store(0)
-	tick := time.NewTicker(pingEvery)
+	tick := time.NewTicker(pingEvery / looks)
 	defer tick.Stop()
 	was, told, late := true, false, 0
-	for {
-		err := t.ping(ctx)
-		if ctx.Err() != nil {
-			return nil
-		}
-		late = lateness(late, err)
-		up := err == nil
-		if undecided := late == 1 && was; !undecided {
-			t.down.Store(!up)
-			if up != was || !told {
-				t.tell(err)
-				changed(up)
+	for round := 0; ; round++ {
+		if round%looks == 0 {
+			err := t.ping(ctx)
+			if ctx.Err() != nil {
+				return nil
 			}
-			was, told = up, true
+			late = lateness(late, err)
+			up := err == nil
+			if undecided := late == 1 && was; !undecided {
+				t.down.Store(!up)
+				if up != was || !told {
+					t.tell(err)
+					changed(up)
+				}
+				was, told = up, true
+			}
+			subs.ask(ctx, up)
 		}
-		t.behind.Store(int64(subs.look(ctx, up)))
+		t.behind.Store(int64(subs.behind()))
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

@@ -97,7 +97,8 @@ func visit(t *testing.T, c *cluster, node int, since string) *visitor {
 	return &visitor{Conn: conn}
 }
 
-// next returns the next op of that name; a gap before it is an error.
+// next returns the next op of that name; a gap before it is an error, unless
+// that is what is waited for.
 func (v *visitor) next(name string) (op, error) {
 	for {
 		for len(v.lines) == 0 {
@@ -112,10 +113,10 @@ func (v *visitor) next(name string) (op, error) {
 		switch {
 		case err != nil:
 			return op{}, err
-		case o.Op == "gap":
-			return op{}, fmt.Errorf("a gap: %s", o.Reason)
 		case o.Op == name:
 			return o, nil
+		case o.Op == "gap":
+			return op{}, fmt.Errorf("a gap: %s", o.Reason)
 		}
 	}
 }

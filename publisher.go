@@ -38,7 +38,8 @@ type Message struct {
 	// ID tells a message from its repetition: publish again with the same ID
 	// when the outcome is unknown. Empty: Publish makes one.
 	ID string
-	// TTL is how long it is worth delivering, in whole seconds; 0 is always.
+	// TTL is how long it is worth delivering, rounded up to whole seconds; 0 is
+	// always, and less is an error.
 	TTL time.Duration
 	// Headers are the application's own, and go to the clients.
 	Headers map[string]string

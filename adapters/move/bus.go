@@ -30,10 +30,10 @@ func (c Config) withDefaults() Config {
 	if c.RetryMin <= 0 {
 		c.RetryMin = 50 * time.Millisecond
 	}
-	c.RetryMax = max(c.RetryMin, c.RetryMax)
-	if c.RetryMax == c.RetryMin {
-		c.RetryMax = max(c.RetryMin, 2*time.Second)
+	if c.RetryMax <= 0 {
+		c.RetryMax = 2 * time.Second
 	}
+	c.RetryMax = max(c.RetryMin, c.RetryMax)
 	if c.DeafAfter <= 0 {
 		c.DeafAfter = 5 * time.Second
 	}
@@ -160,13 +160,13 @@ func (b *Bus) Locate(ctx context.Context, name string, wanted []domain.Place, fr
 // has arrived there or is on its way, the old one as long as a topic is there.
 func (b *Bus) Up() bool {
 	b.mu.Lock()
-	old, new := len(b.topics) == 0, false
+	from, to := len(b.topics) == 0, false
 	for _, t := range b.topics {
-		new = new || t.here || !t.since.IsZero()
-		old = old || !t.here && t.since.IsZero()
+		to = to || t.here || !t.since.IsZero()
+		from = from || !t.here && t.since.IsZero()
 	}
 	b.mu.Unlock()
-	return (!old || b.from.Up()) && (!new || b.to.Up())
+	return (!from || b.from.Up()) && (!to || b.to.Up())
 }
 
 // Deaf reports whether one of the buses is, or the copy of a mark has been

@@ -304,7 +304,8 @@ func (c *copier) publishAll(ctx context.Context, copies []*message.Message, batc
 		copies[0] = transport.AsGap(copies[0])
 	}
 	if n := len(batch); n > 0 {
-		c.reach(domain.Place{Log: c.at.Log, Position: batch[n-1].Position}, batch[n-1].Time)
+		at, _ := c.where()
+		c.reach(domain.Place{Log: at.Log, Position: batch[n-1].Position}, batch[n-1].Time)
 	}
 	return nil
 }

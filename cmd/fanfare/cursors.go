@@ -27,6 +27,9 @@ type cursorFile struct {
 // openCursors reads the file, or makes it if there is none. It fails where the
 // file could not be written later.
 func openCursors(path string) (*cursorFile, error) {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real // a link stays one
+	}
 	f := &cursorFile{path: path, saved: map[string]string{}}
 	text, err := os.ReadFile(path)
 	switch {

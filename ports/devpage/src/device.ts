@@ -177,7 +177,7 @@ export class Device {
 /** A cursor is long and alike at its beginning: its end tells it from others. */
 function place(cursor?: string | null): Node {
   if (!cursor) return document.createTextNode("no cursor");
-  const shown = make("code", "cursor", "…" + cursor.slice(-8));
+  const shown = make("code", "cursor", "…" + cursor.slice(-16));
   shown.title = cursor;
   return shown;
 }

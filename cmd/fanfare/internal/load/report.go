@@ -71,7 +71,7 @@ func (r *run) report(p published) Report {
 		rep.Twice += l.twice
 		rep.Disordered += l.disordered
 		rep.Gaps += l.gaps
-		rep.Reconnects += l.lost
+		rep.Reconnects += max(0, l.hellos-1)
 		rep.Lost += l.missing(p.accepted)
 		l.mu.Unlock()
 	}

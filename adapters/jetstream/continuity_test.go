@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -311,14 +312,15 @@ func TestNothingIsSkippedSilently(t *testing.T) {
 	seed := rand.Uint64()
 	t.Log("seed", seed)
 	ctx, cancel := context.WithCancel(t.Context())
+	var trims atomic.Int64
 	done := make(chan error, 1)
 	stream := k.stream()
 	go func() {
 		defer cancel()
-		done <- k.churn(stream, rand.New(rand.NewPCG(seed, 1)), 200)
+		done <- k.churn(stream, rand.New(rand.NewPCG(seed, 1)), 200, &trims)
 	}()
 	r := rand.New(rand.NewPCG(seed, 2))
-	f, last, breaks, read := k.follow(""), 0, 0, 0
+	f, last, breaks, read, batches := k.follow(""), 0, 0, 0, 0
 	for ctx.Err() == nil {
 		batch, err := f.Read(ctx)
 		if errors.As(err, new(*transport.BreakError)) {
@@ -337,7 +339,12 @@ func TestNothingIsSkippedSilently(t *testing.T) {
 			}
 			last, read = n, read+1
 		}
-		for range r.IntN(3) * r.IntN(2) { // a slow reader, now and then
+		if batches++; batches%20 == 0 { // and now and then very slow
+			for till := trims.Load() + 3; trims.Load() < till && ctx.Err() == nil; {
+				k.must(k.d.Ping(t.Context()))
+			}
+		}
+		for range r.IntN(3) * r.IntN(2) { // a slow reader
 			k.must(k.d.Ping(t.Context()))
 		}
 	}
@@ -349,7 +356,7 @@ func TestNothingIsSkippedSilently(t *testing.T) {
 }
 
 // churn adds entries with the numbers from 1 on, and trims now and then.
-func (k kit) churn(stream stock.Stream, r *rand.Rand, rounds int) error {
+func (k kit) churn(stream stock.Stream, r *rand.Rand, rounds int, trims *atomic.Int64) error {
 	for next := 1; rounds > 0; rounds-- {
 		first := next
 		next += 1 + r.IntN(400)
@@ -364,6 +371,7 @@ func (k kit) churn(stream stock.Stream, r *rand.Rand, rounds int) error {
 			if err := stream.Purge(k.t.Context(), stock.WithPurgeKeep(uint64(1+r.IntN(300)))); err != nil {
 				return err
 			}
+			trims.Add(1)
 		}
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -145,14 +146,15 @@ func TestNothingIsSkippedSilently(t *testing.T) {
 		k.t.Log("seed", seed)
 		ctx, cancel := context.WithCancel(k.t.Context())
 		f := k.follow("")
+		var trims atomic.Int64
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
 			defer cancel()
-			k.churn(rand.New(rand.NewPCG(seed, 1)), 60)
+			k.churn(rand.New(rand.NewPCG(seed, 1)), 60, &trims)
 		}()
 		r := rand.New(rand.NewPCG(seed, 2))
-		last, breaks, read := 0, 0, 0
+		last, breaks, read, batches := 0, 0, 0, 0
 		for ctx.Err() == nil {
 			batch, err := f.Read(ctx)
 			if lost := (*transport.BreakError)(nil); errors.As(err, &lost) {
@@ -170,7 +172,12 @@ func TestNothingIsSkippedSilently(t *testing.T) {
 				}
 				last, read = n, read+1
 			}
-			for range r.IntN(12) { // a slow reader, now and then
+			if batches++; batches%20 == 0 { // and now and then very slow
+				for till := trims.Load() + 3; trims.Load() < till && ctx.Err() == nil; {
+					k.must(k.d.Ping(k.t.Context()))
+				}
+			}
+			for range r.IntN(12) { // a slow reader
 				k.must(k.d.Ping(k.t.Context()))
 			}
 		}
@@ -184,7 +191,7 @@ func TestNothingIsSkippedSilently(t *testing.T) {
 
 // churn adds records with the numbers from 1 on, and trims now and then: further
 // each time, for a broker may refuse to trim to where it has trimmed already.
-func (k kit) churn(r *rand.Rand, rounds int) {
+func (k kit) churn(r *rand.Rand, rounds int, trims *atomic.Int64) {
 	trimmed := int64(0)
 	for next := 1; rounds > 0; rounds-- {
 		n := 1 + r.IntN(2000)
@@ -193,6 +200,7 @@ func (k kit) churn(r *rand.Rand, rounds int) {
 		if r.IntN(2) == 0 {
 			trimmed = max(trimmed, int64(next-1-r.IntN(200)))
 			k.trim(trimmed)
+			trims.Add(1)
 		}
 	}
 }

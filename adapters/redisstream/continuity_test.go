@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -253,13 +254,14 @@ func TestNothingIsSkippedSilently(t *testing.T) {
 	seed := rand.Uint64()
 	t.Log("seed", seed)
 	ctx, cancel := context.WithCancel(t.Context())
+	var trims atomic.Int64
 	done := make(chan error, 1)
 	go func() {
 		defer cancel()
-		done <- k.churn(rand.New(rand.NewPCG(seed, 1)), 300)
+		done <- k.churn(rand.New(rand.NewPCG(seed, 1)), 300, &trims)
 	}()
 	r := rand.New(rand.NewPCG(seed, 2))
-	f, last, breaks, read := k.follow(""), 0, 0, 0
+	f, last, breaks, read, batches := k.follow(""), 0, 0, 0, 0
 	for ctx.Err() == nil {
 		batch, err := f.Read(ctx)
 		if lost := (*transport.BreakError)(nil); errors.As(err, &lost) {
@@ -277,7 +279,12 @@ func TestNothingIsSkippedSilently(t *testing.T) {
 			}
 			last, read = n, read+1
 		}
-		for range r.IntN(3) * r.IntN(2) { // a slow reader, now and then
+		if batches++; batches%20 == 0 { // and now and then very slow
+			for till := trims.Load() + 3; trims.Load() < till && ctx.Err() == nil; {
+				k.must(k.c.Ping(t.Context()).Err())
+			}
+		}
+		for range r.IntN(3) * r.IntN(2) { // a slow reader
 			k.must(k.c.Ping(t.Context()).Err())
 		}
 	}
@@ -289,18 +296,22 @@ func TestNothingIsSkippedSilently(t *testing.T) {
 }
 
 // churn adds entries with the numbers from 1 on, and trims now and then.
-func (k kit) churn(r *rand.Rand, rounds int) error {
+func (k kit) churn(r *rand.Rand, rounds int, trims *atomic.Int64) error {
 	for next := 1; rounds > 0; rounds-- {
 		pipe := k.c.Pipeline()
 		for range 1 + r.IntN(400) {
 			pipe.XAdd(k.t.Context(), &redis.XAddArgs{Stream: "t", Values: []any{"data", next}})
 			next++
 		}
-		if r.IntN(2) == 0 {
+		trim := r.IntN(2) == 0
+		if trim {
 			pipe.XTrimMaxLen(k.t.Context(), "t", int64(r.IntN(600)))
 		}
 		if _, err := pipe.Exec(k.t.Context()); err != nil {
 			return err
+		}
+		if trim {
+			trims.Add(1)
 		}
 	}
 	return nil

@@ -54,7 +54,6 @@ func TestMovedLive(t *testing.T) {
 		bridge.kill() // nothing is lost by that
 		bridge = startBridge(t, from, to)
 		crowd.settled()
-		crowd.cutting.Store(false)
 		before := crowd.dropped.Load()
 		moveTo(t, from, to)
 		eventually(t, 20*time.Second, "every node has arrived", func() error {
@@ -69,7 +68,6 @@ func TestMovedLive(t *testing.T) {
 		if dropped := crowd.dropped.Load() - before; dropped != 0 {
 			t.Errorf("the move has dropped %d connections", dropped)
 		}
-		crowd.cutting.Store(true)
 		services.follow(to)
 		time.Sleep(time.Second)
 		c.env["TRANSPORT"] = to
@@ -82,7 +80,7 @@ func TestMovedLive(t *testing.T) {
 	letters := services.stop()
 	crowd.finish(letters)
 
-	t.Logf("%d messages, %d connections cut or drained", len(letters), crowd.lost.Load())
+	t.Logf("%d messages, %d connections cut, %d drained", len(letters), crowd.cuts.Load(), crowd.dropped.Load())
 	for _, s := range crowd.sessions {
 		if len(s.told()) > 0 {
 			t.Errorf("%s was told %+v", s.name, s.told())
@@ -125,22 +123,36 @@ func moveTo(t *testing.T, from, to string) {
 type crowd struct {
 	t        *testing.T
 	sessions []*session
-	lost     atomic.Int64 // connections
-	dropped  atomic.Int64 // of these, by somebody else than us
-	cutting  atomic.Bool  // connections
+	cuts     atomic.Int64 // connections that we ended
+	dropped  atomic.Int64 // connections that ended otherwise
+	cutting  atomic.Bool
 	end      context.CancelFunc
 	work     errgroup.Group
 
 	mu    sync.Mutex
-	conns map[int]net.Conn // the present one of each client; guarded by mu
-	ours  map[int]net.Conn // the one of each client that we cut last; guarded by mu
+	conns map[int]net.Conn // the latest one of each client; guarded by mu
 	open  int              // sessions; guarded by mu
 	heard map[*session]map[label]bool
 }
 
+// A connection tells the crowd when its client has to close it, because the
+// other side wants or did that: one that we cut is closed already.
+type connection struct {
+	net.Conn
+	dropped *atomic.Int64
+}
+
+func (c *connection) Close() error {
+	err := c.Conn.Close()
+	if err == nil {
+		c.dropped.Add(1)
+	}
+	return err
+}
+
 func startCrowd(c *cluster) *crowd {
 	ctx, end := context.WithCancel(context.Background())
-	w := &crowd{t: c.t, end: end, conns: make(map[int]net.Conn), ours: make(map[int]net.Conn), heard: make(map[*session]map[label]bool)}
+	w := &crowd{t: c.t, end: end, conns: make(map[int]net.Conn), heard: make(map[*session]map[label]bool)}
 	c.t.Cleanup(func() { end(); w.work.Wait() })
 	for i := range movers {
 		s := &session{name: fmt.Sprintf("client %d", i), user: fmt.Sprintf("u%d", i%(movers/2)), rooms: []string{fmt.Sprintf("r%d", i%7)}}
@@ -164,12 +176,13 @@ func (w *crowd) client(c *cluster, i int, s *session) *client.Client {
 	token := c.token(s.user, "orders")
 	dialer := &websocket.Dialer{NetDialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
-		if err == nil {
-			w.mu.Lock()
-			w.conns[i] = conn
-			w.mu.Unlock()
+		if err != nil {
+			return nil, err
 		}
-		return conn, err
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.conns[i] = conn
+		return &connection{Conn: conn, dropped: &w.dropped}, nil
 	}}
 	who, err := client.New(client.Config{
 		URL: "http://" + c.front, Systems: []string{"orders"}, Rooms: []string{"orders/" + s.rooms[0]}, Dialer: dialer,
@@ -178,7 +191,6 @@ func (w *crowd) client(c *cluster, i int, s *session) *client.Client {
 		Handler: client.Handler{
 			Hello: func(context.Context, *client.Hello) error { w.count(1); return nil },
 			Lost: func(_ context.Context, l *client.Lost) error {
-				w.lose(i)
 				if l.Failures <= 1 {
 					w.count(-1)
 				}
@@ -204,16 +216,6 @@ func (w *crowd) client(c *cluster, i int, s *session) *client.Client {
 		c.t.Fatal(err)
 	}
 	return who
-}
-
-// lose counts a connection of client i that is lost.
-func (w *crowd) lose(i int) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.lost.Add(1)
-	if w.ours[i] != w.conns[i] {
-		w.dropped.Add(1)
-	}
 }
 
 func (w *crowd) count(n int) {
@@ -251,10 +253,9 @@ func (w *crowd) cut(ctx context.Context) {
 		w.mu.Lock()
 		i := rand.IntN(movers)
 		conn := w.conns[i]
-		w.ours[i] = conn
 		w.mu.Unlock()
-		if conn != nil {
-			_ = conn.Close() // it may be closed already
+		if conn.Close() == nil { // not closed already
+			w.cuts.Add(1)
 		}
 	}
 }

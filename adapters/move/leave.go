@@ -22,7 +22,8 @@ const lookEvery = 100 * time.Millisecond
 // Leave moves a topic: it puts the mark that ends the old bus's time on it, and
 // waits until the new bus has taken over. It does so only if a Bridge keeps up:
 // its copies must come to the old bus's tail within the time that ctx allows, or
-// nothing is done. Publishing it again is harmless: ErrMoved.
+// nothing is done. While a bus is down it waits. Doing it again is harmless:
+// ErrMoved.
 func Leave(ctx context.Context, from, to *transport.Transport, topic string) error {
 	if err := leave(ctx, from, to, topic); err != nil {
 		return fmt.Errorf("move: %q: %w", topic, err)
@@ -46,30 +47,31 @@ func leave(ctx context.Context, from, to *transport.Transport, topic string) err
 		return err
 	}
 	if err := from.PublishContext(ctx, topic, transport.NewLeave(ulid.Make().String())); err != nil {
-		return err
+		return fmt.Errorf("the mark may be on the old bus or not, do it again: %w", err)
 	}
 	err = poll(ctx, func() (bool, error) {
 		err := s.look(ctx)
 		return s.moved, err
 	})
-	if err != nil && ctx.Err() != nil {
+	if err != nil {
 		return fmt.Errorf("the mark is on the old bus, but its copy does not come to the new one: keep the bridge running, nodes wait for it: %w", err)
 	}
-	return err
+	return nil
 }
 
-// poll asks until there is a yes or an error.
+// poll asks until there is a yes, or an error that time does not mend.
 func poll(ctx context.Context, ask func() (bool, error)) error {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
-		if yes, err := ask(); yes || err != nil {
+		yes, err := ask()
+		if (yes || err != nil) && !errors.Is(err, domain.ErrBusDown) {
 			return err
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return ctx.Err()
+			return errors.Join(ctx.Err(), err)
 		}
 	}
 }

@@ -24,7 +24,7 @@ func cut(r *run) {
 	h := newHistory()
 	for range 3 {
 		a.publish(20)
-		r.hearsOn(in, h, func(h *history) bool { return h.last(1) == a.last || h.breaks > 0 })
+		r.hearsOn(in, h, func(h *history) bool { return h.breaks > 0 || a.until(h) })
 		r.h.Cut()
 		r.isDown(pub, topic)
 		r.h.Mend()

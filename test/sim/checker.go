@@ -23,8 +23,8 @@ type carried struct {
 const severalTimes = 6
 
 // read makes the wire's messages of payloads; what is none (a mark) is left out.
-// One that a publisher sent again stands at its first place; repeated says
-// behind how many messages its repetitions came.
+// One that a publisher sent again, or a bridge copied again, stands at its first
+// place; repeated says behind how many messages its repetitions came.
 func read(wire [][]byte) (all []carried, places []int, repeated map[int][]int) {
 	seen := make(map[string]bool) // by id and content
 	repeated = make(map[int][]int)
@@ -37,7 +37,7 @@ func read(wire [][]byte) (all []carried, places []int, repeated map[int][]int) {
 		if json.Unmarshal(payload, &e) != nil || e.To == nil {
 			continue
 		}
-		if same := fmt.Sprint(e.ID, "#", e.Data.N); e.ID != "" && seen[same] {
+		if same := fmt.Sprint(e.ID, "#", e.Data.N); seen[same] {
 			repeated[e.Data.N] = append(repeated[e.Data.N], len(all))
 			continue
 		} else {
@@ -68,6 +68,29 @@ func check(wire [][]byte, events []event, kind bus, mine func(target string) boo
 		k.index[m.N] = i
 	}
 	return k.walk(0, standing{got: make(map[int]bool)})
+}
+
+// checkPublished returns everything that is wrong with what publishers were
+// told: what was accepted is on the bus, and what was published over HTTP, one
+// after the other, in that order.
+func checkPublished(wire [][]byte, accepted []int) (faults []string) {
+	all, _, _ := read(wire)
+	there, last := make(map[int]bool), make(map[int]int)
+	for _, m := range all {
+		there[m.N] = true
+		if who := m.N / theirs; who > 0 {
+			if m.N < last[who] {
+				faults = append(faults, fmt.Sprintf("%d stands behind %d", m.N, last[who]))
+			}
+			last[who] = m.N
+		}
+	}
+	for _, n := range accepted {
+		if !there[n] {
+			faults = append(faults, fmt.Sprintf("%d was accepted, and is not on the bus", n))
+		}
+	}
+	return faults
 }
 
 // A bus says what a client may be told.

@@ -32,6 +32,7 @@ type client struct {
 	cut     atomic.Pointer[context.CancelFunc] // of the connection there is
 	slow    atomic.Int64                       // most nanoseconds that it takes between two frames
 	silent  atomic.Int64                       // once, before the next frame
+	away    atomic.Int64                       // once, before the next connection
 }
 
 // An event is what a client was told in one system.
@@ -79,7 +80,7 @@ func (c *client) run(ctx context.Context) {
 			pause = 10 * time.Millisecond
 		}
 		select {
-		case <-time.After(pause/2 + time.Duration(c.rnd.Int64N(int64(pause)))):
+		case <-time.After(pause/2 + time.Duration(c.rnd.Int64N(int64(pause))+c.away.Swap(0))):
 		case <-ctx.Done():
 		}
 		pause = min(2*pause, 2*time.Second)
@@ -186,7 +187,7 @@ func (c *client) hello(o op) {
 		c.node[name] = o.Node
 		if c.cursors[name] == "" {
 			// It has no place yet: it counts from now on.
-			c.note(name, event{kind: "start", wire: len(c.w.bus.Carried("fanfare." + name))})
+			c.note(name, event{kind: "start", wire: len(c.w.carried("fanfare." + name))})
 		}
 		// Who gave a cursor keeps it until a message, gap or cursor op replaces it:
 		// the gap that hello promises may never arrive.

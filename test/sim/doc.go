@@ -10,5 +10,11 @@
 // steps the log's clock. When all is healed, the checker, which shares no code with
 // what it checks, decides for each client: nothing is missing that no gap
 // covers, nothing came twice, everything came in the order of the bus, and
-// nothing came that was not for it.
+// nothing came that was not for it. What publishers were told was accepted is on
+// the bus.
+//
+// Some worlds move to another bus meanwhile, as docs/moving.md says, with a
+// bridge that dies, nodes and publishers that follow one by one, and services
+// that publish over HTTP, whose order stays. The order of the bus is then the old
+// one's up to the mark, and the new one's behind the mark's copy.
 package sim

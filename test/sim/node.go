@@ -2,6 +2,8 @@ package sim
 
 import (
 	"context"
+	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"sync"
 	"time"
@@ -10,21 +12,58 @@ import (
 	"github.com/fanfarebus/fanfare/test/internal/pipes"
 )
 
-// A node is a fanfare.Gateway with its server.
+// A node is a fanfare.Gateway with its server. Its methods are for anybody.
 type node struct {
 	w      *world
 	name   string
+	rnd    *rand.Rand
+	free   chan struct{} // holds a token while nobody starts or stops it
+	bus    string        // URLs
 	listen *pipes.Listener
 	server *http.Server
 	cancel context.CancelFunc
 	done   sync.WaitGroup
 }
 
+// newNode starts a node on the world's first bus.
+func newNode(w *world, i int) *node {
+	n := &node{w: w, name: fmt.Sprint("n", i), rnd: w.rnd, bus: oldBus, free: make(chan struct{}, 1)}
+	if w.cfg.Moves { // it is not the world's goroutine alone that starts nodes
+		n.rnd = rand.New(rand.NewPCG(w.cfg.Seed, uint64(10+i)))
+	}
+	n.start()
+	n.free <- struct{}{}
+	return n
+}
+
+// restart ends the node, at once and with nobody told or as a deployment does,
+// and starts it again, on another bus if one is named.
+func (n *node) restart(crash bool, away time.Duration, bus string) {
+	<-n.free
+	if crash {
+		n.listen.Cut()
+	}
+	n.stop()
+	time.Sleep(away)
+	if bus != "" {
+		n.bus = bus
+	}
+	n.start()
+	n.free <- struct{}{}
+}
+
+// end ends it for good.
+func (n *node) end() {
+	<-n.free
+	n.listen.Cut()
+	n.stop()
+}
+
 func (n *node) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	cfg := fanfare.Config{
-		Node: n.name, Dev: true, Systems: n.w.systems, Drain: time.Second,
-		Window: fanfare.WindowConfig{Messages: 10 + n.w.rnd.IntN(40), Age: 5 * time.Minute},
+		Node: n.name, Dev: true, Systems: n.w.systems, Drain: time.Second, Transport: n.bus,
+		Window: fanfare.WindowConfig{Messages: 10 + n.rnd.IntN(40), Age: 5 * time.Minute},
 		Limits: fanfare.LimitsConfig{SessionsPerUser: 1000, MessageBytes: 1 << 10, OutboxBytes: 2 << 10},
 	}
 	if n.w.cfg.Lossy {
@@ -33,7 +72,7 @@ func (n *node) start() {
 	if n.w.cfg.Calm {
 		cfg.Window.Messages = 1000
 	}
-	g, err := fanfare.New(ctx, cfg, fanfare.WithDriver(n.w.bus.Link().Driver()))
+	g, err := fanfare.New(ctx, cfg, n.w.openers())
 	if err != nil {
 		n.w.fault("start %s: %v", n.name, err)
 		cancel()
@@ -48,12 +87,6 @@ func (n *node) start() {
 			n.w.fault("%s ended: %v", n.name, err)
 		}
 	})
-}
-
-// crash takes the node away at once: nobody is told anything.
-func (n *node) crash() {
-	n.listen.Cut()
-	n.stop()
 }
 
 // stop lets the node drain.

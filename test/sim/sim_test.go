@@ -34,6 +34,16 @@ func TestNothingIsMissedNorToldForNothing(t *testing.T) {
 	}
 }
 
+// movesEach: one world in so many moves, for that takes its time.
+const movesEach = 20
+
+// TestNothingIsMissedWhileTheBusMoves moves the bus as docs/moving.md says. In
+// half of the worlds nothing but that and what clients do goes on, and nobody is
+// told a gap.
+func TestNothingIsMissedWhileTheBusMoves(t *testing.T) {
+	run(t, *seeds/movesEach, func(s uint64) sim.Config { return sim.Config{Moves: true, Calm: s%2 == 0} })
+}
+
 // run runs worlds until one fails, and says how often a client went on on
 // another node than before.
 func run(t *testing.T, seeds int, world func(seed uint64) sim.Config) (moved int) {

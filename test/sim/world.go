@@ -2,16 +2,14 @@ package sim
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/ThreeDotsLabs/watermill/message"
 
 	"github.com/fanfarebus/fanfare"
 	"github.com/fanfarebus/fanfare/adapters/memory"
@@ -28,6 +26,7 @@ type Config struct {
 	Messages int  // published in all
 	Lossy    bool // a bus without a log
 	Calm     bool // nothing goes wrong but connections of clients
+	Moves    bool // the bus is moved to another one
 	Trace    bool // tell with a fault all that the client was told
 }
 
@@ -37,18 +36,22 @@ type world struct {
 	rnd     *rand.Rand
 	keep    memory.Config
 	bus     *faulty.Bus
+	next    *faulty.Bus // what the world moves to, if it moves
+	mover   *mover
 	net     *pipes.Network
 	nodes   []*node
 	clients []*client
+	authors []*author // the last one is foreign
 	systems []string
 
 	loses    bool     // whether the bus loses anything, ever
 	happened []string // for the trace
 	number   int      // of the newest message
 
-	mu     sync.Mutex
-	faults []string // guarded by mu
-	moved  int      // guarded by mu
+	mu       sync.Mutex
+	faults   []string         // guarded by mu
+	moved    int              // guarded by mu
+	accepted map[string][]int // by system: the numbers that are sure to be on the bus; guarded by mu
 }
 
 // A Result is what became of a world.
@@ -60,14 +63,18 @@ type Result struct {
 // Run runs a world to its end. It must be called in a synctest bubble.
 func Run(cfg Config) Result {
 	rnd := rand.New(rand.NewPCG(cfg.Seed, 1))
-	w := &world{cfg: cfg, rnd: rnd, net: pipes.New(), systems: []string{"orders", "chat"}}
+	w := &world{cfg: cfg, rnd: rnd, net: pipes.New(), systems: []string{"orders", "chat"}, accepted: make(map[string][]int)}
 	// Half the worlds have a log that is trimmed while clients are away.
 	w.keep = memory.Config{Messages: 100_000}
-	if rnd.IntN(2) == 0 {
+	if rnd.IntN(2) == 0 && !cfg.Moves {
 		w.keep.Messages = 20 + rnd.IntN(200)
 	}
 	w.bus = faulty.New(faulty.Config{Memory: w.keep, Lossy: cfg.Lossy, Rand: rand.New(rand.NewPCG(cfg.Seed, 2))})
-	w.bus.Set(func(f *faulty.Faults) {
+	if cfg.Moves {
+		w.next = faulty.New(faulty.Config{Memory: w.keep, Rand: rand.New(rand.NewPCG(cfg.Seed, 3))})
+		w.mover = &mover{w: w, rnd: rand.New(rand.NewPCG(cfg.Seed, 4)), bridge: make(chan *bridge, 1)}
+	}
+	w.setAll(func(f *faulty.Faults) {
 		f.Late = time.Duration(rnd.IntN(20)) * time.Millisecond
 		f.LostAnswers = 50
 		if cfg.Lossy {
@@ -82,8 +89,7 @@ func Run(cfg Config) Result {
 	ctx, end := context.WithCancel(context.Background())
 	defer end()
 	for i := range cfg.Nodes {
-		w.nodes = append(w.nodes, &node{w: w, name: fmt.Sprint("n", i)})
-		w.nodes[i].start()
+		w.nodes = append(w.nodes, newNode(w, i))
 	}
 	var people sync.WaitGroup
 	come := func() {
@@ -98,10 +104,10 @@ func Run(cfg Config) Result {
 	end()
 	people.Wait()
 	for _, n := range w.nodes {
-		n.crash()
+		n.end()
 	}
 	w.judge()
-	w.bus.Close()
+	w.close()
 	return Result{Faults: w.faults, Moved: w.moved}
 }
 
@@ -143,21 +149,26 @@ const dedupeAge = 30 * time.Second
 
 // live publishes, and lets things happen. Sooner or later the clients come.
 func (w *world) live(ctx context.Context, come func()) {
-	var own []*fanfare.Publisher
-	for range 3 {
-		p, err := fanfare.NewPublisher(ctx, "", "", fanfare.WithDriver(w.bus.Link().Driver()))
-		if err != nil {
-			w.fault("%v", err)
-			return
-		}
-		defer p.Close()
-		own = append(own, p)
+	for i := range 4 {
+		a := &author{w: w, foreign: i == 3}
+		a.open(oldBus)
+		defer a.end()
+		w.authors = append(w.authors, a)
 	}
-	foreign := transport.New(w.bus.Link().Driver(), transport.Config{NoStamps: true})
-	defer foreign.Close()
 	defer func() { time.Sleep(5 * time.Second) }() // for the last marks of a lossy bus
 	var publishing sync.WaitGroup
 	defer publishing.Wait()
+	over := make(chan struct{})
+	if w.cfg.Moves {
+		serving, end := context.WithCancel(ctx)
+		defer end()
+		for k := range services {
+			publishing.Go(func() { w.serve(serving, k) })
+		}
+		publishing.Go(func() { defer close(over); w.mover.move(ctx) })
+	} else {
+		close(over)
+	}
 	// On a lossy bus a place is known to other nodes when there was a message, and
 	// to those that have been there for a while.
 	early := 0
@@ -169,15 +180,15 @@ func (w *world) live(ctx context.Context, come func()) {
 	if w.cfg.Lossy {
 		often = 3
 	}
-	for w.number < w.cfg.Messages {
+	for w.number < w.cfg.Messages || !isClosed(over) {
 		if w.number >= early && come != nil {
 			time.Sleep(time.Duration(early) * 50 * time.Millisecond) // until the nodes have heard them
 			come()
 			come = nil
 		}
-		time.Sleep(time.Duration(w.rnd.IntN(60)) * time.Millisecond)
+		time.Sleep(time.Duration(w.rnd.IntN(w.pace())) * time.Millisecond)
 		for range 1 + w.rnd.IntN(5) {
-			publishing.Go(w.publish(ctx, own[w.rnd.IntN(len(own))], foreign))
+			publishing.Go(w.publish(ctx))
 		}
 		if come == nil && w.rnd.IntN(often) == 0 {
 			w.happen()
@@ -185,34 +196,46 @@ func (w *world) live(ctx context.Context, come func()) {
 	}
 }
 
-// publish returns what publishes the next message, with its id until it is
-// sure to be on the bus; or, for a foreign publisher, once and without an id.
-func (w *world) publish(ctx context.Context, own *fanfare.Publisher, foreign *transport.Transport) func() {
+// publish returns what publishes the next message.
+func (w *world) publish(ctx context.Context) func() {
 	w.number++
-	system := w.systems[w.rnd.IntN(len(w.systems))]
-	data := json.RawMessage(fmt.Sprintf(`{"n":%d}`, w.number))
-	id, to := fmt.Sprint("m", w.number), w.targets()
+	by := w.authors[w.rnd.IntN(len(w.authors)-1)]
+	l := letter{n: w.number, system: w.systems[w.rnd.IntN(len(w.systems))], id: fmt.Sprint("m", w.number), to: w.targets()}
 	if w.rnd.IntN(20) == 0 {
-		id = fmt.Sprint("m", w.number-1) // somebody's mistake: an id that has other content
+		l.id = fmt.Sprint("m", w.number-1) // somebody's mistake: an id that has other content
 	}
 	if w.rnd.IntN(4) == 0 {
-		list, _ := json.Marshal(to)
-		payload := fmt.Appendf(nil, `{"to":%s,"data":%s}`, list, data)
-		return func() {
-			m := message.NewMessage("", payload)
-			m.Metadata.Set(transport.RawKey, "1")
-			_ = foreign.PublishContext(ctx, "fanfare."+system, m)
-		}
+		by = w.authors[len(w.authors)-1]
 	}
-	return func() {
-		for range 20 {
-			_, err := own.Publish(ctx, system, fanfare.Message{ID: id, To: to, Data: data})
-			if !errors.Is(err, fanfare.ErrBusDown) {
-				return
-			}
-			time.Sleep(200 * time.Millisecond)
-		}
+	return by.publish(ctx, l)
+}
+
+// pace is about how many milliseconds there are between two messages. A world
+// that moves takes its time, but for the moment that counts.
+func (w *world) pace() int {
+	switch {
+	case !w.cfg.Moves:
+		return 60
+	case w.mover.marks.Load():
+		return 15
 	}
+	return 600
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// accept notes that a letter is sure to be on the bus.
+func (w *world) accept(l letter) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.accepted[l.system] = append(w.accepted[l.system], l.n)
 }
 
 func (w *world) targets() []string {
@@ -232,15 +255,26 @@ func (w *world) targets() []string {
 func (w *world) happen() {
 	someone := w.clients[w.rnd.IntN(len(w.clients))]
 	n := w.nodes[w.rnd.IntN(len(w.nodes))]
-	what := w.rnd.IntN(12)
+	bus := w.bus
+	if w.cfg.Moves && w.rnd.IntN(2) == 0 {
+		bus = w.next
+	}
+	kinds := 12
+	if w.cfg.Moves {
+		kinds = 16
+	}
+	what := w.rnd.IntN(kinds)
 	if w.cfg.Lossy && w.rnd.IntN(2) == 0 {
 		what = 0 // to move from node to node is what matters there
 	}
 	if w.cfg.Calm {
-		what = []int{0, 1, 2, 9, 11}[w.rnd.IntN(5)]
+		what = []int{0, 1, 2, 9, 11, 13, 15}[w.rnd.IntN(5+2*(kinds/16))]
+	}
+	if w.cfg.Moves && w.mover.marks.Load() && what != 13 {
+		what = 0 // whatever takes longer is over before or after it
 	}
 	w.happened = append(w.happened, fmt.Sprintf("%d@orders%d,chat%d", what,
-		len(w.bus.Carried("fanfare.orders")), len(w.bus.Carried("fanfare.chat"))))
+		len(w.carried("fanfare.orders")), len(w.carried("fanfare.chat"))))
 	switch what {
 	case 0, 1, 2:
 		if cut := someone.cut.Load(); cut != nil {
@@ -249,41 +283,85 @@ func (w *world) happen() {
 	case 3:
 		someone.silent.Store(int64(w.rnd.IntN(30)) * int64(time.Second))
 	case 4:
-		w.bus.Interrupt()
+		bus.Interrupt()
 	case 5:
-		w.bus.Set(func(f *faulty.Faults) { f.Down = true })
+		bus.Set(func(f *faulty.Faults) { f.Down = true })
 		time.Sleep(time.Duration(w.rnd.IntN(5000)) * time.Millisecond)
-		w.bus.Set(func(f *faulty.Faults) { f.Down = false })
+		bus.Set(func(f *faulty.Faults) { f.Down = false })
 	case 6:
-		n.crash()
-		time.Sleep(time.Duration(w.rnd.IntN(2000)) * time.Millisecond)
-		n.start()
+		n.restart(true, time.Duration(w.rnd.IntN(2000))*time.Millisecond, "")
 	case 7:
-		n.stop()
-		n.start()
+		n.restart(false, 0, "")
 	case 8:
-		if w.rnd.IntN(3) == 0 {
-			w.bus.Forget()
+		if w.rnd.IntN(3) == 0 && !w.cfg.Moves {
+			bus.Forget()
 		}
 	case 9:
-		w.bus.Set(func(f *faulty.Faults) { f.Late = time.Duration(w.rnd.IntN(100)) * time.Millisecond })
+		bus.Set(func(f *faulty.Faults) { f.Late = time.Duration(w.rnd.IntN(100)) * time.Millisecond })
 	case 10:
-		w.bus.Set(func(f *faulty.Faults) { f.Step = time.Duration(w.rnd.IntN(120)-60) * time.Second })
+		step := time.Duration(w.rnd.IntN(120)-60) * time.Second
+		if w.cfg.Moves {
+			step /= 4 // the clocks of two buses agree to within a minute
+		}
+		bus.Set(func(f *faulty.Faults) { f.Step = step })
 	case 11:
-		time.Sleep(time.Duration(w.rnd.IntN(15)) * time.Minute) // everybody is idle
+		idle := time.Duration(w.rnd.IntN(15)) * time.Minute
+		if w.cfg.Moves {
+			idle /= 5 // or the move is over
+		}
+		time.Sleep(idle)
+	case 12, 13:
+		w.mover.crash(time.Duration(w.rnd.IntN(5000))*time.Millisecond, w.rnd.IntN(3) == 0)
+	case 14, 15:
+		someone.away.Store(int64(w.rnd.IntN(120)) * int64(time.Second))
+		if cut := someone.cut.Load(); cut != nil {
+			(*cut)()
+		}
 	}
 }
 
 // heal ends all trouble and waits until everybody must have everything.
 func (w *world) heal() {
-	w.bus.Set(func(f *faulty.Faults) { f.Down, f.Late, f.Loss = false, 0, 0 })
+	w.setAll(func(f *faulty.Faults) { f.Down, f.Late, f.Loss = false, 0, 0 })
 	for _, c := range w.clients {
 		c.slow.Store(0)
 	}
 	time.Sleep(3 * time.Minute)
 }
 
+// all opens the buses by URL.
+func (w *world) all() transport.Openers {
+	open := func(bus *faulty.Bus) transport.Opener {
+		return func(context.Context, *url.URL, *slog.Logger) (transport.Driver, error) {
+			return bus.Link().Driver(), nil
+		}
+	}
+	return transport.Openers{"old": open(w.bus), "new": open(w.next)}
+}
+
+func (w *world) openers() fanfare.Option { return fanfare.WithOpeners(w.all()) }
+
+func (w *world) setAll(change func(*faulty.Faults)) {
+	w.bus.Set(change)
+	if w.next != nil {
+		w.next.Set(change)
+	}
+}
+
+func (w *world) close() {
+	_ = w.bus.Close() // never fails
+	if w.next != nil {
+		_ = w.next.Close()
+	}
+}
+
+// judge judges what publishers and clients were told.
 func (w *world) judge() {
+	for _, s := range w.systems {
+		for _, f := range checkPublished(w.carried("fanfare."+s), w.accepted[s]) {
+			w.fault("publishers in %s: %s", s, f)
+		}
+	}
 	for i, c := range w.clients {
 		for _, s := range c.systems {
 			mine := func(target string) bool {
@@ -291,14 +369,14 @@ func (w *world) judge() {
 				return target == "*" || target == "user:"+c.user || isRoom && slices.Contains(c.rooms[s], room)
 			}
 			kind := bus{lossy: w.cfg.Lossy, late: w.loses, short: w.keep.Messages < 1000, calm: w.cfg.Calm}
-			wrong := check(w.bus.Carried("fanfare."+s), c.events[s], kind, mine)
+			wrong := check(w.carried("fanfare."+s), c.events[s], kind, mine)
 			for _, f := range wrong {
 				w.fault("client %d (%s) in %s: %s", i, c.user, s, f)
 			}
 			if w.cfg.Trace && len(wrong) > 0 {
 				w.fault("client %d (%s) in %s was told: %v", i, c.user, s, c.events[s])
 				var wire []string
-				for _, p := range w.bus.Carried("fanfare." + s) {
+				for _, p := range w.carried("fanfare." + s) {
 					wire = append(wire, string(p))
 				}
 				w.fault("the bus carried in %s: %s; and happened: %v", s, strings.Join(wire, " "), w.happened)

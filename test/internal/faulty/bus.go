@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ThreeDotsLabs/watermill/message"
+
 	"github.com/fanfarebus/fanfare/adapters/memory"
 	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/domain"
@@ -44,7 +46,7 @@ type Bus struct {
 	mu     sync.Mutex // guards what follows
 	bus    *memory.Bus
 	faults Faults
-	wire   map[string][][]byte // topic: payloads, as they were taken
+	wire   map[string][]*message.Message // topic: what was taken
 	feeds  map[*feed]struct{}
 	plans  map[string][]*plan                    // topic: not yet used up
 	marks  map[string]map[domain.Position]*marks // topic: what is to happen to an entry
@@ -59,7 +61,7 @@ var (
 func New(cfg Config) *Bus {
 	return &Bus{
 		cfg: cfg, bus: memory.New(cfg.Memory),
-		wire: make(map[string][][]byte), feeds: make(map[*feed]struct{}),
+		wire: make(map[string][]*message.Message), feeds: make(map[*feed]struct{}),
 		plans: make(map[string][]*plan), marks: make(map[string]map[domain.Position]*marks),
 	}
 }
@@ -96,8 +98,8 @@ func (b *Bus) Forget() {
 	old.Close()
 }
 
-// Carried returns what a topic has carried so far.
-func (b *Bus) Carried(topic string) [][]byte {
+// Carried returns what a topic has carried so far. It is only to be read.
+func (b *Bus) Carried(topic string) []*message.Message {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.wire[topic]
@@ -159,7 +161,7 @@ func (b *Bus) publish(ctx context.Context, records []transport.Outgoing) []error
 
 // note writes down that a record was taken. Call it with mu held.
 func (b *Bus) note(r transport.Outgoing) {
-	b.wire[r.Topic] = append(b.wire[r.Topic], append([]byte(nil), r.Message.Payload...))
+	b.wire[r.Topic] = append(b.wire[r.Topic], r.Message.Copy())
 }
 
 func all(n int, err error) []error {

@@ -38,7 +38,7 @@ func openBus(ctx context.Context, cfg Config, o options) (bus, func(), error) {
 		if o.driver != nil {
 			return transport.New(o.driver, tc), nil
 		}
-		return openURLs(ctx, strings.Fields(cfg.Transport), tc, o)
+		return openURLs(ctx, cfg, tc, o)
 	}
 	b, err := open()
 	if err != nil {
@@ -48,18 +48,23 @@ func openBus(ctx context.Context, cfg Config, o options) (bus, func(), error) {
 }
 
 // openURLs opens one bus, or two of which the second is to take over.
-func openURLs(ctx context.Context, urls []string, tc transport.Config, o options) (bus, error) {
+func openURLs(ctx context.Context, cfg Config, tc transport.Config, o options) (bus, error) {
+	urls := strings.Fields(cfg.Transport)
 	if len(urls) == 1 {
 		return o.openers.Open(ctx, urls[0], tc)
 	}
 	if len(urls) != 2 {
 		return nil, fmt.Errorf("transport: want one URL, or while the bus is moved two: the old and the new; got %d", len(urls))
 	}
+	served, err := servedTopics(cfg)
+	if err != nil {
+		return nil, err
+	}
 	from, to, err := openBoth(ctx, urls[0], urls[1], tc, o)
 	if err != nil {
 		return nil, err
 	}
-	b, err := move.NewBus(from, to, move.Config{Log: o.log})
+	b, err := move.NewBus(from, to, move.Config{Log: o.log, Topics: served})
 	if err != nil {
 		return nil, errors.Join(err, from.Close(), to.Close())
 	}
@@ -101,6 +106,19 @@ func newTopics(cfg Config, bus bus) (domain.Topics, error) {
 		}
 	}
 	return topics, nil
+}
+
+// servedTopics returns the topics of the systems that are served always.
+func servedTopics(cfg Config) (all []string, err error) {
+	topics, err := domain.ParseTopics(cfg.Topic)
+	if err != nil {
+		return nil, err
+	}
+	served, err := systems(cfg)
+	for _, s := range served {
+		all = append(all, topics.Topic(s))
+	}
+	return all, err
 }
 
 // systems returns those that are served always; with "*" there are none.

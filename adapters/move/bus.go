@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -23,7 +24,11 @@ type Config struct {
 	RetryMax    time.Duration // longest pause; default 2 s
 	EchoTimeout time.Duration // how long what was published on the old bus may take to come back; default 2 s
 	DeafAfter   time.Duration // how long the copy of the mark may be waited for before the Bus is deaf; default 5 s
-	Log         *slog.Logger  // default: discard
+	// Topics are those that are going to be subscribed to, soon. Until they are,
+	// publishing on them waits, at most for EchoTimeout: whether the new bus has
+	// taken over is not known before.
+	Topics []string
+	Log    *slog.Logger // default: discard
 }
 
 func (c Config) withDefaults() Config {
@@ -60,6 +65,7 @@ type Bus struct {
 	closed  bool              // guarded by mu
 	running sync.WaitGroup    // subscriptions; Add under mu while not closed
 	topics  map[string]*topic // guarded by mu
+	noted   chan struct{}     // closed when topics change; guarded by mu
 }
 
 // A topic is how far one has come.
@@ -75,7 +81,7 @@ func NewBus(from, to *transport.Transport, cfg Config) (*Bus, error) {
 	if !from.Guarantees().Log || !to.Guarantees().Log {
 		return nil, fmt.Errorf("move: both buses must keep a log: %w", domain.ErrUnsupported)
 	}
-	b := &Bus{from: from, to: to, cfg: cfg.withDefaults(), topics: make(map[string]*topic), changed: make(chan struct{}, 1),
+	b := &Bus{from: from, to: to, cfg: cfg.withDefaults(), topics: make(map[string]*topic), noted: make(chan struct{}), changed: make(chan struct{}, 1),
 		echoes: echoes{seed: maphash.MakeSeed(), waiting: make(map[uint64][]*echo)}}
 	b.ctx, b.end = context.WithCancel(context.Background())
 	return b, nil
@@ -102,9 +108,16 @@ func (b *Bus) CheckTopic(name string) error {
 // no place in the order until it is copied. So where the topic is subscribed to
 // it returns when the messages have come back: whatever is published afterwards,
 // here or on another node, comes after them. If that takes longer than
-// Config.EchoTimeout it is domain.ErrBusDown: they may come yet.
+// Config.EchoTimeout it is domain.ErrBusDown: they may come yet. Where the topic
+// is not subscribed to, what is published next elsewhere may come before them.
 func (b *Bus) PublishContext(ctx context.Context, name string, messages ...*message.Message) error {
-	if b.isHere(strings.TrimSuffix(name, domain.InboundSuffix)) {
+	served := strings.TrimSuffix(name, domain.InboundSuffix)
+	if slices.Contains(b.cfg.Topics, served) {
+		if err := b.awaitFollower(ctx, served); err != nil {
+			return fmt.Errorf("move: publish to %q: %w", name, err)
+		}
+	}
+	if b.isHere(served) {
 		return b.to.PublishContext(ctx, name, messages...)
 	}
 	if !b.follows(name) {
@@ -248,6 +261,27 @@ func (b *Bus) follows(name string) bool {
 	return t != nil && t.subs > 0
 }
 
+// awaitFollower waits until a topic is subscribed to, or is on the new bus.
+func (b *Bus) awaitFollower(ctx context.Context, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, b.cfg.EchoTimeout)
+	defer cancel()
+	for {
+		b.mu.Lock()
+		t, noted := b.topics[name], b.noted
+		b.mu.Unlock()
+		if t != nil && (t.subs > 0 || t.here) {
+			return nil
+		}
+		select {
+		case <-noted:
+		case <-ctx.Done():
+			return fmt.Errorf("whether the new bus has taken over is not known yet: %w", domain.ErrBusDown)
+		case <-b.ctx.Done():
+			return domain.ErrClosed
+		}
+	}
+}
+
 func (b *Bus) isHere(name string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -267,6 +301,8 @@ func (b *Bus) note(name string, change func(t *topic)) {
 	if t.subs == 0 && !t.here {
 		delete(b.topics, name)
 	}
+	close(b.noted)
+	b.noted = make(chan struct{})
 	b.mu.Unlock()
 	b.poke()
 }

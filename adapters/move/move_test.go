@@ -272,6 +272,34 @@ func TestNoMoveWithoutABridge(t *testing.T) {
 	})
 }
 
+// A node that has just started does not know yet which bus counts: what it took
+// for the old one, behind the mark, could be overtaken by what is published next.
+func TestPublishingWaitsUntilItIsKnownWhichBusCounts(t *testing.T) {
+	in(t, func(w *world) {
+		w.publish(w.old)
+		w.bridge()
+		w.leave()
+		b, err := move.NewBus(w.open(w.old), w.open(w.new), move.Config{Topics: []string{topic}})
+		if err != nil {
+			w.Fatal(err)
+		}
+		w.Cleanup(func() { b.Close() })
+		publish := func() error { return b.PublishContext(w.Context(), topic, message.NewMessage("id-2", []byte("2"))) }
+		if err := publish(); !errors.Is(err, domain.ErrBusDown) {
+			w.Errorf("nobody reads the topic: %v", err)
+		}
+		published := make(chan error, 1)
+		go func() { published <- publish() }()
+		synctest.Wait()
+		(&reader{}).read(w, b.BatchesSince(10*time.Minute), topic)
+		if err := <-published; err != nil {
+			w.Error(err)
+		}
+		w.want(w.plain(w.old), "1 leave")
+		w.want(w.plain(w.new), "1 arrive 2")
+	})
+}
+
 func TestMovedTwice(t *testing.T) {
 	in(t, func(w *world) {
 		first := w.old

@@ -22,7 +22,7 @@ const (
 	logged worlds = "-test.run=^TestNothingIsMissedWithoutAGap -seeds=1500 -lossy=0"
 	lost   worlds = "-test.run=^TestNothingIsMissedWithoutAGap -seeds=600 -lossy=1"
 	rare   worlds = "-test.run=^TestNothingIsMissedWithoutAGap -seed=757 -times=300 -lossy=1" // one run of ten shows it, where another seed's takes hundreds
-	moving worlds = "-test.run=^TestNothingIsMissedWhileTheBusMoves -seeds=400"
+	moving worlds = "-test.run=^TestNothingIsMissedWhileTheBusMoves -seeds=2000"
 	calm   worlds = "-test.run=^TestNothingIsMissedNorToldForNothing -seeds=1500"
 )
 

@@ -13,13 +13,13 @@ import (
 const (
 	// lookAtOnce is how many tails are asked for at the same time.
 	lookAtOnce = 4
-	// askSlack: since when a log is ahead is known to a round of Run. Taking the
-	// middle of the round tells Deaf no later than half a second after it is true.
+	// askSlack: since when a log is ahead is known to a round of Run, of which the
+	// middle is taken. So Deaf is told up to half a second early or late.
 	askSlack = pingEvery / 2
 )
 
 // Deaf reports whether, while the broker answers, some subscription has been
-// behind for Config.DeafAfter or longer:
+// behind for Config.DeafAfter or longer, give or take half a second:
 //
 //   - It has no feed.
 //   - Or, on a log, it has not handed over, and been acked, what was the log's

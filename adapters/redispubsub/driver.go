@@ -81,7 +81,7 @@ func (d *Driver) Publish(ctx context.Context, records []transport.Outgoing) []er
 			pipe.Refuse(err)
 			continue
 		}
-		pipe.Add(ctx, "PUBLISH", r.Topic, payload)
+		pipe.Add(ctx, redisconn.Count, "PUBLISH", r.Topic, payload)
 	}
 	errs := pipe.Exec(ctx)
 	for i, err := range errs {

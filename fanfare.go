@@ -52,6 +52,8 @@ type options struct {
 	openers transport.Openers
 	driver  transport.Driver
 	version string
+
+	publishOnly bool // NewPublisher's: no sessions here
 }
 
 func newOptions(opts []Option) options {

@@ -27,6 +27,7 @@ type Driver struct {
 	server    *redisconn.Server
 	client    *redis.Client
 	retention time.Duration
+	asked     bool // for this retention
 	claim     time.Duration
 	log       *slog.Logger
 	closed    atomic.Bool
@@ -37,6 +38,7 @@ var (
 	_ transport.LogDriver   = (*Driver)(nil)
 	_ transport.GroupDriver = (*Driver)(nil)
 	_ transport.Trimmer     = (*Driver)(nil)
+	_ transport.Retainer    = (*Driver)(nil)
 )
 
 // Open makes a Driver from a URL such as
@@ -50,7 +52,10 @@ func Open(_ context.Context, u *url.URL, log *slog.Logger) (transport.Driver, er
 	if err := errors.Join(err, params.Err()); err != nil {
 		return nil, err
 	}
-	return &Driver{server: server, client: server.Client(), retention: retention, claim: claim, log: log}, nil
+	return &Driver{
+		server: server, client: server.Client(),
+		retention: retention, asked: u.Query().Has("retention"), claim: claim, log: log,
+	}, nil
 }
 
 // Guarantees: a log in one order, at least once, and consumer groups.
@@ -172,6 +177,9 @@ func (d *Driver) Trim(ctx context.Context, topic string) error {
 	}
 	return nil
 }
+
+// RetentionAsked says whether the URL named a retention.
+func (d *Driver) RetentionAsked() bool { return d.asked }
 
 // Ping asks the server for a sign of life.
 func (d *Driver) Ping(ctx context.Context) error {

@@ -119,8 +119,15 @@ type GroupDriver interface {
 }
 
 // A Trimmer is a Driver whose log grows until somebody trims it. Transport
-// calls Trim now and then for each topic it follows.
+// calls Trim now and then for each topic that it follows or has published to.
 type Trimmer interface {
 	// Trim drops what is older than the retention the driver was opened with.
 	Trim(ctx context.Context, topic string) error
+}
+
+// A Retainer is a Trimmer that can tell whether its retention was asked for.
+// Who only publishes does not trim to a default that may be shorter than what
+// the nodes were told to keep.
+type Retainer interface {
+	RetentionAsked() bool
 }

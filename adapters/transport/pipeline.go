@@ -28,6 +28,7 @@ const (
 type pipeline struct {
 	send  func(context.Context, []Outgoing) []error
 	stamp func([]Outgoing) // changes what is sent, in the order of the wire; may be nil
+	note  func([]*call)    // is told what is sent, and keeps nothing of it; may be nil
 	most  int              // messages in queue
 
 	mu      sync.Mutex
@@ -165,6 +166,9 @@ func (p *pipeline) lead(c *call) outcome {
 	p.take()
 	if p.stamp != nil {
 		p.stamp(p.records)
+	}
+	if p.note != nil {
+		p.note(p.batch)
 	}
 	// All calls get the same time when they join, so a leader chosen among the
 	// newest has as much left as any in its batch. Its context does not count:

@@ -30,6 +30,7 @@ type Transport struct {
 	counts   counters
 	down     atomic.Bool
 	refused  rate.Sometimes // bounds the log lines on failed publishes
+	retries  limitedLog     // bounds those on subscriptions that cannot be had again
 	behind   atomic.Int64   // subscriptions, when Run last looked
 
 	// ending is done once Close has begun; every subscription hangs on it.
@@ -59,6 +60,7 @@ func New(d Driver, cfg Config) *Transport {
 		subs:     make(map[*subscription]struct{}),
 		groups:   make(map[*groupMember]struct{}),
 		refused:  rate.Sometimes{First: 1, Interval: 10 * time.Second},
+		retries:  limitedLog{every: 10 * time.Second},
 	}
 	if t.promises.Log {
 		t.log, _ = d.(LogDriver)

@@ -117,7 +117,7 @@ func (p *Pipeline) explain(whole error) error {
 		}
 	}
 	if _, ok := answered(whole); ok {
-		return fmt.Errorf("%w: %w: log in to redis: %w", domain.ErrBusDown, domain.ErrBusRefused, whole)
+		return fmt.Errorf("%w: %w: %w", domain.ErrBusDown, domain.ErrBusRefused, whole)
 	}
 	return Classify(whole)
 }

@@ -28,7 +28,11 @@ func Classify(err error) error {
 	case errors.Is(err, redis.ErrClosed):
 		return domain.ErrClosed
 	}
-	if answer, ok := answered(err); ok && !unavailable(answer) {
+	answer, ok := answered(err)
+	if ok && isMoved(answer) {
+		return fmt.Errorf("%w: the server belongs to a Redis Cluster, on which streams are not supported: %w", domain.ErrBusDown, err)
+	}
+	if ok && !unavailable(answer) {
 		return err
 	}
 	return fmt.Errorf("%w: %w", domain.ErrBusDown, err)
@@ -55,6 +59,12 @@ func unavailable(answer string) bool {
 		return true
 	}
 	return strings.HasPrefix(rest, "max number of clients")
+}
+
+// isMoved says whether an answer sends us to another server of a cluster.
+func isMoved(answer string) bool {
+	code, _, _ := strings.Cut(answer, " ")
+	return code == "MOVED" || code == "ASK"
 }
 
 // refused marks what the server answered to a command that publishes.

@@ -57,7 +57,7 @@ func (t *Transport) PublishContext(ctx context.Context, topic string, messages .
 		return nil
 	}
 	t.counts.publishErrors.Add(uint64(len(messages) - accepted))
-	t.refused.Do(func() { t.cfg.Log.Warn("publishing failed", "topic", topic, "error", err) })
+	t.refused.warn(t.cfg.Log, "publishing failed", "topic", topic, "error", err)
 	return &PublishError{
 		Accepted: accepted,
 		Refused:  refused,

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
-	"golang.org/x/time/rate"
 
 	"github.com/fanfarebus/fanfare/domain"
 )
@@ -29,9 +28,9 @@ type Transport struct {
 	trims    *trims
 	counts   counters
 	down     atomic.Bool
-	refused  rate.Sometimes // bounds the log lines on failed publishes
-	retries  limitedLog     // bounds those on subscriptions that cannot be had again
-	behind   atomic.Int64   // subscriptions, when Run last looked
+	refused  limitedLog   // of failed publishes
+	retries  limitedLog   // of subscriptions that cannot be had again
+	behind   atomic.Int64 // subscriptions, when Run last looked
 
 	// ending is done once Close has begun; every subscription hangs on it.
 	ending context.Context
@@ -59,7 +58,7 @@ func New(d Driver, cfg Config) *Transport {
 		cfg:      cfg.withDefaults(),
 		subs:     make(map[*subscription]struct{}),
 		groups:   make(map[*groupMember]struct{}),
-		refused:  rate.Sometimes{First: 1, Interval: 10 * time.Second},
+		refused:  limitedLog{every: 10 * time.Second},
 		retries:  limitedLog{every: 10 * time.Second},
 	}
 	if t.promises.Log {

@@ -67,10 +67,22 @@ func isMoved(answer string) bool {
 	return code == "MOVED" || code == "ASK"
 }
 
-// refused marks what the server answered to a command that publishes.
+// refused is Classify for a command that publishes: what the server answered is a
+// refusal, with which it is certain that the server does not have the message.
 func refused(err error) error {
-	if _, ok := answered(err); ok {
-		return fmt.Errorf("%w: %w", domain.ErrBusRefused, err)
+	why := Classify(err)
+	if _, ok := answered(err); !ok {
+		return why
 	}
-	return err
+	return &refusal{why}
 }
+
+// A refusal is a domain.ErrBusRefused. Whether it is a domain.ErrBusDown as well
+// is for why to say; its text does not say so, for the bus is there.
+type refusal struct{ why error }
+
+func (r *refusal) Error() string {
+	return domain.ErrBusRefused.Error() + ": " + strings.TrimPrefix(r.why.Error(), domain.ErrBusDown.Error()+": ")
+}
+
+func (r *refusal) Unwrap() []error { return []error{domain.ErrBusRefused, r.why} }

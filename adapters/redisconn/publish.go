@@ -117,7 +117,7 @@ func (p *Pipeline) explain(whole error) error {
 		}
 	}
 	if _, ok := answered(whole); ok {
-		return fmt.Errorf("%w: %w: %w", domain.ErrBusDown, domain.ErrBusRefused, whole)
+		return refused(fmt.Errorf("%w: %w", domain.ErrBusDown, whole)) // whatever it answered: we are not in
 	}
 	return Classify(whole)
 }
@@ -138,7 +138,7 @@ func (r record) outcome(silence error) error {
 	case errors.Is(err, redis.Nil):
 		return fmt.Errorf("%w: %w: it answered nil", domain.ErrBusDown, errNoReply)
 	case err != nil:
-		return refused(Classify(err))
+		return refused(err)
 	}
 	return silence
 }

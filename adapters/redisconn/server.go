@@ -165,10 +165,8 @@ func (s *Server) enter(ctx context.Context, c *Conn) error {
 	if err := c.Flush(); err != nil {
 		return err
 	}
-	for range replies {
-		if err := c.Skip(); err != nil {
-			return fmt.Errorf("log in to redis: %w", err)
-		}
+	if err := c.allOK(replies); err != nil {
+		return fmt.Errorf("log in to redis: %w", err)
 	}
 	return nil
 }
@@ -221,10 +219,8 @@ func (s *Server) ask(ctx context.Context, sentinel string) (string, error) {
 	if err := c.Flush(); err != nil {
 		return "", err
 	}
-	for range replies {
-		if err := c.Skip(); err != nil {
-			return "", fmt.Errorf("log in to the sentinel: %w", err)
-		}
+	if err := c.allOK(replies); err != nil {
+		return "", fmt.Errorf("log in to the sentinel: %w", err)
 	}
 	n, err := c.Array()
 	if err != nil {

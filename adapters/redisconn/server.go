@@ -70,7 +70,8 @@ func parseLogin(u *url.Userinfo) (login, error) {
 	l := login{user: u.Username()}
 	l.password, _ = u.Password()
 	if l.user != "" && l.password == "" {
-		return l, errors.New("the URL names a user without a password: want user:password@, or :password@ for the default user")
+		return l, errors.New("the URL names a user without a password: " +
+			"want user:password@, or :password@ for the default user")
 	}
 	return l, nil
 }
@@ -78,7 +79,8 @@ func parseLogin(u *url.Userinfo) (login, error) {
 func (s *Server) checkSentinel() error {
 	switch {
 	case s.sentinel != login{} && s.master == "":
-		return errors.New("sentinel_user and sentinel_password need sentinel_master: the name of the master that the sentinels know")
+		return errors.New("sentinel_user and sentinel_password need sentinel_master: " +
+			"the name of the master that the sentinels know")
 	case s.sentinel.user != "" && s.sentinel.password == "":
 		return errors.New("sentinel_user needs sentinel_password")
 	}

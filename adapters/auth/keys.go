@@ -55,10 +55,10 @@ func (k *Keys) Authorize(_ context.Context, key string) (domain.Scopes, error) {
 		}
 	}
 	if key == "" {
-		return nil, unauthenticated("no API key")
+		return nil, distrust(ReasonNone, "no API key")
 	}
 	if scopes == nil {
-		return nil, unauthenticated("unknown API key")
+		return nil, conceal(ReasonUnknown, "", "unknown API key")
 	}
 	return scopes, nil
 }

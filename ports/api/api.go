@@ -68,7 +68,7 @@ type API struct {
 	keys      Authorizer
 	node      Node
 	cfg       Config
-	ids       ids
+	ids       domain.IDs
 	health    http.Handler
 	openapi   []byte
 	docs      page
@@ -80,7 +80,7 @@ type API struct {
 
 // New returns an API.
 func New(p Publisher, keys Authorizer, node Node, cfg Config) (*API, error) {
-	a := &API{publisher: p, keys: keys, node: node, cfg: cfg.withDefaults(), ids: newIDs(), refused: map[int]uint64{}}
+	a := &API{publisher: p, keys: keys, node: node, cfg: cfg.withDefaults(), refused: map[int]uint64{}}
 	return a, a.describe()
 }
 

@@ -10,8 +10,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/oklog/ulid/v2"
-
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/domain/stream"
 )
@@ -57,7 +55,7 @@ func (d *Desk) Refuse(w http.ResponseWriter, err error) {
 // begin attaches a session, so that nothing is missed of what is published
 // after the client has its answer.
 func (d *Desk) begin(ctx context.Context, w *wish) (*Session, error) {
-	s := &Session{ID: ulid.Make().String(), User: w.grant.User, Grant: w.grant,
+	s := &Session{ID: domain.NewID(), User: w.grant.User, Grant: w.grant,
 		desk: d, plain: w.Plain, slot: -1, turn: rand.IntN(1 << 16)}
 	s.SetExpiry(w.grant.Expires)
 	for _, asked := range w.systems {

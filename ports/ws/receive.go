@@ -8,8 +8,6 @@ import (
 	"slices"
 	"unicode/utf8"
 
-	"github.com/oklog/ulid/v2"
-
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/ports/session"
 )
@@ -189,7 +187,7 @@ func (c *client) say(data []byte, binary bool) error {
 // system. It gives it an id if it has none.
 func (c *client) publish(system domain.System, m *domain.Message) error {
 	if m.ID == "" {
-		m.ID = ulid.Make().String()
+		m.ID = domain.NewID()
 	}
 	m.From, m.Time = c.User, c.server.now()
 	checked := *m

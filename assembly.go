@@ -179,6 +179,7 @@ func newDesk(cfg Config, hub *stream.Hub, o options) (*session.Desk, error) {
 	sc := session.Config{
 		Node:            cfg.Node,
 		Origins:         cfg.Origins,
+		ProxyHeader:     cfg.ProxyHeader,
 		QueryToken:      cfg.Auth.QueryToken,
 		Sessions:        cfg.Limits.Sessions,
 		SessionsPerUser: cfg.Limits.SessionsPerUser,

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -75,12 +76,13 @@ type API struct {
 
 	accepted atomic.Uint64
 	mu       sync.Mutex
-	refused  map[int]uint64 // by status; guarded by mu
+	refused  map[int]uint64    // by status; guarded by mu
+	distrust map[string]uint64 // by reason, at most maxReasons; guarded by mu
 }
 
 // New returns an API.
 func New(p Publisher, keys Authorizer, node Node, cfg Config) (*API, error) {
-	a := &API{publisher: p, keys: keys, node: node, cfg: cfg.withDefaults(), refused: map[int]uint64{}}
+	a := &API{publisher: p, keys: keys, node: node, cfg: cfg.withDefaults(), refused: map[int]uint64{}, distrust: map[string]uint64{}}
 	return a, a.describe()
 }
 
@@ -133,6 +135,8 @@ func (a *API) Admin(mux *http.ServeMux, metrics http.Handler) {
 type Stats struct {
 	Accepted uint64         // messages that the bus took
 	Refused  map[int]uint64 // requests, by their status
+
+	Unauthorized map[string]uint64 // of these, those whose API key is the reason, by why
 }
 
 // Stats returns a snapshot, the caller's own.
@@ -140,6 +144,7 @@ func (a *API) Stats() Stats {
 	s := Stats{Accepted: a.accepted.Load(), Refused: map[int]uint64{}}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	s.Unauthorized = maps.Clone(a.distrust)
 	for status, n := range a.refused {
 		s.Refused[status] = n
 	}

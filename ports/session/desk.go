@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fanfarebus/fanfare/domain"
@@ -34,6 +35,7 @@ type Desk struct {
 
 	counters *counters
 	failures *failures
+	missing  atomic.Bool   // a proxy without its header was logged
 	ended    chan struct{} // closed when draining and nothing is admitted any more
 
 	mu       sync.Mutex       // guards all below

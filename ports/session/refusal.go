@@ -119,9 +119,14 @@ func (d *Desk) note(from netip.Addr, r *Refusal, what string, args ...any) {
 	d.log.Info(what, args...)
 }
 
-// noteUnnamed counts and logs that all who come through a proxy look the same.
+// noteUnnamed counts and logs that all who come through a proxy look the same. A
+// missing header is logged once: it may be a client of ours in the proxies'
+// network that came without one.
 func (d *Desk) noteUnnamed(r *http.Request, c caller) {
 	d.counters.countUnnamed(c.unnamed)
+	if c.unnamed == hopMissing && d.missing.Swap(true) {
+		return
+	}
 	d.log.Warn("a proxy does not say whose request it is: all that come through it count as one client",
 		"reason", c.unnamed, "proxy", clip(r.RemoteAddr), "header", d.cfg.ProxyHeader, "element", clip(c.hop))
 }

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/fanfarebus/fanfare/domain"
@@ -39,9 +40,18 @@ func NewKeys(entries ...string) (*Keys, error) {
 			faults = append(faults, fmt.Errorf("entry %d: %w", i+1, err))
 			continue
 		}
+		if first := k.find(e.sum); first >= 0 && !slices.Equal(k.entries[first].scopes, e.scopes) {
+			faults = append(faults, fmt.Errorf("entry %d: it is the key of an entry before it, with other scopes: keep one", i+1))
+			continue
+		}
 		k.entries = append(k.entries, e)
 	}
 	return k, errors.Join(faults...)
+}
+
+// find returns the entry of a key's hash, -1 if there is none.
+func (k *Keys) find(sum [sha256.Size]byte) int {
+	return slices.IndexFunc(k.entries, func(e keyEntry) bool { return e.sum == sum })
 }
 
 // Authorize returns what the key is good for. It compares with every entry,

@@ -18,8 +18,9 @@ type Publisher interface {
 }
 
 // An Authorizer says what an API key is good for, "" being no key. It answers
-// domain.ErrUnauthenticated for a key that is good for nothing. It is safe for
-// concurrent use and does not block.
+// domain.ErrUnauthenticated for a key that is good for nothing, best with a
+// domain.CredentialError, which says why. Its errors are logged, so none may
+// hold a part of a key. It is safe for concurrent use and does not block.
 type Authorizer interface {
 	Authorize(ctx context.Context, key string) (domain.Scopes, error)
 }

@@ -215,6 +215,9 @@ func TestGoodTokensGetInFromAnAddressThatIsLockedOut(t *testing.T) {
 			go try("bad", here)
 		}
 		synctest.Wait()
+		if turnedAway := len(codes); turnedAway != 100-1-32 {
+			t.Errorf("%d of 100 were turned away at once: one is checked, 32 may wait", turnedAway)
+		}
 		begun := time.Now()
 		try("good", elsewhere)
 		if took := time.Since(begun); took > auth.takes {

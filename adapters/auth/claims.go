@@ -35,7 +35,8 @@ func parseClaims(text []byte) (*claims, error) {
 	case errors.As(err, &bad):
 		return nil, distrust(ReasonClaims, "the token's %s: %s", bad.name, bad.problem)
 	case err != nil:
-		return nil, distrust(ReasonClaims, "the token's payload is no JSON object with each name once, in UTF-8")
+		return nil, distrust(ReasonClaims,
+			"the token's payload is no JSON object with each name once, in UTF-8")
 	}
 	return c, nil
 }
@@ -136,10 +137,12 @@ func (c *claims) check(cfg *JWTConfig, now time.Time) error {
 	case !c.has["exp"]:
 		return distrust(ReasonClaims, "the token has no exp: one that never ends is not taken")
 	case !now.Before(c.expires):
-		return conceal(ReasonExpired, "the token has expired", "the token expired %v ago", late(now.Sub(c.expires)))
+		return conceal(ReasonExpired, "the token has expired", "the token expired %v ago",
+			late(now.Sub(c.expires)))
 	case c.notBefore.After(now.Add(cfg.Leeway)):
 		return conceal(ReasonNotYet, "the token is not valid yet",
-			"the token is not valid for another %v (its nbf), and auth.jwt.leeway is %v", late(c.notBefore.Sub(now)), cfg.Leeway)
+			"the token is not valid for another %v (its nbf), and auth.jwt.leeway is %v",
+			late(c.notBefore.Sub(now)), cfg.Leeway)
 	case cfg.Issuer != "" && c.issuer != cfg.Issuer:
 		return conceal(ReasonIssuer, "the token is of another issuer",
 			"the token's iss is %.100q, and auth.jwt.issuer is %q", c.issuer, cfg.Issuer)
@@ -162,7 +165,8 @@ func (c *claims) checkAudience(cfg *JWTConfig) error {
 			"the token is for the audience %s, and this node has none: set auth.jwt.audience to what your tokens name", brief(c.audience))
 	case cfg.Audience != "" && !slices.Contains(c.audience, cfg.Audience):
 		return conceal(ReasonAudience, told,
-			"the token is for the audience %s, and auth.jwt.audience is %q", brief(c.audience), cfg.Audience)
+			"the token is for the audience %s, and auth.jwt.audience is %q", brief(c.audience),
+			cfg.Audience)
 	}
 	return nil
 }

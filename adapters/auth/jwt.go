@@ -67,7 +67,8 @@ func (j *JWT) Authenticate(_ context.Context, token string) (domain.Grant, error
 	case token == "":
 		return domain.Grant{}, distrust(ReasonNone, "no token")
 	case len(token) > MaxToken:
-		return domain.Grant{}, distrust(ReasonMalformed, "the token has %d bytes, at most %d are looked at", len(token), MaxToken)
+		return domain.Grant{}, distrust(ReasonMalformed,
+			"the token has %d bytes, at most %d are looked at", len(token), MaxToken)
 	}
 	s, err := parseToken(token)
 	if err != nil {
@@ -106,7 +107,8 @@ func (j *JWT) verify(s signed) error {
 		}
 	}
 	if !tried {
-		return conceal(ReasonAlgorithm, "", "the token's alg is %.20q, and the configured key is for %s", s.algorithm, j.algorithms())
+		return conceal(ReasonAlgorithm, "",
+			"the token's alg is %.20q, and the configured key is for %s", s.algorithm, j.algorithms())
 	}
 	return conceal(ReasonSignature, "", "the token is not signed with the configured key")
 }
@@ -133,11 +135,13 @@ func (j *JWT) Mint(g domain.Grant) (string, error) {
 	case g.Expires.IsZero():
 		return "", errors.New("a token must expire")
 	case g.Expires.Unix() < 0 || g.Expires.Unix() >= endOfTime:
-		return "", fmt.Errorf("a token must expire between the years 1970 and 9999, not in %d", g.Expires.Year())
+		return "", fmt.Errorf("a token must expire between the years 1970 and 9999, not in %d",
+			g.Expires.Year())
 	}
-	for _, glob := range slices.Concat(g.Systems, g.Rooms, g.Send, []string{j.cfg.Issuer, j.cfg.Audience}) {
-		if !utf8.ValidString(glob) {
-			return "", fmt.Errorf("%q is not UTF-8", glob)
+	names := []string{j.cfg.Issuer, j.cfg.Audience}
+	for _, text := range slices.Concat(names, g.Systems, g.Rooms, g.Send) {
+		if !utf8.ValidString(text) {
+			return "", fmt.Errorf("%q is not UTF-8", text)
 		}
 	}
 	payload, err := json.Marshal(minted{
@@ -148,11 +152,14 @@ func (j *JWT) Mint(g domain.Grant) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	input := base64url.EncodeToString([]byte(`{"alg":"HS256","typ":"JWT"}`)) + "." + base64url.EncodeToString(payload)
+	input := base64url.EncodeToString([]byte(`{"alg":"HS256","typ":"JWT"}`)) + "." +
+		base64url.EncodeToString(payload)
 	signature, err := jwt.SigningMethodHS256.Sign(input, secret)
 	token := input + "." + base64url.EncodeToString(signature)
 	if err == nil && len(token) > MaxToken {
-		return "", fmt.Errorf("the token has %d bytes, at most %d are accepted: grant less, or use globs", len(token), MaxToken)
+		return "",
+			fmt.Errorf("the token has %d bytes, at most %d are accepted: grant less, or use globs",
+				len(token), MaxToken)
 	}
 	return token, err
 }

@@ -41,7 +41,8 @@ func NewKeys(entries ...string) (*Keys, error) {
 			continue
 		}
 		if first := k.find(e.sum); first >= 0 && !slices.Equal(k.entries[first].scopes, e.scopes) {
-			faults = append(faults, fmt.Errorf("entry %d: it is the key of an entry before it, with other scopes: keep one", i+1))
+			faults = append(faults,
+				fmt.Errorf("entry %d: it is the key of an entry before it, with other scopes: keep one", i+1))
 			continue
 		}
 		k.entries = append(k.entries, e)
@@ -102,12 +103,14 @@ func parseEntry(text string) (keyEntry, error) {
 	e := keyEntry{scopes: strings.Split(parts[1], "+")}
 	for _, s := range e.scopes {
 		if !keyScope.MatchString(s) {
-			return keyEntry{}, fmt.Errorf("%s: scopes are * or publish/SYSTEM, joined by +, as in publish/orders+publish/chat", parts[0])
+			return keyEntry{},
+				fmt.Errorf("%s: scopes are * or publish/SYSTEM, joined by +, as in publish/orders+publish/chat", parts[0])
 		}
 	}
 	sum, err := hex.DecodeString(parts[2])
 	if err != nil || len(sum) != sha256.Size {
-		return keyEntry{}, fmt.Errorf("%s: the third part must be the key's SHA-256 in 64 hex digits, not the key itself", parts[0])
+		return keyEntry{},
+			fmt.Errorf("%s: the third part must be the key's SHA-256 in 64 hex digits, not the key itself", parts[0])
 	}
 	e.sum = [sha256.Size]byte(sum)
 	return e, nil

@@ -21,7 +21,8 @@ type signed struct {
 func parseToken(text string) (s signed, err error) {
 	parts := strings.Split(text, ".")
 	if len(parts) != 3 {
-		return s, distrust(ReasonMalformed, "the token is no JWT: want three parts with dots between them")
+		return s, distrust(ReasonMalformed,
+			"the token is no JWT: want three parts with dots between them")
 	}
 	header, err := decodePart(parts[0])
 	if err != nil {
@@ -71,9 +72,11 @@ func parseHeader(text []byte) (algorithm string, err error) {
 	})
 	switch {
 	case errors.Is(err, errExtension):
-		return "", distrust(ReasonMalformed, "the token's header has extensions that must be understood: crit or b64")
+		return "", distrust(ReasonMalformed,
+			"the token's header has extensions that must be understood: crit or b64")
 	case err != nil:
-		return "", distrust(ReasonMalformed, "the token's header is no JSON object as RFC 7515 wants it, each name once")
+		return "", distrust(ReasonMalformed,
+			"the token's header is no JSON object as RFC 7515 wants it, each name once")
 	case !found:
 		return "", distrust(ReasonMalformed, "the token's header names no algorithm")
 	}

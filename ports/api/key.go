@@ -13,7 +13,8 @@ func (a *API) authorize(r *http.Request) (domain.Scopes, *Problem) {
 	key, ok := bearer(r.Header.Values("Authorization"))
 	if !ok {
 		a.note(r, "ambiguous", "there are several keys in Authorization")
-		return nil, problem(http.StatusUnauthorized, "there are several API keys in Authorization: want one")
+		return nil, problem(http.StatusUnauthorized,
+			"there are several API keys in Authorization: want one")
 	}
 	scopes, err := a.keys.Authorize(r.Context(), key)
 	if err == nil {
@@ -25,7 +26,8 @@ func (a *API) authorize(r *http.Request) (domain.Scopes, *Problem) {
 		reason, detail = c.Reason, c.Detail
 	}
 	a.note(r, reason, detail)
-	return nil, problem(http.StatusUnauthorized, "publishing needs an API key, as in \"Authorization: Bearer <key>\"")
+	return nil, problem(http.StatusUnauthorized,
+		"publishing needs an API key, as in \"Authorization: Bearer <key>\"")
 }
 
 // bearer returns the key of the scheme Bearer, "" if there is none. What else is
@@ -61,5 +63,6 @@ func (a *API) note(r *http.Request, reason, detail string) {
 	}
 	a.distrust[reason]++
 	a.mu.Unlock()
-	a.cfg.Log.Info("a publisher was refused", "reason", reason, "detail", detail, "connection", r.RemoteAddr)
+	a.cfg.Log.Info("a publisher was refused", "reason", reason, "detail", detail, "connection",
+		r.RemoteAddr)
 }

@@ -41,7 +41,9 @@ func newFailures(r Rate) *failures {
 
 // enter waits until a token of the address may be checked, if it must wait at
 // all, and returns what to call then. It is false if that takes too long.
-func (f *failures) enter(ctx context.Context, a netip.Addr, now time.Time) (leave func(), ok bool) {
+func (f *failures) enter(
+	ctx context.Context, a netip.Addr, now time.Time,
+) (leave func(), ok bool) {
 	s, full := f.queue(a, now)
 	switch {
 	case full:

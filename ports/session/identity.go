@@ -25,11 +25,14 @@ func (d *Desk) checkOrigin(r *http.Request) error {
 		hint = "it is not this host's over the same or a safer scheme, and origins is empty"
 	}
 	return &Refusal{Status: http.StatusForbidden, Detail: "origin is not allowed", reason: "origin",
-		log: []any{"origin", clip(strings.Join(r.Header.Values("Origin"), ", ")), "host", clip(r.Host), "hint", hint}}
+		log: []any{"origin", clip(strings.Join(r.Header.Values("Origin"), ", ")), "host",
+			clip(r.Host), "hint", hint}}
 }
 
 // identify finds the token and says whose it is.
-func (d *Desk) identify(r *http.Request, from netip.Addr, token string) (grant domain.Grant, err error) {
+func (d *Desk) identify(
+	r *http.Request, from netip.Addr, token string,
+) (grant domain.Grant, err error) {
 	if token, err = d.findToken(r, token); err != nil {
 		return domain.Grant{}, err
 	}
@@ -71,7 +74,8 @@ func (d *Desk) findToken(r *http.Request, token string) (string, error) {
 	if token != "" && !d.fromPage(r) {
 		return "", &Refusal{Status: http.StatusForbidden, reason: "cookie",
 			Detail: "a token in a cookie needs an Origin or a Referer that is named in origins, or this host's",
-			log:    []any{"origin", clip(r.Header.Get("Origin")), "fetch_site", clip(r.Header.Get("Sec-Fetch-Site")), "host", clip(r.Host)}}
+			log: []any{"origin", clip(r.Header.Get("Origin")), "fetch_site",
+				clip(r.Header.Get("Sec-Fetch-Site")), "host", clip(r.Host)}}
 	}
 	return token, err
 }
@@ -132,8 +136,9 @@ func (d *Desk) verify(ctx context.Context, from netip.Addr, token string) (domai
 
 // lockedOut refuses a client whose address has shown too many wrong tokens.
 func lockedOut(reason string, log []any) error {
-	return &Refusal{Status: http.StatusTooManyRequests, Detail: "too many wrong tokens from your address",
-		Retry: retryLater, reason: reason, log: log}
+	return &Refusal{Status: http.StatusTooManyRequests,
+		Detail: "too many wrong tokens from your address",
+		Retry:  retryLater, reason: reason, log: log}
 }
 
 // checked is what an Authenticator said, unless it makes no sense.
@@ -187,7 +192,8 @@ func (s *Session) Refresh(ctx context.Context, token string) (domain.Grant, erro
 	}
 	grant, err := s.desk.verify(ctx, s.from, token)
 	if err != nil {
-		s.desk.note(s.from, asRefusal(err), "a session's new token was refused", "user", s.User, "session", s.ID)
+		s.desk.note(s.from, asRefusal(err), "a session's new token was refused", "user", s.User,
+			"session", s.ID)
 	}
 	return grant, err
 }

@@ -64,13 +64,16 @@ func parsePattern(text string) (p pattern, err error) {
 	p.origin, err = parseOrigin(bare)
 	switch {
 	case text == "null":
-		return p, errors.New("null is every page without an origin, sandboxed ones of strangers too: it cannot be allowed")
+		return p,
+			errors.New("null is every page without an origin, sandboxed ones of strangers too: it cannot be allowed")
 	case err != nil:
 		return p, explain(text, err)
 	case p.anyPort && p.port != "":
 		return p, errPattern
 	case p.below && p.host != "localhost" && !strings.Contains(p.host, "."):
-		return p, fmt.Errorf("*.%s is everybody: name the domain below it, as in https://*.example.%s", p.host, p.host)
+		return p,
+			fmt.Errorf("*.%s is everybody: name the domain below it, as in https://*.example.%s", p.host,
+				p.host)
 	case p.below && isAddr(p.host):
 		return p, errPattern
 	}
@@ -133,7 +136,8 @@ func splitHost(authority string) (host, port string, err error) {
 		}
 		return "[" + addr.String() + "]", port, nil
 	}
-	if host == "" || strings.ContainsFunc(host, notInHost) || strings.HasPrefix(host, ".") || strings.Contains(host, "..") {
+	if host == "" || strings.ContainsFunc(host, notInHost) || strings.HasPrefix(host, ".") ||
+		strings.Contains(host, "..") {
 		return "", "", errPattern
 	}
 	return host, port, nil

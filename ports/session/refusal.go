@@ -48,9 +48,11 @@ func asRefusal(err error) *Refusal {
 	case errors.Is(err, domain.ErrNotServed):
 		return &Refusal{Status: http.StatusNotFound, Detail: err.Error()}
 	case errors.Is(err, domain.ErrLimit):
-		return &Refusal{Status: http.StatusServiceUnavailable, Detail: "this node is full", Retry: retryLater, reason: "full"}
+		return &Refusal{Status: http.StatusServiceUnavailable, Detail: "this node is full",
+			Retry: retryLater, reason: "full"}
 	default:
-		return &Refusal{Status: http.StatusServiceUnavailable, Detail: "not possible now", Retry: retryLater,
+		return &Refusal{Status: http.StatusServiceUnavailable, Detail: "not possible now",
+			Retry:  retryLater,
 			reason: "failed", log: []any{"error", err}, failed: true}
 	}
 }
@@ -58,7 +60,8 @@ func asRefusal(err error) *Refusal {
 // unauthorized tells the client as much of the reason as it may know, and the
 // operator all of it.
 func unauthorized(err error) *Refusal {
-	r := &Refusal{Status: http.StatusUnauthorized, Detail: Told("no valid token", err), reason: "unauthenticated", log: []any{"detail", err}}
+	r := &Refusal{Status: http.StatusUnauthorized, Detail: Told("no valid token", err),
+		reason: "unauthenticated", log: []any{"detail", err}}
 	var c *domain.CredentialError
 	if errors.As(err, &c) {
 		r.reason, r.log = c.Reason, []any{"detail", c.Detail}
@@ -101,7 +104,8 @@ func (r *Refusal) Reason() string {
 func (d *Desk) Refuse(w http.ResponseWriter, r *http.Request, err error) {
 	refusal := asRefusal(err)
 	d.counters.countRefused(refusal.Status)
-	d.note(d.caller(r).addr, refusal, "a client was refused", "path", r.URL.Path, "status", refusal.Status)
+	d.note(d.caller(r).addr, refusal, "a client was refused", "path", r.URL.Path, "status",
+		refusal.Status)
 	refusal.write(w)
 }
 
@@ -128,7 +132,8 @@ func (d *Desk) noteUnnamed(r *http.Request, c caller) {
 		return
 	}
 	d.log.Warn("a proxy does not say whose request it is: all that come through it count as one client",
-		"reason", c.unnamed, "proxy", clip(r.RemoteAddr), "header", d.cfg.ProxyHeader, "element", clip(c.hop))
+		"reason", c.unnamed, "proxy", clip(r.RemoteAddr), "header", d.cfg.ProxyHeader, "element",
+		clip(c.hop))
 }
 
 // clip shortens what a client wrote, for a log.

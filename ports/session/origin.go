@@ -197,13 +197,11 @@ func (d *Desk) AllowedOrigin(r *http.Request) (origin string, allowed bool) {
 
 // allows is AllowedOrigin of a page of the origin that text names.
 func (d *Desk) allows(r *http.Request, text string) (origin string, allowed bool) {
-	o, err := parseOrigin(text)
+	o, err := parseOrigin(text) // "null", and what else is none, is nobody's
 	switch {
-	case err != nil:
-		return text, false
-	case d.origins.names(o):
+	case err == nil && d.origins.names(o):
 		return text, true
-	case d.ownPage(r, o):
+	case err == nil && d.ownPage(r, o):
 		return text, d.origins.any || len(d.origins.list) == 0
 	case d.origins.any:
 		return "*", true

@@ -143,6 +143,27 @@ func TestOwnPages(t *testing.T) {
 	}
 }
 
+func TestAStarAllowsEveryPageAndNamesNone(t *testing.T) {
+	all, _ := parseOrigins([]string{"*", "https://app.example.com"})
+	d := &Desk{origins: all}
+	for sent, want := range map[string]string{
+		"https://app.example.com": "https://app.example.com", "http://bus.example.org": "http://bus.example.org",
+		"https://evil.example.net": "*", "null": "*", "file://": "*", "x": "*",
+	} {
+		r := httptest.NewRequest(http.MethodGet, "http://bus.example.org/ws", nil)
+		r.Header.Set("Origin", sent)
+		if got, allowed := d.AllowedOrigin(r); got != want || !allowed {
+			t.Errorf("%s: %q, %v", sent, got, allowed)
+		}
+	}
+	none := &Desk{}
+	r := httptest.NewRequest(http.MethodGet, "http://bus.example.org/ws", nil)
+	r.Header.Set("Origin", "null")
+	if _, allowed := none.AllowedOrigin(r); allowed {
+		t.Error("null is allowed without a star")
+	}
+}
+
 func TestTwoOriginsAreNone(t *testing.T) {
 	all, _ := parseOrigins([]string{"https://app.example.com"})
 	d := &Desk{origins: all}

@@ -25,8 +25,8 @@ func (d *Desk) checkOrigin(r *http.Request) error {
 		hint = "it is not this host's over the same or a safer scheme, and origins is empty"
 	}
 	return &Refusal{Status: http.StatusForbidden, Detail: "origin is not allowed", reason: "origin",
-		log: []any{"origin", clip(strings.Join(r.Header.Values("Origin"), ", ")), "host",
-			clip(r.Host), "hint", hint}}
+		log: []any{"origin", brief(strings.Join(r.Header.Values("Origin"), ", ")), "host",
+			brief(r.Host), "hint", hint}}
 }
 
 // identify finds the token and says whose it is.
@@ -74,8 +74,8 @@ func (d *Desk) findToken(r *http.Request, token string) (string, error) {
 	if token != "" && !d.fromPage(r) {
 		return "", &Refusal{Status: http.StatusForbidden, reason: "cookie",
 			Detail: "a token in a cookie needs an Origin or a Referer that is named in origins, or this host's",
-			log: []any{"origin", clip(r.Header.Get("Origin")), "fetch_site",
-				clip(r.Header.Get("Sec-Fetch-Site")), "host", clip(r.Host)}}
+			log: []any{"origin", brief(r.Header.Get("Origin")), "fetch_site",
+				brief(r.Header.Get("Sec-Fetch-Site")), "host", brief(r.Host)}}
 	}
 	return token, err
 }

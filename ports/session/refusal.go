@@ -81,11 +81,13 @@ func Told(what string, err error) string {
 // reasons are those of refusals that say none, by status.
 var reasons = map[int]string{
 	http.StatusBadRequest:          "no_websocket",
+	http.StatusUnauthorized:        "none",
 	http.StatusForbidden:           "forbidden",
 	http.StatusNotFound:            "not_served",
 	http.StatusMethodNotAllowed:    "no_websocket",
 	http.StatusUnprocessableEntity: "invalid",
 	http.StatusUpgradeRequired:     "no_websocket",
+	http.StatusTooManyRequests:     "too_many",
 	http.StatusServiceUnavailable:  "unavailable",
 }
 
@@ -102,11 +104,17 @@ func (r *Refusal) Reason() string {
 
 // Refuse answers a request that gets no session.
 func (d *Desk) Refuse(w http.ResponseWriter, r *http.Request, err error) {
+	d.Refusal(r, err).Write(w)
+}
+
+// Refusal counts and logs that a request gets no session, and returns how it is
+// to be answered.
+func (d *Desk) Refusal(r *http.Request, err error) *Refusal {
 	refusal := asRefusal(err)
 	d.counters.countRefused(refusal.Status)
-	d.note(d.caller(r).addr, refusal, "a client was refused", "path", r.URL.Path, "status",
-		refusal.Status)
-	refusal.write(w)
+	d.note(d.caller(r).addr, refusal, "a client was refused",
+		"path", r.URL.Path, "status", refusal.Status)
+	return refusal
 }
 
 // note counts a refusal and logs it. What the client wrote is not repeated,
@@ -132,12 +140,12 @@ func (d *Desk) noteUnnamed(r *http.Request, c caller) {
 		return
 	}
 	d.log.Warn("a proxy does not say whose request it is: all that come through it count as one client",
-		"reason", c.unnamed, "proxy", clip(r.RemoteAddr), "header", d.cfg.ProxyHeader, "element",
-		clip(c.hop))
+		"reason", c.unnamed, "proxy", brief(r.RemoteAddr), "header", d.cfg.ProxyHeader, "element",
+		brief(c.hop))
 }
 
-// clip shortens what a client wrote, for a log.
-func clip(text string) string {
+// brief shortens what a client wrote, for a log.
+func brief(text string) string {
 	const most = 100
 	if len(text) > most {
 		return text[:most] + "…"
@@ -145,8 +153,8 @@ func clip(text string) string {
 	return text
 }
 
-// write answers with RFC 9457 problem+json.
-func (r *Refusal) write(w http.ResponseWriter) {
+// Write answers with RFC 9457 problem+json.
+func (r *Refusal) Write(w http.ResponseWriter) {
 	body, err := json.Marshal(struct {
 		Title  string `json:"title"`
 		Status int    `json:"status"`

@@ -17,7 +17,7 @@ func (d *Desk) Drain(ctx context.Context) error {
 	rand.Shuffle(len(sessions), func(i, j int) { sessions[i], sessions[j] = sessions[j], sessions[i] })
 	start := d.now()
 	for i, s := range sessions {
-		slot := d.cfg.Drain / time.Duration(len(sessions)) * time.Duration(i) // multiplied first, it could overflow
+		slot := d.cfg.Drain * time.Duration(i) / time.Duration(len(sessions))
 		if wait(ctx, start.Add(slot).Sub(d.now())) != nil {
 			break
 		}

@@ -242,8 +242,11 @@ func (c Config) checkAddresses() (faults []error) {
 		}
 	}
 	for _, p := range c.Proxies {
-		if _, err := netip.ParsePrefix(p); err != nil {
+		network, err := netip.ParsePrefix(p)
+		if err != nil {
 			faults = append(faults, fault("proxies", "%q is no network: want address/bits, such as 10.0.0.0/8 or 192.168.1.7/32", p))
+		} else if network.Addr().Is4In6() {
+			faults = append(faults, fault("proxies", "%q would match nothing: write it as an IPv4 network, such as 10.0.0.0/8", p))
 		}
 	}
 	if err := session.CheckProxyHeader(c.ProxyHeader); err != nil {

@@ -59,6 +59,7 @@ func TestEachFaultIsNamedByItsKey(t *testing.T) {
 		"origins":                  func(c *fanfare.Config) { c.Origins = []string{"example.com"} },
 		"proxies":                  func(c *fanfare.Config) { c.Proxies = []string{"10.0.0.1"} },
 		"origins: \"https://app":   func(c *fanfare.Config) { c.Origins = []string{"https://app.example.com/"} },
+		"proxies: \"::ffff":        func(c *fanfare.Config) { c.Proxies = []string{"::ffff:10.0.0.0/104"} },
 		"proxy_header":             func(c *fanfare.Config) { c.ProxyHeader = "X Forwarded For" },
 		"auth.jwt.leeway: want":    func(c *fanfare.Config) { c.Auth.JWT.Leeway = -1 },
 		"auth.jwt.leeway":          func(c *fanfare.Config) { c.Auth.JWT.Leeway = 11 * time.Minute },

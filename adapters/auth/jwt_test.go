@@ -206,9 +206,12 @@ func TestKeysThatAreTooWeakOrNoneAreRefused(t *testing.T) {
 func TestMintRefusesWhatAuthenticateWould(t *testing.T) {
 	j := newJWT(t, auth.JWTConfig{Secret: secret})
 	for name, g := range map[string]domain.Grant{
-		"no user":   {Expires: time.Now().Add(time.Hour)},
-		"no expiry": {User: "alice"},
-		"too large": {User: "alice", Expires: time.Now().Add(time.Hour), Rooms: []string{strings.Repeat("r", auth.MaxToken)}},
+		"no user":     {Expires: time.Now().Add(time.Hour)},
+		"no expiry":   {User: "alice"},
+		"not UTF-8":   {User: "alice", Expires: time.Now().Add(time.Hour), Rooms: []string{"chat/\xff"}},
+		"year 10000":  {User: "alice", Expires: time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)},
+		"before 1970": {User: "alice", Expires: time.Date(1969, 1, 1, 0, 0, 0, 0, time.UTC)},
+		"too large":   {User: "alice", Expires: time.Now().Add(time.Hour), Rooms: []string{strings.Repeat("r", auth.MaxToken)}},
 	} {
 		if _, err := j.Mint(g); err == nil {
 			t.Errorf("%s: minted", name)

@@ -31,7 +31,7 @@ type suspect struct {
 
 // Bounds of those who wait for an address's turn.
 const (
-	maxWaiting  = 32
+	maxWaiting  = 256 // with JWT, moments: a check takes some 10 to 100 µs
 	longestTurn = time.Second
 )
 

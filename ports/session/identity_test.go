@@ -180,7 +180,7 @@ func TestGoodTokensGetInFromAnAddressThatIsLockedOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		auth := &slow{takes: 10 * time.Millisecond}
 		desk, _ := newDesk(t, auth, session.Config{FailureRate: session.Rate{Messages: 0.2}})
-		codes := make(chan int, 200)
+		codes := make(chan int, 500)
 		try := func(token, from string) {
 			r := request(token)
 			r.RemoteAddr = from
@@ -211,12 +211,12 @@ func TestGoodTokensGetInFromAnAddressThatIsLockedOut(t *testing.T) {
 		}
 		// Others are not held up by it, and more than may wait are turned away.
 		auth.takes = 100 * time.Millisecond
-		for range 100 {
+		for range 400 {
 			go try("bad", here)
 		}
 		synctest.Wait()
-		if turnedAway := len(codes); turnedAway != 100-1-32 {
-			t.Errorf("%d of 100 were turned away at once: one is checked, 32 may wait", turnedAway)
+		if turnedAway := len(codes); turnedAway != 400-1-256 {
+			t.Errorf("%d of 400 were turned away at once: one is checked, 256 may wait", turnedAway)
 		}
 		begun := time.Now()
 		try("good", elsewhere)
@@ -224,7 +224,7 @@ func TestGoodTokensGetInFromAnAddressThatIsLockedOut(t *testing.T) {
 			t.Errorf("another address waited for %v", took)
 		}
 		time.Sleep(5 * time.Second)
-		if got := count(codes); got[200] != 1 || got[429] != 100 || auth.checked.Load() > 2+21+1+15 {
+		if got := count(codes); got[200] != 1 || got[429] != 400 || auth.checked.Load() > 2+21+1+15 {
 			t.Errorf("got %v after %d checks", got, auth.checked.Load())
 		}
 	})

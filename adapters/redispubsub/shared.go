@@ -18,6 +18,9 @@ const (
 	// it would be on a connection of its own, which the server would cut: the
 	// others of its connection must not wait for it.
 	maxWaiting = 16 << 20
+	// maxLaneWaiting is how many bytes wait for all feeds of a connection. If there
+	// are more, the feed for which most of them wait is over.
+	maxLaneWaiting = 2 * maxWaiting
 	// entryCost is what an entry costs beside its payload, about.
 	entryCost = 256
 )
@@ -61,13 +64,14 @@ func (f *sharedFeed) Heard() time.Time {
 
 // Close takes the feed off the connection. The command to unsubscribe is sent
 // first, so that whoever subscribes to the same topic next on this connection
-// does so behind it.
+// does so behind it. What nobody has read is forgotten.
 func (f *sharedFeed) Close() error {
 	f.end(domain.ErrClosed)
 	if f.leave() {
 		f.lane.State.command("UNSUBSCRIBE", f)
 		f.lane.Leave(f.topic, f)
 	}
+	f.forget()
 	return nil
 }
 
@@ -109,10 +113,12 @@ func (f *sharedFeed) take() ([]domain.Entry, error) {
 	if n == 0 {
 		return nil, f.err
 	}
-	batch := f.waiting[:n:n]
+	batch, size := f.waiting[:n:n], 0
 	for i := range batch {
-		f.size -= entryCost + len(batch[i].Body)
+		size += entryCost + len(batch[i].Body)
 	}
+	f.size -= size
+	f.lane.State.waiting.Add(-int64(size))
 	if f.waiting = f.waiting[n:]; len(f.waiting) == 0 {
 		f.waiting = nil
 	} else {
@@ -129,17 +135,35 @@ func (f *sharedFeed) poke() {
 	}
 }
 
-// put adds what has come. It says whether the feed can take more.
-func (f *sharedFeed) put(e domain.Entry) bool {
+// put adds what has come, unless the feed is over. It says whether the feed can
+// take more.
+func (f *sharedFeed) put(e domain.Entry) (more bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.err != nil {
 		return true
 	}
+	added := entryCost + len(e.Body)
 	f.waiting = append(f.waiting, e)
-	f.size += entryCost + len(e.Body)
+	f.size += added
+	f.lane.State.waiting.Add(int64(added))
 	f.poke()
 	return f.size <= maxWaiting
+}
+
+// forget drops what waits.
+func (f *sharedFeed) forget() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.lane.State.waiting.Add(-int64(f.size))
+	f.waiting, f.size = nil, 0
+}
+
+// held is how many bytes wait.
+func (f *sharedFeed) held() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.size
 }
 
 // end says why the feed is over; the first reason stays.

@@ -16,8 +16,11 @@ import (
 type subscriber struct {
 	conn  *redisconn.Conn
 	reply time.Duration
-	heard atomic.Int64 // when the connection last had a sign of life, in Unix nanoseconds
-	text  []byte       // scratch of the goroutine that serves
+	heard atomic.Int64  // when the connection last had a sign of life, in Unix nanoseconds
+	text  []byte        // scratch of the goroutine that serves
+	feeds []*sharedFeed // the same
+
+	waiting atomic.Int64 // bytes that wait for the feeds' readers
 
 	// writing is held while a command is sent, so that the commands are answered
 	// in the order in which they stand in asked.
@@ -164,7 +167,27 @@ func (s *subscriber) message(lane *lane) (err error) {
 	if f, here := lane.Feed(string(s.text)); here && f.isConfirmed() && !f.put(decode(payload)) {
 		f.end(errTooSlow)
 	}
+	if s.waiting.Load() > maxLaneWaiting {
+		s.relieve(lane)
+	}
 	return nil
+}
+
+// relieve ends the feed for which most waits, and forgets that.
+func (s *subscriber) relieve(lane *lane) {
+	var slowest *sharedFeed
+	most := 0
+	s.feeds = lane.Feeds(s.feeds[:0])
+	for _, f := range s.feeds {
+		if n := f.held(); n > most {
+			slowest, most = f, n
+		}
+	}
+	clear(s.feeds)
+	if slowest != nil {
+		slowest.end(errTooSlow)
+		slowest.forget()
+	}
 }
 
 // refused ends the feed whose subscription the server refuses. What else it

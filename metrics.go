@@ -143,6 +143,7 @@ func showEvents(m *metrics.Registry, events *sse.Server) {
 		{"sse_sent_writes_total", "Writes that carried them, and heartbeats.", func(s sse.Stats) uint64 { return s.WritesOut }},
 		{"sse_sent_bytes_total", "Bytes of these.", func(s sse.Stats) uint64 { return s.BytesOut }},
 		{"sse_stopped_total", "Clients told with 204 not to come back.", func(s sse.Stats) uint64 { return s.Stopped }},
+		{"sse_sent_away_total", "Clients that could not be let in, and were told when to come back.", func(s sse.Stats) uint64 { return s.SentAway }},
 	} {
 		m.Counter(c.name, c.help, func() float64 { return float64(c.read(events.Stats())) })
 	}

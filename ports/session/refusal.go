@@ -49,8 +49,8 @@ func asRefusal(err error) *Refusal {
 	}
 }
 
-// write answers with RFC 9457 problem+json.
-func (r *Refusal) write(w http.ResponseWriter) {
+// Write answers with RFC 9457 problem+json.
+func (r *Refusal) Write(w http.ResponseWriter) {
 	body, err := json.Marshal(struct {
 		Title  string `json:"title"`
 		Status int    `json:"status"`

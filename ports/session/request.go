@@ -22,6 +22,10 @@ type Terms struct {
 	Plain   bool   // one system, no resume, and told nothing but messages
 	Token   string // if the protocol has a place of its own for it
 	Resume  string // if it has one; wins over the query's
+
+	// Params are the names of what the port itself takes from the query, each at
+	// most once.
+	Params []string
 }
 
 // Open makes a request a session that has not begun, or says why not; terms is
@@ -48,10 +52,14 @@ func (d *Desk) Open(r *http.Request, terms func() (Terms, error)) (*Session, err
 }
 
 // Refuse answers a request that gets no session.
-func (d *Desk) Refuse(w http.ResponseWriter, err error) {
+func (d *Desk) Refuse(w http.ResponseWriter, err error) { d.Refusal(err).Write(w) }
+
+// Refusal counts a request that gets no session, and returns how it is to be
+// answered; for ports with an answer of their own.
+func (d *Desk) Refusal(err error) *Refusal {
 	refusal := asRefusal(err)
 	d.counters.countRefused(refusal.Status)
-	refusal.write(w)
+	return refusal
 }
 
 // begin attaches a session, so that nothing is missed of what is published
@@ -97,7 +105,7 @@ func (d *Desk) judge(r *http.Request, terms func() (Terms, error)) (w *wish, err
 		return nil, err
 	}
 	if w.grant, err = d.identify(r, w.Token); err != nil {
-		return nil, err
+		return nil, d.explain(err, r, w.Token)
 	}
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
@@ -109,25 +117,57 @@ func (d *Desk) judge(r *http.Request, terms func() (Terms, error)) (w *wish, err
 	return w, d.allowed(w)
 }
 
-// parse reads systems, rooms and resume. Each may be repeated, and is a list.
+// parse reads systems, rooms and resume, which are lists, and room, which is
+// repeated.
 func (w *wish) parse(query url.Values, cfg Config) error {
-	if err := w.parseSystems(list(query["systems"]), cfg.Systems); err != nil {
+	if err := w.checkParams(query, cfg); err != nil {
 		return err
 	}
-	rooms := list(query["rooms"])
-	if len(rooms) > cfg.Rooms {
-		return Refused(http.StatusUnprocessableEntity, "rooms: at most %d, got %d", cfg.Rooms, len(rooms))
+	systems, err := list("systems", query["systems"])
+	if err == nil {
+		err = w.parseSystems(systems, cfg.Systems)
+	}
+	if err == nil {
+		err = w.parseRooms(query, cfg.Rooms)
+	}
+	if err == nil {
+		err = w.parseResumes(query)
+	}
+	return err
+}
+
+// parseRooms reads rooms in both of their spellings. An element of a list ends
+// at a comma, so a room with a comma in its name needs the other.
+func (w *wish) parseRooms(query url.Values, most int) error {
+	rooms, err := list("rooms", query["rooms"])
+	if err != nil {
+		return err
+	}
+	if n := len(rooms) + len(query["room"]); n > most {
+		return Refused(http.StatusUnprocessableEntity, "rooms: at most %d, got %d", most, n)
 	}
 	for i, text := range rooms {
 		if err := w.parseRoom(text); err != nil {
 			return domain.At(fmt.Sprintf("rooms[%d]", i), err)
 		}
 	}
-	resume := list(query["resume"])
-	if w.Resume != "" {
-		resume = list([]string{w.Resume})
+	for i, text := range query["room"] {
+		if err := w.parseRoom(text); err != nil {
+			return domain.At(fmt.Sprintf("room[%d]", i), err)
+		}
 	}
-	if w.Plain && len(resume) > 0 {
+	return nil
+}
+
+func (w *wish) parseResumes(query url.Values) error {
+	resume, err := list("resume", query["resume"])
+	if w.Resume != "" {
+		resume, err = list("resume", []string{w.Resume})
+	}
+	switch {
+	case err != nil:
+		return err
+	case w.Plain && len(resume) > 0:
 		return Refused(http.StatusUnprocessableEntity, "resume: only with the subprotocol fanfare.v1.json")
 	}
 	for i, text := range resume {
@@ -164,7 +204,7 @@ func (w *wish) parseSystems(names []string, most int) error {
 func (w *wish) parseRoom(text string) error {
 	name, room, found := strings.Cut(text, "/")
 	if !found {
-		return &domain.FieldError{Problem: "want system/room"}
+		return &domain.FieldError{Problem: "want system/room; a room with a comma in its name has a parameter of its own, room=system/name"}
 	}
 	a, err := w.named(name)
 	if err != nil {
@@ -186,7 +226,11 @@ func (w *wish) parseResume(text string) error {
 	if err != nil {
 		return err
 	}
-	a.since, err = domain.ParseCursor(token)
+	since, err := domain.ParseCursor(token)
+	if err == nil && !a.since.IsZero() && a.since != since {
+		return &domain.FieldError{Problem: "system " + name + " has two different cursors"}
+	}
+	a.since = since
 	return err
 }
 
@@ -230,16 +274,4 @@ func (d *Desk) allowed(w *wish) error {
 		}
 	}
 	return errors.Join(faults...)
-}
-
-// list splits and joins the values of a parameter.
-func list(values []string) (all []string) {
-	for _, v := range values {
-		for item := range strings.SplitSeq(v, ",") {
-			if item != "" {
-				all = append(all, item)
-			}
-		}
-	}
-	return all
 }

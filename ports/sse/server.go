@@ -34,7 +34,7 @@ func (s *Server) Stats() Stats { return s.counters.stats() }
 // returns when that has ended.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.allowOrigin(w.Header(), r)
-	resume, stop := cutMark(r.Header.Get("Last-Event-ID"))
+	resume, stop := cutMark(lastEventID(r))
 	switch {
 	case r.Method == http.MethodOptions:
 		s.preflight(w, r)
@@ -46,7 +46,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	open, err := s.desk.Open(r, func() (session.Terms, error) { return terms(r, resume) })
 	if err != nil {
-		s.desk.Refuse(w, err)
+		s.refuse(w, r, err)
 		return
 	}
 	c := s.newClient(open, w, r)
@@ -58,12 +58,31 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.begin(r)
 }
 
+// lastEventParam is where EventSources that are made of something else put the
+// id, as they cannot set headers everywhere.
+const lastEventParam = "lastEventId"
+
+// lastEventID is the id of the last event that the client has. The header wins:
+// an EventSource sends it anew each time, while its address stays.
+func lastEventID(r *http.Request) string {
+	if id := r.Header.Get("Last-Event-ID"); id != "" {
+		return id
+	}
+	return r.URL.Query().Get(lastEventParam)
+}
+
 // terms says what an EventSource asks for: its id is where it wants to go on.
 func terms(r *http.Request, resume string) (session.Terms, error) {
+	t := session.Terms{Encoder: session.V1Encoder{}, Resume: resume, Params: []string{lastEventParam, "cursors", "pad"}}
 	if r.Method != http.MethodGet {
-		return session.Terms{}, session.Refused(http.StatusMethodNotAllowed, "want GET")
+		return t, session.Refused(http.StatusMethodNotAllowed, "want GET")
 	}
-	return session.Terms{Encoder: session.V1Encoder{}, Resume: resume}, nil
+	for _, name := range []string{"cursors", "pad"} {
+		if v := r.URL.Query().Get(name); v != "" && v != "0" && v != "1" {
+			return t, session.Refused(http.StatusUnprocessableEntity, "%s: want 1 or 0", name)
+		}
+	}
+	return t, nil
 }
 
 func (s *Server) newClient(open *session.Session, w http.ResponseWriter, r *http.Request) *client {
@@ -77,14 +96,7 @@ func (s *Server) newClient(open *session.Session, w http.ResponseWriter, r *http
 
 // begin answers the request and writes the session's events until it ends.
 func (c *client) begin(r *http.Request) {
-	h := c.w.Header()
-	h.Set("Content-Type", "text/event-stream")
-	h.Set("Cache-Control", "no-store, no-transform") // compressed streams are held back
-	h.Set("X-Accel-Buffering", "no")
-	if r.ProtoMajor == 1 {
-		h.Set("Connection", "close") // after a drain, to come back here would be in vain
-	}
-	c.w.WriteHeader(http.StatusOK)
+	startStream(c.w, r)
 	c.server.counters.sessions.Add(1)
 	code := session.CloseAbnormal
 	defer func() {
@@ -93,4 +105,16 @@ func (c *client) begin(r *http.Request) {
 	}()
 	c.Begin(c)
 	code = c.serve(r.Context())
+}
+
+// startStream answers with the head of an event stream.
+func startStream(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-store, no-transform") // compressed streams are held back
+	h.Set("X-Accel-Buffering", "no")
+	if r.ProtoMajor == 1 {
+		h.Set("Connection", "close") // after a drain, to come back here would be in vain
+	}
+	w.WriteHeader(http.StatusOK)
 }

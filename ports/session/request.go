@@ -31,16 +31,11 @@ type Terms struct {
 // Open makes a request a session that has not begun, or says why not; terms is
 // asked before anything else. Who gets a Session calls its End.
 func (d *Desk) Open(r *http.Request, terms func() (Terms, error)) (*Session, error) {
-	from := peer(r, d.cfg.Proxies)
-	if d.failures.tooMany(from, d.now()) {
-		return nil, &Refusal{http.StatusTooManyRequests, "too many refused connections from your address", retryLater}
+	w, err := d.hear(r, terms)
+	if err == nil {
+		err = d.admit()
 	}
-	w, err := d.judge(r, terms)
 	if err != nil {
-		d.failures.note(from, d.now())
-		return nil, err
-	}
-	if err := d.admit(); err != nil {
 		return nil, err
 	}
 	s, err := d.begin(r.Context(), w)
@@ -49,6 +44,31 @@ func (d *Desk) Open(r *http.Request, terms func() (Terms, error)) (*Session, err
 		return nil, err
 	}
 	return s, nil
+}
+
+// Check says why a request would get no session, and opens none.
+func (d *Desk) Check(r *http.Request, terms func() (Terms, error)) error {
+	_, err := d.hear(r, terms)
+	if err == nil {
+		err = d.admit()
+	}
+	if err == nil {
+		d.dismiss()
+	}
+	return err
+}
+
+// hear returns what a request asks for and may have.
+func (d *Desk) hear(r *http.Request, terms func() (Terms, error)) (*wish, error) {
+	from := peer(r, d.cfg.Proxies)
+	if d.failures.tooMany(from, d.now()) {
+		return nil, &Refusal{http.StatusTooManyRequests, "too many refused connections from your address", retryLater}
+	}
+	w, err := d.judge(r, terms)
+	if err != nil {
+		d.failures.note(from, d.now())
+	}
+	return w, err
 }
 
 // Refuse answers a request that gets no session.

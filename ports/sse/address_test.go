@@ -121,3 +121,23 @@ func TestEventSourcesAreToldWhenToComeBack(t *testing.T) {
 		t.Errorf("what will never be granted: %s %s", wrong.resp.Status, body)
 	}
 }
+
+// A check tells a script what a connection would be answered, and is none.
+func TestCheckSaysWhyThereWouldBeNoSession(t *testing.T) {
+	n := serve(t, config{desk: session.Config{Sessions: 1, SessionsPerUser: 1}})
+	for query, want := range map[string]int{
+		"systems=orders&check=1": 204, "systems=x&check=1": 404, "systems=chat&rooms=orders/x&check=1": 422, "systems=chat&check=2": 422,
+		"systems=chat&room=shop/x&check=1": 422,
+	} {
+		if s := n.try("alice", query, http.Header{"Accept": {"text/event-stream"}}); s.resp.StatusCode != want {
+			t.Errorf("%s: %s, want %d", query, s.resp.Status, want)
+		}
+	}
+	if s := n.desk.Stats(); s.Opened != 0 || s.Sessions != 0 {
+		t.Errorf("a check opened a session: %+v", s)
+	}
+	n.hello("alice", "systems=orders")
+	if s := n.try("alice", "systems=orders&check=1", nil); s.resp.StatusCode != 503 || s.resp.Header.Get("Retry-After") == "" {
+		t.Errorf("a full node: %s", s.resp.Status)
+	}
+}

@@ -44,7 +44,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	open, err := s.desk.Open(r, func() (session.Terms, error) { return terms(r, resume) })
+	ask := func() (session.Terms, error) { return terms(r, resume) }
+	if r.URL.Query().Get("check") == "1" {
+		s.check(w, r, ask)
+		return
+	}
+	open, err := s.desk.Open(r, ask)
 	if err != nil {
 		s.refuse(w, r, err)
 		return
@@ -71,18 +76,32 @@ func lastEventID(r *http.Request) string {
 	return r.URL.Query().Get(lastEventParam)
 }
 
+// flags are the parameters that are 1 or 0.
+var flags = []string{"check", "cursors", "pad"}
+
 // terms says what an EventSource asks for: its id is where it wants to go on.
 func terms(r *http.Request, resume string) (session.Terms, error) {
-	t := session.Terms{Encoder: session.V1Encoder{}, Resume: resume, Params: []string{lastEventParam, "cursors", "pad"}}
+	t := session.Terms{Encoder: session.V1Encoder{}, Resume: resume, Params: append([]string{lastEventParam}, flags...)}
 	if r.Method != http.MethodGet {
 		return t, session.Refused(http.StatusMethodNotAllowed, "want GET")
 	}
-	for _, name := range []string{"cursors", "pad"} {
+	for _, name := range flags {
 		if v := r.URL.Query().Get(name); v != "" && v != "0" && v != "1" {
 			return t, session.Refused(http.StatusUnprocessableEntity, "%s: want 1 or 0", name)
 		}
 	}
 	return t, nil
+}
+
+// check answers scripts that want to know why they get no session: neither
+// WebSocket nor EventSource tells them.
+func (s *Server) check(w http.ResponseWriter, r *http.Request, ask func() (session.Terms, error)) {
+	if err := s.desk.Check(r, ask); err != nil {
+		s.desk.Refuse(w, err)
+		return
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(http.StatusNoContent)
 }
 
 func (s *Server) newClient(open *session.Session, w http.ResponseWriter, r *http.Request) *client {

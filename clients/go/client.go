@@ -28,6 +28,9 @@ type Client struct {
 	ref     uint64            // of the newest call
 	pending map[uint64]*call  // that have no answer
 	unsent  []*call           // of pending and of nobody's, in the order of sending
+	late    *call             // the one late join that a node is asked for now
+	holds   map[string]int    // late joins by system; while there are some, handled waits
+	behind  map[string]string // what handled will be when they are done
 }
 
 // New makes a client. What is wrong with cfg comes as one error that names
@@ -44,6 +47,8 @@ func New(cfg Config) (*Client, error) {
 		systems: slices.Clone(cfg.Systems),
 		rooms:   slices.Clone(cfg.Rooms),
 		pending: map[uint64]*call{},
+		holds:   map[string]int{},
+		behind:  map[string]string{},
 	}
 	for _, system := range cfg.Systems {
 		if cursor := cfg.Resume[system]; cursor != "" {
@@ -118,7 +123,12 @@ func (c *Client) end() {
 	c.running, c.ended, c.open, c.queue, c.unsent = false, true, false, nil, nil
 	for _, call := range c.pending {
 		c.settle(call, "", call.abandoned())
+		if call.late {
+			c.rooms = append(c.rooms, call.room) // another Run goes on in it
+		}
 	}
+	clear(c.holds) // what the rooms missed was not told: handled stays before it
+	clear(c.behind)
 }
 
 // handle tells the Handler of an event, and notes that it has been told.
@@ -131,14 +141,23 @@ func (c *Client) handle(ctx context.Context, e *event) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.advance(c.handled, &e.op)
+	if e.released != "" {
+		c.release(e.released)
+	} else if c.holds[e.op.System] > 0 {
+		c.advance(c.behind, &e.op)
+	} else {
+		c.advance(c.handled, &e.op)
+	}
 	return nil
 }
 
 func (c *Client) tell(ctx context.Context, e *event) error {
 	h, o := &c.cfg.Handler, &e.op
-	if e.lost != nil {
+	switch {
+	case e.lost != nil:
 		return invoke(ctx, h.Lost, func() *Lost { return e.lost })
+	case e.released != "":
+		return nil
 	}
 	if err := invoke(ctx, h.Op, func() []byte { return e.raw }); err != nil {
 		return err

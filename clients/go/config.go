@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -89,6 +90,9 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
+// systemName is what nodes take for the name of a system.
+var systemName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]*$`)
+
 // Validate says everything that is wrong with the settings; a zero value other
 // than URL and Systems is right.
 func (c Config) Validate() error {
@@ -98,6 +102,11 @@ func (c Config) Validate() error {
 	}
 	if len(c.Systems) == 0 || slices.Contains(c.Systems, "") {
 		faults = append(faults, errors.New("client: Systems: want at least one name"))
+	}
+	for _, name := range c.Systems {
+		if name != "" && !systemName.MatchString(name) {
+			faults = append(faults, fmt.Errorf("client: Systems: %q: want a name of a-z, 0-9, _ and -", name))
+		}
 	}
 	for _, name := range c.Rooms {
 		if system, room, _ := strings.Cut(name, "/"); room == "" || !slices.Contains(c.Systems, system) {

@@ -29,16 +29,21 @@ func (c *client) receive(data []byte, binary bool) {
 	c.server.counters.messagesIn.Add(1)
 	c.server.counters.bytesIn.Add(uint64(len(data)))
 	switch {
+	case !binary && !utf8.Valid(data): // RFC 6455, 8.1
+		c.count(refuse(Invalid, "not UTF-8"))
+		c.Close(session.CloseNotUTF8, "not UTF-8")
 	case c.plain && len(data) > c.server.cfg.MessageBytes:
 		c.Close(session.CloseTooBig, "too big")
 	case c.plain:
 		err := c.say(data, binary)
 		c.count(err)
 		c.judge(err)
-	case binary:
-		c.answer(nil, nil, refuse(Unsupported, "want ops in text frames"))
-	default:
+	case !binary:
 		c.receiveOps(data)
+	case !c.allow(len(data)):
+		c.answer(nil, nil, refuse(RateLimited, "too much at once"))
+	default:
+		c.answer(nil, nil, refuse(Unsupported, "want ops in text frames"))
 	}
 }
 
@@ -175,8 +180,6 @@ func (c *client) say(data []byte, binary bool) error {
 	switch {
 	case binary:
 		m.ContentType = domain.Binary
-	case !utf8.Valid(data):
-		return refuse(Invalid, "not UTF-8")
 	case json.Valid(data):
 		m.ContentType, m.Data = domain.JSON, oneLine(data)
 	default:

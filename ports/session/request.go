@@ -33,6 +33,9 @@ type Terms struct {
 func (d *Desk) Open(r *http.Request, terms func() (Terms, error)) (*Session, error) {
 	w, err := d.hear(r, terms)
 	if err == nil {
+		err = d.mayOpen(w.grant.User)
+	}
+	if err == nil {
 		err = d.admit()
 	}
 	if err != nil {

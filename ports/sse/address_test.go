@@ -57,7 +57,7 @@ func TestLastEventIDComesInTheHeaderOrTheAddress(t *testing.T) {
 }
 
 func TestEveryRoomCanBeNamedInTheAddress(t *testing.T) {
-	n := serve(t, config{desk: session.Config{FailureRate: session.Rate{Messages: 1e6}}})
+	n := serve(t, config{desk: session.Config{SessionsPerUser: 1000, FailureRate: session.Rate{Messages: 1e6}}})
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 0))

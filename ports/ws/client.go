@@ -30,7 +30,7 @@ type client struct {
 	meter *session.Meter // nil until something was received; the read pump's
 	mine  *session.Meter // the user's, as meter
 
-	frames, controls bucket // the read pump's
+	frames, controls session.Bucket // the read pump's
 }
 
 var _ session.Conn = (*client)(nil)
@@ -97,9 +97,9 @@ func (c *client) frame(control bool) bool {
 	c.server.counters.framesIn.Add(1)
 	cfg, now := &c.server.cfg, c.server.now()
 	if control {
-		return c.controls.take(now, cfg.ControlRate)
+		return c.controls.Take(now, cfg.ControlRate)
 	}
-	return c.frames.take(now, cfg.FrameRate)
+	return c.frames.Take(now, cfg.FrameRate)
 }
 
 // breach ends the session at once, for what the client did on the level of

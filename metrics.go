@@ -123,6 +123,8 @@ func showSockets(m *metrics.Registry, sockets *ws.Server) {
 	}{
 		{"received_messages_total", "WebSocket messages from clients.", func(s ws.Stats) uint64 { return s.MessagesIn }},
 		{"received_bytes_total", "Bytes of these.", func(s ws.Stats) uint64 { return s.BytesIn }},
+		{"received_frames_total", "WebSocket frames from clients: parts of messages, pings, pongs and closes.", func(s ws.Stats) uint64 { return s.FramesIn }},
+		{"frame_breaches_total", "Sessions that ended for their frames: too many of them, or none that the protocol allows.", func(s ws.Stats) uint64 { return s.Breaches }},
 		{"sent_frames_total", "Frames given to outboxes.", func(s ws.Stats) uint64 { return s.FramesOut }},
 		{"sent_writes_total", "WebSocket writes that carried them.", func(s ws.Stats) uint64 { return s.WritesOut }},
 		{"sent_bytes_total", "Bytes of these.", func(s ws.Stats) uint64 { return s.BytesOut }},

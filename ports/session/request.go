@@ -92,7 +92,11 @@ func (d *Desk) begin(ctx context.Context, w *wish) (*Session, error) {
 		desk: d, plain: w.Plain, slot: -1, turn: rand.IntN(1 << 16)}
 	s.SetExpiry(w.grant.Expires)
 	for _, asked := range w.systems {
-		lease, err := d.hub.Acquire(ctx, asked.system)
+		lease, err := d.hub.AcquireFor(ctx, s.User, asked.system)
+		if errors.Is(err, stream.ErrUserSystems) {
+			return s, &Refusal{http.StatusTooManyRequests,
+				"systems: this user has too many open that nobody else uses: close sessions, or wait until systems that are not used any more are let go", retryLater}
+		}
 		if err != nil {
 			return s, err
 		}

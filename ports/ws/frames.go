@@ -62,15 +62,25 @@ func (f *frames) see(p []byte) *breach {
 		f.head[f.have] = p[0]
 		f.have++
 		p = p[1:]
-		if f.have == lengthAt+1 && f.head[1]&^maskBit == length64 && f.head[lengthAt]&highestBit != 0 {
-			return &breach{session.CloseProtocol, "a length has 63 bits"}
-		}
-		if f.have < lengthAt || f.have < f.headLen() {
-			continue
-		}
-		if b := f.begin(); b != nil {
+		if b := f.judge(); b != nil {
 			return b
 		}
+	}
+	return nil
+}
+
+// judge looks at a head as far as it has come: the library, which follows, is not
+// to see what is wrong first.
+func (f *frames) judge() *breach {
+	switch {
+	case f.have == lengthAt:
+		if reason := f.wrong(f.head[0]&0x0f, f.head[0]&0x08 != 0); reason != "" {
+			return &breach{session.CloseProtocol, reason}
+		}
+	case f.have == lengthAt+1 && f.head[1]&^maskBit == length64 && f.head[lengthAt]&highestBit != 0:
+		return &breach{session.CloseProtocol, "a length has 63 bits"}
+	case f.have > lengthAt && f.have == f.headLen():
+		return f.begin()
 	}
 	return nil
 }
@@ -86,13 +96,10 @@ func (f *frames) headLen() int {
 	return lengthAt + maskLen
 }
 
-// begin judges a frame by its head, and waits for its payload.
+// begin counts a frame by its head, and waits for its payload.
 func (f *frames) begin() *breach {
 	f.have = 0
 	op, control := f.head[0]&0x0f, f.head[0]&0x08 != 0
-	if reason := f.wrong(op, control); reason != "" {
-		return &breach{session.CloseProtocol, reason}
-	}
 	if !f.allow(control) {
 		return &breach{session.ClosePolicy, "too many frames"}
 	}
@@ -113,7 +120,7 @@ func (f *frames) begin() *breach {
 	return nil
 }
 
-// wrong says what is wrong with a head.
+// wrong says what is wrong with the first two bytes of a head.
 func (f *frames) wrong(op byte, control bool) string {
 	switch {
 	case f.head[1]&maskBit == 0:

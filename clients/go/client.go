@@ -62,8 +62,8 @@ func New(cfg Config) (*Client, error) {
 // returns nil, whatever the Handler makes of that. It returns earlier, with an error, when the Handler has failed,
 // or where coming back would be wrong: a *CloseError with one of the codes
 // 1008, 1009, 4003, 4009 and 4010, or 4001 without Config.Token, and a *Refusal
-// by a node with one of the 400s other than 408 and 429; what a proxy says
-// itself may pass. Run may be called again after it has
+// by a node with one of the 400s other than 408 and 429, or by anybody with 414
+// or 431, too long; what else a proxy says itself may pass. Run may be called again after it has
 // returned, and goes on from Cursors.
 func (c *Client) Run(ctx context.Context) error {
 	q, err := c.begin()

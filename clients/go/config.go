@@ -23,7 +23,9 @@ type Config struct {
 	// Systems are those to receive from.
 	Systems []string
 	// Rooms are those to be in from the beginning, as system/room. What was
-	// missed in them is made up for, too.
+	// missed in them is made up for, too. Rooms for which an address has no space
+	// are joined when the node has said hello; one that is refused then is told
+	// to Handler.Left, with the code as the reason.
 	Rooms []string
 	// Resume says where to go on, by system: what Cursors returned once.
 	Resume map[string]string

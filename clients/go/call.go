@@ -34,13 +34,12 @@ type call struct {
 	text []byte // the op, without its name and ref until it is asked
 	late bool   // a join of late.go
 
-	ref       uint64
-	notBefore time.Time // of a late join that a node had no time for
-	written   bool      // a node may have it
-	settled   bool
-	done      chan struct{}
-	id        string
-	err       error
+	ref     uint64
+	written bool // a node may have it
+	settled bool
+	done    chan struct{}
+	id      string
+	err     error
 }
 
 // abandoned is what becomes of a call when Run returns.
@@ -326,7 +325,7 @@ func (c *Client) nextCall() (next *call, wait time.Duration) {
 			if c.late != nil {
 				continue
 			}
-			if wait = time.Until(call.notBefore); wait > 0 {
+			if wait = time.Until(c.lateAt); wait > 0 {
 				continue
 			}
 			c.late = call

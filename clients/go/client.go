@@ -29,6 +29,7 @@ type Client struct {
 	pending map[uint64]*call  // that have no answer
 	unsent  []*call           // of pending and of nobody's, in the order of sending
 	late    *call             // the one late join that a node is asked for now
+	lateAt  time.Time         // no late join is asked for before
 	holds   map[string]int    // late joins by system; while there are some, handled waits
 	behind  map[string]string // what handled will be when they are done
 }

@@ -21,6 +21,10 @@ import (
 // stays below 8 KiB.
 const roomSpace = 3000
 
+// latePause is about how long late joins wait when a node had no time for one. It
+// is no setting: ten refusals in a row end a session.
+const latePause = 500 * time.Millisecond
+
 // fitting returns the rooms for which an address has space.
 func fitting(rooms []string) (named []string) {
 	space := roomSpace
@@ -58,7 +62,7 @@ func (c *Client) postpone(a *call, refused *OpError) bool {
 	if refused == nil || !slices.Contains([]string{"busy", "rate_limited", "bus_down"}, refused.Code) {
 		return false
 	}
-	a.written, a.notBefore = false, time.Now().Add(c.cfg.FirstPause/4+rand.N(c.cfg.FirstPause/2+1))
+	a.written, c.lateAt = false, time.Now().Add(latePause/2+rand.N(latePause))
 	c.unsent = append(c.unsent, a)
 	slices.SortStableFunc(c.unsent, func(a, b *call) int { return cmp.Compare(a.ref, b.ref) })
 	c.late = nil

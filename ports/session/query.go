@@ -51,7 +51,7 @@ func (w *wish) checkParams(query url.Values, cfg Config) error {
 		case slices.Contains(repeated, name), strings.HasPrefix(name, ignoredPrefix):
 		case !slices.Contains(once, name):
 			return unknownParam(name, append(once, repeated...), cfg)
-		case len(values) > 1:
+		case len(values) > 1 && name != "token": // identify judges it
 			return Refused(http.StatusUnprocessableEntity, "%s: it can be given once, and is there %d times", name, len(values))
 		case name == "token" && values[0] != "" && !cfg.QueryToken && cfg.Tokenless == nil:
 			return Refused(http.StatusUnprocessableEntity, "token: %s", queryTokenOff)

@@ -6,11 +6,10 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
-
-	"github.com/oklog/ulid/v2"
 
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/domain/stream"
@@ -31,7 +30,7 @@ type Terms struct {
 // Open makes a request a session that has not begun, or says why not; terms is
 // asked before anything else. Who gets a Session calls its End.
 func (d *Desk) Open(r *http.Request, terms func() (Terms, error)) (*Session, error) {
-	w, err := d.hear(r, terms)
+	w, err := d.judge(r, terms)
 	if err == nil {
 		err = d.mayOpen(w.grant.User)
 	}
@@ -51,7 +50,7 @@ func (d *Desk) Open(r *http.Request, terms func() (Terms, error)) (*Session, err
 
 // Check says why a request would get no session, and opens none.
 func (d *Desk) Check(r *http.Request, terms func() (Terms, error)) error {
-	_, err := d.hear(r, terms)
+	_, err := d.judge(r, terms)
 	if err == nil {
 		err = d.admit()
 	}
@@ -61,41 +60,17 @@ func (d *Desk) Check(r *http.Request, terms func() (Terms, error)) error {
 	return err
 }
 
-// hear returns what a request asks for and may have.
-func (d *Desk) hear(r *http.Request, terms func() (Terms, error)) (*wish, error) {
-	from := peer(r, d.cfg.Proxies)
-	if d.failures.tooMany(from, d.now()) {
-		return nil, &Refusal{http.StatusTooManyRequests, "too many refused connections from your address", retryLater}
-	}
-	w, err := d.judge(r, terms)
-	if err != nil {
-		d.failures.note(from, d.now())
-	}
-	return w, err
-}
-
-// Refuse answers a request that gets no session.
-func (d *Desk) Refuse(w http.ResponseWriter, err error) { d.Refusal(err).Write(w) }
-
-// Refusal counts a request that gets no session, and returns how it is to be
-// answered; for ports with an answer of their own.
-func (d *Desk) Refusal(err error) *Refusal {
-	refusal := asRefusal(err)
-	d.counters.countRefused(refusal.Status)
-	return refusal
-}
-
 // begin attaches a session, so that nothing is missed of what is published
 // after the client has its answer.
 func (d *Desk) begin(ctx context.Context, w *wish) (*Session, error) {
-	s := &Session{ID: ulid.Make().String(), User: w.grant.User, Grant: w.grant,
+	s := &Session{ID: domain.NewID(), User: w.grant.User, Grant: w.grant, from: w.from,
 		desk: d, plain: w.Plain, slot: -1, turn: rand.IntN(1 << 16)}
 	s.SetExpiry(w.grant.Expires)
 	for _, asked := range w.systems {
 		lease, err := d.hub.AcquireFor(ctx, s.User, asked.system)
 		if errors.Is(err, stream.ErrUserSystems) {
-			return s, &Refusal{http.StatusTooManyRequests,
-				"systems: this user has too many open that nobody else uses: close sessions, or wait until systems that are not used any more are let go", retryLater}
+			return s, &Refusal{Status: http.StatusTooManyRequests, Retry: retryLater, reason: "user_systems", Detail: "systems: this user has too " +
+				"many open that nobody else uses: close sessions, or wait until systems that are not used any more are let go"}
 		}
 		if err != nil {
 			return s, err
@@ -110,6 +85,7 @@ func (d *Desk) begin(ctx context.Context, w *wish) (*Session, error) {
 // A wish is what a request asks for and is allowed to have.
 type wish struct {
 	Terms
+	from    netip.Addr
 	grant   domain.Grant
 	systems []asked
 }
@@ -131,7 +107,12 @@ func (d *Desk) judge(r *http.Request, terms func() (Terms, error)) (w *wish, err
 	if err := d.checkOrigin(r); err != nil {
 		return nil, err
 	}
-	if w.grant, err = d.identify(r, w.Token); err != nil {
+	from := d.caller(r)
+	if from.unnamed != "" {
+		d.noteUnnamed(r, from)
+	}
+	w.from = from.addr
+	if w.grant, err = d.identify(r, w.from, w.Token); err != nil {
 		return nil, d.explain(err, r, w.Token)
 	}
 	query, err := url.ParseQuery(r.URL.RawQuery)

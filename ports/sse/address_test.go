@@ -92,13 +92,14 @@ func TestEventSourcesAreToldWhenToComeBack(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		node   *node
+		token  string
 		status int
 		retry  int // at least
-	}{{"draining", draining, 503, 1000}, {"full", full, 503, 5000}, {"locked out", locked, 429, 1000}} {
-		if s := test.node.try("bob", "systems=orders", nil); s.resp.StatusCode != test.status || s.resp.Header.Get("Retry-After") == "" {
+	}{{"draining", draining, "bob", 503, 1000}, {"full", full, "bob", 503, 5000}, {"locked out", locked, "bob/bad", 429, 1000}} {
+		if s := test.node.try(test.token, "systems=orders", nil); s.resp.StatusCode != test.status || s.resp.Header.Get("Retry-After") == "" {
 			t.Errorf("%s: others are answered %s", test.name, s.resp.Status)
 		}
-		s := test.node.open("bob", "systems=orders", events)
+		s := test.node.open(test.token, "systems=orders", events)
 		event := s.wants(`{"op":"goaway","retry_ms":`)
 		s.wantsEnd()
 		var notice struct {

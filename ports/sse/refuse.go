@@ -13,7 +13,7 @@ import (
 // EventSource for good. One that may be let in later is therefore answered with
 // a stream that tells it when to come back, and ends.
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
-	refusal := s.desk.Refusal(err)
+	refusal := s.desk.Refusal(r, err)
 	if !mayPass(refusal) || !wantsEvents(r) {
 		refusal.Write(w)
 		return

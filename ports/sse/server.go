@@ -57,7 +57,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := s.newClient(open, w, r)
 	if err := c.arm(); err != nil {
 		c.End(0)
-		s.desk.Refuse(w, errors.Join(errors.New("sse: this server can not stream"), err))
+		s.desk.Refuse(w, r, errors.Join(errors.New("sse: this server can not stream"), err))
 		return
 	}
 	c.begin(r)
@@ -97,7 +97,7 @@ func terms(r *http.Request, resume string) (session.Terms, error) {
 // WebSocket nor EventSource tells them.
 func (s *Server) check(w http.ResponseWriter, r *http.Request, ask func() (session.Terms, error)) {
 	if err := s.desk.Check(r, ask); err != nil {
-		s.desk.Refuse(w, err)
+		s.desk.Refuse(w, r, err)
 		return
 	}
 	w.Header().Set("Cache-Control", "no-store")

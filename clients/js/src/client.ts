@@ -71,7 +71,7 @@ export class Client extends Emitter {
 
   readonly #systems: Set<string>;
   readonly #rooms: Set<string>; // as system/room, to be named at connect
-  readonly #seen: Record<string, string>; // what a connection resumes with
+  readonly #ahead: Record<string, string> = {}; // how far is seen, where `cursors` must wait for a late room
   #late: string[] = []; // of the rooms, those that the present connection's address does not name
   readonly #ops = new Map<number, Op>();
   readonly #connection: Connection;
@@ -84,7 +84,6 @@ export class Client extends Emitter {
     this.#systems = new Set(options.systems);
     this.#rooms = new Set(options.rooms);
     this.cursors = { ...options.cursors };
-    this.#seen = { ...options.cursors };
     for (const name of this.#systems) {
       if (!/^[a-z0-9][\w-]*$/.test(name)) throw new FanfareError("invalid", `"${name}" is no name of a system`);
     }
@@ -192,7 +191,7 @@ export class Client extends Emitter {
       systems: systems.join(),
       rooms: named.filter(name => !name.includes(",")).join(), // a list ends its elements at commas
       room: named.filter(name => name.includes(",")),
-      resume: systems.filter(s => this.#seen[s]).map(s => `${s}:${this.#seen[s]}`).join(),
+      resume: systems.filter(s => this.#at(s)).map(s => `${s}:${this.#at(s)}`).join(),
     };
   }
 
@@ -240,16 +239,23 @@ export class Client extends Emitter {
     }
   }
 
+  /** Where a connection resumes. */
+  #at(system: string): string | undefined {
+    return this.#ahead[system] ?? this.cursors[system];
+  }
+
   /** Without a cursor the place is what it was. */
   #advance({ system, cursor }: { system: string; cursor?: string | null }): void {
-    if (cursor) this.#seen[system] = cursor;
+    if (cursor) this.#ahead[system] = cursor;
     this.#publish(system);
   }
 
   /** While a room is still to be told what it missed, whoever goes on from `cursors` must begin before that. */
   #publish(system: string): void {
-    const at = this.#seen[system];
-    if (at && ![...this.#ops.values()].some(op => op.late && op.frame.system === system)) this.cursors[system] = at;
+    const at = this.#ahead[system];
+    if (!at || [...this.#ops.values()].some(op => op.late && op.frame.system === system)) return;
+    this.cursors[system] = at;
+    delete this.#ahead[system];
   }
 
   /** Makes ops of the rooms that the address did not name. Each begins where the connection does. */
@@ -258,7 +264,7 @@ export class Client extends Emitter {
       if (!this.#rooms.delete(name)) continue; // it was left meanwhile
       const [system] = name.split("/", 1) as [string];
       const room = name.slice(system.length + 1);
-      const op = new Op(++this.#ref, { op: "join", system, room, since: this.#seen[system] }, true);
+      const op = new Op(++this.#ref, { op: "join", system, room, since: this.#at(system) }, true);
       op.late = true;
       this.#ops.set(op.ref, op);
       const settled = () => {
@@ -278,7 +284,7 @@ export class Client extends Emitter {
     for (const [system, { cursor }] of Object.entries(hello.systems)) {
       // A cursor that was given stays until a message or a gap comes after it:
       // if the connection breaks before that, it is the place to go on from.
-      if (!this.#seen[system]) this.#advance({ system, cursor });
+      if (!this.#at(system)) this.#advance({ system, cursor });
     }
     this.#session = hello.session;
     this.#connection.greeted();

@@ -111,10 +111,20 @@ func checkText(field, s string, most int) error {
 	if len(s) > most {
 		return invalid(field, "at most %d bytes, got %d", most, len(s))
 	}
-	if !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) {
+	if !isPrintable(s) {
 		return invalid(field, "want valid UTF-8 without control characters")
 	}
 	return nil
+}
+
+// isPrintable says whether s is valid UTF-8 without control characters.
+func isPrintable(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c >= 0x7f {
+			return utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
+		}
+	}
+	return true
 }
 
 // IsJSON says whether data of the content type is JSON: application/json or a

@@ -1,6 +1,7 @@
 package jsontext
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"unicode/utf8"
@@ -21,11 +22,11 @@ type scanner struct {
 	at   int
 }
 
-func scan(text []byte) (*scanner, error) {
+func scan(text []byte) (scanner, error) {
 	if !utf8.Valid(text) {
-		return nil, fmt.Errorf("%w: it is not UTF-8", ErrSyntax)
+		return scanner{}, fmt.Errorf("%w: it is not UTF-8", ErrSyntax)
 	}
-	return &scanner{text: text}, nil
+	return scanner{text: text}, nil
 }
 
 func (s *scanner) fail(want string) error {
@@ -49,7 +50,10 @@ func (s *scanner) space() {
 // peek returns the next byte that is no space; 0 at the end.
 func (s *scanner) peek() byte {
 	s.space()
-	return s.here()
+	if s.at < len(s.text) {
+		return s.text[s.at]
+	}
+	return 0
 }
 
 // end checks that nothing but space is left.
@@ -163,20 +167,44 @@ func (s *scanner) value(depth int) (raw []byte, err error) {
 }
 
 func (s *scanner) str() error {
-	for s.at++; s.at < len(s.text); s.at++ {
-		switch c := s.text[s.at]; {
-		case c == '"':
+	s.at++
+	for {
+		s.at += ordinary(s.text[s.at:])
+		switch s.here() {
+		case '"':
 			s.at++
 			return nil
-		case c < ' ':
-			return s.fail("no control character")
-		case c == '\\':
+		case '\\':
 			if err := s.escape(); err != nil {
 				return err
 			}
+			s.at++
+		default:
+			if s.at >= len(s.text) {
+				return s.fail("a closing quote")
+			}
+			return s.fail("no control character")
 		}
 	}
-	return s.fail("a closing quote")
+}
+
+// ordinary counts the bytes up to the first quote, backslash or control
+// character. It looks at eight bytes at once, as data is mostly long strings.
+func ordinary(text []byte) int {
+	const ones, high = 0x0101010101010101, 0x8080808080808080
+	n := 0
+	for ; len(text)-n >= 8; n += 8 {
+		// A byte of x less than k leaves its high bit in (x - k*ones) &^ x.
+		x := binary.LittleEndian.Uint64(text[n:])
+		quote, backslash := x^('"'*ones), x^('\\'*ones)
+		if ((x-' '*ones)&^x|(quote-ones)&^quote|(backslash-ones)&^backslash)&high != 0 {
+			break
+		}
+	}
+	for n < len(text) && text[n] >= ' ' && text[n] != '"' && text[n] != '\\' {
+		n++
+	}
+	return n
 }
 
 func (s *scanner) escape() error {

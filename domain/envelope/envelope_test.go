@@ -239,8 +239,10 @@ func BenchmarkParse(b *testing.B) {
 }
 
 func BenchmarkAppend(b *testing.B) {
-	m := &domain.Message{To: to("user:alice"), ID: "01JAAAAAAAAAAAAAAAAAAAAAAA", Type: "order.paid", ContentType: domain.JSON,
-		Data: []byte(`{"order":12345,"note":"` + strings.Repeat("x", 90) + `"}`)}
+	m := &domain.Message{To: to("user:alice"), ID: "01JAAAAAAAAAAAAAAAAAAAAAAA", Type: "order.paid"}
+	if err := m.SetData(domain.JSON, []byte(`{"order":12345,"note":"`+strings.Repeat("x", 90)+`"}`)); err != nil {
+		b.Fatal(err)
+	}
 	b.ReportAllocs()
 	for b.Loop() {
 		envelope.Append(nil, m)

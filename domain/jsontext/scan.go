@@ -11,22 +11,30 @@ import (
 var ErrSyntax = errors.New("invalid JSON")
 
 // MaxDepth bounds how deep arrays and objects may be nested in each other, for
-// the clients' parsers as for ours. The object or array that [Object] or
-// [Array] walks over is not counted, so a value that [Valid] takes can be one of
-// its elements.
+// the clients' parsers as for ours. The object that [Object] walks over is not
+// counted: each of its values may be as deep as what [Valid] takes. The same
+// is so for such objects that are elements of an [Array].
 const MaxDepth = 128
+
+// skimDepth bounds the nesting of [Values], which are only told apart: who reads
+// one is to find what else it says, such as who asks, though part is too deep.
+const skimDepth = 8 * MaxDepth
+
+// around is the depth of values that may be objects to be walked over.
+const around = -1
 
 // A scanner walks over JSON text and checks it as it goes.
 type scanner struct {
 	text []byte // known to be UTF-8
 	at   int
+	most int // deepest nesting
 }
 
 func scan(text []byte) (scanner, error) {
 	if !utf8.Valid(text) {
 		return scanner{}, fmt.Errorf("%w: it is not UTF-8", ErrSyntax)
 	}
-	return scanner{text: text}, nil
+	return scanner{text: text, most: MaxDepth}, nil
 }
 
 func (s *scanner) fail(want string) error {
@@ -150,8 +158,8 @@ func (s *scanner) value(depth int) (raw []byte, err error) {
 	case c == '"':
 		err = s.str()
 	case c == '{' || c == '[':
-		if depth >= MaxDepth {
-			return nil, fmt.Errorf("%w: nested deeper than %d levels", ErrSyntax, MaxDepth)
+		if depth >= s.most {
+			return nil, fmt.Errorf("%w: nested deeper than %d levels", ErrSyntax, s.most)
 		}
 		if c == '{' {
 			err = s.object(depth+1, nil)

@@ -34,8 +34,9 @@ func Decode(e *domain.Entry, r Rules) (*domain.Message, error) {
 	if err != nil {
 		return nil, err
 	}
-	if m.ID == "" {
+	if m.ID == "" && e.UUID != "" {
 		m.ID = e.UUID
+		return m, m.Check()
 	}
 	return m, nil
 }

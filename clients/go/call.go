@@ -8,10 +8,12 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"mime"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // mostCalls may wait for an answer.
@@ -59,7 +61,8 @@ type Sending struct {
 	// Data is encoded as JSON; a json.RawMessage is taken as it is. A []byte is
 	// sent as bytes, and so is a string with a ContentType other than JSON.
 	Data any
-	// ContentType is application/json if empty, and application/octet-stream
+	// ContentType is application/json if empty; types that end in +json are JSON,
+	// too. It is application/octet-stream
 	// for bytes.
 	ContentType string
 	// ID tells a message from its repetition. Empty: the node makes one.
@@ -90,6 +93,9 @@ func (c *Client) Send(ctx context.Context, system string, m Sending) (id string,
 // an *OpError. If ctx ends first, the room is not joined on the connections
 // that follow.
 func (c *Client) Join(ctx context.Context, system, room, since string) error {
+	if !utf8.ValidString(room) || !utf8.ValidString(system) {
+		return fmt.Errorf("client: joining %q: not UTF-8", system+"/"+room)
+	}
 	text, err := json.Marshal(struct {
 		System string `json:"system"`
 		Room   string `json:"room"`
@@ -146,6 +152,9 @@ func (m *Sending) encode(system string) ([]byte, error) {
 	if m.TTL%time.Second > 0 {
 		ttl++ // never down to 0, which is always
 	}
+	if err := m.check(system); err != nil {
+		return nil, err
+	}
 	w := struct {
 		System      string            `json:"system"`
 		To          []string          `json:"to,omitempty"`
@@ -157,7 +166,7 @@ func (m *Sending) encode(system string) ([]byte, error) {
 		Data        json.RawMessage   `json:"data,omitempty"`
 		DataBase64  *[]byte           `json:"data_base64,omitempty"`
 	}{System: system, To: m.To, ID: m.ID, Type: m.Type, TTL: ttl, Headers: m.Headers, ContentType: m.ContentType}
-	foreign := m.ContentType != "" && m.ContentType != "application/json"
+	foreign := m.ContentType != "" && !isJSON(m.ContentType)
 	switch data := m.Data.(type) {
 	case []byte:
 		data = append([]byte{}, data...) // not nil, which would be null
@@ -170,15 +179,50 @@ func (m *Sending) encode(system string) ([]byte, error) {
 	}
 	if w.DataBase64 == nil {
 		if foreign {
-			return nil, errors.New("with a content type that is not JSON, data must be []byte or string")
+			return nil, errors.New("data: with a content type that is not JSON, want []byte or string")
 		}
 		data, err := json.Marshal(m.Data)
 		if err != nil {
 			return nil, err
 		}
+		if !utf8.Valid(data) {
+			return nil, errors.New("data: a json.RawMessage that is not UTF-8 is no JSON")
+		}
 		w.Data = data
 	}
 	return json.Marshal(w)
+}
+
+// check refuses what JSON cannot say: encoding/json would make other names of
+// these, and two of them could become the same one.
+func (m *Sending) check(system string) error {
+	named := map[string]string{"system": system, "id": m.ID, "type": m.Type, "content type": m.ContentType}
+	for i, to := range m.To {
+		named[fmt.Sprintf("to[%d]", i)] = to
+	}
+	for name, value := range m.Headers {
+		named[fmt.Sprintf("the name of header %q", name)] = name
+		named[fmt.Sprintf("header %q", name)] = value
+	}
+	for field, value := range named {
+		if !utf8.ValidString(value) {
+			return fmt.Errorf("%s: not UTF-8", field)
+		}
+	}
+	return nil
+}
+
+// isJSON says whether data of the content type is JSON, by the protocol's rule.
+func isJSON(contentType string) bool {
+	name, params, err := mime.ParseMediaType(contentType)
+	if err != nil {
+		return false
+	}
+	switch strings.ToLower(params["charset"]) {
+	case "", "utf-8", "utf8", "us-ascii", "ascii":
+		return name == "application/json" || strings.HasSuffix(name, "+json")
+	}
+	return false
 }
 
 // ask puts a call, and waits for its answer.

@@ -29,10 +29,13 @@ export interface Sending {
   /** Tells the message from its repetition. */
   id?: string;
   type?: string;
+  /** JSON, or with a `text/…` content type a string. */
   data?: unknown;
+  /** Instead of `data`: bytes, in base64. */
   data_base64?: string;
+  /** Default: `application/json`, with `data_base64` `application/octet-stream`. */
   content_type?: string;
-  /** Seconds. */
+  /** Whole seconds. */
   ttl?: number;
   headers?: Record<string, string>;
 }
@@ -44,6 +47,9 @@ export interface Send {
    */
   retry?: boolean;
 }
+
+/** Addresses cannot say half of a surrogate pair: they make U+FFFD of it, which is another name. */
+const halved = /\p{Surrogate}/u;
 
 /** The most that may wait for an answer. */
 const mostOps = 1000;
@@ -72,6 +78,9 @@ export class Client extends Emitter {
     super();
     this.#systems = new Set(options.systems);
     this.#rooms = new Set(options.rooms);
+    if (options.rooms?.some(room => halved.test(room))) {
+      throw new FanfareError("invalid", "a room's name cannot hold half of a surrogate pair");
+    }
     this.cursors = { ...options.cursors };
     this.#connection = new Connection(url, options, {
       query: (via, proven) => this.#query(via, proven),
@@ -103,6 +112,8 @@ export class Client extends Emitter {
    * it waits for one, and if that is lost before the answer, for the next.
    */
   async join(system: string, room: string, { since }: Join = {}): Promise<void> {
+    // A WebSocket's node would refuse it, but an EventSource's would hear of another room.
+    if (halved.test(room)) throw new FanfareError("invalid", "a room's name cannot hold half of a surrogate pair");
     await this.#ask({ op: "join", system, room, since }, true);
   }
 
@@ -119,7 +130,7 @@ export class Client extends Emitter {
 
   /** Publishes a message, and returns its id once the bus has it. */
   send(system: string, message: Sending, { retry = false }: Send = {}): Promise<string> {
-    const id = message.id ?? (retry ? random() : undefined);
+    const id = message.id || (retry ? random() : undefined);
     return this.#ask({ ...message, op: "send", system, id }, retry);
   }
 

@@ -373,6 +373,19 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
+func TestADelayMayBeWrittenAsAnyNumber(t *testing.T) {
+	for _, number := range []string{"30", "30.0", "3e1", "30.7", "-5", "1e400", "99999999999999999999", "null"} {
+		for _, op := range []string{`{"op":"gap","system":"a","reason":"lossy","after_ms":` + number + `}`, `{"op":"goaway","retry_ms":` + number + `}`} {
+			if _, _, err := client.Parse([]byte(op)); err != nil {
+				t.Errorf("%s: %v", op, err)
+			}
+		}
+	}
+	if _, _, err := client.Parse([]byte(`{"op":"gap","after_ms":"30"}`)); err == nil {
+		t.Error("a string is no number")
+	}
+}
+
 func TestDataIsWhatItsContentTypeSays(t *testing.T) {
 	for raw, want := range map[string]string{
 		`{"op":"message","content_type":"text/html; charset=utf-8","data":"<p>"}`: `<p>`,

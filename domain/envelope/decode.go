@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"slices"
+	"strconv"
 
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/domain/jsontext"
@@ -182,9 +183,10 @@ func adopt(body []byte, r Rules) (*domain.Message, error) {
 	return m, finish(m, Options{MaxData: r.MaxData})
 }
 
-// adoptedUser reads the user's name, a string or a whole number.
+// adoptedUser reads the user's name, a string or a whole number, which names
+// the same user however it is written: 42 and 42.0.
 func adoptedUser(value []byte) ([]domain.Target, error) {
-	user := string(value)
+	var user string
 	switch c := value[0]; {
 	case c == '"':
 		var err error
@@ -192,8 +194,18 @@ func adoptedUser(value []byte) ([]domain.Target, error) {
 			return nil, err
 		}
 	case c < '0' || c > '9':
-		return nil, &domain.FieldError{Problem: "want the user's name, a string or a whole number"}
+		return nil, errNoUser
+	case bytes.ContainsAny(value, ".eE"):
+		n, err := jsontext.Int(value)
+		if err != nil {
+			return nil, errNoUser
+		}
+		user = strconv.FormatInt(n, 10)
+	default: // as it stands: it may be larger than any integer of ours
+		user = string(value)
 	}
 	to, err := domain.UserTarget(user)
 	return []domain.Target{to}, err
 }
+
+var errNoUser = &domain.FieldError{Problem: "want the user's name, a string or a whole number"}

@@ -6,7 +6,7 @@ import "github.com/fanfarebus/fanfare/domain"
 // nobody may change them.
 type Frame struct {
 	Bytes  []byte // nil is no frame; one that is empty is a frame like any other
-	Binary bool // not valid UTF-8, for protocols that tell text from binary
+	Binary bool   // not valid UTF-8, for protocols that tell text from binary
 }
 
 // An Encoder turns entries into the frames of one client protocol. Sessions

@@ -49,7 +49,7 @@ func TestWhatAPublisherTakesIsReadAsTheSame(t *testing.T) {
 			if tt.m.To == nil {
 				tt.m.To = []string{"user:alice"}
 			}
-			m, err := tt.m.message()
+			m, err := tt.m.message(new(domain.IDs))
 			if field, refused := strings.CutPrefix(tt.want, "!"); refused {
 				var fault *domain.FieldError
 				if !errors.As(err, &fault) || fault.Path != field {

@@ -135,7 +135,8 @@ func (m *Message) encode(out *domain.Message) error {
 		return out.SetData(contentType, encoded)
 	}
 	if !ready && m.Data != nil {
-		return &domain.FieldError{Problem: fmt.Sprintf("with content type %q, want a []byte or a string", contentType)}
+		return &domain.FieldError{
+			Problem: fmt.Sprintf("with content type %q, want a []byte or a string", contentType)}
 	}
 	return out.SetData(contentType, raw)
 }

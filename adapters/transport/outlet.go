@@ -58,7 +58,8 @@ func (o *Outlet) Inbound(ctx context.Context, system domain.System, m *domain.Me
 // check is the last before the bus: what it lets pass, every node can read.
 func (o *Outlet) check(m *domain.Message) error {
 	if o.most > 0 && len(m.Data) > o.most {
-		return fmt.Errorf("data: %w: %d bytes, at most %d are allowed", domain.ErrTooLarge, len(m.Data), o.most)
+		return fmt.Errorf("data: %w: %d bytes, at most %d are allowed",
+			domain.ErrTooLarge, len(m.Data), o.most)
 	}
 	return m.Check()
 }

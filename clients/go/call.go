@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"mime"
 	"slices"
 	"strconv"
 	"strings"
@@ -179,7 +178,7 @@ func (m *Sending) encode(system string) ([]byte, error) {
 	}
 	if w.DataBase64 == nil {
 		if foreign {
-			return nil, errors.New("data: with a content type that is not JSON, want []byte or string")
+			return nil, errForeign
 		}
 		data, err := json.Marshal(m.Data)
 		if err != nil {
@@ -191,38 +190,6 @@ func (m *Sending) encode(system string) ([]byte, error) {
 		w.Data = data
 	}
 	return json.Marshal(w)
-}
-
-// check refuses what JSON cannot say: encoding/json would make other names of
-// these, and two of them could become the same one.
-func (m *Sending) check(system string) error {
-	named := map[string]string{"system": system, "id": m.ID, "type": m.Type, "content type": m.ContentType}
-	for i, to := range m.To {
-		named[fmt.Sprintf("to[%d]", i)] = to
-	}
-	for name, value := range m.Headers {
-		named[fmt.Sprintf("the name of header %q", name)] = name
-		named[fmt.Sprintf("header %q", name)] = value
-	}
-	for field, value := range named {
-		if !utf8.ValidString(value) {
-			return fmt.Errorf("%s: not UTF-8", field)
-		}
-	}
-	return nil
-}
-
-// isJSON says whether data of the content type is JSON, by the protocol's rule.
-func isJSON(contentType string) bool {
-	name, params, err := mime.ParseMediaType(contentType)
-	if err != nil {
-		return false
-	}
-	switch strings.ToLower(params["charset"]) {
-	case "", "utf-8", "utf8", "us-ascii", "ascii":
-		return name == "application/json" || strings.HasSuffix(name, "+json")
-	}
-	return false
 }
 
 // ask puts a call, and waits for its answer.

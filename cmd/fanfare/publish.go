@@ -71,7 +71,8 @@ their ids once the bus has them. It tries once; publishing again with the same i
 	f.StringVar(&p.kind, "type", "", "what happened, such as order.paid")
 	f.StringVar(&p.data, "data", "", "the data, as JSON")
 	f.StringVar(&p.text, "text", "", "the data, as text, instead of --data")
-	f.StringVar(&p.contentType, "content-type", "", "what the data is; default application/json, and text/plain for --text")
+	f.StringVar(&p.contentType, "content-type", "",
+		"what the data is; default application/json, and text/plain for --text")
 	f.StringVar(&p.id, "id", "", "tells the message from its repetition; made if not given")
 	f.DurationVar(&p.ttl, "ttl", 0, "how long it is worth delivering; 0: always")
 	return cmd
@@ -148,7 +149,8 @@ func (p publishing) setData(m *domain.Message) error {
 		return fmt.Errorf("--content-type %q is no JSON type: use --text", contentType)
 	}
 	if err := m.SetData(contentType, []byte(p.data)); err != nil {
-		return fmt.Errorf(`--data is no JSON: quote strings, as in --data '"hello"', or use --text: %w`, err)
+		return fmt.Errorf(
+			`--data is no JSON: quote strings, as in --data '"hello"', or use --text: %w`, err)
 	}
 	return nil
 }
@@ -233,7 +235,10 @@ func direct(out *fanfare.Publisher) func(context.Context, string, []byte) ([]str
 }
 
 func outgoing(m *domain.Message) fanfare.Message {
-	out := fanfare.Message{Type: m.Type, Data: m.Data, ContentType: m.ContentType, ID: m.ID, Time: m.Time, TTL: m.TTL, Headers: m.Headers}
+	out := fanfare.Message{
+		Type: m.Type, Data: m.Data, ContentType: m.ContentType,
+		ID: m.ID, Time: m.Time, TTL: m.TTL, Headers: m.Headers,
+	}
 	for _, t := range m.To {
 		out.To = append(out.To, t.String())
 	}

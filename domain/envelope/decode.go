@@ -70,7 +70,9 @@ type headerFields struct {
 }
 
 // headerNames are the headers that mean something.
-var headerNames = [...]string{"to", "id", "type", "content_type", "time", "ttl", "from", "session", "data_base64"}
+var headerNames = [...]string{
+	"to", "id", "type", "content_type", "time", "ttl", "from", "session", "data_base64",
+}
 
 func (h *headerFields) take(f domain.Field) (err error) {
 	i := slices.Index(headerNames[:], f.Name)

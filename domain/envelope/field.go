@@ -51,7 +51,8 @@ func text(value []byte) (string, error) {
 	case errors.Is(err, jsontext.ErrType):
 		return "", &domain.FieldError{Problem: "want a string"}
 	case err != nil:
-		return "", &domain.FieldError{Problem: "want a string of characters: half a surrogate pair is none"}
+		return "", &domain.FieldError{
+			Problem: "want a string of characters: half a surrogate pair is none"}
 	}
 	return said, nil
 }
@@ -82,7 +83,8 @@ func parseTime(s string) (time.Time, error) {
 		t = t.Add(time.Second).Truncate(time.Second)
 	}
 	if err != nil {
-		return time.Time{}, &domain.FieldError{Problem: "want an RFC 3339 time such as 2026-01-31T12:00:00Z"}
+		return time.Time{}, &domain.FieldError{
+			Problem: "want an RFC 3339 time such as 2026-01-31T12:00:00Z"}
 	}
 	return t, nil
 }
@@ -91,7 +93,8 @@ func parseTime(s string) (time.Time, error) {
 func seconds(value []byte) (time.Duration, error) {
 	n, err := jsontext.Int(value)
 	if err != nil || n < 0 || n > int64(domain.MaxTTL/time.Second) {
-		return 0, &domain.FieldError{Problem: fmt.Sprintf("want whole seconds, 0 to %d", int64(domain.MaxTTL/time.Second))}
+		return 0, &domain.FieldError{Problem: fmt.Sprintf("want whole seconds, 0 to %d",
+			int64(domain.MaxTTL/time.Second))}
 	}
 	return time.Duration(n) * time.Second, nil
 }
@@ -125,7 +128,7 @@ func headers(value []byte) (map[string]string, error) {
 		return nil
 	})
 	if errors.Is(err, ErrSyntax) {
-		err = &domain.FieldError{Problem: err.Error()} // the value is well-formed: a name is not good
+		err = &domain.FieldError{Problem: err.Error()} // the text is well-formed: a name is bad
 	}
 	return all, err
 }

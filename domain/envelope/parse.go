@@ -41,7 +41,8 @@ func Parse(body []byte, o Options) (*domain.Message, error) {
 	err := jsontext.Fields(body, func(name, value []byte) error {
 		known, err := f.Take(name, value)
 		if !known && o.Strict {
-			return &domain.FieldError{Path: string(name), Problem: "unknown field: use to, type, data, data_base64, content_type, id, time, ttl, headers"}
+			return &domain.FieldError{Path: string(name), Problem: "unknown field: use to, type, " +
+				"data, data_base64, content_type, id, time, ttl, headers"}
 		}
 		return err
 	})
@@ -102,7 +103,8 @@ func (f *Fields) Take(name, value []byte) (known bool, err error) {
 
 func isField(name []byte) bool {
 	switch string(name) {
-	case "to", "data", "data_base64", "id", "type", "content_type", "time", "ttl", "headers", "from", "session":
+	case "to", "data", "data_base64", "id", "type", "content_type", "time", "ttl", "headers",
+		"from", "session":
 		return true
 	}
 	return false
@@ -157,7 +159,8 @@ func (f *Fields) setData() error {
 		}
 		return m.SetData(m.ContentType, []byte(said))
 	}
-	return &domain.FieldError{Problem: fmt.Sprintf("content_type %.64q is neither JSON nor text in UTF-8: give data_base64", m.ContentType)}
+	return &domain.FieldError{Problem: fmt.Sprintf(
+		"content_type %.64q is neither JSON nor text in UTF-8: give data_base64", m.ContentType)}
 }
 
 func (f *Fields) setBytes(encoded string) error {

@@ -79,7 +79,8 @@ func form(r *http.Request) (lines bool, _ *Problem) {
 	switch {
 	case !ok:
 	case !m.UTF8():
-		return false, problem(http.StatusUnsupportedMediaType, "want the body in UTF-8, not in another charset")
+		return false, problem(http.StatusUnsupportedMediaType,
+			"want the body in UTF-8, not in another charset")
 	case m.Name == "application/json":
 		return false, nil
 	case m.Name == "application/x-ndjson", m.Name == "application/ndjson":

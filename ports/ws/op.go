@@ -153,7 +153,8 @@ var opFields = []string{"op", "ref", "system", "room", "since", "token", "to",
 func misspelt(name []byte) error {
 	for _, field := range opFields {
 		if strings.EqualFold(field, string(name)) {
-			return &domain.FieldError{Problem: "unknown field: names are as they are written, so it is " + field}
+			return &domain.FieldError{
+				Problem: "unknown field: names are as they are written, so it is " + field}
 		}
 	}
 	return nil
@@ -166,7 +167,8 @@ func text(value []byte) (string, error) {
 		return "", &domain.FieldError{Problem: "want a string"}
 	}
 	if err != nil {
-		return "", &domain.FieldError{Problem: "want a string of characters: half a surrogate pair is none"}
+		return "", &domain.FieldError{
+			Problem: "want a string of characters: half a surrogate pair is none"}
 	}
 	return said, nil
 }

@@ -51,6 +51,10 @@ export interface Send {
 /** Addresses cannot say half of a surrogate pair: they make U+FFFD of it, which is another name. */
 const halved = /\p{Surrogate}/u;
 
+function badRoom(): FanfareError {
+  return new FanfareError("invalid", "a room's name cannot hold half of a surrogate pair");
+}
+
 /** The most that may wait for an answer. */
 const mostOps = 1000;
 
@@ -78,9 +82,7 @@ export class Client extends Emitter {
     super();
     this.#systems = new Set(options.systems);
     this.#rooms = new Set(options.rooms);
-    if (options.rooms?.some(room => halved.test(room))) {
-      throw new FanfareError("invalid", "a room's name cannot hold half of a surrogate pair");
-    }
+    if (options.rooms?.some(room => halved.test(room))) throw badRoom();
     this.cursors = { ...options.cursors };
     this.#connection = new Connection(url, options, {
       query: (via, proven) => this.#query(via, proven),
@@ -113,7 +115,7 @@ export class Client extends Emitter {
    */
   async join(system: string, room: string, { since }: Join = {}): Promise<void> {
     // A WebSocket's node would refuse it, but an EventSource's would hear of another room.
-    if (halved.test(room)) throw new FanfareError("invalid", "a room's name cannot hold half of a surrogate pair");
+    if (halved.test(room)) throw badRoom();
     await this.#ask({ op: "join", system, room, since }, true);
   }
 

@@ -57,7 +57,8 @@ func fromHeader(e *domain.Entry, r Rules) (*domain.Message, error) {
 	if err := h.setData(); err != nil {
 		return nil, domain.At("data", err)
 	}
-	return m, finish(m, Options{MaxData: r.MaxData})
+	whole := *m // h keeps the body alive
+	return &whole, finish(&whole, Options{MaxData: r.MaxData})
 }
 
 // headerFields collects what headers say.

@@ -136,7 +136,8 @@ func (f *Fields) Message() (*domain.Message, error) {
 			return nil, domain.At("data", err)
 		}
 	}
-	return m, finish(m, f.Options)
+	whole := *m // f keeps the envelope alive
+	return &whole, finish(&whole, f.Options)
 }
 
 // setData takes the data field as it is, or, when the content type is text, what

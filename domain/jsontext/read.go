@@ -113,7 +113,7 @@ func OneLine(text []byte) []byte {
 	if err := json.Compact(&b, text); err != nil {
 		return bytes.Clone(text) // it was not valid: that is for others to say
 	}
-	return b.Bytes()
+	return bytes.Clone(b.Bytes()) // the buffer may be twice as long
 }
 
 // HasLineBreak says whether text has a raw line break.

@@ -2,13 +2,13 @@ package ws
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"slices"
 	"unicode/utf8"
 
 	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/domain/envelope"
 	"github.com/fanfarebus/fanfare/ports/session"
 )
 
@@ -191,14 +191,16 @@ func (c *client) say(data []byte, binary bool) error {
 	if !c.allow(1, len(data)) {
 		return refuse(RateLimited, "too much at once")
 	}
-	m := &domain.Message{Data: data}
+	m := &domain.Message{}
+	var err error
 	switch {
 	case binary:
-		m.ContentType = domain.Binary
-	case json.Valid(data):
-		m.ContentType, m.Data = domain.JSON, oneLine(data)
+		err = m.SetData(domain.Binary, data)
 	default:
-		m.ContentType = domain.Text
+		err = envelope.Sniff(m, data)
+	}
+	if err != nil {
+		return err
 	}
 	return c.publish(c.Attachments()[0].System(), m)
 }

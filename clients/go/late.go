@@ -104,7 +104,9 @@ func (s *session) toldLate(ctx context.Context, a *call, refused *OpError) error
 	}
 	s.cfg.Log.Warn("client: a room was refused", "room", a.room, "err", refused)
 	left := op{Name: "left", System: system, Room: room, Reason: refused.Code}
-	raw, err := json.Marshal(map[string]string{"op": left.Name, "system": system, "room": room, "reason": left.Reason})
+	raw, err := json.Marshal(map[string]string{
+		"op": left.Name, "system": system, "room": room, "reason": left.Reason,
+	})
 	if err != nil {
 		return err
 	}

@@ -24,7 +24,8 @@ func (h *Hub) charge(sl *slot, user string) error {
 		// Others who left may have left him more than he could open.
 		for h.owned[user] >= h.cfg.UserSystems {
 			if !h.shed(user) {
-				return fmt.Errorf("system %s: %w: at most %d", sl.stream.system, ErrUserSystems, h.cfg.UserSystems)
+				return fmt.Errorf("system %s: %w: at most %d",
+					sl.stream.system, ErrUserSystems, h.cfg.UserSystems)
 			}
 		}
 		h.own(sl, user)

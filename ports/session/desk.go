@@ -64,7 +64,10 @@ func (d *Desk) mayOpen(name string) error {
 		d.users[name] = u
 	}
 	if !u.opens.Take(d.now(), d.openRate()) {
-		return &Refusal{Status: http.StatusTooManyRequests, Detail: "too many new sessions of this user", Retry: retryLater, reason: "user_sessions"}
+		return &Refusal{
+			Status: http.StatusTooManyRequests, Retry: retryLater, reason: "user_sessions",
+			Detail: "too many new sessions of this user",
+		}
 	}
 	return nil
 }

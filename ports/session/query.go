@@ -30,7 +30,8 @@ func list(name string, values []string) (all []string, err error) {
 		}
 		for item := range strings.SplitSeq(v, ",") {
 			if item == "" {
-				return nil, domain.At(fmt.Sprintf("%s[%d]", name, len(all)), &domain.FieldError{Problem: "empty: there is a comma too many"})
+				return nil, domain.At(fmt.Sprintf("%s[%d]", name, len(all)),
+					&domain.FieldError{Problem: "empty: there is a comma too many"})
 			}
 			all = append(all, item)
 		}
@@ -52,7 +53,8 @@ func (w *wish) checkParams(query url.Values, cfg Config) error {
 		case !slices.Contains(once, name):
 			return unknownParam(name, append(once, repeated...), cfg)
 		case len(values) > 1 && name != "token": // identify judges it
-			return Refused(http.StatusUnprocessableEntity, "%s: it can be given once, and is there %d times", name, len(values))
+			return Refused(http.StatusUnprocessableEntity,
+				"%s: it can be given once, and is there %d times", name, len(values))
 		case name == "token" && values[0] != "" && !cfg.QueryToken && cfg.Tokenless == nil:
 			return Refused(http.StatusUnprocessableEntity, "token: %s", queryTokenOff)
 		}
@@ -75,7 +77,8 @@ func (d *Desk) explain(err error, r *http.Request, token string) error {
 
 func unknownParam(name string, known []string, cfg Config) error {
 	if name == "user" {
-		return Refused(http.StatusUnprocessableEntity, "user: only a node in development takes that; here the token says who you are")
+		return Refused(http.StatusUnprocessableEntity,
+			"user: only a node in development takes that; here the token says who you are")
 	}
 	hint := nearest(name, known)
 	if hint != "" {

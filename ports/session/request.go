@@ -69,8 +69,11 @@ func (d *Desk) begin(ctx context.Context, w *wish) (*Session, error) {
 	for _, asked := range w.systems {
 		lease, err := d.hub.AcquireFor(ctx, s.User, asked.system)
 		if errors.Is(err, stream.ErrUserSystems) {
-			return s, &Refusal{Status: http.StatusTooManyRequests, Retry: retryLater, reason: "user_systems", Detail: "systems: this user has too " +
-				"many open that nobody else uses: close sessions, or wait until systems that are not used any more are let go"}
+			return s, &Refusal{
+				Status: http.StatusTooManyRequests, Retry: retryLater, reason: "user_systems",
+				Detail: "systems: this user has too many open that nobody else uses: " +
+					"close sessions, or wait until systems that are not used any more are let go",
+			}
 		}
 		if err != nil {
 			return s, err
@@ -212,7 +215,8 @@ func (w *wish) parseSystems(names []string, most int) error {
 func (w *wish) parseRoom(text string) error {
 	name, room, found := strings.Cut(text, "/")
 	if !found {
-		return &domain.FieldError{Problem: "want system/room; a room with a comma in its name has a parameter of its own, room=system/name"}
+		return &domain.FieldError{Problem: "want system/room; a room with a comma in its name " +
+			"has a parameter of its own, room=system/name"}
 	}
 	a, err := w.named(name)
 	if err != nil {

@@ -81,7 +81,10 @@ var flags = []string{"check", "cursors", "pad"}
 
 // terms says what an EventSource asks for: its id is where it wants to go on.
 func terms(r *http.Request, resume string) (session.Terms, error) {
-	t := session.Terms{Encoder: session.V1Encoder{}, Resume: resume, Params: append([]string{lastEventParam}, flags...)}
+	t := session.Terms{
+		Encoder: session.V1Encoder{}, Resume: resume,
+		Params: append([]string{lastEventParam}, flags...),
+	}
 	if r.Method != http.MethodGet {
 		return t, session.Refused(http.StatusMethodNotAllowed, "want GET")
 	}

@@ -110,8 +110,8 @@ func (c *client) breach(b *breach) {
 	c.code.CompareAndSwap(0, int32(b.code))
 	wait := min(c.server.cfg.CloseWait, time.Second)
 	c.conn.closeBy(wait)
-	m := melody.FormatCloseMessage(b.code, b.reason)
-	_ = c.out.writer.WebsocketConnection().WriteControl(websocket.CloseMessage, m, time.Now().Add(wait)) // it may have gone
+	m, ws := melody.FormatCloseMessage(b.code, b.reason), c.out.writer.WebsocketConnection()
+	_ = ws.WriteControl(websocket.CloseMessage, m, time.Now().Add(wait)) // it may have gone
 }
 
 // Close ends the session with a code, after what is in its outbox, and at the

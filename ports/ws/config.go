@@ -17,8 +17,8 @@ type Config struct {
 	OutboxFrames int // most frames of an outbox; default 1024
 
 	SessionRate session.Rate // what one session may send; default 50/s and 256 KiB/s
-	UserRate    session.Rate // what one user may send; default 200/s and 1 MiB/s, and at least four sessions' worth
-	FrameRate   float64      // frames a second from one session, parts of messages; default ten times its messages
+	UserRate    session.Rate // what one user may send; default 200/s, 1 MiB/s, or four sessions' worth
+	FrameRate   float64      // parts of messages a second from one session; default 10 a message
 	ControlRate float64      // pings and pongs a second from one session; default 10
 
 	Stall     time.Duration // a write without progress ends the session; default 20 s

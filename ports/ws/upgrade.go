@@ -44,7 +44,9 @@ func (c *client) hijack(w http.ResponseWriter) error {
 		unread = append(unread, peeked...)
 	}
 	cfg := &c.server.cfg
-	c.conn = &conn{Conn: raw, unread: unread, stall: cfg.Stall, frames: frames{allow: c.frame}, breach: c.breach}
+	c.conn = &conn{
+		Conn: raw, unread: unread, stall: cfg.Stall, frames: frames{allow: c.frame}, breach: c.breach,
+	}
 	c.out = outbox{bytes: cfg.OutboxBytes, frames: cfg.OutboxFrames, plain: c.plain, conn: c.conn}
 	return nil
 }

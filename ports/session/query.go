@@ -43,7 +43,7 @@ func list(name string, values []string) (all []string, err error) {
 // do something.
 func (w *wish) checkParams(query url.Values, cfg Config) error {
 	once := append([]string{"token"}, w.Params...)
-	if cfg.Tokenless != nil {
+	if user := query.Get("user"); cfg.Tokenless != nil || user == w.grant.User {
 		once = append(once, "user")
 	}
 	for _, name := range slices.Sorted(maps.Keys(query)) {
@@ -78,7 +78,7 @@ func (d *Desk) explain(err error, r *http.Request, token string) error {
 func unknownParam(name string, known []string, cfg Config) error {
 	if name == "user" {
 		return Refused(http.StatusUnprocessableEntity,
-			"user: only a node in development takes that; here the token says who you are")
+			"user: only a node in development takes that; here the token says who you are, somebody else")
 	}
 	hint := nearest(name, known)
 	if hint != "" {

@@ -79,7 +79,9 @@ func TestUnknownParametersAreRefused(t *testing.T) {
 		"resumes=chat:x":                    `did you mean resume?`,
 		"access_token=alice":                `did you mean token?`,
 		"token=alice":                       `auth.query_token`,
-		"user=alice":                        `only a node in development`,
+		"user=bob":                          `only a node in development`,
+		"user=":                             `only a node in development`,
+		"user=alice":                        "", // as the token says
 		"pad=1":                             `unknown parameter \"pad\"`,
 		"lastEventId=chat:x":                `unknown parameter`,
 		"since=x":                           `unknown parameter`,

@@ -38,6 +38,7 @@ const (
 type feed struct {
 	api    api
 	memory *memory
+	about  *inspector
 	log    log
 	begin  uint64
 	box    *natsconn.Mailbox // where the consumer's deliveries go
@@ -74,6 +75,7 @@ func (f *feed) start(ctx context.Context, js jetstream.JetStream, p plan, topic 
 	if err != nil {
 		return err
 	}
+	f.about.inspect(&info.Config, topic)
 	if f.log, err = newLog(info, topic); err != nil {
 		return err
 	}

@@ -41,7 +41,7 @@ func (c *Client) Conn(ctx context.Context) (*Conn, error) {
 	}
 	select {
 	case <-d.done:
-		return d.conn, Classify(d.err)
+		return d.conn, Classify(refusedAtTheDoor(d.err))
 	case <-ctx.Done():
 		return nil, Classify(fmt.Errorf("connect: %w", ctx.Err()))
 	}

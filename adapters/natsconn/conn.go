@@ -77,7 +77,7 @@ func (c *Conn) failed(_ *nats.Conn, _ *nats.Subscription, err error) {
 
 // Watch starts to note what the server refuses, until Stop.
 func (c *Conn) Watch() *Watch {
-	w := &Watch{conn: c, before: c.LastError(), told: make(chan struct{}, 1)}
+	w := &Watch{conn: c, before: c.LastError(), told: make(chan struct{}, 1), refused: make(map[string]error)}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.watches[w] = struct{}{}
@@ -90,15 +90,21 @@ type Watch struct {
 	conn    *Conn
 	before  error
 	told    chan struct{}
-	refused []error // guarded by the Conn's mu
+	refused map[string]error // by what they say; guarded by the Conn's mu
+	more    bool             // there were more than refused has room for; guarded by the Conn's mu
 }
 
-// maxRefused is how many refusals a Watch remembers.
+// maxRefused is how many different refusals a Watch remembers. Beyond that it
+// takes everything for refused: what it forgot may be what it is asked about.
 const maxRefused = 1024
 
 func (w *Watch) note(err error) {
-	if errors.Is(err, nats.ErrPermissionViolation) && len(w.refused) < maxRefused {
-		w.refused = append(w.refused, err)
+	if errors.Is(err, nats.ErrPermissionViolation) {
+		if _, known := w.refused[err.Error()]; !known && len(w.refused) >= maxRefused {
+			w.more = true
+		} else {
+			w.refused[err.Error()] = err
+		}
 	}
 	select {
 	case w.told <- struct{}{}:
@@ -120,21 +126,23 @@ func (w *Watch) Stop() {
 func (w *Watch) forget() {
 	w.conn.mu.Lock()
 	defer w.conn.mu.Unlock()
-	w.refused = nil
+	clear(w.refused)
+	w.more = false
 }
 
 // Settle returns when all is noted that the server had told when Settle was
-// called.
-func (w *Watch) Settle(ctx context.Context) {
+// called. With an error it is not known what the server refused.
+func (w *Watch) Settle(ctx context.Context) error {
 	for !w.settled() {
 		select {
 		case <-w.told:
 		case <-w.conn.ended:
-			return
+			return w.conn.Why()
 		case <-ctx.Done():
-			return
+			return ctx.Err()
 		}
 	}
+	return nil
 }
 
 func (w *Watch) settled() bool {
@@ -160,6 +168,9 @@ func (w *Watch) find(what, subject string) error {
 		if _, rest, ok := strings.Cut(err.Error(), said); ok && rest != "" && (rest[0] == '"' || rest[0] == '.') {
 			return fmt.Errorf("%w: %w", domain.ErrForbidden, err)
 		}
+	}
+	if w.more {
+		return fmt.Errorf("%w: the server refused more than can be remembered, perhaps this too", domain.ErrBusDown)
 	}
 	return nil
 }

@@ -35,12 +35,8 @@ func strange(m *nats.Msg) error {
 // readAck reads what is answered to a message that was published on a subject of
 // the named stream. Only that stream's word that it has the message is no error.
 func readAck(m *nats.Msg, stream string) error {
-	if rest, ok := bytes.CutPrefix(m.Data, []byte(`{"stream":"`)); ok {
-		// As servers write it. Names that need escapes are read below.
-		rest, ok = bytes.CutPrefix(rest, []byte(stream))
-		if rest, ok = bytes.CutPrefix(rest, []byte(`","seq":`)); ok && plainSeq(rest) {
-			return nil
-		}
+	if plainAck(m.Data, stream) {
+		return nil
 	}
 	switch status := m.Header.Get("Status"); {
 	case status == "503" && len(m.Data) == 0:
@@ -69,13 +65,20 @@ func readAck(m *nats.Msg, stream string) error {
 	return nil
 }
 
-// plainSeq says whether an answer goes on with a number, and ends there.
-func plainSeq(b []byte) bool {
-	n := len(b) - 1
-	if n < 1 || b[n] != '}' || b[0] == '0' {
+// plainAck says whether an answer is, byte for byte, what servers write when a
+// stream has taken a message. Any other way of writing that is read slowly.
+func plainAck(answer []byte, stream string) bool {
+	for _, part := range []string{`{"stream":"`, stream, `","seq":`} {
+		var ok bool
+		if answer, ok = bytes.CutPrefix(answer, []byte(part)); !ok {
+			return false
+		}
+	}
+	n := len(answer) - 1
+	if stream == "" || n < 1 || answer[n] != '}' || answer[0] == '0' {
 		return false
 	}
-	for _, c := range b[:n] {
+	for _, c := range answer[:n] {
 		if c < '0' || c > '9' {
 			return false
 		}

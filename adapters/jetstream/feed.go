@@ -67,6 +67,12 @@ func (f *feed) start(ctx context.Context, js jetstream.JetStream, p plan, topic 
 	}
 	consumer, err := js.CreateConsumer(ctx, name, readerOf(topic, start))
 	if err != nil {
+		if info, unknown := look(ctx, js, name); unknown == nil {
+			f.about.inspect(&info.Config, topic)
+			if why := refuse(&info.Config, topic, unusable); why != nil {
+				return why
+			}
+		}
 		return enabled(err)
 	}
 	resolved := consumer.CachedInfo()

@@ -23,8 +23,11 @@ type Conn struct {
 	ended chan struct{}
 	heard atomic.Int64 // nanoseconds since 1970
 	reply time.Duration
+	inbox string // what subjects for answers begin with
 
 	mu      sync.Mutex
+	barred  error               // answers cannot be heard any more, and why; guarded by mu
+	since   time.Time           // when that was told; guarded by mu
 	seen    error               // the last error that failed was told; guarded by mu
 	watches map[*Watch]struct{} // guarded by mu
 }
@@ -45,6 +48,9 @@ func (c *Conn) Sync(ctx context.Context) error {
 
 // Why says why the connection is over.
 func (c *Conn) Why() error {
+	if err, _ := c.bar(); err != nil {
+		return err
+	}
 	if err := c.LastError(); err != nil && !errors.Is(err, nats.ErrPermissionViolation) {
 		return err
 	}
@@ -65,14 +71,35 @@ func (c *Conn) end() {
 	<-c.ended
 }
 
-// failed hears of what went wrong on the connection without ending it.
-func (c *Conn) failed(_ *nats.Conn, _ *nats.Subscription, err error) {
+// failed hears of what went wrong on the connection without ending it. A server
+// that refuses a subscription to answers has dropped it, and will not take it
+// again by itself when the right is given back: that connection is over.
+func (c *Conn) failed(nc *nats.Conn, _ *nats.Subscription, err error) {
+	if c.note(err) {
+		nc.Close()
+	}
+}
+
+func (c *Conn) note(err error) (over bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.seen = err
 	for w := range c.watches {
 		w.note(err)
 	}
+	if !errors.Is(err, nats.ErrPermissionViolation) || !strings.Contains(err.Error(), `Subscription to "`+c.inbox+".") {
+		return false
+	}
+	c.barred = fmt.Errorf("%w: the user may not subscribe to answers (inbox_prefix): %v", domain.ErrBusDown, err)
+	c.since = time.Now()
+	return true
+}
+
+// bar says why answers cannot be heard, and since when.
+func (c *Conn) bar() (error, time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.barred, c.since
 }
 
 // Watch starts to note what the server refuses, until Stop.

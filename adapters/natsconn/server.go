@@ -170,7 +170,7 @@ func (s *Server) Client() *Client {
 
 // dial connects and logs in; the end of ctx ends that.
 func (s *Server) dial(ctx context.Context) (*Conn, error) {
-	c := &Conn{ended: make(chan struct{}), watches: make(map[*Watch]struct{}), reply: s.reply}
+	c := &Conn{ended: make(chan struct{}), watches: make(map[*Watch]struct{}), reply: s.reply, inbox: s.inbox}
 	o := s.options
 	o.Servers = s.hosts
 	o.CustomDialer = &dialer{ctx: ctx, timeout: o.Timeout, conn: c}

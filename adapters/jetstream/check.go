@@ -1,15 +1,14 @@
 package jetstream
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/domain"
 )
 
@@ -136,45 +135,22 @@ func refuse(c *jetstream.StreamConfig, topic string, least weight) error {
 	return fmt.Errorf("%w: stream %s: %s", domain.ErrUnsupported, c.Name, strings.Join(why, "; "))
 }
 
-// An inspector logs what is to be said about streams, once, and again when it
-// has changed. It is safe for concurrent use.
-type inspector struct {
-	log *slog.Logger
-
-	mu   sync.Mutex
-	told map[string]string // by topic; guarded by mu
+// inspect tells what is to be said about a topic's stream, and says whether that
+// differs from what was told last.
+func inspect(i *transport.Inspector, c *jetstream.StreamConfig, topic string) (changed bool) {
+	var faults []transport.Fault
+	for _, p := range judge(c, topic) {
+		faults = append(faults, transport.Fault{Level: p.weight.level(), Text: "its stream: " + p.fault})
+	}
+	return i.Inspect(topic, c.Name, faults)
 }
 
-// inspect looks at a topic's stream, and says whether it is another one than
-// when it was looked at last.
-func (i *inspector) inspect(c *jetstream.StreamConfig, topic string) (changed bool) {
-	found := judge(c, topic)
-	text := c.Name
-	for _, p := range found {
-		text += "\n" + p.fault
+func (w weight) level() slog.Level {
+	switch w {
+	case remark:
+		return slog.LevelInfo
+	case warning:
+		return slog.LevelWarn
 	}
-	i.mu.Lock()
-	before, known := i.told[topic]
-	if changed = before != text; changed {
-		if i.told == nil || len(i.told) >= maxStreams {
-			i.told = make(map[string]string)
-		}
-		i.told[topic] = text
-	}
-	i.mu.Unlock()
-	if !changed {
-		return false
-	}
-	for _, p := range found {
-		level := map[weight]slog.Level{remark: slog.LevelInfo, warning: slog.LevelWarn}
-		l, ok := level[p.weight]
-		if !ok {
-			l = slog.LevelError
-		}
-		i.log.Log(context.Background(), l, "about a topic's stream: "+p.fault, "topic", topic, "stream", c.Name)
-	}
-	if known && len(found) == 0 {
-		i.log.Info("nothing is wrong with a topic's stream any more", "topic", topic, "stream", c.Name)
-	}
-	return true
+	return slog.LevelError
 }

@@ -131,7 +131,7 @@ func TestAStreamIsCheckedWhenItIsOpened(t *testing.T) {
 			if took := time.Since(start); took > time.Second {
 				t.Errorf("it took %v", took)
 			}
-			if told := j.has("about a topic's stream"); told != (c.refused != silent) || told && !j.has(c.fault) {
+			if told := j.has("what the broker has for a topic"); told != (c.refused != silent) || told && !j.has(c.fault) {
 				t.Errorf("logged: %s", j.b.String())
 			}
 		})
@@ -216,7 +216,7 @@ func TestAStreamThatIsChangedIsNoticed(t *testing.T) {
 	if err := publish(); !says(err, "no_ack", domain.ErrBusRefused) {
 		t.Errorf("after a look: %v", err)
 	}
-	if !j.has("no_ack") || !j.has("nothing is wrong") {
+	if !j.has("no_ack") || !j.has("is good now") {
 		t.Errorf("log: %s", j.b.String())
 	}
 }

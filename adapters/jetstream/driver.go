@@ -26,7 +26,7 @@ type Driver struct {
 	domain string
 	plan   plan
 	log    *slog.Logger
-	about  inspector
+	about  *transport.Inspector
 	read   memory
 
 	mu   sync.Mutex
@@ -64,7 +64,7 @@ func Open(_ context.Context, u *url.URL, log *slog.Logger) (transport.Driver, er
 	}
 	return &Driver{
 		talk: server.Client(), listen: server.Client(), reply: server.ReplyTimeout(),
-		domain: domain, plan: plan, log: log, about: inspector{log: log},
+		domain: domain, plan: plan, log: log, about: transport.NewInspector(log),
 	}, nil
 }
 
@@ -124,7 +124,7 @@ func (d *Driver) follow(ctx context.Context, topic string, start jetstream.Consu
 	if err != nil {
 		return nil, err
 	}
-	f := &feed{api: api{conn, d.domain}, memory: &d.read, about: &d.about, bytes: max(batchBytes, 2*int(conn.MaxPayload()))}
+	f := &feed{api: api{conn, d.domain}, memory: &d.read, about: d.about, bytes: max(batchBytes, 2*int(conn.MaxPayload()))}
 	err = f.api.ask(ctx, func(ctx context.Context, js jetstream.JetStream) error {
 		return f.start(ctx, js, d.plan, topic, start)
 	})
@@ -163,7 +163,7 @@ func (d *Driver) tail(ctx context.Context, topic string) (seq uint64, err error)
 			return err
 		}
 		info := stream.CachedInfo()
-		if d.about.inspect(&info.Config, topic) {
+		if inspect(d.about, &info.Config, topic) {
 			desk.forget() // who publishes looks again whether he can
 		}
 		s := info.State
@@ -220,7 +220,7 @@ func (d *Driver) open(ctx context.Context) (*desk, error) {
 	if d.desk != nil && d.desk.api.conn == conn {
 		return d.desk, nil
 	}
-	if d.desk, err = newDesk(conn, d.domain, d.plan, &d.about); err != nil {
+	if d.desk, err = newDesk(conn, d.domain, d.plan, d.about); err != nil {
 		d.desk = nil
 		if errors.Is(err, nats.ErrConnectionClosed) {
 			err = conn.Why()

@@ -55,7 +55,7 @@ func (d *Driver) join(ctx context.Context, group, topic string) (*membership, er
 		}
 		switch info, err := look(ctx, js, stream); {
 		case err == nil:
-			d.about.inspect(&info.Config, topic)
+			inspect(d.about, &info.Config, topic)
 			if err := refuse(&info.Config, topic, unusable); err != nil {
 				return err
 			}

@@ -23,7 +23,7 @@ import (
 type desk struct {
 	api       api
 	plan      plan
-	inspector *inspector
+	inspector *transport.Inspector
 	inbox     string // answers go to <inbox>.<flight>.<record>
 	last      atomic.Uint64
 
@@ -37,7 +37,7 @@ type desk struct {
 const maxStreams = 4096
 
 // newDesk opens a desk, which ends with its connection.
-func newDesk(conn *natsconn.Conn, domain string, p plan, i *inspector) (*desk, error) {
+func newDesk(conn *natsconn.Conn, domain string, p plan, i *transport.Inspector) (*desk, error) {
 	d := &desk{
 		api: api{conn, domain}, plan: p, inspector: i, inbox: conn.NewInbox(),
 		flights: make(map[uint64]*flight), streams: make(map[string]string), checked: make(map[string]bool),
@@ -266,7 +266,7 @@ func (d *desk) check(ctx context.Context, name, topic string) error {
 	case err != nil:
 		return err
 	}
-	d.inspector.inspect(&info.Config, topic)
+	inspect(d.inspector, &info.Config, topic)
 	return refuse(&info.Config, topic, unwritable)
 }
 

@@ -36,6 +36,7 @@ type server struct {
 	dial     time.Duration
 	reply    time.Duration
 	acks     kgo.Acks
+	all      bool // acks are all in-sync replicas'
 }
 
 // parseServer reads the hosts, the user and the parameters for connecting.
@@ -49,7 +50,9 @@ func parseServer(u *url.URL, params *transport.Params) (*server, error) {
 	var faults [4]error
 	s.seeds, faults[0] = parseSeeds(u.Host)
 	s.sasl, faults[1] = parseSASL(u.User, params.String("sasl", ""))
-	s.acks, faults[2] = parseAcks(params.String("acks", "all"))
+	acks := params.String("acks", "all")
+	s.acks, faults[2] = parseAcks(acks)
+	s.all = acks == "all"
 	if u.Path != "" && u.Path != "/" {
 		faults[3] = fmt.Errorf("path %q: want none", u.Path)
 	}

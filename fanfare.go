@@ -41,6 +41,7 @@ func Openers() transport.Openers {
 		"nats":          natscore.Open,
 		"redis":         redispubsub.Open,
 		"redis-streams": redisstream.Open,
+		"tls":           natscore.Open, // as NATS's own clients write it: nats:// with TLS
 	}
 }
 

@@ -28,7 +28,7 @@ func parsePlan(params *transport.Params) (plan, error) {
 	p := plan{
 		create:    params.Bool("create", true),
 		retention: params.Duration("retention", time.Hour, time.Second),
-		replicas:  params.Int("replicas", 1, 1),
+		replicas:  params.IntTo("replicas", 1, 1, 5),
 		maxBytes:  int64(params.Int("max_bytes", -1, 1)),
 	}
 	switch kind := params.String("storage", "file"); kind {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/url"
 	"sync"
 	"time"
@@ -64,7 +65,7 @@ func Open(_ context.Context, u *url.URL, log *slog.Logger) (transport.Driver, er
 		recipe: recipe{
 			allowed:   params.Bool("create", true),
 			retention: params.Duration("retention", defaultRetention, time.Second),
-			replicas:  params.Int("replicas", -1, 1),
+			replicas:  params.IntTo("replicas", -1, 1, math.MaxInt16),
 		},
 	}
 	if err := errors.Join(err, err2, params.Err()); err != nil {

@@ -2,8 +2,6 @@ package natsconn
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -26,8 +24,8 @@ type Server struct {
 	options nats.Options // all but what belongs to one connection
 }
 
-// Parse reads a URL such as "nats://user:password@host:4222,other:4222" and the
-// parameters that the NATS transports share. The caller asks params for its own
+// Parse reads a URL such as "nats://user:password@host:4222,other:4222" (what
+// else a list can look like package transport knows), and the parameters that the NATS transports share. The caller asks params for its own
 // ones and for Err.
 //
 //	dial_timeout      to connect and log in to one host, default 2s
@@ -45,26 +43,26 @@ type Server struct {
 //	tls_skip_verify   true: accept any certificate
 func Parse(u *url.URL, params *transport.Params) (*Server, error) {
 	s := &Server{
-		reply: params.Duration("reply_timeout", 2*time.Second, 10*time.Millisecond),
+		reply: params.Timeout("reply_timeout", 2*time.Second, 10*time.Millisecond),
 		inbox: params.String("inbox_prefix", "_INBOX"),
 	}
 	o := nats.GetDefaultOptions()
 	o.Name = "fanfare"
 	o.AllowReconnect = false
 	o.SkipHostLookup = true // the dialer looks, bounded by its context
-	o.Timeout = params.Duration("dial_timeout", 2*time.Second, 10*time.Millisecond)
-	o.FlusherTimeout = params.Duration("write_timeout", 700*time.Millisecond, 10*time.Millisecond)
-	o.PingInterval = params.Duration("ping_interval", 2*time.Second, 100*time.Millisecond)
+	o.Timeout = params.Timeout("dial_timeout", 2*time.Second, 10*time.Millisecond)
+	o.FlusherTimeout = params.Timeout("write_timeout", 700*time.Millisecond, 10*time.Millisecond)
+	o.PingInterval = params.Timeout("ping_interval", 2*time.Second, 100*time.Millisecond)
 	o.MaxPingsOut = 1
 	o.InboxPrefix = s.inbox
 	s.options = o
-	var faults [4]error
+	var faults [3]error
 	s.hosts, faults[0] = parseHosts(u)
 	faults[1] = s.parseLogin(u, params)
-	s.options.TLSConfig, faults[2] = parseTLS(params)
+	s.options.TLSConfig = params.TLS()
 	s.options.Secure = s.options.TLSConfig != nil
 	if CheckTopic(s.inbox) != nil {
-		faults[3] = errors.New("inbox_prefix: want a subject without wildcards")
+		faults[2] = errors.New("inbox_prefix: want a subject without wildcards")
 	}
 	return s, errors.Join(faults[:]...)
 }
@@ -78,7 +76,8 @@ func parseHosts(u *url.URL) ([]string, error) {
 		if h == "" || h[0] == ':' {
 			return nil, errors.New("the URL names no host: want host:port")
 		}
-		if _, _, err := net.SplitHostPort(h); err != nil {
+		if _, port, err := net.SplitHostPort(h); err != nil || port == "" {
+			h = strings.TrimSuffix(h, ":")
 			h = net.JoinHostPort(strings.Trim(h, "[]"), "4222")
 		}
 		all[i] = "nats://" + h
@@ -128,33 +127,6 @@ func (s *Server) parseLogin(u *url.URL, params *transport.Params) error {
 func readable(file string) error {
 	_, err := os.ReadFile(file)
 	return err
-}
-
-func parseTLS(params *transport.Params) (*tls.Config, error) {
-	ca, cert, key := params.String("tls_ca", ""), params.String("tls_cert", ""), params.String("tls_key", "")
-	name, skip := params.String("tls_server_name", ""), params.Bool("tls_skip_verify", false)
-	if !params.Bool("tls", ca+cert+key+name != "" || skip) {
-		return nil, nil
-	}
-	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: name, InsecureSkipVerify: skip}
-	if ca != "" {
-		pem, err := os.ReadFile(ca)
-		if err != nil {
-			return nil, fmt.Errorf("tls_ca: %w", err)
-		}
-		c.RootCAs = x509.NewCertPool()
-		if !c.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("tls_ca: %s holds no certificate in PEM form", ca)
-		}
-	}
-	if cert != "" || key != "" {
-		pair, err := tls.LoadX509KeyPair(cert, key)
-		if err != nil {
-			return nil, fmt.Errorf("tls_cert and tls_key: %w", err)
-		}
-		c.Certificates = []tls.Certificate{pair}
-	}
-	return c, nil
 }
 
 // ReplyTimeout is how long the server may take to answer.

@@ -39,8 +39,8 @@ func Open(_ context.Context, u *url.URL, log *slog.Logger) (transport.Driver, er
 	params := transport.NewParams(u)
 	server, err := natsconn.Parse(u, params)
 	keep := natsconn.Bounds{
-		Messages: params.Int("pending_messages", 1<<16, 1),
-		Bytes:    params.Int("pending_bytes", 32<<20, 1),
+		Messages: params.IntTo("pending_messages", 1<<16, 1, 1<<30),
+		Bytes:    params.IntTo("pending_bytes", 32<<20, 1, 1<<40),
 	}
 	if err := errors.Join(err, params.Err()); err != nil {
 		return nil, err

@@ -173,16 +173,10 @@ func (p *pipeline) lead(c *call) outcome {
 	errs := p.send(ctx, p.records)
 	cancel()
 	if errs != nil && len(errs) != len(p.records) {
-		errs = slices.Repeat([]error{unclear(errs, len(p.records))}, len(p.records))
+		errs = slices.Repeat([]error{errors.Join(errs...)}, len(p.records))
 	}
 	p.settle(errs)
 	return c.outcome
-}
-
-// unclear is the error of every record where a driver breaks its contract: whose
-// its errors are, and what became of the others, is not known.
-func unclear(errs []error, records int) error {
-	return errors.Join(fmt.Errorf("the driver has %d answers to %d messages", len(errs), records), errors.Join(errs...))
 }
 
 // take moves one commit from the queue into the leader's hands.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/url"
 	"os"
@@ -140,11 +141,30 @@ func (s *Server) Client() *Client {
 	return c
 }
 
-// dial connects and logs in; the end of ctx ends that.
+// dial connects to one of the hosts, in no order, and logs in; the end of ctx
+// ends that. Its error says what each of them answered.
 func (s *Server) dial(ctx context.Context) (*Conn, error) {
+	var faults []error
+	for _, i := range rand.Perm(len(s.hosts)) {
+		c, err := s.dialHost(ctx, s.hosts[i])
+		if err == nil {
+			return c, nil
+		}
+		if len(s.hosts) > 1 {
+			err = fmt.Errorf("%s: %w", s.hosts[i], err)
+		}
+		faults = append(faults, err)
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return nil, errors.Join(faults...)
+}
+
+func (s *Server) dialHost(ctx context.Context, host string) (*Conn, error) {
 	c := &Conn{ended: make(chan struct{}), watches: make(map[*Watch]struct{}), reply: s.reply, inbox: s.inbox}
 	o := s.options
-	o.Servers = s.hosts
+	o.Servers = []string{host}
 	o.CustomDialer = &dialer{ctx: ctx, timeout: o.Timeout, conn: c}
 	o.AsyncErrorCB = c.failed
 	o.ClosedCB = func(*nats.Conn) { close(c.ended) }

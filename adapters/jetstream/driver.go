@@ -111,11 +111,25 @@ func (d *Driver) Follow(ctx context.Context, topic string, after domain.Position
 // FollowSince opens a feed of the messages that the stream took at t or later,
 // by the server's clock.
 func (d *Driver) FollowSince(ctx context.Context, topic string, t time.Time) (transport.Feed, error) {
-	f, err := d.follow(ctx, topic, jetstream.ConsumerConfig{DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &t})
+	from := sayable(t)
+	f, err := d.follow(ctx, topic, jetstream.ConsumerConfig{DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &from})
 	if err != nil {
 		return nil, fmt.Errorf("jetstream: follow %s since %s: %w", topic, t.UTC().Format(time.RFC3339), natsconn.Refused(err))
 	}
 	return f, nil
+}
+
+// sayable is the nearest time that the server can be told: it counts nanoseconds
+// since 1970, and takes what is beyond their end, in the year 2262, for the past.
+func sayable(t time.Time) time.Time {
+	first, last := time.Unix(0, 0), time.Unix(0, math.MaxInt64)
+	switch {
+	case t.Before(first):
+		return first
+	case t.After(last):
+		return last
+	}
+	return t
 }
 
 // follow opens a feed where start says.

@@ -104,7 +104,7 @@ func (c *Conn) bar() (error, time.Time) {
 
 // Watch starts to note what the server refuses, until Stop.
 func (c *Conn) Watch() *Watch {
-	w := &Watch{conn: c, before: c.LastError(), told: make(chan struct{}, 1), refused: make(map[string]error)}
+	w := &Watch{conn: c, before: c.LastError(), told: make(chan struct{}, 1)}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.watches[w] = struct{}{}
@@ -130,6 +130,9 @@ func (w *Watch) note(err error) {
 		if _, known := w.refused[err.Error()]; !known && len(w.refused) >= maxRefused {
 			w.more = true
 		} else {
+			if w.refused == nil {
+				w.refused = make(map[string]error)
+			}
 			w.refused[err.Error()] = err
 		}
 	}

@@ -52,6 +52,15 @@ func among(err error, all []error) bool {
 	return slices.ContainsFunc(all, func(e error) bool { return errors.Is(err, e) })
 }
 
+// answered is the error of a broker's answer, with its own words.
+func answered(code int16, words *string) error {
+	err := kerr.ErrorForCode(code)
+	if err != nil && words != nil && *words != "" {
+		err = fmt.Errorf("%w: %s", err, *words)
+	}
+	return err
+}
+
 // refused is classify of the error of a record that was published: a topic that
 // is no good is the bus's refusal, not the fault of who asked for it.
 func refused(err error) error {

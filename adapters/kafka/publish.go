@@ -161,10 +161,7 @@ func confirmed(answer kmsg.Response, t topic) error {
 	if of.Topic != t.name && of.TopicID != t.id || p.Partition != 0 {
 		return errReply
 	}
-	if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
-		if p.ErrorMessage != nil && *p.ErrorMessage != "" {
-			err = fmt.Errorf("%w: %s", err, *p.ErrorMessage)
-		}
+	if err := answered(p.ErrorCode, p.ErrorMessage); err != nil {
 		return err
 	}
 	if p.BaseOffset < 0 {

@@ -161,7 +161,7 @@ func (d *Driver) create(ctx context.Context, name string) error {
 		return fmt.Errorf("create the topic: %w", err)
 	}
 	for _, t := range resp.Topics {
-		err := kerr.ErrorForCode(t.ErrorCode)
+		err := answered(t.ErrorCode, t.ErrorMessage)
 		switch {
 		case err == nil:
 			d.log.Info("created a topic", "topic", name, "retention", d.recipe.retention)

@@ -36,13 +36,15 @@ import (
 // Openers returns the transports that come with Fanfare, by URL scheme.
 func Openers() transport.Openers {
 	return transport.Openers{
-		"jetstream":     jetstream.Open,
-		"kafka":         kafka.Open,
-		"memory":        memory.Open,
-		"nats":          natscore.Open,
-		"redis":         redispubsub.Open,
-		"redis-streams": redisstream.Open,
-		"tls":           natscore.Open, // as NATS's own clients write it: nats:// with TLS
+		"jetstream":      jetstream.Open,
+		"kafka":          kafka.Open,
+		"memory":         memory.Open,
+		"nats":           natscore.Open,
+		"redis":          redispubsub.Open,
+		"rediss":         redispubsub.Open,
+		"redis-streams":  redisstream.Open,
+		"rediss-streams": redisstream.Open,
+		"tls":            natscore.Open, // as NATS's own clients write it: nats:// with TLS
 	}
 }
 
@@ -54,6 +56,8 @@ type options struct {
 	openers transport.Openers
 	driver  transport.Driver
 	version string
+
+	publishOnly bool // NewPublisher's: no sessions here
 }
 
 func newOptions(opts []Option) options {

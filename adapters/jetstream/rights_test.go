@@ -1,6 +1,7 @@
 package jetstream_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -96,6 +97,71 @@ func TestAReaderThatLosesItsRightsGoesOnWhereItWas(t *testing.T) {
 			conf(`{user: u, password: p}`)
 			s.Reload()
 			hear(more + 9)
+		})
+	}
+}
+
+// Credentials that change on a running node: whoever publishes is refused, and
+// once they are good again all goes on.
+func TestRightsThatAreTakenAwayAndGivenBack(t *testing.T) {
+	const good = `authorization { users: [{user: u, password: p}] }`
+	for name, c := range map[string]struct{ conf, text string }{
+		"may not publish":   {`authorization { users: [{user: u, password: p, permissions: {publish: {deny: ["t"]}}}] }`, "Permissions Violation"},
+		"another password":  {`authorization { users: [{user: u, password: q}] }`, "does not accept the URL's user"},
+		"no such user":      {`authorization { users: [{user: v, password: p}] }`, "does not accept the URL's user"},
+		"may use no API":    {`authorization { users: [{user: u, password: p, permissions: {publish: {deny: ["$JS.>", "t"]}}}] }`, "Permissions Violation"},
+		"may hear no inbox": {`authorization { users: [{user: u, password: p, permissions: {subscribe: {deny: ["_INBOX.>"]}}}] }`, "may not subscribe to answers"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "nats.conf")
+			write(t, file, good)
+			s := broker.NATS(t, "--config", file)
+			d, _ := openLogged(t, "jetstream://u:p@"+s.Addr())
+			taken := 0
+			publish := func() error {
+				ctx, cancel := context.WithTimeout(t.Context(), 400*time.Millisecond)
+				defer cancel()
+				errs := d.Publish(ctx, on("t", raw(fmt.Sprint(taken+1))))
+				if errs == nil {
+					taken++
+				}
+				return errors.Join(errs...)
+			}
+			poll(t, func() bool { return publish() == nil })
+			write(t, file, c.conf)
+			s.Reload()
+			var err error
+			poll(t, func() bool {
+				err = publish()
+				return says(err, c.text) && errors.Is(err, domain.ErrBusRefused)
+			})
+			if !errors.Is(err, domain.ErrBusDown) {
+				t.Errorf("refused: %v", err)
+			}
+			t.Log(err)
+			write(t, file, good)
+			s.Reload()
+			poll(t, func() bool { return publish() == nil })
+			// What was taken is there: each number once, or more often where the
+			// outcome was unknown.
+			f, err := d.Follow(t.Context(), "t", at(0))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			for last := 0; last < taken; {
+				batch, err := f.Read(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, e := range batch {
+					if body := string(e.Body); body == fmt.Sprint(last+1) {
+						last++
+					} else if body != fmt.Sprint(last) {
+						t.Fatalf("%s came after %d", body, last)
+					}
+				}
+			}
 		})
 	}
 }

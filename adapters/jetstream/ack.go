@@ -1,7 +1,6 @@
 package jetstream
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -68,11 +67,11 @@ func readAck(m *nats.Msg, stream string) error {
 // plainAck says whether an answer is, byte for byte, what servers write when a
 // stream has taken a message. Any other way of writing that is read slowly.
 func plainAck(answer []byte, stream string) bool {
-	for _, part := range []string{`{"stream":"`, stream, `","seq":`} {
-		var ok bool
-		if answer, ok = bytes.CutPrefix(answer, []byte(part)); !ok {
+	for _, part := range [...]string{`{"stream":"`, stream, `","seq":`} {
+		if len(answer) < len(part) || string(answer[:len(part)]) != part {
 			return false
 		}
+		answer = answer[len(part):]
 	}
 	n := len(answer) - 1
 	if stream == "" || n < 1 || answer[n] != '}' || answer[0] == '0' {

@@ -186,13 +186,18 @@ func (d *desk) send(ctx context.Context, r transport.Outgoing, reply string) err
 // prepare makes sure that the topics have streams that can be published to, and
 // returns their names, or why one has none.
 func (d *desk) prepare(ctx context.Context, records []transport.Outgoing) (streams map[string]string, bad map[string]error) {
-	streams, bad = make(map[string]string, 1), make(map[string]error)
+	streams = make(map[string]string, 1)
+	last := ""
 	for _, r := range records {
-		if streams[r.Topic] != "" || bad[r.Topic] != nil {
+		if r.Topic == last || streams[r.Topic] != "" || bad[r.Topic] != nil {
 			continue
 		}
+		last = r.Topic
 		name, err := d.stream(ctx, r.Topic, true)
 		if err != nil {
+			if bad == nil {
+				bad = make(map[string]error)
+			}
 			bad[r.Topic] = unsent(err)
 			continue
 		}
@@ -294,13 +299,12 @@ func (d *desk) answered(m *nats.Msg) {
 	if f == nil {
 		return // too late
 	}
-	err = readAck(m, f.stream(i))
-	if odd := (*stranger)(nil); errors.As(err, &odd) {
-		f.wonder(odd)
-		return
-	}
-	if err != nil { // the stream may be another by now
-		d.forget()
+	if err = readAck(m, f.stream(i)); err != nil {
+		if odd := (*stranger)(nil); errors.As(err, &odd) {
+			f.wonder(odd)
+			return
+		}
+		d.forget() // the stream may be another by now
 	}
 	f.settle(i, err)
 }

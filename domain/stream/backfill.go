@@ -21,6 +21,8 @@ type Backfill struct {
 	From time.Time
 
 	of       *Stream
+	lead     *Attachment // for whom it is read
+	charged  int         // entries that were counted for somebody
 	seen     dedupe
 	entries  []scanned
 	size     int
@@ -32,6 +34,12 @@ type Backfill struct {
 	clock    time.Time      // latest time of an entry
 	also     []domain.Place // where After was in the logs that it was copied from, if it was met
 }
+
+// Asker is for whom it is read.
+func (b *Backfill) Asker() Asker { return b.lead.asker }
+
+// Weight orders readings: the one with the smallest comes first. It may change.
+func (b *Backfill) Weight() float64 { return b.of.cfg.Reads.weight(b.lead.asker) }
 
 // A scanned entry knows how many were scanned up to it.
 type scanned struct {

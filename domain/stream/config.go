@@ -23,6 +23,7 @@ type Config struct {
 	// feeds the stream must serve NextBackfill then.
 	Past     *Budget
 	MaxScan  int              // most entries read again at a time; default 100,000
+	Reads    *Reads           // for whom logs are read again, shared by the streams of a node; default: its own
 	KeepPast time.Duration    // how long they are kept for sessions to take; default 30 s
 	HasLog   bool             // whether entries come with positions of a log
 	Now      func() time.Time // default time.Now
@@ -58,6 +59,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Reads == nil {
+		c.Reads = NewReads(c.MaxScan, c.Now)
 	}
 	return c
 }

@@ -30,6 +30,7 @@ type Stream struct {
 	sure     time.Time     // from when on landmarks are good: see know
 	clock    time.Time     // latest time of an entry
 	waiting  []*Attachment // attached before the stream knows where they are
+	early    early         // when they are worth looking at; zero: always
 	past     past
 
 	down    bool // the bus cannot be reached
@@ -243,6 +244,9 @@ func date(m *domain.Message, t time.Time) {
 // pass moves the tip, and with it, the first time, the stream to being ready.
 func (s *Stream) pass(c spot) {
 	s.tip = c
+	for _, p := range c.also {
+		s.learn(p.Log)
+	}
 	if !s.begun && c.Position >= s.target {
 		s.begun = true
 		close(s.ready)
@@ -301,6 +305,7 @@ func (s *Stream) gap(reason domain.GapReason, c domain.Cursor) {
 	}
 	e := entry{spot: spot{Cursor: c}, reason: reason, added: now, size: 128}
 	if back := s.cfg.HasLog && c.Position < s.tip.Position; back || c.Log != s.tip.Log {
+		s.past.forgetLog()
 		s.epoch, s.lived = s.window.head, span{}
 		if c.Log == s.tip.Log {
 			s.lived = span{c.Position, s.tip.Position}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -39,7 +40,7 @@ func (d *Desk) Open(r *http.Request, terms func() (Terms, error)) (*Session, err
 	if err := d.admit(); err != nil {
 		return nil, err
 	}
-	s, err := d.begin(r.Context(), w)
+	s, err := d.begin(r.Context(), w, from)
 	if err != nil {
 		s.End(0)
 		return nil, err
@@ -56,9 +57,10 @@ func (d *Desk) Refuse(w http.ResponseWriter, err error) {
 
 // begin attaches a session, so that nothing is missed of what is published
 // after the client has its answer.
-func (d *Desk) begin(ctx context.Context, w *wish) (*Session, error) {
+func (d *Desk) begin(ctx context.Context, w *wish, from netip.Addr) (*Session, error) {
 	s := &Session{ID: ulid.Make().String(), User: w.grant.User, Grant: w.grant,
-		desk: d, plain: w.Plain, slot: -1, turn: rand.IntN(1 << 16)}
+		asker: askerOf(w.grant.User, from),
+		desk:  d, plain: w.Plain, slot: -1, turn: rand.IntN(1 << 16)}
 	s.SetExpiry(w.grant.Expires)
 	for _, asked := range w.systems {
 		lease, err := d.hub.Acquire(ctx, asked.system)
@@ -70,6 +72,13 @@ func (d *Desk) begin(ctx context.Context, w *wish) (*Session, error) {
 		s.systems = append(s.systems, a)
 	}
 	return s, nil
+}
+
+func askerOf(user string, from netip.Addr) stream.Asker {
+	if !from.IsValid() {
+		return stream.Asker{User: user}
+	}
+	return stream.Asker{User: user, Address: from.String()}
 }
 
 // A wish is what a request asks for and is allowed to have.

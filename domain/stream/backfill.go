@@ -31,7 +31,7 @@ type Backfill struct {
 	looked   int  // entries before After
 	blind    bool // there are too many of them: read from After alone
 	complete bool
-	clock    time.Time      // latest time of an entry
+	clock    clock
 	also     []domain.Place // where After was in the logs that it was copied from, if it was met
 }
 
@@ -93,6 +93,9 @@ func (b *Backfill) take(at domain.Position, t time.Time, m *domain.Message, also
 			return
 		}
 	}
+	if !t.IsZero() && !plausible(t) {
+		t = b.of.cfg.Now()
+	}
 	here := spot{domain.Cursor{Log: b.After.Log, Position: at, Time: t.Truncate(time.Millisecond).UTC()}, also}
 	nameAfter(m, here)
 	here.ID = domain.HashID(m.ID)
@@ -104,12 +107,7 @@ func (b *Backfill) take(at domain.Position, t time.Time, m *domain.Message, also
 }
 
 // at is t on a clock that does not go back.
-func (b *Backfill) at(t time.Time) time.Time {
-	if b.clock.Before(t) {
-		b.clock = t
-	}
-	return b.clock
-}
+func (b *Backfill) at(t time.Time) time.Time { return b.clock.at(t, b.of.cfg.Now()) }
 
 // fits says whether the stream may take so much.
 func (b *Backfill) fits() bool {

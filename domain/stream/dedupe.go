@@ -30,6 +30,7 @@ type dedupe struct {
 	next   uint64
 	most   int
 	age    time.Duration
+	now    time.Time // of the latest check
 }
 
 type sighting struct {
@@ -48,6 +49,10 @@ func newDedupe(most int, age time.Duration) dedupe {
 // check says what m is and remembers it. Forgotten is whether an id that was
 // still young had to make room.
 func (d *dedupe) check(m *domain.Message, now time.Time) (v verdict, forgotten bool) {
+	if now.Before(d.now) {
+		d.setBack(now)
+	}
+	d.now = now
 	for d.first < d.next && now.Sub(d.at(d.first).at) > d.age {
 		d.forget()
 	}
@@ -65,6 +70,16 @@ func (d *dedupe) check(m *domain.Message, now time.Time) (v verdict, forgotten b
 	}
 	d.remember(s)
 	return v, forgotten
+}
+
+// setBack is for a clock that was set back: what was seen in what is the future
+// now would be remembered for too long.
+func (d *dedupe) setBack(now time.Time) {
+	for n := d.first; n < d.next; n++ {
+		if s := d.at(n); s.at.After(now) {
+			s.at = now
+		}
+	}
 }
 
 func (d *dedupe) len() int              { return int(d.next - d.first) }

@@ -27,8 +27,8 @@ type Stream struct {
 	gaps     numbers // the window's gaps
 	dedupe   dedupe
 	known    landmarks
-	sure     time.Time     // from when on landmarks are good: see know
-	clock    time.Time     // latest time of an entry
+	sure     time.Time // from when on landmarks are good: see know
+	clock    clock
 	waiting  []*Attachment // attached before the stream knows where they are
 	early    early         // when they are worth looking at; zero: always
 	past     past
@@ -139,7 +139,7 @@ func (s *Stream) Deliver(at domain.Position, t time.Time, m *domain.Message, als
 
 func (s *Stream) deliver(c spot, t time.Time, m *domain.Message) {
 	now := s.cfg.Now()
-	if t.IsZero() {
+	if !plausible(t) {
 		t = now
 	}
 	s.take(c, t, now, m)
@@ -153,7 +153,7 @@ func (s *Stream) take(c spot, t, now time.Time, m *domain.Message) {
 		s.pass(c)
 		return
 	}
-	if !s.name(m, c) {
+	if !s.name(m, c, now) {
 		s.stats.Duplicates++
 		s.pass(c)
 		return
@@ -199,7 +199,7 @@ func (s *Stream) cursor(log domain.LogID, at domain.Position, t time.Time) domai
 		s.ordinal++
 		log, at = s.own, domain.Position(binary.BigEndian.AppendUint64(nil, s.ordinal))
 	}
-	if t.IsZero() {
+	if !plausible(t) {
 		t = s.cfg.Now()
 	}
 	// Cursors carry milliseconds; so must we, for them to be comparable.
@@ -207,17 +207,12 @@ func (s *Stream) cursor(log domain.LogID, at domain.Position, t time.Time) domai
 }
 
 // name gives m an id if it has none, and says whether it is to be delivered.
-func (s *Stream) name(m *domain.Message, c spot) bool {
+func (s *Stream) name(m *domain.Message, c spot, now time.Time) bool {
 	if m.ID == "" {
 		nameAfter(m, c)
 		return true
 	}
-	// By the log's time, since a stream that begins in the past hears a long
-	// time at once; but that clock may go back.
-	if s.clock.Before(c.Time) {
-		s.clock = c.Time
-	}
-	v, forgotten := s.dedupe.check(m, s.clock)
+	v, forgotten := s.dedupe.check(m, s.clock.at(c.Time, now))
 	if forgotten {
 		s.stats.Forgotten++
 	}

@@ -108,7 +108,8 @@ func (f *fields) message() (*domain.Message, error) {
 			return nil, domain.At("data", err)
 		}
 	}
-	return m, finish(m, f.Options)
+	whole := *m // f keeps the envelope alive
+	return &whole, finish(&whole, f.Options)
 }
 
 // json takes the data field as it is, or, when the content type is text, what
@@ -190,8 +191,8 @@ func oneLine(raw []byte) []byte {
 		return bytes.Clone(raw)
 	}
 	var b bytes.Buffer
-	_ = json.Compact(&b, raw) // it is valid
-	return b.Bytes()
+	_ = json.Compact(&b, raw)     // it is valid
+	return bytes.Clone(b.Bytes()) // the buffer may be twice as long
 }
 
 func targets(value []byte) ([]domain.Target, error) {

@@ -26,6 +26,7 @@ type Backfill struct {
 	seen     dedupe
 	entries  []scanned
 	size     int
+	index    int  // what the ring and the index will take for them, at most
 	scanned  int  // entries behind After, messages or not
 	skipped  int  // of these, those that After has moved past
 	looked   int  // entries before After
@@ -99,10 +100,11 @@ func (b *Backfill) take(at domain.Position, t time.Time, m *domain.Message, also
 	here := spot{domain.Cursor{Log: b.After.Log, Position: at, Time: t.Truncate(time.Millisecond).UTC()}, also}
 	nameAfter(m, here)
 	here.ID = domain.HashID(m.ID)
-	e := entry{spot: here, msg: m, size: m.Size() + here.size(), past: true}
+	e := entry{spot: here, msg: m, size: m.Size() + here.size() + domain.HeapSize(wordSize*len(m.To)), past: true}
 	date(m, e.Time)
 	b.of.cfg.Past.add(e.size)
 	b.size += e.size
+	b.index += indexSize(m)
 	b.entries = append(b.entries, scanned{e, b.scanned})
 }
 
@@ -111,7 +113,7 @@ func (b *Backfill) at(t time.Time) time.Time { return b.clock.at(t, b.of.cfg.Now
 
 // fits says whether the stream may take so much.
 func (b *Backfill) fits() bool {
-	return b.scanned-b.skipped <= b.of.cfg.MaxScan && !b.of.cfg.Past.over(b.size)
+	return b.scanned-b.skipped <= b.of.cfg.MaxScan && !b.of.cfg.Past.overWith(b.size, b.index)
 }
 
 // beginAt moves After forward.
@@ -133,6 +135,7 @@ func (b *Backfill) drop(n int) {
 	for i := range n {
 		b.size -= b.entries[i].size
 		b.of.cfg.Past.add(-b.entries[i].size)
+		b.index -= indexSize(b.entries[i].msg)
 		b.entries[i] = scanned{}
 	}
 	b.entries = b.entries[n:]

@@ -17,9 +17,6 @@ type clock struct {
 
 // at is what the clock says when an entry with the log's time t is heard.
 func (c *clock) at(t, now time.Time) time.Time {
-	if t.After(now) {
-		t = now.Round(0)
-	}
 	switch {
 	case t.After(c.highest):
 		c.highest = t
@@ -29,7 +26,7 @@ func (c *clock) at(t, now time.Time) time.Time {
 	case !c.heard.IsZero():
 		c.latest = c.latest.Add(max(0, now.Sub(c.heard)))
 	}
-	if c.latest.After(now) { // it cannot have been so late: this node's clock was set back
+	if c.latest.After(now) { // the log's clock is ahead, or this node's was set back
 		c.latest = now.Round(0)
 		c.highest = c.latest
 	}

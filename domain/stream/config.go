@@ -84,7 +84,12 @@ func (b *Budget) Used() int64 { return b.used.Load() }
 func (b *Budget) add(n int)     { b.used.Add(int64(n)) }
 func (b *Budget) farOver() bool { return b.used.Load() > 2*b.most }
 func (b *Budget) over(mine int) bool {
-	return b.used.Load() > b.most && int64(mine) > b.most/1024
+	return b.overWith(mine, 0)
+}
+
+// overWith is over if so much more were taken.
+func (b *Budget) overWith(mine, more int) bool {
+	return b.used.Load()+int64(more) > b.most && int64(mine+more) > b.most/1024
 }
 
 // Stats count what a Stream did since it was made. Duplicates, Conflicts and
@@ -108,5 +113,5 @@ type Stats struct {
 	Behind     int                         // of these, catching up
 	Replaying  int                         // sessions that wait for the log to be read again
 	Entries    int                         // in the window
-	Bytes      int64                       // of the window
+	Bytes      int64                       // of the window, its index and what dedupe remembers
 }

@@ -31,13 +31,17 @@ type dedupe struct {
 	most   int
 	age    time.Duration
 	now    time.Time // of the latest check
+	peak   int       // see shrunk
 }
 
 type sighting struct {
 	id, content uint64
 	before      uint64 // an earlier sighting of the id, if it is >= first
-	at          time.Time
+	at          int64  // Unix microseconds
 }
+
+// sightingSize is what one takes.
+const sightingSize = 32
 
 func newDedupe(most int, age time.Duration) dedupe {
 	return dedupe{
@@ -53,10 +57,11 @@ func (d *dedupe) check(m *domain.Message, now time.Time) (v verdict, forgotten b
 		d.setBack(now)
 	}
 	d.now = now
-	for d.first < d.next && now.Sub(d.at(d.first).at) > d.age {
+	for d.first < d.next && now.UnixMicro()-d.at(d.first).at > d.age.Microseconds() {
 		d.forget()
 	}
-	s := sighting{id: maphash.String(d.seed, m.ID), content: d.digest(m), at: now}
+	d.shrink()
+	s := sighting{id: maphash.String(d.seed, m.ID), content: d.digest(m), at: now.UnixMicro()}
 	s.before = d.latest[s.id]
 	for n, i := s.before, 0; n >= d.first && i < maxVersions; n, i = d.at(n).before, i+1 {
 		if d.at(n).content == s.content {
@@ -76,9 +81,8 @@ func (d *dedupe) check(m *domain.Message, now time.Time) (v verdict, forgotten b
 // now would be remembered for too long.
 func (d *dedupe) setBack(now time.Time) {
 	for n := d.first; n < d.next; n++ {
-		if s := d.at(n); s.at.After(now) {
-			s.at = now
-		}
+		s := d.at(n)
+		s.at = min(s.at, now.UnixMicro())
 	}
 }
 
@@ -90,13 +94,26 @@ func (d *dedupe) remember(s sighting) {
 		d.grow()
 	}
 	d.latest[s.id] = d.next
+	d.peak = max(d.peak, len(d.latest))
 	*d.at(d.next) = s
 	d.next++
 }
 
 func (d *dedupe) grow() {
+	d.resize(min(d.most, max(64, 2*len(d.ring))))
+}
+
+// shrink gives memory back when much was forgotten.
+func (d *dedupe) shrink() {
+	d.latest = shrunk(d.latest, &d.peak)
+	if len(d.ring) > 256 && 8*d.len() < len(d.ring) {
+		d.resize(len(d.ring) / 4)
+	}
+}
+
+func (d *dedupe) resize(slots int) {
 	old := *d
-	d.ring = make([]sighting, min(d.most, max(64, 2*len(old.ring))))
+	d.ring = make([]sighting, slots)
 	for n := old.first; n != old.next; n++ {
 		*d.at(n) = *old.at(n)
 	}
@@ -107,6 +124,18 @@ func (d *dedupe) forget() {
 		delete(d.latest, s.id)
 	}
 	d.first++
+}
+
+// leastIds are remembered though the node's budget is used up.
+const leastIds = 1024
+
+// squeeze forgets more than check is about to add, as memory is scarce, and says
+// how many.
+func (d *dedupe) squeeze() (n int) {
+	for ; n < 2 && d.len() > leastIds; n++ {
+		d.forget()
+	}
+	return n
 }
 
 // digest condenses what makes two messages the same to those who receive them.

@@ -32,8 +32,8 @@ func (s *Stream) Move(log domain.LogID, at domain.Position, t time.Time, until d
 		s.lived = span{}
 		s.target = max(at, until)
 	}
-	s.cfg.Budget.add(moveSize + here.size())
-	s.push(entry{spot: here, added: s.cfg.Now(), size: moveSize + here.size()})
+	s.cfg.Budget.add(here.size())
+	s.push(entry{spot: here, added: s.cfg.Now(), size: here.size()})
 	s.pass(here)
 	s.settleWaiting()
 }
@@ -55,9 +55,6 @@ func (s *Stream) Left() bool {
 	defer s.mu.Unlock()
 	return s.left
 }
-
-// moveSize is what a move weighs in the window.
-const moveSize = 128
 
 // resumeElsewhere is resume for a cursor in another log than the present one:
 // the bus was moved since.

@@ -187,15 +187,15 @@ func (s *Stream) endBackfill(b *Backfill) {
 	b.drop(len(b.entries))
 	s.past.reading = nil
 	s.stats.Scanned += uint64(b.scanned)
-	s.charge(b)
+	s.chargeReading(b)
 	s.sortPast()
 	if len(s.past.waiting) > 0 {
 		s.past.poke()
 	}
 }
 
-// charge counts what was read since the last time for whom it was read.
-func (s *Stream) charge(b *Backfill) {
+// chargeReading counts what was read since the last time for whom it was read.
+func (s *Stream) chargeReading(b *Backfill) {
 	read := b.looked + b.scanned
 	s.cfg.Reads.charge(b.lead.asker, s.readCost(read-b.charged))
 	b.charged = read
@@ -248,7 +248,7 @@ func (s *Stream) shorten(b *Backfill) bool {
 	if len(s.past.waiting) == 0 {
 		return false
 	}
-	s.charge(b)
+	s.chargeReading(b)
 	b.lead = s.past.waiting[0]
 	b.beginAt(b.lead.since)
 	return true
@@ -260,7 +260,7 @@ func (s *Stream) splice(b *Backfill) {
 	s.past.cut = cut{} // what was too far from the window may not be any more
 	now := s.cfg.Now()
 	number := s.window.base - uint64(len(b.entries))
-	older := make(map[*group]numbers)
+	older := make(map[*group][]uint64)
 	for i := range b.entries {
 		e := &b.entries[i].entry
 		e.added = now
@@ -269,10 +269,11 @@ func (s *Stream) splice(b *Backfill) {
 			older[g] = append(older[g], number+uint64(i))
 		}
 	}
-	for g, n := range older {
-		g.entries = append(n, g.entries...)
-	}
 	s.past.until = max(s.past.until, s.window.base)
+	for g, n := range older {
+		g.entries.prepend(n)
+		s.weigh(g)
+	}
 	s.past.keep = now.Add(s.cfg.KeepPast)
 	for i := len(b.entries) - 1; i >= 0; i-- {
 		e := b.entries[i].entry
@@ -281,6 +282,7 @@ func (s *Stream) splice(b *Backfill) {
 	}
 	s.floor = spot{b.After, b.also}
 	b.entries, b.size = nil, 0 // they are the window's now
+	s.settleAccount()
 }
 
 // overtake tells those whom trimming has passed, before the numbers that they

@@ -20,18 +20,20 @@ type Stream struct {
 	cfg    Config
 	ready  chan struct{} // closed by Begin
 
-	mu       sync.Mutex // guards everything below
-	window   window
-	index    map[domain.Target]*group
-	everyone *group  // index[domain.Everyone]: every attachment is in it
-	gaps     numbers // the window's gaps
-	dedupe   dedupe
-	known    landmarks
-	sure     time.Time // from when on landmarks are good: see know
-	clock    clock
-	waiting  []*Attachment // attached before the stream knows where they are
-	early    early         // when they are worth looking at; zero: always
-	past     past
+	mu        sync.Mutex // guards everything below
+	window    window
+	index     map[domain.Target]*group
+	indexPeak int // see shrunk
+	account   account
+	everyone  *group  // index[domain.Everyone]: every attachment is in it
+	gaps      numbers // the window's gaps
+	dedupe    dedupe
+	known     landmarks
+	sure      time.Time // from when on landmarks are good: see know
+	clock     clock
+	waiting   []*Attachment // attached before the stream knows where they are
+	early     early         // when they are worth looking at; zero: always
+	past      past
 
 	down    bool // the bus cannot be reached
 	begun   bool
@@ -188,7 +190,7 @@ func (s *Stream) Stats() Stats {
 		}
 	}
 	st.Replaying = len(s.past.waiting) + len(s.past.lost)
-	st.Entries, st.Bytes = s.window.len(), int64(s.window.bytes)
+	st.Entries, st.Bytes = s.window.len(), int64(s.window.bytes+s.account.charged)
 	return st
 }
 
@@ -211,6 +213,9 @@ func (s *Stream) name(m *domain.Message, c spot, now time.Time) bool {
 	if m.ID == "" {
 		nameAfter(m, c)
 		return true
+	}
+	if s.cfg.Budget.farOver() {
+		s.stats.Forgotten += uint64(s.dedupe.squeeze())
 	}
 	v, forgotten := s.dedupe.check(m, s.clock.at(c.Time, now))
 	if forgotten {
@@ -251,12 +256,10 @@ func (s *Stream) pass(c spot) {
 // append puts m into the window and returns its number.
 func (s *Stream) append(m *domain.Message, c spot, now time.Time) uint64 {
 	date(m, c.Time)
-	e := entry{spot: c, msg: m, added: now, size: m.Size() + c.size(), groups: s.groups(m)}
-	if c.Log == s.own {
-		e.size += landmarkSize
-	}
+	e := entry{spot: c, msg: m, added: now, groups: s.groups(m)}
+	e.size = m.Size() + c.size() + domain.HeapSize(wordSize*cap(e.groups))
 	for _, g := range e.groups {
-		g.entries = append(g.entries, s.window.head)
+		s.note(g, s.window.head)
 	}
 	s.pass(c)
 	s.cfg.Budget.add(e.size)
@@ -298,7 +301,8 @@ func (s *Stream) gap(reason domain.GapReason, c domain.Cursor) {
 	if c.Log == s.own {
 		c.ID = s.tip.ID // who has come to the gap has seen all that is named so
 	}
-	e := entry{spot: spot{Cursor: c}, reason: reason, added: now, size: 128}
+	e := entry{spot: spot{Cursor: c}, reason: reason, added: now}
+	e.size = e.spot.size()
 	if back := s.cfg.HasLog && c.Position < s.tip.Position; back || c.Log != s.tip.Log {
 		s.past.forgetLog()
 		s.epoch, s.lived = s.window.head, span{}
@@ -310,7 +314,7 @@ func (s *Stream) gap(reason domain.GapReason, c domain.Cursor) {
 	s.sure = now.Add(s.cfg.DedupeAge)
 	s.cfg.Budget.add(e.size)
 	n := s.push(e)
-	s.gaps = append(s.gaps, n)
+	s.gaps.push(n)
 	for _, m := range s.everyone.members {
 		a := m.of
 		if !a.live {
@@ -326,6 +330,7 @@ func (s *Stream) gap(reason domain.GapReason, c domain.Cursor) {
 
 // trim keeps the window within its bounds. The newest entry always stays.
 func (s *Stream) trim(now time.Time) {
+	s.settleAccount()
 	for s.window.len() > 1 && s.mustTrim(now) {
 		s.trimOne()
 	}
@@ -358,8 +363,10 @@ func (s *Stream) trimOne() {
 	}
 	for _, g := range e.groups {
 		g.entries.dropFirst(n)
+		s.weigh(g)
 		s.drop(g)
 	}
+	s.settleAccount()
 }
 
 func (s *Stream) budget(e *entry) *Budget {
@@ -376,4 +383,6 @@ func (s *Stream) release() {
 	for s.window.len() > 0 {
 		s.trimOne()
 	}
+	s.cfg.Budget.add(-s.account.charged)
+	s.account.charged = 0
 }

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"encoding/binary"
 	"hash/maphash"
 	"time"
 
@@ -138,19 +139,47 @@ func (d *dedupe) squeeze() (n int) {
 	return n
 }
 
-// digest condenses what makes two messages the same to those who receive them.
+// digest condenses the content of a message: what those who receive it get, but
+// not what says when (time) and for how long (ttl), which a publisher that repeats
+// it may have made anew, nor the session, which is another after a reconnect.
 func (d *dedupe) digest(m *domain.Message) uint64 {
 	var h maphash.Hash
 	h.SetSeed(d.seed)
+	writeNumber(&h, len(m.To))
 	for _, t := range m.To {
-		h.WriteString(t.String())
-		h.WriteByte(0)
+		writeText(&h, t.String())
 	}
 	for _, s := range [...]string{m.Type, m.ContentType, m.From} {
-		h.WriteByte(0)
-		h.WriteString(s)
+		writeText(&h, s)
 	}
-	h.WriteByte(0)
+	if len(m.Headers) > 0 {
+		writeNumber(&h, int(d.headers(m.Headers)))
+	}
+	writeNumber(&h, len(m.Headers))
 	h.Write(m.Data)
 	return h.Sum64()
+}
+
+// headers condenses headers, whose order means nothing.
+func (d *dedupe) headers(all map[string]string) (sum uint64) {
+	for k, v := range all {
+		var h maphash.Hash
+		h.SetSeed(d.seed)
+		writeText(&h, k)
+		writeText(&h, v)
+		sum += h.Sum64()
+	}
+	return sum
+}
+
+// writeText writes the length, too, so that no text runs into the next.
+func writeText(h *maphash.Hash, s string) {
+	writeNumber(h, len(s))
+	h.WriteString(s)
+}
+
+func writeNumber(h *maphash.Hash, n int) {
+	var b [8]byte
+	binary.LittleEndian.PutUint64(b[:], uint64(n))
+	h.Write(b[:])
 }

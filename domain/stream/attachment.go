@@ -2,6 +2,7 @@ package stream
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"github.com/fanfarebus/fanfare/domain"
@@ -131,7 +132,7 @@ func (a *Attachment) Leave(t domain.Target) {
 	defer a.stream.mu.Unlock()
 	for i, m := range a.members {
 		if m.target == t && t != domain.Everyone {
-			a.members = append(a.members[:i], a.members[i+1:]...)
+			a.members = slices.Delete(a.members, i, i+1)
 			a.exit(m)
 			return
 		}

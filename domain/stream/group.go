@@ -34,6 +34,9 @@ func (g *group) remove(m *member) {
 	g.members[m.slot], moved.slot = moved, m.slot
 	g.members[last] = nil
 	g.members = g.members[:last]
+	if cap(g.members) > 64 && 8*last < cap(g.members) { // many have left
+		g.members = append(make([]*member, 0, 2*last), g.members...)
+	}
 }
 
 func (g *group) empty() bool { return len(g.members) == 0 && g.entries.len() == 0 }

@@ -82,7 +82,15 @@ func (b *Backfill) Add(at domain.Position, t time.Time, m *domain.Message, also 
 	b.scanned++
 	b.take(at, t, m, also)
 	b.complete = at == b.Until
-	return !b.complete && (b.fits() || b.of.shorten(b))
+	return !b.complete && (b.fits() || b.makeRoom() || b.of.shorten(b))
+}
+
+// makeRoom says whether others give back enough of the memory, if it is that.
+func (b *Backfill) makeRoom() bool {
+	if b.scanned-b.skipped <= b.of.cfg.MaxScan {
+		b.of.cfg.Past.reclaim(b.of, b.Weight())
+	}
+	return b.fits()
 }
 
 func (b *Backfill) take(at domain.Position, t time.Time, m *domain.Message, also []domain.Place) {

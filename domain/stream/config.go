@@ -1,6 +1,9 @@
 package stream
 
 import (
+	"maps"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -73,6 +76,9 @@ func (c Config) withDefaults() Config {
 type Budget struct {
 	most int64
 	used atomic.Int64
+
+	mu      sync.Mutex
+	holders map[*Stream]struct{} // streams that keep what was read again for a while; guarded by mu
 }
 
 // NewBudget returns a Budget of so many bytes.
@@ -90,6 +96,33 @@ func (b *Budget) over(mine int) bool {
 // overWith is over if so much more were taken.
 func (b *Budget) overWith(mine, more int) bool {
 	return b.used.Load()+int64(more) > b.most && int64(mine+more) > b.most/1024
+}
+
+// hold notes whether a stream keeps something that it can give back.
+func (b *Budget) hold(s *Stream, keeps bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !keeps {
+		delete(b.holders, s)
+		return
+	}
+	if b.holders == nil {
+		b.holders = make(map[*Stream]struct{})
+	}
+	b.holders[s] = struct{}{}
+}
+
+// reclaim asks the other streams for what they keep, on behalf of somebody for
+// whom so much was read. Call it without locks.
+func (b *Budget) reclaim(mine *Stream, weight float64) {
+	b.mu.Lock()
+	others := slices.Collect(maps.Keys(b.holders))
+	b.mu.Unlock()
+	for _, s := range others {
+		if s != mine {
+			s.giveBack(weight)
+		}
+	}
 }
 
 // Stats count what a Stream did since it was made. Duplicates, Conflicts and

@@ -286,3 +286,32 @@ func TestCursorsAheadWaitForTheirPlaceAndForTheirTimeOnly(t *testing.T) {
 	f.Sweep()
 	far.got(t, "gap unknown_cursor 7")
 }
+
+// What one user has read again in some systems is given back when another wants
+// to resume elsewhere, and memory is used up.
+func TestOneUsersBacklogDoesNotKeepAnothersOut(t *testing.T) {
+	past := stream.NewBudget(400 << 10)
+	reads := stream.NewReads(1000, time.Now)
+	system := func() *logged {
+		s := withPast(t, stream.Config{Past: past, Reads: reads, MaxScan: 1000})
+		for i := 1; i <= 500; i++ {
+			s.deliver(i, fmt.Sprint(i), "user:alice")
+		}
+		return s
+	}
+	for range 4 {
+		s := system()
+		eve := s.by("eve", s.cursorAt(10))
+		eve.room = 1 // she reads next to nothing
+		s.serve()
+	}
+	if past.Used() < 100<<10 {
+		t.Fatalf("only %d bytes are used up", past.Used())
+	}
+	s := system()
+	alice := s.by("alice", s.cursorAt(10))
+	s.serve()
+	if len(alice.frames) != 490 {
+		t.Errorf("alice got %d messages, want 490; first %q", len(alice.frames), alice.frames[0])
+	}
+}

@@ -19,6 +19,8 @@ type past struct {
 	looking bool          // a Lookup is under way
 	until   uint64        // entries before this number were read again
 	keep    time.Time     // until when they are kept
+	holds   bool          // the budget knows that there are such entries
+	asker   Asker         // for whom they were read last
 
 	origins  []domain.LogID // the logs of which the present one is known to have copies
 	surveyed bool           // there are no others
@@ -54,9 +56,9 @@ func (p *past) poke() {
 	}
 }
 
-// holds says whether the window must not be trimmed now, for the sake of those
+// mustKeep says whether the window must not be trimmed now, for the sake of those
 // who are about to read its old end.
-func (p *past) holds(s *Stream, now time.Time) bool {
+func (p *past) mustKeep(s *Stream, now time.Time) bool {
 	if s.window.len() > 2*s.cfg.Messages+s.cfg.MaxScan || s.cfg.Budget.farOver() {
 		return false
 	}
@@ -275,6 +277,7 @@ func (s *Stream) splice(b *Backfill) {
 		s.weigh(g)
 	}
 	s.past.keep = now.Add(s.cfg.KeepPast)
+	s.past.asker = b.lead.asker
 	for i := len(b.entries) - 1; i >= 0; i-- {
 		e := b.entries[i].entry
 		s.window.prepend(e)
@@ -283,6 +286,38 @@ func (s *Stream) splice(b *Backfill) {
 	s.floor = spot{b.After, b.also}
 	b.entries, b.size = nil, 0 // they are the window's now
 	s.settleAccount()
+	s.tellHolder()
+}
+
+// tellHolder tells the budget when there begins to be something that was read
+// again, and when that ends.
+func (s *Stream) tellHolder() {
+	if keeps := s.window.base < s.past.until; keeps != s.past.holds {
+		s.past.holds = keeps
+		s.cfg.Past.hold(s, keeps)
+	}
+}
+
+// giveBack drops what was read again, since somebody in another system wants to
+// resume, for whom so much was read, and memory is used up: if nobody here is in
+// need of it, or more was read for whoever asked for it.
+func (s *Stream) giveBack(weight float64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.past.reading != nil || s.past.needed(s) && s.cfg.Reads.weight(s.past.asker) <= weight {
+		return
+	}
+	for s.window.base < s.past.until && s.window.len() > 1 {
+		s.trimOne()
+	}
+	s.tellHolder()
+}
+
+// needed says whether somebody is on the way through what was read again.
+func (p *past) needed(s *Stream) bool {
+	return slices.ContainsFunc(s.everyone.members, func(m *member) bool {
+		return !m.of.live && !m.of.waiting && m.of.next < p.until
+	})
 }
 
 // overtake tells those whom trimming has passed, before the numbers that they

@@ -334,11 +334,12 @@ func (s *Stream) trim(now time.Time) {
 	for s.window.len() > 1 && s.mustTrim(now) {
 		s.trimOne()
 	}
+	s.tellHolder()
 	s.trimLandmarks()
 }
 
 func (s *Stream) mustTrim(now time.Time) bool {
-	if s.past.holds(s, now) {
+	if s.past.mustKeep(s, now) {
 		return false
 	}
 	return s.past.spent(s) || s.window.len() > s.cfg.Messages || s.cfg.Budget.over(s.window.bytes) ||
@@ -383,6 +384,7 @@ func (s *Stream) release() {
 	for s.window.len() > 0 {
 		s.trimOne()
 	}
+	s.tellHolder()
 	s.cfg.Budget.add(-s.account.charged)
 	s.account.charged = 0
 }

@@ -3,6 +3,7 @@ package router
 import (
 	"context"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 
@@ -20,11 +21,14 @@ func (w wish) Weight() float64     { return w.weight }
 func TestTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var all turns
+		var mu sync.Mutex // guards what follows
 		var order []string
 		ends := make(map[string][]func())
 		ask := func(ctx context.Context, w wish) {
 			go func() {
 				if done, ok := all.take(ctx, w); ok {
+					mu.Lock()
+					defer mu.Unlock()
 					order = append(order, w.user)
 					ends[w.user] = append(ends[w.user], done)
 				}
@@ -32,26 +36,32 @@ func TestTurns(t *testing.T) {
 			synctest.Wait()
 		}
 		end := func(user string) {
-			ends[user][0]()
+			mu.Lock()
+			done := ends[user][0]
 			ends[user] = ends[user][1:]
+			mu.Unlock()
+			done()
 			synctest.Wait()
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		for range 10 {
 			ask(ctx, wish{"eve", 5})
 		}
-		if want := []string{"eve", "eve"}; !slices.Equal(order, want) {
-			t.Fatalf("began %v, want %v: no more for one user", order, want)
+		began := func(why string, want ...string) {
+			mu.Lock()
+			defer mu.Unlock()
+			if !slices.Equal(order, want) {
+				t.Fatalf("began %v, want %v: %s", order, want, why)
+			}
 		}
+		began("no more for one user", "eve", "eve")
 		ask(t.Context(), wish{"mallory", 3})
 		ask(t.Context(), wish{"mallory", 3})
 		ask(t.Context(), wish{"bob", 2})
 		ask(t.Context(), wish{"alice", 0})
 		end("eve")
 		end("eve")
-		if want := []string{"eve", "eve", "mallory", "mallory", "alice", "bob"}; !slices.Equal(order, want) {
-			t.Fatalf("began %v, want %v: the lightest first", order, want)
-		}
+		began("the lightest first", "eve", "eve", "mallory", "mallory", "alice", "bob")
 		cancel() // eve's others go
 		synctest.Wait()
 		for _, user := range []string{"mallory", "mallory", "alice", "bob"} {

@@ -70,22 +70,22 @@ func TestAccountIsWhatTheHeapSays(t *testing.T) {
 		cfg stream.Config
 		put func(a *accounted, i int)
 	}{
-		"tiny messages, few targets": {30_000, stream.Config{}, func(a *accounted, i int) {
+		"tiny messages, few targets": {15_000, stream.Config{}, func(a *accounted, i int) {
 			a.put(map[string]any{"to": fmt.Sprint("user:u", i%100), "data": 1})
 		}},
-		"a target each": {30_000, stream.Config{}, func(a *accounted, i int) {
+		"a target each": {15_000, stream.Config{}, func(a *accounted, i int) {
 			a.put(map[string]any{"to": fmt.Sprint("user:somebody-", i), "data": 1})
 		}},
 		"many new rooms each": {200, stream.Config{}, func(a *accounted, i int) {
 			a.put(map[string]any{"to": rooms(1000, 1000*i), "data": 1})
 		}},
-		"the same many rooms each": {500, stream.Config{}, func(a *accounted, i int) {
+		"the same many rooms each": {200, stream.Config{}, func(a *accounted, i int) {
 			a.put(map[string]any{"to": rooms(1000, 0), "data": 1})
 		}},
 		"large data": {1500, stream.Config{}, func(a *accounted, i int) {
 			a.put(map[string]any{"to": "user:alice", "data": big})
 		}},
-		"many headers": {3000, stream.Config{}, func(a *accounted, i int) {
+		"many headers": {1000, stream.Config{}, func(a *accounted, i int) {
 			headers := make(map[string]string)
 			for k := range 64 {
 				headers[fmt.Sprint("header-", k)] = fmt.Sprint("value ", i, k)
@@ -95,30 +95,30 @@ func TestAccountIsWhatTheHeapSays(t *testing.T) {
 		"a few headers": {10_000, stream.Config{}, func(a *accounted, i int) {
 			a.put(map[string]any{"to": "user:alice", "data": 1, "type": fmt.Sprint("type ", i), "headers": map[string]string{"a": fmt.Sprint("b", i), "c": "d"}})
 		}},
-		"nothing but ids": {100_000, stream.Config{Messages: 2}, func(a *accounted, i int) {
+		"nothing but ids": {50_000, stream.Config{Messages: 2}, func(a *accounted, i int) {
 			a.put(map[string]any{"to": "user:alice", "data": 1})
 		}},
-		"gaps": {30_000, stream.Config{}, func(a *accounted, i int) {
+		"gaps": {15_000, stream.Config{}, func(a *accounted, i int) {
 			a.at++
 			a.Break(domain.Lossy, logA, pos(a.at), a.now)
 		}},
-		"copies": {30_000, stream.Config{}, func(a *accounted, i int) {
+		"copies": {15_000, stream.Config{}, func(a *accounted, i int) {
 			a.put(map[string]any{"to": "user:alice", "data": 1},
 				domain.Place{Log: 0xB, Position: pos(i)}, domain.Place{Log: 0xC, Position: pos(i)}, domain.Place{Log: 0xD, Position: pos(i)})
 		}},
-		"copies in turns": {30_000, stream.Config{}, func(a *accounted, i int) {
+		"copies in turns": {15_000, stream.Config{}, func(a *accounted, i int) {
 			a.put(map[string]any{"to": "user:alice", "data": 1}, domain.Place{Log: domain.LogID(0xB + i%2), Position: pos(i)})
 		}},
-		"rooms that never come again": {100_000, stream.Config{Messages: 1000}, func(a *accounted, i int) {
+		"rooms that never come again": {50_000, stream.Config{Messages: 1000}, func(a *accounted, i int) {
 			a.put(map[string]any{"to": fmt.Sprint("room:once-", i), "data": 1})
 		}},
-		"much, and then little": {60_000, stream.Config{}, func(a *accounted, i int) {
+		"much, and then little": {30_000, stream.Config{}, func(a *accounted, i int) {
 			a.put(map[string]any{"to": fmt.Sprint("room:once-", i), "data": 1})
-			if i == 59_000 {
+			if i == 29_000 {
 				a.now = a.now.Add(time.Hour)
 			}
 		}},
-		"landmarks": {30_000, stream.Config{}, func(a *accounted, i int) {
+		"landmarks": {15_000, stream.Config{}, func(a *accounted, i int) {
 			if a.at == 0 {
 				a.now = a.now.Add(time.Hour)
 			}

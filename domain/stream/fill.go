@@ -58,7 +58,7 @@ func (a *Attachment) give(n uint64, now time.Time) bool {
 		return a.tell(e.reason, domain.Cursor{})
 	case e.msg == nil:
 		return a.tell(e.reason, e.Cursor)
-	case e.msg.Expired(e.Time, now), joins && a.heard(e, n):
+	case e.msg.Expired(e.logged(), now), joins && a.heard(e, n):
 		return true
 	case joins:
 		return a.send(a.enc.Message(s.system, e.msg, a.matched(e), domain.Cursor{}))
@@ -117,7 +117,7 @@ func (a *Attachment) matched(e *entry) domain.Target {
 }
 
 func (a *Attachment) send(f Frame) bool {
-	if len(f.Bytes) == 0 {
+	if f.Bytes == nil {
 		return true
 	}
 	if !a.out.Offer(f) {
@@ -129,7 +129,7 @@ func (a *Attachment) send(f Frame) bool {
 
 func (a *Attachment) tell(reason domain.GapReason, at domain.Cursor) bool {
 	f := a.enc.Gap(a.stream.system, reason, at)
-	if len(f.Bytes) > 0 && !a.out.Offer(f) {
+	if f.Bytes != nil && !a.out.Offer(f) {
 		return false
 	}
 	a.stream.stats.Told[reason]++

@@ -68,13 +68,16 @@ func newStress(t *testing.T, scheme string, own int) *stress {
 		t.Fatal(err)
 	}
 	s := &stress{t: t, server: server, log: scheme == "redis-streams", sent: make(map[string]int)}
-	s.pub = redis.NewClient(&redis.Options{Addr: server.Addr(), Protocol: 2, DisableIdentity: true, ClientName: ourName})
+	s.pub = redis.NewClient(&redis.Options{
+		Addr: server.Addr(), Protocol: 2, DisableIdentity: true, ClientName: ourName,
+	})
 	t.Cleanup(func() { _ = s.pub.Close() })
 	var d transport.Driver
 	if s.log {
 		d, err = redisstream.Open(t.Context(), u, slog.New(slog.DiscardHandler))
 		s.send = func(topic string, n int) error {
-			return s.pub.XAdd(t.Context(), &redis.XAddArgs{Stream: topic, Values: []any{"data", n}}).Err()
+			entry := &redis.XAddArgs{Stream: topic, Values: []any{"data", n}}
+			return s.pub.XAdd(t.Context(), entry).Err()
 		}
 	} else {
 		d, err = redispubsub.Open(t.Context(), u, slog.New(slog.DiscardHandler))
@@ -200,7 +203,8 @@ func (s *stress) kill(r *rand.Rand) error {
 	all := r.IntN(4) == 0
 	var ids []string
 	for line := range strings.Lines(list) {
-		if id, _, ok := strings.Cut(strings.TrimPrefix(line, "id="), " "); ok && !strings.Contains(line, "name="+ourName) {
+		id, _, ok := strings.Cut(strings.TrimPrefix(line, "id="), " ")
+		if ok && !strings.Contains(line, "name="+ourName) {
 			ids = append(ids, id)
 		}
 	}
@@ -217,7 +221,9 @@ func (s *stress) kill(r *rand.Rand) error {
 
 // subscribe reads a topic until ctx ends; with finish until a number comes that
 // was sent after finish was closed.
-func (s *stress) subscribe(ctx context.Context, topic int, reading *sync.WaitGroup, finish chan struct{}) {
+func (s *stress) subscribe(
+	ctx context.Context, topic int, reading *sync.WaitGroup, finish chan struct{},
+) {
 	name := fmt.Sprint("t", topic)
 	batches, err := s.bus.Batches().Subscribe(ctx, name)
 	if err != nil {

@@ -169,7 +169,9 @@ func (d *Driver) open(ctx context.Context, topic string, place placer) (transpor
 
 // openShared is open on a connection that others use, too. The place is found
 // on another one, which ends then.
-func (d *Driver) openShared(ctx context.Context, topic string, log domain.LogID, place placer) (transport.Feed, error) {
+func (d *Driver) openShared(
+	ctx context.Context, topic string, log domain.LogID, place placer,
+) (transport.Feed, error) {
 	from, err := d.lookFor(ctx, place)
 	if err != nil {
 		return nil, err

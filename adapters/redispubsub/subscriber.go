@@ -27,7 +27,7 @@ type subscriber struct {
 	writing sync.Mutex
 	mu      sync.Mutex
 	asked   []command // not answered yet; guarded by mu
-	fault   error     // why a command could not be sent; guarded by mu
+	fault   error     // why a command could not be sent, the first one; guarded by mu
 }
 
 // A command is one whose answer is due: SUBSCRIBE or UNSUBSCRIBE for a feed, or
@@ -52,7 +52,9 @@ func (s *subscriber) command(name string, f *sharedFeed) {
 	}
 	if err := s.conn.Flush(); err != nil {
 		s.mu.Lock()
-		s.fault = err
+		if s.fault == nil {
+			s.fault = err
+		}
 		s.mu.Unlock()
 		_ = s.conn.Close()
 	}

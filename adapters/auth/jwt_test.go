@@ -183,17 +183,20 @@ func TestPublicKeysFixTheAlgorithm(t *testing.T) {
 
 func TestKeysThatAreTooWeakOrNoneAreRefused(t *testing.T) {
 	weak, _ := rsa.GenerateKey(rand.Reader, 1024)
+	strong, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	odd, _ := ecdsa.GenerateKey(elliptic.P224(), rand.Reader)
 	for name, cfg := range map[string]auth.JWTConfig{
-		"nothing":      {},
-		"both":         {Secret: secret, PublicKey: "x"},
-		"short secret": {Secret: secret[:auth.MinSecret-1]},
-		"no PEM":       {PublicKey: "hello"},
-		"long leeway":  {Secret: secret, Leeway: auth.MaxLeeway + 1},
-		"no leeway":    {Secret: secret, Leeway: -1},
-		"bad PEM":      {PublicKey: "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"},
-		"1024 bit RSA": {PublicKey: publicPEM(t, weak.Public())},
-		"P-224":        {PublicKey: publicPEM(t, odd.Public())},
+		"nothing":                  {},
+		"both":                     {Secret: secret, PublicKey: "x"},
+		"short secret":             {Secret: secret[:auth.MinSecret-1]},
+		"no PEM":                   {PublicKey: "hello"},
+		"a public key as a secret": {Secret: publicPEM(t, strong.Public())},
+		"the same, indented":       {Secret: "  \n" + publicPEM(t, strong.Public())},
+		"long leeway":              {Secret: secret, Leeway: auth.MaxLeeway + 1},
+		"no leeway":                {Secret: secret, Leeway: -1},
+		"bad PEM":                  {PublicKey: "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"},
+		"1024 bit RSA":             {PublicKey: publicPEM(t, weak.Public())},
+		"P-224":                    {PublicKey: publicPEM(t, odd.Public())},
 	} {
 		if _, err := auth.NewJWT(cfg); err == nil {
 			t.Errorf("%s: accepted", name)

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -39,7 +40,7 @@ func (d *Desk) caller(r *http.Request) (c caller) {
 	}
 	c.addr = at.Addr().Unmap().WithZone("")
 	rest := strings.Join(r.Header.Values(d.cfg.ProxyHeader), ",")
-	if rest == "" && contains(d.cfg.Proxies, c.addr) {
+	if strings.Trim(rest, ", \t") == "" && contains(d.cfg.Proxies, c.addr) {
 		c.unnamed = hopMissing
 	}
 	for rest != "" && contains(d.cfg.Proxies, c.addr) {
@@ -167,6 +168,9 @@ func contains(networks []netip.Prefix, a netip.Addr) bool {
 func CheckProxyHeader(name string) error {
 	if name == "" || strings.ContainsFunc(name, notInHeader) {
 		return fmt.Errorf("%q is no name of a header, such as X-Forwarded-For or Forwarded", name)
+	}
+	if strings.EqualFold(name, "Host") {
+		return errors.New("Host names this node, and no client: want X-Forwarded-For or Forwarded")
 	}
 	return nil
 }

@@ -42,6 +42,7 @@ func TestCallerIsTheNearestAddressThatIsNoProxy(t *testing.T) {
 		{"10.1.1.1:99", []string{`", 198.51.100.7`}, "198.51.100.7", ""}, // an open quote of the client's
 		{"10.1.1.1:99", nil, "10.1.1.1", hopMissing},
 		{"10.1.1.1:99", []string{""}, "10.1.1.1", hopMissing},
+		{"10.1.1.1:99", []string{" , ,", ""}, "10.1.1.1", hopMissing},
 		{"10.1.1.1:99", []string{"rubbish"}, "10.1.1.1", hopUnreadable},
 		{"10.1.1.1:99", []string{"unknown"}, "10.1.1.1", hopUnreadable},
 		{"10.1.1.1:99", []string{"1.2.3.4, _hidden"}, "10.1.1.1", hopUnreadable}, // what is behind it is anybody's word
@@ -58,6 +59,17 @@ func TestCallerIsTheNearestAddressThatIsNoProxy(t *testing.T) {
 	}
 	if got := d.caller(&http.Request{RemoteAddr: "pipe"}); got.addr.IsValid() {
 		t.Errorf("got %v of no address", got)
+	}
+}
+
+func TestHeadersThatCannotNameClientsAreRefused(t *testing.T) {
+	for name, good := range map[string]bool{
+		"X-Forwarded-For": true, "x-real-ip": true, "Forwarded": true, "CF-Connecting-IP": true,
+		"": false, "X Forwarded": false, "X-Forwarded-For:": false, "Host": false, "host": false,
+	} {
+		if err := CheckProxyHeader(name); (err == nil) != good {
+			t.Errorf("%q: %v", name, err)
+		}
 	}
 }
 

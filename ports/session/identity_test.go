@@ -230,6 +230,30 @@ func TestGoodTokensGetInFromAnAddressThatIsLockedOut(t *testing.T) {
 	})
 }
 
+// net/http recovers from a panic. The others at the address must not pay for it.
+func TestAnAuthenticatorThatPanicsHoldsUpNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		auth := &failing{err: domain.ErrUnauthenticated}
+		desk, _ := newDesk(t, auth, session.Config{FailureRate: session.Rate{Messages: 0.1}})
+		for range 2 { // from now on one token is checked at a time
+			_ = open(desk, request("bad"))
+		}
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Error("the panic was swallowed")
+				}
+			}()
+			auth.err = panicking{}
+			_ = open(desk, request("odd"))
+		}()
+		auth.err = nil
+		if err := open(desk, request("good")); err != nil {
+			t.Errorf("a good token after the panic: %v", err)
+		}
+	})
+}
+
 func count(codes chan int) map[int]int {
 	got := make(map[int]int)
 	for len(codes) > 0 {

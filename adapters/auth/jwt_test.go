@@ -139,6 +139,28 @@ func TestTokenIsRefused(t *testing.T) {
 	}
 }
 
+func TestTokensAreLookedAtUpToTheirBound(t *testing.T) {
+	j := newJWT(t, auth.JWTConfig{Secret: secret})
+	signed := func(size int) string {
+		for pad := auth.MaxToken / 2; ; pad++ {
+			c := jwt.MapClaims{"sub": "alice", "exp": in(time.Hour), "x": strings.Repeat("x", pad)}
+			if token := sign(t, jwt.SigningMethodHS256, []byte(secret), c); len(token) >= size {
+				return token
+			}
+		}
+	}
+	longest := signed(auth.MaxToken - 1)
+	if len(longest) > auth.MaxToken {
+		t.Fatalf("got %d bytes", len(longest))
+	}
+	if _, err := j.Authenticate(t.Context(), longest); err != nil {
+		t.Errorf("%d bytes: %v", len(longest), err)
+	}
+	if _, err := j.Authenticate(t.Context(), signed(auth.MaxToken+1)); reasonOf(t, err) != auth.ReasonMalformed {
+		t.Errorf("longer than MaxToken: %v", err)
+	}
+}
+
 func publicPEM(t testing.TB, key any) string {
 	t.Helper()
 	der, err := x509.MarshalPKIXPublicKey(key)

@@ -104,6 +104,10 @@ func TestCookieNeedsAPageThatIsNamed(t *testing.T) {
 		if err := open(desk, r); (err == nil) != tt.want {
 			t.Errorf("%s: %v", tt.name, err)
 		}
+		r.Header.Add("Sec-Fetch-Site", "cross-site") // beside another one, which no browser sends
+		if err := open(desk, r); err == nil && tt.origin == "" {
+			t.Errorf("%s, and from a stranger: allowed", tt.name)
+		}
 	}
 }
 

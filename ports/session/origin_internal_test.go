@@ -173,6 +173,25 @@ func TestAStarAllowsEveryPageAndNamesNone(t *testing.T) {
 	}
 }
 
+func TestWhereOthersAreListedThisHostMustBeToo(t *testing.T) {
+	for _, test := range []struct {
+		listed []string
+		want   bool
+	}{
+		{nil, true},
+		{[]string{"https://app.example.com"}, false},
+		{[]string{"https://app.example.com", "http://bus.example.org"}, true},
+	} {
+		all, _ := parseOrigins(test.listed)
+		d := &Desk{origins: all}
+		r := httptest.NewRequest(http.MethodGet, "http://bus.example.org/ws", nil)
+		r.Header.Set("Origin", "http://bus.example.org")
+		if _, allowed := d.AllowedOrigin(r); allowed != test.want {
+			t.Errorf("%q: %v", test.listed, allowed)
+		}
+	}
+}
+
 func TestTwoOriginsAreNone(t *testing.T) {
 	all, _ := parseOrigins([]string{"https://app.example.com"})
 	d := &Desk{origins: all}

@@ -89,6 +89,11 @@ func TestCallerInForwarded(t *testing.T) {
 		{[]string{`for=", for="[2001:db8::1]"`}, "2001:db8::", ""},             // and one before a quoted element
 		{[]string{`for=1.2.3.4;host="a,b", for=192.0.2.43`}, "192.0.2.43", ""}, // a comma that splits nothing
 		{[]string{`for=192.0.2.43;host="a,b"`}, "192.0.2.43", ""},
+		// A proxy quotes the Host that the client made up.
+		{[]string{`for=192.0.2.43;host="x;for=1.1.1.1"`}, "192.0.2.43", ""},
+		{[]string{`host="x\";for=1.1.1.1;y=\"";for=192.0.2.43`}, "192.0.2.43", ""},
+		{[]string{`for=6.6.6.6;x=", for=192.0.2.43;host="a\"b"`}, "192.0.2.43", ""},
+		{[]string{`for=6.6.6.6;x="\`, `for=192.0.2.43;host="\\\"\\"`}, "192.0.2.43", ""},
 		{nil, "10.1.1.1", hopMissing},
 		{[]string{"for=unknown"}, "10.1.1.1", hopUnreadable},
 		{[]string{`for="_gazonk"`}, "10.1.1.1", hopUnreadable},

@@ -139,12 +139,12 @@ func (s *Settings) apply(l layer) (faults []error) {
 			faults = append(faults, fmt.Errorf("%s: is given, and so is %s%s: keep one", setting.Key, setting.Key, fileSuffix))
 			continue
 		case inFile:
-			content, err := os.ReadFile(fmt.Sprint(path))
+			content, err := readSecret(fmt.Sprint(path))
 			if err != nil {
 				faults = append(faults, fmt.Errorf("%s%s: %v: %w", setting.Key, fileSuffix, path, plain(err)))
 				continue
 			}
-			value, origin = strings.TrimSpace(string(content)), fmt.Sprintf("%s (%v)", l.origin(setting.Key+fileSuffix), path)
+			value, origin = content, fmt.Sprintf("%s (%v)", l.origin(setting.Key+fileSuffix), path)
 		case given:
 			origin = l.origin(setting.Key)
 		default:
@@ -156,6 +156,21 @@ func (s *Settings) apply(l layer) (faults []error) {
 		s.origin[setting.Key] = origin
 	}
 	return append(faults, unknown(l)...)
+}
+
+// readSecret returns what a file that KEY_file names holds, without the space
+// around it. A byte order mark, which some editors write and nobody sees, is
+// refused: as a part of a secret it would make all tokens wrong.
+func readSecret(path string) (string, error) {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	text := strings.TrimSpace(string(content))
+	if strings.HasPrefix(text, "\ufeff") {
+		return "", errors.New("it begins with a byte order mark: save it as UTF-8 without one")
+	}
+	return text, nil
 }
 
 // take removes a key. A key without a value, as in "node:", is not given.

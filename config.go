@@ -96,6 +96,13 @@ type LimitsConfig struct {
 	SessionsPerUser int           // limits.sessions_per_user: on this node; one more closes the oldest
 	InboundRate     int           // limits.inbound_rate: operations a second from one session
 	Stall           time.Duration // limits.stall: how long a session may take nothing
+	AnswerTime      time.Duration // limits.answer_time: a client's to read an answer that begins no session
+	BodyTime        time.Duration // limits.body_time: a publisher's to send the body of a request
+	BodyStall       time.Duration // limits.body_stall: most of it in which nothing comes
+	BodyBytes       Size          // limits.body_bytes: bodies of requests in flight, of all publishers
+	BodyBytesPerKey Size          // limits.body_bytes_per_key: the same, of each API key
+	IdleConnections int           // limits.idle_connections: that wait for their next request; not of an embedded node
+	SocketBytes     Size          // limits.socket_bytes: of a connection, in the system's buffers, each way; not of an embedded node
 }
 
 // LogConfig says what is logged, and how.
@@ -123,6 +130,13 @@ func DefaultConfig() Config {
 			SessionsPerUser: 32,
 			InboundRate:     50,
 			Stall:           20 * time.Second,
+			AnswerTime:      10 * time.Second,
+			BodyTime:        30 * time.Second,
+			BodyStall:       5 * time.Second,
+			BodyBytes:       128 << 20,
+			BodyBytesPerKey: 64 << 20,
+			IdleConnections: 10_000,
+			SocketBytes:     256 << 10,
 		},
 		Drain:          20 * time.Second,
 		PublishTimeout: 800 * time.Millisecond,
@@ -155,6 +169,13 @@ func (c Config) withDefaults() Config {
 	fill(&c.Limits.SessionsPerUser, d.Limits.SessionsPerUser)
 	fill(&c.Limits.InboundRate, d.Limits.InboundRate)
 	fill(&c.Limits.Stall, d.Limits.Stall)
+	fill(&c.Limits.AnswerTime, d.Limits.AnswerTime)
+	fill(&c.Limits.BodyTime, d.Limits.BodyTime)
+	fill(&c.Limits.BodyStall, d.Limits.BodyStall)
+	fill(&c.Limits.BodyBytes, d.Limits.BodyBytes)
+	fill(&c.Limits.BodyBytesPerKey, d.Limits.BodyBytesPerKey)
+	fill(&c.Limits.IdleConnections, d.Limits.IdleConnections)
+	fill(&c.Limits.SocketBytes, d.Limits.SocketBytes)
 	fill(&c.Drain, d.Drain)
 	fill(&c.PublishTimeout, d.PublishTimeout)
 	fill(&c.Log.Level, d.Log.Level)

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/fanfarebus/fanfare"
+	"github.com/fanfarebus/fanfare/cmd/fanfare/internal/connections"
 )
 
 func (a *app) serve() *cobra.Command {
@@ -112,7 +113,7 @@ func (a *app) node(ctx context.Context, cfg fanfare.Config, listening func(net.A
 	}
 	log.Info("listening", "address", public.Addr().String(), "version", versionText())
 	listening(public.Addr())
-	return failed(run(ctx, g, log, server{public, g.Handler()}, server{admin, g.AdminHandler()}))
+	return failed(run(ctx, g, log, cfg.Limits, server{public, g.Handler()}, server{admin, g.AdminHandler()}))
 }
 
 // A server is a listener, nil for none, and what answers there.
@@ -123,17 +124,17 @@ type server struct {
 
 // run serves as long as the node runs: while it drains, health checks and
 // publishers are still answered.
-func run(ctx context.Context, g *fanfare.Gateway, log *slog.Logger, servers ...server) error {
+func run(ctx context.Context, g *fanfare.Gateway, log *slog.Logger, limits fanfare.LimitsConfig, servers ...server) error {
 	work, ctx := errgroup.WithContext(ctx)
 	var all []*http.Server
 	for _, s := range servers {
 		if s.Listener == nil {
 			continue
 		}
-		h := httpServer(s.handler, log)
+		h := connections.Server(s.handler, limits, log)
 		all = append(all, h)
 		work.Go(func() error {
-			if err := h.Serve(s.Listener); !errors.Is(err, http.ErrServerClosed) {
+			if err := h.Serve(connections.Bound(s.Listener, limits.SocketBytes)); !errors.Is(err, http.ErrServerClosed) {
 				return fmt.Errorf("listening on %s: %w", s.Addr(), err)
 			}
 			return nil
@@ -147,17 +148,6 @@ func run(ctx context.Context, g *fanfare.Gateway, log *slog.Logger, servers ...s
 		return err
 	})
 	return work.Wait()
-}
-
-func httpServer(h http.Handler, log *slog.Logger) *http.Server {
-	return &http.Server{
-		Handler:           h,
-		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       30 * time.Second, // of requests; sessions have their own deadlines
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug), // what clients do wrong
-	}
 }
 
 // shutdown lets requests in flight finish, and ends those that do not.

@@ -17,7 +17,9 @@ func (a *API) publish(w http.ResponseWriter, r *http.Request) {
 		a.refuse(w, p)
 		return
 	}
-	in, p := a.read(w, r)
+	c := a.bodies.claim(bearer(r))
+	defer c.release()
+	in, p := a.read(w, r, c)
 	if p != nil {
 		a.refuse(w, p)
 		return
@@ -28,6 +30,7 @@ func (a *API) publish(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a.accepted.Add(uint64(len(in.messages)))
+	a.answering(w)
 	accept(w, in)
 }
 

@@ -83,9 +83,15 @@ func positive(n int64, err error, want string) error {
 func scalar(given any) (string, error) {
 	switch v := given.(type) {
 	case string:
-		return strings.TrimSpace(v), nil
-	case bool, int, int64, uint64, float64:
-		return fmt.Sprint(v), nil
+		v = strings.TrimSpace(v)
+		if n := len(v); n > 1 && v[0] == v[n-1] && (v[0] == '"' || v[0] == '\'') {
+			return "", errors.New("is in quotes, which would be part of it: leave them away")
+		}
+		return v, nil
+	case null:
+		return "", fmt.Errorf("%s is no value: leave the setting out, or quote it", string(v))
+	case nil:
+		return "", errors.New("has an empty element")
 	default:
 		return "", errors.New("want one value, not a list or a section")
 	}
@@ -99,6 +105,9 @@ func list(given any) ([]string, error) {
 			text, err := scalar(item)
 			if err != nil {
 				return nil, err
+			}
+			if text == "" {
+				return nil, errors.New("has an empty element")
 			}
 			all = append(all, text)
 		}

@@ -237,10 +237,13 @@ func (c Config) checkAddresses() (faults []error) {
 		if a.addr == "" {
 			continue
 		}
-		host, _, err := net.SplitHostPort(a.addr)
+		host, port, err := net.SplitHostPort(a.addr)
+		if err == nil {
+			_, err = net.LookupPort("tcp", port)
+		}
 		switch {
 		case err != nil:
-			faults = append(faults, fault(a.key, "%q is no address: want host:port, such as 127.0.0.1:8080 or :8080", a.addr))
+			faults = append(faults, fault(a.key, "%q is no address: want host:port with a port of at most 65535, such as 127.0.0.1:8080 or :8080", a.addr))
 		case c.Dev && !loopback(host):
 			faults = append(faults, fault(a.key, "development mode lets everybody in, so it listens on this machine only: use 127.0.0.1, or serve with auth"))
 		}
@@ -293,27 +296,16 @@ func (j JWTConfig) auth() auth.JWTConfig {
 
 func (c Config) checkBounds() (faults []error) {
 	l := c.Limits
-	for _, n := range []struct {
-		key   string
-		value int64
-	}{
-		{"window.messages", int64(c.Window.Messages)}, {"window.bytes", int64(c.Window.Bytes)},
-		{"window.age", int64(c.Window.Age)}, {"dedupe.age", int64(c.Dedupe.Age)},
-		{"resume.max_scan", int64(c.Resume.MaxScan)}, {"resume.bytes", int64(c.Resume.Bytes)},
-		{"limits.message_bytes", int64(l.MessageBytes)}, {"limits.outbox_bytes", int64(l.OutboxBytes)},
-		{"limits.systems", int64(l.Systems)}, {"limits.sessions", int64(l.Sessions)},
-		{"limits.sessions_per_user", int64(l.SessionsPerUser)}, {"limits.inbound_rate", int64(l.InboundRate)},
-		{"limits.stall", int64(l.Stall)}, {"drain", int64(c.Drain)}, {"publish_timeout", int64(c.PublishTimeout)},
-	} {
-		if n.value < 0 {
-			faults = append(faults, fault(n.key, "must be more than 0"))
+	for _, b := range c.bounds() {
+		if err := b.fault(); err != nil {
+			faults = append(faults, err)
 		}
 	}
-	if l.OutboxBytes >= 0 && l.OutboxBytes < 2*l.MessageBytes {
+	if l.OutboxBytes >= 0 && l.OutboxBytes/2 < l.MessageBytes {
 		faults = append(faults, fault("limits.outbox_bytes", "%v is too small to hold a message of %v and its envelope: want at least %v",
 			l.OutboxBytes, l.MessageBytes, 2*l.MessageBytes))
 	}
-	if c.Window.Bytes >= 0 && c.Window.Bytes < 2*l.MessageBytes {
+	if c.Window.Bytes >= 0 && c.Window.Bytes/2 < l.MessageBytes {
 		faults = append(faults, fault("window.bytes", "%v is too small for messages of up to %v: want at least %v",
 			c.Window.Bytes, l.MessageBytes, 2*l.MessageBytes))
 	}

@@ -110,8 +110,8 @@ func (p publishing) message() ([]byte, error) {
 		return nil, errors.New("want either --data or --text")
 	case p.hasData && !json.Valid([]byte(p.data)):
 		return nil, errors.New(`--data is no JSON: quote strings, as in --data '"hello"', or use --text`)
-	case p.ttl%time.Second != 0:
-		return nil, errors.New("--ttl: want whole seconds")
+	case p.ttl%time.Second != 0 || p.ttl < 0 || p.ttl > domain.MaxTTL:
+		return nil, fmt.Errorf("--ttl: %v: want whole seconds, from 0s to %v", p.ttl, domain.MaxTTL)
 	}
 	m := map[string]any{"to": p.to, "data": json.RawMessage(p.data)}
 	if p.hasText {

@@ -69,7 +69,9 @@ func readYAML(text []byte, values map[string]any) error {
 // errors: there may be a secret in it.
 func cleaned(err error) error {
 	text := strings.TrimPrefix(err.Error(), "yaml: ")
-	text, _, _ = strings.Cut(text, "`")
+	if strings.Contains(text, "anchor") {
+		text = "an alias without its anchor; quote what begins with *"
+	}
 	return errors.New("no YAML: " + strings.TrimSpace(text))
 }
 
@@ -109,7 +111,7 @@ func written(n *yaml.Node) (any, error) {
 	}
 	switch {
 	case n.Style&yaml.TaggedStyle != 0:
-		return nil, fmt.Errorf("has a tag (%s): leave it away", n.Tag)
+		return nil, errors.New("has a tag: leave it away, or quote what begins with !")
 	case n.Kind == yaml.SequenceNode:
 		all := []any{}
 		for _, item := range n.Content {

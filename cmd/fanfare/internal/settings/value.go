@@ -3,7 +3,9 @@ package settings
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -51,18 +53,56 @@ func set(field, given any) error {
 		*f, err = strconv.ParseBool(text)
 		return because(err, "want true or false")
 	case *int:
-		*f, err = strconv.Atoi(strings.ReplaceAll(text, "_", ""))
+		*f, err = integer(text)
 		return positive(int64(*f), err, "a whole number, such as 1000")
 	case *fanfare.Size:
-		*f, err = fanfare.ParseSize(text)
+		*f, err = size(text)
 		return positive(int64(*f), err, "a size, such as 65536, 64KiB or 1.5MiB")
 	case *time.Duration:
-		*f, err = time.ParseDuration(text)
+		*f, err = duration(text)
 		return positive(int64(*f), err, "a duration, such as 800ms, 20s or 10m")
 	default:
 		panic(fmt.Sprintf("settings: the table has a field of type %T", field))
 	}
 	return nil
+}
+
+// integer reads a whole number, or math.MaxInt for one that is even larger:
+// Config.Validate then says how large it may be.
+func integer(text string) (int, error) {
+	text = strings.ReplaceAll(text, "_", "")
+	if len(text) > 1 && text[0] == '0' {
+		return 0, errors.New("what begins with 0 is octal for some")
+	}
+	n, err := strconv.Atoi(text)
+	if errors.Is(err, strconv.ErrRange) && n > 0 {
+		return n, nil
+	}
+	return n, err
+}
+
+// long matches a duration that is well-formed, however long.
+var long = regexp.MustCompile(`^([0-9]+(\.[0-9]*)?(ns|us|µs|ms|s|m|h))+$`)
+
+// duration reads a duration, or the longest there is for one that is longer.
+func duration(text string) (time.Duration, error) {
+	d, err := time.ParseDuration(text)
+	if err != nil && long.MatchString(text) {
+		return math.MaxInt64, nil
+	}
+	return d, err
+}
+
+// large matches a size that is well-formed, however large.
+var large = regexp.MustCompile(`^[0-9]+(\.[0-9]+)? *([KMG]i?B|kB|B)?$`)
+
+// size reads a size, or the largest there is for one that is larger.
+func size(text string) (fanfare.Size, error) {
+	n, err := fanfare.ParseSize(text)
+	if err != nil && large.MatchString(text) && !strings.Contains(text, ".") {
+		return math.MaxInt64, nil
+	}
+	return n, err
 }
 
 func because(err error, problem string) error {

@@ -179,6 +179,7 @@ func newDesk(cfg Config, hub *stream.Hub, o options) (*session.Desk, error) {
 	sc := session.Config{
 		Node:            cfg.Node,
 		Origins:         cfg.Origins,
+		ProxyHeader:     cfg.ProxyHeader,
 		QueryToken:      cfg.Auth.QueryToken,
 		Sessions:        cfg.Limits.Sessions,
 		SessionsPerUser: cfg.Limits.SessionsPerUser,
@@ -254,7 +255,7 @@ func newGateway(cfg Config, o options, bus bus, hub *stream.Hub, r *router.Route
 	if cfg.AdminListen == "" {
 		a.Admin(public, show.Handler())
 	}
-	g.public, g.admin = a.Bounded(public), a.Bounded(admin)
+	g.public, g.admin = api.NoSniff(a.Bounded(public)), api.NoSniff(a.Bounded(admin))
 	if !cfg.Dev {
 		return g, nil
 	}
@@ -263,7 +264,7 @@ func newGateway(cfg Config, o options, bus bus, hub *stream.Hub, r *router.Route
 		return nil, err
 	}
 	public.Handle("GET /{$}", page)
-	g.public, g.admin = a.Bounded(api.DevGuard(public)), a.Bounded(api.DevGuard(admin))
+	g.public, g.admin = api.NoSniff(a.Bounded(api.DevGuard(public))), api.NoSniff(a.Bounded(api.DevGuard(admin)))
 	return g, nil
 }
 

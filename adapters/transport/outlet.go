@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"github.com/ThreeDotsLabs/watermill/message"
-	"github.com/oklog/ulid/v2"
 
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/domain/envelope"
@@ -86,7 +85,7 @@ func (o *Outlet) send(ctx context.Context, topic string, msgs ...*domain.Message
 func pack(m *domain.Message) *message.Message {
 	id := m.ID
 	if id == "" {
-		id = ulid.Make().String()
+		id = domain.NewID()
 		named := *m
 		named.ID = id
 		m = &named

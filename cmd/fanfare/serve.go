@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/fanfarebus/fanfare"
+	"github.com/fanfarebus/fanfare/adapters/loglimit"
 	"github.com/fanfarebus/fanfare/cmd/fanfare/internal/connections"
 )
 
@@ -179,8 +180,9 @@ func logger(w io.Writer, cfg fanfare.LogConfig) *slog.Logger {
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(cfg.Level)) // it was validated
 	options := &slog.HandlerOptions{Level: level}
+	var lines slog.Handler = slog.NewTextHandler(w, options)
 	if cfg.Format == "json" {
-		return slog.New(slog.NewJSONHandler(w, options))
+		lines = slog.NewJSONHandler(w, options)
 	}
-	return slog.New(slog.NewTextHandler(w, options))
+	return slog.New(loglimit.New(lines))
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"maps"
 	"math"
-	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -58,7 +57,7 @@ func New(system domain.System, cfg Config) *Stream {
 		ready:  make(chan struct{}),
 		index:  make(map[domain.Target]*group),
 		dedupe: newDedupe(cfg.DedupeSize, cfg.DedupeAge),
-		own:    domain.LogID(rand.Uint64() | 1),
+		own:    domain.NewLogID(domain.NewID()),
 		epoch:  math.MaxUint64,
 		seam:   math.MaxUint64,
 		window: window{base: firstNumber, head: firstNumber},

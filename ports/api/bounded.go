@@ -22,12 +22,9 @@ func (a *API) Bounded(next http.Handler) http.Handler {
 			// answers and after.
 			_ = control.SetReadDeadline(now.Add(min(a.cfg.BodyStall, a.cfg.AnswerTime/2)))
 		}
-		w.Header()["X-Content-Type-Options"] = noSniff
 		next.ServeHTTP(w, r)
 	})
 }
-
-var noSniff = []string{"nosniff"}
 
 // answering gives an answer that begins now its time: reading the body and
 // publishing may have taken what it had.

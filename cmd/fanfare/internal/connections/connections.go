@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/fanfarebus/fanfare"
+	"github.com/fanfarebus/fanfare/adapters/loglimit"
 )
 
 const (
@@ -32,7 +33,7 @@ func Server(h http.Handler, limits fanfare.LimitsConfig, log *slog.Logger) *http
 		IdleTimeout:       idleTime,
 		MaxHeaderBytes:    headerBytes,
 		ConnState:         waiting.changed,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug), // what clients do wrong
+		ErrorLog:          slog.NewLogLogger(loglimit.New(log.Handler()).Kind("http"), slog.LevelDebug), // what clients do wrong
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -236,7 +237,7 @@ func (c Config) checkNames() (faults []error) {
 		faults = append(faults, fault("node", "%v", err))
 	}
 	if _, err := domain.ParseTopics(c.Topic); err != nil {
-		faults = append(faults, fault("topic", "template %q must hold {system} exactly once, as in fanfare.{system}", c.Topic))
+		faults = append(faults, fault("topic", "template %s must hold {system} exactly once, as in fanfare.{system}", shown(c.Topic)))
 	}
 	return faults
 }
@@ -252,7 +253,7 @@ func (c Config) checkAddresses() (faults []error) {
 		}
 		switch {
 		case err != nil:
-			faults = append(faults, fault(a.key, "%q is no address: want host:port with a port of at most 65535, such as 127.0.0.1:8080 or :8080", a.addr))
+			faults = append(faults, fault(a.key, "%s is no address: want host:port with a port of at most 65535, such as 127.0.0.1:8080 or :8080", shown(a.addr)))
 		case c.Dev && !loopback(host):
 			faults = append(faults, fault(a.key, "development mode lets everybody in, so it listens on this machine only: use 127.0.0.1, or serve with auth"))
 		}
@@ -262,13 +263,13 @@ func (c Config) checkAddresses() (faults []error) {
 	}
 	for _, o := range c.Origins {
 		if err := session.CheckOrigin(o); err != nil {
-			faults = append(faults, fault("origins", "%q is no origin: %v", o, err))
+			faults = append(faults, badItem("origins", c.Origins, o, fmt.Sprintf("is no origin: %v", err)))
 		}
 	}
 	for _, p := range c.Proxies {
 		network, err := netip.ParsePrefix(p)
 		if err != nil {
-			faults = append(faults, fault("proxies", "%q is no network: want address/bits, such as 10.0.0.0/8 or 192.168.1.7/32", p))
+			faults = append(faults, badItem("proxies", c.Proxies, p, "is no network: want address/bits, such as 10.0.0.0/8 or 192.168.1.7/32"))
 		} else if network.Addr().Is4In6() {
 			faults = append(faults, fault("proxies", "%q would match nothing: write it as an IPv4 network, such as 10.0.0.0/8", p))
 		}
@@ -332,13 +333,33 @@ func (c Config) checkBounds() (faults []error) {
 
 func (c Config) checkLog() (faults []error) {
 	if levels := []string{"debug", "info", "warn", "error"}; !slices.Contains(levels, c.Log.Level) {
-		faults = append(faults, fault("log.level", "%q is none: use %s", c.Log.Level, strings.Join(levels, ", ")))
+		faults = append(faults, fault("log.level", "%s is none: use %s", shown(c.Log.Level), strings.Join(levels, ", ")))
 	}
 	if formats := []string{"text", "json"}; !slices.Contains(formats, c.Log.Format) {
-		faults = append(faults, fault("log.format", "%q is none: use %s", c.Log.Format, strings.Join(formats, ", ")))
+		faults = append(faults, fault("log.format", "%s is none: use %s", shown(c.Log.Format), strings.Join(formats, ", ")))
 	}
 	return faults
 }
+
+// badItem is a fault of one item of a list, which is not shown if the list may
+// be a URL with a password that has a comma in it.
+func badItem(key string, all []string, item, problem string) error {
+	if slices.ContainsFunc(all, func(s string) bool { return !showable(s) }) {
+		return fault(key, "one of them cannot be read, and looks like a URL with something secret in it")
+	}
+	return fault(key, "%q %s", item, problem)
+}
+
+// shown quotes a value that is not a secret, unless it looks like a URL with a
+// user or parameters: then one was put in the wrong place.
+func shown(value string) string {
+	if !showable(value) {
+		return "what is there"
+	}
+	return strconv.Quote(value)
+}
+
+func showable(value string) bool { return !strings.ContainsAny(value, "@?=#") }
 
 func fault(key, format string, args ...any) error {
 	return fmt.Errorf(key+": "+format, args...)

@@ -110,7 +110,7 @@ func (a *app) node(ctx context.Context, cfg fanfare.Config, listening func(net.A
 		return err
 	}
 	if strings.HasPrefix(cfg.Transport, "memory:") && !cfg.Dev {
-		log.Warn("the bus is this process's memory: other nodes hear nothing, and a restart forgets all", "transport", cfg.Transport)
+		log.Warn("the bus is this process's memory: other nodes hear nothing, and a restart forgets all")
 	}
 	log.Info("listening", "address", public.Addr().String(), "version", versionText())
 	listening(public.Addr())

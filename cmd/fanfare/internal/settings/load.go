@@ -83,12 +83,15 @@ func (s *Settings) apply(l layer) (faults []error) {
 			faults = append(faults, fmt.Errorf("%s: is given, and so is %s%s: keep one", setting.Key, setting.Key, fileSuffix))
 			continue
 		case inFile:
-			content, err := os.ReadFile(fmt.Sprint(path))
+			name, err := scalar(path)
+			if err == nil {
+				value, err = SecretFile(name)
+			}
 			if err != nil {
-				faults = append(faults, fmt.Errorf("%s%s: %v: %w", setting.Key, fileSuffix, path, plain(err)))
+				faults = append(faults, fmt.Errorf("%s%s: %w", setting.Key, fileSuffix, err))
 				continue
 			}
-			value, origin = strings.TrimSpace(string(content)), fmt.Sprintf("%s (%v)", l.origin(setting.Key+fileSuffix), path)
+			origin = fmt.Sprintf("%s (%s)", l.origin(setting.Key+fileSuffix), name)
 		case given:
 			origin = l.origin(setting.Key)
 		default:
@@ -105,6 +108,20 @@ func (s *Settings) apply(l layer) (faults []error) {
 		s.origin[setting.Key] = origin
 	}
 	return append(faults, unknown(l)...)
+}
+
+// SecretFile returns what a file holds. Its error names the file, unless
+// that may be the secret itself, put in the wrong place.
+func SecretFile(name string) (string, error) {
+	content, err := os.ReadFile(name)
+	if err == nil {
+		return strings.TrimSpace(string(content)), nil
+	}
+	isPath := strings.HasPrefix(name, "/") || strings.HasPrefix(name, "./") || strings.HasPrefix(name, "../") || len(name) < 32
+	if !isPath || strings.ContainsAny(name, "@=:\n") {
+		return "", fmt.Errorf("want the path of a file, not what is in it: %w", plain(err))
+	}
+	return "", fmt.Errorf("%s: %w", name, plain(err))
 }
 
 // take removes a key. A key without a value, as in "node:", is not given.

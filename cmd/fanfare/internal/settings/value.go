@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
@@ -171,11 +170,11 @@ func show(field any) string {
 	case *string:
 		return quoted(redacted(*f))
 	case *urls:
-		return quoted(strings.Join(each(strings.Fields(string(*f)), redacted), " "))
+		return quoted(redactedURLs(string(*f)))
 	case *fanfare.Secret:
 		return quoted(f.String())
 	case *[]string:
-		return "[" + strings.Join(each(*f, quoted), ", ") + "]"
+		return "[" + strings.Join(each(each(*f, redacted), quoted), ", ") + "]"
 	case *[]fanfare.Secret:
 		return "[" + strings.Join(each(*f, func(s fanfare.Secret) string { return quoted(entry(string(s))) }), ", ") + "]"
 	case *bool:
@@ -189,37 +188,16 @@ func show(field any) string {
 	}
 }
 
+// scopes matches what an entry's scopes can be.
+var scopes = regexp.MustCompile(`^(\*|publish/[a-z0-9_*-]+)(\+(\*|publish/[a-z0-9_*-]+))*$`)
+
 // entry shows an API key's name and scopes without its hash.
 func entry(text string) string {
 	parts := strings.Split(text, ":")
-	if len(parts) != 3 {
+	if len(parts) != 3 || !scopes.MatchString(parts[1]) {
 		return "(hidden)"
 	}
 	return parts[0] + ":" + parts[1] + ":(hidden)"
-}
-
-// redacted hides what is secret in a URL.
-func redacted(text string) string {
-	u, err := url.Parse(text)
-	if err != nil && strings.Contains(text, "://") {
-		return "(hidden: it cannot be read)"
-	}
-	if err != nil || u.Scheme == "" || u.Host == "" && u.RawQuery == "" {
-		return text
-	}
-	query, err := url.ParseQuery(u.RawQuery)
-	if err != nil {
-		return "(hidden: it cannot be read)"
-	}
-	for name := range query {
-		for _, word := range []string{"pass", "secret", "token"} {
-			if strings.Contains(strings.ToLower(name), word) {
-				query.Set(name, "xxxxx")
-			}
-		}
-	}
-	u.RawQuery = query.Encode()
-	return u.Redacted()
 }
 
 // brief is a duration without the zeros that String adds: 10m, not 10m0s.
@@ -235,7 +213,7 @@ func brief(d time.Duration) string {
 }
 
 func quoted(s string) string {
-	if s == "" || s != strings.TrimSpace(s) || strings.ContainsAny(s, "*#\"'{}[],&!|>%@`\n") || strings.Contains(s, ": ") {
+	if s == "" || s != strings.TrimSpace(s) || strings.ContainsAny(s, "*#\"'{}[],&!|>%@`\n") || strings.Contains(s, ": ") || strings.HasSuffix(s, ":") {
 		return strconv.Quote(s)
 	}
 	return s

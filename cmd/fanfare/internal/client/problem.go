@@ -29,8 +29,14 @@ type Fault struct {
 func (r *Refusal) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "the node answered %d %s", r.Status, http.StatusText(r.Status))
-	if r.Detail != "" {
+	switch {
+	case r.Detail != "":
 		b.WriteString(": " + r.Detail)
+	case r.Status < 500:
+		b.WriteString(": is there a Fanfare node at this URL?")
+	}
+	if r.Status == http.StatusUnauthorized {
+		b.WriteString(" (give it with --key or FANFARE_KEY)")
 	}
 	for _, f := range r.Errors {
 		fmt.Fprintf(&b, "; %s: %s", f.Location, f.Message)

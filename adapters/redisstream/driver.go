@@ -27,6 +27,7 @@ type Driver struct {
 	server    *redisconn.Server
 	client    *redis.Client
 	retention time.Duration
+	asked     bool // for this retention
 	claim     time.Duration
 	log       *slog.Logger
 	closed    atomic.Bool
@@ -40,6 +41,7 @@ var (
 	_ transport.LogDriver   = (*Driver)(nil)
 	_ transport.GroupDriver = (*Driver)(nil)
 	_ transport.Trimmer     = (*Driver)(nil)
+	_ transport.Retainer    = (*Driver)(nil)
 )
 
 // Open makes a Driver from a URL such as
@@ -59,7 +61,8 @@ func Open(_ context.Context, u *url.URL, log *slog.Logger) (transport.Driver, er
 		return nil, err
 	}
 	d := &Driver{
-		server: server, client: server.Client(), retention: retention, claim: claim, log: log,
+		server: server, client: server.Client(),
+		retention: retention, asked: u.Query().Has("retention"), claim: claim, log: log,
 		slots: redisconn.NewSlots(own),
 	}
 	d.lanes = redisconn.NewLanes(redisconn.LanesConfig[*sharedFeed, *sharer]{
@@ -176,7 +179,7 @@ func (d *Driver) Publish(ctx context.Context, records []transport.Outgoing) []er
 			pipe.Refuse(err)
 			continue
 		}
-		pipe.Add(ctx, "XADD", r.Topic, "*",
+		pipe.Add(ctx, redisconn.EntryID, "XADD", r.Topic, "*",
 			uuidField, r.Message.UUID, metadataField, metadata, payloadField, []byte(r.Message.Payload))
 	}
 	errs := pipe.Exec(ctx)
@@ -201,6 +204,9 @@ func (d *Driver) Trim(ctx context.Context, topic string) error {
 	}
 	return nil
 }
+
+// RetentionAsked says whether the URL named a retention.
+func (d *Driver) RetentionAsked() bool { return d.asked }
 
 // Ping asks the server for a sign of life.
 func (d *Driver) Ping(ctx context.Context) error {

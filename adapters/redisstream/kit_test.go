@@ -56,11 +56,16 @@ func eachWay(t *testing.T, name string, test func(t *testing.T, k kit)) {
 
 func open(t testing.TB, rawURL string) transport.Driver {
 	t.Helper()
+	return openWith(t, rawURL, slog.New(slog.DiscardHandler))
+}
+
+func openWith(t testing.TB, rawURL string, log *slog.Logger) transport.Driver {
+	t.Helper()
 	u, err := url.Parse(rawURL)
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := redisstream.Open(t.Context(), u, slog.New(slog.DiscardHandler))
+	d, err := redisstream.Open(t.Context(), u, log)
 	if err != nil {
 		t.Fatal(err)
 	}

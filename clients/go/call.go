@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // mostCalls may wait for an answer.
@@ -59,7 +60,8 @@ type Sending struct {
 	// Data is encoded as JSON; a json.RawMessage is taken as it is. A []byte is
 	// sent as bytes, and so is a string with a ContentType other than JSON.
 	Data any
-	// ContentType is application/json if empty, and application/octet-stream
+	// ContentType is application/json if empty; types that end in +json are JSON,
+	// too. It is application/octet-stream
 	// for bytes.
 	ContentType string
 	// ID tells a message from its repetition. Empty: the node makes one.
@@ -90,6 +92,9 @@ func (c *Client) Send(ctx context.Context, system string, m Sending) (id string,
 // an *OpError. If ctx ends first, the room is not joined on the connections
 // that follow.
 func (c *Client) Join(ctx context.Context, system, room, since string) error {
+	if !utf8.ValidString(room) || !utf8.ValidString(system) {
+		return fmt.Errorf("client: joining %q: not UTF-8", system+"/"+room)
+	}
 	text, err := json.Marshal(struct {
 		System string `json:"system"`
 		Room   string `json:"room"`
@@ -146,6 +151,9 @@ func (m *Sending) encode(system string) ([]byte, error) {
 	if m.TTL%time.Second > 0 {
 		ttl++ // never down to 0, which is always
 	}
+	if err := m.check(system); err != nil {
+		return nil, err
+	}
 	w := struct {
 		System      string            `json:"system"`
 		To          []string          `json:"to,omitempty"`
@@ -157,7 +165,7 @@ func (m *Sending) encode(system string) ([]byte, error) {
 		Data        json.RawMessage   `json:"data,omitempty"`
 		DataBase64  *[]byte           `json:"data_base64,omitempty"`
 	}{System: system, To: m.To, ID: m.ID, Type: m.Type, TTL: ttl, Headers: m.Headers, ContentType: m.ContentType}
-	foreign := m.ContentType != "" && m.ContentType != "application/json"
+	foreign := m.ContentType != "" && !isJSON(m.ContentType)
 	switch data := m.Data.(type) {
 	case []byte:
 		data = append([]byte{}, data...) // not nil, which would be null
@@ -170,11 +178,14 @@ func (m *Sending) encode(system string) ([]byte, error) {
 	}
 	if w.DataBase64 == nil {
 		if foreign {
-			return nil, errors.New("with a content type that is not JSON, data must be []byte or string")
+			return nil, errForeign
 		}
 		data, err := json.Marshal(m.Data)
 		if err != nil {
 			return nil, err
+		}
+		if !utf8.Valid(data) {
+			return nil, errors.New("data: a json.RawMessage that is not UTF-8 is no JSON")
 		}
 		w.Data = data
 	}

@@ -39,7 +39,7 @@ which * stays within one part; sending to everyone needs SYSTEM/all, spelled out
 				return errors.New("want --user NAME")
 			}
 			if ttl < time.Second || ttl > maxTokenTTL {
-				return fmt.Errorf("--ttl: %v: want from 1s (a token ends at a whole second) to %v", ttl, maxTokenTTL)
+				return fmt.Errorf("--ttl: %v: want at least 1s (a token ends at a whole second) and at most %v", ttl, maxTokenTTL)
 			}
 			j, err := auth.NewJWT(auth.JWTConfig{Secret: string(c.Secret), Issuer: c.Issuer, Audience: c.Audience})
 			if err != nil {

@@ -2,13 +2,13 @@ package ws
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"slices"
 	"unicode/utf8"
 
 	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/domain/envelope"
 	"github.com/fanfarebus/fanfare/ports/session"
 )
 
@@ -169,16 +169,18 @@ func (c *client) say(data []byte, binary bool) error {
 	if !c.allow(len(data)) {
 		return refuse(RateLimited, "too much at once")
 	}
-	m := &domain.Message{Data: data}
+	m := &domain.Message{}
+	var err error
 	switch {
 	case binary:
-		m.ContentType = domain.Binary
+		err = m.SetData(domain.Binary, data)
 	case !utf8.Valid(data):
-		return refuse(Invalid, "not UTF-8")
-	case json.Valid(data):
-		m.ContentType, m.Data = domain.JSON, oneLine(data)
+		err = refuse(Invalid, "not UTF-8")
 	default:
-		m.ContentType = domain.Text
+		err = envelope.Sniff(m, data)
+	}
+	if err != nil {
+		return err
 	}
 	return c.publish(c.Attachments()[0].System(), m)
 }

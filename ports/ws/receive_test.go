@@ -288,6 +288,7 @@ func checkSend(t *testing.T, op ws.Op) {
 	if m.ContentType == domain.JSON && (!json.Valid(m.Data) || strings.ContainsAny(string(m.Data), "\r\n")) {
 		t.Fatalf("not one line of JSON: %q", m.Data)
 	}
+	checkReadable(t, op)
 	if len(op.To) > domain.MaxTargets || m.TTL < 0 || m.TTL > domain.MaxTTL {
 		t.Fatalf("out of bounds: %d targets, ttl %v", len(op.To), m.TTL)
 	}

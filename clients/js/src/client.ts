@@ -29,10 +29,13 @@ export interface Sending {
   /** Tells the message from its repetition. */
   id?: string;
   type?: string;
+  /** JSON, or with a `text/…` content type a string. */
   data?: unknown;
+  /** Instead of `data`: bytes, in base64. */
   data_base64?: string;
+  /** Default: `application/json`, with `data_base64` `application/octet-stream`. */
   content_type?: string;
-  /** Seconds. */
+  /** Whole seconds. */
   ttl?: number;
   headers?: Record<string, string>;
 }
@@ -43,6 +46,13 @@ export interface Send {
    * the same id, so that the message arrives once.
    */
   retry?: boolean;
+}
+
+/** Addresses cannot say half of a surrogate pair: they make U+FFFD of it, which is another name. */
+const halved = /\p{Surrogate}/u;
+
+function badRoom(): FanfareError {
+  return new FanfareError("invalid", "a room's name cannot hold half of a surrogate pair");
 }
 
 /** The most that may wait for an answer. */
@@ -72,6 +82,7 @@ export class Client extends Emitter {
     super();
     this.#systems = new Set(options.systems);
     this.#rooms = new Set(options.rooms);
+    if (options.rooms?.some(room => halved.test(room))) throw badRoom();
     this.cursors = { ...options.cursors };
     this.#connection = new Connection(url, options, {
       query: (via, proven) => this.#query(via, proven),
@@ -103,6 +114,8 @@ export class Client extends Emitter {
    * it waits for one, and if that is lost before the answer, for the next.
    */
   async join(system: string, room: string, { since }: Join = {}): Promise<void> {
+    // A WebSocket's node would refuse it, but an EventSource's would hear of another room.
+    if (halved.test(room)) throw badRoom();
     await this.#ask({ op: "join", system, room, since }, true);
   }
 
@@ -119,7 +132,7 @@ export class Client extends Emitter {
 
   /** Publishes a message, and returns its id once the bus has it. */
   send(system: string, message: Sending, { retry = false }: Send = {}): Promise<string> {
-    const id = message.id ?? (retry ? random() : undefined);
+    const id = message.id || (retry ? random() : undefined);
     return this.#ask({ ...message, op: "send", system, id }, retry);
   }
 

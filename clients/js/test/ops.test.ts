@@ -218,3 +218,31 @@ test("a token is replaced on the connection before it expires", async t => {
   await until("the next is planned", () => wait.mock.calls.some((c: any) => Math.abs(c.arguments[1] - 2_700_000) < 10_000));
   assert.deepEqual([auth.token.startsWith("x."), tokens.length, w.events.error, w.events.close], [true, 0, [], []]);
 });
+
+test("half of a surrogate pair is no name: it is not made another one", async t => {
+  const node = await fake(t);
+  const w = await new Watched(t, node.url).open();
+  await assert.rejects(w.client.join("orders", "\ud83d"), code("invalid"));
+  assert.throws(() => new Watched(t, node.url, { rooms: ["orders/a\ude00"] }), code("invalid"));
+  void w.client.send("orders", { id: "\ud83d", data: "\ud83d\ude00 \ud83d" }).catch(() => {});
+  // It is escaped, so that the node sees what it is and can refuse it.
+  assert.equal((await asked(node.sockets[0], "send")).id, "\ud83d");
+});
+
+test("an empty id is none: with retry one is made, so that the message comes once", async t => {
+  const node = await fake(t);
+  const { client } = await new Watched(t, node.url).open();
+  void client.send("orders", { id: "", data: "" }, { retry: true }).catch(() => {});
+  const { id, data } = await asked(node.sockets[0], "send");
+  assert.ok(id.length > 10);
+  assert.equal(data, "");
+});
+
+test("empty data is data", async t => {
+  const node = await fake(t);
+  const w = await new Watched(t, node.url).open();
+  node.sockets[0]!.say(message("1", { content_type: "text/plain", data: "" }), message("2", { data: undefined, data_base64: "" }), message("3", { data: null }));
+  await until("three messages", () => w.events.message.length === 3);
+  const [text, bytes, json] = w.events.message as any[];
+  assert.deepEqual([text.data, bytes.data_base64, json.data], ["", "", null]);
+});

@@ -18,6 +18,7 @@ import (
 	"github.com/fanfarebus/fanfare"
 	"github.com/fanfarebus/fanfare/adapters/loglimit"
 	"github.com/fanfarebus/fanfare/cmd/fanfare/internal/connections"
+	"github.com/fanfarebus/fanfare/cmd/fanfare/internal/settings"
 )
 
 func (a *app) serve() *cobra.Command {
@@ -40,7 +41,7 @@ the file. A flag beats the environment, which beats the file. Secrets are better
 			if err != nil {
 				return err
 			}
-			return a.node(cmd.Context(), s.Config, func(net.Addr) {})
+			return a.node(cmd.Context(), s, func(net.Addr) {})
 		},
 	})
 }
@@ -60,7 +61,7 @@ publishing needs no key. So it answers this machine only, and nothing that came 
 				return err
 			}
 			s.Config.Dev = true
-			return a.node(cmd.Context(), s.Config, a.announce)
+			return a.node(cmd.Context(), s, a.announce)
 		},
 	}, "listen", "admin_listen", "transport", "systems", "node", "topic", "origins", "drain", "log.level", "log.format")
 }
@@ -86,13 +87,17 @@ func (a *app) announce(addr net.Addr) {
 
 // node runs a node until ctx ends and its sessions are gone. Errors from
 // before it listened are errors of usage, later ones are failures.
-func (a *app) node(ctx context.Context, cfg fanfare.Config, listening func(net.Addr)) error {
+func (a *app) node(ctx context.Context, s *settings.Settings, listening func(net.Addr)) error {
+	cfg := s.Config
 	ctx, stop := untilSignal(ctx)
 	defer stop()
 	if err := cfg.Validate(); err != nil {
 		return err
 	}
 	log := logger(a.err, cfg.Log)
+	if len(s.Ignored) > 0 {
+		log.Debug("no settings: the platform puts these into the environment for another service", "names", s.Ignored)
+	}
 	public, err := bind("listen", cfg.Listen)
 	if err != nil {
 		return err

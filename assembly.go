@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"github.com/fanfarebus/fanfare/adapters/auth"
 	"github.com/fanfarebus/fanfare/adapters/metrics"
@@ -50,7 +49,7 @@ func openBus(ctx context.Context, cfg Config, o options) (bus, func(), error) {
 
 // openURLs opens one bus, or two of which the second is to take over.
 func openURLs(ctx context.Context, cfg Config, tc transport.Config, o options) (bus, error) {
-	urls := strings.Fields(cfg.Transport)
+	urls := transport.SplitURLs(cfg.Transport)
 	if len(urls) == 1 {
 		return o.openers.Open(ctx, urls[0], tc)
 	}
@@ -153,9 +152,10 @@ func newHub(cfg Config, r *router.Router, bus bus) (*stream.Hub, error) {
 		return nil, err
 	}
 	return stream.NewHub(r, stream.HubConfig{
-		Systems:    always,
-		Any:        slices.Contains(cfg.Systems, "*"),
-		MaxSystems: cfg.Limits.Systems,
+		Systems:     always,
+		Any:         slices.Contains(cfg.Systems, "*"),
+		MaxSystems:  cfg.Limits.Systems,
+		UserSystems: cfg.Limits.SystemsPerUser,
 		Stream: stream.Config{
 			Messages:  cfg.Window.Messages,
 			Age:       cfg.Window.Age,
@@ -216,6 +216,8 @@ func newWebSockets(cfg Config, desk *session.Desk, out domain.Publisher, o optio
 		MessageBytes: int(cfg.Limits.MessageBytes),
 		OutboxBytes:  int(cfg.Limits.OutboxBytes),
 		SessionRate:  session.Rate{Messages: float64(cfg.Limits.InboundRate)},
+		FrameRate:    float64(cfg.Limits.FrameRate),
+		ControlRate:  float64(cfg.Limits.ControlRate),
 		Stall:        cfg.Limits.Stall,
 		Publish:      cfg.PublishTimeout,
 	}, o.log)

@@ -98,9 +98,12 @@ type LimitsConfig struct {
 	MessageBytes    Size          // limits.message_bytes: one message's data
 	OutboxBytes     Size          // limits.outbox_bytes: waiting for one session
 	Systems         int           // limits.systems: served at once when systems is "*"
+	SystemsPerUser  int           // limits.systems_per_user: of these, open because of one user alone
 	Sessions        int           // limits.sessions: on this node
 	SessionsPerUser int           // limits.sessions_per_user: on this node; one more closes the oldest
 	InboundRate     int           // limits.inbound_rate: operations a second from one session
+	FrameRate       int           // limits.frame_rate: WebSocket frames a second from one session, parts of messages
+	ControlRate     int           // limits.control_rate: pings and pongs a second from one session
 	Stall           time.Duration // limits.stall: how long a session may take nothing
 	AnswerTime      time.Duration // limits.answer_time: a client's to read an answer that begins no session
 	BodyTime        time.Duration // limits.body_time: a publisher's to send the body of a request
@@ -134,9 +137,12 @@ func DefaultConfig() Config {
 			MessageBytes:    64 << 10,
 			OutboxBytes:     256 << 10,
 			Systems:         1_000,
+			SystemsPerUser:  64,
 			Sessions:        100_000,
 			SessionsPerUser: 32,
 			InboundRate:     50,
+			FrameRate:       500,
+			ControlRate:     10,
 			Stall:           20 * time.Second,
 			AnswerTime:      10 * time.Second,
 			BodyTime:        30 * time.Second,
@@ -175,9 +181,12 @@ func (c Config) withDefaults() Config {
 	fill(&c.Limits.MessageBytes, d.Limits.MessageBytes)
 	fill(&c.Limits.OutboxBytes, d.Limits.OutboxBytes)
 	fill(&c.Limits.Systems, d.Limits.Systems)
+	fill(&c.Limits.SystemsPerUser, d.Limits.SystemsPerUser)
 	fill(&c.Limits.Sessions, d.Limits.Sessions)
 	fill(&c.Limits.SessionsPerUser, d.Limits.SessionsPerUser)
 	fill(&c.Limits.InboundRate, d.Limits.InboundRate)
+	fill(&c.Limits.FrameRate, d.Limits.FrameRate)
+	fill(&c.Limits.ControlRate, d.Limits.ControlRate)
 	fill(&c.Limits.Stall, d.Limits.Stall)
 	fill(&c.Limits.AnswerTime, d.Limits.AnswerTime)
 	fill(&c.Limits.BodyTime, d.Limits.BodyTime)

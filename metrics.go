@@ -26,6 +26,7 @@ func newMetrics(cfg Config, o options, bus bus, r *router.Router, hub *stream.Hu
 	showSockets(m, sockets)
 	showEvents(m, events)
 	m.Counter("http_published_total", "Messages that the bus took from the HTTP API.", func() float64 { return float64(a.Stats().Accepted) })
+	m.Gauge("http_body_bytes", "Memory that the bodies of publish requests in flight take.", func() float64 { return float64(a.Stats().Bodies) })
 	m.PerLabel("http_unauthorized_total", "Of the publish requests refused, those whose API key is the reason, by why.", metrics.Counter, "reason",
 		func() map[string]float64 { return byName(a.Stats().Unauthorized) })
 	m.PerLabel("http_refused_total", "Publish requests refused, by status.", metrics.Counter, "status", func() map[string]float64 { return byNumber(a.Stats().Refused) })

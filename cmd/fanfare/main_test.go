@@ -443,3 +443,9 @@ func TestAdminRoutesAreOnTheirOwnListener(t *testing.T) {
 		}
 	}
 }
+
+func TestNodeStartsBesideAServiceOfAPlatform(t *testing.T) {
+	n := node(t, []string{"FANFARE_REDIS_SERVICE_HOST=10.0.0.1", "FANFARE_PORT=tcp://10.0.0.1:80"}, "dev", "--log.level", "debug")
+	n.line("FANFARE_REDIS_SERVICE_HOST")
+	n.url()
+}

@@ -12,6 +12,9 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
+// maxTokenTTL is ten years: what is meant to be for ever.
+const maxTokenTTL = 10 * 365 * 24 * time.Hour
+
 func (a *app) token() *cobra.Command {
 	var g domain.Grant
 	var ttl time.Duration
@@ -32,8 +35,11 @@ which * stays within one part; sending to everyone needs SYSTEM/all, spelled out
 			if c.Secret == "" {
 				return errors.New("auth.jwt.secret: not set: minting needs the secret that the nodes have (see --auth.jwt.secret_file)")
 			}
-			if g.User == "" || ttl < time.Second {
-				return errors.New("want --user NAME and a --ttl of at least 1s: a token ends at a whole second")
+			if g.User == "" {
+				return errors.New("want --user NAME")
+			}
+			if ttl < time.Second || ttl > maxTokenTTL {
+				return fmt.Errorf("--ttl: %v: want at least 1s (a token ends at a whole second) and at most %v", ttl, maxTokenTTL)
 			}
 			j, err := auth.NewJWT(auth.JWTConfig{Secret: string(c.Secret), Issuer: c.Issuer, Audience: c.Audience})
 			if err != nil {

@@ -184,14 +184,23 @@ func (b *Bus) Up() bool {
 
 // Deaf reports whether one of the buses is, or the copy of a mark has been
 // waited for too long: then no Bridge runs, or it is far behind.
-func (b *Bus) Deaf() bool {
+func (b *Bus) Deaf() bool { return len(b.Awaited()) > 0 || len(b.DeafTopics()) > 0 }
+
+// DeafTopics returns the topics that are behind on one of the buses; see
+// transport.Transport.DeafTopics.
+func (b *Bus) DeafTopics() []string { return slices.Concat(b.from.DeafTopics(), b.to.DeafTopics()) }
+
+// Awaited returns the topics that have waited for the copy of a mark for too
+// long. All who are set up for both buses wait with this one.
+func (b *Bus) Awaited() (topics []string) {
 	b.mu.Lock()
-	waits := false
-	for _, t := range b.topics {
-		waits = waits || !t.since.IsZero() && time.Since(t.since) > b.cfg.DeafAfter
+	defer b.mu.Unlock()
+	for name, t := range b.topics {
+		if !t.since.IsZero() && time.Since(t.since) > b.cfg.DeafAfter {
+			topics = append(topics, name)
+		}
 	}
-	b.mu.Unlock()
-	return waits || b.from.Deaf() || b.to.Deaf()
+	return topics
 }
 
 // Moved is how many of the topics that are read now are on the new bus.

@@ -17,7 +17,7 @@ import (
 var ErrMoved = errors.New("the new bus has taken over already")
 
 // ErrNoBridge says that nothing shows that a Bridge copies a topic now.
-var ErrNoBridge = errors.New("no bridge is seen to copy it now; nothing was done")
+var ErrNoBridge = errors.New("no bridge is seen to copy it now, so nothing was done")
 
 // lookEvery is how often Prove and Leave look how far the Bridge is.
 const lookEvery = 100 * time.Millisecond

@@ -28,8 +28,8 @@ type Transport struct {
 	marking  sync.Once // starts publishing marks
 	counts   counters
 	down     atomic.Bool
-	refused  rate.Sometimes // bounds the log lines on failed publishes
-	behind   atomic.Int64   // subscriptions, when Run last looked
+	refused  rate.Sometimes           // bounds the log lines on failed publishes
+	behind   atomic.Pointer[[]string] // the topics of subscriptions that were, when Run last looked
 
 	// ending is done once Close has begun; every subscription hangs on it.
 	ending context.Context

@@ -436,3 +436,17 @@ func TestAdminRoutesAreOnTheirOwnListener(t *testing.T) {
 		}
 	}
 }
+
+// Without a bridge nothing moves, and the command says so for each system; a
+// topic that nothing was published to is no exception.
+func TestMoveWithoutABridgeDoesNothing(t *testing.T) {
+	got := fanfareRun(t, "move", "--from", "memory://old", "--to", "memory://new", "--systems", "quiet,orders", "--wait", "500ms")
+	if got.code != 1 || got.out != "" || strings.Count(got.err, "\n") != 2 {
+		t.Errorf("got %+v; want exit code 1, a line for each, and nothing moved", got)
+	}
+	for _, want := range []string{"fanfare.quiet", "fanfare.orders", "no bridge is seen", "nothing was done", "fanfare bridge"} {
+		if !strings.Contains(got.err, want) {
+			t.Errorf("it says %s; want %q in it", got.err, want)
+		}
+	}
+}

@@ -32,7 +32,8 @@ type Stream struct {
 	waiting  []*Attachment // attached before the stream knows where they are
 	past     past
 
-	down    bool // the bus cannot be reached
+	down    bool      // the bus cannot be reached
+	asked   time.Time // since when the bus, which can be reached, is asked to confirm
 	begun   bool
 	target  domain.Position // what begun waits for
 	tip     spot            // everything up to here was seen
@@ -59,6 +60,7 @@ func New(system domain.System, cfg Config) *Stream {
 		index:  make(map[domain.Target]*group),
 		dedupe: newDedupe(cfg.DedupeSize, cfg.DedupeAge),
 		own:    domain.LogID(rand.Uint64() | 1),
+		asked:  cfg.Now(),
 		epoch:  math.MaxUint64,
 		seam:   math.MaxUint64,
 		window: window{base: firstNumber, head: firstNumber},

@@ -32,6 +32,7 @@ func openBus(ctx context.Context, cfg Config, o options) (bus, func(), error) {
 	tc := transport.Config{
 		PublishTimeout: cfg.PublishTimeout,
 		NoStamps:       cfg.Envelope.UserField != "", // adopted topics stay as they are
+		PublishOnly:    o.publishOnly,
 		Log:            o.log,
 	}
 	open := func() (bus, error) {

@@ -35,12 +35,14 @@ import (
 // Openers returns the transports that come with Fanfare, by URL scheme.
 func Openers() transport.Openers {
 	return transport.Openers{
-		"jetstream":     jetstream.Open,
-		"kafka":         kafka.Open,
-		"memory":        memory.Open,
-		"nats":          natscore.Open,
-		"redis":         redispubsub.Open,
-		"redis-streams": redisstream.Open,
+		"jetstream":      jetstream.Open,
+		"kafka":          kafka.Open,
+		"memory":         memory.Open,
+		"nats":           natscore.Open,
+		"redis":          redispubsub.Open,
+		"rediss":         redispubsub.Open,
+		"redis-streams":  redisstream.Open,
+		"rediss-streams": redisstream.Open,
 	}
 }
 
@@ -52,6 +54,8 @@ type options struct {
 	openers transport.Openers
 	driver  transport.Driver
 	version string
+
+	publishOnly bool // NewPublisher's: no sessions here
 }
 
 func newOptions(opts []Option) options {

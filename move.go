@@ -48,7 +48,7 @@ func NewRelocation(ctx context.Context, cfg RelocationConfig, opts ...Option) (*
 	if err != nil {
 		return nil, err
 	}
-	from, to, err := openBoth(ctx, cfg.From, cfg.To, transport.Config{PublishTimeout: moveTimeout, NoStamps: true}, o)
+	from, to, err := openBoth(ctx, cfg.From, cfg.To, transport.Config{PublishTimeout: moveTimeout, PublishOnly: true, NoStamps: true}, o)
 	if err != nil {
 		return nil, err
 	}

@@ -61,7 +61,9 @@ func NewPublisher(ctx context.Context, url, topic string, opts ...Option) (*Publ
 	if err != nil {
 		return nil, err
 	}
-	bus, _, err := openBus(ctx, cfg, newOptions(opts))
+	o := newOptions(opts)
+	o.publishOnly = true
+	bus, _, err := openBus(ctx, cfg, o)
 	if err != nil {
 		return nil, err
 	}

@@ -28,7 +28,11 @@ func Classify(err error) error {
 	case errors.Is(err, redis.ErrClosed):
 		return domain.ErrClosed
 	}
-	if answer, ok := answered(err); ok && !unavailable(answer) {
+	answer, ok := answered(err)
+	if ok && isMoved(answer) {
+		return fmt.Errorf("%w: the server belongs to a Redis Cluster, on which streams are not supported: %w", domain.ErrBusDown, err)
+	}
+	if ok && !unavailable(answer) {
 		return err
 	}
 	return fmt.Errorf("%w: %w", domain.ErrBusDown, err)
@@ -57,10 +61,28 @@ func unavailable(answer string) bool {
 	return strings.HasPrefix(rest, "max number of clients")
 }
 
-// refused marks what the server answered to a command that publishes.
-func refused(err error) error {
-	if _, ok := answered(err); ok {
-		return fmt.Errorf("%w: %w", domain.ErrBusRefused, err)
-	}
-	return err
+// isMoved says whether an answer sends us to another server of a cluster.
+func isMoved(answer string) bool {
+	code, _, _ := strings.Cut(answer, " ")
+	return code == "MOVED" || code == "ASK"
 }
+
+// refused is Classify for a command that publishes: what the server answered is a
+// refusal, with which it is certain that the server does not have the message.
+func refused(err error) error {
+	why := Classify(err)
+	if _, ok := answered(err); !ok {
+		return why
+	}
+	return &refusal{why}
+}
+
+// A refusal is a domain.ErrBusRefused. Whether it is a domain.ErrBusDown as well
+// is for why to say; its text does not say so, for the bus is there.
+type refusal struct{ why error }
+
+func (r *refusal) Error() string {
+	return domain.ErrBusRefused.Error() + ": " + strings.TrimPrefix(r.why.Error(), domain.ErrBusDown.Error()+": ")
+}
+
+func (r *refusal) Unwrap() []error { return []error{domain.ErrBusRefused, r.why} }

@@ -31,6 +31,7 @@ func TestClassify(t *testing.T) {
 		{fmt.Errorf("log in: %w", redisconn.Error("WRONGPASS invalid username-password pair")), true},
 		{redisconn.Error("WRONGTYPE Operation against a key"), false},
 		{redisconn.Error("ERR syntax error"), false},
+		{redisconn.Error("MOVED 12182 10.0.0.2:6379"), true},
 	} {
 		got := redisconn.Classify(c.err)
 		if errors.Is(got, domain.ErrBusDown) != c.down {

@@ -23,66 +23,124 @@ func CheckTopic(topic string) error {
 	return nil
 }
 
-// A Pipeline collects the commands of one transport.Driver.Publish.
+// A Proof says whether a reply is what a command answers only when it has done
+// its work.
+type Proof func(reply any) bool
+
+// EntryID is the Proof of an XADD: it answers the new entry's id.
+func EntryID(reply any) bool {
+	id, ok := reply.(string)
+	if !ok {
+		return false
+	}
+	ms, seq, found := strings.Cut(id, "-")
+	return found && isNumber(ms) && isNumber(seq)
+}
+
+func isNumber(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
+
+// Count is the Proof of a PUBLISH: it answers how many subscribers got it.
+func Count(reply any) bool {
+	n, ok := reply.(int64)
+	return ok && n >= 0
+}
+
+var errNoReply = errors.New("redis gave no answer that proves that it has the message")
+
+// A Pipeline collects the commands of one transport.Driver.Publish. A record
+// counts as taken only if its own reply was seen and proves it. go-redis is not
+// asked whether there was an error: it may leave commands without one that were
+// never sent.
 type Pipeline struct {
-	pipe redis.Pipeliner
-	cmds []redis.Cmder // nil where the record was refused before it was sent
-	errs []error       // nil as long as there is none, else one for each record
-	n    int           // records
+	pipe    redis.Pipeliner
+	records []record
+	n       int // how many records there are to be
+}
+
+// A record is a command of a Pipeline and what proves that it was done, or why
+// it cannot be sent.
+type record struct {
+	cmd   *redis.Cmd
+	proof Proof
+	unfit error
 }
 
 // NewPipeline returns an empty pipeline for n records.
 func NewPipeline(c *redis.Client, n int) *Pipeline {
-	return &Pipeline{pipe: c.Pipeline(), cmds: make([]redis.Cmder, 0, n), n: n}
+	return &Pipeline{pipe: c.Pipeline(), records: make([]record, 0, n), n: n}
 }
 
 // Add adds the command of the next record.
-func (p *Pipeline) Add(ctx context.Context, args ...any) {
+func (p *Pipeline) Add(ctx context.Context, proof Proof, args ...any) {
 	cmd := redis.NewCmd(ctx, args...)
 	_ = p.pipe.Process(ctx, cmd) // it only queues
-	p.cmds = append(p.cmds, cmd)
+	p.records = append(p.records, record{cmd: cmd, proof: proof})
 }
 
 // Refuse says that the next record cannot be sent.
-func (p *Pipeline) Refuse(err error) {
-	p.cmds = append(p.cmds, nil)
-	p.fail(len(p.cmds)-1, err)
-}
+func (p *Pipeline) Refuse(err error) { p.records = append(p.records, record{unfit: err}) }
 
 // Exec sends all in order, once, and returns one error for each record that
 // the server did not take or for which that is unknown; nil if there is none.
-func (p *Pipeline) Exec(ctx context.Context) []error {
-	if p.pipe.Len() == 0 {
-		return p.errs
+func (p *Pipeline) Exec(ctx context.Context) (errs []error) {
+	var whole error
+	if p.pipe.Len() > 0 {
+		_, whole = p.pipe.Exec(ctx)
 	}
-	if _, err := p.pipe.Exec(ctx); err == nil {
-		return p.errs
-	} else if answer := redis.Error(nil); !errors.As(err, &answer) {
-		p.blame(err)
-	}
-	for i, c := range p.cmds {
-		if c != nil && c.Err() != nil {
-			p.fail(i, refused(Classify(c.Err())))
+	whole = p.explain(whole)
+	for i := range p.n {
+		err := whole // of a record that was never added
+		if i < len(p.records) {
+			err = p.records[i].outcome(whole)
 		}
+		if err == nil {
+			continue
+		}
+		if errs == nil {
+			errs = make([]error, p.n)
+		}
+		errs[i] = err
 	}
-	return p.errs
+	return errs
 }
 
-// blame gives the error of the whole to the commands that have neither a
-// result nor an error: go-redis does not when it cannot connect.
-func (p *Pipeline) blame(err error) {
-	for _, c := range p.cmds {
-		if cmd, ok := c.(*redis.Cmd); ok && cmd.Err() == nil && cmd.Val() == nil {
-			cmd.SetErr(err)
+// explain says what the error of the whole means for a record that has neither
+// an answer nor an error of its own. If no record has one, and the server has
+// answered with a refusal all the same, that was to the login: nothing was sent.
+func (p *Pipeline) explain(whole error) error {
+	if whole == nil {
+		return fmt.Errorf("%w: %w", domain.ErrBusDown, errNoReply)
+	}
+	for _, r := range p.records {
+		if r.cmd != nil && (r.cmd.Val() != nil || r.cmd.Err() != nil) {
+			return fmt.Errorf("%w: %w", domain.ErrBusDown, errNoReply)
 		}
 	}
+	if _, ok := answered(whole); ok {
+		return refused(fmt.Errorf("%w: %w", domain.ErrBusDown, whole)) // whatever it answered: we are not in
+	}
+	return Classify(whole)
 }
 
-func (p *Pipeline) fail(i int, err error) {
-	if p.errs == nil {
-		p.errs = make([]error, p.n)
+// outcome is nil if the record's own reply proves that the server took it, also
+// if go-redis gave the command an error of what came later. silence is the error
+// if there is no reply.
+func (r record) outcome(silence error) error {
+	if r.unfit != nil {
+		return r.unfit
 	}
-	p.errs[i] = err
+	reply, err := r.cmd.Val(), r.cmd.Err()
+	switch {
+	case reply != nil && r.proof(reply):
+		return nil
+	case reply != nil:
+		return fmt.Errorf("%w: %w: it answered %.64q", domain.ErrBusDown, errNoReply, fmt.Sprint(reply))
+	case errors.Is(err, redis.Nil):
+		return fmt.Errorf("%w: %w: it answered nil", domain.ErrBusDown, errNoReply)
+	case err != nil:
+		return refused(err)
+	}
+	return silence
 }
 
 // Close closes a client; a second time does nothing.

@@ -21,8 +21,8 @@ import (
 type Server struct {
 	addrs    []string // one server, or the sentinels
 	master   string   // the name that the sentinels know; "" without sentinels
-	user     string
-	password string
+	login    login    // of the server
+	sentinel login    // of the sentinels
 	db       int
 	tls      *tls.Config // nil: plain TCP
 	dial     time.Duration
@@ -30,29 +30,59 @@ type Server struct {
 	pool     int
 }
 
+// A login is what AUTH is told: a password, or a user and a password. The zero
+// login is none.
+type login struct{ user, password string }
+
 // Parse reads a URL such as "redis://user:password@host:6379/0" and the
-// parameters that all Redis transports share. The caller asks params for its
-// own ones and for Err.
+// parameters that all Redis transports share. A scheme that begins with rediss
+// means TLS, as Redis's own clients have it. The caller asks params for its own
+// ones and for Err.
 //
 //	dial_timeout      to connect and log in, default 3s
 //	reply_timeout     for an answer, default 2s
 //	pool              most connections to publish with, default 8
 //	sentinel_master   ask the hosts of the URL, h1:26379,h2:26379, where this master is
-//	tls…              those of transport.Params.TLS
+//	sentinel_user, sentinel_password
+//	                  to log in to the sentinels; the URL's user and password are for the master
+//	tls…              those of transport.Params.TLS, for the sentinels as well
 func Parse(u *url.URL, params *transport.Params) (*Server, error) {
 	s := &Server{
 		master: params.String("sentinel_master", ""),
 		dial:   params.Duration("dial_timeout", 3*time.Second, 10*time.Millisecond),
 		reply:  params.Duration("reply_timeout", 2*time.Second, 10*time.Millisecond),
 		pool:   params.Int("pool", 8, 1),
-		user:   u.User.Username(),
+		sentinel: login{
+			user:     params.String("sentinel_user", ""),
+			password: params.String("sentinel_password", ""),
+		},
 	}
-	s.password, _ = u.User.Password()
-	var faults [2]error
+	var faults [4]error
 	s.addrs, faults[0] = parseHosts(u.Host, s.master != "")
 	s.db, faults[1] = parseDB(u.Path)
-	s.tls = params.TLS()
+	s.login, faults[2] = parseLogin(u.User)
+	faults[3] = s.checkSentinel()
+	s.tls = params.SchemeTLS(u.Scheme, strings.HasPrefix(u.Scheme, "rediss"))
 	return s, errors.Join(faults[:]...)
+}
+
+func parseLogin(u *url.Userinfo) (login, error) {
+	l := login{user: u.Username()}
+	l.password, _ = u.Password()
+	if l.user != "" && l.password == "" {
+		return l, errors.New("the URL names a user without a password: want user:password@, or :password@ for the default user")
+	}
+	return l, nil
+}
+
+func (s *Server) checkSentinel() error {
+	switch {
+	case s.sentinel != login{} && s.master == "":
+		return errors.New("sentinel_user and sentinel_password need sentinel_master: the name of the master that the sentinels know")
+	case s.sentinel.user != "" && s.sentinel.password == "":
+		return errors.New("sentinel_user needs sentinel_password")
+	}
+	return nil
 }
 
 func parseHosts(hosts string, sentinels bool) ([]string, error) {
@@ -99,7 +129,7 @@ func (s *Server) Client() *redis.Client {
 	return redis.NewClient(&redis.Options{
 		Addr:     s.addrs[0], // a label: Dialer finds the server
 		Dialer:   func(ctx context.Context, _, _ string) (net.Conn, error) { return s.connect(ctx) },
-		Username: s.user, Password: s.password, DB: s.db,
+		Username: s.login.user, Password: s.login.password, DB: s.db,
 		Protocol: 2, DisableIdentity: true,
 		ContextTimeoutEnabled: true, MaxRetries: -1, DialerRetries: 1,
 		DialTimeout: s.dial, ReadTimeout: s.reply, WriteTimeout: s.reply,
@@ -115,26 +145,19 @@ func (s *Server) Dial(ctx context.Context) (*Conn, error) {
 		return nil, err
 	}
 	c := NewConn(nc, s.reply)
-	if err := s.login(ctx, c); err != nil {
+	if err := s.enter(ctx, c); err != nil {
 		_ = c.Close()
 		return nil, err
 	}
 	return c, nil
 }
 
-func (s *Server) login(ctx context.Context, c *Conn) error {
+// enter logs in and chooses the database.
+func (s *Server) enter(ctx context.Context, c *Conn) error {
 	ctx, cancel := context.WithTimeout(ctx, s.dial)
 	defer cancel()
 	defer c.Bound(ctx)()
-	replies := 0
-	if s.user != "" || s.password != "" {
-		auth := []string{"AUTH", s.user, s.password}
-		if s.user == "" {
-			auth = []string{"AUTH", s.password}
-		}
-		c.Queue(auth...)
-		replies++
-	}
+	replies := s.login.queue(c)
 	if s.db != 0 {
 		c.Queue("SELECT", strconv.Itoa(s.db))
 		replies++
@@ -148,6 +171,19 @@ func (s *Server) login(ctx context.Context, c *Conn) error {
 		}
 	}
 	return nil
+}
+
+// queue queues what logs in, and returns how many replies that will have.
+func (l login) queue(c *Conn) int {
+	switch {
+	case l.user != "":
+		c.Queue("AUTH", l.user, l.password)
+	case l.password != "":
+		c.Queue("AUTH", l.password)
+	default:
+		return 0
+	}
+	return 1
 }
 
 // connect finds the server and connects to it, TLS handshake included.
@@ -180,9 +216,15 @@ func (s *Server) ask(ctx context.Context, sentinel string) (string, error) {
 	c := NewConn(nc, s.reply)
 	defer c.Close()
 	defer c.Bound(ctx)()
+	replies := s.sentinel.queue(c)
 	c.Queue("SENTINEL", "get-master-addr-by-name", s.master)
 	if err := c.Flush(); err != nil {
 		return "", err
+	}
+	for range replies {
+		if err := c.Skip(); err != nil {
+			return "", fmt.Errorf("log in to the sentinel: %w", err)
+		}
 	}
 	n, err := c.Array()
 	if err != nil {

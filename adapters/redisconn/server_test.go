@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -82,6 +83,17 @@ func TestParseNamesWhatIsWrong(t *testing.T) {
 		"redis://u:hunter2@h?tls_cert=" + missing:   "tls_cert",
 		"redis://u:hunter2@h?tls=perhaps":           "tls=perhaps",
 		"redis://u:hunter2@h/x?clustr=true&tls=why": "tls=why",
+
+		"redis://bob@h":                                           "a user without a password",
+		"rediss://u:hunter2@h?tls=false":                          "tls=false: rediss:// means TLS",
+		"rediss-streams://u:hunter2@h?tls=0":                      "rediss-streams:// means TLS",
+		"redis://u:hunter2@h?tls=false&tls_server_name=h":         "contradicts",
+		"redis://u:hunter2@h?tls=true&tls=false":                  `"tls" is given more than once`,
+		"redis://h?sentinel_password=hunter2":                     "need sentinel_master",
+		"redis://h?sentinel_user=bob":                             "need sentinel_master",
+		"redis://h?sentinel_user=bob&sentinel_master=m":           "needs sentinel_password",
+		"redis://h?sentinel_pass=hunter2&sentinel_master=m":       `unknown parameter "sentinel_pass"`,
+		"redis://h?sentinel_password=hunter2&sentinel_password=x": "more than once",
 	} {
 		_, err := parse(rawURL)
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -136,6 +148,15 @@ func TestTLS(t *testing.T) {
 	} {
 		if err := works(t, base+query); err != nil {
 			t.Errorf("%s: %v", query, err)
+		}
+	}
+	files := "tls_ca=" + ca + "&tls_cert=" + cert + "&tls_key=" + key
+	for _, scheme := range []string{"rediss", "rediss-streams"} { // as redis:// with tls=true
+		for query, good := range map[string]bool{files: true, "tls=true&" + files: true, "": false} {
+			err := works(t, fmt.Sprintf("%s://127.0.0.1:%d?%s", scheme, port, query))
+			if (err == nil) != good || !good && !strings.Contains(err.Error(), "certificate") {
+				t.Errorf("%s: %s: %v", scheme, query, err)
+			}
 		}
 	}
 	for _, query := range []string{
@@ -211,6 +232,98 @@ func TestSentinelsShowTheMaster(t *testing.T) {
 	master.Kill()
 	if err := works(t, rawURL); err != nil {
 		t.Errorf("after a failover: %v", err)
+	}
+}
+
+// Sentinels may want a password of their own, or a user and a password.
+func TestSentinelsThatWantALogin(t *testing.T) {
+	master := broker.Redis(t, "--requirepass", "hunter-m")
+	locked := broker.Sentinel(t, "main", master, "requirepass hunter-s",
+		"user bob >hunter-b "+strings.Join(slices.DeleteFunc(broker.ACLs(t)["asker"], isPassword), " "))
+	openOne := broker.Sentinel(t, "main", master)
+	base := func(hosts, query string) string {
+		return "redis://:hunter-m@" + hosts + "?sentinel_master=main" + query
+	}
+	for _, query := range []string{"&sentinel_password=hunter-s", "&sentinel_user=default&sentinel_password=hunter-s", "&sentinel_user=bob&sentinel_password=hunter-b"} {
+		if err := works(t, base(locked.Addr(), query)); err != nil {
+			t.Errorf("%s: %v", query, err)
+		}
+		if err := publishes(t, base(locked.Addr(), query)); err != nil {
+			t.Errorf("%s: %v", query, err)
+		}
+	}
+	for query, want := range map[string]string{
+		"":                            "NOAUTH",
+		"&sentinel_password=hunter-m": "log in to the sentinel: WRONGPASS",
+		"&sentinel_user=bob&sentinel_password=hunter-s": "log in to the sentinel: WRONGPASS",
+	} {
+		for _, err := range []error{works(t, base(locked.Addr(), query)), publishes(t, base(locked.Addr(), query))} {
+			if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), locked.Addr()) {
+				t.Errorf("%s: %v", query, err)
+			}
+			if err != nil && strings.Contains(err.Error(), "hunter") {
+				t.Errorf("a password is in: %v", err)
+			}
+			if !errors.Is(redisconn.Classify(err), domain.ErrBusDown) {
+				t.Errorf("not a bus that is down: %v", err)
+			}
+		}
+	}
+	// One sentinel that cannot be asked leaves the others; one without a password
+	// does not take any.
+	if err := works(t, base(locked.Addr()+","+openOne.Addr(), "")); err != nil {
+		t.Errorf("the second sentinel is not asked: %v", err)
+	}
+	if err := works(t, base(openOne.Addr()+","+locked.Addr(), "&sentinel_password=hunter-s")); err != nil {
+		t.Errorf("the second sentinel is not asked: %v", err)
+	}
+	// The master's password is not the sentinels'.
+	if err := works(t, "redis://:wrong@"+locked.Addr()+"?sentinel_master=main&sentinel_password=hunter-s"); err == nil || !strings.Contains(err.Error(), "WRONGPASS") {
+		t.Errorf("a wrong password of the master: %v", err)
+	}
+}
+
+func isPassword(rule string) bool { return strings.HasPrefix(rule, ">") }
+
+// publishes publishes one message.
+func publishes(t *testing.T, rawURL string) error {
+	t.Helper()
+	s, err := parse(rawURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := s.Client()
+	defer func() { _ = redisconn.Close(client) }()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	pipe := redisconn.NewPipeline(client, 1)
+	pipe.Add(ctx, redisconn.Count, "PUBLISH", "t", "x")
+	return errors.Join(pipe.Exec(ctx)...)
+}
+
+// With TLS the sentinels are asked by TLS, too.
+func TestSentinelsWithTLS(t *testing.T) {
+	dir := t.TempDir()
+	ca, cert, key := certificates(t, dir)
+	files := func(port int) []string {
+		return []string{fmt.Sprintf("tls-port %d", port), "tls-ca-cert-file " + ca, "tls-cert-file " + cert, "tls-key-file " + key}
+	}
+	masterPort, sentinelPort := broker.FreePort(t), broker.FreePort(t)
+	var args []string
+	for _, line := range files(masterPort) {
+		name, value, _ := strings.Cut(line, " ")
+		args = append(args, "--"+name, value)
+	}
+	master := broker.Redis(t, args...)
+	broker.Sentinel(t, "plain", master, append(files(sentinelPort),
+		"requirepass hunter-s", fmt.Sprintf("sentinel monitor main 127.0.0.1 %d 1", masterPort))...)
+	rawURL := fmt.Sprintf("rediss://127.0.0.1:%d?sentinel_master=main&sentinel_password=hunter-s&tls_ca=%s&tls_cert=%s&tls_key=%s",
+		sentinelPort, ca, cert, key)
+	if err := works(t, rawURL); err != nil {
+		t.Error(err)
+	}
+	if err := works(t, strings.Replace(rawURL, "=main", "=plain", 1)); err == nil {
+		t.Error("a master without TLS is talked to in plain text")
 	}
 }
 

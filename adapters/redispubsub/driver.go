@@ -20,19 +20,36 @@ type Driver struct {
 	server *redisconn.Server
 	client *redis.Client
 	closed atomic.Bool
+
+	slots *redisconn.Slots // for feeds with a connection of their own
+	lanes *redisconn.Lanes[*sharedFeed, *subscriber]
 }
 
 var _ transport.Driver = (*Driver)(nil)
 
-// Open makes a Driver from a URL such as "redis://127.0.0.1:6379/0"; the
-// parameters are those of redisconn.Parse. It does not wait for the server.
+// Open makes a Driver from a URL such as
+// "redis://127.0.0.1:6379/0?read_connections=16"; the other parameters are those
+// of redisconn.Parse. It does not wait for the server.
+//
+// So many feeds as read_connections says have a connection of their own; any
+// further ones share connections, redisconn.FeedsPerLane to each.
 func Open(_ context.Context, u *url.URL, _ *slog.Logger) (transport.Driver, error) {
 	params := transport.NewParams(u)
 	server, err := redisconn.Parse(u, params)
+	own := params.Int("read_connections", redisconn.OwnConnections, 0)
 	if err := errors.Join(err, params.Err()); err != nil {
 		return nil, err
 	}
-	return &Driver{server: server, client: server.Client()}, nil
+	d := &Driver{server: server, client: server.Client(), slots: redisconn.NewSlots(own)}
+	d.lanes = redisconn.NewLanes(redisconn.LanesConfig[*sharedFeed, *subscriber]{
+		Dial: server.Dial,
+		State: func(c *redisconn.Conn) *subscriber {
+			return &subscriber{conn: c, reply: server.ReplyTimeout()}
+		},
+		Serve: func(l *lane) error { return l.State.serve(l) },
+		End:   (*sharedFeed).refuse,
+	})
+	return d, nil
 }
 
 // Guarantees: one order for all, at most once, nothing kept.
@@ -43,8 +60,7 @@ func (d *Driver) Guarantees() transport.Guarantees {
 // CheckTopic accepts any name: Redis channels are bytes.
 func (d *Driver) CheckTopic(topic string) error { return redisconn.CheckTopic(topic) }
 
-// Follow subscribes on a connection of its own and returns when the server has
-// confirmed. There are no positions: after must be "".
+// Follow subscribes and returns when the server has confirmed. There are no positions: after must be "".
 func (d *Driver) Follow(ctx context.Context, topic string, after domain.Position) (transport.Feed, error) {
 	if after != "" {
 		return nil, fmt.Errorf("redispubsub: follow %s after a position: %w", topic, domain.ErrUnsupported)
@@ -52,15 +68,29 @@ func (d *Driver) Follow(ctx context.Context, topic string, after domain.Position
 	if d.closed.Load() {
 		return nil, fmt.Errorf("redispubsub: follow %s: %w", topic, domain.ErrClosed)
 	}
-	conn, err := d.server.Dial(ctx)
+	f, err := d.follow(ctx, topic)
 	if err != nil {
 		return nil, fmt.Errorf("redispubsub: follow %s: %w", topic, redisconn.Classify(err))
 	}
-	if err := subscribe(ctx, conn, topic); err != nil {
-		_ = conn.Close()
-		return nil, fmt.Errorf("redispubsub: follow %s: %w", topic, redisconn.Classify(err))
+	return f, nil
+}
+
+func (d *Driver) follow(ctx context.Context, topic string) (transport.Feed, error) {
+	release, own := d.slots.Take()
+	if !own {
+		return d.followShared(ctx, topic)
 	}
-	return &feed{conn: conn, topic: topic, reply: d.server.ReplyTimeout()}, nil
+	conn, err := d.server.Dial(ctx)
+	if err != nil {
+		release()
+		return nil, err
+	}
+	if err := subscribe(ctx, conn, topic); err != nil {
+		release()
+		_ = conn.Close()
+		return nil, err
+	}
+	return &feed{conn: conn, topic: topic, reply: d.server.ReplyTimeout(), release: release}, nil
 }
 
 func subscribe(ctx context.Context, conn *redisconn.Conn, topic string) error {
@@ -81,7 +111,7 @@ func (d *Driver) Publish(ctx context.Context, records []transport.Outgoing) []er
 			pipe.Refuse(err)
 			continue
 		}
-		pipe.Add(ctx, "PUBLISH", r.Topic, payload)
+		pipe.Add(ctx, redisconn.Count, "PUBLISH", r.Topic, payload)
 	}
 	errs := pipe.Exec(ctx)
 	for i, err := range errs {
@@ -100,8 +130,8 @@ func (d *Driver) Ping(ctx context.Context) error {
 	return nil
 }
 
-// Close closes the connections that publishing uses; feeds have their own.
+// Close closes the connections that publishing uses and those that feeds share.
 func (d *Driver) Close() error {
 	d.closed.Store(true)
-	return redisconn.Close(d.client)
+	return errors.Join(d.lanes.Close(), redisconn.Close(d.client))
 }

@@ -36,6 +36,16 @@ func open(t testing.TB, rawURL string) transport.Driver {
 	return d
 }
 
+// shared makes all feeds of a driver share connections.
+const shared = "?read_connections=0"
+
+// eachWay runs a test with feeds that have connections of their own, and with
+// feeds that share them.
+func eachWay(t *testing.T, test func(t *testing.T, params string)) {
+	t.Run("own connection", func(t *testing.T) { test(t, "") })
+	t.Run("shared connection", func(t *testing.T) { test(t, shared) })
+}
+
 func follow(t testing.TB, d transport.Driver, topic string) transport.Feed {
 	t.Helper()
 	f, err := d.Follow(t.Context(), topic, "")
@@ -165,61 +175,67 @@ func TestAMessageThatJSONWouldChangeIsRefusedAndTheOthersAreSent(t *testing.T) {
 }
 
 func TestAFeedEndsWhenTheServerDies(t *testing.T) {
-	s := broker.Redis(t)
-	d := open(t, s.URL("redis"))
-	f := follow(t, d, "t")
-	publish(t, d, "t", raw("1"))
-	read(t, f, 1)
-	s.Kill()
-	if err, _ := end(t, f); !errors.Is(err, domain.ErrBusDown) {
-		t.Fatalf("error %v", err)
-	}
-	if _, err := d.Follow(t.Context(), "t", ""); !errors.Is(err, domain.ErrBusDown) {
-		t.Fatalf("Follow: %v", err)
-	}
-	errs := d.Publish(t.Context(), on("t", raw("2"), raw("3")))
-	if len(errs) != 2 || !errors.Is(errs[0], domain.ErrBusDown) || !errors.Is(errs[1], domain.ErrBusDown) {
-		t.Fatalf("Publish: %v", errs)
-	}
-	if err := d.Ping(t.Context()); !errors.Is(err, domain.ErrBusDown) {
-		t.Fatalf("Ping: %v", err)
-	}
-	s.Restart()
-	f = follow(t, d, "t")
-	publish(t, d, "t", raw("4"))
-	if got := read(t, f, 1); string(got[0].Body) != "4" {
-		t.Fatalf("read %+v", got)
-	}
-	if _, err := f.Read(canceled()); err == nil {
-		t.Fatal("a canceled Read returned nothing and no error")
-	}
+	eachWay(t, func(t *testing.T, params string) {
+		s := broker.Redis(t)
+		d := open(t, s.URL("redis")+params)
+		f := follow(t, d, "t")
+		publish(t, d, "t", raw("1"))
+		read(t, f, 1)
+		s.Kill()
+		if err, _ := end(t, f); !errors.Is(err, domain.ErrBusDown) {
+			t.Fatalf("error %v", err)
+		}
+		if _, err := d.Follow(t.Context(), "t", ""); !errors.Is(err, domain.ErrBusDown) {
+			t.Fatalf("Follow: %v", err)
+		}
+		errs := d.Publish(t.Context(), on("t", raw("2"), raw("3")))
+		if len(errs) != 2 || !errors.Is(errs[0], domain.ErrBusDown) || !errors.Is(errs[1], domain.ErrBusDown) {
+			t.Fatalf("Publish: %v", errs)
+		}
+		if err := d.Ping(t.Context()); !errors.Is(err, domain.ErrBusDown) {
+			t.Fatalf("Ping: %v", err)
+		}
+		s.Restart()
+		f = follow(t, d, "t")
+		publish(t, d, "t", raw("4"))
+		if got := read(t, f, 1); string(got[0].Body) != "4" {
+			t.Fatalf("read %+v", got)
+		}
+		if _, err := f.Read(canceled()); err == nil {
+			t.Fatal("a canceled Read returned nothing and no error")
+		}
+	})
 }
 
 func TestAConnectionThatSwallowsBytesIsNoticedWithinFiveSeconds(t *testing.T) {
-	s := broker.Redis(t)
-	d := open(t, s.URL("redis"))
-	f := follow(t, d, "t")
-	s.Freeze()
-	err, took := end(t, f)
-	s.Thaw()
-	if !errors.Is(err, domain.ErrBusDown) || took > 5*time.Second {
-		t.Fatalf("after %v: %v", took, err)
-	}
+	eachWay(t, func(t *testing.T, params string) {
+		s := broker.Redis(t)
+		d := open(t, s.URL("redis")+params)
+		f := follow(t, d, "t")
+		s.Freeze()
+		err, took := end(t, f)
+		s.Thaw()
+		if !errors.Is(err, domain.ErrBusDown) || took > 5*time.Second {
+			t.Fatalf("after %v: %v", took, err)
+		}
+	})
 }
 
 func TestAQuietFeedStaysAliveByPings(t *testing.T) {
-	s := broker.Redis(t)
-	d := open(t, s.URL("redis"))
-	f := follow(t, d, "t")
-	go func() {
-		poll(t, func() bool { // two pings later
-			return strings.Contains(s.CLI("INFO", "commandstats"), "cmdstat_ping:calls=4")
-		})
-		s.CLI("PUBLISH", "t", "late")
-	}()
-	if got := read(t, f, 1); string(got[0].Body) != "late" {
-		t.Fatalf("read %+v", got)
-	}
+	eachWay(t, func(t *testing.T, params string) {
+		s := broker.Redis(t)
+		d := open(t, s.URL("redis")+params)
+		f := follow(t, d, "t")
+		go func() {
+			poll(t, func() bool { // two pings later
+				return strings.Contains(s.CLI("INFO", "commandstats"), "cmdstat_ping:calls=4")
+			})
+			s.CLI("PUBLISH", "t", "late")
+		}()
+		if got := read(t, f, 1); string(got[0].Body) != "late" {
+			t.Fatalf("read %+v", got)
+		}
+	})
 }
 
 func TestAServerThatCutsASlowReaderEndsTheFeed(t *testing.T) {
@@ -239,27 +255,29 @@ func TestAServerThatCutsASlowReaderEndsTheFeed(t *testing.T) {
 
 // What others put on a channel, however odd, is handed on as it is, in order.
 func TestHostilePayloadsNeverStopTheFeed(t *testing.T) {
-	s := broker.Redis(t)
-	d := open(t, s.URL("redis"))
-	f := follow(t, d, "t")
-	hostile := []string{
-		"", "\x00", "{", `{"_watermill_message_uuid":`, `{"_watermill_message_uuid":5,"payload":"x"}`,
-		`{"_watermill_message_uuid":"a","payload":"%%%"}`, "*1\r\n$4\r\nPING\r\n", strings.Repeat("[", 100_000), "pong", "\xff\xfe",
-	}
-	c := s.Client()
-	const n = 300
-	for i := range n {
-		if err := c.Publish(t.Context(), "t", hostile[i%len(hostile)]).Err(); err != nil {
-			t.Fatal(err)
+	eachWay(t, func(t *testing.T, params string) {
+		s := broker.Redis(t)
+		d := open(t, s.URL("redis")+params)
+		f := follow(t, d, "t")
+		hostile := []string{
+			"", "\x00", "{", `{"_watermill_message_uuid":`, `{"_watermill_message_uuid":5,"payload":"x"}`,
+			`{"_watermill_message_uuid":"a","payload":"%%%"}`, "*1\r\n$4\r\nPING\r\n", strings.Repeat("[", 100_000), "pong", "\xff\xfe",
 		}
-		publish(t, d, "t", raw(fmt.Sprint("good ", i)))
-	}
-	got := read(t, f, 2*n)
-	for i := range n {
-		if string(got[2*i].Body) != hostile[i%len(hostile)] || string(got[2*i+1].Body) != fmt.Sprint("good ", i) {
-			t.Fatalf("at %d: %q, %q", i, got[2*i].Body, got[2*i+1].Body)
+		c := s.Client()
+		const n = 300
+		for i := range n {
+			if err := c.Publish(t.Context(), "t", hostile[i%len(hostile)]).Err(); err != nil {
+				t.Fatal(err)
+			}
+			publish(t, d, "t", raw(fmt.Sprint("good ", i)))
 		}
-	}
+		got := read(t, f, 2*n)
+		for i := range n {
+			if string(got[2*i].Body) != hostile[i%len(hostile)] || string(got[2*i+1].Body) != fmt.Sprint("good ", i) {
+				t.Fatalf("at %d: %q, %q", i, got[2*i].Body, got[2*i+1].Body)
+			}
+		}
+	})
 }
 
 func TestOpenRefusesWhatItDoesNotKnow(t *testing.T) {

@@ -27,12 +27,19 @@ type feed struct {
 	heard time.Time
 	name  []byte // scratch
 	err   error  // why the feed is over
+
+	release func() // gives back the feed's slot
 }
 
 func (f *feed) Log() domain.LogID      { return 0 }
 func (f *feed) Begin() domain.Position { return "" }
 func (f *feed) Heard() time.Time       { return f.heard }
-func (f *feed) Close() error           { return f.conn.Close() }
+
+// Close ends the feed's connection, and makes room for another one.
+func (f *feed) Close() error {
+	f.release()
+	return f.conn.Close()
+}
 
 // Read waits for the first message and takes along what has arrived with it.
 func (f *feed) Read(ctx context.Context) ([]domain.Entry, error) {

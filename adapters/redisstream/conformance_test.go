@@ -9,12 +9,16 @@ import (
 	"github.com/fanfarebus/fanfare/test/conformance"
 )
 
-func TestConformance(t *testing.T) {
+func TestConformance(t *testing.T) { conform(t, "") }
+
+func TestConformanceOnSharedConnections(t *testing.T) { conform(t, "?read_connections=0") }
+
+func conform(t *testing.T, params string) {
 	s := broker.Redis(t)
 	p := broker.NewProxy(t, s.Addr())
 	conformance.Run(t, conformance.Harness{
 		Name: "redis-streams",
-		Open: func(t testing.TB) transport.Driver { return open(t, p.URL("redis-streams")) },
+		Open: func(t testing.TB) transport.Driver { return open(t, p.URL("redis-streams")+params) },
 		Cut:  p.Cut, Mend: p.Mend,
 		Freeze: p.Swallow, Thaw: p.Pass,
 		Deafen:   func() { p.SwallowWho("XREAD") },

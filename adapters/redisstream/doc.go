@@ -22,5 +22,6 @@
 // returns nothing, for ever. So every read is proven; see state.
 //
 // Nobody but Trim trims: it drops what is older than the retention (default
-// 1 h), roughly, a whole node of the stream at a time.
+// 1 h), roughly, a whole node of the stream at a time. A Transport calls it for
+// what it follows and for what it has published to.
 package redisstream

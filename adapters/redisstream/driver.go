@@ -27,9 +27,13 @@ type Driver struct {
 	server    *redisconn.Server
 	client    *redis.Client
 	retention time.Duration
+	asked     bool // for this retention
 	claim     time.Duration
 	log       *slog.Logger
 	closed    atomic.Bool
+
+	slots *redisconn.Slots // for feeds with a connection of their own
+	lanes *redisconn.Lanes[*sharedFeed, *sharer]
 }
 
 var (
@@ -37,20 +41,39 @@ var (
 	_ transport.LogDriver   = (*Driver)(nil)
 	_ transport.GroupDriver = (*Driver)(nil)
 	_ transport.Trimmer     = (*Driver)(nil)
+	_ transport.Retainer    = (*Driver)(nil)
 )
 
 // Open makes a Driver from a URL such as
-// "redis-streams://127.0.0.1:6379/0?retention=1h&claim_after=1m"; the other
-// parameters are those of redisconn.Parse. It does not wait for the server.
+// "redis-streams://127.0.0.1:6379/0?retention=1h&claim_after=1m&read_connections=16";
+// the other parameters are those of redisconn.Parse. It does not wait for the
+// server.
+//
+// So many feeds as read_connections says have a connection of their own; any
+// further ones share connections, redisconn.FeedsPerLane to each.
 func Open(_ context.Context, u *url.URL, log *slog.Logger) (transport.Driver, error) {
 	params := transport.NewParams(u)
 	server, err := redisconn.Parse(u, params)
 	retention := params.Duration("retention", defaultRetention, time.Second)
 	claim := params.Duration("claim_after", defaultClaimAfter, time.Second)
+	own := params.Int("read_connections", redisconn.OwnConnections, 0)
 	if err := errors.Join(err, params.Err()); err != nil {
 		return nil, err
 	}
-	return &Driver{server: server, client: server.Client(), retention: retention, claim: claim, log: log}, nil
+	d := &Driver{
+		server: server, client: server.Client(),
+		retention: retention, asked: u.Query().Has("retention"), claim: claim, log: log,
+		slots: redisconn.NewSlots(own),
+	}
+	d.lanes = redisconn.NewLanes(redisconn.LanesConfig[*sharedFeed, *sharer]{
+		Dial: server.Dial,
+		State: func(c *redisconn.Conn) *sharer {
+			return &sharer{conn: c, reply: server.ReplyTimeout(), count: transport.BatchSize}
+		},
+		Serve: func(l *lane) error { return l.State.serve(l) },
+		End:   (*sharedFeed).end,
+	})
+	return d, nil
 }
 
 // Guarantees: a log in one order, at least once, and consumer groups.
@@ -61,7 +84,7 @@ func (d *Driver) Guarantees() transport.Guarantees {
 // CheckTopic accepts any name that Redis can hold and a person can type.
 func (d *Driver) CheckTopic(topic string) error { return redisconn.CheckTopic(topic) }
 
-// Follow opens a feed on a connection of its own.
+// Follow opens a feed.
 func (d *Driver) Follow(ctx context.Context, topic string, after domain.Position) (transport.Feed, error) {
 	f, err := d.follow(ctx, topic, after)
 	if err == nil {
@@ -74,8 +97,7 @@ func (d *Driver) Follow(ctx context.Context, topic string, after domain.Position
 }
 
 // FollowSince opens a feed of the entries whose ids are t or later; ids are
-// times of the server's clock, unless a publisher chose them. The feed has a
-// connection of its own.
+// times of the server's clock, unless a publisher chose them.
 func (d *Driver) FollowSince(ctx context.Context, topic string, t time.Time) (transport.Feed, error) {
 	f, err := d.open(ctx, topic, func(c *redisconn.Conn) (place, error) { return lookSince(ctx, c, topic, t) })
 	if err != nil {
@@ -93,7 +115,7 @@ func (d *Driver) Tail(ctx context.Context, topic string) (domain.Position, error
 	return at.position(), nil
 }
 
-func (d *Driver) follow(ctx context.Context, topic string, after domain.Position) (*feed, error) {
+func (d *Driver) follow(ctx context.Context, topic string, after domain.Position) (transport.Feed, error) {
 	from := place{ordinal: -1}
 	if after != "" {
 		var err error
@@ -117,8 +139,9 @@ func (d *Driver) follow(ctx context.Context, topic string, after domain.Position
 	})
 }
 
-// open makes a feed that begins where place says.
-func (d *Driver) open(ctx context.Context, topic string, place func(*redisconn.Conn) (place, error)) (*feed, error) {
+// open makes a feed that begins where place says: on a connection of its own
+// if there is a slot for it, else on one that it shares.
+func (d *Driver) open(ctx context.Context, topic string, place func(*redisconn.Conn) (place, error)) (transport.Feed, error) {
 	if d.closed.Load() {
 		return nil, domain.ErrClosed
 	}
@@ -131,11 +154,20 @@ func (d *Driver) open(ctx context.Context, topic string, place func(*redisconn.C
 		_ = conn.Close()
 		return nil, err
 	}
-	return &feed{
-		conn: conn, topic: topic, begin: from.at, place: from,
-		reply: d.server.ReplyTimeout(), count: transport.BatchSize,
-		log: domain.NewLogID("redis-streams", strconv.Itoa(d.server.DB()), topic),
-	}, nil
+	log := domain.NewLogID("redis-streams", strconv.Itoa(d.server.DB()), topic)
+	release, own := d.slots.Take()
+	if own {
+		return &feed{
+			conn: conn, topic: topic, begin: from.at, place: from,
+			reply: d.server.ReplyTimeout(), count: transport.BatchSize, log: log, release: release,
+		}, nil
+	}
+	_ = conn.Close()
+	f := newSharedFeed(topic, log, from)
+	if f.lane, err = d.lanes.Join(ctx, topic, f); err != nil {
+		return nil, err
+	}
+	return f, nil
 }
 
 // Publish adds all records in one pipeline, in order, and tries once.
@@ -147,7 +179,7 @@ func (d *Driver) Publish(ctx context.Context, records []transport.Outgoing) []er
 			pipe.Refuse(err)
 			continue
 		}
-		pipe.Add(ctx, "XADD", r.Topic, "*",
+		pipe.Add(ctx, redisconn.EntryID, "XADD", r.Topic, "*",
 			uuidField, r.Message.UUID, metadataField, metadata, payloadField, []byte(r.Message.Payload))
 	}
 	errs := pipe.Exec(ctx)
@@ -173,6 +205,9 @@ func (d *Driver) Trim(ctx context.Context, topic string) error {
 	return nil
 }
 
+// RetentionAsked says whether the URL named a retention.
+func (d *Driver) RetentionAsked() bool { return d.asked }
+
 // Ping asks the server for a sign of life.
 func (d *Driver) Ping(ctx context.Context) error {
 	if err := d.client.Ping(ctx).Err(); err != nil {
@@ -181,9 +216,9 @@ func (d *Driver) Ping(ctx context.Context) error {
 	return nil
 }
 
-// Close closes the connections that publishing uses. Feeds and groups have their
-// own.
+// Close closes the connections that publishing uses and those that feeds share.
+// Other feeds and groups have their own.
 func (d *Driver) Close() error {
 	d.closed.Store(true)
-	return redisconn.Close(d.client)
+	return errors.Join(d.lanes.Close(), redisconn.Close(d.client))
 }

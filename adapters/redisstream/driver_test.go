@@ -320,9 +320,10 @@ func TestOpenRefusesWhatItDoesNotKnow(t *testing.T) {
 func TestWhatTheServerRefusesIsNoTimeout(t *testing.T) {
 	k := newKit(t)
 	m := message.NewMessage("id-1", []byte("x"))
+	bus := transport.New(k.d, transport.Config{})
+	defer func() { _ = bus.Close() }()
 	refused := func(why string) {
 		t.Helper()
-		bus := transport.New(k.d, transport.Config{})
 		err := bus.Publish("t", m)
 		if !errors.Is(err, domain.ErrBusRefused) || !errors.Is(err, domain.ErrBusDown) || !strings.Contains(err.Error(), why) {
 			t.Errorf("want a refusal for %s: %v", why, err)
@@ -340,7 +341,7 @@ func TestWhatTheServerRefusesIsNoTimeout(t *testing.T) {
 	}
 	refused("WRONGTYPE")
 	k.Kill()
-	if err := transport.New(k.d, transport.Config{}).Publish("t", m); errors.Is(err, domain.ErrBusRefused) || !errors.Is(err, domain.ErrBusDown) {
+	if err := bus.Publish("t", m); errors.Is(err, domain.ErrBusRefused) || !errors.Is(err, domain.ErrBusDown) {
 		t.Errorf("a server that is gone: %v", err)
 	}
 }

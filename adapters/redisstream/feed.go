@@ -37,12 +37,19 @@ type feed struct {
 	err   error // why the feed is over
 	heard time.Time
 	in    reader
+
+	release func() // gives back the feed's slot
 }
 
 func (f *feed) Log() domain.LogID      { return f.log }
 func (f *feed) Begin() domain.Position { return f.begin.position() }
 func (f *feed) Heard() time.Time       { return f.heard }
-func (f *feed) Close() error           { return f.conn.Close() }
+
+// Close ends the feed's connection, and makes room for another one.
+func (f *feed) Close() error {
+	f.release()
+	return f.conn.Close()
+}
 
 // Read returns what the server has after the last entry returned, and proves
 // that it is what follows.
@@ -70,12 +77,15 @@ func (f *feed) Read(ctx context.Context) ([]domain.Entry, error) {
 }
 
 func (f *feed) end(err error) error {
-	if lost := (*transport.BreakError)(nil); errors.As(err, &lost) {
-		f.err = err
-	} else {
-		f.err = fmt.Errorf("redisstream: read %s: %w", f.topic, redisconn.Classify(err))
-	}
+	f.err = readError(f.topic, err)
 	return f.err
+}
+
+func readError(topic string, err error) error {
+	if lost := (*transport.BreakError)(nil); errors.As(err, &lost) {
+		return err
+	}
+	return fmt.Errorf("redisstream: read %s: %w", topic, redisconn.Classify(err))
 }
 
 // ask asks for what follows, and right behind it, so that it is answered after
@@ -113,12 +123,7 @@ func (f *feed) read() ([]domain.Entry, error) {
 		return nil, err
 	}
 	f.heard = time.Now()
-	if len(batch) > 0 {
-		f.place.at = last
-		if f.place.ordinal >= 0 {
-			f.place.ordinal += int64(len(batch))
-		}
-	}
+	f.place.advance(last, len(batch))
 	f.count = nextCount(f.count, f.in.size)
 	return batch, nil
 }
@@ -133,9 +138,9 @@ func nextCount(count, size int) int {
 }
 
 // prove proves a read of got entries; present says that the entry where we
-// stand is still there. A read of nothing is the time to learn our ordinal.
+// stand is still there.
 func (f *feed) prove(present bool, got int) error {
-	if present && (got > 0 || f.place.ordinal >= 0) {
+	if f.place.proven(present, got) {
 		return nil
 	}
 	f.conn.Queue("XINFO", "STREAM", f.topic)
@@ -149,15 +154,7 @@ func (f *feed) prove(present bool, got int) error {
 	if err != nil {
 		return err
 	}
-	if !present {
-		if err := s.prove(f.place, got); err != nil {
-			return err
-		}
-	}
-	if got == 0 && s.last == f.place.at {
-		f.place.ordinal = s.added
-	}
-	return nil
+	return f.place.settle(s, present, got)
 }
 
 func (f *feed) wait(d time.Duration) error {

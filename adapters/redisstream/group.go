@@ -14,6 +14,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill-redisstream/pkg/redisstream"
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/redis/go-redis/v9"
+	"golang.org/x/time/rate"
 
 	"github.com/fanfarebus/fanfare/adapters/redisconn"
 	"github.com/fanfarebus/fanfare/domain"
@@ -35,8 +36,9 @@ const recreateTimeout = 2 * time.Second
 // at an entry that it cannot decode, so it is given a decoder that decodes
 // everything: what is no message arrives without a payload and with its raw
 // fields as metadata. It does not notice that a server lost its data, and the
-// groups with it. It would block for ever in its first read. And it would
-// sleep half a second over the error that Close causes.
+// groups with it. It would block for ever in its first read. It would sleep half
+// a second over the error that Close causes. And it says nothing while the server
+// refuses its XACK, which it tries again for ever.
 //
 // Others remain: entries come one by one; goroutines end soon after Close or
 // the end of a subscription, but are not waited for; and it knows nothing of
@@ -50,6 +52,7 @@ func (d *Driver) Group(name string) (message.Subscriber, error) {
 	}
 	g := &group{name: name, client: d.server.Client(), log: d.log.With(slog.String("group", name))}
 	var err error
+	g.client.AddHook(&witness{log: g.log, say: rate.Sometimes{First: 1, Interval: 10 * time.Second}})
 	g.Subscriber, err = redisstream.NewSubscriber(redisstream.SubscriberConfig{
 		Client:                        g.client,
 		ConsumerGroup:                 name,
@@ -119,6 +122,29 @@ func (g *group) recreate() {
 
 func closed(err error) bool {
 	return errors.Is(err, redis.ErrClosed) || errors.Is(err, net.ErrClosed) || errors.Is(err, context.Canceled)
+}
+
+// A witness of a group's client tells of what the server refuses to confirm.
+type witness struct {
+	log *slog.Logger
+	say rate.Sometimes
+}
+
+func (w *witness) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (w *witness) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+// ProcessHook hears the answers to single commands.
+func (w *witness) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		err := next(ctx, cmd)
+		if err != nil && cmd.Name() == "xack" && !closed(err) {
+			w.say.Do(func() { w.log.Warn("the consumer group cannot confirm a message; trying again", "error", err) })
+		}
+		return err
+	}
 }
 
 // An unmarshaller decodes whatever an entry holds.

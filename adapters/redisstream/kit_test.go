@@ -41,13 +41,31 @@ func newKit(t testing.TB) kit {
 	return kit{t, s, open(t, s.URL("redis-streams")), s.Client()}
 }
 
+// newSharedKit is newKit of a driver whose feeds all share connections.
+func newSharedKit(t testing.TB) kit {
+	s := broker.Redis(t)
+	return kit{t, s, open(t, s.URL("redis-streams")+"?read_connections=0"), s.Client()}
+}
+
+// eachWay runs a test with feeds that have connections of their own, and with
+// feeds that share them.
+func eachWay(t *testing.T, name string, test func(t *testing.T, k kit)) {
+	t.Run(name+" own connection", func(t *testing.T) { test(t, newKit(t)) })
+	t.Run(name+" shared connection", func(t *testing.T) { test(t, newSharedKit(t)) })
+}
+
 func open(t testing.TB, rawURL string) transport.Driver {
+	t.Helper()
+	return openWith(t, rawURL, slog.New(slog.DiscardHandler))
+}
+
+func openWith(t testing.TB, rawURL string, log *slog.Logger) transport.Driver {
 	t.Helper()
 	u, err := url.Parse(rawURL)
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := redisstream.Open(t.Context(), u, slog.New(slog.DiscardHandler))
+	d, err := redisstream.Open(t.Context(), u, log)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,17 +29,37 @@ type reader struct {
 // batch reads the answer to an XREAD of one stream, which is nil if there was
 // nothing.
 func (r *reader) batch(c *redisconn.Conn) (batch []domain.Entry, last id, err error) {
+	err = r.batches(c, func(_ string, entries []domain.Entry, at id) { batch, last = entries, at })
+	return batch, last, err
+}
+
+// batches reads the answer to an XREAD and calls take for each stream that had
+// something. The topic is valid during the call; the entries are take's.
+func (r *reader) batches(c *redisconn.Conn, take func(topic string, batch []domain.Entry, last id)) error {
 	r.size = 0
 	streams, err := c.Array()
-	if err != nil || streams <= 0 {
-		return nil, id{}, err
+	if err != nil {
+		return err
 	}
-	if pair, err := c.Array(); err != nil || pair != 2 || streams != 1 {
-		return nil, id{}, errors.Join(errReply, err)
+	for range max(streams, 0) {
+		if pair, err := c.Array(); err != nil || pair != 2 {
+			return errors.Join(errReply, err)
+		}
+		topic, err := c.Text()
+		if err != nil {
+			return err
+		}
+		batch, last, err := r.entries(c)
+		if err != nil {
+			return err
+		}
+		take(topic, batch, last)
 	}
-	if err := c.Skip(); err != nil { // the stream's name
-		return nil, id{}, err
-	}
+	return nil
+}
+
+// entries reads the entries of one stream in the answer to an XREAD.
+func (r *reader) entries(c *redisconn.Conn) (batch []domain.Entry, last id, err error) {
 	n, err := c.Array()
 	if err != nil || n < 1 || n > transport.BatchSize {
 		return nil, id{}, errors.Join(errReply, err)

@@ -26,6 +26,38 @@ type place struct {
 	ordinal int64 // unknown if negative; a bit too low where others used XDEL
 }
 
+// advance moves the reader behind what it has received.
+func (p *place) advance(last id, got int) {
+	if got == 0 {
+		return
+	}
+	p.at = last
+	if p.ordinal >= 0 {
+		p.ordinal += int64(got)
+	}
+}
+
+// proven says whether a read of got entries behind p needs no look at the
+// stream's state; present says that the entry at p is still there. A read of
+// nothing is the time to learn the ordinal.
+func (p *place) proven(present bool, got int) bool {
+	return present && (got > 0 || p.ordinal >= 0)
+}
+
+// settle proves a read of got entries behind p by the stream's state, which was
+// looked at after the read, and learns the ordinal if it can.
+func (p *place) settle(s state, present bool, got int) error {
+	if !present {
+		if err := s.prove(*p, got); err != nil {
+			return err
+		}
+	}
+	if got == 0 && s.last == p.at {
+		p.ordinal = s.added
+	}
+	return nil
+}
+
 // prove says whether a reader at p, who just received got entries after p, has
 // them all; nil if so. It is asked where the simplest proof fails: that the
 // entry at p still exists. (Trimming takes the oldest entries first. So as

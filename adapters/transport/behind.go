@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -81,6 +82,7 @@ type lookout struct {
 	t       *Transport
 	answers time.Time         // since when the broker answers; zero if it does not
 	tails   map[string][]tail // of each topic that is followed, oldest first
+	blind   limitedLog
 }
 
 // A tail is where a log ended.
@@ -89,7 +91,9 @@ type tail struct {
 	at   domain.Position
 }
 
-func newLookout(t *Transport) *lookout { return &lookout{t: t, tails: make(map[string][]tail)} }
+func newLookout(t *Transport) *lookout {
+	return &lookout{t: t, tails: make(map[string][]tail), blind: limitedLog{every: time.Minute}}
+}
 
 // ask notes where the logs end, if the broker answers.
 func (l *lookout) ask(ctx context.Context, up bool) {
@@ -141,7 +145,7 @@ func (l *lookout) note(ctx context.Context, now time.Time, all []*subscription) 
 		asking.Go(func() error {
 			at, err := l.t.log.Tail(ctx, topic)
 			if err != nil {
-				l.t.cfg.Log.Debug("where the log ends is not known", "topic", topic, "error", err)
+				l.tell(ctx, topic, err)
 				return nil
 			}
 			mu.Lock()
@@ -154,6 +158,16 @@ func (l *lookout) note(ctx context.Context, now time.Time, all []*subscription) 
 	for topic, at := range seen {
 		l.tails[topic] = l.extend(l.tails[topic], tail{now, at})
 	}
+}
+
+// tell says that a topic's tail is not known: nobody would notice if its
+// subscriptions fell behind. That an answer is late now and then is no news.
+func (l *lookout) tell(ctx context.Context, topic string, err error) {
+	if ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded) {
+		l.t.cfg.Log.Debug("where the log ends is not known", "topic", topic, "error", err)
+		return
+	}
+	l.blind.warn(l.t.cfg.Log, "where the log ends is not known, so that nobody notices if this node falls behind", "topic", topic, "error", err)
 }
 
 // extend adds a tail, and drops those that are older than is of interest. A log

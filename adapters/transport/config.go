@@ -12,8 +12,13 @@ type Config struct {
 	RetryMin       time.Duration // first pause after a failure, jittered; default 50 ms
 	RetryMax       time.Duration // longest pause; default 2 s
 	PublishQueue   int           // most messages waiting in line for one topic's pipeline; default 8192
-	TrimEvery      time.Duration // how often a followed log is trimmed, jittered; default 30 s
+	TrimEvery      time.Duration // how often a log is trimmed, jittered; default 30 s
+	TrimTopics     int           // most topics that are trimmed though only published to; default 1024
 	DeafAfter      time.Duration // how long a subscription may be behind before the Transport is deaf; default 5 s
+	// PublishOnly: the process holds no sessions. How long the nodes want the bus
+	// to keep what it carries, it knows only if its driver was told: else it does
+	// not trim what it publishes to. See Retainer.
+	PublishOnly bool
 	// NoStamps: on a bus without a log, messages are not numbered, and numbers
 	// mean nothing. It is for topics that others defined.
 	NoStamps bool
@@ -37,6 +42,9 @@ func (c Config) withDefaults() Config {
 		}
 	}
 	c.RetryMax = max(c.RetryMax, c.RetryMin)
+	if c.TrimTopics <= 0 {
+		c.TrimTopics = 1024
+	}
 	if c.PublishQueue <= 0 {
 		c.PublishQueue = 8192
 	}

@@ -31,8 +31,11 @@ type Driver interface {
 	// Publish sends in the order given and returns once the broker has taken
 	// what it will take. It returns nil if there was no error at all, else a
 	// slice as long as records, with an error in the place of each record that
-	// the broker did not take or for which that is unknown. An error counts as
-	// domain.ErrBusDown unless it wraps another sentinel of the domain. Publish
+	// the broker did not take or for which that is unknown. No error means that
+	// the broker's answer for this very record was seen. An error counts as
+	// domain.ErrBusDown unless it wraps another sentinel of the domain; where the
+	// broker answered that it does not take the record, it wraps
+	// domain.ErrBusRefused. Publish
 	// tries once. It must not change records and messages, nor keep anything
 	// of them after it has returned.
 	Publish(ctx context.Context, records []Outgoing) []error
@@ -119,8 +122,15 @@ type GroupDriver interface {
 }
 
 // A Trimmer is a Driver whose log grows until somebody trims it. Transport
-// calls Trim now and then for each topic it follows.
+// calls Trim now and then for each topic that it follows or has published to.
 type Trimmer interface {
 	// Trim drops what is older than the retention the driver was opened with.
 	Trim(ctx context.Context, topic string) error
+}
+
+// A Retainer is a Trimmer that can tell whether its retention was asked for.
+// Who only publishes does not trim to a default that may be shorter than what
+// the nodes were told to keep.
+type Retainer interface {
+	RetentionAsked() bool
 }

@@ -18,14 +18,22 @@ func sentinels() []error {
 }
 
 // busError makes a driver's failure a domain.ErrBusDown, unless the driver said
-// what it is.
+// what it is. A refusal becomes one without a word: the bus is there.
 func busError(err error) error {
 	known := func(sentinel error) bool { return errors.Is(err, sentinel) }
+	if known(domain.ErrBusRefused) && !known(domain.ErrBusDown) {
+		return &refusedError{err}
+	}
 	if slices.ContainsFunc(sentinels(), known) {
 		return err
 	}
 	return mark(err, domain.ErrBusDown)
 }
+
+// A refusedError is a domain.ErrBusRefused that is a domain.ErrBusDown as well.
+type refusedError struct{ error }
+
+func (e *refusedError) Unwrap() []error { return []error{domain.ErrBusDown, e.error} }
 
 // mark makes err wrap the sentinel as well, once. A nil error stays nil.
 func mark(err, sentinel error) error {

@@ -78,6 +78,11 @@ func NewParams(u *url.URL) *Params {
 	if err != nil {
 		p.faults = append(p.faults, errors.New("the query cannot be read: escape special characters as %XX"))
 	}
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		if len(values[name]) > 1 {
+			p.fault("parameter %q is given more than once", name)
+		}
+	}
 	return p
 }
 

@@ -28,6 +28,7 @@ const (
 type pipeline struct {
 	send  func(context.Context, []Outgoing) []error
 	stamp func([]Outgoing) // changes what is sent, in the order of the wire; may be nil
+	note  func([]*call)    // is told what is sent, and keeps nothing of it; may be nil
 	most  int              // messages in queue
 
 	mu      sync.Mutex
@@ -65,7 +66,7 @@ const (
 // An outcome is what became of a call.
 type outcome struct {
 	accepted int  // length of the accepted prefix
-	refused  bool // none of the rest was sent
+	refused  bool // the bus has none of the rest
 	err      error
 }
 
@@ -166,6 +167,9 @@ func (p *pipeline) lead(c *call) outcome {
 	if p.stamp != nil {
 		p.stamp(p.records)
 	}
+	if p.note != nil {
+		p.note(p.batch)
+	}
 	// All calls get the same time when they join, so a leader chosen among the
 	// newest has as much left as any in its batch. Its context does not count:
 	// the others rely on it.
@@ -173,7 +177,8 @@ func (p *pipeline) lead(c *call) outcome {
 	errs := p.send(ctx, p.records)
 	cancel()
 	if errs != nil && len(errs) != len(p.records) {
-		errs = slices.Repeat([]error{errors.Join(errs...)}, len(p.records))
+		why := fmt.Errorf("the driver answered for %d of %d records", len(errs), len(p.records))
+		errs = slices.Repeat([]error{errors.Join(append(slices.Clone(errs), why)...)}, len(p.records))
 	}
 	p.settle(errs)
 	return c.outcome
@@ -231,11 +236,14 @@ func (p *pipeline) settle(errs []error) {
 func judge(errs []error) outcome {
 	for i, err := range errs {
 		if err != nil {
-			return outcome{accepted: i, err: busError(err)}
+			return outcome{accepted: i, refused: !slices.ContainsFunc(errs[i:], unsure), err: busError(err)}
 		}
 	}
 	return outcome{accepted: len(errs)}
 }
+
+// unsure says whether the bus may have a record of which a driver says err.
+func unsure(err error) bool { return !errors.Is(err, domain.ErrBusRefused) }
 
 // appoint makes the newest call of the next commit its leader. Call it with mu
 // held.

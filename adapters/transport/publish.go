@@ -14,7 +14,8 @@ import (
 // on the bus; of those behind them it is not known, unless Refused.
 type PublishError struct {
 	Accepted int
-	// Refused: none of the rest was sent.
+	// Refused: the bus has none of the rest: it was not sent, or the broker
+	// answered that it does not take it.
 	Refused bool
 	// Err wraps domain.ErrBusDown when the broker could not be reached or did
 	// not answer in time, domain.ErrLimit when the queue is full,
@@ -26,7 +27,7 @@ type PublishError struct {
 func (e *PublishError) Error() string {
 	how := "outcome unknown"
 	if e.Refused {
-		how = "not sent"
+		how = "none of it is on the bus"
 	}
 	if e.Accepted > 0 {
 		how = fmt.Sprintf("%d accepted, the rest: %s", e.Accepted, how)
@@ -56,7 +57,7 @@ func (t *Transport) PublishContext(ctx context.Context, topic string, messages .
 		return nil
 	}
 	t.counts.publishErrors.Add(uint64(len(messages) - accepted))
-	t.refused.Do(func() { t.cfg.Log.Warn("publishing failed", "topic", topic, "error", err) })
+	t.refused.warn(t.cfg.Log, "publishing failed", "topic", topic, "error", err)
 	return &PublishError{
 		Accepted: accepted,
 		Refused:  refused,

@@ -461,7 +461,7 @@ func TestPublishErrorReadsWell(t *testing.T) {
 		want string
 	}{
 		{transport.PublishError{Err: errNet}, "connection reset (outcome unknown)"},
-		{transport.PublishError{Err: errNet, Refused: true}, "connection reset (not sent)"},
+		{transport.PublishError{Err: errNet, Refused: true}, "connection reset (none of it is on the bus)"},
 		{transport.PublishError{Err: errNet, Accepted: 3}, "connection reset (3 accepted, the rest: outcome unknown)"},
 	} {
 		if got := tc.err.Error(); got != tc.want {
@@ -552,4 +552,41 @@ func TestPublishersThatComeAndGo(t *testing.T) {
 			t.Errorf("counted %+v", s)
 		}
 	})
+}
+
+// A driver that answers for fewer records than it was given, or for more, has
+// proven nothing.
+func TestADriverThatAnswersForOtherRecordsHasTakenNone(t *testing.T) {
+	for _, answer := range [][]error{{}, {nil}, {nil, nil, nil, nil}, {errNet}} {
+		driver := &fakeDriver{publish: func(context.Context, []transport.Outgoing) []error { return answer }}
+		bus := transport.New(driver, transport.Config{})
+		if problem := fails(bus.Publish(topic, msgs(3)...), 0, false, domain.ErrBusDown); problem != "" {
+			t.Errorf("%d answers: %s", len(answer), problem)
+		}
+		mustClose(t, bus)
+	}
+}
+
+// What the broker has refused is known not to be on the bus; of what stands
+// behind an error of another kind, that is not known.
+func TestARefusalIsCertain(t *testing.T) {
+	no := fmt.Errorf("%w: %w", domain.ErrBusDown, domain.ErrBusRefused)
+	for _, c := range []struct {
+		answer   []error
+		accepted int
+		refused  bool
+	}{
+		{[]error{no, no, no}, 0, true},
+		{[]error{nil, no, no}, 1, true},
+		{[]error{no, nil, no}, 0, false},
+		{[]error{no, errNet, no}, 0, false},
+		{[]error{errNet, no, no}, 0, false},
+	} {
+		driver := &fakeDriver{publish: func(context.Context, []transport.Outgoing) []error { return c.answer }}
+		bus := transport.New(driver, transport.Config{})
+		if problem := fails(bus.Publish(topic, msgs(3)...), c.accepted, c.refused, domain.ErrBusDown); problem != "" {
+			t.Errorf("%v: %s", c.answer, problem)
+		}
+		mustClose(t, bus)
+	}
 }

@@ -245,8 +245,18 @@ func (s *subscription) retry(log *slog.Logger) bool {
 		if err == nil || s.ctx.Err() != nil {
 			return err == nil
 		}
-		log.Debug("subscribing again failed", "error", err)
+		s.t.tellRetry(log, err)
 	}
+}
+
+// tellRetry says why subscribing again failed. That the bus is down is told once,
+// by Run; a single topic that cannot be followed, now and then.
+func (t *Transport) tellRetry(log *slog.Logger, err error) {
+	if !t.Up() {
+		log.Debug("subscribing again failed", "error", err)
+		return
+	}
+	t.retries.warn(log, "nobody hears this topic: subscribing again failed; trying again", "error", err)
 }
 
 // announce puts the break before what the new feed will bring.

@@ -15,10 +15,32 @@ import (
 //	tls_cert, tls_key files with the certificate to show, PEM
 //	tls_server_name   the name to expect in the server's certificate
 //	tls_skip_verify   true: accept any certificate
-func (p *Params) TLS() *tls.Config {
+func (p *Params) TLS() *tls.Config { return p.readTLS("") }
+
+// SchemeTLS is TLS for a URL whose scheme says itself whether to encrypt, as
+// rediss:// does beside redis://: then it need not be said again.
+func (p *Params) SchemeTLS(scheme string, secure bool) *tls.Config {
+	if !secure {
+		return p.TLS()
+	}
+	return p.readTLS(scheme)
+}
+
+// readTLS reads the parameters. A scheme, if one is given, says that there is
+// encryption.
+func (p *Params) readTLS(scheme string) *tls.Config {
 	ca, cert, key := p.String("tls_ca", ""), p.String("tls_cert", ""), p.String("tls_key", "")
 	name, skip := p.String("tls_server_name", ""), p.Bool("tls_skip_verify", false)
-	if !p.Bool("tls", ca+cert+key+name != "" || skip) {
+	details := ca+cert+key+name != "" || skip
+	switch on := p.Bool("tls", details || scheme != ""); {
+	case on:
+	case scheme != "":
+		p.fault("tls=false: %s:// means TLS", scheme)
+		return nil
+	case details:
+		p.fault("tls=false contradicts the other tls parameters: leave one or the other out")
+		return nil
+	default:
 		return nil
 	}
 	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: name, InsecureSkipVerify: skip}

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
-	"golang.org/x/time/rate"
 
 	"github.com/fanfarebus/fanfare/domain"
 )
@@ -26,9 +25,11 @@ type Transport struct {
 	lines    [shards]pipeline
 	stamps   *stamper  // nil: what is published is not numbered
 	marking  sync.Once // starts publishing marks
+	trims    *trims
 	counts   counters
 	down     atomic.Bool
-	refused  rate.Sometimes           // bounds the log lines on failed publishes
+	refused  limitedLog               // of failed publishes
+	retries  limitedLog               // of subscriptions that cannot be had again
 	behind   atomic.Pointer[[]string] // the topics of subscriptions that were, when Run last looked
 
 	// ending is done once Close has begun; every subscription hangs on it.
@@ -39,9 +40,8 @@ type Transport struct {
 
 	mu      sync.Mutex
 	closed  bool                       // guarded by mu
-	running sync.WaitGroup             // subscriptions and trims; Add under mu while not closed
+	running sync.WaitGroup             // subscriptions and what trims and marks; Add under mu while not closed
 	subs    map[*subscription]struct{} // guarded by mu
-	trims   map[string]*trim           // guarded by mu
 	groups  map[*groupMember]struct{}  // guarded by mu
 }
 
@@ -57,16 +57,20 @@ func New(d Driver, cfg Config) *Transport {
 		promises: d.Guarantees(),
 		cfg:      cfg.withDefaults(),
 		subs:     make(map[*subscription]struct{}),
-		trims:    make(map[string]*trim),
 		groups:   make(map[*groupMember]struct{}),
-		refused:  rate.Sometimes{First: 1, Interval: 10 * time.Second},
+		refused:  limitedLog{every: 10 * time.Second},
+		retries:  limitedLog{every: 10 * time.Second},
 	}
 	if t.promises.Log {
 		t.log, _ = d.(LogDriver)
 	}
+	t.trims = newTrims(d, t.cfg)
 	t.ending, t.end = context.WithCancel(context.Background())
 	for i := range t.lines {
 		t.lines[i] = pipeline{send: d.Publish, most: t.cfg.PublishQueue}
+		if t.trims.published {
+			t.lines[i].note = t.publishes
+		}
 	}
 	if !t.promises.Log && !t.cfg.NoStamps {
 		t.stamps = newStamper()

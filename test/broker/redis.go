@@ -46,12 +46,22 @@ func Redis(t testing.TB, args ...string) *RedisServer {
 	return s.run()
 }
 
-// Sentinel starts a sentinel that watches the master under the given name.
-func Sentinel(t testing.TB, name string, master *RedisServer) *RedisServer {
+// Sentinel starts a sentinel that watches the master under the given name. More
+// lines of its configuration may be given, such as "requirepass secret".
+func Sentinel(t testing.TB, name string, master *RedisServer, lines ...string) *RedisServer {
 	t.Helper()
 	s := &RedisServer{t: t, dir: t.TempDir()}
 	conf := filepath.Join(s.dir, "sentinel.conf")
-	s.must(os.WriteFile(conf, fmt.Appendf(nil, "sentinel monitor %s 127.0.0.1 %d 1\n", name, master.port), 0o600))
+	lines = append([]string{fmt.Sprintf("sentinel monitor %s 127.0.0.1 %d 1", name, master.port)}, lines...)
+	if master.pass != "" {
+		lines = append(lines, fmt.Sprintf("sentinel auth-pass %s %s", name, master.pass))
+	}
+	for _, line := range lines {
+		if pass, ok := strings.CutPrefix(line, "requirepass "); ok {
+			s.pass = pass
+		}
+	}
+	s.must(os.WriteFile(conf, []byte(strings.Join(lines, "\n")+"\n"), 0o600))
 	s.args = []string{conf, "--sentinel"}
 	return s.run()
 }
@@ -89,7 +99,11 @@ func (s *RedisServer) Client() *redis.Client {
 // CLI runs redis-cli against the server and returns what it prints.
 func (s *RedisServer) CLI(args ...string) string {
 	s.t.Helper()
-	out, err := exec.Command("redis-cli", append([]string{"-p", fmt.Sprint(s.port)}, args...)...).CombinedOutput()
+	cmd := exec.Command("redis-cli", append([]string{"-p", fmt.Sprint(s.port)}, args...)...)
+	if s.pass != "" {
+		cmd.Env = append(os.Environ(), "REDISCLI_AUTH="+s.pass)
+	}
+	out, err := cmd.CombinedOutput()
 	s.must(err)
 	return strings.TrimSpace(string(out))
 }

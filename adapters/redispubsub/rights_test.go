@@ -1,0 +1,67 @@
+package redispubsub_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/test/broker"
+)
+
+// Nodes and publishers need exactly the rights that docs/operating.md lists.
+func TestTheDocumentedRightsAreNeededAndDo(t *testing.T) {
+	const topic = "fanfare.orders"
+	publishes := func(bus *transport.Transport) error {
+		return errors.Join(bus.Publish(topic, raw("one")), bus.Publish(topic+domain.InboundSuffix, raw("in")))
+	}
+	for user, work := range map[string]func(context.Context, *transport.Transport, transport.Driver) error{
+		"channels-publisher": func(_ context.Context, bus *transport.Transport, _ transport.Driver) error {
+			return publishes(bus)
+		},
+		"channels-node": func(ctx context.Context, bus *transport.Transport, d transport.Driver) error {
+			batches, err := bus.Batches().Subscribe(ctx, topic)
+			if err != nil {
+				return err
+			}
+			// A feed that hears nothing for two seconds asks for a sign of life, as
+			// Ping does.
+			if err := errors.Join(d.Ping(ctx), publishes(bus)); err != nil {
+				return err
+			}
+			for {
+				select {
+				case m := <-batches:
+					entries, _ := domain.EntriesFrom(m.Context())
+					m.Ack()
+					for _, e := range entries {
+						if string(e.Body) == "one" {
+							return nil
+						}
+					}
+				case <-ctx.Done():
+					return fmt.Errorf("nothing came: %w", ctx.Err())
+				}
+			}
+		},
+	} {
+		for _, left := range append(broker.Grants(t, user), "", "&fanfare.*") {
+			t.Run(user+" without "+left, func(t *testing.T) {
+				t.Parallel()
+				s := broker.Redis(t)
+				s.SetUser(user, left)
+				d := open(t, "redis://"+user+":secret@"+s.Addr())
+				bus := transport.New(d, transport.Config{NoStamps: true})
+				defer func() { _ = bus.Close() }()
+				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+				defer cancel()
+				if err := work(ctx, bus, d); (err == nil) != (left == "") {
+					t.Error(err)
+				}
+			})
+		}
+	}
+}

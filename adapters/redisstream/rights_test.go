@@ -1,0 +1,206 @@
+package redisstream_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/test/broker"
+)
+
+const rightsTopic = "fanfare.orders"
+
+// as opens a driver as one of the users that docs/operating.md lists.
+func (k kit) as(user, query string) transport.Driver {
+	return open(k.t, "redis-streams://"+user+":secret@"+k.Addr()+"/0"+query)
+}
+
+// each runs a user's work with all its rights, which must do, and without each of
+// them, which must not.
+func each(t *testing.T, user string, without []string, work func(k kit) error) {
+	for _, left := range append([]string{""}, without...) {
+		t.Run(user+" without "+left, func(t *testing.T) {
+			t.Parallel()
+			k := newKit(t)
+			k.SetUser(user, left)
+			err := work(k)
+			switch {
+			case left == "" && err != nil:
+				t.Errorf("the documented rights do not do: %v", err)
+			case left != "" && err == nil:
+				t.Errorf("%s is not needed", left)
+			case left != "" && !errors.Is(err, domain.ErrBusDown):
+				t.Errorf("the error is no error of the bus: %v", err)
+			}
+		})
+	}
+}
+
+// hear waits until the bodies have come on a subscription of batches.
+func hear(ctx context.Context, batches <-chan *message.Message, bodies ...string) error {
+	for len(bodies) > 0 {
+		select {
+		case m, ok := <-batches:
+			if !ok {
+				return fmt.Errorf("%w: the subscription is over", domain.ErrBusDown)
+			}
+			entries, _ := domain.EntriesFrom(m.Context())
+			for _, e := range entries {
+				switch {
+				case e.Kind == domain.Break:
+					return fmt.Errorf("a gap: %s", e.Reason)
+				case e.Kind == domain.Record && len(bodies) > 0 && string(e.Body) == bodies[0]:
+					bodies = bodies[1:]
+				}
+			}
+			m.Ack()
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %q did not come", domain.ErrBusDown, bodies[0])
+		}
+	}
+	return nil
+}
+
+// A node needs exactly the rights that docs/operating.md lists.
+func TestANodeNeedsTheDocumentedRights(t *testing.T) {
+	rights := append(broker.Grants(t, "node"), "~fanfare.*")
+	each(t, "node", rights, func(k kit) error {
+		ctx, cancel := context.WithTimeout(k.t.Context(), 2*time.Second)
+		defer cancel()
+		d := k.as("node", "?retention=1m")
+		bus := transport.New(d, transport.Config{RetryMax: 50 * time.Millisecond})
+		defer func() { _ = bus.Close() }()
+		k.must(k.c.XAdd(ctx, xadd(rightsTopic, "before")).Err())
+
+		var errs []error
+		check := func(err error) { errs = append(errs, transportError(err)) }
+		check(d.Ping(ctx))
+		check(bus.Publish(rightsTopic, message.NewMessage("1", []byte("one"))))
+		check(bus.Publish(rightsTopic+domain.InboundSuffix, message.NewMessage("1", []byte("in"))))
+		// From the past, as a node does when it starts; and what comes.
+		batches, err := bus.BatchesSince(time.Minute).Subscribe(ctx, rightsTopic)
+		check(err)
+		if err == nil {
+			check(bus.Publish(rightsTopic, message.NewMessage("2", []byte("two"))))
+			check(hear(ctx, batches, "before", "one", "two"))
+		}
+		// The log again, as for a session that comes back, and where it ends.
+		_, err = bus.Scan(ctx, rightsTopic, "", time.Now().Add(-time.Minute), func([]domain.Entry) bool { return true })
+		check(err)
+		for _, topic := range []string{rightsTopic, "fanfare.empty"} {
+			_, err := d.(transport.LogDriver).Tail(ctx, topic)
+			check(err)
+			check(d.(transport.Trimmer).Trim(ctx, topic))
+		}
+		return errors.Join(errs...)
+	})
+}
+
+// Who publishes needs less.
+func TestAPublisherNeedsTheDocumentedRights(t *testing.T) {
+	for user, query := range map[string]string{"publisher": "", "trimmer": "?retention=1m"} {
+		each(t, user, broker.Grants(t, user), func(k kit) error {
+			d := k.as(user, query)
+			bus := transport.New(d, transport.Config{PublishOnly: true})
+			err := bus.Publish(rightsTopic, message.NewMessage("1", []byte("one")))
+			if user == "trimmer" {
+				err = errors.Join(err, transportError(d.(transport.Trimmer).Trim(k.t.Context(), rightsTopic)))
+			}
+			return errors.Join(err, bus.Close())
+		})
+	}
+}
+
+// Who consumes in a group needs others. What removes members that are gone is
+// tried every few minutes only, and not here.
+func TestAConsumerNeedsTheDocumentedRights(t *testing.T) {
+	const inbound = rightsTopic + domain.InboundSuffix
+	rights := []string{"+xgroup|create", "+xreadgroup", "+xack", "+xpending", "+xclaim", "~fanfare.*.inbound"}
+	each(t, "consumer", rights, func(k kit) error {
+		ctx, cancel := context.WithTimeout(k.t.Context(), 4*time.Second)
+		defer cancel()
+		for _, body := range []string{"one", "two"} {
+			k.must(k.c.XAdd(ctx, xadd(inbound, body)).Err())
+		}
+		// Somebody has read one of them and died.
+		k.must(k.c.XGroupCreate(ctx, inbound, "g", "0").Err())
+		k.must(k.c.Do(ctx, "XREADGROUP", "GROUP", "g", "dead", "COUNT", "1", "STREAMS", inbound, ">").Err())
+
+		group, err := k.as("consumer", "?claim_after=1s").(transport.GroupDriver).Group("g")
+		k.must(err)
+		defer func() { _ = group.Close() }()
+		messages, err := group.Subscribe(ctx, inbound)
+		if err != nil {
+			return transportError(err)
+		}
+		for seen := map[string]bool{}; len(seen) < 2; {
+			select {
+			case m := <-messages:
+				seen[string(m.Payload)] = true
+				m.Ack()
+			case <-ctx.Done():
+				return fmt.Errorf("%w: only %v came", domain.ErrBusDown, seen)
+			}
+		}
+		for tick := time.Tick(20 * time.Millisecond); ctx.Err() == nil; <-tick {
+			if pending, err := k.c.XPending(ctx, inbound, "g").Result(); err == nil && pending.Count == 0 {
+				return nil
+			}
+		}
+		return fmt.Errorf("%w: the group still waits for acks", domain.ErrBusDown)
+	})
+}
+
+func xadd(topic, body string) *redis.XAddArgs {
+	return &redis.XAddArgs{Stream: topic, Values: []string{"data", body}}
+}
+
+// A member that may no longer confirm what it has done goes on trying, and says
+// so; once it may again nothing is lost.
+func TestAGroupThatMayNotConfirmSaysSo(t *testing.T) {
+	const inbound = rightsTopic + domain.InboundSuffix
+	k := newKit(t)
+	k.SetUser("consumer")
+	book := &logbook{}
+	group, err := openWith(t, "redis-streams://consumer:secret@"+k.Addr()+"/0", book.logger()).(transport.GroupDriver).Group("g")
+	k.must(err)
+	messages, err := group.Subscribe(t.Context(), inbound)
+	k.must(err)
+	next := func(want string) {
+		t.Helper()
+		select {
+		case m := <-messages:
+			if string(m.Payload) != want {
+				t.Fatalf("got %q, want %q", m.Payload, want)
+			}
+			m.Ack()
+		case <-time.After(20 * time.Second):
+			t.Fatalf("%q did not come", want)
+		}
+	}
+	k.acl("SETUSER", "consumer", "-xack")
+	for _, body := range []string{"one", "two"} {
+		k.must(k.c.XAdd(t.Context(), xadd(inbound, body)).Err())
+	}
+	next("one")
+	poll(t, func() bool { return len(book.lines("cannot confirm", "NOPERM", "group=g")) == 1 })
+	k.acl("SETUSER", "consumer", "+xack")
+	next("two")
+	poll(t, func() bool { return k.c.XPending(t.Context(), inbound, "g").Val().Count == 0 })
+	k.must(group.Close())
+}
+
+// transportError is what Transport makes of an error of a driver.
+func transportError(err error) error {
+	if err == nil || errors.Is(err, domain.ErrBusDown) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", domain.ErrBusDown, err)
+}

@@ -89,13 +89,17 @@ type ResumeConfig struct {
 
 // LimitsConfig bounds what others can make the node do.
 type LimitsConfig struct {
-	MessageBytes    Size          // limits.message_bytes: one message's data
-	OutboxBytes     Size          // limits.outbox_bytes: waiting for one session
-	Systems         int           // limits.systems: served at once when systems is "*"
-	Sessions        int           // limits.sessions: on this node
-	SessionsPerUser int           // limits.sessions_per_user: on this node; one more closes the oldest
-	InboundRate     int           // limits.inbound_rate: operations a second from one session
-	Stall           time.Duration // limits.stall: how long a session may take nothing
+	MessageBytes    Size // limits.message_bytes: one message's data
+	OutboxBytes     Size // limits.outbox_bytes: waiting for one session
+	Systems         int  // limits.systems: served at once when systems is "*"
+	Sessions        int  // limits.sessions: on this node
+	SessionsPerUser int  // limits.sessions_per_user: on this node; one more closes the oldest
+	InboundRate     int  // limits.inbound_rate: operations a second from one session
+	// limits.inbound_bytes: what users have sent to one system from this node and is
+	// not consumed yet, where the bus can say so; limits.inbound_user_bytes: of
+	// these, what one user has, in all systems.
+	InboundBytes, InboundUserBytes Size
+	Stall                          time.Duration // limits.stall: how long a session may take nothing
 }
 
 // LogConfig says what is logged, and how.
@@ -116,13 +120,15 @@ func DefaultConfig() Config {
 		Dedupe:    DedupeConfig{Age: 2 * time.Minute},
 		Resume:    ResumeConfig{MaxScan: 100_000, Bytes: 64 << 20},
 		Limits: LimitsConfig{
-			MessageBytes:    64 << 10,
-			OutboxBytes:     256 << 10,
-			Systems:         1_000,
-			Sessions:        100_000,
-			SessionsPerUser: 32,
-			InboundRate:     50,
-			Stall:           20 * time.Second,
+			MessageBytes:     64 << 10,
+			OutboxBytes:      256 << 10,
+			Systems:          1_000,
+			Sessions:         100_000,
+			SessionsPerUser:  32,
+			InboundRate:      50,
+			InboundBytes:     64 << 20,
+			InboundUserBytes: 4 << 20,
+			Stall:            20 * time.Second,
 		},
 		Drain:          20 * time.Second,
 		PublishTimeout: 800 * time.Millisecond,
@@ -154,6 +160,8 @@ func (c Config) withDefaults() Config {
 	fill(&c.Limits.Sessions, d.Limits.Sessions)
 	fill(&c.Limits.SessionsPerUser, d.Limits.SessionsPerUser)
 	fill(&c.Limits.InboundRate, d.Limits.InboundRate)
+	fill(&c.Limits.InboundBytes, d.Limits.InboundBytes)
+	fill(&c.Limits.InboundUserBytes, d.Limits.InboundUserBytes)
 	fill(&c.Limits.Stall, d.Limits.Stall)
 	fill(&c.Drain, d.Drain)
 	fill(&c.PublishTimeout, d.PublishTimeout)
@@ -282,6 +290,7 @@ func (c Config) checkBounds() (faults []error) {
 		{"limits.message_bytes", int64(l.MessageBytes)}, {"limits.outbox_bytes", int64(l.OutboxBytes)},
 		{"limits.systems", int64(l.Systems)}, {"limits.sessions", int64(l.Sessions)},
 		{"limits.sessions_per_user", int64(l.SessionsPerUser)}, {"limits.inbound_rate", int64(l.InboundRate)},
+		{"limits.inbound_bytes", int64(l.InboundBytes)}, {"limits.inbound_user_bytes", int64(l.InboundUserBytes)},
 		{"limits.stall", int64(l.Stall)}, {"drain", int64(c.Drain)}, {"publish_timeout", int64(c.PublishTimeout)},
 	} {
 		if n.value < 0 {
@@ -291,6 +300,10 @@ func (c Config) checkBounds() (faults []error) {
 	if l.OutboxBytes >= 0 && l.OutboxBytes < 2*l.MessageBytes {
 		faults = append(faults, fault("limits.outbox_bytes", "%v is too small to hold a message of %v and its envelope: want at least %v",
 			l.OutboxBytes, l.MessageBytes, 2*l.MessageBytes))
+	}
+	if l.InboundUserBytes >= 0 && l.InboundUserBytes < 2*l.MessageBytes || l.InboundBytes >= 0 && l.InboundBytes < l.InboundUserBytes {
+		faults = append(faults, fault("limits.inbound_user_bytes", "%v: want at least %v, for messages of up to %v, and at most limits.inbound_bytes, %v",
+			l.InboundUserBytes, 2*l.MessageBytes, l.MessageBytes, l.InboundBytes))
 	}
 	if c.Window.Bytes >= 0 && c.Window.Bytes < 2*l.MessageBytes {
 		faults = append(faults, fault("window.bytes", "%v is too small for messages of up to %v: want at least %v",

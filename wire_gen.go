@@ -38,7 +38,7 @@ func assemble(ctx context.Context, cfg Config, o options) (*Gateway, func(), err
 		cleanup()
 		return nil, nil, err
 	}
-	publisher := newOutlet(cfg, fanfareBus, topics)
+	publisher := newOutlet(cfg, fanfareBus, topics, o)
 	server, err := newWebSockets(cfg, desk, publisher, o)
 	if err != nil {
 		cleanup()

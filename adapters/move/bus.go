@@ -142,6 +142,16 @@ func (b *Bus) PublishContext(ctx context.Context, name string, messages ...*mess
 	}
 }
 
+// Unconsumed says how old the oldest entry of an inbound topic is that is not
+// consumed yet, on the bus on which PublishContext would publish there; see
+// transport.Transport.Unconsumed.
+func (b *Bus) Unconsumed(ctx context.Context, name string) (time.Duration, error) {
+	if b.isHere(strings.TrimSuffix(name, domain.InboundSuffix)) {
+		return b.to.Unconsumed(ctx, name)
+	}
+	return b.from.Unconsumed(ctx, name)
+}
+
 // Replay reads the log again that after is in; see transport.Transport.Replay.
 // Once the topic has moved, an old bus that cannot be reached is a
 // *domain.BreakError: it need not come back.

@@ -2,6 +2,7 @@ package redisstream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -31,14 +32,12 @@ func (d *Driver) trimConsumed(ctx context.Context, topic string) (oldest time.Du
 		return 0, err
 	}
 	begin := id{ms: uint64(max(0, now.Add(-d.retention).UnixMilli()))}
-	acked, err := d.ackedBefore(ctx, topic)
-	if err != nil {
-		return 0, err
-	}
+	acked, unknown := d.ackedBefore(ctx, topic) // the retention counts all the same
 	if begin.less(acked) {
 		begin = acked
 	}
-	if err := d.client.XTrimMinID(ctx, topic, begin.String()).Err(); err != nil {
+	err = d.client.XTrimMinID(ctx, topic, begin.String()).Err()
+	if err := errors.Join(unknown, err); err != nil {
 		return 0, err
 	}
 	first, err := d.client.XRangeN(ctx, topic, "-", "+", 1).Result()

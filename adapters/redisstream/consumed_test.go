@@ -87,6 +87,23 @@ func TestWhatAllGroupsHaveAckedIsTrimmed(t *testing.T) {
 	want("one of two has it", 11, 11)
 }
 
+// A node that may not ask for groups trims by the retention, and says what it may
+// not.
+func TestWhoMayNotAskForGroupsTrimsByRetention(t *testing.T) {
+	for _, left := range []string{"+xinfo|groups", "+xpending"} {
+		k := newKit(t)
+		k.SetUser("node", left)
+		k.overdue(inboundTopic, 1000)
+		k.must(k.c.XAdd(t.Context(), xadd(inboundTopic, "new")).Err())
+		k.must(k.c.XGroupCreate(t.Context(), inboundTopic, "a", "0").Err())
+		k.readAs("a", 1001, false)
+		_, err := k.as("node", "?retention=1m").(transport.ConsumedTrimmer).TrimConsumed(t.Context(), inboundTopic)
+		if n := k.length(inboundTopic); err == nil || n != 1 {
+			t.Errorf("without %s %d entries are left: %v", left, n, err)
+		}
+	}
+}
+
 // The retention counts here as well, and bounds what a group that stands still
 // holds back; ids from a clock that is ahead do not make it look consumed.
 func TestWhatIsConsumedKnowsTheRetention(t *testing.T) {

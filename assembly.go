@@ -182,6 +182,7 @@ func newDesk(cfg Config, hub *stream.Hub, o options) (*session.Desk, error) {
 	sc := session.Config{
 		Node:            cfg.Node,
 		Origins:         cfg.Origins,
+		ProxyHeader:     cfg.ProxyHeader,
 		QueryToken:      cfg.Auth.QueryToken,
 		Sessions:        cfg.Limits.Sessions,
 		SessionsPerUser: cfg.Limits.SessionsPerUser,
@@ -253,7 +254,7 @@ func newGateway(cfg Config, o options, bus bus, hub *stream.Hub, r *router.Route
 	if cfg.AdminListen == "" {
 		a.Admin(public, show.Handler())
 	}
-	g.public, g.admin = public, admin
+	g.public, g.admin = api.NoSniff(public), api.NoSniff(admin)
 	if !cfg.Dev {
 		return g, nil
 	}
@@ -262,7 +263,7 @@ func newGateway(cfg Config, o options, bus bus, hub *stream.Hub, r *router.Route
 		return nil, err
 	}
 	public.Handle("GET /{$}", page)
-	g.public, g.admin = api.DevGuard(public), api.DevGuard(admin)
+	g.public, g.admin = api.NoSniff(api.DevGuard(public)), api.NoSniff(api.DevGuard(admin))
 	return g, nil
 }
 

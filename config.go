@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/fanfarebus/fanfare/adapters/auth"
 	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/ports/session"
 )
 
 // A Config holds a node's settings. A zero field means its default; see
@@ -29,7 +29,8 @@ type Config struct {
 	Topic          string         // topic: template of topic names, holding {system}
 	Auth           AuthConfig     // auth.…
 	Origins        []string       // origins: web origins that may connect; empty: the same host
-	Proxies        []string       // proxies: networks whose X-Forwarded-For is believed, such as 10.0.0.0/8
+	Proxies        []string       // proxies: networks whose proxy_header is believed, such as 10.0.0.0/8
+	ProxyHeader    string         // proxy_header: the header in which proxies name their clients
 	Envelope       EnvelopeConfig // envelope.…
 	Window         WindowConfig   // window.…
 	Dedupe         DedupeConfig   // dedupe.…
@@ -55,9 +56,13 @@ type AuthConfig struct {
 // set.
 type JWTConfig struct {
 	Secret    Secret // auth.jwt.secret: for HMAC, at least 32 bytes
-	PublicKey string // auth.jwt.public_key: PEM, for RSA, ECDSA or Ed25519
+	PublicKey string // auth.jwt.public_key: PEM, one key or several, for RSA, ECDSA or Ed25519
 	Issuer    string // auth.jwt.issuer: if set, tokens must name it
-	Audience  string // auth.jwt.audience: if set, tokens must name it
+	Audience  string // auth.jwt.audience: what tokens must name; if empty, they must name none
+
+	// Leeway (auth.jwt.leeway) is how far ahead a token's nbf may be, for clocks
+	// that differ. A token's end has none.
+	Leeway time.Duration
 }
 
 // EnvelopeConfig says how messages are found on the bus.
@@ -112,13 +117,15 @@ type LogConfig struct {
 // no auth, so it is not valid as it is.
 func DefaultConfig() Config {
 	return Config{
-		Listen:    "127.0.0.1:8080",
-		Transport: "memory://",
-		Systems:   []string{"*"},
-		Topic:     "fanfare.{system}",
-		Window:    WindowConfig{Messages: 100_000, Bytes: 64 << 20, Age: 10 * time.Minute},
-		Dedupe:    DedupeConfig{Age: 2 * time.Minute},
-		Resume:    ResumeConfig{MaxScan: 100_000, Bytes: 64 << 20},
+		Listen:      "127.0.0.1:8080",
+		Transport:   "memory://",
+		Systems:     []string{"*"},
+		Topic:       "fanfare.{system}",
+		Auth:        AuthConfig{JWT: JWTConfig{Leeway: auth.DefaultLeeway}},
+		ProxyHeader: "X-Forwarded-For",
+		Window:      WindowConfig{Messages: 100_000, Bytes: 64 << 20, Age: 10 * time.Minute},
+		Dedupe:      DedupeConfig{Age: 2 * time.Minute},
+		Resume:      ResumeConfig{MaxScan: 100_000, Bytes: 64 << 20},
 		Limits: LimitsConfig{
 			MessageBytes:     64 << 10,
 			OutboxBytes:      256 << 10,
@@ -148,6 +155,8 @@ func (c Config) withDefaults() Config {
 	fill(&c.Listen, d.Listen)
 	fill(&c.Transport, d.Transport)
 	fill(&c.Topic, d.Topic)
+	fill(&c.Auth.JWT.Leeway, d.Auth.JWT.Leeway)
+	fill(&c.ProxyHeader, d.ProxyHeader)
 	fill(&c.Window.Messages, d.Window.Messages)
 	fill(&c.Window.Bytes, d.Window.Bytes)
 	fill(&c.Window.Age, d.Window.Age)
@@ -236,15 +245,20 @@ func (c Config) checkAddresses() (faults []error) {
 		faults = append(faults, fault("admin_listen", "is the same as listen: choose another port, or leave it empty to have everything on listen"))
 	}
 	for _, o := range c.Origins {
-		u, err := url.Parse(o)
-		if o != "*" && (err != nil || u.Host == "" || u.Scheme == "" || u.Path != "" || u.RawQuery != "") {
-			faults = append(faults, fault("origins", "%q is no origin: want scheme://host, such as https://app.example.com, or *", o))
+		if err := session.CheckOrigin(o); err != nil {
+			faults = append(faults, fault("origins", "%q is no origin: %v", o, err))
 		}
 	}
 	for _, p := range c.Proxies {
-		if _, err := netip.ParsePrefix(p); err != nil {
+		network, err := netip.ParsePrefix(p)
+		if err != nil {
 			faults = append(faults, fault("proxies", "%q is no network: want address/bits, such as 10.0.0.0/8 or 192.168.1.7/32", p))
+		} else if network.Addr().Is4In6() {
+			faults = append(faults, fault("proxies", "%q would match nothing: write it as an IPv4 network, such as 10.0.0.0/8", p))
 		}
+	}
+	if err := session.CheckProxyHeader(c.ProxyHeader); err != nil {
+		faults = append(faults, fault("proxy_header", "%v", err))
 	}
 	return faults
 }
@@ -256,6 +270,10 @@ func loopback(host string) bool {
 
 func (c Config) checkAuth() (faults []error) {
 	j := c.Auth.JWT
+	if j.Leeway < 0 || j.Leeway > auth.MaxLeeway {
+		faults = append(faults, fault("auth.jwt.leeway", "want more than 0 and at most %v, got %v", auth.MaxLeeway, j.Leeway))
+		j.Leeway = 0
+	}
 	switch {
 	case j.Secret != "" && j.PublicKey != "":
 		faults = append(faults, fault("auth.jwt", "has both a secret and a public key: keep one"))
@@ -275,7 +293,7 @@ func (c Config) checkAuth() (faults []error) {
 
 // auth returns the settings as the auth adapter takes them.
 func (j JWTConfig) auth() auth.JWTConfig {
-	return auth.JWTConfig{Secret: string(j.Secret), PublicKey: j.PublicKey, Issuer: j.Issuer, Audience: j.Audience}
+	return auth.JWTConfig{Secret: string(j.Secret), PublicKey: j.PublicKey, Issuer: j.Issuer, Audience: j.Audience, Leeway: j.Leeway}
 }
 
 func (c Config) checkBounds() (faults []error) {

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fanfarebus/fanfare"
 	"github.com/fanfarebus/fanfare/adapters/auth"
@@ -57,6 +58,11 @@ func TestEachFaultIsNamedByItsKey(t *testing.T) {
 		"auth.api_keys":            func(c *fanfare.Config) { c.Auth.APIKeys = []fanfare.Secret{"x"} },
 		"origins":                  func(c *fanfare.Config) { c.Origins = []string{"example.com"} },
 		"proxies":                  func(c *fanfare.Config) { c.Proxies = []string{"10.0.0.1"} },
+		"origins: \"https://app":   func(c *fanfare.Config) { c.Origins = []string{"https://app.example.com/"} },
+		"proxies: \"::ffff":        func(c *fanfare.Config) { c.Proxies = []string{"::ffff:10.0.0.0/104"} },
+		"proxy_header":             func(c *fanfare.Config) { c.ProxyHeader = "X Forwarded For" },
+		"auth.jwt.leeway: want":    func(c *fanfare.Config) { c.Auth.JWT.Leeway = -1 },
+		"auth.jwt.leeway":          func(c *fanfare.Config) { c.Auth.JWT.Leeway = 11 * time.Minute },
 		"window.messages":          func(c *fanfare.Config) { c.Window.Messages = -1 },
 		"window.bytes":             func(c *fanfare.Config) { c.Window.Bytes = 1 },
 		"limits.outbox_bytes":      func(c *fanfare.Config) { c.Limits.OutboxBytes = 1 },

@@ -24,6 +24,7 @@ import (
 
 	"github.com/fanfarebus/fanfare/adapters/jetstream"
 	"github.com/fanfarebus/fanfare/adapters/kafka"
+	"github.com/fanfarebus/fanfare/adapters/loglimit"
 	"github.com/fanfarebus/fanfare/adapters/memory"
 	"github.com/fanfarebus/fanfare/adapters/natscore"
 	"github.com/fanfarebus/fanfare/adapters/redispubsub"
@@ -63,10 +64,13 @@ func newOptions(opts []Option) options {
 	for _, set := range opts {
 		set(&o)
 	}
+	o.log = slog.New(loglimit.New(o.log.Handler()))
 	return o
 }
 
-// WithLogger lets a node log. Without it, it is silent.
+// WithLogger lets a node log. Without it, it is silent. Of each kind of line a
+// bounded number passes, since clients can cause some of them; package loglimit
+// says how many.
 func WithLogger(log *slog.Logger) Option { return func(o *options) { o.log = log } }
 
 // WithOpeners replaces the transports that URLs can name.

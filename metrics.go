@@ -27,6 +27,8 @@ func newMetrics(cfg Config, o options, bus bus, r *router.Router, hub *stream.Hu
 	showSockets(m, sockets)
 	showEvents(m, events)
 	m.Counter("http_published_total", "Messages that the bus took from the HTTP API.", func() float64 { return float64(a.Stats().Accepted) })
+	m.PerLabel("http_unauthorized_total", "Of the publish requests refused, those whose API key is the reason, by why.", metrics.Counter, "reason",
+		func() map[string]float64 { return byName(a.Stats().Unauthorized) })
 	m.PerLabel("http_refused_total", "Publish requests refused, by status.", metrics.Counter, "status", func() map[string]float64 { return byNumber(a.Stats().Refused) })
 	return m
 }
@@ -115,6 +117,10 @@ func showSessions(m *metrics.Registry, desk *session.Desk) {
 		func() map[string]float64 { return byNumber(desk.Stats().Closed) })
 	m.PerLabel("connects_refused_total", "Connections refused, by status.", metrics.Counter, "status",
 		func() map[string]float64 { return byNumber(desk.Stats().Refused) })
+	m.PerLabel("refusals_total", "Connections, and new tokens of sessions, refused, by reason.", metrics.Counter, "reason",
+		func() map[string]float64 { return byName(desk.Stats().Reasons) })
+	m.PerLabel("unnamed_clients_total", "Connections whose proxy did not say whose they are, by why not.", metrics.Counter, "reason",
+		func() map[string]float64 { return byName(desk.Stats().Unnamed) })
 }
 
 func showSockets(m *metrics.Registry, sockets *ws.Server) {
@@ -153,6 +159,14 @@ func byNumber(in map[int]uint64) map[string]float64 {
 	out := make(map[string]float64, len(in))
 	for n, count := range in {
 		out[strconv.Itoa(n)] = float64(count)
+	}
+	return out
+}
+
+func byName(in map[string]uint64) map[string]float64 {
+	out := make(map[string]float64, len(in))
+	for name, count := range in {
+		out[name] = float64(count)
 	}
 	return out
 }

@@ -8,8 +8,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/oklog/ulid/v2"
-
 	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/domain"
 )
@@ -49,6 +47,7 @@ type Message struct {
 // concurrent calls share one pipeline.
 type Publisher struct {
 	out   domain.Publisher
+	ids   domain.IDs
 	close func() error
 }
 
@@ -83,7 +82,7 @@ func (p *Publisher) Publish(ctx context.Context, system string, msgs ...Message)
 	all := make([]*domain.Message, len(msgs))
 	ids = make([]string, len(msgs))
 	for i := range msgs {
-		if all[i], err = msgs[i].message(); err != nil {
+		if all[i], err = msgs[i].message(&p.ids); err != nil {
 			return nil, domain.At(fmt.Sprintf("[%d]", i), err)
 		}
 		ids[i] = all[i].ID
@@ -94,12 +93,12 @@ func (p *Publisher) Publish(ctx context.Context, system string, msgs ...Message)
 // Close lets go of the bus.
 func (p *Publisher) Close() error { return p.close() }
 
-func (m *Message) message() (*domain.Message, error) {
+func (m *Message) message(ids *domain.IDs) (*domain.Message, error) {
 	out := &domain.Message{
 		ID: m.ID, Type: m.Type, ContentType: m.ContentType, TTL: m.TTL, Headers: m.Headers, Time: time.Now().UTC(),
 	}
 	if out.ID == "" {
-		out.ID = ulid.Make().String()
+		out.ID = ids.Next()
 	}
 	for i, name := range m.To {
 		t, err := domain.ParseTarget(name)

@@ -1,9 +1,11 @@
 package fanfare_test
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/fanfarebus/fanfare"
@@ -54,6 +56,38 @@ func TestUnknownPathsAndMethodsAreProblems(t *testing.T) {
 			}
 			if w.Code != c.status || p.Status != c.status || p.Title != http.StatusText(c.status) || p.Detail == "" || w.Header().Get("Allow") != c.allow {
 				t.Errorf("%s: %s %s: %d, allow %q, %+v", name, c.method, c.path, w.Code, w.Header().Get("Allow"), p)
+			}
+		}
+	}
+}
+
+// Answers repeat names that others chose: none of them is to become a script.
+func TestEveryAnswerSaysThatItIsNotToBeGuessedAt(t *testing.T) {
+	for name, cfg := range map[string]fanfare.Config{
+		"development": {Dev: true},
+		"with auth":   {Auth: fanfare.AuthConfig{JWT: fanfare.JWTConfig{Secret: fanfare.Secret(strings.Repeat("s", 32))}}},
+	} {
+		g, err := fanfare.New(t.Context(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer g.Close()
+		for _, h := range []http.Handler{g.Handler(), g.AdminHandler()} {
+			for _, path := range []string{"/", "/nowhere", "/ws", "/sse?systems=orders", "/healthz", "/readyz", "/metrics", "/docs",
+				"/openapi.json", "/v1/systems/orders/messages", "/v1/x", "//double", "/..", "/docs/"} {
+				for _, method := range []string{"GET", "POST", "OPTIONS"} {
+					for _, host := range []string{"127.0.0.1", "evil.example"} {
+						ctx, cancel := context.WithCancel(t.Context())
+						cancel() // streams end at once
+						r := httptest.NewRequestWithContext(ctx, method, "http://"+host+path, nil)
+						r.RemoteAddr = "127.0.0.1:1"
+						w := httptest.NewRecorder()
+						h.ServeHTTP(w, r)
+						if got := w.Header().Values("X-Content-Type-Options"); len(got) != 1 || got[0] != "nosniff" {
+							t.Errorf("%s: %s %s%s: %d without nosniff: %v", name, method, host, path, w.Code, got)
+						}
+					}
+				}
 			}
 		}
 	}

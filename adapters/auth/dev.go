@@ -16,7 +16,7 @@ type Dev struct{}
 // grant.
 func (Dev) Authenticate(_ context.Context, name string) (domain.Grant, error) {
 	if err := domain.CheckUser(name); err != nil {
-		return domain.Grant{}, unauthenticated("say who you are with ?user=NAME (" + err.Error() + ")")
+		return domain.Grant{}, distrust(ReasonNoName, "say who you are with ?user=NAME (%v)", err)
 	}
 	return domain.Grant{User: name, Systems: []string{"*"}, Rooms: anything(), Send: append(anything(), "*/inbound")}, nil
 }

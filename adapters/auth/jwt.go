@@ -2,9 +2,13 @@ package auth
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/golang-jwt/jwt/v5"
 
@@ -14,13 +18,20 @@ import (
 // MaxToken is the longest token that is looked at, in bytes.
 const MaxToken = 8 << 10
 
+// Bounds of JWTConfig.Leeway.
+const (
+	DefaultLeeway = time.Minute
+	MaxLeeway     = 10 * time.Minute
+)
+
 // A JWTConfig says which tokens to believe. Exactly one of Secret and
 // PublicKey is set.
 type JWTConfig struct {
-	Secret    string // for HMAC; at least MinSecret bytes
-	PublicKey string // PEM; RSA, ECDSA or Ed25519
-	Issuer    string // if set, what "iss" must be
-	Audience  string // if set, what "aud" must hold
+	Secret    string        // for HMAC; at least MinSecret bytes
+	PublicKey string        // PEM, one key or several; RSA, ECDSA or Ed25519
+	Issuer    string        // if set, what "iss" must be
+	Audience  string        // what "aud" must hold; if empty, tokens that have one are refused
+	Leeway    time.Duration // how far ahead "nbf" may be, for clocks that differ; 0: DefaultLeeway
 }
 
 // A JWT checks session tokens: JSON Web Tokens with the claims sub (the user),
@@ -28,65 +39,94 @@ type JWTConfig struct {
 // send, each an array of globs as in domain.Grant. What a token does not name
 // it does not grant.
 type JWT struct {
-	cfg    JWTConfig
-	key    any
-	parser *jwt.Parser
+	cfg  JWTConfig
+	keys []key
+	now  func() time.Time
 }
 
-// NewJWT returns a JWT. The key's type alone decides which algorithms count,
+// NewJWT returns a JWT. The keys' types alone decide which algorithms count,
 // so a token cannot choose.
 func NewJWT(cfg JWTConfig) (*JWT, error) {
-	key, algorithms, err := parseKey(cfg)
+	keys, err := parseKeys(cfg)
 	if err != nil {
 		return nil, err
 	}
-	options := []jwt.ParserOption{jwt.WithValidMethods(algorithms), jwt.WithExpirationRequired()}
-	if cfg.Issuer != "" {
-		options = append(options, jwt.WithIssuer(cfg.Issuer))
+	if cfg.Leeway == 0 {
+		cfg.Leeway = DefaultLeeway
 	}
-	if cfg.Audience != "" {
-		options = append(options, jwt.WithAudience(cfg.Audience))
+	if cfg.Leeway < 0 || cfg.Leeway > MaxLeeway {
+		return nil, fmt.Errorf("leeway: want more than 0 and at most %v, got %v", MaxLeeway, cfg.Leeway)
 	}
-	return &JWT{cfg, key, jwt.NewParser(options...)}, nil
+	return &JWT{cfg, keys, time.Now}, nil
 }
 
-// Authenticate returns what the token entitles its bearer to.
+// Authenticate returns what the token entitles its bearer to. The claims are
+// read only once the signature is good.
 func (j *JWT) Authenticate(_ context.Context, token string) (domain.Grant, error) {
 	switch {
 	case token == "":
-		return domain.Grant{}, unauthenticated("no token")
+		return domain.Grant{}, distrust(ReasonNone, "no token")
 	case len(token) > MaxToken:
-		return domain.Grant{}, unauthenticated("the token is too long")
+		return domain.Grant{}, distrust(ReasonMalformed,
+			"the token has %d bytes, at most %d are looked at", len(token), MaxToken)
 	}
-	var c claims
-	if _, err := j.parser.ParseWithClaims(token, &c, j.keyFor); err != nil {
-		return domain.Grant{}, unauthenticated(reason(err))
+	s, err := parseToken(token)
+	if err != nil {
+		return domain.Grant{}, err
 	}
-	if domain.CheckUser(c.Subject) != nil {
-		return domain.Grant{}, unauthenticated("the token's sub is not a valid user")
+	if err := j.verify(s); err != nil {
+		return domain.Grant{}, err
+	}
+	c, err := parseClaims(s.payload)
+	if err != nil {
+		return domain.Grant{}, err
+	}
+	if err := c.check(&j.cfg, j.now()); err != nil {
+		return domain.Grant{}, err
 	}
 	return domain.Grant{
-		User:    c.Subject,
-		Systems: c.Systems,
-		Rooms:   c.Rooms,
-		Send:    c.Send,
-		Expires: c.ExpiresAt.Time,
+		User:    c.subject,
+		Systems: c.systems,
+		Rooms:   c.rooms,
+		Send:    c.send,
+		Expires: c.expires,
 	}, nil
 }
 
-// keyFor refuses extensions that a token calls critical, as RFC 7515 demands:
-// we understand none.
-func (j *JWT) keyFor(t *jwt.Token) (any, error) {
-	if _, critical := t.Header["crit"]; critical {
-		return nil, errors.New("critical extension")
+// verify checks the signature with every key that is for its algorithm. The
+// library does the cryptography; what it parses of tokens is never asked for.
+func (j *JWT) verify(s signed) error {
+	tried := false
+	for _, k := range j.keys {
+		if !slices.Contains(k.algorithms, s.algorithm) {
+			continue
+		}
+		tried = true
+		if jwt.GetSigningMethod(s.algorithm).Verify(s.input, s.signature, k.public) == nil {
+			return nil
+		}
 	}
-	return j.key, nil
+	if !tried {
+		return conceal(ReasonAlgorithm, "",
+			"the token's alg is %.20q, and the configured key is for %s", s.algorithm, j.algorithms())
+	}
+	return conceal(ReasonSignature, "", "the token is not signed with the configured key")
+}
+
+// algorithms names those that count.
+func (j *JWT) algorithms() string {
+	var all []string
+	for _, k := range j.keys {
+		all = append(all, k.algorithms...)
+	}
+	slices.Sort(all)
+	return strings.Join(slices.Compact(all), ", ")
 }
 
 // Mint signs a token that is good for g until g.Expires, which must be set.
 // Only a JWT with a secret can.
 func (j *JWT) Mint(g domain.Grant) (string, error) {
-	secret, ok := j.key.([]byte)
+	secret, ok := j.keys[0].public.([]byte)
 	switch {
 	case !ok:
 		return "", errors.New("a public key cannot sign: tokens need the secret")
@@ -94,43 +134,44 @@ func (j *JWT) Mint(g domain.Grant) (string, error) {
 		return "", fmt.Errorf("user %q: %w", g.User, domain.CheckUser(g.User))
 	case g.Expires.IsZero():
 		return "", errors.New("a token must expire")
+	case g.Expires.Unix() < 0 || g.Expires.Unix() >= endOfTime:
+		return "", fmt.Errorf("a token must expire between the years 1970 and 9999, not in %d",
+			g.Expires.Year())
 	}
-	c := claims{Systems: g.Systems, Rooms: g.Rooms, Send: g.Send}
-	c.Subject, c.Issuer = g.User, j.cfg.Issuer
-	c.IssuedAt, c.ExpiresAt = jwt.NewNumericDate(time.Now()), jwt.NewNumericDate(g.Expires)
-	if j.cfg.Audience != "" {
-		c.Audience = jwt.ClaimStrings{j.cfg.Audience}
+	names := []string{j.cfg.Issuer, j.cfg.Audience}
+	for _, text := range slices.Concat(names, g.Systems, g.Rooms, g.Send) {
+		if !utf8.ValidString(text) {
+			return "", fmt.Errorf("%q is not UTF-8", text)
+		}
 	}
-	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, &c).SignedString(secret)
+	payload, err := json.Marshal(minted{
+		Subject: g.User, Issuer: j.cfg.Issuer, Audience: j.cfg.Audience,
+		IssuedAt: j.now().Unix(), Expires: g.Expires.Unix(),
+		Systems: g.Systems, Rooms: g.Rooms, Send: g.Send,
+	})
+	if err != nil {
+		return "", err
+	}
+	input := base64url.EncodeToString([]byte(`{"alg":"HS256","typ":"JWT"}`)) + "." +
+		base64url.EncodeToString(payload)
+	signature, err := jwt.SigningMethodHS256.Sign(input, secret)
+	token := input + "." + base64url.EncodeToString(signature)
 	if err == nil && len(token) > MaxToken {
-		return "", fmt.Errorf("the token has %d bytes, at most %d are accepted: grant less, or use globs", len(token), MaxToken)
+		return "",
+			fmt.Errorf("the token has %d bytes, at most %d are accepted: grant less, or use globs",
+				len(token), MaxToken)
 	}
 	return token, err
 }
 
-// claims are read leniently in one point: a single string is an array of one.
-type claims struct {
-	jwt.RegisteredClaims
-	Systems jwt.ClaimStrings `json:"systems,omitempty"`
-	Rooms   jwt.ClaimStrings `json:"rooms,omitempty"`
-	Send    jwt.ClaimStrings `json:"send,omitempty"`
-}
-
-// reason says why in words of ours: the library's errors can quote the token.
-func reason(err error) string {
-	switch {
-	case errors.Is(err, jwt.ErrTokenMalformed), errors.Is(err, jwt.ErrTokenSignatureInvalid),
-		errors.Is(err, jwt.ErrTokenUnverifiable):
-		return "the token is malformed, or not signed by the configured key"
-	case errors.Is(err, jwt.ErrTokenExpired):
-		return "the token has expired"
-	case errors.Is(err, jwt.ErrTokenNotValidYet):
-		return "the token is not valid yet"
-	case errors.Is(err, jwt.ErrTokenRequiredClaimMissing):
-		return "the token lacks a required claim: exp, or the configured iss or aud"
-	case errors.Is(err, jwt.ErrTokenInvalidIssuer), errors.Is(err, jwt.ErrTokenInvalidAudience):
-		return "the token is for another issuer or audience"
-	default:
-		return "the token is not valid"
-	}
+// minted are the claims that Mint writes.
+type minted struct {
+	Subject  string   `json:"sub"`
+	Issuer   string   `json:"iss,omitempty"`
+	Audience string   `json:"aud,omitempty"`
+	IssuedAt int64    `json:"iat"`
+	Expires  int64    `json:"exp"`
+	Systems  []string `json:"systems,omitempty"`
+	Rooms    []string `json:"rooms,omitempty"`
+	Send     []string `json:"send,omitempty"`
 }

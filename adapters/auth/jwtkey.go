@@ -8,56 +8,145 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // MinSecret is the shortest HMAC secret, in bytes: RFC 7518 wants as many as
 // the hash has.
 const MinSecret = 32
 
-// parseKey returns the key that verifies tokens, and the algorithms that fit
-// its type.
-func parseKey(cfg JWTConfig) (key any, algorithms []string, err error) {
+// maxKeys is how many public keys there may be: a token that nobody signed
+// costs a try with each of them.
+const maxKeys = 16
+
+// A key verifies signatures of the algorithms that fit its type, and of no
+// others.
+type key struct {
+	public     any // or the secret, as bytes
+	algorithms []string
+}
+
+// parseKeys returns the keys that verify tokens, at least one.
+func parseKeys(cfg JWTConfig) ([]key, error) {
 	switch {
 	case cfg.Secret != "" && cfg.PublicKey != "":
-		return nil, nil, errors.New("both a secret and a public key: keep one")
+		return nil, errors.New("both a secret and a public key: keep one")
 	case cfg.Secret != "":
 		if len(cfg.Secret) < MinSecret {
-			return nil, nil, fmt.Errorf("the secret has %d bytes, at least %d are needed: "+
+			return nil, fmt.Errorf("the secret has %d bytes, at least %d are needed: "+
 				"`openssl rand -base64 48` makes a good one", len(cfg.Secret), MinSecret)
 		}
-		return []byte(cfg.Secret), []string{"HS256", "HS384", "HS512"}, nil
+		return []key{{[]byte(cfg.Secret), []string{"HS256", "HS384", "HS512"}}}, nil
 	case cfg.PublicKey != "":
-		return parsePublicKey(cfg.PublicKey)
+		return parsePublicKeys(cfg.PublicKey)
 	default:
-		return nil, nil, errors.New("neither a secret nor a public key")
+		return nil, errors.New("neither a secret nor a public key")
 	}
 }
 
-func parsePublicKey(text string) (key any, algorithms []string, err error) {
-	block, _ := pem.Decode([]byte(text))
-	if block == nil || block.Type != "PUBLIC KEY" {
-		return nil, nil, errors.New(`the public key must be PEM that begins with "-----BEGIN PUBLIC KEY-----": ` +
-			"`openssl pkey -in private.pem -pubout` prints it")
+// parsePublicKeys reads every key of the text: while keys are changed, tokens
+// of the old one and of the new one count. Between them there may be empty
+// lines and comments that begin with "#". Anything else is refused: it could be
+// a key that somebody believes to be in use.
+func parsePublicKeys(text string) (keys []key, err error) {
+	for {
+		if text = skipComments(text); text == "" {
+			break
+		}
+		var block *pem.Block
+		if block, text, err = cutBlock(text); err != nil {
+			return nil, numbered(len(keys), text == "", err)
+		}
+		k, err := parsePublicKey(block.Bytes)
+		if err != nil {
+			return nil, numbered(len(keys), text == "", err)
+		}
+		keys = append(keys, k)
 	}
-	key, err = x509.ParsePKIXPublicKey(block.Bytes)
+	switch {
+	case len(keys) == 0:
+		return nil, errNoPEM
+	case len(keys) > maxKeys:
+		return nil, fmt.Errorf("there are %d public keys, at most %d are used", len(keys), maxKeys)
+	}
+	return keys, nil
+}
+
+// numbered says which key an error is about, where there is more than one.
+func numbered(before int, last bool, err error) error {
+	if before == 0 && last {
+		return err
+	}
+	return fmt.Errorf("key %d: %w", before+1, err)
+}
+
+func skipComments(text string) string {
+	for {
+		text = strings.TrimLeft(text, " \t\r\n")
+		if !strings.HasPrefix(text, "#") {
+			return text
+		}
+		_, text, _ = strings.Cut(text, "\n")
+	}
+}
+
+const (
+	pemBegin = "-----BEGIN "
+	pemEnd   = "-----END "
+)
+
+var errNoPEM = errors.New(`want PEM that begins with "-----BEGIN PUBLIC KEY-----": ` +
+	"`openssl pkey -in private.pem -pubout` prints it")
+
+// cutBlock reads the PEM block with which the text begins. It finds the block's
+// end by itself, since pem.Decode passes over what it cannot read.
+func cutBlock(text string) (*pem.Block, string, error) {
+	if !strings.HasPrefix(text, pemBegin) {
+		return nil, "", errNoPEM
+	}
+	end := strings.Index(text, pemEnd)
+	if end < 0 {
+		return nil, "", errors.New(`there is no "-----END PUBLIC KEY-----"`)
+	}
+	rest := ""
+	if line := strings.IndexByte(text[end:], '\n'); line >= 0 {
+		text, rest = text[:end+line], text[end+line:]
+	}
+	kind, _, _ := strings.Cut(text[len(pemBegin):], "-----")
+	if strings.Contains(kind, "PRIVATE KEY") {
+		return nil, rest, errors.New("it is a private key, which a node must not have: " +
+			"`openssl pkey -in private.pem -pubout` prints the public one")
+	}
+	block, after := pem.Decode([]byte(strings.TrimRight(text, " \t\r\n")))
+	switch {
+	case block == nil || len(after) > 0 || strings.Count(text, pemBegin) > 1:
+		return nil, rest, errors.New("the PEM text is damaged")
+	case block.Type != "PUBLIC KEY":
+		return nil, rest, fmt.Errorf("it is of the type %.40q: %w", block.Type, errNoPEM)
+	}
+	return block, rest, nil
+}
+
+func parsePublicKey(der []byte) (key, error) {
+	public, err := x509.ParsePKIXPublicKey(der)
 	if err != nil {
-		return nil, nil, errors.New("the public key cannot be read: want RSA, ECDSA or Ed25519")
+		return key{}, errors.New("the public key cannot be read: want RSA, ECDSA or Ed25519")
 	}
-	switch k := key.(type) {
+	switch k := public.(type) {
 	case *rsa.PublicKey:
 		if k.N.BitLen() < 2048 {
-			return nil, nil, fmt.Errorf("the RSA key has %d bits, at least 2048 are needed", k.N.BitLen())
+			return key{}, fmt.Errorf("the RSA key has %d bits, at least 2048 are needed", k.N.BitLen())
 		}
-		return k, []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}, nil
+		return key{k, []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}}, nil
 	case *ecdsa.PublicKey:
 		alg := map[int]string{256: "ES256", 384: "ES384", 521: "ES512"}[k.Params().BitSize]
 		if alg == "" {
-			return nil, nil, errors.New("the ECDSA key's curve must be P-256, P-384 or P-521")
+			return key{}, errors.New("the ECDSA key's curve must be P-256, P-384 or P-521")
 		}
-		return k, []string{alg}, nil
+		return key{k, []string{alg}}, nil
 	case ed25519.PublicKey:
-		return k, []string{"EdDSA"}, nil
+		return key{k, []string{"EdDSA"}}, nil
 	default:
-		return nil, nil, errors.New("the public key is of an unknown kind: want RSA, ECDSA or Ed25519")
+		return key{}, errors.New("the public key is of an unknown kind: want RSA, ECDSA or Ed25519")
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/fanfarebus/fanfare/domain"
@@ -39,9 +40,19 @@ func NewKeys(entries ...string) (*Keys, error) {
 			faults = append(faults, fmt.Errorf("entry %d: %w", i+1, err))
 			continue
 		}
+		if first := k.find(e.sum); first >= 0 && !slices.Equal(k.entries[first].scopes, e.scopes) {
+			faults = append(faults,
+				fmt.Errorf("entry %d: it is the key of an entry before it, with other scopes: keep one", i+1))
+			continue
+		}
 		k.entries = append(k.entries, e)
 	}
 	return k, errors.Join(faults...)
+}
+
+// find returns the entry of a key's hash, -1 if there is none.
+func (k *Keys) find(sum [sha256.Size]byte) int {
+	return slices.IndexFunc(k.entries, func(e keyEntry) bool { return e.sum == sum })
 }
 
 // Authorize returns what the key is good for. It compares with every entry,
@@ -55,10 +66,10 @@ func (k *Keys) Authorize(_ context.Context, key string) (domain.Scopes, error) {
 		}
 	}
 	if key == "" {
-		return nil, unauthenticated("no API key")
+		return nil, distrust(ReasonNone, "no API key")
 	}
 	if scopes == nil {
-		return nil, unauthenticated("unknown API key")
+		return nil, conceal(ReasonUnknown, "", "unknown API key")
 	}
 	return scopes, nil
 }
@@ -92,12 +103,14 @@ func parseEntry(text string) (keyEntry, error) {
 	e := keyEntry{scopes: strings.Split(parts[1], "+")}
 	for _, s := range e.scopes {
 		if !keyScope.MatchString(s) {
-			return keyEntry{}, fmt.Errorf("%s: scopes are * or publish/SYSTEM, joined by +, as in publish/orders+publish/chat", parts[0])
+			return keyEntry{},
+				fmt.Errorf("%s: scopes are * or publish/SYSTEM, joined by +, as in publish/orders+publish/chat", parts[0])
 		}
 	}
 	sum, err := hex.DecodeString(parts[2])
 	if err != nil || len(sum) != sha256.Size {
-		return keyEntry{}, fmt.Errorf("%s: the third part must be the key's SHA-256 in 64 hex digits, not the key itself", parts[0])
+		return keyEntry{},
+			fmt.Errorf("%s: the third part must be the key's SHA-256 in 64 hex digits, not the key itself", parts[0])
 	}
 	e.sum = [sha256.Size]byte(sum)
 	return e, nil

@@ -65,6 +65,22 @@ func TestBadKeyEntriesAreAllNamedAndNotQuoted(t *testing.T) {
 	}
 }
 
+// Which entry counts for a key must not depend on who reads them.
+func TestOneKeyWithTwoMeaningsIsRefused(t *testing.T) {
+	sum := strings.Repeat("0a", 32)
+	for _, entries := range [][]string{
+		{"shop:publish/orders:" + sum, "ops:*:" + sum},
+		{"shop:publish/orders:" + sum, "shop:publish/chat:" + strings.ToUpper(sum)},
+	} {
+		if _, err := auth.NewKeys(entries...); err == nil || !strings.Contains(err.Error(), "entry 2") {
+			t.Errorf("%q: %v", entries, err)
+		}
+	}
+	if _, err := auth.NewKeys("shop:*:"+sum, "old-shop:*:"+sum); err != nil {
+		t.Errorf("the same twice: %v", err)
+	}
+}
+
 func TestDevBelievesEverybodyWhoHasAName(t *testing.T) {
 	orders, _ := domain.ParseSystem("orders")
 	g, err := auth.Dev{}.Authenticate(t.Context(), "alice")

@@ -11,5 +11,6 @@ type Nobody struct{}
 
 // Authenticate refuses every token.
 func (Nobody) Authenticate(context.Context, string) (domain.Grant, error) {
-	return domain.Grant{}, domain.ErrUnauthenticated
+	return domain.Grant{}, conceal(ReasonNotTaken, "",
+		"no tokens are taken: neither auth.jwt.secret nor auth.jwt.public_key is set")
 }

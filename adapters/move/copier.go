@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
-	"github.com/oklog/ulid/v2"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/fanfarebus/fanfare/adapters/transport"
@@ -224,7 +223,7 @@ func behind(p domain.Place) domain.Place {
 
 // gap says that something behind a place is missing.
 func (c *copier) gap(at domain.Place, t time.Time) *message.Message {
-	e := &domain.Entry{Kind: domain.Break, UUID: ulid.Make().String()}
+	e := &domain.Entry{Kind: domain.Break, UUID: domain.NewID()}
 	return transport.NewCopy(e, transport.Origin{
 		Places: []domain.Place{behind(at)}, After: at.Position, Time: t, Late: c.moved.Load()})
 }
@@ -321,7 +320,7 @@ func (c *copier) sayHere(ctx context.Context) error {
 		return nil
 	}
 	at, t := c.where()
-	return c.publish(ctx, transport.NewHere(ulid.Make().String(), transport.Origin{Places: []domain.Place{at}, Time: t, Late: true}))
+	return c.publish(ctx, transport.NewHere(domain.NewID(), transport.Origin{Places: []domain.Place{at}, Time: t, Late: true}))
 }
 
 // check looks at what has come to the new bus since the last time. Before it has

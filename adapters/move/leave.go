@@ -7,8 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/oklog/ulid/v2"
-
 	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/domain"
 )
@@ -54,7 +52,7 @@ func leave(ctx context.Context, from, to *transport.Transport, topic string) err
 	if err != nil {
 		return err
 	}
-	if err := from.PublishContext(ctx, topic, transport.NewLeave(ulid.Make().String())); err != nil {
+	if err := from.PublishContext(ctx, topic, transport.NewLeave(domain.NewID())); err != nil {
 		return fmt.Errorf("the mark may be on the old bus or not, do it again: %w", err)
 	}
 	err = poll(ctx, func() (bool, error) {
@@ -69,7 +67,7 @@ func leave(ctx context.Context, from, to *transport.Transport, topic string) err
 
 // prove is Prove; the survey has read the new bus up to the probe's copy.
 func prove(ctx context.Context, from, to *transport.Transport, topic string) (*survey, error) {
-	s := &survey{from: from, to: to, topic: topic, probe: ulid.Make().String()}
+	s := &survey{from: from, to: to, topic: topic, probe: domain.NewID()}
 	err := poll(ctx, func() (bool, error) {
 		if !s.begun {
 			if err := s.begin(ctx); err != nil {

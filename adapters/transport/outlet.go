@@ -7,7 +7,6 @@ import (
 	"log/slog"
 
 	"github.com/ThreeDotsLabs/watermill/message"
-	"github.com/oklog/ulid/v2"
 
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/domain/envelope"
@@ -110,7 +109,7 @@ func (o *Outlet) send(ctx context.Context, topic string, all ...*message.Message
 func pack(m *domain.Message) *message.Message {
 	id := m.ID
 	if id == "" {
-		id = ulid.Make().String()
+		id = domain.NewID()
 		named := *m
 		named.ID = id
 		m = &named

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -331,10 +332,11 @@ func jwt(exp string) string {
 func TestTokensAreReplacedBeforeTheyExpire(t *testing.T) {
 	now := time.Unix(2_000_000_000, 0)
 	for token, want := range map[string]time.Duration{
-		jwt("2000001000"): 1000 * time.Second,
+		jwt("2000001000"): 1000 * time.Second, jwt(`2000001000,"Exp":1`): 1000 * time.Second, jwt("2000001000.25"): 1000 * time.Second,
+		jwt("9999999999"): 7_999_999_999 * time.Second, jwt("1099511627776"): math.MaxInt64, jwt("1099511627777"): 0,
 		jwt("2000000005"): 0, jwt("1"): 0, jwt("-1"): 0, jwt(`"x"`): 0, jwt("1e300"): 0, "": 0, "a.b.c": 0, "opaque": 0,
 	} {
-		if got := client.KeepFor(token, now); got < want*3/4 || got > want*9/10 {
+		if got := client.KeepFor(token, now); got < want/4*3 || got > want/10*9+9 {
 			t.Errorf("%s: kept for %v of %v", token, got, want)
 		}
 	}

@@ -30,11 +30,10 @@ func expiry(token string) time.Time {
 		return time.Time{}
 	}
 	text, err := base64.RawURLEncoding.DecodeString(parts[1])
-	var claims struct {
-		Exp float64 `json:"exp"`
-	}
-	if err != nil || json.Unmarshal(text, &claims) != nil || claims.Exp <= 0 || claims.Exp > 1<<40 {
+	var claims map[string]json.RawMessage // a struct would take "Exp" for it, too
+	var exp float64
+	if err != nil || json.Unmarshal(text, &claims) != nil || json.Unmarshal(claims["exp"], &exp) != nil || exp <= 0 || exp > 1<<40 {
 		return time.Time{}
 	}
-	return time.Unix(int64(claims.Exp), 0)
+	return time.Unix(int64(exp), 0)
 }

@@ -101,7 +101,7 @@ func (a *app) minter(cmd *cobra.Command, l load.Config) (func(user string) (stri
 		return nil, fmt.Errorf("auth.jwt: %w", err)
 	}
 	return func(user string) (string, error) {
-		return j.Mint(domain.Grant{User: user, Systems: []string{l.System}, Expires: time.Now().Add(l.Duration + l.Wait + time.Hour)})
+		return j.Mint(domain.Grant{User: user, Systems: []string{l.System}, Expires: time.Now().Add(l.Duration).Add(l.Wait).Add(time.Hour)})
 	}, nil
 }
 

@@ -230,6 +230,7 @@ func TestWhatKeepsItFromStartingIsOneClearLineAndExitCode2(t *testing.T) {
 		"move to no bus":    {[]string{"move", "--from", "memory://", "--to", "x://", "--systems", "orders"}, "unknown scheme"},
 		"token, no secret":  {[]string{"token", "--user", "alice"}, "auth.jwt.secret: not set"},
 		"token, no user":    {[]string{"token", good}, "--user"},
+		"token, no time":    {[]string{"token", good, "--user", "alice", "--ttl", "999ms"}, "at least 1s"},
 		"key, no name":      {[]string{"key"}, "--name"},
 		"key, bad scope":    {[]string{"key", "--name", "x", "--scopes", "read/orders"}, "scopes are"},
 	} {

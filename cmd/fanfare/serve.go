@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/fanfarebus/fanfare"
+	"github.com/fanfarebus/fanfare/adapters/loglimit"
 )
 
 func (a *app) serve() *cobra.Command {
@@ -156,7 +157,7 @@ func httpServer(h http.Handler, log *slog.Logger) *http.Server {
 		ReadTimeout:       30 * time.Second, // of requests; sessions have their own deadlines
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug), // what clients do wrong
+		ErrorLog:          slog.NewLogLogger(loglimit.New(log.Handler()).Kind("http"), slog.LevelDebug), // what clients do wrong
 	}
 }
 
@@ -189,8 +190,9 @@ func logger(w io.Writer, cfg fanfare.LogConfig) *slog.Logger {
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(cfg.Level)) // it was validated
 	options := &slog.HandlerOptions{Level: level}
+	var lines slog.Handler = slog.NewTextHandler(w, options)
 	if cfg.Format == "json" {
-		return slog.New(slog.NewJSONHandler(w, options))
+		lines = slog.NewJSONHandler(w, options)
 	}
-	return slog.New(slog.NewTextHandler(w, options))
+	return slog.New(loglimit.New(lines))
 }

@@ -33,8 +33,8 @@ service SYSTEM/inbound, spelled out.`,
 			if c.Secret == "" {
 				return errors.New("auth.jwt.secret: not set: minting needs the secret that the nodes have (see --auth.jwt.secret_file)")
 			}
-			if g.User == "" || ttl <= 0 {
-				return errors.New("want --user NAME and a --ttl of more than 0")
+			if g.User == "" || ttl < time.Second {
+				return errors.New("want --user NAME and a --ttl of at least 1s: a token ends at a whole second")
 			}
 			j, err := auth.NewJWT(auth.JWTConfig{Secret: string(c.Secret), Issuer: c.Issuer, Audience: c.Audience})
 			if err != nil {

@@ -3,10 +3,10 @@ package envelope
 import (
 	"bytes"
 	"encoding/base64"
-	"fmt"
 	"unicode/utf8"
 
 	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/domain/jsontext"
 )
 
 // Rules say how a system's entries are to be read.
@@ -92,7 +92,7 @@ func headerTargets(s string) ([]domain.Target, error) {
 		t, err := domain.ParseTarget(s)
 		return []domain.Target{t}, err
 	}
-	if !validJSON([]byte(s)) {
+	if jsontext.Valid([]byte(s)) != nil {
 		return nil, &domain.FieldError{Problem: "want a target or a JSON array of targets"}
 	}
 	return targets([]byte(s))
@@ -104,7 +104,7 @@ func sniff(m *domain.Message) string {
 	case len(m.Data) == 0:
 		m.Data = []byte("null")
 		return domain.JSON
-	case validJSON(m.Data):
+	case jsontext.Valid(m.Data) == nil:
 		return domain.JSON
 	case utf8.Valid(m.Data):
 		return domain.Text
@@ -114,35 +114,42 @@ func sniff(m *domain.Message) string {
 
 // adopt takes a foreign object as it is.
 func adopt(body []byte, r Rules) (*domain.Message, error) {
-	if !utf8.Valid(body) {
-		return nil, fmt.Errorf("%w: it is not UTF-8", ErrSyntax)
+	if err := jsontext.Valid(body); err != nil {
+		return nil, syntax(err)
 	}
 	m := &domain.Message{ContentType: domain.JSON}
-	s := &scanner{text: body}
-	err := s.object(0, func(name, value []byte) error {
-		if string(name) != r.UserField {
-			return nil
+	err := jsontext.Walk(body, func(quoted, value []byte) (err error) {
+		if name, err := jsontext.String(quoted); err != nil || name != r.UserField {
+			return nil // others' fields may be called whatever they like
 		}
-		user := string(value)
-		switch c := value[0]; {
-		case c == '"':
-			user = unquote(value)
-		case !isDigit(c):
-			return &domain.FieldError{Path: r.UserField, Problem: "want the user's name, a string or a whole number"}
+		if m.To != nil {
+			return &domain.FieldError{Path: r.UserField, Problem: "is there twice"}
 		}
-		to, err := domain.UserTarget(user)
-		m.To = []domain.Target{to}
+		m.To, err = adoptedUser(value)
 		return domain.At(r.UserField, err)
 	})
-	if err == nil {
-		err = s.end()
-	}
-	if err == nil && m.To == nil {
-		err = &domain.FieldError{Path: r.UserField, Problem: "missing: it names the user"}
-	}
 	if err != nil {
-		return nil, err
+		return nil, syntax(err)
+	}
+	if m.To == nil {
+		return nil, &domain.FieldError{Path: r.UserField, Problem: "missing: it names the user"}
 	}
 	m.Data = oneLine(body)
 	return m, finish(m, Options{MaxData: r.MaxData})
+}
+
+// adoptedUser reads the user's name, a string or a whole number.
+func adoptedUser(value []byte) ([]domain.Target, error) {
+	user := string(value)
+	switch c := value[0]; {
+	case c == '"':
+		var err error
+		if user, err = text(value); err != nil {
+			return nil, err
+		}
+	case c < '0' || c > '9':
+		return nil, &domain.FieldError{Problem: "want the user's name, a string or a whole number"}
+	}
+	to, err := domain.UserTarget(user)
+	return []domain.Target{to}, err
 }

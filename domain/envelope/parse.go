@@ -4,13 +4,30 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"strconv"
 	"time"
 	"unicode/utf8"
 
 	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/domain/jsontext"
 )
+
+// ErrSyntax marks input that is not well-formed JSON, or that could be read in
+// two ways. It comes with domain.ErrInvalid.
+var ErrSyntax = jsontext.ErrSyntax
+
+// A syntaxError is what jsontext says, as a domain.ErrInvalid.
+type syntaxError struct{ error }
+
+func (e syntaxError) Unwrap() []error { return []error{e.error, domain.ErrInvalid} }
+
+func syntax(err error) error {
+	if errors.Is(err, ErrSyntax) {
+		return syntaxError{err}
+	}
+	return err
+}
 
 // Options say how to read an envelope. The zero Options read what the bus
 // carries: any size, fields of the future ignored.
@@ -24,16 +41,9 @@ type Options struct {
 // domain.FieldError with the field's path, or as domain.ErrTooLarge. The
 // message does not share memory with body.
 func Parse(body []byte, o Options) (*domain.Message, error) {
-	if !utf8.Valid(body) {
-		return nil, fmt.Errorf("%w: it is not UTF-8", ErrSyntax)
-	}
-	s := &scanner{text: body}
 	f := fields{Options: o}
-	if err := s.object(0, f.field); err != nil {
-		return nil, err
-	}
-	if err := s.end(); err != nil {
-		return nil, err
+	if err := jsontext.Fields(body, f.field); err != nil {
+		return nil, syntax(err)
 	}
 	return f.message()
 }
@@ -119,8 +129,9 @@ func (f *fields) json() error {
 	case f.data == nil:
 		f.data = []byte("null")
 	case domain.IsText(m.ContentType) && f.data[0] == '"':
-		m.Data = []byte(unquote(f.data))
-		return nil
+		said, err := text(f.data)
+		m.Data = []byte(said)
+		return err
 	}
 	switch {
 	case m.ContentType == "":
@@ -147,7 +158,7 @@ func (f *fields) binary(encoded string) (err error) {
 func settle(m *domain.Message) error {
 	switch {
 	case domain.IsJSON(m.ContentType):
-		if !validJSON(m.Data) {
+		if jsontext.Valid(m.Data) != nil {
 			return &domain.FieldError{Problem: "is not valid JSON, though the content type says so"}
 		}
 		m.Data = oneLine(m.Data)
@@ -171,17 +182,6 @@ func finish(m *domain.Message, o Options) error {
 	return m.Check()
 }
 
-func validJSON(b []byte) bool {
-	if !utf8.Valid(b) {
-		return false
-	}
-	s := &scanner{text: b}
-	if _, err := s.value(0); err != nil {
-		return false
-	}
-	return s.end() == nil
-}
-
 // oneLine returns a copy of valid JSON without raw line breaks or space around
 // it, so that frames can be joined by line breaks.
 func oneLine(raw []byte) []byte {
@@ -203,8 +203,7 @@ func targets(value []byte) ([]domain.Target, error) {
 		return nil, &domain.FieldError{Problem: "want a target or an array of targets"}
 	}
 	var all []domain.Target
-	s := &scanner{text: value}
-	err := s.array(0, func(v []byte) error {
+	err := jsontext.Array(value, func(v []byte) error {
 		if len(all) == domain.MaxTargets {
 			return &domain.FieldError{Problem: fmt.Sprintf("at most %d targets", domain.MaxTargets)}
 		}
@@ -227,10 +226,14 @@ func target(value []byte) (domain.Target, error) {
 }
 
 func text(value []byte) (string, error) {
-	if value[0] != '"' {
+	said, err := jsontext.String(value)
+	switch {
+	case errors.Is(err, jsontext.ErrType):
 		return "", &domain.FieldError{Problem: "want a string"}
+	case err != nil:
+		return "", &domain.FieldError{Problem: "want a string without lone surrogates"}
 	}
-	return unquote(value), nil
+	return said, nil
 }
 
 func timestamp(value []byte) (time.Time, error) {
@@ -252,7 +255,7 @@ func parseTime(s string) (time.Time, error) {
 func seconds(value []byte) (time.Duration, error) { return parseSeconds(string(value)) }
 
 func parseSeconds(s string) (time.Duration, error) {
-	n, err := strconv.ParseInt(s, 10, 64)
+	n, err := jsontext.Int([]byte(s))
 	if err != nil || n < 0 || n > int64(domain.MaxTTL/time.Second) {
 		return 0, &domain.FieldError{Problem: fmt.Sprintf("want whole seconds, 0 to %d", int64(domain.MaxTTL/time.Second))}
 	}
@@ -264,13 +267,12 @@ func headers(value []byte) (map[string]string, error) {
 		return nil, &domain.FieldError{Problem: "want an object of strings"}
 	}
 	all := make(map[string]string)
-	s := &scanner{text: value}
-	err := s.object(0, func(name, v []byte) error {
+	err := jsontext.Object(value, func(name string, v []byte) error {
 		said, err := text(v)
 		if err != nil {
-			return domain.At(string(name), err)
+			return domain.At(name, err)
 		}
-		all[string(name)] = said
+		all[name] = said
 		if len(all) > domain.MaxHeaders {
 			return &domain.FieldError{Problem: fmt.Sprintf("at most %d", domain.MaxHeaders)}
 		}

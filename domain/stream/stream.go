@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"maps"
 	"math"
-	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -59,7 +58,7 @@ func New(system domain.System, cfg Config) *Stream {
 		ready:  make(chan struct{}),
 		index:  make(map[domain.Target]*group),
 		dedupe: newDedupe(cfg.DedupeSize, cfg.DedupeAge),
-		own:    domain.LogID(rand.Uint64() | 1),
+		own:    domain.NewLogID(domain.NewID()),
 		asked:  cfg.Now(),
 		epoch:  math.MaxUint64,
 		seam:   math.MaxUint64,

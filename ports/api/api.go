@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -17,8 +18,9 @@ type Publisher interface {
 }
 
 // An Authorizer says what an API key is good for, "" being no key. It answers
-// domain.ErrUnauthenticated for a key that is good for nothing. It is safe for
-// concurrent use and does not block.
+// domain.ErrUnauthenticated for a key that is good for nothing, best with a
+// domain.CredentialError, which says why. Its errors are logged, so none may
+// hold a part of a key. It is safe for concurrent use and does not block.
 type Authorizer interface {
 	Authorize(ctx context.Context, key string) (domain.Scopes, error)
 }
@@ -68,19 +70,20 @@ type API struct {
 	keys      Authorizer
 	node      Node
 	cfg       Config
-	ids       ids
+	ids       domain.IDs
 	health    http.Handler
 	openapi   []byte
 	docs      page
 
 	accepted atomic.Uint64
 	mu       sync.Mutex
-	refused  map[int]uint64 // by status; guarded by mu
+	refused  map[int]uint64    // by status; guarded by mu
+	distrust map[string]uint64 // by reason, at most maxReasons; guarded by mu
 }
 
 // New returns an API.
 func New(p Publisher, keys Authorizer, node Node, cfg Config) (*API, error) {
-	a := &API{publisher: p, keys: keys, node: node, cfg: cfg.withDefaults(), ids: newIDs(), refused: map[int]uint64{}}
+	a := &API{publisher: p, keys: keys, node: node, cfg: cfg.withDefaults(), refused: map[int]uint64{}, distrust: map[string]uint64{}}
 	return a, a.describe()
 }
 
@@ -133,6 +136,8 @@ func (a *API) Admin(mux *http.ServeMux, metrics http.Handler) {
 type Stats struct {
 	Accepted uint64         // messages that the bus took
 	Refused  map[int]uint64 // requests, by their status
+
+	Unauthorized map[string]uint64 // of these, those whose API key is the reason, by why
 }
 
 // Stats returns a snapshot, the caller's own.
@@ -140,6 +145,7 @@ func (a *API) Stats() Stats {
 	s := Stats{Accepted: a.accepted.Load(), Refused: map[int]uint64{}}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	s.Unauthorized = maps.Clone(a.distrust)
 	for status, n := range a.refused {
 		s.Refused[status] = n
 	}

@@ -1,45 +1,13 @@
 package api
 
-import (
-	crand "crypto/rand"
-	"io"
-	"math/rand/v2"
-	"sync"
-	"time"
+import "github.com/fanfarebus/fanfare/domain"
 
-	"github.com/oklog/ulid/v2"
-
-	"github.com/fanfarebus/fanfare/domain"
-)
-
-// ids makes ULIDs that grow within a millisecond, so that a batch's ids sort
-// as the batch does. It is safe for concurrent use.
-type ids struct {
-	mu      *sync.Mutex
-	random  io.Reader
-	growing *ulid.MonotonicEntropy
-}
-
-func newIDs() ids {
-	var seed [32]byte
-	crand.Read(seed[:]) // never fails
-	random := rand.NewChaCha8(seed)
-	return ids{mu: new(sync.Mutex), random: random, growing: ulid.Monotonic(random, 0)}
-}
-
-// fill gives an id to every message that has none.
-func (s ids) fill(messages []*domain.Message) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	now := ulid.Timestamp(time.Now())
+// name gives an id to every message that has none. The ids of a batch sort as
+// the batch does.
+func (a *API) name(messages []*domain.Message) {
 	for _, m := range messages {
-		if m.ID != "" {
-			continue
+		if m.ID == "" {
+			m.ID = a.ids.Next()
 		}
-		id, err := ulid.New(now, s.growing)
-		if err != nil { // the random part overflowed within a millisecond
-			id = ulid.MustNew(now, s.random) // ChaCha8 never fails to read
-		}
-		m.ID = id.String()
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/domain/envelope"
@@ -22,7 +21,7 @@ func (a *API) publish(w http.ResponseWriter, r *http.Request) {
 		a.refuse(w, p)
 		return
 	}
-	a.ids.fill(in.messages)
+	a.name(in.messages)
 	if err := a.publisher.Publish(r.Context(), system, in.messages...); err != nil {
 		a.refuse(w, a.failed(system, in, err))
 		return
@@ -34,9 +33,9 @@ func (a *API) publish(w http.ResponseWriter, r *http.Request) {
 // admit says whether the caller may publish to the system that the path names.
 // It does not touch the body.
 func (a *API) admit(r *http.Request) (domain.System, *Problem) {
-	scopes, err := a.keys.Authorize(r.Context(), bearer(r))
-	if err != nil {
-		return domain.System{}, problem(http.StatusUnauthorized, "publishing needs an API key, as in \"Authorization: Bearer <key>\"")
+	scopes, p := a.authorize(r)
+	if p != nil {
+		return domain.System{}, p
 	}
 	system, err := domain.ParseSystem(r.PathValue("system"))
 	if err != nil {
@@ -44,19 +43,12 @@ func (a *API) admit(r *http.Request) (domain.System, *Problem) {
 	}
 	switch {
 	case !scopes.Allow("publish", system):
+		a.note(r, "scope", "the key lacks publish/"+system.String())
 		return domain.System{}, problem(http.StatusForbidden, fmt.Sprintf("this API key may not publish to %s: it needs the scope publish/%s", system, system))
 	case !a.node.Serves(system):
 		return domain.System{}, problem(http.StatusNotFound, fmt.Sprintf("system %s is not served here", system))
 	}
 	return system, nil
-}
-
-func bearer(r *http.Request) string {
-	scheme, key, found := strings.Cut(r.Header.Get("Authorization"), " ")
-	if !found || !strings.EqualFold(scheme, "Bearer") {
-		return ""
-	}
-	return strings.TrimSpace(key)
 }
 
 // failed tells how far a publish came. The cause is logged where it is known:

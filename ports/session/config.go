@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"time"
 
 	"github.com/fanfarebus/fanfare/domain"
@@ -16,22 +15,26 @@ import (
 type Config struct {
 	Node string // this node's name, told in hello
 
-	// Origins are the allowed origins ("https://app.example.com"), or "*" for
-	// any. Empty means the host that was asked.
+	// Origins are the allowed origins ("https://app.example.com"), with a star
+	// for what stands in front of the host ("https://*.example.com") or for the
+	// port ("http://localhost:*"), or "*" for any. Empty means the host that was
+	// asked, over a scheme that is as safe.
 	Origins []string
 	// QueryToken allows tokens in the URL's query, where logs may see them.
 	QueryToken bool
 	// Tokenless says who a client without a token is, or why it is refused. Nil
 	// refuses all of them. It is for development.
 	Tokenless func(*http.Request) (domain.Grant, error)
-	// Proxies are the networks whose X-Forwarded-For is believed.
-	Proxies []netip.Prefix
+	// Proxies are the networks whose ProxyHeader is believed: X-Forwarded-For,
+	// which is the default, another header of its form, or Forwarded.
+	Proxies     []netip.Prefix
+	ProxyHeader string
 
 	Systems         int  // most systems of a session; default 16
 	Rooms           int  // most rooms of a session; default 100
 	Sessions        int  // most sessions of the node; default 100,000
 	SessionsPerUser int  // most sessions of a user on the node; default 32
-	FailureRate     Rate // refused requests of one address, Messages only; default 5/s
+	FailureRate     Rate // wrong tokens of one address, Messages only; default 5/s
 
 	Authenticate time.Duration // for a token to be checked; default 10 s
 	Idle         time.Duration // between the places told to sessions that hear nothing; default 25 s
@@ -49,6 +52,9 @@ func (c Config) withDefaults() Config {
 	number(&c.Rooms, 100)
 	number(&c.Sessions, 100_000)
 	number(&c.SessionsPerUser, 32)
+	if c.ProxyHeader == "" {
+		c.ProxyHeader = "X-Forwarded-For"
+	}
 	c.FailureRate = c.FailureRate.Or(Rate{Messages: 5})
 
 	span := func(p *time.Duration, fallback time.Duration) {
@@ -85,10 +91,11 @@ func (c Config) Validate() error {
 			faults = append(faults, fmt.Errorf("session: %s: must not be negative, got %v", name, d))
 		}
 	}
-	for _, o := range c.Origins {
-		if u, err := url.Parse(o); o != "*" && (err != nil || u.Scheme == "" || u.Host == "" || u.Path != "") {
-			faults = append(faults, fmt.Errorf("session: origin %q: want scheme://host, or *", o))
-		}
+	if _, err := parseOrigins(c.Origins); err != nil {
+		faults = append(faults, fmt.Errorf("session: %w", err))
+	}
+	if err := CheckProxyHeader(c.ProxyHeader); err != nil {
+		faults = append(faults, fmt.Errorf("session: %w", err))
 	}
 	return errors.Join(faults...)
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fanfarebus/fanfare/domain"
@@ -15,7 +16,8 @@ import (
 
 // An Authenticator says whose a token is and what it entitles to. It is safe
 // for concurrent use and bounded by ctx. A token that proves nothing is a
-// domain.ErrUnauthenticated.
+// domain.ErrUnauthenticated, best a domain.CredentialError, which says why. All
+// errors are logged, so none may hold a part of a token.
 type Authenticator interface {
 	Authenticate(ctx context.Context, token string) (domain.Grant, error)
 }
@@ -27,10 +29,13 @@ type Desk struct {
 	auth Authenticator
 	cfg  Config
 	log  *slog.Logger
-	now  func() time.Time
+
+	origins origins
+	now     func() time.Time
 
 	counters *counters
 	failures *failures
+	missing  atomic.Bool   // a proxy without its header was logged
 	ended    chan struct{} // closed when draining and nothing is admitted any more
 
 	mu       sync.Mutex       // guards all below
@@ -57,8 +62,12 @@ func New(hub *stream.Hub, auth Authenticator, cfg Config, log *slog.Logger) (*De
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
+	origins, err := parseOrigins(cfg.Origins)
+	if err != nil {
+		return nil, err
+	}
 	return &Desk{
-		hub: hub, auth: auth, cfg: cfg, log: log, now: time.Now,
+		hub: hub, origins: origins, auth: auth, cfg: cfg, log: log, now: time.Now,
 		counters: newCounters(), failures: newFailures(cfg.FailureRate), users: make(map[string]*user),
 		ended: make(chan struct{}),
 	}, nil
@@ -166,7 +175,7 @@ func (d *Desk) admit() error {
 	defer d.mu.Unlock()
 	switch {
 	case d.draining:
-		return &Refusal{http.StatusServiceUnavailable, "this node is draining", 1}
+		return &Refusal{Status: http.StatusServiceUnavailable, Detail: "this node is draining", Retry: 1, reason: "draining"}
 	case d.admitted >= d.cfg.Sessions:
 		return fmt.Errorf("sessions: %w", domain.ErrLimit)
 	}

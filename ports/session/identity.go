@@ -2,9 +2,10 @@ package session
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
+	"net/netip"
 	"strings"
 
 	"github.com/fanfarebus/fanfare/domain"
@@ -16,91 +17,183 @@ const tokenCookie = "fanfare_token"
 // checkOrigin holds browsers, which say where their page is from, to the
 // origins that are allowed.
 func (d *Desk) checkOrigin(r *http.Request) error {
-	if _, allowed := d.AllowedOrigin(r); !allowed {
-		return Refused(http.StatusForbidden, "origin is not allowed")
+	if _, allowed := d.AllowedOrigin(r); allowed {
+		return nil
 	}
-	return nil
+	hint := "it is not in origins"
+	if len(d.cfg.Origins) == 0 {
+		hint = "it is not this host's over the same or a safer scheme, and origins is empty"
+	}
+	return &Refusal{Status: http.StatusForbidden, Detail: "origin is not allowed", reason: "origin",
+		log: []any{"origin", brief(strings.Join(r.Header.Values("Origin"), ", ")), "host",
+			brief(r.Host), "hint", hint}}
 }
 
-// AllowedOrigin says whether the request is from a page that may open
-// sessions, or from no page at all: then origin is "". It is "*" for a page
-// that is allowed because all are.
-func (d *Desk) AllowedOrigin(r *http.Request) (origin string, allowed bool) {
-	origin = r.Header.Get("Origin")
-	if origin == "" {
-		return "", true
+// identify finds the token and says whose it is.
+func (d *Desk) identify(
+	r *http.Request, from netip.Addr, token string,
+) (grant domain.Grant, err error) {
+	if token, err = d.findToken(r, token); err != nil {
+		return domain.Grant{}, err
 	}
-	anyone := false
-	for _, o := range d.cfg.Origins {
-		if strings.EqualFold(o, origin) {
-			return origin, true
-		}
-		anyone = anyone || o == "*"
-	}
-	u, err := url.Parse(origin)
-	own := err == nil && strings.EqualFold(u.Host, r.Host)
-	if anyone && !own {
-		return "*", true
-	}
-	return origin, own && (anyone || len(d.cfg.Origins) == 0)
-}
-
-// identify finds the token and says whose it is. A header beats the protocol's
-// own place beats a query beats a cookie, which the client may not even know
-// of.
-func (d *Desk) identify(r *http.Request, token string) (domain.Grant, error) {
-	if a := r.Header.Get("Authorization"); a != "" {
-		scheme, bearer, _ := strings.Cut(a, " ")
-		if token = strings.TrimSpace(bearer); !strings.EqualFold(scheme, "Bearer") || token == "" {
-			return domain.Grant{}, fmt.Errorf("authorization: %w", domain.ErrUnauthenticated)
-		}
-	}
-	if token == "" && d.cfg.QueryToken {
-		token = r.URL.Query().Get("token")
-	}
-	if c, err := r.Cookie(tokenCookie); token == "" && err == nil && c.Value != "" {
-		if !d.fromPage(r) {
-			return domain.Grant{}, Refused(http.StatusForbidden, "a token in a cookie needs an Origin that is named in origins, or this host's")
-		}
-		token = c.Value
-	}
-	var grant domain.Grant
-	var err error
 	switch {
 	case token != "" && d.auth != nil:
 		ctx, cancel := context.WithTimeout(r.Context(), d.cfg.Authenticate)
 		defer cancel()
-		grant, err = d.auth.Authenticate(ctx, token)
+		return d.verify(ctx, from, token)
 	case d.cfg.Tokenless != nil:
 		grant, err = d.cfg.Tokenless(r)
+		return d.checked(grant, err)
 	default:
-		err = domain.ErrUnauthenticated
+		return domain.Grant{}, distrust("none", "there is none")
 	}
-	if err == nil && domain.CheckUser(grant.User) != nil {
-		err = domain.ErrUnauthenticated
+}
+
+// findToken looks for a token where one can be. A header beats the protocol's
+// own place beats a query beats a cookie, which the client may not even know
+// of.
+func (d *Desk) findToken(r *http.Request, token string) (string, error) {
+	bearer, err := bearerToken(r.Header.Values("Authorization"))
+	if bearer != "" || err != nil {
+		return bearer, err
 	}
-	if err == nil && !grant.Expires.IsZero() && !grant.Expires.After(d.now()) {
-		err = domain.ErrUnauthenticated
+	if token != "" {
+		return token, nil
+	}
+	if d.cfg.QueryToken {
+		token, err = OneToken("?token=", r.URL.Query()["token"])
+		if token != "" || err != nil {
+			return token, err
+		}
+	}
+	var values []string
+	for _, c := range r.CookiesNamed(tokenCookie) {
+		values = append(values, c.Value)
+	}
+	token, err = OneToken("the cookie "+tokenCookie, values)
+	if token != "" && !d.fromPage(r) {
+		return "", &Refusal{Status: http.StatusForbidden, reason: "cookie",
+			Detail: "a token in a cookie needs an Origin or a Referer that is named in origins, or this host's",
+			log: []any{"origin", brief(r.Header.Get("Origin")), "fetch_site",
+				brief(r.Header.Get("Sec-Fetch-Site")), "host", brief(r.Host)}}
+	}
+	return token, err
+}
+
+// bearerToken returns the token of the scheme Bearer. What else is there is not
+// ours: a proxy in front may have credentials of its own, such as Basic ones,
+// which browsers then send along.
+func bearerToken(headers []string) (string, error) {
+	var tokens []string
+	for _, h := range headers {
+		scheme, token := h, ""
+		if i := strings.IndexAny(h, " \t"); i >= 0 {
+			scheme, token = h[:i], strings.TrimSpace(h[i:])
+		}
+		if !strings.EqualFold(scheme, "Bearer") {
+			continue
+		}
+		if token == "" {
+			return "", distrust("malformed", "there is none behind Bearer in Authorization")
+		}
+		tokens = append(tokens, token)
+	}
+	return OneToken("Authorization", tokens)
+}
+
+// OneToken returns the token that all values are, "" if there is none. Two that
+// differ are refused: two readers would not choose the same one, and whoever
+// can set a cookie for a domain above could choose for the user.
+func OneToken(where string, values []string) (token string, err error) {
+	for _, v := range values {
+		switch {
+		case v == "" || v == token:
+		case token == "":
+			token = v
+		default:
+			return "", distrust("ambiguous", "there are several in %s", where)
+		}
+	}
+	return token, nil
+}
+
+// verify says whose a token is. Only a token that the Authenticator calls wrong
+// counts against the address.
+func (d *Desk) verify(ctx context.Context, from netip.Addr, token string) (domain.Grant, error) {
+	leave, ok := d.failures.enter(ctx, from, d.now())
+	if !ok {
+		return domain.Grant{}, lockedOut("locked_out", nil)
+	}
+	grant, err := d.auth.Authenticate(ctx, token)
+	leave()
+	grant, err = d.checked(grant, err)
+	if errors.Is(err, domain.ErrUnauthenticated) && d.failures.note(from, d.now()) {
+		r := asRefusal(err)
+		return domain.Grant{}, lockedOut(r.reason, r.log)
 	}
 	return grant, err
 }
 
-// fromPage says whether a browser vouches for where the request is from: its
-// origin, which was checked, or that it is this very host's, for which it sends
-// no Origin when it only reads. An origin that only "*" allows vouches for
-// nothing: the cookie would serve any page.
-func (d *Desk) fromPage(r *http.Request) bool {
-	if r.Header.Get("Origin") == "" {
-		return r.Header.Get("Sec-Fetch-Site") == "same-origin"
-	}
-	origin, allowed := d.AllowedOrigin(r)
-	return allowed && origin != "*"
+// lockedOut refuses a client whose address has shown too many wrong tokens.
+func lockedOut(reason string, log []any) error {
+	return &Refusal{Status: http.StatusTooManyRequests,
+		Detail: "too many wrong tokens from your address",
+		Retry:  retryLater, reason: reason, log: log}
 }
 
-// Refresh says whose a new token is and what it entitles to.
+// checked is what an Authenticator said, unless it makes no sense.
+func (d *Desk) checked(grant domain.Grant, err error) (domain.Grant, error) {
+	switch {
+	case err != nil:
+		return domain.Grant{}, err
+	case domain.CheckUser(grant.User) != nil:
+		return domain.Grant{}, distrust("claims", "its user is no name")
+	case !grant.Expires.IsZero() && !grant.Expires.After(d.now()):
+		return domain.Grant{}, distrust("expired", "it has expired")
+	}
+	return grant, nil
+}
+
+// distrust is an error about a token that the client may know.
+func distrust(reason, format string, args ...any) error {
+	detail := fmt.Sprintf(format, args...)
+	return &domain.CredentialError{Reason: reason, Detail: detail, Told: detail}
+}
+
+// fromPage says whether a browser vouches for where the request is from: its
+// origin, which was checked, or that it is this very host's, for which it sends
+// no Origin when it only reads. Over plain http it does not say that either,
+// and then there is the Referer, which no page can forge. An origin that only
+// "*" allows vouches for nothing: the cookie would serve any page.
+func (d *Desk) fromPage(r *http.Request) bool {
+	if r.Header.Get("Origin") != "" {
+		origin, allowed := d.AllowedOrigin(r)
+		return allowed && origin != "*"
+	}
+	if site := r.Header.Values("Sec-Fetch-Site"); len(site) > 0 {
+		return len(site) == 1 && site[0] == "same-origin"
+	}
+	scheme, rest, found := strings.Cut(r.Header.Get("Referer"), "://")
+	if !found {
+		return false
+	}
+	if end := strings.IndexAny(rest, "/?#"); end >= 0 {
+		rest = rest[:end]
+	}
+	o, err := parseOrigin(scheme + "://" + rest)
+	return err == nil && (d.origins.names(o) || d.ownPage(r, o))
+}
+
+// Refresh says whose a new token is and what it entitles to. Why one is refused
+// is counted and logged as when a session is opened.
 func (s *Session) Refresh(ctx context.Context, token string) (domain.Grant, error) {
 	if s.desk.auth == nil {
 		return domain.Grant{}, fmt.Errorf("this node takes no tokens: %w", domain.ErrUnsupported)
 	}
-	return s.desk.auth.Authenticate(ctx, token)
+	grant, err := s.desk.verify(ctx, s.from, token)
+	if err != nil {
+		s.desk.note(s.from, asRefusal(err), "a session's new token was refused", "user", s.User,
+			"session", s.ID)
+	}
+	return grant, err
 }

@@ -1,11 +1,16 @@
 package session_test
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/fanfarebus/fanfare/domain"
@@ -13,48 +18,295 @@ import (
 	"github.com/fanfarebus/fanfare/ports/session"
 )
 
-// A page that is allowed only because all are must not ride on a user's cookie.
-func TestCookieNeedsAnOriginThatIsNamed(t *testing.T) {
+// newDesk returns a Desk, and what it logs.
+func newDesk(t *testing.T, auth session.Authenticator, cfg session.Config) (*session.Desk, *bytes.Buffer) {
+	t.Helper()
+	var logged bytes.Buffer
+	desk, err := session.New(stream.NewHub(nobody{}, stream.HubConfig{Any: true}), auth, cfg, slog.New(slog.NewTextHandler(&logged, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return desk, &logged
+}
+
+// open makes a request a session, and lets go of it again.
+func open(desk *session.Desk, r *http.Request) error {
+	s, err := desk.Open(r, func() (session.Terms, error) { return session.Terms{Encoder: session.V1Encoder{}}, nil })
+	if s != nil {
+		s.End(0)
+	}
+	return err
+}
+
+func request(token string) *http.Request {
+	r := httptest.NewRequest(http.MethodGet, "http://bus.example.com/ws?systems=orders", nil)
+	if token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+	return r
+}
+
+// status is what a client gets to see of err.
+func status(desk *session.Desk, r *http.Request, err error) (code int, detail string) {
+	if err == nil {
+		return http.StatusOK, ""
+	}
+	w := httptest.NewRecorder()
+	desk.Refuse(w, r, err)
+	return w.Code, w.Body.String()
+}
+
+// A page that is allowed only because all are must not ride on a user's cookie,
+// and no browser says where a page of plain http is from but in the Referer.
+func TestCookieNeedsAPageThatIsNamed(t *testing.T) {
+	app := []string{"https://app.example.com"}
 	for _, tt := range []struct {
-		origins []string
-		origin  string
-		want    bool
+		name                  string
+		origins               []string
+		origin, site, referer string
+		want                  bool
 	}{
-		{[]string{"*"}, "https://evil.example.net", false},
-		{[]string{"*"}, "http://bus.example.com", true}, // this very host's
-		{[]string{"*", "https://app.example.com"}, "https://app.example.com", true},
-		{[]string{"https://app.example.com"}, "https://evil.example.net", false},
-		{nil, "http://bus.example.com", true},
-		{nil, "", false},
+		{"any", []string{"*"}, "https://evil.example.net", "", "", false},
+		{"this very host, any", []string{"*"}, "http://bus.example.com", "", "", true},
+		{"named beside any", []string{"*", "https://app.example.com"}, "https://app.example.com", "", "", true},
+		{"named", app, "https://app.example.com", "", "", true},
+		{"named by a star", []string{"https://*.example.com"}, "https://app.example.com", "", "", true},
+		{"another", app, "https://evil.example.net", "", "", false},
+		{"this very host", nil, "http://bus.example.com", "", "", true},
+		{"nothing is known", nil, "", "", "", false},
+
+		{"fetch metadata", nil, "", "same-origin", "", true},
+		{"fetch metadata of a sibling", nil, "", "same-site", "http://bus.example.com/", false},
+		{"fetch metadata of a stranger", nil, "", "cross-site", "http://bus.example.com/", false},
+		{"fetch metadata of an address bar", nil, "", "none", "http://bus.example.com/", false},
+
+		{"referer of this host", nil, "", "", "http://bus.example.com/app?x=1", true},
+		{"referer without a path", nil, "", "", "http://bus.example.com", true},
+		{"referer of this host, others listed", app, "", "", "http://bus.example.com/app", true},
+		{"referer that is named", app, "", "", "https://app.example.com/x", true},
+		{"referer of a stranger", nil, "", "", "http://evil.example.net/http://bus.example.com/", false},
+		{"referer of a stranger, any", []string{"*"}, "", "", "http://evil.example.net/", false},
+		{"referer that only looks like ours", nil, "", "", "http://bus.example.com.evil.net/", false},
+		{"referer with a user that looks like ours", nil, "", "", "http://bus.example.com@evil.net/", false},
+		{"referer with a fragment that looks like ours", nil, "", "", "http://evil.net#http://bus.example.com", false},
+		{"referer of another port", nil, "", "", "http://bus.example.com:8080/", false},
+		{"referer that is none", nil, "", "", "/app", false},
+		{"referer beside a stranger's origin", []string{"*"}, "http://evil.example.net", "", "http://bus.example.com/", false},
 	} {
-		hub := stream.NewHub(nobody{}, stream.HubConfig{Any: true})
-		desk, err := session.New(hub, anyone{}, session.Config{Origins: tt.origins}, slog.New(slog.DiscardHandler))
-		if err != nil {
-			t.Fatal(err)
-		}
-		r := httptest.NewRequest(http.MethodGet, "http://bus.example.com/ws?systems=orders", nil)
+		desk, _ := newDesk(t, anyone{}, session.Config{Origins: tt.origins})
+		r := request("")
 		r.Header.Set("Cookie", "fanfare_token=alices")
-		if tt.origin != "" {
-			r.Header.Set("Origin", tt.origin)
+		for name, value := range map[string]string{"Origin": tt.origin, "Sec-Fetch-Site": tt.site, "Referer": tt.referer} {
+			if value != "" {
+				r.Header.Set(name, value)
+			}
 		}
-		s, err := desk.Open(r, func() (session.Terms, error) { return session.Terms{}, nil })
-		if (err == nil) != tt.want {
-			t.Errorf("origins %v, a page of %q: %v", tt.origins, tt.origin, err)
-		}
-		if s != nil {
-			s.Leave()
+		if err := open(desk, r); (err == nil) != tt.want {
+			t.Errorf("%s: %v", tt.name, err)
 		}
 	}
 }
 
-type anyone struct{}
-
-func (anyone) Authenticate(context.Context, string) (domain.Grant, error) {
-	return domain.Grant{User: "alice", Systems: []string{"*"}}, nil
+// The operator learns why somebody is refused, and the client what gives
+// nothing away. Neither text holds the token.
+func TestReasonsAreShown(t *testing.T) {
+	const secret = "eyJhbGciOiJIUzI1NiJ9"
+	concealed := &domain.CredentialError{Reason: "signature", Detail: "the key is another"}
+	told := &domain.CredentialError{Reason: "expired", Detail: "expired 3 h ago", Told: "the token has expired"}
+	for _, test := range []struct {
+		name   string
+		err    error
+		change func(*http.Request)
+		status int
+		reason string
+		client string // in what the client sees
+		hidden string // not in what the client sees
+		logged string
+	}{
+		{"concealed", concealed, nil, 401, "signature", `"no valid token"`, "key", "the key is another"},
+		{"told", told, nil, 401, "expired", "the token has expired", "3 h", "expired 3 h ago"},
+		{"another's Authenticator", fmt.Errorf("who: %w", domain.ErrUnauthenticated), nil, 401, "unauthenticated", `"no valid token"`, "who", "who"},
+		{"it is down", errors.New("dial: refused"), nil, 503, "failed", "not possible now", "dial", "dial: refused"},
+		{"no token", nil, func(r *http.Request) { r.Header.Del("Authorization") }, 401, "none", "there is none", "", "there is none"},
+		{"several", nil, func(r *http.Request) { r.Header.Add("Authorization", "Bearer other") }, 401, "ambiguous", "several in Authorization", "other", "several"},
+		{"bad origin", nil, func(r *http.Request) { r.Header.Set("Origin", "https://evil.example.net") }, 403, "origin", "origin is not allowed", "evil", "https://evil.example.net"},
+		{"cookie of nowhere", nil, func(r *http.Request) {
+			r.Header.Del("Authorization")
+			r.Header.Set("Cookie", "fanfare_token="+secret)
+		}, 403, "cookie", "needs an Origin", "", "reason=cookie"},
+		{"a token where a system should be", nil, func(r *http.Request) { r.URL.RawQuery = "systems=" + secret }, 422, "invalid", "systems", "", "reason=invalid"},
+		{"a token where a room should be", nil, func(r *http.Request) { r.URL.RawQuery += "&rooms=orders/" + secret }, 403, "forbidden", "does not allow room", "", "reason=forbidden"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			desk, logged := newDesk(t, failing{test.err}, session.Config{})
+			r := request(secret)
+			if test.change != nil {
+				test.change(r)
+			}
+			code, body := status(desk, r, open(desk, r))
+			if code != test.status || !strings.Contains(body, test.client) || test.hidden != "" && strings.Contains(body, test.hidden) {
+				t.Errorf("the client sees %d %s", code, body)
+			}
+			text := logged.String()
+			if !strings.Contains(text, test.logged) || !strings.Contains(text, "reason="+test.reason) || !strings.Contains(text, "address=192.0.2.1") {
+				t.Errorf("the operator sees %s", text)
+			}
+			if strings.Contains(text, secret) {
+				t.Errorf("the log holds the token: %s", text)
+			}
+			if s := desk.Stats(); s.Reasons[test.reason] != 1 || len(s.Reasons) != 1 {
+				t.Errorf("counted %v", s.Reasons)
+			}
+		})
+	}
 }
 
-// nobody is a bus on which nothing is published.
-type nobody struct{}
+func TestReasonsThatAreCountedAreBounded(t *testing.T) {
+	auth := &failing{}
+	desk, _ := newDesk(t, auth, session.Config{FailureRate: session.Rate{Messages: 1000}})
+	for i := range 1000 {
+		auth.err = &domain.CredentialError{Reason: fmt.Sprint(i)}
+		r := request("x")
+		status(desk, r, open(desk, r))
+	}
+	if s := desk.Stats(); len(s.Reasons) > 101 || s.Reasons["other"] < 800 {
+		t.Errorf("%d reasons", len(s.Reasons))
+	}
+}
 
-func (nobody) Open(s *stream.Stream) error { s.Begin(0, "", time.Time{}); return nil }
-func (nobody) Close(*stream.Stream)        {}
+// Whoever shares the address of somebody who guesses still gets in, and the
+// guesses cost no more than one check at a time.
+func TestGoodTokensGetInFromAnAddressThatIsLockedOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		auth := &slow{takes: 10 * time.Millisecond}
+		desk, _ := newDesk(t, auth, session.Config{FailureRate: session.Rate{Messages: 0.2}})
+		codes := make(chan int, 500)
+		try := func(token, from string) {
+			r := request(token)
+			r.RemoteAddr = from
+			code, _ := status(desk, r, open(desk, r))
+			codes <- code
+		}
+		const here, elsewhere = "192.0.2.1:1", "192.0.2.2:1"
+		for range 2 {
+			try("bad", here)
+			if code := <-codes; code != 401 {
+				t.Fatalf("got %d", code)
+			}
+		}
+		auth.most.Store(0)
+		for range 20 {
+			go try("bad", here)
+		}
+		synctest.Wait()
+		try("good", here)
+		synctest.Wait()
+		time.Sleep(time.Second)
+		got := count(codes)
+		if got[200] != 1 || got[429] != 20 {
+			t.Errorf("got %v", got)
+		}
+		if most := auth.most.Load(); most != 1 {
+			t.Errorf("%d tokens of the address were checked at once", most)
+		}
+		// Others are not held up by it, and more than may wait are turned away.
+		auth.takes = 100 * time.Millisecond
+		for range 400 {
+			go try("bad", here)
+		}
+		synctest.Wait()
+		if turnedAway := len(codes); turnedAway != 400-1-256 {
+			t.Errorf("%d of 400 were turned away at once: one is checked, 256 may wait", turnedAway)
+		}
+		begun := time.Now()
+		try("good", elsewhere)
+		if took := time.Since(begun); took > auth.takes {
+			t.Errorf("another address waited for %v", took)
+		}
+		time.Sleep(5 * time.Second)
+		if got := count(codes); got[200] != 1 || got[429] != 400 || auth.checked.Load() > 2+21+1+15 {
+			t.Errorf("got %v after %d checks", got, auth.checked.Load())
+		}
+	})
+}
+
+func count(codes chan int) map[int]int {
+	got := make(map[int]int)
+	for len(codes) > 0 {
+		got[<-codes]++
+	}
+	return got
+}
+
+func TestExpiryBeyondNanosecondsIsKept(t *testing.T) {
+	for _, expires := range []time.Time{
+		time.Unix(9_999_999_999, 0), time.Unix(9_223_372_037, 0), time.Unix(18_446_744_074, 0), time.Unix(253_402_300_799, 0),
+		time.Unix(1<<62, 0), // no token says that, but an Authenticator could
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			desk, _ := newDesk(t, until{expires}, session.Config{Drain: 1})
+			ctx, stop := context.WithCancel(t.Context())
+			ended := make(chan error, 1)
+			go func() { ended <- desk.Run(ctx) }()
+			s, err := desk.Open(request("x"), func() (session.Terms, error) { return session.Terms{Encoder: session.V1Encoder{}}, nil })
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := &conn{}
+			s.Begin(c)
+			time.Sleep(10 * time.Second)
+			if code := c.closed.Load(); code != 0 {
+				t.Errorf("a session until %v was closed with %d", expires, code)
+			}
+			s.End(0)
+			stop()
+			<-ended
+		})
+	}
+}
+
+func TestSessionsEndWithTheirTokens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		desk, _ := newDesk(t, until{time.Now().Add(5 * time.Second)}, session.Config{Drain: 1})
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- desk.Run(ctx) }()
+		s, err := desk.Open(request("x"), func() (session.Terms, error) { return session.Terms{Encoder: session.V1Encoder{}}, nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := &conn{}
+		s.Begin(c)
+		time.Sleep(4900 * time.Millisecond)
+		if code := c.closed.Load(); code != 0 {
+			t.Errorf("closed with %d before", code)
+		}
+		time.Sleep(1200 * time.Millisecond)
+		if code := c.closed.Load(); code != session.CloseExpired {
+			t.Errorf("closed with %d after", code)
+		}
+		s.End(0)
+		stop()
+		<-ended
+	})
+}
+
+func TestProxiesThatNameNobodyAreTold(t *testing.T) {
+	proxies := prefixes("192.0.2.0/24")
+	desk, logged := newDesk(t, anyone{}, session.Config{Proxies: proxies})
+	for _, header := range []string{"", "unknown", "_hidden", "198.51.100.7:1"} {
+		r := request("x")
+		if header != "" {
+			r.Header.Set("X-Forwarded-For", header)
+		}
+		if err := open(desk, r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s := desk.Stats(); s.Unnamed["missing"] != 1 || s.Unnamed["unreadable"] != 2 {
+		t.Errorf("counted %v", s.Unnamed)
+	}
+	if text := logged.String(); !strings.Contains(text, "header=X-Forwarded-For") || !strings.Contains(text, "element=_hidden") {
+		t.Errorf("logged %s", text)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"strconv"
 
 	"github.com/fanfarebus/fanfare/domain"
@@ -15,6 +16,10 @@ type Refusal struct {
 	Status int
 	Detail string
 	Retry  int // seconds; 0 says nothing
+
+	reason string // for the metrics: one of a few; if empty, the status decides
+	log    []any  // what only the operator sees, as arguments of slog
+	failed bool   // it is not the client's doing
 }
 
 func (r *Refusal) Error() string { return r.Detail }
@@ -37,20 +42,119 @@ func asRefusal(err error) *Refusal {
 	case errors.Is(err, domain.ErrInvalid):
 		return &Refusal{Status: http.StatusUnprocessableEntity, Detail: err.Error()}
 	case errors.Is(err, domain.ErrUnauthenticated):
-		return &Refusal{Status: http.StatusUnauthorized, Detail: "no valid token"}
+		return unauthorized(err)
 	case errors.Is(err, domain.ErrForbidden):
 		return &Refusal{Status: http.StatusForbidden, Detail: "not allowed"}
 	case errors.Is(err, domain.ErrNotServed):
 		return &Refusal{Status: http.StatusNotFound, Detail: err.Error()}
 	case errors.Is(err, domain.ErrLimit):
-		return &Refusal{http.StatusServiceUnavailable, "this node is full", retryLater}
+		return &Refusal{Status: http.StatusServiceUnavailable, Detail: "this node is full",
+			Retry: retryLater, reason: "full"}
 	default:
-		return &Refusal{http.StatusServiceUnavailable, "not possible now", retryLater}
+		return &Refusal{Status: http.StatusServiceUnavailable, Detail: "not possible now",
+			Retry:  retryLater,
+			reason: "failed", log: []any{"error", err}, failed: true}
 	}
 }
 
-// write answers with RFC 9457 problem+json.
-func (r *Refusal) write(w http.ResponseWriter) {
+// unauthorized tells the client as much of the reason as it may know, and the
+// operator all of it.
+func unauthorized(err error) *Refusal {
+	r := &Refusal{Status: http.StatusUnauthorized, Detail: Told("no valid token", err),
+		reason: "unauthenticated", log: []any{"detail", err}}
+	var c *domain.CredentialError
+	if errors.As(err, &c) {
+		r.reason, r.log = c.Reason, []any{"detail", c.Detail}
+	}
+	return r
+}
+
+// Told is what, and as much of why a token is wrong as its bearer may know.
+func Told(what string, err error) string {
+	var c *domain.CredentialError
+	if errors.As(err, &c) && c.Told != "" {
+		return what + ": " + c.Told
+	}
+	return what
+}
+
+// reasons are those of refusals that say none, by status.
+var reasons = map[int]string{
+	http.StatusBadRequest:          "no_websocket",
+	http.StatusUnauthorized:        "none",
+	http.StatusForbidden:           "forbidden",
+	http.StatusNotFound:            "not_served",
+	http.StatusMethodNotAllowed:    "no_websocket",
+	http.StatusUnprocessableEntity: "invalid",
+	http.StatusUpgradeRequired:     "no_websocket",
+	http.StatusTooManyRequests:     "too_many",
+	http.StatusServiceUnavailable:  "unavailable",
+}
+
+// Reason is the one word by which metrics count the refusal.
+func (r *Refusal) Reason() string {
+	if r.reason != "" {
+		return r.reason
+	}
+	if reason := reasons[r.Status]; reason != "" {
+		return reason
+	}
+	return "other"
+}
+
+// Refuse answers a request that gets no session.
+func (d *Desk) Refuse(w http.ResponseWriter, r *http.Request, err error) {
+	d.Refusal(r, err).Write(w)
+}
+
+// Refusal counts and logs that a request gets no session, and returns how it is
+// to be answered.
+func (d *Desk) Refusal(r *http.Request, err error) *Refusal {
+	refusal := asRefusal(err)
+	d.counters.countRefused(refusal.Status)
+	d.note(d.caller(r).addr, refusal, "a client was refused",
+		"path", r.URL.Path, "status", refusal.Status)
+	return refusal
+}
+
+// note counts a refusal and logs it. What the client wrote is not repeated,
+// unless it was checked or is known to be no secret: tokens get into the
+// strangest places.
+func (d *Desk) note(from netip.Addr, r *Refusal, what string, args ...any) {
+	d.counters.countReason(r.Reason())
+	args = append([]any{"reason", r.Reason(), "address", from.String()}, args...)
+	args = append(args, r.log...)
+	if r.failed {
+		d.log.Warn(what, args...)
+		return
+	}
+	d.log.Info(what, args...)
+}
+
+// noteUnnamed counts and logs that all who come through a proxy look the same. A
+// missing header is logged once: it may be a client of ours in the proxies'
+// network that came without one.
+func (d *Desk) noteUnnamed(r *http.Request, c caller) {
+	d.counters.countUnnamed(c.unnamed)
+	if c.unnamed == hopMissing && d.missing.Swap(true) {
+		return
+	}
+	d.log.Warn("a proxy does not say whose request it is: all that come through it count as one client",
+		"reason", c.unnamed, "proxy", brief(r.RemoteAddr), "header", d.cfg.ProxyHeader, "element",
+		brief(c.hop))
+}
+
+// brief shortens what a client wrote, for a log.
+func brief(text string) string {
+	const most = 100
+	if len(text) > most {
+		return text[:most] + "…"
+	}
+	return text
+}
+
+// Write answers with RFC 9457 problem+json.
+func (r *Refusal) Write(w http.ResponseWriter) {
 	body, err := json.Marshal(struct {
 		Title  string `json:"title"`
 		Status int    `json:"status"`

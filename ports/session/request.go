@@ -6,11 +6,10 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
-
-	"github.com/oklog/ulid/v2"
 
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/domain/stream"
@@ -27,13 +26,8 @@ type Terms struct {
 // Open makes a request a session that has not begun, or says why not; terms is
 // asked before anything else. Who gets a Session calls its End.
 func (d *Desk) Open(r *http.Request, terms func() (Terms, error)) (*Session, error) {
-	from := peer(r, d.cfg.Proxies)
-	if d.failures.tooMany(from, d.now()) {
-		return nil, &Refusal{http.StatusTooManyRequests, "too many refused connections from your address", retryLater}
-	}
 	w, err := d.judge(r, terms)
 	if err != nil {
-		d.failures.note(from, d.now())
 		return nil, err
 	}
 	if err := d.admit(); err != nil {
@@ -47,17 +41,10 @@ func (d *Desk) Open(r *http.Request, terms func() (Terms, error)) (*Session, err
 	return s, nil
 }
 
-// Refuse answers a request that gets no session.
-func (d *Desk) Refuse(w http.ResponseWriter, err error) {
-	refusal := asRefusal(err)
-	d.counters.countRefused(refusal.Status)
-	refusal.write(w)
-}
-
 // begin attaches a session, so that nothing is missed of what is published
 // after the client has its answer.
 func (d *Desk) begin(ctx context.Context, w *wish) (*Session, error) {
-	s := &Session{ID: ulid.Make().String(), User: w.grant.User, Grant: w.grant,
+	s := &Session{ID: domain.NewID(), User: w.grant.User, Grant: w.grant, from: w.from,
 		desk: d, plain: w.Plain, slot: -1, turn: rand.IntN(1 << 16)}
 	s.SetExpiry(w.grant.Expires)
 	for _, asked := range w.systems {
@@ -75,6 +62,7 @@ func (d *Desk) begin(ctx context.Context, w *wish) (*Session, error) {
 // A wish is what a request asks for and is allowed to have.
 type wish struct {
 	Terms
+	from    netip.Addr
 	grant   domain.Grant
 	systems []asked
 }
@@ -96,7 +84,12 @@ func (d *Desk) judge(r *http.Request, terms func() (Terms, error)) (w *wish, err
 	if err := d.checkOrigin(r); err != nil {
 		return nil, err
 	}
-	if w.grant, err = d.identify(r, w.Token); err != nil {
+	from := d.caller(r)
+	if from.unnamed != "" {
+		d.noteUnnamed(r, from)
+	}
+	w.from = from.addr
+	if w.grant, err = d.identify(r, w.from, w.Token); err != nil {
 		return nil, err
 	}
 	query, err := url.ParseQuery(r.URL.RawQuery)

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -45,7 +46,8 @@ type Session struct {
 	turn  int  // when it is due, see Desk.tick
 	slot  int  // in Desk.sessions, -1 outside; guarded by Desk.mu
 
-	expires atomic.Int64 // Unix nanoseconds, 0 for never
+	from    netip.Addr   // the client's address, as wrong tokens are counted by
+	expires atomic.Int64 // Unix milliseconds, 0 for never
 
 	mu      sync.Mutex
 	systems []*Attachment // never changed in place; guarded by mu
@@ -142,12 +144,21 @@ func (s *Session) SetExpiry(t time.Time) {
 		s.expires.Store(0)
 		return
 	}
-	s.expires.Store(t.UnixNano())
+	// Not nanoseconds: they overflow in 2262, and tokens may say more.
+	ms := int64(endOfTime * 1000)
+	if t.Unix() < endOfTime {
+		ms = max(t.UnixMilli(), 1)
+	}
+	s.expires.Store(ms)
 }
+
+// endOfTime is later than any session, and as milliseconds within an int64: the
+// year 10000, in seconds since 1970.
+const endOfTime = 253_402_300_800
 
 func (s *Session) expired(now time.Time) bool {
 	at := s.expires.Load()
-	return at != 0 && now.UnixNano() >= at
+	return at != 0 && now.UnixMilli() >= at
 }
 
 // UserMeter returns the meter that the sessions of the user on this node

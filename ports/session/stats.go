@@ -28,6 +28,9 @@ type Stats struct {
 	Opened  uint64
 	Closed  map[int]uint64 // by close code; 1006 without one, 0 for codes that clients made up
 	Refused map[int]uint64 // requests, by status
+
+	Reasons map[string]uint64 // why requests, and new tokens of sessions, were refused
+	Unnamed map[string]uint64 // requests whose proxy did not say whose they are, by why not
 }
 
 // counters are the live Stats.
@@ -35,12 +38,19 @@ type counters struct {
 	opened atomic.Uint64
 
 	mu      sync.Mutex
-	closed  map[int]uint64 // guarded by mu
-	refused map[int]uint64 // guarded by mu
+	closed  map[int]uint64    // guarded by mu
+	refused map[int]uint64    // guarded by mu
+	reasons map[string]uint64 // at most maxReasons; guarded by mu
+	unnamed map[string]uint64 // guarded by mu
 }
 
+// maxReasons is more than there are: an Authenticator that made up ever new ones
+// would fill the memory.
+const maxReasons = 100
+
 func newCounters() *counters {
-	return &counters{closed: make(map[int]uint64), refused: make(map[int]uint64)}
+	return &counters{closed: make(map[int]uint64), refused: make(map[int]uint64),
+		reasons: make(map[string]uint64), unnamed: make(map[string]uint64)}
 }
 
 func (c *counters) countClosed(code int) {
@@ -55,8 +65,24 @@ func (c *counters) countRefused(status int) {
 	c.refused[status]++
 }
 
+func (c *counters) countReason(reason string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, known := c.reasons[reason]; !known && len(c.reasons) >= maxReasons {
+		reason = "other"
+	}
+	c.reasons[reason]++
+}
+
+func (c *counters) countUnnamed(why string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.unnamed[why]++
+}
+
 func (c *counters) stats() Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return Stats{Opened: c.opened.Load(), Closed: maps.Clone(c.closed), Refused: maps.Clone(c.refused)}
+	return Stats{Opened: c.opened.Load(), Closed: maps.Clone(c.closed), Refused: maps.Clone(c.refused),
+		Reasons: maps.Clone(c.reasons), Unnamed: maps.Clone(c.unnamed)}
 }

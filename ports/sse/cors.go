@@ -25,7 +25,7 @@ func (s *Server) allowOrigin(h http.Header, r *http.Request) {
 // that an EventSource does not have, such as a token.
 func (s *Server) preflight(w http.ResponseWriter, r *http.Request) {
 	if _, allowed := s.desk.AllowedOrigin(r); !allowed {
-		s.desk.Refuse(w, session.Refused(http.StatusForbidden, "origin is not allowed"))
+		s.desk.Refuse(w, r, session.Refused(http.StatusForbidden, "origin is not allowed"))
 		return
 	}
 	h := w.Header()

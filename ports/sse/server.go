@@ -46,13 +46,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	open, err := s.desk.Open(r, func() (session.Terms, error) { return terms(r, resume) })
 	if err != nil {
-		s.desk.Refuse(w, err)
+		s.desk.Refuse(w, r, err)
 		return
 	}
 	c := s.newClient(open, w, r)
 	if err := c.arm(); err != nil {
 		c.End(0)
-		s.desk.Refuse(w, errors.Join(errors.New("sse: this server can not stream"), err))
+		s.desk.Refuse(w, r, errors.Join(errors.New("sse: this server can not stream"), err))
 		return
 	}
 	c.begin(r)

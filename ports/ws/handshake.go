@@ -49,24 +49,25 @@ func checkUpgrade(r *http.Request) error {
 }
 
 // refuse says no, and to who came without an upgrade also what to upgrade to.
-func (s *Server) refuse(w http.ResponseWriter, err error) {
+func (s *Server) refuse(w http.ResponseWriter, request *http.Request, err error) {
 	if r := (*session.Refusal)(nil); errors.As(err, &r) && r.Status == http.StatusUpgradeRequired {
 		w.Header().Set("Upgrade", "websocket")
 		w.Header().Set("Connection", "Upgrade")
 		w.Header().Set("Sec-WebSocket-Version", "13")
 	}
-	s.desk.Refuse(w, err)
+	s.desk.Refuse(w, request, err)
 }
 
 // negotiate picks the protocol and returns the token among the subprotocols.
 func (h *handshake) negotiate(r *http.Request) (token string, err error) {
 	var others, v1 bool
+	var tokens []string
 	for _, line := range r.Header.Values("Sec-WebSocket-Protocol") {
 		for p := range strings.SplitSeq(line, ",") {
 			p = strings.TrimSpace(p)
 			switch {
 			case strings.HasPrefix(p, tokenProtocol):
-				token = p[len(tokenProtocol):]
+				tokens = append(tokens, p[len(tokenProtocol):])
 			case p == V1:
 				v1 = true
 			case p == Plain:
@@ -75,6 +76,9 @@ func (h *handshake) negotiate(r *http.Request) (token string, err error) {
 				others = others || p != ""
 			}
 		}
+	}
+	if token, err = session.OneToken("Sec-WebSocket-Protocol", tokens); err != nil {
+		return "", err
 	}
 	switch {
 	case v1:

@@ -217,19 +217,6 @@ func TestSessionsOverTLS(t *testing.T) {
 	c.wantsClose(session.CloseDisconnected)
 }
 
-func TestFailuresOfOneAddressAreLimited(t *testing.T) {
-	n := serve(t, config{desk: session.Config{FailureRate: session.Rate{Messages: 0.2}}})
-	for range 2 {
-		if _, resp, _ := n.try("alice/bad", "systems=orders", nil); resp.StatusCode != 401 {
-			t.Fatalf("got %d", resp.StatusCode)
-		}
-	}
-	_, resp, _ := n.try("alice", "systems=orders", nil)
-	if resp == nil || resp.StatusCode != http.StatusTooManyRequests || resp.Header.Get("Retry-After") == "" {
-		t.Errorf("want 429 with Retry-After, got %v", resp)
-	}
-}
-
 func TestConfigurationFaultsAreNamed(t *testing.T) {
 	err := errors.Join(session.Config{Systems: -1, Origins: []string{"app.example"}}.Validate(),
 		ws.Config{Ping: 70e9, SessionRate: session.Rate{Bytes: -1}}.Validate())

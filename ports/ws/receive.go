@@ -8,8 +8,6 @@ import (
 	"slices"
 	"unicode/utf8"
 
-	"github.com/oklog/ulid/v2"
-
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/ports/session"
 )
@@ -204,7 +202,7 @@ func (c *client) say(data []byte, binary bool) error {
 // system. It gives it an id if it has none.
 func (c *client) publish(system domain.System, m *domain.Message) error {
 	if m.ID == "" {
-		m.ID = ulid.Make().String()
+		m.ID = domain.NewID()
 	}
 	m.From, m.Time = c.User, c.server.now()
 	checked := *m
@@ -236,15 +234,18 @@ func (c *client) refresh(token string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), c.server.cfg.Publish)
 	defer cancel()
 	grant, err := c.Refresh(ctx, token)
+	var locked *session.Refusal
 	switch {
 	case errors.Is(err, domain.ErrUnsupported):
 		return refuse(Unsupported, "this node takes no tokens")
+	case errors.As(err, &locked):
+		return refuse(RateLimited, "%s", locked.Detail)
+	case errors.Is(err, domain.ErrUnauthenticated):
+		return refuse(Forbidden, "%s", session.Told("not a valid token", err))
 	case err != nil:
-		return err
+		return refuse(Busy, "the token cannot be checked now: try again")
 	case grant.User != c.User:
 		return refuse(Forbidden, "the token is another user's")
-	case !grant.Expires.IsZero() && !grant.Expires.After(c.server.now()):
-		return refuse(Forbidden, "the token has expired")
 	}
 	c.Grant = grant
 	c.SetExpiry(grant.Expires)

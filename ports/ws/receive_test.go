@@ -230,6 +230,31 @@ func TestRefreshLeavesWhatTheNewTokenLacks(t *testing.T) {
 	c.wantsClose(session.CloseForbidden)
 }
 
+// A new token is judged as the first one was, and its refusals count as much.
+func TestARefreshThatFailsSaysWhy(t *testing.T) {
+	n := serve(t, config{desk: session.Config{FailureRate: session.Rate{Messages: 0.2}}})
+	c := n.v1("alice", "systems=orders")
+	for ref, test := range []struct{ token, code, message string }{
+		{"alice/late", "busy", "cannot be checked now"},
+		{"bob", "forbidden", "another user"},
+		{"alice/ttl=-1s", "forbidden", "it has expired"},
+		{"alice/bad", "forbidden", "not a valid token"},
+		{"alice/bad", "rate_limited", "too many wrong tokens"},
+		{"alice/ttl=-1s", "rate_limited", "too many wrong tokens"},
+	} {
+		c.says(fmt.Sprintf(`{"op":"auth","ref":%d,"token":%q}`, ref, test.token))
+		answer := c.wants(fmt.Sprintf(`{"op":"error","ref":%d,"code":%q`, ref, test.code))
+		if !strings.Contains(answer, test.message) {
+			t.Errorf("%s: %s", test.token, answer)
+		}
+	}
+	c.says(`{"op":"auth","ref":9,"token":"alice/lobby"}`)
+	c.wants(`{"op":"ok","ref":9}`)
+	if r := n.desk.Stats().Reasons; r["expired"] != 2 || r["unauthenticated"] != 2 || r["failed"] != 1 {
+		t.Errorf("counted %v", r)
+	}
+}
+
 func FuzzOps(f *testing.F) {
 	for _, h := range hostile {
 		f.Add([]byte(h.op))

@@ -19,13 +19,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var h handshake
 	open, err := s.desk.Open(r, func() (session.Terms, error) { return h.terms(r) })
 	if err != nil {
-		s.refuse(w, err)
+		s.refuse(w, r, err)
 		return
 	}
 	c := &client{Session: open, server: s, plain: h.plain}
 	if err := c.hijack(w); err != nil {
 		c.End(0)
-		s.refuse(w, err)
+		s.refuse(w, r, err)
 		return
 	}
 	go c.run(slim(r, c, h.protocol)) // the Desk waits for it

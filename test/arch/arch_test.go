@@ -64,6 +64,8 @@ var rules = []rule{
 	{"/adapters/auth", []string{"/adapters"}, []string{"/adapters/auth"}, "who somebody is has nothing to do with any bus"},
 	{"/adapters/metrics", []string{"/adapters", "/domain"}, []string{"/adapters/metrics"},
 		"the registry reads numbers; which ones, only the root knows"},
+	{"/adapters/loglimit", []string{module}, []string{"/adapters/loglimit"},
+		"it stands in front of any log: it needs to know nothing of who writes it"},
 	{"/clients/go", []string{module, "github.com", "golang.org", "go.uber.org", "google.golang.org", "gopkg.in"},
 		[]string{"/clients/go", "github.com/gorilla/websocket"},
 		"a client knows the protocol alone, as one in any other language does: nodes can change behind it, and whoever imports it gets no node"},

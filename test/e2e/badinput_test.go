@@ -161,26 +161,33 @@ func TestBadConnectIsRefusedBeforeTheUpgrade(t *testing.T) {
 	if status, body, err := get("http://" + c.front + "/ws?systems=orders"); err != nil || status != http.StatusUpgradeRequired {
 		t.Errorf("GET without an upgrade: %d %s %v", status, body, err)
 	}
-	// Who is refused over and over is not heard for a while. Others are, though
-	// all of them come through the load balancer.
-	refused := func(from string) int {
+	// Who shows one wrong token after the other is told to stay away. Others are
+	// not, though all of them come through the load balancer, and nor are good
+	// tokens, wherever they come from.
+	answer := func(from, token string) int {
 		d := websocket.Dialer{HandshakeTimeout: 10 * time.Second}
-		_, res, err := d.Dial("ws://"+c.front+"/ws?systems=orders", http.Header{"X-Forwarded-For": {from}})
+		conn, res, err := d.Dial("ws://"+c.front+"/ws?systems=orders", http.Header{"X-Forwarded-For": {from}, "Authorization": {"Bearer " + token}})
 		if res == nil {
 			t.Fatal(err)
+		}
+		if err == nil {
+			conn.Close()
 		}
 		return res.StatusCode
 	}
 	eventually(t, 20*time.Second, "a client is refused too often", func() error {
 		for range 20 {
-			if refused("198.51.100.7") == http.StatusTooManyRequests {
+			if answer("198.51.100.7:1234", "wrong") == http.StatusTooManyRequests {
 				return nil
 			}
 		}
 		return errors.New("it is still heard")
 	})
-	if status := refused("198.51.100.8"); status != http.StatusUnauthorized {
+	if status := answer("198.51.100.8:1234", "wrong"); status != http.StatusUnauthorized {
 		t.Errorf("another client got %d, want 401", status)
+	}
+	if status := answer("198.51.100.7", good); status != http.StatusSwitchingProtocols {
+		t.Errorf("a good token from the same address got %d", status)
 	}
 	// A page of the same host, which the load balancer must not hide, may.
 	d := websocket.Dialer{HandshakeTimeout: 10 * time.Second}

@@ -84,7 +84,7 @@ export class Connection {
     this.#url = url;
     this.#options = options;
     this.#owner = owner;
-    this.#timeout = options.timeout ?? 10_000;
+    this.#timeout = Math.min(options.timeout ?? 10_000, longest);
     this.#heartbeat = (options.heartbeat ?? 60_000) * (1 + Math.random() / 4); // not all at once
   }
 

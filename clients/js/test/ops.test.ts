@@ -194,6 +194,18 @@ test("what a new token lacks is not asked for again", async t => {
   assert.deepEqual([query.get("systems"), query.get("rooms")], ["orders", "orders/ab"]);
 });
 
+test("no time is longer than a timer can wait", async t => {
+  const node = await fake(t);
+  const jwt = (exp: string) => `x.${Buffer.from(`{"exp":${exp}}`).toString("base64url")}.y`;
+  for (const exp of ["9999999999", "9007199254740993", "1e300", "1e400"]) {
+    let asked = 0;
+    const w = await new Watched(t, node.url, { timeout: 1e12, heartbeat: 1e12, token: () => (asked++, jwt(exp)) }).open();
+    await new Promise(done => setTimeout(done, 50));
+    assert.deepEqual([exp, asked, w.events.open.length, w.events.close, w.events.error], [exp, 1, 1, [], []]);
+    w.client.close();
+  }
+});
+
 test("a token is replaced on the connection before it expires", async t => {
   luck(t, 0);
   const jwt = (seconds: number) => `x.${Buffer.from(JSON.stringify({ exp: Date.now() / 1000 + seconds })).toString("base64url")}.y`;

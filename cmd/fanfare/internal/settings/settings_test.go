@@ -66,13 +66,15 @@ func TestFlagsBeatEnvironmentBeatsFileBeatsDefaults(t *testing.T) {
 // everything sets each kind of setting to something that is not its default.
 var everything = map[string]string{
 	"admin_listen": ":9", "systems": "orders,chat", "auth.jwt.secret": secret, "auth.api_keys": "a:*:x,b:*:y", "auth.query_token": "true",
+	"auth.jwt.leeway": "2s", "proxy_header": "Forwarded",
 	"window.messages": "7", "window.bytes": "1.5MiB", "limits.sessions_per_user": "5", "limits.stall": "1m30s", "envelope.user_field": "user_id",
 }
 
 func wanted() fanfare.Config {
 	c := fanfare.DefaultConfig()
 	c.AdminListen, c.Systems = ":9", []string{"orders", "chat"}
-	c.Auth = fanfare.AuthConfig{JWT: fanfare.JWTConfig{Secret: secret}, APIKeys: []fanfare.Secret{"a:*:x", "b:*:y"}, QueryToken: true}
+	c.Auth = fanfare.AuthConfig{JWT: fanfare.JWTConfig{Secret: secret, Leeway: 2 * time.Second}, APIKeys: []fanfare.Secret{"a:*:x", "b:*:y"}, QueryToken: true}
+	c.ProxyHeader = "Forwarded"
 	c.Window.Messages, c.Window.Bytes = 7, 3<<19
 	c.Limits.SessionsPerUser, c.Limits.Stall = 5, 90*time.Second
 	c.Envelope.UserField = "user_id"
@@ -89,8 +91,9 @@ func TestOneNameHasThreeSpellings(t *testing.T) {
 	nested := `
 admin_listen: ":9"
 systems: [orders, chat]
+proxy_header: Forwarded
 auth:
-  jwt: {secret: a secret of at least thirty-two bytes, issuer: }
+  jwt: {secret: a secret of at least thirty-two bytes, issuer: , leeway: 2s}
   api_keys: ["a:*:x", "b:*:y"]
   query_token: true
 window: {messages: 7, bytes: 1.5MiB}

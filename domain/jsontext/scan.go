@@ -1,23 +1,31 @@
-package envelope
+package jsontext
 
 import (
-	"bytes"
-	"encoding/json"
+	"errors"
 	"fmt"
-
-	"github.com/fanfarebus/fanfare/domain"
+	"unicode/utf8"
 )
 
-// ErrSyntax marks input that is not well-formed JSON. It is a domain.ErrInvalid.
-var ErrSyntax = fmt.Errorf("%w JSON", domain.ErrInvalid)
+// ErrSyntax marks text that is not well-formed, or that strict readers refuse.
+var ErrSyntax = errors.New("invalid JSON")
 
-// maxDepth bounds the nesting of data, for the clients' parsers as for ours.
-const maxDepth = 128
+// MaxDepth bounds how deep arrays and objects may be nested in each other, for
+// the clients' parsers as for ours. The object or array that [Object] or
+// [Array] walks over is not counted, so a value that [Valid] takes can be one of
+// its elements.
+const MaxDepth = 128
 
-// A scanner walks over JSON text (RFC 8259) and checks it as it goes.
+// A scanner walks over JSON text and checks it as it goes.
 type scanner struct {
-	text []byte
+	text []byte // known to be UTF-8
 	at   int
+}
+
+func scan(text []byte) (*scanner, error) {
+	if !utf8.Valid(text) {
+		return nil, fmt.Errorf("%w: it is not UTF-8", ErrSyntax)
+	}
+	return &scanner{text: text}, nil
 }
 
 func (s *scanner) fail(want string) error {
@@ -41,10 +49,7 @@ func (s *scanner) space() {
 // peek returns the next byte that is no space; 0 at the end.
 func (s *scanner) peek() byte {
 	s.space()
-	if s.at < len(s.text) {
-		return s.text[s.at]
-	}
-	return 0
+	return s.here()
 }
 
 // end checks that nothing but space is left.
@@ -55,7 +60,8 @@ func (s *scanner) end() error {
 	return nil
 }
 
-// object walks over an object and calls field with each name and raw value.
+// object walks over an object and calls field with each name, quoted as it
+// stands, and each raw value.
 func (s *scanner) object(depth int, field func(name, value []byte) error) error {
 	if s.peek() != '{' {
 		return s.fail("an object")
@@ -69,7 +75,7 @@ func (s *scanner) object(depth int, field func(name, value []byte) error) error 
 		if s.peek() != '"' {
 			return s.fail("a field's name")
 		}
-		name, err := s.value(depth + 1)
+		name, err := s.value(depth)
 		if err != nil {
 			return err
 		}
@@ -77,12 +83,12 @@ func (s *scanner) object(depth int, field func(name, value []byte) error) error 
 			return s.fail("a colon")
 		}
 		s.at++
-		value, err := s.value(depth + 1)
+		value, err := s.value(depth)
 		if err != nil {
 			return err
 		}
 		if field != nil {
-			if err := field(inner(name), value); err != nil {
+			if err := field(name, value); err != nil {
 				return err
 			}
 		}
@@ -103,7 +109,7 @@ func (s *scanner) array(depth int, element func(value []byte) error) error {
 		return nil
 	}
 	for {
-		value, err := s.value(depth + 1)
+		value, err := s.value(depth)
 		if err != nil {
 			return err
 		}
@@ -131,20 +137,23 @@ func (s *scanner) more(closing byte) (bool, error) {
 	return false, s.fail("a comma or " + string(closing))
 }
 
-// value walks over any value and returns its text.
+// value walks over any value that stands inside depth others, and returns its
+// text.
 func (s *scanner) value(depth int) (raw []byte, err error) {
-	if depth > maxDepth {
-		return nil, fmt.Errorf("%w: nested deeper than %d levels", ErrSyntax, maxDepth)
-	}
 	c := s.peek()
 	start := s.at
 	switch {
 	case c == '"':
 		err = s.str()
-	case c == '{':
-		err = s.object(depth, nil)
-	case c == '[':
-		err = s.array(depth, nil)
+	case c == '{' || c == '[':
+		if depth >= MaxDepth {
+			return nil, fmt.Errorf("%w: nested deeper than %d levels", ErrSyntax, MaxDepth)
+		}
+		if c == '{' {
+			err = s.object(depth+1, nil)
+		} else {
+			err = s.array(depth+1, nil)
+		}
 	case c == '-' || isDigit(c):
 		err = s.number()
 	default:
@@ -153,7 +162,6 @@ func (s *scanner) value(depth int) (raw []byte, err error) {
 	return s.text[start:s.at], err
 }
 
-// str walks over a string. The text is known to be UTF-8.
 func (s *scanner) str() error {
 	for s.at++; s.at < len(s.text); s.at++ {
 		switch c := s.text[s.at]; {
@@ -173,16 +181,13 @@ func (s *scanner) str() error {
 
 func (s *scanner) escape() error {
 	s.at++
-	if s.at >= len(s.text) {
-		return s.fail("an escape")
-	}
-	switch s.text[s.at] {
+	switch s.here() {
 	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
 		return nil
 	case 'u':
 		for range 4 {
 			s.at++
-			if s.at >= len(s.text) || !isHex(s.text[s.at]) {
+			if !isHex(s.here()) {
 				return s.fail("a hexadecimal digit")
 			}
 		}
@@ -192,7 +197,7 @@ func (s *scanner) escape() error {
 }
 
 func (s *scanner) number() error {
-	if s.text[s.at] == '-' {
+	if s.here() == '-' {
 		s.at++
 	}
 	if s.here() == '0' {
@@ -216,6 +221,7 @@ func (s *scanner) number() error {
 	return nil
 }
 
+// here returns the next byte; 0 at the end, which stands nowhere in JSON.
 func (s *scanner) here() byte {
 	if s.at < len(s.text) {
 		return s.text[s.at]
@@ -245,16 +251,3 @@ func (s *scanner) literal() error {
 
 func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 func isHex(c byte) bool   { return isDigit(c) || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F' }
-
-// unquote returns what a valid JSON string says.
-func unquote(raw []byte) string { return string(inner(raw)) }
-
-// inner is unquote that shares memory with raw where it can.
-func inner(raw []byte) []byte {
-	if bytes.IndexByte(raw, '\\') < 0 {
-		return raw[1 : len(raw)-1]
-	}
-	var s string
-	_ = json.Unmarshal(raw, &s) // the scanner has checked it
-	return []byte(s)
-}

@@ -1,0 +1,80 @@
+package api_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/ports/api"
+)
+
+// reasoned is an Authorizer that knows one key.
+type reasoned struct{}
+
+func (reasoned) Authorize(_ context.Context, key string) (domain.Scopes, error) {
+	switch key {
+	case "good":
+		return domain.Scopes{"publish/orders"}, nil
+	case "":
+		return nil, &domain.CredentialError{Reason: "none", Detail: "no API key"}
+	case "odd":
+		return nil, fmt.Errorf("odd: %w", domain.ErrUnauthenticated)
+	}
+	return nil, &domain.CredentialError{Reason: "unknown", Detail: "unknown API key"}
+}
+
+// Only Bearer is ours; what a proxy has in Authorization is not.
+func TestKeysInAuthorization(t *testing.T) {
+	for _, test := range []struct {
+		system  string
+		headers []string
+		status  int
+		reason  string
+	}{
+		{"orders", []string{"Bearer good"}, 202, ""},
+		{"orders", []string{"bearer \t good "}, 202, ""},
+		{"orders", []string{"Basic YTpi", "Bearer good"}, 202, ""},
+		{"orders", []string{"Bearer good", "Negotiate x"}, 202, ""},
+		{"orders", []string{"Bearer good", "Bearer good", "Bearer "}, 202, ""},
+		{"orders", nil, 401, "none"},
+		{"orders", []string{""}, 401, "none"},
+		{"orders", []string{"Bearer"}, 401, "none"},
+		{"orders", []string{"Basic YTpi"}, 401, "none"},
+		{"orders", []string{"good"}, 401, "none"},
+		{"orders", []string{"Bearer s3cret"}, 401, "unknown"},
+		{"orders", []string{"Bearer good, Bearer s3cret"}, 401, "unknown"},
+		{"orders", []string{"Bearer odd"}, 401, "unauthenticated"},
+		{"orders", []string{"Bearer good", "Bearer s3cret"}, 401, "ambiguous"},
+		{"chat", []string{"Bearer good"}, 403, "scope"},
+	} {
+		var logged bytes.Buffer
+		a, err := api.New(&bus{}, reasoned{}, &node{}, api.Config{Log: slog.New(slog.NewTextHandler(&logged, nil))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		mux := http.NewServeMux()
+		a.Publishing(mux)
+		r := httptest.NewRequest("POST", "/v1/systems/"+test.system+"/messages", strings.NewReader(`{"to":"user:alice","data":1}`))
+		r.Header.Set("Content-Type", "application/json")
+		r.Header["Authorization"] = test.headers
+		w := httptest.NewRecorder()
+		mux.ServeHTTP(w, r)
+		got := a.Stats().Unauthorized
+		if w.Code != test.status || got[test.reason] != uint64(len(got)) || (len(got) == 0) != (test.reason == "") {
+			t.Errorf("%s %q: %d, %v", test.system, test.headers, w.Code, got)
+		}
+		if text := logged.String(); strings.Contains(text, "s3cret") || (test.reason != "") != strings.Contains(text, "reason="+test.reason) {
+			t.Errorf("%s %q: logged %s", test.system, test.headers, text)
+		}
+	}
+	if errors.Is(&domain.CredentialError{}, domain.ErrForbidden) || !errors.Is(&domain.CredentialError{}, domain.ErrUnauthenticated) {
+		t.Error("a CredentialError is an ErrUnauthenticated")
+	}
+}

@@ -1,0 +1,226 @@
+package session
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// An origin is where a page is from, as browsers write it (RFC 6454 §6.2), but
+// in lower case and without the port that its scheme has anyway.
+type origin struct{ scheme, host, port string }
+
+// A pattern is an entry of Config.Origins.
+type pattern struct {
+	origin
+	below   bool // any host below host, and not host itself
+	anyPort bool
+}
+
+// origins are the pages that may connect from elsewhere.
+type origins struct {
+	any  bool // "*"
+	list []pattern
+}
+
+// CheckOrigin says why an entry of Config.Origins cannot work.
+func CheckOrigin(text string) error {
+	if text == "*" {
+		return nil
+	}
+	_, err := parsePattern(text)
+	return err
+}
+
+func parseOrigins(texts []string) (all origins, err error) {
+	var faults []error
+	for _, text := range texts {
+		if text == "*" {
+			all.any = true
+			continue
+		}
+		p, err := parsePattern(text)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("origin %q: %w", text, err))
+		}
+		all.list = append(all.list, p)
+	}
+	return all, errors.Join(faults...)
+}
+
+// parsePattern reads an origin in which the first label of the host, or the
+// port, may be a star.
+func parsePattern(text string) (p pattern, err error) {
+	bare := text
+	if port, ok := strings.CutSuffix(bare, ":*"); ok {
+		p.anyPort, bare = true, port
+	}
+	if scheme, host, ok := strings.Cut(bare, "://*."); ok {
+		p.below, bare = true, scheme+"://"+host
+	}
+	p.origin, err = parseOrigin(bare)
+	switch {
+	case text == "null":
+		return p,
+			errors.New("null is every page without an origin, sandboxed ones of strangers too: it cannot be allowed")
+	case err != nil:
+		return p, explain(text, err)
+	case p.anyPort && p.port != "":
+		return p, errPattern
+	case p.below && p.host != "localhost" && !strings.Contains(p.host, "."):
+		return p,
+			fmt.Errorf("*.%s is everybody: name the domain below it, as in https://*.example.%s", p.host,
+				p.host)
+	case p.below && isAddr(p.host):
+		return p, errPattern
+	}
+	return p, nil
+}
+
+var errPattern = errors.New("want scheme://host or scheme://host:port, such as https://app.example.com, " +
+	"https://*.example.com or http://localhost:*; or * for any")
+
+// explain tells the mistakes that people make from the others.
+func explain(text string, err error) error {
+	scheme, rest, found := strings.Cut(text, "://")
+	host, path, hasPath := strings.Cut(rest, "/")
+	switch {
+	case !found:
+		return fmt.Errorf("there is no scheme: want https://%s", text)
+	case hasPath && path == "" && host != "":
+		return fmt.Errorf("an origin ends without a slash: want %s://%s", scheme, host)
+	case hasPath && host != "":
+		return fmt.Errorf("an origin has no path: want %s://%s", scheme, host)
+	case strings.ContainsFunc(host, func(r rune) bool { return r >= 0x80 }):
+		return errors.New("write the host as browsers send it, in ASCII: xn--…")
+	case strings.Contains(host, "*"):
+		return errors.New("a star stands for whole labels in front of the host, as in https://*.example.com, or for the port")
+	}
+	return err
+}
+
+// parseOrigin reads an origin. It takes upper case and default ports, which
+// browsers never send.
+func parseOrigin(text string) (o origin, err error) {
+	scheme, authority, found := strings.Cut(strings.ToLower(text), "://")
+	if !found || !isScheme(scheme) {
+		return o, errPattern
+	}
+	o.scheme = scheme
+	o.host, o.port, err = splitHost(authority)
+	if o.port == defaultPorts[scheme] {
+		o.port = ""
+	}
+	return o, err
+}
+
+var defaultPorts = map[string]string{"http": "80", "https": "443", "ws": "80", "wss": "443"}
+
+// splitHost takes host and port apart, and gives each one spelling.
+func splitHost(authority string) (host, port string, err error) {
+	host = strings.ToLower(authority)
+	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
+		n, err := strconv.ParseUint(host[i+1:], 10, 16)
+		if err != nil || n == 0 || host[i+1] == '+' {
+			return "", "", errPattern
+		}
+		host, port = host[:i], strconv.FormatUint(n, 10)
+	}
+	if inner, ok := strings.CutPrefix(host, "["); ok {
+		addr, err := netip.ParseAddr(strings.TrimSuffix(inner, "]"))
+		if err != nil || !addr.Is6() || addr.Zone() != "" || !strings.HasSuffix(inner, "]") {
+			return "", "", errPattern
+		}
+		return "[" + addr.String() + "]", port, nil
+	}
+	if host == "" || strings.ContainsFunc(host, notInHost) || strings.HasPrefix(host, ".") ||
+		strings.Contains(host, "..") {
+		return "", "", errPattern
+	}
+	return host, port, nil
+}
+
+func notInHost(r rune) bool {
+	return !(r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '.' || r == '-' || r == '_')
+}
+
+func isScheme(s string) bool {
+	for i, r := range s {
+		letter := r >= 'a' && r <= 'z'
+		if !letter && (i == 0 || !(r >= '0' && r <= '9' || r == '+' || r == '-' || r == '.')) {
+			return false
+		}
+	}
+	return s != ""
+}
+
+func isAddr(host string) bool {
+	_, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return err == nil
+}
+
+func (p *pattern) matches(o origin) bool {
+	host := o.host == p.host
+	if p.below {
+		host = strings.HasSuffix(o.host, "."+p.host) && len(o.host) > len(p.host)+1
+	}
+	return host && o.scheme == p.scheme && (p.anyPort || o.port == p.port)
+}
+
+// names says whether the origin is in the list, as itself or by a star in an
+// entry; "*" names nobody.
+func (all *origins) names(o origin) bool {
+	for i := range all.list {
+		if all.list[i].matches(o) {
+			return true
+		}
+	}
+	return false
+}
+
+// AllowedOrigin says whether the request is from a page that may open
+// sessions, or from no page at all: then origin is "". It is "*" for a page
+// that is allowed because all are.
+func (d *Desk) AllowedOrigin(r *http.Request) (origin string, allowed bool) {
+	switch sent := r.Header.Values("Origin"); {
+	case len(sent) == 0 || len(sent) == 1 && sent[0] == "":
+		return "", true
+	case len(sent) > 1:
+		return "", false // no browser does that
+	default:
+		return d.allows(r, sent[0])
+	}
+}
+
+// allows is AllowedOrigin of a page of the origin that text names.
+func (d *Desk) allows(r *http.Request, text string) (origin string, allowed bool) {
+	o, err := parseOrigin(text) // "null", and what else is none, is nobody's
+	switch {
+	case err == nil && d.origins.names(o):
+		return text, true
+	case err == nil && d.ownPage(r, o):
+		return text, d.origins.any || len(d.origins.list) == 0
+	case d.origins.any:
+		return "*", true
+	}
+	return text, false
+}
+
+// ownPage says whether a page of the origin is this very host's. Its scheme
+// must not be less safe than the request's: who can change a page on its way
+// over http must not get at what the browser sends over https. A page of https
+// whose request comes as http is fine: browsers send no such request, so there
+// is a proxy that ends TLS.
+func (d *Desk) ownPage(r *http.Request, o origin) bool {
+	if o.scheme != "https" && (o.scheme != "http" || d.overTLS(r)) {
+		return false
+	}
+	host, port, err := splitHost(r.Host)
+	if port == defaultPorts[o.scheme] {
+		port = ""
+	}
+	return err == nil && host == o.host && port == o.port
+}

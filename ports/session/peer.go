@@ -1,0 +1,177 @@
+package session
+
+import (
+	"fmt"
+	"net/http"
+	"net/netip"
+	"strings"
+)
+
+// A proxy of ours says whose request it passes on, in the one header that
+// Config.ProxyHeader names: by default X-Forwarded-For, a list of addresses to
+// which each proxy adds its client's. Forwarded (RFC 7239) says the same in
+// another way. Only one of them is believed: a proxy sets one and passes on the
+// other as the client made it up.
+
+// A caller is who stands behind a request, as far as that can be known.
+type caller struct {
+	addr netip.Addr // the zero Addr if not even the connection has one; IPv6 counts by /64
+
+	// unnamed says why a proxy's address stands for that of its client, so that
+	// all who come through the proxy are one to us: "missing", "unreadable", or
+	// "" if it does not.
+	unnamed string
+	hop     string // what could not be read
+}
+
+// The values of caller.unnamed.
+const (
+	hopMissing    = "missing"
+	hopUnreadable = "unreadable"
+)
+
+// caller returns the address of the connection, or if that is from a proxy,
+// the nearest in the header that is no proxy of ours.
+func (d *Desk) caller(r *http.Request) (c caller) {
+	at, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return c
+	}
+	c.addr = at.Addr().Unmap().WithZone("")
+	rest := strings.Join(r.Header.Values(d.cfg.ProxyHeader), ",")
+	if rest == "" && contains(d.cfg.Proxies, c.addr) {
+		c.unnamed = hopMissing
+	}
+	for rest != "" && contains(d.cfg.Proxies, c.addr) {
+		var hop string
+		if rest, hop = lastElement(rest); strings.TrimSpace(hop) == "" {
+			continue
+		}
+		addr, ok := d.parseHop(hop)
+		if !ok {
+			c.unnamed, c.hop = hopUnreadable, hop
+			break
+		}
+		c.addr = addr
+	}
+	if c.addr.Is6() {
+		network, _ := c.addr.Prefix(64) // 64 bits fit
+		c.addr = network.Addr()
+	}
+	return c
+}
+
+// overTLS says whether the browser's connection is known to be safe: it is ours,
+// or the proxy says so.
+func (d *Desk) overTLS(r *http.Request) bool {
+	if r.TLS != nil {
+		return true
+	}
+	at, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil || !contains(d.cfg.Proxies, at.Addr().Unmap().WithZone("")) {
+		return false
+	}
+	name := "X-Forwarded-Proto"
+	if d.forwarded() {
+		name = forwardedHeader
+	}
+	_, proto := lastElement(strings.Join(r.Header.Values(name), ","))
+	if d.forwarded() {
+		proto, _ = parameter(proto, "proto")
+	}
+	proto = strings.TrimSpace(proto)
+	return strings.EqualFold(proto, "https") || strings.EqualFold(proto, "wss")
+}
+
+const forwardedHeader = "Forwarded"
+
+func (d *Desk) forwarded() bool { return strings.EqualFold(d.cfg.ProxyHeader, forwardedHeader) }
+
+// lastElement cuts the last element off a list. It reads from the end, since
+// only the end was written by a proxy of ours: a quote that a client left open
+// must not swallow what comes behind it.
+func lastElement(list string) (rest, last string) {
+	quoted := false
+	for i := len(list) - 1; i >= 0; i-- {
+		switch {
+		case list[i] == '"':
+			quoted = !quoted
+		case list[i] == ',' && !quoted:
+			return list[:i], list[i+1:]
+		}
+	}
+	return "", list
+}
+
+// parseHop returns the address that an element names.
+func (d *Desk) parseHop(element string) (netip.Addr, bool) {
+	if d.forwarded() {
+		node, found := parameter(element, "for")
+		if !found {
+			return netip.Addr{}, false
+		}
+		element = node
+	}
+	return parseNode(element)
+}
+
+// parameter returns a parameter of an element of Forwarded. One that is there
+// twice is not found.
+func parameter(element, name string) (value string, found bool) {
+	for pair := range strings.SplitSeq(element, ";") {
+		key, text, ok := strings.Cut(pair, "=")
+		if !ok || !strings.EqualFold(strings.TrimSpace(key), name) {
+			continue
+		}
+		if found {
+			return "", false
+		}
+		value, found = strings.Trim(strings.TrimSpace(text), `"`), true
+	}
+	return value, found
+}
+
+// parseNode reads an address with or without a port, in quotes or not: proxies
+// write 192.0.2.1, 192.0.2.1:99, 2001:db8::1, [2001:db8::1] and [2001:db8::1]:99.
+// It knows no "unknown", and no names that hide one ("_a1").
+func parseNode(text string) (netip.Addr, bool) {
+	text = strings.Trim(strings.TrimSpace(text), `"`)
+	host, port, inBrackets := strings.Cut(strings.TrimPrefix(text, "["), "]")
+	switch {
+	case strings.HasPrefix(text, "[") && inBrackets:
+		if port != "" && port[0] != ':' {
+			return netip.Addr{}, false
+		}
+	case strings.Count(text, ":") == 1:
+		host, _, _ = strings.Cut(text, ":")
+	default:
+		host = text
+	}
+	addr, err := netip.ParseAddr(host)
+	if err != nil {
+		return netip.Addr{}, false
+	}
+	return addr.Unmap().WithZone(""), true
+}
+
+func contains(networks []netip.Prefix, a netip.Addr) bool {
+	for _, n := range networks {
+		if n.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+// CheckProxyHeader says why a header cannot be Config.ProxyHeader.
+func CheckProxyHeader(name string) error {
+	if name == "" || strings.ContainsFunc(name, notInHeader) {
+		return fmt.Errorf("%q is no name of a header, such as X-Forwarded-For or Forwarded", name)
+	}
+	return nil
+}
+
+func notInHeader(r rune) bool {
+	return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' ||
+		r == '_')
+}

@@ -319,10 +319,6 @@ func (c Config) checkBounds() (faults []error) {
 		faults = append(faults, fault("limits.outbox_bytes", "%v is too small to hold a message of %v and its envelope: want at least %v",
 			l.OutboxBytes, l.MessageBytes, 2*l.MessageBytes))
 	}
-	if l.InboundUserBytes >= 0 && l.InboundUserBytes < 2*l.MessageBytes || l.InboundBytes >= 0 && l.InboundBytes < l.InboundUserBytes {
-		faults = append(faults, fault("limits.inbound_user_bytes", "%v: want at least %v, for messages of up to %v, and at most limits.inbound_bytes, %v",
-			l.InboundUserBytes, 2*l.MessageBytes, l.MessageBytes, l.InboundBytes))
-	}
 	if c.Window.Bytes >= 0 && c.Window.Bytes < 2*l.MessageBytes {
 		faults = append(faults, fault("window.bytes", "%v is too small for messages of up to %v: want at least %v",
 			c.Window.Bytes, l.MessageBytes, 2*l.MessageBytes))

@@ -128,10 +128,11 @@ func (l *ledger) take(ctx context.Context, topic, user string, bytes int64) (giv
 	}, nil
 }
 
-// over says whether more than one share in so many of a limit would be used.
+// over says whether more than one share in so many of a limit would be used. One
+// message is never too much, however large it is.
 func (l *ledger) over(a *account, user string, bytes, share int64) bool {
-	return l.limits.User > 0 && share*(l.users[user]+bytes) > l.limits.User ||
-		l.limits.System > 0 && share*(a.total+bytes) > l.limits.System
+	over := func(used, limit int64) bool { return limit > 0 && used > 0 && share*(used+bytes) > limit }
+	return over(l.users[user], l.limits.User) || over(a.total, l.limits.System)
 }
 
 // due says whether the bus is to be asked: the first time, and when it gets

@@ -130,6 +130,24 @@ func TestInboundIsBoundedByUserAndSystem(t *testing.T) {
 	})
 }
 
+// A message that is larger than the bounds can be sent, one at a time.
+func TestOneMessageIsNeverTooMuch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSender(t, transport.InboundLimits{User: 1000, System: 2000})
+		for range 3 {
+			if err := s.send("alice", "orders", 5000); err != nil {
+				t.Error(err)
+			}
+			if err := s.send("alice", "orders", 10); !errors.Is(err, domain.ErrInboundFull) {
+				t.Errorf("another one: %v", err)
+			}
+			time.Sleep(10 * time.Second)
+			s.shelf.consume(ordersInbound, 0)
+			time.Sleep(2 * time.Second)
+		}
+	})
+}
+
 // What is consumed makes room; what is not keeps it, however long it takes.
 func TestConsumingMakesRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

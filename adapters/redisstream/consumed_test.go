@@ -29,7 +29,7 @@ func (k kit) leftOf(d transport.Driver) (bodies []string, oldest time.Duration) 
 // readAs lets a group be given so many entries, which it acks or not.
 func (k kit) readAs(group string, n int64, ack bool) (ids []string) {
 	k.t.Helper()
-	got, err := k.c.XReadGroup(k.t.Context(), &redis.XReadGroupArgs{Group: group, Consumer: "c", Streams: []string{inboundTopic, ">"}, Count: n}).Result()
+	got, err := k.c.XReadGroup(k.t.Context(), &redis.XReadGroupArgs{Group: group, Consumer: "c", Streams: []string{inboundTopic, ">"}, Count: n, Block: -1}).Result()
 	k.must(err)
 	for _, m := range got[0].Messages {
 		ids = append(ids, m.ID)

@@ -116,7 +116,7 @@ func TestOneTokenCannotFillTheBus(t *testing.T) {
 	}
 
 	must(t, rdb.XGroupCreate(t.Context(), inbound, "shop", "0").Err())
-	got, err := rdb.XReadGroup(t.Context(), &redis.XReadGroupArgs{Group: "shop", Consumer: "c", Streams: []string{inbound, ">"}, Count: 10_000}).Result()
+	got, err := rdb.XReadGroup(t.Context(), &redis.XReadGroupArgs{Group: "shop", Consumer: "c", Streams: []string{inbound, ">"}, Count: 10_000, Block: -1}).Result()
 	must(t, err)
 	for _, m := range got[0].Messages {
 		must(t, rdb.XAck(t.Context(), inbound, "shop", m.ID).Err())

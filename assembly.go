@@ -153,9 +153,10 @@ func newHub(cfg Config, r *router.Router, bus bus) (*stream.Hub, error) {
 		return nil, err
 	}
 	return stream.NewHub(r, stream.HubConfig{
-		Systems:    always,
-		Any:        slices.Contains(cfg.Systems, "*"),
-		MaxSystems: cfg.Limits.Systems,
+		Systems:     always,
+		Any:         slices.Contains(cfg.Systems, "*"),
+		MaxSystems:  cfg.Limits.Systems,
+		UserSystems: cfg.Limits.SystemsPerUser,
 		Stream: stream.Config{
 			Messages:  cfg.Window.Messages,
 			Age:       cfg.Window.Age,
@@ -218,6 +219,8 @@ func newWebSockets(cfg Config, desk *session.Desk, out domain.Publisher, o optio
 		MessageBytes: int(cfg.Limits.MessageBytes),
 		OutboxBytes:  int(cfg.Limits.OutboxBytes),
 		SessionRate:  session.Rate{Messages: float64(cfg.Limits.InboundRate)},
+		FrameRate:    float64(cfg.Limits.FrameRate),
+		ControlRate:  float64(cfg.Limits.ControlRate),
 		Stall:        cfg.Limits.Stall,
 		Publish:      cfg.PublishTimeout,
 	}, o.log)

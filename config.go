@@ -97,9 +97,12 @@ type LimitsConfig struct {
 	MessageBytes    Size // limits.message_bytes: one message's data
 	OutboxBytes     Size // limits.outbox_bytes: waiting for one session
 	Systems         int  // limits.systems: served at once when systems is "*"
+	SystemsPerUser  int  // limits.systems_per_user: of these, open because of one user alone
 	Sessions        int  // limits.sessions: on this node
 	SessionsPerUser int  // limits.sessions_per_user: on this node; one more closes the oldest
 	InboundRate     int  // limits.inbound_rate: operations a second from one session
+	FrameRate       int  // limits.frame_rate: WebSocket frames a second from one session, parts of messages
+	ControlRate     int  // limits.control_rate: pings and pongs a second from one session
 	// limits.inbound_bytes: what users have sent to one system from this node and is
 	// not consumed yet, where the bus can say so; limits.inbound_user_bytes: of
 	// these, what one user has, in all systems.
@@ -130,11 +133,14 @@ func DefaultConfig() Config {
 			MessageBytes:     64 << 10,
 			OutboxBytes:      256 << 10,
 			Systems:          1_000,
+			SystemsPerUser:   64,
 			Sessions:         100_000,
 			SessionsPerUser:  32,
 			InboundRate:      50,
 			InboundBytes:     64 << 20,
 			InboundUserBytes: 4 << 20,
+			FrameRate:        500,
+			ControlRate:      10,
 			Stall:            20 * time.Second,
 		},
 		Drain:          20 * time.Second,
@@ -166,11 +172,14 @@ func (c Config) withDefaults() Config {
 	fill(&c.Limits.MessageBytes, d.Limits.MessageBytes)
 	fill(&c.Limits.OutboxBytes, d.Limits.OutboxBytes)
 	fill(&c.Limits.Systems, d.Limits.Systems)
+	fill(&c.Limits.SystemsPerUser, d.Limits.SystemsPerUser)
 	fill(&c.Limits.Sessions, d.Limits.Sessions)
 	fill(&c.Limits.SessionsPerUser, d.Limits.SessionsPerUser)
 	fill(&c.Limits.InboundRate, d.Limits.InboundRate)
 	fill(&c.Limits.InboundBytes, d.Limits.InboundBytes)
 	fill(&c.Limits.InboundUserBytes, d.Limits.InboundUserBytes)
+	fill(&c.Limits.FrameRate, d.Limits.FrameRate)
+	fill(&c.Limits.ControlRate, d.Limits.ControlRate)
 	fill(&c.Limits.Stall, d.Limits.Stall)
 	fill(&c.Drain, d.Drain)
 	fill(&c.PublishTimeout, d.PublishTimeout)
@@ -309,7 +318,8 @@ func (c Config) checkBounds() (faults []error) {
 		{"limits.systems", int64(l.Systems)}, {"limits.sessions", int64(l.Sessions)},
 		{"limits.sessions_per_user", int64(l.SessionsPerUser)}, {"limits.inbound_rate", int64(l.InboundRate)},
 		{"limits.inbound_bytes", int64(l.InboundBytes)}, {"limits.inbound_user_bytes", int64(l.InboundUserBytes)},
-		{"limits.stall", int64(l.Stall)}, {"drain", int64(c.Drain)}, {"publish_timeout", int64(c.PublishTimeout)},
+		{"limits.systems_per_user", int64(l.SystemsPerUser)}, {"limits.frame_rate", int64(l.FrameRate)},
+		{"limits.control_rate", int64(l.ControlRate)}, {"limits.stall", int64(l.Stall)}, {"drain", int64(c.Drain)}, {"publish_timeout", int64(c.PublishTimeout)},
 	} {
 		if n.value < 0 {
 			faults = append(faults, fault(n.key, "must be more than 0"))

@@ -130,6 +130,8 @@ func showSockets(m *metrics.Registry, sockets *ws.Server) {
 	}{
 		{"received_messages_total", "WebSocket messages from clients.", func(s ws.Stats) uint64 { return s.MessagesIn }},
 		{"received_bytes_total", "Bytes of these.", func(s ws.Stats) uint64 { return s.BytesIn }},
+		{"received_frames_total", "WebSocket frames from clients: parts of messages, pings, pongs and closes.", func(s ws.Stats) uint64 { return s.FramesIn }},
+		{"frame_breaches_total", "Sessions that ended for their frames: too many of them, or none that the protocol allows.", func(s ws.Stats) uint64 { return s.Breaches }},
 		{"sent_frames_total", "Frames given to outboxes.", func(s ws.Stats) uint64 { return s.FramesOut }},
 		{"sent_writes_total", "WebSocket writes that carried them.", func(s ws.Stats) uint64 { return s.WritesOut }},
 		{"sent_bytes_total", "Bytes of these.", func(s ws.Stats) uint64 { return s.BytesOut }},
@@ -150,6 +152,7 @@ func showEvents(m *metrics.Registry, events *sse.Server) {
 		{"sse_sent_writes_total", "Writes that carried them, and heartbeats.", func(s sse.Stats) uint64 { return s.WritesOut }},
 		{"sse_sent_bytes_total", "Bytes of these.", func(s sse.Stats) uint64 { return s.BytesOut }},
 		{"sse_stopped_total", "Clients told with 204 not to come back.", func(s sse.Stats) uint64 { return s.Stopped }},
+		{"sse_sent_away_total", "Clients that could not be let in, and were told when to come back.", func(s sse.Stats) uint64 { return s.SentAway }},
 	} {
 		m.Counter(c.name, c.help, func() float64 { return float64(c.read(events.Stats())) })
 	}

@@ -48,7 +48,8 @@ func NewRelocation(ctx context.Context, cfg RelocationConfig, opts ...Option) (*
 	if err != nil {
 		return nil, err
 	}
-	from, to, err := openBoth(ctx, cfg.From, cfg.To, transport.Config{PublishTimeout: moveTimeout, PublishOnly: true, NoStamps: true}, o)
+	tc := transport.Config{PublishTimeout: moveTimeout, PublishOnly: true, NoStamps: true}
+	from, to, err := openBoth(ctx, cfg.From, cfg.To, tc, o)
 	if err != nil {
 		return nil, err
 	}

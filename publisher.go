@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
-	"unicode/utf8"
 
 	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/domain"
@@ -31,11 +30,14 @@ type Message struct {
 	// and with a ContentType other than JSON a []byte or string is sent as
 	// these bytes. A []byte without ContentType is sent as bytes, too.
 	Data any
-	// ContentType is application/json if empty.
+	// ContentType is application/json if empty. JSON types are this and all that
+	// end in +json; text/… types are text, which is UTF-8; all else is bytes.
 	ContentType string
 	// ID tells a message from its repetition: publish again with the same ID
 	// when the outcome is unknown. Empty: Publish makes one.
 	ID string
+	// Time is when it happened; zero is now.
+	Time time.Time
 	// TTL is how long it is worth delivering, rounded up to whole seconds; 0 is
 	// always, and less is an error.
 	TTL time.Duration
@@ -95,7 +97,10 @@ func (p *Publisher) Close() error { return p.close() }
 
 func (m *Message) message(ids *domain.IDs) (*domain.Message, error) {
 	out := &domain.Message{
-		ID: m.ID, Type: m.Type, ContentType: m.ContentType, TTL: m.TTL, Headers: m.Headers, Time: time.Now().UTC(),
+		ID: m.ID, Type: m.Type, TTL: m.TTL, Headers: m.Headers, Time: m.Time.UTC(),
+	}
+	if out.Time.IsZero() {
+		out.Time = time.Now().UTC()
 	}
 	if out.ID == "" {
 		out.ID = ids.Next()
@@ -113,41 +118,55 @@ func (m *Message) message(ids *domain.IDs) (*domain.Message, error) {
 	return out, out.Check()
 }
 
+// encode sets the data of out, by the rule of all data: a content type says what
+// it has to be.
 func (m *Message) encode(out *domain.Message) error {
-	switch data := m.Data.(type) {
-	case []byte:
-		if out.ContentType == "" {
-			out.ContentType = domain.Binary
-		}
-		out.Data = data
-	case string:
-		if out.ContentType != "" && !domain.IsJSON(out.ContentType) {
-			out.Data = []byte(data)
-		}
-	}
-	if out.ContentType == "" {
-		out.ContentType = domain.JSON
-	}
+	contentType := m.ContentType
+	raw, ready := m.bytes()
 	switch {
-	case domain.IsJSON(out.ContentType):
-		return m.encodeJSON(out)
-	case out.Data == nil && m.Data != nil:
-		return &domain.FieldError{Problem: fmt.Sprintf("with content type %q, want a []byte or a string", out.ContentType)}
-	case domain.IsText(out.ContentType) && !utf8.Valid(out.Data):
-		return &domain.FieldError{Problem: "is not UTF-8, though the content type says text"}
+	case contentType == "" && ready:
+		contentType = domain.Binary
+	case contentType == "":
+		contentType = domain.JSON
 	}
-	return nil
+	if domain.IsJSON(contentType) {
+		encoded, err := m.encodeJSON()
+		if err != nil {
+			return &domain.FieldError{Problem: err.Error()}
+		}
+		return out.SetData(contentType, encoded)
+	}
+	if !ready && m.Data != nil {
+		return &domain.FieldError{
+			Problem: fmt.Sprintf("with content type %q, want a []byte or a string", contentType)}
+	}
+	return out.SetData(contentType, raw)
 }
 
-func (m *Message) encodeJSON(out *domain.Message) error {
-	data := m.Data
-	if out.Data != nil {
-		data = json.RawMessage(out.Data) // bytes that are said to be JSON
+// bytes returns data that is not to be encoded.
+func (m *Message) bytes() (raw []byte, ok bool) {
+	switch data := m.Data.(type) {
+	case []byte:
+		return data, true
+	case string:
+		return []byte(data), m.ContentType != "" && !domain.IsJSON(m.ContentType)
 	}
-	encoded, err := json.Marshal(data)
-	if err != nil {
-		return &domain.FieldError{Problem: err.Error()}
+	return nil, false
+}
+
+// encodeJSON returns JSON that was given as such, or else what encoding/json
+// makes of the data.
+func (m *Message) encodeJSON() ([]byte, error) {
+	switch data := m.Data.(type) {
+	case []byte:
+		if data != nil {
+			return data, nil
+		}
+	case json.RawMessage:
+		if data != nil {
+			return data, nil
+		}
 	}
-	out.Data = bytes.ToValidUTF8(encoded, []byte("\uFFFD"))
-	return nil
+	encoded, err := json.Marshal(m.Data)
+	return bytes.ToValidUTF8(encoded, []byte("\uFFFD")), err
 }

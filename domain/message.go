@@ -1,18 +1,14 @@
 package domain
 
 import (
+	"bytes"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
-)
-
-// Content types with a meaning of their own. Any other type is opaque bytes.
-const (
-	JSON   = "application/json"
-	Text   = "text/plain"
-	Binary = "application/octet-stream"
 )
 
 // A Message is what a business system tells its users. It is read only once
@@ -25,13 +21,15 @@ type Message struct {
 	To []Target
 	// Type is the application's name for what happened, such as "order.paid".
 	Type string
-	// Data is the payload. If IsJSON(ContentType) it is one valid JSON value
-	// without raw line breaks; if IsText(ContentType) it is valid UTF-8; else
-	// it is any bytes.
+	// Data is the payload, as its content type promises: one JSON value without
+	// raw line breaks, UTF-8, or any bytes. SetData sees to it, Check says
+	// whether it is so, and Form says how it may be written.
 	Data []byte
-	// ContentType is never empty in a valid message.
+	// ContentType is a media type, or what its publisher takes for one; it is
+	// never empty in a message that was decoded.
 	ContentType string
-	// Time is when it happened, by the publisher's clock; zero if not said.
+	// Time is when it happened, by the publisher's clock; zero if not said. Its
+	// year is 0 to 9999 in UTC, which is what RFC 3339 can say.
 	Time time.Time
 	// TTL is how long after its time in the log it is worth delivering; zero
 	// means always. Whole seconds on the wire.
@@ -43,6 +41,8 @@ type Message struct {
 	// Session is the session it was sent from. Business services see it, other
 	// users do not.
 	Session string
+
+	proof proof // of Data
 }
 
 // Limits of a message's small parts.
@@ -54,7 +54,7 @@ const (
 )
 
 // Check says what is wrong with the message, as a FieldError with the field's
-// wire name. It does not look into Data: who made the message did.
+// wire name. A message that passes can be written and read again, on any bus.
 func (m *Message) Check() error {
 	if len(m.To) == 0 {
 		return invalid("to", "a message needs at least one target")
@@ -76,6 +76,9 @@ func (m *Message) Check() error {
 			return err
 		}
 	}
+	if err := CheckTime(m.Time); err != nil {
+		return At("time", err)
+	}
 	if m.TTL < 0 || m.TTL > MaxTTL {
 		return invalid("ttl", "want 0 to %d seconds", int(MaxTTL/time.Second))
 	}
@@ -87,7 +90,26 @@ func (m *Message) Check() error {
 			return invalid("headers", "%q: want valid UTF-8 of at most 4096 bytes, name and value together", clip(k))
 		}
 	}
+	if m.Form() != FormOf(m.ContentType) {
+		return invalid("data", "is not what the content type %s says", clip(m.ContentType))
+	}
 	return nil
+}
+
+// CheckTime says whether RFC 3339 can say the time.
+func CheckTime(t time.Time) error {
+	if year := t.UTC().Year(); year < 0 || year > 9999 {
+		return invalid("", "the year %d in UTC is not within 0 to 9999", year)
+	}
+	return nil
+}
+
+// Equal says whether two messages say the same.
+func (m Message) Equal(other Message) bool {
+	return m.ID == other.ID && slices.Equal(m.To, other.To) && m.Type == other.Type &&
+		m.ContentType == other.ContentType && bytes.Equal(m.Data, other.Data) &&
+		m.Time.Equal(other.Time) && m.TTL == other.TTL && maps.Equal(m.Headers, other.Headers) &&
+		m.From == other.From && m.Session == other.Session
 }
 
 // Expired says whether the message, logged at the given time, is past its TTL.
@@ -97,7 +119,7 @@ func (m *Message) Expired(logged, now time.Time) bool {
 
 // Size is about how many bytes the message keeps alive.
 func (m *Message) Size() int {
-	n := 160 + len(m.ID) + len(m.Type) + len(m.Data) + len(m.From)
+	n := 184 + len(m.ID) + len(m.Type) + len(m.Data) + len(m.From)
 	for _, t := range m.To {
 		n += 32 + len(t.text)
 	}
@@ -111,26 +133,18 @@ func checkText(field, s string, most int) error {
 	if len(s) > most {
 		return invalid(field, "at most %d bytes, got %d", most, len(s))
 	}
-	if !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) {
+	if !isPrintable(s) {
 		return invalid(field, "want valid UTF-8 without control characters")
 	}
 	return nil
 }
 
-// IsJSON says whether data of the content type is JSON: application/json or a
-// +json type. Parameters behind a semicolon do not count.
-func IsJSON(contentType string) bool {
-	t := mediaType(contentType)
-	return t == JSON || strings.HasSuffix(t, "+json")
-}
-
-// IsText says whether data of the content type is text, which must be UTF-8.
-func IsText(contentType string) bool { return strings.HasPrefix(mediaType(contentType), "text/") }
-
-func mediaType(contentType string) string {
-	if contentType == JSON || contentType == Text {
-		return contentType
+// isPrintable says whether s is valid UTF-8 without control characters.
+func isPrintable(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c >= 0x7f {
+			return utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
+		}
 	}
-	t, _, _ := strings.Cut(contentType, ";")
-	return strings.ToLower(strings.TrimSpace(t))
+	return true
 }

@@ -81,6 +81,8 @@ func CheckUser(name string) error { return checkName(name) }
 
 func checkName(name string) error {
 	switch {
+	case name != "" && len(name) <= MaxName && isPrintable(name):
+		return nil
 	case name == "":
 		return invalid("", "a name must not be empty")
 	case len(name) > MaxName:

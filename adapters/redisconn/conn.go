@@ -178,6 +178,20 @@ func (c *Conn) Int(into *int64) error {
 	return nil
 }
 
+// allOK reads n replies that must be OK.
+func (c *Conn) allOK(n int) error {
+	for range n {
+		text, err := c.Text()
+		if err != nil {
+			return err
+		}
+		if text != "OK" {
+			return fmt.Errorf("%w: %.64q instead of OK", errProtocol, text)
+		}
+	}
+	return nil
+}
+
 // Skip reads one whole reply and forgets it, however deep it is. If the reply
 // is an Error it returns that.
 func (c *Conn) Skip() error {

@@ -30,7 +30,8 @@ func Classify(err error) error {
 	}
 	answer, ok := answered(err)
 	if ok && isMoved(answer) {
-		return fmt.Errorf("%w: the server belongs to a Redis Cluster, on which streams are not supported: %w", domain.ErrBusDown, err)
+		return fmt.Errorf("%w: the server belongs to a Redis Cluster, on which streams are not supported: %w",
+			domain.ErrBusDown, err)
 	}
 	if ok && !unavailable(answer) {
 		return err
@@ -82,7 +83,8 @@ func refused(err error) error {
 type refusal struct{ why error }
 
 func (r *refusal) Error() string {
-	return domain.ErrBusRefused.Error() + ": " + strings.TrimPrefix(r.why.Error(), domain.ErrBusDown.Error()+": ")
+	answer := strings.TrimPrefix(r.why.Error(), domain.ErrBusDown.Error()+": ")
+	return domain.ErrBusRefused.Error() + ": " + answer
 }
 
 func (r *refusal) Unwrap() []error { return []error{domain.ErrBusRefused, r.why} }

@@ -117,7 +117,8 @@ func (p *Pipeline) explain(whole error) error {
 		}
 	}
 	if _, ok := answered(whole); ok {
-		return refused(fmt.Errorf("%w: %w", domain.ErrBusDown, whole)) // whatever it answered: we are not in
+		// Whatever it answered: we are not in.
+		return refused(fmt.Errorf("%w: %w", domain.ErrBusDown, whole))
 	}
 	return Classify(whole)
 }
@@ -134,7 +135,8 @@ func (r record) outcome(silence error) error {
 	case reply != nil && r.proof(reply):
 		return nil
 	case reply != nil:
-		return fmt.Errorf("%w: %w: it answered %.64q", domain.ErrBusDown, errNoReply, fmt.Sprint(reply))
+		text := fmt.Sprint(reply)
+		return fmt.Errorf("%w: %w: it answered %.64q", domain.ErrBusDown, errNoReply, text)
 	case errors.Is(err, redis.Nil):
 		return fmt.Errorf("%w: %w: it answered nil", domain.ErrBusDown, errNoReply)
 	case err != nil:

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -129,10 +130,11 @@ func TestARecordIsTakenOnlyIfItsOwnReplySaysSo(t *testing.T) {
 		{"the replies are none", nil, []string{"HTTP/1.1 400 Bad Request\r\n"}, "DDD"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			n := 0
+			var sent atomic.Int32 // XADDs that the server saw
 			addr := serve(t, func(command []string) string {
 				if command[0] == "XADD" {
-					if n++; n > len(c.entries) {
+					n := int(sent.Add(1))
+					if n > len(c.entries) {
 						return ""
 					}
 					return c.entries[n-1]
@@ -162,6 +164,7 @@ func TestARecordIsTakenOnlyIfItsOwnReplySaysSo(t *testing.T) {
 			if got != c.refused {
 				t.Errorf("got %s, want %s: %v", got, c.refused, errs)
 			}
+			n := int(sent.Load())
 			if want := strings.Count(c.refused, "T"); n < want || strings.Trim(c.refused, "R") == "" && c.login != nil && n != 0 {
 				t.Errorf("%d records were sent", n)
 			}

@@ -70,7 +70,8 @@ func parseLogin(u *url.Userinfo) (login, error) {
 	l := login{user: u.Username()}
 	l.password, _ = u.Password()
 	if l.user != "" && l.password == "" {
-		return l, errors.New("the URL names a user without a password: want user:password@, or :password@ for the default user")
+		return l, errors.New("the URL names a user without a password: " +
+			"want user:password@, or :password@ for the default user")
 	}
 	return l, nil
 }
@@ -78,7 +79,8 @@ func parseLogin(u *url.Userinfo) (login, error) {
 func (s *Server) checkSentinel() error {
 	switch {
 	case s.sentinel != login{} && s.master == "":
-		return errors.New("sentinel_user and sentinel_password need sentinel_master: the name of the master that the sentinels know")
+		return errors.New("sentinel_user and sentinel_password need sentinel_master: " +
+			"the name of the master that the sentinels know")
 	case s.sentinel.user != "" && s.sentinel.password == "":
 		return errors.New("sentinel_user needs sentinel_password")
 	}
@@ -165,10 +167,8 @@ func (s *Server) enter(ctx context.Context, c *Conn) error {
 	if err := c.Flush(); err != nil {
 		return err
 	}
-	for range replies {
-		if err := c.Skip(); err != nil {
-			return fmt.Errorf("log in to redis: %w", err)
-		}
+	if err := c.allOK(replies); err != nil {
+		return fmt.Errorf("log in to redis: %w", err)
 	}
 	return nil
 }
@@ -221,10 +221,8 @@ func (s *Server) ask(ctx context.Context, sentinel string) (string, error) {
 	if err := c.Flush(); err != nil {
 		return "", err
 	}
-	for range replies {
-		if err := c.Skip(); err != nil {
-			return "", fmt.Errorf("log in to the sentinel: %w", err)
-		}
+	if err := c.allOK(replies); err != nil {
+		return "", fmt.Errorf("log in to the sentinel: %w", err)
 	}
 	n, err := c.Array()
 	if err != nil {

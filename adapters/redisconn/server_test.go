@@ -327,6 +327,23 @@ func TestSentinelsWithTLS(t *testing.T) {
 	}
 }
 
+// What answers a login with anything but OK is not what we want to talk to.
+func TestALoginIsGoodWhenTheServerSaysOK(t *testing.T) {
+	for answer, good := range map[string]bool{"+OK\r\n": true, "+QUEUED\r\n": false, ":1\r\n": false, "*0\r\n": false, "$-1\r\n": false} {
+		s, err := parse("redis://:p@" + serve(t, func([]string) string { return answer }))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := s.Dial(t.Context())
+		if (err == nil) != good {
+			t.Errorf("%q: %v", answer, err)
+		}
+		if err == nil {
+			_ = c.Close()
+		}
+	}
+}
+
 func until(t *testing.T, done func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)

@@ -100,63 +100,65 @@ func TestCredentialsThatChangeOnARunningNodeAreAGapAtMost(t *testing.T) {
 		{"the user may not write", [][]any{{"ACL", "SETUSER", "node", "-publish"}}, false, true, "NOPERM"},
 		{"the user may not read", [][]any{{"ACL", "SETUSER", "node", "-subscribe"}, {"CLIENT", "KILL", "TYPE", "pubsub"}}, true, false, "NOPERM"},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			s := broker.Redis(t)
-			do := func(args ...any) {
-				t.Helper()
-				if err := s.Client().Do(t.Context(), args...).Err(); err != nil {
-					t.Fatal(err)
-				}
-			}
-			do(everything...)
-			log := &logbook{}
-			bus := transport.New(open(t, "redis://node:right@"+s.Addr()), transport.Config{
-				RetryMax: 100 * time.Millisecond, Log: slog.New(slog.NewTextHandler(log, nil)), NoStamps: true,
-			})
-			heard := hears(t, bus)
-			publish := func(body string) error { return bus.Publish("t", raw(body)) }
-			if err := publish("first"); err != nil {
-				t.Fatal(err)
-			}
-			if got := next(t, heard); got != "first" {
-				t.Fatal(got)
-			}
-			for _, command := range c.worsen {
-				do(command...)
-			}
-			for i := range 20 {
-				switch err := publish(fmt.Sprint(i)); {
-				case (err == nil) != c.writes:
-					t.Fatalf("publish %d: %v", i, err)
-				case err != nil && !errors.Is(err, domain.ErrBusDown):
-					t.Fatal(err)
-				}
-				do("PUBLISH", "t", "foreign")
-			}
-			if !c.writes && !log.holds("publishing failed") {
-				t.Error("a refusal to publish is not in the log")
-			}
-			if !c.reads {
-				poll(t, func() bool { return log.holds("nobody hears this topic", c.explains) })
-			}
-			do(everything...)
-			if c.reads {
-				for range 20 {
-					if got := next(t, heard); got != "foreign" {
-						t.Fatalf("got %q", got)
+		for _, query := range []string{"?read_connections=16", shared} {
+			t.Run(c.name+query, func(t *testing.T) {
+				t.Parallel()
+				s := broker.Redis(t)
+				do := func(args ...any) {
+					t.Helper()
+					if err := s.Client().Do(t.Context(), args...).Err(); err != nil {
+						t.Fatal(err)
 					}
 				}
-			} else if got := next(t, heard); got != "gap" {
-				t.Fatalf("got %q instead of a gap", got)
-			}
-			if err := publish("last"); err != nil {
-				t.Fatal(err)
-			}
-			if got := next(t, heard); got != "last" {
-				t.Errorf("got %q", got)
-			}
-		})
+				do(everything...)
+				log := &logbook{}
+				bus := transport.New(open(t, "redis://node:right@"+s.Addr()+query), transport.Config{
+					RetryMax: 100 * time.Millisecond, Log: slog.New(slog.NewTextHandler(log, nil)), NoStamps: true,
+				})
+				heard := hears(t, bus)
+				publish := func(body string) error { return bus.Publish("t", raw(body)) }
+				if err := publish("first"); err != nil {
+					t.Fatal(err)
+				}
+				if got := next(t, heard); got != "first" {
+					t.Fatal(got)
+				}
+				for _, command := range c.worsen {
+					do(command...)
+				}
+				for i := range 20 {
+					switch err := publish(fmt.Sprint(i)); {
+					case (err == nil) != c.writes:
+						t.Fatalf("publish %d: %v", i, err)
+					case err != nil && !errors.Is(err, domain.ErrBusDown):
+						t.Fatal(err)
+					}
+					do("PUBLISH", "t", "foreign")
+				}
+				if !c.writes && !log.holds("publishing failed") {
+					t.Error("a refusal to publish is not in the log")
+				}
+				if !c.reads {
+					poll(t, func() bool { return log.holds("nobody hears this topic", c.explains) })
+				}
+				do(everything...)
+				if c.reads {
+					for range 20 {
+						if got := next(t, heard); got != "foreign" {
+							t.Fatalf("got %q", got)
+						}
+					}
+				} else if got := next(t, heard); got != "gap" {
+					t.Fatalf("got %q instead of a gap", got)
+				}
+				if err := publish("last"); err != nil {
+					t.Fatal(err)
+				}
+				if got := next(t, heard); got != "last" {
+					t.Errorf("got %q", got)
+				}
+			})
+		}
 	}
 }
 

@@ -99,7 +99,27 @@ func subscribe(ctx context.Context, conn *redisconn.Conn, topic string) error {
 	if err := conn.Flush(); err != nil {
 		return err
 	}
-	return conn.Skip() // the only possible answer is the confirmation, or a refusal
+	return confirmed(conn, topic)
+}
+
+// confirmed reads the answer to a SUBSCRIBE, which must be its confirmation.
+func confirmed(conn *redisconn.Conn, topic string) error {
+	n, err := conn.Array()
+	if err != nil {
+		return err
+	}
+	kind, err := conn.Text()
+	if err != nil {
+		return err
+	}
+	channel, err := conn.Text()
+	if err != nil {
+		return err
+	}
+	if n != 3 || kind != "subscribe" || channel != topic {
+		return fmt.Errorf("redis did not confirm the subscription, but answered %.64q of %.64q", kind, channel)
+	}
+	return conn.Skip()
 }
 
 // Publish sends all records in one pipeline, in order, and tries once.

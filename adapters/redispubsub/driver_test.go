@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"net"
 	"net/url"
 	"strings"
 	"testing"
@@ -278,6 +280,44 @@ func TestHostilePayloadsNeverStopTheFeed(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A subscription counts when the server has confirmed this very one.
+func TestOnlyAConfirmationOfThisChannelIsOne(t *testing.T) {
+	for answer, good := range map[string]bool{
+		"*3\r\n$9\r\nsubscribe\r\n$1\r\nt\r\n:1\r\n":    true,
+		"*3\r\n$9\r\nsubscribe\r\n$1\r\nu\r\n:1\r\n":    false,
+		"*3\r\n$7\r\nmessage\r\n$1\r\nt\r\n$1\r\nx\r\n": false,
+		"+OK\r\n":     false,
+		"+QUEUED\r\n": false,
+		"-NOPERM\r\n": false,
+	} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		served := make(chan struct{})
+		go func() {
+			defer close(served)
+			nc, err := l.Accept()
+			if err != nil {
+				return
+			}
+			defer nc.Close()
+			_, _ = nc.Read(make([]byte, 1024)) // the command
+			_, _ = io.WriteString(nc, answer)
+			_, _ = nc.Read(make([]byte, 1)) // until the other side closes
+		}()
+		f, err := open(t, "redis://"+l.Addr().String()+"/0").Follow(t.Context(), "t", "")
+		if (err == nil) != good {
+			t.Errorf("%q: %v", answer, err)
+		}
+		if err == nil {
+			_ = f.Close()
+		}
+		_ = l.Close()
+		<-served
+	}
 }
 
 func TestOpenRefusesWhatItDoesNotKnow(t *testing.T) {

@@ -2,6 +2,7 @@ package redispubsub
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/domain/jsontext"
 )
 
 // A frame carries what a bare payload cannot. The order of its fields is part
@@ -40,8 +42,11 @@ func encode(msg *message.Message) ([]byte, error) {
 
 // decode takes the payload over.
 func decode(payload []byte) domain.Entry {
-	var f frame
-	if !bytes.HasPrefix(payload, frameStart) || json.Unmarshal(payload, &f) != nil {
+	if !bytes.HasPrefix(payload, frameStart) {
+		return domain.Entry{Body: payload}
+	}
+	f, err := parse(payload)
+	if err != nil {
 		return domain.Entry{Body: payload}
 	}
 	e := domain.Entry{UUID: f.UUID, Body: f.Payload}
@@ -49,4 +54,39 @@ func decode(payload []byte) domain.Entry {
 		e.Header = append(e.Header, domain.Field{Name: k, Value: f.Metadata[k]})
 	}
 	return e
+}
+
+// parse reads a frame strictly: two UUIDs that are no characters must not
+// become the same one.
+func parse(payload []byte) (f frame, err error) {
+	err = jsontext.Object(payload, func(name string, value []byte) (err error) {
+		switch name {
+		case "_watermill_message_uuid":
+			f.UUID, err = jsontext.String(value)
+		case "metadata":
+			f.Metadata, err = parseMetadata(value)
+		case "payload":
+			if string(value) == "null" {
+				return nil // what encoding/json makes of no bytes
+			}
+			var encoded string
+			if encoded, err = jsontext.String(value); err == nil {
+				f.Payload, err = base64.StdEncoding.DecodeString(encoded)
+			}
+		}
+		return err
+	})
+	return f, err
+}
+
+func parseMetadata(value []byte) (map[string]string, error) {
+	if string(value) == "null" {
+		return nil, nil
+	}
+	all := make(map[string]string)
+	err := jsontext.Object(value, func(name string, value []byte) (err error) {
+		all[name], err = jsontext.String(value)
+		return err
+	})
+	return all, err
 }

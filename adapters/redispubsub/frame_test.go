@@ -39,3 +39,22 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// A frame that could be read in two ways is none: its payload is then nobody's
+// envelope, which is counted and skipped.
+func TestFramesAreReadStrictly(t *testing.T) {
+	for _, payload := range []string{
+		`{"_watermill_message_uuid":"\ud83d","payload":"eA=="}`,
+		`{"_watermill_message_uuid":"u","metadata":{"k":"\ude00"},"payload":"eA=="}`,
+		`{"_watermill_message_uuid":"u","_watermill_message_uuid":"v","payload":"eA=="}`,
+		`{"_watermill_message_uuid":"u","metadata":{"to":"user:a","to":"user:b"},"payload":"eA=="}`,
+		`{"_watermill_message_uuid":"u","payload":"eA=="} ` + "\xff",
+	} {
+		if e := decode([]byte(payload)); e.UUID != "" || e.Header != nil || string(e.Body) != payload {
+			t.Errorf("%s became %+v", payload, e)
+		}
+	}
+	if e := decode([]byte(`{"_watermill_message_uuid":"u","UUID":"v","Payload":"eQ==","payload":"eA=="}`)); e.UUID != "u" || string(e.Body) != "x" {
+		t.Errorf("names without regard to case: %+v", e)
+	}
+}

@@ -130,53 +130,55 @@ func TestCredentialsThatChangeOnARunningNodeLoseNothing(t *testing.T) {
 		{"the user may not read", func(k kit) { k.acl("SETUSER", "node", "-xread", "-xrange") }, true, false, "NOPERM"},
 		{"the user may write keys only", func(k kit) { k.acl("SETUSER", "node", "resetkeys", "%W~*") }, true, false, "NOPERM"},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			k := newKit(t)
-			k.acl(everything...)
-			s := tune(t, open(t, "redis-streams://node:right@"+k.Addr()+"/0"))
-			k.must(s.publish("first"))
-			want := []string{"first"}
-			poll(t, func() bool { bodies, _ := s.heard(); return len(bodies) == 1 })
+		for _, query := range []string{"?read_connections=16", "?read_connections=0"} {
+			t.Run(c.name+query, func(t *testing.T) {
+				t.Parallel()
+				k := newKit(t)
+				k.acl(everything...)
+				s := tune(t, open(t, "redis-streams://node:right@"+k.Addr()+"/0"+query))
+				k.must(s.publish("first"))
+				want := []string{"first"}
+				poll(t, func() bool { bodies, _ := s.heard(); return len(bodies) == 1 })
 
-			c.worsen(k)
-			for i := range 20 {
-				own, foreign := fmt.Sprintf("own %d", i), fmt.Sprintf("foreign %d", i)
-				err := s.publish(own)
-				switch {
-				case err == nil && c.writes:
-					want = append(want, own)
-				case err == nil:
-					t.Fatal("published without the right to it")
-				case c.writes || !errors.Is(err, domain.ErrBusDown):
-					t.Fatal(err)
+				c.worsen(k)
+				for i := range 20 {
+					own, foreign := fmt.Sprintf("own %d", i), fmt.Sprintf("foreign %d", i)
+					err := s.publish(own)
+					switch {
+					case err == nil && c.writes:
+						want = append(want, own)
+					case err == nil:
+						t.Fatal("published without the right to it")
+					case c.writes || !errors.Is(err, domain.ErrBusDown):
+						t.Fatal(err)
+					}
+					k.must(k.c.Do(t.Context(), "XADD", "t", "*", "data", foreign).Err())
+					want = append(want, foreign)
 				}
-				k.must(k.c.Do(t.Context(), "XADD", "t", "*", "data", foreign).Err())
-				want = append(want, foreign)
-			}
-			if c.reads {
-				poll(t, func() bool { bodies, _ := s.heard(); return len(bodies) == len(want) })
-			} else {
-				poll(t, func() bool { return len(s.log.lines("nobody hears this topic", c.explains)) > 0 })
-			}
-			if refusals := s.log.lines("publishing failed"); (len(refusals) == 1) == c.writes {
-				t.Errorf("refusals in the log: %q", refusals)
-			}
-			k.acl(everything...)
-			poll(t, func() bool { return s.publish("last") == nil })
-			poll(t, func() bool {
-				bodies, _ := s.heard()
-				return bodies[len(bodies)-1] == "last"
+				if c.reads {
+					poll(t, func() bool { bodies, _ := s.heard(); return len(bodies) == len(want) })
+				} else {
+					poll(t, func() bool { return len(s.log.lines("nobody hears this topic", c.explains)) > 0 })
+				}
+				if refusals := s.log.lines("publishing failed"); (len(refusals) == 1) == c.writes {
+					t.Errorf("refusals in the log: %q", refusals)
+				}
+				k.acl(everything...)
+				poll(t, func() bool { return s.publish("last") == nil })
+				poll(t, func() bool {
+					bodies, _ := s.heard()
+					return bodies[len(bodies)-1] == "last"
+				})
+				bodies, gaps := s.heard()
+				k.want(append(want, "last"), bodies)
+				if gaps != 0 {
+					t.Errorf("%d gaps", gaps)
+				}
+				if n := len(s.log.lines("")); n > 12 {
+					t.Errorf("%d lines in the log: %v", n, s.log.lines(""))
+				}
 			})
-			bodies, gaps := s.heard()
-			k.want(append(want, "last"), bodies)
-			if gaps != 0 {
-				t.Errorf("%d gaps", gaps)
-			}
-			if n := len(s.log.lines("")); n > 12 {
-				t.Errorf("%d lines in the log: %v", n, s.log.lines(""))
-			}
-		})
+		}
 	}
 }
 

@@ -26,6 +26,9 @@ const nackPause = 100 * time.Millisecond
 
 const recreateTimeout = 2 * time.Second
 
+// sayEvery is how often at most a group says that it cannot confirm.
+const sayEvery = 10 * time.Second
+
 // Group returns a subscriber in a consumer group: the stock one of
 // watermill-redisstream. A new group begins with the oldest entry there is.
 // What a member has read and not confirmed, because it ended or is slow, goes
@@ -52,7 +55,7 @@ func (d *Driver) Group(name string) (message.Subscriber, error) {
 	}
 	g := &group{name: name, client: d.server.Client(), log: d.log.With(slog.String("group", name))}
 	var err error
-	g.client.AddHook(&witness{log: g.log, say: rate.Sometimes{First: 1, Interval: 10 * time.Second}})
+	g.client.AddHook(&witness{log: g.log, say: rate.Sometimes{First: 1, Interval: sayEvery}})
 	g.Subscriber, err = redisstream.NewSubscriber(redisstream.SubscriberConfig{
 		Client:                        g.client,
 		ConsumerGroup:                 name,
@@ -141,7 +144,9 @@ func (w *witness) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		err := next(ctx, cmd)
 		if err != nil && cmd.Name() == "xack" && !closed(err) {
-			w.say.Do(func() { w.log.Warn("the consumer group cannot confirm a message; trying again", "error", err) })
+			w.say.Do(func() {
+				w.log.Warn("the consumer group cannot confirm a message; trying again", "error", err)
+			})
 		}
 		return err
 	}

@@ -71,44 +71,48 @@ func hear(ctx context.Context, batches <-chan *message.Message, bodies ...string
 // A node needs exactly the rights that docs/operating.md lists.
 func TestANodeNeedsTheDocumentedRights(t *testing.T) {
 	rights := append(broker.Grants(t, "node"), "~fanfare.*")
-	each(t, "node", rights, func(k kit) error {
-		ctx, cancel := context.WithTimeout(k.t.Context(), 2*time.Second)
-		defer cancel()
-		d := k.as("node", "?retention=1m")
-		bus := transport.New(d, transport.Config{RetryMax: 50 * time.Millisecond})
-		defer func() { _ = bus.Close() }()
-		k.must(k.c.XAdd(ctx, xadd(rightsTopic, "before")).Err())
+	for _, query := range []string{"?retention=1m", "?retention=1m&read_connections=0"} {
+		each(t, "node", rights, func(k kit) error { return nodeWork(k, k.as("node", query)) })
+	}
+}
 
-		var errs []error
-		check := func(err error) { errs = append(errs, transportError(err)) }
-		check(d.Ping(ctx))
-		check(bus.Publish(rightsTopic, message.NewMessage("1", []byte("one"))))
-		check(bus.Publish(rightsTopic+domain.InboundSuffix, message.NewMessage("1", []byte("in"))))
-		// From the past, as a node does when it starts; and what comes.
-		batches, err := bus.BatchesSince(time.Minute).Subscribe(ctx, rightsTopic)
+// nodeWork does what a node does on its bus.
+func nodeWork(k kit, d transport.Driver) error {
+	ctx, cancel := context.WithTimeout(k.t.Context(), 2*time.Second)
+	defer cancel()
+	bus := transport.New(d, transport.Config{RetryMax: 50 * time.Millisecond})
+	defer func() { _ = bus.Close() }()
+	k.must(k.c.XAdd(ctx, xadd(rightsTopic, "before")).Err())
+
+	var errs []error
+	check := func(err error) { errs = append(errs, transportError(err)) }
+	check(d.Ping(ctx))
+	check(bus.Publish(rightsTopic, message.NewMessage("1", []byte("one"))))
+	check(bus.Publish(rightsTopic+domain.InboundSuffix, message.NewMessage("1", []byte("in"))))
+	// From the past, as a node does when it starts; and what comes.
+	batches, err := bus.BatchesSince(time.Minute).Subscribe(ctx, rightsTopic)
+	check(err)
+	if err == nil {
+		check(bus.Publish(rightsTopic, message.NewMessage("2", []byte("two"))))
+		check(hear(ctx, batches, "before", "one", "two"))
+	}
+	// The log again, as for a session that comes back, and where it ends.
+	_, err = bus.Scan(ctx, rightsTopic, "", time.Now().Add(-time.Minute), func([]domain.Entry) bool { return true })
+	check(err)
+	for _, topic := range []string{rightsTopic, "fanfare.empty"} {
+		_, err := d.(transport.LogDriver).Tail(ctx, topic)
 		check(err)
-		if err == nil {
-			check(bus.Publish(rightsTopic, message.NewMessage("2", []byte("two"))))
-			check(hear(ctx, batches, "before", "one", "two"))
-		}
-		// The log again, as for a session that comes back, and where it ends.
-		_, err = bus.Scan(ctx, rightsTopic, "", time.Now().Add(-time.Minute), func([]domain.Entry) bool { return true })
+		check(d.(transport.Trimmer).Trim(ctx, topic))
+	}
+	// What clients have sent, while a group has not acked it yet.
+	const inbound = rightsTopic + domain.InboundSuffix
+	if k.c.Exists(ctx, inbound).Val() == 1 {
+		k.must(k.c.XGroupCreate(ctx, inbound, "g", "0").Err())
+		k.must(k.c.Do(ctx, "XREADGROUP", "GROUP", "g", "c", "COUNT", "1", "STREAMS", inbound, ">").Err())
+		_, err = bus.Unconsumed(ctx, inbound)
 		check(err)
-		for _, topic := range []string{rightsTopic, "fanfare.empty"} {
-			_, err := d.(transport.LogDriver).Tail(ctx, topic)
-			check(err)
-			check(d.(transport.Trimmer).Trim(ctx, topic))
-		}
-		// What clients have sent, while a group has not acked it yet.
-		const inbound = rightsTopic + domain.InboundSuffix
-		if k.c.Exists(ctx, inbound).Val() == 1 {
-			k.must(k.c.XGroupCreate(ctx, inbound, "g", "0").Err())
-			k.must(k.c.Do(ctx, "XREADGROUP", "GROUP", "g", "c", "COUNT", "1", "STREAMS", inbound, ">").Err())
-			_, err = bus.Unconsumed(ctx, inbound)
-			check(err)
-		}
-		return errors.Join(errs...)
-	})
+	}
+	return errors.Join(errs...)
 }
 
 // Who publishes needs less.

@@ -167,7 +167,8 @@ func (l *lookout) tell(ctx context.Context, topic string, err error) {
 		l.t.cfg.Log.Debug("where the log ends is not known", "topic", topic, "error", err)
 		return
 	}
-	l.blind.warn(l.t.cfg.Log, "where the log ends is not known, so that nobody notices if this node falls behind", "topic", topic, "error", err)
+	l.blind.warn(l.t.cfg.Log, "where the log ends is not known: nobody notices if this node falls behind",
+		"topic", topic, "error", err)
 }
 
 // extend adds a tail, and drops those that are older than is of interest. A log

@@ -13,7 +13,7 @@ type Config struct {
 	RetryMax       time.Duration // longest pause; default 2 s
 	PublishQueue   int           // most messages waiting in line for one topic's pipeline; default 8192
 	TrimEvery      time.Duration // how often a log is trimmed, jittered; default 30 s
-	TrimTopics     int           // most topics that are trimmed though only published to; default 1024
+	TrimTopics     int           // most topics that are trimmed but only published to; default 1024
 	DeafAfter      time.Duration // how long a subscription may be behind before the Transport is deaf; default 5 s
 	// PublishOnly: the process holds no sessions. How long the nodes want the bus
 	// to keep what it carries, it knows only if its driver was told: else it does

@@ -63,8 +63,10 @@ func (o *Outlet) Publish(ctx context.Context, system domain.System, msgs ...*dom
 func (o *Outlet) Inbound(ctx context.Context, system domain.System, m *domain.Message, session string) error {
 	stamped := *m
 	stamped.To, stamped.Session = nil, session
-	if o.most > 0 && len(m.Data) > o.most {
-		return &domain.PublishError{Err: o.tooLarge(m)}
+	checked := stamped
+	checked.To = []domain.Target{domain.Everyone} // what Check wants to see
+	if err := o.check(&checked); err != nil {
+		return &domain.PublishError{Err: err}
 	}
 	topic, packed := o.topics.Inbound(system), pack(&stamped)
 	if o.sent == nil {
@@ -81,15 +83,13 @@ func (o *Outlet) Inbound(ctx context.Context, system domain.System, m *domain.Me
 	return err
 }
 
+// check is the last before the bus: what it lets pass, every node can read.
 func (o *Outlet) check(m *domain.Message) error {
 	if o.most > 0 && len(m.Data) > o.most {
-		return o.tooLarge(m)
+		return fmt.Errorf("data: %w: %d bytes, at most %d are allowed",
+			domain.ErrTooLarge, len(m.Data), o.most)
 	}
 	return m.Check()
-}
-
-func (o *Outlet) tooLarge(m *domain.Message) error {
-	return fmt.Errorf("data: %w: %d bytes, at most %d are allowed", domain.ErrTooLarge, len(m.Data), o.most)
 }
 
 func (o *Outlet) send(ctx context.Context, topic string, all ...*message.Message) error {

@@ -236,7 +236,8 @@ func (p *pipeline) settle(errs []error) {
 func judge(errs []error) outcome {
 	for i, err := range errs {
 		if err != nil {
-			return outcome{accepted: i, refused: !slices.ContainsFunc(errs[i:], unsure), err: busError(err)}
+			certain := !slices.ContainsFunc(errs[i:], unsure)
+			return outcome{accepted: i, refused: certain, err: busError(err)}
 		}
 	}
 	return outcome{accepted: len(errs)}

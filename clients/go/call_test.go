@@ -75,6 +75,9 @@ func TestDataIsEncodedByItsKind(t *testing.T) {
 		{client.Sending{Data: []byte("ab")}, `"data_base64":"YWI="`},
 		{client.Sending{Data: []byte(nil)}, `"data_base64":""`},
 		{client.Sending{Data: "ab", ContentType: "text/plain"}, `"content_type":"text/plain","data_base64":"YWI="`},
+		{client.Sending{Data: "", ContentType: "text/html"}, `"content_type":"text/html","data_base64":""`},
+		{client.Sending{Data: map[string]int{"n": 1}, ContentType: "Application/x+JSON; v=1"}, `"content_type":"Application/x+JSON; v=1","data":{"n":1}`},
+		{client.Sending{Data: json.RawMessage(`"\ud83d"`)}, `"data":"\ud83d"`},
 		{client.Sending{TTL: time.Millisecond}, `"ttl":1,"data":null`}, // 0 would be for ever
 		{client.Sending{TTL: 1500 * time.Millisecond}, `"ttl":2,"data":null`},
 		{client.Sending{Data: 1, ContentType: "application/json"}, `"content_type":"application/json","data":1`},
@@ -85,10 +88,15 @@ func TestDataIsEncodedByItsKind(t *testing.T) {
 		v.says(fmt.Sprintf(`{"op":"ok","ref":%d}`, ref))
 		receive(t, done, "the answer")
 	}
-	for _, bad := range []client.Sending{{Data: make(chan int)}, {Data: 1, ContentType: "text/plain"}, {TTL: -time.Millisecond}} {
+	for _, bad := range []client.Sending{{Data: make(chan int)}, {Data: 1, ContentType: "text/plain"}, {TTL: -time.Millisecond},
+		{ID: "\xff"}, {Type: "\xff"}, {To: []string{"room:\xff"}}, {Headers: map[string]string{"\xff": ""}}, {Headers: map[string]string{"a": "\xff"}},
+		{Data: []byte{}, ContentType: "\xff"}, {Data: json.RawMessage("\"\xff\"")}, {Data: 1, ContentType: "application/json;charset=utf-16"}} {
 		if _, err := u.Send(t.Context(), "chat", bad); err == nil {
 			t.Errorf("%v was sent", bad)
 		}
+	}
+	if err := u.Join(t.Context(), "chat", "\xff", ""); err == nil {
+		t.Error("a room that is not UTF-8 was joined, as another one")
 	}
 	var refused *client.OpError
 	if _, err := u.Send(t.Context(), "chat", client.Sending{Data: strings.Repeat("x", 92<<10)}); !errors.As(err, &refused) || refused.Code != "too_large" {
@@ -365,4 +373,33 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("data %q of %q is no JSON", m.Data, raw)
 		}
 	})
+}
+
+func TestADelayMayBeWrittenAsAnyNumber(t *testing.T) {
+	for _, number := range []string{"30", "30.0", "3e1", "30.7", "-5", "1e400", "99999999999999999999", "null"} {
+		for _, op := range []string{`{"op":"gap","system":"a","reason":"lossy","after_ms":` + number + `}`, `{"op":"goaway","retry_ms":` + number + `}`} {
+			if _, _, err := client.Parse([]byte(op)); err != nil {
+				t.Errorf("%s: %v", op, err)
+			}
+		}
+	}
+	if _, _, err := client.Parse([]byte(`{"op":"gap","after_ms":"30"}`)); err == nil {
+		t.Error("a string is no number")
+	}
+}
+
+func TestDataIsWhatItsContentTypeSays(t *testing.T) {
+	for raw, want := range map[string]string{
+		`{"op":"message","content_type":"text/html; charset=utf-8","data":"<p>"}`: `<p>`,
+		`{"op":"message","content_type":"text/plain","data":""}`:                  ``,
+		`{"op":"message","content_type":"application/x+json","data":"quoted"}`:    `"quoted"`,
+		`{"op":"message","content_type":"Application/JSON","data":""}`:            `""`,
+		`{"op":"message","data":"\ud83d"}`:                                        `"\ud83d"`,
+		`{"op":"message","data":null}`:                                            `null`,
+		`{"op":"message","content_type":"image/png","data_base64":""}`:            ``,
+	} {
+		if _, m, err := client.Parse([]byte(raw)); err != nil || string(m.Data) != want || m.Data == nil {
+			t.Errorf("%s: data %q, %v", raw, m.Data, err)
+		}
+	}
 }

@@ -2,7 +2,9 @@ package client
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"strconv"
 	"time"
 )
 
@@ -22,8 +24,8 @@ type op struct {
 	Data        json.RawMessage   `json:"data"`
 	DataBase64  []byte            `json:"data_base64"`
 	Reason      string            `json:"reason"`
-	AfterMS     int64             `json:"after_ms"`
-	RetryMS     int64             `json:"retry_ms"`
+	AfterMS     integer           `json:"after_ms"`
+	RetryMS     integer           `json:"retry_ms"`
 	Room        string            `json:"room"`
 	Up          bool              `json:"up"`
 	Code        string            `json:"code"`
@@ -37,6 +39,23 @@ type op struct {
 type place struct {
 	Cursor  string `json:"cursor"`
 	Resumed bool   `json:"resumed"`
+}
+
+// An integer is one in JSON Schema's sense: 30.0 and 3e1 are integers, too.
+type integer int64
+
+// UnmarshalJSON reads any number, without what stands behind its point: a delay
+// is no reason to refuse an op.
+func (n *integer) UnmarshalJSON(text []byte) error {
+	if string(text) == "null" {
+		return nil
+	}
+	f, err := strconv.ParseFloat(string(text), 64)
+	if err != nil && !errors.Is(err, strconv.ErrRange) {
+		return fmt.Errorf("%.40s is no number", text)
+	}
+	*n = integer(min(max(f, -1<<53), 1<<53))
+	return nil
 }
 
 // parse reads an op. Of one that it does not know only the name is read, so
@@ -75,7 +94,7 @@ func (o *op) message() *Message {
 	switch {
 	case o.DataBase64 != nil:
 		m.Data = o.DataBase64
-	case m.ContentType != "" && json.Unmarshal(o.Data, &text) == nil:
+	case m.ContentType != "" && !isJSON(m.ContentType) && json.Unmarshal(o.Data, &text) == nil:
 		m.Data = []byte(text)
 	case m.Data == nil:
 		m.Data = []byte("null")
@@ -102,6 +121,6 @@ func (o *op) hello() *Hello {
 const longest = time.Hour
 
 // millis is a number of milliseconds that a node named.
-func millis(n int64) time.Duration {
-	return time.Duration(min(max(n, 0), longest.Milliseconds())) * time.Millisecond
+func millis(n integer) time.Duration {
+	return time.Duration(min(max(int64(n), 0), longest.Milliseconds())) * time.Millisecond
 }

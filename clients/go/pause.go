@@ -30,7 +30,7 @@ func backoff(first, most time.Duration, failures int) time.Duration {
 func retryAfter(h http.Header, now time.Time) time.Duration {
 	text := h.Get("Retry-After")
 	if seconds, err := strconv.ParseInt(text, 10, 32); err == nil {
-		return millis(seconds * 1000)
+		return millis(integer(seconds) * 1000)
 	}
 	if at, err := http.ParseTime(text); err == nil {
 		return min(max(at.Sub(now), 0), longest)

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -23,6 +22,7 @@ type publishing struct {
 	node, key, system   string
 	to                  []string
 	kind, id            string
+	contentType         string
 	data, text          string
 	ttl                 time.Duration
 	hasData, hasText    bool
@@ -71,6 +71,8 @@ their ids once the bus has them. It tries once; publishing again with the same i
 	f.StringVar(&p.kind, "type", "", "what happened, such as order.paid")
 	f.StringVar(&p.data, "data", "", "the data, as JSON")
 	f.StringVar(&p.text, "text", "", "the data, as text, instead of --data")
+	f.StringVar(&p.contentType, "content-type", "",
+		"what the data is; default application/json, and text/plain for --text")
 	f.StringVar(&p.id, "id", "", "tells the message from its repetition; made if not given")
 	f.DurationVar(&p.ttl, "ttl", 0, "how long it is worth delivering; 0: always")
 	return cmd
@@ -101,37 +103,56 @@ func (a *app) send(ctx context.Context, p publishing) error {
 	return failed(a.pump(ctx, p, input, post))
 }
 
-// message is the one that the flags describe.
+// message is the one that the flags describe. What a flag says is published as it
+// is, or refused: nothing replaces what JSON cannot say.
 func (p publishing) message() ([]byte, error) {
 	switch {
 	case len(p.to) == 0:
 		return nil, errors.New("want --to TARGET, such as --to user:alice, or - to read messages from standard input")
 	case p.hasData == p.hasText:
 		return nil, errors.New("want either --data or --text")
-	case p.hasData && !json.Valid([]byte(p.data)):
-		return nil, errors.New(`--data is no JSON: quote strings, as in --data '"hello"', or use --text`)
 	case p.ttl%time.Second != 0:
 		return nil, errors.New("--ttl: want whole seconds")
 	}
-	m := map[string]any{"to": p.to, "data": json.RawMessage(p.data)}
-	if p.hasText {
-		m["data"], m["content_type"] = p.text, domain.Text
+	m := &domain.Message{ID: p.id, Type: p.kind, TTL: p.ttl}
+	for i, name := range p.to {
+		to, err := domain.ParseTarget(name)
+		if err != nil {
+			return nil, domain.At(fmt.Sprintf("to[%d]", i), err)
+		}
+		m.To = append(m.To, to)
 	}
-	if p.kind != "" {
-		m["type"] = p.kind
-	}
-	if p.id != "" {
-		m["id"] = p.id
-	}
-	if p.ttl != 0 {
-		m["ttl"] = int64(p.ttl / time.Second)
-	}
-	line, err := json.Marshal(m)
-	if err != nil {
+	if err := p.setData(m); err != nil {
 		return nil, err
 	}
-	_, err = envelope.Parse(line, envelope.Options{Strict: true})
-	return line, err
+	if err := m.Check(); err != nil {
+		return nil, err
+	}
+	return envelope.Append(nil, m), nil
+}
+
+func (p publishing) setData(m *domain.Message) error {
+	contentType := p.contentType
+	if p.hasText {
+		if contentType == "" {
+			contentType = domain.Text
+		}
+		if err := m.SetData(contentType, []byte(p.text)); err != nil {
+			return fmt.Errorf("--text %w", err)
+		}
+		return nil
+	}
+	if contentType == "" {
+		contentType = domain.JSON
+	}
+	if !domain.IsJSON(contentType) {
+		return fmt.Errorf("--content-type %q is no JSON type: use --text", contentType)
+	}
+	if err := m.SetData(contentType, []byte(p.data)); err != nil {
+		return fmt.Errorf(
+			`--data is no JSON: quote strings, as in --data '"hello"', or use --text: %w`, err)
+	}
+	return nil
 }
 
 // Bounds of what goes into one request.
@@ -214,7 +235,10 @@ func direct(out *fanfare.Publisher) func(context.Context, string, []byte) ([]str
 }
 
 func outgoing(m *domain.Message) fanfare.Message {
-	out := fanfare.Message{Type: m.Type, Data: m.Data, ContentType: m.ContentType, ID: m.ID, TTL: m.TTL, Headers: m.Headers}
+	out := fanfare.Message{
+		Type: m.Type, Data: m.Data, ContentType: m.ContentType,
+		ID: m.ID, Time: m.Time, TTL: m.TTL, Headers: m.Headers,
+	}
 	for _, t := range m.To {
 		out.To = append(out.To, t.String())
 	}

@@ -43,14 +43,14 @@ func Append(dst []byte, m *domain.Message) []byte {
 // AppendData appends the data field, and the content type where it says more
 // than the field's form: "data":… for JSON and text, else "data_base64":"…".
 func AppendData(dst []byte, m *domain.Message) []byte {
-	switch {
-	case domain.IsJSON(m.ContentType):
+	switch m.Form() {
+	case domain.JSONForm:
 		if m.ContentType != domain.JSON {
 			dst = appendField(dst, "content_type", m.ContentType)
 		}
 		dst = append(dst, `"data":`...)
 		return append(dst, m.Data...)
-	case domain.IsText(m.ContentType):
+	case domain.TextForm:
 		dst = appendField(dst, "content_type", m.ContentType)
 		dst = append(dst, `"data":`...)
 		return AppendString(dst, string(m.Data))

@@ -120,16 +120,43 @@ func TestDecode(t *testing.T) {
 		"its own id comes first": {domain.Entry{UUID: "u", Body: []byte(`{"to":"*","id":"i","data":1}`)}, envelope.Rules{}, `{"to":"*","id":"i","data":1}`},
 		"fields": {domain.Entry{Header: field("to", "user:a", "type", "t", "ttl", "5", "trace", "x"), Body: []byte(`{"n":1}`)},
 			envelope.Rules{}, `{"to":"user:a","type":"t","ttl":5,"data":{"n":1}}`},
-		"several targets":    {domain.Entry{Header: field("to", `["user:a", "room:b"]`), Body: []byte(`1`)}, envelope.Rules{}, `{"to":["user:a","room:b"],"data":1}`},
-		"no data":            {domain.Entry{Header: field("to", "*")}, envelope.Rules{}, `{"to":"*","data":null}`},
-		"text":               {domain.Entry{Header: field("to", "*"), Body: []byte("hello")}, envelope.Rules{}, `{"to":"*","content_type":"text/plain","data":"hello"}`},
-		"bytes":              {domain.Entry{Header: field("to", "*"), Body: []byte{0xff}}, envelope.Rules{}, `{"to":"*","data_base64":"/w=="}`},
-		"base64 field":       {domain.Entry{Header: field("to", "*", "data_base64", "/w==")}, envelope.Rules{}, `{"to":"*","data_base64":"/w=="}`},
-		"body is no JSON":    {domain.Entry{Header: field("to", "*", "content_type", "application/json"), Body: []byte("{")}, envelope.Rules{}, ``},
-		"bad target":         {domain.Entry{Header: field("to", "[1")}, envelope.Rules{}, ``},
-		"bad target in list": {domain.Entry{Header: field("to", `["x"]`)}, envelope.Rules{}, ``},
-		"nothing":            {domain.Entry{}, envelope.Rules{}, ``},
-		"too large":          {domain.Entry{Header: field("to", "*"), Body: []byte("12345")}, envelope.Rules{MaxData: 4}, ``},
+		"several targets":         {domain.Entry{Header: field("to", `["user:a", "room:b"]`), Body: []byte(`1`)}, envelope.Rules{}, `{"to":["user:a","room:b"],"data":1}`},
+		"no data":                 {domain.Entry{Header: field("to", "*")}, envelope.Rules{}, `{"to":"*","data":null}`},
+		"text":                    {domain.Entry{Header: field("to", "*"), Body: []byte("hello")}, envelope.Rules{}, `{"to":"*","content_type":"text/plain","data":"hello"}`},
+		"bytes":                   {domain.Entry{Header: field("to", "*"), Body: []byte{0xff}}, envelope.Rules{}, `{"to":"*","data_base64":"/w=="}`},
+		"base64 field":            {domain.Entry{Header: field("to", "*", "data_base64", "/w==")}, envelope.Rules{}, `{"to":"*","data_base64":"/w=="}`},
+		"body is no JSON":         {domain.Entry{Header: field("to", "*", "content_type", "application/json"), Body: []byte("{")}, envelope.Rules{}, ``},
+		"bad target":              {domain.Entry{Header: field("to", "[1")}, envelope.Rules{}, ``},
+		"bad target in list":      {domain.Entry{Header: field("to", `["x"]`)}, envelope.Rules{}, ``},
+		"nothing":                 {domain.Entry{}, envelope.Rules{}, ``},
+		"ttl as others write it":  {domain.Entry{Header: field("to", "*", "ttl", "30.0")}, envelope.Rules{}, `{"to":"*","ttl":30,"data":null}`},
+		"ttl with a zero":         {domain.Entry{Header: field("to", "*", "ttl", "030")}, envelope.Rules{}, `{"to":"*","ttl":30,"data":null}`},
+		"half a second":           {domain.Entry{Header: field("to", "*", "ttl", "0.5")}, envelope.Rules{}, ``},
+		"empty is absent":         {domain.Entry{UUID: "u", Header: field("to", "*", "id", "", "type", "", "content_type", "", "time", "", "ttl", "", "from", "", "session", ""), Body: []byte("1")}, envelope.Rules{}, `{"to":"*","id":"u","data":1}`},
+		"no targets":              {domain.Entry{Header: field("to", "")}, envelope.Rules{}, ``},
+		"an empty list":           {domain.Entry{Header: field("to", "[]")}, envelope.Rules{}, ``},
+		"two headers":             {domain.Entry{Header: field("to", "user:a", "to", "user:b"), Body: []byte("1")}, envelope.Rules{}, ``},
+		"two other headers":       {domain.Entry{Header: field("to", "*", "x", "1", "x", "2"), Body: []byte("1")}, envelope.Rules{}, `{"to":"*","data":1}`},
+		"empty text":              {domain.Entry{Header: field("to", "*", "content_type", "text/plain")}, envelope.Rules{}, `{"to":"*","content_type":"text/plain","data":""}`},
+		"empty bytes":             {domain.Entry{Header: field("to", "*", "data_base64", "")}, envelope.Rules{}, `{"to":"*","data_base64":""}`},
+		"no JSON":                 {domain.Entry{Header: field("to", "*", "content_type", "application/x+json")}, envelope.Rules{}, `{"to":"*","content_type":"application/x+json","data":null}`},
+		"empty bytes are no JSON": {domain.Entry{Header: field("to", "*", "content_type", "application/json", "data_base64", "")}, envelope.Rules{}, ``},
+		"forged JSON":             {domain.Entry{Header: field("to", "*", "content_type", "Application/x+JSON"), Body: []byte(`1,"session":"x"`)}, envelope.Rules{}, ``},
+		"HTML":                    {domain.Entry{Header: field("to", "*", "content_type", "text/html; charset=utf-8"), Body: []byte(`<p>`)}, envelope.Rules{}, `{"to":"*","content_type":"text/html; charset=utf-8","data":"<p>"}`},
+		"another charset":         {domain.Entry{Header: field("to", "*", "content_type", "text/html; charset=latin1"), Body: []byte("\xe4")}, envelope.Rules{}, `{"to":"*","content_type":"text/html; charset=latin1","data_base64":"5A=="}`},
+		"a time that is not one":  {domain.Entry{Header: field("to", "*", "time", "9999-12-31T23:59:59-05:00")}, envelope.Rules{}, ``},
+		"half a surrogate pair":   {domain.Entry{Header: field("to", `["user:\ud83d"]`)}, envelope.Rules{}, ``},
+		"data keeps its halves":   {domain.Entry{Header: field("to", "*"), Body: []byte(`"\ud83d"`)}, envelope.Rules{}, `{"to":"*","data":"\ud83d"}`},
+		"an id that is no UTF-8":  {domain.Entry{Header: field("to", "*", "id", "\xff")}, envelope.Rules{}, ``},
+		"a UUID that is no UTF-8": {domain.Entry{UUID: "\xff", Body: []byte(`{"to":"*"}`)}, envelope.Rules{}, ``},
+		"a name twice":            {domain.Entry{Body: []byte(`{"to":"user:a","to":"user:b"}`)}, envelope.Rules{}, ``},
+		"adopted, 42.0":           {domain.Entry{Body: []byte(`{"user_id":42.0}`)}, envelope.Rules{UserField: "user_id"}, `{"to":"user:42","data":{"user_id":42.0}}`},
+		"adopted, large number":   {domain.Entry{Body: []byte(`{"user_id":18446744073709551616}`)}, envelope.Rules{UserField: "user_id"}, `{"to":"user:18446744073709551616","data":{"user_id":18446744073709551616}}`},
+		"adopted, half a user":    {domain.Entry{Body: []byte(`{"user_id":1.5}`)}, envelope.Rules{UserField: "user_id"}, ``},
+		"adopted, user twice":     {domain.Entry{Body: []byte(`{"user_id":"a","user_id":"b"}`)}, envelope.Rules{UserField: "user_id"}, ``},
+		"adopted, other twice":    {domain.Entry{Body: []byte(`{"user_id":"a","\ud83d":1,"x":1,"x":2,"USER_ID":"b"}`)}, envelope.Rules{UserField: "user_id"}, `{"to":"user:a","data":{"user_id":"a","\ud83d":1,"x":1,"x":2,"USER_ID":"b"}}`},
+		"adopted, half a pair":    {domain.Entry{Body: []byte(`{"user_id":"\ud83d"}`)}, envelope.Rules{UserField: "user_id"}, ``},
+		"too large":               {domain.Entry{Header: field("to", "*"), Body: []byte("12345")}, envelope.Rules{MaxData: 4}, ``},
 		"adopted": {domain.Entry{UUID: "u", Body: []byte(`{"user_id":"alice","id":"not ours"}`)}, envelope.Rules{UserField: "user_id"},
 			`{"to":"user:alice","data":{"user_id":"alice","id":"not ours"}}`},
 		"adopted, number":  {domain.Entry{Body: []byte(`{"user_id":42}`)}, envelope.Rules{UserField: "user_id"}, `{"to":"user:42","data":{"user_id":42}}`},
@@ -239,8 +266,10 @@ func BenchmarkParse(b *testing.B) {
 }
 
 func BenchmarkAppend(b *testing.B) {
-	m := &domain.Message{To: to("user:alice"), ID: "01JAAAAAAAAAAAAAAAAAAAAAAA", Type: "order.paid", ContentType: domain.JSON,
-		Data: []byte(`{"order":12345,"note":"` + strings.Repeat("x", 90) + `"}`)}
+	m := &domain.Message{To: to("user:alice"), ID: "01JAAAAAAAAAAAAAAAAAAAAAAA", Type: "order.paid"}
+	if err := m.SetData(domain.JSON, []byte(`{"order":12345,"note":"`+strings.Repeat("x", 90)+`"}`)); err != nil {
+		b.Fatal(err)
+	}
 	b.ReportAllocs()
 	for b.Loop() {
 		envelope.Append(nil, m)

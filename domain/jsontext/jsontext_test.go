@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"math/big"
 	"strings"
@@ -67,17 +68,53 @@ func TestObjectRefuses(t *testing.T) {
 	}
 }
 
-func TestWhatIsValidCanBeAValueOfAnObject(t *testing.T) {
-	nothing := func([]byte) error { return nil }
+func TestWhatIsValidCanBeAFieldOfAnObjectInAnArray(t *testing.T) {
 	for depth, good := range map[int]bool{jsontext.MaxDepth: true, jsontext.MaxDepth + 1: false} {
 		for _, inside := range []string{"", "1"} {
-			text := nested(depth, inside)
-			if err := jsontext.Valid([]byte(text)); (err == nil) != good {
+			text := []byte(nested(depth, inside))
+			if err := jsontext.Valid(text); (err == nil) != good {
 				t.Errorf("%d deep: %v", depth, err)
 			}
-			if err := jsontext.Array([]byte("["+text+"]"), nothing); (err == nil) != good {
-				t.Errorf("%d deep, in an array: %v", depth, err)
+			object := []byte(`{"a":` + string(text) + `}`)
+			if err := jsontext.Object(object, func(string, []byte) error { return nil }); (err == nil) != good {
+				t.Errorf("%d deep, in an object: %v", depth, err)
 			}
+			if err := jsontext.Array([]byte("["+string(object)+"]"), func([]byte) error { return nil }); (err == nil) != good {
+				t.Errorf("%d deep, in an object in an array: %v", depth, err)
+			}
+		}
+	}
+}
+
+func TestValuesComeOneAfterTheOther(t *testing.T) {
+	for text, want := range map[string][]string{
+		" {\"a\":1}\n[2] 3\"x\"\t": {`{"a":1}`, `[2]`, `3`, `"x"`},
+		"":                         nil, " ": nil, "}": {"error"}, "1 {\"a\":1": {"1", "error"}, "1\xff": {"error"}, nested(1024, "") + "1": {nested(1024, ""), "1"}, nested(1025, ""): {"error"},
+	} {
+		values := jsontext.NewValues([]byte(text))
+		var got []string
+		for {
+			value, err := values.Next()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				value = []byte("error")
+			}
+			got = append(got, string(value))
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%q: %s", text, diff)
+		}
+	}
+}
+
+func TestOneLine(t *testing.T) {
+	for text, want := range map[string]string{
+		" {\"a\": [1,\r\n2]}\n": `{"a":[1,2]}`, `{"a": "\n<\u2028"}`: `{"a": "\n<\u2028"}`, "[\n\"\\ud83d<\u2028\"]": "[\"\\ud83d<\u2028\"]",
+	} {
+		if got := jsontext.OneLine([]byte(text)); string(got) != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
 		}
 	}
 }

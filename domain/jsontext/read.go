@@ -2,8 +2,10 @@ package jsontext
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 )
 
 // ErrType marks a value that is well-formed, but of another type than was
@@ -64,10 +66,59 @@ func Array(text []byte, elem func(value []byte) error) error {
 	if err != nil {
 		return err
 	}
-	if err := s.array(0, elem); err != nil {
+	if err := s.array(around, elem); err != nil {
 		return err
 	}
 	return s.end()
+}
+
+// Values are the values of a text that holds any number of them, one after the
+// other. They may be nested deeper than what other functions take.
+type Values struct {
+	s   scanner
+	err error // that the text begins with
+}
+
+// NewValues returns the values of text.
+func NewValues(text []byte) *Values {
+	s, err := scan(text)
+	s.most = skimDepth
+	return &Values{s, err}
+}
+
+// Next returns the next value as it stands, or io.EOF. Behind an error nothing
+// more can be read.
+func (v *Values) Next() (value []byte, err error) {
+	if err = v.err; err == nil {
+		if v.s.space(); v.s.at >= len(v.s.text) {
+			return nil, io.EOF
+		}
+		value, err = v.s.value(0)
+	}
+	if err != nil {
+		v.s, v.err = scanner{}, nil
+		return nil, err
+	}
+	return value, nil
+}
+
+// OneLine returns a copy of valid text without the line breaks between its
+// tokens, and without space around it. Strings have no raw line breaks.
+func OneLine(text []byte) []byte {
+	text = trim(text)
+	if !HasLineBreak(text) {
+		return bytes.Clone(text)
+	}
+	var b bytes.Buffer
+	if err := json.Compact(&b, text); err != nil {
+		return bytes.Clone(text) // it was not valid: that is for others to say
+	}
+	return bytes.Clone(b.Bytes()) // the buffer may be twice as long
+}
+
+// HasLineBreak says whether text has a raw line break.
+func HasLineBreak(text []byte) bool {
+	return bytes.IndexByte(text, '\n') >= 0 || bytes.IndexByte(text, '\r') >= 0
 }
 
 // names is a set of names that needs no memory of its own while it is small.

@@ -1,6 +1,7 @@
 package jsontext
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"unicode/utf8"
@@ -10,22 +11,30 @@ import (
 var ErrSyntax = errors.New("invalid JSON")
 
 // MaxDepth bounds how deep arrays and objects may be nested in each other, for
-// the clients' parsers as for ours. The object or array that [Object] or
-// [Array] walks over is not counted, so a value that [Valid] takes can be one of
-// its elements.
+// the clients' parsers as for ours. The object that [Object] walks over is not
+// counted: each of its values may be as deep as what [Valid] takes. The same
+// is so for such objects that are elements of an [Array].
 const MaxDepth = 128
+
+// skimDepth bounds the nesting of [Values], which are only told apart: who reads
+// one is to find what else it says, such as who asks, though part is too deep.
+const skimDepth = 8 * MaxDepth
+
+// around is the depth of values that may be objects to be walked over.
+const around = -1
 
 // A scanner walks over JSON text and checks it as it goes.
 type scanner struct {
 	text []byte // known to be UTF-8
 	at   int
+	most int // deepest nesting
 }
 
-func scan(text []byte) (*scanner, error) {
+func scan(text []byte) (scanner, error) {
 	if !utf8.Valid(text) {
-		return nil, fmt.Errorf("%w: it is not UTF-8", ErrSyntax)
+		return scanner{}, fmt.Errorf("%w: it is not UTF-8", ErrSyntax)
 	}
-	return &scanner{text: text}, nil
+	return scanner{text: text, most: MaxDepth}, nil
 }
 
 func (s *scanner) fail(want string) error {
@@ -49,7 +58,10 @@ func (s *scanner) space() {
 // peek returns the next byte that is no space; 0 at the end.
 func (s *scanner) peek() byte {
 	s.space()
-	return s.here()
+	if s.at < len(s.text) {
+		return s.text[s.at]
+	}
+	return 0
 }
 
 // end checks that nothing but space is left.
@@ -146,8 +158,8 @@ func (s *scanner) value(depth int) (raw []byte, err error) {
 	case c == '"':
 		err = s.str()
 	case c == '{' || c == '[':
-		if depth >= MaxDepth {
-			return nil, fmt.Errorf("%w: nested deeper than %d levels", ErrSyntax, MaxDepth)
+		if depth >= s.most {
+			return nil, fmt.Errorf("%w: nested deeper than %d levels", ErrSyntax, s.most)
 		}
 		if c == '{' {
 			err = s.object(depth+1, nil)
@@ -163,20 +175,44 @@ func (s *scanner) value(depth int) (raw []byte, err error) {
 }
 
 func (s *scanner) str() error {
-	for s.at++; s.at < len(s.text); s.at++ {
-		switch c := s.text[s.at]; {
-		case c == '"':
+	s.at++
+	for {
+		s.at += ordinary(s.text[s.at:])
+		switch s.here() {
+		case '"':
 			s.at++
 			return nil
-		case c < ' ':
-			return s.fail("no control character")
-		case c == '\\':
+		case '\\':
 			if err := s.escape(); err != nil {
 				return err
 			}
+			s.at++
+		default:
+			if s.at >= len(s.text) {
+				return s.fail("a closing quote")
+			}
+			return s.fail("no control character")
 		}
 	}
-	return s.fail("a closing quote")
+}
+
+// ordinary counts the bytes up to the first quote, backslash or control
+// character. It looks at eight bytes at once, as data is mostly long strings.
+func ordinary(text []byte) int {
+	const ones, high = 0x0101010101010101, 0x8080808080808080
+	n := 0
+	for ; len(text)-n >= 8; n += 8 {
+		// A byte of x less than k leaves its high bit in (x - k*ones) &^ x.
+		x := binary.LittleEndian.Uint64(text[n:])
+		quote, backslash := x^('"'*ones), x^('\\'*ones)
+		if ((x-' '*ones)&^x|(quote-ones)&^quote|(backslash-ones)&^backslash)&high != 0 {
+			break
+		}
+	}
+	for n < len(text) && text[n] >= ' ' && text[n] != '"' && text[n] != '\\' {
+		n++
+	}
+	return n
 }
 
 func (s *scanner) escape() error {

@@ -117,7 +117,7 @@ func (a *Attachment) matched(e *entry) domain.Target {
 }
 
 func (a *Attachment) send(f Frame) bool {
-	if len(f.Bytes) == 0 {
+	if f.Bytes == nil {
 		return true
 	}
 	if !a.out.Offer(f) {
@@ -129,7 +129,7 @@ func (a *Attachment) send(f Frame) bool {
 
 func (a *Attachment) tell(reason domain.GapReason, at domain.Cursor) bool {
 	f := a.enc.Gap(a.stream.system, reason, at)
-	if len(f.Bytes) > 0 && !a.out.Offer(f) {
+	if f.Bytes != nil && !a.out.Offer(f) {
 		return false
 	}
 	a.stream.stats.Told[reason]++

@@ -5,8 +5,8 @@ import "github.com/fanfarebus/fanfare/domain"
 // A Frame is ready to be written to a client. Many sessions share its bytes:
 // nobody may change them.
 type Frame struct {
-	Bytes  []byte
-	Binary bool // not valid UTF-8, for protocols that tell text from binary
+	Bytes  []byte // nil is no frame; one that is empty is a frame like any other
+	Binary bool   // not valid UTF-8, for protocols that tell text from binary
 }
 
 // An Encoder turns entries into the frames of one client protocol. Sessions
@@ -15,11 +15,11 @@ type Frame struct {
 // return must be good for ever.
 type Encoder interface {
 	// Message encodes m for the sessions that matched the target to. The frame
-	// is kept and shared. A Frame without Bytes is not sent. A zero cursor, here
+	// is kept and shared. A Frame whose Bytes are nil is not sent. A zero cursor, here
 	// and in Gap, means that the client is to keep the one it has.
 	Message(system domain.System, m *domain.Message, to domain.Target, at domain.Cursor) Frame
 	// Gap encodes the notice of a gap; it is made anew for each session. A
-	// Frame without Bytes means that the protocol has no such notice.
+	// Frame whose Bytes are nil means that the protocol has no such notice.
 	Gap(system domain.System, reason domain.GapReason, at domain.Cursor) Frame
 }
 

@@ -2,16 +2,19 @@ package api
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"mime"
 	"net/http"
+	"slices"
 
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/domain/envelope"
+	"github.com/fanfarebus/fanfare/domain/jsontext"
 )
+
+// errTooMany ends the reading of an array that has more elements than a batch.
+var errTooMany = errors.New("too many messages")
 
 // A batch is what one request publishes.
 type batch struct {
@@ -41,11 +44,17 @@ func (a *API) read(w http.ResponseWriter, r *http.Request) (batch, *Problem) {
 	case lines:
 		return a.parseAll(bytes.Lines(body))
 	case len(bytes.TrimLeft(body, " \t\r\n")) > 0 && bytes.TrimLeft(body, " \t\r\n")[0] == '[':
-		var elements []json.RawMessage
-		if err := json.Unmarshal(body, &elements); err != nil {
+		var elements [][]byte
+		err := jsontext.Array(body, func(element []byte) error {
+			if elements = append(elements, element); len(elements) > a.cfg.Batch {
+				return errTooMany
+			}
+			return nil
+		})
+		if err != nil && !errors.Is(err, errTooMany) {
 			return batch{}, problem(http.StatusBadRequest, "malformed JSON: "+err.Error())
 		}
-		return a.parseAll(each(elements))
+		return a.parseAll(slices.Values(elements))
 	default:
 		m, err := a.parse(body)
 		if err != nil {
@@ -66,12 +75,15 @@ func form(r *http.Request) (lines bool, _ *Problem) {
 	if kind == "application/json" {
 		return false, nil
 	}
-	kind, _, err := mime.ParseMediaType(kind)
+	m, ok := domain.ParseMediaType(kind)
 	switch {
-	case err != nil:
-	case kind == "application/json":
+	case !ok:
+	case !m.UTF8():
+		return false, problem(http.StatusUnsupportedMediaType,
+			"want the body in UTF-8, not in another charset")
+	case m.Name == "application/json":
 		return false, nil
-	case kind == "application/x-ndjson", kind == "application/ndjson":
+	case m.Name == "application/x-ndjson", m.Name == "application/ndjson":
 		return true, nil
 	}
 	return false, problem(http.StatusUnsupportedMediaType,
@@ -132,14 +144,4 @@ func (a *API) parseAll(texts func(func([]byte) bool)) (batch, *Problem) {
 
 func (a *API) parse(text []byte) (*domain.Message, error) {
 	return envelope.Parse(text, envelope.Options{MaxData: a.cfg.MessageBytes, Strict: true})
-}
-
-func each(elements []json.RawMessage) func(func([]byte) bool) {
-	return func(yield func([]byte) bool) {
-		for _, e := range elements {
-			if !yield(e) {
-				return
-			}
-		}
-	}
 }

@@ -108,15 +108,16 @@ func (a *API) messageSchema() *huma.Schema {
 		Required:             []string{"to"},
 		AdditionalProperties: false,
 		Properties: map[string]*huma.Schema{
-			"to":           {OneOf: []*huma.Schema{target, {Type: "array", Items: target, MinItems: new(1), MaxItems: &most}}},
-			"data":         {Description: fmt.Sprintf("Any JSON, at most %d bytes.", a.cfg.MessageBytes)},
-			"data_base64":  {Type: "string", ContentEncoding: "base64", Description: "Instead of data: any bytes."},
-			"content_type": text(domain.MaxType, "Of the data; application/json if not said, application/octet-stream with data_base64."),
-			"id":           text(domain.MaxID, "Tells the message from a repetition of it. Made by the node if not said."),
-			"type":         text(domain.MaxType, "What happened, such as order.paid."),
-			"time":         {Type: "string", Format: "date-time", Description: "When it happened."},
-			"ttl":          {Type: "integer", Minimum: new(0.0), Maximum: &ttl, Description: "Seconds after which it is not worth delivering any more."},
-			"headers":      {Type: "object", AdditionalProperties: &huma.Schema{Type: "string"}, Description: "The application's own."},
+			"to":          {OneOf: []*huma.Schema{target, {Type: "array", Items: target, MinItems: new(1), MaxItems: &most}}},
+			"data":        {Description: fmt.Sprintf("Any JSON, at most %d bytes.", a.cfg.MessageBytes)},
+			"data_base64": {Type: "string", ContentEncoding: "base64", Description: "Instead of data: any bytes."},
+			"content_type": text(domain.MaxType, "Of the data; application/json if not said, application/octet-stream with data_base64. "+
+				"Types that end in +json are JSON, text/… types are text in UTF-8, all else is bytes."),
+			"id":      text(domain.MaxID, "Tells the message from a repetition of it. Made by the node if not said."),
+			"type":    text(domain.MaxType, "What happened, such as order.paid."),
+			"time":    {Type: "string", Format: "date-time", Description: "When it happened."},
+			"ttl":     {Type: "integer", Minimum: new(0.0), Maximum: &ttl, Description: "Seconds after which it is not worth delivering any more."},
+			"headers": {Type: "object", AdditionalProperties: &huma.Schema{Type: "string"}, Description: "The application's own."},
 		},
 	}
 }

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"bytes"
 	"encoding/base64"
 	"maps"
 	"slices"
@@ -35,7 +36,7 @@ func (V1Encoder) Message(system domain.System, m *domain.Message, to domain.Targ
 		b = append(b, `,"type":`...)
 		b = AppendString(b, m.Type)
 	}
-	if t := firstTime(m.Time, at.Time); !t.IsZero() {
+	if t := firstTime(m.Time, at.Time); !t.IsZero() && domain.CheckTime(t) == nil {
 		b = append(b, `,"time":"`...)
 		b = t.UTC().AppendFormat(b, "2006-01-02T15:04:05.000Z07:00")
 		b = append(b, '"')
@@ -69,13 +70,13 @@ func sizeOf(system domain.System, m *domain.Message, to domain.Target, at domain
 	const fixed = 160 // names, punctuation, time
 	n := fixed + len(system.String()) + len(m.ID) + len(to.String()) + len(m.From) + len(m.Type) +
 		base64.RawURLEncoding.EncodedLen(24+len(at.Position))
-	switch m.ContentType {
-	case domain.JSON:
+	if m.ContentType != domain.JSON {
+		n += len(m.ContentType) + 20
+	}
+	if domain.FormOf(m.ContentType) == domain.Bytes {
+		n += base64.StdEncoding.EncodedLen(len(m.Data))
+	} else {
 		n += len(m.Data)
-	case domain.Text:
-		n += len(m.ContentType) + 20 + len(m.Data)
-	default:
-		n += len(m.ContentType) + 20 + base64.StdEncoding.EncodedLen(len(m.Data))
 	}
 	for k, v := range m.Headers {
 		n += len(k) + len(v) + 6
@@ -118,35 +119,44 @@ func appendHeaders(b []byte, headers map[string]string) []byte {
 	return append(b, '}')
 }
 
+// appendData appends the data as its form says, which is checked: what stood
+// here as it is, unchecked, could write any member of the op.
 func appendData(b []byte, m *domain.Message) []byte {
-	switch m.ContentType {
-	case domain.JSON:
-		if len(m.Data) == 0 {
-			return b
+	promised := domain.FormOf(m.ContentType)
+	switch form := m.Form(); {
+	case form == domain.JSONForm:
+		if m.ContentType != domain.JSON {
+			b = appendContentType(b, m)
 		}
-		// A text frame that is no UTF-8 ends a browser's connection, and it
-		// would be the frame of everyone in the room.
-		if b = append(b, `,"data":`...); utf8.Valid(m.Data) {
-			return append(b, m.Data...)
-		}
-		return appendValid(b, m.Data)
-	case domain.Text:
-		b = append(b, `,"content_type":"`+domain.Text+`","data":`...)
-		return AppendString(b, m.Data)
-	default:
-		b = append(b, `,"content_type":`...)
-		b = AppendString(b, m.ContentType)
-		b = append(b, `,"data_base64":"`...)
-		return append(base64.StdEncoding.AppendEncode(b, m.Data), '"')
+		return append(append(b, `,"data":`...), m.Data...)
+	case promised == domain.TextForm:
+		return AppendString(append(appendContentType(b, m), `,"data":`...), m.Data)
+	case promised == domain.JSONForm:
+		return appendBroken(b, m)
 	}
+	return appendBytes(b, m)
 }
 
-func appendValid(b, s []byte) []byte {
-	for len(s) > 0 {
-		r, n := utf8.DecodeRune(s)
-		b, s = utf8.AppendRune(b, r), s[n:]
+// appendBroken appends what is not the JSON that it should be. No decoder lets
+// that through.
+func appendBroken(b []byte, m *domain.Message) []byte {
+	if len(m.Data) == 0 {
+		return b
 	}
-	return b
+	mended := *m
+	if mended.SetData(m.ContentType, bytes.ToValidUTF8(m.Data, []byte("\ufffd"))) == nil {
+		return appendData(b, &mended)
+	}
+	return appendBytes(b, m)
+}
+
+func appendBytes(b []byte, m *domain.Message) []byte {
+	b = append(appendContentType(b, m), `,"data_base64":"`...)
+	return append(base64.StdEncoding.AppendEncode(b, m.Data), '"')
+}
+
+func appendContentType(b []byte, m *domain.Message) []byte {
+	return AppendString(append(b, `,"content_type":`...), m.ContentType)
 }
 
 // AppendString appends s as a JSON string. What is no UTF-8 becomes U+FFFD.

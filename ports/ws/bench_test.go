@@ -28,8 +28,11 @@ var frame []byte
 
 // benchMessage has 128 bytes of data.
 func benchMessage() *domain.Message {
-	return &domain.Message{ID: "01JCXYZ0000000000000000000", Type: "order.paid", ContentType: domain.JSON,
-		Data: []byte(benchData), Time: time.UnixMilli(1_700_000_000_000)}
+	m := &domain.Message{ID: "01JCXYZ0000000000000000000", Type: "order.paid", Time: time.UnixMilli(1_700_000_000_000)}
+	if err := m.SetData(domain.JSON, []byte(benchData)); err != nil {
+		panic(err)
+	}
+	return m
 }
 
 func BenchmarkEncodeV1(b *testing.B) {

@@ -19,9 +19,12 @@ type PlainEncoder struct{}
 
 var _ stream.Encoder = PlainEncoder{}
 
-// Message returns m's data, as text when it is valid UTF-8. A message without
-// data makes no frame.
+// Message returns m's data, as text when it is valid UTF-8. Empty data makes an
+// empty frame: that, too, was said.
 func (PlainEncoder) Message(_ domain.System, m *domain.Message, _ domain.Target, _ domain.Cursor) stream.Frame {
+	if m.Data == nil {
+		return stream.Frame{Bytes: []byte{}}
+	}
 	return stream.Frame{Bytes: m.Data, Binary: !utf8.Valid(m.Data)}
 }
 

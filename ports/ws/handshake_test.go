@@ -51,6 +51,8 @@ func TestRefusalsComeBeforeTheUpgrade(t *testing.T) {
 		{"room of another system", "alice", "systems=orders&rooms=chat/lobby", v1, 422, "rooms[0]"},
 		{"empty room", "alice", "systems=chat&rooms=chat/", v1, 422, "rooms[0]"},
 		{"control character in room", "alice", "systems=chat&rooms=chat/a%01", v1, 422, "rooms[0]"},
+		{"a room that is no UTF-8", "alice", "systems=chat&rooms=chat/a%ff", v1, 422, "rooms[0]"},
+		{"half a pair in UTF-8", "alice", "systems=chat&rooms=chat/%ed%a0%bd", v1, 422, "rooms[0]"},
 		{"too many rooms", "alice", "systems=chat&rooms=chat/a,chat/b,chat/c", v1, 422, "at most 2"},
 		{"bad cursor", "alice", "systems=orders&resume=orders:!!", v1, 422, "resume[0]"},
 		{"resume without cursor", "alice", "systems=orders&resume=orders", v1, 422, "resume[0]"},

@@ -1,17 +1,15 @@
 package ws
 
 import (
-	"bytes"
-	"encoding/base64"
-	"encoding/json"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
-	"time"
-	"unicode/utf8"
+	"strings"
 
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/domain/envelope"
+	"github.com/fanfarebus/fanfare/domain/jsontext"
 )
 
 // A Code says to a fanfare.v1.json client why an op failed.
@@ -59,80 +57,141 @@ const MaxRef = 64
 
 // Ops reads the ops of one frame: JSON objects, one or several with white
 // space between them. It is safe on any input.
-type Ops struct{ dec *json.Decoder }
+type Ops struct{ values *jsontext.Values }
 
-// NewOps returns the ops of a frame.
-func NewOps(frame []byte) *Ops {
-	if !utf8.Valid(frame) {
-		return &Ops{}
-	}
-	return &Ops{json.NewDecoder(bytes.NewReader(frame))}
-}
+// NewOps returns the ops of a frame. They share its memory.
+func NewOps(frame []byte) *Ops { return &Ops{jsontext.NewValues(frame)} }
 
 // Next returns the next op, or io.EOF. With an OpError the op has a Ref if one
 // could be read, and reading can go on: what cannot be parsed at all ends the
 // frame.
 func (o *Ops) Next() (Op, error) {
-	if o.dec == nil {
-		o.dec = json.NewDecoder(bytes.NewReader(nil))
-		return Op{}, refuse(Invalid, "not UTF-8")
-	}
-	var w wireOp
-	err := o.dec.Decode(&w)
-	var wrongType *json.UnmarshalTypeError
+	text, err := o.values.Next()
 	switch {
-	case err == nil:
-		return w.op()
 	case errors.Is(err, io.EOF):
 		return Op{}, io.EOF
-	case errors.As(err, &wrongType) && wrongType.Field != "":
-		op, _ := w.op()
-		return Op{Ref: op.Ref}, refuse(Invalid, "%s: a JSON %s does not fit here", wrongType.Field, wrongType.Value)
-	case errors.As(err, &wrongType):
-		return Op{}, refuse(Invalid, "want a JSON object, not a JSON %s", wrongType.Value)
-	default:
-		o.dec = json.NewDecoder(bytes.NewReader(nil))
-		return Op{}, refuse(Invalid, "not JSON")
+	case err != nil:
+		return Op{}, refuse(Invalid, "%v", err)
+	case text[0] != '{':
+		return Op{}, refuse(Invalid, "want a JSON object")
 	}
-}
-
-// wireOp is an op as it is written.
-type wireOp struct {
-	Op          string            `json:"op"`
-	Ref         json.RawMessage   `json:"ref"`
-	System      string            `json:"system"`
-	Room        *string           `json:"room"`
-	Since       string            `json:"since"`
-	Token       string            `json:"token"`
-	To          json.RawMessage   `json:"to"`
-	ID          string            `json:"id"`
-	Type        string            `json:"type"`
-	TTL         int64             `json:"ttl"`
-	Headers     map[string]string `json:"headers"`
-	ContentType string            `json:"content_type"`
-	Data        json.RawMessage   `json:"data"`
-	DataBase64  *string           `json:"data_base64"`
-}
-
-func (w *wireOp) op() (Op, error) {
-	op := Op{Name: w.Op}
-	if ref := w.Ref; len(ref) > 0 && !bytes.Equal(ref, []byte("null")) {
-		if first := ref[0]; len(ref) > MaxRef || first != '"' && first != '-' && (first < '0' || first > '9') {
-			return Op{}, refuse(Invalid, "ref: want a number or a string of at most %d bytes", MaxRef)
-		}
-		op.Ref = ref
+	var w wireOp
+	if err := jsontext.Fields(text, w.take); err != nil {
+		w.fault = cmp.Or(w.fault, err) // the text is well-formed: a name is there twice
 	}
-	err := w.fill(&op)
+	op := Op{Name: w.op}
+	if op.Ref, err = w.checkedRef(); err == nil {
+		err = w.fill(&op)
+	}
 	if field := (*domain.FieldError)(nil); errors.As(err, &field) {
 		err = &OpError{Invalid, field.Error()}
+	} else if errors.Is(err, jsontext.ErrSyntax) {
+		err = refuse(Invalid, "%v", err)
 	}
-	return op, err
+	if err != nil {
+		return Op{Ref: op.Ref}, err
+	}
+	return op, nil
+}
+
+// wireOp is an op as it is written. What send has of an envelope is read by the
+// rules of envelopes.
+type wireOp struct {
+	op, system, since, token string
+	room                     *string
+	ref, to                  []byte // as they stand; nil for null
+	message                  envelope.Fields
+	fault                    error // the first
+}
+
+// take takes a field. It goes on after a fault, since the ref may follow.
+func (w *wireOp) take(name, value []byte) error {
+	w.fault = cmp.Or(w.fault, w.read(name, value))
+	return nil
+}
+
+func (w *wireOp) read(name, value []byte) (err error) {
+	if string(value) == "null" && string(name) != "data" {
+		return nil // as if it were not there
+	}
+	switch string(name) {
+	case "op":
+		w.op, err = text(value)
+	case "ref":
+		w.ref = value
+	case "system":
+		w.system, err = text(value)
+	case "room":
+		var room string
+		room, err = text(value)
+		w.room = &room
+	case "since":
+		w.since, err = text(value)
+	case "token":
+		w.token, err = text(value)
+	case "to":
+		w.to = value
+	case "id", "type", "ttl", "headers", "content_type", "data", "data_base64":
+		_, err = w.message.Take(name, value)
+		return err // it names the field
+	default:
+		err = misspelt(name)
+	}
+	if err != nil {
+		return domain.At(string(name), err)
+	}
+	return nil
+}
+
+// opFields are the names that mean something. Others are for nodes of the
+// future, and are ignored.
+var opFields = []string{"op", "ref", "system", "room", "since", "token", "to",
+	"id", "type", "ttl", "headers", "content_type", "data", "data_base64"}
+
+// misspelt refuses what other parsers than ours would take for a field: {"To":…}
+// must not go to whom "" means.
+func misspelt(name []byte) error {
+	for _, field := range opFields {
+		if strings.EqualFold(field, string(name)) {
+			return &domain.FieldError{
+				Problem: "unknown field: names are as they are written, so it is " + field}
+		}
+	}
+	return nil
+}
+
+// text reads a string.
+func text(value []byte) (string, error) {
+	said, err := jsontext.String(value)
+	if errors.Is(err, jsontext.ErrType) {
+		return "", &domain.FieldError{Problem: "want a string"}
+	}
+	if err != nil {
+		return "", &domain.FieldError{
+			Problem: "want a string of characters: half a surrogate pair is none"}
+	}
+	return said, nil
+}
+
+// checkedRef returns the ref as it stands.
+func (w *wireOp) checkedRef() ([]byte, error) {
+	if w.ref == nil {
+		return nil, nil
+	}
+	first := w.ref[0]
+	if len(w.ref) > MaxRef || first != '"' && first != '-' && (first < '0' || first > '9') {
+		return nil, refuse(Invalid, "ref: want a number or a string of at most %d bytes", MaxRef)
+	}
+	return w.ref, nil
 }
 
 func (w *wireOp) fill(op *Op) (err error) {
-	switch w.Op {
+	if w.fault != nil {
+		return w.fault
+	}
+	switch w.op {
 	case "auth":
-		if op.Token = w.Token; w.Token == "" {
+		if op.Token = w.token; w.token == "" {
 			return refuse(Invalid, "token: missing")
 		}
 		return nil
@@ -142,124 +201,64 @@ func (w *wireOp) fill(op *Op) (err error) {
 	default:
 		return refuse(Unsupported, "op: want join, leave, send or auth")
 	}
-	if op.System, err = domain.ParseSystem(w.System); err != nil {
+	if op.System, err = domain.ParseSystem(w.system); err != nil {
 		return domain.At("system", err)
 	}
-	if w.Op == "send" {
+	if w.op == "send" {
 		return w.fillSend(op)
 	}
-	if w.Room == nil {
+	if w.room == nil {
 		return refuse(Invalid, "room: missing")
 	}
-	if w.Since != "" {
-		if op.Since, err = domain.ParseCursor(w.Since); err != nil {
+	if w.since != "" {
+		if op.Since, err = domain.ParseCursor(w.since); err != nil {
 			return domain.At("since", err)
 		}
 	}
-	op.Room, err = domain.RoomTarget(*w.Room)
+	op.Room, err = domain.RoomTarget(*w.room)
 	return domain.At("room", err)
 }
 
 func (w *wireOp) fillSend(op *Op) (err error) {
 	if op.To, err = w.targets(); err != nil {
-		return err
+		return domain.At("to", err)
 	}
-	if w.TTL < 0 || w.TTL > int64(domain.MaxTTL/time.Second) {
-		return refuse(Invalid, "ttl: want 0 to %d seconds", int(domain.MaxTTL/time.Second))
+	if !w.message.HasData() {
+		return refuse(Invalid, "data: missing")
 	}
-	m := &domain.Message{ID: w.ID, Type: w.Type, TTL: time.Duration(w.TTL) * time.Second, Headers: w.Headers}
-	if err := w.payload(m); err != nil {
-		return err
-	}
-	// What every node could not read must not be told to be sent.
-	op.Send, err = envelope.Parse(envelope.Append(nil, m), envelope.Options{NoTo: true})
-	if err != nil {
-		return refuse(Invalid, "%v", err)
-	}
-	return nil
+	w.message.NoTo = true
+	op.Send, err = w.message.Message()
+	return err
 }
 
 // targets reads one target or an array of them.
-func (w *wireOp) targets() ([]domain.Target, error) {
-	if len(w.To) == 0 || bytes.Equal(w.To, []byte("null")) {
-		return nil, nil
-	}
-	var names []string
-	if w.To[0] != '[' {
-		names = make([]string, 1)
-		if json.Unmarshal(w.To, &names[0]) != nil {
-			return nil, refuse(Invalid, "to: want a target or an array of targets")
+func (w *wireOp) targets() (all []domain.Target, err error) {
+	add := func(value []byte) error {
+		if len(all) == domain.MaxTargets {
+			return &domain.FieldError{Problem: fmt.Sprintf("at most %d targets", domain.MaxTargets)}
 		}
-	} else if json.Unmarshal(w.To, &names) != nil || len(names) == 0 || len(names) > domain.MaxTargets {
-		return nil, refuse(Invalid, "to: want 1 to %d targets", domain.MaxTargets)
-	}
-	targets := make([]domain.Target, len(names))
-	for i, name := range names {
-		t, err := domain.ParseTarget(name)
+		var t domain.Target
+		name, err := text(value)
+		if err == nil {
+			t, err = domain.ParseTarget(name)
+		}
 		if err != nil {
-			return nil, domain.At(fmt.Sprintf("to[%d]", i), err)
+			return domain.At(fmt.Sprintf("[%d]", len(all)), err)
 		}
-		targets[i] = t
+		all = append(all, t)
+		return nil
 	}
-	return targets, nil
-}
-
-// payload reads data or data_base64, by the content type.
-func (w *wireOp) payload(m *domain.Message) error {
-	m.ContentType = w.ContentType
 	switch {
-	case w.DataBase64 != nil && w.Data != nil:
-		return refuse(Invalid, "data_base64: not together with data")
-	case w.DataBase64 != nil:
-		return w.decode(m)
-	case w.Data == nil:
-		return refuse(Invalid, "data: missing")
-	case m.ContentType == domain.Text:
-		var text string
-		if json.Unmarshal(w.Data, &text) != nil {
-			return refuse(Invalid, "data: want a string with content_type %s", domain.Text)
-		}
-		m.Data = []byte(text)
-		return nil
-	case m.ContentType == "" || m.ContentType == domain.JSON:
-		m.ContentType = domain.JSON
-		m.Data = oneLine(w.Data)
-		return nil
+	case w.to == nil:
+		return nil, nil
+	case w.to[0] == '"':
+		err = add(w.to)
+	case w.to[0] != '[':
+		err = &domain.FieldError{Problem: "want a target or an array of targets"}
 	default:
-		return refuse(Invalid, "data: want data_base64 with this content_type")
-	}
-}
-
-// decode reads data_base64, and holds it to what its content type promises.
-func (w *wireOp) decode(m *domain.Message) (err error) {
-	if m.ContentType == "" {
-		m.ContentType = domain.Binary
-	}
-	if m.Data, err = base64.StdEncoding.DecodeString(*w.DataBase64); err != nil {
-		return refuse(Invalid, "data_base64: not base64")
-	}
-	switch m.ContentType {
-	case domain.JSON:
-		if !json.Valid(m.Data) || !utf8.Valid(m.Data) {
-			return refuse(Invalid, "data_base64: not JSON")
-		}
-		m.Data = oneLine(m.Data)
-	case domain.Text:
-		if !utf8.Valid(m.Data) {
-			return refuse(Invalid, "data_base64: not UTF-8")
+		if err = jsontext.Array(w.to, add); err == nil && len(all) == 0 {
+			err = &domain.FieldError{Problem: fmt.Sprintf("want 1 to %d targets", domain.MaxTargets)}
 		}
 	}
-	return nil
-}
-
-// oneLine returns valid JSON without raw line breaks.
-func oneLine(data []byte) []byte {
-	if !bytes.ContainsAny(data, "\r\n") {
-		return data
-	}
-	var b bytes.Buffer
-	if json.Compact(&b, data) != nil {
-		return data
-	}
-	return b.Bytes()
+	return all, err
 }

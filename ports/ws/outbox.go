@@ -84,7 +84,7 @@ func (o *outbox) offered() uint64 {
 }
 
 func (o *outbox) take(f stream.Frame, mostBytes, mostFrames int) bool {
-	if len(f.Bytes) == 0 {
+	if f.Bytes == nil {
 		return true
 	}
 	switch {

@@ -2,13 +2,13 @@ package ws
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"slices"
 	"unicode/utf8"
 
 	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/domain/envelope"
 	"github.com/fanfarebus/fanfare/ports/session"
 )
 
@@ -27,16 +27,21 @@ func (c *client) receive(data []byte, binary bool) {
 	c.server.counters.messagesIn.Add(1)
 	c.server.counters.bytesIn.Add(uint64(len(data)))
 	switch {
+	case !binary && !utf8.Valid(data): // RFC 6455, 8.1
+		c.count(refuse(Invalid, "not UTF-8"))
+		c.Close(session.CloseNotUTF8, "not UTF-8")
 	case c.plain && len(data) > c.server.cfg.MessageBytes:
 		c.Close(session.CloseTooBig, "too big")
 	case c.plain:
 		err := c.say(data, binary)
 		c.count(err)
 		c.judgePlain(err)
-	case binary:
-		c.answer(nil, nil, refuse(Unsupported, "want ops in text frames"))
-	default:
+	case !binary:
 		c.receiveOps(data)
+	case !c.allow(1, len(data)):
+		c.answer(nil, nil, refuse(RateLimited, "too much at once"))
+	default:
+		c.answer(nil, nil, refuse(Unsupported, "want ops in text frames"))
 	}
 }
 
@@ -50,7 +55,7 @@ func (c *client) receiveOps(data []byte) {
 			}
 			return
 		}
-		if !c.allow(size) {
+		if !c.allow(op.cost(), size) {
 			err = refuse(RateLimited, "too much at once")
 		}
 		size = 0
@@ -116,14 +121,31 @@ func (c *client) judgePlain(err error) {
 
 // allow holds the client to its rates, and to its user's. What an op has beside
 // the largest data does not count: the meters have no room for it.
-func (c *client) allow(bytes int) bool {
+func (c *client) allow(cost, bytes int) bool {
 	bytes = min(bytes, c.server.cfg.MessageBytes)
 	if c.meter == nil {
 		c.meter = session.NewMeter(c.server.cfg.SessionRate, c.server.cfg.MessageBytes)
 		c.mine = c.UserMeter(c.server.cfg.UserRate, c.server.cfg.MessageBytes)
 	}
 	now := c.server.now()
-	return c.meter.Allow(now, bytes) && (c.mine == nil || c.mine.Allow(now, bytes))
+	return c.meter.Allow(now, cost, bytes) && (c.mine == nil || c.mine.Allow(now, cost, bytes))
+}
+
+// What an op costs, in plain ops: a look at what a room has missed, and the
+// check of a signature.
+const (
+	costOfSince = 2
+	costOfToken = 10
+)
+
+func (op *Op) cost() int {
+	switch {
+	case op.Name == "auth":
+		return costOfToken
+	case op.Since != (domain.Cursor{}):
+		return costOfSince
+	}
+	return 1
 }
 
 // do carries out an op, and returns the answer to it.
@@ -181,19 +203,19 @@ func (c *client) send(op *Op) (id string, err error) {
 
 // say sends what a plain client said to the business system.
 func (c *client) say(data []byte, binary bool) error {
-	if !c.allow(len(data)) {
+	if !c.allow(1, len(data)) {
 		return refuse(RateLimited, "too much at once")
 	}
-	m := &domain.Message{Data: data}
+	m := &domain.Message{}
+	var err error
 	switch {
 	case binary:
-		m.ContentType = domain.Binary
-	case !utf8.Valid(data):
-		return refuse(Invalid, "not UTF-8")
-	case json.Valid(data):
-		m.ContentType, m.Data = domain.JSON, oneLine(data)
+		err = m.SetData(domain.Binary, data)
 	default:
-		m.ContentType = domain.Text
+		err = envelope.Sniff(m, data)
+	}
+	if err != nil {
+		return err
 	}
 	return c.publish(c.Attachments()[0].System(), m)
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/fanfarebus/fanfare"
 	client "github.com/fanfarebus/fanfare/clients/go"
+	"github.com/fanfarebus/fanfare/domain"
 )
 
 // describe shows what is wanted of a message.
@@ -71,7 +72,8 @@ func differences(want *fanfare.Message, got *client.Message) (faults []string) {
 // sameData compares data as its publisher would encode it.
 func sameData(want *fanfare.Message, got []byte) (expected string, same bool) {
 	raw, isRaw := want.Data.([]byte)
-	if text, ok := want.Data.(string); ok && want.ContentType != "" && !strings.Contains(want.ContentType, "json") {
+	foreign := want.ContentType != "" && !domain.IsJSON(want.ContentType)
+	if text, ok := want.Data.(string); ok && foreign {
 		raw, isRaw = []byte(text), true
 	}
 	if isRaw {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	client "github.com/fanfarebus/fanfare/clients/go"
+	"github.com/fanfarebus/fanfare/domain"
 )
 
 // An op is what a node says, as far as clients without clients/go hear it.
@@ -62,7 +63,7 @@ func (o *op) message() *client.Message {
 		m.Data = o.DataBase64
 	case o.ContentType == "":
 		m.ContentType = "application/json"
-	case json.Unmarshal(o.Data, &text) == nil:
+	case domain.IsText(o.ContentType) && json.Unmarshal(o.Data, &text) == nil:
 		m.Data = []byte(text)
 	}
 	return m

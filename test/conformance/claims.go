@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"errors"
+	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 
@@ -119,6 +120,10 @@ func framed(first, last int) []*message.Message {
 	return all
 }
 
+// lull is how long a group is heard after it has received everything: what
+// comes twice comes then.
+const lull = 200 * time.Millisecond
+
 // share wants that the members together receive each number up to n once.
 func (r *run) share(group string, members []<-chan *message.Message, n int) {
 	r.Helper()
@@ -143,8 +148,11 @@ func (r *run) share(group string, members []<-chan *message.Message, n int) {
 		}()
 	}
 	seen := make(map[int]int)
+	var over <-chan time.Time
 	for left := len(members); left > 0; {
 		select {
+		case <-over:
+			cancel()
 		case m := <-together:
 			got, ok := parseNumber(m.Payload)
 			if !ok {
@@ -153,7 +161,7 @@ func (r *run) share(group string, members []<-chan *message.Message, n int) {
 			seen[got.n]++
 			m.Ack()
 			if len(seen) == n {
-				cancel()
+				over = time.After(lull)
 			}
 		case <-done:
 			left--

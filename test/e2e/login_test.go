@@ -95,3 +95,72 @@ func TestWhatNobodyFollowsIsTrimmed(t *testing.T) {
 	}
 	short("fanfare.batch")
 }
+
+// A node whose user is deleted while it runs, and made again later: publishing is
+// refused meanwhile, and a client has missed nothing on streams, and is told a gap
+// on channels.
+func TestAUserThatIsDeletedUnderARunningNode(t *testing.T) {
+	needs(t, "redis-server")
+	for _, bus := range []struct{ scheme, user string }{{"redis-streams", "node"}, {"redis", "channels-node"}} {
+		t.Run(bus.scheme, func(t *testing.T) {
+			r := broker.Redis(t)
+			r.SetUser(bus.user)
+			c := newCluster(t, 1, fmt.Sprintf("%s://%s:secret@%s/0", bus.scheme, bus.user, r.Addr()), nil)
+			alice := visit(t, c, 0, "")
+			wants := func(name, data string) {
+				t.Helper()
+				got, err := alice.next(name)
+				if err != nil || name == "message" && string(got.Data) != data {
+					t.Fatalf("want %s %s: %+v, %v", name, data, got, err)
+				}
+			}
+			post := func(n int) int {
+				t.Helper()
+				a, err := c.post("orders", fmt.Sprintf(`{"to":"user:alice","data":%d}`, n))
+				if err != nil {
+					t.Fatal(err)
+				}
+				return a.status
+			}
+			wants("hello", "")
+			if got := post(1); got != http.StatusAccepted {
+				t.Fatal(got)
+			}
+			wants("message", "1")
+
+			r.CLI("ACL", "DELUSER", bus.user)
+			for range 10 {
+				if got := post(2); got != http.StatusServiceUnavailable {
+					t.Fatalf("status %d though the user is gone", got)
+				}
+			}
+			eventually(t, 20*time.Second, "the log says why", func() error {
+				if log := c.nodes[0].log.String(); !strings.Contains(log, "publishing failed") || !strings.Contains(log, "WRONGPASS") {
+					return fmt.Errorf("it does not")
+				}
+				return nil
+			})
+			if bus.scheme == "redis" {
+				r.CLI("PUBLISH", "fanfare.orders", `{"to":"user:alice","data":3}`)
+			} else {
+				r.CLI("XADD", "fanfare.orders", "*", "to", "user:alice", "data", "3")
+			}
+			r.SetUser(bus.user)
+			eventually(t, 20*time.Second, "publishing works again", func() error {
+				if got := post(4); got != http.StatusAccepted {
+					return fmt.Errorf("status %d", got)
+				}
+				return nil
+			})
+			if bus.scheme == "redis" {
+				wants("gap", "")
+			} else {
+				wants("message", "3")
+				wants("message", "4")
+			}
+			if log := c.nodes[0].log.String(); strings.Count(log, "\n") > 60 {
+				t.Errorf("the log is long: %s", log)
+			}
+		})
+	}
+}

@@ -4,12 +4,15 @@ import (
 	"fmt"
 	"net/http"
 	"os/exec"
-	"strings"
+	"regexp"
 	"testing"
 	"time"
 
 	"github.com/fanfarebus/fanfare/test/broker"
 )
+
+// lacking is what a process says that may not do what it has to.
+var lacking = regexp.MustCompile(`NOPERM|NOAUTH|WRONGPASS|failed|interrupted|nobody hears|is not known`)
 
 // Nodes, publishers, a bridge and a move have exactly the rights that
 // docs/operating.md lists for their users, and nobody complains.
@@ -70,8 +73,8 @@ func TestEverythingRunsWithTheDocumentedRights(t *testing.T) {
 				if up, deaf := n.metric("fanfare_bus_up"), n.metric("fanfare_bus_behind_subscriptions"); up != 1 || deaf != 0 {
 					t.Errorf("%s: up %v, behind %v", n.name, up, deaf)
 				}
-				if log := n.log.String(); strings.Contains(log, "NOPERM") || strings.Contains(log, "level=WARN") {
-					t.Errorf("%s complains: %s", n.name, log)
+				if lacking.MatchString(n.log.String()) {
+					t.Errorf("%s complains", n.name)
 				}
 			}
 		})
@@ -102,7 +105,7 @@ func TestAMoveRunsWithTheDocumentedRights(t *testing.T) {
 	if code := bridge.exit(20 * time.Second); code != 0 {
 		t.Errorf("the bridge ended with %d", code)
 	}
-	if log := bridge.log.String(); strings.Contains(log, "NOPERM") || strings.Contains(log, "level=WARN") {
-		t.Errorf("the bridge complains: %s", log)
+	if lacking.MatchString(bridge.log.String()) {
+		t.Errorf("the bridge complains: %s", bridge.log)
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"github.com/fanfarebus/fanfare/adapters/auth"
 	"github.com/fanfarebus/fanfare/adapters/metrics"
@@ -50,7 +49,7 @@ func openBus(ctx context.Context, cfg Config, o options) (bus, func(), error) {
 
 // openURLs opens one bus, or two of which the second is to take over.
 func openURLs(ctx context.Context, cfg Config, tc transport.Config, o options) (bus, error) {
-	urls := strings.Fields(cfg.Transport)
+	urls := transport.SplitURLs(cfg.Transport)
 	if len(urls) == 1 {
 		return o.openers.Open(ctx, urls[0], tc)
 	}

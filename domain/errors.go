@@ -30,6 +30,9 @@ var (
 	// out of memory, read only, or the topic is something else there. It comes
 	// with ErrBusDown, and is certain: the bus does not have it.
 	ErrBusRefused = errors.New("the bus refused")
+	// ErrBusFull: the bus has no room, and was told to refuse rather than to
+	// make some. It comes with ErrBusRefused.
+	ErrBusFull = errors.New("the bus is full")
 	// ErrUnsupported: the transport cannot do this.
 	ErrUnsupported = errors.New("not supported by this transport")
 	// ErrClosed: the value was closed before the call.
@@ -56,6 +59,20 @@ func (e *FieldError) Unwrap() error { return ErrInvalid }
 func invalid(path, format string, args ...any) error {
 	return &FieldError{Path: path, Problem: fmt.Sprintf(format, args...)}
 }
+
+// Refused makes an error that the bus answered with an ErrBusRefused, and so an
+// ErrBusDown. Its text is the answer's. A nil error stays nil.
+func Refused(err error) error {
+	if err == nil || errors.Is(err, ErrBusRefused) && errors.Is(err, ErrBusDown) {
+		return err
+	}
+	return &refusal{err}
+}
+
+type refusal struct{ answer error }
+
+func (r *refusal) Error() string   { return ErrBusRefused.Error() + ": " + r.answer.Error() }
+func (r *refusal) Unwrap() []error { return []error{ErrBusRefused, ErrBusDown, r.answer} }
 
 // At puts a FieldError one level deeper: At("to[2]", err) turns "name: …" into
 // "to[2].name: …". Other errors pass through.

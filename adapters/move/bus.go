@@ -172,11 +172,22 @@ func (b *Bus) Replay(ctx context.Context, name string, after domain.Place, from 
 
 // Locate looks for places of earlier logs in the present one; see
 // transport.Transport.Locate.
-func (b *Bus) Locate(ctx context.Context, name string, wanted []domain.Place, from time.Time, most int) ([]domain.Place, error) {
+func (b *Bus) Locate(ctx context.Context, name string, wanted []domain.Place, from time.Time, most int) ([]domain.Place, int, error) {
+	return b.present(name).Locate(ctx, name, wanted, from, most)
+}
+
+// Origins returns the logs of which the present one holds copies; see
+// transport.Transport.Origins.
+func (b *Bus) Origins(ctx context.Context, name string, most int) ([]domain.LogID, error) {
+	return b.present(name).Origins(ctx, name, most)
+}
+
+// present is the bus that counts for a topic.
+func (b *Bus) present(name string) *transport.Transport {
 	if b.isHere(name) {
-		return b.to.Locate(ctx, name, wanted, from, most)
+		return b.to
 	}
-	return b.from.Locate(ctx, name, wanted, from, most)
+	return b.from
 }
 
 // Up reports whether the buses that count now answer: the new one once a topic

@@ -66,6 +66,8 @@ func (a *API) failed(system domain.System, in batch, err error) *Problem {
 		p.Detail = "the bus is congested, or a limit is reached: publish again later, with the same id"
 	case errors.Is(err, domain.ErrClosed):
 		p.Detail = "this node is shutting down: publish again, with the same id"
+	case errors.Is(err, domain.ErrBusFull):
+		p.Detail = "the bus is full, and refuses to take more; this node's log says what is full. Publish again later, with the same id"
 	case errors.Is(err, domain.ErrBusRefused):
 		p.Detail = "the bus refuses to take it; this node's log says why. Publish again later, with the same id"
 	case errors.Is(err, domain.ErrBusDown):

@@ -64,7 +64,8 @@ func (d *Desk) Check(r *http.Request, terms func() (Terms, error)) error {
 // after the client has its answer.
 func (d *Desk) begin(ctx context.Context, w *wish) (*Session, error) {
 	s := &Session{ID: domain.NewID(), User: w.grant.User, Grant: w.grant, from: w.from,
-		desk: d, plain: w.Plain, slot: -1, turn: rand.IntN(1 << 16)}
+		asker: askerOf(w.grant.User, w.from),
+		desk:  d, plain: w.Plain, slot: -1, turn: rand.IntN(1 << 16)}
 	s.SetExpiry(w.grant.Expires)
 	for _, asked := range w.systems {
 		lease, err := d.hub.AcquireFor(ctx, s.User, asked.system)
@@ -83,6 +84,13 @@ func (d *Desk) begin(ctx context.Context, w *wish) (*Session, error) {
 		s.systems = append(s.systems, a)
 	}
 	return s, nil
+}
+
+func askerOf(user string, from netip.Addr) stream.Asker {
+	if !from.IsValid() {
+		return stream.Asker{User: user}
+	}
+	return stream.Asker{User: user, Address: from.String()}
 }
 
 // A wish is what a request asks for and is allowed to have.

@@ -302,6 +302,10 @@ func asOpError(err error) *OpError {
 		return op
 	case errors.As(err, &field):
 		return &OpError{Invalid, field.Error()}
+	case errors.Is(err, domain.ErrBusFull):
+		return &OpError{BusDown, "the bus is full; send it again later, with the same id"}
+	case errors.Is(err, domain.ErrBusRefused): // whatever the reason: it lies with the node, not the client
+		return &OpError{BusDown, "the bus refuses to take it; send it again later, with the same id"}
 	case errors.Is(err, domain.ErrUnauthenticated):
 		return &OpError{Forbidden, "not a valid token"}
 	case errors.Is(err, domain.ErrForbidden):
@@ -316,8 +320,6 @@ func asOpError(err error) *OpError {
 		return &OpError{NotFound, "the system is not served"}
 	case errors.Is(err, domain.ErrUnsupported):
 		return &OpError{Unsupported, "the bus can not do this"}
-	case errors.Is(err, domain.ErrBusRefused):
-		return &OpError{BusDown, "the bus refuses to take it; send it again later, with the same id"}
 	default:
 		return &OpError{BusDown, "the bus did not take it in time; sending again with the same id is safe"}
 	}

@@ -130,6 +130,14 @@ func TestBusErrorsHaveTheirCodesAndDoNotEndTheSession(t *testing.T) {
 		c.says(`{"op":"send","ref":1,"system":"chat","data":1}`)
 		c.wants(`{"op":"error","ref":1,"code":"` + code)
 	}
+	// That the node may not publish is not the client's fault.
+	for reason, says := range map[error]string{domain.ErrForbidden: "refuses", domain.ErrUnsupported: "refuses", domain.ErrBusFull: "full"} {
+		n.bus.fail(domain.Refused(fmt.Errorf("nats: %w", reason)))
+		c.says(`{"op":"send","ref":1,"system":"chat","data":1}`)
+		if got := c.wants(`{"op":"error","ref":1,"code":"bus_down"`); !strings.Contains(got, says) {
+			t.Errorf("%v: %s", reason, got)
+		}
+	}
 	n.bus.fail(domain.ErrBusDown)
 	for range 2 * 10 {
 		c.says(`{"op":"send","ref":1,"system":"chat","data":1}`)

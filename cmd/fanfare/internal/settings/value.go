@@ -3,12 +3,12 @@ package settings
 import (
 	"errors"
 	"fmt"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/fanfarebus/fanfare"
+	"github.com/fanfarebus/fanfare/adapters/transport"
 )
 
 // urls are one URL or two, with a space between; a file may have a list.
@@ -120,9 +120,9 @@ func list(given any) ([]string, error) {
 func show(field any) string {
 	switch f := field.(type) {
 	case *string:
-		return quoted(redacted(*f))
+		return quoted(transport.Redact(*f))
 	case *urls:
-		return quoted(strings.Join(each(strings.Fields(string(*f)), redacted), " "))
+		return quoted(strings.Join(each(transport.SplitURLs(string(*f)), transport.Redact), " "))
 	case *fanfare.Secret:
 		return quoted(f.String())
 	case *[]string:
@@ -147,30 +147,6 @@ func entry(text string) string {
 		return "(hidden)"
 	}
 	return parts[0] + ":" + parts[1] + ":(hidden)"
-}
-
-// redacted hides what is secret in a URL.
-func redacted(text string) string {
-	u, err := url.Parse(text)
-	if err != nil && strings.Contains(text, "://") {
-		return "(hidden: it cannot be read)"
-	}
-	if err != nil || u.Scheme == "" || u.Host == "" && u.RawQuery == "" {
-		return text
-	}
-	query, err := url.ParseQuery(u.RawQuery)
-	if err != nil {
-		return "(hidden: it cannot be read)"
-	}
-	for name := range query {
-		for _, word := range []string{"pass", "secret", "token"} {
-			if strings.Contains(strings.ToLower(name), word) {
-				query.Set(name, "xxxxx")
-			}
-		}
-	}
-	u.RawQuery = query.Encode()
-	return u.Redacted()
 }
 
 // brief is a duration without the zeros that String adds: 10m, not 10m0s.

@@ -168,8 +168,10 @@ func newHub(cfg Config, r *router.Router, bus bus) (*stream.Hub, error) {
 	}), nil
 }
 
-func newOutlet(cfg Config, bus bus, topics domain.Topics) domain.Publisher {
-	return transport.NewOutlet(bus, topics, int(cfg.Limits.MessageBytes))
+func newOutlet(cfg Config, bus bus, topics domain.Topics, o options) domain.Publisher {
+	out := transport.NewOutlet(bus, topics, int(cfg.Limits.MessageBytes))
+	out.LimitInbound(transport.InboundLimits{User: int64(cfg.Limits.InboundUserBytes), System: int64(cfg.Limits.InboundBytes)}, o.log)
+	return out
 }
 
 func newPublisher(out domain.Publisher) *Publisher {

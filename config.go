@@ -95,23 +95,27 @@ type ResumeConfig struct {
 
 // LimitsConfig bounds what others can make the node do.
 type LimitsConfig struct {
-	MessageBytes    Size          // limits.message_bytes: one message's data
-	OutboxBytes     Size          // limits.outbox_bytes: waiting for one session
-	Systems         int           // limits.systems: served at once when systems is "*"
-	SystemsPerUser  int           // limits.systems_per_user: of these, open because of one user alone
-	Sessions        int           // limits.sessions: on this node
-	SessionsPerUser int           // limits.sessions_per_user: on this node; one more closes the oldest
-	InboundRate     int           // limits.inbound_rate: operations a second from one session
-	FrameRate       int           // limits.frame_rate: WebSocket frames a second from one session, parts of messages
-	ControlRate     int           // limits.control_rate: pings and pongs a second from one session
-	Stall           time.Duration // limits.stall: how long a session may take nothing
-	AnswerTime      time.Duration // limits.answer_time: a client's to read an answer that begins no session
-	BodyTime        time.Duration // limits.body_time: a publisher's to send the body of a request
-	BodyStall       time.Duration // limits.body_stall: most of it in which nothing comes
-	BodyBytes       Size          // limits.body_bytes: bodies of requests in flight, of all publishers
-	BodyBytesPerKey Size          // limits.body_bytes_per_key: the same, of each API key
-	IdleConnections int           // limits.idle_connections: that wait for their next request; not of an embedded node
-	SocketBytes     Size          // limits.socket_bytes: of a connection, in the system's buffers, each way; not of an embedded node
+	MessageBytes    Size // limits.message_bytes: one message's data
+	OutboxBytes     Size // limits.outbox_bytes: waiting for one session
+	Systems         int  // limits.systems: served at once when systems is "*"
+	SystemsPerUser  int  // limits.systems_per_user: of these, open because of one user alone
+	Sessions        int  // limits.sessions: on this node
+	SessionsPerUser int  // limits.sessions_per_user: on this node; one more closes the oldest
+	InboundRate     int  // limits.inbound_rate: operations a second from one session
+	FrameRate       int  // limits.frame_rate: WebSocket frames a second from one session, parts of messages
+	ControlRate     int  // limits.control_rate: pings and pongs a second from one session
+	// limits.inbound_bytes: what users have sent to one system from this node and is
+	// not consumed yet, where the bus can say so; limits.inbound_user_bytes: of
+	// these, what one user has, in all systems.
+	InboundBytes, InboundUserBytes Size
+	Stall                          time.Duration // limits.stall: how long a session may take nothing
+	AnswerTime                     time.Duration // limits.answer_time: a client's to read an answer that begins no session
+	BodyTime                       time.Duration // limits.body_time: a publisher's to send the body of a request
+	BodyStall                      time.Duration // limits.body_stall: most of it in which nothing comes
+	BodyBytes                      Size          // limits.body_bytes: bodies of requests in flight, of all publishers
+	BodyBytesPerKey                Size          // limits.body_bytes_per_key: the same, of each API key
+	IdleConnections                int           // limits.idle_connections: that wait for their next request; not of an embedded node
+	SocketBytes                    Size          // limits.socket_bytes: of a connection, in the system's buffers, each way; not of an embedded node
 }
 
 // LogConfig says what is logged, and how.
@@ -134,23 +138,25 @@ func DefaultConfig() Config {
 		Dedupe:      DedupeConfig{Age: 2 * time.Minute},
 		Resume:      ResumeConfig{MaxScan: 100_000, Bytes: 64 << 20},
 		Limits: LimitsConfig{
-			MessageBytes:    64 << 10,
-			OutboxBytes:     256 << 10,
-			Systems:         1_000,
-			SystemsPerUser:  64,
-			Sessions:        100_000,
-			SessionsPerUser: 32,
-			InboundRate:     50,
-			FrameRate:       500,
-			ControlRate:     10,
-			Stall:           20 * time.Second,
-			AnswerTime:      10 * time.Second,
-			BodyTime:        30 * time.Second,
-			BodyStall:       5 * time.Second,
-			BodyBytes:       128 << 20,
-			BodyBytesPerKey: 64 << 20,
-			IdleConnections: 10_000,
-			SocketBytes:     256 << 10,
+			MessageBytes:     64 << 10,
+			OutboxBytes:      256 << 10,
+			Systems:          1_000,
+			SystemsPerUser:   64,
+			Sessions:         100_000,
+			SessionsPerUser:  32,
+			InboundRate:      50,
+			InboundBytes:     64 << 20,
+			InboundUserBytes: 4 << 20,
+			FrameRate:        500,
+			ControlRate:      10,
+			Stall:            20 * time.Second,
+			AnswerTime:       10 * time.Second,
+			BodyTime:         30 * time.Second,
+			BodyStall:        5 * time.Second,
+			BodyBytes:        128 << 20,
+			BodyBytesPerKey:  64 << 20,
+			IdleConnections:  10_000,
+			SocketBytes:      256 << 10,
 		},
 		Drain:          20 * time.Second,
 		PublishTimeout: 800 * time.Millisecond,
@@ -185,6 +191,8 @@ func (c Config) withDefaults() Config {
 	fill(&c.Limits.Sessions, d.Limits.Sessions)
 	fill(&c.Limits.SessionsPerUser, d.Limits.SessionsPerUser)
 	fill(&c.Limits.InboundRate, d.Limits.InboundRate)
+	fill(&c.Limits.InboundBytes, d.Limits.InboundBytes)
+	fill(&c.Limits.InboundUserBytes, d.Limits.InboundUserBytes)
 	fill(&c.Limits.FrameRate, d.Limits.FrameRate)
 	fill(&c.Limits.ControlRate, d.Limits.ControlRate)
 	fill(&c.Limits.Stall, d.Limits.Stall)

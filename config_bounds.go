@@ -45,6 +45,8 @@ func (c Config) bounds() []bound {
 		count("limits.sessions", l.Sessions, aCount),
 		count("limits.sessions_per_user", l.SessionsPerUser, aCount),
 		count("limits.inbound_rate", l.InboundRate, 1_000_000),
+		size("limits.inbound_bytes", l.InboundBytes, tebi),
+		size("limits.inbound_user_bytes", l.InboundUserBytes, tebi),
 		count("limits.systems_per_user", l.SystemsPerUser, 100_000),
 		count("limits.frame_rate", l.FrameRate, 1_000_000),
 		count("limits.control_rate", l.ControlRate, 1_000_000),

@@ -17,10 +17,11 @@ import (
 
 // newMetrics shows what the parts of a node count. Its names are part of what
 // users rely on; docs/operating.md lists them.
-func newMetrics(cfg Config, o options, bus bus, r *router.Router, hub *stream.Hub, desk *session.Desk, sockets *ws.Server, events *sse.Server, a *api.API) *metrics.Registry {
+func newMetrics(cfg Config, o options, bus bus, r *router.Router, hub *stream.Hub, desk *session.Desk, sockets *ws.Server, events *sse.Server, a *api.API, st *status) *metrics.Registry {
 	m := metrics.New("fanfare")
 	m.Info("build_info", "The software and the node.", map[string]string{"version": o.version, "node": cfg.Node})
 	showBus(m, bus, r)
+	m.PerLabel("deaf", "1 while a system's messages do not come here, though the bus answers.", metrics.Gauge, "system", st.deafSystems)
 	showStreams(m, hub)
 	showSessions(m, desk)
 	showSockets(m, sockets)

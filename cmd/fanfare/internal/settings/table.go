@@ -67,6 +67,8 @@ func All() []Setting {
 		number("limits.sessions", "most sessions on this node", func(c c) *int { return &c.Limits.Sessions }),
 		number("limits.sessions_per_user", "most sessions of one user on this node", func(c c) *int { return &c.Limits.SessionsPerUser }),
 		number("limits.inbound_rate", "operations a second from one session", func(c c) *int { return &c.Limits.InboundRate }),
+		size("limits.inbound_bytes", "most that users have sent to one system from this node and that is not consumed yet, where the bus can say", func(c c) *fanfare.Size { return &c.Limits.InboundBytes }),
+		size("limits.inbound_user_bytes", "of these, most that is from one user, in all systems", func(c c) *fanfare.Size { return &c.Limits.InboundUserBytes }),
 		number("limits.frame_rate", "WebSocket frames a second from one session, parts of messages included", func(c c) *int { return &c.Limits.FrameRate }),
 		number("limits.control_rate", "pings and pongs a second from one session", func(c c) *int { return &c.Limits.ControlRate }),
 		span("limits.stall", "how long a session may take nothing", func(c c) *time.Duration { return &c.Limits.Stall }),

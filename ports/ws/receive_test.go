@@ -257,7 +257,7 @@ func TestARefreshThatFailsSaysWhy(t *testing.T) {
 	}
 	c.says(`{"op":"auth","ref":9,"token":"alice/lobby"}`)
 	c.wants(`{"op":"ok","ref":9}`)
-	if r := n.desk.Stats().Reasons; r["expired"] != 2 || r["unauthenticated"] != 2 || r["failed"] != 1 {
+	if r := n.desk.Stats().Reasons; r["expired"] != 2 || r["unauthenticated"] != 2 || r["failed"] != 1 || r["other_user"] != 1 {
 		t.Errorf("counted %v", r)
 	}
 }

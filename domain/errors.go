@@ -55,12 +55,14 @@ func invalid(path, format string, args ...any) error {
 }
 
 // At puts a FieldError one level deeper: At("to[2]", err) turns "name: …" into
-// "to[2].name: …". Other errors pass through.
+// "to[2].name: …". Other errors pass through. A path may be a name that came from
+// outside, so a long one is cut.
 func At(path string, err error) error {
 	var f *FieldError
 	if !errors.As(err, &f) {
 		return err
 	}
+	path = clip(path)
 	switch {
 	case f.Path == "":
 	case f.Path[0] == '[':

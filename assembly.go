@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"github.com/fanfarebus/fanfare/adapters/auth"
 	"github.com/fanfarebus/fanfare/adapters/metrics"
@@ -50,7 +49,7 @@ func openBus(ctx context.Context, cfg Config, o options) (bus, func(), error) {
 
 // openURLs opens one bus, or two of which the second is to take over.
 func openURLs(ctx context.Context, cfg Config, tc transport.Config, o options) (bus, error) {
-	urls := strings.Fields(cfg.Transport)
+	urls := transport.SplitURLs(cfg.Transport)
 	if len(urls) == 1 {
 		return o.openers.Open(ctx, urls[0], tc)
 	}
@@ -153,9 +152,10 @@ func newHub(cfg Config, r *router.Router, bus bus) (*stream.Hub, error) {
 		return nil, err
 	}
 	return stream.NewHub(r, stream.HubConfig{
-		Systems:    always,
-		Any:        slices.Contains(cfg.Systems, "*"),
-		MaxSystems: cfg.Limits.Systems,
+		Systems:     always,
+		Any:         slices.Contains(cfg.Systems, "*"),
+		MaxSystems:  cfg.Limits.Systems,
+		UserSystems: cfg.Limits.SystemsPerUser,
 		Stream: stream.Config{
 			Messages:  cfg.Window.Messages,
 			Age:       cfg.Window.Age,
@@ -168,8 +168,10 @@ func newHub(cfg Config, r *router.Router, bus bus) (*stream.Hub, error) {
 	}), nil
 }
 
-func newOutlet(cfg Config, bus bus, topics domain.Topics) domain.Publisher {
-	return transport.NewOutlet(bus, topics, int(cfg.Limits.MessageBytes))
+func newOutlet(cfg Config, bus bus, topics domain.Topics, o options) domain.Publisher {
+	out := transport.NewOutlet(bus, topics, int(cfg.Limits.MessageBytes))
+	out.LimitInbound(transport.InboundLimits{User: int64(cfg.Limits.InboundUserBytes), System: int64(cfg.Limits.InboundBytes)}, o.log)
+	return out
 }
 
 func newPublisher(out domain.Publisher) *Publisher {
@@ -216,6 +218,8 @@ func newWebSockets(cfg Config, desk *session.Desk, out domain.Publisher, o optio
 		MessageBytes: int(cfg.Limits.MessageBytes),
 		OutboxBytes:  int(cfg.Limits.OutboxBytes),
 		SessionRate:  session.Rate{Messages: float64(cfg.Limits.InboundRate)},
+		FrameRate:    float64(cfg.Limits.FrameRate),
+		ControlRate:  float64(cfg.Limits.ControlRate),
 		Stall:        cfg.Limits.Stall,
 		Publish:      cfg.PublishTimeout,
 	}, o.log)
@@ -226,7 +230,11 @@ func newEvents(cfg Config, desk *session.Desk) (*sse.Server, error) {
 }
 
 func newAPI(cfg Config, out domain.Publisher, node *status, o options) (*api.API, error) {
-	ac := api.Config{MessageBytes: int(cfg.Limits.MessageBytes), Version: o.version, Log: o.log}
+	l := cfg.Limits
+	ac := api.Config{
+		MessageBytes: int(l.MessageBytes), Bodies: int64(l.BodyBytes), BodiesPerKey: int64(l.BodyBytesPerKey),
+		AnswerTime: l.AnswerTime, BodyTime: l.BodyTime, BodyStall: l.BodyStall, Version: o.version, Log: o.log,
+	}
 	if cfg.Dev {
 		return api.New(out, auth.Dev{}, node, ac)
 	}
@@ -252,7 +260,7 @@ func newGateway(cfg Config, o options, bus bus, hub *stream.Hub, r *router.Route
 	if cfg.AdminListen == "" {
 		a.Admin(public, show.Handler())
 	}
-	g.public, g.admin = api.NoSniff(public), api.NoSniff(admin)
+	g.public, g.admin = api.NoSniff(a.Bounded(public)), api.NoSniff(a.Bounded(admin))
 	if !cfg.Dev {
 		return g, nil
 	}
@@ -261,7 +269,7 @@ func newGateway(cfg Config, o options, bus bus, hub *stream.Hub, r *router.Route
 		return nil, err
 	}
 	public.Handle("GET /{$}", page)
-	g.public, g.admin = api.NoSniff(api.DevGuard(public)), api.NoSniff(api.DevGuard(admin))
+	g.public, g.admin = api.NoSniff(a.Bounded(api.DevGuard(public))), api.NoSniff(a.Bounded(api.DevGuard(admin)))
 	return g, nil
 }
 

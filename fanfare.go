@@ -44,6 +44,7 @@ func Openers() transport.Openers {
 		"rediss":         redispubsub.Open,
 		"redis-streams":  redisstream.Open,
 		"rediss-streams": redisstream.Open,
+		"tls":            natscore.Open, // as NATS's own clients write it: nats:// with TLS
 	}
 }
 

@@ -17,15 +17,17 @@ import (
 
 // newMetrics shows what the parts of a node count. Its names are part of what
 // users rely on; docs/operating.md lists them.
-func newMetrics(cfg Config, o options, bus bus, r *router.Router, hub *stream.Hub, desk *session.Desk, sockets *ws.Server, events *sse.Server, a *api.API) *metrics.Registry {
+func newMetrics(cfg Config, o options, bus bus, r *router.Router, hub *stream.Hub, desk *session.Desk, sockets *ws.Server, events *sse.Server, a *api.API, st *status) *metrics.Registry {
 	m := metrics.New("fanfare")
 	m.Info("build_info", "The software and the node.", map[string]string{"version": o.version, "node": cfg.Node})
 	showBus(m, bus, r)
+	m.PerLabel("deaf", "1 while a system's messages do not come here, though the bus answers.", metrics.Gauge, "system", st.deafSystems)
 	showStreams(m, hub)
 	showSessions(m, desk)
 	showSockets(m, sockets)
 	showEvents(m, events)
 	m.Counter("http_published_total", "Messages that the bus took from the HTTP API.", func() float64 { return float64(a.Stats().Accepted) })
+	m.Gauge("http_body_bytes", "Memory that the bodies of publish requests in flight take.", func() float64 { return float64(a.Stats().Bodies) })
 	m.PerLabel("http_unauthorized_total", "Of the publish requests refused, those whose API key is the reason, by why.", metrics.Counter, "reason",
 		func() map[string]float64 { return byName(a.Stats().Unauthorized) })
 	m.PerLabel("http_refused_total", "Publish requests refused, by status.", metrics.Counter, "status", func() map[string]float64 { return byNumber(a.Stats().Refused) })
@@ -129,6 +131,8 @@ func showSockets(m *metrics.Registry, sockets *ws.Server) {
 	}{
 		{"received_messages_total", "WebSocket messages from clients.", func(s ws.Stats) uint64 { return s.MessagesIn }},
 		{"received_bytes_total", "Bytes of these.", func(s ws.Stats) uint64 { return s.BytesIn }},
+		{"received_frames_total", "WebSocket frames from clients: parts of messages, pings, pongs and closes.", func(s ws.Stats) uint64 { return s.FramesIn }},
+		{"frame_breaches_total", "Sessions that ended for their frames: too many of them, or none that the protocol allows.", func(s ws.Stats) uint64 { return s.Breaches }},
 		{"sent_frames_total", "Frames given to outboxes.", func(s ws.Stats) uint64 { return s.FramesOut }},
 		{"sent_writes_total", "WebSocket writes that carried them.", func(s ws.Stats) uint64 { return s.WritesOut }},
 		{"sent_bytes_total", "Bytes of these.", func(s ws.Stats) uint64 { return s.BytesOut }},
@@ -149,6 +153,7 @@ func showEvents(m *metrics.Registry, events *sse.Server) {
 		{"sse_sent_writes_total", "Writes that carried them, and heartbeats.", func(s sse.Stats) uint64 { return s.WritesOut }},
 		{"sse_sent_bytes_total", "Bytes of these.", func(s sse.Stats) uint64 { return s.BytesOut }},
 		{"sse_stopped_total", "Clients told with 204 not to come back.", func(s sse.Stats) uint64 { return s.Stopped }},
+		{"sse_sent_away_total", "Clients that could not be let in, and were told when to come back.", func(s sse.Stats) uint64 { return s.SentAway }},
 	} {
 		m.Counter(c.name, c.help, func() float64 { return float64(c.read(events.Stats())) })
 	}

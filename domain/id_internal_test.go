@@ -81,6 +81,17 @@ func TestIDsGrowThoughTheClockIsSetBackAndTheBitsOverflow(t *testing.T) {
 	}
 }
 
+// A step is at most 2^32, so that from the lower half of 2^80 at least 2^47 ids
+// follow before one says the next millisecond.
+func TestIDsLeaveRoomWithinTheirMillisecond(t *testing.T) {
+	for range 100 {
+		var ids IDs
+		if ids.Next(); ids.last[6] >= 0x80 {
+			t.Fatalf("the first id of a millisecond is %s", ids.last)
+		}
+	}
+}
+
 func TestIDsAreMadeConcurrently(t *testing.T) {
 	var ids IDs
 	var seen sync.Map

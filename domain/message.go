@@ -117,16 +117,42 @@ func (m *Message) Expired(logged, now time.Time) bool {
 	return m.TTL > 0 && now.Sub(logged) > m.TTL
 }
 
-// Size is about how many bytes the message keeps alive.
+// Size is about how many bytes of the heap the message keeps alive.
 func (m *Message) Size() int {
-	n := 184 + len(m.ID) + len(m.Type) + len(m.Data) + len(m.From)
+	const itself, target, header = 176, 16, 48
+	n := itself + HeapSize(len(m.Data)) + HeapSize(target*len(m.To))
+	for _, s := range [...]string{m.ID, m.Type, m.From, m.Session} {
+		n += HeapSize(len(s))
+	}
+	if m.ContentType != JSON && m.ContentType != Text && m.ContentType != Binary {
+		n += HeapSize(len(m.ContentType))
+	}
 	for _, t := range m.To {
-		n += 32 + len(t.text)
+		n += HeapSize(len(t.text))
+	}
+	if len(m.Headers) > 0 {
+		n += 360 // a map of up to eight
 	}
 	for k, v := range m.Headers {
-		n += 64 + len(k) + len(v)
+		n += HeapSize(len(k)) + HeapSize(len(v))
+	}
+	if len(m.Headers) > 8 {
+		n += header * len(m.Headers)
 	}
 	return n
+}
+
+// HeapSize is about what an allocation of n bytes takes.
+func HeapSize(n int) int {
+	switch {
+	case n <= 0:
+		return 0
+	case n <= 8:
+		return 8
+	case n <= 128:
+		return (n + 15) &^ 15
+	}
+	return n + n/16
 }
 
 func checkText(field, s string, most int) error {

@@ -139,6 +139,28 @@ func TestTokenIsRefused(t *testing.T) {
 	}
 }
 
+func TestTokensAreLookedAtUpToTheirBound(t *testing.T) {
+	j := newJWT(t, auth.JWTConfig{Secret: secret})
+	signed := func(size int) string {
+		for pad := auth.MaxToken / 2; ; pad++ {
+			c := jwt.MapClaims{"sub": "alice", "exp": in(time.Hour), "x": strings.Repeat("x", pad)}
+			if token := sign(t, jwt.SigningMethodHS256, []byte(secret), c); len(token) >= size {
+				return token
+			}
+		}
+	}
+	longest := signed(auth.MaxToken - 1)
+	if len(longest) > auth.MaxToken {
+		t.Fatalf("got %d bytes", len(longest))
+	}
+	if _, err := j.Authenticate(t.Context(), longest); err != nil {
+		t.Errorf("%d bytes: %v", len(longest), err)
+	}
+	if _, err := j.Authenticate(t.Context(), signed(auth.MaxToken+1)); reasonOf(t, err) != auth.ReasonMalformed {
+		t.Errorf("longer than MaxToken: %v", err)
+	}
+}
+
 func publicPEM(t testing.TB, key any) string {
 	t.Helper()
 	der, err := x509.MarshalPKIXPublicKey(key)
@@ -183,17 +205,20 @@ func TestPublicKeysFixTheAlgorithm(t *testing.T) {
 
 func TestKeysThatAreTooWeakOrNoneAreRefused(t *testing.T) {
 	weak, _ := rsa.GenerateKey(rand.Reader, 1024)
+	strong, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	odd, _ := ecdsa.GenerateKey(elliptic.P224(), rand.Reader)
 	for name, cfg := range map[string]auth.JWTConfig{
-		"nothing":      {},
-		"both":         {Secret: secret, PublicKey: "x"},
-		"short secret": {Secret: secret[:auth.MinSecret-1]},
-		"no PEM":       {PublicKey: "hello"},
-		"long leeway":  {Secret: secret, Leeway: auth.MaxLeeway + 1},
-		"no leeway":    {Secret: secret, Leeway: -1},
-		"bad PEM":      {PublicKey: "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"},
-		"1024 bit RSA": {PublicKey: publicPEM(t, weak.Public())},
-		"P-224":        {PublicKey: publicPEM(t, odd.Public())},
+		"nothing":                  {},
+		"both":                     {Secret: secret, PublicKey: "x"},
+		"short secret":             {Secret: secret[:auth.MinSecret-1]},
+		"no PEM":                   {PublicKey: "hello"},
+		"a public key as a secret": {Secret: publicPEM(t, strong.Public())},
+		"the same, indented":       {Secret: "  \n" + publicPEM(t, strong.Public())},
+		"long leeway":              {Secret: secret, Leeway: auth.MaxLeeway + 1},
+		"no leeway":                {Secret: secret, Leeway: -1},
+		"bad PEM":                  {PublicKey: "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"},
+		"1024 bit RSA":             {PublicKey: publicPEM(t, weak.Public())},
+		"P-224":                    {PublicKey: publicPEM(t, odd.Public())},
 	} {
 		if _, err := auth.NewJWT(cfg); err == nil {
 			t.Errorf("%s: accepted", name)

@@ -36,6 +36,11 @@ func parseKeys(cfg JWTConfig) ([]key, error) {
 			return nil, fmt.Errorf("the secret has %d bytes, at least %d are needed: "+
 				"`openssl rand -base64 48` makes a good one", len(cfg.Secret), MinSecret)
 		}
+		if strings.Contains(cfg.Secret, pemBegin) {
+			// A public key is no secret: whoever has it could sign tokens with it.
+			return nil, errors.New("the secret is a key in PEM: a public key belongs in public_key, " +
+				"and a private one on no node")
+		}
 		return []key{{[]byte(cfg.Secret), []string{"HS256", "HS384", "HS512"}}}, nil
 	case cfg.PublicKey != "":
 		return parsePublicKeys(cfg.PublicKey)

@@ -13,9 +13,10 @@
 // A topic's stream is the one whose subjects match it. If there is none, one is
 // created when somebody follows or publishes, unless the URL says create=false:
 // it has the topic as its only subject and drops what is older than the
-// retention (default 1 h). A stream that exists is never changed. Streams whose
-// messages go for other reasons than age, number and size cannot prove what they
-// lost, and are refused.
+// retention (default 1 h). A stream that exists is never changed. What it is is
+// checked (check.go): streams whose messages go for other reasons than age, number
+// and size cannot prove what they lost, and are refused, as are those that do not
+// confirm what is published.
 //
 // # Continuity
 //

@@ -26,6 +26,7 @@ type Driver struct {
 	domain string
 	plan   plan
 	log    *slog.Logger
+	about  *transport.Inspector
 	read   memory
 
 	mu   sync.Mutex
@@ -63,7 +64,7 @@ func Open(_ context.Context, u *url.URL, log *slog.Logger) (transport.Driver, er
 	}
 	return &Driver{
 		talk: server.Client(), listen: server.Client(), reply: server.ReplyTimeout(),
-		domain: domain, plan: plan, log: log,
+		domain: domain, plan: plan, log: log, about: transport.NewInspector(log),
 	}, nil
 }
 
@@ -104,17 +105,31 @@ func (d *Driver) Follow(ctx context.Context, topic string, after domain.Position
 	case errors.As(err, new(*transport.BreakError)):
 		return nil, err
 	}
-	return nil, fmt.Errorf("jetstream: follow %s: %w", topic, natsconn.Classify(err))
+	return nil, fmt.Errorf("jetstream: follow %s: %w", topic, natsconn.Refused(err))
 }
 
 // FollowSince opens a feed of the messages that the stream took at t or later,
 // by the server's clock.
 func (d *Driver) FollowSince(ctx context.Context, topic string, t time.Time) (transport.Feed, error) {
-	f, err := d.follow(ctx, topic, jetstream.ConsumerConfig{DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &t})
+	from := sayable(t)
+	f, err := d.follow(ctx, topic, jetstream.ConsumerConfig{DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &from})
 	if err != nil {
-		return nil, fmt.Errorf("jetstream: follow %s since %s: %w", topic, t.UTC().Format(time.RFC3339), natsconn.Classify(err))
+		return nil, fmt.Errorf("jetstream: follow %s since %s: %w", topic, t.UTC().Format(time.RFC3339), natsconn.Refused(err))
 	}
 	return f, nil
+}
+
+// sayable is the nearest time that the server can be told: it counts nanoseconds
+// since 1970, and takes what is beyond their end, in the year 2262, for the past.
+func sayable(t time.Time) time.Time {
+	first, last := time.Unix(0, 0), time.Unix(0, math.MaxInt64)
+	switch {
+	case t.Before(first):
+		return first
+	case t.After(last):
+		return last
+	}
+	return t
 }
 
 // follow opens a feed where start says.
@@ -123,7 +138,7 @@ func (d *Driver) follow(ctx context.Context, topic string, start jetstream.Consu
 	if err != nil {
 		return nil, err
 	}
-	f := &feed{api: api{conn, d.domain}, memory: &d.read, bytes: max(batchBytes, 2*int(conn.MaxPayload()))}
+	f := &feed{api: api{conn, d.domain}, memory: &d.read, about: d.about, bytes: max(batchBytes, 2*int(conn.MaxPayload()))}
 	err = f.api.ask(ctx, func(ctx context.Context, js jetstream.JetStream) error {
 		return f.start(ctx, js, d.plan, topic, start)
 	})
@@ -161,12 +176,12 @@ func (d *Driver) tail(ctx context.Context, topic string) (seq uint64, err error)
 		if err != nil {
 			return err
 		}
-		s := stream.CachedInfo().State
-		l, err := newLog(stream.CachedInfo(), topic)
-		if err != nil {
-			return err
+		info := stream.CachedInfo()
+		if inspect(d.about, &info.Config, topic) {
+			desk.forget() // who publishes looks again whether he can
 		}
-		if l.alone && (s.NumDeleted == 0 || s.Msgs == 0) {
+		s := info.State
+		if alone(&info.Config, topic) && (s.NumDeleted == 0 || s.Msgs == 0) {
 			seq = s.LastSeq
 			return nil
 		}
@@ -195,14 +210,14 @@ func (d *Driver) Publish(ctx context.Context, records []transport.Outgoing) []er
 	desk, err := d.open(ctx)
 	var errs []error
 	if err != nil {
-		errs = make([]error, len(records))
+		errs = natsconn.Unanswered(len(records))
 		natsconn.Fill(errs, err)
 	} else {
 		errs = desk.publish(ctx, records)
 	}
 	for i, err := range errs {
 		if err != nil {
-			errs[i] = fmt.Errorf("jetstream: publish on %s: %w", records[i].Topic, natsconn.Classify(err))
+			errs[i] = fmt.Errorf("jetstream: publish on %s: %w", records[i].Topic, natsconn.Refused(err))
 		}
 	}
 	return errs
@@ -219,7 +234,7 @@ func (d *Driver) open(ctx context.Context) (*desk, error) {
 	if d.desk != nil && d.desk.api.conn == conn {
 		return d.desk, nil
 	}
-	if d.desk, err = newDesk(conn, d.domain, d.plan); err != nil {
+	if d.desk, err = newDesk(conn, d.domain, d.plan, d.about); err != nil {
 		d.desk = nil
 		if errors.Is(err, nats.ErrConnectionClosed) {
 			err = conn.Why()

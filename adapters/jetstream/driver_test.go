@@ -316,6 +316,12 @@ func TestFollowSinceBeginsWithTheFirstThatIsNotOlder(t *testing.T) {
 	k.want(all, k.bodies(since(time.Time{}, 0), 6))
 	k.want(all[3:], k.bodies(since(times[4], 3), 3))
 	k.want(all[4:], k.bodies(since(times[4].Add(1), 4), 2))
+	for _, early := range []time.Time{time.Unix(0, 0), time.Unix(-1, 0), time.Unix(-1<<53, 0)} {
+		k.want(all, k.bodies(since(early, 0), 6))
+	}
+	for _, late := range []time.Time{time.Unix(1<<53, 0), time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC), time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)} {
+		since(late, 6)
+	}
 	later := since(time.Now().Add(time.Hour), 6)
 	k.want(k.add(7, 8), k.bodies(later, 2))
 	k.trim(3)

@@ -38,6 +38,7 @@ const (
 type feed struct {
 	api    api
 	memory *memory
+	about  *transport.Inspector
 	log    log
 	begin  uint64
 	box    *natsconn.Mailbox // where the consumer's deliveries go
@@ -66,6 +67,12 @@ func (f *feed) start(ctx context.Context, js jetstream.JetStream, p plan, topic 
 	}
 	consumer, err := js.CreateConsumer(ctx, name, readerOf(topic, start))
 	if err != nil {
+		if info, unknown := look(ctx, js, name); unknown == nil {
+			inspect(f.about, &info.Config, topic)
+			if why := refuse(&info.Config, topic, unusable); why != nil {
+				return why
+			}
+		}
 		return enabled(err)
 	}
 	resolved := consumer.CachedInfo()
@@ -74,6 +81,7 @@ func (f *feed) start(ctx context.Context, js jetstream.JetStream, p plan, topic 
 	if err != nil {
 		return err
 	}
+	inspect(f.about, &info.Config, topic)
 	if f.log, err = newLog(info, topic); err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package jetstream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -50,6 +51,15 @@ func (d *Driver) join(ctx context.Context, group, topic string) (*membership, er
 	err = api{conn, d.domain}.ask(wait, func(ctx context.Context, js jetstream.JetStream) error {
 		stream, err := d.plan.find(ctx, js, topic)
 		if err != nil {
+			return err
+		}
+		switch info, err := look(ctx, js, stream); {
+		case err == nil:
+			inspect(d.about, &info.Config, topic)
+			if err := refuse(&info.Config, topic, unusable); err != nil {
+				return err
+			}
+		case !errors.Is(err, jetstream.ErrStreamNotFound):
 			return err
 		}
 		name := consumerName(group, topic)

@@ -1,9 +1,7 @@
 package jetstream
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -23,50 +21,80 @@ import (
 // with a subject of its own for the server's answer. It is safe for concurrent
 // use.
 type desk struct {
-	api   api
-	plan  plan
-	inbox string // answers go to <inbox>.<flight>.<record>
-	last  atomic.Uint64
+	api       api
+	plan      plan
+	inspector *transport.Inspector
+	inbox     string // answers go to <inbox>.<flight>.<record>
+	last      atomic.Uint64
 
 	mu      sync.Mutex
 	flights map[uint64]*flight // guarded by mu
 	streams map[string]string  // by topic, as far as known; guarded by mu
+	checked map[string]bool    // topics whose streams can be published to; guarded by mu
 }
 
 // maxStreams is how many topics' streams a desk remembers.
 const maxStreams = 4096
 
 // newDesk opens a desk, which ends with its connection.
-func newDesk(conn *natsconn.Conn, domain string, p plan) (*desk, error) {
+func newDesk(conn *natsconn.Conn, domain string, p plan, i *transport.Inspector) (*desk, error) {
 	d := &desk{
-		api: api{conn, domain}, plan: p, inbox: conn.NewInbox(),
-		flights: make(map[uint64]*flight), streams: make(map[string]string),
+		api: api{conn, domain}, plan: p, inspector: i, inbox: conn.NewInbox(),
+		flights: make(map[uint64]*flight), streams: make(map[string]string), checked: make(map[string]bool),
 	}
 	_, err := conn.Subscribe(d.inbox+".>", d.answered)
 	return d, err
 }
 
-// A flight is a pipeline of records on their way.
+// A flight is a pipeline of records on their way. Each record has its own
+// outcome, and none before the stream's own answer to it was seen.
 type flight struct {
 	done chan struct{} // closed when nothing is missing any more
 
 	mu      sync.Mutex
-	errs    []error // guarded by mu
-	answers []bool  // guarded by mu
-	missing int     // guarded by mu
+	errs    []error  // natsconn.ErrUnanswered until there is an outcome; guarded by mu
+	streams []string // that the records are for; guarded by mu
+	odd     error    // what a stranger answered; guarded by mu
+	missing int      // guarded by mu
+}
+
+func newFlight(n int) *flight {
+	return &flight{done: make(chan struct{}), errs: natsconn.Unanswered(n), streams: make([]string, n), missing: n}
 }
 
 // settle gives a record its outcome, unless it has one.
 func (f *flight) settle(i int, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if i >= len(f.answers) || f.answers[i] {
+	if i >= len(f.errs) || f.errs[i] != natsconn.ErrUnanswered {
 		return
 	}
-	f.answers[i], f.errs[i] = true, err
+	f.errs[i] = err
 	if f.missing--; f.missing == 0 {
 		close(f.done)
 	}
+}
+
+// expect notes which stream is to answer.
+func (f *flight) expect(i int, stream string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.streams[i] = stream
+}
+
+func (f *flight) stream(i int) string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if i >= len(f.streams) {
+		return ""
+	}
+	return f.streams[i]
+}
+
+func (f *flight) wonder(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.odd = err
 }
 
 // end gives all records that have no outcome the error, and returns the errors.
@@ -74,35 +102,36 @@ func (f *flight) settle(i int, err error) {
 func (f *flight) end(err error) []error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	failed := false
-	for i := range f.errs {
-		if !f.answers[i] {
-			f.answers[i], f.errs[i] = true, err
+	if err != nil && f.odd != nil {
+		err = fmt.Errorf("%w: %w", err, f.odd)
+	}
+	if err != nil {
+		natsconn.Fill(f.errs, err)
+	}
+	for _, err := range f.errs {
+		if err != nil {
+			return f.errs
 		}
-		failed = failed || f.errs[i] != nil
 	}
-	if !failed {
-		return nil
-	}
-	return f.errs
+	return nil
 }
 
 // publish sends all records in order, once, and waits for the answers.
 func (d *desk) publish(ctx context.Context, records []transport.Outgoing) []error {
-	n := len(records)
-	f := &flight{done: make(chan struct{}), errs: make([]error, n), answers: make([]bool, n), missing: n}
-	if n == 0 {
+	if len(records) == 0 {
 		return nil
 	}
+	f := newFlight(len(records))
 	refused := d.api.conn.Watch()
 	defer refused.Stop()
 	id := d.takeOff(f)
 	defer d.land(id)
-	bad := d.prepare(ctx, records)
+	streams, bad := d.prepare(ctx, records)
 	prefix := d.inbox + "." + strconv.FormatUint(id, 36) + "."
 	for i, r := range records {
 		err := bad[r.Topic]
 		if err == nil {
+			f.expect(i, streams[r.Topic])
 			err = d.send(ctx, r, prefix+strconv.Itoa(i))
 		}
 		if err != nil {
@@ -114,6 +143,7 @@ func (d *desk) publish(ctx context.Context, records []transport.Outgoing) []erro
 		case <-f.done:
 			return f.end(nil)
 		case <-ctx.Done():
+			d.forget() // a stream that does not answer may have changed
 			return f.end(ctx.Err())
 		case <-d.api.conn.Ended():
 			return f.end(d.api.conn.Why())
@@ -153,32 +183,52 @@ func (d *desk) send(ctx context.Context, r transport.Outgoing, reply string) err
 	return d.api.conn.PublishMsg(m)
 }
 
-// prepare makes sure that the topics have streams, and returns why one has none.
-func (d *desk) prepare(ctx context.Context, records []transport.Outgoing) map[string]error {
-	var bad map[string]error
+// prepare makes sure that the topics have streams that can be published to, and
+// returns their names, or why one has none.
+func (d *desk) prepare(ctx context.Context, records []transport.Outgoing) (streams map[string]string, bad map[string]error) {
+	streams = make(map[string]string, 1)
 	last := ""
 	for _, r := range records {
-		if r.Topic == last || bad[r.Topic] != nil {
+		if r.Topic == last || streams[r.Topic] != "" || bad[r.Topic] != nil {
 			continue
 		}
 		last = r.Topic
-		if _, err := d.stream(ctx, r.Topic, true); err != nil {
+		name, err := d.stream(ctx, r.Topic, true)
+		if err != nil {
 			if bad == nil {
 				bad = make(map[string]error)
 			}
-			bad[r.Topic] = err
+			bad[r.Topic] = unsent(err)
+			continue
 		}
+		streams[r.Topic] = name
 	}
-	return bad
+	return streams, bad
 }
 
-// stream returns the name of a topic's stream. If there is none it makes one if
-// it is to, and else returns "".
+// unsent is the error of a record that was not sent, since there is no stream
+// for it. What the server answered, or has to change, is its refusal.
+func unsent(err error) error {
+	answer := jetstream.JetStreamError(nil)
+	for _, no := range []error{domain.ErrUnsupported, domain.ErrForbidden, errNone, nats.ErrNoResponders} {
+		if errors.Is(err, no) {
+			return domain.Refused(err)
+		}
+	}
+	if errors.As(err, &answer) && answer.APIError() != nil {
+		return domain.Refused(err)
+	}
+	return err
+}
+
+// stream returns the name of a topic's stream. If it is to create one, the
+// caller wants to publish: the stream has to be one that can be published to, so
+// far as who publishes may see what it is. Else, if there is none, it returns "".
 func (d *desk) stream(ctx context.Context, topic string, create bool) (name string, err error) {
 	d.mu.Lock()
-	name = d.streams[topic]
+	name, checked := d.streams[topic], d.checked[topic]
 	d.mu.Unlock()
-	if name != "" {
+	if name != "" && (checked || !create) {
 		return name, nil
 	}
 	err = d.api.ask(ctx, func(ctx context.Context, js jetstream.JetStream) error {
@@ -192,6 +242,9 @@ func (d *desk) stream(ctx context.Context, topic string, create bool) (name stri
 	if errors.Is(err, jetstream.ErrStreamNotFound) && !create {
 		return "", nil
 	}
+	if err == nil && create {
+		err = d.check(ctx, name, topic)
+	}
 	if err != nil {
 		return "", err
 	}
@@ -199,9 +252,27 @@ func (d *desk) stream(ctx context.Context, topic string, create bool) (name stri
 	defer d.mu.Unlock()
 	if len(d.streams) >= maxStreams {
 		clear(d.streams)
+		clear(d.checked)
 	}
-	d.streams[topic] = name
+	d.streams[topic], d.checked[topic] = name, create
 	return name, nil
+}
+
+// check says why a stream cannot be published to.
+func (d *desk) check(ctx context.Context, name, topic string) error {
+	var info *jetstream.StreamInfo
+	err := d.api.ask(ctx, func(ctx context.Context, js jetstream.JetStream) (err error) {
+		info, err = look(ctx, js, name)
+		return err
+	})
+	switch {
+	case errors.Is(err, domain.ErrForbidden):
+		return nil // the stream's answers will tell
+	case err != nil:
+		return err
+	}
+	inspect(d.inspector, &info.Config, topic)
+	return refuse(&info.Config, topic, unwritable)
 }
 
 // forget drops what is known of all topics' streams: one of them is gone.
@@ -209,6 +280,7 @@ func (d *desk) forget() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	clear(d.streams)
+	clear(d.checked)
 }
 
 // answered takes the server's answer to one record. It runs in nats.go's
@@ -227,44 +299,12 @@ func (d *desk) answered(m *nats.Msg) {
 	if f == nil {
 		return // too late
 	}
-	err = readAck(m)
-	if errors.Is(err, errNoStream) {
-		d.forget()
+	if err = readAck(m, f.stream(i)); err != nil {
+		if odd := (*stranger)(nil); errors.As(err, &odd) {
+			f.wonder(odd)
+			return
+		}
+		d.forget() // the stream may be another by now
 	}
 	f.settle(i, err)
-}
-
-var errNoStream = errors.New("no stream has taken it")
-
-// readAck reads what the server answers to a published message.
-func readAck(m *nats.Msg) error {
-	switch status := m.Header.Get("Status"); {
-	case status == "503":
-		return errNoStream
-	case status != "":
-		return fmt.Errorf("the server answered %s %s", status, m.Header.Get("Description"))
-	case bytes.Contains(m.Data, []byte(`"seq":`)) && !bytes.Contains(m.Data, []byte(`"error":`)):
-		return nil
-	}
-	var answer struct {
-		Error *struct {
-			Code        int    `json:"code"`
-			ErrCode     int    `json:"err_code"`
-			Description string `json:"description"`
-		} `json:"error"`
-		Seq uint64 `json:"seq"`
-	}
-	if err := json.Unmarshal(m.Data, &answer); err != nil {
-		return fmt.Errorf("the server's answer cannot be read: %w", err)
-	}
-	switch e := answer.Error; {
-	case e == nil && answer.Seq > 0:
-		return nil
-	case e == nil:
-		return errors.New("the server's answer says nothing")
-	case e.ErrCode == int(jetstream.JSErrCodeStreamMessageExceedsMaximum):
-		return fmt.Errorf("%w: %s", domain.ErrTooLarge, e.Description)
-	default:
-		return fmt.Errorf("the server answered %d: %s (%d)", e.Code, e.Description, e.ErrCode)
-	}
 }

@@ -28,7 +28,7 @@ func parsePlan(params *transport.Params) (plan, error) {
 	p := plan{
 		create:    params.Bool("create", true),
 		retention: params.Duration("retention", time.Hour, time.Second),
-		replicas:  params.Int("replicas", 1, 1),
+		replicas:  params.IntTo("replicas", 1, 1, 5),
 		maxBytes:  int64(params.Int("max_bytes", -1, 1)),
 	}
 	switch kind := params.String("storage", "file"); kind {
@@ -83,7 +83,7 @@ func (p plan) find(ctx context.Context, js jetstream.JetStream, topic string) (s
 		return name, enabled(err)
 	}
 	if !p.create {
-		return "", fmt.Errorf("no stream takes %s, and create=false: create one with\n  %s", topic, p.command(topic))
+		return "", fmt.Errorf("%w takes %s, and create=false: create one with\n  %s", errNone, topic, p.command(topic))
 	}
 	stream, err := js.CreateStream(ctx, p.stream(topic))
 	switch {
@@ -95,8 +95,10 @@ func (p plan) find(ctx context.Context, js jetstream.JetStream, topic string) (s
 			return name, nil
 		}
 	}
-	return "", fmt.Errorf("no stream takes %s, and none can be created: create one with\n  %s\n%w", topic, p.command(topic), enabled(err))
+	return "", fmt.Errorf("%w takes %s, and none can be created: create one with\n  %s\n%w", errNone, topic, p.command(topic), enabled(err))
 }
+
+var errNone = errors.New("no stream")
 
 // enabled explains the error of a server without JetStream.
 func enabled(err error) error {
@@ -122,16 +124,8 @@ func newLog(info *jetstream.StreamInfo, topic string) (log, error) {
 	c := info.Config
 	l := log{stream: c.Name, created: info.Created, topic: topic}
 	l.id = domain.NewLogID("jetstream", l.stream, l.created.UTC().Format(time.RFC3339Nano), topic)
-	l.alone = len(c.Subjects) == 1 && c.Subjects[0] == topic && len(c.Sources) == 0
-	switch {
-	case c.Retention != jetstream.LimitsPolicy:
-		return l, fmt.Errorf("%w: stream %s drops what its consumers have acked: want one with --retention limits",
-			domain.ErrUnsupported, c.Name)
-	case c.MaxMsgsPerSubject > 0 && !l.alone:
-		return l, fmt.Errorf("%w: stream %s holds several subjects and drops messages from its middle (max-msgs-per-subject): "+
-			"what is lost so cannot be told; want one without that limit", domain.ErrUnsupported, c.Name)
-	}
-	return l, nil
+	l.alone = alone(&c, topic)
+	return l, refuse(&c, topic, unusable)
 }
 
 // prove proves that whoever has read everything up to at misses nothing when he

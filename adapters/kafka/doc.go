@@ -25,8 +25,7 @@
 // # Offsets without records
 //
 // Transactions leave marks in the log, and records that were taken back. Feeds
-// read what is committed, so they skip both; nothing is lost with them. The same
-// holds for what compaction removes, which is for who asked for it to know. A
+// read what is committed, so they skip both; nothing is lost with them. A
 // transaction that stays open holds up what is behind it until it ends or the
 // cluster ends it.
 //
@@ -35,7 +34,14 @@
 // Topics that are missing are created, unless the URL says create=false: by who
 // publishes or follows first. They keep records for the retention (default 1 h)
 // and somewhat longer, since Kafka drops whole segments, every five minutes.
-// Topics that exist are never changed.
+// Topics that exist are never changed. What they are is checked (check.go):
+// those that are compacted are refused, since what compaction removes nobody can
+// tell; what else makes a poor bus is logged.
+//
+// # Time
+//
+// An entry's time is the broker's where the topic says LogAppendTime. Where it
+// says CreateTime it is the producer's, as far as that can be true (clock.go).
 //
 // # Publishing
 //

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/url"
 	"sync"
 	"time"
@@ -27,9 +28,11 @@ type Driver struct {
 	compress kgo.Compressor // nil: not at all
 	log      *slog.Logger
 	places   places
+	about    *transport.Inspector
 
-	mu     sync.Mutex
-	topics map[string]topic // as they were last seen; guarded by mu
+	mu       sync.Mutex
+	topics   map[string]topic   // as they were last seen; guarded by mu
+	verdicts map[string]verdict // on topics' settings, by topic; guarded by mu
 }
 
 var (
@@ -58,10 +61,11 @@ func Open(_ context.Context, u *url.URL, log *slog.Logger) (transport.Driver, er
 	compress, err2 := compressor(params.String("compression", "none"))
 	d := &Driver{
 		server: server, compress: compress, log: log, topics: make(map[string]topic), places: places{of: make(map[string]place)},
+		about: transport.NewInspector(log), verdicts: make(map[string]verdict),
 		recipe: recipe{
 			allowed:   params.Bool("create", true),
 			retention: params.Duration("retention", defaultRetention, time.Second),
-			replicas:  params.Int("replicas", -1, 1),
+			replicas:  params.IntTo("replicas", -1, 1, math.MaxInt16),
 		},
 	}
 	if err := errors.Join(err, err2, params.Err()); err != nil {
@@ -158,6 +162,7 @@ func (d *Driver) Tail(ctx context.Context, name string) (domain.Position, error)
 	}
 	var at int64
 	if err == nil {
+		_ = d.inspect(ctx, t) // the log tells
 		at, err = d.tail(ctx, t)
 	}
 	if err != nil {

@@ -28,6 +28,7 @@ type feed struct {
 	next  int64         // to fetch from
 	ready []*kgo.Record // fetched and not handed out
 	heard time.Time
+	clock clock
 	err   error // why the feed is over
 
 	closing context.Context // ends with Close
@@ -109,6 +110,7 @@ func (f *feed) fetch(ctx context.Context, wait time.Duration) error {
 		return err
 	}
 	f.heard = time.Now()
+	f.clock.date(got, f.heard)
 	f.d.places.reach(f.in.topic, f.next, got)
 	f.ready, f.next = got.records, got.next
 	return nil

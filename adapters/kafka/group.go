@@ -10,6 +10,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill"
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"golang.org/x/time/rate"
 
 	"github.com/fanfarebus/fanfare/domain"
 )
@@ -115,11 +116,12 @@ func (g *group) join(ctx context.Context, topic string) (*kgo.Client, error) {
 // serve hands out messages, one by one, until ctx ends. A rebalance waits until
 // the message that is out has its answer.
 func (g *group) serve(ctx context.Context, client *kgo.Client, out chan<- *message.Message) {
+	warn := rate.Sometimes{First: 1, Interval: 10 * time.Second}
 	for ctx.Err() == nil {
 		fetches := client.PollRecords(ctx, 1)
 		fetches.EachError(func(_ string, _ int32, err error) {
 			if ctx.Err() == nil {
-				g.log.Warn("a consumer group cannot read", "error", err)
+				warn.Do(func() { g.log.Warn("a consumer group cannot read", "error", err) })
 			}
 		})
 		for _, r := range fetches.Records() {

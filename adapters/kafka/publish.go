@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -31,7 +32,7 @@ func (d *Driver) Publish(ctx context.Context, records []transport.Outgoing) []er
 		}
 		of[r.Topic] = append(of[r.Topic], i)
 	}
-	errs := make([]error, len(records))
+	errs := slices.Repeat([]error{errUnanswered}, len(records))
 	var sending errgroup.Group
 	sending.SetLimit(publishAtOnce)
 	for _, topic := range topics {
@@ -50,10 +51,12 @@ type parcel struct {
 	record kmsg.Record
 }
 
-// publishOn publishes the records of one topic, whose places it is given.
+// publishOn publishes the records of one topic, whose places it is given. A
+// record has no error only when the broker has confirmed the batch that it was
+// in.
 func (d *Driver) publishOn(ctx context.Context, topic string, records []transport.Outgoing, which []int, errs []error) {
 	fail := func(i int, err error) {
-		errs[i] = fmt.Errorf("kafka: publish on %s: %w", topic, classify(err))
+		errs[i] = fmt.Errorf("kafka: publish on %s: %w", topic, refused(err))
 	}
 	left := make([]parcel, 0, len(which))
 	for _, i := range which {
@@ -80,6 +83,10 @@ func (d *Driver) publishOn(ctx context.Context, topic string, records []transpor
 				fail(p.index, err)
 			}
 			return
+		default:
+			for _, p := range left[:n] {
+				errs[p.index] = nil
+			}
 		}
 		left = left[n:]
 	}
@@ -113,7 +120,10 @@ func (d *Driver) send(ctx context.Context, name string, parcels []parcel) error 
 		if err = d.produce(ctx, t, encoded); err == nil {
 			return nil
 		}
-		if !errors.Is(err, kerr.MessageTooLarge) && !errors.Is(err, kerr.RecordListTooLarge) {
+		switch {
+		case among(err, refusals):
+			d.reconsider(name)
+		case !errors.Is(err, kerr.MessageTooLarge) && !errors.Is(err, kerr.RecordListTooLarge):
 			d.forget(name)
 		}
 		unknown := errors.Is(err, kerr.UnknownTopicID) || errors.Is(err, kerr.UnknownTopicOrPartition)
@@ -137,11 +147,27 @@ func (d *Driver) produce(ctx context.Context, t topic, encoded []byte) error {
 	if err != nil {
 		return err
 	}
-	taken := answer.(*kmsg.ProduceResponse).Topics
-	if len(taken) != 1 || len(taken[0].Partitions) != 1 {
+	return confirmed(answer, t)
+}
+
+// confirmed reads whether a broker says that it has the batch that was sent to a
+// topic, and where.
+func confirmed(answer kmsg.Response, t topic) error {
+	produced, ok := answer.(*kmsg.ProduceResponse)
+	if !ok || len(produced.Topics) != 1 || len(produced.Topics[0].Partitions) != 1 {
 		return errReply
 	}
-	return kerr.ErrorForCode(taken[0].Partitions[0].ErrorCode)
+	of, p := &produced.Topics[0], &produced.Topics[0].Partitions[0]
+	if of.Topic != t.name && of.TopicID != t.id || p.Partition != 0 {
+		return errReply
+	}
+	if err := answered(p.ErrorCode, p.ErrorMessage); err != nil {
+		return err
+	}
+	if p.BaseOffset < 0 {
+		return errReply
+	}
+	return nil
 }
 
 // compressor returns what compresses batches as a name says, nil for not at

@@ -36,20 +36,23 @@ type server struct {
 	dial     time.Duration
 	reply    time.Duration
 	acks     kgo.Acks
+	all      bool // acks are all in-sync replicas'
 }
 
 // parseServer reads the hosts, the user and the parameters for connecting.
 func parseServer(u *url.URL, params *transport.Params) (*server, error) {
 	s := &server{
 		clientID: params.String("client_id", "fanfare"),
-		dial:     params.Duration("dial_timeout", 3*time.Second, 10*time.Millisecond),
-		reply:    params.Duration("reply_timeout", 2*time.Second, 100*time.Millisecond),
+		dial:     params.Timeout("dial_timeout", 3*time.Second, 10*time.Millisecond),
+		reply:    params.Timeout("reply_timeout", 2*time.Second, 100*time.Millisecond),
 		tls:      params.TLS(),
 	}
 	var faults [4]error
 	s.seeds, faults[0] = parseSeeds(u.Host)
 	s.sasl, faults[1] = parseSASL(u.User, params.String("sasl", ""))
-	s.acks, faults[2] = parseAcks(params.String("acks", "all"))
+	acks := params.String("acks", "all")
+	s.acks, faults[2] = parseAcks(acks)
+	s.all = acks == "all"
 	if u.Path != "" && u.Path != "/" {
 		faults[3] = fmt.Errorf("path %q: want none", u.Path)
 	}
@@ -62,7 +65,8 @@ func parseSeeds(hosts string) ([]string, error) {
 		if h == "" || h[0] == ':' {
 			return nil, errors.New("the URL names no host: want host:port, or several with commas between them")
 		}
-		if _, _, err := net.SplitHostPort(h); err != nil {
+		if _, port, err := net.SplitHostPort(h); err != nil || port == "" {
+			h = strings.TrimSuffix(h, ":")
 			all[i] = net.JoinHostPort(strings.Trim(h, "[]"), defaultPort)
 		}
 	}

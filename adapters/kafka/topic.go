@@ -27,11 +27,15 @@ type topic struct {
 	leader int32
 	addr   string // the leader's
 	epoch  int32  // the leader's
+	copies int    // on how many brokers it is
 }
 
 func (t topic) log() domain.LogID { return domain.NewLogID("kafka", hex.EncodeToString(t.id[:])) }
 
 var errMissing = errors.New("the topic does not exist")
+
+// errNotCreated: and nobody here may create it.
+var errNotCreated = errors.New("nor may it be created")
 
 // A recipe says how topics are created.
 type recipe struct {
@@ -77,6 +81,9 @@ func (d *Driver) find(ctx context.Context, name string) (topic, error) {
 		t, err := d.describe(ctx, name)
 		switch {
 		case err == nil:
+			if err := d.inspect(ctx, t); err != nil {
+				return topic{}, err
+			}
 			d.remember(t)
 			return t, nil
 		case errors.Is(err, errMissing) && !created:
@@ -127,7 +134,7 @@ func (d *Driver) describe(ctx context.Context, name string) (topic, error) {
 	for _, b := range resp.Brokers {
 		if b.NodeID == p.Leader {
 			addr := net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port)))
-			return topic{name: name, id: m.TopicID, leader: p.Leader, addr: addr, epoch: p.LeaderEpoch}, nil
+			return topic{name: name, id: m.TopicID, leader: p.Leader, addr: addr, epoch: p.LeaderEpoch, copies: len(p.Replicas)}, nil
 		}
 	}
 	return topic{}, kerr.LeaderNotAvailable
@@ -137,7 +144,7 @@ var errOld = fmt.Errorf("%w: the brokers do not identify topics in what they ans
 
 func (d *Driver) create(ctx context.Context, name string) error {
 	if !d.recipe.allowed {
-		return fmt.Errorf("%w, and create=false: `%s` creates it", errMissing, d.recipe.command(name))
+		return fmt.Errorf("%w, %w (create=false): `%s` creates it", errMissing, errNotCreated, d.recipe.command(name))
 	}
 	req := kmsg.NewPtrCreateTopicsRequest()
 	asked := kmsg.NewCreateTopicsRequestTopic()
@@ -154,7 +161,7 @@ func (d *Driver) create(ctx context.Context, name string) error {
 		return fmt.Errorf("create the topic: %w", err)
 	}
 	for _, t := range resp.Topics {
-		err := kerr.ErrorForCode(t.ErrorCode)
+		err := answered(t.ErrorCode, t.ErrorMessage)
 		switch {
 		case err == nil:
 			d.log.Info("created a topic", "topic", name, "retention", d.recipe.retention)

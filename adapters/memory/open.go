@@ -20,8 +20,8 @@ func Open(_ context.Context, u *url.URL, _ *slog.Logger) (transport.Driver, erro
 	fallback := Config{}.withDefaults()
 	cfg := Config{
 		Retention: p.Duration("retention", fallback.Retention, time.Millisecond),
-		Messages:  p.Int("messages", fallback.Messages, 1),
-		Bytes:     p.Int("bytes", fallback.Bytes, 1024),
+		Messages:  p.IntTo("messages", fallback.Messages, 1, 1<<30),
+		Bytes:     p.IntTo("bytes", fallback.Bytes, 1024, 1<<40),
 	}
 	err := p.Err()
 	if u.User != nil || u.Opaque != "" || u.Port() != "" || u.Path != "" && u.Path != "/" || u.Fragment != "" {

@@ -64,11 +64,15 @@ func (e *echoes) hear(batch []domain.Entry) {
 			return
 		}
 		h := maphash.Bytes(e.seed, batch[i].Body)
-		for _, x := range e.waiting[h] {
+		// One for each: the same payload may have been published twice.
+		if waiting := e.waiting[h]; len(waiting) > 0 {
+			x := waiting[0]
 			if x.missing--; x.missing == 0 {
 				close(x.back)
 			}
+			if e.waiting[h] = waiting[1:]; len(waiting) == 1 {
+				delete(e.waiting, h)
+			}
 		}
-		delete(e.waiting, h)
 	}
 }

@@ -329,7 +329,7 @@ func TestMovedTwice(t *testing.T) {
 		if err != nil {
 			w.Fatal(err)
 		}
-		found, err := third.Locate(w.Context(), topic, []domain.Place{{Log: tail.Log, Position: "\x00\x00\x00\x00\x00\x00\x00\x01"}}, time.Time{}, 1000)
+		found, _, err := third.Locate(w.Context(), topic, []domain.Place{{Log: tail.Log, Position: "\x00\x00\x00\x00\x00\x00\x00\x01"}}, time.Time{}, 1000)
 		if err != nil || found[0].Position == "" {
 			w.Errorf("a place two moves back is at %v, %v", found, err)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/fanfarebus/fanfare/domain"
 )
@@ -41,7 +42,7 @@ func (c *Client) Conn(ctx context.Context) (*Conn, error) {
 	}
 	select {
 	case <-d.done:
-		return d.conn, Classify(d.err)
+		return d.conn, Classify(refusedAtTheDoor(d.err))
 	case <-ctx.Done():
 		return nil, Classify(fmt.Errorf("connect: %w", ctx.Err()))
 	}
@@ -56,12 +57,33 @@ func (c *Client) current() (*Conn, *dialing) {
 		return nil, nil
 	case c.conn != nil && !c.conn.over():
 		return c.conn, nil
+	case c.barred() != nil:
+		return nil, &dialing{done: closed, err: domain.Refused(c.barred())}
 	case c.dialing == nil:
 		c.dialing = &dialing{done: make(chan struct{})}
 		d := c.dialing
 		c.running.Go(func() { c.dial(d) })
 	}
 	return nil, c.dialing
+}
+
+// barPause is how long after a server let nobody hear its answers it is asked
+// again.
+const barPause = time.Second
+
+var closed = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
+
+// barred returns why a new connection would be of no use yet. Call it with mu
+// held.
+func (c *Client) barred() error {
+	if c.conn == nil {
+		return nil
+	}
+	err, since := c.conn.bar()
+	if time.Since(since) > barPause {
+		return nil
+	}
+	return err
 }
 
 func (c *Client) dial(d *dialing) {

@@ -23,8 +23,11 @@ type Conn struct {
 	ended chan struct{}
 	heard atomic.Int64 // nanoseconds since 1970
 	reply time.Duration
+	inbox string // what subjects for answers begin with
 
 	mu      sync.Mutex
+	barred  error               // answers cannot be heard any more, and why; guarded by mu
+	since   time.Time           // when that was told; guarded by mu
 	seen    error               // the last error that failed was told; guarded by mu
 	watches map[*Watch]struct{} // guarded by mu
 }
@@ -45,6 +48,9 @@ func (c *Conn) Sync(ctx context.Context) error {
 
 // Why says why the connection is over.
 func (c *Conn) Why() error {
+	if err, _ := c.bar(); err != nil {
+		return err
+	}
 	if err := c.LastError(); err != nil && !errors.Is(err, nats.ErrPermissionViolation) {
 		return err
 	}
@@ -65,14 +71,35 @@ func (c *Conn) end() {
 	<-c.ended
 }
 
-// failed hears of what went wrong on the connection without ending it.
-func (c *Conn) failed(_ *nats.Conn, _ *nats.Subscription, err error) {
+// failed hears of what went wrong on the connection without ending it. A server
+// that refuses a subscription to answers has dropped it, and will not take it
+// again by itself when the right is given back: that connection is over.
+func (c *Conn) failed(nc *nats.Conn, _ *nats.Subscription, err error) {
+	if c.note(err) {
+		nc.Close()
+	}
+}
+
+func (c *Conn) note(err error) (over bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.seen = err
 	for w := range c.watches {
 		w.note(err)
 	}
+	if !errors.Is(err, nats.ErrPermissionViolation) || !strings.Contains(err.Error(), `Subscription to "`+c.inbox+".") {
+		return false
+	}
+	c.barred = fmt.Errorf("%w: the user may not subscribe to answers (inbox_prefix): %v", domain.ErrBusDown, err)
+	c.since = time.Now()
+	return true
+}
+
+// bar says why answers cannot be heard, and since when.
+func (c *Conn) bar() (error, time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.barred, c.since
 }
 
 // Watch starts to note what the server refuses, until Stop.
@@ -90,15 +117,24 @@ type Watch struct {
 	conn    *Conn
 	before  error
 	told    chan struct{}
-	refused []error // guarded by the Conn's mu
+	refused map[string]error // by what they say; guarded by the Conn's mu
+	more    bool             // there were more than refused has room for; guarded by the Conn's mu
 }
 
-// maxRefused is how many refusals a Watch remembers.
+// maxRefused is how many different refusals a Watch remembers. Beyond that it
+// takes everything for refused: what it forgot may be what it is asked about.
 const maxRefused = 1024
 
 func (w *Watch) note(err error) {
-	if errors.Is(err, nats.ErrPermissionViolation) && len(w.refused) < maxRefused {
-		w.refused = append(w.refused, err)
+	if errors.Is(err, nats.ErrPermissionViolation) {
+		if _, known := w.refused[err.Error()]; !known && len(w.refused) >= maxRefused {
+			w.more = true
+		} else {
+			if w.refused == nil {
+				w.refused = make(map[string]error)
+			}
+			w.refused[err.Error()] = err
+		}
 	}
 	select {
 	case w.told <- struct{}{}:
@@ -120,21 +156,23 @@ func (w *Watch) Stop() {
 func (w *Watch) forget() {
 	w.conn.mu.Lock()
 	defer w.conn.mu.Unlock()
-	w.refused = nil
+	clear(w.refused)
+	w.more = false
 }
 
 // Settle returns when all is noted that the server had told when Settle was
-// called.
-func (w *Watch) Settle(ctx context.Context) {
+// called. With an error it is not known what the server refused.
+func (w *Watch) Settle(ctx context.Context) error {
 	for !w.settled() {
 		select {
 		case <-w.told:
 		case <-w.conn.ended:
-			return
+			return w.conn.Why()
 		case <-ctx.Done():
-			return
+			return ctx.Err()
 		}
 	}
+	return nil
 }
 
 func (w *Watch) settled() bool {
@@ -160,6 +198,9 @@ func (w *Watch) find(what, subject string) error {
 		if _, rest, ok := strings.Cut(err.Error(), said); ok && rest != "" && (rest[0] == '"' || rest[0] == '.') {
 			return fmt.Errorf("%w: %w", domain.ErrForbidden, err)
 		}
+	}
+	if w.more {
+		return fmt.Errorf("%w: the server refused more than can be remembered, perhaps this too", domain.ErrBusDown)
 	}
 	return nil
 }

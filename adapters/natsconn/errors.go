@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/nats-io/nats.go"
 
@@ -39,10 +40,41 @@ func Classify(err error) error {
 	return fmt.Errorf("%w: %w", domain.ErrBusDown, err)
 }
 
-// Fill gives the error to every record that has none.
+// Refused is Classify of the error of a record that was published. That somebody
+// may not publish is the bus's refusal, not the fault of who asked for it.
+func Refused(err error) error {
+	if err = Classify(err); errors.Is(err, domain.ErrForbidden) {
+		return domain.Refused(err)
+	}
+	return err
+}
+
+// refusedAtTheDoor marks what a server answers to a connection that it does not
+// let in: nothing was sent.
+func refusedAtTheDoor(err error) error {
+	for _, no := range []error{
+		nats.ErrAuthorization, nats.ErrAuthExpired, nats.ErrAuthRevoked, nats.ErrAccountAuthExpired,
+	} {
+		if errors.Is(err, no) {
+			return domain.Refused(fmt.Errorf("the server does not accept the URL's user, or its password, token, creds or nkey: %w", err))
+		}
+	}
+	if errors.Is(err, nats.ErrMaxConnectionsExceeded) || errors.Is(err, nats.ErrMaxAccountConnectionsExceeded) {
+		return domain.Refused(err)
+	}
+	return err
+}
+
+// ErrUnanswered is the error of every record until its own answer was seen.
+var ErrUnanswered = fmt.Errorf("%w: the server has not answered", domain.ErrBusDown)
+
+// Unanswered returns the errors of n records of which nothing is known yet.
+func Unanswered(n int) []error { return slices.Repeat([]error{ErrUnanswered}, n) }
+
+// Fill gives the error to every record of which nothing is known.
 func Fill(errs []error, err error) {
 	for i := range errs {
-		if errs[i] == nil {
+		if errs[i] == ErrUnanswered {
 			errs[i] = err
 		}
 	}

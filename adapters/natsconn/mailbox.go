@@ -46,7 +46,9 @@ func (c *Conn) Mailbox(ctx context.Context, subject, group string, most Bounds) 
 		err = c.Sync(ctx)
 	}
 	if err == nil {
-		m.told.Settle(ctx)
+		err = m.told.Settle(ctx)
+	}
+	if err == nil {
 		err = m.refused()
 	}
 	if err != nil {

@@ -2,10 +2,9 @@ package natsconn
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/url"
 	"os"
@@ -26,8 +25,8 @@ type Server struct {
 	options nats.Options // all but what belongs to one connection
 }
 
-// Parse reads a URL such as "nats://user:password@host:4222,other:4222" and the
-// parameters that the NATS transports share. The caller asks params for its own
+// Parse reads a URL such as "nats://user:password@host:4222,other:4222" (what
+// else a list can look like package transport knows), and the parameters that the NATS transports share. The caller asks params for its own
 // ones and for Err.
 //
 //	dial_timeout      to connect and log in to one host, default 2s
@@ -45,26 +44,26 @@ type Server struct {
 //	tls_skip_verify   true: accept any certificate
 func Parse(u *url.URL, params *transport.Params) (*Server, error) {
 	s := &Server{
-		reply: params.Duration("reply_timeout", 2*time.Second, 10*time.Millisecond),
+		reply: params.Timeout("reply_timeout", 2*time.Second, 10*time.Millisecond),
 		inbox: params.String("inbox_prefix", "_INBOX"),
 	}
 	o := nats.GetDefaultOptions()
 	o.Name = "fanfare"
 	o.AllowReconnect = false
 	o.SkipHostLookup = true // the dialer looks, bounded by its context
-	o.Timeout = params.Duration("dial_timeout", 2*time.Second, 10*time.Millisecond)
-	o.FlusherTimeout = params.Duration("write_timeout", 700*time.Millisecond, 10*time.Millisecond)
-	o.PingInterval = params.Duration("ping_interval", 2*time.Second, 100*time.Millisecond)
+	o.Timeout = params.Timeout("dial_timeout", 2*time.Second, 10*time.Millisecond)
+	o.FlusherTimeout = params.Timeout("write_timeout", 700*time.Millisecond, 10*time.Millisecond)
+	o.PingInterval = params.Timeout("ping_interval", 2*time.Second, 100*time.Millisecond)
 	o.MaxPingsOut = 1
 	o.InboxPrefix = s.inbox
 	s.options = o
-	var faults [4]error
+	var faults [3]error
 	s.hosts, faults[0] = parseHosts(u)
 	faults[1] = s.parseLogin(u, params)
-	s.options.TLSConfig, faults[2] = parseTLS(params)
+	s.options.TLSConfig = params.TLS()
 	s.options.Secure = s.options.TLSConfig != nil
 	if CheckTopic(s.inbox) != nil {
-		faults[3] = errors.New("inbox_prefix: want a subject without wildcards")
+		faults[2] = errors.New("inbox_prefix: want a subject without wildcards")
 	}
 	return s, errors.Join(faults[:]...)
 }
@@ -78,7 +77,8 @@ func parseHosts(u *url.URL) ([]string, error) {
 		if h == "" || h[0] == ':' {
 			return nil, errors.New("the URL names no host: want host:port")
 		}
-		if _, _, err := net.SplitHostPort(h); err != nil {
+		if _, port, err := net.SplitHostPort(h); err != nil || port == "" {
+			h = strings.TrimSuffix(h, ":")
 			h = net.JoinHostPort(strings.Trim(h, "[]"), "4222")
 		}
 		all[i] = "nats://" + h
@@ -130,33 +130,6 @@ func readable(file string) error {
 	return err
 }
 
-func parseTLS(params *transport.Params) (*tls.Config, error) {
-	ca, cert, key := params.String("tls_ca", ""), params.String("tls_cert", ""), params.String("tls_key", "")
-	name, skip := params.String("tls_server_name", ""), params.Bool("tls_skip_verify", false)
-	if !params.Bool("tls", ca+cert+key+name != "" || skip) {
-		return nil, nil
-	}
-	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: name, InsecureSkipVerify: skip}
-	if ca != "" {
-		pem, err := os.ReadFile(ca)
-		if err != nil {
-			return nil, fmt.Errorf("tls_ca: %w", err)
-		}
-		c.RootCAs = x509.NewCertPool()
-		if !c.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("tls_ca: %s holds no certificate in PEM form", ca)
-		}
-	}
-	if cert != "" || key != "" {
-		pair, err := tls.LoadX509KeyPair(cert, key)
-		if err != nil {
-			return nil, fmt.Errorf("tls_cert and tls_key: %w", err)
-		}
-		c.Certificates = []tls.Certificate{pair}
-	}
-	return c, nil
-}
-
 // ReplyTimeout is how long the server may take to answer.
 func (s *Server) ReplyTimeout() time.Duration { return s.reply }
 
@@ -168,11 +141,30 @@ func (s *Server) Client() *Client {
 	return c
 }
 
-// dial connects and logs in; the end of ctx ends that.
+// dial connects to one of the hosts, in no order, and logs in; the end of ctx
+// ends that. Its error says what each of them answered.
 func (s *Server) dial(ctx context.Context) (*Conn, error) {
-	c := &Conn{ended: make(chan struct{}), watches: make(map[*Watch]struct{}), reply: s.reply}
+	var faults []error
+	for _, i := range rand.Perm(len(s.hosts)) {
+		c, err := s.dialHost(ctx, s.hosts[i])
+		if err == nil {
+			return c, nil
+		}
+		if len(s.hosts) > 1 {
+			err = fmt.Errorf("%s: %w", s.hosts[i], err)
+		}
+		faults = append(faults, err)
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return nil, errors.Join(faults...)
+}
+
+func (s *Server) dialHost(ctx context.Context, host string) (*Conn, error) {
+	c := &Conn{ended: make(chan struct{}), watches: make(map[*Watch]struct{}), reply: s.reply, inbox: s.inbox}
 	o := s.options
-	o.Servers = s.hosts
+	o.Servers = []string{host}
 	o.CustomDialer = &dialer{ctx: ctx, timeout: o.Timeout, conn: c}
 	o.AsyncErrorCB = c.failed
 	o.ClosedCB = func(*nats.Conn) { close(c.ended) }

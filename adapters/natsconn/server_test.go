@@ -76,6 +76,8 @@ func TestURLsThatAreWrongAreRefused(t *testing.T) {
 		"nats://h?dial_timeout=0":          "dial_timeout",
 		"nats://h?write_timeout=-1s":       "write_timeout",
 		"nats://h?tls_skip_verify=perhaps": "tls_skip_verify",
+		"nats://h?reply_timeout=2h":        "at most 1h0m0s",
+		"nats://h?ping_interval=":          "ping_interval=: want",
 	} {
 		if _, err := parse(rawURL); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want something about %q", rawURL, err, want)

@@ -39,8 +39,8 @@ func Open(_ context.Context, u *url.URL, log *slog.Logger) (transport.Driver, er
 	params := transport.NewParams(u)
 	server, err := natsconn.Parse(u, params)
 	keep := natsconn.Bounds{
-		Messages: params.Int("pending_messages", 1<<16, 1),
-		Bytes:    params.Int("pending_bytes", 32<<20, 1),
+		Messages: params.IntTo("pending_messages", 1<<16, 1, 1<<30),
+		Bytes:    params.IntTo("pending_bytes", 32<<20, 1, 1<<40),
 	}
 	if err := errors.Join(err, params.Err()); err != nil {
 		return nil, err
@@ -62,7 +62,7 @@ func (d *Driver) Follow(ctx context.Context, topic string, after domain.Position
 	}
 	f, err := d.follow(ctx, topic, "")
 	if err != nil {
-		return nil, fmt.Errorf("natscore: follow %s: %w", topic, natsconn.Classify(err))
+		return nil, fmt.Errorf("natscore: follow %s: %w", topic, natsconn.Refused(err))
 	}
 	return f, nil
 }
@@ -80,45 +80,53 @@ func (d *Driver) follow(ctx context.Context, topic, group string) (*feed, error)
 }
 
 // Publish sends all records in order and then asks the server for an answer,
-// once: it answers when it has taken them.
+// once: what it has not refused by then it has taken. That is all there is to be
+// known: core NATS does not confirm single messages, and the server that took
+// one may still lose it.
 func (d *Driver) Publish(ctx context.Context, records []transport.Outgoing) []error {
-	errs := d.publish(ctx, records)
+	errs := natsconn.Unanswered(len(records))
+	if err := d.publish(ctx, records, errs); err != nil {
+		natsconn.Fill(errs, err)
+	}
+	failed := false
 	for i, err := range errs {
 		if err != nil {
-			errs[i] = fmt.Errorf("natscore: publish on %s: %w", records[i].Topic, natsconn.Classify(err))
+			failed = true
+			errs[i] = fmt.Errorf("natscore: publish on %s: %w", records[i].Topic, natsconn.Refused(err))
 		}
-	}
-	return errs
-}
-
-func (d *Driver) publish(ctx context.Context, records []transport.Outgoing) []error {
-	errs := make([]error, len(records))
-	conn, err := d.talk.Conn(ctx)
-	if err != nil {
-		natsconn.Fill(errs, err)
-		return errs
-	}
-	refused := conn.Watch()
-	defer refused.Stop()
-	for i, r := range records {
-		errs[i] = send(ctx, conn, r)
-	}
-	if err := conn.Sync(ctx); err != nil {
-		natsconn.Fill(errs, err)
-		return errs
-	}
-	refused.Settle(ctx)
-	failed := false
-	for i, r := range records {
-		if errs[i] == nil {
-			errs[i] = refused.Publish(r.Topic)
-		}
-		failed = failed || errs[i] != nil
 	}
 	if !failed {
 		return nil
 	}
 	return errs
+}
+
+// publish gives the records their outcome, except those that have the error that
+// it returns.
+func (d *Driver) publish(ctx context.Context, records []transport.Outgoing, errs []error) error {
+	conn, err := d.talk.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	refused := conn.Watch()
+	defer refused.Stop()
+	for i, r := range records {
+		if err := send(ctx, conn, r); err != nil {
+			errs[i] = err
+		}
+	}
+	if err := conn.Sync(ctx); err != nil {
+		return err
+	}
+	if err := refused.Settle(ctx); err != nil {
+		return err
+	}
+	for i, r := range records {
+		if errs[i] == natsconn.ErrUnanswered {
+			errs[i] = refused.Publish(r.Topic)
+		}
+	}
+	return nil
 }
 
 func send(ctx context.Context, conn *natsconn.Conn, r transport.Outgoing) error {

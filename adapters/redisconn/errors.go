@@ -72,8 +72,12 @@ func isMoved(answer string) bool {
 // refusal, with which it is certain that the server does not have the message.
 func refused(err error) error {
 	why := Classify(err)
-	if _, ok := answered(err); !ok {
+	answer, ok := answered(err)
+	switch {
+	case !ok:
 		return why
+	case strings.HasPrefix(answer, "OOM "):
+		return &refusal{fmt.Errorf("%w: %w", domain.ErrBusFull, why)}
 	}
 	return &refusal{why}
 }
@@ -83,7 +87,7 @@ func refused(err error) error {
 type refusal struct{ why error }
 
 func (r *refusal) Error() string {
-	answer := strings.TrimPrefix(r.why.Error(), domain.ErrBusDown.Error()+": ")
+	answer := strings.Replace(r.why.Error(), domain.ErrBusDown.Error()+": ", "", 1)
 	return domain.ErrBusRefused.Error() + ": " + answer
 }
 

@@ -218,6 +218,9 @@ func TestEveryStateOfAServerThatRefusesIsARefusal(t *testing.T) {
 				if !errors.Is(err, domain.ErrBusRefused) || !errors.Is(err, domain.ErrBusDown) || !strings.Contains(err.Error(), c.code) {
 					t.Fatalf("want a refusal for %s: %v", c.code, err)
 				}
+				if full := errors.Is(err, domain.ErrBusFull); full != (c.code == "OOM") {
+					t.Errorf("full %v: %v", full, err)
+				}
 				if !errors.As(err, &p) || !p.Refused {
 					t.Errorf("a refusal is not certain: %v", err)
 				}

@@ -46,6 +46,9 @@ func (v *surveyor) foreign(e *domain.Entry) domain.Landmark {
 		return 0
 	}
 	content := crc64.Update(crc64.Checksum([]byte(e.UUID), crc), crc, e.Body)
+	for _, f := range e.Header { // in whichever order
+		content += mix(crc64.Checksum([]byte(f.Name+"\x00"+f.Value), crc))
+	}
 	v.last = domain.Landmark(max(1, mix(mix(uint64(v.last))^content)))
 	return v.last
 }

@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sort"
 	"time"
 
@@ -16,25 +17,52 @@ import (
 //
 // Found has a place for each one wanted: everything that was copied of what is
 // at or before the one wanted is at or before it, and everything else that was
-// copied behind it. It is zero where no copies prove that. Errors are Scan's.
-func (t *Transport) Locate(ctx context.Context, topic string, wanted []domain.Place, from time.Time, most int) (found []domain.Place, err error) {
+// copied behind it. It is zero where no copies prove that. Looked is how many
+// entries it has looked at: fewer than most if the log has no more, or all places
+// were settled. Errors are Scan's.
+func (t *Transport) Locate(ctx context.Context, topic string, wanted []domain.Place, from time.Time, most int) (found []domain.Place, looked int, err error) {
 	l := newLocator(wanted)
 	at, err := t.Scan(ctx, topic, "", from, func(batch []domain.Entry) bool {
 		for i := range batch {
 			l.look(&batch[i])
 		}
-		most -= len(batch)
-		return l.open > 0 && most > 0
+		looked += len(batch)
+		return l.open > 0 && looked < most
 	})
 	if err != nil {
-		return nil, fmt.Errorf("transport: locate in %q: %w", topic, err)
+		return nil, looked, fmt.Errorf("transport: locate in %q: %w", topic, err)
 	}
 	for i := range l.found {
 		if l.found[i].Position != "" {
 			l.found[i].Log = at.Log
 		}
 	}
-	return l.found, nil
+	return l.found, looked, nil
+}
+
+// Origins returns the logs of which the topic's log holds copies that Locate
+// would find, each once, as far as its oldest entries say, most of them: copies
+// come first on a new bus. It returns at most 64. Errors are Scan's; with one it
+// returns those that it has come across.
+func (t *Transport) Origins(ctx context.Context, topic string, most int) (logs []domain.LogID, err error) {
+	_, err = t.Scan(ctx, topic, "", time.Time{}, func(batch []domain.Entry) bool {
+		for i := range batch {
+			if batch[i].Late {
+				continue
+			}
+			for _, p := range batch[i].Also {
+				if len(logs) < maxOriginals && !slices.Contains(logs, p.Log) {
+					logs = append(logs, p.Log)
+				}
+			}
+		}
+		most -= len(batch)
+		return most > 0
+	})
+	if err != nil {
+		return logs, fmt.Errorf("transport: origins in %q: %w", topic, err)
+	}
+	return logs, nil
 }
 
 // A locator is one search. Copies come in the order of their logs, so that of

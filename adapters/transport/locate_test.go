@@ -2,6 +2,7 @@ package transport_test
 
 import (
 	"errors"
+	"math"
 	"testing"
 	"time"
 
@@ -66,7 +67,7 @@ func TestLocate(t *testing.T) {
 					want[i] = domain.Place{Log: 1, Position: place(n)}
 				}
 			}
-			got, err := bus.Locate(t.Context(), topic, wanted, tc.from, tc.most)
+			got, _, err := bus.Locate(t.Context(), topic, wanted, tc.from, tc.most)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -76,15 +77,54 @@ func TestLocate(t *testing.T) {
 		})
 	}
 	t.Run("in a log that nothing was copied from", func(t *testing.T) {
-		got, err := bus.Locate(t.Context(), topic, []domain.Place{{Log: oldLog, Position: place(12)}, {Log: 0xB, Position: place(12)}}, time.Time{}, 100)
+		got, _, err := bus.Locate(t.Context(), topic, []domain.Place{{Log: oldLog, Position: place(12)}, {Log: 0xB, Position: place(12)}}, time.Time{}, 100)
 		if want := []domain.Place{{Log: 1, Position: place(2)}, {}}; err != nil || !cmp.Equal(want, got) {
 			t.Errorf("%v, %v", got, err)
 		}
 	})
 	t.Run("bus down", func(t *testing.T) {
 		l.set(func() { l.since = errNet })
-		if _, err := bus.Locate(t.Context(), topic, []domain.Place{{Log: oldLog, Position: place(12)}}, time.Time{}, 100); !errors.Is(err, domain.ErrBusDown) {
+		if _, _, err := bus.Locate(t.Context(), topic, []domain.Place{{Log: oldLog, Position: place(12)}}, time.Time{}, 100); !errors.Is(err, domain.ErrBusDown) {
 			t.Errorf("error %v", err)
 		}
 	})
+}
+
+func TestOrigins(t *testing.T) {
+	l := newLog(6)
+	late := transport.Origin{Places: []domain.Place{{Log: 0xD, Position: place(1)}}, Time: second(3), Late: true}
+	twice := transport.Origin{Places: []domain.Place{{Log: 0xB, Position: place(1)}, {Log: 0xC, Position: place(1)}}, Time: second(5)}
+	copied(l, 1, 10, 0)
+	copied(l, 2, 11, 10)
+	l.entries[2].Header = []domain.Field{{Name: "fanfare.origin", Value: late.String()}} // no place to resume from
+	l.entries[4].Header = []domain.Field{{Name: "fanfare.origin", Value: twice.String()}}
+	bus := transport.New(l, transport.Config{})
+	defer mustClose(t, bus)
+	for most, want := range map[int][]domain.LogID{100: {oldLog, 0xB, 0xC}, 1: {oldLog}} {
+		got, err := bus.Origins(t.Context(), topic, most)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("most %d: %s", most, diff)
+		}
+	}
+}
+
+// A cursor's time may be any; the broker is asked for one that it can understand.
+func TestForgedTimesAreTimes(t *testing.T) {
+	l := newLog(3)
+	copied(l, 1, 10, 0)
+	bus := transport.New(l, transport.Config{})
+	defer mustClose(t, bus)
+	for _, from := range []time.Time{time.UnixMilli(math.MinInt64), time.UnixMilli(-1), time.UnixMilli(math.MaxInt64), time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)} {
+		if _, _, err := bus.Locate(t.Context(), topic, []domain.Place{{Log: oldLog, Position: place(10)}}, from, 100); err != nil {
+			t.Errorf("from %v: %v", from, err)
+		}
+		l.set(func() {
+			if year := l.from.UTC().Year(); year < 1970 || year > 9999 {
+				t.Errorf("from %v, the broker was asked for the year %d", from, year)
+			}
+		})
+	}
 }

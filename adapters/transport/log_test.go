@@ -21,6 +21,7 @@ type fakeLog struct {
 	more    chan struct{} // closed when entries are added
 	tails   int           // how often the tail was asked for
 	since   error         // what FollowSince fails with
+	from    time.Time     // what FollowSince was asked for last
 	lost    error         // what Follow and reads fail with
 	refuse  error         // what Follow of a place fails with
 	silent  bool          // FollowSince's feeds bring nothing
@@ -74,6 +75,7 @@ func (l *fakeLog) followAfter(_ context.Context, _ string, after domain.Position
 func (l *fakeLog) FollowSince(_ context.Context, _ string, t time.Time) (transport.Feed, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.from = t
 	if l.since != nil {
 		return nil, l.since
 	}

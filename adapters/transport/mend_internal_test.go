@@ -27,3 +27,22 @@ func BenchmarkMend(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*BatchSize), "ns/message")
 }
+
+// Records that differ in their headers alone are not the same.
+func TestHeadersCountInALandmark(t *testing.T) {
+	mark := func(fields ...domain.Field) domain.Landmark {
+		v := surveyor{ordered: true, last: 1}
+		return v.foreign(&domain.Entry{Body: []byte("x"), Header: fields})
+	}
+	a, b := domain.Field{Name: "a", Value: "1"}, domain.Field{Name: "b", Value: "2"}
+	if mark(a, b) != mark(b, a) {
+		t.Error("the order of headers counts")
+	}
+	seen := make(map[domain.Landmark]bool)
+	for _, m := range []domain.Landmark{mark(), mark(a), mark(b), mark(a, b), mark(domain.Field{Name: "a", Value: "2"}), mark(domain.Field{Name: "a1"})} {
+		if seen[m] {
+			t.Error("two sets of headers have one landmark")
+		}
+		seen[m] = true
+	}
+}

@@ -44,12 +44,13 @@ func (o Openers) Open(ctx context.Context, rawURL string, cfg Config) (*Transpor
 // password in it. An unescaped / ? or # in a password makes it end early: that
 // leaves the @ behind it in a place where none belongs.
 func (o Openers) parse(rawURL string) (*url.URL, error) {
-	u, err := url.Parse(rawURL)
-	_, rest, _ := strings.Cut(rawURL, "://")
-	end := strings.IndexAny(rest, "/?#")
-	if err != nil || u.Opaque != "" || end >= 0 && strings.Contains(rest[end:], "@") {
+	u, err := readURL(rawURL)
+	switch {
+	case errors.Is(err, errURL), err == nil && (u.Opaque != "" || strings.Contains(u.EscapedPath()+u.RawQuery+u.EscapedFragment(), "@")):
 		return nil, fmt.Errorf("transport: the URL cannot be read: want one of %s followed by host:port/…, "+
 			"with special characters in passwords and parameters escaped as %%XX", o.schemes())
+	case err != nil:
+		return nil, fmt.Errorf("transport: %w; special characters in passwords are escaped as %%XX", err)
 	}
 	return u, nil
 }
@@ -95,40 +96,76 @@ func (p *Params) String(name, fallback string) string {
 	return p.values.Get(name)
 }
 
-// Duration returns the parameter as a duration of at least least.
+// The most that a parameter can say. Times reach ten years, which every broker
+// and every clock can add to and take from now; timeouts an hour.
+const (
+	MaxDuration = 10 * 365 * 24 * time.Hour
+	MaxTimeout  = time.Hour
+	MaxInt      = 1 << 50
+)
+
+// Duration returns the parameter as a duration from least to MaxDuration.
 func (p *Params) Duration(name string, fallback, least time.Duration) time.Duration {
-	s := p.String(name, "")
-	if s == "" {
-		return fallback
-	}
-	d, err := time.ParseDuration(s)
-	if err != nil || d < least {
-		p.fault("%s=%s: want a duration of at least %v, such as %v", name, s, least, fallback)
-		return fallback
-	}
-	return d
+	return p.duration(name, fallback, least, MaxDuration)
 }
 
-// Int returns the parameter as a number of at least least.
+// Timeout returns the parameter as a duration from least to MaxTimeout.
+func (p *Params) Timeout(name string, fallback, least time.Duration) time.Duration {
+	return p.duration(name, fallback, least, MaxTimeout)
+}
+
+func (p *Params) duration(name string, fallback, least, most time.Duration) time.Duration {
+	if !p.given(name) {
+		return fallback
+	}
+	s := p.values.Get(name)
+	d, err := time.ParseDuration(s)
+	switch {
+	case err != nil || d < least:
+		p.fault("%s=%s: want a duration of at least %v, such as %v", name, s, least, fallback)
+	case d > most:
+		p.fault("%s=%s: want a duration of at most %v", name, s, most)
+	default:
+		return d
+	}
+	return fallback
+}
+
+// given notes that a parameter is known, and says whether it is there.
+func (p *Params) given(name string) bool {
+	p.known = append(p.known, name)
+	return p.values.Has(name)
+}
+
+// Int returns the parameter as a number from least to MaxInt.
 func (p *Params) Int(name string, fallback, least int) int {
-	s := p.String(name, "")
-	if s == "" {
+	return p.IntTo(name, fallback, least, MaxInt)
+}
+
+// IntTo returns the parameter as a number from least to most.
+func (p *Params) IntTo(name string, fallback, least, most int) int {
+	if !p.given(name) {
 		return fallback
 	}
+	s := p.values.Get(name)
 	n, err := strconv.Atoi(s)
-	if err != nil || n < least {
+	switch {
+	case errors.Is(err, strconv.ErrRange) && !strings.HasPrefix(s, "-"), err == nil && n > most:
+		p.fault("%s=%s: want a whole number of at most %d", name, s, most)
+	case err != nil || n < least:
 		p.fault("%s=%s: want a whole number of at least %d", name, s, least)
-		return fallback
+	default:
+		return n
 	}
-	return n
+	return fallback
 }
 
 // Bool returns the parameter as true or false.
 func (p *Params) Bool(name string, fallback bool) bool {
-	s := p.String(name, "")
-	if s == "" {
+	if !p.given(name) {
 		return fallback
 	}
+	s := p.values.Get(name)
 	b, err := strconv.ParseBool(s)
 	if err != nil {
 		p.fault("%s=%s: want true or false", name, s)

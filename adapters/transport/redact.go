@@ -13,6 +13,87 @@ const hidden = "xxxxx"
 // place shows a transport's URL without user, password and parameters.
 func place(u *url.URL) string { return u.Scheme + "://" + u.Host + u.Path }
 
+// Redact shows a URL, or a list of servers as brokers' clients take it, without
+// the secrets in it: passwords, users without one (which are tokens), and the
+// parameters that isSecret names. It need not be one that can be read: where it
+// is not clear what is a secret, more is hidden. Text that is no URL is shown as
+// it is.
+func Redact(raw string) string {
+	if !strings.Contains(raw, "://") {
+		return raw
+	}
+	head, tail := raw, ""
+	if i := strings.IndexAny(raw, "?#"); i >= 0 {
+		head, tail = raw[:i], raw[i:]
+	}
+	if strings.Contains(tail, "@") { // the end of a password that was not escaped
+		scheme, _, _ := strings.Cut(raw, "://")
+		return scheme + "://" + hidden
+	}
+	list := strings.Split(head, ",")
+	open := false // a user's part has begun, and its @ comes later
+	for i := len(list) - 1; i >= 0; i-- {
+		scheme, rest, whole := strings.Cut(list[i], "://")
+		whole = whole && (i == 0 || isScheme(strings.TrimSpace(scheme)))
+		if !whole {
+			scheme, rest = "", list[i]
+		} else {
+			scheme += "://"
+		}
+		rest, open = redactServer(rest, whole, open)
+		list[i] = scheme + rest
+	}
+	return strings.Join(list, ",") + redactQuery(tail)
+}
+
+// redactServer hides the user of a server, which is whole if a scheme stands
+// before it. If the part behind it has an @ and no scheme, a comma may have been
+// in the password: then this one may hold the beginning, and nothing of it is
+// shown. Nor is one that has no user and is no host.
+func redactServer(server string, whole, behind bool) (shown string, open bool) {
+	at := strings.LastIndexByte(server, '@')
+	switch {
+	case behind:
+		return hidden, !whole
+	case at < 0:
+		host, _, _ := strings.Cut(strings.TrimSpace(server), "/")
+		if _, err := parseURL("x://" + host); err != nil {
+			return hidden, false
+		}
+		return server, false
+	case !whole: // what stands before the @ may be a password's end
+		return hidden + server[at:], true
+	}
+	name, _, password := strings.Cut(server[:at], ":")
+	switch {
+	case password:
+		name += ":" + hidden
+	case name != "":
+		name = hidden
+	}
+	return name + server[at:], false
+}
+
+// isScheme says whether a text can be a URL's scheme.
+func isScheme(text string) bool {
+	odd := func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("+-.", r)
+	}
+	return text != "" && !strings.ContainsFunc(text, odd)
+}
+
+func redactQuery(tail string) string {
+	pairs := strings.FieldsFunc(tail, func(r rune) bool { return r == '&' || r == ';' })
+	for i, pair := range pairs {
+		name, _, ok := strings.Cut(pair, "=")
+		plain, err := url.QueryUnescape(strings.TrimLeft(name, "?#"))
+		if ok && (err != nil || isSecret(plain)) {
+			pairs[i] = name + "=" + hidden
+		}
+	}
+	return strings.Join(pairs, "&")
+}
+
 // redact hides the URL's secrets in what an error says. The error behind it is
 // still found by errors.Is and As.
 func redact(err error, u *url.URL) error {

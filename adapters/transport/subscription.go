@@ -101,7 +101,7 @@ func (s *subscription) open() error {
 	case s.ctx.Err() != nil:
 		return gone(s.ctx.Err())
 	}
-	return busError(err)
+	return notClosed(busError(err))
 }
 
 // begin makes the first feed: age back where that can be, else at the tail.
@@ -135,7 +135,7 @@ func (t *Transport) follow(ctx context.Context, topic string, after domain.Posit
 func (t *Transport) followSince(ctx context.Context, topic string, from time.Time) (Feed, domain.Position, error) {
 	ctx, cancel := context.WithTimeout(ctx, t.cfg.FollowTimeout)
 	defer cancel()
-	feed, err := t.log.FollowSince(ctx, topic, from)
+	feed, err := t.log.FollowSince(ctx, topic, sane(from))
 	if err != nil {
 		return nil, "", err
 	}
@@ -145,6 +145,19 @@ func (t *Transport) followSince(ctx context.Context, topic string, from time.Tim
 		return nil, "", err
 	}
 	return feed, tail, nil
+}
+
+// sane is a time that every broker can be asked for. Times come from clients'
+// cursors, too, and may be any.
+func sane(from time.Time) time.Time {
+	first, last := time.Unix(0, 0), time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+	switch {
+	case from.Before(first):
+		return first
+	case from.After(last):
+		return last
+	}
+	return from
 }
 
 func (s *subscription) use(feed Feed) {

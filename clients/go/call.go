@@ -33,6 +33,7 @@ type call struct {
 	kind kind
 	room string // system/room, for join and leave
 	text []byte // the op, without its name and ref until it is asked
+	late bool   // a join of late.go
 
 	ref     uint64
 	written bool // a node may have it
@@ -95,11 +96,7 @@ func (c *Client) Join(ctx context.Context, system, room, since string) error {
 	if !utf8.ValidString(room) || !utf8.ValidString(system) {
 		return fmt.Errorf("client: joining %q: not UTF-8", system+"/"+room)
 	}
-	text, err := json.Marshal(struct {
-		System string `json:"system"`
-		Room   string `json:"room"`
-		Since  string `json:"since,omitempty"`
-	}{system, room, since})
+	text, err := joinOp(system, room, since)
 	if err != nil {
 		return fmt.Errorf("client: joining %s/%s: %w", system, room, err)
 	}
@@ -113,6 +110,14 @@ func (c *Client) Join(ctx context.Context, system, room, since string) error {
 			return ctx.Err()
 		}
 	}
+}
+
+func joinOp(system, room, since string) ([]byte, error) {
+	return json.Marshal(struct {
+		System string `json:"system"`
+		Room   string `json:"room"`
+		Since  string `json:"since,omitempty"`
+	}{system, room, since})
 }
 
 // Leave leaves a room. Without a connection that is done at once.
@@ -228,10 +233,7 @@ func (c *Client) put(a *call) error {
 		close(a.done) // the next connection sees to it
 		return nil
 	}
-	c.ref++
-	a.ref, a.done = c.ref, make(chan struct{})
-	a.text = slices.Concat(
-		[]byte(`{"op":"`+string(a.kind)+`","ref":`+strconv.FormatUint(a.ref, 10)+`,`), a.text[1:])
+	c.number(a)
 	if len(a.text) > c.cfg.SendBytes {
 		return &OpError{"too_large", fmt.Sprintf("%d bytes are more than SendBytes allows", len(a.text))}
 	}
@@ -244,6 +246,14 @@ func (c *Client) put(a *call) error {
 		c.queue.retry()
 	}
 	return nil
+}
+
+// number gives a call its ref. The caller holds mu.
+func (c *Client) number(a *call) {
+	c.ref++
+	a.ref, a.done = c.ref, make(chan struct{})
+	a.text = slices.Concat(
+		[]byte(`{"op":"`+string(a.kind)+`","ref":`+strconv.FormatUint(a.ref, 10)+`,`), a.text[1:])
 }
 
 // withdraw gives up waiting, unless the answer has just come.
@@ -267,6 +277,9 @@ func (c *Client) settle(a *call, id string, err error) {
 	if a.kind == callJoin && err == nil && !slices.Contains(c.rooms, a.room) {
 		c.rooms = append(c.rooms, a.room)
 	}
+	if a.late {
+		c.lateSettled(a, err)
+	}
 	close(a.done)
 }
 
@@ -282,7 +295,8 @@ func (c *Client) waiting() bool {
 func (c *Client) connected(named []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.open = true
+	c.open, c.late = true, nil
+	c.joinLate(named)
 	c.unsent = slices.SortedFunc(maps.Values(c.pending), func(a, b *call) int { return cmp.Compare(a.ref, b.ref) })
 	for _, name := range named {
 		if !slices.Contains(c.rooms, name) {
@@ -309,17 +323,29 @@ func (c *Client) disconnected() {
 	}
 }
 
-// nextCall takes what is to be sent next; nil for nothing.
-func (c *Client) nextCall() *call {
+// nextCall takes what is to be sent next; nil for nothing now. Wait is after how
+// long there will be something without a signal, 0 for never.
+func (c *Client) nextCall() (next *call, wait time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.open || len(c.unsent) == 0 {
-		return nil
+	if !c.open {
+		return nil, 0
 	}
-	call := c.unsent[0]
-	c.unsent = c.unsent[1:]
-	call.written = true
-	return call
+	for i, call := range c.unsent {
+		if call.late {
+			if c.late != nil {
+				continue
+			}
+			if wait = time.Until(c.lateAt); wait > 0 {
+				continue
+			}
+			c.late = call
+		}
+		c.unsent = slices.Delete(c.unsent, i, i+1)
+		call.written = true
+		return call, 0
+	}
+	return nil, max(wait, 0)
 }
 
 func inSystem(name, system string) bool { return strings.HasPrefix(name, system+"/") }

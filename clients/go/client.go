@@ -28,6 +28,10 @@ type Client struct {
 	ref     uint64            // of the newest call
 	pending map[uint64]*call  // that have no answer
 	unsent  []*call           // of pending and of nobody's, in the order of sending
+	late    *call             // the one late join that a node is asked for now
+	lateAt  time.Time         // no late join is asked for before
+	holds   map[string]int    // late joins by system; while there are some, handled waits
+	behind  map[string]string // what handled will be when they are done
 }
 
 // New makes a client. What is wrong with cfg comes as one error that names
@@ -44,6 +48,8 @@ func New(cfg Config) (*Client, error) {
 		systems: slices.Clone(cfg.Systems),
 		rooms:   slices.Clone(cfg.Rooms),
 		pending: map[uint64]*call{},
+		holds:   map[string]int{},
+		behind:  map[string]string{},
 	}
 	for _, system := range cfg.Systems {
 		if cursor := cfg.Resume[system]; cursor != "" {
@@ -57,8 +63,8 @@ func New(cfg Config) (*Client, error) {
 // returns nil, whatever the Handler makes of that. It returns earlier, with an error, when the Handler has failed,
 // or where coming back would be wrong: a *CloseError with one of the codes
 // 1008, 1009, 4003, 4009 and 4010, or 4001 without Config.Token, and a *Refusal
-// by a node with one of the 400s other than 408 and 429; what a proxy says
-// itself may pass. Run may be called again after it has
+// by a node with one of the 400s other than 408 and 429, or by anybody with 414
+// or 431, too long; what else a proxy says itself may pass. Run may be called again after it has
 // returned, and goes on from Cursors.
 func (c *Client) Run(ctx context.Context) error {
 	q, err := c.begin()
@@ -118,7 +124,12 @@ func (c *Client) end() {
 	c.running, c.ended, c.open, c.queue, c.unsent = false, true, false, nil, nil
 	for _, call := range c.pending {
 		c.settle(call, "", call.abandoned())
+		if call.late {
+			c.rooms = append(c.rooms, call.room) // another Run goes on in it
+		}
 	}
+	clear(c.holds) // what the rooms missed was not told: handled stays before it
+	clear(c.behind)
 }
 
 // handle tells the Handler of an event, and notes that it has been told.
@@ -131,14 +142,23 @@ func (c *Client) handle(ctx context.Context, e *event) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.advance(c.handled, &e.op)
+	if e.released != "" {
+		c.release(e.released)
+	} else if c.holds[e.op.System] > 0 {
+		c.advance(c.behind, &e.op)
+	} else {
+		c.advance(c.handled, &e.op)
+	}
 	return nil
 }
 
 func (c *Client) tell(ctx context.Context, e *event) error {
 	h, o := &c.cfg.Handler, &e.op
-	if e.lost != nil {
+	switch {
+	case e.lost != nil:
 		return invoke(ctx, h.Lost, func() *Lost { return e.lost })
+	case e.released != "":
+		return nil
 	}
 	if err := invoke(ctx, h.Op, func() []byte { return e.raw }); err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -22,7 +23,9 @@ type Config struct {
 	// Systems are those to receive from.
 	Systems []string
 	// Rooms are those to be in from the beginning, as system/room. What was
-	// missed in them is made up for, too.
+	// missed in them is made up for, too. Rooms for which an address has no space
+	// are joined when the node has said hello; one that is refused then is told
+	// to Handler.Left, with the code as the reason.
 	Rooms []string
 	// Resume says where to go on, by system: what Cursors returned once.
 	Resume map[string]string
@@ -89,6 +92,9 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
+// systemName is what nodes take for the name of a system.
+var systemName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]*$`)
+
 // Validate says everything that is wrong with the settings; a zero value other
 // than URL and Systems is right.
 func (c Config) Validate() error {
@@ -98,6 +104,11 @@ func (c Config) Validate() error {
 	}
 	if len(c.Systems) == 0 || slices.Contains(c.Systems, "") {
 		faults = append(faults, errors.New("client: Systems: want at least one name"))
+	}
+	for _, name := range c.Systems {
+		if name != "" && !systemName.MatchString(name) {
+			faults = append(faults, fmt.Errorf("client: Systems: %q: want a name of a-z, 0-9, _ and -", name))
+		}
 	}
 	for _, name := range c.Rooms {
 		if system, room, _ := strings.Cut(name, "/"); room == "" || !slices.Contains(c.Systems, system) {

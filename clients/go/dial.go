@@ -109,12 +109,19 @@ func (g *guard) release() {
 func (s *session) query(q url.Values) url.Values {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.named = slices.Clone(s.rooms)
+	s.named = fitting(s.rooms)
 	q.Del("resume")
 	q["systems"] = []string{strings.Join(s.systems, ",")}
-	if len(s.named) > 0 {
-		q["rooms"] = s.named
+	// A list ends its elements at commas, so these rooms need another parameter.
+	lists := map[string][]string{}
+	for _, name := range s.named {
+		param := "rooms"
+		if strings.Contains(name, ",") {
+			param = "room"
+		}
+		lists[param] = append(lists[param], name)
 	}
+	maps.Copy(q, lists)
 	for _, system := range slices.Sorted(maps.Keys(s.seen)) {
 		if slices.Contains(s.systems, system) {
 			q.Add("resume", system+":"+s.seen[system])

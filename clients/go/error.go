@@ -105,5 +105,8 @@ func (r *Refusal) Error() string {
 // final says that the request is wrong, so that it would be refused again. Load
 // balancers have 404s of their own, while no node is there.
 func (r *Refusal) final() bool {
+	if r.Status == http.StatusRequestURITooLong || r.Status == http.StatusRequestHeaderFieldsTooLarge {
+		return true // whoever says it
+	}
 	return r.byNode && r.Status >= 400 && r.Status < 500 && r.Status != http.StatusRequestTimeout && r.Status != http.StatusTooManyRequests
 }

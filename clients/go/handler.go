@@ -20,7 +20,8 @@ type Handler struct {
 	Hello func(ctx context.Context, h *Hello) error
 	// Bus is called when the node has lost its bus, or has it again.
 	Bus func(ctx context.Context, up bool) error
-	// Left is called when a new token lacks something that the old one had.
+	// Left is called when a new token lacks something that the old one had, and
+	// when a room could not be joined again on a new connection.
 	Left func(ctx context.Context, l *Left) error
 	// Lost is called when a connection has ended, or could not be made, and the
 	// client will come back.
@@ -78,7 +79,8 @@ type Place struct {
 	Resumed bool
 }
 
-// A Left says what a new token lacks: a room or, without Room, a system.
+// A Left says what was left: a room or, without Room, a system. The Reason is
+// "token", or the code of the node's refusal.
 type Left struct {
 	System string
 	Room   string

@@ -10,6 +10,8 @@ type event struct {
 	raw  []byte // nil for what the client itself has to say
 	op   op
 	lost *Lost
+
+	released string // a late join in this system was answered here
 }
 
 // perEvent is what an event takes beside its text, roughly.

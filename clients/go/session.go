@@ -145,11 +145,9 @@ func (s *session) take(ctx context.Context, line []byte) error {
 	}
 	switch o.Name {
 	case "ok":
-		s.answered(&o, nil)
-		return nil
+		return s.answered(ctx, &o, nil)
 	case "error":
-		s.answered(&o, &OpError{o.Code, o.Message})
-		return nil
+		return s.answered(ctx, &o, &OpError{o.Code, o.Message})
 	case "goaway":
 		s.asked = max(millis(o.RetryMS), time.Millisecond)
 	case "left":
@@ -182,12 +180,9 @@ func (s *session) lost(system, room string) {
 
 func (s *session) write(ctx context.Context) {
 	for ctx.Err() == nil {
-		call := s.nextCall()
+		call, wait := s.nextCall()
 		if call == nil {
-			select {
-			case <-s.wake:
-			case <-ctx.Done():
-			}
+			s.awaitCall(ctx, wait)
 			continue
 		}
 		_ = s.conn.SetWriteDeadline(time.Now().Add(s.cfg.Timeout))
@@ -195,6 +190,21 @@ func (s *session) write(ctx context.Context) {
 			_ = s.conn.Close() // the reader says so
 			return
 		}
+	}
+}
+
+// awaitCall waits until there may be something to send.
+func (s *session) awaitCall(ctx context.Context, wait time.Duration) {
+	var due <-chan time.Time
+	if wait > 0 {
+		timer := time.NewTimer(wait)
+		defer timer.Stop()
+		due = timer.C
+	}
+	select {
+	case <-s.wake:
+	case <-due:
+	case <-ctx.Done():
 	}
 }
 
@@ -228,15 +238,25 @@ func (s *session) auth(ctx context.Context, token string) error {
 	return err
 }
 
-func (s *session) answered(o *op, err error) {
+func (s *session) answered(ctx context.Context, o *op, refused *OpError) error {
 	ref, _ := strconv.ParseUint(string(o.Ref), 10, 64) // refs begin at 1
+	var err error
+	if refused != nil {
+		err = refused
+	}
 	s.mu.Lock()
 	call := s.pending[ref]
-	if call != nil {
+	postponed := call != nil && call.late && s.postpone(call, refused)
+	if call != nil && !postponed {
 		s.settle(call, o.ID, err)
 	}
 	s.mu.Unlock()
-	if call == nil && err != nil {
+	switch {
+	case postponed:
+	case call == nil && err != nil:
 		s.cfg.Log.Warn("client: an error that belongs to nothing", "ref", string(o.Ref), "err", err)
+	case call != nil && call.late:
+		return s.toldLate(ctx, call, refused)
 	}
+	return nil
 }

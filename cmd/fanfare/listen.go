@@ -42,6 +42,9 @@ is started again: what was missed comes first, or a gap.`,
 			if len(l.systems) == 0 {
 				return errors.New("want --systems NAME,…")
 			}
+			if l.count < 0 {
+				return fmt.Errorf("--count: %d: want 0 or more", l.count)
+			}
 			ctx, stop := untilSignal(cmd.Context())
 			defer stop()
 			return a.listenTo(ctx, l)
@@ -52,7 +55,7 @@ is started again: what was missed comes first, or a gap.`,
 	f.StringVar(&l.token, "token", "", "session token (better as FANFARE_TOKEN)")
 	f.StringVar(&l.user, "user", "", "who to be, at a node in development")
 	f.StringSliceVar(&l.systems, "systems", nil, "systems to attach to")
-	f.StringSliceVar(&l.rooms, "rooms", nil, "rooms to join, as system/room")
+	f.StringSliceVar(&l.rooms, "rooms", nil, "rooms to join, as system/room; one with a comma stands in quotes of its own: '\"chat/a,b\"'")
 	f.BoolVar(&l.data, "plain-data", false, "print messages only, and of them only the data")
 	f.IntVar(&l.count, "count", 0, "end after this many messages; 0: never")
 	f.StringVar(&l.resume, "resume", "", "file that keeps how far each system was printed; made if it is missing")

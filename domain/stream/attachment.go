@@ -2,6 +2,7 @@ package stream
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"github.com/fanfarebus/fanfare/domain"
@@ -18,6 +19,7 @@ import (
 // it can not be forgotten.
 type Attachment struct {
 	stream *Stream
+	asker  Asker // never changes
 	out    Outbox
 	enc    Encoder
 
@@ -47,9 +49,15 @@ type Attachment struct {
 // At is the cursor of the place where it begins: zero while the bus has not
 // confirmed. Resumed says that since was honoured.
 func (s *Stream) Attach(out Outbox, enc Encoder, since domain.Cursor, targets ...domain.Target) (a *Attachment, at domain.Cursor, resumed bool) {
+	return s.AttachFor(Asker{}, out, enc, since, targets...)
+}
+
+// AttachFor is Attach for a session of whom it is known who it is: what is read
+// again of the log for it counts as read for the asker.
+func (s *Stream) AttachFor(who Asker, out Outbox, enc Encoder, since domain.Cursor, targets ...domain.Target) (a *Attachment, at domain.Cursor, resumed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	a = &Attachment{stream: s, out: out, enc: enc, held: true, members: make([]*member, 0, len(targets)+1)}
+	a = &Attachment{stream: s, asker: who, out: out, enc: enc, held: true, members: make([]*member, 0, len(targets)+1)}
 	a.enter(domain.Everyone, 0)
 	for _, t := range targets {
 		a.enter(t, 0)
@@ -124,7 +132,7 @@ func (a *Attachment) Leave(t domain.Target) {
 	defer a.stream.mu.Unlock()
 	for i, m := range a.members {
 		if m.target == t && t != domain.Everyone {
-			a.members = append(a.members[:i], a.members[i+1:]...)
+			a.members = slices.Delete(a.members, i, i+1)
 			a.exit(m)
 			return
 		}

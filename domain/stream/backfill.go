@@ -21,17 +21,26 @@ type Backfill struct {
 	From time.Time
 
 	of       *Stream
+	lead     *Attachment // for whom it is read
+	charged  int         // entries that were counted for somebody
 	seen     dedupe
 	entries  []scanned
 	size     int
+	index    int  // what the ring and the index will take for them, at most
 	scanned  int  // entries behind After, messages or not
 	skipped  int  // of these, those that After has moved past
 	looked   int  // entries before After
 	blind    bool // there are too many of them: read from After alone
 	complete bool
-	clock    time.Time      // latest time of an entry
+	clock    clock
 	also     []domain.Place // where After was in the logs that it was copied from, if it was met
 }
+
+// Asker is for whom it is read.
+func (b *Backfill) Asker() Asker { return b.lead.asker }
+
+// Weight orders readings: the one with the smallest comes first. It may change.
+func (b *Backfill) Weight() float64 { return b.of.cfg.Reads.weight(b.lead.asker) }
 
 // A scanned entry knows how many were scanned up to it.
 type scanned struct {
@@ -73,7 +82,15 @@ func (b *Backfill) Add(at domain.Position, t time.Time, m *domain.Message, also 
 	b.scanned++
 	b.take(at, t, m, also)
 	b.complete = at == b.Until
-	return !b.complete && (b.fits() || b.of.shorten(b))
+	return !b.complete && (b.fits() || b.makeRoom() || b.of.shorten(b))
+}
+
+// makeRoom says whether others give back enough of the memory, if it is that.
+func (b *Backfill) makeRoom() bool {
+	if b.scanned-b.skipped <= b.of.cfg.MaxScan {
+		b.of.cfg.Past.reclaim(b.of, b.Weight())
+	}
+	return b.fits()
 }
 
 func (b *Backfill) take(at domain.Position, t time.Time, m *domain.Message, also []domain.Place) {
@@ -85,27 +102,26 @@ func (b *Backfill) take(at domain.Position, t time.Time, m *domain.Message, also
 			return
 		}
 	}
+	if !t.IsZero() && !plausible(t) {
+		t = b.of.cfg.Now()
+	}
 	here := spot{domain.Cursor{Log: b.After.Log, Position: at, Time: t.Truncate(time.Millisecond).UTC()}, also}
 	nameAfter(m, here)
 	here.ID = domain.HashID(m.ID)
-	e := entry{spot: here, msg: m, size: m.Size() + here.size(), past: true}
+	e := entry{spot: here, msg: m, size: m.Size() + here.size() + domain.HeapSize(wordSize*len(m.To)), past: true}
 	date(m, e.Time)
 	b.of.cfg.Past.add(e.size)
 	b.size += e.size
+	b.index += indexSize(m)
 	b.entries = append(b.entries, scanned{e, b.scanned})
 }
 
 // at is t on a clock that does not go back.
-func (b *Backfill) at(t time.Time) time.Time {
-	if b.clock.Before(t) {
-		b.clock = t
-	}
-	return b.clock
-}
+func (b *Backfill) at(t time.Time) time.Time { return b.clock.at(t, b.of.cfg.Now()) }
 
 // fits says whether the stream may take so much.
 func (b *Backfill) fits() bool {
-	return b.scanned-b.skipped <= b.of.cfg.MaxScan && !b.of.cfg.Past.over(b.size)
+	return b.scanned-b.skipped <= b.of.cfg.MaxScan && !b.of.cfg.Past.overWith(b.size, b.index)
 }
 
 // beginAt moves After forward.
@@ -127,6 +143,7 @@ func (b *Backfill) drop(n int) {
 	for i := range n {
 		b.size -= b.entries[i].size
 		b.of.cfg.Past.add(-b.entries[i].size)
+		b.index -= indexSize(b.entries[i].msg)
 		b.entries[i] = scanned{}
 	}
 	b.entries = b.entries[n:]

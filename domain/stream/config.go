@@ -1,6 +1,9 @@
 package stream
 
 import (
+	"maps"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -23,6 +26,7 @@ type Config struct {
 	// feeds the stream must serve NextBackfill then.
 	Past     *Budget
 	MaxScan  int              // most entries read again at a time; default 100,000
+	Reads    *Reads           // for whom logs are read again, shared by the streams of a node; default: its own
 	KeepPast time.Duration    // how long they are kept for sessions to take; default 30 s
 	HasLog   bool             // whether entries come with positions of a log
 	Now      func() time.Time // default time.Now
@@ -59,6 +63,9 @@ func (c Config) withDefaults() Config {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
+	if c.Reads == nil {
+		c.Reads = NewReads(c.MaxScan, c.Now)
+	}
 	return c
 }
 
@@ -69,6 +76,9 @@ func (c Config) withDefaults() Config {
 type Budget struct {
 	most int64
 	used atomic.Int64
+
+	mu      sync.Mutex
+	holders map[*Stream]struct{} // streams that keep what was read again for a while; guarded by mu
 }
 
 // NewBudget returns a Budget of so many bytes.
@@ -80,7 +90,39 @@ func (b *Budget) Used() int64 { return b.used.Load() }
 func (b *Budget) add(n int)     { b.used.Add(int64(n)) }
 func (b *Budget) farOver() bool { return b.used.Load() > 2*b.most }
 func (b *Budget) over(mine int) bool {
-	return b.used.Load() > b.most && int64(mine) > b.most/1024
+	return b.overWith(mine, 0)
+}
+
+// overWith is over if so much more were taken.
+func (b *Budget) overWith(mine, more int) bool {
+	return b.used.Load()+int64(more) > b.most && int64(mine+more) > b.most/1024
+}
+
+// hold notes whether a stream keeps something that it can give back.
+func (b *Budget) hold(s *Stream, keeps bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !keeps {
+		delete(b.holders, s)
+		return
+	}
+	if b.holders == nil {
+		b.holders = make(map[*Stream]struct{})
+	}
+	b.holders[s] = struct{}{}
+}
+
+// reclaim asks the other streams for what they keep, on behalf of somebody for
+// whom so much was read. Call it without locks.
+func (b *Budget) reclaim(mine *Stream, weight float64) {
+	b.mu.Lock()
+	others := slices.Collect(maps.Keys(b.holders))
+	b.mu.Unlock()
+	for _, s := range others {
+		if s != mine {
+			s.giveBack(weight)
+		}
+	}
 }
 
 // Stats count what a Stream did since it was made. Duplicates, Conflicts and
@@ -104,5 +146,5 @@ type Stats struct {
 	Behind     int                         // of these, catching up
 	Replaying  int                         // sessions that wait for the log to be read again
 	Entries    int                         // in the window
-	Bytes      int64                       // of the window
+	Bytes      int64                       // of the window, its index and what dedupe remembers
 }

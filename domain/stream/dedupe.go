@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"encoding/binary"
 	"hash/maphash"
 	"time"
 
@@ -30,13 +31,18 @@ type dedupe struct {
 	next   uint64
 	most   int
 	age    time.Duration
+	now    time.Time // of the latest check
+	peak   int       // see shrunk
 }
 
 type sighting struct {
 	id, content uint64
 	before      uint64 // an earlier sighting of the id, if it is >= first
-	at          time.Time
+	at          int64  // Unix microseconds
 }
+
+// sightingSize is what one takes.
+const sightingSize = 32
 
 func newDedupe(most int, age time.Duration) dedupe {
 	return dedupe{
@@ -48,10 +54,15 @@ func newDedupe(most int, age time.Duration) dedupe {
 // check says what m is and remembers it. Forgotten is whether an id that was
 // still young had to make room.
 func (d *dedupe) check(m *domain.Message, now time.Time) (v verdict, forgotten bool) {
-	for d.first < d.next && now.Sub(d.at(d.first).at) > d.age {
+	if now.Before(d.now) {
+		d.setBack(now)
+	}
+	d.now = now
+	for d.first < d.next && now.UnixMicro()-d.at(d.first).at > d.age.Microseconds() {
 		d.forget()
 	}
-	s := sighting{id: maphash.String(d.seed, m.ID), content: d.digest(m), at: now}
+	d.shrink()
+	s := sighting{id: maphash.String(d.seed, m.ID), content: d.digest(m), at: now.UnixMicro()}
 	s.before = d.latest[s.id]
 	for n, i := s.before, 0; n >= d.first && i < maxVersions; n, i = d.at(n).before, i+1 {
 		if d.at(n).content == s.content {
@@ -67,6 +78,15 @@ func (d *dedupe) check(m *domain.Message, now time.Time) (v verdict, forgotten b
 	return v, forgotten
 }
 
+// setBack is for a clock that was set back: what was seen in what is the future
+// now would be remembered for too long.
+func (d *dedupe) setBack(now time.Time) {
+	for n := d.first; n < d.next; n++ {
+		s := d.at(n)
+		s.at = min(s.at, now.UnixMicro())
+	}
+}
+
 func (d *dedupe) len() int              { return int(d.next - d.first) }
 func (d *dedupe) at(n uint64) *sighting { return &d.ring[n%uint64(len(d.ring))] }
 
@@ -75,13 +95,26 @@ func (d *dedupe) remember(s sighting) {
 		d.grow()
 	}
 	d.latest[s.id] = d.next
+	d.peak = max(d.peak, len(d.latest))
 	*d.at(d.next) = s
 	d.next++
 }
 
 func (d *dedupe) grow() {
+	d.resize(min(d.most, max(64, 2*len(d.ring))))
+}
+
+// shrink gives memory back when much was forgotten.
+func (d *dedupe) shrink() {
+	d.latest = shrunk(d.latest, &d.peak)
+	if len(d.ring) > 256 && 8*d.len() < len(d.ring) {
+		d.resize(len(d.ring) / 4)
+	}
+}
+
+func (d *dedupe) resize(slots int) {
 	old := *d
-	d.ring = make([]sighting, min(d.most, max(64, 2*len(old.ring))))
+	d.ring = make([]sighting, slots)
 	for n := old.first; n != old.next; n++ {
 		*d.at(n) = *old.at(n)
 	}
@@ -94,19 +127,59 @@ func (d *dedupe) forget() {
 	d.first++
 }
 
-// digest condenses what makes two messages the same to those who receive them.
+// leastIds are remembered though the node's budget is used up.
+const leastIds = 1024
+
+// squeeze forgets more than check is about to add, as memory is scarce, and says
+// how many.
+func (d *dedupe) squeeze() (n int) {
+	for ; n < 2 && d.len() > leastIds; n++ {
+		d.forget()
+	}
+	return n
+}
+
+// digest condenses the content of a message: what those who receive it get, but
+// not what says when (time) and for how long (ttl), which a publisher that repeats
+// it may have made anew, nor the session, which is another after a reconnect.
 func (d *dedupe) digest(m *domain.Message) uint64 {
 	var h maphash.Hash
 	h.SetSeed(d.seed)
+	writeNumber(&h, len(m.To))
 	for _, t := range m.To {
-		h.WriteString(t.String())
-		h.WriteByte(0)
+		writeText(&h, t.String())
 	}
 	for _, s := range [...]string{m.Type, m.ContentType, m.From} {
-		h.WriteByte(0)
-		h.WriteString(s)
+		writeText(&h, s)
 	}
-	h.WriteByte(0)
+	if len(m.Headers) > 0 {
+		writeNumber(&h, int(d.headers(m.Headers)))
+	}
+	writeNumber(&h, len(m.Headers))
 	h.Write(m.Data)
 	return h.Sum64()
+}
+
+// headers condenses headers, whose order means nothing.
+func (d *dedupe) headers(all map[string]string) (sum uint64) {
+	for k, v := range all {
+		var h maphash.Hash
+		h.SetSeed(d.seed)
+		writeText(&h, k)
+		writeText(&h, v)
+		sum += h.Sum64()
+	}
+	return sum
+}
+
+// writeText writes the length, too, so that no text runs into the next.
+func writeText(h *maphash.Hash, s string) {
+	writeNumber(h, len(s))
+	h.WriteString(s)
+}
+
+func writeNumber(h *maphash.Hash, n int) {
+	var b [8]byte
+	binary.LittleEndian.PutUint64(b[:], uint64(n))
+	h.Write(b[:])
 }

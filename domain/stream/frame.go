@@ -46,9 +46,10 @@ func (s *Stream) frame(e *entry, enc Encoder, to domain.Target, keep bool) Frame
 	f := enc.Message(s.system, e.msg, to, e.Cursor)
 	if keep && len(e.frames) < maxSharedFrames {
 		e.frames = append(e.frames, sharedFrame{enc, to, f})
-		e.size += len(f.Bytes)
-		s.window.bytes += len(f.Bytes)
-		s.budget(e).add(len(f.Bytes))
+		n := frameSize + domain.HeapSize(cap(f.Bytes))
+		e.size += n
+		s.window.bytes += n
+		s.budget(e).add(n)
 	}
 	return f
 }

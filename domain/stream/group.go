@@ -9,6 +9,9 @@ type group struct {
 	members []*member
 	entries numbers
 	mark    uint64 // see Stream.groups
+	size    int    // what it takes beside its numbers
+	charged int    // to an account: see Stream.weigh
+	inPast  bool   // that of what was read again
 }
 
 // A member is one session's part in a group.
@@ -31,9 +34,12 @@ func (g *group) remove(m *member) {
 	g.members[m.slot], moved.slot = moved, m.slot
 	g.members[last] = nil
 	g.members = g.members[:last]
+	if cap(g.members) > 64 && 8*last < cap(g.members) { // many have left
+		g.members = append(make([]*member, 0, 2*last), g.members...)
+	}
 }
 
-func (g *group) empty() bool { return len(g.members) == 0 && len(g.entries) == 0 }
+func (g *group) empty() bool { return len(g.members) == 0 && g.entries.len() == 0 }
 
 // groups returns the groups of a message's targets, each once, in their order.
 func (s *Stream) groups(m *domain.Message) []*group {
@@ -52,8 +58,9 @@ func (s *Stream) groups(m *domain.Message) []*group {
 func (s *Stream) group(t domain.Target) *group {
 	g := s.index[t]
 	if g == nil {
-		g = &group{target: t}
+		g = &group{target: t, size: groupSize(t)}
 		s.index[t] = g
+		s.indexPeak = max(s.indexPeak, len(s.index))
 	}
 	return g
 }
@@ -62,5 +69,6 @@ func (s *Stream) group(t domain.Target) *group {
 func (s *Stream) drop(g *group) {
 	if g.empty() && g != s.everyone {
 		delete(s.index, g.target)
+		s.index = shrunk(s.index, &s.indexPeak)
 	}
 }

@@ -29,13 +29,17 @@ type HubConfig struct {
 	Systems    []domain.System // served always
 	Any        bool            // serve any other system while sessions attach to it
 	MaxSystems int             // most streams at a time; default 1,000
-	Idle       time.Duration   // how long an unused stream of Any is kept; default 1 min
-	AttachWait time.Duration   // how long Acquire waits for the bus; default 1 s
-	Stream     Config          // of each stream
+	// UserSystems is how many streams of Any may be open because of one user
+	// alone; default 64.
+	UserSystems int
+	Idle        time.Duration // how long an unused stream of Any is kept; default 1 min
+	AttachWait  time.Duration // how long Acquire waits for the bus; default 1 s
+	Stream      Config        // of each stream
 }
 
 func (c HubConfig) withDefaults() HubConfig {
 	c.MaxSystems = cmp.Or(c.MaxSystems, 1000)
+	c.UserSystems = cmp.Or(c.UserSystems, 64)
 	c.Idle = cmp.Or(c.Idle, time.Minute)
 	c.AttachWait = cmp.Or(c.AttachWait, time.Second)
 	c.Stream = c.Stream.withDefaults() // so that all share one Budget
@@ -52,6 +56,7 @@ type Hub struct {
 
 	mu    sync.Mutex
 	slots map[domain.System]*slot // guarded by mu
+	owned map[string]int          // slots that are charged to a user; guarded by mu
 }
 
 // A slot is a stream's place in a Hub.
@@ -61,6 +66,9 @@ type slot struct {
 	err    error         // what it returned; read after opened
 	leases int           // guarded by Hub.mu
 	unused time.Time     // since when leases is 0; guarded by Hub.mu
+
+	users map[string]int // leases by user; guarded by Hub.mu
+	owner string         // who is charged for it, see charge; guarded by Hub.mu
 }
 
 // NewHub returns a Hub that has its streams fed by source.
@@ -68,6 +76,7 @@ func NewHub(source Source, cfg HubConfig) *Hub {
 	h := &Hub{
 		cfg: cfg.withDefaults(), source: source,
 		always: make(map[domain.System]bool), slots: make(map[domain.System]*slot),
+		owned: make(map[string]int),
 	}
 	for _, s := range cfg.Systems {
 		h.always[s] = true
@@ -79,7 +88,7 @@ func NewHub(source Source, cfg HubConfig) *Hub {
 func (h *Hub) Start() error {
 	var faults []error
 	for s := range h.always {
-		lease, err := h.take(s)
+		lease, err := h.take(s, "")
 		if err != nil {
 			faults = append(faults, err)
 			continue
@@ -108,7 +117,13 @@ func (h *Hub) SetBusUp(up bool) {
 // Errors: domain.ErrNotServed, domain.ErrLimit (too many systems), the
 // context's, or the source's.
 func (h *Hub) Acquire(ctx context.Context, s domain.System) (*Lease, error) {
-	lease, err := h.take(s)
+	return h.AcquireFor(ctx, "", s)
+}
+
+// AcquireFor is Acquire for a session of the user, who may keep only so many
+// systems open that nobody else uses: more are an ErrUserSystems.
+func (h *Hub) AcquireFor(ctx context.Context, user string, s domain.System) (*Lease, error) {
+	lease, err := h.take(s, user)
 	if err != nil {
 		return nil, err
 	}
@@ -136,7 +151,7 @@ type Lease struct {
 // Release ends the lease. It is idempotent.
 func (l *Lease) Release() { l.release() }
 
-func (h *Hub) take(s domain.System) (*Lease, error) {
+func (h *Hub) take(s domain.System, user string) (*Lease, error) {
 	if !h.Serves(s) {
 		return nil, fmt.Errorf("system %s: %w", s, domain.ErrNotServed)
 	}
@@ -149,11 +164,15 @@ func (h *Hub) take(s domain.System) (*Lease, error) {
 		}
 		sl = &slot{stream: New(s, h.cfg.Stream), opened: make(chan struct{})}
 		sl.stream.SetBusUp(!h.down.Load())
-		h.slots[s] = sl
 	}
+	if err := h.charge(sl, user); err != nil {
+		h.mu.Unlock()
+		return nil, err
+	}
+	h.slots[s] = sl
 	sl.leases++
 	h.mu.Unlock()
-	lease := &Lease{sl.stream, sync.OnceFunc(func() { h.give(sl) })}
+	lease := &Lease{sl.stream, sync.OnceFunc(func() { h.give(sl, user) })}
 	if !found {
 		h.open(sl)
 	}
@@ -170,14 +189,16 @@ func (h *Hub) open(sl *slot) {
 	if sl.err != nil {
 		h.mu.Lock()
 		delete(h.slots, sl.stream.system)
+		h.own(sl, "")
 		h.mu.Unlock()
 	}
 	close(sl.opened)
 }
 
-func (h *Hub) give(sl *slot) {
+func (h *Hub) give(sl *slot, user string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.discharge(sl, user)
 	sl.leases--
 	if sl.leases == 0 {
 		sl.unused = h.cfg.Stream.Now()
@@ -206,6 +227,7 @@ func (h *Hub) idle() (out []*slot) {
 			continue
 		}
 		delete(h.slots, name)
+		h.own(sl, "")
 		out = append(out, sl)
 	}
 	return out
@@ -229,11 +251,9 @@ func (h *Hub) Ready() bool {
 	return true
 }
 
-// Left says whether the bus of some system was moved, and the node is not set up
-// to follow.
-func (h *Hub) Left() bool {
-	return slices.ContainsFunc(h.Streams(), (*Stream).Left)
-}
+// Any says whether systems that are not named are served, while sessions attach
+// to them.
+func (h *Hub) Any() bool { return h.cfg.Any }
 
 // Streams returns the open streams, by name.
 func (h *Hub) Streams() []*Stream {

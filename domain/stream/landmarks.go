@@ -10,21 +10,27 @@ import (
 // kept in their order and never outlast the window.
 type landmarks struct {
 	queue []landmark
+	gone  int               // how many of the queue were forgotten
 	next  map[uint64]uint64 // name: number of the first entry behind it
+	peak  int               // see shrunk
 }
 
 type landmark struct{ name, next uint64 }
-
-// landmarkSize is about what one costs.
-const landmarkSize = 80
 
 func (l *landmarks) add(name, next uint64) {
 	if l.next == nil {
 		l.next = make(map[uint64]uint64)
 	}
+	if len(l.queue) == cap(l.queue) && l.gone > len(l.queue)/2 {
+		l.queue, l.gone = append(l.queue[:0], l.queue[l.gone:]...), 0
+	}
 	l.queue = append(l.queue, landmark{name, next})
 	l.next[name] = next
+	l.peak = max(l.peak, len(l.next))
 }
+
+// size is what they take.
+func (l *landmarks) size() int { return 2*wordSize*cap(l.queue) + (2*wordSize+mapSlot)*l.peak }
 
 // behind returns the number of the first entry behind the landmark, if all from
 // there on are in a window that begins at base.
@@ -36,13 +42,17 @@ func (l *landmarks) behind(name, base uint64) (n uint64, ok bool) {
 // trim forgets what the window no longer leads on from, and all but the newest
 // most.
 func (l *landmarks) trim(base uint64, most int) {
-	for len(l.queue) > 0 && (l.queue[0].next < base || len(l.queue) > most) {
-		m := l.queue[0]
+	for l.gone < len(l.queue) && (l.queue[l.gone].next < base || len(l.queue)-l.gone > most) {
+		m := l.queue[l.gone]
 		if l.next[m.name] == m.next {
 			delete(l.next, m.name)
 		}
-		l.queue = l.queue[1:]
+		l.gone++
 	}
+	if live := len(l.queue) - l.gone; cap(l.queue) > 64 && 4*live < cap(l.queue) {
+		l.queue, l.gone = append(make([]landmark, 0, 2*live), l.queue[l.gone:]...), 0
+	}
+	l.next = shrunk(l.next, &l.peak)
 }
 
 // DeliverAt is Deliver on a bus without a log: other nodes know the place by

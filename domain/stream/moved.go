@@ -1,9 +1,7 @@
 package stream
 
 import (
-	"slices"
 	"sort"
-	"strings"
 	"time"
 
 	"github.com/fanfarebus/fanfare/domain"
@@ -26,12 +24,16 @@ func (s *Stream) Move(log domain.LogID, at domain.Position, t time.Time, until d
 	defer s.mu.Unlock()
 	here := spot{s.cursor(log, at, t), was}
 	if log != s.tip.Log {
+		if s.tip.Log != 0 {
+			s.learn(s.tip.Log)
+		}
+		s.past.forgetRefusals()
 		s.seam, s.next = s.window.head, 0
 		s.lived = span{}
 		s.target = max(at, until)
 	}
-	s.cfg.Budget.add(moveSize + here.size())
-	s.push(entry{spot: here, added: s.cfg.Now(), size: moveSize + here.size()})
+	s.cfg.Budget.add(here.size())
+	s.push(entry{spot: here, added: s.cfg.Now(), size: here.size()})
 	s.pass(here)
 	s.settleWaiting()
 }
@@ -53,9 +55,6 @@ func (s *Stream) Left() bool {
 	defer s.mu.Unlock()
 	return s.left
 }
-
-// moveSize is what a move weighs in the window.
-const moveSize = 128
 
 // resumeElsewhere is resume for a cursor in another log than the present one:
 // the bus was moved since.
@@ -106,112 +105,11 @@ func (a *Attachment) resumeBefore(since domain.Cursor, n uint64) (at domain.Curs
 		s.stats.Resumed++
 		return since, true
 	}
-	if s.readAgain(a, since) {
-		return since, true
+	if !s.canReadAgain(since) {
+		return a.lookUp(since)
 	}
-	return a.lookUp(since)
-}
-
-// lookUp parks a session until its place was looked for among the copies that
-// the present log holds; if that cannot be, the place is unknown.
-func (a *Attachment) lookUp(since domain.Cursor) (at domain.Cursor, resumed bool) {
-	s := a.stream
-	if s.cfg.Past == nil || !s.cfg.HasLog || s.epochInWindow() {
-		return a.owe(s.unknown(), s.window.head, s.tip.Cursor), false
+	if refused := s.readAgain(a, since); refused != "" {
+		return a.oweRefused(refused), false
 	}
-	a.waiting, a.since = true, since
-	s.past.lost = append(s.past.lost, a)
-	s.past.poke()
 	return since, true
-}
-
-// A Lookup asks where places of other logs are in the present one.
-type Lookup struct {
-	Wanted []domain.Cursor // each once, in the order of logs and positions
-	Most   int             // most entries to look at
-
-	waiting []*Attachment
-}
-
-// lookBack is by how much the clocks of two logs may differ.
-const lookBack = time.Minute
-
-// From is since when the log is to be looked at; zero: from its beginning.
-func (l *Lookup) From() time.Time {
-	oldest := l.Wanted[0].Time
-	for _, c := range l.Wanted {
-		if c.Time.Before(oldest) {
-			oldest = c.Time
-		}
-	}
-	if oldest.IsZero() {
-		return oldest
-	}
-	return oldest.Add(-lookBack)
-}
-
-// NextLookup returns what is to be looked up, if anything: one Lookup at a
-// time, that ends with Found. Wake says when to ask.
-func (s *Stream) NextLookup() (*Lookup, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.past.looking || !s.begun || len(s.past.lost) == 0 {
-		return nil, false
-	}
-	l := &Lookup{Most: s.cfg.MaxScan, waiting: s.past.lost}
-	for _, a := range l.waiting {
-		l.Wanted = append(l.Wanted, a.since)
-	}
-	slices.SortFunc(l.Wanted, compareCursors)
-	l.Wanted = slices.CompactFunc(l.Wanted, func(a, b domain.Cursor) bool { return compareCursors(a, b) == 0 })
-	s.past.looking, s.past.lost = true, nil
-	return l, true
-}
-
-func compareCursors(a, b domain.Cursor) int {
-	switch {
-	case a.Log < b.Log:
-		return -1
-	case a.Log > b.Log:
-		return 1
-	}
-	if c := strings.Compare(string(a.Position), string(b.Position)); c != 0 {
-		return c
-	}
-	return strings.Compare(a.String(), b.String())
-}
-
-// Found ends a Lookup: found are the same places in the present log, in the
-// order of Wanted, zero where there is none. Those who waited go on there, or
-// are told a gap. With found nil the log could not be reached: they go on
-// waiting, and NextLookup is to be asked again.
-func (s *Stream) Found(l *Lookup, found []domain.Cursor) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.past.looking = false
-	for _, a := range l.waiting {
-		switch {
-		case a.detached:
-		case found == nil:
-			s.past.lost = append(s.past.lost, a)
-		default:
-			i, _ := slices.BinarySearchFunc(l.Wanted, a.since, compareCursors)
-			a.arrive(found[i])
-		}
-	}
-	if len(s.past.lost) > 0 && found != nil {
-		s.past.poke()
-	}
-}
-
-// arrive goes on at the place that was looked up.
-func (a *Attachment) arrive(at domain.Cursor) {
-	s := a.stream
-	a.waiting = false
-	if at.IsZero() || at.Log != s.tip.Log {
-		a.owe(s.unknown(), s.window.head, s.tip.Cursor)
-	} else if a.resume(at); a.waiting {
-		return
-	}
-	a.goOn()
 }

@@ -224,8 +224,8 @@ func TestPlaceIsLookedUpInTheLog(t *testing.T) {
 	first, second := s.attachAt("user:alice", old), s.attachAt("user:alice", old)
 	stranger := s.attachAt("user:alice", domain.Cursor{Log: 0xD, Position: pos(1)})
 	wanted := lookUp(s.Stream, map[domain.Cursor]domain.Cursor{old: s.cursorAt(5)})
-	if len(wanted) != 2 {
-		t.Errorf("asked for %v, want each place once", wanted)
+	if len(wanted) != 1 {
+		t.Errorf("asked for %v, want each place once, and none of a log that nothing points to", wanted)
 	}
 	s.serve()
 	first.gotData(t, "6", "7", "8", "9")
@@ -236,6 +236,14 @@ func TestPlaceIsLookedUpInTheLog(t *testing.T) {
 // lookUp answers the stream's Lookup, and returns what was wanted.
 func lookUp(s *stream.Stream, places map[domain.Cursor]domain.Cursor) (wanted []domain.Cursor) {
 	l, asked := s.NextLookup()
+	if asked && l.Survey {
+		var logs []domain.LogID
+		for c := range places {
+			logs = append(logs, c.Log)
+		}
+		s.Surveyed(l, logs, true)
+		l, asked = s.NextLookup()
+	}
 	if !asked {
 		return nil
 	}
@@ -243,7 +251,7 @@ func lookUp(s *stream.Stream, places map[domain.Cursor]domain.Cursor) (wanted []
 	for i, c := range l.Wanted {
 		found[i] = places[c]
 	}
-	s.Found(l, found)
+	s.Found(l, found, 1)
 	return l.Wanted
 }
 

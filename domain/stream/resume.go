@@ -37,10 +37,12 @@ func (a *Attachment) resume(since domain.Cursor) (at domain.Cursor, resumed bool
 	case since.Position == floor.Position && since.ID != 0 && atEpoch:
 		a.begin(s.epoch) // a message's place, from before the gap
 		return since, false
-	case since.Position < floor.Position:
-		if s.readAgain(a, since) {
-			return since, true
+	case since.Position < floor.Position && s.canReadAgain(since):
+		if refused := s.readAgain(a, since); refused != "" {
+			return a.oweRefused(refused), false
 		}
+		return since, true
+	case since.Position < floor.Position:
 		return a.owe(domain.Trimmed, first, floor), false // the window is the most that can be given
 	}
 	n := s.window.after(first, since.Position)
@@ -121,13 +123,28 @@ func (a *Attachment) wait(since domain.Cursor) {
 		a.until = a.stream.cfg.Now().Add(a.stream.cfg.AheadWait)
 	}
 	a.stream.waiting = append(a.stream.waiting, a)
+	a.stream.early = early{}
 }
 
 // SetBusUp tells whether the bus can be reached.
 func (s *Stream) SetBusUp(up bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.down = !up
+	if up && s.down {
+		s.asked = s.cfg.Now()
+	}
+	s.down, s.early = !up, early{}
+}
+
+// Unconfirmed says since when the bus answers without confirming the
+// subscription; zero if it has confirmed, or does not answer.
+func (s *Stream) Unconfirmed() (since time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.down || s.begun || !s.tip.IsZero() {
+		return time.Time{}
+	}
+	return s.asked
 }
 
 // settle ends the wait if it can.
@@ -177,11 +194,47 @@ func (a *Attachment) goOn() {
 
 // settleWaiting lets go on who waited for what is here now.
 func (s *Stream) settleWaiting() {
-	if len(s.waiting) == 0 || !s.begun {
+	if len(s.waiting) == 0 || !s.begun || s.tooEarly() {
 		return
 	}
 	now := s.cfg.Now()
 	s.waiting = slices.DeleteFunc(s.waiting, func(a *Attachment) bool { return a.settle(now) })
+	s.early = s.foresee()
+}
+
+// Early says when it is worth looking at those who wait: cursors ahead of the
+// stream may be forged, as many as there are sessions, and are not to cost
+// anything with each entry.
+type early struct {
+	log   domain.LogID
+	at    domain.Position // the first of those waited for
+	until time.Time       // the first of those who wait is to be told a gap then
+}
+
+// foresee is zero if some wait for something else than a position in the present
+// log.
+func (s *Stream) foresee() (e early) {
+	if s.down {
+		return early{}
+	}
+	for i, a := range s.waiting {
+		if a.since.Log != s.tip.Log || a.until.IsZero() {
+			return early{}
+		}
+		if i == 0 || a.since.Position < e.at {
+			e.at = a.since.Position
+		}
+		if i == 0 || a.until.Before(e.until) {
+			e.until = a.until
+		}
+	}
+	e.log = s.tip.Log
+	return e
+}
+
+// tooEarly says whether nobody who waits can go on yet.
+func (s *Stream) tooEarly() bool {
+	return s.early.log != 0 && s.early.log == s.tip.Log && s.tip.Position < s.early.at && !s.cfg.Now().After(s.early.until)
 }
 
 // origin returns the first entry that continues the current log without a

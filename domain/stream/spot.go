@@ -21,11 +21,17 @@ func (p *spot) in(log domain.LogID) (domain.Position, bool) {
 	return domain.PlaceIn(p.also, log)
 }
 
-// placeSize is about what a place in an earlier log costs.
-const placeSize = 40
+// placeSize is what a place in an earlier log takes beside its position.
+const placeSize = 24
 
-// size is what the places in earlier logs weigh in the window.
-func (p *spot) size() int { return placeSize * len(p.also) }
+// size is what a spot keeps alive: its position, and those in earlier logs.
+func (p *spot) size() int {
+	n := domain.HeapSize(len(p.Position)) + domain.HeapSize(placeSize*len(p.also))
+	for _, place := range p.also {
+		n += domain.HeapSize(len(place.Position))
+	}
+	return n
+}
 
 // first is the position in the log where the entry was published.
 func (p *spot) first() domain.Position {

@@ -19,19 +19,23 @@ type Stream struct {
 	cfg    Config
 	ready  chan struct{} // closed by Begin
 
-	mu       sync.Mutex // guards everything below
-	window   window
-	index    map[domain.Target]*group
-	everyone *group  // index[domain.Everyone]: every attachment is in it
-	gaps     numbers // the window's gaps
-	dedupe   dedupe
-	known    landmarks
-	sure     time.Time     // from when on landmarks are good: see know
-	clock    time.Time     // latest time of an entry
-	waiting  []*Attachment // attached before the stream knows where they are
-	past     past
+	mu        sync.Mutex // guards everything below
+	window    window
+	index     map[domain.Target]*group
+	indexPeak int // see shrunk
+	account   account
+	everyone  *group  // index[domain.Everyone]: every attachment is in it
+	gaps      numbers // the window's gaps
+	dedupe    dedupe
+	known     landmarks
+	sure      time.Time // from when on landmarks are good: see know
+	clock     clock
+	waiting   []*Attachment // attached before the stream knows where they are
+	early     early         // when they are worth looking at; zero: always
+	past      past
 
-	down    bool // the bus cannot be reached
+	down    bool      // the bus cannot be reached
+	asked   time.Time // since when the bus, which can be reached, is asked to confirm
 	begun   bool
 	target  domain.Position // what begun waits for
 	tip     spot            // everything up to here was seen
@@ -58,6 +62,7 @@ func New(system domain.System, cfg Config) *Stream {
 		index:  make(map[domain.Target]*group),
 		dedupe: newDedupe(cfg.DedupeSize, cfg.DedupeAge),
 		own:    domain.NewLogID(domain.NewID()),
+		asked:  cfg.Now(),
 		epoch:  math.MaxUint64,
 		seam:   math.MaxUint64,
 		window: window{base: firstNumber, head: firstNumber},
@@ -137,7 +142,7 @@ func (s *Stream) Deliver(at domain.Position, t time.Time, m *domain.Message, als
 
 func (s *Stream) deliver(c spot, t time.Time, m *domain.Message) {
 	now := s.cfg.Now()
-	if t.IsZero() {
+	if !plausible(t) {
 		t = now
 	}
 	s.take(c, t, now, m)
@@ -151,7 +156,7 @@ func (s *Stream) take(c spot, t, now time.Time, m *domain.Message) {
 		s.pass(c)
 		return
 	}
-	if !s.name(m, c) {
+	if !s.name(m, c, now) {
 		s.stats.Duplicates++
 		s.pass(c)
 		return
@@ -186,7 +191,7 @@ func (s *Stream) Stats() Stats {
 		}
 	}
 	st.Replaying = len(s.past.waiting) + len(s.past.lost)
-	st.Entries, st.Bytes = s.window.len(), int64(s.window.bytes)
+	st.Entries, st.Bytes = s.window.len(), int64(s.window.bytes+s.account.charged)
 	return st
 }
 
@@ -197,7 +202,7 @@ func (s *Stream) cursor(log domain.LogID, at domain.Position, t time.Time) domai
 		s.ordinal++
 		log, at = s.own, domain.Position(binary.BigEndian.AppendUint64(nil, s.ordinal))
 	}
-	if t.IsZero() {
+	if !plausible(t) {
 		t = s.cfg.Now()
 	}
 	// Cursors carry milliseconds; so must we, for them to be comparable.
@@ -205,17 +210,15 @@ func (s *Stream) cursor(log domain.LogID, at domain.Position, t time.Time) domai
 }
 
 // name gives m an id if it has none, and says whether it is to be delivered.
-func (s *Stream) name(m *domain.Message, c spot) bool {
+func (s *Stream) name(m *domain.Message, c spot, now time.Time) bool {
 	if m.ID == "" {
 		nameAfter(m, c)
 		return true
 	}
-	// By the log's time, since a stream that begins in the past hears a long
-	// time at once; but that clock may go back.
-	if s.clock.Before(c.Time) {
-		s.clock = c.Time
+	if s.cfg.Budget.farOver() {
+		s.stats.Forgotten += uint64(s.dedupe.squeeze())
 	}
-	v, forgotten := s.dedupe.check(m, s.clock)
+	v, forgotten := s.dedupe.check(m, s.clock.at(c.Time, now))
 	if forgotten {
 		s.stats.Forgotten++
 	}
@@ -242,6 +245,9 @@ func date(m *domain.Message, t time.Time) {
 // pass moves the tip, and with it, the first time, the stream to being ready.
 func (s *Stream) pass(c spot) {
 	s.tip = c
+	for _, p := range c.also {
+		s.learn(p.Log)
+	}
 	if !s.begun && c.Position >= s.target {
 		s.begun = true
 		close(s.ready)
@@ -251,12 +257,10 @@ func (s *Stream) pass(c spot) {
 // append puts m into the window and returns its number.
 func (s *Stream) append(m *domain.Message, c spot, now time.Time) uint64 {
 	date(m, c.Time)
-	e := entry{spot: c, msg: m, added: now, size: m.Size() + c.size(), groups: s.groups(m)}
-	if c.Log == s.own {
-		e.size += landmarkSize
-	}
+	e := entry{spot: c, msg: m, added: now, groups: s.groups(m)}
+	e.size = m.Size() + c.size() + domain.HeapSize(wordSize*cap(e.groups))
 	for _, g := range e.groups {
-		g.entries = append(g.entries, s.window.head)
+		s.note(g, s.window.head)
 	}
 	s.pass(c)
 	s.cfg.Budget.add(e.size)
@@ -298,8 +302,10 @@ func (s *Stream) gap(reason domain.GapReason, c domain.Cursor) {
 	if c.Log == s.own {
 		c.ID = s.tip.ID // who has come to the gap has seen all that is named so
 	}
-	e := entry{spot: spot{Cursor: c}, reason: reason, added: now, size: 128}
+	e := entry{spot: spot{Cursor: c}, reason: reason, added: now}
+	e.size = e.spot.size()
 	if back := s.cfg.HasLog && c.Position < s.tip.Position; back || c.Log != s.tip.Log {
+		s.past.forgetLog()
 		s.epoch, s.lived = s.window.head, span{}
 		if c.Log == s.tip.Log {
 			s.lived = span{c.Position, s.tip.Position}
@@ -309,7 +315,7 @@ func (s *Stream) gap(reason domain.GapReason, c domain.Cursor) {
 	s.sure = now.Add(s.cfg.DedupeAge)
 	s.cfg.Budget.add(e.size)
 	n := s.push(e)
-	s.gaps = append(s.gaps, n)
+	s.gaps.push(n)
 	for _, m := range s.everyone.members {
 		a := m.of
 		if !a.live {
@@ -321,58 +327,4 @@ func (s *Stream) gap(reason domain.GapReason, c domain.Cursor) {
 	}
 	s.trim(now)
 	s.settleWaiting()
-}
-
-// trim keeps the window within its bounds. The newest entry always stays.
-func (s *Stream) trim(now time.Time) {
-	for s.window.len() > 1 && s.mustTrim(now) {
-		s.trimOne()
-	}
-	s.trimLandmarks()
-}
-
-func (s *Stream) mustTrim(now time.Time) bool {
-	if s.past.holds(s, now) {
-		return false
-	}
-	return s.past.spent(s) || s.window.len() > s.cfg.Messages || s.cfg.Budget.over(s.window.bytes) ||
-		now.Sub(s.window.at(s.window.base).added) > s.cfg.Age
-}
-
-func (s *Stream) trimOne() {
-	n := s.window.base
-	e := s.window.pop()
-	s.budget(&e).add(-e.size)
-	s.floor = e.spot
-	s.stretch.trim(s.window.base)
-	if n == s.epoch {
-		s.epoch = math.MaxUint64
-	}
-	if n == s.seam {
-		s.seam = math.MaxUint64
-	}
-	if e.msg == nil {
-		s.gaps.dropFirst(n)
-		return
-	}
-	for _, g := range e.groups {
-		g.entries.dropFirst(n)
-		s.drop(g)
-	}
-}
-
-func (s *Stream) budget(e *entry) *Budget {
-	if e.past {
-		return s.cfg.Past
-	}
-	return s.cfg.Budget
-}
-
-// release gives back what the window held of the node's budget.
-func (s *Stream) release() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for s.window.len() > 0 {
-		s.trimOne()
-	}
 }

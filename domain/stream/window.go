@@ -33,6 +33,13 @@ type entry struct {
 	frames []sharedFrame
 }
 
+// What the parts of a window take.
+const (
+	entrySize = 192 // an entry in the ring
+	frameSize = 64  // a sharedFrame
+	wordSize  = 8
+)
+
 // A sharedFrame is what one Encoder made of an entry for one target.
 type sharedFrame struct {
 	by Encoder
@@ -61,6 +68,7 @@ func (w *window) pop() entry {
 	*slot = entry{}
 	w.base++
 	w.bytes -= e.size
+	w.shrink()
 	return e
 }
 
@@ -74,9 +82,21 @@ func (w *window) prepend(e entry) {
 	w.bytes += e.size
 }
 
-func (w *window) grow() {
+func (w *window) grow() { w.resize(max(16, 2*len(w.ring))) }
+
+// shrink gives memory back when the window has become much shorter.
+func (w *window) shrink() {
+	if len(w.ring) > 64 && 8*w.len() < len(w.ring) {
+		w.resize(len(w.ring) / 4)
+	}
+}
+
+// size is what the ring takes; what entries refer to is counted with each.
+func (w *window) size() int { return entrySize * len(w.ring) }
+
+func (w *window) resize(slots int) {
 	old := *w
-	w.ring = make([]entry, max(16, 2*len(old.ring)))
+	w.ring = make([]entry, slots)
 	for n := old.base; n != old.head; n++ {
 		*w.at(n) = *old.at(n)
 	}
@@ -89,25 +109,6 @@ func (w *window) after(from uint64, p domain.Position) uint64 {
 	return from + uint64(sort.Search(int(w.head-from), func(i int) bool {
 		return w.at(from+uint64(i)).Position > p
 	}))
-}
-
-// Numbers are the entries of one target that are in the window, in order.
-type numbers []uint64
-
-// from returns the first number that is n or more.
-func (s numbers) from(n uint64) (uint64, bool) {
-	i := sort.Search(len(s), func(i int) bool { return s[i] >= n })
-	if i == len(s) {
-		return 0, false
-	}
-	return s[i], true
-}
-
-// dropFirst forgets the oldest number, which must be n if it is there.
-func (s *numbers) dropFirst(n uint64) {
-	if len(*s) > 0 && (*s)[0] == n {
-		*s = (*s)[1:]
-	}
 }
 
 // A span is the positions behind from, up to and with to; to is empty for none.

@@ -30,6 +30,30 @@ func (reasoned) Authorize(_ context.Context, key string) (domain.Scopes, error) 
 	return nil, &domain.CredentialError{Reason: "unknown", Detail: "unknown API key"}
 }
 
+// inventive is an Authorizer that has a reason of its own for each key.
+type inventive struct{}
+
+func (inventive) Authorize(_ context.Context, key string) (domain.Scopes, error) {
+	return nil, &domain.CredentialError{Reason: key}
+}
+
+func TestReasonsThatAreCountedAreBounded(t *testing.T) {
+	a, err := api.New(&bus{}, inventive{}, &node{}, api.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	a.Publishing(mux)
+	for i := range 1000 {
+		r := httptest.NewRequest("POST", "/v1/systems/orders/messages", nil)
+		r.Header.Set("Authorization", fmt.Sprint("Bearer ", i))
+		mux.ServeHTTP(httptest.NewRecorder(), r)
+	}
+	if got := a.Stats().Unauthorized; len(got) > 101 || got["other"] < 800 {
+		t.Errorf("%d reasons", len(got))
+	}
+}
+
 // Only Bearer is ours; what a proxy has in Authorization is not.
 func TestKeysInAuthorization(t *testing.T) {
 	for _, test := range []struct {

@@ -16,7 +16,10 @@ func (a *API) publish(w http.ResponseWriter, r *http.Request) {
 		a.refuse(w, p)
 		return
 	}
-	in, p := a.read(w, r)
+	key, _ := bearer(r.Header.Values("Authorization")) // it was admitted
+	c := a.bodies.claim(key)
+	defer c.release()
+	in, p := a.read(w, r, c)
 	if p != nil {
 		a.refuse(w, p)
 		return
@@ -27,6 +30,7 @@ func (a *API) publish(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a.accepted.Add(uint64(len(in.messages)))
+	a.answering(w)
 	accept(w, in)
 }
 
@@ -66,6 +70,8 @@ func (a *API) failed(system domain.System, in batch, err error) *Problem {
 		p.Detail = "the bus is congested, or a limit is reached: publish again later, with the same id"
 	case errors.Is(err, domain.ErrClosed):
 		p.Detail = "this node is shutting down: publish again, with the same id"
+	case errors.Is(err, domain.ErrBusFull):
+		p.Detail = "the bus is full, and refuses to take more; this node's log says what is full. Publish again later, with the same id"
 	case errors.Is(err, domain.ErrBusRefused):
 		p.Detail = "the bus refuses to take it; this node's log says why. Publish again later, with the same id"
 	case errors.Is(err, domain.ErrBusDown):

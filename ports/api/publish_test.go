@@ -306,6 +306,9 @@ func TestFailedPublishTellsHowFarItCameAndUnderWhichIDs(t *testing.T) {
 		"bus down, single":  {&domain.PublishError{Err: domain.ErrBusDown}, good, 503, -1},
 		"bus down, batch":   {&domain.PublishError{Accepted: 2, Err: fmt.Errorf("redis: %w", domain.ErrBusDown)}, batch, 503, 2},
 		"refused by bus":    {&domain.PublishError{Err: fmt.Errorf("%w: %w: redis: OOM", domain.ErrBusDown, domain.ErrBusRefused)}, good, 503, -1},
+		"not allowed there": {&domain.PublishError{Err: domain.Refused(fmt.Errorf("nats: %w", domain.ErrForbidden))}, good, 503, -1},
+		"no such thing":     {&domain.PublishError{Err: domain.Refused(fmt.Errorf("redis: %w", domain.ErrUnsupported))}, good, 503, -1},
+		"full, batch":       {&domain.PublishError{Accepted: 2, Err: domain.Refused(fmt.Errorf("%w: redis: OOM", domain.ErrBusFull))}, batch, 503, 2},
 		"congested":         {&domain.PublishError{Err: domain.ErrLimit}, batch, 503, 0},
 		"closed":            {&domain.PublishError{Err: domain.ErrClosed}, good, 503, -1},
 		"too large for bus": {&domain.PublishError{Accepted: 1, Err: domain.ErrTooLarge}, batch, 413, 1},
@@ -331,7 +334,10 @@ func TestFailedPublishTellsHowFarItCameAndUnderWhichIDs(t *testing.T) {
 			if refused := errors.Is(tt.err, domain.ErrBusRefused); strings.Contains(got.Detail, "refuses") != refused {
 				t.Errorf("the answer says %s", got.Detail)
 			}
-			if strings.Contains(got.Detail, "redis") || strings.Contains(got.Detail, "boom") {
+			if full := errors.Is(tt.err, domain.ErrBusFull); strings.Contains(got.Detail, "is full") != full {
+				t.Errorf("the answer says %s", got.Detail)
+			}
+			if strings.Contains(got.Detail, "redis") || strings.Contains(got.Detail, "nats") || strings.Contains(got.Detail, "boom") {
 				t.Errorf("the answer shows the inside: %s", got.Detail)
 			}
 			if want := uint64(max(tt.accepted, 0)); a.Stats().Accepted != want {

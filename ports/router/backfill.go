@@ -3,6 +3,7 @@ package router
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/fanfarebus/fanfare/domain"
@@ -22,8 +23,15 @@ type Log interface {
 
 	// Locate looks for places of other logs among the copies that the topic's log
 	// holds from the time from on, at most entries of it. Wanted is in the order of
-	// logs and positions. It returns where each is, zero where that is not proven.
-	Locate(ctx context.Context, topic string, wanted []domain.Place, from time.Time, most int) ([]domain.Place, error)
+	// logs and positions. It returns where each is, zero where that is not proven,
+	// and how many entries it has looked at: fewer than most if the log has no more,
+	// or all places were settled.
+	Locate(ctx context.Context, topic string, wanted []domain.Place, from time.Time, most int) (found []domain.Place, looked int, err error)
+
+	// Origins returns the logs of which the topic's log holds copies from which
+	// sessions can resume, as far as its oldest entries say, most of them. With an
+	// error it returns those that it has come across.
+	Origins(ctx context.Context, topic string, most int) ([]domain.LogID, error)
 }
 
 // readAgain reads of the log what the stream's sessions wait for, until ctx
@@ -58,40 +66,79 @@ func (f *feed) readAgain(ctx context.Context, topic string) {
 }
 
 // readNext does one thing that the stream wants read, if there is any; not ok
-// means that the log could not be reached.
+// means that the log could not be reached. Lookups and Backfills take turns, so
+// that neither keep the others waiting.
 func (f *feed) readNext(ctx context.Context, topic string) (did, ok bool) {
-	if l, wanted := f.stream.NextLookup(); wanted {
-		return true, f.lookUp(ctx, topic, l)
-	}
-	if b, wanted := f.stream.NextBackfill(); wanted {
-		return true, f.backfill(ctx, topic, b)
+	f.backfills = !f.backfills
+	for range 2 {
+		if f.backfills {
+			if b, wanted := f.stream.NextBackfill(); wanted {
+				return true, f.backfill(ctx, topic, b)
+			}
+		} else if l, wanted := f.stream.NextLookup(); wanted {
+			return true, f.lookUp(ctx, topic, l)
+		}
+		f.backfills = !f.backfills
 	}
 	return false, false
 }
 
 // lookUp looks for places of logs that were there before the bus was moved.
 func (f *feed) lookUp(ctx context.Context, topic string, l *stream.Lookup) bool {
-	if !f.takePlace(ctx) {
-		f.stream.Found(l, nil)
+	done, ok := f.r.reading.take(ctx, l)
+	if !ok {
+		f.endLookup(l, nil, nil, 0)
 		return false
 	}
-	defer func() { <-f.r.reading }()
+	defer done()
 	bounded, cancel := context.WithTimeout(ctx, f.r.cfg.ReplayTimeout)
 	defer cancel()
-	wanted := make([]domain.Place, len(l.Wanted))
-	for i, c := range l.Wanted {
-		wanted[i] = domain.Place{Log: c.Log, Position: c.Position}
+	var (
+		origins []domain.LogID
+		places  []domain.Place
+		looked  int
+		err     error
+	)
+	if l.Survey {
+		origins, err = f.r.cfg.Past.Origins(bounded, topic, l.Most)
+	} else {
+		places, looked, err = f.r.cfg.Past.Locate(bounded, topic, wanted(l), l.From(), l.Most)
 	}
-	places, err := f.r.cfg.Past.Locate(bounded, topic, wanted, l.From(), l.Most)
 	if err != nil {
 		log := f.r.cfg.Log.With("system", f.stream.System().String())
 		if ctx.Err() != nil || bounded.Err() == nil && errors.Is(err, domain.ErrBusDown) {
 			log.Debug("places before the move cannot be looked up now", "error", err)
-			f.stream.Found(l, nil)
+			f.endLookup(l, nil, nil, 0)
 			return false
 		}
-		log.Info("places before the move cannot be looked up", "error", err)
-		places = make([]domain.Place, len(wanted))
+		f.refusals.log(log, slog.LevelInfo, "places before the move cannot be looked up", "error", err)
+		places = nil
+	}
+	if places == nil {
+		places = make([]domain.Place, len(l.Wanted))
+	}
+	f.endLookup(l, origins, places, looked)
+	return true
+}
+
+func wanted(l *stream.Lookup) []domain.Place {
+	all := make([]domain.Place, len(l.Wanted))
+	for i, c := range l.Wanted {
+		all[i] = domain.Place{Log: c.Log, Position: c.Position}
+	}
+	return all
+}
+
+// endLookup tells the stream what was found; places are nil if the log could not
+// be reached.
+func (f *feed) endLookup(l *stream.Lookup, origins []domain.LogID, places []domain.Place, looked int) {
+	if l.Survey {
+		f.stream.Surveyed(l, origins, places != nil)
+		return
+	}
+	if places == nil {
+		f.stream.Found(l, nil, 0)
+		return
 	}
 	found := make([]domain.Cursor, len(l.Wanted))
 	for i, p := range places {
@@ -99,27 +146,17 @@ func (f *feed) lookUp(ctx context.Context, topic string, l *stream.Lookup) bool 
 			found[i] = domain.Cursor{Log: p.Log, Position: p.Position, Time: l.Wanted[i].Time, ID: l.Wanted[i].ID}
 		}
 	}
-	f.stream.Found(l, found)
-	return true
-}
-
-// takePlace waits until few enough logs are read again; false if ctx ended.
-func (f *feed) takePlace(ctx context.Context) bool {
-	select {
-	case f.r.reading <- struct{}{}:
-		return true
-	case <-ctx.Done():
-		return false
-	}
+	f.stream.Found(l, found, looked)
 }
 
 // backfill reads one Backfill; false means that the log could not be reached.
 func (f *feed) backfill(ctx context.Context, topic string, b *stream.Backfill) bool {
-	if !f.takePlace(ctx) {
+	done, ok := f.r.reading.take(ctx, b)
+	if !ok {
 		f.stream.Abandon(b)
 		return false
 	}
-	defer func() { <-f.r.reading }()
+	defer done()
 	bounded, cancel := context.WithTimeout(ctx, f.r.cfg.ReplayTimeout)
 	defer cancel()
 	enough, lost := false, error(nil)
@@ -147,17 +184,17 @@ func (f *feed) settle(ctx, bounded context.Context, b *stream.Backfill, enough b
 	case enough:
 		f.stream.Extend(b)
 	case errors.As(err, &broken):
-		log.Info("sessions cannot resume from the log", "reason", string(broken.Reason), "detail", broken.Detail)
+		f.refusals.log(log, slog.LevelInfo, "sessions cannot resume from the log", "reason", string(broken.Reason), "detail", broken.Detail)
 		f.stream.Fail(b, broken.Reason)
 	case ctx.Err() == nil && bounded.Err() != nil:
-		log.Warn("reading the log again takes too long", "timeout", f.r.cfg.ReplayTimeout)
+		f.refusals.log(log, slog.LevelWarn, "reading the log again takes too long", "timeout", f.r.cfg.ReplayTimeout)
 		f.stream.Fail(b, domain.TooFar)
 	case ctx.Err() != nil || errors.Is(err, domain.ErrBusDown) || errors.Is(err, domain.ErrClosed):
 		log.Debug("the log cannot be read again now", "error", err)
 		f.stream.Abandon(b)
 		return false
 	default: // it never can be: the place is none
-		log.Info("sessions cannot resume from the log", "error", err)
+		f.refusals.log(log, slog.LevelInfo, "sessions cannot resume from the log", "error", err)
 		f.stream.Fail(b, domain.UnknownCursor)
 	}
 	return true

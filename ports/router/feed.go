@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"runtime/debug"
 	"sync"
@@ -33,6 +34,9 @@ type feed struct {
 	deaf     rate.Sometimes // bounds those on a bus that does not confirm; pump's alone
 	warn     rate.Sometimes // bounds the log lines on poison
 	unlogged int            // poison since the last line; the handler's alone
+
+	backfills bool     // it is their turn; readAgain's alone
+	refusals  refusals // readAgain's alone
 }
 
 func newFeed(r *Router, s *stream.Stream) *feed {
@@ -41,7 +45,24 @@ func newFeed(r *Router, s *stream.Stream) *feed {
 		r: r, stream: s, ctx: ctx, cancel: cancel, done: make(chan struct{}),
 		warn: rate.Sometimes{First: 3, Interval: 10 * time.Second},
 		deaf: rate.Sometimes{First: 1, Interval: time.Minute},
+
+		refusals: refusals{limit: rate.Sometimes{First: 3, Interval: 10 * time.Second}},
 	}
+}
+
+// Refusals bound the log lines on what clients ask for that cannot be: their
+// cursors may be forged, as many as they like.
+type refusals struct {
+	limit    rate.Sometimes
+	unlogged int // since the last line
+}
+
+func (r *refusals) log(log *slog.Logger, level slog.Level, what string, args ...any) {
+	r.unlogged++
+	r.limit.Do(func() {
+		log.Log(context.Background(), level, what, append(args, "since_last_line", r.unlogged)...)
+		r.unlogged = 0
+	})
 }
 
 // Subscribe registers and returns at once; the channel begins to speak when

@@ -53,9 +53,6 @@ type Stats struct {
 	Feeds   int    // open now
 }
 
-// maxReading is how many logs are read again at a time.
-const maxReading = 4
-
 // A Router feeds streams from a Watermill subscriber. It is safe for
 // concurrent use.
 type Router struct {
@@ -64,7 +61,7 @@ type Router struct {
 	cfg    Config
 	wm     *message.Router
 
-	reading chan struct{} // a place for each log that is read again
+	reading turns // for logs that are read again
 
 	entries, poison, panics atomic.Uint64
 
@@ -85,7 +82,7 @@ func New(sub message.Subscriber, topics domain.Topics, cfg Config) (*Router, err
 		return nil, fmt.Errorf("router: %w", err)
 	}
 	r := &Router{sub: sub, topics: topics, cfg: cfg, wm: wm,
-		feeds: make(map[*stream.Stream]*feed), reading: make(chan struct{}, maxReading)}
+		feeds: make(map[*stream.Stream]*feed)}
 	// A Watermill Router whose last handler ends, ends with it. This one stays.
 	wm.AddConsumerHandler("permanent", "", silence{}, func(*message.Message) error { return nil })
 	return r, nil

@@ -395,12 +395,16 @@ func TestNobodyResumesFromALogThatWasMadeAnew(t *testing.T) {
 }
 
 func resume(s *stream.Stream, at int) *listener {
+	return resumeAt(s, domain.Cursor{Log: 1, Position: record(at, "").Position, Time: time.Now()})
+}
+
+func resumeAt(s *stream.Stream, since domain.Cursor) *listener {
 	l := &listener{}
 	alice, err := domain.UserTarget("alice")
 	if err != nil {
 		panic(err)
 	}
-	a, _, _ := s.Attach(l, l, domain.Cursor{Log: 1, Position: record(at, "").Position, Time: time.Now()}, alice)
+	a, _, _ := s.Attach(l, l, since, alice)
 	a.Fill()
 	return l
 }
@@ -415,6 +419,8 @@ func system(t *testing.T, name string) domain.System {
 
 // A fakeLog has all entries, but fails a few times first.
 type fakeLog struct {
+	locate  func(wanted []domain.Place)
+	origins []domain.LogID
 	entries []domain.Entry
 	fail    int
 	broken  error
@@ -441,6 +447,14 @@ func (l *fakeLog) Replay(ctx context.Context, topic string, after domain.Place, 
 	return ctx.Err()
 }
 
-func (l *fakeLog) Locate(context.Context, string, []domain.Place, time.Time, int) ([]domain.Place, error) {
-	return nil, domain.ErrUnsupported
+func (l *fakeLog) Locate(_ context.Context, _ string, wanted []domain.Place, _ time.Time, _ int) ([]domain.Place, int, error) {
+	if l.locate == nil {
+		return nil, 0, domain.ErrUnsupported
+	}
+	l.locate(wanted)
+	return make([]domain.Place, len(wanted)), 50, nil
+}
+
+func (l *fakeLog) Origins(context.Context, string, int) ([]domain.LogID, error) {
+	return l.origins, nil
 }

@@ -26,7 +26,7 @@ type Attachment struct {
 func (a *Attachment) attach(enc stream.Encoder) {
 	targets := append(make([]domain.Target, 0, len(a.rooms)+2), a.session.targets()...)
 	targets = append(targets, a.rooms...)
-	a.stream, a.told, a.resumed = a.lease.Attach(a, enc, a.since, targets...)
+	a.stream, a.told, a.resumed = a.lease.AttachFor(a.session.asker, a, enc, a.since, targets...)
 }
 
 // System is the system.

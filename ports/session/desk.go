@@ -50,6 +50,36 @@ type Desk struct {
 type user struct {
 	sessions []*Session // oldest first; guarded by Desk.mu
 	meter    *Meter     // nil until something was sent; guarded by Desk.mu
+	opens    Bucket     // sessions; guarded by Desk.mu
+}
+
+// mayOpen counts a session of the user's, and says whether there are too many
+// of late: each costs a look at the window, and a hello.
+func (d *Desk) mayOpen(name string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	u := d.users[name]
+	if u == nil {
+		u = &user{}
+		d.users[name] = u
+	}
+	if !u.opens.Take(d.now(), d.openRate()) {
+		return &Refusal{
+			Status: http.StatusTooManyRequests, Retry: retryLater, reason: "user_sessions",
+			Detail: "too many new sessions of this user",
+		}
+	}
+	return nil
+}
+
+// openRate is how many sessions a user may open in a second: as many as may be
+// open, so that all of them can come back together.
+func (d *Desk) openRate() float64 { return max(float64(d.cfg.SessionsPerUser), 8) }
+
+// idle says that there is nothing to remember of the user. The caller holds
+// Desk.mu.
+func (u *user) idle(now time.Time, rate float64) bool {
+	return len(u.sessions) == 0 && u.meter.full(now) && u.opens.idle(now, rate)
 }
 
 // New returns a Desk whose sessions attach to hub. Auth may be nil if
@@ -111,7 +141,7 @@ func (d *Desk) tick(now time.Time, n int) {
 		}
 	}
 	for name, u := range d.users {
-		if len(u.sessions) == 0 && u.meter.full(now) {
+		if u.idle(now, d.openRate()) {
 			delete(d.users, name)
 		}
 	}
@@ -250,7 +280,7 @@ func (d *Desk) delist(s *Session) {
 			break
 		}
 	}
-	if len(u.sessions) == 0 && (u.meter == nil || len(d.users) > 2*d.cfg.Sessions) {
+	if u.idle(d.now(), d.openRate()) || len(u.sessions) == 0 && len(d.users) > 2*d.cfg.Sessions {
 		delete(d.users, s.User)
 	}
 }

@@ -17,8 +17,7 @@ func (d *Desk) Drain(ctx context.Context) error {
 	rand.Shuffle(len(sessions), func(i, j int) { sessions[i], sessions[j] = sessions[j], sessions[i] })
 	start := d.now()
 	for i, s := range sessions {
-		slot := d.cfg.Drain * time.Duration(i) / time.Duration(len(sessions))
-		if wait(ctx, start.Add(slot).Sub(d.now())) != nil {
+		if wait(ctx, start.Add(turnAt(d.cfg.Drain, i, len(sessions))).Sub(d.now())) != nil {
 			break
 		}
 		s.goAway()
@@ -34,6 +33,12 @@ func (d *Desk) Drain(ctx context.Context) error {
 		s.conn.Abort()
 	}
 	return fmt.Errorf("session: drain: %d sessions were cut off: %w", len(left), ctx.Err())
+}
+
+// turnAt is when it is the turn of one of so many, evenly over a span. A product
+// of durations could overflow.
+func turnAt(span time.Duration, i, of int) time.Duration {
+	return time.Duration(float64(span) * float64(i) / float64(of))
 }
 
 // wait waits for d, or for ctx to end.

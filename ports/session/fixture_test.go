@@ -17,10 +17,18 @@ func (anyone) Authenticate(context.Context, string) (domain.Grant, error) {
 	return domain.Grant{User: "alice", Systems: []string{"*"}}, nil
 }
 
+// panicking is an error with which failing panics.
+type panicking struct{}
+
+func (panicking) Error() string { return "panicking" }
+
 // failing is an Authenticator that says one error, or believes everybody.
 type failing struct{ err error }
 
 func (f failing) Authenticate(ctx context.Context, token string) (domain.Grant, error) {
+	if p, ok := f.err.(panicking); ok {
+		panic(p)
+	}
 	if f.err != nil {
 		return domain.Grant{}, f.err
 	}

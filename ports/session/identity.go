@@ -124,14 +124,21 @@ func (d *Desk) verify(ctx context.Context, from netip.Addr, token string) (domai
 	if !ok {
 		return domain.Grant{}, lockedOut("locked_out", nil)
 	}
-	grant, err := d.auth.Authenticate(ctx, token)
-	leave()
-	grant, err = d.checked(grant, err)
+	grant, err := d.checked(d.authenticate(ctx, token, leave))
 	if errors.Is(err, domain.ErrUnauthenticated) && d.failures.note(from, d.now()) {
 		r := asRefusal(err)
 		return domain.Grant{}, lockedOut(r.reason, r.log)
 	}
 	return grant, err
+}
+
+// authenticate asks the Authenticator, and leaves the address's turn to the next
+// even if that panics, which net/http recovers from.
+func (d *Desk) authenticate(
+	ctx context.Context, token string, leave func(),
+) (domain.Grant, error) {
+	defer leave()
+	return d.auth.Authenticate(ctx, token)
 }
 
 // lockedOut refuses a client whose address has shown too many wrong tokens.
@@ -184,13 +191,16 @@ func (d *Desk) fromPage(r *http.Request) bool {
 	return err == nil && (d.origins.names(o) || d.ownPage(r, o))
 }
 
-// Refresh says whose a new token is and what it entitles to. Why one is refused
-// is counted and logged as when a session is opened.
+// Refresh says what a new token of the session's user entitles to. Why one is
+// refused is counted and logged as when a session is opened.
 func (s *Session) Refresh(ctx context.Context, token string) (domain.Grant, error) {
 	if s.desk.auth == nil {
 		return domain.Grant{}, fmt.Errorf("this node takes no tokens: %w", domain.ErrUnsupported)
 	}
 	grant, err := s.desk.verify(ctx, s.from, token)
+	if err == nil && grant.User != s.User {
+		err = distrust("other_user", "it is another user's")
+	}
 	if err != nil {
 		s.desk.note(s.from, asRefusal(err), "a session's new token was refused", "user", s.User,
 			"session", s.ID)

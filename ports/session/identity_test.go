@@ -104,6 +104,10 @@ func TestCookieNeedsAPageThatIsNamed(t *testing.T) {
 		if err := open(desk, r); (err == nil) != tt.want {
 			t.Errorf("%s: %v", tt.name, err)
 		}
+		r.Header.Add("Sec-Fetch-Site", "cross-site") // beside another one, which no browser sends
+		if err := open(desk, r); err == nil && tt.origin == "" {
+			t.Errorf("%s, and from a stranger: allowed", tt.name)
+		}
 	}
 }
 
@@ -226,6 +230,30 @@ func TestGoodTokensGetInFromAnAddressThatIsLockedOut(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		if got := count(codes); got[200] != 1 || got[429] != 400 || auth.checked.Load() > 2+21+1+15 {
 			t.Errorf("got %v after %d checks", got, auth.checked.Load())
+		}
+	})
+}
+
+// net/http recovers from a panic. The others at the address must not pay for it.
+func TestAnAuthenticatorThatPanicsHoldsUpNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		auth := &failing{err: domain.ErrUnauthenticated}
+		desk, _ := newDesk(t, auth, session.Config{FailureRate: session.Rate{Messages: 0.1}})
+		for range 2 { // from now on one token is checked at a time
+			_ = open(desk, request("bad"))
+		}
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Error("the panic was swallowed")
+				}
+			}()
+			auth.err = panicking{}
+			_ = open(desk, request("odd"))
+		}()
+		auth.err = nil
+		if err := open(desk, request("good")); err != nil {
+			t.Errorf("a good token after the panic: %v", err)
 		}
 	})
 }

@@ -45,9 +45,10 @@ func NewMeter(r Rate, largest int) *Meter {
 	}
 }
 
-// Allow counts a message, and says whether it is within the rate.
-func (m *Meter) Allow(now time.Time, bytes int) bool {
-	return m.messages.AllowN(now, 1) && m.bytes.AllowN(now, bytes)
+// Allow counts a message that costs as much as so many, and says whether it is
+// within the rate. One that costs more than a burst counts as a burst.
+func (m *Meter) Allow(now time.Time, cost, bytes int) bool {
+	return m.messages.AllowN(now, min(cost, m.messages.Burst())) && m.bytes.AllowN(now, bytes)
 }
 
 // full says that the meter has forgotten all it has seen.

@@ -29,6 +29,15 @@ func GoawayNotice(retry time.Duration) []byte {
 	return append(appendInt([]byte(`{"op":"goaway","retry_ms":`), retry.Milliseconds()), '}')
 }
 
+// RefusedNotice is GoawayNotice for a client that was not even let in, and says
+// why.
+func RefusedNotice(retry time.Duration, r *Refusal) []byte {
+	b := appendInt([]byte(`{"op":"goaway","retry_ms":`), retry.Milliseconds())
+	b = appendInt(append(b, `,"status":`...), int64(r.Status))
+	b = AppendString(append(b, `,"reason":`...), r.Detail)
+	return append(b, '}')
+}
+
 func appendInt(b []byte, n int64) []byte { return strconv.AppendInt(b, n, 10) }
 
 // jitter returns a random number of milliseconds below span.

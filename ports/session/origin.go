@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // An origin is where a page is from, as browsers write it (RFC 6454 §6.2), but
@@ -68,14 +69,15 @@ func parsePattern(text string) (p pattern, err error) {
 			errors.New("null is every page without an origin, sandboxed ones of strangers too: it cannot be allowed")
 	case err != nil:
 		return p, explain(text, err)
-	case p.anyPort && p.port != "":
+	case p.anyPort && p.port != "" || p.below && isAddr(p.host):
 		return p, errPattern
-	case p.below && p.host != "localhost" && !strings.Contains(p.host, "."):
+	case endsInNumber(p.host) && (p.below || !isAddr(p.host)):
+		return p, errors.New("browsers take a host that ends in a number for an IPv4 address, " +
+			"and write all four parts of it, as in http://127.0.0.1")
+	case p.below && p.host != "localhost" && !strings.Contains(strings.Trim(p.host, "."), "."):
 		return p,
 			fmt.Errorf("*.%s is everybody: name the domain below it, as in https://*.example.%s", p.host,
 				p.host)
-	case p.below && isAddr(p.host):
-		return p, errPattern
 	}
 	return p, nil
 }
@@ -94,7 +96,7 @@ func explain(text string, err error) error {
 		return fmt.Errorf("an origin ends without a slash: want %s://%s", scheme, host)
 	case hasPath && host != "":
 		return fmt.Errorf("an origin has no path: want %s://%s", scheme, host)
-	case strings.ContainsFunc(host, func(r rune) bool { return r >= 0x80 }):
+	case !isASCII(host):
 		return errors.New("write the host as browsers send it, in ASCII: xn--…")
 	case strings.Contains(host, "*"):
 		return errors.New("a star stands for whole labels in front of the host, as in https://*.example.com, or for the port")
@@ -106,7 +108,7 @@ func explain(text string, err error) error {
 // browsers never send.
 func parseOrigin(text string) (o origin, err error) {
 	scheme, authority, found := strings.Cut(strings.ToLower(text), "://")
-	if !found || !isScheme(scheme) {
+	if !found || !isScheme(scheme) || !isASCII(text) { // ToLower makes a k of the Kelvin sign
 		return o, errPattern
 	}
 	o.scheme = scheme
@@ -147,6 +149,10 @@ func notInHost(r rune) bool {
 	return !(r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '.' || r == '-' || r == '_')
 }
 
+func isASCII(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r >= utf8.RuneSelf })
+}
+
 func isScheme(s string) bool {
 	for i, r := range s {
 		letter := r >= 'a' && r <= 'z'
@@ -155,6 +161,13 @@ func isScheme(s string) bool {
 		}
 	}
 	return s != ""
+}
+
+func endsInNumber(host string) bool {
+	labels := strings.Split(strings.TrimSuffix(host, "."), ".")
+	last := labels[len(labels)-1]
+	_, err := strconv.ParseUint(last, 0, 64) // hexadecimal, too
+	return err == nil || strings.Trim(last, "0123456789") == ""
 }
 
 func isAddr(host string) bool {

@@ -81,6 +81,15 @@ func TestOriginsThatCannotWorkAreRefused(t *testing.T) {
 		"https://*.*.example.com":       "star",
 		"*://app.example.com":           "scheme://host",
 		"https://*.127.0.0.1":           "scheme://host",
+		"https://*.127.0.0.1.":          "ends in a number",
+		"https://*.127.1":               "ends in a number",
+		"http://127.1":                  "ends in a number",
+		"http://127.0.0.1.":             "ends in a number",
+		"http://0x7f000001":             "ends in a number",
+		"http://256.1.1.1":              "ends in a number",
+		"https://*.[::1]":               "scheme://host",
+		"https://*.com.":                "everybody",
+		"https://\u212aelvin.example":   "xn--", // the Kelvin sign, which is a k in lower case
 		"https://[::1":                  "scheme://host",
 		"https://[127.0.0.1]":           "scheme://host",
 		"https://::1":                   "scheme://host",
@@ -161,6 +170,25 @@ func TestAStarAllowsEveryPageAndNamesNone(t *testing.T) {
 	r.Header.Set("Origin", "null")
 	if _, allowed := none.AllowedOrigin(r); allowed {
 		t.Error("null is allowed without a star")
+	}
+}
+
+func TestWhereOthersAreListedThisHostMustBeToo(t *testing.T) {
+	for _, test := range []struct {
+		listed []string
+		want   bool
+	}{
+		{nil, true},
+		{[]string{"https://app.example.com"}, false},
+		{[]string{"https://app.example.com", "http://bus.example.org"}, true},
+	} {
+		all, _ := parseOrigins(test.listed)
+		d := &Desk{origins: all}
+		r := httptest.NewRequest(http.MethodGet, "http://bus.example.org/ws", nil)
+		r.Header.Set("Origin", "http://bus.example.org")
+		if _, allowed := d.AllowedOrigin(r); allowed != test.want {
+			t.Errorf("%q: %v", test.listed, allowed)
+		}
 	}
 }
 

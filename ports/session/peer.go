@@ -1,6 +1,7 @@
 package session
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -39,7 +40,7 @@ func (d *Desk) caller(r *http.Request) (c caller) {
 	}
 	c.addr = at.Addr().Unmap().WithZone("")
 	rest := strings.Join(r.Header.Values(d.cfg.ProxyHeader), ",")
-	if rest == "" && contains(d.cfg.Proxies, c.addr) {
+	if strings.Trim(rest, ", \t") == "" && contains(d.cfg.Proxies, c.addr) {
 		c.unnamed = hopMissing
 	}
 	for rest != "" && contains(d.cfg.Proxies, c.addr) {
@@ -94,13 +95,34 @@ func lastElement(list string) (rest, last string) {
 	quoted := false
 	for i := len(list) - 1; i >= 0; i-- {
 		switch {
-		case list[i] == '"':
+		case list[i] == '"' && !escaped(list, i):
 			quoted = !quoted
 		case list[i] == ',' && !quoted:
 			return list[:i], list[i+1:]
 		}
 	}
 	return "", list
+}
+
+// escaped says whether the byte at i has a backslash before it, which is not
+// itself escaped: a proxy writes so what a client put into Host.
+func escaped(text string, i int) bool {
+	before := text[:i]
+	return (len(before)-len(strings.TrimRight(before, `\`)))%2 == 1
+}
+
+// cutPair cuts the first parameter off an element of Forwarded.
+func cutPair(element string) (pair, rest string) {
+	quoted := false
+	for i := range len(element) {
+		switch {
+		case element[i] == '"' && !escaped(element, i):
+			quoted = !quoted
+		case element[i] == ';' && !quoted:
+			return element[:i], element[i+1:]
+		}
+	}
+	return element, ""
 }
 
 // parseHop returns the address that an element names.
@@ -118,7 +140,9 @@ func (d *Desk) parseHop(element string) (netip.Addr, bool) {
 // parameter returns a parameter of an element of Forwarded. One that is there
 // twice is not found.
 func parameter(element, name string) (value string, found bool) {
-	for pair := range strings.SplitSeq(element, ";") {
+	for rest := element; rest != ""; {
+		var pair string
+		pair, rest = cutPair(rest)
 		key, text, ok := strings.Cut(pair, "=")
 		if !ok || !strings.EqualFold(strings.TrimSpace(key), name) {
 			continue
@@ -167,6 +191,9 @@ func contains(networks []netip.Prefix, a netip.Addr) bool {
 func CheckProxyHeader(name string) error {
 	if name == "" || strings.ContainsFunc(name, notInHeader) {
 		return fmt.Errorf("%q is no name of a header, such as X-Forwarded-For or Forwarded", name)
+	}
+	if strings.EqualFold(name, "Host") {
+		return errors.New("Host names this node, and no client: want X-Forwarded-For or Forwarded")
 	}
 	return nil
 }

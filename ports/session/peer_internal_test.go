@@ -42,6 +42,7 @@ func TestCallerIsTheNearestAddressThatIsNoProxy(t *testing.T) {
 		{"10.1.1.1:99", []string{`", 198.51.100.7`}, "198.51.100.7", ""}, // an open quote of the client's
 		{"10.1.1.1:99", nil, "10.1.1.1", hopMissing},
 		{"10.1.1.1:99", []string{""}, "10.1.1.1", hopMissing},
+		{"10.1.1.1:99", []string{" , ,", ""}, "10.1.1.1", hopMissing},
 		{"10.1.1.1:99", []string{"rubbish"}, "10.1.1.1", hopUnreadable},
 		{"10.1.1.1:99", []string{"unknown"}, "10.1.1.1", hopUnreadable},
 		{"10.1.1.1:99", []string{"1.2.3.4, _hidden"}, "10.1.1.1", hopUnreadable}, // what is behind it is anybody's word
@@ -61,6 +62,17 @@ func TestCallerIsTheNearestAddressThatIsNoProxy(t *testing.T) {
 	}
 }
 
+func TestHeadersThatCannotNameClientsAreRefused(t *testing.T) {
+	for name, good := range map[string]bool{
+		"X-Forwarded-For": true, "x-real-ip": true, "Forwarded": true, "CF-Connecting-IP": true,
+		"": false, "X Forwarded": false, "X-Forwarded-For:": false, "Host": false, "host": false,
+	} {
+		if err := CheckProxyHeader(name); (err == nil) != good {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}
+
 func TestCallerInForwarded(t *testing.T) {
 	d := deskBehind("forwarded", "10.0.0.0/8")
 	for _, test := range []struct {
@@ -77,6 +89,11 @@ func TestCallerInForwarded(t *testing.T) {
 		{[]string{`for=", for="[2001:db8::1]"`}, "2001:db8::", ""},             // and one before a quoted element
 		{[]string{`for=1.2.3.4;host="a,b", for=192.0.2.43`}, "192.0.2.43", ""}, // a comma that splits nothing
 		{[]string{`for=192.0.2.43;host="a,b"`}, "192.0.2.43", ""},
+		// A proxy quotes the Host that the client made up.
+		{[]string{`for=192.0.2.43;host="x;for=1.1.1.1"`}, "192.0.2.43", ""},
+		{[]string{`host="x\";for=1.1.1.1;y=\"";for=192.0.2.43`}, "192.0.2.43", ""},
+		{[]string{`for=6.6.6.6;x=", for=192.0.2.43;host="a\"b"`}, "192.0.2.43", ""},
+		{[]string{`for=6.6.6.6;x="\`, `for=192.0.2.43;host="\\\"\\"`}, "192.0.2.43", ""},
 		{nil, "10.1.1.1", hopMissing},
 		{[]string{"for=unknown"}, "10.1.1.1", hopUnreadable},
 		{[]string{`for="_gazonk"`}, "10.1.1.1", hopUnreadable},

@@ -21,16 +21,23 @@ type Terms struct {
 	Plain   bool   // one system, no resume, and told nothing but messages
 	Token   string // if the protocol has a place of its own for it
 	Resume  string // if it has one; wins over the query's
+
+	// Params are the names of what the port itself takes from the query, each at
+	// most once.
+	Params []string
 }
 
 // Open makes a request a session that has not begun, or says why not; terms is
 // asked before anything else. Who gets a Session calls its End.
 func (d *Desk) Open(r *http.Request, terms func() (Terms, error)) (*Session, error) {
 	w, err := d.judge(r, terms)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		err = d.mayOpen(w.grant.User)
 	}
-	if err := d.admit(); err != nil {
+	if err == nil {
+		err = d.admit()
+	}
+	if err != nil {
 		return nil, err
 	}
 	s, err := d.begin(r.Context(), w)
@@ -41,14 +48,34 @@ func (d *Desk) Open(r *http.Request, terms func() (Terms, error)) (*Session, err
 	return s, nil
 }
 
+// Check says why a request would get no session, and opens none.
+func (d *Desk) Check(r *http.Request, terms func() (Terms, error)) error {
+	_, err := d.judge(r, terms)
+	if err == nil {
+		err = d.admit()
+	}
+	if err == nil {
+		d.dismiss()
+	}
+	return err
+}
+
 // begin attaches a session, so that nothing is missed of what is published
 // after the client has its answer.
 func (d *Desk) begin(ctx context.Context, w *wish) (*Session, error) {
 	s := &Session{ID: domain.NewID(), User: w.grant.User, Grant: w.grant, from: w.from,
-		desk: d, plain: w.Plain, slot: -1, turn: rand.IntN(1 << 16)}
+		asker: askerOf(w.grant.User, w.from),
+		desk:  d, plain: w.Plain, slot: -1, turn: rand.IntN(1 << 16)}
 	s.SetExpiry(w.grant.Expires)
 	for _, asked := range w.systems {
-		lease, err := d.hub.Acquire(ctx, asked.system)
+		lease, err := d.hub.AcquireFor(ctx, s.User, asked.system)
+		if errors.Is(err, stream.ErrUserSystems) {
+			return s, &Refusal{
+				Status: http.StatusTooManyRequests, Retry: retryLater, reason: "user_systems",
+				Detail: "systems: this user has too many open that nobody else uses: " +
+					"close sessions, or wait until systems that are not used any more are let go",
+			}
+		}
 		if err != nil {
 			return s, err
 		}
@@ -57,6 +84,13 @@ func (d *Desk) begin(ctx context.Context, w *wish) (*Session, error) {
 		s.systems = append(s.systems, a)
 	}
 	return s, nil
+}
+
+func askerOf(user string, from netip.Addr) stream.Asker {
+	if !from.IsValid() {
+		return stream.Asker{User: user}
+	}
+	return stream.Asker{User: user, Address: from.String()}
 }
 
 // A wish is what a request asks for and is allowed to have.
@@ -90,7 +124,7 @@ func (d *Desk) judge(r *http.Request, terms func() (Terms, error)) (w *wish, err
 	}
 	w.from = from.addr
 	if w.grant, err = d.identify(r, w.from, w.Token); err != nil {
-		return nil, err
+		return nil, d.explain(err, r, w.Token)
 	}
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
@@ -102,25 +136,57 @@ func (d *Desk) judge(r *http.Request, terms func() (Terms, error)) (w *wish, err
 	return w, d.allowed(w)
 }
 
-// parse reads systems, rooms and resume. Each may be repeated, and is a list.
+// parse reads systems, rooms and resume, which are lists, and room, which is
+// repeated.
 func (w *wish) parse(query url.Values, cfg Config) error {
-	if err := w.parseSystems(list(query["systems"]), cfg.Systems); err != nil {
+	if err := w.checkParams(query, cfg); err != nil {
 		return err
 	}
-	rooms := list(query["rooms"])
-	if len(rooms) > cfg.Rooms {
-		return Refused(http.StatusUnprocessableEntity, "rooms: at most %d, got %d", cfg.Rooms, len(rooms))
+	systems, err := list("systems", query["systems"])
+	if err == nil {
+		err = w.parseSystems(systems, cfg.Systems)
+	}
+	if err == nil {
+		err = w.parseRooms(query, cfg.Rooms)
+	}
+	if err == nil {
+		err = w.parseResumes(query)
+	}
+	return err
+}
+
+// parseRooms reads rooms in both of their spellings. An element of a list ends
+// at a comma, so a room with a comma in its name needs the other.
+func (w *wish) parseRooms(query url.Values, most int) error {
+	rooms, err := list("rooms", query["rooms"])
+	if err != nil {
+		return err
+	}
+	if n := len(rooms) + len(query["room"]); n > most {
+		return Refused(http.StatusUnprocessableEntity, "rooms: at most %d, got %d", most, n)
 	}
 	for i, text := range rooms {
 		if err := w.parseRoom(text); err != nil {
 			return domain.At(fmt.Sprintf("rooms[%d]", i), err)
 		}
 	}
-	resume := list(query["resume"])
-	if w.Resume != "" {
-		resume = list([]string{w.Resume})
+	for i, text := range query["room"] {
+		if err := w.parseRoom(text); err != nil {
+			return domain.At(fmt.Sprintf("room[%d]", i), err)
+		}
 	}
-	if w.Plain && len(resume) > 0 {
+	return nil
+}
+
+func (w *wish) parseResumes(query url.Values) error {
+	resume, err := list("resume", query["resume"])
+	if w.Resume != "" {
+		resume, err = list("resume", []string{w.Resume})
+	}
+	switch {
+	case err != nil:
+		return err
+	case w.Plain && len(resume) > 0:
 		return Refused(http.StatusUnprocessableEntity, "resume: only with the subprotocol fanfare.v1.json")
 	}
 	for i, text := range resume {
@@ -157,7 +223,8 @@ func (w *wish) parseSystems(names []string, most int) error {
 func (w *wish) parseRoom(text string) error {
 	name, room, found := strings.Cut(text, "/")
 	if !found {
-		return &domain.FieldError{Problem: "want system/room"}
+		return &domain.FieldError{Problem: "want system/room; a room with a comma in its name " +
+			"has a parameter of its own, room=system/name"}
 	}
 	a, err := w.named(name)
 	if err != nil {
@@ -179,7 +246,11 @@ func (w *wish) parseResume(text string) error {
 	if err != nil {
 		return err
 	}
-	a.since, err = domain.ParseCursor(token)
+	since, err := domain.ParseCursor(token)
+	if err == nil && !a.since.IsZero() && a.since != since {
+		return &domain.FieldError{Problem: "system " + name + " has two different cursors"}
+	}
+	a.since = since
 	return err
 }
 
@@ -223,16 +294,4 @@ func (d *Desk) allowed(w *wish) error {
 		}
 	}
 	return errors.Join(faults...)
-}
-
-// list splits and joins the values of a parameter.
-func list(values []string) (all []string) {
-	for _, v := range values {
-		for item := range strings.SplitSeq(v, ",") {
-			if item != "" {
-				all = append(all, item)
-			}
-		}
-	}
-	return all
 }

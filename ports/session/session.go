@@ -42,9 +42,10 @@ type Session struct {
 
 	desk  *Desk
 	conn  Conn
-	plain bool // is told nothing but messages
-	turn  int  // when it is due, see Desk.tick
-	slot  int  // in Desk.sessions, -1 outside; guarded by Desk.mu
+	asker stream.Asker // for whom its streams read their logs again
+	plain bool         // is told nothing but messages
+	turn  int          // when it is due, see Desk.tick
+	slot  int          // in Desk.sessions, -1 outside; guarded by Desk.mu
 
 	from    netip.Addr   // the client's address, as wrong tokens are counted by
 	expires atomic.Int64 // Unix milliseconds, 0 for never

@@ -34,7 +34,7 @@ func (s *Server) Stats() Stats { return s.counters.stats() }
 // returns when that has ended.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.allowOrigin(w.Header(), r)
-	resume, stop := cutMark(r.Header.Get("Last-Event-ID"))
+	resume, stop := cutMark(lastEventID(r))
 	switch {
 	case r.Method == http.MethodOptions:
 		s.preflight(w, r)
@@ -44,9 +44,14 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	open, err := s.desk.Open(r, func() (session.Terms, error) { return terms(r, resume) })
+	ask := func() (session.Terms, error) { return terms(r, resume) }
+	if r.URL.Query().Get("check") == "1" {
+		s.check(w, r, ask)
+		return
+	}
+	open, err := s.desk.Open(r, ask)
 	if err != nil {
-		s.desk.Refuse(w, r, err)
+		s.refuse(w, r, err)
 		return
 	}
 	c := s.newClient(open, w, r)
@@ -58,12 +63,48 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.begin(r)
 }
 
+// lastEventParam is where EventSources that are made of something else put the
+// id, as they cannot set headers everywhere.
+const lastEventParam = "lastEventId"
+
+// lastEventID is the id of the last event that the client has. The header wins:
+// an EventSource sends it anew each time, while its address stays.
+func lastEventID(r *http.Request) string {
+	if id := r.Header.Get("Last-Event-ID"); id != "" {
+		return id
+	}
+	return r.URL.Query().Get(lastEventParam)
+}
+
+// flags are the parameters that are 1 or 0.
+var flags = []string{"check", "cursors", "pad"}
+
 // terms says what an EventSource asks for: its id is where it wants to go on.
 func terms(r *http.Request, resume string) (session.Terms, error) {
-	if r.Method != http.MethodGet {
-		return session.Terms{}, session.Refused(http.StatusMethodNotAllowed, "want GET")
+	t := session.Terms{
+		Encoder: session.V1Encoder{}, Resume: resume,
+		Params: append([]string{lastEventParam}, flags...),
 	}
-	return session.Terms{Encoder: session.V1Encoder{}, Resume: resume}, nil
+	if r.Method != http.MethodGet {
+		return t, session.Refused(http.StatusMethodNotAllowed, "want GET")
+	}
+	for _, name := range flags {
+		if v := r.URL.Query().Get(name); v != "" && v != "0" && v != "1" {
+			return t, session.Refused(http.StatusUnprocessableEntity, "%s: want 1 or 0", name)
+		}
+	}
+	return t, nil
+}
+
+// check answers scripts that want to know why they get no session: neither
+// WebSocket nor EventSource tells them.
+func (s *Server) check(w http.ResponseWriter, r *http.Request, ask func() (session.Terms, error)) {
+	if err := s.desk.Check(r, ask); err != nil {
+		s.desk.Refuse(w, r, err)
+		return
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(http.StatusNoContent)
 }
 
 func (s *Server) newClient(open *session.Session, w http.ResponseWriter, r *http.Request) *client {
@@ -77,14 +118,7 @@ func (s *Server) newClient(open *session.Session, w http.ResponseWriter, r *http
 
 // begin answers the request and writes the session's events until it ends.
 func (c *client) begin(r *http.Request) {
-	h := c.w.Header()
-	h.Set("Content-Type", "text/event-stream")
-	h.Set("Cache-Control", "no-store, no-transform") // compressed streams are held back
-	h.Set("X-Accel-Buffering", "no")
-	if r.ProtoMajor == 1 {
-		h.Set("Connection", "close") // after a drain, to come back here would be in vain
-	}
-	c.w.WriteHeader(http.StatusOK)
+	startStream(c.w, r)
 	c.server.counters.sessions.Add(1)
 	code := session.CloseAbnormal
 	defer func() {
@@ -93,4 +127,16 @@ func (c *client) begin(r *http.Request) {
 	}()
 	c.Begin(c)
 	code = c.serve(r.Context())
+}
+
+// startStream answers with the head of an event stream.
+func startStream(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-store, no-transform") // compressed streams are held back
+	h.Set("X-Accel-Buffering", "no")
+	if r.ProtoMajor == 1 {
+		h.Set("Connection", "close") // after a drain, to come back here would be in vain
+	}
+	w.WriteHeader(http.StatusOK)
 }

@@ -29,6 +29,8 @@ type client struct {
 	fails int            // errors in a row; the read pump's
 	meter *session.Meter // nil until something was received; the read pump's
 	mine  *session.Meter // the user's, as meter
+
+	frames, controls session.Bucket // the read pump's
 }
 
 var _ session.Conn = (*client)(nil)
@@ -76,9 +78,9 @@ func (c *client) sent() {
 	}
 }
 
-// pinged answers a client's ping, unless it sends too many.
+// pinged answers a client's ping.
 func (c *client) pinged(data string) error {
-	if c.closing.Load() || !c.allow(len(data)) {
+	if c.closing.Load() {
 		return nil
 	}
 	err := c.out.writer.WebsocketConnection().WriteControl(websocket.PongMessage, []byte(data), time.Now().Add(c.server.cfg.Stall))
@@ -86,6 +88,30 @@ func (c *client) pinged(data string) error {
 		return nil
 	}
 	return err
+}
+
+// frame counts a frame of the client's, whatever is in it, and says whether it
+// is within the rate. Control frames have a rate of their own: nobody needs
+// many.
+func (c *client) frame(control bool) bool {
+	c.server.counters.framesIn.Add(1)
+	cfg, now := &c.server.cfg, c.server.now()
+	if control {
+		return c.controls.Take(now, cfg.ControlRate)
+	}
+	return c.frames.Take(now, cfg.FrameRate)
+}
+
+// breach ends the session at once, for what the client did on the level of
+// frames. It runs in the read pump, which ends with it.
+func (c *client) breach(b *breach) {
+	c.server.counters.breaches.Add(1)
+	c.closing.Store(true)
+	c.code.CompareAndSwap(0, int32(b.code))
+	wait := min(c.server.cfg.CloseWait, time.Second)
+	c.conn.closeBy(wait)
+	m, ws := melody.FormatCloseMessage(b.code, b.reason), c.out.writer.WebsocketConnection()
+	_ = ws.WriteControl(websocket.CloseMessage, m, time.Now().Add(wait)) // it may have gone
 }
 
 // Close ends the session with a code, after what is in its outbox, and at the
@@ -114,6 +140,8 @@ func (c *client) failed(err error) {
 	code := session.CloseAbnormal
 	var closed *websocket.CloseError
 	switch {
+	case errors.As(err, new(*breach)), errors.Is(err, errStillSending):
+		return // it was noted
 	case errors.Is(err, melody.ErrWriteClosed), errors.Is(err, melody.ErrMessageBufferFull):
 		return // why it is closed is noted where it was
 	case errors.Is(err, websocket.ErrCloseSent):

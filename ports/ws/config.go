@@ -1,6 +1,7 @@
 package ws
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -16,7 +17,9 @@ type Config struct {
 	OutboxFrames int // most frames of an outbox; default 1024
 
 	SessionRate session.Rate // what one session may send; default 50/s and 256 KiB/s
-	UserRate    session.Rate // what one user may send; default 200/s and 1 MiB/s
+	UserRate    session.Rate // what one user may send; default 200/s, 1 MiB/s, or four sessions' worth
+	FrameRate   float64      // parts of messages a second from one session; default 10 a message
+	ControlRate float64      // pings and pongs a second from one session; default 10
 
 	Stall     time.Duration // a write without progress ends the session; default 20 s
 	Ping      time.Duration // between pings; default 25 s
@@ -37,7 +40,10 @@ func (c Config) withDefaults() Config {
 	number(&c.OutboxFrames, 1024)
 
 	c.SessionRate = c.SessionRate.Or(session.Rate{Messages: 50, Bytes: 256 << 10})
-	c.UserRate = c.UserRate.Or(session.Rate{Messages: 200, Bytes: 1 << 20})
+	c.UserRate = c.UserRate.Or(session.Rate{
+		Messages: max(200, 4*c.SessionRate.Messages), Bytes: max(1<<20, 4*c.SessionRate.Bytes)})
+	c.FrameRate = cmp.Or(c.FrameRate, 10*c.SessionRate.Messages)
+	c.ControlRate = cmp.Or(c.ControlRate, 10)
 
 	span := func(p *time.Duration, fallback time.Duration) {
 		if *p == 0 {
@@ -69,6 +75,9 @@ func (c Config) Validate() error {
 		if err := r.Check(); err != nil {
 			faults = append(faults, fmt.Errorf("ws: %s rate: %w", name, err))
 		}
+	}
+	if c.FrameRate < 0 || c.ControlRate < 0 {
+		faults = append(faults, errors.New("ws: frame and control rate: must not be negative"))
 	}
 	for name, d := range map[string]time.Duration{
 		"stall": c.Stall, "ping": c.Ping, "pong wait": c.PongWait, "handshake": c.Handshake,

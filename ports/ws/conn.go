@@ -17,7 +17,10 @@ import (
 // handshake, and a close that does not cut off its own last words.
 type conn struct {
 	net.Conn
-	unread []byte // came with the handshake; the reader's
+	unread []byte        // came with the handshake; the reader's
+	frames frames        // the reader's
+	breach func(*breach) // ends the connection for what the client did
+	late   int           // bytes read since closing; the reader's
 	stall  time.Duration
 
 	deadline time.Time // the write deadline that is set; the writer's
@@ -33,7 +36,22 @@ type conn struct {
 // chunk is how much is written before progress is noted.
 const chunk = 32 << 10
 
+// Read returns what the client sends, as far as that is in order.
 func (c *conn) Read(p []byte) (int, error) {
+	n, err := c.read(p)
+	if c.isClosing() {
+		if c.late += n; c.late > mostLate {
+			return 0, errStillSending
+		}
+	}
+	if b := c.frames.see(p[:n]); b != nil {
+		c.breach(b)
+		return 0, b
+	}
+	return n, err
+}
+
+func (c *conn) read(p []byte) (int, error) {
 	if len(c.unread) == 0 {
 		return c.Conn.Read(p)
 	}
@@ -43,6 +61,12 @@ func (c *conn) Read(p []byte) (int, error) {
 	}
 	return n, nil
 }
+
+// mostLate is how much is read of a client after its session was closed, so
+// that it sees the close code. To read on would be work for nothing.
+const mostLate = 1 << 20
+
+var errStillSending = errors.New("ws: the session is closed, and the client goes on sending")
 
 // Write writes p behind the frames that were put ahead of it. The WebSocket
 // library serialises its calls.
@@ -150,7 +174,7 @@ func (c *conn) Close() error {
 // closeBy is over, and closes.
 func (c *conn) finish() {
 	if c.isClosing() && !c.done.Load() {
-		_, _ = io.Copy(io.Discard, c.Conn)
+		_, _ = io.Copy(io.Discard, io.LimitReader(c.Conn, mostLate))
 	}
 	_ = c.Conn.Close()
 }

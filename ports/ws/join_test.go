@@ -3,6 +3,7 @@ package ws_test
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -76,4 +77,34 @@ func TestJoinsThatWaitAreAnsweredBusyAndDoNotEndTheSession(t *testing.T) {
 	n.deliver("room:b", "chat", `"not joined"`)
 	n.deliver("room:a", "chat", `"joined"`)
 	c.wantsData(`"joined"`)
+}
+
+// A cursor's time is what a client says: no time of all may do harm.
+func TestCursorsWithAbsurdTimesAreAnswered(t *testing.T) {
+	n := serve(t, config{})
+	n.deliver("room:lobby", "chat", `1`)
+	for _, at := range []time.Time{
+		time.UnixMilli(math.MinInt64), time.UnixMilli(math.MaxInt64), time.UnixMilli(-1), time.UnixMilli(1), {},
+		time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC), time.Date(2262, 4, 12, 0, 0, 0, 0, time.UTC),
+	} {
+		for _, c := range []domain.Cursor{
+			{Log: log, Position: pos(0), Time: at}, {Log: log, Position: pos(1), Time: at, ID: 7}, {Log: log, Position: pos(999), Time: at, ID: 1},
+			{Log: 1, Position: "x", Time: at}, {Log: log + 1, Position: pos(1), Time: at, ID: math.MaxUint64},
+		} {
+			s := n.dial("alice", "systems=chat&resume=chat:"+c.String(), nil)
+			s.wants(`{"op":"hello"`)
+			s.says(`{"op":"join","ref":1,"system":"chat","room":"lobby","since":"` + c.String() + `"}`)
+			for {
+				line, err := s.next()
+				if err != nil {
+					t.Fatalf("%+v: %v", c, err)
+				}
+				if strings.HasPrefix(line, `{"op":"ok","ref":1}`) || strings.HasPrefix(line, `{"op":"error","ref":1,"code":"busy"`) {
+					break
+				}
+			}
+			_ = s.conn.Close()
+		}
+	}
+	n.v1("bob", "systems=chat")
 }

@@ -27,16 +27,21 @@ func (c *client) receive(data []byte, binary bool) {
 	c.server.counters.messagesIn.Add(1)
 	c.server.counters.bytesIn.Add(uint64(len(data)))
 	switch {
+	case !binary && !utf8.Valid(data): // RFC 6455, 8.1
+		c.count(refuse(Invalid, "not UTF-8"))
+		c.Close(session.CloseNotUTF8, "not UTF-8")
 	case c.plain && len(data) > c.server.cfg.MessageBytes:
 		c.Close(session.CloseTooBig, "too big")
 	case c.plain:
 		err := c.say(data, binary)
 		c.count(err)
-		c.judge(err)
-	case binary:
-		c.answer(nil, nil, refuse(Unsupported, "want ops in text frames"))
-	default:
+		c.judgePlain(err)
+	case !binary:
 		c.receiveOps(data)
+	case !c.allow(1, len(data)):
+		c.answer(nil, nil, refuse(RateLimited, "too much at once"))
+	default:
+		c.answer(nil, nil, refuse(Unsupported, "want ops in text frames"))
 	}
 }
 
@@ -50,7 +55,7 @@ func (c *client) receiveOps(data []byte) {
 			}
 			return
 		}
-		if !c.allow(size) {
+		if !c.allow(op.cost(), size) {
 			err = refuse(RateLimited, "too much at once")
 		}
 		size = 0
@@ -99,16 +104,48 @@ func (c *client) judge(err error) {
 	}
 }
 
+// judgePlain is judge for a plain client. It gets no answers: so what will be
+// refused again, however often it is sent, ends the session with the reason.
+func (c *client) judgePlain(err error) {
+	switch {
+	case err == nil:
+	case errors.Is(err, domain.ErrInboundFull):
+		c.Close(session.CloseTryLater, asOpError(err).Message)
+		return
+	case asOpError(err).Code == Forbidden:
+		c.Close(session.CloseForbidden, asOpError(err).Message)
+		return
+	}
+	c.judge(err)
+}
+
 // allow holds the client to its rates, and to its user's. What an op has beside
 // the largest data does not count: the meters have no room for it.
-func (c *client) allow(bytes int) bool {
+func (c *client) allow(cost, bytes int) bool {
 	bytes = min(bytes, c.server.cfg.MessageBytes)
 	if c.meter == nil {
 		c.meter = session.NewMeter(c.server.cfg.SessionRate, c.server.cfg.MessageBytes)
 		c.mine = c.UserMeter(c.server.cfg.UserRate, c.server.cfg.MessageBytes)
 	}
 	now := c.server.now()
-	return c.meter.Allow(now, bytes) && (c.mine == nil || c.mine.Allow(now, bytes))
+	return c.meter.Allow(now, cost, bytes) && (c.mine == nil || c.mine.Allow(now, cost, bytes))
+}
+
+// What an op costs, in plain ops: a look at what a room has missed, and the
+// check of a signature.
+const (
+	costOfSince = 2
+	costOfToken = 10
+)
+
+func (op *Op) cost() int {
+	switch {
+	case op.Name == "auth":
+		return costOfToken
+	case op.Since != (domain.Cursor{}):
+		return costOfSince
+	}
+	return 1
 }
 
 // do carries out an op, and returns the answer to it.
@@ -166,7 +203,7 @@ func (c *client) send(op *Op) (id string, err error) {
 
 // say sends what a plain client said to the business system.
 func (c *client) say(data []byte, binary bool) error {
-	if !c.allow(len(data)) {
+	if !c.allow(1, len(data)) {
 		return refuse(RateLimited, "too much at once")
 	}
 	m := &domain.Message{}
@@ -174,8 +211,6 @@ func (c *client) say(data []byte, binary bool) error {
 	switch {
 	case binary:
 		err = m.SetData(domain.Binary, data)
-	case !utf8.Valid(data):
-		err = refuse(Invalid, "not UTF-8")
 	default:
 		err = envelope.Sniff(m, data)
 	}
@@ -208,7 +243,7 @@ func (c *client) publish(system domain.System, m *domain.Message) error {
 	case c.Grant.MaySendInbound(system):
 		err = c.server.pub.Inbound(ctx, system, m, c.ID)
 	default:
-		err = refuse(Forbidden, "the token does not allow sending to the system")
+		err = refuse(Forbidden, "the token does not grant sending: it needs %s/inbound", system)
 	}
 	if err != nil {
 		c.server.log.Debug("ws: a client's message was not published", "system", system, "user", c.User, "session", c.ID, "err", err)
@@ -231,8 +266,6 @@ func (c *client) refresh(token string) error {
 		return refuse(Forbidden, "%s", session.Told("not a valid token", err))
 	case err != nil:
 		return refuse(Busy, "the token cannot be checked now: try again")
-	case grant.User != c.User:
-		return refuse(Forbidden, "the token is another user's")
 	}
 	c.Grant = grant
 	c.SetExpiry(grant.Expires)
@@ -267,20 +300,24 @@ func asOpError(err error) *OpError {
 		return op
 	case errors.As(err, &field):
 		return &OpError{Invalid, field.Error()}
+	case errors.Is(err, domain.ErrBusFull):
+		return &OpError{BusDown, "the bus is full; send it again later, with the same id"}
+	case errors.Is(err, domain.ErrBusRefused): // whatever the reason: it lies with the node, not the client
+		return &OpError{BusDown, "the bus refuses to take it; send it again later, with the same id"}
 	case errors.Is(err, domain.ErrUnauthenticated):
 		return &OpError{Forbidden, "not a valid token"}
 	case errors.Is(err, domain.ErrForbidden):
 		return &OpError{Forbidden, "not allowed"}
 	case errors.Is(err, domain.ErrTooLarge):
 		return &OpError{TooLarge, "too large for the bus"}
+	case errors.Is(err, domain.ErrInboundFull):
+		return &OpError{RateLimited, "what was sent to the system before is not consumed yet: send it again later, with the same id"}
 	case errors.Is(err, domain.ErrLimit):
 		return &OpError{RateLimited, "the node is busy"}
 	case errors.Is(err, domain.ErrNotServed):
 		return &OpError{NotFound, "the system is not served"}
 	case errors.Is(err, domain.ErrUnsupported):
 		return &OpError{Unsupported, "the bus can not do this"}
-	case errors.Is(err, domain.ErrBusRefused):
-		return &OpError{BusDown, "the bus refuses to take it; send it again later, with the same id"}
 	default:
 		return &OpError{BusDown, "the bus did not take it in time; sending again with the same id is safe"}
 	}

@@ -43,8 +43,10 @@ func (c *client) hijack(w http.ResponseWriter) error {
 		peeked, _ := rw.Reader.Peek(n) // what is buffered can be peeked
 		unread = append(unread, peeked...)
 	}
-	c.conn = &conn{Conn: raw, unread: unread, stall: c.server.cfg.Stall}
 	cfg := &c.server.cfg
+	c.conn = &conn{
+		Conn: raw, unread: unread, stall: cfg.Stall, frames: frames{allow: c.frame}, breach: c.breach,
+	}
 	c.out = outbox{bytes: cfg.OutboxBytes, frames: cfg.OutboxFrames, plain: c.plain, conn: c.conn}
 	return nil
 }

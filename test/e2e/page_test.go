@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -58,13 +59,7 @@ type pageEvent struct {
 // newPage prepares a page; what is missing for it skips the test.
 func newPage(t *testing.T, ways ...string) *page {
 	t.Helper()
-	p := &page{t: t, browser: "/usr/bin/chromium", config: pageConfig{Ways: ways}, devices: make(map[string]*device)}
-	if other := os.Getenv("CHROMIUM"); other != "" {
-		p.browser = other
-	}
-	if _, err := exec.LookPath(p.browser); err != nil {
-		t.Skipf("%s is not installed: run `make tools`, or name another in CHROMIUM", p.browser)
-	}
+	p := &page{t: t, browser: needsBrowser(t), config: pageConfig{Ways: ways}, devices: make(map[string]*device)}
 	for _, way := range ways {
 		p.devices[way] = &device{way: way, up: true}
 	}
@@ -77,6 +72,16 @@ func newPage(t *testing.T, ways ...string) *page {
 	p.server = httptest.NewServer(mux)
 	t.Cleanup(p.server.Close)
 	return p
+}
+
+// needsBrowser skips the test if there is no browser, and returns its path.
+func needsBrowser(t *testing.T) string {
+	t.Helper()
+	browser := cmp.Or(os.Getenv("CHROMIUM"), "/usr/bin/chromium")
+	if _, err := exec.LookPath(browser); err != nil {
+		t.Skipf("%s is not installed: run `make tools`, or name another in CHROMIUM", browser)
+	}
+	return browser
 }
 
 // bundleClient makes the one file of the client that is published, from the
@@ -109,17 +114,23 @@ func (p *page) open(addr, token string) {
 	p.mu.Lock()
 	p.config.URL, p.config.Token = "http://"+addr, token
 	p.mu.Unlock()
-	profile := p.t.TempDir()
-	cmd := exec.Command(p.browser, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+	openBrowser(p.t, p.browser, p.origin())
+}
+
+// openBrowser shows a page in a browser without a window, until the test ends.
+func openBrowser(t *testing.T, browser, url string) {
+	t.Helper()
+	profile := t.TempDir()
+	cmd := exec.Command(browser, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
 		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-breakpad",
-		"--user-data-dir="+profile, p.origin())
+		"--user-data-dir="+profile, url)
 	cmd.Env = append(os.Environ(), "HOME="+profile)
-	browser := start(p.t, "chromium", cmd)
-	p.t.Cleanup(func() {
+	running := start(t, "chromium", cmd)
+	t.Cleanup(func() {
 		// Asked to, it ends its own processes first, which still write their files.
-		if browser.running() {
-			browser.terminate()
-			browser.exit(20 * time.Second)
+		if running.running() {
+			running.terminate()
+			running.exit(20 * time.Second)
 		}
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gorilla/websocket"
 	"github.com/redis/go-redis/v9"
@@ -85,8 +86,9 @@ func TestPoisonOnTheBus(t *testing.T) {
 	}
 }
 
-// Every wrong op is answered with an error and counted; ten in a row, or what
-// is too large or no WebSocket at all, end the session, and no other one.
+// Every wrong op is answered with an error and counted; ten in a row, text that is
+// not UTF-8, or what is too large or no WebSocket at all, end the session, and no
+// other one.
 func TestPoisonOnTheSocket(t *testing.T) {
 	c := newCluster(t, 1, "memory://", settings{"LIMITS_INBOUND_RATE": "1000"})
 	c.withNginx()
@@ -98,7 +100,7 @@ func TestPoisonOnTheSocket(t *testing.T) {
 	const attackers = 100
 	var attacks errgroup.Group
 	attacks.SetLimit(8)
-	var answered, ended atomic.Int64
+	var answered, ended, garbled atomic.Int64
 	for i := range attackers {
 		inputs := make([]string, poisons/attackers)
 		for j := range inputs {
@@ -106,7 +108,7 @@ func TestPoisonOnTheSocket(t *testing.T) {
 		}
 		attack := &attack{c: c, user: fmt.Sprintf("attacker%d", i), greedy: i%5 == 0}
 		attacks.Go(func() error {
-			defer func() { answered.Add(attack.answered); ended.Add(attack.ended) }()
+			defer func() { answered.Add(attack.answered); ended.Add(attack.ended); garbled.Add(attack.garbled) }()
 			return attack.run(inputs)
 		})
 	}
@@ -136,7 +138,8 @@ func TestPoisonOnTheSocket(t *testing.T) {
 	counted("ops answered with an error", func() float64 { return c.metric("fanfare_op_errors_total") }, poisons)
 	counted("sessions closed for ten errors", func() float64 { return closed("1008") }, ended.Load())
 	counted("sessions closed for sending too much", func() float64 { return closed("1009") }, attackers)
-	counted("sessions that broke the rules", func() float64 { return closed("1006") }, attackers)
+	counted("sessions closed for text that is not UTF-8", func() float64 { return closed("1007") }, garbled.Load())
+	counted("sessions that broke the rules", func() float64 { return closed("1002") }, attackers)
 	counted("panics", func() float64 { return c.metric("fanfare_panics_total") }, 0)
 }
 
@@ -147,8 +150,9 @@ type attack struct {
 	greedy   bool // makes ten errors in a row, and comes again
 	conn     *websocket.Conn
 	row      int
-	answered int64 // with an error
+	answered int64 // with an error, or with the end that goes with it
 	ended    int64 // sessions, with 1008
+	garbled  int64 // sessions, with 1007
 }
 
 func (a *attack) run(inputs []string) error {
@@ -182,10 +186,14 @@ func (a *attack) say(in string, binary bool) error {
 	if err := a.conn.WriteMessage(kind, []byte(in)); err != nil {
 		return err
 	}
+	a.answered++
+	if !binary && !utf8.ValidString(in) {
+		a.garbled++
+		return errors.Join(a.closed(websocket.CloseInvalidFramePayloadData), a.connect())
+	}
 	if err := a.read("error"); err != nil {
 		return err
 	}
-	a.answered++
 	a.row++
 	switch {
 	case a.row == 10:

@@ -2,7 +2,7 @@ import { backoff } from "./backoff.ts";
 import { Connection, type ConnectionOptions, type State } from "./connection.ts";
 import { FanfareError } from "./error.ts";
 import { Emitter, type Closed, type Hello } from "./events.ts";
-import type { Via } from "./link.ts";
+import type { Query, Via } from "./link.ts";
 import { Op, type Frame } from "./op.ts";
 
 export interface Options extends ConnectionOptions {
@@ -59,6 +59,15 @@ function badRoom(): FanfareError {
 const mostOps = 1000;
 
 /**
+ * Characters that rooms may take in the address of a WebSocket: with all else it stays below
+ * the 8 KiB that proxies read. What does not fit is joined once the node has said hello.
+ */
+const roomSpace = 3000;
+
+/** Answers that can be others in a moment. */
+const later = /^(busy|rate_limited|bus_down)$/;
+
+/**
  * A Client holds one session with Fanfare: it connects, comes back when the
  * connection is lost, and goes on where it was. Where it cannot prove that
  * nothing was missed, it says so with a `gap`.
@@ -71,7 +80,9 @@ export class Client extends Emitter {
   readonly cursors: Record<string, string>;
 
   readonly #systems: Set<string>;
-  readonly #rooms: Set<string>; // to be named at connect
+  readonly #rooms: Set<string>; // as system/room, to be named at connect
+  readonly #ahead: Record<string, string> = {}; // how far is seen, where `cursors` must wait for a late room
+  #late: string[] = []; // of the rooms, those that the present connection's address does not name
   readonly #ops = new Map<number, Op>();
   readonly #connection: Connection;
   #ref = 0;
@@ -84,6 +95,9 @@ export class Client extends Emitter {
     this.#rooms = new Set(options.rooms);
     if (options.rooms?.some(room => halved.test(room))) throw badRoom();
     this.cursors = { ...options.cursors };
+    for (const name of this.#systems) {
+      if (!/^[a-z0-9][\w-]*$/.test(name)) throw new FanfareError("invalid", `"${name}" is no name of a system`);
+    }
     this.#connection = new Connection(url, options, {
       query: (via, proven) => this.#query(via, proven),
       read: text => this.#read(text),
@@ -151,11 +165,15 @@ export class Client extends Emitter {
     const { link } = this.#connection;
     let renew = false;
     for (const op of ops) {
-      if (link!.send) this.#connection.say(op.text());
-      else if (op.frame.op !== "join" || op.frame.since) {
+      if (link!.send) {
+        if (!op.late || op === this.#nextLate()) this.#connection.say(op.text());
+      } else if (op.trial) {
+        // What the room missed cannot be asked for here.
+        if (op.late && op.frame.since) this.emit("gap", { system: op.frame.system as string, reason: "too_far", after_ms: 0 });
+        this.#settle(op);
+      } else if (op.frame.op !== "join" || op.frame.since) {
         this.#settle(op, new FanfareError("unsupported", "WebSocket is blocked, and EventSource cannot do this"));
-      } else if (op.trial) this.#settle(op);
-      else renew = true;
+      } else renew = true;
     }
     if (renew) this.#connection.renew();
   }
@@ -167,15 +185,27 @@ export class Client extends Emitter {
     op.resolve(answer);
   }
 
-  #query(via: Via, proven: boolean): Record<string, string> {
+  /** Rooms that the address had no space for are joined one after the other: nodes limit the rate. */
+  #nextLate(): Op | undefined {
+    return [...this.#ops.values()].find(op => op.late);
+  }
+
+  #query(via: Via, proven: boolean): Query {
     const systems = [...this.#systems];
     const rooms = [...this.#rooms];
     for (const op of this.#ops.values()) {
-      op.trial = via === "sse" && proven && op.frame.op === "join" && !op.frame.since;
+      op.trial = via === "sse" && op.frame.op === "join" && (op.late || (proven && !op.frame.since));
       if (op.trial) rooms.push(`${op.frame.system}/${op.frame.room}`);
     }
-    const resume = systems.filter(s => this.cursors[s]).map(s => `${s}:${this.cursors[s]}`);
-    return { systems: systems.join(), rooms: rooms.join(), resume: resume.join() };
+    let space = via === "ws" ? roomSpace : Infinity;
+    this.#late = rooms.filter(name => (space -= String(new URLSearchParams({ room: name })).length + 1) < 0);
+    const named = rooms.filter(name => !this.#late.includes(name));
+    return {
+      systems: systems.join(),
+      rooms: named.filter(name => !name.includes(",")).join(), // a list ends its elements at commas
+      room: named.filter(name => name.includes(",")),
+      resume: systems.filter(s => this.#at(s)).map(s => `${s}:${this.#at(s)}`).join(),
+    };
   }
 
   #read(frame: string): void {
@@ -222,19 +252,56 @@ export class Client extends Emitter {
     }
   }
 
+  /** Where a connection resumes. */
+  #at(system: string): string | undefined {
+    return this.#ahead[system] ?? this.cursors[system];
+  }
+
   /** Without a cursor the place is what it was. */
   #advance({ system, cursor }: { system: string; cursor?: string | null }): void {
-    if (cursor) this.cursors[system] = cursor;
+    if (cursor) this.#ahead[system] = cursor;
+    this.#publish(system);
+  }
+
+  /** While a room is still to be told what it missed, whoever goes on from `cursors` must begin before that. */
+  #publish(system: string): void {
+    const at = this.#ahead[system];
+    if (!at || [...this.#ops.values()].some(op => op.late && op.frame.system === system)) return;
+    this.cursors[system] = at;
+    delete this.#ahead[system];
+  }
+
+  /** Makes ops of the rooms that the address did not name. Each begins where the connection does. */
+  #joinLate(): void {
+    for (const name of this.#late.splice(0)) {
+      if (!this.#rooms.delete(name)) continue; // it was left meanwhile
+      const [system] = name.split("/", 1) as [string];
+      const room = name.slice(system.length + 1);
+      const op = new Op(++this.#ref, { op: "join", system, room, since: this.#at(system) }, true);
+      op.late = true;
+      this.#ops.set(op.ref, op);
+      const settled = () => {
+        this.#publish(system);
+        const next = this.#nextLate();
+        if (next && this.state === "open") this.#transmit([next]);
+      };
+      op.answer.then(settled, err => {
+        if (err.code === "closed") return void this.#rooms.add(name); // `connect` goes on in it
+        if (err.code !== "left") this.emit("left", { system, room, reason: err.code });
+        settled();
+      });
+    }
   }
 
   #greeted(hello: Hello): void {
     for (const [system, { cursor }] of Object.entries(hello.systems)) {
       // A cursor that was given stays until a message or a gap comes after it:
       // if the connection breaks before that, it is the place to go on from.
-      if (!this.cursors[system]) this.#advance({ system, cursor });
+      if (!this.#at(system)) this.#advance({ system, cursor });
     }
     this.#session = hello.session;
     this.#connection.greeted();
+    this.#joinLate();
     const via = this.#connection.link!.via;
     this.#transmit([...this.#ops.values()]);
     this.emit("open", { ...hello, via });
@@ -242,7 +309,7 @@ export class Client extends Emitter {
 
   #answered(answer: string | FanfareError, ref?: number): void {
     const op = this.#ops.get(ref!);
-    if (op && answer instanceof FanfareError && answer.code === "busy") this.#later(op);
+    if (op && answer instanceof FanfareError && later.test(answer.code) && (op.late || answer.code === "busy")) this.#later(op);
     else if (op) this.#settle(op, answer);
     else if (answer instanceof FanfareError && ref !== 0) this.emit("error", answer);
   }
@@ -265,7 +332,7 @@ export class Client extends Emitter {
   #ended(closed: Closed, wasOpen: boolean): void {
     for (const op of [...this.#ops.values()]) {
       if (!closed.retry) op.abandon();
-      else if (op.trial && !wasOpen) op.reject(new FanfareError("refused", "a connection that names the room was refused"));
+      else if (op.trial && !op.late && !wasOpen) op.reject(new FanfareError("refused", "a connection that names the room was refused"));
       else if (op.lost(closed.code)) continue;
       this.#ops.delete(op.ref);
     }

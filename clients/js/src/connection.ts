@@ -1,7 +1,7 @@
 import { backoff, longest } from "./backoff.ts";
 import { FanfareError } from "./error.ts";
 import type { Closed } from "./events.ts";
-import { eventSource, webSocket, type EventSourceClass, type Link, type Via, type WebSocketClass } from "./link.ts";
+import { eventSource, locate, webSocket, type EventSourceClass, type Link, type Query, type Via, type WebSocketClass } from "./link.ts";
 import { keepFor } from "./token.ts";
 
 export interface ConnectionOptions {
@@ -26,7 +26,7 @@ export type State = "closed" | "connecting" | "open" | "waiting";
 /** Whom a Connection serves. */
 export interface Owner {
   /** What to ask a node for. `proven`: this way of connecting has worked just before. */
-  query(via: Via, proven: boolean): Record<string, string>;
+  query(via: Via, proven: boolean): Query;
   read(text: string): void;
   /** The link, which was open or not, is gone. */
   ended(closed: Closed, wasOpen: boolean): void;
@@ -52,8 +52,16 @@ const good = 10_000;
 /** For so long EventSource is used before WebSocket is tried again. */
 const fallback = 600_000;
 
+/** The longest that a node can ask a client to stay away, in milliseconds. */
+const longestAsked = 3_600_000;
+
 /** How many good WebSockets in a row must fail before EventSource is tried. */
 const patience = 3;
+
+/** The request is wrong. With another token (401) and at another time (408, 429) it may be right. */
+function hopeless(status: number): boolean {
+  return status >= 400 && status < 500 && ![401, 408, 429].includes(status);
+}
 
 /** A Connection is a link that comes back when it is lost. */
 export class Connection {
@@ -67,6 +75,7 @@ export class Connection {
   readonly #heartbeat: number;
 
   #turn = 0; // tells what belongs to an earlier attempt
+  #era = 0; // tells attempts before a hello, or before the user's start or stop, from those after it
   #token?: string;
   #failures = 0; // connections in a row that did not last
   #opened = 0; // when
@@ -89,6 +98,7 @@ export class Connection {
   }
 
   start(): void {
+    this.#era++;
     this.#failures = 0;
     globalThis.addEventListener?.("online", this.#wake);
     globalThis.document?.addEventListener("visibilitychange", this.#wake);
@@ -96,6 +106,7 @@ export class Connection {
   }
 
   stop(code: number, reason: string): void {
+    this.#era++;
     const wasOpen = this.#drop("closed");
     globalThis.removeEventListener?.("online", this.#wake);
     globalThis.document?.removeEventListener("visibilitychange", this.#wake);
@@ -117,6 +128,7 @@ export class Connection {
   /** A node said hello. */
   greeted(): void {
     clearTimeout(this.#timer);
+    this.#era++;
     const now = (this.#opened = this.#heard = Date.now());
     this.state = "open";
     if (this.link!.send) {
@@ -131,7 +143,7 @@ export class Connection {
 
   /** A node asks to come back after so many milliseconds. */
   sentAway(delay: number): void {
-    this.#retry = delay;
+    this.#retry = Math.min(Math.max(delay, 0) || 0, longestAsked);
   }
 
   async #attempt(): Promise<void> {
@@ -193,6 +205,31 @@ export class Connection {
     const delay = Math.round(this.#delay(code));
     this.#next(delay);
     this.#owner.ended({ code, reason, retry: true, delay, failures: this.#failures }, wasOpen);
+    // Neither WebSocket nor EventSource says why it was refused. Some refusals are for ever.
+    if (!wasOpen && this.#failures % 4 === 2 && this.state === "waiting") void this.#inquire();
+  }
+
+  /** Asks why there is no connection, and gives up if there will never be one. */
+  async #inquire(): Promise<void> {
+    const era = this.#era;
+    const token = this.#token;
+    try {
+      const query = { ...this.#owner.query("ws", false), check: "1" };
+      const answer = await fetch(locate({ url: this.#url, query }, "sse"), {
+        headers: token ? { Authorization: "Bearer " + token } : {},
+        credentials: token ? "omit" : "include",
+        signal: AbortSignal.timeout(this.#timeout),
+      });
+      const { status, headers, body } = answer;
+      const byNode = headers.get("Content-Type")?.startsWith("application/problem+json");
+      const detail = byNode ? (await answer.json()).detail : "the address is too long";
+      if (!byNode) await body?.cancel();
+      if (era !== this.#era || !(byNode ? hopeless(status) : status === 414 || status === 431)) return;
+      this.#owner.failed(new FanfareError("refused", detail));
+      this.stop(ABNORMAL, detail);
+    } catch {
+      // That there is no answer says nothing about the next attempt.
+    }
   }
 
   #delay(code: number): number {

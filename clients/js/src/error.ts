@@ -7,7 +7,7 @@
  * - `unknown`: the connection was lost before the answer; the message may have
  *   been published or not. Sending it again with the same `id` is safe.
  * - `closed`: the client was closed, or a node closed it for good
- * - `refused`: over EventSource, a connection that names the room was refused
+ * - `refused`: over EventSource, a connection that names the room was refused; or, as an event, a node refuses the client for ever
  * - `protocol`: the node said what this client does not understand
  * - `token`: the token callback failed
  */

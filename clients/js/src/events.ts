@@ -39,7 +39,7 @@ export interface Gap {
   after_ms: number;
 }
 
-/** A new token lacks the room, or without `room` the whole system. */
+/** A new token lacks the room, or without `room` the whole system; or the room could not be joined again. */
 export interface Left {
   system: string;
   room?: string;

@@ -33,10 +33,13 @@ export interface Listener {
   end(code: number, reason: string): void;
 }
 
+/** What to ask for; each of several values is a parameter. */
+export type Query = Record<string, string | string[]>;
+
 /** Where to connect, and what to ask for. */
 export interface Address {
   url: string;
-  query: Record<string, string>;
+  query: Query;
   token?: string;
 }
 
@@ -80,12 +83,13 @@ export function eventSource(make: EventSourceClass, to: Address, on: Listener): 
 }
 
 /** The address of a node's endpoint. What the node's URL asks for stays. */
-function locate({ url, query }: Address, endpoint: string): string {
+export function locate({ url, query }: Address, endpoint: string): string {
   const at = new URL(url, globalThis.location?.href);
   at.protocol = at.protocol.replace("ws", "http");
   at.pathname = at.pathname.replace(/\/?$/, "/" + endpoint);
   for (const [name, value] of Object.entries(query)) {
-    if (value) at.searchParams.set(name, value);
+    if (value.length) at.searchParams.delete(name);
+    for (const one of value.length ? [value].flat() : []) at.searchParams.append(name, one);
   }
   return at.href;
 }

@@ -21,6 +21,8 @@ export class Op {
 
   /** The room is named in the address of an EventSource. */
   trial = false;
+  /** The room is one of the client's, for which there was no space in the address. */
+  late = false;
 
   readonly #again: boolean;
   #sent = 0; // when first, 0 for not yet

@@ -25,6 +25,9 @@ export class Fake {
   /** The status with which to refuse the next ones; 0 hangs. */
   readonly refuse: number[] = [];
   refuseSockets = false;
+  /** What a client that asks why it gets no session is answered; 204: it would get one. */
+  verdict = { status: 204, detail: "" };
+  checks = 0;
   /** What to do with a new peer; default: say hello. */
   script: (peer: Peer, index: number) => void = peer => peer.say(hello(peer));
 
@@ -68,6 +71,12 @@ export class Fake {
 
   #stream(req: IncomingMessage, res: ServerResponse): void {
     const url = new URL(req.url!, this.url);
+    if (url.searchParams.get("check")) {
+      this.checks++;
+      const { status, detail } = this.verdict;
+      const type = detail ? "application/problem+json" : "text/plain";
+      return void res.writeHead(status, { "Content-Type": type }).end(detail && JSON.stringify({ status, detail }));
+    }
     const status = url.pathname === "/sse" ? this.refuse.shift() : 404;
     if (status) return void res.writeHead(status).end();
     res.writeHead(200, { "Content-Type": "text/event-stream" });

@@ -138,3 +138,59 @@ test("EventSource: live, rooms, and what was missed", async t => {
   assert.deepEqual(w.events.message.map(m => m.data).sort(), [1, 2, 3, 4]);
   assert.deepEqual(w.events.gap, []);
 });
+
+test("every room that can be joined is joined again on the next connection", async t => {
+  const names = ["a,b", ",", "a,chat/b", "a:b", " ", "100%", "%2C", "+", "a&room=b", "#", "?", "=", ";", "\\,", '"', "ü", "日本,語", "👩‍👩‍👧", "\u202e", "*", "a/b",
+    "x".repeat(256), ",".repeat(256), "語".repeat(85), "-", "!", "null"];
+  const w = await new Watched(t, node.url + "/?user=gina", { systems: ["chat"] }).open();
+  for (const name of names) await w.client.join("chat", name);
+  w.client.close();
+  for (const name of names) await node.publish("chat", { to: "room:" + name, data: name });
+  await w.open(2);
+  await until("what was missed in each", () => w.ids.length >= names.length);
+  for (const name of names) await node.publish("chat", { to: "room:" + name, data: name });
+  await until("what is new in each", () => w.ids.length >= 2 * names.length);
+  const told = w.events.message.map(m => m.data).sort();
+  assert.deepEqual(told, [...names, ...names].sort());
+  assert.deepEqual([w.events.gap, w.events.left, w.events.error], [[], [], []]);
+});
+
+test("EventSource names any room", async t => {
+  const w = await new Watched(t, node.url + "/?user=hans", { systems: ["chat"], rooms: ["chat/a,b"], WebSocket: null, EventSource: NodeEventSource as any }).open();
+  await w.client.join("chat", "c,chat/d");
+  await node.publish("chat", { to: "room:a,b", data: 1 });
+  await node.publish("chat", { to: "room:c,chat/d", data: 2 });
+  await until("both", () => w.ids.length === 2);
+});
+
+test("as many rooms as a node allows, with the longest names, miss nothing over a cut", async t => {
+  const rooms = Array.from({ length: 100 }, (_, i) => `chat/${i},`.padEnd(261, "y"));
+  const w = await new Watched(t, node.url + "/?user=ida", { systems: ["chat"], rooms }).open();
+  const speak = async (round: number) => {
+    for (const room of rooms) await node.publish("chat", { to: "room:" + room.slice(5), data: `${round} ${room}` });
+  };
+  await speak(1);
+  await until("the first round", () => w.ids.length >= 100, 30_000);
+  // What a late join replays has no cursor. This one is behind it.
+  await node.publish("chat", { to: "user:ida", data: "mark" });
+  await until("the mark", () => w.ids.length >= 101);
+  w.client.close();
+  await speak(2);
+  await w.open(2);
+  await speak(3);
+  await until("all rounds", () => w.ids.length >= 301, 30_000);
+  assert.deepEqual(w.events.message.map(m => m.data).filter(text => text !== "mark").sort(), [1, 2, 3].flatMap(n => rooms.map(r => `${n} ${r}`)).sort());
+  assert.deepEqual([w.events.gap, w.events.left, w.events.error], [[], [], []]);
+});
+
+test("a refusal for ever ends the client with what the node says", async t => {
+  for (const [options, why] of [[{ systems: ["chat"], rooms: ["orders/x"] }, /not among systems/], [{ cursors: { orders: "x" } }, /not a cursor/]] as const) {
+    for (const via of [{}, { WebSocket: null, EventSource: NodeEventSource as any }]) {
+      const w = new Watched(t, node.url + "/?user=jan", { ...(options as object), ...via });
+      w.client.connect();
+      await until("the end", () => w.client.state === "closed");
+      assert.match(w.events.error.at(-1)!.message, why);
+    }
+  }
+  assert.throws(() => new Watched(t, node.url, { systems: ["a,b"] }), /no name of a system/);
+});

@@ -219,6 +219,76 @@ test("a token is replaced on the connection before it expires", async t => {
   assert.deepEqual([auth.token.startsWith("x."), tokens.length, w.events.error, w.events.close], [true, 0, [], []]);
 });
 
+const many = (count: number) => Array.from({ length: count }, (_, i) => `orders/${String(i).padStart(3, "0")}${"x".repeat(97)}`);
+const roomOf = (name: string) => name.slice("orders/".length);
+
+test("a room with a comma in its name has a parameter of its own", async t => {
+  luck(t, 0);
+  const node = await fake(t);
+  const w = await new Watched(t, node.url + "/?room=orders/fixed", { rooms: ["orders/a,b", "orders/c"] }).open();
+  assert.deepEqual(node.sockets[0]!.query.getAll("room"), ["orders/a,b"]);
+  const joined = w.client.join("orders", "a,chat/b");
+  node.sockets[0]!.say({ op: "ok", ref: (await asked(node.sockets[0], "join")).ref });
+  await joined;
+  node.sockets[0]!.cut();
+  await w.open(2);
+  const { query } = node.sockets[1]!;
+  assert.deepEqual([query.getAll("room"), query.getAll("rooms")], [["orders/a,b", "orders/a,chat/b"], ["orders/c"]]);
+});
+
+test("rooms for which the address has no space are joined after the hello, since where the connection begins", async t => {
+  luck(t, 0);
+  const node = await fake(t);
+  const rooms = many(40);
+  const w = await new Watched(t, node.url, { rooms }).open();
+  const peer = node.sockets[0]!;
+  const named = peer.query.get("rooms")!.split(",");
+  assert.ok(named.length > 20 && named.length < 30, `${named.length}`);
+  peer.say(message("1"));
+  await until("a message", () => w.ids.length);
+  assert.deepEqual(w.client.cursors, { orders: "start" }, "another page must not go on behind what the rooms missed");
+  for (let i = named.length; i < rooms.length; i++) {
+    const op = await until("a join", () => peer.said[i - named.length]);
+    assert.deepEqual([op.op, op.room, op.since], ["join", roomOf(rooms[i]!), "start"]);
+    if (i === 30) peer.say({ op: "error", ref: op.ref, code: "rate_limited", message: "too much" });
+    peer.said.length === i - named.length + 1 || assert.fail("the next was not waited for");
+    if (i === 30) await until("again", () => peer.said.length > i - named.length + 1 && peer.said.pop());
+    if (i === 35) peer.say({ op: "error", ref: op.ref, code: "forbidden", message: "no" });
+    else peer.say({ op: "ok", ref: op.ref });
+  }
+  await until("the place", () => w.client.cursors.orders === "c1");
+  assert.deepEqual(w.events.left, [{ system: "orders", room: roomOf(rooms[35]!), reason: "forbidden" }]);
+  peer.cut();
+  await w.open(2);
+  await until("the joins", () => node.sockets[1]!.said.length);
+  assert.equal(node.sockets[1]!.said[0].since, "c1");
+});
+
+test("a room that was not joined yet when the connection broke is joined since the same cursor", async t => {
+  luck(t, 0);
+  const node = await fake(t);
+  const rooms = many(30);
+  const w = await new Watched(t, node.url, { rooms }).open();
+  const first = await asked(node.sockets[0], "join");
+  node.sockets[0]!.say(message("1"));
+  await until("a message", () => w.ids.length);
+  node.sockets[0]!.cut();
+  await w.open(2);
+  assert.equal(node.sockets[1]!.query.get("resume"), "orders:c1");
+  const again = await asked(node.sockets[1], "join");
+  assert.deepEqual([again.room, again.since], [first.room, "start"]);
+  w.client.close();
+  w.client.connect();
+  await w.open(3);
+  const third = node.sockets[2]!;
+  const all = await until("all", () => {
+    for (const op of third.said) third.say({ op: "ok", ref: op.ref });
+    const names = new Set([...third.query.get("rooms")!.split(","), ...third.said.map(s => "orders/" + s.room)]);
+    return names.size === rooms.length ? names : undefined;
+  });
+  assert.deepEqual([...all].sort(), rooms);
+});
+
 test("half of a surrogate pair is no name: it is not made another one", async t => {
   const node = await fake(t);
   const w = await new Watched(t, node.url).open();

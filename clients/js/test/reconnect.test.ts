@@ -259,3 +259,54 @@ test("when the page is looked at again the node is asked whether it is there", a
   w.client.close();
   assert.equal(wake("online"), 0); // nothing listens any more
 });
+
+for (const [status, detail, why] of [
+  [422, "query: unknown parameter", "query: unknown parameter"], [404, "system x: not served", "system x: not served"], [403, "no", "no"],
+  [414, "", "the address is too long"], [431, "", "the address is too long"],
+] as const) {
+  test(`a refusal that can never pass ends the client, and says why: ${status}`, async t => {
+    luck(t, 0);
+    const node = await fake(t);
+    node.refuse.push(...Array(10).fill(status));
+    node.verdict = { status, detail };
+    const w = new Watched(t, node.url);
+    w.client.connect();
+    await until("the end", () => w.client.state === "closed");
+    const end = w.events.close.at(-1)!;
+    assert.deepEqual([end.retry, end.reason, node.checks > 0], [false, why, true]);
+    assert.deepEqual(w.events.error.map(e => [(e as any).code, e.message]), [["refused", why]]);
+    node.refuse.length = 0;
+    await w.open(); // who has mended it may try again
+  });
+}
+
+test("a refusal that may pass does not end the client", async t => {
+  luck(t, 0);
+  for (const [status, detail] of [[503, "draining"], [429, "too many"], [401, "no valid token"], [404, ""], [204, ""]] as const) {
+    const node = await fake(t);
+    node.refuse.push(...Array(5).fill(status === 204 ? 503 : status));
+    node.verdict = { status, detail };
+    const w = new Watched(t, node.url);
+    w.client.connect();
+    await w.open();
+    assert.ok(node.checks >= 1, `${status}`);
+    assert.deepEqual(w.events.error, []);
+  }
+});
+
+test("no delay that a node asks for is longer than an hour, or none at all", async t => {
+  luck(t, 0);
+  for (const asked of [1e12, 2 ** 31, -5, "soon", null, { x: 1 }]) {
+    const node = await fake(t, peer => {
+      peer.say(hello(peer), { op: "goaway", retry_ms: asked });
+      peer.close(1001);
+    });
+    const w = new Watched(t, node.url);
+    w.client.connect();
+    const { delay, retry } = await until("the close", () => w.events.close[0]);
+    assert.ok(retry && delay >= 0 && delay <= 3_600_000, `${asked}: ${delay}`);
+    w.client.close();
+  }
+  const patient = await new Watched(t, (await fake(t)).url, { timeout: 2 ** 40 }).open();
+  assert.deepEqual(patient.events.close, []);
+});

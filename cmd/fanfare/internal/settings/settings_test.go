@@ -159,6 +159,13 @@ func TestSecretComesFromAFile(t *testing.T) {
 		!strings.Contains(err.Error(), "auth.jwt.secret_file: /does/not/exist: no such file") {
 		t.Errorf("missing file: %v", err)
 	}
+	marked := write(t, "marked", "\ufeff"+secret+"\r\n")
+	for _, name := range []string{"AUTH_JWT_SECRET", "AUTH_JWT_PUBLIC_KEY", "AUTH_API_KEYS"} {
+		_, err := settings.Load(settings.Sources{Environ: []string{"FANFARE_" + name + "_FILE=" + marked}})
+		if err == nil || !strings.Contains(err.Error(), "byte order mark") || strings.Contains(err.Error(), secret) {
+			t.Errorf("%s from a file with a byte order mark: %v", name, err)
+		}
+	}
 }
 
 func TestBadValueIsNamedByItsKeyAndPlace(t *testing.T) {

@@ -1,0 +1,52 @@
+package kafka
+
+import (
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// appended is the type of a timestamp that the broker has made (LogAppendTime).
+const appended = 1
+
+// A clock finds out when a feed's records came into the log. Where the topic
+// says CreateTime, a record's time is what its producer says, which may be any:
+// a clock that is years ahead would make messages fresh for ever, and one that is
+// late would make them expire before anybody saw them. Such a time is believed
+// as far as it can be true: no record came before the one that it follows, none
+// before the feed last saw the log end in front of it, and none comes tomorrow.
+type clock struct {
+	last time.Time // of the records so far
+	bare time.Time // when there was nothing behind them
+}
+
+// date gives the records of a haul their times, as of now.
+func (c *clock) date(got haul, now time.Time) {
+	for _, r := range got.records {
+		if r.Attrs.TimestampType() != appended {
+			r.Timestamp = c.when(r, now)
+		}
+		if r.Timestamp.After(c.last) {
+			c.last = r.Timestamp
+		}
+	}
+	if got.next >= got.stable {
+		c.bare = now
+	}
+}
+
+// when is about the time at which a record came.
+func (c *clock) when(r *kgo.Record, now time.Time) time.Time {
+	earliest := c.last
+	if c.bare.After(earliest) {
+		earliest = c.bare
+	}
+	switch t := r.Timestamp; {
+	case t.UnixMilli() > 0 && !t.After(now) && !t.Before(earliest):
+		return t
+	case earliest.IsZero():
+		return now // nothing is known: rather late than expired
+	default:
+		return earliest
+	}
+}

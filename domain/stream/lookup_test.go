@@ -1,0 +1,323 @@
+package stream_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/domain/stream"
+)
+
+// by attaches a session at a cursor, and fills it. It hears user:alice, whoever
+// asks.
+func (f *fixture) by(user string, since domain.Cursor) *session {
+	s := &session{room: 1 << 20}
+	to := target("user:alice")
+	s.Attachment, s.at, s.resumed = f.AttachFor(stream.Asker{User: user, Address: "2001:db8::"}, s, encoder{s}, since, to)
+	s.Fill()
+	return s
+}
+
+// A reader answers what a stream wants read, and counts what that costs.
+type reader struct {
+	*logged
+	copies  map[domain.LogID]int // of each log, how many entries hold copies of its first ones
+	surveys int
+	lookups []stream.Asker
+	scanned int
+}
+
+// place is where copy n of another log is: entry n.
+func (r *reader) locate(l *stream.Lookup) (found []domain.Cursor, looked int) {
+	found = make([]domain.Cursor, len(l.Wanted))
+	open := len(found)
+	for i := range r.log {
+		if t := r.times[i]; !l.From().IsZero() && t.Before(l.From()) {
+			continue
+		}
+		looked++
+		for k, c := range l.Wanted {
+			if c.Position == pos(r.log[i].at) && r.log[i].at <= r.copies[c.Log] {
+				found[k] = r.cursorAt(r.log[i].at)
+				open--
+			}
+		}
+		if open == 0 || looked >= l.Most {
+			break
+		}
+	}
+	return found, looked
+}
+
+// lookUp does one Lookup, and says whether there was one.
+func (r *reader) lookUp() bool {
+	l, wanted := r.NextLookup()
+	if !wanted {
+		return false
+	}
+	if l.Survey {
+		r.surveys++
+		var logs []domain.LogID
+		for log := range r.copies {
+			logs = append(logs, log)
+		}
+		r.Surveyed(l, logs, true)
+		return true
+	}
+	r.lookups = append(r.lookups, l.Asker())
+	found, looked := r.locate(l)
+	r.scanned += looked
+	r.Found(l, found, looked)
+	return true
+}
+
+// lookUpAll does what there is to look up.
+func (r *reader) lookUpAll() {
+	for range 1000 {
+		if !r.lookUp() {
+			return
+		}
+	}
+	r.t.Fatal("there is no end of lookups")
+}
+
+// newReader has a log of so many entries, one a second until now, the first of
+// which are copies of the first entries of log 0xC.
+func newReader(t *testing.T, cfg stream.Config, entries, copies int) *reader {
+	now := time.Now()
+	if cfg.Now == nil {
+		cfg.Now = func() time.Time { return now }
+	}
+	cfg.Messages = 3
+	r := &reader{logged: withPast(t, cfg), copies: map[domain.LogID]int{}}
+	if copies > 0 {
+		r.copies[0xC] = copies
+	}
+	for i := 1; i <= entries; i++ {
+		r.deliver(i, fmt.Sprint(i), "user:alice")
+		r.times = append(r.times, r.when(i, entries, now))
+	}
+	return r
+}
+
+func (r *reader) when(i, entries int, now time.Time) time.Time {
+	return now.Add(-time.Duration(entries-i) * time.Second)
+}
+
+func (r *reader) copyOf(at int) domain.Cursor {
+	return domain.Cursor{Log: 0xC, Position: pos(at), Time: r.times[at-1]}
+}
+
+func TestLogThatNothingPointsToIsLookedForOnce(t *testing.T) {
+	r := newReader(t, stream.Config{}, 20, 0)
+	first := r.by("eve", domain.Cursor{Log: 0xE, Position: pos(1)})
+	r.lookUpAll()
+	first.got(t, "gap unknown_cursor 20")
+	for i := range 100 {
+		eve := r.by("eve", domain.Cursor{Log: domain.LogID(0xE00 + i), Position: pos(i)})
+		eve.got(t, "gap unknown_cursor 20")
+	}
+	if r.lookUp() || r.surveys != 1 || len(r.lookups) != 0 {
+		t.Errorf("the log was read %d times to survey it, and looked up in for %v; want once and never", r.surveys, r.lookups)
+	}
+}
+
+// Nodes that were there when the copies came, or the move, need no survey.
+func TestLogThatCopiesNamedIsKnown(t *testing.T) {
+	r := newReader(t, stream.Config{}, 0, 0)
+	r.Deliver(pos(1), time.Time{}, message("copy", "x", "user:alice"), domain.Place{Log: 0xC, Position: pos(1)})
+	r.Move(0xB, pos(1), time.Time{}, pos(1), domain.Place{Log: logA, Position: pos(9)})
+	for i := 2; i < 20; i++ {
+		r.deliver(i, "x", "user:alice")
+	}
+	for _, log := range []domain.LogID{0xC, logA} {
+		r.by("alice", domain.Cursor{Log: log, Position: pos(1), Time: time.Now()})
+		if l, wanted := r.NextLookup(); !wanted || l.Survey || len(l.Wanted) != 1 {
+			t.Fatalf("of log %x: %+v, want a Lookup", log, l)
+		} else {
+			r.Found(l, make([]domain.Cursor, 1), 1)
+		}
+	}
+}
+
+// The log is long, and the forged cursor's time leads to its beginning: whoever
+// shares a reading with it would not be met before the reading is too long.
+func TestForgedTimeDoesNotHideAnothersPlace(t *testing.T) {
+	r := newReader(t, stream.Config{MaxScan: 300}, 1000, 990)
+	forged := r.copyOf(995) // there is no such copy
+	forged.Time = time.Unix(1, 0)
+	eve, alice := r.by("eve", forged), r.by("alice", r.copyOf(985))
+	r.lookUpAll()
+	r.serve()
+	eve.got(t, "gap unknown_cursor 1000")
+	if len(alice.frames) != 15 || alice.frames[0] != "986 user:alice 986" {
+		t.Errorf("alice got %q, want 986 to 1000", alice.frames)
+	}
+}
+
+func TestWhoeverCausedLeastReadingIsLookedUpFirst(t *testing.T) {
+	r := newReader(t, stream.Config{MaxScan: 300}, 1000, 900)
+	for i := range 20 {
+		forged := domain.Cursor{Log: 0xC, Position: pos(2000 + i), Time: time.Unix(int64(100+i), 0)}
+		r.by("eve", forged)
+	}
+	for range 3 {
+		r.lookUp() // the survey, and two of hers
+	}
+	alice := r.by("alice", r.copyOf(890))
+	r.lookUp()
+	if last := r.lookups[len(r.lookups)-1]; last.User != "alice" {
+		t.Errorf("looked up for %v, want alice's turn", r.lookups)
+	}
+	r.serve()
+	if len(alice.frames) != 110 {
+		t.Errorf("alice got %d messages, want 110", len(alice.frames))
+	}
+}
+
+func TestRefusedPlaceIsNotLookedUpAgain(t *testing.T) {
+	now := time.Now()
+	r := newReader(t, stream.Config{Now: func() time.Time { return now }}, 20, 10)
+	forged := r.copyOf(15)
+	r.by("eve", forged)
+	r.lookUpAll()
+	before := len(r.lookups)
+	for range 10 {
+		r.by("eve", forged).got(t, "gap unknown_cursor 20")
+	}
+	if r.lookUp() || before != 1 {
+		t.Errorf("%d lookups, want 1", len(r.lookups))
+	}
+	now = now.Add(time.Minute)
+	r.by("eve", forged)
+	if !r.lookUp() {
+		t.Error("a refusal is remembered for ever")
+	}
+}
+
+func TestWhoCausesTooMuchReadingIsRefusedForAWhile(t *testing.T) {
+	now := time.Now()
+	r := newReader(t, stream.Config{MaxScan: 300, Now: func() time.Time { return now }}, 1000, 900)
+	for i := range 100 {
+		r.by("eve", domain.Cursor{Log: 0xC, Position: pos(2000 + i), Time: time.Unix(int64(100+i), 0)})
+		r.lookUpAll()
+	}
+	if n := r.scanned; n > 17*300 {
+		t.Errorf("%d entries were looked at for one user, want 17 readings of 300 at most", n)
+	}
+	r.by("eve", r.copyOf(850)).got(t, "gap too_far 1000")
+	r.by("eve", r.cursorAt(800)).got(t, "gap too_far 997", "998 user:alice 998", "999 user:alice 999", "1000 user:alice 1000")
+	now = now.Add(time.Hour)
+	alice := r.by("eve", r.copyOf(850)) // not for ever
+	r.lookUpAll()
+	r.serve()
+	if alice.frames[0][:3] == "gap" {
+		t.Errorf("got %q", alice.frames[0])
+	}
+}
+
+// Positions far in the past cost a reading each: others go first.
+func TestNobodyWaitsForAnothersLongReading(t *testing.T) {
+	r := newReader(t, stream.Config{MaxScan: 100}, 1000, 0)
+	for i := range 20 {
+		r.by("eve", r.cursorAt(10+20*i))
+	}
+	b, _ := r.NextBackfill()
+	if b.Asker().User != "eve" {
+		t.Fatalf("read for %v", b.Asker())
+	}
+	alice := r.by("alice", r.cursorAt(950))
+	r.end(b, r.read(b))
+	b, wanted := r.NextBackfill()
+	if wanted {
+		if b.Asker().User != "alice" {
+			t.Errorf("read for %v, want alice", b.Asker())
+		}
+		r.end(b, r.read(b))
+	}
+	if len(alice.frames) != 50 {
+		t.Errorf("alice got %d messages, want 50 after the reading that was under way and her own", len(alice.frames))
+	}
+}
+
+// What the log is known not to lead on from is not asked for again and again.
+func TestTrimmedPlaceIsNotReadAgain(t *testing.T) {
+	now := time.Now()
+	r := newReader(t, stream.Config{Now: func() time.Time { return now }}, 20, 0)
+	r.by("eve", r.cursorAt(5))
+	b, _ := r.NextBackfill()
+	r.Fail(b, domain.Trimmed)
+	for i := range 5 {
+		r.by("eve", r.cursorAt(i+1)).got(t, "gap trimmed 17", "18 user:alice 18", "19 user:alice 19", "20 user:alice 20")
+	}
+	if _, wanted := r.NextBackfill(); wanted {
+		t.Error("a Backfill is wanted for what is trimmed")
+	}
+	alice := r.by("alice", r.cursorAt(6))
+	r.serve()
+	if len(alice.frames) != 14 {
+		t.Errorf("alice got %q", alice.frames)
+	}
+}
+
+// A time that leads to the beginning of a log that takes too long to read is its
+// forger's trouble.
+func TestForgedTimeThatTakesTooLongIsNobodyElsesTrouble(t *testing.T) {
+	r := newReader(t, stream.Config{}, 20, 0)
+	forged, good := r.cursorAt(10), r.cursorAt(10)
+	forged.Time, good.Time = time.Unix(100_000, 0), r.times[9]
+	r.log[12].msg = r.log[8].msg // 13 repeats 9, which alice has had: she needs what was before her place
+	eve, alice := r.by("eve", forged), r.by("alice", good)
+	b, _ := r.NextBackfill()
+	r.Fail(b, domain.TooFar) // the reader's time is over before it came to the place
+	r.serve()
+	for _, s := range []*session{eve, alice} {
+		if len(s.frames) != 9 || s.frames[0] != "11 user:alice 11" {
+			t.Errorf("got %q, want 11 to 20 without 13", s.frames)
+		}
+	}
+}
+
+func TestCursorsAheadWaitForTheirPlaceAndForTheirTimeOnly(t *testing.T) {
+	now := time.Now()
+	f := begun(t, stream.Config{HasLog: true, AheadWait: time.Minute, Now: func() time.Time { return now }})
+	far, near := f.by("eve", f.cursorAt(1000)), f.by("alice", f.cursorAt(5))
+	for i := 1; i <= 7; i++ {
+		f.deliver(i, fmt.Sprint(i), "user:alice")
+	}
+	near.got(t, "6 user:alice 6", "7 user:alice 7")
+	far.got(t)
+	now = now.Add(2 * time.Minute)
+	f.Sweep()
+	far.got(t, "gap unknown_cursor 7")
+}
+
+// What one user has read again in some systems is given back when another wants
+// to resume elsewhere, and memory is used up.
+func TestOneUsersBacklogDoesNotKeepAnothersOut(t *testing.T) {
+	past := stream.NewBudget(400 << 10)
+	reads := stream.NewReads(1000, time.Now)
+	system := func() *logged {
+		s := withPast(t, stream.Config{Past: past, Reads: reads, MaxScan: 1000})
+		for i := 1; i <= 500; i++ {
+			s.deliver(i, fmt.Sprint(i), "user:alice")
+		}
+		return s
+	}
+	for range 4 {
+		s := system()
+		eve := s.by("eve", s.cursorAt(10))
+		eve.room = 1 // she reads next to nothing
+		s.serve()
+	}
+	if past.Used() < 100<<10 {
+		t.Fatalf("only %d bytes are used up", past.Used())
+	}
+	s := system()
+	alice := s.by("alice", s.cursorAt(10))
+	s.serve()
+	if len(alice.frames) != 490 {
+		t.Errorf("alice got %d messages, want 490; first %q", len(alice.frames), alice.frames[0])
+	}
+}

@@ -1,0 +1,56 @@
+package stream
+
+import "sort"
+
+// Numbers are the entries of one target that are in the window, in order. The
+// zero numbers are none.
+type numbers struct {
+	all  []uint64
+	gone int // how many of them were dropped
+}
+
+func (s *numbers) len() int { return len(s.all) - s.gone }
+
+// size is what they take.
+func (s *numbers) size() int { return wordSize * cap(s.all) }
+
+// from returns the first number that is n or more.
+func (s *numbers) from(n uint64) (uint64, bool) {
+	live := s.all[s.gone:]
+	i := sort.Search(len(live), func(i int) bool { return live[i] >= n })
+	if i == len(live) {
+		return 0, false
+	}
+	return live[i], true
+}
+
+// push adds the newest number.
+func (s *numbers) push(n uint64) {
+	if len(s.all) == cap(s.all) && s.gone > len(s.all)/2 {
+		s.compact(s.all[:0])
+	}
+	s.all = append(s.all, n)
+}
+
+// prepend adds older numbers, which become its own.
+func (s *numbers) prepend(older []uint64) {
+	s.all, s.gone = append(older, s.all[s.gone:]...), 0
+}
+
+// dropFirst forgets the oldest number, which must be n if it is there.
+func (s *numbers) dropFirst(n uint64) {
+	if s.len() == 0 || s.all[s.gone] != n {
+		return
+	}
+	s.gone++
+	switch live := s.len(); {
+	case live == 0 && cap(s.all) > 8:
+		*s = numbers{}
+	case live == 0:
+		s.all, s.gone = s.all[:0], 0
+	case cap(s.all) > 32 && 4*live < cap(s.all):
+		s.compact(make([]uint64, 0, 2*live))
+	}
+}
+
+func (s *numbers) compact(into []uint64) { s.all, s.gone = append(into, s.all[s.gone:]...), 0 }

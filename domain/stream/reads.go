@@ -1,0 +1,139 @@
+package stream
+
+import (
+	"sync"
+	"time"
+)
+
+// An Asker is on whose behalf a log is read again. The zero Asker is nobody in
+// particular: what is read for it is never too much.
+type Asker struct {
+	User    string
+	Address string // where the session comes from; "" if that is not known
+}
+
+// Reads keep account of what was read again of the logs, and for whom: whoever
+// has caused less reading comes first, and who has caused too much is refused
+// for a while. The streams of a node share one. It is safe for concurrent use.
+type Reads struct {
+	burst float64 // entries that may be read for one user at once
+	rate  float64 // entries a second, in the long run
+	now   func() time.Time
+
+	mu    sync.Mutex
+	debts map[debtor]debt // of those who have not paid off theirs; guarded by mu
+}
+
+// A debtor is a user or an address.
+type debtor struct {
+	name    string
+	address bool
+}
+
+// A debt is what was read for a debtor. It is paid off as time goes by.
+type debt struct {
+	entries float64
+	at      time.Time
+}
+
+const (
+	// readBurst is how many times Config.MaxScan entries may be read for one user
+	// at once: enough to come back late to as many systems.
+	readBurst = 16
+	// readPause is how long it takes to pay off one more reading of MaxScan.
+	readPause = 10 * time.Second
+	// addressShare is how many users' worth of reading one address may cause.
+	addressShare = 4
+	// maxDebts bounds how many debtors are remembered.
+	maxDebts = 1 << 16
+)
+
+// NewReads returns an account for streams that read up to maxScan entries at a
+// time.
+func NewReads(maxScan int, now func() time.Time) *Reads {
+	return &Reads{
+		burst: readBurst * float64(maxScan), rate: float64(maxScan) / readPause.Seconds(),
+		now: now, debts: make(map[debtor]debt),
+	}
+}
+
+// over says whether enough was read for the asker for now.
+func (r *Reads) over(who Asker) bool { return who != Asker{} && r.weight(who) >= r.burst }
+
+// weight orders askers: the lightest comes first.
+func (r *Reads) weight(who Asker) float64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.debts) == 0 {
+		return 0
+	}
+	now := r.now()
+	w := 0.0
+	for _, d := range who.debtors() {
+		w = max(w, r.left(r.debts[d], now))
+	}
+	return w
+}
+
+// charge notes that so many entries were read for the asker.
+func (r *Reads) charge(who Asker, entries int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := r.now()
+	for _, d := range who.debtors() {
+		n := float64(entries)
+		if d.address {
+			n /= addressShare
+		}
+		if _, known := r.debts[d]; !known && len(r.debts) >= maxDebts {
+			r.makeRoom(now)
+		}
+		r.debts[d] = debt{r.left(r.debts[d], now) + n, now}
+	}
+}
+
+// left is what of a debt is not paid off. No debt grows so high that it takes
+// longer than twice the burst to do so.
+func (r *Reads) left(d debt, now time.Time) float64 {
+	return min(2*r.burst, max(0, d.entries-r.rate*max(0, now.Sub(d.at).Seconds())))
+}
+
+// makeRoom forgets whoever has paid off, or else anybody.
+func (r *Reads) makeRoom(now time.Time) {
+	for who, d := range r.debts {
+		if r.left(d, now) == 0 {
+			delete(r.debts, who)
+		}
+	}
+	for who := range r.debts {
+		if len(r.debts) < maxDebts {
+			return
+		}
+		delete(r.debts, who)
+	}
+}
+
+func (who Asker) debtors() []debtor {
+	all := make([]debtor, 0, 2)
+	if who.User != "" {
+		all = append(all, debtor{name: who.User})
+	}
+	if who.Address != "" {
+		all = append(all, debtor{name: who.Address, address: true})
+	}
+	return all
+}
+
+// lightest returns whose turn it is: the first of those for whom least was read.
+func (r *Reads) lightest(waiting []*Attachment) (first *Attachment) {
+	least := 0.0
+	for _, a := range waiting {
+		if w := r.weight(a.asker); first == nil || w < least {
+			first, least = a, w
+		}
+		if least == 0 {
+			break
+		}
+	}
+	return first
+}

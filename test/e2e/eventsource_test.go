@@ -21,7 +21,7 @@ func TestNativeEventSourcesOutliveTheOnlyNode(t *testing.T) {
 			if front == "nginx" {
 				c.withNginx()
 			}
-			p.address = "http://" + c.front + "/sse?systems=orders&token=" + c.token("alice", "orders")
+			p.connectTo("http://" + c.front + "/sse?systems=orders&token=" + c.token("alice", "orders"))
 			openBrowser(t, browser, p.server.URL)
 			p.allOpen("at first", 1)
 
@@ -42,7 +42,7 @@ func TestNativeEventSourcesOutliveALongDrain(t *testing.T) {
 	browser := needsBrowser(t)
 	p := newSources(t)
 	c := newCluster(t, 1, "memory://", settings{"ORIGINS": p.server.URL, "AUTH_QUERY_TOKEN": "true", "DRAIN": "8s"})
-	p.address = "http://" + c.front + "/sse?systems=orders&token=" + c.token("alice", "orders")
+	p.connectTo("http://" + c.front + "/sse?systems=orders&token=" + c.token("alice", "orders"))
 	openBrowser(t, browser, p.server.URL)
 	p.allOpen("at first", 1)
 	holdOn(t, c) // so that the drain lasts
@@ -76,12 +76,12 @@ func holdOn(t *testing.T, c *cluster) {
 
 // sources is a page with some EventSources.
 type sources struct {
-	t       *testing.T
-	server  *httptest.Server
-	address string
+	t      *testing.T
+	server *httptest.Server
 
-	mu     sync.Mutex
-	states []sourceState // as the page said last; guarded by mu
+	mu      sync.Mutex
+	address string        // where the EventSources connect to; guarded by mu
+	states  []sourceState // as the page said last; guarded by mu
 }
 
 // A sourceState is what an EventSource says of itself: 0 connecting, 1 open, 2
@@ -106,7 +106,11 @@ func newSources(t *testing.T) *sources {
 		w.Header().Set("Content-Type", "text/html")
 		fmt.Fprint(w, sourcesPage)
 	})
-	mux.HandleFunc("GET /address", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, p.address) })
+	mux.HandleFunc("GET /address", func(w http.ResponseWriter, _ *http.Request) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		fmt.Fprint(w, p.address)
+	})
 	mux.HandleFunc("POST /states", func(_ http.ResponseWriter, r *http.Request) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -115,6 +119,12 @@ func newSources(t *testing.T) *sources {
 	p.server = httptest.NewServer(mux)
 	t.Cleanup(p.server.Close)
 	return p
+}
+
+func (p *sources) connectTo(address string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.address = address
 }
 
 // allOpen waits until all are open and have had so many hellos.

@@ -68,7 +68,7 @@ func (h hostile) fields() []any {
 	case 1:
 		return []any{"to", h.pick("", "u1", "user:", "[", "[]", `["user:u1",5]`, `["nobody"]`, h.bytes(50), strings.Repeat("user:u1,", 5000)), "data", `{"p":"bad","n":4}`}
 	case 2:
-		name, value := "ttl", h.pick("-1", "soon", "1.5", "")
+		name, value := "ttl", h.pick("-1", "soon", "1.5", " ")
 		if h.IntN(2) == 0 {
 			name, value = "time", h.pick("now", "1", h.bytes(20))
 		}

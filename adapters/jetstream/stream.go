@@ -189,7 +189,7 @@ func (a api) ask(ctx context.Context, f func(context.Context, jetstream.JetStrea
 		for {
 			select {
 			case <-refused.Told():
-				if err := refused.Publish(a.prefix()); err != nil {
+				if err := refused.PublishUnder(a.prefix()); err != nil {
 					cancel(err)
 					return
 				}

@@ -119,6 +119,7 @@ type Watch struct {
 	told    chan struct{}
 	refused map[string]error // by what they say; guarded by the Conn's mu
 	more    bool             // there were more than refused has room for; guarded by the Conn's mu
+	crowded error            // a subscription, it is not said which, was one too many; guarded by the Conn's mu
 }
 
 // maxRefused is how many different refusals a Watch remembers. Beyond that it
@@ -126,6 +127,9 @@ type Watch struct {
 const maxRefused = 1024
 
 func (w *Watch) note(err error) {
+	if errors.Is(err, nats.ErrMaxSubscriptionsExceeded) {
+		w.crowded = err
+	}
 	if errors.Is(err, nats.ErrPermissionViolation) {
 		if _, known := w.refused[err.Error()]; !known && len(w.refused) >= maxRefused {
 			w.more = true
@@ -157,7 +161,7 @@ func (w *Watch) forget() {
 	w.conn.mu.Lock()
 	defer w.conn.mu.Unlock()
 	clear(w.refused)
-	w.more = false
+	w.more, w.crowded = false, nil
 }
 
 // Settle returns when all is noted that the server had told when Settle was
@@ -182,20 +186,32 @@ func (w *Watch) settled() bool {
 	return last == nil || last == w.before || last == w.conn.seen
 }
 
-// Publish returns a domain.ErrForbidden if publishing on a subject, or on one
-// that begins with it and a dot, was refused; Subscribe is the same for
-// subscribing to it.
-func (w *Watch) Publish(subject string) error { return w.find("Publish to ", subject) }
+// Publish returns a domain.ErrForbidden if publishing on a subject was refused.
+func (w *Watch) Publish(subject string) error { return w.find("Publish to ", subject, `"`) }
 
-// Subscribe: see Publish.
-func (w *Watch) Subscribe(subject string) error { return w.find("Subscription to ", subject) }
+// PublishUnder returns a domain.ErrForbidden if publishing on any subject that
+// begins with prefix and a dot was refused.
+func (w *Watch) PublishUnder(prefix string) error { return w.find("Publish to ", prefix, ".") }
 
-func (w *Watch) find(what, subject string) error {
-	said := strings.TrimSuffix(what+strconv.Quote(subject), `"`)
+// Subscribe returns a domain.ErrForbidden if subscribing to a subject was refused.
+func (w *Watch) Subscribe(subject string) error { return w.find("Subscription to ", subject, `"`) }
+
+// Crowded returns an error if the server did not take a subscription since there
+// are too many. It does not say which one.
+func (w *Watch) Crowded() error {
+	w.conn.mu.Lock()
+	defer w.conn.mu.Unlock()
+	return w.crowded
+}
+
+// find looks for what the server says when it refuses something: the subject in
+// quotes. What follows it there is next.
+func (w *Watch) find(what, subject, next string) error {
+	said := what + strings.TrimSuffix(strconv.Quote(subject), `"`) + next
 	w.conn.mu.Lock()
 	defer w.conn.mu.Unlock()
 	for _, err := range w.refused {
-		if _, rest, ok := strings.Cut(err.Error(), said); ok && rest != "" && (rest[0] == '"' || rest[0] == '.') {
+		if strings.Contains(err.Error(), said) {
 			return fmt.Errorf("%w: %w", domain.ErrForbidden, err)
 		}
 	}

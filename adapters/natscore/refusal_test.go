@@ -76,3 +76,44 @@ func TestRefusalsThatAreTooManyToRemember(t *testing.T) {
 	}
 	publish(t, d, "yes", raw("x"))
 }
+
+// A refusal of a longer subject, such as a topic's inbound one, says nothing
+// about the topic itself.
+func TestARefusalIsOfOneSubjectOnly(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "nats.conf")
+	conf := `authorization { users: [{user: u, password: p, permissions: {publish: {deny: ["t.inbound", "t"]}}},
+		{user: v, password: p, permissions: {publish: {deny: ["t.inbound"]}}}] }`
+	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := broker.NATS(t, "--config", file)
+	records := append(on("t.inbound", raw("refused")), on("t", raw("taken"))...)
+	errs := open(t, "nats://v:p@"+s.Addr()).Publish(t.Context(), records)
+	if len(errs) != 2 || !errors.Is(errs[0], domain.ErrBusRefused) || errs[1] != nil {
+		t.Errorf("one of them may be published on: %v", errs)
+	}
+	errs = open(t, "nats://u:p@"+s.Addr()).Publish(t.Context(), records)
+	if len(errs) != 2 || !errors.Is(errs[0], domain.ErrBusRefused) || !errors.Is(errs[1], domain.ErrBusRefused) {
+		t.Errorf("neither may be published on: %v", errs)
+	}
+}
+
+// A subscription that the server does not take because there are too many is
+// not taken for one that hears nothing.
+func TestTooManySubscriptionsAreTold(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "nats.conf")
+	if err := os.WriteFile(file, []byte("max_subscriptions: 1"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := broker.NATS(t, "--config", file)
+	d := open(t, s.URL("nats"))
+	first := follow(t, d, "t")
+	if f, err := d.Follow(t.Context(), "more", ""); err == nil {
+		_ = f.Close()
+		t.Fatal("the second subscription seems to be there")
+	} else if !errors.Is(err, domain.ErrBusDown) || !strings.Contains(err.Error(), "maximum subscriptions") {
+		t.Errorf("the second subscription: %v", err)
+	}
+	publish(t, d, "t", raw("x"))
+	read(t, first, 1)
+}

@@ -227,12 +227,13 @@ type dialer struct {
 	ctx     context.Context
 	timeout time.Duration
 	conn    *Conn
+	failed  error // why it got no connection
 }
 
 // Dial implements nats.CustomDialer.
 func (d *dialer) Dial(network, address string) (net.Conn, error) {
 	nc, err := (&net.Dialer{Timeout: d.timeout}).DialContext(d.ctx, network, address)
-	if err != nil {
+	if d.failed = err; err != nil {
 		return nil, err
 	}
 	return newWire(d.ctx, nc, d.conn), nil

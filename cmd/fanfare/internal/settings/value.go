@@ -122,7 +122,7 @@ func show(field any) string {
 	case *string:
 		return quoted(transport.Redact(*f))
 	case *urls:
-		return quoted(strings.Join(each(transport.SplitURLs(string(*f)), transport.Redact), " "))
+		return quoted(strings.Join(each(transport.SplitURLs(string(*f)), transport.RedactURL), " "))
 	case *fanfare.Secret:
 		return quoted(f.String())
 	case *[]string:

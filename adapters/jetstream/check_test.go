@@ -70,12 +70,12 @@ func TestAStreamIsCheckedWhenItIsOpened(t *testing.T) {
 		fault   string
 	}{
 		"as we make it":       {func(c *stock.StreamConfig) { c.MaxAge = time.Hour }, silent, ""},
-		"no_ack":              {func(c *stock.StreamConfig) { c.NoAck = true }, both, "no_ack"},
+		"no_ack":              {func(c *stock.StreamConfig) { c.NoAck = true }, publish, "no_ack"},
 		"work queue":          {func(c *stock.StreamConfig) { c.Retention = stock.WorkQueuePolicy }, both, "--retention limits"},
 		"interest":            {func(c *stock.StreamConfig) { c.Retention = stock.InterestPolicy }, both, "--retention limits"},
 		"per subject, shared": {func(c *stock.StreamConfig) { c.MaxMsgsPerSubject, c.Subjects = 1, []string{"%s", "more.%s"} }, both, "max-msgs-per-subject"},
 		"per subject, alone":  {func(c *stock.StreamConfig) { c.MaxMsgsPerSubject, c.MaxAge = 9, time.Hour }, silent, ""},
-		"rollup, shared":      {func(c *stock.StreamConfig) { c.AllowRollup, c.Subjects = true, []string{"%s", "more.%s"} }, both, "allow-rollup"},
+		"rollup, shared":      {func(c *stock.StreamConfig) { c.AllowRollup, c.Subjects = true, []string{"%s", "more.%s"} }, warns, "allow-rollup"},
 		"rollup, alone":       {func(c *stock.StreamConfig) { c.AllowRollup, c.MaxAge = true, time.Hour }, silent, ""},
 		"transform":           {func(c *stock.StreamConfig) { c.SubjectTransform = transform("%s", "moved.%s") }, both, "subject transform"},
 		"transform of all":    {func(c *stock.StreamConfig) { c.SubjectTransform = transform(">", "moved.>") }, both, "subject transform"},
@@ -218,6 +218,20 @@ func TestAStreamThatIsChangedIsNoticed(t *testing.T) {
 	if !j.has("no_ack") || !j.has("is good now") {
 		t.Errorf("log: %s", j.b.String())
 	}
+}
+
+// A stream that confirms nothing is a good one to read: others publish to it
+// without waiting.
+func TestAStreamThatConfirmsNothingIsRead(t *testing.T) {
+	k := newKit(t)
+	k.create(func(c *stock.StreamConfig) { c.NoAck = true })
+	f := k.follow("")
+	nc := k.Client()
+	for _, n := range numbers(1, 3) {
+		k.must(nc.Publish("t", []byte(n)))
+	}
+	k.want(numbers(1, 3), k.bodies(f, 3))
+	k.want(numbers(2, 3), k.bodies(k.follow(at(1)), 2))
 }
 
 func TestASealedStreamIsReadAndNotPublishedTo(t *testing.T) {

@@ -2,11 +2,17 @@ package jetstream
 
 import (
 	"errors"
+	"net/url"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/fanfarebus/fanfare/adapters/natsconn"
+	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/test/broker"
 )
 
 // What an answer means for a record: nothing, that the stream has it, that it has
@@ -49,5 +55,45 @@ func TestAnAnswerIsTakenForWhatItSays(t *testing.T) {
 		if errors.Is(err, refused) != certain {
 			t.Errorf("%s: certainly refused: %v", answer, err)
 		}
+	}
+}
+
+// The server does not say which message it refused: where others of the topic are
+// unanswered, too, none of them is certainly refused.
+func TestARefusalIsOfNobodyInParticular(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "nats.conf")
+	conf := `authorization { users: [{user: u, password: p, permissions: {publish: {deny: ["t"]}}}] }`
+	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	u := &url.URL{Scheme: "nats", User: url.UserPassword("u", "p"), Host: broker.NATS(t, "--config", file).Addr()}
+	server, err := natsconn.Parse(u, transport.NewParams(u))
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := server.Client()
+	defer client.Close()
+	conn, err := client.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := conn.Watch()
+	defer refused.Stop()
+	if err := conn.Publish("t", nil); err != nil {
+		t.Fatal(err)
+	}
+	<-refused.Told()
+
+	f := newFlight(2)
+	f.judge([]transport.Outgoing{{Topic: "t"}, {Topic: "t"}}, refused)
+	for _, err := range f.end(domain.ErrBusDown) {
+		if errors.Is(natsconn.Refused(err), domain.ErrBusRefused) {
+			t.Errorf("one of two: %v", err)
+		}
+	}
+	f = newFlight(2)
+	f.judge([]transport.Outgoing{{Topic: "t"}, {Topic: "t.more"}}, refused)
+	if errs := f.end(nil); !errors.Is(natsconn.Refused(errs[0]), domain.ErrBusRefused) || errs[1] != natsconn.ErrUnanswered {
+		t.Errorf("errors %v", errs)
 	}
 }

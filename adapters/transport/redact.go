@@ -102,15 +102,6 @@ func redactQuery(tail string) string {
 	return strings.Join(pairs, "&") + end
 }
 
-// RedactURL is Redact of what is to be a URL: if it has a user and cannot be read
-// as one, nothing of it is shown.
-func RedactURL(raw string) string {
-	if strings.Contains(raw, "@") && !strings.Contains(raw, "://") {
-		return hidden
-	}
-	return Redact(raw)
-}
-
 // redact hides the URL's secrets in what an error says. The error behind it is
 // still found by errors.Is and As.
 func redact(err error, u *url.URL) error {

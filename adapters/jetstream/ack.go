@@ -15,11 +15,10 @@ import (
 // errNoStream: nobody was there to take a message.
 var errNoStream = domain.Refused(errors.New("no stream has taken it"))
 
-// errElsewhere: another stream than the topic's took a message.
-var errElsewhere = fmt.Errorf("%w: another stream than the topic's took it", domain.ErrBusDown)
-
-// A stranger is an answer that does not come from a stream: somebody else hears
-// the subject, and answers what he hears. The stream's own may still come.
+// A stranger is an answer that does not come from the topic's stream: somebody
+// else hears the subject, and answers what he hears, or another stream (that of
+// another JetStream domain, or one made since) does. The stream's own may still
+// come.
 type stranger struct{ text string }
 
 func (s *stranger) Error() string { return s.text }
@@ -56,10 +55,10 @@ func readAck(m *nats.Msg, stream string) error {
 	switch e := answer.Error; {
 	case err != nil, e != nil && e.ErrCode == 0, e == nil && (answer.Stream == "" || answer.Seq == 0):
 		return strange(m)
+	case answer.Stream != stream && answer.Stream != "":
+		return &stranger{fmt.Sprintf("another stream than the topic's, %s, answers: %.*q", stream, maxShown, m.Data)}
 	case e != nil:
 		return refusal(e.ErrCode, e.Description)
-	case answer.Stream != stream:
-		return fmt.Errorf("%w: %.*q, and not %s", errElsewhere, maxShown, answer.Stream, stream)
 	}
 	return nil
 }
@@ -85,17 +84,23 @@ func plainAck(answer []byte, stream string) bool {
 	return true
 }
 
-// storeFailed is the server's code for what its store refuses, the reason of
-// which stands in the text only.
-const storeFailed = 10077
+const (
+	// storeFailed is the server's code for what its store refuses, the reason of
+	// which stands in the text only.
+	storeFailed    = 10077
+	headerTooLarge = 10097
+)
 
 // refusal is the error of what a stream refuses.
 func refusal(code int, description string) error {
 	answer := fmt.Errorf("the stream answered: %s (%d)", description, code)
 	switch {
-	case code == int(jetstream.JSErrCodeStreamMessageExceedsMaximum):
+	case code == int(jetstream.JSErrCodeStreamMessageExceedsMaximum), code == headerTooLarge,
+		code == storeFailed && strings.Contains(description, "too large"):
 		return fmt.Errorf("%w: %w", domain.ErrTooLarge, answer)
-	case code == storeFailed && strings.Contains(description, "maximum"):
+	case code == storeFailed && !strings.Contains(description, "maximum"):
+		return fmt.Errorf("%w: %w", domain.ErrBusDown, answer) // the stream's other replicas may have it
+	case code == storeFailed:
 		return domain.Refused(fmt.Errorf("%w: the stream is full, and refuses new messages (discard new) until old ones go: %w", domain.ErrBusFull, answer))
 	case outOfRoom(code):
 		return domain.Refused(fmt.Errorf("%w: JetStream has no room left for the account or on the server: %w", domain.ErrBusFull, answer))

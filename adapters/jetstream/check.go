@@ -36,18 +36,15 @@ const shortAge = 2 * time.Minute
 var properties = []property{
 	{unusable, func(c *jetstream.StreamConfig, _ string) bool { return c.Retention != jetstream.LimitsPolicy },
 		"it drops what its consumers have acked: want one with --retention limits"},
-	{unusable, func(c *jetstream.StreamConfig, _ string) bool { return c.NoAck },
-		"no_ack is on: the server confirms nothing, so that every publish would fail though it was delivered; " +
-			"turn it off with `nats stream edit --ack`"},
-	{unusable, func(c *jetstream.StreamConfig, _ string) bool { return c.Mirror != nil },
-		"it is a mirror: nobody can publish to it"},
 	{unusable, func(c *jetstream.StreamConfig, topic string) bool { return c.MaxMsgsPerSubject > 0 && !alone(c, topic) },
 		"it holds several subjects and drops messages from its middle (max-msgs-per-subject): " +
 			"what is lost so cannot be told; want one without that limit"},
-	{unusable, func(c *jetstream.StreamConfig, topic string) bool { return c.AllowRollup && !alone(c, topic) },
-		"it holds several subjects and lets publishers remove messages from its middle (allow-rollup): " +
-			"what is lost so cannot be told; want one without it"},
 	{unusable, movesSubject, "it stores the topic's messages under another subject (subject transform), where nobody looks for them"},
+	{unwritable, func(c *jetstream.StreamConfig, _ string) bool { return c.NoAck },
+		"no_ack is on: the server confirms nothing, so that every publish would fail though it was delivered; " +
+			"turn it off with `nats stream edit --ack`"},
+	{unwritable, func(c *jetstream.StreamConfig, _ string) bool { return c.Mirror != nil },
+		"it is a mirror: nobody can publish to it"},
 	{unwritable, func(c *jetstream.StreamConfig, _ string) bool { return c.Sealed },
 		"it is sealed: nothing can be added to it"},
 	{unwritable, func(c *jetstream.StreamConfig, _ string) bool { return c.AllowMsgCounter },
@@ -63,6 +60,8 @@ var properties = []property{
 		return c.MaxAge <= 0 && c.MaxMsgs <= 0 && c.MaxBytes <= 0
 	},
 		"it has no limit: it grows until the disk is full"},
+	{warning, func(c *jetstream.StreamConfig, topic string) bool { return c.AllowRollup && !alone(c, topic) },
+		"it holds several subjects and lets publishers remove messages from its middle (allow-rollup): what goes so is no gap to anybody"},
 	{warning, func(c *jetstream.StreamConfig, _ string) bool { return c.AllowMsgTTL },
 		"messages may have a time to live of their own (allow_msg_ttl): what goes so is no gap to anybody"},
 	{warning, func(c *jetstream.StreamConfig, _ string) bool { return c.SubjectDeleteMarkerTTL > 0 },

@@ -86,6 +86,14 @@ func TestAServerWithoutJetStreamSaysSo(t *testing.T) {
 	}
 }
 
+func TestADomainThatIsNotThereIsNamed(t *testing.T) {
+	k := newKit(t)
+	d := open(t, k.URL("jetstream")+"?domain=hub")
+	if err := errors.Join(d.Publish(t.Context(), on("t", raw("x")))...); err == nil || !strings.Contains(err.Error(), "domain is hub") {
+		t.Errorf("error %v", err)
+	}
+}
+
 // Whoever may not use JetStream's API, or not publish, is told at once.
 func TestWhatIsForbiddenIsToldAtOnce(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "nats.conf")
@@ -93,6 +101,7 @@ func TestWhatIsForbiddenIsToldAtOnce(t *testing.T) {
 		{user: all, password: p}
 		{user: reader, password: p, permissions: {publish: {deny: ["t", "$JS.API.STREAM.CREATE.>"]}}}
 		{user: nobody, password: p, permissions: {publish: {deny: ["$JS.>"]}}}
+		{user: deaf, password: p, permissions: {subscribe: {deny: [">"]}}}
 	] }`
 	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
 		t.Fatal(err)
@@ -113,6 +122,12 @@ func TestWhatIsForbiddenIsToldAtOnce(t *testing.T) {
 	errs := reader.Publish(t.Context(), append(on("t", raw("x")), on("t", raw("y"))...))
 	if len(errs) != 2 || !errors.Is(errs[0], domain.ErrForbidden) || !errors.Is(errs[1], domain.ErrForbidden) {
 		t.Errorf("who may not publish: %v", errs)
+	}
+	for user, says := range map[string]string{"nobody": `Publish to "$JS.API.STREAM.NAMES"`, "deaf": "may not subscribe to answers"} {
+		err := errors.Join(open(t, "jetstream://"+user+":p@"+s.Addr()).Publish(t.Context(), on("t", raw("x")))...)
+		if err == nil || !strings.Contains(err.Error(), says) || strings.Contains(err.Error(), "canceled") {
+			t.Errorf("%s publishes: %v", user, err)
+		}
 	}
 	if took := time.Since(start); took > 2*time.Second {
 		t.Errorf("it took %v", took)

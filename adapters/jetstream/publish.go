@@ -54,7 +54,7 @@ type flight struct {
 	mu      sync.Mutex
 	errs    []error  // natsconn.ErrUnanswered until there is an outcome; guarded by mu
 	streams []string // that the records are for; guarded by mu
-	odd     error    // what a stranger answered; guarded by mu
+	odd     error    // what a stranger answered, or the server refused of them; guarded by mu
 	missing int      // guarded by mu
 }
 
@@ -91,6 +91,39 @@ func (f *flight) stream(i int) string {
 	return f.streams[i]
 }
 
+// judge gives the records that the server has refused their outcome. It does not
+// say which they are: unless it refused as many of a topic's as are unanswered,
+// a stream may have taken some, for the user's rights have just changed, and
+// nothing is certain but by an answer.
+func (f *flight) judge(records []transport.Outgoing, refused *natsconn.Watch) {
+	for topic, unanswered := range f.unanswered(records) {
+		times, err := refused.Publish(topic)
+		switch {
+		case err == nil:
+			continue
+		case times > 0 && times != len(unanswered):
+			f.wonder(err)
+			continue
+		}
+		for _, i := range unanswered {
+			f.settle(i, err)
+		}
+	}
+}
+
+// unanswered returns the places of the records without an outcome, by topic.
+func (f *flight) unanswered(records []transport.Outgoing) map[string][]int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	places := make(map[string][]int, 1)
+	for i, r := range records {
+		if f.errs[i] == natsconn.ErrUnanswered {
+			places[r.Topic] = append(places[r.Topic], i)
+		}
+	}
+	return places
+}
+
 func (f *flight) wonder(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -103,7 +136,7 @@ func (f *flight) end(err error) []error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err != nil && f.odd != nil {
-		err = fmt.Errorf("%w: %w", err, f.odd)
+		err = fmt.Errorf("%w: %v", err, f.odd) // which is not its cause
 	}
 	if err != nil {
 		natsconn.Fill(f.errs, err)
@@ -148,11 +181,7 @@ func (d *desk) publish(ctx context.Context, records []transport.Outgoing) []erro
 		case <-d.api.conn.Ended():
 			return f.end(d.api.conn.Why())
 		case <-refused.Told():
-			for i, r := range records {
-				if err := refused.Publish(r.Topic); err != nil {
-					f.settle(i, err)
-				}
-			}
+			f.judge(records, refused)
 		}
 	}
 }

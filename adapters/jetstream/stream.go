@@ -189,7 +189,7 @@ func (a api) ask(ctx context.Context, f func(context.Context, jetstream.JetStrea
 		for {
 			select {
 			case <-refused.Told():
-				if err := refused.Publish(a.prefix()); err != nil {
+				if err := refused.PublishUnder(a.prefix()); err != nil {
 					cancel(err)
 					return
 				}
@@ -201,9 +201,23 @@ func (a api) ask(ctx context.Context, f func(context.Context, jetstream.JetStrea
 			}
 		}
 	}()
-	err = f(ctx, js)
-	if cause := context.Cause(ctx); err != nil && ctx.Err() != nil && cause != ctx.Err() {
+	return a.because(ctx, f(ctx, js))
+}
+
+// because puts what is known here into the error of an answer that did not come.
+func (a api) because(ctx context.Context, err error) error {
+	cause := context.Cause(ctx)
+	switch {
+	case err == nil:
+		return nil
+	case err == ctx.Err() && cause != err:
+		return cause
+	case ctx.Err() != nil && cause != ctx.Err():
 		return fmt.Errorf("%w: %v", cause, err) // err says no more than that it was ended
+	case errors.Is(err, nats.ErrConnectionClosed):
+		return a.conn.Why()
+	case errors.Is(err, nats.ErrNoResponders) && a.domain != "":
+		return fmt.Errorf("JetStream's domain is %s in the URL: %w", a.domain, err)
 	}
 	return err
 }

@@ -23,10 +23,11 @@ type clock struct {
 // date gives the records of a haul their times, as of now.
 func (c *clock) date(got haul, now time.Time) {
 	for _, r := range got.records {
+		known := true
 		if r.Attrs.TimestampType() != appended {
-			r.Timestamp = c.when(r, now)
+			r.Timestamp, known = c.when(r, now)
 		}
-		if r.Timestamp.After(c.last) {
+		if known && r.Timestamp.After(c.last) {
 			c.last = r.Timestamp
 		}
 	}
@@ -35,18 +36,19 @@ func (c *clock) date(got haul, now time.Time) {
 	}
 }
 
-// when is about the time at which a record came.
-func (c *clock) when(r *kgo.Record, now time.Time) time.Time {
+// when is about the time at which a record came. If that is not known at all it
+// is now, which says nothing about the records behind it.
+func (c *clock) when(r *kgo.Record, now time.Time) (t time.Time, known bool) {
 	earliest := c.last
 	if c.bare.After(earliest) {
 		earliest = c.bare
 	}
 	switch t := r.Timestamp; {
 	case t.UnixMilli() > 0 && !t.After(now) && !t.Before(earliest):
-		return t
+		return t, true
 	case earliest.IsZero():
-		return now // nothing is known: rather late than expired
+		return now, false // rather late than expired
 	default:
-		return earliest
+		return earliest, true
 	}
 }

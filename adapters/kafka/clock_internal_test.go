@@ -54,3 +54,19 @@ func TestAFastClockOfOneDoesNotDateTheOthers(t *testing.T) {
 		t.Error("there was more in the log")
 	}
 }
+
+// Who looks for a time begins at the first record that says a later one, which
+// may be one from the future: those behind it keep the times that they have.
+func TestAFeedThatBeginsWithAFastClockDatesTheOthers(t *testing.T) {
+	now := time.UnixMilli(1_800_000_000_000)
+	var c clock
+	got := haul{records: []*kgo.Record{
+		{Timestamp: now.AddDate(1, 0, 0)}, {Timestamp: time.UnixMilli(-1)}, {Timestamp: now.Add(-2 * time.Hour)}, {Timestamp: now.Add(-3 * time.Hour)},
+	}, next: 4, stable: 9}
+	c.date(got, now)
+	for i, want := range []time.Duration{0, 0, 2 * time.Hour, 2 * time.Hour} {
+		if age := now.Sub(got.records[i].Timestamp); age != want {
+			t.Errorf("record %d is %v old, want %v", i, age, want)
+		}
+	}
+}

@@ -268,7 +268,7 @@ func TestOpen(t *testing.T) {
 		{"memory://?retention=soon", "retention=soon: want a duration of at least 1ms, such as 1h0m0s"},
 		{"memory://?messages=0", "messages=0: want a whole number of at least 1"},
 		{"memory://host:1234/db", "want memory:// or memory://name"},
-		{"memory://#part", "want memory:// or memory://name"},
+		{"memory://#part", "behind #"},
 		{"memory:opaque", "the URL cannot be read"},
 	} {
 		if _, err := openers.Open(t.Context(), tc.url, transport.Config{}); err == nil || !strings.Contains(err.Error(), tc.want) {

@@ -24,7 +24,7 @@ func Open(_ context.Context, u *url.URL, _ *slog.Logger) (transport.Driver, erro
 		Bytes:     p.IntTo("bytes", fallback.Bytes, 1024, 1<<40),
 	}
 	err := p.Err()
-	if u.User != nil || u.Opaque != "" || u.Port() != "" || u.Path != "" && u.Path != "/" || u.Fragment != "" {
+	if u.User != nil || u.Opaque != "" || u.Port() != "" || u.Path != "" && u.Path != "/" {
 		err = errors.Join(errors.New("memory: want memory:// or memory://name, and parameters"), err)
 	}
 	if err != nil {

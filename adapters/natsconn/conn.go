@@ -117,8 +117,15 @@ type Watch struct {
 	conn    *Conn
 	before  error
 	told    chan struct{}
-	refused map[string]error // by what they say; guarded by the Conn's mu
-	more    bool             // there were more than refused has room for; guarded by the Conn's mu
+	refused map[string]*refusal // by what they say; guarded by the Conn's mu
+	more    bool                // there were more than refused has room for; guarded by the Conn's mu
+	crowded error               // a subscription, it is not said which, was one too many; guarded by the Conn's mu
+}
+
+// A refusal is what the server said, so many times.
+type refusal struct {
+	err   error
+	times int
 }
 
 // maxRefused is how many different refusals a Watch remembers. Beyond that it
@@ -126,14 +133,20 @@ type Watch struct {
 const maxRefused = 1024
 
 func (w *Watch) note(err error) {
+	if errors.Is(err, nats.ErrMaxSubscriptionsExceeded) {
+		w.crowded = err
+	}
 	if errors.Is(err, nats.ErrPermissionViolation) {
-		if _, known := w.refused[err.Error()]; !known && len(w.refused) >= maxRefused {
+		switch known := w.refused[err.Error()]; {
+		case known != nil:
+			known.times++
+		case len(w.refused) >= maxRefused:
 			w.more = true
-		} else {
+		default:
 			if w.refused == nil {
-				w.refused = make(map[string]error)
+				w.refused = make(map[string]*refusal)
 			}
-			w.refused[err.Error()] = err
+			w.refused[err.Error()] = &refusal{err, 1}
 		}
 	}
 	select {
@@ -157,7 +170,7 @@ func (w *Watch) forget() {
 	w.conn.mu.Lock()
 	defer w.conn.mu.Unlock()
 	clear(w.refused)
-	w.more = false
+	w.more, w.crowded = false, nil
 }
 
 // Settle returns when all is noted that the server had told when Settle was
@@ -182,27 +195,48 @@ func (w *Watch) settled() bool {
 	return last == nil || last == w.before || last == w.conn.seen
 }
 
-// Publish returns a domain.ErrForbidden if publishing on a subject, or on one
-// that begins with it and a dot, was refused; Subscribe is the same for
-// subscribing to it.
-func (w *Watch) Publish(subject string) error { return w.find("Publish to ", subject) }
+// Publish says how often publishing on a subject was refused, with a
+// domain.ErrForbidden. With another error it is not known.
+func (w *Watch) Publish(subject string) (times int, err error) {
+	return w.find("Publish to ", subject, `"`)
+}
 
-// Subscribe: see Publish.
-func (w *Watch) Subscribe(subject string) error { return w.find("Subscription to ", subject) }
+// PublishUnder returns a domain.ErrForbidden if publishing on any subject that
+// begins with prefix and a dot was refused.
+func (w *Watch) PublishUnder(prefix string) error {
+	_, err := w.find("Publish to ", prefix, ".")
+	return err
+}
 
-func (w *Watch) find(what, subject string) error {
-	said := strings.TrimSuffix(what+strconv.Quote(subject), `"`)
+// Subscribe returns a domain.ErrForbidden if subscribing to a subject was refused.
+func (w *Watch) Subscribe(subject string) error {
+	_, err := w.find("Subscription to ", subject, `"`)
+	return err
+}
+
+// Crowded returns an error if the server did not take a subscription since there
+// are too many. It does not say which one.
+func (w *Watch) Crowded() error {
 	w.conn.mu.Lock()
 	defer w.conn.mu.Unlock()
-	for _, err := range w.refused {
-		if _, rest, ok := strings.Cut(err.Error(), said); ok && rest != "" && (rest[0] == '"' || rest[0] == '.') {
-			return fmt.Errorf("%w: %w", domain.ErrForbidden, err)
+	return w.crowded
+}
+
+// find looks for what the server says when it refuses something: the subject in
+// quotes. What follows it there is next.
+func (w *Watch) find(what, subject, next string) (times int, err error) {
+	said := what + strings.TrimSuffix(strconv.Quote(subject), `"`) + next
+	w.conn.mu.Lock()
+	defer w.conn.mu.Unlock()
+	for text, r := range w.refused {
+		if strings.Contains(text, said) {
+			return r.times, fmt.Errorf("%w: %w", domain.ErrForbidden, r.err)
 		}
 	}
 	if w.more {
-		return fmt.Errorf("%w: the server refused more than can be remembered, perhaps this too", domain.ErrBusDown)
+		return 0, fmt.Errorf("%w: the server refused more than can be remembered, perhaps this too", domain.ErrBusDown)
 	}
-	return nil
+	return 0, nil
 }
 
 // A dialer connects as nats.go asks it to, and notes when a connection hears
@@ -211,12 +245,13 @@ type dialer struct {
 	ctx     context.Context
 	timeout time.Duration
 	conn    *Conn
+	failed  error // why it got no connection
 }
 
 // Dial implements nats.CustomDialer.
 func (d *dialer) Dial(network, address string) (net.Conn, error) {
 	nc, err := (&net.Dialer{Timeout: d.timeout}).DialContext(d.ctx, network, address)
-	if err != nil {
+	if d.failed = err; err != nil {
 		return nil, err
 	}
 	return newWire(d.ctx, nc, d.conn), nil

@@ -49,6 +49,9 @@ func (c *Conn) Mailbox(ctx context.Context, subject, group string, most Bounds) 
 		err = m.told.Settle(ctx)
 	}
 	if err == nil {
+		err = m.told.Crowded() // perhaps another's: rather ask again than hear nothing
+	}
+	if err == nil {
 		err = m.refused()
 	}
 	if err != nil {

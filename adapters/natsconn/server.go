@@ -144,7 +144,7 @@ func (s *Server) Client() *Client {
 // dial connects to one of the hosts, in no order, and logs in; the end of ctx
 // ends that. Its error says what each of them answered.
 func (s *Server) dial(ctx context.Context) (*Conn, error) {
-	var faults []error
+	var faults error
 	for _, i := range rand.Perm(len(s.hosts)) {
 		c, err := s.dialHost(ctx, s.hosts[i])
 		if err == nil {
@@ -153,23 +153,30 @@ func (s *Server) dial(ctx context.Context) (*Conn, error) {
 		if len(s.hosts) > 1 {
 			err = fmt.Errorf("%s: %w", s.hosts[i], err)
 		}
-		faults = append(faults, err)
+		if faults != nil {
+			err = fmt.Errorf("%w; %w", faults, err)
+		}
+		faults = err
 		if ctx.Err() != nil {
 			break
 		}
 	}
-	return nil, errors.Join(faults...)
+	return nil, faults
 }
 
 func (s *Server) dialHost(ctx context.Context, host string) (*Conn, error) {
 	c := &Conn{ended: make(chan struct{}), watches: make(map[*Watch]struct{}), reply: s.reply, inbox: s.inbox}
 	o := s.options
 	o.Servers = []string{host}
-	o.CustomDialer = &dialer{ctx: ctx, timeout: o.Timeout, conn: c}
+	way := &dialer{ctx: ctx, timeout: o.Timeout, conn: c}
+	o.CustomDialer = way
 	o.AsyncErrorCB = c.failed
 	o.ClosedCB = func(*nats.Conn) { close(c.ended) }
 	var err error
 	if c.Conn, err = o.Connect(); err != nil {
+		if way.failed != nil {
+			err = way.failed // nats.go says "no servers available"
+		}
 		return nil, err
 	}
 	return c, nil

@@ -97,6 +97,17 @@ func TestAnyHostOfSeveralWillDo(t *testing.T) {
 	}
 }
 
+// An error says why nobody could be reached.
+func TestAServerThatIsNotThereSaysWhy(t *testing.T) {
+	port := broker.FreePort(t)
+	for _, hosts := range []string{fmt.Sprintf("127.0.0.1:%d", port), fmt.Sprintf("127.0.0.1:%d,localhost:%d", port, port)} {
+		err := connects(t, "nats://"+hosts)
+		if !errors.Is(err, domain.ErrBusDown) || !strings.Contains(err.Error(), "connection refused") {
+			t.Errorf("%s: %v", hosts, err)
+		}
+	}
+}
+
 func TestWaysToLogIn(t *testing.T) {
 	dir := t.TempDir()
 	user, err := nkeys.CreateUser()

@@ -121,12 +121,32 @@ func (d *Driver) publish(ctx context.Context, records []transport.Outgoing, errs
 	if err := refused.Settle(ctx); err != nil {
 		return err
 	}
+	judge(records, errs, refused)
+	return nil
+}
+
+// judge gives the records that the server has dealt with their outcome. Of those
+// of one topic it refuses all, or its user's rights have just changed: which of
+// them it refused is not known then.
+func judge(records []transport.Outgoing, errs []error, refused *natsconn.Watch) {
+	sent, outcome := make(map[string]int, 1), make(map[string]error, 1)
 	for i, r := range records {
 		if errs[i] == natsconn.ErrUnanswered {
-			errs[i] = refused.Publish(r.Topic)
+			sent[r.Topic]++
 		}
 	}
-	return nil
+	for topic, n := range sent {
+		times, err := refused.Publish(topic)
+		if times > 0 && times != n {
+			err = fmt.Errorf("%w: of %d messages the server refused %d, and does not say which: %v", domain.ErrBusDown, n, times, err)
+		}
+		outcome[topic] = err
+	}
+	for i, r := range records {
+		if errs[i] == natsconn.ErrUnanswered {
+			errs[i] = outcome[r.Topic]
+		}
+	}
 }
 
 func send(ctx context.Context, conn *natsconn.Conn, r transport.Outgoing) error {

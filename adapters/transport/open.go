@@ -42,13 +42,16 @@ func (o Openers) Open(ctx context.Context, rawURL string, cfg Config) (*Transpor
 
 // parse reads a URL. What it cannot read it does not show, for there may be a
 // password in it. An unescaped / ? or # in a password makes it end early: that
-// leaves the @ behind it in a place where none belongs.
+// leaves the @ behind it in a place where none belongs. A # in a parameter does
+// the same, and no URL of ours has a fragment.
 func (o Openers) parse(rawURL string) (*url.URL, error) {
 	u, err := readURL(rawURL)
 	switch {
 	case errors.Is(err, errURL), err == nil && (u.Opaque != "" || strings.Contains(u.EscapedPath()+u.RawQuery+u.EscapedFragment(), "@")):
 		return nil, fmt.Errorf("transport: the URL cannot be read: want one of %s followed by host:port/…, "+
 			"with special characters in passwords and parameters escaped as %%XX", o.schemes())
+	case err == nil && u.Fragment != "":
+		return nil, errors.New("transport: no URL of ours has a part behind #: escape it as %23 in passwords and parameters")
 	case err != nil:
 		return nil, fmt.Errorf("transport: %w; special characters in passwords are escaped as %%XX", err)
 	}

@@ -244,7 +244,15 @@ func judge(errs []error) outcome {
 }
 
 // unsure says whether the bus may have a record of which a driver says err.
-func unsure(err error) bool { return !errors.Is(err, domain.ErrBusRefused) }
+// It has none that no bus could take.
+func unsure(err error) bool {
+	for _, no := range []error{domain.ErrBusRefused, domain.ErrTooLarge, domain.ErrInvalid} {
+		if errors.Is(err, no) {
+			return false
+		}
+	}
+	return true
+}
 
 // appoint makes the newest call of the next commit its leader. Call it with mu
 // held.

@@ -159,7 +159,7 @@ func TestDriverSaysWhatItIs(t *testing.T) {
 	bus := transport.New(w.driver(), transport.Config{})
 	defer mustClose(t, bus)
 	err := bus.Publish(topic, msg("a"))
-	if wrong := fails(err, 0, false, domain.ErrTooLarge); wrong != "" || errors.Is(err, domain.ErrBusDown) {
+	if wrong := fails(err, 0, true, domain.ErrTooLarge); wrong != "" || errors.Is(err, domain.ErrBusDown) {
 		t.Error(wrong, err)
 	}
 }
@@ -571,20 +571,25 @@ func TestADriverThatAnswersForOtherRecordsHasTakenNone(t *testing.T) {
 // behind an error of another kind, that is not known.
 func TestARefusalIsCertain(t *testing.T) {
 	no := fmt.Errorf("%w: %w", domain.ErrBusDown, domain.ErrBusRefused)
+	large, odd := fmt.Errorf("kafka: %w", domain.ErrTooLarge), fmt.Errorf("nats: %w", domain.ErrInvalid)
 	for _, c := range []struct {
 		answer   []error
 		accepted int
 		refused  bool
+		why      error
 	}{
-		{[]error{no, no, no}, 0, true},
-		{[]error{nil, no, no}, 1, true},
-		{[]error{no, nil, no}, 0, false},
-		{[]error{no, errNet, no}, 0, false},
-		{[]error{errNet, no, no}, 0, false},
+		{[]error{no, no, no}, 0, true, domain.ErrBusDown},
+		{[]error{nil, no, no}, 1, true, domain.ErrBusDown},
+		{[]error{no, nil, no}, 0, false, domain.ErrBusDown},
+		{[]error{no, errNet, no}, 0, false, domain.ErrBusDown},
+		{[]error{errNet, no, no}, 0, false, domain.ErrBusDown},
+		{[]error{nil, large, no}, 1, true, domain.ErrTooLarge},
+		{[]error{large, nil, nil}, 0, false, domain.ErrTooLarge},
+		{[]error{odd, odd, odd}, 0, true, domain.ErrInvalid},
 	} {
 		driver := &fakeDriver{publish: func(context.Context, []transport.Outgoing) []error { return c.answer }}
 		bus := transport.New(driver, transport.Config{})
-		if problem := fails(bus.Publish(topic, msgs(3)...), c.accepted, c.refused, domain.ErrBusDown); problem != "" {
+		if problem := fails(bus.Publish(topic, msgs(3)...), c.accepted, c.refused, c.why); problem != "" {
 			t.Errorf("%v: %s", c.answer, problem)
 		}
 		mustClose(t, bus)

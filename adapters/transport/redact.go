@@ -83,15 +83,23 @@ func isScheme(text string) bool {
 }
 
 func redactQuery(tail string) string {
+	tail, _, fragment := strings.Cut(tail, "#")
+	end := ""
+	if fragment { // no URL of ours has one: it may be the end of a secret
+		end = "#" + hidden
+	}
 	pairs := strings.FieldsFunc(tail, func(r rune) bool { return r == '&' || r == ';' })
 	for i, pair := range pairs {
 		name, _, ok := strings.Cut(pair, "=")
-		plain, err := url.QueryUnescape(strings.TrimLeft(name, "?#"))
-		if ok && (err != nil || isSecret(plain)) {
+		plain, err := url.QueryUnescape(strings.TrimLeft(name, "?"))
+		switch {
+		case ok && (err != nil || isSecret(plain)):
 			pairs[i] = name + "=" + hidden
+		case !ok && i > 0: // the end of a value with an & in it
+			pairs[i] = hidden
 		}
 	}
-	return strings.Join(pairs, "&")
+	return strings.Join(pairs, "&") + end
 }
 
 // redact hides the URL's secrets in what an error says. The error behind it is
@@ -135,9 +143,14 @@ func secrets(u *url.URL) []string {
 			plain = append(plain, values...)
 		}
 	}
+	before := false // a secret parameter, whose value may have had an & in it
 	for pair := range strings.SplitSeq(u.RawQuery, "&") {
-		if name, value, _ := strings.Cut(pair, "="); isSecret(name) {
-			all = append(all, value)
+		name, value, ok := strings.Cut(pair, "=")
+		switch {
+		case !ok && before:
+			all = append(all, name)
+		case isSecret(name):
+			all, before = append(all, value), true
 		}
 	}
 	for _, s := range plain {

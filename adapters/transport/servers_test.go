@@ -87,6 +87,7 @@ func TestAListThatContradictsItselfIsRefused(t *testing.T) {
 		"nats://a,nats://b:port":         "cannot be read",
 		"nats://a,nats://[::1":           "cannot be read",
 		"nats://a,nats://b/x@y":          "same user",
+		"nats://a?token=hun#hunter2":     "%23",
 	} {
 		_, err := opened(t, raw)
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter") {
@@ -118,9 +119,30 @@ func TestRedactHidesEachSecretOfAList(t *testing.T) {
 		"nats://a?TOKEN=hunter2;sentinel_password=hunter2": "nats://a?TOKEN=xxxxx&sentinel_password=xxxxx",
 		"nats://a?t%6fken=hunter2":                         "nats://a?t%6fken=xxxxx",
 		"nats://a?%zz=hunter2":                             "nats://a?%zz=xxxxx",
+		"nats://a?token=hun&ter2&tls=true":                 "nats://a?token=xxxxx&xxxxx&tls=true",
+		"nats://a?token=hun#ter2":                          "nats://a?token=xxxxx#xxxxx",
+		"nats://a#hunter2=x":                               "nats://a#xxxxx",
 	} {
 		if got := transport.Redact(raw); got != want {
 			t.Errorf("%s:\n got %s\nwant %s", raw, got, want)
+		}
+	}
+}
+
+// The end of a secret behind an & that was not escaped looks like a parameter.
+func TestAnErrorHidesWhatMayBeTheEndOfASecret(t *testing.T) {
+	open := func(_ context.Context, u *url.URL, _ *slog.Logger) (transport.Driver, error) {
+		p := transport.NewParams(u)
+		p.String("token", "")
+		return nil, p.Err()
+	}
+	for query, want := range map[string]string{
+		"token=one&hunter2": `unknown parameter "xxxxx"`,
+		"tls&token=one":     `unknown parameter "tls"`,
+	} {
+		_, err := transport.Openers{"nats": open}.Open(t.Context(), "nats://a?"+query, transport.Config{})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", query, err)
 		}
 	}
 }

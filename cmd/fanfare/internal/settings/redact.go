@@ -64,6 +64,11 @@ func redactedQuery(raw string) (string, bool) {
 	if err != nil {
 		return "", false
 	}
+	for pair := range strings.SplitSeq(raw, "&") {
+		if pair != "" && !strings.Contains(pair, "=") { // the end of a value with an & in it
+			return "", false
+		}
+	}
 	for name, values := range query {
 		for i, v := range values {
 			if secretName(name) || strings.Contains(v, "@") {

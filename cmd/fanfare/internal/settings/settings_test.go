@@ -225,6 +225,15 @@ func TestPrintedSettingsHideSecretsAndSayWhereTheyComeFrom(t *testing.T) {
 	}
 }
 
+// A transport that is no URL may have a password in it all the same.
+func TestPrintedSettingsHideATransportThatIsNoURL(t *testing.T) {
+	for _, transport := range []string{"me:pass-1@h:1", "nats:me:pass-1@h", "//me:pass-1@h", "nats://h memory:me:pass-1@h", "nats://h?token=x&pass-1"} {
+		if text := load(t, settings.Sources{Flags: flags(t, "--transport="+transport)}).String(); strings.Contains(text, "pass-1") {
+			t.Errorf("%s: it shows in\n%s", transport, text)
+		}
+	}
+}
+
 func FuzzFile(f *testing.F) {
 	f.Add("listen: :1\nauth: {jwt: {secret: x}}\n")
 	f.Add("systems: [a, {b: c}]\nwindow: {bytes: 1.5MiB, age: 1h}")

@@ -1,0 +1,21 @@
+package jetstream
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/fanfarebus/fanfare/domain"
+)
+
+// A mirror, where one is found for a topic, is read and not published to.
+func TestAMirrorIsOnlyRead(t *testing.T) {
+	c := &jetstream.StreamConfig{Name: "t", Mirror: &jetstream.StreamSource{Name: "origin"}}
+	if err := refuse(c, "t", unusable); err != nil {
+		t.Errorf("read: %v", err)
+	}
+	if err := refuse(c, "t", unwritable); !errors.Is(err, domain.ErrUnsupported) {
+		t.Errorf("published to: %v", err)
+	}
+}

@@ -124,6 +124,27 @@ func (who Asker) debtors() []debtor {
 	return all
 }
 
+// NextReader says for whom the log is to be read next, in NextBackfill or
+// NextLookup, and how much was read for them before: who reads many logs takes the
+// one with the smallest weight first. Not wanted means that nothing is to be read.
+func (s *Stream) NextReader() (who Asker, weight float64, wanted bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.begun {
+		return Asker{}, 0, false
+	}
+	for _, all := range [...][]*Attachment{s.past.waiting, s.past.lost} {
+		if len(all) == 0 {
+			continue
+		}
+		a := s.cfg.Reads.lightest(all)
+		if w := s.cfg.Reads.weight(a.asker); !wanted || w < weight {
+			who, weight, wanted = a.asker, w, true
+		}
+	}
+	return who, weight, wanted
+}
+
 // lightest returns whose turn it is: the first of those for whom least was read.
 func (r *Reads) lightest(waiting []*Attachment) (first *Attachment) {
 	least := 0.0

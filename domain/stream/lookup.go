@@ -90,7 +90,8 @@ func (s *Stream) NextLookup() (*Lookup, bool) {
 		return nil, false
 	}
 	s.past.looking = true
-	l := &Lookup{Most: s.cfg.MaxScan, log: s.tip.Log, lead: s.cfg.Reads.lightest(s.past.lost)}
+	lead, _ := s.cfg.Reads.lightest(s.past.lost, nobody)
+	l := &Lookup{Most: s.cfg.MaxScan, log: s.tip.Log, lead: lead}
 	if !s.past.surveyed && !s.knowsOrigin(l.lead.since.Log) {
 		l.Survey = true
 		return l, true

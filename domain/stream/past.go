@@ -128,7 +128,7 @@ func (s *Stream) NextBackfill() (*Backfill, bool) {
 	if len(s.past.waiting) == 0 {
 		return nil, false
 	}
-	lead := s.cfg.Reads.lightest(s.past.waiting)
+	lead, _ := s.cfg.Reads.lightest(s.past.waiting, nobody)
 	since := lead.since
 	b := &Backfill{
 		lead:  lead,

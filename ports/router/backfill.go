@@ -70,7 +70,7 @@ func (f *feed) readAgain(ctx context.Context, topic string) {
 // is chosen only then: others may have come who go first. Lookups and Backfills
 // alternate, so that neither keep the others waiting.
 func (f *feed) readNext(ctx context.Context, topic string) (did, ok bool) {
-	if _, _, wanted := f.stream.NextReader(); !wanted {
+	if _, _, wanted := f.stream.NextReader(noUser); !wanted {
 		return false, false
 	}
 	done, ok := f.r.reading.take(ctx, f.stream, f.stream.Wake())
@@ -91,6 +91,8 @@ func (f *feed) readNext(ctx context.Context, topic string) (did, ok bool) {
 	}
 	return false, false
 }
+
+func noUser(string) bool { return false }
 
 // lookUp looks for places of logs that were there before the bus was moved.
 func (f *feed) lookUp(ctx context.Context, topic string, l *stream.Lookup) bool {

@@ -19,7 +19,7 @@ const (
 // A reader wants a log read again, on behalf of whoever it says when it is asked:
 // while it waits for its turn, others may come who go first.
 type reader interface {
-	NextReader() (who stream.Asker, weight float64, wanted bool)
+	NextReader(barred func(user string) bool) (who stream.Asker, weight float64, wanted bool)
 }
 
 // Turns say who may read a log again now: few at a time, and first those for whom
@@ -115,17 +115,17 @@ func (t *turns) next() {
 	}
 }
 
+// barred says whether enough is read for the user now. Call it with mu held.
+func (t *turns) barred(user string) bool { return user != "" && t.users[user] >= maxReadingFor }
+
 // lightest returns whose turn is next, and for which user; -1 if nobody may
 // begin.
 func (t *turns) lightest() (first int, user string) {
 	first = -1
 	least := 0.0
 	for i, w := range t.waiting {
-		who, weight, wanted := w.NextReader()
-		if !wanted || who.User != "" && t.users[who.User] >= maxReadingFor {
-			continue
-		}
-		if first < 0 || weight < least {
+		who, weight, wanted := w.NextReader(t.barred)
+		if wanted && (first < 0 || weight < least) {
 			first, least, user = i, weight, who.User
 		}
 	}

@@ -15,8 +15,8 @@ type wish struct {
 	weight float64
 }
 
-func (w *wish) NextReader() (who stream.Asker, weight float64, wanted bool) {
-	return stream.Asker{User: w.user}, w.weight, w.user != ""
+func (w *wish) NextReader(barred func(string) bool) (who stream.Asker, weight float64, wanted bool) {
+	return stream.Asker{User: w.user}, w.weight, w.user != "" && !barred(w.user)
 }
 
 func TestTurns(t *testing.T) {

@@ -181,6 +181,23 @@ func TestPlaceIsLookedForInThePresentLog(t *testing.T) {
 	alice.got(t, "2 user:alice next")
 }
 
+// That nobody can resume from a place says nothing of places in another log.
+func TestTrimmedPlaceIsOneOfItsLog(t *testing.T) {
+	r := newReader(t, stream.Config{}, 20, 0)
+	r.Move(0xB, pos(1), time.Time{}, pos(1), domain.Place{Log: logA, Position: pos(20)})
+	r.by("eve", r.cursorAt(5))
+	b, _ := r.NextBackfill()
+	r.Fail(b, domain.Trimmed)
+	for i := 2; i < 10; i++ {
+		r.Deliver(pos(i), time.Time{}, message(fmt.Sprint(i), "x", "user:alice"))
+	}
+	alice := r.by("alice", domain.Cursor{Log: 0xB, Position: pos(3)})
+	alice.got(t)
+	if _, wanted := r.NextBackfill(); !wanted {
+		t.Error("the log is not read for alice")
+	}
+}
+
 // Thousands come back at once through a few proxies that nobody named, each from
 // a little further back than the one before: none of them has read too much.
 func TestCrowdBehindFewAddressesIsNoFlood(t *testing.T) {

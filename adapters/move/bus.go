@@ -178,7 +178,7 @@ func (b *Bus) Locate(ctx context.Context, name string, wanted []domain.Place, fr
 
 // Origins returns the logs of which the present one holds copies; see
 // transport.Transport.Origins.
-func (b *Bus) Origins(ctx context.Context, name string, most int) ([]domain.LogID, error) {
+func (b *Bus) Origins(ctx context.Context, name string, most int) ([]domain.LogID, int, error) {
 	return b.present(name).Origins(ctx, name, most)
 }
 

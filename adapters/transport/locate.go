@@ -42,9 +42,9 @@ func (t *Transport) Locate(ctx context.Context, topic string, wanted []domain.Pl
 
 // Origins returns the logs of which the topic's log holds copies that Locate
 // would find, each once, as far as its oldest entries say, most of them: copies
-// come first on a new bus. It returns at most 64. Errors are Scan's; with one it
-// returns those that it has come across.
-func (t *Transport) Origins(ctx context.Context, topic string, most int) (logs []domain.LogID, err error) {
+// come first on a new bus. It returns at most 64, and how many entries it has
+// looked at. Errors are Scan's; with one it returns what it has come to.
+func (t *Transport) Origins(ctx context.Context, topic string, most int) (logs []domain.LogID, looked int, err error) {
 	_, err = t.Scan(ctx, topic, "", time.Time{}, func(batch []domain.Entry) bool {
 		for i := range batch {
 			if batch[i].Late {
@@ -56,13 +56,13 @@ func (t *Transport) Origins(ctx context.Context, topic string, most int) (logs [
 				}
 			}
 		}
-		most -= len(batch)
-		return most > 0
+		looked += len(batch)
+		return looked < most
 	})
 	if err != nil {
-		return logs, fmt.Errorf("transport: origins in %q: %w", topic, err)
+		return logs, looked, fmt.Errorf("transport: origins in %q: %w", topic, err)
 	}
-	return logs, nil
+	return logs, looked, nil
 }
 
 // A locator is one search. Copies come in the order of their logs, so that of

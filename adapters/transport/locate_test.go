@@ -101,9 +101,12 @@ func TestOrigins(t *testing.T) {
 	bus := transport.New(l, transport.Config{})
 	defer mustClose(t, bus)
 	for most, want := range map[int][]domain.LogID{100: {oldLog, 0xB, 0xC}, 1: {oldLog}} {
-		got, err := bus.Origins(t.Context(), topic, most)
+		got, looked, err := bus.Origins(t.Context(), topic, most)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if looked < 1 || looked > len(l.entries) {
+			t.Errorf("most %d: looked at %d entries of %d", most, looked, len(l.entries))
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("most %d: %s", most, diff)

@@ -39,9 +39,6 @@ type Backfill struct {
 // Asker is for whom it is read.
 func (b *Backfill) Asker() Asker { return b.lead.asker }
 
-// Weight orders readings: the one with the smallest comes first. It may change.
-func (b *Backfill) Weight() float64 { return b.of.cfg.Reads.weight(b.lead.asker) }
-
 // A scanned entry knows how many were scanned up to it.
 type scanned struct {
 	entry
@@ -88,7 +85,7 @@ func (b *Backfill) Add(at domain.Position, t time.Time, m *domain.Message, also 
 // makeRoom says whether others give back enough of the memory, if it is that.
 func (b *Backfill) makeRoom() bool {
 	if b.scanned-b.skipped <= b.of.cfg.MaxScan {
-		b.of.cfg.Past.reclaim(b.of, b.Weight())
+		b.of.cfg.Past.reclaim(b.of, b.of.cfg.Reads.weight(b.lead.asker))
 	}
 	return b.fits()
 }

@@ -39,6 +39,11 @@ func (c *clock) at(t, now time.Time) time.Time {
 // times of other years be written to clients.)
 func plausible(t time.Time) bool { return t.Unix() > 0 && t.Year() <= 9998 }
 
+// expired says whether the entry's message is past its ttl, which few have.
+func (e *entry) expired(now time.Time) bool {
+	return e.msg.TTL > 0 && e.msg.Expired(e.logged(), now)
+}
+
 // logged is since when a ttl counts: the entry's time, but not one that was yet
 // to come when the entry was heard.
 func (e *entry) logged() time.Time {

@@ -58,7 +58,7 @@ func (a *Attachment) give(n uint64, now time.Time) bool {
 		return a.tell(e.reason, domain.Cursor{})
 	case e.msg == nil:
 		return a.tell(e.reason, e.Cursor)
-	case e.msg.Expired(e.logged(), now), joins && a.heard(e, n):
+	case e.expired(now), joins && a.heard(e, n):
 		return true
 	case joins:
 		return a.send(a.enc.Message(s.system, e.msg, a.matched(e), domain.Cursor{}))

@@ -15,7 +15,6 @@ type Lookup struct {
 	Wanted []domain.Cursor // each once, in the order of logs and positions
 	Most   int             // most entries to look at
 
-	of      *Stream
 	log     domain.LogID // the present one
 	lead    *Attachment  // whose turn it is
 	waiting []*Attachment
@@ -34,9 +33,6 @@ func (l *Lookup) From() time.Time {
 
 // Asker is for whom it is done.
 func (l *Lookup) Asker() Asker { return l.lead.asker }
-
-// Weight orders readings: the one with the smallest comes first. It may change.
-func (l *Lookup) Weight() float64 { return l.of.cfg.Reads.weight(l.lead.asker) }
 
 // lookFrom is so much before a time that a client has told. A time that no log
 // can have is none: 0, from the beginning.
@@ -77,8 +73,10 @@ func (s *Stream) learn(log domain.LogID) {
 // isForeign says whether it is certain that the present log holds nothing that
 // points to the log.
 func (s *Stream) isForeign(log domain.LogID) bool {
-	return s.past.surveyed && !slices.Contains(s.past.origins, log)
+	return s.past.surveyed && !s.knowsOrigin(log)
 }
+
+func (s *Stream) knowsOrigin(log domain.LogID) bool { return slices.Contains(s.past.origins, log) }
 
 // NextLookup returns what is to be looked up, if anything: one Lookup at a
 // time, that ends with Found or Surveyed. Wake says when to ask.
@@ -92,9 +90,9 @@ func (s *Stream) NextLookup() (*Lookup, bool) {
 		return nil, false
 	}
 	s.past.looking = true
-	l := &Lookup{Most: s.cfg.MaxScan, of: s, log: s.tip.Log, lead: s.cfg.Reads.lightest(s.past.lost)}
-	known := func(a *Attachment) bool { return slices.Contains(s.past.origins, a.since.Log) }
-	if !s.past.surveyed && !known(l.lead) {
+	lead, _ := s.cfg.Reads.lightest(s.past.lost, nobody)
+	l := &Lookup{Most: s.cfg.MaxScan, log: s.tip.Log, lead: lead}
+	if !s.past.surveyed && !s.knowsOrigin(l.lead.since.Log) {
 		l.Survey = true
 		return l, true
 	}
@@ -102,7 +100,7 @@ func (s *Stream) NextLookup() (*Lookup, bool) {
 	var later []*Attachment
 	for _, a := range s.past.lost {
 		mine := lookFrom(a.since.Time, lookBack)
-		if !known(a) || mine.Before(from) {
+		if !s.knowsOrigin(a.since.Log) || mine.Before(from) {
 			later = append(later, a)
 			continue
 		}
@@ -129,28 +127,28 @@ func compareCursors(a, b domain.Cursor) int {
 }
 
 // Surveyed ends a Lookup with Survey: logs are those of which the present log
-// holds copies, as far as it was looked at. Who comes from another learns so, now
-// and from now on. Not ok means that the log could not be reached: ask again.
-func (s *Stream) Surveyed(l *Lookup, logs []domain.LogID, ok bool) {
+// holds copies, as far as it was looked at. Who comes from another is told a gap,
+// and if that was enough to know, whoever comes from there later, too.
+func (s *Stream) Surveyed(l *Lookup, logs []domain.LogID, enough bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.past.looking = false
-	if !ok || l.log != s.tip.Log {
-		s.past.pokeIf(ok)
+	if l.log != s.tip.Log {
+		s.past.poke()
 		return
 	}
 	for _, log := range logs {
 		s.learn(log)
 	}
-	s.past.surveyed = true
+	s.past.surveyed = enough
 	lost := s.past.lost
 	s.past.lost = nil
 	for _, a := range lost {
-		if s.isForeign(a.since.Log) {
-			a.arrive(domain.Cursor{})
+		if s.knowsOrigin(a.since.Log) {
+			s.past.lost = append(s.past.lost, a)
 			continue
 		}
-		s.past.lost = append(s.past.lost, a)
+		a.arrive(domain.Cursor{})
 	}
 	s.past.pokeIf(len(s.past.lost) > 0)
 }
@@ -159,7 +157,8 @@ func (s *Stream) Surveyed(l *Lookup, logs []domain.LogID, ok bool) {
 // order of Wanted, zero where there is none, after so many entries were looked
 // at. Those who waited go on there, or are told a gap; but for those whose places
 // may be further on: they have their own turn. With found nil the log could not
-// be reached: they keep waiting, and NextLookup is to be asked again.
+// be reached, to survey it or to look something up: they keep waiting, and
+// NextLookup is to be asked again.
 func (s *Stream) Found(l *Lookup, found []domain.Cursor, looked int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -172,7 +171,7 @@ func (s *Stream) Found(l *Lookup, found []domain.Cursor, looked int) {
 		if a.detached {
 			continue
 		}
-		if found == nil {
+		if found == nil || l.log != s.tip.Log { // the bus was moved meanwhile: it is looked for there
 			s.past.lost = append(s.past.lost, a)
 			continue
 		}

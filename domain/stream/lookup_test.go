@@ -2,6 +2,7 @@ package stream_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -138,6 +139,94 @@ func TestLogThatCopiesNamedIsKnown(t *testing.T) {
 		} else {
 			r.Found(l, make([]domain.Cursor, 1), 1)
 		}
+	}
+}
+
+// What a stream has missed may hold copies of logs that it has not heard of.
+func TestLogsAreSurveyedAgainBehindAGap(t *testing.T) {
+	r := newReader(t, stream.Config{}, 20, 0)
+	r.by("eve", domain.Cursor{Log: 0xE, Position: pos(1)})
+	r.lookUpAll()
+	r.Break(domain.Lossy, logA, pos(30), time.Time{})
+	r.copies[0xC] = 10
+	r.by("alice", r.copyOf(5))
+	r.lookUpAll()
+	if r.surveys != 2 || len(r.lookups) != 1 {
+		t.Errorf("%d surveys and %d lookups, want 2 and 1", r.surveys, len(r.lookups))
+	}
+}
+
+// A place may be looked for while the bus is moved: it is looked for again in the
+// log that the stream is in then.
+func TestPlaceIsLookedForInThePresentLog(t *testing.T) {
+	r := newReader(t, stream.Config{}, 20, 10)
+	alice := r.by("alice", r.copyOf(5))
+	r.lookUp() // the survey
+	l, _ := r.NextLookup()
+	found, looked := r.locate(l)
+	r.Move(0xB, pos(1), time.Time{}, pos(1), domain.Place{Log: logA, Position: pos(20)})
+	r.Found(l, found, looked)
+	alice.got(t)
+	l, wanted := r.NextLookup()
+	if wanted && l.Survey {
+		r.Surveyed(l, []domain.LogID{logA, 0xC}, true)
+		l, wanted = r.NextLookup()
+	}
+	if !wanted || len(l.Wanted) != 1 {
+		t.Fatalf("alice is not looked for: %+v", l)
+	}
+	r.Found(l, []domain.Cursor{{Log: 0xB, Position: pos(1)}}, 1)
+	alice.got(t)
+	r.Deliver(pos(2), time.Time{}, message("next", "next", "user:alice"))
+	alice.got(t, "2 user:alice next")
+}
+
+// That nobody can resume from a place says nothing of places in another log.
+func TestTrimmedPlaceIsOneOfItsLog(t *testing.T) {
+	r := newReader(t, stream.Config{}, 20, 0)
+	r.Move(0xB, pos(1), time.Time{}, pos(1), domain.Place{Log: logA, Position: pos(20)})
+	r.by("eve", r.cursorAt(5))
+	b, _ := r.NextBackfill()
+	r.Fail(b, domain.Trimmed)
+	for i := 2; i < 10; i++ {
+		r.Deliver(pos(i), time.Time{}, message(fmt.Sprint(i), "x", "user:alice"))
+	}
+	alice := r.by("alice", domain.Cursor{Log: 0xB, Position: pos(3)})
+	alice.got(t)
+	if _, wanted := r.NextBackfill(); !wanted {
+		t.Error("the log is not read for alice")
+	}
+}
+
+// Thousands come back at once through a few proxies that nobody named, each from
+// a little further back than the one before: none of them has read too much.
+func TestCrowdBehindFewAddressesIsNoFlood(t *testing.T) {
+	r := newReader(t, stream.Config{Past: stream.NewBudget(1 << 30)}, 20_000, 0)
+	alice := target("user:alice")
+	crowd := make([]*session, 10_000)
+	for i := range crowd {
+		s := &session{room: 1 << 20}
+		who := stream.Asker{User: fmt.Sprint("user", i), Address: fmt.Sprint("10.0.0.", i%3)}
+		s.Attachment, s.at, s.resumed = r.AttachFor(who, s, encoder{s}, r.cursorAt(19_990-i), alice, target(fmt.Sprint("user:u", i)))
+		s.Fill()
+		crowd[i] = s
+		if i%500 == 0 {
+			r.serve()
+		}
+		if i > 10 {
+			s.Leave(alice) // who stays would get all of it
+		}
+	}
+	r.serve()
+	for i, s := range crowd {
+		for _, f := range s.frames {
+			if strings.HasPrefix(f, "gap") {
+				t.Fatalf("user %d got %q", i, f)
+			}
+		}
+	}
+	if n := r.Stats().Backfills; n > 60 {
+		t.Errorf("the log was read %d times for 10,000 of whom 20 times 500 came at once", n)
 	}
 }
 

@@ -30,9 +30,14 @@ type past struct {
 
 // A cut is a place in the log at or before which nobody can resume, for a while.
 type cut struct {
+	log    domain.LogID
 	at     domain.Position
 	reason domain.GapReason
 	until  time.Time
+}
+
+func (c *cut) covers(place domain.Cursor, now time.Time) bool {
+	return place.Log == c.log && place.Position <= c.at && now.Before(c.until)
 }
 
 // forgetLog is for when another log begins, or the same one anew.
@@ -86,7 +91,7 @@ func (s *Stream) readAgain(a *Attachment, since domain.Cursor) (refused domain.G
 	switch {
 	case s.past.refused.has(placeKey(since), now):
 		return domain.UnknownCursor
-	case since.Position <= s.past.cut.at && now.Before(s.past.cut.until):
+	case s.past.cut.covers(since, now):
 		return s.past.cut.reason
 	case s.cfg.Reads.over(a.asker):
 		return domain.TooFar
@@ -123,7 +128,7 @@ func (s *Stream) NextBackfill() (*Backfill, bool) {
 	if len(s.past.waiting) == 0 {
 		return nil, false
 	}
-	lead := s.cfg.Reads.lightest(s.past.waiting)
+	lead, _ := s.cfg.Reads.lightest(s.past.waiting, nobody)
 	since := lead.since
 	b := &Backfill{
 		lead:  lead,
@@ -225,8 +230,8 @@ func (s *Stream) refuse(b *Backfill, reason domain.GapReason) {
 	now := s.cfg.Now()
 	if reason == domain.UnknownCursor {
 		s.past.refused.add(placeKey(b.After), now)
-	} else if before := s.past.cut; b.After.Log == s.floor.Log && (before.at <= b.After.Position || now.After(before.until)) {
-		s.past.cut = cut{b.After.Position, reason, now.Add(refuseFor)}
+	} else if !s.past.cut.covers(b.After, now) {
+		s.past.cut = cut{b.After.Log, b.After.Position, reason, now.Add(refuseFor)}
 	}
 	s.past.waiting = slices.DeleteFunc(s.past.waiting, func(a *Attachment) bool {
 		earlier := a.since.Position < b.After.Position

@@ -124,10 +124,32 @@ func (who Asker) debtors() []debtor {
 	return all
 }
 
-// lightest returns whose turn it is: the first of those for whom least was read.
-func (r *Reads) lightest(waiting []*Attachment) (first *Attachment) {
-	least := 0.0
+// NextReader says for whom the log is to be read next, in NextBackfill or
+// NextLookup, and how much was read for them before: who reads many logs takes the
+// one with the smallest weight first. Those of a barred user do not count; barred
+// must not call the Stream. Not wanted means that nothing is to be read.
+func (s *Stream) NextReader(barred func(user string) bool) (who Asker, weight float64, wanted bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.begun {
+		return Asker{}, 0, false
+	}
+	for _, all := range [...][]*Attachment{s.past.waiting, s.past.lost} {
+		a, w := s.cfg.Reads.lightest(all, barred)
+		if a != nil && (!wanted || w < weight) {
+			who, weight, wanted = a.asker, w, true
+		}
+	}
+	return who, weight, wanted
+}
+
+// lightest returns whose turn it is, unless barred, and how much was read for
+// them: the first of those for whom least was read. Nil if there is nobody.
+func (r *Reads) lightest(waiting []*Attachment, barred func(user string) bool) (first *Attachment, least float64) {
 	for _, a := range waiting {
+		if barred(a.asker.User) {
+			continue
+		}
 		if w := r.weight(a.asker); first == nil || w < least {
 			first, least = a, w
 		}
@@ -135,5 +157,7 @@ func (r *Reads) lightest(waiting []*Attachment) (first *Attachment) {
 			break
 		}
 	}
-	return first
+	return first, least
 }
+
+func nobody(string) bool { return false }

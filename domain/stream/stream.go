@@ -304,6 +304,7 @@ func (s *Stream) gap(reason domain.GapReason, c domain.Cursor) {
 	}
 	e := entry{spot: spot{Cursor: c}, reason: reason, added: now}
 	e.size = e.spot.size()
+	s.past.surveyed = false // there may be copies in what was missed
 	if back := s.cfg.HasLog && c.Position < s.tip.Position; back || c.Log != s.tip.Log {
 		s.past.forgetLog()
 		s.epoch, s.lived = s.window.head, span{}

@@ -29,9 +29,9 @@ type Log interface {
 	Locate(ctx context.Context, topic string, wanted []domain.Place, from time.Time, most int) (found []domain.Place, looked int, err error)
 
 	// Origins returns the logs of which the topic's log holds copies from which
-	// sessions can resume, as far as its oldest entries say, most of them. With an
-	// error it returns those that it has come across.
-	Origins(ctx context.Context, topic string, most int) ([]domain.LogID, error)
+	// sessions can resume, as far as its oldest entries say, most of them, and how
+	// many entries it has looked at. With an error it returns what it has come to.
+	Origins(ctx context.Context, topic string, most int) (logs []domain.LogID, looked int, err error)
 }
 
 // readAgain reads of the log what the stream's sessions wait for, until ctx
@@ -65,10 +65,19 @@ func (f *feed) readAgain(ctx context.Context, topic string) {
 	}
 }
 
-// readNext does one thing that the stream wants read, if there is any; not ok
-// means that the log could not be reached. Lookups and Backfills take turns, so
-// that neither keep the others waiting.
+// readNext does one thing that the stream wants read, if there is any, when it
+// is its turn; not ok means that the log could not be reached. What is to be read
+// is chosen only then: others may have come who go first. Lookups and Backfills
+// alternate, so that neither keep the others waiting.
 func (f *feed) readNext(ctx context.Context, topic string) (did, ok bool) {
+	if _, _, wanted := f.stream.NextReader(noUser); !wanted {
+		return false, false
+	}
+	done, ok := f.r.reading.take(ctx, f.stream, f.stream.Wake())
+	if !ok {
+		return true, false
+	}
+	defer done()
 	f.backfills = !f.backfills
 	for range 2 {
 		if f.backfills {
@@ -83,42 +92,42 @@ func (f *feed) readNext(ctx context.Context, topic string) (did, ok bool) {
 	return false, false
 }
 
+func noUser(string) bool { return false }
+
 // lookUp looks for places of logs that were there before the bus was moved.
 func (f *feed) lookUp(ctx context.Context, topic string, l *stream.Lookup) bool {
-	done, ok := f.r.reading.take(ctx, l)
-	if !ok {
-		f.endLookup(l, nil, nil, 0)
-		return false
-	}
-	defer done()
 	bounded, cancel := context.WithTimeout(ctx, f.r.cfg.ReplayTimeout)
 	defer cancel()
-	var (
-		origins []domain.LogID
-		places  []domain.Place
-		looked  int
-		err     error
-	)
 	if l.Survey {
-		origins, err = f.r.cfg.Past.Origins(bounded, topic, l.Most)
-	} else {
-		places, looked, err = f.r.cfg.Past.Locate(bounded, topic, wanted(l), l.From(), l.Most)
-	}
-	if err != nil {
-		log := f.r.cfg.Log.With("system", f.stream.System().String())
-		if ctx.Err() != nil || bounded.Err() == nil && errors.Is(err, domain.ErrBusDown) {
-			log.Debug("places before the move cannot be looked up now", "error", err)
-			f.endLookup(l, nil, nil, 0)
+		origins, looked, err := f.r.cfg.Past.Origins(bounded, topic, l.Most)
+		if f.unreached(ctx, bounded, l, err) {
 			return false
 		}
-		f.refusals.log(log, slog.LevelInfo, "places before the move cannot be looked up", "error", err)
-		places = nil
+		f.stream.Surveyed(l, origins, err == nil || looked > 0) // copies come first
+		return true
 	}
-	if places == nil {
-		places = make([]domain.Place, len(l.Wanted))
+	places, looked, err := f.r.cfg.Past.Locate(bounded, topic, wanted(l), l.From(), l.Most)
+	if f.unreached(ctx, bounded, l, err) {
+		return false
 	}
-	f.endLookup(l, origins, places, looked)
+	f.stream.Found(l, found(l, places), looked)
 	return true
+}
+
+// unreached says whether the log could not be reached for a Lookup, which has
+// ended then. Any other error is logged: nothing is found.
+func (f *feed) unreached(ctx, bounded context.Context, l *stream.Lookup, err error) bool {
+	if err == nil {
+		return false
+	}
+	log := f.r.cfg.Log.With("system", f.stream.System().String())
+	if ctx.Err() != nil || bounded.Err() == nil && errors.Is(err, domain.ErrBusDown) {
+		log.Debug("places before the move cannot be looked up now", "error", err)
+		f.stream.Found(l, nil, 0)
+		return true
+	}
+	f.refusals.log(log, slog.LevelInfo, "places before the move cannot be looked up", "error", err)
+	return false
 }
 
 func wanted(l *stream.Lookup) []domain.Place {
@@ -129,34 +138,20 @@ func wanted(l *stream.Lookup) []domain.Place {
 	return all
 }
 
-// endLookup tells the stream what was found; places are nil if the log could not
-// be reached.
-func (f *feed) endLookup(l *stream.Lookup, origins []domain.LogID, places []domain.Place, looked int) {
-	if l.Survey {
-		f.stream.Surveyed(l, origins, places != nil)
-		return
-	}
-	if places == nil {
-		f.stream.Found(l, nil, 0)
-		return
-	}
-	found := make([]domain.Cursor, len(l.Wanted))
+// found are the cursors of the places that were found for those wanted, of none
+// if there are no places.
+func found(l *stream.Lookup, places []domain.Place) []domain.Cursor {
+	all := make([]domain.Cursor, len(l.Wanted))
 	for i, p := range places {
 		if p.Log != 0 {
-			found[i] = domain.Cursor{Log: p.Log, Position: p.Position, Time: l.Wanted[i].Time, ID: l.Wanted[i].ID}
+			all[i] = domain.Cursor{Log: p.Log, Position: p.Position, Time: l.Wanted[i].Time, ID: l.Wanted[i].ID}
 		}
 	}
-	f.stream.Found(l, found, looked)
+	return all
 }
 
 // backfill reads one Backfill; false means that the log could not be reached.
 func (f *feed) backfill(ctx context.Context, topic string, b *stream.Backfill) bool {
-	done, ok := f.r.reading.take(ctx, b)
-	if !ok {
-		f.stream.Abandon(b)
-		return false
-	}
-	defer done()
 	bounded, cancel := context.WithTimeout(ctx, f.r.cfg.ReplayTimeout)
 	defer cancel()
 	enough, lost := false, error(nil)

@@ -2,6 +2,8 @@ package router_test
 
 import (
 	"fmt"
+	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -50,4 +52,130 @@ func TestLookupsWithoutEndDoNotKeepABackfillWaiting(t *testing.T) {
 		}
 		past.locate = func([]domain.Place) {}
 	})
+}
+
+// Whoever wants much read in many systems has turns in two at a time. In the
+// others nobody waits until it is his again.
+func TestOneUsersReadingsInManySystemsKeepNobodyWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bus := newBus()
+		past := &fakeLog{}
+		for i := range 50 {
+			past.entries = append(past.entries, record(i+1, fmt.Sprintf(`{"to":"user:alice","id":"%d","data":%d}`, i+1, i+1)))
+		}
+		var mu sync.Mutex // guards begun
+		begun := make(map[string]bool)
+		past.replay = func(topic string) {
+			mu.Lock()
+			begun[topic] = true
+			mu.Unlock()
+			time.Sleep(time.Second)
+		}
+		r := start(t, bus, router.Config{Past: past})
+		reads := stream.NewReads(100_000, time.Now)
+		var streams []*stream.Stream
+		for i := range 20 {
+			name := fmt.Sprint("s", i)
+			s := stream.New(system(t, name), stream.Config{HasLog: true, Messages: 5, Past: stream.NewBudget(1 << 20), Reads: reads})
+			if err := r.Open(s); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			bus.confirm(name)
+			synctest.Wait()
+			bus.send(name, past.entries...)
+			streams = append(streams, s)
+		}
+		synctest.Wait()
+		for _, s := range streams {
+			resumeFor(stream.Asker{User: "eve"}, s, 10)
+		}
+		time.Sleep(time.Second / 2)
+		mu.Lock()
+		waits := slices.IndexFunc(streams, func(s *stream.Stream) bool { return !begun[s.System().String()] })
+		mu.Unlock()
+		alice := resumeFor(stream.Asker{User: "alice"}, streams[waits], 10)
+		time.Sleep(1100 * time.Millisecond)
+		synctest.Wait()
+		if len(alice.got) != 40 {
+			t.Errorf("alice got %d messages, want 40 after her own reading", len(alice.got))
+		}
+		time.Sleep(time.Minute) // all have their turn
+	})
+}
+
+// A turn that began for one and went on for another is given back.
+func TestWhoIsTooFarBehindHasATurnTheNextTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bus := newBus()
+		past := &fakeLog{}
+		for i := range 50 {
+			past.entries = append(past.entries, record(i+1, fmt.Sprintf(`{"to":"user:alice","id":"%d","data":%d}`, i+1, i+1)))
+		}
+		r := start(t, bus, router.Config{Past: past})
+		s := stream.New(system(t, "orders"), stream.Config{HasLog: true, Messages: 5, MaxScan: 20, KeepPast: time.Second, Past: stream.NewBudget(1 << 20)})
+		if err := r.Open(s); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		bus.confirm("orders")
+		synctest.Wait()
+		bus.send("orders", past.entries...)
+		synctest.Wait()
+		for range 5 {
+			far := resumeFor(stream.Asker{User: "alice"}, s, 3)
+			near := resumeFor(stream.Asker{User: "bob"}, s, 30)
+			time.Sleep(20 * time.Second)
+			synctest.Wait()
+			s.Sweep()
+			if len(far.got) == 0 || far.got[0] != "gap too_far" || len(near.got) != 20 {
+				t.Fatalf("the far one got %q, the near one %d messages", far.got, len(near.got))
+			}
+		}
+		again := resumeFor(stream.Asker{User: "alice"}, s, 30)
+		time.Sleep(20 * time.Second)
+		synctest.Wait()
+		if len(again.got) != 20 {
+			t.Errorf("alice got %d messages, want 20: it is never her turn", len(again.got))
+		}
+	})
+}
+
+// That a survey fails tells nothing of the logs that there are copies of.
+func TestSurveyThatFailsIsDoneAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bus := newBus()
+		past := &fakeLog{origins: []domain.LogID{9}, survey: domain.ErrUnsupported}
+		looked := 0
+		past.locate = func([]domain.Place) { looked++ }
+		r := start(t, bus, router.Config{Past: past})
+		s := stream.New(system(t, "orders"), stream.Config{HasLog: true, Messages: 5, Past: stream.NewBudget(1 << 20)})
+		if err := r.Open(s); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		bus.confirm("orders")
+		synctest.Wait()
+		moved := domain.Cursor{Log: 9, Position: record(1, "").Position, Time: time.Now()}
+		first := resumeAt(s, moved)
+		synctest.Wait()
+		first.want(t, "gap unknown_cursor") // and does not wait for ever
+		past.survey = nil
+		resumeAt(s, moved)
+		synctest.Wait()
+		if looked != 1 {
+			t.Errorf("the place was looked for %d times, want once", looked)
+		}
+	})
+}
+
+func resumeFor(who stream.Asker, s *stream.Stream, at int) *listener {
+	l := &listener{}
+	alice, err := domain.UserTarget("alice")
+	if err != nil {
+		panic(err)
+	}
+	a, _, _ := s.AttachFor(who, l, l, domain.Cursor{Log: 1, Position: record(at, "").Position, Time: time.Now()}, alice)
+	a.Fill()
+	return l
 }

@@ -420,7 +420,9 @@ func system(t *testing.T, name string) domain.System {
 // A fakeLog has all entries, but fails a few times first.
 type fakeLog struct {
 	locate  func(wanted []domain.Place)
+	replay  func(topic string)
 	origins []domain.LogID
+	survey  error // what Origins fails with
 	entries []domain.Entry
 	fail    int
 	broken  error
@@ -428,6 +430,9 @@ type fakeLog struct {
 }
 
 func (l *fakeLog) Replay(ctx context.Context, topic string, after domain.Place, _ time.Time, yield func([]domain.Entry) bool) error {
+	if l.replay != nil {
+		l.replay(topic)
+	}
 	if l.fail > 0 {
 		l.fail--
 		return domain.ErrBusDown
@@ -455,6 +460,9 @@ func (l *fakeLog) Locate(_ context.Context, _ string, wanted []domain.Place, _ t
 	return make([]domain.Place, len(wanted)), 50, nil
 }
 
-func (l *fakeLog) Origins(context.Context, string, int) ([]domain.LogID, error) {
-	return l.origins, nil
+func (l *fakeLog) Origins(context.Context, string, int) ([]domain.LogID, int, error) {
+	if l.survey != nil {
+		return nil, 0, l.survey
+	}
+	return l.origins, len(l.entries), nil
 }

@@ -16,10 +16,10 @@ const (
 	maxReadingFor = 2
 )
 
-// A reading is what somebody wants read of a log.
-type reading interface {
-	Asker() stream.Asker
-	Weight() float64 // the smallest comes first
+// A reader wants a log read again, on behalf of whoever it says when it is asked:
+// while it waits for its turn, others may come who go first.
+type reader interface {
+	NextReader(barred func(user string) bool) (who stream.Asker, weight float64, wanted bool)
 }
 
 // Turns say who may read a log again now: few at a time, and first those for whom
@@ -32,34 +32,55 @@ type turns struct {
 }
 
 type turn struct {
-	reading
+	reader
 	come chan struct{} // closed when it is its turn
+	user string        // for whom that is; set before come is closed
 }
 
-// take waits for the reading's turn, which lasts until done is called; not ok if
-// ctx ended first.
-func (t *turns) take(ctx context.Context, r reading) (done func(), ok bool) {
-	mine := &turn{reading: r, come: make(chan struct{})}
+// take waits for the reader's turn, which lasts until done is called; not ok if
+// ctx ended first. Changed receives when what the reader says may have changed.
+func (t *turns) take(ctx context.Context, r reader, changed <-chan struct{}) (done func(), ok bool) {
+	mine := &turn{reader: r, come: make(chan struct{})}
+	t.wait(mine)
+	done = func() { t.end(mine) }
+	for {
+		select {
+		case <-mine.come:
+			return done, true
+		case <-changed:
+			t.look()
+		case <-ctx.Done():
+			if !t.leave(mine) { // its turn has come at the same time
+				done()
+			}
+			return nil, false
+		}
+	}
+}
+
+func (t *turns) wait(mine *turn) {
 	t.mu.Lock()
+	defer t.mu.Unlock()
 	t.waiting = append(t.waiting, mine)
 	t.next()
-	t.mu.Unlock()
-	done = func() { t.end(mine) }
-	select {
-	case <-mine.come:
-		return done, true
-	case <-ctx.Done():
-	}
+}
+
+func (t *turns) look() {
 	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.next()
+}
+
+// leave ends the wait; false if the turn has come.
+func (t *turns) leave(mine *turn) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	i := slices.Index(t.waiting, mine)
-	if i >= 0 {
-		t.waiting = slices.Delete(t.waiting, i, i+1)
+	if i < 0 {
+		return false
 	}
-	t.mu.Unlock()
-	if i < 0 { // its turn has come at the same time
-		done()
-	}
-	return nil, false
+	t.waiting = slices.Delete(t.waiting, i, i+1)
+	return true
 }
 
 // end gives a turn back.
@@ -67,10 +88,10 @@ func (t *turns) end(mine *turn) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.running--
-	if user := mine.Asker().User; t.users[user] > 1 {
-		t.users[user]--
+	if t.users[mine.user] > 1 {
+		t.users[mine.user]--
 	} else {
-		delete(t.users, user)
+		delete(t.users, mine.user)
 	}
 	t.next()
 }
@@ -78,15 +99,7 @@ func (t *turns) end(mine *turn) {
 // next lets begin whoever may. Call it with mu held.
 func (t *turns) next() {
 	for t.running < maxReading {
-		first, least := -1, 0.0
-		for i, w := range t.waiting {
-			if user := w.Asker().User; user != "" && t.users[user] >= maxReadingFor {
-				continue
-			}
-			if weight := w.Weight(); first < 0 || weight < least {
-				first, least = i, weight
-			}
-		}
+		first, user := t.lightest()
 		if first < 0 {
 			return
 		}
@@ -96,7 +109,25 @@ func (t *turns) next() {
 		if t.users == nil {
 			t.users = make(map[string]int)
 		}
-		t.users[mine.Asker().User]++
+		t.users[user]++
+		mine.user = user
 		close(mine.come)
 	}
+}
+
+// barred says whether enough is read for the user now. Call it with mu held.
+func (t *turns) barred(user string) bool { return user != "" && t.users[user] >= maxReadingFor }
+
+// lightest returns whose turn is next, and for which user; -1 if nobody may
+// begin.
+func (t *turns) lightest() (first int, user string) {
+	first = -1
+	least := 0.0
+	for i, w := range t.waiting {
+		who, weight, wanted := w.NextReader(t.barred)
+		if wanted && (first < 0 || weight < least) {
+			first, least, user = i, weight, who.User
+		}
+	}
+	return first, user
 }

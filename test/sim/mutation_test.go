@@ -30,7 +30,7 @@ var mutations = []mutation{
 	{"off by one at the seam", "domain/stream/resume.go",
 		"	a.begin(n)\n	s.stats.Resumed++", "	a.begin(n + 1)\n	s.stats.Resumed++", logged},
 	{"forgotten gap entry", "domain/stream/stream.go",
-		"s.gaps = append(s.gaps, n)", "_ = n", logged},
+		"s.gaps.push(n)", "_ = n", logged},
 	{"cursor of the entry before", "domain/stream/stream.go",
 		"e := entry{spot: c, msg: m,", "e := entry{spot: s.tip, msg: m,", logged},
 	{"repetitions delivered", "domain/stream/stream.go",

@@ -101,7 +101,7 @@ type LimitsConfig struct {
 	Sessions        int           // limits.sessions: on this node
 	SessionsPerUser int           // limits.sessions_per_user: on this node; one more closes the oldest
 	InboundRate     int           // limits.inbound_rate: operations a second from one session
-	FrameRate       int           // limits.frame_rate: WebSocket frames a second from one session, parts of messages
+	FrameRate       int           // limits.frame_rate: WebSocket frames a second from one session; never below twice InboundRate
 	ControlRate     int           // limits.control_rate: pings and pongs a second from one session
 	Stall           time.Duration // limits.stall: how long a session may take nothing
 }

@@ -67,7 +67,7 @@ func All() []Setting {
 		number("limits.sessions", "most sessions on this node", func(c c) *int { return &c.Limits.Sessions }),
 		number("limits.sessions_per_user", "most sessions of one user on this node", func(c c) *int { return &c.Limits.SessionsPerUser }),
 		number("limits.inbound_rate", "operations a second from one session", func(c c) *int { return &c.Limits.InboundRate }),
-		number("limits.frame_rate", "WebSocket frames a second from one session, parts of messages included", func(c c) *int { return &c.Limits.FrameRate }),
+		number("limits.frame_rate", "WebSocket frames a second from one session, parts of messages included; at least twice inbound_rate is allowed", func(c c) *int { return &c.Limits.FrameRate }),
 		number("limits.control_rate", "pings and pongs a second from one session", func(c c) *int { return &c.Limits.ControlRate }),
 		span("limits.stall", "how long a session may take nothing", func(c c) *time.Duration { return &c.Limits.Stall }),
 		span("drain", "over how long sessions are asked to go at the end", func(c c) *time.Duration { return &c.Drain }),

@@ -168,8 +168,10 @@ func newHub(cfg Config, r *router.Router, bus bus) (*stream.Hub, error) {
 	}), nil
 }
 
-func newOutlet(cfg Config, bus bus, topics domain.Topics) domain.Publisher {
-	return transport.NewOutlet(bus, topics, int(cfg.Limits.MessageBytes))
+func newOutlet(cfg Config, bus bus, topics domain.Topics, o options) domain.Publisher {
+	out := transport.NewOutlet(bus, topics, int(cfg.Limits.MessageBytes))
+	out.LimitInbound(transport.InboundLimits{User: int64(cfg.Limits.InboundUserBytes), System: int64(cfg.Limits.InboundBytes)}, o.log)
+	return out
 }
 
 func newPublisher(out domain.Publisher) *Publisher {
@@ -228,7 +230,11 @@ func newEvents(cfg Config, desk *session.Desk) (*sse.Server, error) {
 }
 
 func newAPI(cfg Config, out domain.Publisher, node *status, o options) (*api.API, error) {
-	ac := api.Config{MessageBytes: int(cfg.Limits.MessageBytes), Version: o.version, Log: o.log}
+	l := cfg.Limits
+	ac := api.Config{
+		MessageBytes: int(l.MessageBytes), Bodies: int64(l.BodyBytes), BodiesPerKey: int64(l.BodyBytesPerKey),
+		AnswerTime: l.AnswerTime, BodyTime: l.BodyTime, BodyStall: l.BodyStall, Version: o.version, Log: o.log,
+	}
 	if cfg.Dev {
 		return api.New(out, auth.Dev{}, node, ac)
 	}
@@ -254,7 +260,7 @@ func newGateway(cfg Config, o options, bus bus, hub *stream.Hub, r *router.Route
 	if cfg.AdminListen == "" {
 		a.Admin(public, show.Handler())
 	}
-	g.public, g.admin = api.NoSniff(public), api.NoSniff(admin)
+	g.public, g.admin = api.NoSniff(a.Bounded(public)), api.NoSniff(a.Bounded(admin))
 	if !cfg.Dev {
 		return g, nil
 	}
@@ -263,7 +269,7 @@ func newGateway(cfg Config, o options, bus bus, hub *stream.Hub, r *router.Route
 		return nil, err
 	}
 	public.Handle("GET /{$}", page)
-	g.public, g.admin = api.NoSniff(api.DevGuard(public)), api.NoSniff(api.DevGuard(admin))
+	g.public, g.admin = api.NoSniff(a.Bounded(api.DevGuard(public))), api.NoSniff(a.Bounded(api.DevGuard(admin)))
 	return g, nil
 }
 

@@ -21,7 +21,7 @@ type bus interface {
 	BatchesSince(age time.Duration) message.Subscriber
 	Run(ctx context.Context, changed func(up bool)) error
 	Up() bool
-	Deaf() bool
+	DeafTopics() []string
 	Stats() transport.Stats
 	Close() error
 }

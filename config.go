@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -94,16 +95,27 @@ type ResumeConfig struct {
 
 // LimitsConfig bounds what others can make the node do.
 type LimitsConfig struct {
-	MessageBytes    Size          // limits.message_bytes: one message's data
-	OutboxBytes     Size          // limits.outbox_bytes: waiting for one session
-	Systems         int           // limits.systems: served at once when systems is "*"
-	SystemsPerUser  int           // limits.systems_per_user: of these, open because of one user alone
-	Sessions        int           // limits.sessions: on this node
-	SessionsPerUser int           // limits.sessions_per_user: on this node; one more closes the oldest
-	InboundRate     int           // limits.inbound_rate: operations a second from one session
-	FrameRate       int           // limits.frame_rate: WebSocket frames a second from one session; never below twice InboundRate
-	ControlRate     int           // limits.control_rate: pings and pongs a second from one session
-	Stall           time.Duration // limits.stall: how long a session may take nothing
+	MessageBytes    Size // limits.message_bytes: one message's data
+	OutboxBytes     Size // limits.outbox_bytes: waiting for one session
+	Systems         int  // limits.systems: served at once when systems is "*"
+	SystemsPerUser  int  // limits.systems_per_user: of these, open because of one user alone
+	Sessions        int  // limits.sessions: on this node
+	SessionsPerUser int  // limits.sessions_per_user: on this node; one more closes the oldest
+	InboundRate     int  // limits.inbound_rate: operations a second from one session
+	FrameRate       int  // limits.frame_rate: WebSocket frames a second from one session; never below twice InboundRate
+	ControlRate     int  // limits.control_rate: pings and pongs a second from one session
+	// limits.inbound_bytes: what users have sent to one system from this node and is
+	// not consumed yet, where the bus can say so; limits.inbound_user_bytes: of
+	// these, what one user has, in all systems.
+	InboundBytes, InboundUserBytes Size
+	Stall                          time.Duration // limits.stall: how long a session may take nothing
+	AnswerTime                     time.Duration // limits.answer_time: a client's to read an answer that begins no session
+	BodyTime                       time.Duration // limits.body_time: a publisher's to send the body of a request
+	BodyStall                      time.Duration // limits.body_stall: most of it in which nothing comes
+	BodyBytes                      Size          // limits.body_bytes: bodies of requests in flight, of all publishers
+	BodyBytesPerKey                Size          // limits.body_bytes_per_key: the same, of each API key
+	IdleConnections                int           // limits.idle_connections: that wait for their next request; not of an embedded node
+	SocketBytes                    Size          // limits.socket_bytes: of a connection, in the system's buffers, each way; not of an embedded node
 }
 
 // LogConfig says what is logged, and how.
@@ -126,16 +138,25 @@ func DefaultConfig() Config {
 		Dedupe:      DedupeConfig{Age: 2 * time.Minute},
 		Resume:      ResumeConfig{MaxScan: 100_000, Bytes: 64 << 20},
 		Limits: LimitsConfig{
-			MessageBytes:    64 << 10,
-			OutboxBytes:     256 << 10,
-			Systems:         1_000,
-			SystemsPerUser:  64,
-			Sessions:        100_000,
-			SessionsPerUser: 32,
-			InboundRate:     50,
-			FrameRate:       500,
-			ControlRate:     10,
-			Stall:           20 * time.Second,
+			MessageBytes:     64 << 10,
+			OutboxBytes:      256 << 10,
+			Systems:          1_000,
+			SystemsPerUser:   64,
+			Sessions:         100_000,
+			SessionsPerUser:  32,
+			InboundRate:      50,
+			InboundBytes:     64 << 20,
+			InboundUserBytes: 4 << 20,
+			FrameRate:        500,
+			ControlRate:      10,
+			Stall:            20 * time.Second,
+			AnswerTime:       10 * time.Second,
+			BodyTime:         30 * time.Second,
+			BodyStall:        5 * time.Second,
+			BodyBytes:        128 << 20,
+			BodyBytesPerKey:  64 << 20,
+			IdleConnections:  10_000,
+			SocketBytes:      256 << 10,
 		},
 		Drain:          20 * time.Second,
 		PublishTimeout: 800 * time.Millisecond,
@@ -170,9 +191,18 @@ func (c Config) withDefaults() Config {
 	fill(&c.Limits.Sessions, d.Limits.Sessions)
 	fill(&c.Limits.SessionsPerUser, d.Limits.SessionsPerUser)
 	fill(&c.Limits.InboundRate, d.Limits.InboundRate)
+	fill(&c.Limits.InboundBytes, d.Limits.InboundBytes)
+	fill(&c.Limits.InboundUserBytes, d.Limits.InboundUserBytes)
 	fill(&c.Limits.FrameRate, d.Limits.FrameRate)
 	fill(&c.Limits.ControlRate, d.Limits.ControlRate)
 	fill(&c.Limits.Stall, d.Limits.Stall)
+	fill(&c.Limits.AnswerTime, d.Limits.AnswerTime)
+	fill(&c.Limits.BodyTime, d.Limits.BodyTime)
+	fill(&c.Limits.BodyStall, d.Limits.BodyStall)
+	fill(&c.Limits.BodyBytes, d.Limits.BodyBytes)
+	fill(&c.Limits.BodyBytesPerKey, d.Limits.BodyBytesPerKey)
+	fill(&c.Limits.IdleConnections, d.Limits.IdleConnections)
+	fill(&c.Limits.SocketBytes, d.Limits.SocketBytes)
 	fill(&c.Drain, d.Drain)
 	fill(&c.PublishTimeout, d.PublishTimeout)
 	fill(&c.Log.Level, d.Log.Level)
@@ -224,7 +254,7 @@ func (c Config) checkNames() (faults []error) {
 		faults = append(faults, fault("node", "%v", err))
 	}
 	if _, err := domain.ParseTopics(c.Topic); err != nil {
-		faults = append(faults, fault("topic", "template %q must hold {system} exactly once, as in fanfare.{system}", c.Topic))
+		faults = append(faults, fault("topic", "template %s must hold {system} exactly once, as in fanfare.{system}", shown(c.Topic)))
 	}
 	return faults
 }
@@ -234,10 +264,13 @@ func (c Config) checkAddresses() (faults []error) {
 		if a.addr == "" {
 			continue
 		}
-		host, _, err := net.SplitHostPort(a.addr)
+		host, port, err := net.SplitHostPort(a.addr)
+		if err == nil {
+			_, err = net.LookupPort("tcp", port)
+		}
 		switch {
 		case err != nil:
-			faults = append(faults, fault(a.key, "%q is no address: want host:port, such as 127.0.0.1:8080 or :8080", a.addr))
+			faults = append(faults, fault(a.key, "%s is no address: want host:port with a port of at most 65535, such as 127.0.0.1:8080 or :8080", shown(a.addr)))
 		case c.Dev && !loopback(host):
 			faults = append(faults, fault(a.key, "development mode lets everybody in, so it listens on this machine only: use 127.0.0.1, or serve with auth"))
 		}
@@ -247,13 +280,13 @@ func (c Config) checkAddresses() (faults []error) {
 	}
 	for _, o := range c.Origins {
 		if err := session.CheckOrigin(o); err != nil {
-			faults = append(faults, fault("origins", "%q is no origin: %v", o, err))
+			faults = append(faults, badItem("origins", c.Origins, o, fmt.Sprintf("is no origin: %v", err)))
 		}
 	}
 	for _, p := range c.Proxies {
 		network, err := netip.ParsePrefix(p)
 		if err != nil {
-			faults = append(faults, fault("proxies", "%q is no network: want address/bits, such as 10.0.0.0/8 or 192.168.1.7/32", p))
+			faults = append(faults, badItem("proxies", c.Proxies, p, "is no network: want address/bits, such as 10.0.0.0/8 or 192.168.1.7/32"))
 		} else if network.Addr().Is4In6() {
 			faults = append(faults, fault("proxies", "%q would match nothing: write it as an IPv4 network, such as 10.0.0.0/8", p))
 		}
@@ -299,28 +332,16 @@ func (j JWTConfig) auth() auth.JWTConfig {
 
 func (c Config) checkBounds() (faults []error) {
 	l := c.Limits
-	for _, n := range []struct {
-		key   string
-		value int64
-	}{
-		{"window.messages", int64(c.Window.Messages)}, {"window.bytes", int64(c.Window.Bytes)},
-		{"window.age", int64(c.Window.Age)}, {"dedupe.age", int64(c.Dedupe.Age)},
-		{"resume.max_scan", int64(c.Resume.MaxScan)}, {"resume.bytes", int64(c.Resume.Bytes)},
-		{"limits.message_bytes", int64(l.MessageBytes)}, {"limits.outbox_bytes", int64(l.OutboxBytes)},
-		{"limits.systems", int64(l.Systems)}, {"limits.sessions", int64(l.Sessions)},
-		{"limits.sessions_per_user", int64(l.SessionsPerUser)}, {"limits.inbound_rate", int64(l.InboundRate)},
-		{"limits.systems_per_user", int64(l.SystemsPerUser)}, {"limits.frame_rate", int64(l.FrameRate)},
-		{"limits.control_rate", int64(l.ControlRate)}, {"limits.stall", int64(l.Stall)}, {"drain", int64(c.Drain)}, {"publish_timeout", int64(c.PublishTimeout)},
-	} {
-		if n.value < 0 {
-			faults = append(faults, fault(n.key, "must be more than 0"))
+	for _, b := range c.bounds() {
+		if err := b.fault(); err != nil {
+			faults = append(faults, err)
 		}
 	}
-	if l.OutboxBytes >= 0 && l.OutboxBytes < 2*l.MessageBytes {
+	if l.OutboxBytes >= 0 && l.OutboxBytes/2 < l.MessageBytes {
 		faults = append(faults, fault("limits.outbox_bytes", "%v is too small to hold a message of %v and its envelope: want at least %v",
 			l.OutboxBytes, l.MessageBytes, 2*l.MessageBytes))
 	}
-	if c.Window.Bytes >= 0 && c.Window.Bytes < 2*l.MessageBytes {
+	if c.Window.Bytes >= 0 && c.Window.Bytes/2 < l.MessageBytes {
 		faults = append(faults, fault("window.bytes", "%v is too small for messages of up to %v: want at least %v",
 			c.Window.Bytes, l.MessageBytes, 2*l.MessageBytes))
 	}
@@ -329,13 +350,33 @@ func (c Config) checkBounds() (faults []error) {
 
 func (c Config) checkLog() (faults []error) {
 	if levels := []string{"debug", "info", "warn", "error"}; !slices.Contains(levels, c.Log.Level) {
-		faults = append(faults, fault("log.level", "%q is none: use %s", c.Log.Level, strings.Join(levels, ", ")))
+		faults = append(faults, fault("log.level", "%s is none: use %s", shown(c.Log.Level), strings.Join(levels, ", ")))
 	}
 	if formats := []string{"text", "json"}; !slices.Contains(formats, c.Log.Format) {
-		faults = append(faults, fault("log.format", "%q is none: use %s", c.Log.Format, strings.Join(formats, ", ")))
+		faults = append(faults, fault("log.format", "%s is none: use %s", shown(c.Log.Format), strings.Join(formats, ", ")))
 	}
 	return faults
 }
+
+// badItem is a fault of one item of a list, which is not shown if the list may
+// be a URL with a password that has a comma in it.
+func badItem(key string, all []string, item, problem string) error {
+	if slices.ContainsFunc(all, func(s string) bool { return !showable(s) }) {
+		return fault(key, "one of them cannot be read, and looks like a URL with something secret in it")
+	}
+	return fault(key, "%q %s", item, problem)
+}
+
+// shown quotes a value that is not a secret, unless it looks like a URL with a
+// user or parameters: then one was put in the wrong place.
+func shown(value string) string {
+	if !showable(value) {
+		return "what is there"
+	}
+	return strconv.Quote(value)
+}
+
+func showable(value string) bool { return !strings.ContainsAny(value, "@?=#") }
 
 func fault(key, format string, args ...any) error {
 	return fmt.Errorf(key+": "+format, args...)

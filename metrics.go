@@ -17,15 +17,17 @@ import (
 
 // newMetrics shows what the parts of a node count. Its names are part of what
 // users rely on; docs/operating.md lists them.
-func newMetrics(cfg Config, o options, bus bus, r *router.Router, hub *stream.Hub, desk *session.Desk, sockets *ws.Server, events *sse.Server, a *api.API) *metrics.Registry {
+func newMetrics(cfg Config, o options, bus bus, r *router.Router, hub *stream.Hub, desk *session.Desk, sockets *ws.Server, events *sse.Server, a *api.API, st *status) *metrics.Registry {
 	m := metrics.New("fanfare")
 	m.Info("build_info", "The software and the node.", map[string]string{"version": o.version, "node": cfg.Node})
 	showBus(m, bus, r)
+	m.PerLabel("deaf", "1 while a system's messages do not come here, though the bus answers.", metrics.Gauge, "system", st.deafSystems)
 	showStreams(m, hub)
 	showSessions(m, desk)
 	showSockets(m, sockets)
 	showEvents(m, events)
 	m.Counter("http_published_total", "Messages that the bus took from the HTTP API.", func() float64 { return float64(a.Stats().Accepted) })
+	m.Gauge("http_body_bytes", "Memory that the bodies of publish requests in flight take.", func() float64 { return float64(a.Stats().Bodies) })
 	m.PerLabel("http_unauthorized_total", "Of the publish requests refused, those whose API key is the reason, by why.", metrics.Counter, "reason",
 		func() map[string]float64 { return byName(a.Stats().Unauthorized) })
 	m.PerLabel("http_refused_total", "Publish requests refused, by status.", metrics.Counter, "status", func() map[string]float64 { return byNumber(a.Stats().Refused) })

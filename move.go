@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/fanfarebus/fanfare/adapters/move"
 	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/domain"
@@ -14,8 +16,9 @@ import (
 
 // Errors of a move.
 var (
-	ErrForeign = move.ErrForeign // the new bus carries something that is no copy
-	ErrMoved   = move.ErrMoved   // the new bus has taken over already
+	ErrForeign  = move.ErrForeign  // the new bus carries something that is no copy
+	ErrMoved    = move.ErrMoved    // the new bus has taken over already
+	ErrNoBridge = move.ErrNoBridge // nothing shows that a bridge copies now
 )
 
 // A RelocationConfig says what is moved. All but Topic is needed.
@@ -71,10 +74,17 @@ func (r *Relocation) Bridge(ctx context.Context) error {
 }
 
 // Move lets the new bus take over, system by system, and calls moved with each
-// as soon as it has; a system that was moved before counts as such. A Bridge
-// must run. It is bounded by ctx, and a system for which it fails before the old
-// bus was told to end stays where it is.
+// as soon as it has; a system that was moved before counts as such. Before the
+// first of them moves, a Bridge must prove for each that it copies the system
+// now, and once more for each before it moves: ErrNoBridge. It is bounded by ctx,
+// and a system for which it fails before the old bus was told to end stays where
+// it is.
 func (r *Relocation) Move(ctx context.Context, moved func(system string)) error {
+	if len(r.topics) > 1 { // of one alone Leave asks for the proof
+		if err := r.prove(ctx); err != nil {
+			return err
+		}
+	}
 	for i, topic := range r.topics {
 		if err := move.Leave(ctx, r.from, r.to, topic); err != nil && !errors.Is(err, ErrMoved) {
 			return err
@@ -82,6 +92,26 @@ func (r *Relocation) Move(ctx context.Context, moved func(system string)) error 
 		moved(r.systems[i])
 	}
 	return nil
+}
+
+// proveAtOnce is of how many systems a proof is awaited at the same time.
+const proveAtOnce = 16
+
+// prove says which systems no bridge copies.
+func (r *Relocation) prove(ctx context.Context) error {
+	faults := make([]error, len(r.topics))
+	var work errgroup.Group
+	work.SetLimit(proveAtOnce)
+	for i, topic := range r.topics {
+		work.Go(func() error {
+			if err := move.Prove(ctx, r.from, r.to, topic); !errors.Is(err, ErrMoved) {
+				faults[i] = err
+			}
+			return nil
+		})
+	}
+	_ = work.Wait() // nobody fails
+	return errors.Join(faults...)
 }
 
 // Close closes both buses.

@@ -1,8 +1,11 @@
 package fanfare
 
 import (
+	"slices"
 	"sync/atomic"
+	"time"
 
+	"github.com/fanfarebus/fanfare/adapters/move"
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/domain/stream"
 	"github.com/fanfarebus/fanfare/ports/api"
@@ -10,11 +13,12 @@ import (
 
 // A status knows how a node is. It is an api.Node.
 type status struct {
-	node  string
-	bus   bus
-	hub   *stream.Hub
-	phase atomic.Int32
-	ready atomic.Bool // has been ready once
+	node   string
+	bus    bus
+	topics domain.Topics
+	hub    *stream.Hub
+	phase  atomic.Int32
+	ready  atomic.Bool // has been ready once
 }
 
 const (
@@ -23,8 +27,12 @@ const (
 	isDraining
 )
 
-func newStatus(cfg Config, bus bus, hub *stream.Hub) *status {
-	return &status{node: cfg.Node, bus: bus, hub: hub}
+// confirmWithin is how long a bus that answers may take to confirm a system before
+// the system is deaf: as long as a subscription may be behind.
+const confirmWithin = 5 * time.Second
+
+func newStatus(cfg Config, bus bus, topics domain.Topics, hub *stream.Hub) *status {
+	return &status{node: cfg.Node, bus: bus, topics: topics, hub: hub}
 }
 
 func (s *status) started()  { s.phase.CompareAndSwap(isStarting, isStarted) }
@@ -35,27 +43,90 @@ func (s *status) Serves(system domain.System) bool { return s.hub.Serves(system)
 
 // Health says how the node is now.
 func (s *status) Health() api.Health {
-	h := api.Health{Phase: s.now(), BusUp: s.bus.Up(), Node: s.node, Systems: []string{}}
-	for _, st := range s.hub.Streams() {
+	streams := s.hub.Streams()
+	deaf, useless := s.deaf(streams)
+	h := api.Health{Phase: s.now(streams, useless), BusUp: s.bus.Up(), Node: s.node, Systems: []string{}, Deaf: deaf}
+	for _, st := range streams {
 		h.Systems = append(h.Systems, st.System().String())
 	}
 	return h
 }
 
-// now is deaf while the bus answers and its messages do not come, or come on another bus; and ready once the node's own systems are confirmed, or the bus is down:
-// that must not keep every node at once out of the load balancer.
-func (s *status) now() api.Phase {
+// now is ready once the node's own systems are confirmed, or the bus is down: that
+// must not keep every node at once out of the load balancer. Nor must a system
+// that the bus does not confirm, if it confirms others.
+func (s *status) now(streams []*stream.Stream, useless bool) api.Phase {
 	switch s.phase.Load() {
 	case isDraining:
 		return api.Draining
 	case isStarted:
-		if s.bus.Deaf() || s.hub.Left() {
+		if useless {
 			return api.Deaf
 		}
-		if s.ready.Load() || s.hub.Ready() || !s.bus.Up() {
+		if s.ready.Load() || s.hub.Ready() || !s.bus.Up() || othersReady(streams) {
 			s.ready.Store(true)
 			return api.Ready
 		}
 	}
 	return api.Starting
+}
+
+// deaf returns the systems whose messages do not come here, though the bus
+// answers; and whether that makes the node useless to new clients while another
+// node may serve them: it hears no system, and not only for reasons that are
+// every node's. Such a reason is a mark whose copy is awaited. A system that has
+// left a node which serves any system says nothing about the others.
+func (s *status) deaf(streams []*stream.Stream) (names []string, useless bool) {
+	behind, awaited := s.bus.DeafTopics(), []string(nil)
+	if moving, ok := s.bus.(*move.Bus); ok {
+		awaited = moving.Awaited()
+	}
+	own := false
+	for _, st := range streams {
+		topic := s.topics.Topic(st.System())
+		switch {
+		case slices.Contains(behind, topic), st.Left() && !s.hub.Any():
+			own = true
+		case st.Left(), slices.Contains(awaited, topic), isUnconfirmed(st):
+		default:
+			continue
+		}
+		names = append(names, st.System().String())
+	}
+	return names, own && len(names) == len(streams)
+}
+
+func isUnconfirmed(st *stream.Stream) bool {
+	since := st.Unconfirmed()
+	return !since.IsZero() && time.Since(since) > confirmWithin
+}
+
+// othersReady says whether some systems are ready, and the bus does not confirm
+// the others.
+func othersReady(streams []*stream.Stream) (some bool) {
+	for _, st := range streams {
+		select {
+		case <-st.Ready():
+			some = true
+		default:
+			if !isUnconfirmed(st) {
+				return false
+			}
+		}
+	}
+	return some
+}
+
+// deafSystems says of each system that is consumed whether it is deaf: 1, or not: 0.
+func (s *status) deafSystems() map[string]float64 {
+	streams := s.hub.Streams()
+	deaf, _ := s.deaf(streams)
+	all := make(map[string]float64, len(streams))
+	for _, st := range streams {
+		all[st.System().String()] = 0
+	}
+	for _, name := range deaf {
+		all[name] = 1
+	}
+	return all
 }

@@ -38,7 +38,7 @@ func assemble(ctx context.Context, cfg Config, o options) (*Gateway, func(), err
 		cleanup()
 		return nil, nil, err
 	}
-	publisher := newOutlet(cfg, fanfareBus, topics)
+	publisher := newOutlet(cfg, fanfareBus, topics, o)
 	server, err := newWebSockets(cfg, desk, publisher, o)
 	if err != nil {
 		cleanup()
@@ -50,13 +50,13 @@ func assemble(ctx context.Context, cfg Config, o options) (*Gateway, func(), err
 		return nil, nil, err
 	}
 	fanfarePublisher := newPublisher(publisher)
-	fanfareStatus := newStatus(cfg, fanfareBus, hub)
+	fanfareStatus := newStatus(cfg, fanfareBus, topics, hub)
 	api, err := newAPI(cfg, publisher, fanfareStatus, o)
 	if err != nil {
 		cleanup()
 		return nil, nil, err
 	}
-	registry := newMetrics(cfg, o, fanfareBus, router, hub, desk, server, sseServer, api)
+	registry := newMetrics(cfg, o, fanfareBus, router, hub, desk, server, sseServer, api, fanfareStatus)
 	gateway, err := newGateway(cfg, o, fanfareBus, hub, router, desk, server, sseServer, fanfarePublisher, api, fanfareStatus, registry)
 	if err != nil {
 		cleanup()

@@ -105,6 +105,29 @@ func TestGrant(t *testing.T) {
 	if g.MaySend(sys("chat"), domain.Everyone) {
 		t.Error("a glob gave the right to send to everyone")
 	}
+	for pattern, want := range map[string]bool{
+		"chat/inbound": true, "*/inbound": true, "ch*/inbound": true,
+		"chat/*": false, "*/*": false, "chat/i*": false, "chat/all": false, "*": false, "shop-eu/inbound": false, "/inbound": false, "inbound": false,
+		"chat/room:inbound": false, "chat/x/inbound": false, "chat/inbound/": false, "chat/Inbound": false,
+	} {
+		g := domain.Grant{Systems: []string{"chat"}, Send: []string{pattern}}
+		if got := g.MaySendInbound(sys("chat")); got != want {
+			t.Errorf("%s grants sending to the business system: %v", pattern, got)
+		}
+		g.Systems = []string{"shop-*"}
+		if g.MaySendInbound(sys("chat")) {
+			t.Errorf("%s grants sending to a system that the session may not attach to", pattern)
+		}
+	}
+	for _, text := range []string{"user:inbound", "room:inbound", "room:x/inbound", "session:inbound"} {
+		to, err := domain.ParseTarget(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if g := (domain.Grant{Systems: []string{"chat"}, Send: []string{"chat/inbound", "*/inbound"}}); g.MaySend(sys("chat"), to) {
+			t.Errorf("the right to send to the business system is one to send to %s", text)
+		}
+	}
 	if (&domain.Grant{}).MayAttach(sys("chat")) {
 		t.Error("an empty grant grants")
 	}

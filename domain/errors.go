@@ -20,6 +20,9 @@ var (
 	ErrNotServed = errors.New("system is not served")
 	// ErrLimit: a configured limit is reached; try later or elsewhere.
 	ErrLimit = errors.New("limit reached")
+	// ErrInboundFull is an ErrLimit: so much of what users have sent to a system is
+	// not consumed yet that no more is taken.
+	ErrInboundFull = fmt.Errorf("what was sent before is not consumed yet: %w", ErrLimit)
 	// ErrBusDown: the bus did not take the message in time. Whether it has it
 	// is unknown; publishing again with the same id is safe.
 	ErrBusDown = errors.New("bus is down")

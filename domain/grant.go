@@ -1,6 +1,7 @@
 package domain
 
 import (
+	"slices"
 	"strings"
 	"time"
 )
@@ -12,7 +13,7 @@ type Grant struct {
 	User    string
 	Systems []string  // globs of systems: "orders", "shop-*"
 	Rooms   []string  // globs of system/room: "chat/*"
-	Send    []string  // globs of system/target: "chat/room:*"; everyone is "chat/all"
+	Send    []string  // globs of system/target: "chat/room:*"; everyone is "chat/all", the business system "chat/inbound"
 	Expires time.Time // the session ends then; zero means never
 }
 
@@ -41,9 +42,19 @@ func (g *Grant) MaySend(s System, to Target) bool {
 	return false
 }
 
+// inboundGrant is what a grant names instead of a target. No target is written so:
+// each has a colon, or is "*".
+const inboundGrant = "/inbound"
+
 // MaySendInbound says whether the session may send to the business system
-// itself: whoever may attach may.
-func (g *Grant) MaySendInbound(s System) bool { return g.MayAttach(s) }
+// itself. It needs the grant "system/inbound": the system may be a glob, as in
+// Systems, but inbound is spelled out; "chat/*" is about targets.
+func (g *Grant) MaySendInbound(s System) bool {
+	return g.MayAttach(s) && slices.ContainsFunc(g.Send, func(pattern string) bool {
+		system, inbound := strings.CutSuffix(pattern, inboundGrant)
+		return inbound && glob(system, s.name)
+	})
+}
 
 // Scopes are what an API key is good for: "*", or entries such as
 // "publish/orders" with the same globs as a Grant.

@@ -7,10 +7,10 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
 // MaxLabels is how many values of one label are shown. Clients can invent
@@ -76,13 +76,11 @@ func (r *Registry) Info(name, help string, labels map[string]string) {
 	r.inner.MustRegister(g)
 }
 
-// Handler answers scrapes, at most four at a time; more get a 503.
-func (r *Registry) Handler() http.Handler {
-	return promhttp.HandlerFor(r.inner, promhttp.HandlerOpts{
-		ErrorHandling:       promhttp.ContinueOnError,
-		MaxRequestsInFlight: 4,
-	})
-}
+// Handler answers scrapes with Prometheus's text format. Those who ask
+// while somebody reads an answer may get that one, which is then less than a
+// second old: no number of them, and none who does not read, is in the way of
+// others.
+func (r *Registry) Handler() http.Handler { return &scrape{from: r.inner, now: time.Now} }
 
 // perLabel is a collector of values by label. It remembers which label values
 // it shows, so that a series does not come and go as others do.

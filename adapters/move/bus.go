@@ -142,6 +142,16 @@ func (b *Bus) PublishContext(ctx context.Context, name string, messages ...*mess
 	}
 }
 
+// Unconsumed says how old the oldest entry of an inbound topic is that is not
+// consumed yet, on the bus on which PublishContext would publish there; see
+// transport.Transport.Unconsumed.
+func (b *Bus) Unconsumed(ctx context.Context, name string) (time.Duration, error) {
+	if b.isHere(strings.TrimSuffix(name, domain.InboundSuffix)) {
+		return b.to.Unconsumed(ctx, name)
+	}
+	return b.from.Unconsumed(ctx, name)
+}
+
 // Replay reads the log again that after is in; see transport.Transport.Replay.
 // Once the topic has moved, an old bus that cannot be reached is a
 // *domain.BreakError: it need not come back.
@@ -195,14 +205,23 @@ func (b *Bus) Up() bool {
 
 // Deaf reports whether one of the buses is, or the copy of a mark has been
 // waited for too long: then no Bridge runs, or it is far behind.
-func (b *Bus) Deaf() bool {
+func (b *Bus) Deaf() bool { return len(b.Awaited()) > 0 || len(b.DeafTopics()) > 0 }
+
+// DeafTopics returns the topics that are behind on one of the buses; see
+// transport.Transport.DeafTopics.
+func (b *Bus) DeafTopics() []string { return slices.Concat(b.from.DeafTopics(), b.to.DeafTopics()) }
+
+// Awaited returns the topics that have waited for the copy of a mark for too
+// long. All who are set up for both buses wait with this one.
+func (b *Bus) Awaited() (topics []string) {
 	b.mu.Lock()
-	waits := false
-	for _, t := range b.topics {
-		waits = waits || !t.since.IsZero() && time.Since(t.since) > b.cfg.DeafAfter
+	defer b.mu.Unlock()
+	for name, t := range b.topics {
+		if !t.since.IsZero() && time.Since(t.since) > b.cfg.DeafAfter {
+			topics = append(topics, name)
+		}
 	}
-	b.mu.Unlock()
-	return waits || b.from.Deaf() || b.to.Deaf()
+	return topics
 }
 
 // Moved is how many of the topics that are read now are on the new bus.

@@ -114,8 +114,8 @@ func (c *copier) find(ctx context.Context) (found bool, err error) {
 		last, err := c.b.to.Scan(ctx, c.name, "", from, func(batch []domain.Entry) bool {
 			for i := range batch {
 				e := &batch[i]
-				if len(e.Also) == 0 || e.Also[0].Log != old.Log {
-					foreign = true
+				if !isCopy(e, old.Log) {
+					foreign = foreign || isStrange(e, old.Log)
 					continue
 				}
 				found = true
@@ -334,9 +334,7 @@ func (c *copier) check(ctx context.Context) error {
 	c.mu.Unlock()
 	foreign := false
 	last, err := c.b.to.Scan(ctx, c.name, behind, time.Now().Add(-2*c.b.cfg.CheckEach), func(batch []domain.Entry) bool {
-		for i := range batch {
-			foreign = foreign || len(batch[i].Also) == 0 || batch[i].Also[0].Log != old
-		}
+		foreign = foreign || strange(batch, old)
 		return true
 	})
 	if lost := (*domain.BreakError)(nil); errors.As(err, &lost) {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -163,4 +164,41 @@ func numbers(from, to int) string {
 		all = append(all, fmt.Sprint(n))
 	}
 	return strings.Join(slices.Clip(all), " ")
+}
+
+// An outage is a driver whose bus may be down.
+type outage struct {
+	transport.Driver
+	transport.LogDriver
+	down atomic.Bool
+}
+
+func (o *outage) set(down bool) { o.down.Store(down) }
+
+func (o *outage) Follow(ctx context.Context, topic string, after domain.Position) (transport.Feed, error) {
+	if o.down.Load() {
+		return nil, domain.ErrBusDown
+	}
+	return o.Driver.Follow(ctx, topic, after)
+}
+
+func (o *outage) FollowSince(ctx context.Context, topic string, t time.Time) (transport.Feed, error) {
+	if o.down.Load() {
+		return nil, domain.ErrBusDown
+	}
+	return o.LogDriver.FollowSince(ctx, topic, t)
+}
+
+func (o *outage) Tail(ctx context.Context, topic string) (domain.Position, error) {
+	if o.down.Load() {
+		return "", domain.ErrBusDown
+	}
+	return o.LogDriver.Tail(ctx, topic)
+}
+
+func (o *outage) Publish(ctx context.Context, records []transport.Outgoing) []error {
+	if o.down.Load() {
+		return slices.Repeat([]error{domain.ErrBusDown}, len(records))
+	}
+	return o.Driver.Publish(ctx, records)
 }

@@ -14,14 +14,32 @@ import (
 // ErrMoved says that a topic has been moved before.
 var ErrMoved = errors.New("the new bus has taken over already")
 
-// lookEvery is how often Leave looks how far the Bridge is.
+// ErrNoBridge says that nothing shows that a Bridge copies a topic now.
+var ErrNoBridge = errors.New("no bridge is seen to copy it now, so nothing was done")
+
+// lookEvery is how often Prove and Leave look how far the Bridge is.
 const lookEvery = 100 * time.Millisecond
 
-// Leave moves a topic: it puts the mark that ends the old bus's time on it, and
-// waits until the new bus has taken over. It does so only if a Bridge keeps up:
-// its copies must come to the old bus's tail within the time that ctx allows, or
-// nothing is done. While a bus is down it waits. Doing it again is harmless:
-// ErrMoved.
+// Prove returns nil if a Bridge copies the topic from the one bus to the other
+// now, and keeps up. The copies that are there do not show it: the Bridge that
+// made them may have died since. So Prove puts a probe on the old bus, which is
+// nobody's message, and waits until its copy is on the new one; what was
+// published before the probe has been copied then, too.
+//
+// While a bus is down it waits. When ctx ends first that is ErrNoBridge, with
+// what Prove has seen. A topic that has moved is ErrMoved; one whose new bus
+// carries something else is ErrForeign. These leave the buses as they are.
+func Prove(ctx context.Context, from, to *transport.Transport, topic string) error {
+	if _, err := prove(ctx, from, to, topic); err != nil {
+		return fmt.Errorf("move: %q: %w", topic, err)
+	}
+	return nil
+}
+
+// Leave moves a topic: after Prove it puts the mark that ends the old bus's time
+// on it, and waits until the new bus has taken over. Errors are those of Prove,
+// and then nothing was done; or they say where the mark is. Doing it again is
+// harmless: ErrMoved.
 func Leave(ctx context.Context, from, to *transport.Transport, topic string) error {
 	if err := leave(ctx, from, to, topic); err != nil {
 		return fmt.Errorf("move: %q: %w", topic, err)
@@ -30,17 +48,7 @@ func Leave(ctx context.Context, from, to *transport.Transport, topic string) err
 }
 
 func leave(ctx context.Context, from, to *transport.Transport, topic string) error {
-	s := survey{from: from, to: to, topic: topic}
-	err := poll(ctx, func() (bool, error) {
-		err := s.look(ctx)
-		if err == nil && s.moved {
-			err = ErrMoved
-		}
-		return s.copied, err
-	})
-	if err != nil && ctx.Err() != nil {
-		return fmt.Errorf("the copies on the new bus do not come to the end of the old one: does a bridge run? Nothing was done: %w", err)
-	}
+	s, err := prove(ctx, from, to, topic)
 	if err != nil {
 		return err
 	}
@@ -55,6 +63,36 @@ func leave(ctx context.Context, from, to *transport.Transport, topic string) err
 		return fmt.Errorf("the mark is on the old bus, but its copy does not come to the new one: keep the bridge running, nodes wait for it: %w", err)
 	}
 	return nil
+}
+
+// prove is Prove; the survey has read the new bus up to the probe's copy.
+func prove(ctx context.Context, from, to *transport.Transport, topic string) (*survey, error) {
+	s := &survey{from: from, to: to, topic: topic, probe: domain.NewID()}
+	err := poll(ctx, func() (bool, error) {
+		if !s.begun {
+			if err := s.begin(ctx); err != nil {
+				return false, err
+			}
+		}
+		err := s.look(ctx)
+		if err == nil && s.moved {
+			err = ErrMoved
+		}
+		if err != nil {
+			return false, err
+		}
+		if s.asked.Log == 0 {
+			return false, s.ask(ctx)
+		}
+		return s.proven(), nil
+	})
+	if err != nil && ctx.Err() != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrNoBridge, s.seen(), err)
+	}
+	if err != nil && !errors.Is(err, ErrMoved) {
+		return nil, fmt.Errorf("nothing was done: %w", err)
+	}
+	return s, err
 }
 
 // poll asks until there is a yes, or an error that time does not mend.
@@ -78,39 +116,92 @@ func poll(ctx context.Context, ask func() (bool, error)) error {
 type survey struct {
 	from, to *transport.Transport
 	topic    string
+	probe    string // the id of ours
 
-	end    domain.Place    // of the old log, when it was first looked at
-	last   domain.Position // the latest copy's place there
-	at     domain.Position // looked at up to there, in the new log
-	copied bool            // everything up to end
-	moved  bool
+	begun bool
+	old   domain.LogID    // what is copied
+	asked domain.Place    // the old log's end when the probe was there; its Log is 0 before that
+	last  domain.Position // the latest copy's place in the old log
+	first domain.Position // last, when the probe was put there
+	at    domain.Position // looked at up to there, in the new log
 
-	foreign bool // something there is no copy
+	back    bool // the probe's copy was seen
+	moved   bool
+	foreign bool // something there was not copied from the old log
 }
 
-func (s *survey) look(ctx context.Context) (err error) {
-	if s.end.Log == 0 {
-		if s.end, err = s.from.Tail(ctx, s.topic); err != nil {
-			return err
-		}
-		empty := true
-		if _, err = s.from.Scan(ctx, s.topic, "", time.Time{}, func([]domain.Entry) bool { empty = false; return false }); err != nil {
-			return err
-		}
-		s.copied = empty
+func (s *survey) begin(ctx context.Context) error {
+	end, err := s.from.Tail(ctx, s.topic)
+	s.old, s.begun = end.Log, err == nil
+	return err
+}
+
+// ask puts the probe on the old bus. If that may have failed it is put there
+// again, under the same id.
+func (s *survey) ask(ctx context.Context) error {
+	if err := s.from.PublishContext(ctx, s.topic, transport.NewProbe(s.probe)); err != nil {
+		return err
 	}
+	end, err := s.from.Tail(ctx, s.topic)
+	if err != nil {
+		return err
+	}
+	s.old, s.asked, s.first = end.Log, end, s.last
+	return nil
+}
+
+// proven says whether something was copied that was published no earlier than
+// the probe: the probe itself, or, if the old bus did not keep it long enough,
+// what came after it.
+func (s *survey) proven() bool { return s.back || s.last >= s.asked.Position }
+
+// seen tells what there is instead of a proof.
+func (s *survey) seen() string {
+	switch {
+	case s.asked.Log == 0:
+		return "the buses did not answer in time"
+	case s.last > s.first:
+		return "copies come, but they do not get to the end of the old bus; the bridge is behind, wait longer"
+	}
+	return "nothing was copied from the old bus to the new one meanwhile; does `fanfare bridge` run, from and to these buses, for this system?"
+}
+
+// look reads what has come to the new bus since the last look.
+func (s *survey) look(ctx context.Context) error {
 	place, err := s.to.Scan(ctx, s.topic, s.at, time.Time{}, func(batch []domain.Entry) bool {
-		s.moved = s.moved || slices.ContainsFunc(batch, isEvidence)
-		s.foreign = s.foreign || slices.ContainsFunc(batch, isForeign)
-		if at, known := domain.PlaceIn(batch[len(batch)-1].Also, s.end.Log); known {
-			s.last = max(s.last, at)
+		for i := range batch {
+			s.note(&batch[i])
 		}
 		return true
 	})
 	s.at = place.Position
-	s.copied = s.copied || s.last >= s.end.Position
 	if err == nil && s.foreign && !s.moved {
 		return ErrForeign
 	}
 	return err
+}
+
+func (s *survey) note(e *domain.Entry) {
+	s.moved = s.moved || isEvidence(*e)
+	if !isCopy(e, s.old) {
+		s.foreign = s.foreign || e.Kind == domain.Record
+		return
+	}
+	s.last = max(s.last, e.Also[0].Position)
+	s.back = s.back || e.UUID == s.probe
+}
+
+// isCopy says whether an entry was copied from the log: from itself, and not by
+// way of another one.
+func isCopy(e *domain.Entry, log domain.LogID) bool { return len(e.Also) > 0 && e.Also[0].Log == log }
+
+// isStrange says whether an entry must not be on the new bus before it has taken
+// over: it is no copy from the log, and nobody's probe, which others pass over.
+func isStrange(e *domain.Entry, log domain.LogID) bool {
+	return !isCopy(e, log) && (e.Kind != domain.Note || len(e.Also) > 0)
+}
+
+// strange says whether one of them is.
+func strange(batch []domain.Entry, log domain.LogID) bool {
+	return slices.ContainsFunc(batch, func(e domain.Entry) bool { return isStrange(&e, log) })
 }

@@ -104,6 +104,14 @@ func nodeWork(k kit, d transport.Driver) error {
 		check(err)
 		check(d.(transport.Trimmer).Trim(ctx, topic))
 	}
+	// What clients have sent, while a group has not acked it yet.
+	const inbound = rightsTopic + domain.InboundSuffix
+	if k.c.Exists(ctx, inbound).Val() == 1 {
+		k.must(k.c.XGroupCreate(ctx, inbound, "g", "0").Err())
+		k.must(k.c.Do(ctx, "XREADGROUP", "GROUP", "g", "c", "COUNT", "1", "STREAMS", inbound, ">").Err())
+		_, err = bus.Unconsumed(ctx, inbound)
+		check(err)
+	}
 	return errors.Join(errs...)
 }
 

@@ -28,7 +28,16 @@ const (
 //     too.
 //
 // It is as Run saw it last; false while the bus is down, and without Run.
-func (t *Transport) Deaf() bool { return t.behind.Load() > 0 }
+func (t *Transport) Deaf() bool { return len(t.DeafTopics()) > 0 }
+
+// DeafTopics returns the topics of the subscriptions for which Deaf says so, a
+// topic once for each of them. The slice is not to be changed.
+func (t *Transport) DeafTopics() []string {
+	if topics := t.behind.Load(); topics != nil {
+		return *topics
+	}
+	return nil
+}
 
 // progress is how far a subscription has come, for who watches it.
 type progress struct {
@@ -100,18 +109,19 @@ func (l *lookout) ask(ctx context.Context, up bool) {
 	l.note(ctx, now, l.t.followers())
 }
 
-// behind returns how many subscriptions are behind, while the broker answers.
-func (l *lookout) behind() (n int) {
+// behind returns the topics of subscriptions that are behind, while the broker
+// answers.
+func (l *lookout) behind() (topics []string) {
 	if l.answers.IsZero() {
-		return 0
+		return nil
 	}
 	now := time.Now()
 	for _, s := range l.t.followers() {
 		if l.isBehind(s, now) {
-			n++
+			topics = append(topics, s.topic)
 		}
 	}
-	return n
+	return topics
 }
 
 // note asks for the tails of all topics that are followed. A topic whose tail

@@ -128,6 +128,16 @@ type Trimmer interface {
 	Trim(ctx context.Context, topic string) error
 }
 
+// A ConsumedTrimmer is a Trimmer whose broker knows what consumer groups have done
+// with a topic.
+type ConsumedTrimmer interface {
+	// TrimConsumed drops from an inbound topic what every one of its consumer
+	// groups has acked, and what is older than the retention. What a group has not
+	// acked, or not seen yet, stays; without groups nothing is consumed. It returns
+	// how old the oldest entry left is, at most the retention; 0 if none is left.
+	TrimConsumed(ctx context.Context, topic string) (oldest time.Duration, err error)
+}
+
 // A Retainer is a Trimmer that can tell whether its retention was asked for.
 // Who only publishes does not trim to a default that may be shorter than what
 // the nodes were told to keep.

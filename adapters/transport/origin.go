@@ -25,6 +25,7 @@ const (
 	moveHere  = "here"  // this log has been arrived at; said again and again
 	moveGap   = "gap"   // something could not be copied
 	moveNote  = "note"  // nothing: a copy of what was no message
+	moveProbe = "probe" // nothing: its copy, a moveNote of the same id, shows that a Bridge runs
 )
 
 // maxPlaces is how many logs back a copy names its places.
@@ -155,6 +156,11 @@ func NewHere(id string, upTo Origin) *message.Message {
 	m.Metadata[originKey] = upTo.String()
 	return m
 }
+
+// NewProbe makes an entry that is nobody's message: whoever reads it passes over
+// it, those who do not know probes as well. A Bridge copies it like all else, so
+// its copy, known by the id, shows that one ran after it was published.
+func NewProbe(id string) *message.Message { return newMark(id, moveProbe) }
 
 func newMark(id, kind string) *message.Message {
 	m := message.NewMessage(id, nil)

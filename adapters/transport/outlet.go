@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 
@@ -17,6 +18,7 @@ type Outlet struct {
 	bus    ContextPublisher
 	topics domain.Topics
 	most   int
+	sent   *ledger // of what users have sent to systems; nil: it is not counted
 }
 
 // A ContextPublisher is the side of a Transport that an Outlet uses.
@@ -32,6 +34,14 @@ func NewOutlet(bus ContextPublisher, topics domain.Topics, maxData int) *Outlet 
 	return &Outlet{bus: bus, topics: topics, most: maxData}
 }
 
+// LimitInbound bounds what users send to systems, if the bus can say what is
+// consumed of it. Call it before anything is published.
+func (o *Outlet) LimitInbound(limits InboundLimits, log *slog.Logger) {
+	if bus, ok := o.bus.(unconsumer); ok {
+		o.sent = newLedger(bus, limits, log)
+	}
+}
+
 // Publish sends the messages to the system's topic. A message without an id
 // gets one, on the wire.
 func (o *Outlet) Publish(ctx context.Context, system domain.System, msgs ...*domain.Message) error {
@@ -40,10 +50,16 @@ func (o *Outlet) Publish(ctx context.Context, system domain.System, msgs ...*dom
 			return &domain.PublishError{Err: domain.At(fmt.Sprintf("[%d]", i), err)}
 		}
 	}
-	return o.send(ctx, o.topics.Topic(system), msgs...)
+	all := make([]*message.Message, len(msgs))
+	for i, m := range msgs {
+		all[i] = pack(m)
+	}
+	return o.send(ctx, o.topics.Topic(system), all...)
 }
 
-// Inbound sends m to the system's inbound topic, stamped with the session.
+// Inbound sends m to the system's inbound topic, stamped with the session. If too
+// much that was sent there before is not consumed yet, that is
+// domain.ErrInboundFull, and m was not sent.
 func (o *Outlet) Inbound(ctx context.Context, system domain.System, m *domain.Message, session string) error {
 	stamped := *m
 	stamped.To, stamped.Session = nil, session
@@ -52,7 +68,19 @@ func (o *Outlet) Inbound(ctx context.Context, system domain.System, m *domain.Me
 	if err := o.check(&checked); err != nil {
 		return &domain.PublishError{Err: err}
 	}
-	return o.send(ctx, o.topics.Inbound(system), &stamped)
+	topic, packed := o.topics.Inbound(system), pack(&stamped)
+	if o.sent == nil {
+		return o.send(ctx, topic, packed)
+	}
+	giveback, err := o.sent.take(ctx, topic, m.From, int64(len(packed.Payload))+entryOverhead)
+	if err != nil {
+		return &domain.PublishError{Err: err}
+	}
+	err = o.send(ctx, topic, packed)
+	if errors.Is(err, domain.ErrBusRefused) || errors.Is(err, domain.ErrClosed) {
+		giveback() // the bus does not have it
+	}
+	return err
 }
 
 // check is the last before the bus: what it lets pass, every node can read.
@@ -64,11 +92,7 @@ func (o *Outlet) check(m *domain.Message) error {
 	return m.Check()
 }
 
-func (o *Outlet) send(ctx context.Context, topic string, msgs ...*domain.Message) error {
-	all := make([]*message.Message, len(msgs))
-	for i, m := range msgs {
-		all[i] = pack(m)
-	}
+func (o *Outlet) send(ctx context.Context, topic string, all ...*message.Message) error {
 	err := o.bus.PublishContext(ctx, topic, all...)
 	if err == nil {
 		return nil

@@ -40,7 +40,7 @@ func (t *Transport) Stats() Stats {
 		Late:          c.late.Load(),
 		Marks:         c.marks.Load(),
 		Breaks:        breaks,
-		Behind:        int(t.behind.Load()),
+		Behind:        len(t.DeafTopics()),
 	}
 }
 

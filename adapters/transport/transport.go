@@ -28,9 +28,9 @@ type Transport struct {
 	trims    *trims
 	counts   counters
 	down     atomic.Bool
-	refused  limitedLog   // of failed publishes
-	retries  limitedLog   // of subscriptions that cannot be had again
-	behind   atomic.Int64 // subscriptions, when Run last looked
+	refused  limitedLog               // of failed publishes
+	retries  limitedLog               // of subscriptions that cannot be had again
+	behind   atomic.Pointer[[]string] // the topics of subscriptions that were, when Run last looked
 
 	// ending is done once Close has begun; every subscription hangs on it.
 	ending context.Context

@@ -37,6 +37,7 @@ type trim struct {
 	used      uint64 // which of the publishes was the topic's last; 0: none
 	due       time.Time
 	done      bool // once at least
+	inbound   bool // what its consumer groups have acked is trimmed, too
 }
 
 func newTrims(d Driver, cfg Config) *trims {
@@ -100,6 +101,29 @@ func (t *trims) publish(batch []*call) {
 		t.add(c.topic, time.Now()).used = t.uses
 		t.forget()
 	}
+}
+
+// markInbound says that what consumer groups have acked of a topic is to be
+// trimmed, too.
+func (t *trims) markInbound(topic string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if have := t.topics[topic]; have != nil {
+		have.inbound = true
+		return
+	}
+	t.uses++
+	added := t.add(topic, time.Now().Add(jitter(t.every)))
+	added.used, added.inbound = t.uses, true
+	t.forget()
+}
+
+// isInbound says whether markInbound was called for a topic.
+func (t *trims) isInbound(topic string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	have := t.topics[topic]
+	return have != nil && have.inbound
 }
 
 // add begins to trim a topic that nobody follows yet. Call it with mu held.
@@ -253,11 +277,19 @@ func (t *Transport) trim(ctx context.Context, topic string) {
 	}
 	attempt, cancel := context.WithTimeout(ctx, t.cfg.FollowTimeout)
 	defer cancel()
-	err := t.trims.driver.Trim(attempt, topic)
+	err := t.trimOnce(attempt, topic)
 	switch {
 	case err == nil:
 		t.trims.trimmed(topic)
 	case ctx.Err() == nil && t.Up(): // that the bus is down is told by Run
 		t.trims.failed.warn(t.cfg.Log, "trimming failed", "topic", topic, "error", err)
 	}
+}
+
+func (t *Transport) trimOnce(ctx context.Context, topic string) error {
+	if consumed, ok := t.driver.(ConsumedTrimmer); ok && t.trims.isInbound(topic) {
+		_, err := consumed.TrimConsumed(ctx, topic)
+		return err
+	}
+	return t.trims.driver.Trim(ctx, topic)
 }

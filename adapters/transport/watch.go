@@ -23,7 +23,7 @@ func (t *Transport) Run(ctx context.Context, changed func(up bool)) error {
 	defer context.AfterFunc(t.ending, cancel)()
 
 	subs := newLookout(t)
-	defer t.behind.Store(0)
+	defer t.behind.Store(nil)
 	tick := time.NewTicker(pingEvery / looks)
 	defer tick.Stop()
 	was, told, late := true, false, 0
@@ -45,7 +45,8 @@ func (t *Transport) Run(ctx context.Context, changed func(up bool)) error {
 			}
 			subs.ask(ctx, up)
 		}
-		t.behind.Store(int64(subs.behind()))
+		behind := subs.behind()
+		t.behind.Store(&behind)
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

@@ -42,6 +42,9 @@ is started again: what was missed comes first, or a gap.`,
 			if len(l.systems) == 0 {
 				return errors.New("want --systems NAME,…")
 			}
+			if l.count < 0 {
+				return fmt.Errorf("--count: %d: want 0 or more", l.count)
+			}
 			ctx, stop := untilSignal(cmd.Context())
 			defer stop()
 			return a.listenTo(ctx, l)

@@ -443,3 +443,48 @@ func TestAdminRoutesAreOnTheirOwnListener(t *testing.T) {
 		}
 	}
 }
+
+func TestNodeStartsBesideAServiceOfAPlatform(t *testing.T) {
+	n := node(t, []string{"FANFARE_REDIS_SERVICE_HOST=10.0.0.1", "FANFARE_PORT=tcp://10.0.0.1:80"}, "dev", "--log.level", "debug")
+	n.line("FANFARE_REDIS_SERVICE_HOST")
+	n.url()
+}
+
+// A token names what it may send to, the system itself among it.
+func TestTokenThatMaySendToTheSystemItself(t *testing.T) {
+	n := node(t, []string{"FANFARE_AUTH_JWT_SECRET=" + secret}, "serve", "--systems", "orders")
+	for grant, want := range map[string]string{"orders/inbound": `"op":"ok","ref":1`, "orders/*": "it needs orders/inbound"} {
+		token := fanfareWith(t, "", []string{"FANFARE_AUTH_JWT_SECRET=" + secret}, "token", "--user", "alice", "--systems", "orders", "--send", grant)
+		header := http.Header{"Authorization": {"Bearer " + strings.TrimSpace(token.out)}, "Sec-WebSocket-Protocol": {"fanfare.v1.json"}}
+		conn, answer, err := websocket.DefaultDialer.Dial("ws"+strings.TrimPrefix(n.url(), "http")+"/ws?systems=orders", header)
+		if err != nil {
+			t.Fatalf("%v %+v", err, token)
+		}
+		defer conn.Close()
+		defer answer.Body.Close()
+		if err := errors.Join(conn.WriteMessage(websocket.TextMessage, []byte(`{"op":"send","ref":1,"system":"orders","data":1}`)),
+			conn.SetReadDeadline(time.Now().Add(deadline))); err != nil {
+			t.Fatal(err)
+		}
+		for got := ""; !strings.Contains(got, want); {
+			_, frame, err := conn.ReadMessage()
+			if got = string(frame); err != nil || strings.Contains(got, `"ref":1`) && !strings.Contains(got, want) {
+				t.Fatalf("with %s: %s, %v; want %s", grant, got, err, want)
+			}
+		}
+	}
+}
+
+// Without a bridge nothing moves, and the command says so for each system; a
+// topic that nothing was published to is no exception.
+func TestMoveWithoutABridgeDoesNothing(t *testing.T) {
+	got := fanfareRun(t, "move", "--from", "memory://old", "--to", "memory://new", "--systems", "quiet,orders", "--wait", "500ms")
+	if got.code != 1 || got.out != "" || strings.Count(got.err, "\n") != 2 {
+		t.Errorf("got %+v; want exit code 1, a line for each, and nothing moved", got)
+	}
+	for _, want := range []string{"fanfare.quiet", "fanfare.orders", "no bridge is seen", "nothing was done", "fanfare bridge"} {
+		if !strings.Contains(got.err, want) {
+			t.Errorf("it says %s; want %q in it", got.err, want)
+		}
+	}
+}

@@ -4,13 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/fanfarebus/fanfare"
+	"github.com/fanfarebus/fanfare/cmd/fanfare/internal/settings"
 )
 
 // relocating is what the commands that move a bus are told.
@@ -97,11 +96,11 @@ func (r *relocating) read() error {
 			return fmt.Errorf("--%[1]s is given, and so is --%[1]s_file: keep one", u.name)
 		}
 		if u.file != "" {
-			content, err := os.ReadFile(u.file)
+			content, err := settings.SecretFile(u.file)
 			if err != nil {
 				return fmt.Errorf("--%s_file: %w", u.name, err)
 			}
-			*u.url = strings.TrimSpace(string(content))
+			*u.url = content
 		}
 		if *u.url == "" {
 			return fmt.Errorf("want --%[1]s URL, or --%[1]s_file", u.name)

@@ -111,8 +111,8 @@ func (p publishing) message() ([]byte, error) {
 		return nil, errors.New("want --to TARGET, such as --to user:alice, or - to read messages from standard input")
 	case p.hasData == p.hasText:
 		return nil, errors.New("want either --data or --text")
-	case p.ttl%time.Second != 0:
-		return nil, errors.New("--ttl: want whole seconds")
+	case p.ttl%time.Second != 0 || p.ttl < 0 || p.ttl > domain.MaxTTL:
+		return nil, fmt.Errorf("--ttl: %v: want whole seconds, from 0s to %v", p.ttl, domain.MaxTTL)
 	}
 	m := &domain.Message{ID: p.id, Type: p.kind, TTL: p.ttl}
 	for i, name := range p.to {

@@ -17,6 +17,8 @@ import (
 
 	"github.com/fanfarebus/fanfare"
 	"github.com/fanfarebus/fanfare/adapters/loglimit"
+	"github.com/fanfarebus/fanfare/cmd/fanfare/internal/connections"
+	"github.com/fanfarebus/fanfare/cmd/fanfare/internal/settings"
 )
 
 func (a *app) serve() *cobra.Command {
@@ -39,7 +41,7 @@ the file. A flag beats the environment, which beats the file. Secrets are better
 			if err != nil {
 				return err
 			}
-			return a.node(cmd.Context(), s.Config, func(net.Addr) {})
+			return a.node(cmd.Context(), s, func(net.Addr) {})
 		},
 	})
 }
@@ -59,7 +61,7 @@ publishing needs no key. So it answers this machine only, and nothing that came 
 				return err
 			}
 			s.Config.Dev = true
-			return a.node(cmd.Context(), s.Config, a.announce)
+			return a.node(cmd.Context(), s, a.announce)
 		},
 	}, "listen", "admin_listen", "transport", "systems", "node", "topic", "origins", "drain", "log.level", "log.format")
 }
@@ -85,13 +87,17 @@ func (a *app) announce(addr net.Addr) {
 
 // node runs a node until ctx ends and its sessions are gone. Errors from
 // before it listened are errors of usage, later ones are failures.
-func (a *app) node(ctx context.Context, cfg fanfare.Config, listening func(net.Addr)) error {
+func (a *app) node(ctx context.Context, s *settings.Settings, listening func(net.Addr)) error {
+	cfg := s.Config
 	ctx, stop := untilSignal(ctx)
 	defer stop()
 	if err := cfg.Validate(); err != nil {
 		return err
 	}
 	log := logger(a.err, cfg.Log)
+	if len(s.Ignored) > 0 {
+		log.Debug("no settings: the platform puts these into the environment for another service", "names", s.Ignored)
+	}
 	public, err := bind("listen", cfg.Listen)
 	if err != nil {
 		return err
@@ -109,11 +115,11 @@ func (a *app) node(ctx context.Context, cfg fanfare.Config, listening func(net.A
 		return err
 	}
 	if strings.HasPrefix(cfg.Transport, "memory:") && !cfg.Dev {
-		log.Warn("the bus is this process's memory: other nodes hear nothing, and a restart forgets all", "transport", cfg.Transport)
+		log.Warn("the bus is this process's memory: other nodes hear nothing, and a restart forgets all")
 	}
 	log.Info("listening", "address", public.Addr().String(), "version", versionText())
 	listening(public.Addr())
-	return failed(run(ctx, g, log, server{public, g.Handler()}, server{admin, g.AdminHandler()}))
+	return failed(run(ctx, g, log, cfg.Limits, server{public, g.Handler()}, server{admin, g.AdminHandler()}))
 }
 
 // A server is a listener, nil for none, and what answers there.
@@ -124,17 +130,17 @@ type server struct {
 
 // run serves as long as the node runs: while it drains, health checks and
 // publishers are still answered.
-func run(ctx context.Context, g *fanfare.Gateway, log *slog.Logger, servers ...server) error {
+func run(ctx context.Context, g *fanfare.Gateway, log *slog.Logger, limits fanfare.LimitsConfig, servers ...server) error {
 	work, ctx := errgroup.WithContext(ctx)
 	var all []*http.Server
 	for _, s := range servers {
 		if s.Listener == nil {
 			continue
 		}
-		h := httpServer(s.handler, log)
+		h := connections.Server(s.handler, limits, log)
 		all = append(all, h)
 		work.Go(func() error {
-			if err := h.Serve(s.Listener); !errors.Is(err, http.ErrServerClosed) {
+			if err := h.Serve(connections.Bound(s.Listener, limits.SocketBytes)); !errors.Is(err, http.ErrServerClosed) {
 				return fmt.Errorf("listening on %s: %w", s.Addr(), err)
 			}
 			return nil
@@ -148,17 +154,6 @@ func run(ctx context.Context, g *fanfare.Gateway, log *slog.Logger, servers ...s
 		return err
 	})
 	return work.Wait()
-}
-
-func httpServer(h http.Handler, log *slog.Logger) *http.Server {
-	return &http.Server{
-		Handler:           h,
-		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       30 * time.Second, // of requests; sessions have their own deadlines
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
-		ErrorLog:          slog.NewLogLogger(loglimit.New(log.Handler()).Kind("http"), slog.LevelDebug), // what clients do wrong
-	}
 }
 
 // shutdown lets requests in flight finish, and ends those that do not.

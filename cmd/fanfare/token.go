@@ -12,6 +12,9 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
+// maxTokenTTL is ten years: what is meant to be for ever.
+const maxTokenTTL = 10 * 365 * 24 * time.Hour
+
 func (a *app) token() *cobra.Command {
 	var g domain.Grant
 	var ttl time.Duration
@@ -19,9 +22,10 @@ func (a *app) token() *cobra.Command {
 		Use:   "token",
 		Short: "Mint a session token with the configured secret",
 		Long: `Prints a JWT that lets a user attach. What it does not name it does not grant. Names are globs, in
-which * stays within one part; sending to everyone needs SYSTEM/all, spelled out.`,
+which * stays within one part; sending to everyone needs SYSTEM/all, and to the system's own
+service SYSTEM/inbound, spelled out.`,
 		Example: `  fanfare token --config fanfare.yaml --user alice --systems orders,chat --ttl 1h
-  fanfare token --user alice --systems chat --rooms 'chat/*' --send 'chat/room:*' --auth.jwt.secret_file jwt.secret`,
+  fanfare token --user alice --systems chat --rooms 'chat/*' --send 'chat/room:*,chat/inbound' --auth.jwt.secret_file jwt.secret`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := a.load(cmd)
@@ -32,8 +36,11 @@ which * stays within one part; sending to everyone needs SYSTEM/all, spelled out
 			if c.Secret == "" {
 				return errors.New("auth.jwt.secret: not set: minting needs the secret that the nodes have (see --auth.jwt.secret_file)")
 			}
-			if g.User == "" || ttl < time.Second {
-				return errors.New("want --user NAME and a --ttl of at least 1s: a token ends at a whole second")
+			if g.User == "" {
+				return errors.New("want --user NAME")
+			}
+			if ttl < time.Second || ttl > maxTokenTTL {
+				return fmt.Errorf("--ttl: %v: want at least 1s (a token ends at a whole second) and at most %v", ttl, maxTokenTTL)
 			}
 			j, err := auth.NewJWT(auth.JWTConfig{Secret: string(c.Secret), Issuer: c.Issuer, Audience: c.Audience})
 			if err != nil {
@@ -52,7 +59,7 @@ which * stays within one part; sending to everyone needs SYSTEM/all, spelled out
 	f.StringVar(&g.User, "user", "", "who the token is for")
 	f.StringSliceVar(&g.Systems, "systems", nil, "systems to attach to, such as orders,shop-*")
 	f.StringSliceVar(&g.Rooms, "rooms", nil, "rooms to join, such as chat/*")
-	f.StringSliceVar(&g.Send, "send", nil, "targets to send to, such as chat/room:*")
+	f.StringSliceVar(&g.Send, "send", nil, "targets to send to, such as chat/room:*, and chat/inbound for the system's own service")
 	f.DurationVar(&ttl, "ttl", time.Hour, "how long it is good for")
 	return cmd
 }

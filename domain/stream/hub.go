@@ -251,11 +251,9 @@ func (h *Hub) Ready() bool {
 	return true
 }
 
-// Left says whether the bus of some system was moved, and the node is not set up
-// to follow.
-func (h *Hub) Left() bool {
-	return slices.ContainsFunc(h.Streams(), (*Stream).Left)
-}
+// Any says whether systems that are not named are served, while sessions attach
+// to them.
+func (h *Hub) Any() bool { return h.cfg.Any }
 
 // Streams returns the open streams, by name.
 func (h *Hub) Streams() []*Stream {

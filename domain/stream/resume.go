@@ -130,7 +130,21 @@ func (a *Attachment) wait(since domain.Cursor) {
 func (s *Stream) SetBusUp(up bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if up && s.down {
+		s.asked = s.cfg.Now()
+	}
 	s.down, s.early = !up, early{}
+}
+
+// Unconfirmed says since when the bus answers without confirming the
+// subscription; zero if it has confirmed, or does not answer.
+func (s *Stream) Unconfirmed() (since time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.down || s.begun || !s.tip.IsZero() {
+		return time.Time{}
+	}
+	return s.asked
 }
 
 // settle ends the wait if it can.

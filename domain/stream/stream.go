@@ -34,7 +34,8 @@ type Stream struct {
 	early     early         // when they are worth looking at; zero: always
 	past      past
 
-	down    bool // the bus cannot be reached
+	down    bool      // the bus cannot be reached
+	asked   time.Time // since when the bus, which can be reached, is asked to confirm
 	begun   bool
 	target  domain.Position // what begun waits for
 	tip     spot            // everything up to here was seen
@@ -61,6 +62,7 @@ func New(system domain.System, cfg Config) *Stream {
 		index:  make(map[domain.Target]*group),
 		dedupe: newDedupe(cfg.DedupeSize, cfg.DedupeAge),
 		own:    domain.NewLogID(domain.NewID()),
+		asked:  cfg.Now(),
 		epoch:  math.MaxUint64,
 		seam:   math.MaxUint64,
 		window: window{base: firstNumber, head: firstNumber},

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/fanfarebus/fanfare/domain"
 )
@@ -41,6 +42,15 @@ type Config struct {
 	Batch        int    // most messages in a request; default 1,000
 	Version      string // of the software, for the documentation
 	Log          *slog.Logger
+
+	// Bodies and BodiesPerKey are how much memory the bodies of requests in
+	// flight may take, of all publishers and of each API key; default 128 MiB
+	// and 64 MiB, more where a single request needs it.
+	Bodies, BodiesPerKey int64
+
+	AnswerTime time.Duration // a client's to read an answer; default 10s
+	BodyTime   time.Duration // a publisher's to send a body; default 30s
+	BodyStall  time.Duration // most of it in which nothing comes; default 5s
 }
 
 func (c Config) withDefaults() Config {
@@ -54,6 +64,14 @@ func (c Config) withDefaults() Config {
 	if c.Batch <= 0 {
 		c.Batch = 1000
 	}
+	// A request that is alone is always possible: its body, the double of it
+	// while the buffer grows, and what is made of it.
+	alone := (2 + parsed) * c.BodyBytes
+	c.Bodies = max(orDefault(c.Bodies, 128<<20), alone)
+	c.BodiesPerKey = max(orDefault(c.BodiesPerKey, 64<<20), alone)
+	c.AnswerTime = orDefault(c.AnswerTime, 10*time.Second)
+	c.BodyTime = orDefault(c.BodyTime, 30*time.Second)
+	c.BodyStall = orDefault(c.BodyStall, 5*time.Second)
 	if c.Version == "" {
 		c.Version = "dev"
 	}
@@ -61,6 +79,13 @@ func (c Config) withDefaults() Config {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	return c
+}
+
+func orDefault[T int64 | time.Duration](value, usual T) T {
+	if value <= 0 {
+		return usual
+	}
+	return value
 }
 
 // An API serves the routes that its methods add to a mux. It is safe for
@@ -74,6 +99,7 @@ type API struct {
 	health    http.Handler
 	openapi   []byte
 	docs      page
+	bodies    *budget
 
 	accepted atomic.Uint64
 	mu       sync.Mutex
@@ -84,6 +110,7 @@ type API struct {
 // New returns an API.
 func New(p Publisher, keys Authorizer, node Node, cfg Config) (*API, error) {
 	a := &API{publisher: p, keys: keys, node: node, cfg: cfg.withDefaults(), refused: map[int]uint64{}, distrust: map[string]uint64{}}
+	a.bodies = newBudget(a.cfg.Bodies, a.cfg.BodiesPerKey)
 	return a, a.describe()
 }
 
@@ -136,13 +163,14 @@ func (a *API) Admin(mux *http.ServeMux, metrics http.Handler) {
 type Stats struct {
 	Accepted uint64         // messages that the bus took
 	Refused  map[int]uint64 // requests, by their status
+	Bodies   int64          // bytes that bodies of requests in flight take now
 
 	Unauthorized map[string]uint64 // of these, those whose API key is the reason, by why
 }
 
 // Stats returns a snapshot, the caller's own.
 func (a *API) Stats() Stats {
-	s := Stats{Accepted: a.accepted.Load(), Refused: map[int]uint64{}}
+	s := Stats{Accepted: a.accepted.Load(), Refused: map[int]uint64{}, Bodies: a.bodies.inUse()}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	s.Unauthorized = maps.Clone(a.distrust)
@@ -157,5 +185,6 @@ func (a *API) refuse(w http.ResponseWriter, p *Problem) {
 	a.mu.Lock()
 	a.refused[p.Status]++
 	a.mu.Unlock()
+	a.answering(w)
 	p.write(w)
 }

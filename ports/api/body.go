@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 
@@ -30,13 +29,16 @@ func (b batch) ids() []string {
 	return ids
 }
 
-// read reads and checks all of the body.
-func (a *API) read(w http.ResponseWriter, r *http.Request) (batch, *Problem) {
+// read reads and checks all of the body. Its memory is on the claim.
+func (a *API) read(w http.ResponseWriter, r *http.Request, c *claim) (batch, *Problem) {
 	lines, p := form(r)
 	if p != nil {
 		return batch{}, p
 	}
-	body, p := a.body(w, r)
+	body, p := a.body(w, r, c)
+	if p == nil {
+		p = c.more(parsed * int64(len(body)))
+	}
 	if p != nil {
 		return batch{}, p
 	}
@@ -66,6 +68,10 @@ func (a *API) read(w http.ResponseWriter, r *http.Request) (batch, *Problem) {
 	}
 }
 
+// parsed is how many times a body's size its messages take beside it: the
+// messages' data, and their encoding on the way to the bus.
+const parsed = 2
+
 // form says whether the body is NDJSON rather than JSON.
 func form(r *http.Request) (lines bool, _ *Problem) {
 	if e := r.Header.Get("Content-Encoding"); e != "" && e != "identity" {
@@ -88,29 +94,6 @@ func form(r *http.Request) (lines bool, _ *Problem) {
 	}
 	return false, problem(http.StatusUnsupportedMediaType,
 		"want Content-Type: application/json (a message, or an array of them) or application/x-ndjson (a message per line)")
-}
-
-func (a *API) body(w http.ResponseWriter, r *http.Request) ([]byte, *Problem) {
-	large := problem(http.StatusRequestEntityTooLarge, fmt.Sprintf("the body has more than %d bytes: publish in several requests", a.cfg.BodyBytes))
-	if r.ContentLength > a.cfg.BodyBytes {
-		return nil, large
-	}
-	var body []byte
-	var err error
-	if r.ContentLength >= 0 {
-		body = make([]byte, r.ContentLength)
-		_, err = io.ReadFull(r.Body, body)
-	} else {
-		body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, a.cfg.BodyBytes))
-	}
-	var over *http.MaxBytesError
-	switch {
-	case errors.As(err, &over):
-		return nil, large
-	case err != nil:
-		return nil, problem(http.StatusBadRequest, "the body ended early")
-	}
-	return body, nil
 }
 
 // parseAll parses every message before it answers, and names every fault up to

@@ -3,8 +3,12 @@ package api
 import (
 	"context"
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/fanfarebus/fanfare/domain"
 )
 
 // A Phase is where a node is in its life.
@@ -15,7 +19,7 @@ const (
 	Starting Phase = "starting" // filling its windows
 	Ready    Phase = "ready"
 	Draining Phase = "draining" // asking its sessions to go
-	Deaf     Phase = "deaf"     // the bus answers, but its messages do not come
+	Deaf     Phase = "deaf"     // the bus answers, but no system's messages come
 )
 
 // Health is how a node is.
@@ -24,6 +28,7 @@ type Health struct {
 	BusUp   bool
 	Node    string
 	Systems []string // consumed now; not changed after it was returned
+	Deaf    []string // of these, those whose messages do not come, though the bus answers; likewise
 }
 
 type alive struct {
@@ -33,17 +38,19 @@ type alive struct {
 }
 
 type readyInput struct {
-	Bus string `query:"bus" enum:"required" doc:"\"required\" also demands that the bus can be reached."`
+	Bus    string   `query:"bus" enum:"required" doc:"\"required\" also demands that the bus can be reached."`
+	System []string `query:"system,explode" doc:"Also demands that none of these systems is deaf here; \"*\": none at all." example:"orders,chat"`
 }
 
 type ready struct {
 	Status int
 	Cache  string `header:"Cache-Control"`
 	Body   struct {
-		Status  Phase    `json:"status" enum:"starting,ready,draining,deaf" doc:"deaf: the bus answers, but its messages do not come."`
+		Status  Phase    `json:"status" enum:"starting,ready,draining,deaf" doc:"deaf: the bus answers, but no system's messages come; or not those that ?system= names."`
 		Bus     string   `json:"bus" enum:"up,down" doc:"Whether the bus can be reached."`
 		Node    string   `json:"node" doc:"The node's name."`
 		Systems []string `json:"systems" doc:"The systems that the node consumes now."`
+		Deaf    []string `json:"deaf" doc:"Of these, the systems whose messages do not come here, though the bus answers."`
 	}
 }
 
@@ -54,14 +61,20 @@ func (a *API) healthz(context.Context, *struct{}) (*alive, error) {
 }
 
 // readyz stays 200 while the bus is down: a restart of the bus must not make
-// the load balancer drop every node at once.
+// the load balancer drop every node at once. And it stays 200 while some systems
+// are deaf, for the others' sake.
 func (a *API) readyz(_ context.Context, in *readyInput) (*ready, error) {
-	h := a.node.Health()
-	out := &ready{Status: http.StatusOK, Cache: "no-store"}
-	out.Body.Status, out.Body.Bus, out.Body.Node, out.Body.Systems = h.Phase, "up", h.Node, h.Systems
-	if out.Body.Systems == nil {
-		out.Body.Systems = []string{}
+	asked, err := a.asked(in.System)
+	if err != nil {
+		return nil, err
 	}
+	h := a.node.Health()
+	if h.Phase == Ready && slices.ContainsFunc(h.Deaf, func(name string) bool { return asked[name] || asked[anySystem] }) {
+		h.Phase = Deaf
+	}
+	out := &ready{Status: http.StatusOK, Cache: "no-store"}
+	out.Body.Status, out.Body.Bus, out.Body.Node = h.Phase, "up", h.Node
+	out.Body.Systems, out.Body.Deaf = append([]string{}, h.Systems...), append([]string{}, h.Deaf...)
 	if !h.BusUp {
 		out.Body.Bus = "down"
 	}
@@ -69,6 +82,32 @@ func (a *API) readyz(_ context.Context, in *readyInput) (*ready, error) {
 		out.Status = http.StatusServiceUnavailable
 	}
 	return out, nil
+}
+
+// anySystem stands for all systems that are consumed.
+const anySystem = "*"
+
+// asked checks the systems that a health check names.
+func (a *API) asked(names []string) (map[string]bool, error) {
+	all := make(map[string]bool, len(names))
+	for _, name := range strings.Split(strings.Join(names, ","), ",") {
+		if name == "" {
+			continue
+		}
+		if name == anySystem {
+			all[name] = true
+			continue
+		}
+		system, err := domain.ParseSystem(name)
+		if err != nil {
+			return nil, huma.Error422UnprocessableEntity("system: " + err.Error())
+		}
+		if !a.node.Serves(system) {
+			return nil, huma.Error404NotFound("system " + name + " is not served here")
+		}
+		all[name] = true
+	}
+	return all, nil
 }
 
 func (a *API) registerHealth(api huma.API) {
@@ -80,7 +119,8 @@ func (a *API) registerHealth(api huma.API) {
 		OperationID: "readyz", Method: http.MethodGet, Path: "/readyz", Tags: []string{"Health"},
 		Summary: "Should new clients come here?",
 		Description: "503 while the node is starting, draining or deaf. A bus that cannot be reached keeps it at 200 " +
-			"with \"bus\":\"down\", unless ?bus=required is asked.",
+			"with \"bus\":\"down\", unless ?bus=required is asked. Some deaf systems among others keep it at 200 and stand in " +
+			"\"deaf\"; ?system=orders,chat is 503 if one of these is among them, ?system=* if any is.",
 		Responses: map[string]*huma.Response{"503": {Description: "Not now; the body is the same.", Content: map[string]*huma.MediaType{
 			"application/json": {Schema: &huma.Schema{Ref: "#/components/schemas/ReadyBody"}},
 		}}},

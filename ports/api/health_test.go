@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -63,10 +64,45 @@ func TestReadyOnlyWhenNewClientsShouldCome(t *testing.T) {
 		if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil {
 			t.Fatal(err)
 		}
-		want := map[string]any{"status": string(tt.phase), "bus": map[bool]string{true: "up", false: "down"}[tt.up], "node": "n1", "systems": []any{"orders"}}
+		want := map[string]any{"status": string(tt.phase), "bus": map[bool]string{true: "up", false: "down"}[tt.up], "node": "n1", "systems": []any{"orders"}, "deaf": []any{}}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Error(diff)
 		}
+	}
+}
+
+// One deaf system keeps no client of the others away, but for who asks for it.
+func TestReadyWhileSomeSystemsAreDeaf(t *testing.T) {
+	for query, want := range map[string]struct {
+		status int
+		phase  string
+	}{
+		"":                           {200, "ready"},
+		"?system=orders":             {200, "ready"},
+		"?system=chat":               {503, "deaf"},
+		"?system=orders,chat":        {503, "deaf"},
+		"?system=orders&system=chat": {503, "deaf"},
+		"?system=*":                  {503, "deaf"},
+		"?system=":                   {200, "ready"},
+		"?system=a%20b":              {422, ""},
+		"?system=elsewhere":          {404, ""},
+	} {
+		n := &node{api.Health{Phase: api.Ready, BusUp: true, Systems: []string{"chat", "orders"}, Deaf: []string{"chat"}}}
+		w := get(whole(t, n), "/readyz"+query)
+		var got struct {
+			Status string
+			Deaf   []string
+		}
+		if err := json.Unmarshal(w.Body.Bytes(), &got); want.phase != "" && (err != nil || got.Status != want.phase || !slices.Equal(got.Deaf, []string{"chat"})) {
+			t.Errorf("%q: %s, %v", query, w.Body, err)
+		}
+		if w.Code != want.status {
+			t.Errorf("%q: %d, want %d: %s", query, w.Code, want.status, w.Body)
+		}
+	}
+	whole := get(whole(t, &node{api.Health{Phase: api.Ready, Systems: []string{"orders"}}}), "/readyz?system=*")
+	if whole.Code != 200 {
+		t.Errorf("nothing is deaf: %d %s", whole.Code, whole.Body)
 	}
 }
 

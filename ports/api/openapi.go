@@ -50,7 +50,7 @@ func (a *API) describePublishing(doc *huma.OpenAPI) {
 		r := &huma.Response{Description: what, Content: map[string]*huma.MediaType{
 			"application/problem+json": {Schema: &huma.Schema{Ref: "#/components/schemas/Problem"}},
 		}}
-		if status == http.StatusServiceUnavailable {
+		if status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {
 			r.Headers = map[string]*huma.Param{"Retry-After": {Description: "Seconds.", Schema: &huma.Schema{Type: "integer"}}}
 		}
 		return strconv.Itoa(status), r
@@ -67,9 +67,11 @@ func (a *API) describePublishing(doc *huma.OpenAPI) {
 		401: "No API key, or an unknown one.",
 		403: "The API key lacks the scope publish/SYSTEM.",
 		404: "The system is not served here.",
+		408: "The body did not come in time.",
 		413: fmt.Sprintf("More than %d bytes, %d messages, or %d bytes of data in a message.", a.cfg.BodyBytes, a.cfg.Batch, a.cfg.MessageBytes),
 		415: "Another content type than JSON or NDJSON.",
 		422: "Something in a message is not valid; errors names each place. Nothing was published.",
+		429: "This API key has too many bytes of requests in flight.",
 		503: "The bus did not take it in time. The first accepted messages are on it; publish the others again, with the same ids.",
 	} {
 		key, r := refused(status, what)

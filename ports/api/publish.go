@@ -16,7 +16,10 @@ func (a *API) publish(w http.ResponseWriter, r *http.Request) {
 		a.refuse(w, p)
 		return
 	}
-	in, p := a.read(w, r)
+	key, _ := bearer(r.Header.Values("Authorization")) // it was admitted
+	c := a.bodies.claim(key)
+	defer c.release()
+	in, p := a.read(w, r, c)
 	if p != nil {
 		a.refuse(w, p)
 		return
@@ -27,6 +30,7 @@ func (a *API) publish(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a.accepted.Add(uint64(len(in.messages)))
+	a.answering(w)
 	accept(w, in)
 }
 

@@ -14,8 +14,9 @@ const (
 	CloseNotUTF8      = 1007 // a text or a close reason of the client's
 	ClosePolicy       = 1008 // ten errors in a row, or too many frames
 	CloseTooBig       = 1009 // what the client sent
+	CloseTryLater     = 1013 // a plain client sent more than is consumed
 	CloseExpired      = 4001 // the token
-	CloseForbidden    = 4003 // the new token allows nothing here
+	CloseForbidden    = 4003 // the new token allows nothing here, or a plain client not to send
 	CloseSlow         = 4008 // the client does not read
 	CloseDisconnected = 4009 // by Disconnect
 	CloseReplaced     = 4010 // the user has too many sessions, and this is the oldest

@@ -160,7 +160,7 @@ type tokens struct{}
 
 func (tokens) Authenticate(_ context.Context, token string) (domain.Grant, error) {
 	user, what, _ := strings.Cut(token, "/")
-	g := domain.Grant{User: user, Systems: []string{"*"}, Rooms: []string{"chat/*"}, Send: []string{"chat/room:*"}}
+	g := domain.Grant{User: user, Systems: []string{"*"}, Rooms: []string{"chat/*"}, Send: []string{"chat/room:*", "*/inbound"}}
 	switch name, arg, _ := strings.Cut(what, "="); name {
 	case "":
 	case "ttl":
@@ -173,6 +173,8 @@ func (tokens) Authenticate(_ context.Context, token string) (domain.Grant, error
 		g.Systems = []string{"orders"}
 	case "lobby":
 		g.Rooms = []string{"chat/lobby"}
+	case "mute":
+		g.Send = []string{"chat/*", "*/*", "orders/all", "shop/inbound"}
 	case "everywhere":
 		for slashes := range domain.MaxName + 1 {
 			g.Rooms = append(g.Rooms, "*/*"+strings.Repeat("/*", slashes))

@@ -35,7 +35,7 @@ func (c *client) receive(data []byte, binary bool) {
 	case c.plain:
 		err := c.say(data, binary)
 		c.count(err)
-		c.judge(err)
+		c.judgePlain(err)
 	case !binary:
 		c.receiveOps(data)
 	case !c.allow(1, len(data)):
@@ -102,6 +102,21 @@ func (c *client) judge(err error) {
 	if c.fails >= mostFails {
 		c.Close(session.ClosePolicy, "too many errors in a row")
 	}
+}
+
+// judgePlain is judge for a plain client. It gets no answers: so what will be
+// refused again, however often it is sent, ends the session with the reason.
+func (c *client) judgePlain(err error) {
+	switch {
+	case err == nil:
+	case errors.Is(err, domain.ErrInboundFull):
+		c.Close(session.CloseTryLater, asOpError(err).Message)
+		return
+	case asOpError(err).Code == Forbidden:
+		c.Close(session.CloseForbidden, asOpError(err).Message)
+		return
+	}
+	c.judge(err)
 }
 
 // allow holds the client to its rates, and to its user's. What an op has beside
@@ -228,7 +243,7 @@ func (c *client) publish(system domain.System, m *domain.Message) error {
 	case c.Grant.MaySendInbound(system):
 		err = c.server.pub.Inbound(ctx, system, m, c.ID)
 	default:
-		err = refuse(Forbidden, "the token does not allow sending to the system")
+		err = refuse(Forbidden, "the token does not grant sending: it needs %s/inbound", system)
 	}
 	if err != nil {
 		c.server.log.Debug("ws: a client's message was not published", "system", system, "user", c.User, "session", c.ID, "err", err)
@@ -295,6 +310,8 @@ func asOpError(err error) *OpError {
 		return &OpError{Forbidden, "not allowed"}
 	case errors.Is(err, domain.ErrTooLarge):
 		return &OpError{TooLarge, "too large for the bus"}
+	case errors.Is(err, domain.ErrInboundFull):
+		return &OpError{RateLimited, "what was sent to the system before is not consumed yet: send it again later, with the same id"}
 	case errors.Is(err, domain.ErrLimit):
 		return &OpError{RateLimited, "the node is busy"}
 	case errors.Is(err, domain.ErrNotServed):

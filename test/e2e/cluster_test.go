@@ -74,12 +74,12 @@ func random(n int) []byte {
 }
 
 // token returns a JWT of the user, good for the systems, all their rooms and
-// sending to these.
+// sending to these and to the systems themselves.
 func (c *cluster) token(user string, systems ...string) string {
 	c.t.Helper()
 	var rooms, send []string
 	for _, s := range systems {
-		rooms, send = append(rooms, s+"/*"), append(send, s+"/room:*")
+		rooms, send = append(rooms, s+"/*"), append(send, s+"/room:*", s+"/inbound")
 	}
 	return c.sign(jwt.MapClaims{"sub": user, "exp": time.Now().Add(time.Hour).Unix(), "systems": systems, "rooms": rooms, "send": send})
 }

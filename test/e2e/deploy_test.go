@@ -52,12 +52,12 @@ func TestComposeGivesGoodSettings(t *testing.T) {
 		if node["NODE"] != name {
 			t.Errorf("%s is called %q", name, node["NODE"])
 		}
-		if server := "server " + name + ":8080 max_fails=0;"; strings.Contains(nginx.Environment["FANFARE_NODES"], server) {
+		if server := "server " + name + ":8080 max_fails=0;"; strings.Contains(nginx.Environment["PROXY_NODES"], server) {
 			listed = append(listed, server)
 		}
 	}
-	if len(listed) != 3 || strings.Count(nginx.Environment["FANFARE_NODES"], "server") != 3 {
-		t.Errorf("of nginx's nodes %q exist %q", nginx.Environment["FANFARE_NODES"], listed)
+	if len(listed) != 3 || strings.Count(nginx.Environment["PROXY_NODES"], "server") != 3 {
+		t.Errorf("of nginx's nodes %q exist %q", nginx.Environment["PROXY_NODES"], listed)
 	}
 	if _, err := os.Stat("../../deploy/env.example"); err != nil {
 		t.Error(err)

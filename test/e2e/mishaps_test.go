@@ -57,16 +57,13 @@ func TestMoveMeetsTrouble(t *testing.T) {
 	t.Log("the new bus is gone between the mark and its copy")
 	eventually(t, 10*time.Second, "the bridge has copied it", func() error { return holds(t, to.URL("nats"), 1) })
 	must(t, bridge.cmd.Process.Signal(syscall.SIGSTOP))
-	marked := r.Client().XLen(t.Context(), "fanfare.orders").Val() + 1
+	// `fanfare move` puts no mark while the bridge does not answer: as if it had just
+	// put it when the bridge was stopped.
+	mark := []string{"_watermill_message_uuid", "mark", "metadata", "\x81\xacfanfare.move\xa5leave", "payload", ""}
+	must(t, r.Client().XAdd(t.Context(), &redis.XAddArgs{Stream: "fanfare.orders", Values: mark}).Err())
 	cmd := exec.Command(fanfareBinary, "move", "--from", from, "--to", next, "--systems", "orders", "--wait", "60s")
 	cmd.Env = environ(nil)
 	move := start(t, "fanfare move", cmd)
-	eventually(t, 20*time.Second, "the mark is on the old bus", func() error {
-		if got := r.Client().XLen(t.Context(), "fanfare.orders").Val(); got != marked {
-			return fmt.Errorf("it has %d entries, and %s says %s", got, move.name, move.log)
-		}
-		return nil
-	})
 	to.Kill()
 	must(t, bridge.cmd.Process.Signal(syscall.SIGCONT))
 	a, err := c.post("orders", `{"id":"again","to":"user:alice","data":2}`)

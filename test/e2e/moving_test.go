@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+	"github.com/redis/go-redis/v9"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/fanfarebus/fanfare"
@@ -117,6 +118,71 @@ func moveTo(t *testing.T, from, to string) {
 		t.Fatalf("fanfare move: %v\n%s", err, out)
 	}
 	t.Logf("%s", out)
+}
+
+// `fanfare move` without a bridge does nothing, for no system that it names, be it
+// one that nothing was published to, or one whose bridge has died; nodes and
+// publishers go on as before. And if there is a mark all the same, the node says
+// so of that one system, and serves the others.
+func TestMoveNeedsALivingBridge(t *testing.T) {
+	needs(t, "redis-server")
+	r := broker.Redis(t)
+	from, to := fmt.Sprintf("redis-streams://%s/0", r.Addr()), fmt.Sprintf("redis-streams://%s/1", r.Addr())
+	c := newCluster(t, 1, from+" "+to, settings{"SYSTEMS": "orders,chat,quiet"})
+	n := c.nodes[0]
+	status := func(path string) (int, string) {
+		t.Helper()
+		status, body, err := get("http://" + n.addr + path)
+		must(t, err)
+		return status, body
+	}
+	publishes := func(system string, want int) {
+		t.Helper()
+		if a, err := c.post(system, `{"to":"user:alice","data":1}`); err != nil || a.status != want {
+			t.Errorf("publishing to %s: %+v, %v; want %d", system, a, err, want)
+		}
+	}
+	moves := func(systems string) {
+		t.Helper()
+		cmd := exec.Command(fanfareBinary, "move", "--from", from, "--to", to, "--systems", systems, "--wait", "2s")
+		cmd.Env = environ(nil)
+		out, err := cmd.CombinedOutput()
+		if err == nil || !strings.Contains(string(out), "no bridge is seen") || strings.Contains(string(out), "taken over") {
+			t.Errorf("fanfare move --systems %s: %v, %s", systems, err, out)
+		}
+		for _, system := range strings.Split(systems, ",") {
+			publishes(system, 202)
+		}
+		if status, body := status("/readyz?system=*"); status != 200 {
+			t.Errorf("then /readyz?system=* is %d %s", status, body)
+		}
+	}
+	moves("quiet")
+	bridge := startBridge(t, from, to) // of orders and chat
+	publishes("orders", 202)
+	moves("orders,quiet")
+	bridge.kill()
+	moves("orders")
+
+	mark := []string{"_watermill_message_uuid", "mark", "metadata", "\x81\xacfanfare.move\xa5leave", "payload", ""}
+	must(t, r.Client().XAdd(t.Context(), &redis.XAddArgs{Stream: "fanfare.quiet", Values: mark}).Err())
+	eventually(t, 20*time.Second, "the node says that it hears no more of quiet", func() error {
+		status, body := status("/readyz")
+		if status != 200 || !strings.Contains(body, `"status":"ready"`) || !strings.Contains(body, `"deaf":["quiet"]`) {
+			return fmt.Errorf("%d %s", status, body)
+		}
+		return nil
+	})
+	if got := n.metric(`fanfare_deaf{system="quiet"}`); got != 1 {
+		t.Errorf("fanfare_deaf is %v", got)
+	}
+	for path, want := range map[string]int{"/readyz?system=quiet": 503, "/readyz?system=orders": 200, "/readyz?system=*": 503} {
+		if status, body := status(path); status != want {
+			t.Errorf("%s: %d %s, want %d", path, status, body, want)
+		}
+	}
+	publishes("orders", 202)
+	publishes("quiet", 503)
 }
 
 // A crowd is many clients, whose connections are cut now and then.

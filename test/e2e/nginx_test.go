@@ -29,7 +29,7 @@ func (c *cluster) withNginx() *nginx {
 	}
 	for range 4 {
 		addr := freeAddress(c.t)
-		conf := strings.NewReplacer("${FANFARE_LISTEN}", addr, "${FANFARE_NODES}", nodes.String()).Replace(string(template))
+		conf := strings.NewReplacer("${PROXY_LISTEN}", addr, "${PROXY_NODES}", nodes.String()).Replace(string(template))
 		n := startNginx(c.t, program, conf)
 		eventually(c.t, 10*time.Second, "nginx answers", func() error {
 			if !n.running() {

@@ -3,6 +3,7 @@ package client
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -28,8 +29,14 @@ type Fault struct {
 func (r *Refusal) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "the node answered %d %s", r.Status, http.StatusText(r.Status))
-	if r.Detail != "" {
+	switch {
+	case r.Detail != "":
 		b.WriteString(": " + r.Detail)
+	case r.Status < 500:
+		b.WriteString(": is there a Fanfare node at this URL?")
+	}
+	if r.Status == http.StatusUnauthorized {
+		b.WriteString(" (give it with --key or FANFARE_KEY)")
 	}
 	for _, f := range r.Errors {
 		fmt.Fprintf(&b, "; %s: %s", f.Location, f.Message)
@@ -50,11 +57,11 @@ func refusal(status int, body io.Reader) *Refusal {
 // endpoint adds a path to a node's URL.
 func endpoint(node, path string) (*url.URL, error) {
 	u, err := url.Parse(node)
-	if err != nil || u.Host == "" {
-		return nil, fmt.Errorf("the node's URL %q cannot be read: want http://host:port", node)
+	if err != nil || u.Host == "" { // what cannot be read is not shown: there may be a password in it
+		return nil, errors.New("the node's URL cannot be read: want http://host:port")
 	}
 	if u.Scheme != "http" && u.Scheme != "https" {
-		return nil, fmt.Errorf("the node's URL %q: want http or https", u.Redacted())
+		return nil, fmt.Errorf("the node's URL begins with %s://: want http:// or https://", u.Scheme)
 	}
 	u.Path = strings.TrimSuffix(u.Path, "/") + path
 	return u, nil

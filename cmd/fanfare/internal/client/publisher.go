@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"time"
 )
 
@@ -13,6 +15,16 @@ import (
 type Publisher struct {
 	Node string // its URL
 	Key  string // API key; "" for none
+}
+
+// unreached says that a node did not answer. The error of net/http shows the
+// whole URL, parameters too.
+func unreached(node *url.URL, err error) error {
+	var inner *url.Error
+	if errors.As(err, &inner) {
+		err = inner.Err
+	}
+	return fmt.Errorf("no answer from a node at %s://%s (see --url): %w", node.Scheme, node.Host, err)
 }
 
 // Publish posts a system's messages, each a JSON object on a line of its own,
@@ -34,7 +46,7 @@ func (p Publisher) Publish(ctx context.Context, system string, lines []byte) (id
 	}
 	answer, err := http.DefaultClient.Do(r)
 	if err != nil {
-		return nil, err
+		return nil, unreached(u, err)
 	}
 	defer answer.Body.Close()
 	if answer.StatusCode != http.StatusAccepted {

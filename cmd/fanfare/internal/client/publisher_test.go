@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -57,5 +58,31 @@ func TestPublisherTellsHowFarARefusedBatchCame(t *testing.T) {
 			t.Errorf("%q: got %+v; want %+v", body, err, want)
 		}
 		server.Close()
+	}
+}
+
+func TestErrorsSayWhatToDo(t *testing.T) {
+	for status, tt := range map[int]struct{ body, want string }{
+		401: {`{"status":401,"detail":"publishing needs an API key"}`, "publishing needs an API key (give it with --key or FANFARE_KEY)"},
+		403: {`{"status":403,"detail":"it needs the scope publish/orders"}`, "403 Forbidden: it needs the scope publish/orders"},
+		404: {"<html>", "is there a Fanfare node at this URL?"},
+		429: {`{"status":429,"detail":"publish less at a time"}`, "429 Too Many Requests: publish less at a time"},
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(status)
+			fmt.Fprint(w, tt.body)
+		}))
+		_, err := client.Publisher{Node: server.URL}.Publish(t.Context(), "orders", []byte("{}"))
+		if err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%d: %v; want %q", status, err, tt.want)
+		}
+		server.Close()
+	}
+	_, err := client.Publisher{Node: "http://u:hunter2@127.0.0.1:1/?token=hunter3"}.Publish(t.Context(), "orders", nil)
+	if err == nil || !strings.Contains(err.Error(), "no answer from a node at http://127.0.0.1:1 (see --url): ") || strings.Contains(err.Error(), "hunter") {
+		t.Errorf("nobody there: %v", err)
+	}
+	if _, err := (client.Publisher{Node: "ws://h"}).Publish(t.Context(), "orders", nil); err == nil || !strings.Contains(err.Error(), "want http:// or https://") {
+		t.Errorf("another scheme: %v", err)
 	}
 }

@@ -57,6 +57,9 @@ func (c Config) Validate() error {
 	if c.Duration <= 0 || c.Duration > MaxDuration {
 		faults = append(faults, fmt.Errorf("duration: want more than 0 and at most %v", MaxDuration))
 	}
+	if c.Wait < 0 || c.Wait > MaxDuration {
+		faults = append(faults, fmt.Errorf("wait: want 0s to %v", MaxDuration))
+	}
 	if c.Size < 0 || c.Size > MaxSize {
 		faults = append(faults, fmt.Errorf("size: want 0 to %d", MaxSize))
 	}

@@ -10,21 +10,10 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"github.com/knadh/koanf/parsers/yaml"
-	"github.com/knadh/koanf/providers/env/v2"
-	"github.com/knadh/koanf/providers/file"
-	"github.com/knadh/koanf/providers/posflag"
-	"github.com/knadh/koanf/v2"
 	"github.com/spf13/pflag"
 
 	"github.com/fanfarebus/fanfare"
 )
-
-// EnvPrefix begins the name of every environment variable of ours.
-const EnvPrefix = "FANFARE_"
-
-// foreign are environment variables of ours that are no settings.
-var foreign = map[string]bool{"CONFIG": true, "URL": true, "KEY": true, "TOKEN": true}
 
 // Sources are where settings come from.
 type Sources struct {
@@ -36,6 +25,10 @@ type Sources struct {
 // Settings are a Config and where each part of it comes from.
 type Settings struct {
 	Config fanfare.Config
+	// Ignored are environment variables that begin as ours do and were put there
+	// by a platform, for a service beside this one.
+	Ignored []string
+
 	origin map[string]string // by key; absent: default
 }
 
@@ -50,7 +43,11 @@ type layer struct {
 func Load(src Sources) (*Settings, error) {
 	s := &Settings{Config: fanfare.DefaultConfig(), origin: map[string]string{}}
 	var faults []error
-	for _, read := range []func(Sources) (layer, error){fromFile, fromEnviron, fromFlags} {
+	environ := func(src Sources) (l layer, err error) {
+		l, s.Ignored, err = fromEnviron(src)
+		return l, err
+	}
+	for _, read := range []func(Sources) (layer, error){fromFile, environ, fromFlags} {
 		l, err := read(src)
 		if err != nil {
 			faults = append(faults, err)
@@ -61,74 +58,21 @@ func Load(src Sources) (*Settings, error) {
 	return s, errors.Join(faults...)
 }
 
-func fromFile(src Sources) (layer, error) {
-	k := koanf.New(".")
-	if src.File != "" {
-		if err := k.Load(file.Provider(src.File), yaml.Parser()); err != nil {
-			return layer{}, fmt.Errorf("config file %s: %w", src.File, plain(err))
-		}
-	}
-	return layer{k.All(), func(string) string { return "file " + src.File }}, nil
-}
-
-// plain cuts the path, which the caller names, off a file's error.
-func plain(err error) error {
-	var p *os.PathError
-	if errors.As(err, &p) {
-		return p.Err
-	}
-	return err
-}
-
-func fromEnviron(src Sources) (layer, error) {
-	known := map[string]string{}
-	for _, key := range keys() {
-		known[envName(key)] = key
-	}
-	k := koanf.New(".")
-	err := k.Load(env.Provider("", env.Opt{
-		Prefix:      EnvPrefix,
-		EnvironFunc: func() []string { return src.Environ },
-		TransformFunc: func(name, value string) (string, any) {
-			if value == "" || foreign[strings.TrimPrefix(name, EnvPrefix)] || injected(name) {
-				return "", nil
-			}
-			if key, ok := known[name]; ok {
-				return key, value
-			}
-			return name, value
-		},
-	}), nil)
-	return layer{k.All(), func(key string) string { return "env " + envName(key) }}, err
-}
-
-// injected recognises what Kubernetes puts into the environment of every pod
-// when there is a service called fanfare: FANFARE_PORT_80_TCP and its like.
-func injected(name string) bool {
-	name = strings.TrimPrefix(name, EnvPrefix)
-	return name == "PORT" || strings.HasPrefix(name, "PORT_") || strings.HasPrefix(name, "SERVICE_")
-}
-
-func envName(key string) string {
-	return EnvPrefix + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))
-}
-
 func fromFlags(src Sources) (layer, error) {
-	k := koanf.New(".")
-	if src.Flags == nil {
-		return layer{}, nil
+	values := map[string]any{}
+	if src.Flags != nil {
+		src.Flags.Visit(func(f *pflag.Flag) {
+			if v, ours := f.Value.(*flag); ours {
+				values[f.Name] = v.text
+			}
+		})
 	}
-	err := k.Load(posflag.ProviderWithFlag(src.Flags, ".", nil, func(f *pflag.Flag) (string, any) {
-		if v, ours := f.Value.(*flag); ours && f.Changed {
-			return f.Name, v.text
-		}
-		return "", nil
-	}), nil)
-	return layer{k.All(), func(key string) string { return "flag --" + key }}, err
+	return layer{values, func(key string) string { return "flag --" + key }}, nil
 }
 
 // apply puts a layer over what is there.
 func (s *Settings) apply(l layer) (faults []error) {
+	defaults := fanfare.DefaultConfig()
 	for _, setting := range All() {
 		value, given := take(l.values, setting.Key)
 		path, inFile := take(l.values, setting.Key+fileSuffix)
@@ -139,18 +83,26 @@ func (s *Settings) apply(l layer) (faults []error) {
 			faults = append(faults, fmt.Errorf("%s: is given, and so is %s%s: keep one", setting.Key, setting.Key, fileSuffix))
 			continue
 		case inFile:
-			content, err := readSecret(fmt.Sprint(path))
+			name, err := scalar(path)
+			if err == nil {
+				value, err = SecretFile(name)
+			}
 			if err != nil {
-				faults = append(faults, fmt.Errorf("%s%s: %v: %w", setting.Key, fileSuffix, path, plain(err)))
+				faults = append(faults, fmt.Errorf("%s%s: %w", setting.Key, fileSuffix, err))
 				continue
 			}
-			value, origin = content, fmt.Sprintf("%s (%v)", l.origin(setting.Key+fileSuffix), path)
+			origin = fmt.Sprintf("%s (%s)", l.origin(setting.Key+fileSuffix), name)
 		case given:
 			origin = l.origin(setting.Key)
 		default:
 			continue
 		}
-		if err := set(setting.field(&s.Config), value); err != nil {
+		field := setting.field(&s.Config)
+		err := set(field, value)
+		if err == nil && empty(field) && !empty(setting.field(&defaults)) {
+			err = errors.New("want at least one; leave it out for the default")
+		}
+		if err != nil {
 			faults = append(faults, fmt.Errorf("%s: %w (%s)", setting.Key, err, origin))
 		}
 		s.origin[setting.Key] = origin
@@ -158,19 +110,24 @@ func (s *Settings) apply(l layer) (faults []error) {
 	return append(faults, unknown(l)...)
 }
 
-// readSecret returns what a file that KEY_file names holds, without the space
-// around it. A byte order mark, which some editors write and nobody sees, is
-// refused: as a part of a secret it would make all tokens wrong.
-func readSecret(path string) (string, error) {
-	content, err := os.ReadFile(path)
-	if err != nil {
-		return "", err
+// SecretFile returns what a file holds, without the space around it. A byte
+// order mark, which some editors write and nobody sees, is refused: as a part of
+// a secret it would make all tokens wrong. An error names the file, unless that
+// may be the secret itself, put in the wrong place.
+func SecretFile(name string) (string, error) {
+	content, err := os.ReadFile(name)
+	if err == nil {
+		text := strings.TrimSpace(string(content))
+		if strings.HasPrefix(text, "\ufeff") {
+			return "", fmt.Errorf("%s: it begins with a byte order mark: save it as UTF-8 without one", name)
+		}
+		return text, nil
 	}
-	text := strings.TrimSpace(string(content))
-	if strings.HasPrefix(text, "\ufeff") {
-		return "", errors.New("it begins with a byte order mark: save it as UTF-8 without one")
+	isPath := strings.HasPrefix(name, "/") || strings.HasPrefix(name, "./") || strings.HasPrefix(name, "../") || len(name) < 32
+	if !isPath || strings.ContainsAny(name, "@=:\n") {
+		return "", fmt.Errorf("want the path of a file, not what is in it: %w", plain(err))
 	}
-	return text, nil
+	return "", fmt.Errorf("%s: %w", name, plain(err))
 }
 
 // take removes a key. A key without a value, as in "node:", is not given.
@@ -180,14 +137,24 @@ func take(values map[string]any, key string) (any, bool) {
 	return v, ok && v != nil
 }
 
+// empty says whether a field is a list with nothing in it.
+func empty(field any) bool {
+	list, ok := field.(*[]string)
+	return ok && len(*list) == 0
+}
+
 // unknown refuses what apply did not take.
 func unknown(l layer) (faults []error) {
 	names := keys()
 	for name, value := range l.values {
-		if value == nil && section(name, names) {
+		if _, isNull := value.(null); (isNull || value == nil) && isSection(name, names) {
 			continue // "auth:" with everything below it commented out
 		}
 		if strings.HasPrefix(name, EnvPrefix) {
+			if name == EnvPrefix+"PORT" {
+				faults = append(faults, fmt.Errorf("unknown setting %s in the environment: the address is %s, such as :8080", name, envName("listen")))
+				continue
+			}
 			names := each(names, envName)
 			faults = append(faults, fmt.Errorf("unknown setting %s in the environment%s", name, Suggest(name, names)))
 			continue
@@ -197,7 +164,7 @@ func unknown(l layer) (faults []error) {
 	return faults
 }
 
-func section(name string, keys []string) bool {
+func isSection(name string, keys []string) bool {
 	for _, k := range keys {
 		if strings.HasPrefix(k, name+".") {
 			return true
@@ -219,5 +186,8 @@ func (s *Settings) String() string {
 		fmt.Fprintf(w, "%s: %s\t# %s\n", setting.Key, show(setting.field(&s.Config)), origin)
 	}
 	_ = w.Flush() // to memory
+	for _, name := range s.Ignored {
+		fmt.Fprintf(&b, "# %s in the environment is no setting: the platform puts it there for another service\n", name)
+	}
 	return b.String()
 }

@@ -3,12 +3,13 @@ package settings
 import (
 	"errors"
 	"fmt"
+	"math"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/fanfarebus/fanfare"
-	"github.com/fanfarebus/fanfare/adapters/transport"
 )
 
 // urls are one URL or two, with a space between; a file may have a list.
@@ -51,18 +52,56 @@ func set(field, given any) error {
 		*f, err = strconv.ParseBool(text)
 		return because(err, "want true or false")
 	case *int:
-		*f, err = strconv.Atoi(strings.ReplaceAll(text, "_", ""))
+		*f, err = integer(text)
 		return positive(int64(*f), err, "a whole number, such as 1000")
 	case *fanfare.Size:
-		*f, err = fanfare.ParseSize(text)
+		*f, err = size(text)
 		return positive(int64(*f), err, "a size, such as 65536, 64KiB or 1.5MiB")
 	case *time.Duration:
-		*f, err = time.ParseDuration(text)
+		*f, err = duration(text)
 		return positive(int64(*f), err, "a duration, such as 800ms, 20s or 10m")
 	default:
 		panic(fmt.Sprintf("settings: the table has a field of type %T", field))
 	}
 	return nil
+}
+
+// integer reads a whole number, or math.MaxInt for one that is even larger:
+// Config.Validate then says how large it may be.
+func integer(text string) (int, error) {
+	text = strings.ReplaceAll(text, "_", "")
+	if len(text) > 1 && text[0] == '0' {
+		return 0, errors.New("what begins with 0 is octal for some")
+	}
+	n, err := strconv.Atoi(text)
+	if errors.Is(err, strconv.ErrRange) && n > 0 {
+		return n, nil
+	}
+	return n, err
+}
+
+// long matches a duration that is well-formed, however long.
+var long = regexp.MustCompile(`^([0-9]+(\.[0-9]*)?(ns|us|µs|ms|s|m|h))+$`)
+
+// duration reads a duration, or the longest there is for one that is longer.
+func duration(text string) (time.Duration, error) {
+	d, err := time.ParseDuration(text)
+	if err != nil && long.MatchString(text) {
+		return math.MaxInt64, nil
+	}
+	return d, err
+}
+
+// large matches a size that is well-formed, however large.
+var large = regexp.MustCompile(`^[0-9]+(\.[0-9]+)? *([KMG]i?B|kB|B)?$`)
+
+// size reads a size, or the largest there is for one that is larger.
+func size(text string) (fanfare.Size, error) {
+	n, err := fanfare.ParseSize(text)
+	if err != nil && large.MatchString(text) && !strings.Contains(text, ".") {
+		return math.MaxInt64, nil
+	}
+	return n, err
 }
 
 func because(err error, problem string) error {
@@ -83,9 +122,15 @@ func positive(n int64, err error, want string) error {
 func scalar(given any) (string, error) {
 	switch v := given.(type) {
 	case string:
-		return strings.TrimSpace(v), nil
-	case bool, int, int64, uint64, float64:
-		return fmt.Sprint(v), nil
+		v = strings.TrimSpace(v)
+		if n := len(v); n > 1 && v[0] == v[n-1] && (v[0] == '"' || v[0] == '\'') {
+			return "", errors.New("is in quotes, which would be part of it: leave them away")
+		}
+		return v, nil
+	case null:
+		return "", fmt.Errorf("%s is no value: leave the setting out, or quote it", string(v))
+	case nil:
+		return "", errors.New("has an empty element")
 	default:
 		return "", errors.New("want one value, not a list or a section")
 	}
@@ -99,6 +144,9 @@ func list(given any) ([]string, error) {
 			text, err := scalar(item)
 			if err != nil {
 				return nil, err
+			}
+			if text == "" {
+				return nil, errors.New("has an empty element")
 			}
 			all = append(all, text)
 		}
@@ -120,13 +168,13 @@ func list(given any) ([]string, error) {
 func show(field any) string {
 	switch f := field.(type) {
 	case *string:
-		return quoted(transport.Redact(*f))
+		return quoted(redacted(*f))
 	case *urls:
-		return quoted(strings.Join(each(transport.SplitURLs(string(*f)), transport.Redact), " "))
+		return quoted(redactedURLs(string(*f)))
 	case *fanfare.Secret:
 		return quoted(f.String())
 	case *[]string:
-		return "[" + strings.Join(each(*f, quoted), ", ") + "]"
+		return "[" + strings.Join(each(each(*f, redacted), quoted), ", ") + "]"
 	case *[]fanfare.Secret:
 		return "[" + strings.Join(each(*f, func(s fanfare.Secret) string { return quoted(entry(string(s))) }), ", ") + "]"
 	case *bool:
@@ -140,10 +188,13 @@ func show(field any) string {
 	}
 }
 
+// scopes matches what an entry's scopes can be.
+var scopes = regexp.MustCompile(`^(\*|publish/[a-z0-9_*-]+)(\+(\*|publish/[a-z0-9_*-]+))*$`)
+
 // entry shows an API key's name and scopes without its hash.
 func entry(text string) string {
 	parts := strings.Split(text, ":")
-	if len(parts) != 3 {
+	if len(parts) != 3 || !scopes.MatchString(parts[1]) {
 		return "(hidden)"
 	}
 	return parts[0] + ":" + parts[1] + ":(hidden)"
@@ -162,7 +213,7 @@ func brief(d time.Duration) string {
 }
 
 func quoted(s string) string {
-	if s == "" || s != strings.TrimSpace(s) || strings.ContainsAny(s, "*#\"'{}[],&!|>%@`\n") || strings.Contains(s, ": ") {
+	if s == "" || s != strings.TrimSpace(s) || strings.ContainsAny(s, "*#\"'{}[],&!|>%@`\n") || strings.Contains(s, ": ") || strings.HasSuffix(s, ":") {
 		return strconv.Quote(s)
 	}
 	return s

@@ -1,4 +1,4 @@
-package main
+package connections_test
 
 import (
 	"bytes"
@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/fanfarebus/fanfare/adapters/loglimit"
+	"github.com/fanfarebus/fanfare/cmd/fanfare/internal/connections"
 )
 
 // What net/http says of clients is another text for each of them, so the bound
@@ -14,7 +15,7 @@ import (
 func TestLinesOfTheHTTPServerAreBounded(t *testing.T) {
 	var logged bytes.Buffer
 	level := &slog.HandlerOptions{Level: slog.LevelDebug}
-	server := httpServer(nil, slog.New(loglimit.New(slog.NewTextHandler(&logged, level))))
+	server := connections.Server(nil, limits(), slog.New(loglimit.New(slog.NewTextHandler(&logged, level))))
 	for port := range 5000 {
 		server.ErrorLog.Printf("http: TLS handshake error from 192.0.2.1:%d: EOF", port)
 	}

@@ -1,0 +1,246 @@
+package move_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+
+	"github.com/fanfarebus/fanfare/adapters/memory"
+	"github.com/fanfarebus/fanfare/adapters/move"
+	"github.com/fanfarebus/fanfare/adapters/transport"
+)
+
+// tryToLeave is Leave with some patience.
+func (w *world) tryToLeave(from, to *memory.Bus) error {
+	w.Helper()
+	ctx, cancel := context.WithTimeout(w.Context(), 10*time.Second)
+	defer cancel()
+	return move.Leave(ctx, w.open(from), w.open(to), topic)
+}
+
+// bridgeBetween runs a Bridge of the named topic from one bus to another.
+func (w *world) bridgeBetween(from, to *memory.Bus, name string) {
+	w.Helper()
+	b, err := move.NewBridge(w.open(from), w.open(to), move.BridgeConfig{})
+	if err != nil {
+		w.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(w.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- b.Run(ctx, name) }()
+	w.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil && !errors.Is(err, move.ErrForeign) { // one that goes the wrong way meets what is published
+			w.Errorf("a bridge ended: %v", err)
+		}
+	})
+	synctest.Wait()
+}
+
+// The mark is put only where a Bridge has just shown that it lives. Copies that
+// are there, an empty topic and Bridges of something else show nothing.
+func TestNoMarkUnlessABridgeCopiesThisTopicNow(t *testing.T) {
+	for name, prepare := range map[string]func(w *world){
+		"nothing was published and no bridge runs": func(*world) {},
+		"nothing was published and a bridge died": func(w *world) {
+			_ = w.bridge()()
+		},
+		"a bridge had caught up and then died": func(w *world) {
+			stop := w.bridge()
+			w.publish(w.old)
+			synctest.Wait()
+			_ = stop()
+		},
+		"a bridge died before the last message": func(w *world) {
+			stop := w.bridge()
+			w.publish(w.old)
+			synctest.Wait()
+			_ = stop()
+			w.publish(w.old)
+		},
+		"a bridge copies another topic": func(w *world) { w.bridgeBetween(w.old, w.new, "other") },
+		"a bridge copies the other way": func(w *world) { w.bridgeBetween(w.new, w.old, topic) },
+		"a bridge copies to another bus": func(w *world) {
+			third := memory.New(memory.Config{})
+			w.Cleanup(func() { third.Close() })
+			w.bridgeBetween(w.old, third, topic)
+		},
+		"a bridge copies to the new bus by way of another": func(w *world) {
+			third := memory.New(memory.Config{})
+			w.Cleanup(func() { third.Close() })
+			w.bridgeBetween(w.old, third, topic)
+			w.bridgeBetween(third, w.new, topic)
+		},
+		"everything that was published is trimmed": func(w *world) {
+			w.publish(w.old)
+			time.Sleep(2 * time.Hour)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in(t, func(w *world) {
+				prepare(w)
+				n := w.node()
+				heard := n.heard()
+				err := w.tryToLeave(w.old, w.new)
+				if !errors.Is(err, move.ErrNoBridge) || !errors.Is(err, context.DeadlineExceeded) {
+					w.Errorf("Leave: %v, want %v", err, move.ErrNoBridge)
+				}
+				w.want(n, heard)
+				if strings.Contains(w.plain(w.old).heard(), "leave") {
+					w.Error("the mark is on the old bus")
+				}
+				time.Sleep(10 * time.Second)
+				if n.bus.Deaf() {
+					w.Error("a node is deaf, though nothing was to be done")
+				}
+				w.publish(w.old)
+				w.want(n, strings.TrimSpace(heard+" "+numbers(w.number, w.number)))
+			})
+		})
+	}
+}
+
+// A quiet topic moves like any other, while a Bridge runs; what stays of it is
+// heard by nobody.
+func TestTopicWithoutAMessageMoves(t *testing.T) {
+	in(t, func(w *world) {
+		n := w.node()
+		w.bridge()
+		w.leave()
+		w.publish(w.new)
+		w.want(n, "arrive 1")
+		w.want(w.plain(w.old), "leave")
+		w.want(w.plain(w.new), "arrive 1")
+		if err := w.tryToLeave(w.old, w.new); !errors.Is(err, move.ErrMoved) {
+			w.Errorf("again: %v, want %v", err, move.ErrMoved)
+		}
+	})
+}
+
+// A Bridge that is behind has the time that Leave is given; and one that starts
+// late counts.
+func TestLeaveWaitsForABridge(t *testing.T) {
+	in(t, func(w *world) {
+		for range 50 {
+			w.publish(w.old)
+		}
+		left := make(chan error, 1)
+		go func() { left <- w.tryToLeave(w.old, w.new) }()
+		time.Sleep(5 * time.Second)
+		w.bridge()
+		if err := <-left; err != nil {
+			w.Error(err)
+		}
+	})
+}
+
+// An old bus that keeps less than a Bridge needs to come back loses the probe:
+// what is copied of what came after it shows the same.
+func TestProbeThatWasTrimmedNeedNotBeCopied(t *testing.T) {
+	in(t, func(w *world) {
+		w.old = memory.New(memory.Config{Messages: 3})
+		left := make(chan error, 1)
+		go func() { left <- w.tryToLeave(w.old, w.new) }()
+		time.Sleep(time.Second)
+		for range 5 {
+			w.publish(w.old)
+		}
+		w.bridge()
+		if err := <-left; err != nil {
+			w.Error(err)
+		}
+	})
+}
+
+// Buses that are mixed up in the command do no harm to a Bridge that copies the
+// right way, nor to the topic on the new bus.
+func TestProbeOnTheNewBusIsNothingForeign(t *testing.T) {
+	in(t, func(w *world) {
+		stop := w.bridge()
+		if err := w.tryToLeave(w.new, w.old); !errors.Is(err, move.ErrNoBridge) {
+			w.Errorf("Leave the other way: %v", err)
+		}
+		time.Sleep(time.Minute)
+		_ = stop()
+		w.bridge()
+		w.publish(w.old)
+		w.leave()
+		w.publish(w.new)
+		w.want(w.plain(w.new), "1 arrive 2")
+	})
+}
+
+// Prove leaves nothing behind that anybody hears.
+func TestProve(t *testing.T) {
+	in(t, func(w *world) {
+		n, fresh := w.node(), w.plain(w.new)
+		w.bridge()
+		w.publish(w.old)
+		for range 3 {
+			if err := move.Prove(w.Context(), w.open(w.old), w.open(w.new), topic); err != nil {
+				w.Error(err)
+			}
+		}
+		w.publish(w.old)
+		w.want(n, "1 2")
+		w.want(fresh, "1 2")
+		w.want(w.plain(w.old), "1 2")
+	})
+}
+
+// While a bus is down Leave waits; when it is not back in time, nothing was done.
+func TestLeaveWaitsForABusThatIsDown(t *testing.T) {
+	for name, which := range map[string]func(*world) **memory.Bus{
+		"the old one": func(w *world) **memory.Bus { return &w.old },
+		"the new one": func(w *world) **memory.Bus { return &w.new },
+	} {
+		for _, comesBack := range []bool{true, false} {
+			t.Run(name, func(t *testing.T) {
+				in(t, func(w *world) {
+					w.publish(w.old)
+					w.bridge()
+					down := &outage{Driver: (*which(w)).Driver(), LogDriver: (*which(w)).Driver().(transport.LogDriver)}
+					gone := transport.New(down, transport.Config{})
+					defer gone.Close()
+					from, to := w.open(w.old), w.open(w.new)
+					if which(w) == &w.old {
+						from = gone
+					} else {
+						to = gone
+					}
+					down.set(true)
+					ctx, cancel := context.WithTimeout(w.Context(), 10*time.Second)
+					defer cancel()
+					left := make(chan error, 1)
+					go func() { left <- move.Leave(ctx, from, to, topic) }()
+					time.Sleep(5 * time.Second)
+					down.set(!comesBack)
+					err := <-left
+					if comesBack && err != nil || !comesBack && !errors.Is(err, move.ErrNoBridge) {
+						w.Errorf("comes back: %v; Leave: %v", comesBack, err)
+					}
+					if marked := strings.Contains(w.plain(w.old).heard(), "leave"); marked != comesBack {
+						w.Errorf("comes back: %v; the mark is there: %v", comesBack, marked)
+					}
+				})
+			})
+		}
+	}
+}
+
+// A node's copy of the probe is a note like any other.
+func TestProbeIsNoMessage(t *testing.T) {
+	in(t, func(w *world) {
+		n := w.node()
+		w.send(w.old, transport.NewProbe("probe"))
+		w.bridge()
+		w.send(w.old, message.NewMessage("id", []byte("text")))
+		w.want(n, "text")
+		w.want(w.plain(w.new), "text")
+	})
+}

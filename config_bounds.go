@@ -1,0 +1,84 @@
+package fanfare
+
+import (
+	"fmt"
+	"time"
+)
+
+// bound is what a number in the settings may be. It keeps sums and products of
+// settings from overflowing, and finds what somebody wrote by mistake.
+type bound struct {
+	key              string
+	value, low, high int64
+	show             func(int64) string
+}
+
+const (
+	day    = 24 * time.Hour
+	month  = 30 * day
+	aCount = 100_000_000
+	mebi   = 1 << 20
+	tebi   = 1 << 40
+)
+
+func (c Config) bounds() []bound {
+	l, instant := c.Limits, int64(time.Millisecond)
+	span := func(key string, value time.Duration, low int64, high time.Duration) bound {
+		return bound{key, int64(value), low, int64(high), func(n int64) string { return briefly(time.Duration(n)) }}
+	}
+	size := func(key string, value, high Size) bound {
+		return bound{key, int64(value), 1, int64(high), func(n int64) string { return Size(n).String() }}
+	}
+	count := func(key string, value int, high int64) bound {
+		return bound{key, int64(value), 1, high, func(n int64) string { return fmt.Sprint(n) }}
+	}
+	return []bound{
+		count("window.messages", c.Window.Messages, aCount),
+		size("window.bytes", c.Window.Bytes, tebi),
+		span("window.age", c.Window.Age, 1, month),
+		span("dedupe.age", c.Dedupe.Age, 1, month),
+		count("resume.max_scan", c.Resume.MaxScan, aCount),
+		size("resume.bytes", c.Resume.Bytes, tebi),
+		size("limits.message_bytes", l.MessageBytes, 64*mebi),
+		size("limits.outbox_bytes", l.OutboxBytes, 1024*mebi),
+		count("limits.systems", l.Systems, 100_000),
+		count("limits.sessions", l.Sessions, aCount),
+		count("limits.sessions_per_user", l.SessionsPerUser, aCount),
+		count("limits.inbound_rate", l.InboundRate, 1_000_000),
+		size("limits.inbound_bytes", l.InboundBytes, tebi),
+		size("limits.inbound_user_bytes", l.InboundUserBytes, tebi),
+		count("limits.systems_per_user", l.SystemsPerUser, 100_000),
+		count("limits.frame_rate", l.FrameRate, 1_000_000),
+		count("limits.control_rate", l.ControlRate, 1_000_000),
+		span("limits.stall", l.Stall, instant, time.Hour),
+		span("limits.answer_time", l.AnswerTime, instant, time.Hour),
+		span("limits.body_time", l.BodyTime, instant, time.Hour),
+		span("limits.body_stall", l.BodyStall, instant, time.Hour),
+		size("limits.body_bytes", l.BodyBytes, tebi),
+		size("limits.body_bytes_per_key", l.BodyBytesPerKey, tebi),
+		count("limits.idle_connections", l.IdleConnections, aCount),
+		size("limits.socket_bytes", l.SocketBytes, 1024*mebi),
+		span("drain", c.Drain, 1, day),
+		span("publish_timeout", c.PublishTimeout, instant, 10*time.Minute),
+	}
+}
+
+func (b bound) fault() error {
+	switch {
+	case b.value <= 0:
+		return fault(b.key, "must be more than 0")
+	case b.value < b.low:
+		return fault(b.key, "%s is too little: want at least %s", b.show(b.value), b.show(b.low))
+	case b.value > b.high:
+		return fault(b.key, "%s is too much: want at most %s", b.show(b.value), b.show(b.high))
+	}
+	return nil
+}
+
+// briefly shows whole hours without the minutes and seconds that are none.
+func briefly(d time.Duration) string {
+	if d%time.Hour == 0 {
+		return fmt.Sprintf("%dh", d/time.Hour)
+	}
+	return d.String()
+}

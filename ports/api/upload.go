@@ -1,0 +1,94 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"time"
+)
+
+// smallBody is how much is allocated for a body of which nothing has come yet.
+const smallBody = 4 << 10
+
+// body reads the body. Its memory grows with what comes, whatever the request
+// announces, and is on the claim before it is allocated.
+func (a *API) body(w http.ResponseWriter, r *http.Request, c *claim) ([]byte, *Problem) {
+	large := problem(http.StatusRequestEntityTooLarge, fmt.Sprintf("the body has more than %d bytes: publish in several requests", a.cfg.BodyBytes))
+	if r.ContentLength > a.cfg.BodyBytes {
+		return nil, large
+	}
+	most := r.ContentLength
+	if most < 0 {
+		most = a.cfg.BodyBytes + 1
+	}
+	u := upload{from: r.Body, control: http.NewResponseController(w), by: time.Now().Add(a.cfg.BodyTime), stall: a.cfg.BodyStall}
+	body, p := u.read(most, c)
+	switch {
+	case p != nil:
+		return nil, p
+	case int64(len(body)) > a.cfg.BodyBytes:
+		return nil, large
+	case int64(len(body)) < r.ContentLength:
+		return nil, problem(http.StatusBadRequest, "the body ended early")
+	}
+	return body, nil
+}
+
+// An upload is a body that is being read.
+type upload struct {
+	from    io.Reader
+	control *http.ResponseController
+	by      time.Time     // when all of it must have come
+	stall   time.Duration // how long nothing may come
+}
+
+// read reads until the body ends, at most so many bytes.
+func (u *upload) read(most int64, c *claim) ([]byte, *Problem) {
+	var body []byte
+	for int64(len(body)) < most {
+		if len(body) == cap(body) {
+			grown, p := grow(body, most, c)
+			if p != nil {
+				return nil, p
+			}
+			body = grown
+		}
+		n, err := u.next(body[len(body):cap(body)])
+		body = body[:len(body)+n]
+		switch {
+		case err == io.EOF:
+			return body, nil
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return nil, problem(http.StatusRequestTimeout, "the body did not come in time")
+		case err != nil:
+			return nil, problem(http.StatusBadRequest, "the body ended early")
+		}
+	}
+	return body, nil
+}
+
+// next reads what comes next. The server begins to watch the connection when
+// the body has ended, and takes the deadline back.
+func (u *upload) next(into []byte) (int, error) {
+	by := time.Now().Add(u.stall)
+	if by.After(u.by) {
+		by = u.by
+	}
+	_ = u.control.SetReadDeadline(by) // see Bounded
+	return u.from.Read(into)
+}
+
+// grow returns the body in a buffer of twice the size. The old one is garbage,
+// not to be kept: pools of large buffers do not shrink.
+func grow(body []byte, most int64, c *claim) ([]byte, *Problem) {
+	size := min(max(2*int64(cap(body)), smallBody), most)
+	if p := c.more(size); p != nil {
+		return nil, p
+	}
+	grown := make([]byte, len(body), size)
+	copy(grown, body)
+	c.less(int64(cap(body)))
+	return grown, nil
+}

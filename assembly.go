@@ -218,7 +218,7 @@ func newWebSockets(cfg Config, desk *session.Desk, out domain.Publisher, o optio
 		MessageBytes: int(cfg.Limits.MessageBytes),
 		OutboxBytes:  int(cfg.Limits.OutboxBytes),
 		SessionRate:  session.Rate{Messages: float64(cfg.Limits.InboundRate)},
-		FrameRate:    float64(cfg.Limits.FrameRate),
+		FrameRate:    max(float64(cfg.Limits.FrameRate), 2*float64(cfg.Limits.InboundRate)),
 		ControlRate:  float64(cfg.Limits.ControlRate),
 		Stall:        cfg.Limits.Stall,
 		Publish:      cfg.PublishTimeout,

@@ -102,7 +102,7 @@ type LimitsConfig struct {
 	Sessions        int  // limits.sessions: on this node
 	SessionsPerUser int  // limits.sessions_per_user: on this node; one more closes the oldest
 	InboundRate     int  // limits.inbound_rate: operations a second from one session
-	FrameRate       int  // limits.frame_rate: WebSocket frames a second from one session, parts of messages
+	FrameRate       int  // limits.frame_rate: WebSocket frames a second from one session; never below twice InboundRate
 	ControlRate     int  // limits.control_rate: pings and pongs a second from one session
 	// limits.inbound_bytes: what users have sent to one system from this node and is
 	// not consumed yet, where the bus can say so; limits.inbound_user_bytes: of

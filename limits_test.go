@@ -48,6 +48,37 @@ func TestTheLimitOfAMessageIsThatOfItsData(t *testing.T) {
 	}
 }
 
+// Who allows more operations allows the frames that they come in.
+func TestRateOfFramesFollowsThatOfOperations(t *testing.T) {
+	const ops = 2_000
+	node, err := fanfare.New(t.Context(), fanfare.Config{Dev: true, Systems: []string{"orders"}, Drain: 1, Limits: fanfare.LimitsConfig{InboundRate: ops}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- node.Run(ctx) }()
+	server := httptest.NewServer(node)
+	defer server.Close()
+	defer func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}()
+	d := connect(t, server.URL, "alice", "")
+	d.read(t)
+	for i := range ops {
+		leave := []byte(`{"op":"leave","ref":1,"system":"orders","room":"x"}`)
+		if err := d.conn.WriteMessage(websocket.TextMessage, leave); err != nil {
+			t.Fatalf("op %d: %v", i, err)
+		}
+		if o := d.read(t); o.Op != "ok" {
+			t.Fatalf("answer %d: %+v", i, o)
+		}
+	}
+}
+
 // A user keeps only so many systems open alone, over all sessions and both ports,
 // also when the sessions are gone.
 func TestUserWhoTakesManySystemsIsRefusedAndOthersAreNot(t *testing.T) {

@@ -63,7 +63,7 @@ func (d *Desk) mayOpen(name string) error {
 		u = &user{}
 		d.users[name] = u
 	}
-	if !u.opens.Take(d.now(), d.openRate()) {
+	if !u.opens.Take(d.now(), d.openRate(), 2*time.Second) {
 		return &Refusal{
 			Status: http.StatusTooManyRequests, Retry: retryLater, reason: "user_sessions",
 			Detail: "too many new sessions of this user",

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/fanfarebus/fanfare/ports/session"
@@ -34,7 +35,8 @@ func (s *Server) Stats() Stats { return s.counters.stats() }
 // returns when that has ended.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.allowOrigin(w.Header(), r)
-	resume, stop := cutMark(lastEventID(r))
+	query := r.URL.Query()
+	resume, stop := cutMark(lastEventID(r, query))
 	switch {
 	case r.Method == http.MethodOptions:
 		s.preflight(w, r)
@@ -44,8 +46,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	ask := func() (session.Terms, error) { return terms(r, resume) }
-	if r.URL.Query().Get("check") == "1" {
+	ask := func() (session.Terms, error) { return terms(r, query, resume) }
+	if query.Get("check") == "1" {
 		s.check(w, r, ask)
 		return
 	}
@@ -54,7 +56,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, err)
 		return
 	}
-	c := s.newClient(open, w, r)
+	c := s.newClient(open, w, r, query)
 	if err := c.arm(); err != nil {
 		c.End(0)
 		s.desk.Refuse(w, r, errors.Join(errors.New("sse: this server can not stream"), err))
@@ -69,27 +71,27 @@ const lastEventParam = "lastEventId"
 
 // lastEventID is the id of the last event that the client has. The header wins:
 // an EventSource sends it anew each time, while its address stays.
-func lastEventID(r *http.Request) string {
+func lastEventID(r *http.Request, query url.Values) string {
 	if id := r.Header.Get("Last-Event-ID"); id != "" {
 		return id
 	}
-	return r.URL.Query().Get(lastEventParam)
+	return query.Get(lastEventParam)
 }
 
 // flags are the parameters that are 1 or 0.
 var flags = []string{"check", "cursors", "pad"}
 
+// params are all that is read here.
+var params = append([]string{lastEventParam}, flags...)
+
 // terms says what an EventSource asks for: its id is where it wants to go on.
-func terms(r *http.Request, resume string) (session.Terms, error) {
-	t := session.Terms{
-		Encoder: session.V1Encoder{}, Resume: resume,
-		Params: append([]string{lastEventParam}, flags...),
-	}
+func terms(r *http.Request, query url.Values, resume string) (session.Terms, error) {
+	t := session.Terms{Encoder: session.V1Encoder{}, Resume: resume, Params: params}
 	if r.Method != http.MethodGet {
 		return t, session.Refused(http.StatusMethodNotAllowed, "want GET")
 	}
 	for _, name := range flags {
-		if v := r.URL.Query().Get(name); v != "" && v != "0" && v != "1" {
+		if v := query.Get(name); v != "" && v != "0" && v != "1" {
 			return t, session.Refused(http.StatusUnprocessableEntity, "%s: want 1 or 0", name)
 		}
 	}
@@ -107,9 +109,8 @@ func (s *Server) check(w http.ResponseWriter, r *http.Request, ask func() (sessi
 	w.WriteHeader(http.StatusNoContent)
 }
 
-func (s *Server) newClient(open *session.Session, w http.ResponseWriter, r *http.Request) *client {
+func (s *Server) newClient(open *session.Session, w http.ResponseWriter, r *http.Request, query url.Values) *client {
 	retry := s.cfg.Retry + rand.N(max(s.cfg.RetrySpan, 1))
-	query := r.URL.Query()
 	c := &client{Session: open, server: s, w: w, http: http.NewResponseController(w), timed: r.ProtoMajor > 1,
 		script: newScript(open.Attachments(), retry, query.Get("pad") == "1"), cursors: query.Get("cursors") == "1"}
 	c.out.bytes, c.out.frames, c.out.wake = s.cfg.OutboxBytes, s.cfg.OutboxFrames, make(chan struct{}, 1)

@@ -90,6 +90,14 @@ func (c *client) pinged(data string) error {
 	return err
 }
 
+// What may come at once, in time at the rate. A link that was stuck delivers all
+// the pings that a client sent meanwhile, and they cost little; what else was stuck
+// with them is beyond the rate of ops anyway.
+const (
+	frameSpan   = 2 * time.Second
+	controlSpan = 10 * time.Second
+)
+
 // frame counts a frame of the client's, whatever is in it, and says whether it
 // is within the rate. Control frames have a rate of their own: nobody needs
 // many.
@@ -97,9 +105,9 @@ func (c *client) frame(control bool) bool {
 	c.server.counters.framesIn.Add(1)
 	cfg, now := &c.server.cfg, c.server.now()
 	if control {
-		return c.controls.Take(now, cfg.ControlRate)
+		return c.controls.Take(now, cfg.ControlRate, controlSpan)
 	}
-	return c.frames.Take(now, cfg.FrameRate)
+	return c.frames.Take(now, cfg.FrameRate, frameSpan)
 }
 
 // breach ends the session at once, for what the client did on the level of

@@ -36,30 +36,34 @@ type conn struct {
 // chunk is how much is written before progress is noted.
 const chunk = 32 << 10
 
-// Read returns what the client sends, as far as that is in order.
-func (c *conn) Read(p []byte) (int, error) {
-	n, err := c.read(p)
-	if c.isClosing() {
-		if c.late += n; c.late > mostLate {
-			return 0, errStillSending
-		}
+// Read returns what the client sends, as far as that is in order. Sessions wait
+// here, most of them for ever, on a stack that one more call would double.
+func (c *conn) Read(p []byte) (n int, err error) {
+	if len(c.unread) > 0 {
+		n = copy(p, c.unread)
+		c.unread = c.unread[n:]
+	} else {
+		c.unread = nil
+		n, err = c.Conn.Read(p)
 	}
-	if b := c.frames.see(p[:n]); b != nil {
-		c.breach(b)
-		return 0, b
+	if wrong := c.judge(p[:n]); wrong != nil {
+		return 0, wrong
 	}
 	return n, err
 }
 
-func (c *conn) read(p []byte) (int, error) {
-	if len(c.unread) == 0 {
-		return c.Conn.Read(p)
+// judge says why nothing more is to be read.
+func (c *conn) judge(p []byte) error {
+	if c.isClosing() {
+		if c.late += len(p); c.late > mostLate {
+			return errStillSending
+		}
 	}
-	n := copy(p, c.unread)
-	if c.unread = c.unread[n:]; len(c.unread) == 0 {
-		c.unread = nil
+	if b := c.frames.see(p); b != nil {
+		c.breach(b)
+		return b
 	}
-	return n, nil
+	return nil
 }
 
 // mostLate is how much is read of a client after its session was closed, so

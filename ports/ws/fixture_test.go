@@ -67,8 +67,9 @@ func pos(n int) domain.Position { return domain.Position(fmt.Sprintf("%012d", n)
 
 // config is what a node can be told.
 type config struct {
-	desk session.Config
-	ws   ws.Config
+	desk   session.Config
+	ws     ws.Config
+	window *stream.Budget
 }
 
 // newNode returns a node that is not listening.
@@ -76,7 +77,7 @@ func newNode(t testing.TB, cfg config) *node {
 	t.Helper()
 	n := &node{t: t, streams: make(map[string]*stream.Stream), bus: &bus{}, stopped: make(chan struct{})}
 	n.hub = stream.NewHub(n, stream.HubConfig{Systems: []domain.System{system("orders"), system("chat"), system("shop")},
-		Stream: stream.Config{HasLog: true}})
+		Stream: stream.Config{HasLog: true, Budget: cfg.window}})
 	if err := n.hub.Start(); err != nil {
 		t.Fatal(err)
 	}

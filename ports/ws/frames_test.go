@@ -237,6 +237,26 @@ func TestFragmentsAndPingsWithinTheRateAreServed(t *testing.T) {
 	}
 }
 
+// A client that pings each second, over a link that was stuck for a minute, is no
+// attacker.
+func TestPingsThatWaitedForALinkAreAnswered(t *testing.T) {
+	const waited = 60
+	n := serve(t, config{})
+	c := n.raw(ws.V1)
+	if _, err := c.Write(bytes.Repeat(masked(fin|ping, "still there?"), waited)); err != nil {
+		t.Fatal(err)
+	}
+	for pongs := 0; pongs < waited; {
+		op, payload, err := c.frame()
+		if err != nil || op == bye {
+			t.Fatalf("after %d pongs: %d %q %v", pongs, op, payload, err)
+		}
+		if op == pong {
+			pongs++
+		}
+	}
+}
+
 // Who is closed and goes on sending costs little more.
 func TestClientThatSendsOnAfterItsCloseIsCutOff(t *testing.T) {
 	n := serve(t, config{ws: ws.Config{CloseWait: time.Hour}})

@@ -20,6 +20,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/domain/stream"
 	"github.com/fanfarebus/fanfare/ports/session"
 	"github.com/fanfarebus/fanfare/ports/ws"
 )
@@ -39,7 +40,7 @@ func BenchmarkResume(b *testing.B) {
 }
 
 func comeBack(b *testing.B, users, missed int) {
-	n := serve(b, config{})
+	n := serve(b, config{window: stream.NewBudget(256 << 20)}) // which counts the index, too
 	for i := range missedEach * users {
 		m := benchMessage()
 		m.ID, m.To = fmt.Sprintf("01JCXYZ%019d", i), targets(fmt.Sprint("user:u", i%users))

@@ -286,7 +286,12 @@ export class Client extends Emitter {
         if (next && this.state === "open") this.#transmit([next]);
       };
       op.answer.then(settled, err => {
-        if (err.code === "closed") return void this.#rooms.add(name); // `connect` goes on in it
+        if (err.code === "closed") {
+          // `connect` goes on in the room, and for what it missed from `cursors`.
+          this.#rooms.add(name);
+          delete this.#ahead[system];
+          return;
+        }
         if (err.code !== "left") this.emit("left", { system, room, reason: err.code });
         settled();
       });

@@ -214,7 +214,8 @@ export class Connection {
     const era = this.#era;
     const token = this.#token;
     try {
-      const query = { ...this.#owner.query("ws", false), check: "1" };
+      const via = this.#choices().WebSocket ? "ws" : "sse";
+      const query = { ...this.#owner.query(via, false), check: "1" };
       const answer = await fetch(locate({ url: this.#url, query }, "sse"), {
         headers: token ? { Authorization: "Bearer " + token } : {},
         credentials: token ? "omit" : "include",

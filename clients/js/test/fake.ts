@@ -28,6 +28,8 @@ export class Fake {
   /** What a client that asks why it gets no session is answered; 204: it would get one. */
   verdict = { status: 204, detail: "" };
   checks = 0;
+  /** What the last one asked about. */
+  checked?: URLSearchParams;
   /** What to do with a new peer; default: say hello. */
   script: (peer: Peer, index: number) => void = peer => peer.say(hello(peer));
 
@@ -73,6 +75,7 @@ export class Fake {
     const url = new URL(req.url!, this.url);
     if (url.searchParams.get("check")) {
       this.checks++;
+      this.checked = url.searchParams;
       const { status, detail } = this.verdict;
       const type = detail ? "application/problem+json" : "text/plain";
       return void res.writeHead(status, { "Content-Type": type }).end(detail && JSON.stringify({ status, detail }));

@@ -289,6 +289,26 @@ test("a room that was not joined yet when the connection broke is joined since t
   assert.deepEqual([...all].sort(), rooms);
 });
 
+test("who closes while rooms wait, and connects again, goes on before what these rooms missed", async t => {
+  luck(t, 0);
+  const node = await fake(t);
+  const rooms = many(30);
+  const w = await new Watched(t, node.url, { rooms }).open();
+  const first = await asked(node.sockets[0], "join");
+  node.sockets[0]!.say(message("1"));
+  await until("a message", () => w.ids.length);
+  w.client.close();
+  assert.deepEqual(w.client.cursors, { orders: "start" });
+  w.client.connect();
+  await w.open(2);
+  const { query, said } = node.sockets[1]!;
+  assert.equal(query.get("resume"), "orders:start");
+  if (!query.get("rooms")!.split(",").includes("orders/" + first.room)) {
+    const again = await until("the join", () => said.find(op => op.room === first.room));
+    assert.equal(again.since, "start");
+  }
+});
+
 test("half of a surrogate pair is no name: it is not made another one", async t => {
   const node = await fake(t);
   const w = await new Watched(t, node.url).open();

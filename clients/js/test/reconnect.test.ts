@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { backoff } from "../src/backoff.ts";
 import { hello, message } from "./fake.ts";
-import { fake, luck, until, Watched, wakes } from "./kit.ts";
+import { fake, luck, NodeEventSource, until, Watched, wakes } from "./kit.ts";
 
 test("goes on at the last message of which the handlers have returned", async t => {
   luck(t, 0);
@@ -279,6 +279,19 @@ for (const [status, detail, why] of [
     await w.open(); // who has mended it may try again
   });
 }
+
+test("who has EventSource alone asks about the address that EventSource was refused", async t => {
+  luck(t, 0);
+  const node = await fake(t);
+  node.refuse.push(...Array(10).fill(431));
+  node.verdict = { status: 431, detail: "" };
+  const rooms = Array.from({ length: 100 }, (_, i) => `orders/${i}${"x".repeat(60)}`);
+  const w = new Watched(t, node.url, { rooms, WebSocket: null, EventSource: NodeEventSource as any });
+  w.client.connect();
+  await until("the question", () => node.checked);
+  await until("the end", () => w.client.state === "closed");
+  assert.equal(node.checked!.get("rooms")!.split(",").length, 100);
+});
 
 test("a refusal that may pass does not end the client", async t => {
   luck(t, 0);

@@ -69,7 +69,7 @@ func All() []Setting {
 		number("limits.inbound_rate", "operations a second from one session", func(c c) *int { return &c.Limits.InboundRate }),
 		size("limits.inbound_bytes", "most that users have sent to one system from this node and that is not consumed yet, where the bus can say", func(c c) *fanfare.Size { return &c.Limits.InboundBytes }),
 		size("limits.inbound_user_bytes", "of these, most that is from one user, in all systems", func(c c) *fanfare.Size { return &c.Limits.InboundUserBytes }),
-		number("limits.frame_rate", "WebSocket frames a second from one session, parts of messages included", func(c c) *int { return &c.Limits.FrameRate }),
+		number("limits.frame_rate", "WebSocket frames a second from one session, parts of messages included; at least twice inbound_rate is allowed", func(c c) *int { return &c.Limits.FrameRate }),
 		number("limits.control_rate", "pings and pongs a second from one session", func(c c) *int { return &c.Limits.ControlRate }),
 		span("limits.stall", "how long a session may take nothing", func(c c) *time.Duration { return &c.Limits.Stall }),
 		span("limits.answer_time", "how long a client may take to read an answer that begins no session", func(c c) *time.Duration { return &c.Limits.AnswerTime }),

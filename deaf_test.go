@@ -29,6 +29,7 @@ func TestOneDeafSystemDoesNotTakeTheNodeOutOfRotation(t *testing.T) {
 		systems []string // of the node
 		moving  bool     // it is set up for both buses
 		marked  []string // systems that have a mark on the old bus, and no bridge
+		late    bool     // the node starts when the marks are there
 		refused []string // systems whose topics the bus does not let anybody follow
 		status  int
 		phase   string
@@ -40,6 +41,9 @@ func TestOneDeafSystemDoesNotTakeTheNodeOutOfRotation(t *testing.T) {
 		"all have left, but it serves any":    {systems: []string{"*"}, marked: []string{"orders"}, status: 200, phase: "ready", deaf: []string{"orders"}},
 		"one waits for a bridge":              {systems: []string{"orders", "quiet"}, moving: true, marked: []string{"quiet"}, status: 200, phase: "ready", deaf: []string{"quiet"}},
 		"all wait for a bridge, as all nodes": {systems: []string{"orders"}, moving: true, marked: []string{"orders"}, status: 200, phase: "ready", deaf: []string{"orders"}},
+		"one waits as the node starts":        {systems: []string{"orders", "quiet"}, moving: true, marked: []string{"quiet"}, late: true, status: 200, phase: "ready", deaf: []string{"quiet"}},
+		"all wait as the node starts":         {systems: []string{"orders"}, moving: true, marked: []string{"orders"}, late: true, status: 200, phase: "ready", deaf: []string{"orders"}},
+		"one waits, one is not confirmed":     {systems: []string{"orders", "quiet"}, moving: true, marked: []string{"quiet"}, late: true, refused: []string{"orders"}, status: 200, phase: "ready", deaf: []string{"orders", "quiet"}},
 		"one is not confirmed":                {systems: []string{"orders", "quiet"}, refused: []string{"quiet"}, status: 200, phase: "ready", deaf: []string{"quiet"}},
 		"none is confirmed":                   {systems: []string{"orders", "quiet"}, refused: []string{"orders", "quiet"}, status: 503, phase: "starting", deaf: []string{"orders", "quiet"}},
 	} {
@@ -57,15 +61,23 @@ func TestOneDeafSystemDoesNotTakeTheNodeOutOfRotation(t *testing.T) {
 				if tt.moving {
 					cfg.Transport += " new://bus"
 				}
+				mark := func() {
+					for _, system := range tt.marked {
+						if errs := old.Publish(t.Context(), []transport.Outgoing{{Topic: "fanfare." + system, Message: transport.NewLeave("mark")}}); errs != nil {
+							t.Fatal(errs)
+						}
+					}
+				}
+				if tt.late {
+					mark()
+				}
 				n := startNode(t, cfg, fanfare.WithOpeners(transport.Openers{"old": open(old), "new": open(next)}))
 				if slices.Equal(tt.systems, []string{"*"}) {
 					defer n.listen("orders")()
 				}
 				time.Sleep(10 * time.Second)
-				for _, system := range tt.marked {
-					if errs := old.Publish(t.Context(), []transport.Outgoing{{Topic: "fanfare." + system, Message: transport.NewLeave("mark")}}); errs != nil {
-						t.Fatal(errs)
-					}
+				if !tt.late {
+					mark()
 				}
 				time.Sleep(10 * time.Second)
 				status, phase, deaf := n.ready("")
@@ -85,6 +97,31 @@ func TestOneDeafSystemDoesNotTakeTheNodeOutOfRotation(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A bus that is down when the node starts does not keep it out of rotation.
+func TestNodeThatStartsWithoutItsBusIsReady(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bus := memory.New(memory.Config{})
+		defer bus.Close()
+		n := startNode(t, fanfare.Config{Dev: true, Systems: []string{"orders"}, Drain: 1}, fanfare.WithDriver(gone{bus.Driver()}))
+		time.Sleep(10 * time.Second)
+		if status, phase, deaf := n.ready(""); status != 200 || phase != "ready" || deaf != nil {
+			t.Errorf("%d %s %v", status, phase, deaf)
+		}
+		if status, _, _ := n.ready("?bus=required"); status != 503 {
+			t.Errorf("?bus=required: %d", status)
+		}
+	})
+}
+
+// gone is a bus that does not answer.
+type gone struct{ transport.Driver }
+
+func (gone) Ping(context.Context) error { return domain.ErrBusDown }
+
+func (gone) Follow(context.Context, string, domain.Position) (transport.Feed, error) {
+	return nil, domain.ErrBusDown
 }
 
 // What is deaf and comes back is ready again.

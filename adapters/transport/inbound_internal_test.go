@@ -39,3 +39,22 @@ func TestLedgerForgetsNamesThatNeverComeAgain(t *testing.T) {
 		}
 	})
 }
+
+// What was forgotten before its publish failed is not given back once more.
+func TestWhatWasForgottenIsNotGivenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLedger(prompt{}, InboundLimits{User: 1 << 20}, slog.New(slog.DiscardHandler))
+		giveback, err := l.take(t.Context(), "topic", "alice", 300)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(20 * time.Second)
+		if _, err := l.take(t.Context(), "topic", "alice", 300); err != nil {
+			t.Fatal(err)
+		}
+		giveback()
+		if l.users["alice"] != 300 || l.topics["topic"].total != 300 {
+			t.Errorf("%d bytes of alice's and %d in all are counted, want 300", l.users["alice"], l.topics["topic"].total)
+		}
+	})
+}

@@ -15,6 +15,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/ThreeDotsLabs/watermill/message"
+
 	"github.com/fanfarebus/fanfare"
 	"github.com/fanfarebus/fanfare/adapters/memory"
 	"github.com/fanfarebus/fanfare/adapters/transport"
@@ -29,7 +31,9 @@ func TestOneDeafSystemDoesNotTakeTheNodeOutOfRotation(t *testing.T) {
 		systems []string // of the node
 		moving  bool     // it is set up for both buses
 		marked  []string // systems that have a mark on the old bus, and no bridge
+		late    bool     // the node starts when the marks are there
 		refused []string // systems whose topics the bus does not let anybody follow
+		mute    []string // systems of which nothing comes though something was published
 		status  int
 		phase   string
 		deaf    []string
@@ -40,6 +44,12 @@ func TestOneDeafSystemDoesNotTakeTheNodeOutOfRotation(t *testing.T) {
 		"all have left, but it serves any":    {systems: []string{"*"}, marked: []string{"orders"}, status: 200, phase: "ready", deaf: []string{"orders"}},
 		"one waits for a bridge":              {systems: []string{"orders", "quiet"}, moving: true, marked: []string{"quiet"}, status: 200, phase: "ready", deaf: []string{"quiet"}},
 		"all wait for a bridge, as all nodes": {systems: []string{"orders"}, moving: true, marked: []string{"orders"}, status: 200, phase: "ready", deaf: []string{"orders"}},
+		"one waits as the node starts":        {systems: []string{"orders", "quiet"}, moving: true, marked: []string{"quiet"}, late: true, status: 200, phase: "ready", deaf: []string{"quiet"}},
+		"all wait as the node starts":         {systems: []string{"orders"}, moving: true, marked: []string{"orders"}, late: true, status: 200, phase: "ready", deaf: []string{"orders"}},
+		"one waits, one is not confirmed":     {systems: []string{"orders", "quiet"}, moving: true, marked: []string{"quiet"}, late: true, refused: []string{"orders"}, status: 200, phase: "ready", deaf: []string{"orders", "quiet"}},
+		"nothing comes of one":                {systems: []string{"orders", "quiet"}, mute: []string{"quiet"}, status: 200, phase: "ready", deaf: []string{"quiet"}},
+		"nothing comes of any":                {systems: []string{"orders", "quiet"}, mute: []string{"orders", "quiet"}, status: 503, phase: "deaf", deaf: []string{"orders", "quiet"}},
+		"nothing comes, one waits":            {systems: []string{"orders", "quiet"}, moving: true, marked: []string{"quiet"}, mute: []string{"orders"}, status: 503, phase: "deaf", deaf: []string{"orders", "quiet"}},
 		"one is not confirmed":                {systems: []string{"orders", "quiet"}, refused: []string{"quiet"}, status: 200, phase: "ready", deaf: []string{"quiet"}},
 		"none is confirmed":                   {systems: []string{"orders", "quiet"}, refused: []string{"orders", "quiet"}, status: 503, phase: "starting", deaf: []string{"orders", "quiet"}},
 	} {
@@ -50,22 +60,36 @@ func TestOneDeafSystemDoesNotTakeTheNodeOutOfRotation(t *testing.T) {
 				defer next.Close()
 				open := func(bus *memory.Bus) transport.Opener {
 					return func(context.Context, *url.URL, *slog.Logger) (transport.Driver, error) {
-						return picky{bus.Driver(), bus.Driver().(transport.LogDriver), tt.refused, &atomic.Bool{}}, nil
+						return picky{bus.Driver(), bus.Driver().(transport.LogDriver), tt.refused, tt.mute, &atomic.Bool{}}, nil
 					}
 				}
 				cfg := fanfare.Config{Dev: true, Systems: tt.systems, Drain: 1, Transport: "old://bus"}
 				if tt.moving {
 					cfg.Transport += " new://bus"
 				}
+				publish := func(system string, m *message.Message) {
+					if errs := old.Publish(t.Context(), []transport.Outgoing{{Topic: "fanfare." + system, Message: m}}); errs != nil {
+						t.Fatal(errs)
+					}
+				}
+				mark := func() {
+					for _, system := range tt.marked {
+						publish(system, transport.NewLeave("mark"))
+					}
+				}
+				if tt.late {
+					mark()
+				}
 				n := startNode(t, cfg, fanfare.WithOpeners(transport.Openers{"old": open(old), "new": open(next)}))
 				if slices.Equal(tt.systems, []string{"*"}) {
 					defer n.listen("orders")()
 				}
 				time.Sleep(10 * time.Second)
-				for _, system := range tt.marked {
-					if errs := old.Publish(t.Context(), []transport.Outgoing{{Topic: "fanfare." + system, Message: transport.NewLeave("mark")}}); errs != nil {
-						t.Fatal(errs)
-					}
+				if !tt.late {
+					mark()
+				}
+				for _, system := range tt.mute {
+					publish(system, message.NewMessage("id", []byte(`{"to":"*","data":1}`)))
 				}
 				time.Sleep(10 * time.Second)
 				status, phase, deaf := n.ready("")
@@ -87,13 +111,38 @@ func TestOneDeafSystemDoesNotTakeTheNodeOutOfRotation(t *testing.T) {
 	}
 }
 
+// A bus that is down when the node starts does not keep it out of rotation.
+func TestNodeThatStartsWithoutItsBusIsReady(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bus := memory.New(memory.Config{})
+		defer bus.Close()
+		n := startNode(t, fanfare.Config{Dev: true, Systems: []string{"orders"}, Drain: 1}, fanfare.WithDriver(gone{bus.Driver()}))
+		time.Sleep(10 * time.Second)
+		if status, phase, deaf := n.ready(""); status != 200 || phase != "ready" || deaf != nil {
+			t.Errorf("%d %s %v", status, phase, deaf)
+		}
+		if status, _, _ := n.ready("?bus=required"); status != 503 {
+			t.Errorf("?bus=required: %d", status)
+		}
+	})
+}
+
+// gone is a bus that does not answer.
+type gone struct{ transport.Driver }
+
+func (gone) Ping(context.Context) error { return domain.ErrBusDown }
+
+func (gone) Follow(context.Context, string, domain.Position) (transport.Feed, error) {
+	return nil, domain.ErrBusDown
+}
+
 // What is deaf and comes back is ready again.
 func TestSystemThatIsConfirmedLateIsNotDeafAnyMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := memory.New(memory.Config{})
 		defer bus.Close()
 		refused := []string{"quiet"}
-		d := picky{bus.Driver(), bus.Driver().(transport.LogDriver), refused, &atomic.Bool{}}
+		d := picky{bus.Driver(), bus.Driver().(transport.LogDriver), refused, nil, &atomic.Bool{}}
 		n := startNode(t, fanfare.Config{Dev: true, Systems: []string{"orders", "quiet"}, Drain: 1}, fanfare.WithDriver(d))
 		time.Sleep(time.Second)
 		if status, phase, deaf := n.ready(""); status != 503 || phase != "starting" || deaf != nil {
@@ -116,7 +165,23 @@ type picky struct {
 	transport.Driver
 	transport.LogDriver
 	refused []string
-	lenient *atomic.Bool // it does after all
+	mute    []string     // of these nothing comes
+	lenient *atomic.Bool // it lets them after all
+}
+
+// silent is a feed of which nothing comes.
+type silent struct{ transport.Feed }
+
+func (silent) Read(ctx context.Context) ([]domain.Entry, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+func (p picky) hush(topic string, f transport.Feed, err error) (transport.Feed, error) {
+	if err == nil && slices.Contains(p.mute, strings.TrimPrefix(topic, "fanfare.")) {
+		return silent{f}, nil
+	}
+	return f, err
 }
 
 func (p picky) refuse(topic string) error {
@@ -130,14 +195,16 @@ func (p picky) Follow(ctx context.Context, topic string, after domain.Position) 
 	if err := p.refuse(topic); err != nil {
 		return nil, err
 	}
-	return p.Driver.Follow(ctx, topic, after)
+	f, err := p.Driver.Follow(ctx, topic, after)
+	return p.hush(topic, f, err)
 }
 
 func (p picky) FollowSince(ctx context.Context, topic string, t time.Time) (transport.Feed, error) {
 	if err := p.refuse(topic); err != nil {
 		return nil, err
 	}
-	return p.LogDriver.FollowSince(ctx, topic, t)
+	f, err := p.LogDriver.FollowSince(ctx, topic, t)
+	return p.hush(topic, f, err)
 }
 
 // A runningNode is a node that is asked how it is.

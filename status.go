@@ -43,9 +43,9 @@ func (s *status) Serves(system domain.System) bool { return s.hub.Serves(system)
 
 // Health says how the node is now.
 func (s *status) Health() api.Health {
-	streams := s.hub.Streams()
-	deaf, useless := s.deaf(streams)
-	h := api.Health{Phase: s.now(streams, useless), BusUp: s.bus.Up(), Node: s.node, Systems: []string{}, Deaf: deaf}
+	streams, awaited := s.hub.Streams(), s.awaited()
+	deaf, useless := s.deaf(streams, awaited)
+	h := api.Health{Phase: s.now(streams, awaited, useless), BusUp: s.bus.Up(), Node: s.node, Systems: []string{}, Deaf: deaf}
 	for _, st := range streams {
 		h.Systems = append(h.Systems, st.System().String())
 	}
@@ -54,8 +54,9 @@ func (s *status) Health() api.Health {
 
 // now is ready once the node's own systems are confirmed, or the bus is down: that
 // must not keep every node at once out of the load balancer. Nor must a system
-// that the bus does not confirm, if it confirms others.
-func (s *status) now(streams []*stream.Stream, useless bool) api.Phase {
+// that waits for the copy of a mark, as on every node, or that the bus does not
+// confirm, if it confirms others.
+func (s *status) now(streams []*stream.Stream, awaited []string, useless bool) api.Phase {
 	switch s.phase.Load() {
 	case isDraining:
 		return api.Draining
@@ -63,7 +64,7 @@ func (s *status) now(streams []*stream.Stream, useless bool) api.Phase {
 		if useless {
 			return api.Deaf
 		}
-		if s.ready.Load() || s.hub.Ready() || !s.bus.Up() || othersReady(streams) {
+		if s.ready.Load() || s.hub.Ready() || !s.bus.Up() || s.othersReady(streams, awaited) {
 			s.ready.Store(true)
 			return api.Ready
 		}
@@ -76,12 +77,8 @@ func (s *status) now(streams []*stream.Stream, useless bool) api.Phase {
 // node may serve them: it hears no system, and not only for reasons that are
 // every node's. Such a reason is a mark whose copy is awaited. A system that has
 // left a node which serves any system says nothing about the others.
-func (s *status) deaf(streams []*stream.Stream) (names []string, useless bool) {
-	behind, awaited := s.bus.DeafTopics(), []string(nil)
-	if moving, ok := s.bus.(*move.Bus); ok {
-		awaited = moving.Awaited()
-	}
-	own := false
+func (s *status) deaf(streams []*stream.Stream, awaited []string) (names []string, useless bool) {
+	behind, own := s.bus.DeafTopics(), false
 	for _, st := range streams {
 		topic := s.topics.Topic(st.System())
 		switch {
@@ -96,23 +93,33 @@ func (s *status) deaf(streams []*stream.Stream) (names []string, useless bool) {
 	return names, own && len(names) == len(streams)
 }
 
+// awaited returns the topics that have waited for the copy of a mark for too long.
+func (s *status) awaited() []string {
+	if moving, ok := s.bus.(*move.Bus); ok {
+		return moving.Awaited()
+	}
+	return nil
+}
+
 func isUnconfirmed(st *stream.Stream) bool {
 	since := st.Unconfirmed()
 	return !since.IsZero() && time.Since(since) > confirmWithin
 }
 
-// othersReady says whether some systems are ready, and the bus does not confirm
-// the others.
-func othersReady(streams []*stream.Stream) (some bool) {
+// othersReady says whether some systems are ready, or as ready as on any node, and
+// the bus does not confirm the others.
+func (s *status) othersReady(streams []*stream.Stream, awaited []string) (some bool) {
 	for _, st := range streams {
+		ready := slices.Contains(awaited, s.topics.Topic(st.System()))
 		select {
 		case <-st.Ready():
-			some = true
+			ready = true
 		default:
-			if !isUnconfirmed(st) {
-				return false
-			}
 		}
+		if !ready && !isUnconfirmed(st) {
+			return false
+		}
+		some = some || ready
 	}
 	return some
 }
@@ -120,7 +127,7 @@ func othersReady(streams []*stream.Stream) (some bool) {
 // deafSystems says of each system that is consumed whether it is deaf: 1, or not: 0.
 func (s *status) deafSystems() map[string]float64 {
 	streams := s.hub.Streams()
-	deaf, _ := s.deaf(streams)
+	deaf, _ := s.deaf(streams, s.awaited())
 	all := make(map[string]float64, len(streams))
 	for _, st := range streams {
 		all[st.System().String()] = 0

@@ -87,7 +87,7 @@ func prove(ctx context.Context, from, to *transport.Transport, topic string) (*s
 		return s.proven(), nil
 	})
 	if err != nil && ctx.Err() != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrNoBridge, s.seen(), err)
+		return nil, fmt.Errorf("%w: %s: %w", ErrNoBridge, s.seen(ctx), err)
 	}
 	if err != nil && !errors.Is(err, ErrMoved) {
 		return nil, fmt.Errorf("nothing was done: %w", err)
@@ -95,19 +95,24 @@ func prove(ctx context.Context, from, to *transport.Transport, topic string) (*s
 	return s, err
 }
 
-// poll asks until there is a yes, or an error that time does not mend.
+// poll asks until there is a yes, or an error that time does not mend. When ctx
+// ends first that is the error, with what was wrong until then, and not with what
+// its end has broken off.
 func poll(ctx context.Context, ask func() (bool, error)) error {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
-	for {
+	for down := error(nil); ; {
 		yes, err := ask()
 		if (yes || err != nil) && !errors.Is(err, domain.ErrBusDown) {
 			return err
 		}
+		if ctx.Err() == nil {
+			down = err
+		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return errors.Join(ctx.Err(), err)
+			return errors.Join(ctx.Err(), down)
 		}
 	}
 }
@@ -156,14 +161,30 @@ func (s *survey) ask(ctx context.Context) error {
 func (s *survey) proven() bool { return s.back || s.last >= s.asked.Position }
 
 // seen tells what there is instead of a proof.
-func (s *survey) seen() string {
+func (s *survey) seen(ctx context.Context) string {
 	switch {
 	case s.asked.Log == 0:
 		return "the buses did not answer in time"
+	case s.marked(ctx):
+		return "the mark is on the old bus since an earlier try, and its copy does not come; start the bridge, nodes wait for it"
 	case s.last > s.first:
 		return "copies come, but they do not get to the end of the old bus; the bridge is behind, wait longer"
 	}
 	return "nothing was copied from the old bus to the new one meanwhile; does `fanfare bridge` run, from and to these buses, for this system?"
+}
+
+// markWait is how long the old bus is searched for a mark.
+const markWait = 2 * time.Second
+
+// marked says whether a mark is found among what was not copied from the old bus.
+func (s *survey) marked(ctx context.Context) (found bool) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), markWait)
+	defer cancel()
+	_, _ = s.from.Scan(ctx, s.topic, s.last, time.Time{}, func(batch []domain.Entry) bool {
+		found = slices.ContainsFunc(batch, func(e domain.Entry) bool { return e.Kind == domain.Leave })
+		return !found
+	}) // what cannot be read was not found
+	return found
 }
 
 // look reads what has come to the new bus since the last look.

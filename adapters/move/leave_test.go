@@ -90,6 +90,9 @@ func TestNoMarkUnlessABridgeCopiesThisTopicNow(t *testing.T) {
 				if !errors.Is(err, move.ErrNoBridge) || !errors.Is(err, context.DeadlineExceeded) {
 					w.Errorf("Leave: %v, want %v", err, move.ErrNoBridge)
 				}
+				if strings.Contains(err.Error(), "the mark is") {
+					w.Errorf("it tells of a mark: %v", err)
+				}
 				w.want(n, heard)
 				if strings.Contains(w.plain(w.old).heard(), "leave") {
 					w.Error("the mark is on the old bus")
@@ -101,6 +104,31 @@ func TestNoMarkUnlessABridgeCopiesThisTopicNow(t *testing.T) {
 				w.publish(w.old)
 				w.want(n, strings.TrimSpace(heard+" "+numbers(w.number, w.number)))
 			})
+		})
+	}
+}
+
+// Who tries again after the mark was put, and its copy has not come, is told that
+// it is there: that nothing was done this time does not mean that nothing is.
+func TestMarkOfAnEarlierTryIsTold(t *testing.T) {
+	for _, messages := range []int{0, 3} {
+		in(t, func(w *world) {
+			stop := w.bridge()
+			for range messages {
+				w.publish(w.old)
+			}
+			synctest.Wait()
+			_ = stop()
+			w.send(w.old, transport.NewLeave("mark"))
+			w.publish(w.old)
+			err := w.tryToLeave(w.old, w.new)
+			if !errors.Is(err, move.ErrNoBridge) || !strings.Contains(err.Error(), "the mark is on the old bus") {
+				w.Errorf("with %d messages before the mark: %v", messages, err)
+			}
+			w.bridge()
+			if err := w.tryToLeave(w.old, w.new); !errors.Is(err, move.ErrMoved) {
+				w.Errorf("with a bridge: %v", err)
+			}
 		})
 	}
 }

@@ -123,3 +123,24 @@ func TestWhatIsConsumedKnowsTheRetention(t *testing.T) {
 		t.Errorf("%v are left, the oldest %v old", bodies, oldest)
 	}
 }
+
+// What a member was given, never acked and lost to the retention is pending for
+// ever. It keeps nothing else from being trimmed.
+func TestPendingEntriesThatAreTrimmedHoldNothingBack(t *testing.T) {
+	k := newKit(t)
+	d := open(t, k.URL("redis-streams")+"?retention=1m")
+	k.overdue(inboundTopic, 10)
+	k.must(k.c.XGroupCreate(t.Context(), inboundTopic, "a", "0").Err())
+	k.readAs("a", 10, false)
+	for n := range 3 {
+		k.must(k.c.XAdd(t.Context(), xadd(inboundTopic, fmt.Sprint(n+1))).Err())
+	}
+	k.readAs("a", 2, true)
+	if bodies, _ := k.leftOf(d); fmt.Sprint(bodies) != "[3]" {
+		t.Errorf("%v are left", bodies)
+	}
+	k.readAs("a", 1, false)
+	if bodies, _ := k.leftOf(d); fmt.Sprint(bodies) != "[3]" {
+		t.Errorf("one was given and not acked: %v are left", bodies)
+	}
+}

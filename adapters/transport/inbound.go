@@ -24,6 +24,7 @@ const (
 	entryOverhead = 256                    // bytes that a broker needs beside an envelope, about
 	inboundEvery  = time.Second            // how often the bus is asked at most, for one topic
 	inboundIdle   = 10 * time.Second       // how often while there is room enough
+	inboundOthers = 4                      // how many topics more it is asked for at most, for one message
 	inboundWait   = 500 * time.Millisecond // how long an answer may take
 	inboundSlack  = 3 * time.Second        // how much later a message may reach the bus than it was counted
 	inboundKnown  = time.Hour              // what is older is forgotten if the bus does not answer
@@ -64,15 +65,17 @@ type ledger struct {
 	unknown limitedLog // lines on buses that do not answer
 
 	mu     sync.Mutex
-	users  map[string]int64    // bytes; guarded by mu
+	users  map[string]int64    // bytes, on all topics; guarded by mu
 	topics map[string]*account // guarded by mu
 }
 
 // An account is one topic's. The ledger's mu guards it.
 type account struct {
+	topic   string
 	total   int64
-	sent    []sending // oldest first
-	looked  time.Time // when the bus was last asked
+	users   map[string]int64 // bytes by user: the same ones as total
+	sent    []sending        // oldest first
+	looked  time.Time        // when the bus was last asked
 	looking bool
 	off     bool // the bus cannot say what is consumed
 }
@@ -93,30 +96,15 @@ func newLedger(bus unconsumer, limits InboundLimits, log *slog.Logger) *ledger {
 func (l *ledger) take(ctx context.Context, topic, user string, bytes int64) (giveback func(), err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	a := l.topics[topic]
-	if a == nil {
-		l.sweep(time.Now())
-		a = &account{}
-		l.topics[topic] = a
-	}
-	if l.due(a, user, bytes, time.Now()) {
-		l.look(ctx, topic, a)
-	}
+	l.ask(ctx, topic, user, bytes)
+	a := l.account(topic)
 	switch {
 	case a.off:
 		return func() {}, nil
 	case l.over(a, user, bytes, 1):
 		return nil, domain.ErrInboundFull
 	}
-	now := time.Now()
-	last := len(a.sent) - 1
-	if last < 0 || now.Sub(a.sent[last].from) >= inboundStep {
-		a.sent = append(a.sent, sending{from: now, bytes: make(map[string]int64)})
-		last++
-	}
-	counted := a.sent[last].bytes
-	counted[user] += bytes
-	a.total += bytes
+	counted := a.add(time.Now(), user, bytes)
 	l.users[user] += bytes
 	return func() {
 		l.mu.Lock()
@@ -128,12 +116,80 @@ func (l *ledger) take(ctx context.Context, topic, user string, bytes int64) (giv
 	}, nil
 }
 
-// over says whether more than one share in so many of a limit would be used. One
-// message is never too much, however large it is.
-func (l *ledger) over(a *account, user string, bytes, share int64) bool {
-	over := func(used, limit int64) bool { return limit > 0 && used > 0 && share*(used+bytes) > limit }
-	return over(l.users[user], l.limits.User) || over(a.total, l.limits.System)
+// account returns a topic's. It is dropped when nothing has been counted for a
+// while.
+func (l *ledger) account(topic string) *account {
+	a := l.topics[topic]
+	if a == nil {
+		a = &account{topic: topic, users: make(map[string]int64)}
+		l.topics[topic] = a
+	}
+	return a
 }
+
+// add counts what was sent, and returns the count that it is in.
+func (a *account) add(now time.Time, user string, bytes int64) (counted map[string]int64) {
+	last := len(a.sent) - 1
+	if last < 0 || now.Sub(a.sent[last].from) >= inboundStep {
+		a.sent = append(a.sent, sending{from: now, bytes: make(map[string]int64)})
+		last++
+	}
+	counted = a.sent[last].bytes
+	counted[user] += bytes
+	a.total += bytes
+	a.users[user] += bytes
+	return counted
+}
+
+// ask brings up to date what is known of the topic that a user is about to send
+// to, if that is due. It does so for others, too: those that a user without room
+// has sent to, or nobody would notice that they were consumed; and for each new
+// name an old one, so that names that never come again leave nothing behind. It
+// lets go of mu meanwhile.
+func (l *ledger) ask(ctx context.Context, topic, user string, bytes int64) {
+	now := time.Now()
+	if l.topics[topic] == nil {
+		l.sweep(now)
+		if old := l.longestAgo(now.Add(-inboundIdle), func(*account) bool { return true }); old != nil {
+			l.look(ctx, old)
+		}
+	}
+	a := l.account(topic)
+	if l.due(a, user, bytes, now) {
+		l.look(ctx, a)
+	}
+	for range inboundOthers {
+		if a.off || !over(l.users[user], bytes, l.limits.User) {
+			return
+		}
+		other := l.longestAgo(time.Now().Add(-inboundEvery), func(a *account) bool { return a.users[user] > 0 })
+		if other == nil {
+			return
+		}
+		l.look(ctx, other)
+	}
+}
+
+// longestAgo returns the account of which the bus was last asked the longest ago,
+// among those that something is counted for, that match, and that it was not
+// asked of since a time. Nil if there is none.
+func (l *ledger) longestAgo(since time.Time, match func(*account) bool) (found *account) {
+	for _, a := range l.topics {
+		if a.total > 0 && !a.looking && !a.looked.After(since) && match(a) && (found == nil || a.looked.Before(found.looked)) {
+			found = a
+		}
+	}
+	return found
+}
+
+// over says whether more than one share in so many of a limit would be used.
+func (l *ledger) over(a *account, user string, bytes, share int64) bool {
+	return over(l.users[user], bytes, l.limits.User/share) || over(a.total, bytes, l.limits.System/share)
+}
+
+// over says whether a limit does not allow so many bytes more. One message is
+// never too much, however large it is.
+func over(used, bytes, limit int64) bool { return limit > 0 && used > 0 && used+bytes > limit }
 
 // due says whether the bus is to be asked: the first time, and when it gets
 // tight.
@@ -144,20 +200,21 @@ func (l *ledger) due(a *account, user string, bytes int64, now time.Time) bool {
 
 // look asks the bus what is consumed of a topic. It is called with mu held, and
 // lets go of it meanwhile.
-func (l *ledger) look(ctx context.Context, topic string, a *account) {
+func (l *ledger) look(ctx context.Context, a *account) {
 	start := time.Now()
 	a.looking, a.looked = true, start
 	l.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, inboundWait)
-	oldest, err := l.bus.Unconsumed(ctx, topic)
+	oldest, err := l.bus.Unconsumed(ctx, a.topic)
 	cancel()
 	l.mu.Lock()
 	a.looking = false
 	switch {
 	case errors.Is(err, domain.ErrUnsupported):
 		a.off = true
+		l.forget(a, start.Add(inboundKnown)) // the topic was moved to this bus: all of it
 	case err != nil:
-		l.unknown.warn(l.log, "what was consumed of an inbound topic is not known", "topic", topic, "error", err)
+		l.unknown.warn(l.log, "what was consumed of an inbound topic is not known", "topic", a.topic, "error", err)
 		l.forget(a, start.Add(-inboundKnown))
 	default:
 		l.forget(a, start.Add(-oldest-inboundSlack))
@@ -177,13 +234,15 @@ func (l *ledger) forget(a *account, before time.Time) {
 
 func (l *ledger) subtract(a *account, user string, bytes int64) {
 	a.total -= bytes
+	if a.users[user] -= bytes; a.users[user] <= 0 {
+		delete(a.users, user)
+	}
 	if l.users[user] -= bytes; l.users[user] <= 0 {
 		delete(l.users, user)
 	}
 }
 
-// sweepUnused drops topics that nothing is counted for: names that never come
-// again.
+// sweep drops topics that nothing is counted for.
 func (l *ledger) sweep(now time.Time) {
 	for topic, a := range l.topics {
 		if a.total == 0 && !a.looking && now.Sub(a.looked) > inboundIdle {

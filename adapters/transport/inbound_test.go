@@ -171,6 +171,54 @@ func TestConsumingMakesRoom(t *testing.T) {
 	})
 }
 
+// What a user sent to other systems makes room when it is consumed there, also if
+// nobody sends to them any more.
+func TestConsumingElsewhereMakesRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSender(t, transport.InboundLimits{User: 20_000})
+		for i := range 16 {
+			if err := s.send("alice", "shop-"+strconv.Itoa(i), 500); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.fill("alice", "orders")
+		if n := s.fill("alice", "chat"); n != 0 {
+			t.Errorf("nothing was consumed, and alice could send %d", n)
+		}
+		time.Sleep(10 * time.Second)
+		for i := range 16 {
+			s.shelf.consume("fanfare.shop-"+strconv.Itoa(i)+".inbound", 0)
+		}
+		s.shelf.consume(ordersInbound, 0)
+		n := 0
+		for range 10 {
+			time.Sleep(time.Second)
+			n += s.fill("alice", "chat")
+		}
+		if n < 10 {
+			t.Errorf("all was consumed, and alice could send %d to a system that she had not sent to", n)
+		}
+	})
+}
+
+// A topic that is moved to a bus which does not know what is consumed takes no
+// room any more.
+func TestTopicThatMovesAwayMakesRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSender(t, transport.InboundLimits{User: 20_000})
+		s.fill("alice", "orders")
+		s.shelf.err = domain.ErrUnsupported
+		time.Sleep(10 * time.Second)
+		if err := s.send("alice", "orders", 1000); err != nil {
+			t.Error(err)
+		}
+		s.shelf.err = nil
+		if n := s.fill("alice", "chat"); n < 10 {
+			t.Errorf("alice could send %d to a system that has not moved", n)
+		}
+	})
+}
+
 // A client whose messages are consumed as they come may go on for ever.
 func TestPromptConsumersBoundNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -42,6 +42,18 @@ type readyInput struct {
 	System []string `query:"system,explode" doc:"Also demands that none of these systems is deaf here; \"*\": none at all." example:"orders,chat"`
 }
 
+// Resolve refuses parameters that there are none of: a health check that is
+// written wrong must not pass because nobody looks at it.
+func (*readyInput) Resolve(ctx huma.Context) (faults []error) {
+	u := ctx.URL()
+	for name := range u.Query() {
+		if name != "bus" && name != "system" {
+			faults = append(faults, &huma.ErrorDetail{Location: "query", Message: "unknown parameter: want bus or system", Value: name})
+		}
+	}
+	return faults
+}
+
 type ready struct {
 	Status int
 	Cache  string `header:"Cache-Control"`

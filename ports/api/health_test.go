@@ -85,6 +85,8 @@ func TestReadyWhileSomeSystemsAreDeaf(t *testing.T) {
 		"?system=*":                  {503, "deaf"},
 		"?system=":                   {200, "ready"},
 		"?system=a%20b":              {422, ""},
+		"?systems=chat":              {422, ""},
+		"?System=chat":               {422, ""},
 		"?system=elsewhere":          {404, ""},
 	} {
 		n := &node{api.Health{Phase: api.Ready, BusUp: true, Systems: []string{"chat", "orders"}, Deaf: []string{"chat"}}}

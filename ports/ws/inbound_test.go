@@ -3,6 +3,7 @@ package ws_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gorilla/websocket"
 
@@ -31,6 +32,7 @@ func TestPlainClientThatMayNotSendIsToldSo(t *testing.T) {
 	n := serve(t, config{})
 	c := n.plain("alice/mute", "systems=orders")
 	n.deliver("user:alice", "orders", `1`)
+	_ = c.conn.SetReadDeadline(time.Now().Add(patience))
 	if _, data, err := c.conn.ReadMessage(); err != nil || string(data) != "1" {
 		t.Fatalf("it may listen: %s %v", data, err)
 	}
@@ -56,6 +58,7 @@ func TestInboundThatIsFullIsAnswered(t *testing.T) {
 
 func wantsReason(t *testing.T, c *client, code int, reason string) {
 	t.Helper()
+	_ = c.conn.SetReadDeadline(time.Now().Add(patience))
 	_, _, err := c.conn.ReadMessage()
 	if end, ok := err.(*websocket.CloseError); !ok || end.Code != code || !strings.Contains(end.Text, reason) {
 		t.Errorf("it ended with %v, want %d and %q", err, code, reason)

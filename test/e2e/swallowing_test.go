@@ -42,7 +42,12 @@ func TestSwallowingConnectionIsNoticed(t *testing.T) {
 		})
 		t.Run(test.name+"/the one that reads", func(t *testing.T) {
 			b := behindProxy(t, test.scheme)
-			swallow := func() { b.proxy.SwallowWho(test.reads) }
+			swallow := func() {
+				b.proxy.SwallowWho(test.reads)
+				if a, err := b.c.post("chat", `{"to":"user:nobody","data":1}`); err != nil || a.status != http.StatusAccepted {
+					t.Fatalf("publish: %+v, %v", a, err) // on a log a system is only known to be deaf when something came
+				}
+			}
 			b.swallows(swallow, "deaf", func() error { return b.reads(http.StatusServiceUnavailable, `"status":"deaf"`) })
 			if err := b.busUp(1); err != nil { // its pings are answered
 				t.Error(err)

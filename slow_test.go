@@ -122,7 +122,8 @@ func TestAClientThatReadsNoAnswersLosesItsConnection(t *testing.T) {
 				t.Parallel()
 				h := newHost(t, admin)
 				flood(h.dial(t), request+" HTTP/1.1\r\nHost: localhost\r\n\r\n")
-				within(t, 5*time.Second, "the connection's end", func() bool { return h.connections() == 0 })
+				// The server may still have to answer what was sent.
+				within(t, time.Minute, "the connection's end", func() bool { return h.connections() == 0 })
 			})
 		}
 	}
@@ -149,7 +150,7 @@ func TestABodyThatDoesNotComeCostsTheConnection(t *testing.T) {
 			if _, err := io.WriteString(c, tt.first); err != nil {
 				t.Fatal(err)
 			}
-			within(t, 8*time.Second, "the connection's end", func() bool {
+			within(t, time.Minute, "the connection's end", func() bool {
 				_, _ = io.WriteString(c, tt.then) // it may be gone
 				return h.connections() == 0
 			})

@@ -75,12 +75,14 @@ func (r *refusal) Error() string   { return ErrBusRefused.Error() + ": " + r.ans
 func (r *refusal) Unwrap() []error { return []error{ErrBusRefused, ErrBusDown, r.answer} }
 
 // At puts a FieldError one level deeper: At("to[2]", err) turns "name: …" into
-// "to[2].name: …". Other errors pass through.
+// "to[2].name: …". Other errors pass through. A path may be a name that came from
+// outside, so a long one is cut.
 func At(path string, err error) error {
 	var f *FieldError
 	if !errors.As(err, &f) {
 		return err
 	}
+	path = clip(path)
 	switch {
 	case f.Path == "":
 	case f.Path[0] == '[':

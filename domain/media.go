@@ -75,8 +75,12 @@ func (m MediaType) UTF8() bool {
 }
 
 // ParseMediaType reads type/subtype and the parameters behind it. It is strict:
-// what is malformed anywhere, or names a parameter twice, is no media type.
+// what is malformed anywhere, or names a parameter twice, is no media type. Nor
+// is what is longer than MaxType: each parameter is compared with all others.
 func ParseMediaType(text string) (m MediaType, ok bool) {
+	if len(text) > MaxType {
+		return MediaType{}, false
+	}
 	name, rest, _ := strings.Cut(text, ";")
 	name = strings.Trim(name, " \t")
 	kind, subtype, found := strings.Cut(name, "/")

@@ -2,6 +2,7 @@ package domain_test
 
 import (
 	"errors"
+	"fmt"
 	"mime"
 	"regexp"
 	"strings"
@@ -50,6 +51,24 @@ func FuzzMediaType(f *testing.F) {
 			t.Fatalf("%q: %+v, but mime says %q %v %v", text, got, name, params, err)
 		}
 	})
+}
+
+// Reading compares each parameter with all others, which must not be many.
+func TestALongContentTypeIsNoMediaType(t *testing.T) {
+	longest := "text/x;a=" + strings.Repeat("b", domain.MaxType-len("text/x;a="))
+	if form := domain.FormOf(longest); form != domain.TextForm {
+		t.Errorf("%d bytes: form %d", len(longest), form)
+	}
+	var long strings.Builder
+	long.WriteString("text/x")
+	for i := range 100_000 {
+		fmt.Fprintf(&long, ";p%d=1", i)
+	}
+	for _, text := range []string{longest + "b", long.String()} {
+		if m, ok := domain.ParseMediaType(text); ok || domain.FormOf(text) != domain.Bytes {
+			t.Errorf("%d bytes: %q", len(text), m.Name)
+		}
+	}
 }
 
 func TestSetDataHoldsDataToItsContentType(t *testing.T) {

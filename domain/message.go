@@ -48,7 +48,7 @@ type Message struct {
 // Limits of a message's small parts.
 const (
 	MaxID      = 256 // bytes
-	MaxType    = 256 // bytes
+	MaxType    = 256 // bytes; also of a content type
 	MaxHeaders = 64  // entries; a name and its value have at most 4 KiB
 	MaxTTL     = 366 * 24 * time.Hour
 )

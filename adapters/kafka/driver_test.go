@@ -93,14 +93,16 @@ func TestRecordsOfStrangersAreUnderstood(t *testing.T) {
 			&kgo.Record{Key: []byte("key"), Value: []byte(`{"to":"*","data":1}`)},
 			&kgo.Record{Value: []byte("p"), Headers: []kgo.RecordHeader{header("x", ""), header("_watermill_message_uuid", "u")}},
 			&kgo.Record{}, // a tombstone
+			&kgo.Record{Headers: []kgo.RecordHeader{header("to", "*"), header("id", "1")}},
 		)
 		want := []domain.Entry{
 			{Header: fields("to", "user:alice", "type", "t", "to", "user:bob"), Body: []byte(`{"n":1}`)},
 			{Body: []byte(`{"to":"*","data":1}`)},
 			{UUID: "u", Header: fields("x", ""), Body: []byte("p")},
 			{},
+			{Header: fields("to", "(the record has no value)", "id", "1")}, // no message without data
 		}
-		if diff := cmp.Diff(want, bare(k.read(f, 4))); diff != "" {
+		if diff := cmp.Diff(want, bare(k.read(f, 5))); diff != "" {
 			k.t.Error(diff)
 		}
 	})

@@ -19,7 +19,8 @@ import (
 const uuidHeader = "_watermill_message_uuid"
 
 // decode makes an Entry of a record. Nothing of the record is copied: it is
-// nobody else's.
+// nobody else's. A record without a value deletes something, and is no message
+// without data: its target says so, and nobody can read it.
 func decode(r *kgo.Record) domain.Entry {
 	e := domain.Entry{Position: position(r.Offset + 1), Time: r.Timestamp.UTC(), Body: r.Value}
 	named := false
@@ -28,7 +29,11 @@ func decode(r *kgo.Record) domain.Entry {
 			e.UUID, named = string(h.Value), true
 			continue
 		}
-		e.Header = append(e.Header, domain.Field{Name: h.Key, Value: string(h.Value)})
+		value := string(h.Value)
+		if h.Key == "to" && r.Value == nil {
+			value = "(the record has no value)"
+		}
+		e.Header = append(e.Header, domain.Field{Name: h.Key, Value: value})
 	}
 	return e
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -151,7 +152,7 @@ func (l *Lanes[F, S]) remove(lane *Lane[F, S]) map[string]F {
 func (l *Lanes[F, S]) drop(lane *Lane[F, S]) map[string]F {
 	for i, other := range l.lanes {
 		if other == lane {
-			l.lanes = append(l.lanes[:i], l.lanes[i+1:]...)
+			l.lanes = slices.Delete(l.lanes, i, i+1)
 			break
 		}
 	}

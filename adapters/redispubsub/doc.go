@@ -23,10 +23,13 @@
 //
 // # Interruptions
 //
-// A feed has a connection of its own and never subscribes twice: whatever
-// interrupts it ends it. While nothing arrives it asks for a sign of life, so
-// that a connection that swallows bytes is noticed. It keeps no queue: what a
-// slow reader leaves lying fills the socket and then the server's output
-// buffer, until client-output-buffer-limit makes the server cut the
-// connection, which ends the feed.
+// A feed never subscribes twice: whatever interrupts its connection ends it.
+// While nothing arrives it asks for a sign of life, so that a connection that
+// swallows bytes is noticed.
+//
+// A feed with a connection of its own keeps no queue: what a slow reader leaves
+// lying fills the socket and then the server's output buffer, until
+// client-output-buffer-limit makes the server cut the connection, which ends the
+// feed. Feeds that share a connection (read_connections) must not hold up each
+// other, so each has a queue; one that waits for its reader too much is over.
 package redispubsub

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/fanfarebus/fanfare/adapters/redisconn"
@@ -19,6 +18,9 @@ const (
 	// it would be on a connection of its own, which the server would cut: the
 	// others of its connection must not wait for it.
 	maxWaiting = 16 << 20
+	// maxLaneWaiting is how many bytes wait for all feeds of a connection. If there
+	// are more, the feed for which most of them wait is over.
+	maxLaneWaiting = 2 * maxWaiting
 	// entryCost is what an entry costs beside its payload, about.
 	entryCost = 256
 )
@@ -62,13 +64,14 @@ func (f *sharedFeed) Heard() time.Time {
 
 // Close takes the feed off the connection. The command to unsubscribe is sent
 // first, so that whoever subscribes to the same topic next on this connection
-// does so behind it.
+// does so behind it. What nobody has read is forgotten.
 func (f *sharedFeed) Close() error {
 	f.end(domain.ErrClosed)
 	if f.leave() {
 		f.lane.State.command("UNSUBSCRIBE", f)
 		f.lane.Leave(f.topic, f)
 	}
+	f.forget()
 	return nil
 }
 
@@ -110,10 +113,12 @@ func (f *sharedFeed) take() ([]domain.Entry, error) {
 	if n == 0 {
 		return nil, f.err
 	}
-	batch := f.waiting[:n:n]
+	batch, size := f.waiting[:n:n], 0
 	for i := range batch {
-		f.size -= entryCost + len(batch[i].Body)
+		size += entryCost + len(batch[i].Body)
 	}
+	f.size -= size
+	f.lane.State.waiting.Add(-int64(size))
 	if f.waiting = f.waiting[n:]; len(f.waiting) == 0 {
 		f.waiting = nil
 	} else {
@@ -130,17 +135,35 @@ func (f *sharedFeed) poke() {
 	}
 }
 
-// put adds what has come. It says whether the feed can take more.
-func (f *sharedFeed) put(e domain.Entry) bool {
+// put adds what has come, unless the feed is over. It says whether the feed can
+// take more.
+func (f *sharedFeed) put(e domain.Entry) (more bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.err != nil {
 		return true
 	}
+	added := entryCost + len(e.Body)
 	f.waiting = append(f.waiting, e)
-	f.size += entryCost + len(e.Body)
+	f.size += added
+	f.lane.State.waiting.Add(int64(added))
 	f.poke()
 	return f.size <= maxWaiting
+}
+
+// forget drops what waits.
+func (f *sharedFeed) forget() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.lane.State.waiting.Add(-int64(f.size))
+	f.waiting, f.size = nil, 0
+}
+
+// held is how many bytes wait.
+func (f *sharedFeed) held() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.size
 }
 
 // end says why the feed is over; the first reason stays.
@@ -157,152 +180,6 @@ func (f *sharedFeed) fault() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.err
-}
-
-// A subscriber is the shared connection's side of its feeds: it subscribes for
-// them, and hands each what its channel carries.
-type subscriber struct {
-	conn  *redisconn.Conn
-	reply time.Duration
-	heard atomic.Int64 // when the connection last had a sign of life, in Unix nanoseconds
-	text  []byte       // scratch of the goroutine that serves
-
-	// writing is held while a command is sent, so that the commands are answered
-	// in the order in which they stand in asked.
-	writing sync.Mutex
-	mu      sync.Mutex
-	asked   []command // not answered yet; guarded by mu
-}
-
-// A command is one whose answer is due: SUBSCRIBE or UNSUBSCRIBE for a feed, or
-// PING.
-type command struct {
-	name string
-	feed *sharedFeed
-}
-
-// command sends a command; its answer comes to serve. If it cannot be sent the
-// connection ends, and all feeds with it.
-func (s *subscriber) command(name string, f *sharedFeed) {
-	s.writing.Lock()
-	defer s.writing.Unlock()
-	s.mu.Lock()
-	s.asked = append(s.asked, command{name, f})
-	s.mu.Unlock()
-	if f == nil {
-		s.conn.Queue(name)
-	} else {
-		s.conn.Queue(name, f.topic)
-	}
-	if s.conn.Flush() != nil {
-		_ = s.conn.Close()
-	}
-}
-
-// answered is the command that is answered next, which is then done.
-func (s *subscriber) answered() (c command, ok bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.asked) == 0 {
-		return command{}, false
-	}
-	c = s.asked[0]
-	s.asked = s.asked[1:]
-	return c, true
-}
-
-// serve reads what the server pushes, until the connection ends.
-func (s *subscriber) serve(lane *lane) error {
-	for {
-		if err := s.await(); err != nil {
-			return err
-		}
-		for first := true; first || s.conn.Buffered(); first = false {
-			if err := s.next(lane); err != nil {
-				return err
-			}
-		}
-		s.heard.Store(time.Now().UnixNano())
-	}
-}
-
-// await returns when something arrives, the answer to a ping included.
-func (s *subscriber) await() error {
-	if came, err := s.conn.Wait(pingAfter); came || err != nil {
-		return err
-	}
-	s.command("PING", nil)
-	came, err := s.conn.Wait(s.reply)
-	if err == nil && !came {
-		err = fmt.Errorf("no answer to a ping within %v", s.reply)
-	}
-	return err
-}
-
-// next reads one push: a message, or the answer to a command.
-func (s *subscriber) next(lane *lane) error {
-	n, err := s.conn.Array()
-	if refusal := redisconn.Error(""); errors.As(err, &refusal) {
-		return s.refused(err)
-	}
-	if err != nil {
-		return err
-	}
-	if s.text, err = s.conn.Bulk(s.text[:0]); err != nil {
-		return err
-	}
-	switch kind := string(s.text); {
-	case kind == "message" && n == 3:
-		return s.message(lane)
-	case kind == "pong" && n == 2, kind == "unsubscribe" && n == 3:
-		s.answered()
-		return s.skip(n - 1)
-	case kind == "subscribe" && n == 3:
-		if c, _ := s.answered(); c.feed != nil {
-			c.feed.confirm()
-		}
-		return s.skip(n - 1)
-	}
-	return errors.New("redis no longer treats this connection as a subscriber")
-}
-
-func (s *subscriber) skip(n int) error {
-	for range n {
-		if err := s.conn.Skip(); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// message hands the channel's feed what came, once its subscription is
-// confirmed: what comes before that is for an earlier feed of the topic. A feed
-// that does not keep up is over.
-func (s *subscriber) message(lane *lane) (err error) {
-	if s.text, err = s.conn.Bulk(s.text[:0]); err != nil {
-		return err
-	}
-	payload, err := s.conn.Bulk(nil)
-	if err != nil {
-		return err
-	}
-	if f, here := lane.Feed(string(s.text)); here && f.isConfirmed() && !f.put(decode(payload)) {
-		f.end(errTooSlow)
-	}
-	return nil
-}
-
-// refused ends the feed whose subscription the server refuses. What else it
-// refuses ends the connection.
-func (s *subscriber) refused(why error) error {
-	c, ok := s.answered()
-	if !ok || c.feed == nil {
-		return why
-	}
-	if c.name == "SUBSCRIBE" {
-		c.feed.refuse(why)
-	}
-	return nil
 }
 
 // refuse ends a feed, and the wait for its confirmation. The goroutine that

@@ -230,3 +230,57 @@ func TestAReaderThatStopsIsOverAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// However many readers of a connection stop, what waits for them is bounded.
+// Who reads hears everything.
+func TestReadersThatStopTogetherDoNotTakeAMultiple(t *testing.T) {
+	s := broker.Redis(t)
+	d := open(t, s.URL("redis")+shared)
+	const topics, n = 12, 5 // 60 MiB
+	var slow []transport.Feed
+	for i := range topics {
+		slow = append(slow, follow(t, d, fmt.Sprint("slow", i)))
+	}
+	quick := follow(t, d, "quick")
+	big := strings.Repeat("x", 1<<20)
+	for i := 1; i <= n; i++ {
+		for j := range topics {
+			publish(t, d, fmt.Sprint("slow", j), raw(big))
+		}
+		number(t, d, "quick", i, i)
+	}
+	if err := numbers(bounded(t), quick, 1, n); err != nil {
+		t.Fatal(err)
+	}
+	total, over := 0, 0
+	for i, f := range slow {
+		for read := 0; read < n; {
+			batch, err := f.Read(bounded(t))
+			if err != nil {
+				if !errors.Is(err, domain.ErrBusDown) || !strings.Contains(err.Error(), "keep up") {
+					t.Fatalf("slow%d: %v", i, err)
+				}
+				over++
+				break
+			}
+			read, total = read+len(batch), total+len(batch)
+		}
+	}
+	if total == 0 || total > 32 || over == 0 || over == topics {
+		t.Errorf("%d MiB had waited, and %d of %d feeds were over", total, over, topics)
+	}
+	// What is read is not counted any more.
+	again := follow(t, d, "again")
+	for range 3 {
+		for range 15 {
+			publish(t, d, "again", raw(big))
+		}
+		for got := 0; got < 15; {
+			batch, err := again.Read(bounded(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got += len(batch)
+		}
+	}
+}

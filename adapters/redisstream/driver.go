@@ -20,6 +20,11 @@ import (
 const (
 	defaultRetention  = time.Hour   // how long entries are kept
 	defaultClaimAfter = time.Minute // when another member of a group takes over
+
+	// maxLooks is how many connections are open at once to find places for feeds
+	// that will share one: a thousand of these begin again at the same moment
+	// when the server was away.
+	maxLooks = 16
 )
 
 // A Driver carries topics over Redis Streams. It is safe for concurrent use.
@@ -33,6 +38,7 @@ type Driver struct {
 	closed    atomic.Bool
 
 	slots *redisconn.Slots // for feeds with a connection of their own
+	looks chan struct{}    // a token for each connection that looks for another feed's place
 	lanes *redisconn.Lanes[*sharedFeed, *sharer]
 }
 
@@ -63,12 +69,12 @@ func Open(_ context.Context, u *url.URL, log *slog.Logger) (transport.Driver, er
 	d := &Driver{
 		server: server, client: server.Client(),
 		retention: retention, asked: u.Query().Has("retention"), claim: claim, log: log,
-		slots: redisconn.NewSlots(own),
+		slots: redisconn.NewSlots(own), looks: make(chan struct{}, maxLooks),
 	}
 	d.lanes = redisconn.NewLanes(redisconn.LanesConfig[*sharedFeed, *sharer]{
 		Dial: server.Dial,
 		State: func(c *redisconn.Conn) *sharer {
-			return &sharer{conn: c, reply: server.ReplyTimeout(), count: transport.BatchSize}
+			return &sharer{conn: c, reply: server.ReplyTimeout(), entry: batchBytes / transport.BatchSize}
 		},
 		Serve: func(l *lane) error { return l.State.serve(l) },
 		End:   (*sharedFeed).end,
@@ -141,33 +147,71 @@ func (d *Driver) follow(ctx context.Context, topic string, after domain.Position
 
 // open makes a feed that begins where place says: on a connection of its own
 // if there is a slot for it, else on one that it shares.
-func (d *Driver) open(ctx context.Context, topic string, place func(*redisconn.Conn) (place, error)) (transport.Feed, error) {
+func (d *Driver) open(ctx context.Context, topic string, place placer) (transport.Feed, error) {
 	if d.closed.Load() {
 		return nil, domain.ErrClosed
 	}
-	conn, err := d.server.Dial(ctx)
-	if err != nil {
-		return nil, err
-	}
-	from, err := place(conn)
-	if err != nil {
-		_ = conn.Close()
-		return nil, err
-	}
 	log := domain.NewLogID("redis-streams", strconv.Itoa(d.server.DB()), topic)
 	release, own := d.slots.Take()
-	if own {
-		return &feed{
-			conn: conn, topic: topic, begin: from.at, place: from,
-			reply: d.server.ReplyTimeout(), count: transport.BatchSize, log: log, release: release,
-		}, nil
+	if !own {
+		return d.openShared(ctx, topic, log, place)
 	}
-	_ = conn.Close()
+	conn, from, err := d.dialAt(ctx, place)
+	if err != nil {
+		release()
+		return nil, err
+	}
+	return &feed{
+		conn: conn, topic: topic, begin: from.at, place: from,
+		reply: d.server.ReplyTimeout(), count: transport.BatchSize, log: log, release: release,
+	}, nil
+}
+
+// openShared is open on a connection that others use, too. The place is found
+// on another one, which ends then.
+func (d *Driver) openShared(
+	ctx context.Context, topic string, log domain.LogID, place placer,
+) (transport.Feed, error) {
+	from, err := d.lookFor(ctx, place)
+	if err != nil {
+		return nil, err
+	}
 	f := newSharedFeed(topic, log, from)
 	if f.lane, err = d.lanes.Join(ctx, topic, f); err != nil {
 		return nil, err
 	}
 	return f, nil
+}
+
+// A placer finds the place where a feed begins.
+type placer func(*redisconn.Conn) (place, error)
+
+func (d *Driver) lookFor(ctx context.Context, p placer) (place, error) {
+	select {
+	case d.looks <- struct{}{}:
+	case <-ctx.Done():
+		return place{}, ctx.Err()
+	}
+	defer func() { <-d.looks }()
+	conn, from, err := d.dialAt(ctx, p)
+	if err == nil {
+		_ = conn.Close()
+	}
+	return from, err
+}
+
+// dialAt opens a connection and finds the place on it.
+func (d *Driver) dialAt(ctx context.Context, p placer) (*redisconn.Conn, place, error) {
+	conn, err := d.server.Dial(ctx)
+	if err != nil {
+		return nil, place{}, err
+	}
+	from, err := p(conn)
+	if err != nil {
+		_ = conn.Close()
+		return nil, place{}, err
+	}
+	return conn, from, nil
 }
 
 // Publish adds all records in one pipeline, in order, and tries once.

@@ -56,11 +56,13 @@ func TestEntriesAddedByHandAreUnderstood(t *testing.T) {
 		{"an envelope as data", []string{"data", envelope}, domain.Entry{Body: []byte(envelope)}},
 		{"an envelope as message", []string{"message", envelope}, domain.Entry{Body: []byte(envelope)}},
 		{"message beside to", []string{"to", "*", "message", "m"}, domain.Entry{Header: fields("to", "*", "message", "m")}},
-		{"repeated names", []string{"to", "user:a", "to", "user:b", "data", "1", "data", "2"},
-			domain.Entry{Header: fields("to", "user:a", "to", "user:b", "data", "2"), Body: []byte("1")}},
+		{"repeated names", []string{"to", "user:a", "to", "user:b", "data", "1", "x", "2", "x", "3"},
+			domain.Entry{Header: fields("to", "user:a", "to", "user:b", "x", "2", "x", "3"), Body: []byte("1")}},
+		{"repeated data", []string{"to", "user:a", "data", "1", "data", "2"},
+			domain.Entry{Header: fields("to", "(the field data is there twice)", "data", "1", "data", "2")}},
 		{"nothing known", []string{"a", "b"}, domain.Entry{Header: fields("a", "b")}},
 		{"metadata that is none", []string{"_watermill_message_uuid", "u", "metadata", "\xc1", "payload", envelope},
-			domain.Entry{Header: fields("_watermill_message_uuid", "u", "metadata", "\xc1", "payload", envelope)}},
+			domain.Entry{UUID: "u", Header: fields("to", "(the field metadata cannot be decoded)", "metadata", "\xc1", "payload", envelope)}},
 		{"no metadata", []string{"_watermill_message_uuid", "u", "payload", "p"}, domain.Entry{UUID: "u", Body: []byte("p")}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

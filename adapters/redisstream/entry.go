@@ -28,13 +28,15 @@ type field struct {
 }
 
 // decode makes an Entry of an entry's fields; their values are only lent. What
-// it cannot decode becomes an Entry without a body that has all fields in its
-// header.
+// it cannot decode, or could decode in two ways, becomes one that is unreadable.
 func decode(fields []field) domain.Entry {
 	if slices.ContainsFunc(fields, func(f field) bool { return f.name == uuidField }) {
 		return decodeStock(fields)
 	}
 	body := bodyOf(fields)
+	if body >= 0 && twice(fields, fields[body].name) {
+		return unreadable(fields, "the field "+fields[body].name+" is there twice")
+	}
 	e := domain.Entry{}
 	for i, f := range fields {
 		if i == body {
@@ -48,6 +50,11 @@ func decode(fields []field) domain.Entry {
 
 // decodeStock reads what the stock publisher writes.
 func decodeStock(fields []field) domain.Entry {
+	for _, name := range []string{uuidField, payloadField, metadataField} {
+		if twice(fields, name) {
+			return unreadable(fields, "the field "+name+" is there twice")
+		}
+	}
 	var e domain.Entry
 	for _, f := range fields {
 		switch f.name {
@@ -56,12 +63,9 @@ func decodeStock(fields []field) domain.Entry {
 		case payloadField:
 			e.Body = bytes.Clone(f.value)
 		case metadataField:
-			if len(f.value) == 0 {
-				continue
-			}
-			var m map[string]string
-			if err := msgpack.Unmarshal(f.value, &m); err != nil {
-				return undecodable(fields)
+			m, err := decodeMetadata(f.value)
+			if err != nil {
+				return unreadable(fields, "the field metadata cannot be decoded")
 			}
 			e.Header = header(m)
 		}
@@ -69,10 +73,56 @@ func decodeStock(fields []field) domain.Entry {
 	return e
 }
 
-func undecodable(fields []field) domain.Entry {
-	e := domain.Entry{Header: make([]domain.Field, len(fields))}
-	for i, f := range fields {
-		e.Header[i] = domain.Field{Name: f.name, Value: string(f.value)}
+// decodeMetadata refuses names that are there twice: the last one would win here,
+// and perhaps the first one elsewhere.
+func decodeMetadata(value []byte) (map[string]string, error) {
+	if len(value) == 0 {
+		return nil, nil
+	}
+	d := msgpack.NewDecoder(bytes.NewReader(value))
+	n, err := d.DecodeMapLen()
+	if err != nil {
+		return nil, err
+	}
+	m := make(map[string]string)
+	for range n { // -1 for nil
+		name, err := d.DecodeString()
+		if err != nil {
+			return nil, err
+		}
+		if _, again := m[name]; again {
+			return nil, fmt.Errorf("%w: metadata %.64q is there twice", domain.ErrInvalid, name)
+		}
+		if m[name], err = d.DecodeString(); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+func twice(fields []field, name string) bool {
+	n := 0
+	for _, f := range fields {
+		if f.name == name {
+			n++
+		}
+	}
+	return n > 1
+}
+
+// unreadable is an Entry that has no body, and all fields in its header, but where
+// a target should be it says why. So nobody takes it for a message, here or where
+// it is copied to.
+func unreadable(fields []field, why string) domain.Entry {
+	e := domain.Entry{Header: []domain.Field{{Name: "to", Value: "(" + why + ")"}}}
+	for _, f := range fields {
+		switch f.name {
+		case "to":
+		case uuidField:
+			e.UUID = string(f.value)
+		default:
+			e.Header = append(e.Header, domain.Field{Name: f.name, Value: string(f.value)})
+		}
 	}
 	return e
 }
@@ -94,6 +144,9 @@ func bodyOf(fields []field) int {
 }
 
 func header(metadata map[string]string) []domain.Field {
+	if len(metadata) == 0 {
+		return nil
+	}
 	h := make([]domain.Field, 0, len(metadata))
 	for k, v := range metadata {
 		h = append(h, domain.Field{Name: k, Value: v})

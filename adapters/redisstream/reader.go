@@ -17,13 +17,14 @@ const (
 	maxScratch = 1 << 20
 )
 
-// A reader reads entries from a connection. It belongs to one feed.
+// A reader reads entries from a connection. It belongs to that one's feed, or to
+// what reads for all feeds that share it.
 type reader struct {
 	fields []field           // scratch: those of one entry
 	values []byte            // scratch: what the fields' values point into
 	text   []byte            // scratch: an id or a name
 	names  map[string]string // names that came before: streams repeat them
-	size   int               // bytes of values in the last batch
+	size   int               // bytes of values in the last answer
 }
 
 // batch reads the answer to an XREAD of one stream, which is nil if there was

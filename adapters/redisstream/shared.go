@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/fanfarebus/fanfare/adapters/redisconn"
+	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/domain"
 )
 
@@ -106,7 +107,7 @@ type sharer struct {
 	lane  *lane
 	conn  *redisconn.Conn
 	reply time.Duration
-	count int // how many entries of a stream to ask for
+	entry int // about how many bytes an entry has, by what has come
 	in    reader
 	feeds []*sharedFeed // scratch
 	reads []sharedRead  // scratch
@@ -165,14 +166,35 @@ func (s *sharer) round(block time.Duration) error {
 	if err := s.prove(); err != nil {
 		return err
 	}
+	s.learn()
 	s.handOver()
-	s.count = nextCount(s.count, s.in.size)
 	return nil
+}
+
+// count is how many entries of each stream to ask for: so many that an answer
+// has batchBytes, about, if all of the streams have them.
+func (s *sharer) count() string {
+	n := batchBytes / (s.entry * len(s.reads))
+	return strconv.Itoa(min(max(n, 1), transport.BatchSize))
+}
+
+// learn notes how large entries are. That they are larger is believed at once,
+// that they are smaller little by little: a batch says nothing about the streams
+// that had nothing.
+func (s *sharer) learn() {
+	n := 0
+	for i := range s.reads {
+		n += len(s.reads[i].batch)
+	}
+	if n > 0 {
+		size := s.in.size/n + 1
+		s.entry = max(size, (7*s.entry+size)/8)
+	}
 }
 
 // read asks for all streams at once.
 func (s *sharer) read(block time.Duration) error {
-	s.args = append(s.args[:0], "XREAD", "COUNT", strconv.Itoa(s.count),
+	s.args = append(s.args[:0], "XREAD", "COUNT", s.count(),
 		"BLOCK", strconv.FormatInt(block.Milliseconds(), 10), "STREAMS")
 	for i := range s.reads {
 		s.args = append(s.args, s.reads[i].feed.topic)
@@ -193,7 +215,7 @@ func (s *sharer) read(block time.Duration) error {
 func (s *sharer) readApart(why error) error {
 	for i := range s.reads {
 		f := s.reads[i].feed
-		s.conn.Queue("XREAD", "COUNT", strconv.Itoa(s.count), "STREAMS", f.topic, f.place.at.String())
+		s.conn.Queue("XREAD", "COUNT", s.count(), "STREAMS", f.topic, f.place.at.String())
 	}
 	if err := s.send(s.reply); err != nil {
 		return err

@@ -35,6 +35,16 @@ type refusedError struct{ error }
 
 func (e *refusedError) Unwrap() []error { return []error{domain.ErrBusDown, e.error} }
 
+// notClosed is for a Transport that nobody has closed. If a driver says all the same
+// that something is, such as a connection that ended under it, the bus is down:
+// who hears domain.ErrClosed does not try again.
+func notClosed(err error) error {
+	if errors.Is(err, domain.ErrClosed) {
+		return fmt.Errorf("%w: %v", domain.ErrBusDown, err)
+	}
+	return err
+}
+
 // mark makes err wrap the sentinel as well, once. A nil error stays nil.
 func mark(err, sentinel error) error {
 	if err == nil || errors.Is(err, sentinel) {

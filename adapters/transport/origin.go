@@ -10,6 +10,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 
 	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/domain/envelope"
 )
 
 // When a bus is moved, its messages are copied to another one. A copy says in
@@ -118,11 +119,14 @@ func parsePosition(text string) (domain.Position, bool) {
 var errOrigin = fmt.Errorf("%w: not the origin of a copy", domain.ErrInvalid)
 
 // NewCopy makes the copy of a record, to be published on another bus. It shares
-// the entry's memory.
+// the entry's memory. What nobody can read stays so.
 func NewCopy(e *domain.Entry, from Origin) *message.Message {
 	m := message.NewMessage(e.UUID, e.Body)
 	for _, f := range e.Header {
 		m.Metadata[f.Name] = f.Value
+	}
+	if name := envelope.Repeated(e.Header); name != "" { // which metadata cannot say
+		m.Metadata["to"] = "(the header " + name + " is there twice)"
 	}
 	switch e.Kind {
 	case domain.Leave, domain.Arrive:

@@ -114,5 +114,5 @@ func (t *Transport) scanError(ctx context.Context, err error) error {
 	case errors.As(err, &lost):
 		return err
 	}
-	return busError(err)
+	return notClosed(busError(err))
 }

@@ -101,7 +101,7 @@ func (s *subscription) open() error {
 	case s.ctx.Err() != nil:
 		return gone(s.ctx.Err())
 	}
-	return busError(err)
+	return notClosed(busError(err))
 }
 
 // begin makes the first feed: age back where that can be, else at the tail.

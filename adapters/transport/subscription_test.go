@@ -3,6 +3,7 @@ package transport_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -290,6 +291,17 @@ func TestCloseEndsASubscribeThatWaits(t *testing.T) {
 		}
 		synctest.Wait()
 	})
+}
+
+// Who subscribes gives up when the Transport is closed. A driver whose connection
+// ends at that moment may say that as well, but then it is worth another try.
+func TestADriverThatSaysClosedIsDownWhileTheTransportIsOpen(t *testing.T) {
+	bus := transport.New(script(transport.Guarantees{}, fmt.Errorf("read: %w", domain.ErrClosed)), transport.Config{})
+	defer mustClose(t, bus)
+	_, err := bus.Subscribe(t.Context(), topic)
+	if !errors.Is(err, domain.ErrBusDown) || errors.Is(err, domain.ErrClosed) {
+		t.Errorf("got %v", err)
+	}
 }
 
 // The channel closes at once, whatever the subscription is busy with.

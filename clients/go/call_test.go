@@ -390,13 +390,17 @@ func TestADelayMayBeWrittenAsAnyNumber(t *testing.T) {
 
 func TestDataIsWhatItsContentTypeSays(t *testing.T) {
 	for raw, want := range map[string]string{
-		`{"op":"message","content_type":"text/html; charset=utf-8","data":"<p>"}`: `<p>`,
-		`{"op":"message","content_type":"text/plain","data":""}`:                  ``,
-		`{"op":"message","content_type":"application/x+json","data":"quoted"}`:    `"quoted"`,
-		`{"op":"message","content_type":"Application/JSON","data":""}`:            `""`,
-		`{"op":"message","data":"\ud83d"}`:                                        `"\ud83d"`,
-		`{"op":"message","data":null}`:                                            `null`,
-		`{"op":"message","content_type":"image/png","data_base64":""}`:            ``,
+		`{"op":"message","content_type":"text/html; charset=utf-8","data":"<p>"}`:      `<p>`,
+		`{"op":"message","content_type":"text/plain","data":""}`:                       ``,
+		`{"op":"message","content_type":"application/x+json","data":"quoted"}`:         `"quoted"`,
+		`{"op":"message","content_type":"Application/JSON","data":""}`:                 `""`,
+		`{"op":"message","content_type":"application/json;;","data":"x"}`:              `"x"`,
+		`{"op":"message","content_type":"application/json; charset*=a''b","data":"x"}`: `"x"`,
+		`{"op":"message","content_type":"text/x+json","data":"x"}`:                     `"x"`,
+		`{"op":"message","content_type":" Text/HTML ;;","data":"x"}`:                   `x`,
+		`{"op":"message","data":"\ud83d"}`:                                             `"\ud83d"`,
+		`{"op":"message","data":null}`:                                                 `null`,
+		`{"op":"message","content_type":"image/png","data_base64":""}`:                 ``,
 	} {
 		if _, m, err := client.Parse([]byte(raw)); err != nil || string(m.Data) != want || m.Data == nil {
 			t.Errorf("%s: data %q, %v", raw, m.Data, err)

@@ -94,7 +94,7 @@ func (o *op) message() *Message {
 	switch {
 	case o.DataBase64 != nil:
 		m.Data = o.DataBase64
-	case m.ContentType != "" && !isJSON(m.ContentType) && json.Unmarshal(o.Data, &text) == nil:
+	case isText(m.ContentType) && json.Unmarshal(o.Data, &text) == nil:
 		m.Data = []byte(text)
 	case m.Data == nil:
 		m.Data = []byte("null")

@@ -43,3 +43,11 @@ func isJSON(contentType string) bool {
 	}
 	return false
 }
+
+// isText says whether data that came as data, and so is JSON or text, is text. The
+// node has read the parameters: where they make bytes of it, data_base64 comes.
+func isText(contentType string) bool {
+	name, _, _ := strings.Cut(contentType, ";")
+	name = strings.ToLower(strings.Trim(name, " \t"))
+	return strings.HasPrefix(name, "text/") && !strings.HasSuffix(name, "+json")
+}

@@ -186,7 +186,7 @@ func (a *app) pump(ctx context.Context, p publishing, input io.Reader, post func
 	}
 	for lines.Scan() {
 		n++
-		if line := bytes.TrimSpace(lines.Bytes()); len(line) > 0 {
+		if line := bytes.Trim(lines.Bytes(), " \t\r"); len(line) > 0 { // what JSON calls space
 			batch = append(append(batch, line...), '\n')
 		}
 		if n == batchLines || len(batch) >= batchBytes {

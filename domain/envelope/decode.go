@@ -70,9 +70,30 @@ type headerFields struct {
 	encoded bool
 }
 
-// headerNames are the headers that mean something.
+// headerNames are the headers that mean something, if the first is there.
 var headerNames = [...]string{
 	"to", "id", "type", "content_type", "time", "ttl", "from", "session", "data_base64",
+}
+
+// Repeated returns a name that makes the header unreadable because it is there
+// twice; "" if there is none. Who copies a header to where a name cannot be there
+// twice must not make a message of it.
+func Repeated(header []domain.Field) (name string) {
+	var seen uint16
+	for _, f := range header {
+		i := slices.Index(headerNames[:], f.Name)
+		switch {
+		case i < 0:
+		case seen&(1<<i) != 0:
+			name = f.Name
+		default:
+			seen |= 1 << i
+		}
+	}
+	if seen&1 == 0 { // without "to" no header means anything
+		return ""
+	}
+	return name
 }
 
 func (h *headerFields) take(f domain.Field) (err error) {

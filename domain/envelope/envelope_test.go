@@ -74,6 +74,9 @@ func TestParseSaysWhatIsWrongAndWhere(t *testing.T) {
 		{`{"to":"*","headers":[]}`, "headers"}, {`{"to":"*","headers":{"a":1}}`, "headers.a"},
 		{`{"to":"*","data":1,"data_base64":""}`, "data_base64"}, {`{"to":"*","data_base64":"A"}`, "data_base64"},
 		{`{"to":"*","data":{},"content_type":"image/png"}`, "data"}, {`{"to":"*","data_base64":"/w==","content_type":"text/plain"}`, "data_base64"},
+		{`{"to":"*","content_type":"application/json;a=` + strings.Repeat("x", 256) + `","data":1}`, "content_type"},
+		{`{"to":"*","` + strings.Repeat("x", 1000) + `":1}`, strings.Repeat("x", 64) + "…"},
+		{`{"to":"*","headers":{"` + strings.Repeat("x", 1000) + `":1}}`, "headers." + strings.Repeat("x", 64) + "…"},
 		{`{"to":"*","oops":1}`, "oops"}, {`{"to":"*","from":"eve"}`, "from"},
 	}
 	for _, tt := range tests {

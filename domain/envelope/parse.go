@@ -41,8 +41,7 @@ func Parse(body []byte, o Options) (*domain.Message, error) {
 	err := jsontext.Fields(body, func(name, value []byte) error {
 		known, err := f.Take(name, value)
 		if !known && o.Strict {
-			return &domain.FieldError{Path: string(name), Problem: "unknown field: use to, type, " +
-				"data, data_base64, content_type, id, time, ttl, headers"}
+			return domain.At(string(name), errUnknown)
 		}
 		return err
 	})
@@ -51,6 +50,9 @@ func Parse(body []byte, o Options) (*domain.Message, error) {
 	}
 	return f.Message()
 }
+
+var errUnknown = &domain.FieldError{Problem: "unknown field: use to, type, data, data_base64, " +
+	"content_type, id, time, ttl, headers"}
 
 // Fields collects what an envelope says, field by field, for texts that have
 // other fields as well.
@@ -82,6 +84,9 @@ func (f *Fields) Take(name, value []byte) (known bool, err error) {
 		f.m.Type, err = text(value)
 	case "content_type":
 		f.m.ContentType, err = text(value)
+		if err == nil && len(f.m.ContentType) > domain.MaxType { // before it says what data is
+			err = &domain.FieldError{Problem: fmt.Sprintf("at most %d bytes", domain.MaxType)}
+		}
 	case "time":
 		f.m.Time, err = timestamp(value)
 	case "ttl":

@@ -156,6 +156,20 @@ func TestBatchIsPublishedInOrder(t *testing.T) {
 	}
 }
 
+// Only what JSON calls space makes an empty line: others' parsers refuse the rest.
+func TestEmptyLinesAreThoseOfJSONsSpace(t *testing.T) {
+	for line, want := range map[string]int{
+		"": 202, " \t\r": 202, "\u00a0": 400, "\v": 400, "\f": 400, "\u0085": 400, "\u2028": 400, "\ufeff": 400,
+	} {
+		var b bus
+		_, h := newAPI(t, &b, api.Config{})
+		r := request(good+"\n"+line+"\n"+good, "Content-Type", "application/x-ndjson")
+		if got := do(t, h, r); got.Status != want || want != 202 && len(b.got) > 0 {
+			t.Errorf("%q: %+v, and %d on the bus; want %d", line, got, len(b.got), want)
+		}
+	}
+}
+
 // chunked is a request whose length is not known beforehand.
 func chunked(body string) *http.Request {
 	r := request("")

@@ -19,14 +19,15 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// serve returns the server's address and how many connections it has.
-func serve(t *testing.T, limits fanfare.LimitsConfig) (addr string, open *atomic.Int64) {
+// serve returns the server's address, how many connections it has, and how
+// often one of them began to wait for its next request.
+func serve(t *testing.T, limits fanfare.LimitsConfig) (addr string, open, idled *atomic.Int64) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	open = new(atomic.Int64)
+	open, idled = new(atomic.Int64), new(atomic.Int64)
 	hello := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") })
 	s := connections.Server(hello, limits, slog.New(slog.DiscardHandler))
 	state := s.ConnState
@@ -38,11 +39,14 @@ func serve(t *testing.T, limits fanfare.LimitsConfig) (addr string, open *atomic
 			open.Add(-1)
 		}
 		state(c, now)
+		if now == http.StateIdle {
+			idled.Add(1)
+		}
 	}
 	done := make(chan struct{})
 	go func() { defer close(done); _ = s.Serve(connections.Bound(l, limits.SocketBytes)) }()
 	t.Cleanup(func() { s.Close(); <-done })
-	return l.Addr().String(), open
+	return l.Addr().String(), open, idled
 }
 
 func limits() fanfare.LimitsConfig {
@@ -77,7 +81,7 @@ func within(t *testing.T, limit time.Duration, what string, ok func() bool) {
 // What net/http answers itself is bounded, too: OPTIONS * gets to no handler.
 func TestAClientThatReadsNothingLosesItsConnection(t *testing.T) {
 	for _, request := range []string{"OPTIONS *", "GET /"} {
-		addr, open := serve(t, limits())
+		addr, open, _ := serve(t, limits())
 		c := dial(t, addr)
 		_ = c.(*net.TCPConn).SetReadBuffer(64 << 10)
 		batch := []byte(strings.Repeat(request+" HTTP/1.1\r\nHost: localhost\r\n\r\n", 500))
@@ -89,7 +93,7 @@ func TestAClientThatReadsNothingLosesItsConnection(t *testing.T) {
 				break
 			}
 		}
-		within(t, 5*time.Second, "the end of "+request, func() bool { return open.Load() == 0 })
+		within(t, 20*time.Second, "the end of "+request, func() bool { return open.Load() == 0 })
 		if sent > 8<<20 {
 			t.Errorf("%s: the system took %d bytes of requests", request, sent)
 		}
@@ -99,7 +103,7 @@ func TestAClientThatReadsNothingLosesItsConnection(t *testing.T) {
 func TestOneMoreIdleConnectionEndsThatWhichHasWaitedLongest(t *testing.T) {
 	l := limits()
 	l.IdleConnections = 3
-	addr, open := serve(t, l)
+	addr, open, idled := serve(t, l)
 	ask := func(c net.Conn) error {
 		if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
 			return err
@@ -119,7 +123,9 @@ func TestOneMoreIdleConnectionEndsThatWhichHasWaitedLongest(t *testing.T) {
 		if err := ask(c); err != nil {
 			t.Fatalf("connection %d: %v", i, err)
 		}
-		within(t, 5*time.Second, "at most three connections", func() bool { return open.Load() <= 3 })
+		// The server notes that a connection waits when its answer is there already.
+		within(t, 20*time.Second, "it waits", func() bool { return idled.Load() == int64(i+1) })
+		within(t, 20*time.Second, "at most three connections", func() bool { return open.Load() <= 3 })
 	}
 	for i, c := range all {
 		if err := ask(c); (err == nil) != (i >= 2) {
@@ -133,9 +139,9 @@ func TestOneMoreIdleConnectionEndsThatWhichHasWaitedLongest(t *testing.T) {
 func TestNewConnectionsAreNotIdle(t *testing.T) {
 	l := limits()
 	l.IdleConnections = 1
-	addr, open := serve(t, l)
+	addr, open, _ := serve(t, l)
 	for range 10 {
 		dial(t, addr)
 	}
-	within(t, 5*time.Second, "ten connections", func() bool { return open.Load() == 10 })
+	within(t, 20*time.Second, "ten connections", func() bool { return open.Load() == 10 })
 }

@@ -1,0 +1,43 @@
+package redispubsub
+
+import (
+	"errors"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/fanfarebus/fanfare/adapters/redisconn"
+	"github.com/fanfarebus/fanfare/domain"
+)
+
+var errBroken = errors.New("broken")
+
+// A brokenConn takes nothing.
+type brokenConn struct{ net.Conn }
+
+func (c brokenConn) Write(b []byte) (int, error) {
+	if _, err := c.Conn.Write(b); errors.Is(err, net.ErrClosed) {
+		return 0, err
+	}
+	return 0, errBroken
+}
+
+// A command that cannot be sent ends the connection. Nobody closed the driver, so
+// that is not what the feeds are told.
+func TestAConnectionOnWhichNothingCanBeSentIsNotClosedByUs(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	nc, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &subscriber{conn: redisconn.NewConn(brokenConn{nc}, time.Second), reply: time.Second}
+	s.command("SUBSCRIBE", newSharedFeed("t"))
+	s.command("SUBSCRIBE", newSharedFeed("u"))
+	if err := s.serve(nil); !errors.Is(err, errBroken) || errors.Is(err, domain.ErrClosed) {
+		t.Errorf("the connection ended with: %v", err)
+	}
+}

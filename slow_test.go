@@ -21,6 +21,7 @@ import (
 // A host is a node in a server that has no bounds of its own, as a user's may.
 type host struct {
 	url, addr string
+	handler   http.Handler
 
 	mu   sync.Mutex
 	open map[net.Conn]bool // guarded by mu
@@ -59,6 +60,7 @@ func newHost(t *testing.T, admin bool) *host {
 	if admin {
 		handler = node.AdminHandler()
 	}
+	h.handler = handler
 	server := httptest.NewUnstartedServer(handler)
 	server.Config.ConnState = h.changed
 	server.Start()

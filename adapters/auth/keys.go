@@ -77,6 +77,9 @@ func (k *Keys) Authorize(_ context.Context, key string) (domain.Scopes, error) {
 // NewKey makes a key with 256 random bits and the entry that makes it count.
 // The key itself is kept nowhere.
 func NewKey(name string, scopes domain.Scopes) (key, entry string, err error) {
+	if !keyName.MatchString(name) {
+		return "", "", errName
+	}
 	var random [32]byte
 	rand.Read(random[:]) // never fails
 	key = "fanfare_" + base64.RawURLEncoding.EncodeToString(random[:])
@@ -91,6 +94,9 @@ var (
 	keyScope = regexp.MustCompile(`^(\*|publish/[a-z0-9_*-]{1,64})$`)
 )
 
+var errName = errors.New("a key's name is 1 to 64 letters, digits, dots, dashes and underscores," +
+	" and begins with a letter or a digit")
+
 // parseEntry quotes nothing that may be a key put in the wrong place.
 func parseEntry(text string) (keyEntry, error) {
 	parts := strings.Split(text, ":")
@@ -98,7 +104,7 @@ func parseEntry(text string) (keyEntry, error) {
 		return keyEntry{}, errors.New("want name:scopes:sha256-hex; `fanfare key` prints one")
 	}
 	if !keyName.MatchString(parts[0]) {
-		return keyEntry{}, errors.New("a name is 1 to 64 letters, digits, dots, dashes and underscores")
+		return keyEntry{}, errName
 	}
 	e := keyEntry{scopes: strings.Split(parts[1], "+")}
 	for _, s := range e.scopes {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -98,6 +99,9 @@ func (a *app) send(ctx context.Context, p publishing) error {
 			return err
 		}
 		defer out.Close()
+		if strings.HasPrefix(p.transport, "memory:") {
+			fmt.Fprintln(a.err, "fanfare: nobody hears what is published to memory://, which is this command's own")
+		}
 		post = direct(out)
 	}
 	return failed(a.pump(ctx, p, input, post))

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 
@@ -42,6 +43,9 @@ service SYSTEM/inbound, spelled out.`,
 			if ttl < time.Second || ttl > maxTokenTTL {
 				return fmt.Errorf("--ttl: %v: want at least 1s (a token ends at a whole second) and at most %v", ttl, maxTokenTTL)
 			}
+			if err := checkGlobs(g); err != nil {
+				return err
+			}
 			j, err := auth.NewJWT(auth.JWTConfig{Secret: string(c.Secret), Issuer: c.Issuer, Audience: c.Audience})
 			if err != nil {
 				return fmt.Errorf("auth.jwt: %w", err)
@@ -62,6 +66,33 @@ service SYSTEM/inbound, spelled out.`,
 	f.StringSliceVar(&g.Send, "send", nil, "targets to send to, such as chat/room:*, and chat/inbound for the system's own service")
 	f.DurationVar(&ttl, "ttl", time.Hour, "how long it is good for")
 	return cmd
+}
+
+var (
+	systemGlob = regexp.MustCompile(`^[a-z0-9*][a-z0-9_*-]*$`)
+	targetGlob = regexp.MustCompile(`^[a-z0-9*][a-z0-9_*-]*/.`)
+)
+
+// checkGlobs refuses what no system's name matches: such a token would be good
+// for less than it seems.
+func checkGlobs(g domain.Grant) error {
+	for _, list := range []struct {
+		flag, example string
+		globs         []string
+		form          *regexp.Regexp
+	}{
+		{"--systems", "orders or shop-*", g.Systems, systemGlob},
+		{"--rooms", "chat/*", g.Rooms, targetGlob},
+		{"--send", "chat/room:*", g.Send, targetGlob},
+	} {
+		for _, glob := range list.globs {
+			if !list.form.MatchString(glob) {
+				return fmt.Errorf("%s: %q matches nothing: want such as %s, with systems of a-z, 0-9, _ and -",
+					list.flag, glob, list.example)
+			}
+		}
+	}
+	return nil
 }
 
 func (a *app) key() *cobra.Command {

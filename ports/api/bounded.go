@@ -26,6 +26,15 @@ func (a *API) Bounded(next http.Handler) http.Handler {
 	})
 }
 
+// working takes an answer's time back until there is one, where it would end the
+// request while its body comes and the bus takes it: in HTTP/2 a deadline is the
+// stream's and not a write's. A body and the bus have times of their own.
+func (a *API) working(w http.ResponseWriter, r *http.Request) {
+	if r.ProtoMajor > 1 {
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
+	}
+}
+
 // answering gives an answer that begins now its time: reading the body and
 // publishing may have taken what it had.
 func (a *API) answering(w http.ResponseWriter) {

@@ -19,6 +19,7 @@ func (a *API) publish(w http.ResponseWriter, r *http.Request) {
 	key, _ := bearer(r.Header.Values("Authorization")) // it was admitted
 	c := a.bodies.claim(key)
 	defer c.release()
+	a.working(w, r)
 	in, p := a.read(w, r, c)
 	if p != nil {
 		a.refuse(w, p)

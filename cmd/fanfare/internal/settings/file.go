@@ -69,8 +69,13 @@ func readYAML(text []byte, values map[string]any) error {
 // errors: there may be a secret in it.
 func cleaned(err error) error {
 	text := strings.TrimPrefix(err.Error(), "yaml: ")
-	if strings.Contains(text, "anchor") {
+	switch {
+	case strings.Contains(text, "anchor"):
 		text = "an alias without its anchor; quote what begins with *"
+	case strings.HasSuffix(text, "did not find expected alphabetic or numeric character"):
+		text += ": quote what begins with * or &"
+	case strings.HasSuffix(text, "found character that cannot start any token"):
+		text += ": indent with spaces, and quote what begins with @, % or `"
 	}
 	return errors.New("no YAML: " + strings.TrimSpace(text))
 }

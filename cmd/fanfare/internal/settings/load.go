@@ -112,14 +112,18 @@ func (s *Settings) apply(l layer) (faults []error) {
 
 // SecretFile returns what a file holds, without the space around it. A byte
 // order mark, which some editors write and nobody sees, is refused: as a part of
-// a secret it would make all tokens wrong. An error names the file, unless that
-// may be the secret itself, put in the wrong place.
+// a secret it would make all tokens wrong. A file that holds nothing was not
+// written yet, or not to there. An error names the file, unless that may be the
+// secret itself, put in the wrong place.
 func SecretFile(name string) (string, error) {
 	content, err := os.ReadFile(name)
 	if err == nil {
 		text := strings.TrimSpace(string(content))
 		if strings.HasPrefix(text, "\ufeff") {
 			return "", fmt.Errorf("%s: it begins with a byte order mark: save it as UTF-8 without one", name)
+		}
+		if text == "" {
+			return "", fmt.Errorf("%s: it is empty", name)
 		}
 		return text, nil
 	}
@@ -159,9 +163,24 @@ func unknown(l layer) (faults []error) {
 			faults = append(faults, fmt.Errorf("unknown setting %s in the environment%s", name, Suggest(name, names)))
 			continue
 		}
+		if key := secretAbove(name); key != "" {
+			faults = append(faults, fmt.Errorf("%s: want one value, not a section (%s)", key, l.origin(key)))
+			continue
+		}
 		faults = append(faults, fmt.Errorf("unknown setting %s%s (%s)", name, Suggest(name, names), l.origin(name)))
 	}
 	return faults
+}
+
+// secretAbove returns the secret setting below which a name stands, or "". Such
+// a name is a part of the secret: braces and colons made a section of it.
+func secretAbove(name string) string {
+	for _, s := range All() {
+		if s.Secret && strings.HasPrefix(name, s.Key+".") {
+			return s.Key
+		}
+	}
+	return ""
 }
 
 func isSection(name string, keys []string) bool {

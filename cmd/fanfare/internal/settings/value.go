@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/fanfarebus/fanfare"
 )
@@ -212,12 +213,19 @@ func brief(d time.Duration) string {
 	return s
 }
 
+// quoted is a text as it can stand in a file: in quotes, where YAML would take it
+// for something else.
 func quoted(s string) string {
-	if s == "" || s != strings.TrimSpace(s) || strings.ContainsAny(s, "*#\"'{}[],&!|>%@`\n") || strings.Contains(s, ": ") || strings.HasSuffix(s, ":") {
+	switch {
+	case s == "", s != strings.TrimSpace(s), strings.ContainsFunc(s, unprintable),
+		strings.ContainsAny(s, "*#\"'{}[],&!|>%@`\\"), strings.Contains(s, ": "), strings.HasSuffix(s, ":"),
+		strings.ContainsAny(s[:1], "-?:~<"), strings.EqualFold(s, "null"):
 		return strconv.Quote(s)
 	}
 	return s
 }
+
+func unprintable(r rune) bool { return !unicode.IsPrint(r) }
 
 func each[T any](all []T, f func(T) string) []string {
 	out := make([]string, len(all))

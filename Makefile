@@ -30,7 +30,7 @@ js: ## build clients/js and the page of `fanfare dev`; needs npm
 test: tools ## everything: installs or finds redis-server, rabbitmq-server, nginx, python3, node and chromium, then runs all tests
 	@$(GO) vet ./...
 	@$(GO) tool wire diff .
-	@$(GO) test -race -count=1 -timeout 14m ./... # not from the cache, which does not know what binary test/e2e runs
+	@$(GO) test -race -count=1 -timeout 20m ./... # not from the cache, which does not know what binary test/e2e runs
 	@$(GO) test -count=1 -timeout 10m ./test/sim
 	@cd clients/js && npm run --silent check && npm test --silent
 	@cd examples/ownbus && $(GO) vet ./... && $(GO) test -timeout 5m ./... # no -race: watermill-amqp reconnects with races of its own

@@ -131,6 +131,7 @@ func TestReasonsAreShown(t *testing.T) {
 		{"told", told, nil, 401, "expired", "the token has expired", "3 h", "expired 3 h ago"},
 		{"another's Authenticator", fmt.Errorf("who: %w", domain.ErrUnauthenticated), nil, 401, "unauthenticated", `"no valid token"`, "who", "who"},
 		{"it is down", errors.New("dial: refused"), nil, 503, "failed", "not possible now", "dial", "dial: refused"},
+		{"it has gone", fmt.Errorf("who: %w", context.Canceled), nil, 503, "gone", "not possible now", "who", "level=INFO"},
 		{"no token", nil, func(r *http.Request) { r.Header.Del("Authorization") }, 401, "none", "there is none", "", "there is none"},
 		{"several", nil, func(r *http.Request) { r.Header.Add("Authorization", "Bearer other") }, 401, "ambiguous", "several in Authorization", "other", "several"},
 		{"bad origin", nil, func(r *http.Request) { r.Header.Set("Origin", "https://evil.example.net") }, 403, "origin", "origin is not allowed", "evil", "https://evil.example.net"},

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -50,6 +51,9 @@ func asRefusal(err error) *Refusal {
 	case errors.Is(err, domain.ErrLimit):
 		return &Refusal{Status: http.StatusServiceUnavailable, Detail: "this node is full",
 			Retry: retryLater, reason: "full"}
+	case errors.Is(err, context.Canceled): // nobody waits for the answer any more
+		return &Refusal{Status: http.StatusServiceUnavailable, Detail: "not possible now",
+			Retry: retryLater, reason: "gone"}
 	default:
 		return &Refusal{Status: http.StatusServiceUnavailable, Detail: "not possible now",
 			Retry:  retryLater,

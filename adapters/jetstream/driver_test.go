@@ -425,6 +425,32 @@ func TestAGroupSharesATopicAndAMessageComesUntilItIsAcked(t *testing.T) {
 	}
 }
 
+// A member that leaves may hold a message and have another one on its way. Both
+// go to the next member at once, not when the server misses the first one (30 s).
+func TestAMemberThatLeavesGivesBackWhatItHas(t *testing.T) {
+	k := newKit(t)
+	const n = 10
+	k.add(1, n)
+	for last := range 5 { // the last one acks, the others leave with a message in hand
+		g, err := k.d.(transport.GroupDriver).Group("g")
+		k.must(err)
+		in, err := g.Subscribe(t.Context(), "t")
+		k.must(err)
+		seen := map[string]bool{}
+		for enough := false; !enough; enough = last < 4 || len(seen) == n {
+			select {
+			case m := <-in:
+				if seen[string(m.Payload)] = true; last == 4 {
+					m.Ack()
+				}
+			case <-time.After(15 * time.Second):
+				t.Fatalf("member %d received %d messages", last, len(seen))
+			}
+		}
+		k.must(g.Close())
+	}
+}
+
 func TestAGroupOutlivesARestartAndAServerThatForgotIt(t *testing.T) {
 	k := newKit(t)
 	g, err := k.d.(transport.GroupDriver).Group("g")

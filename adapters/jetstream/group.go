@@ -20,6 +20,8 @@ const (
 	// nackPause is how long the server waits before it delivers a refused
 	// message again.
 	nackPause = 100 * time.Millisecond
+	// givingBack bounds the end of a membership.
+	givingBack = time.Second
 )
 
 // Group returns a subscriber in a consumer group, which is a durable consumer of
@@ -96,9 +98,22 @@ func (m *membership) Next(ctx context.Context) (natsconn.Delivery, error) {
 	return handed{msg}, nil
 }
 
+// Close ends the pulling. A message that has come meanwhile is given back, so
+// that another member gets it at once and not after ackWait.
 func (m *membership) Close() error {
-	m.messages.Stop()
-	return nil
+	defer m.messages.Stop()
+	ctx, cancel := context.WithTimeout(context.Background(), givingBack)
+	defer cancel()
+	m.messages.Drain()
+	for {
+		msg, err := m.messages.Next(jetstream.NextContext(ctx))
+		if err != nil {
+			return nil // there is none, or the connection has ended
+		}
+		if err := msg.Nak(); err != nil {
+			return fmt.Errorf("jetstream: give a message back: %w", err)
+		}
+	}
 }
 
 // handed is a message that the server has handed to a member.

@@ -183,8 +183,21 @@ func deliver(ctx context.Context, d Delivery, out chan<- *message.Message) (agai
 				return false, err
 			}
 		case <-ctx.Done():
-			return false, errors.Join(ctx.Err(), domain.ErrClosed)
+			return false, errors.Join(ctx.Err(), domain.ErrClosed, release(ctx, d, m))
 		}
+	}
+}
+
+// release passes on what is known of a message when its subscription ends. One
+// that nobody has acked is given back, so that another member gets it at once
+// and does not have to wait until the server misses this one.
+func release(ctx context.Context, d Delivery, m *message.Message) error {
+	select {
+	case <-m.Acked():
+		return d.Ack()
+	default:
+		_, err := d.Nack(ctx)
+		return err
 	}
 }
 

@@ -155,7 +155,7 @@ func FuzzRedact(f *testing.F) {
 		const mark = "hunter2"
 		if strings.Contains(scheme+user+more+hosts+query, mark) || strings.Contains(scheme, "://") ||
 			strings.ContainsAny(user, "?#") || scheme != strings.TrimSpace(scheme) {
-			t.Skip()
+			return // no URL of the kind that is made here
 		}
 		for _, raw := range []string{
 			scheme + "://" + user + ":" + mark + more + "@" + hosts,

@@ -55,7 +55,7 @@ var rules = []rule{
 		"brokers do not know each other: swapping one must not pull in another"},
 	{"/adapters/watermillbus", []string{"/adapters"}, []string{"/adapters/watermillbus", "/adapters/transport"},
 		"brokers do not know each other: swapping one must not pull in another"},
-	{"/adapters/move", []string{"/adapters"}, []string{"/adapters/move", "/adapters/transport"},
+	{"/adapters/migrate", []string{"/adapters"}, []string{"/adapters/migrate", "/adapters/transport"},
 		"any two buses can be moved between: the move knows none of them"},
 	{"/test/conformance", []string{"/adapters", "/ports", "/cmd", "/test", module}, []string{"/adapters/transport", "/domain", "/test/conformance"},
 		"the suite knows transports by their interface alone, as their authors elsewhere do"},

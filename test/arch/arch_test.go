@@ -21,10 +21,12 @@ type rule struct {
 }
 
 var rules = []rule{
-	{"/domain", []string{"/adapters", "/ports", "/cmd", module}, []string{"/domain"},
+	{"/domain", []string{"/adapters", "/ports", "/cmd", module}, []string{"/domain", "/internal/defaults"},
 		"the domain knows nobody: it can be read, tested and trusted by itself"},
 	{"/domain", []string{"net", "os", "log", "github.com", "golang.org", "go.uber.org"}, []string{module, "net/url"},
 		"the domain has no sockets, no files and no libraries: it is the standard library and rules"},
+	{"/internal", []string{module, "github.com", "golang.org", "go.uber.org"}, []string{"/internal"},
+		"what all may use uses nobody: it is the standard library and a few lines"},
 	{"/ports", []string{"/adapters"}, nil,
 		"ports drive the domain and do not know who serves it: a bus or an auth can be swapped without them"},
 	{"/adapters", []string{"/ports"}, nil,

@@ -53,7 +53,7 @@ func drift(t *testing.T, seed uint64) {
 		t.Fatal(err)
 	}
 	d.logged = &logged{fixture: &fixture{lease.Stream, t}}
-	d.Begin(logA, pos(0), d.now)
+	d.start(logA, pos(0), d.now)
 	for range 400 {
 		d.step()
 	}
@@ -84,7 +84,7 @@ func (d *drifter) step() {
 	switch d.IntN(14) {
 	case 0:
 		d.log = append(d.log, logEntry{at, func() *domain.Message { return nil }})
-		d.Skip(pos(at), d.now)
+		d.poison(pos(at), d.now)
 	case 1:
 		d.sessions = append(d.sessions, d.attach(d.target(), "user:alice"))
 	case 2, 3:
@@ -107,7 +107,7 @@ func (d *drifter) step() {
 	case 8:
 		if d.IntN(20) == 0 {
 			d.log = nil
-			d.Break(domain.Lossy, logA, pos(0), d.now)
+			d.gap(domain.Lossy, logA, pos(0), d.now)
 		}
 	default:
 		var to []string

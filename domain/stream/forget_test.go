@@ -74,9 +74,9 @@ func TestSystemsThatNeverComeAgainAreForgotten(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		lease.Begin(logA, pos(0), now)
+		start(lease.Stream, logA, pos(0), now)
 		for k := range 100 {
-			lease.Deliver(pos(k+1), now, message(fmt.Sprint(k), "x", fmt.Sprint("room:r", k)))
+			record(lease.Stream, pos(k+1), now, message(fmt.Sprint(k), "x", fmt.Sprint("room:r", k)))
 		}
 		lease.Release()
 		now = now.Add(time.Hour)

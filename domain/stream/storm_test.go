@@ -18,7 +18,7 @@ func comingBack(t testing.TB, users int) (s *fixture, targets []domain.Target) {
 		targets[i] = target(fmt.Sprint("user:u", i))
 	}
 	for i := range 10 * users {
-		s.Deliver(pos(i+1), time.Time{}, &domain.Message{
+		s.record(pos(i+1), time.Time{}, &domain.Message{
 			ID: fmt.Sprint("id-", i+1), To: targets[i%users : i%users+1], Data: []byte("0123456789"), ContentType: domain.Text})
 	}
 	return s, targets

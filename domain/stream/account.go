@@ -45,7 +45,7 @@ func (s *Stream) weigh(g *group) {
 	now, backlog := 0, false
 	if g.entries.Len() > 0 {
 		now = g.size + g.entries.Size()
-		backlog = g.entries.First() < s.backlog.end && s.cfg.Past != nil
+		backlog = g.entries.First() < s.backlog.end && s.cfg.Backlog != nil
 	}
 	if now == g.charged && backlog == g.backlog {
 		return
@@ -59,7 +59,7 @@ func (s *Stream) weigh(g *group) {
 // backlog or in the other.
 func (s *Stream) chargeIndex(backlog bool, n int) {
 	if backlog {
-		s.cfg.Past.add(n)
+		s.cfg.Backlog.add(n)
 		return
 	}
 	s.index.size += n
@@ -68,7 +68,7 @@ func (s *Stream) chargeIndex(backlog bool, n int) {
 // budgetOf returns the budget that pays for an entry.
 func (s *Stream) budgetOf(e *entry) *Budget {
 	if e.Payload.backlog {
-		return s.cfg.Past
+		return s.cfg.Backlog
 	}
 	return s.cfg.Budget
 }

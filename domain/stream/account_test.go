@@ -32,7 +32,7 @@ type accounted struct {
 
 func newAccounted(t *testing.T, cfg stream.Config) *accounted {
 	a := &accounted{now: time.Now(), window: stream.NewBudget(1 << 40), past: stream.NewBudget(1 << 40)}
-	cfg.Budget, cfg.Past, cfg.HasLog, cfg.Now = a.window, a.past, true, func() time.Time { return a.now }
+	cfg.Budget, cfg.Backlog, cfg.HasLog, cfg.Now = a.window, a.past, true, func() time.Time { return a.now }
 	a.fixture = begun(t, cfg)
 	return a
 }

@@ -89,7 +89,7 @@ func (b *Backfill) see(e *domain.Entry, m *domain.Message) {
 // memory, if it is memory that is missing.
 func (b *Backfill) makeRoom() bool {
 	if b.scanned-b.skipped <= b.of.cfg.MaxScan {
-		b.of.cfg.Past.reclaim(b.of, b.of.cfg.Reads.weight(b.lead.asker))
+		b.of.cfg.Backlog.reclaim(b.of, b.of.cfg.Reads.weight(b.lead.asker))
 	}
 	return b.fits()
 }
@@ -112,7 +112,7 @@ func (b *Backfill) take(e *domain.Entry, m *domain.Message) {
 	setTime(m, p.Time)
 	older := entry{Point: p, Message: m, Payload: indexed{backlog: true}}
 	older.Size = m.Size() + p.Size() + domain.HeapSize(wordSize*len(m.To))
-	b.of.cfg.Past.add(older.Size)
+	b.of.cfg.Backlog.add(older.Size)
 	b.size += older.Size
 	b.index += indexSize(m)
 	b.entries = append(b.entries, scanned{older, b.scanned})
@@ -120,7 +120,7 @@ func (b *Backfill) take(e *domain.Entry, m *domain.Message) {
 
 // fits reports whether the stream may take so much.
 func (b *Backfill) fits() bool {
-	return b.scanned-b.skipped <= b.of.cfg.MaxScan && !b.of.cfg.Past.overWith(b.size, b.index)
+	return b.scanned-b.skipped <= b.of.cfg.MaxScan && !b.of.cfg.Backlog.overWith(b.size, b.index)
 }
 
 // beginAt moves After forward to a cursor.
@@ -141,7 +141,7 @@ func (b *Backfill) beginAt(since domain.Cursor) {
 func (b *Backfill) drop(n int) {
 	for i := range n {
 		b.size -= b.entries[i].Size
-		b.of.cfg.Past.add(-b.entries[i].Size)
+		b.of.cfg.Backlog.add(-b.entries[i].Size)
 		b.index -= indexSize(b.entries[i].Message)
 		b.entries[i] = scanned{}
 	}

@@ -40,7 +40,7 @@ func (b *backlog) pokeIf(more bool) {
 }
 
 // Wake receives when [Stream.NextBackfill] or [Stream.NextLookup] may have
-// something to do. Whoever feeds the stream serves it, if Config.Past is set.
+// something to do. Whoever feeds the stream serves it, if Config.Backlog is set.
 func (s *Stream) Wake() <-chan struct{} { return s.backlog.wake }
 
 // hasBacklog reports whether the oldest entry is one that was read again.
@@ -223,7 +223,7 @@ func (s *Stream) prepend(b *Backfill) {
 		g.entries.Prepend(numbers)
 		s.weigh(g)
 	}
-	s.backlog.keep = now.Add(s.cfg.KeepPast)
+	s.backlog.keep = now.Add(s.cfg.KeepBacklog)
 	s.backlog.asker = b.lead.asker
 	s.history.Prepend(entries, history.Point{Cursor: b.After, Origins: b.origins})
 	b.entries, b.size = nil, 0 // they are the window's now
@@ -236,7 +236,7 @@ func (s *Stream) prepend(b *Backfill) {
 func (s *Stream) holdBudget() {
 	if keeps := s.hasBacklog(); keeps != s.backlog.held {
 		s.backlog.held = keeps
-		s.cfg.Past.hold(s, keeps)
+		s.cfg.Backlog.hold(s, keeps)
 	}
 }
 

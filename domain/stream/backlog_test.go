@@ -16,8 +16,8 @@ func withPast(t testing.TB, cfg stream.Config) *logged {
 	if cfg.Messages == 0 {
 		cfg.Messages = 3
 	}
-	if cfg.Past == nil {
-		cfg.Past = stream.NewBudget(1 << 20)
+	if cfg.Backlog == nil {
+		cfg.Backlog = stream.NewBudget(1 << 20)
 	}
 	return &logged{fixture: begun(t, cfg)}
 }
@@ -101,7 +101,7 @@ func TestResumeFromTheLog(t *testing.T) {
 func TestWhatWasReadAgainIsDroppedAfterAWhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		budget := stream.NewBudget(1 << 20)
-		s := withPast(t, stream.Config{Past: budget, KeepPast: time.Second})
+		s := withPast(t, stream.Config{Backlog: budget, KeepBacklog: time.Second})
 		for i := range 10 {
 			s.deliver(i+1, "x", "user:alice")
 		}
@@ -127,7 +127,7 @@ func TestWhatWasReadAgainIsDroppedAfterAWhile(t *testing.T) {
 
 func TestTooFarIsToldOnlyToThoseWhoAre(t *testing.T) {
 	budget := stream.NewBudget(1 << 20)
-	s := withPast(t, stream.Config{MaxScan: 5, Past: budget})
+	s := withPast(t, stream.Config{MaxScan: 5, Backlog: budget})
 	for i := range 20 {
 		s.deliver(i+1, fmt.Sprint(i+1), "user:alice")
 	}

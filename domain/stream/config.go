@@ -16,7 +16,7 @@ const (
 	DefaultAheadWait       = 10 * time.Second
 	DefaultFingerprintWait = time.Second
 	DefaultMaxScan         = 100_000
-	DefaultKeepPast        = 30 * time.Second
+	DefaultKeepBacklog     = 30 * time.Second
 )
 
 // Config bounds a [Stream]. The zero Config is good for a test.
@@ -35,14 +35,14 @@ type Config struct {
 	// node gave is waited for; default DefaultFingerprintWait.
 	FingerprintWait time.Duration
 
-	// Past, if set, lets sessions resume from the log what the window no longer
+	// Backlog, if set, lets sessions resume from the log what the window no longer
 	// has: the budget bounds what is read again, for all streams of the node
 	// together. Whoever feeds the stream must then serve [Stream.NextBackfill]
 	// and [Stream.NextLookup].
-	Past     *Budget
-	MaxScan  int           // most entries that are read again at a time; default DefaultMaxScan
-	Reads    *Reads        // for whom logs are read again, of the node's streams together; default its own
-	KeepPast time.Duration // how long they are kept for sessions to take; default DefaultKeepPast
+	Backlog     *Budget
+	MaxScan     int           // most entries that are read again at a time; default DefaultMaxScan
+	Reads       *Reads        // for whom logs are read again, of the node's streams together; default its own
+	KeepBacklog time.Duration // how long they are kept for sessions to take; default DefaultKeepPast
 
 	HasLog bool             // entries come with positions of a log
 	Now    func() time.Time // default time.Now
@@ -56,7 +56,7 @@ func (c Config) withDefaults() Config {
 	defaults.Set(&c.AheadWait, DefaultAheadWait)
 	defaults.Set(&c.FingerprintWait, DefaultFingerprintWait)
 	defaults.Set(&c.MaxScan, DefaultMaxScan)
-	defaults.Set(&c.KeepPast, DefaultKeepPast)
+	defaults.Set(&c.KeepBacklog, DefaultKeepBacklog)
 	if c.Budget == nil {
 		c.Budget = NewBudget(DefaultBytes)
 	}

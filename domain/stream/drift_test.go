@@ -42,8 +42,8 @@ func drift(t *testing.T, seed uint64) {
 	d := &drifter{Rand: rand.New(rand.NewPCG(seed, 0)), now: time.Now()}
 	window, past := stream.NewBudget(8<<10<<d.IntN(8)), stream.NewBudget(8<<10<<d.IntN(8))
 	h := stream.NewHub(quiet{}, stream.HubConfig{Any: true, AttachWait: time.Nanosecond, Idle: time.Second,
-		Stream: stream.Config{Budget: window, Past: past, HasLog: true, Messages: 1 + d.IntN(60), MaxScan: 1 + d.IntN(200),
-			KeepPast: time.Duration(d.IntN(60)) * time.Second, DedupeSize: 1 + d.IntN(300), Now: func() time.Time { return d.now }}})
+		Stream: stream.Config{Budget: window, Backlog: past, HasLog: true, Messages: 1 + d.IntN(60), MaxScan: 1 + d.IntN(200),
+			KeepBacklog: time.Duration(d.IntN(60)) * time.Second, DedupeSize: 1 + d.IntN(300), Now: func() time.Time { return d.now }}})
 	orders, err := domain.ParseSystem("orders")
 	if err != nil {
 		t.Fatal(err)

@@ -138,6 +138,6 @@ func (a *Attachment) tell(reason domain.GapReason, at domain.Cursor) bool {
 	if f.Bytes != nil && !a.out.Offer(f) {
 		return false
 	}
-	a.stream.stats.Told[reason]++
+	a.stream.stats.GapsTold[reason]++
 	return true
 }

@@ -201,7 +201,7 @@ func TestTrimmedPlaceIsOneOfItsLog(t *testing.T) {
 // Thousands come back at once through a few proxies that nobody named, each from
 // a little further back than the one before: none of them has read too much.
 func TestCrowdBehindFewAddressesIsNoFlood(t *testing.T) {
-	r := newReader(t, stream.Config{Past: stream.NewBudget(1 << 30)}, 20_000, 0)
+	r := newReader(t, stream.Config{Backlog: stream.NewBudget(1 << 30)}, 20_000, 0)
 	alice := target("user:alice")
 	crowd := make([]*session, 10_000)
 	for i := range crowd {
@@ -388,7 +388,7 @@ func TestOneUsersBacklogDoesNotKeepAnothersOut(t *testing.T) {
 	past := stream.NewBudget(400 << 10)
 	reads := stream.NewReads(1000, time.Now)
 	system := func() *logged {
-		s := withPast(t, stream.Config{Past: past, Reads: reads, MaxScan: 1000})
+		s := withPast(t, stream.Config{Backlog: past, Reads: reads, MaxScan: 1000})
 		for i := 1; i <= 500; i++ {
 			s.deliver(i, fmt.Sprint(i), "user:alice")
 		}

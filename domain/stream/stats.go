@@ -13,8 +13,8 @@ type Stats struct {
 	Forgotten  uint64                      // ids forgotten before DedupeAge, for want of room
 	Expired    uint64                      // arrived past their ttl: not delivered
 	Skipped    uint64                      // entries that were no message
-	Breaks     map[domain.GapReason]uint64 // interruptions that became gaps
-	Told       map[domain.GapReason]uint64 // gap notices given to sessions
+	Gaps       map[domain.GapReason]uint64 // interruptions that became gaps
+	GapsTold   map[domain.GapReason]uint64 // gap notices given to sessions
 	FellBack   uint64                      // times a session's outbox was full
 	Resumed    uint64                      // attaches that went on at their cursor
 	Backfills  uint64                      // times the log was read again

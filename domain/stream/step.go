@@ -22,12 +22,12 @@ func (s *Stream) Step(e *domain.Entry, m *domain.Message) {
 	case domain.Start:
 		s.begin(e, now)
 	case domain.Gap:
-		s.stats.Breaks[e.Reason]++
+		s.stats.Gaps[e.Reason]++
 		s.bus.target = "" // another log, or another position in it: the stream is ready here
 		s.gap(e.Reason, s.history.PointAt(e.Log, e.Position, e.Time, now), now)
 	case domain.MovedAway:
 		s.bus.left = true
-		s.stats.Breaks[domain.Lossy]++
+		s.stats.Gaps[domain.Lossy]++
 		s.gap(domain.Lossy, s.history.PointAt(s.history.Head().Log, e.Position, e.Time, now), now)
 	case domain.MovedHere:
 		s.move(e, now)

@@ -58,7 +58,7 @@ func New(system domain.System, cfg Config) *Stream {
 		bus:    busState{asked: cfg.Now()},
 		history: history.New[indexed](domain.NewLogID(domain.NewID()), history.Config{
 			HasLog:          cfg.HasLog,
-			Backlog:         cfg.Past != nil,
+			Backlog:         cfg.Backlog != nil,
 			FingerprintAge:  cfg.DedupeAge,
 			FingerprintWait: cfg.FingerprintWait,
 			Fingerprints:    cfg.Messages + 1, // one for each entry, and that before the oldest
@@ -66,7 +66,7 @@ func New(system domain.System, cfg Config) *Stream {
 		dedupe:  history.NewDedupe(cfg.DedupeSize, cfg.DedupeAge),
 		index:   newIndex(),
 		backlog: backlog{wake: make(chan struct{}, 1)},
-		stats:   Stats{Breaks: make(map[domain.GapReason]uint64), Told: make(map[domain.GapReason]uint64)},
+		stats:   Stats{Gaps: make(map[domain.GapReason]uint64), GapsTold: make(map[domain.GapReason]uint64)},
 	}
 }
 
@@ -120,7 +120,7 @@ func (s *Stream) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := s.stats
-	st.Breaks, st.Told = maps.Clone(st.Breaks), maps.Clone(st.Told)
+	st.Gaps, st.GapsTold = maps.Clone(st.Gaps), maps.Clone(st.GapsTold)
 	everyone := s.index.everyone.members
 	st.Sessions = len(everyone)
 	for _, m := range everyone {

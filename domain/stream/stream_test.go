@@ -361,7 +361,7 @@ func TestSkippedEntriesMoveTheCursor(t *testing.T) {
 // resumes from memory long after all that it was there for has left the window.
 func TestWhoHearsNothingForLongResumesWithoutTheLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := begun(t, stream.Config{HasLog: true, Age: time.Minute, Past: stream.NewBudget(1 << 20)})
+		s := begun(t, stream.Config{HasLog: true, Age: time.Minute, Backlog: stream.NewBudget(1 << 20)})
 		alice := s.attach("user:alice")
 		for i := range 30 {
 			time.Sleep(10 * time.Second)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 
+	"github.com/fanfarebus/fanfare/adapters/transport/provenance"
 	"github.com/fanfarebus/fanfare/domain"
 )
 
@@ -35,7 +36,7 @@ type subscription struct {
 	again  backoff
 	holes  holes
 	survey surveyor
-	past   originals
+	past   provenance.Originals
 }
 
 // A face hands a subscription's batches to its subscriber until ctx ends.
@@ -215,7 +216,7 @@ func (s *subscription) take(batch []domain.Entry) (more bool) {
 	s.t.counts.batches.Add(1)
 	s.t.counts.entries.Add(uint64(len(batch)))
 	if s.t.promises.Log {
-		batch = s.past.reveal(batch, s.log, before)
+		batch = s.past.Reveal(batch, s.log, before)
 	}
 	if s.t.stamps != nil {
 		batch = s.mend(batch)

@@ -1,4 +1,4 @@
-package transport
+package provenance
 
 import (
 	"encoding/hex"

@@ -185,15 +185,11 @@ func (t *Transport) publishMarks() {
 // publishMark tries once. The mark's number is given where all are, so a
 // message that overtakes it does no harm.
 func (t *Transport) publishMark(topic string) {
-	c := &call{
-		topic:    topic,
-		messages: []*message.Message{t.stamps.mark},
-		constant: true,
-		deadline: time.Now().Add(t.cfg.PublishTimeout),
-	}
-	out := t.line(topic).publish(context.WithoutCancel(t.ending), c)
-	if out.err != nil {
-		t.cfg.Logger.Debug("a high-water mark was not published", "topic", topic, "error", out.err)
+	mark := Outgoing{Topic: topic, Message: t.stamps.mark}
+	deadline := time.Now().Add(t.cfg.PublishTimeout)
+	out := t.line(topic).Publish(context.WithoutCancel(t.ending), deadline, mark)
+	if out.Err != nil {
+		t.cfg.Logger.Debug("a high-water mark was not published", "topic", topic, "error", out.Err)
 		return
 	}
 	t.counts.marks.Add(1)

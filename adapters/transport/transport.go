@@ -12,6 +12,7 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 
+	"github.com/fanfarebus/fanfare/adapters/transport/groupcommit"
 	"github.com/fanfarebus/fanfare/domain"
 )
 
@@ -22,7 +23,7 @@ type Transport struct {
 	log      LogDriver // nil if the driver is none
 	promises Guarantees
 	cfg      Config
-	lines    [shards]pipeline
+	lines    [shards]*groupcommit.Pipeline[Outgoing]
 	stamps   *stamper  // nil: what is published is not numbered
 	marking  sync.Once // starts publishing marks
 	trims    *trims
@@ -66,17 +67,14 @@ func New(d Driver, cfg Config) *Transport {
 	}
 	t.trims = newTrims(d, t.cfg)
 	t.ending, t.end = context.WithCancel(context.Background())
-	for i := range t.lines {
-		t.lines[i] = pipeline{send: d.Publish, most: t.cfg.PublishQueue}
-		if t.trims.published {
-			t.lines[i].note = t.publishes
-		}
-	}
 	if !t.promises.Log && !t.cfg.NoStamps {
 		t.stamps = newStamper()
-		for i := range t.lines {
-			t.lines[i].stamp = t.stamp
-		}
+	}
+	for i := range t.lines {
+		t.lines[i] = groupcommit.New(groupcommit.Config[Outgoing]{
+			Send: d.Publish, Prepare: t.prepare, Copy: t.copyMessages, Explain: busError,
+			MaxQueue: t.cfg.PublishQueue,
+		})
 	}
 	return t
 }
@@ -113,7 +111,7 @@ func (t *Transport) close() error {
 		}
 	}
 	for i := range t.lines {
-		t.lines[i].close()
+		t.lines[i].Close()
 	}
 	t.running.Wait()
 	if err := t.driver.Close(); err != nil {

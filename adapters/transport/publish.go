@@ -129,7 +129,7 @@ func (t *Transport) copyMessages(records []Outgoing) {
 	values := make([]message.Message, len(records))
 	for i := range records {
 		m, c := records[i].Message, &values[i]
-		if t.stamps != nil && m == t.stamps.mark {
+		if m == t.mark {
 			continue // nobody ever changes it, and it is known by its address
 		}
 		c.UUID = m.UUID

@@ -77,11 +77,14 @@ type counters struct {
 	breaks map[domain.GapReason]uint64 // guarded by mu
 }
 
-func (c *counters) countBreak(reason domain.GapReason) {
+func (c *counters) countBreak(reason domain.GapReason, times int) {
+	if times == 0 {
+		return
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.breaks == nil {
 		c.breaks = make(map[domain.GapReason]uint64)
 	}
-	c.breaks[reason]++
+	c.breaks[reason] += uint64(times)
 }

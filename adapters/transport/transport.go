@@ -13,6 +13,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 
 	"github.com/fanfarebus/fanfare/adapters/transport/groupcommit"
+	"github.com/fanfarebus/fanfare/adapters/transport/sequence"
 	"github.com/fanfarebus/fanfare/domain"
 )
 
@@ -24,8 +25,9 @@ type Transport struct {
 	promises Guarantees
 	cfg      Config
 	lines    [shards]*groupcommit.Pipeline[Outgoing]
-	stamps   *stamper  // nil: what is published is not numbered
-	marking  sync.Once // starts publishing marks
+	stamps   *sequence.Stamper // nil: what is published is not numbered
+	mark     *message.Message  // stands for any topic's high-water mark
+	marking  sync.Once         // starts publishing marks
 	trims    *trims
 	counts   counters
 	down     atomic.Bool
@@ -55,6 +57,7 @@ var (
 func New(d Driver, cfg Config) *Transport {
 	t := &Transport{
 		driver:   d,
+		mark:     newMark(),
 		promises: d.Guarantees(),
 		cfg:      cfg.withDefaults(),
 		subs:     make(map[*subscription]struct{}),
@@ -68,7 +71,7 @@ func New(d Driver, cfg Config) *Transport {
 	t.trims = newTrims(d, t.cfg)
 	t.ending, t.end = context.WithCancel(context.Background())
 	if !t.promises.Log && !t.cfg.NoStamps {
-		t.stamps = newStamper()
+		t.stamps = sequence.NewStamper()
 	}
 	for i := range t.lines {
 		t.lines[i] = groupcommit.New(groupcommit.Config[Outgoing]{

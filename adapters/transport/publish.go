@@ -70,8 +70,11 @@ func (t *Transport) publish(ctx context.Context, topic string, messages []*messa
 	if err := t.checkPublish(ctx, topic, messages); err != nil {
 		return 0, true, err
 	}
-	var few [4]Outgoing
+	var few [4]Outgoing // not on the heap
 	records := few[:0]
+	if len(messages) > len(few) {
+		records = make([]Outgoing, 0, len(messages))
+	}
 	for _, m := range messages {
 		records = append(records, Outgoing{Topic: topic, Message: m})
 	}

@@ -92,7 +92,7 @@ func (t *Transport) publishMarks() {
 // publishMark tries once. The mark's number is given where all are, so a
 // message that overtakes it does no harm.
 func (t *Transport) publishMark(topic string) {
-	mark := Outgoing{Topic: topic, Message: t.mark}
+	mark := []Outgoing{{Topic: topic, Message: t.mark}}
 	deadline := time.Now().Add(t.cfg.PublishTimeout)
 	out := t.line(topic).Publish(context.WithoutCancel(t.ending), deadline, mark)
 	if out.Err != nil {

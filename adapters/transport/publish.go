@@ -70,15 +70,11 @@ func (t *Transport) publish(ctx context.Context, topic string, messages []*messa
 	if err := t.checkPublish(ctx, topic, messages); err != nil {
 		return 0, true, err
 	}
-	var few [4]Outgoing // not on the heap
-	records := few[:0]
-	if len(messages) > len(few) {
-		records = make([]Outgoing, 0, len(messages))
+	records := make([]Outgoing, len(messages))
+	for i, m := range messages {
+		records[i] = Outgoing{Topic: topic, Message: m}
 	}
-	for _, m := range messages {
-		records = append(records, Outgoing{Topic: topic, Message: m})
-	}
-	out := t.line(topic).Publish(ctx, time.Now().Add(t.cfg.PublishTimeout), records...)
+	out := t.line(topic).Publish(ctx, time.Now().Add(t.cfg.PublishTimeout), records)
 	if out.Err != nil && out.Err == ctx.Err() {
 		out.Err = waitError(out.Err)
 	}

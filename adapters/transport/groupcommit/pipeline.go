@@ -56,8 +56,7 @@ func New[T any](cfg Config[T]) *Pipeline[T] { return &Pipeline[T]{cfg: cfg} }
 
 // A call is one publish in a pipeline.
 type call[T any] struct {
-	records  []T  // at most maxBatch
-	one      [1]T // where records are, if there is one
+	records  []T // at most maxBatch
 	deadline time.Time
 
 	woken chan struct{} // one signal: lead, or done; nil for who leads at once
@@ -86,21 +85,19 @@ func refused(err error) Outcome { return Outcome{Refused: true, Err: err} }
 // Publish queues records, in order, and returns when they were sent, or when ctx
 // or the deadline ends. In the queue that takes them out again; once they are on
 // the wire their outcome is unknown. A call that leads waits for Send: the others
-// rely on it. What Publish still needs of records after it has returned is
-// copied.
+// rely on it. The slice is the Pipeline's from now on; what the records refer to
+// is the caller's again when Publish returns.
 //
 // The error of the outcome is what Explain makes of Send's;
 // domain.ErrBusDown after the deadline; domain.ErrLimit if the queue is full;
 // domain.ErrClosed after Close; and ctx.Err() as it is when ctx has ended.
-func (p *Pipeline[T]) Publish(ctx context.Context, deadline time.Time, records ...T) Outcome {
+func (p *Pipeline[T]) Publish(ctx context.Context, deadline time.Time, records []T) Outcome {
 	// A long call goes in parts, one after the other: so it can neither fill
 	// the queue alone nor hold up its neighbours.
 	most := min(maxBatch, p.cfg.MaxQueue)
 	for accepted := 0; accepted < len(records); {
 		rest := records[accepted:]
-		c := &call[T]{deadline: deadline}
-		c.records = append(c.one[:0], rest[:min(most, len(rest))]...)
-		out := p.publish(ctx, c)
+		out := p.publish(ctx, &call[T]{records: rest[:min(most, len(rest))], deadline: deadline})
 		accepted += out.Accepted
 		if out.Err != nil {
 			out.Accepted = accepted

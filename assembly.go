@@ -31,7 +31,7 @@ import (
 func openBus(ctx context.Context, cfg Config, o options) (bus, func(), error) {
 	tc := transport.Config{
 		PublishTimeout: cfg.PublishTimeout,
-		NoStamps:       cfg.Envelope.UserField != "", // adopted topics stay as they are
+		NoNumbers:      cfg.Envelope.UserField != "", // adopted topics stay as they are
 		PublishOnly:    o.publishOnly,
 		Logger:         o.log,
 	}

@@ -226,7 +226,7 @@ func behind(p domain.Location) domain.Location {
 func (c *copier) gap(at domain.Location, t time.Time) *message.Message {
 	e := &domain.Entry{Kind: domain.Gap, UUID: domain.NewID()}
 	return provenance.NewCopy(e, provenance.Origin{
-		Places: []domain.Location{behind(at)}, After: at.Position, Time: t, Late: c.moved.Load()})
+		Locations: []domain.Location{behind(at)}, After: at.Position, Time: t, Late: c.moved.Load()})
 }
 
 // copy copies a batch, but what was copied before.
@@ -321,7 +321,7 @@ func (c *copier) sayHere(ctx context.Context) error {
 		return nil
 	}
 	at, t := c.location()
-	return c.publish(ctx, provenance.NewMovedHere(domain.NewID(), provenance.Origin{Places: []domain.Location{at}, Time: t, Late: true}))
+	return c.publish(ctx, provenance.NewMovedHere(domain.NewID(), provenance.Origin{Locations: []domain.Location{at}, Time: t, Late: true}))
 }
 
 // check looks at what has come to the new bus since the last time. Before it has

@@ -70,7 +70,7 @@ func New(d Driver, cfg Config) *Transport {
 	}
 	t.trims = newTrims(d, t.cfg)
 	t.ending, t.end = context.WithCancel(context.Background())
-	if !t.promises.Log && !t.cfg.NoStamps {
+	if !t.promises.Log && !t.cfg.NoNumbers {
 		t.stamps = sequence.NewStamper()
 	}
 	for i := range t.lines {

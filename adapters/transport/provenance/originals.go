@@ -51,12 +51,12 @@ func (o *Originals) read(e *domain.Entry, log domain.LogID) (missing bool) {
 	switch {
 	case err != nil: // whoever made it up: a message without a past
 	case marked && move == moveHere:
-		e.Kind, e.Origins, e.Late = domain.Control, from.Places, true
+		e.Kind, e.Origins, e.Late = domain.Control, from.Locations, true
 		return false
 	case copied:
 		var again bool
 		missing, again = o.advance(&from)
-		e.Origins, e.Late = from.Places, from.Late
+		e.Origins, e.Late = from.Locations, from.Late
 		if !from.Time.IsZero() {
 			e.Time = from.Time
 		}
@@ -84,14 +84,14 @@ func (o *Originals) read(e *domain.Entry, log domain.LogID) (missing bool) {
 // come. Again: the copy itself has come before; then its places become those of
 // the latest.
 func (o *Originals) advance(from *Origin) (missing, again bool) {
-	for k, p := range from.Places {
+	for k, p := range from.Locations {
 		i := slices.IndexFunc(o.seen, func(s domain.Location) bool { return s.Log == p.Log })
 		switch {
 		case i < 0 && len(o.seen) < MaxOriginals:
 			o.seen = append(o.seen, p)
 		case i < 0:
 		case p.Position <= o.seen[i].Position:
-			again, from.Places[k].Position = true, o.seen[i].Position
+			again, from.Locations[k].Position = true, o.seen[i].Position
 		default:
 			missing = missing || k == 0 && (from.After == "" || from.After > o.seen[i].Position)
 			o.seen[i].Position = p.Position

@@ -56,7 +56,7 @@ var mutations = []mutation{
 		"p.ID = uint64(e.Fingerprint)", "p.ID = 0", calm},
 	{"fingerprint that is on its way not waited for", "domain/history/find.go",
 		"	if !mayCome {", "	if !mayCome || true {", calm},
-	{"place known by the stamp alone", "adapters/transport/landmark.go",
+	{"place known by the stamp alone", "adapters/transport/sequence/landmark.go",
 		"s.digest()+sum", "s.digest()", rare},
 	{"fingerprint of the record before", "domain/history/history.go",
 		"h.fingerprints.add(p.ID, h.window.head)", "h.fingerprints.add(p.ID, h.window.head-1)", calm},

@@ -13,21 +13,21 @@ import (
 )
 
 // errNoStream: nobody was there to take a message.
-var errNoStream = domain.Refused(errors.New("no stream has taken it"))
+var errNotStored = domain.Refused(errors.New("no stream has taken it"))
 
-// A stranger is an answer that does not come from the topic's stream: somebody
+// A foreignAnswer is an answer that does not come from the topic's stream: somebody
 // else hears the subject, and answers what he hears, or another stream (that of
 // another JetStream domain, or one made since) does. The stream's own may still
 // come.
-type stranger struct{ text string }
+type foreignAnswer struct{ text string }
 
-func (s *stranger) Error() string { return s.text }
+func (a *foreignAnswer) Error() string { return a.text }
 
 // maxShown is how much of a strange answer an error shows, in bytes.
 const maxShown = 100
 
-func strange(m *nats.Msg) error {
-	return &stranger{fmt.Sprintf("somebody who is no stream answers what is published on the subject: %.*q", maxShown, m.Data)}
+func notFromStream(m *nats.Msg) error {
+	return &foreignAnswer{fmt.Sprintf("somebody who is no stream answers what is published on the subject: %.*q", maxShown, m.Data)}
 }
 
 // readAck reads what is answered to a message that was published on a subject of
@@ -38,9 +38,9 @@ func readAck(m *nats.Msg, stream string) error {
 	}
 	switch status := m.Header.Get("Status"); {
 	case status == "503" && len(m.Data) == 0:
-		return errNoStream
+		return errNotStored
 	case status != "":
-		return strange(m)
+		return notFromStream(m)
 	}
 	var answer struct {
 		Error *struct {
@@ -54,11 +54,11 @@ func readAck(m *nats.Msg, stream string) error {
 	err := json.Unmarshal(m.Data, &answer)
 	switch e := answer.Error; {
 	case err != nil, e != nil && e.ErrCode == 0, e == nil && (answer.Stream == "" || answer.Seq == 0):
-		return strange(m)
+		return notFromStream(m)
 	case answer.Stream != stream && answer.Stream != "":
-		return &stranger{fmt.Sprintf("another stream than the topic's, %s, answers: %.*q", stream, maxShown, m.Data)}
+		return &foreignAnswer{fmt.Sprintf("another stream than the topic's, %s, answers: %.*q", stream, maxShown, m.Data)}
 	case e != nil:
-		return refusal(e.ErrCode, e.Description)
+		return refusalError(e.ErrCode, e.Description)
 	}
 	return nil
 }
@@ -91,8 +91,8 @@ const (
 	headerTooLarge = 10097
 )
 
-// refusal is the error of what a stream refuses.
-func refusal(code int, description string) error {
+// refusalError is the error of what a stream refuses.
+func refusalError(code int, description string) error {
 	answer := fmt.Errorf("the stream answered: %s (%d)", description, code)
 	switch {
 	case code == int(jetstream.JSErrCodeStreamMessageExceedsMaximum), code == headerTooLarge,

@@ -12,21 +12,21 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// A weight says what follows from a property of a stream.
-type weight int
+// A severity says what follows from a property of a stream.
+type severity int
 
 const (
-	remark     weight = iota // worth knowing
-	warning                  // it works, with a fault that somebody may not expect
-	unwritable               // publishing is refused
-	unusable                 // reading is refused, too
+	remark     severity = iota // worth knowing
+	warning                    // it works, with a fault that somebody may not expect
+	unwritable                 // publishing is refused
+	unusable                   // reading is refused, too
 )
 
 // A property is what a stream may be and a topic's stream had better not be.
 type property struct {
-	weight weight
-	has    func(c *jetstream.StreamConfig, topic string) bool
-	fault  string // what it causes, and what to do
+	severity severity
+	has      func(c *jetstream.StreamConfig, topic string) bool
+	fault    string // what it causes, and what to do
 }
 
 // shortAge is what a log should keep at least: the default of dedupe.age.
@@ -36,7 +36,9 @@ const shortAge = 2 * time.Minute
 var properties = []property{
 	{unusable, func(c *jetstream.StreamConfig, _ string) bool { return c.Retention != jetstream.LimitsPolicy },
 		"it drops what its consumers have acked: want one with --retention limits"},
-	{unusable, func(c *jetstream.StreamConfig, topic string) bool { return c.MaxMsgsPerSubject > 0 && !alone(c, topic) },
+	{unusable, func(c *jetstream.StreamConfig, topic string) bool {
+		return c.MaxMsgsPerSubject > 0 && !holdsOnly(c, topic)
+	},
 		"it holds several subjects and drops messages from its middle (max-msgs-per-subject): " +
 			"what is lost so cannot be told; want one without that limit"},
 	{unusable, movesSubject, "it stores the topic's messages under another subject (subject transform), where nobody looks for them"},
@@ -60,7 +62,7 @@ var properties = []property{
 		return c.MaxAge <= 0 && c.MaxMsgs <= 0 && c.MaxBytes <= 0
 	},
 		"it has no limit: it grows until the disk is full"},
-	{warning, func(c *jetstream.StreamConfig, topic string) bool { return c.AllowRollup && !alone(c, topic) },
+	{warning, func(c *jetstream.StreamConfig, topic string) bool { return c.AllowRollup && !holdsOnly(c, topic) },
 		"it holds several subjects and lets publishers remove messages from its middle (allow-rollup): what goes so is no gap to anybody"},
 	{warning, func(c *jetstream.StreamConfig, _ string) bool { return c.AllowMsgTTL },
 		"messages may have a time to live of their own (allow_msg_ttl): what goes so is no gap to anybody"},
@@ -71,7 +73,7 @@ var properties = []property{
 	{warning, func(c *jetstream.StreamConfig, _ string) bool { return c.MaxConsumers > 0 },
 		"it bounds its consumers (max_consumers): each node needs one for the topic"},
 
-	{remark, func(c *jetstream.StreamConfig, topic string) bool { return !alone(c, topic) },
+	{remark, func(c *jetstream.StreamConfig, topic string) bool { return !holdsOnly(c, topic) },
 		"it holds more than the topic: cursors are good only as long as its first message is older"},
 	{remark, func(c *jetstream.StreamConfig, _ string) bool { return c.Storage == jetstream.MemoryStorage },
 		"it is in memory: a server that starts anew has lost it, and sessions are told a gap"},
@@ -79,8 +81,8 @@ var properties = []property{
 		"it bounds messages (max_msg_size): larger ones are refused with 413"},
 }
 
-// alone says whether the topic is all that a stream holds.
-func alone(c *jetstream.StreamConfig, topic string) bool {
+// holdsOnly says whether the topic is all that a stream holds.
+func holdsOnly(c *jetstream.StreamConfig, topic string) bool {
 	return len(c.Subjects) == 1 && c.Subjects[0] == topic && len(c.Sources) == 0
 }
 
@@ -109,8 +111,8 @@ func matches(pattern, subject string) bool {
 	}
 }
 
-// judge returns what is to be said about a stream, the worst first.
-func judge(c *jetstream.StreamConfig, topic string) (found []property) {
+// propertiesOf returns what is to be said about a stream, the worst first.
+func propertiesOf(c *jetstream.StreamConfig, topic string) (found []property) {
 	for _, p := range properties {
 		if p.has(c, topic) {
 			found = append(found, p)
@@ -119,12 +121,12 @@ func judge(c *jetstream.StreamConfig, topic string) (found []property) {
 	return found
 }
 
-// refuse returns why a stream cannot be a topic's, nil if it can, for who wants
+// checkFit returns why a stream cannot be a topic's, nil if it can, for who wants
 // to do something that a property of the given weight forbids.
-func refuse(c *jetstream.StreamConfig, topic string, least weight) error {
+func checkFit(c *jetstream.StreamConfig, topic string, least severity) error {
 	var why []string
-	for _, p := range judge(c, topic) {
-		if p.weight >= least {
+	for _, p := range propertiesOf(c, topic) {
+		if p.severity >= least {
 			why = append(why, p.fault)
 		}
 	}
@@ -138,14 +140,14 @@ func refuse(c *jetstream.StreamConfig, topic string, least weight) error {
 // differs from what was told last.
 func inspect(i *transport.Inspector, c *jetstream.StreamConfig, topic string) (changed bool) {
 	var faults []transport.Fault
-	for _, p := range judge(c, topic) {
-		faults = append(faults, transport.Fault{Level: p.weight.level(), Text: "its stream: " + p.fault})
+	for _, p := range propertiesOf(c, topic) {
+		faults = append(faults, transport.Fault{Level: p.severity.level(), Text: "its stream: " + p.fault})
 	}
 	return i.Inspect(topic, c.Name, faults)
 }
 
-func (w weight) level() slog.Level {
-	switch w {
+func (s severity) level() slog.Level {
+	switch s {
 	case remark:
 		return slog.LevelInfo
 	case warning:

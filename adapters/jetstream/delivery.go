@@ -6,21 +6,21 @@ import (
 	"time"
 )
 
-// A delivery is what a consumer says about a message it delivers, in the
+// A deliveryInfo is what a consumer says about a message it delivers, in the
 // subject to answer to:
 //
 //	$JS.ACK.<stream>.<consumer>.<times>.<stream seq>.<consumer seq>.<time>.<pending>
 //	$JS.ACK.<domain>.<account>.<stream>.<consumer>.<…the same…>[.<anything>]
-type delivery struct {
-	seq  uint64 // in the stream
-	turn uint64 // in the consumer: the next one has the next number
-	time time.Time
+type deliveryInfo struct {
+	streamSeq   uint64 // in the stream
+	consumerSeq uint64 // in the consumer: the next one has the next number
+	time        time.Time
 }
 
 const ackPrefix = "$JS.ACK."
 
 // parseDelivery reads the subject; ok is false for anything else.
-func parseDelivery(subject string) (d delivery, ok bool) {
+func parseDelivery(subject string) (d deliveryInfo, ok bool) {
 	rest, ok := strings.CutPrefix(subject, ackPrefix)
 	if !ok {
 		return d, false
@@ -46,7 +46,7 @@ func parseDelivery(subject string) (d delivery, ok bool) {
 	if numbers[0] == 0 || numbers[1] == 0 || numbers[2] > math.MaxInt64 {
 		return d, false
 	}
-	return delivery{seq: numbers[0], turn: numbers[1], time: time.Unix(0, int64(numbers[2])).UTC()}, true
+	return deliveryInfo{streamSeq: numbers[0], consumerSeq: numbers[1], time: time.Unix(0, int64(numbers[2])).UTC()}, true
 }
 
 func parseUint(digits string) (n uint64, ok bool) {

@@ -21,14 +21,14 @@ import (
 
 // A Driver carries topics over JetStream. It is safe for concurrent use.
 type Driver struct {
-	talk   *natsconn.Client // publishes, pings and looks
-	listen *natsconn.Client // feeds and groups: what goes wrong with the other does not end them
-	reply  time.Duration
-	domain string
-	plan   plan
-	log    *slog.Logger
-	about  *transport.Inspector
-	read   memory
+	pubClient    *natsconn.Client // publishes, pings and looks
+	subClient    *natsconn.Client // feeds and groups: what goes wrong with the other does not end them
+	replyTimeout time.Duration
+	jsDomain     string
+	template     streamTemplate
+	log          *slog.Logger
+	inspector    *transport.Inspector
+	newest       newestRead
 
 	mu        sync.Mutex
 	publisher *asyncPublisher // on the connection that talk had last; guarded by mu
@@ -58,14 +58,14 @@ var (
 func Open(_ context.Context, u *url.URL, log *slog.Logger) (transport.Driver, error) {
 	params := dsn.NewParams(u)
 	server, err := natsconn.Parse(u, params)
-	plan, bad := parsePlan(params)
+	plan, bad := parseTemplate(params)
 	domain := params.String("domain", "")
 	if err := errors.Join(err, bad, params.Err()); err != nil {
 		return nil, err
 	}
 	return &Driver{
-		talk: server.Client(), listen: server.Client(), reply: server.ReplyTimeout(),
-		domain: domain, plan: plan, log: log, about: transport.NewInspector(log),
+		pubClient: server.Client(), subClient: server.Client(), replyTimeout: server.ReplyTimeout(),
+		jsDomain: domain, template: plan, log: log, inspector: transport.NewInspector(log),
 	}, nil
 }
 
@@ -95,7 +95,7 @@ func (d *Driver) Follow(ctx context.Context, topic string, after domain.Position
 	if after != "" {
 		at, err := parsePosition(after)
 		if err != nil || at == math.MaxUint64 {
-			return nil, lost(domain.UnknownCursor, "not a position in a stream: %x", string(after))
+			return nil, gapError(domain.UnknownCursor, "not a position in a stream: %x", string(after))
 		}
 		start = jetstream.ConsumerConfig{DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: at + 1}
 	}
@@ -106,23 +106,23 @@ func (d *Driver) Follow(ctx context.Context, topic string, after domain.Position
 	case errors.As(err, new(*transport.GapError)):
 		return nil, err
 	}
-	return nil, fmt.Errorf("jetstream: follow %s: %w", topic, natsconn.Refused(err))
+	return nil, fmt.Errorf("jetstream: follow %s: %w", topic, natsconn.ClassifyRefusal(err))
 }
 
 // FollowSince opens a feed of the messages that the stream took at t or later,
 // by the server's clock.
 func (d *Driver) FollowSince(ctx context.Context, topic string, t time.Time) (transport.Feed, error) {
-	from := sayable(t)
+	from := clampTime(t)
 	f, err := d.follow(ctx, topic, jetstream.ConsumerConfig{DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &from})
 	if err != nil {
-		return nil, fmt.Errorf("jetstream: follow %s since %s: %w", topic, t.UTC().Format(time.RFC3339), natsconn.Refused(err))
+		return nil, fmt.Errorf("jetstream: follow %s since %s: %w", topic, t.UTC().Format(time.RFC3339), natsconn.ClassifyRefusal(err))
 	}
 	return f, nil
 }
 
-// sayable is the nearest time that the server can be told: it counts nanoseconds
+// clampTime is the nearest time that the server can be told: it counts nanoseconds
 // since 1970, and takes what is beyond their end, in the year 2262, for the past.
-func sayable(t time.Time) time.Time {
+func clampTime(t time.Time) time.Time {
 	first, last := time.Unix(0, 0), time.Unix(0, math.MaxInt64)
 	switch {
 	case t.Before(first):
@@ -135,20 +135,20 @@ func sayable(t time.Time) time.Time {
 
 // follow opens a feed where start says.
 func (d *Driver) follow(ctx context.Context, topic string, start jetstream.ConsumerConfig) (*feed, error) {
-	conn, err := d.listen.Conn(ctx)
+	conn, err := d.subClient.Conn(ctx)
 	if err != nil {
 		return nil, err
 	}
-	f := &feed{api: api{conn, d.domain}, memory: &d.read, about: d.about, bytes: max(batchBytes, 2*int(conn.MaxPayload()))}
-	err = f.api.ask(ctx, func(ctx context.Context, js jetstream.JetStream) error {
-		return f.start(ctx, js, d.plan, topic, start)
+	f := &feed{api: api{conn, d.jsDomain}, newest: &d.newest, inspector: d.inspector, maxBytes: max(batchBytes, 2*int(conn.MaxPayload()))}
+	err = f.api.call(ctx, func(ctx context.Context, js jetstream.JetStream) error {
+		return f.createConsumer(ctx, js, d.template, topic, start)
 	})
 	if err == nil {
-		f.reply = conn.NewInbox()
-		f.box, err = conn.Mailbox(ctx, f.reply, "", natsconn.Bounds{Messages: 1 << 16, Bytes: 1 << 30}) // more than it asks for
+		f.inbox = conn.NewInbox()
+		f.box, err = conn.Mailbox(ctx, f.inbox, "", natsconn.Bounds{Messages: 1 << 16, Bytes: 1 << 30}) // more than it asks for
 	}
 	if err != nil {
-		f.drop()
+		f.deleteConsumer()
 		return nil, err
 	}
 	return f, nil
@@ -164,25 +164,25 @@ func (d *Driver) Tail(ctx context.Context, topic string) (domain.Position, error
 }
 
 func (d *Driver) tail(ctx context.Context, topic string) (seq uint64, err error) {
-	publisher, err := d.open(ctx)
+	publisher, err := d.openPublisher(ctx)
 	if err != nil {
 		return 0, err
 	}
-	name, err := publisher.stream(ctx, topic, false)
+	name, err := publisher.streamOf(ctx, topic, false)
 	if err != nil || name == "" {
 		return 0, err
 	}
-	err = publisher.api.ask(ctx, func(ctx context.Context, js jetstream.JetStream) error {
+	err = publisher.api.call(ctx, func(ctx context.Context, js jetstream.JetStream) error {
 		stream, err := js.Stream(ctx, name)
 		if err != nil {
 			return err
 		}
 		info := stream.CachedInfo()
-		if inspect(d.about, &info.Config, topic) {
-			publisher.forget() // who publishes looks again whether he can
+		if inspect(d.inspector, &info.Config, topic) {
+			publisher.forgetStreams() // who publishes looks again whether he can
 		}
 		s := info.State
-		if alone(&info.Config, topic) && (s.NumDeleted == 0 || s.Msgs == 0) {
+		if holdsOnly(&info.Config, topic) && (s.NumDeleted == 0 || s.Msgs == 0) {
 			seq = s.LastSeq
 			return nil
 		}
@@ -197,7 +197,7 @@ func (d *Driver) tail(ctx context.Context, topic string) (seq uint64, err error)
 		return err
 	})
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		publisher.forget()
+		publisher.forgetStreams()
 		return 0, nil
 	}
 	return seq, err
@@ -206,27 +206,27 @@ func (d *Driver) tail(ctx context.Context, topic string) (seq uint64, err error)
 // Publish sends all records in order, without waiting for one before it sends
 // the next, and tries once. Each record has its own result.
 func (d *Driver) Publish(ctx context.Context, records []transport.Outgoing) []error {
-	ctx, cancel := context.WithTimeout(ctx, d.reply)
+	ctx, cancel := context.WithTimeout(ctx, d.replyTimeout)
 	defer cancel()
-	publisher, err := d.open(ctx)
+	publisher, err := d.openPublisher(ctx)
 	var errs []error
 	if err != nil {
 		errs = natsconn.Unanswered(len(records))
-		natsconn.Fill(errs, err)
+		natsconn.FillUnanswered(errs, err)
 	} else {
 		errs = publisher.publish(ctx, records)
 	}
 	for i, err := range errs {
 		if err != nil {
-			errs[i] = fmt.Errorf("jetstream: publish on %s: %w", records[i].Topic, natsconn.Refused(err))
+			errs[i] = fmt.Errorf("jetstream: publish on %s: %w", records[i].Topic, natsconn.ClassifyRefusal(err))
 		}
 	}
 	return errs
 }
 
-// open returns the publisher on talk's connection.
-func (d *Driver) open(ctx context.Context) (*asyncPublisher, error) {
-	conn, err := d.talk.Conn(ctx)
+// openPublisher returns the publisher on talk's connection.
+func (d *Driver) openPublisher(ctx context.Context) (*asyncPublisher, error) {
+	conn, err := d.pubClient.Conn(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -235,10 +235,10 @@ func (d *Driver) open(ctx context.Context) (*asyncPublisher, error) {
 	if d.publisher != nil && d.publisher.api.conn == conn {
 		return d.publisher, nil
 	}
-	if d.publisher, err = newAsyncPublisher(conn, d.domain, d.plan, d.about); err != nil {
+	if d.publisher, err = newAsyncPublisher(conn, d.jsDomain, d.template, d.inspector); err != nil {
 		d.publisher = nil
 		if errors.Is(err, nats.ErrConnectionClosed) {
-			err = conn.Why()
+			err = conn.EndCause()
 		}
 	}
 	return d.publisher, err
@@ -246,7 +246,7 @@ func (d *Driver) open(ctx context.Context) (*asyncPublisher, error) {
 
 // Ping asks the server for a sign of life.
 func (d *Driver) Ping(ctx context.Context) error {
-	conn, err := d.talk.Conn(ctx)
+	conn, err := d.pubClient.Conn(ctx)
 	if err == nil {
 		err = conn.Sync(ctx)
 	}
@@ -257,4 +257,4 @@ func (d *Driver) Ping(ctx context.Context) error {
 }
 
 // Close ends the connections.
-func (d *Driver) Close() error { return errors.Join(d.talk.Close(), d.listen.Close()) }
+func (d *Driver) Close() error { return errors.Join(d.pubClient.Close(), d.subClient.Close()) }

@@ -20,8 +20,8 @@ const (
 	// nackPause is how long the server waits before it delivers a refused
 	// message again.
 	nackPause = 100 * time.Millisecond
-	// givingBack bounds the end of a membership.
-	givingBack = time.Second
+	// drainTimeout bounds the end of a membership.
+	drainTimeout = time.Second
 )
 
 // Group returns a subscriber in a consumer group, which is a durable consumer of
@@ -43,22 +43,22 @@ func (d *Driver) Group(name string) (message.Subscriber, error) {
 func consumerName(group, topic string) string { return streamName(group) + "_" + streamName(topic) }
 
 func (d *Driver) join(ctx context.Context, group, topic string) (*membership, error) {
-	conn, err := d.listen.Conn(ctx)
+	conn, err := d.subClient.Conn(ctx)
 	if err != nil {
 		return nil, err
 	}
-	wait, cancel := context.WithTimeout(ctx, 2*d.reply)
+	wait, cancel := context.WithTimeout(ctx, 2*d.replyTimeout)
 	defer cancel()
 	m := &membership{}
-	err = api{conn, d.domain}.ask(wait, func(ctx context.Context, js jetstream.JetStream) error {
-		stream, err := d.plan.find(ctx, js, topic)
+	err = api{conn, d.jsDomain}.call(wait, func(ctx context.Context, js jetstream.JetStream) error {
+		stream, err := d.template.findOrCreate(ctx, js, topic)
 		if err != nil {
 			return err
 		}
-		switch info, err := look(ctx, js, stream); {
+		switch info, err := streamInfo(ctx, js, stream); {
 		case err == nil:
-			inspect(d.about, &info.Config, topic)
-			if err := refuse(&info.Config, topic, unusable); err != nil {
+			inspect(d.inspector, &info.Config, topic)
+			if err := checkFit(&info.Config, topic, unusable); err != nil {
 				return err
 			}
 		case !errors.Is(err, jetstream.ErrStreamNotFound):
@@ -74,11 +74,11 @@ func (d *Driver) join(ctx context.Context, group, topic string) (*membership, er
 			if missing != nil {
 				return fmt.Errorf("there is no consumer %s and none can be made: create one with\n"+
 					"  nats consumer add %s %s --pull --filter %s --ack explicit --deliver all --defaults\n%w",
-					name, stream, name, topic, enabled(err))
+					name, stream, name, topic, explainUnavailable(err))
 			}
 			c = known
 		}
-		m.messages, err = c.Messages(jetstream.PullMaxMessages(1), jetstream.PullExpiry(expiry), jetstream.PullHeartbeat(beat))
+		m.messages, err = c.Messages(jetstream.PullMaxMessages(1), jetstream.PullExpiry(requestExpiry), jetstream.PullHeartbeat(heartbeatInterval))
 		return err
 	})
 	if err != nil {
@@ -95,14 +95,14 @@ func (m *membership) Next(ctx context.Context) (natsconn.Delivery, error) {
 	if err != nil {
 		return nil, err
 	}
-	return handed{msg}, nil
+	return groupDelivery{msg}, nil
 }
 
 // Close ends the pulling. A message that has come meanwhile is given back, so
 // that another member gets it at once and not after ackWait.
 func (m *membership) Close() error {
 	defer m.messages.Stop()
-	ctx, cancel := context.WithTimeout(context.Background(), givingBack)
+	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
 	defer cancel()
 	m.messages.Drain()
 	for {
@@ -116,17 +116,17 @@ func (m *membership) Close() error {
 	}
 }
 
-// handed is a message that the server has handed to a member.
-type handed struct{ msg jetstream.Msg }
+// groupDelivery is a message that the server has groupDelivery to a member.
+type groupDelivery struct{ msg jetstream.Msg }
 
-func (h handed) Entry() domain.Entry { return natsconn.Decode(h.msg.Data(), h.msg.Headers()) }
+func (d groupDelivery) Entry() domain.Entry { return natsconn.Decode(d.msg.Data(), d.msg.Headers()) }
 
-func (h handed) Ack() error { return h.msg.Ack() }
+func (d groupDelivery) Ack() error { return d.msg.Ack() }
 
-func (h handed) Nack(context.Context) (again bool, err error) {
-	return false, h.msg.NakWithDelay(nackPause)
+func (d groupDelivery) Nack(context.Context) (again bool, err error) {
+	return false, d.msg.NakWithDelay(nackPause)
 }
 
-func (h handed) Working() error { return h.msg.InProgress() }
+func (d groupDelivery) InProgress() error { return d.msg.InProgress() }
 
-func (h handed) WorkingEvery() time.Duration { return ackWait / 3 }
+func (d groupDelivery) InProgressInterval() time.Duration { return ackWait / 3 }

@@ -11,46 +11,46 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// A memory knows the newest message that was read of each log. A server that
+// A newestRead knows the newest message that was read of each log. A server that
 // lost its newest messages, as one may whose machine crashed, gives their
 // sequences to others, and nothing but the messages' times tells. It is safe for
 // concurrent use.
-type memory struct {
-	mu   sync.Mutex
-	seen map[domain.LogID]seen // guarded by mu
+type newestRead struct {
+	mu    sync.Mutex
+	byLog map[domain.LogID]storedMessage // guarded by mu
 }
 
-type seen struct {
-	seq uint64
-	at  time.Time
+type storedMessage struct {
+	seq  uint64
+	time time.Time
 }
 
 // maxSeen is how many logs a memory knows.
-const maxSeen = 4096
+const maxLogs = 4096
 
-// keep notes a message that was read.
-func (m *memory) keep(id domain.LogID, s seen) {
+// note notes a message that was read.
+func (m *newestRead) note(id domain.LogID, s storedMessage) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.seen == nil || len(m.seen) >= maxSeen {
-		m.seen = make(map[domain.LogID]seen)
+	if m.byLog == nil || len(m.byLog) >= maxLogs {
+		m.byLog = make(map[domain.LogID]storedMessage)
 	}
-	if m.seen[id].seq <= s.seq {
-		m.seen[id] = s
+	if m.byLog[id].seq <= s.seq {
+		m.byLog[id] = s
 	}
 }
 
-func (m *memory) forget(id domain.LogID) {
+func (m *newestRead) forget(id domain.LogID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	delete(m.seen, id)
+	delete(m.byLog, id)
 }
 
 // prove proves that the stream still holds the message at seq that was read,
 // if that was the newest one. A message that is gone proves nothing.
-func (m *memory) prove(ctx context.Context, js jetstream.JetStream, l log, seq uint64) error {
+func (m *newestRead) prove(ctx context.Context, js jetstream.JetStream, l topicLog, seq uint64) error {
 	m.mu.Lock()
-	known, ok := m.seen[l.id]
+	known, ok := m.byLog[l.id]
 	m.mu.Unlock()
 	if !ok || known.seq != seq {
 		return nil
@@ -64,9 +64,9 @@ func (m *memory) prove(ctx context.Context, js jetstream.JetStream, l log, seq u
 		return nil
 	case err != nil:
 		return err
-	case !now.Time.Equal(known.at):
+	case !now.Time.Equal(known.time):
 		m.forget(l.id)
-		return lost(domain.UnknownCursor, "stream %s lost message %d, which was read, and has given its number to another", l.stream, seq)
+		return gapError(domain.UnknownCursor, "stream %s lost message %d, which was read, and has given its number to another", l.stream, seq)
 	}
 	return nil
 }

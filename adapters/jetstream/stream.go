@@ -16,8 +16,8 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// A plan says how a missing stream is created.
-type plan struct {
+// A streamTemplate says how a missing stream is created.
+type streamTemplate struct {
 	create    bool
 	retention time.Duration
 	storage   jetstream.StorageType
@@ -25,8 +25,8 @@ type plan struct {
 	maxBytes  int64
 }
 
-func parsePlan(params *dsn.Params) (plan, error) {
-	p := plan{
+func parseTemplate(params *dsn.Params) (streamTemplate, error) {
+	p := streamTemplate{
 		create:    params.Bool("create", true),
 		retention: params.Duration("retention", time.Hour, time.Second),
 		replicas:  params.IntTo("replicas", 1, 1, 5),
@@ -43,19 +43,19 @@ func parsePlan(params *dsn.Params) (plan, error) {
 	return p, nil
 }
 
-func (p plan) stream(topic string) jetstream.StreamConfig {
+func (t streamTemplate) config(topic string) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name: streamName(topic), Subjects: []string{topic}, Description: "Fanfare's topic " + topic,
-		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld, MaxAge: p.retention, MaxBytes: p.maxBytes,
-		Storage: p.storage, Replicas: p.replicas, AllowDirect: true,
-		Duplicates: min(2*time.Minute, p.retention),
+		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld, MaxAge: t.retention, MaxBytes: t.maxBytes,
+		Storage: t.storage, Replicas: t.replicas, AllowDirect: true,
+		Duplicates: min(2*time.Minute, t.retention),
 	}
 }
 
 // command is what a person types to do the same.
-func (p plan) command(topic string) string {
+func (t streamTemplate) command(topic string) string {
 	return fmt.Sprintf("nats stream add %s --subjects %s --retention limits --discard old --max-age %v --storage %s --replicas %d --defaults",
-		streamName(topic), topic, p.retention, strings.ToLower(p.storage.String()), p.replicas)
+		streamName(topic), topic, t.retention, strings.ToLower(t.storage.String()), t.replicas)
 }
 
 // streamName makes a name for a topic's stream, which no other topic has: dots
@@ -76,17 +76,17 @@ func streamName(topic string) string {
 	return b.String()
 }
 
-// find returns the name of the topic's stream, which it creates if that is
+// findOrCreate returns the name of the topic's stream, which it creates if that is
 // allowed.
-func (p plan) find(ctx context.Context, js jetstream.JetStream, topic string) (string, error) {
+func (t streamTemplate) findOrCreate(ctx context.Context, js jetstream.JetStream, topic string) (string, error) {
 	name, err := js.StreamNameBySubject(ctx, topic)
 	if !errors.Is(err, jetstream.ErrStreamNotFound) {
-		return name, enabled(err)
+		return name, explainUnavailable(err)
 	}
-	if !p.create {
-		return "", fmt.Errorf("%w takes %s, and create=false: create one with\n  %s", errNone, topic, p.command(topic))
+	if !t.create {
+		return "", fmt.Errorf("%w takes %s, and create=false: create one with\n  %s", errNoStreamTakes, topic, t.command(topic))
 	}
-	stream, err := js.CreateStream(ctx, p.stream(topic))
+	stream, err := js.CreateStream(ctx, t.config(topic))
 	switch {
 	case err == nil:
 		return stream.CachedInfo().Config.Name, nil
@@ -96,13 +96,13 @@ func (p plan) find(ctx context.Context, js jetstream.JetStream, topic string) (s
 			return name, nil
 		}
 	}
-	return "", fmt.Errorf("%w takes %s, and none can be created: create one with\n  %s\n%w", errNone, topic, p.command(topic), enabled(err))
+	return "", fmt.Errorf("%w takes %s, and none can be created: create one with\n  %s\n%w", errNoStreamTakes, topic, t.command(topic), explainUnavailable(err))
 }
 
-var errNone = errors.New("no stream")
+var errNoStreamTakes = errors.New("no stream")
 
-// enabled explains the error of a server without JetStream.
-func enabled(err error) error {
+// explainUnavailable explains the error of a server without JetStream.
+func explainUnavailable(err error) error {
 	switch {
 	case errors.Is(err, nats.ErrNoResponders), errors.Is(err, jetstream.ErrJetStreamNotEnabled):
 		return fmt.Errorf("the server does not serve JetStream: start nats-server with --jetstream: %w", err)
@@ -112,43 +112,43 @@ func enabled(err error) error {
 	return err
 }
 
-// A log is one incarnation of a stream, as far as a topic is concerned.
-type log struct {
-	stream  string
-	created time.Time
-	topic   string
-	alone   bool // the topic is all that the stream holds
-	id      domain.LogID
+// A topicLog is one incarnation of a stream, as far as a topic is concerned.
+type topicLog struct {
+	stream    string
+	created   time.Time
+	topic     string
+	exclusive bool // the topic is all that the stream holds
+	id        domain.LogID
 }
 
-func newLog(info *jetstream.StreamInfo, topic string) (log, error) {
+func newTopicLog(info *jetstream.StreamInfo, topic string) (topicLog, error) {
 	c := info.Config
-	l := log{stream: c.Name, created: info.Created, topic: topic}
+	l := topicLog{stream: c.Name, created: info.Created, topic: topic}
 	l.id = domain.NewLogID("jetstream", l.stream, l.created.UTC().Format(time.RFC3339Nano), topic)
-	l.alone = alone(&c, topic)
-	return l, refuse(&c, topic, unusable)
+	l.exclusive = holdsOnly(&c, topic)
+	return l, checkFit(&c, topic, unusable)
 }
 
 // prove proves that whoever has read everything up to at misses nothing when he
 // goes on: as things stand, nothing behind it has been dropped.
-func (l log) prove(info *jetstream.StreamInfo, at uint64) error {
+func (l topicLog) prove(info *jetstream.StreamInfo, at uint64) error {
 	switch s := info.State; {
 	case !info.Created.Equal(l.created):
-		return lost(domain.UnknownCursor, "stream %s began anew at %v", l.stream, info.Created)
+		return gapError(domain.UnknownCursor, "stream %s began anew at %v", l.stream, info.Created)
 	case s.LastSeq < at:
-		return lost(domain.UnknownCursor, "stream %s ends at %d, before %d: it is another one", l.stream, s.LastSeq, at)
+		return gapError(domain.UnknownCursor, "stream %s ends at %d, before %d: it is another one", l.stream, s.LastSeq, at)
 	case s.FirstSeq > at+1:
-		return lost(domain.Trimmed, "stream %s was trimmed: it begins at %d, after %d", l.stream, s.FirstSeq, at)
+		return gapError(domain.Trimmed, "stream %s was trimmed: it begins at %d, after %d", l.stream, s.FirstSeq, at)
 	}
 	return nil
 }
 
-func lost(reason domain.GapReason, format string, args ...any) error {
+func gapError(reason domain.GapReason, format string, args ...any) error {
 	return &transport.GapError{Reason: reason, Detail: fmt.Sprintf(format, args...)}
 }
 
-// look asks for a stream's state.
-func look(ctx context.Context, js jetstream.JetStream, name string) (*jetstream.StreamInfo, error) {
+// streamInfo asks for a stream's state.
+func streamInfo(ctx context.Context, js jetstream.JetStream, name string) (*jetstream.StreamInfo, error) {
 	stream, err := js.Stream(ctx, name)
 	if err != nil {
 		return nil, err
@@ -159,29 +159,29 @@ func look(ctx context.Context, js jetstream.JetStream, name string) (*jetstream.
 // api is a connection's way to ask JetStream. A request that the server refuses
 // to take is never answered: api makes that an error at once.
 type api struct {
-	conn   *natsconn.Conn
-	domain string // of JetStream; "" for the server's own
+	conn     *natsconn.Conn
+	jsDomain string // of JetStream; "" for the server's own
 }
 
 func (a api) prefix() string {
-	if a.domain == "" {
+	if a.jsDomain == "" {
 		return "$JS.API"
 	}
-	return "$JS." + a.domain + ".API"
+	return "$JS." + a.jsDomain + ".API"
 }
 
-// ask calls f, which asks JetStream, bounded by the reply timeout.
-func (a api) ask(ctx context.Context, f func(context.Context, jetstream.JetStream) error) error {
+// call calls f, which asks JetStream, bounded by the reply timeout.
+func (a api) call(ctx context.Context, f func(context.Context, jetstream.JetStream) error) error {
 	js, err := jetstream.New(a.conn.Conn)
-	if a.domain != "" {
-		js, err = jetstream.NewWithDomain(a.conn.Conn, a.domain)
+	if a.jsDomain != "" {
+		js, err = jetstream.NewWithDomain(a.conn.Conn, a.jsDomain)
 	}
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	refused := a.conn.Watch()
+	refused := a.conn.WatchRefusals()
 	defer refused.Stop()
 	done := make(chan struct{})
 	defer func() { cancel(nil); <-done }()
@@ -189,24 +189,24 @@ func (a api) ask(ctx context.Context, f func(context.Context, jetstream.JetStrea
 		defer close(done)
 		for {
 			select {
-			case <-refused.Told():
-				if err := refused.PublishUnder(a.prefix()); err != nil {
+			case <-refused.Changed():
+				if err := refused.OfPublishUnder(a.prefix()); err != nil {
 					cancel(err)
 					return
 				}
 			case <-a.conn.Ended():
-				cancel(a.conn.Why())
+				cancel(a.conn.EndCause())
 				return
 			case <-ctx.Done():
 				return
 			}
 		}
 	}()
-	return a.because(ctx, f(ctx, js))
+	return a.explain(ctx, f(ctx, js))
 }
 
-// because puts what is known here into the error of an answer that did not come.
-func (a api) because(ctx context.Context, err error) error {
+// explain puts what is known here into the error of an answer that did not come.
+func (a api) explain(ctx context.Context, err error) error {
 	cause := context.Cause(ctx)
 	switch {
 	case err == nil:
@@ -216,9 +216,9 @@ func (a api) because(ctx context.Context, err error) error {
 	case ctx.Err() != nil && cause != ctx.Err():
 		return fmt.Errorf("%w: %v", cause, err) // err says no more than that it was ended
 	case errors.Is(err, nats.ErrConnectionClosed):
-		return a.conn.Why()
-	case errors.Is(err, nats.ErrNoResponders) && a.domain != "":
-		return fmt.Errorf("JetStream's domain is %s in the URL: %w", a.domain, err)
+		return a.conn.EndCause()
+	case errors.Is(err, nats.ErrNoResponders) && a.jsDomain != "":
+		return fmt.Errorf("JetStream's domain is %s in the URL: %w", a.jsDomain, err)
 	}
 	return err
 }

@@ -18,8 +18,8 @@ import (
 const (
 	// inspectEvery is how often a topic's settings are asked for, and mendEvery
 	// how often those that cannot be used.
-	inspectEvery = time.Minute
-	mendEvery    = 2 * time.Second
+	inspectEvery         = time.Minute
+	recheckUnusableEvery = 2 * time.Second
 	// shortAge is what a log should keep at least: the default of dedupe.age.
 	shortAge = 2 * time.Minute
 	// usualSize is how large a batch may be if nobody has set anything.
@@ -33,9 +33,9 @@ type verdict struct {
 	err error // why it cannot be used
 }
 
-func (v verdict) good() bool {
+func (v verdict) fresh() bool {
 	if v.err != nil {
-		return time.Since(v.at) < mendEvery
+		return time.Since(v.at) < recheckUnusableEvery
 	}
 	return time.Since(v.at) < inspectEvery
 }
@@ -47,7 +47,7 @@ func (d *Driver) inspect(ctx context.Context, t topic) error {
 	d.mu.Lock()
 	v, ok := d.verdicts[t.name]
 	d.mu.Unlock()
-	if ok && v.id == t.id && v.good() {
+	if ok && v.id == t.id && v.fresh() {
 		return v.err
 	}
 	v = verdict{id: t.id, at: time.Now()}
@@ -57,9 +57,9 @@ func (d *Driver) inspect(ctx context.Context, t topic) error {
 	case err != nil:
 		d.log.Debug("a topic's settings cannot be seen", "topic", t.name, "error", err)
 	default:
-		faults := judge(t, settings, d.server.all)
-		d.about.Inspect(t.name, t.name, faults)
-		v.err = verdictOf(faults)
+		faults := settingFaults(t, settings, d.server.allAcks)
+		d.inspector.Inspect(t.name, t.name, faults)
+		v.err = unusableError(faults)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -73,8 +73,8 @@ func (d *Driver) inspect(ctx context.Context, t topic) error {
 	return v.err
 }
 
-// reconsider makes the next one who looks for a topic ask for its settings.
-func (d *Driver) reconsider(name string) {
+// forgetVerdict makes the next one who looks for a topic ask for its settings.
+func (d *Driver) forgetVerdict(name string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	delete(d.topics, name)
@@ -83,7 +83,7 @@ func (d *Driver) reconsider(name string) {
 
 // settings asks for a topic's settings.
 func (d *Driver) settings(ctx context.Context, name string) (map[string]string, error) {
-	ctx, cancel := context.WithTimeout(ctx, d.server.reply)
+	ctx, cancel := context.WithTimeout(ctx, d.server.replyTimeout)
 	defer cancel()
 	req := kmsg.NewPtrDescribeConfigsRequest()
 	asked := kmsg.NewDescribeConfigsRequestResource()
@@ -94,7 +94,7 @@ func (d *Driver) settings(ctx context.Context, name string) (map[string]string, 
 		return nil, err
 	}
 	if len(resp.Resources) != 1 {
-		return nil, errReply
+		return nil, errUnexpectedAnswer
 	}
 	if err := kerr.ErrorForCode(resp.Resources[0].ErrorCode); err != nil {
 		return nil, err
@@ -108,8 +108,8 @@ func (d *Driver) settings(ctx context.Context, name string) (map[string]string, 
 	return settings, nil
 }
 
-// judge says what follows from a topic's settings, the worst first.
-func judge(t topic, settings map[string]string, all bool) (faults []transport.Fault) {
+// settingFaults says what follows from a topic's settings, the worst first.
+func settingFaults(t topic, settings map[string]string, all bool) (faults []transport.Fault) {
 	add := func(level slog.Level, format string, args ...any) {
 		faults = append(faults, transport.Fault{Level: level, Text: fmt.Sprintf(format, args...)})
 	}
@@ -146,8 +146,8 @@ func judge(t topic, settings map[string]string, all bool) (faults []transport.Fa
 	return faults
 }
 
-// verdictOf returns why a topic with such faults cannot be used, nil if it can.
-func verdictOf(faults []transport.Fault) error {
+// unusableError returns why a topic with such faults cannot be used, nil if it can.
+func unusableError(faults []transport.Fault) error {
 	var why []string
 	for _, f := range faults {
 		if f.Level >= slog.LevelError {

@@ -18,18 +18,18 @@ func TestATimeThatCannotBeIsNotBelieved(t *testing.T) {
 		"an honest one":                      {clock{}, now.Add(-time.Second), now.Add(-time.Second)},
 		"an honest old one":                  {clock{}, now.Add(-time.Hour), now.Add(-time.Hour)},
 		"a year ahead, nothing known":        {clock{}, now.AddDate(1, 0, 0), now},
-		"a year ahead, after another":        {clock{last: now.Add(-time.Minute)}, now.AddDate(1, 0, 0), now.Add(-time.Minute)},
-		"a year ahead, at the log's end":     {clock{bare: now.Add(-time.Second)}, now.AddDate(1, 0, 0), now.Add(-time.Second)},
-		"a year late, at the log's end":      {clock{bare: now.Add(-time.Second)}, now.AddDate(-1, 0, 0), now.Add(-time.Second)},
-		"late, after another":                {clock{last: now.Add(-time.Minute)}, now.Add(-time.Hour), now.Add(-time.Minute)},
+		"a year ahead, after another":        {clock{newest: now.Add(-time.Minute)}, now.AddDate(1, 0, 0), now.Add(-time.Minute)},
+		"a year ahead, at the log's end":     {clock{emptyAt: now.Add(-time.Second)}, now.AddDate(1, 0, 0), now.Add(-time.Second)},
+		"a year late, at the log's end":      {clock{emptyAt: now.Add(-time.Second)}, now.AddDate(-1, 0, 0), now.Add(-time.Second)},
+		"late, after another":                {clock{newest: now.Add(-time.Minute)}, now.Add(-time.Hour), now.Add(-time.Minute)},
 		"none at all":                        {clock{}, time.UnixMilli(-1), now},
-		"none at all, after another":         {clock{last: now.Add(-time.Minute)}, time.UnixMilli(-1), now.Add(-time.Minute)},
+		"none at all, after another":         {clock{newest: now.Add(-time.Minute)}, time.UnixMilli(-1), now.Add(-time.Minute)},
 		"before 1970":                        {clock{}, time.UnixMilli(-1 << 50), now},
 		"the last one that milliseconds say": {clock{}, time.UnixMilli(1<<63 - 1), now},
 		"the first":                          {clock{}, time.UnixMilli(-1 << 63), now},
 	} {
 		r := created(c.at)
-		c.clock.date(haul{records: []*kgo.Record{r}, next: 1, stable: 1}, now)
+		c.clock.setTimes(fetched{records: []*kgo.Record{r}, next: 1, stable: 1}, now)
 		if !r.Timestamp.Equal(c.want) {
 			t.Errorf("%s: %v, want %v", name, r.Timestamp, c.want)
 		}
@@ -40,17 +40,17 @@ func TestATimeThatCannotBeIsNotBelieved(t *testing.T) {
 func TestAFastClockOfOneDoesNotDateTheOthers(t *testing.T) {
 	now := time.UnixMilli(1_800_000_000_000)
 	var c clock
-	got := haul{records: []*kgo.Record{
+	got := fetched{records: []*kgo.Record{
 		{Timestamp: now.Add(-3 * time.Hour)}, {Timestamp: now.AddDate(1, 0, 0)}, {Timestamp: now.Add(-2 * time.Hour)}, {Timestamp: now.Add(-time.Hour)},
 	}, next: 4, stable: 9}
-	c.date(got, now)
+	c.setTimes(got, now)
 	want := []time.Duration{3 * time.Hour, 3 * time.Hour, 2 * time.Hour, time.Hour}
 	for i, r := range got.records {
 		if age := now.Sub(r.Timestamp); age != want[i] {
 			t.Errorf("record %d is %v old, want %v", i, age, want[i])
 		}
 	}
-	if !c.bare.IsZero() {
+	if !c.emptyAt.IsZero() {
 		t.Error("there was more in the log")
 	}
 }
@@ -60,10 +60,10 @@ func TestAFastClockOfOneDoesNotDateTheOthers(t *testing.T) {
 func TestAFeedThatBeginsWithAFastClockDatesTheOthers(t *testing.T) {
 	now := time.UnixMilli(1_800_000_000_000)
 	var c clock
-	got := haul{records: []*kgo.Record{
+	got := fetched{records: []*kgo.Record{
 		{Timestamp: now.AddDate(1, 0, 0)}, {Timestamp: time.UnixMilli(-1)}, {Timestamp: now.Add(-2 * time.Hour)}, {Timestamp: now.Add(-3 * time.Hour)},
 	}, next: 4, stable: 9}
-	c.date(got, now)
+	c.setTimes(got, now)
 	for i, want := range []time.Duration{0, 0, 2 * time.Hour, 2 * time.Hour} {
 		if age := now.Sub(got.records[i].Timestamp); age != want {
 			t.Errorf("record %d is %v old, want %v", i, age, want)

@@ -23,13 +23,13 @@ const defaultRetention = time.Hour
 
 // A Driver carries topics over Kafka. It is safe for concurrent use.
 type Driver struct {
-	server   *server
-	client   *kgo.Client // for all but feeds and groups
-	recipe   recipe
-	compress kgo.Compressor // nil: not at all
-	log      *slog.Logger
-	places   places
-	about    *transport.Inspector
+	server    *server
+	client    *kgo.Client // for all but feeds and groups
+	template  topicTemplate
+	compress  kgo.Compressor // nil: not at all
+	log       *slog.Logger
+	progress  progressTable
+	inspector *transport.Inspector
 
 	mu       sync.Mutex
 	topics   map[string]topic   // as they were last seen; guarded by mu
@@ -61,10 +61,10 @@ func Open(_ context.Context, u *url.URL, log *slog.Logger) (transport.Driver, er
 	server, err := parseServer(u, params)
 	compress, err2 := compressor(params.String("compression", "none"))
 	d := &Driver{
-		server: server, compress: compress, log: log, topics: make(map[string]topic), places: places{of: make(map[string]place)},
-		about: transport.NewInspector(log), verdicts: make(map[string]verdict),
-		recipe: recipe{
-			allowed:   params.Bool("create", true),
+		server: server, compress: compress, log: log, topics: make(map[string]topic), progress: progressTable{byTopic: make(map[string]progress)},
+		inspector: transport.NewInspector(log), verdicts: make(map[string]verdict),
+		template: topicTemplate{
+			create:    params.Bool("create", true),
 			retention: params.Duration("retention", defaultRetention, time.Second),
 			replicas:  params.IntTo("replicas", -1, 1, math.MaxInt16),
 		},
@@ -86,11 +86,11 @@ func (d *Driver) Guarantees() transport.Guarantees {
 // Follow opens a feed on a connection of its own.
 func (d *Driver) Follow(ctx context.Context, name string, after domain.Position) (transport.Feed, error) {
 	if after == "" {
-		return d.follow(ctx, name, false, func(t topic) (int64, error) { return d.offset(ctx, t, latest) })
+		return d.follow(ctx, name, false, func(t topic) (int64, error) { return d.offset(ctx, t, latestOffset) })
 	}
 	at, err := parsePosition(after)
 	if err != nil {
-		return nil, lost(domain.UnknownCursor, "%v", err)
+		return nil, gapError(domain.UnknownCursor, "%v", err)
 	}
 	return d.follow(ctx, name, true, func(t topic) (int64, error) { return at, d.prove(ctx, t, at) })
 }
@@ -103,10 +103,10 @@ func (d *Driver) FollowSince(ctx context.Context, name string, since time.Time) 
 	return d.follow(ctx, name, false, func(t topic) (int64, error) {
 		at, err := d.offset(ctx, t, ms)
 		if err == nil && at < 0 {
-			at, err = d.offset(ctx, t, latest)
+			at, err = d.offset(ctx, t, latestOffset)
 		}
 		if err == nil {
-			err = d.learn(ctx, t)
+			err = d.noteTail(ctx, t)
 		}
 		return at, err
 	})
@@ -122,9 +122,9 @@ func (d *Driver) follow(ctx context.Context, name string, asked bool, begin func
 			return f, nil
 		}
 		broken := (*transport.GapError)(nil)
-		again := unsettled(err) || !asked && errors.As(err, &broken)
+		again := isUnsettled(err) || !asked && errors.As(err, &broken)
 		switch {
-		case again && pause(ctx, settle):
+		case again && pause(ctx, settlePause):
 		case errors.As(err, &broken):
 			return nil, err
 		default:
@@ -157,7 +157,7 @@ func (d *Driver) open(ctx context.Context, name string, begin func(topic) (int64
 
 // Tail asks where the log ends, and looks at its last batch.
 func (d *Driver) Tail(ctx context.Context, name string) (domain.Position, error) {
-	t, err := d.glance(ctx, name)
+	t, err := d.peek(ctx, name)
 	if errors.Is(err, errMissing) {
 		return position(0), nil
 	}
@@ -173,14 +173,14 @@ func (d *Driver) Tail(ctx context.Context, name string) (domain.Position, error)
 	return position(at), nil
 }
 
-// glance returns the topic as it was last seen, or as it is if it exists.
-func (d *Driver) glance(ctx context.Context, name string) (topic, error) {
-	if t, ok := d.seen(name); ok {
+// peek returns the topic as it was last seen, or as it is if it exists.
+func (d *Driver) peek(ctx context.Context, name string) (topic, error) {
+	if t, ok := d.cached(name); ok {
 		return t, nil
 	}
 	t, err := d.describe(ctx, name)
 	if err == nil {
-		d.remember(t)
+		d.cache(t)
 	}
 	return t, err
 }

@@ -16,23 +16,23 @@ const (
 	// fetchBytes is about how many bytes one fetch brings at most; a single
 	// batch that is larger comes whole.
 	fetchBytes = 1 << 20
-	// topicIDs is the version of fetch from which on it names topics by id.
-	topicIDs = 13
+	// fetchByIDVersion is the version of fetch from which on it names topics by id.
+	fetchByIDVersion = 13
 )
 
 // A fetcher reads one topic from its leader. It asks for explicit offsets of
 // that very topic under that very leader, so whatever changes there ends in an
 // error: there is nothing to reset to.
 type fetcher struct {
-	topic  topic
-	leader *kgo.Broker
-	codec  kgo.Decompressor
-	reply  time.Duration
+	topic        topic
+	leader       *kgo.Broker
+	decompressor kgo.Decompressor
+	replyTimeout time.Duration
 }
 
 // fetcher returns a fetcher that shares a client's connection to the leader.
 func (d *Driver) fetcher(t topic) *fetcher {
-	return &fetcher{topic: t, leader: d.client.Broker(int(t.leader)), codec: codec(d.client), reply: d.server.reply}
+	return &fetcher{topic: t, leader: d.client.Broker(int(t.leader)), decompressor: decompressorOf(d.client), replyTimeout: d.server.replyTimeout}
 }
 
 // dial returns a fetcher with a client, and so a connection, of its own: a
@@ -43,17 +43,17 @@ func (d *Driver) dial(t topic) (*fetcher, *kgo.Client, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return &fetcher{topic: t, leader: client.SeedBrokers()[0], codec: codec(client), reply: d.server.reply}, client, nil
+	return &fetcher{topic: t, leader: client.SeedBrokers()[0], decompressor: decompressorOf(client), replyTimeout: d.server.replyTimeout}, client, nil
 }
 
-// codec returns a client's decompressor, which is bounded as server says.
-func codec(c *kgo.Client) kgo.Decompressor {
+// decompressorOf returns a client's decompressor, which is bounded as server says.
+func decompressorOf(c *kgo.Client) kgo.Decompressor {
 	bounded, _ := c.OptValue(kgo.WithDecompressor).(kgo.Decompressor)
 	return bounded
 }
 
-// A haul is what one fetch brought.
-type haul struct {
+// A fetched is what one fetch brought.
+type fetched struct {
 	records []*kgo.Record // in order, from the offset asked for on
 	next    int64         // the offset to go on from: all before it was read, or is no record
 	stable  int64         // what lies from here on is not committed
@@ -61,34 +61,34 @@ type haul struct {
 
 // fetch asks for what there is from an offset on, and waits for it for as long
 // as wait.
-func (f *fetcher) fetch(ctx context.Context, from int64, wait time.Duration) (haul, error) {
-	ctx, cancel := context.WithTimeout(ctx, wait+f.reply)
+func (f *fetcher) fetch(ctx context.Context, from int64, wait time.Duration) (fetched, error) {
+	ctx, cancel := context.WithTimeout(ctx, wait+f.replyTimeout)
 	defer cancel()
 	answer, err := f.leader.Request(ctx, f.request(from, wait))
 	if err != nil {
-		return haul{}, err
+		return fetched{}, err
 	}
 	resp := answer.(*kmsg.FetchResponse)
 	if err := kerr.ErrorForCode(resp.ErrorCode); err != nil {
-		return haul{}, err
+		return fetched{}, err
 	}
-	if resp.Version < topicIDs {
-		return haul{}, errOld
+	if resp.Version < fetchByIDVersion {
+		return fetched{}, errTooOld
 	}
 	if len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) != 1 || resp.Topics[0].TopicID != f.topic.id {
-		return haul{}, errReply
+		return fetched{}, errUnexpectedAnswer
 	}
 	part := &resp.Topics[0].Partitions[0]
 	if err := kerr.ErrorForCode(part.ErrorCode); err != nil {
-		return haul{}, err
+		return fetched{}, err
 	}
 	got, next := kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{
 		Offset: from, IsolationLevel: kgo.ReadCommitted(), Topic: f.topic.name,
-	}, part, f.codec, nil)
+	}, part, f.decompressor, nil)
 	if got.Err != nil {
-		return haul{}, fmt.Errorf("records from offset %d cannot be read: %w", from, got.Err)
+		return fetched{}, fmt.Errorf("records from offset %d cannot be read: %w", from, got.Err)
 	}
-	return haul{got.Records, next, part.LastStableOffset}, nil
+	return fetched{got.Records, next, part.LastStableOffset}, nil
 }
 
 func (f *fetcher) request(from int64, wait time.Duration) *kmsg.FetchRequest {

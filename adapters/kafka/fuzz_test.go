@@ -83,7 +83,7 @@ func FuzzBatchesOfABroker(f *testing.F) {
 		r := kmsg.Record{Value: bytes.Repeat([]byte("again "), 50), Headers: []kmsg.Header{{Key: uuidHeader, Value: []byte("u")}}}
 		f.Add(batch([]kmsg.Record{r, r}, time.UnixMilli(1), c))
 	}
-	client, err := (&server{clientID: "fuzz", acks: kgo.AllISRAcks(), dial: time.Second, reply: time.Second}).client([]string{"127.0.0.1:1"})
+	client, err := (&server{clientID: "fuzz", acks: kgo.AllISRAcks(), dialTimeout: time.Second, replyTimeout: time.Second}).client([]string{"127.0.0.1:1"})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -92,7 +92,7 @@ func FuzzBatchesOfABroker(f *testing.F) {
 		part := kmsg.NewFetchResponseTopicPartition()
 		part.RecordBatches = b
 		got, _ := kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{DisableCRCValidation: true, IsolationLevel: kgo.ReadCommitted()},
-			&part, codec(client), nil)
+			&part, decompressorOf(client), nil)
 		for _, r := range got.Records {
 			if e := decode(r); len(e.Position) != 8 {
 				t.Fatalf("position %x", e.Position)

@@ -42,14 +42,14 @@ func (d *Driver) Group(name string) (message.Subscriber, error) {
 	if name == "" {
 		return nil, fmt.Errorf("kafka: %w: a consumer group needs a name", domain.ErrInvalid)
 	}
-	g := &group{d: d, name: name, log: d.log.With(slog.String("group", name))}
+	g := &group{driver: d, name: name, log: d.log.With(slog.String("group", name))}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	return g, nil
 }
 
 // A group is a member of a consumer group. It is safe for concurrent use.
 type group struct {
-	d      *Driver
+	driver *Driver
 	name   string
 	log    *slog.Logger
 	ctx    context.Context // ends with Close
@@ -62,7 +62,7 @@ type group struct {
 
 // Subscribe takes the group's messages of a topic until ctx ends.
 func (g *group) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
-	if err := g.enter(); err != nil {
+	if err := g.register(); err != nil {
 		return nil, fmt.Errorf("kafka: group %s: subscribe to %s: %w", g.name, topic, err)
 	}
 	client, err := g.join(ctx, topic)
@@ -84,7 +84,7 @@ func (g *group) Subscribe(ctx context.Context, topic string) (<-chan *message.Me
 	return out, nil
 }
 
-func (g *group) enter() error {
+func (g *group) register() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.closed {
@@ -100,14 +100,14 @@ func (g *group) join(ctx context.Context, topic string) (*kgo.Client, error) {
 	ctx, cancel := context.WithTimeout(ctx, groupTimeout)
 	defer cancel()
 	defer context.AfterFunc(g.ctx, cancel)()
-	if _, err := g.d.find(ctx, topic); err != nil {
+	if _, err := g.driver.find(ctx, topic); err != nil {
 		return nil, err
 	}
-	return g.d.server.client(g.d.server.seeds,
+	return g.driver.server.client(g.driver.server.seeds,
 		kgo.ConsumerGroup(g.name), kgo.ConsumeTopics(topic),
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.FetchMaxBytes(fetchBytes), kgo.FetchMaxPartitionBytes(fetchBytes), kgo.FetchMaxWait(block),
+		kgo.FetchMaxBytes(fetchBytes), kgo.FetchMaxPartitionBytes(fetchBytes), kgo.FetchMaxWait(fetchWait),
 		kgo.SessionTimeout(sessionTimeout), kgo.HeartbeatInterval(heartbeat), kgo.RebalanceTimeout(handlerTimeout),
 		kgo.BlockRebalanceOnPoll(), kgo.AutoCommitMarks(), kgo.AutoCommitInterval(commitEvery),
 	)

@@ -10,51 +10,51 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// A place is how far a topic's log was read.
-type place struct {
-	id    [16]byte // of the topic
-	last  int64    // behind the last record read
-	epoch int32    // of the leader that took that record
-	next  int64    // from last up to here there is no record
+// A progress is how far a topic's log was read.
+type progress struct {
+	id         [16]byte // of the topic
+	recordsEnd int64    // behind the last record read
+	epoch      int32    // of the leader that took that record
+	next       int64    // from last up to here there is no record
 }
 
-// places remembers how far each topic was read. From that it can be proven
+// progressTable remembers how far each topic was read. From that it can be proven
 // later that the log still is what was read, and it is known which of its last
 // offsets are no records. It is safe for concurrent use.
-type places struct {
-	mu sync.Mutex
-	of map[string]place
+type progressTable struct {
+	mu      sync.Mutex
+	byTopic map[string]progress
 }
 
-// reach notes what was fetched from an offset on.
-func (p *places) reach(t topic, from int64, got haul) {
+// note notes what was fetched from an offset on.
+func (p *progressTable) note(t topic, from int64, got fetched) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	at, ok := p.of[t.name]
+	at, ok := p.byTopic[t.name]
 	ok = ok && at.id == t.id
 	switch {
 	case len(got.records) > 0:
 		r := got.records[len(got.records)-1]
 		// What a later leader took counts: its log may be shorter.
-		if ok && (r.LeaderEpoch < at.epoch || r.LeaderEpoch == at.epoch && r.Offset < at.last) {
+		if ok && (r.LeaderEpoch < at.epoch || r.LeaderEpoch == at.epoch && r.Offset < at.recordsEnd) {
 			return
 		}
-		at = place{id: t.id, last: r.Offset + 1, epoch: r.LeaderEpoch, next: got.next}
+		at = progress{id: t.id, recordsEnd: r.Offset + 1, epoch: r.LeaderEpoch, next: got.next}
 	case ok && from <= at.next && got.next > at.next:
 		at.next = got.next
 	default:
 		return
 	}
-	if len(p.of) >= maxTopics {
-		clear(p.of)
+	if len(p.byTopic) >= maxTopics {
+		clear(p.byTopic)
 	}
-	p.of[t.name] = at
+	p.byTopic[t.name] = at
 }
 
-func (p *places) get(t topic) (place, bool) {
+func (p *progressTable) get(t topic) (progress, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	at, ok := p.of[t.name]
+	at, ok := p.byTopic[t.name]
 	return at, ok && at.id == t.id
 }
 
@@ -63,16 +63,16 @@ func (p *places) get(t topic) (place, bool) {
 // and took something else in its place. What this node has not read up to that
 // offset is not proven; then the cursor's id is all there is.
 func (d *Driver) prove(ctx context.Context, t topic, after int64) error {
-	at, ok := d.places.get(t)
+	at, ok := d.progress.get(t)
 	if !ok {
 		return nil
 	}
-	end, err := d.endOf(ctx, t, at.epoch)
+	end, err := d.epochEnd(ctx, t, at.epoch)
 	switch {
 	case err != nil:
 		return err
-	case end < min(after, at.last):
-		return lost(domain.UnknownCursor, "the topic was cut back: what was read up to offset %d is there up to %d", at.last, end)
+	case end < min(after, at.recordsEnd):
+		return gapError(domain.UnknownCursor, "the topic was cut back: what was read up to offset %d is there up to %d", at.recordsEnd, end)
 	}
 	return nil
 }
@@ -81,25 +81,25 @@ func (d *Driver) prove(ctx context.Context, t topic, after int64) error {
 // before, and there is more by now, that is taken to end with a record: who
 // follows it will soon know better.
 func (d *Driver) tail(ctx context.Context, t topic) (int64, error) {
-	end, err := d.offset(ctx, t, latest)
+	end, err := d.offset(ctx, t, latestOffset)
 	if err != nil {
 		return 0, err
 	}
-	at, ok := d.places.get(t)
+	at, ok := d.progress.get(t)
 	switch {
 	case ok && at.next == end:
-		return at.last, nil
+		return at.recordsEnd, nil
 	case ok:
 		return end, nil
 	}
-	return d.search(ctx, t, end)
+	return d.searchTail(ctx, t, end)
 }
 
-// learn looks for the last record, for a tail that is asked for next.
-func (d *Driver) learn(ctx context.Context, t topic) error {
-	end, err := d.offset(ctx, t, latest)
+// noteTail looks for the last record, for a tail that is asked for next.
+func (d *Driver) noteTail(ctx context.Context, t topic) error {
+	end, err := d.offset(ctx, t, latestOffset)
 	if err == nil {
-		_, err = d.search(ctx, t, end)
+		_, err = d.searchTail(ctx, t, end)
 	}
 	return err
 }
@@ -108,12 +108,12 @@ func (d *Driver) learn(ctx context.Context, t topic) error {
 // last record.
 const maxSearch = 1024
 
-// search finds the place behind the last record before end. Mostly it ends
+// searchTail finds the place behind the last record before end. Mostly it ends
 // there; but the last offsets may be marks that end transactions, or records of
 // transactions that were taken back. If all that it looks at are, it is the
 // log's beginning: so nobody waits for a record that is none.
-func (d *Driver) search(ctx context.Context, t topic, end int64) (int64, error) {
-	first, err := d.offset(ctx, t, earliest)
+func (d *Driver) searchTail(ctx context.Context, t topic, end int64) (int64, error) {
+	first, err := d.offset(ctx, t, earliestOffset)
 	if err != nil || first >= end {
 		return end, err
 	}
@@ -129,7 +129,7 @@ func (d *Driver) search(ctx context.Context, t topic, end int64) (int64, error) 
 			if err != nil {
 				return 0, err
 			}
-			d.places.reach(t, next, got)
+			d.progress.note(t, next, got)
 			if n := len(got.records); n > 0 {
 				last = got.records[n-1].Offset + 1
 			}

@@ -45,8 +45,8 @@ func (d *Driver) Publish(ctx context.Context, records []transport.Outgoing) []er
 	return errs
 }
 
-// A parcel is a record on its way, and its place among the records of a call.
-type parcel struct {
+// A pendingRecord is a record on its way, and its place among the records of a call.
+type pendingRecord struct {
 	index  int
 	record kmsg.Record
 }
@@ -56,20 +56,20 @@ type parcel struct {
 // in.
 func (d *Driver) publishOn(ctx context.Context, topic string, records []transport.Outgoing, which []int, errs []error) {
 	fail := func(i int, err error) {
-		errs[i] = fmt.Errorf("kafka: publish on %s: %w", topic, refused(err))
+		errs[i] = fmt.Errorf("kafka: publish on %s: %w", topic, classifyRefusal(err))
 	}
-	left := make([]parcel, 0, len(which))
+	left := make([]pendingRecord, 0, len(which))
 	for _, i := range which {
 		r, err := encode(records[i].Message)
 		if err != nil {
 			fail(i, err)
 			continue
 		}
-		left = append(left, parcel{i, r})
+		left = append(left, pendingRecord{i, r})
 	}
 	most := maxBatch
 	for len(left) > 0 {
-		n, size := fitting(left, most)
+		n, size := fitBatch(left, most)
 		err := d.send(ctx, topic, left[:n])
 		large := errors.Is(err, kerr.MessageTooLarge) || errors.Is(err, kerr.RecordListTooLarge)
 		switch {
@@ -92,8 +92,8 @@ func (d *Driver) publishOn(ctx context.Context, topic string, records []transpor
 	}
 }
 
-// fitting is how many of the records, one at least, make a batch of most bytes.
-func fitting(left []parcel, most int) (n, size int) {
+// fitBatch is how many of the records, one at least, make a batch of most bytes.
+func fitBatch(left []pendingRecord, most int) (n, size int) {
 	for n < len(left) {
 		one := sizeOf(&left[n].record)
 		if n > 0 && size+one > most {
@@ -106,14 +106,14 @@ func fitting(left []parcel, most int) (n, size int) {
 }
 
 // send sends one batch, again only where the broker did not know the topic.
-func (d *Driver) send(ctx context.Context, name string, parcels []parcel) error {
+func (d *Driver) send(ctx context.Context, name string, parcels []pendingRecord) error {
 	records := make([]kmsg.Record, len(parcels))
 	for i, p := range parcels {
 		records[i] = p.record
 	}
 	encoded := batch(records, time.Now(), d.compress)
 	for {
-		t, err := d.recall(ctx, name)
+		t, err := d.cachedOrFound(ctx, name)
 		if err != nil {
 			return err
 		}
@@ -121,13 +121,13 @@ func (d *Driver) send(ctx context.Context, name string, parcels []parcel) error 
 			return nil
 		}
 		switch {
-		case among(err, refusals):
-			d.reconsider(name)
+		case isAny(err, refusalErrors):
+			d.forgetVerdict(name)
 		case !errors.Is(err, kerr.MessageTooLarge) && !errors.Is(err, kerr.RecordListTooLarge):
 			d.forget(name)
 		}
 		unknown := errors.Is(err, kerr.UnknownTopicID) || errors.Is(err, kerr.UnknownTopicOrPartition)
-		if !unknown || !pause(ctx, settle) {
+		if !unknown || !pause(ctx, settlePause) {
 			return err
 		}
 	}
@@ -142,7 +142,7 @@ func (d *Driver) produce(ctx context.Context, t topic, encoded []byte) error {
 	asked.Partitions = append(asked.Partitions, p)
 	req := kmsg.NewPtrProduceRequest()
 	req.Topics = append(req.Topics, asked)
-	req.TimeoutMillis = millisLeft(ctx, d.server.reply)
+	req.TimeoutMillis = millisLeft(ctx, d.server.replyTimeout)
 	answer, err := d.client.Broker(int(t.leader)).Request(ctx, req)
 	if err != nil {
 		return err
@@ -155,17 +155,17 @@ func (d *Driver) produce(ctx context.Context, t topic, encoded []byte) error {
 func confirmed(answer kmsg.Response, t topic) error {
 	produced, ok := answer.(*kmsg.ProduceResponse)
 	if !ok || len(produced.Topics) != 1 || len(produced.Topics[0].Partitions) != 1 {
-		return errReply
+		return errUnexpectedAnswer
 	}
 	of, p := &produced.Topics[0], &produced.Topics[0].Partitions[0]
 	if of.Topic != t.name && of.TopicID != t.id || p.Partition != 0 {
-		return errReply
+		return errUnexpectedAnswer
 	}
-	if err := answered(p.ErrorCode, p.ErrorMessage); err != nil {
+	if err := brokerError(p.ErrorCode, p.ErrorMessage); err != nil {
 		return err
 	}
 	if p.BaseOffset < 0 {
-		return errReply
+		return errUnexpectedAnswer
 	}
 	return nil
 }
@@ -186,8 +186,8 @@ func compressor(name string) (kgo.Compressor, error) {
 	return kgo.DefaultCompressor(codec)
 }
 
-// squeeze compresses, where that makes less of it.
-func squeeze(c kgo.Compressor, body []byte) ([]byte, kgo.CompressionCodecType) {
+// compressIfSmaller compresses, where that makes less of it.
+func compressIfSmaller(c kgo.Compressor, body []byte) ([]byte, kgo.CompressionCodecType) {
 	squeezed, codec := c.Compress(new(bytes.Buffer), body)
 	if len(squeezed) >= len(body) {
 		return body, kgo.CodecNone

@@ -101,7 +101,7 @@ func batch(records []kmsg.Record, now time.Time, compress kgo.Compressor) []byte
 	attributes := int16(0)
 	if compress != nil {
 		var codec kgo.CompressionCodecType
-		body, codec = squeeze(compress, body)
+		body, codec = compressIfSmaller(compress, body)
 		attributes = int16(codec)
 	}
 	b := kmsg.RecordBatch{

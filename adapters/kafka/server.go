@@ -29,30 +29,30 @@ const (
 // A server says where a cluster is and how to enter. It is safe for concurrent
 // use and holds no connection.
 type server struct {
-	seeds    []string
-	clientID string
-	sasl     sasl.Mechanism // nil: nobody logs in
-	tls      *tls.Config    // nil: plain TCP
-	dial     time.Duration
-	reply    time.Duration
-	acks     kgo.Acks
-	all      bool // acks are all in-sync replicas'
+	seeds        []string
+	clientID     string
+	sasl         sasl.Mechanism // nil: nobody logs in
+	tls          *tls.Config    // nil: plain TCP
+	dialTimeout  time.Duration
+	replyTimeout time.Duration
+	acks         kgo.Acks
+	allAcks      bool // acks are all in-sync replicas'
 }
 
 // parseServer reads the hosts, the user and the parameters for connecting.
 func parseServer(u *url.URL, params *dsn.Params) (*server, error) {
 	s := &server{
-		clientID: params.String("client_id", "fanfare"),
-		dial:     params.Timeout("dial_timeout", 3*time.Second, 10*time.Millisecond),
-		reply:    params.Timeout("reply_timeout", 2*time.Second, 100*time.Millisecond),
-		tls:      params.TLS(),
+		clientID:     params.String("client_id", "fanfare"),
+		dialTimeout:  params.Timeout("dial_timeout", 3*time.Second, 10*time.Millisecond),
+		replyTimeout: params.Timeout("reply_timeout", 2*time.Second, 100*time.Millisecond),
+		tls:          params.TLS(),
 	}
 	var faults [4]error
 	s.seeds, faults[0] = parseSeeds(u.Host)
 	s.sasl, faults[1] = parseSASL(u.User, params.String("sasl", ""))
 	acks := params.String("acks", "all")
 	s.acks, faults[2] = parseAcks(acks)
-	s.all = acks == "all"
+	s.allAcks = acks == "all"
 	if u.Path != "" && u.Path != "/" {
 		faults[3] = fmt.Errorf("path %q: want none", u.Path)
 	}
@@ -110,8 +110,8 @@ func (s *server) client(seeds []string, more ...kgo.Opt) (*kgo.Client, error) {
 		kgo.SeedBrokers(seeds...),
 		kgo.ClientID(s.clientID),
 		kgo.SoftwareNameAndVersion("fanfare", "1"),
-		kgo.DialTimeout(s.dial),
-		kgo.RequestTimeoutOverhead(s.reply),
+		kgo.DialTimeout(s.dialTimeout),
+		kgo.RequestTimeoutOverhead(s.replyTimeout),
 		kgo.RequestRetries(2),
 		kgo.RetryBackoffFn(func(int) time.Duration { return 50 * time.Millisecond }),
 		kgo.BrokerMaxReadBytes(maxReply),

@@ -18,7 +18,7 @@ import (
 
 // settle is how long to wait before a cluster that has not agreed yet is asked
 // again.
-const settle = 20 * time.Millisecond
+const settlePause = 20 * time.Millisecond
 
 // A topic is a topic of one partition, as the cluster described it.
 type topic struct {
@@ -37,37 +37,37 @@ var errMissing = errors.New("the topic does not exist")
 // errNotCreated: and nobody here may create it.
 var errNotCreated = errors.New("nor may it be created")
 
-// A recipe says how topics are created.
-type recipe struct {
-	allowed   bool
+// A topicTemplate says how topics are created.
+type topicTemplate struct {
+	create    bool
 	retention time.Duration
 	replicas  int // -1: what the cluster has as its default
 }
 
 // configs are a new topic's settings. Kafka drops whole segments only, so they
 // are made short enough for retention to mean something.
-func (r recipe) configs() [][2]string {
-	segment := max(r.retention/12, min(r.retention, time.Second))
+func (t topicTemplate) configs() [][2]string {
+	segment := max(t.retention/12, min(t.retention, time.Second))
 	all := [][2]string{
 		{"cleanup.policy", "delete"},
 		{"message.timestamp.type", "LogAppendTime"},
-		{"retention.ms", strconv.FormatInt(r.retention.Milliseconds(), 10)},
+		{"retention.ms", strconv.FormatInt(t.retention.Milliseconds(), 10)},
 		{"segment.ms", strconv.FormatInt(segment.Milliseconds(), 10)},
 	}
-	if r.replicas >= 3 {
+	if t.replicas >= 3 {
 		all = append(all, [2]string{"min.insync.replicas", "2"})
 	}
 	return all
 }
 
 // command is how a person creates the topic.
-func (r recipe) command(name string) string {
+func (t topicTemplate) command(name string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "kafka-topics.sh --bootstrap-server HOST:PORT --create --topic %s --partitions 1", name)
-	if r.replicas > 0 {
-		fmt.Fprintf(&b, " --replication-factor %d", r.replicas)
+	if t.replicas > 0 {
+		fmt.Fprintf(&b, " --replication-factor %d", t.replicas)
 	}
-	for _, c := range r.configs() {
+	for _, c := range t.configs() {
 		fmt.Fprintf(&b, " --config %s=%s", c[0], c[1])
 	}
 	return b.String()
@@ -84,17 +84,17 @@ func (d *Driver) find(ctx context.Context, name string) (topic, error) {
 			if err := d.inspect(ctx, t); err != nil {
 				return topic{}, err
 			}
-			d.remember(t)
+			d.cache(t)
 			return t, nil
 		case errors.Is(err, errMissing) && !created:
 			if err := d.create(ctx, name); err != nil {
 				return topic{}, err
 			}
 			created = true
-		case !errors.Is(err, errMissing) && !unsettled(err):
+		case !errors.Is(err, errMissing) && !isUnsettled(err):
 			return topic{}, err
 		}
-		if !pause(ctx, settle) {
+		if !pause(ctx, settlePause) {
 			return topic{}, fmt.Errorf("%w: %w", err, ctx.Err())
 		}
 	}
@@ -122,10 +122,10 @@ func (d *Driver) describe(ctx context.Context, name string) (topic, error) {
 	}
 	if n := len(m.Partitions); n != 1 {
 		return topic{}, fmt.Errorf("%w: the topic has %d partitions, and only one gives all readers one order: "+
-			"create another one with `%s` and name it in the setting topic", domain.ErrUnsupported, n, d.recipe.command("NAME"))
+			"create another one with `%s` and name it in the setting topic", domain.ErrUnsupported, n, d.template.command("NAME"))
 	}
 	if m.TopicID == [16]byte{} {
-		return topic{}, errOld
+		return topic{}, errTooOld
 	}
 	p := &m.Partitions[0]
 	if p.Leader < 0 {
@@ -140,41 +140,41 @@ func (d *Driver) describe(ctx context.Context, name string) (topic, error) {
 	return topic{}, kerr.LeaderNotAvailable
 }
 
-var errOld = fmt.Errorf("%w: the brokers do not identify topics in what they answer: Kafka 3.1 or newer is needed", domain.ErrUnsupported)
+var errTooOld = fmt.Errorf("%w: the brokers do not identify topics in what they answer: Kafka 3.1 or newer is needed", domain.ErrUnsupported)
 
 func (d *Driver) create(ctx context.Context, name string) error {
-	if !d.recipe.allowed {
-		return fmt.Errorf("%w, %w (create=false): `%s` creates it", errMissing, errNotCreated, d.recipe.command(name))
+	if !d.template.create {
+		return fmt.Errorf("%w, %w (create=false): `%s` creates it", errMissing, errNotCreated, d.template.command(name))
 	}
 	req := kmsg.NewPtrCreateTopicsRequest()
 	asked := kmsg.NewCreateTopicsRequestTopic()
-	asked.Topic, asked.NumPartitions, asked.ReplicationFactor = name, 1, int16(d.recipe.replicas)
-	for _, c := range d.recipe.configs() {
+	asked.Topic, asked.NumPartitions, asked.ReplicationFactor = name, 1, int16(d.template.replicas)
+	for _, c := range d.template.configs() {
 		config := kmsg.NewCreateTopicsRequestTopicConfig()
 		config.Name, config.Value = c[0], &c[1]
 		asked.Configs = append(asked.Configs, config)
 	}
 	req.Topics = append(req.Topics, asked)
-	req.TimeoutMillis = millisLeft(ctx, d.server.reply)
+	req.TimeoutMillis = millisLeft(ctx, d.server.replyTimeout)
 	resp, err := req.RequestWith(ctx, d.client)
 	if err != nil {
 		return fmt.Errorf("create the topic: %w", err)
 	}
 	for _, t := range resp.Topics {
-		err := answered(t.ErrorCode, t.ErrorMessage)
+		err := brokerError(t.ErrorCode, t.ErrorMessage)
 		switch {
 		case err == nil:
-			d.log.Info("created a topic", "topic", name, "retention", d.recipe.retention)
+			d.log.Info("created a topic", "topic", name, "retention", d.template.retention)
 		case !errors.Is(err, kerr.TopicAlreadyExists):
-			return fmt.Errorf("%w, and cannot be created: %w: somebody who may creates it with `%s`", errMissing, err, d.recipe.command(name))
+			return fmt.Errorf("%w, and cannot be created: %w: somebody who may creates it with `%s`", errMissing, err, d.template.command(name))
 		}
 	}
 	return nil
 }
 
 const (
-	latest   = -1
-	earliest = -2
+	latestOffset   = -1
+	earliestOffset = -2
 )
 
 // offset asks the leader for an offset: the first, the one behind the last that
@@ -184,7 +184,7 @@ func (d *Driver) offset(ctx context.Context, t topic, at int64) (int64, error) {
 	req := kmsg.NewPtrListOffsetsRequest()
 	// Without it an answer is waited for half a minute, and meanwhile all that
 	// comes behind it on a connection that brings nothing any more.
-	req.TimeoutMillis = millisLeft(ctx, d.server.reply)
+	req.TimeoutMillis = millisLeft(ctx, d.server.replyTimeout)
 	req.ReplicaID = -1
 	req.IsolationLevel = readCommitted
 	p := kmsg.NewListOffsetsRequestTopicPartition()
@@ -199,7 +199,7 @@ func (d *Driver) offset(ctx context.Context, t topic, at int64) (int64, error) {
 	}
 	listed := resp.(*kmsg.ListOffsetsResponse).Topics
 	if len(listed) != 1 || len(listed[0].Partitions) != 1 {
-		return 0, errReply
+		return 0, errUnexpectedAnswer
 	}
 	if err := kerr.ErrorForCode(listed[0].Partitions[0].ErrorCode); err != nil {
 		return 0, err
@@ -207,9 +207,9 @@ func (d *Driver) offset(ctx context.Context, t topic, at int64) (int64, error) {
 	return listed[0].Partitions[0].Offset, nil
 }
 
-// endOf asks the leader where the records of an epoch end; -1 if the log holds
+// epochEnd asks the leader where the records of an epoch end; -1 if the log holds
 // nothing of it.
-func (d *Driver) endOf(ctx context.Context, t topic, epoch int32) (int64, error) {
+func (d *Driver) epochEnd(ctx context.Context, t topic, epoch int32) (int64, error) {
 	req := kmsg.NewPtrOffsetForLeaderEpochRequest()
 	req.ReplicaID = -1
 	p := kmsg.NewOffsetForLeaderEpochRequestTopicPartition()
@@ -224,7 +224,7 @@ func (d *Driver) endOf(ctx context.Context, t topic, epoch int32) (int64, error)
 	}
 	ended := resp.(*kmsg.OffsetForLeaderEpochResponse).Topics
 	if len(ended) != 1 || len(ended[0].Partitions) != 1 {
-		return 0, errReply
+		return 0, errUnexpectedAnswer
 	}
 	if err := kerr.ErrorForCode(ended[0].Partitions[0].ErrorCode); err != nil {
 		return 0, err
@@ -232,12 +232,12 @@ func (d *Driver) endOf(ctx context.Context, t topic, epoch int32) (int64, error)
 	return ended[0].Partitions[0].EndOffset, nil
 }
 
-var errReply = errors.New("the broker answered something else than what was asked")
+var errUnexpectedAnswer = errors.New("the broker answered something else than what was asked")
 
 // maxTopics bounds how many topics are remembered.
 const maxTopics = 4096
 
-func (d *Driver) remember(t topic) {
+func (d *Driver) cache(t topic) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if len(d.topics) >= maxTopics {
@@ -252,17 +252,17 @@ func (d *Driver) forget(name string) {
 	delete(d.topics, name)
 }
 
-// seen returns the topic as it was last seen.
-func (d *Driver) seen(name string) (topic, bool) {
+// cached returns the topic as it was last cached.
+func (d *Driver) cached(name string) (topic, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	t, ok := d.topics[name]
 	return t, ok
 }
 
-// recall returns the topic as it was last seen, or finds it.
-func (d *Driver) recall(ctx context.Context, name string) (topic, error) {
-	if t, ok := d.seen(name); ok {
+// cachedOrFound returns the topic as it was last seen, or finds it.
+func (d *Driver) cachedOrFound(ctx context.Context, name string) (topic, error) {
+	if t, ok := d.cached(name); ok {
 		return t, nil
 	}
 	return d.find(ctx, name)

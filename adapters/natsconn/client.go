@@ -13,18 +13,18 @@ import (
 // after the last one ended. It is safe for concurrent use.
 type Client struct {
 	server *Server
-	life   context.Context // until Close
-	end    context.CancelFunc
+	ctx    context.Context // until Close
+	cancel context.CancelFunc
 
 	mu      sync.Mutex
 	closed  bool           // guarded by mu
 	conn    *Conn          // the last one; guarded by mu
-	dialing *dialing       // nil: nobody dials; guarded by mu
+	dialing *dialAttempt   // nil: nobody dials; guarded by mu
 	running sync.WaitGroup // dials; Add under mu while not closed
 }
 
-// A dialing is one attempt to connect, which any number of callers wait for.
-type dialing struct {
+// A dialAttempt is one attempt to connect, which any number of callers wait for.
+type dialAttempt struct {
 	done chan struct{}
 	conn *Conn // these two are read after done
 	err  error
@@ -42,25 +42,25 @@ func (c *Client) Conn(ctx context.Context) (*Conn, error) {
 	}
 	select {
 	case <-d.done:
-		return d.conn, Classify(refusedAtTheDoor(d.err))
+		return d.conn, Classify(loginRefused(d.err))
 	case <-ctx.Done():
 		return nil, Classify(fmt.Errorf("connect: %w", ctx.Err()))
 	}
 }
 
 // current returns the connection, or who makes one, or neither if c is closed.
-func (c *Client) current() (*Conn, *dialing) {
+func (c *Client) current() (*Conn, *dialAttempt) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
 	case c.closed:
 		return nil, nil
-	case c.conn != nil && !c.conn.over():
+	case c.conn != nil && !c.conn.hasEnded():
 		return c.conn, nil
-	case c.barred() != nil:
-		return nil, &dialing{done: closed, err: domain.Refused(c.barred())}
+	case c.inboxDenied() != nil:
+		return nil, &dialAttempt{done: closedChan, err: domain.Refused(c.inboxDenied())}
 	case c.dialing == nil:
-		c.dialing = &dialing{done: make(chan struct{})}
+		c.dialing = &dialAttempt{done: make(chan struct{})}
 		d := c.dialing
 		c.running.Go(func() { c.dial(d) })
 	}
@@ -69,29 +69,29 @@ func (c *Client) current() (*Conn, *dialing) {
 
 // barPause is how long after a server let nobody hear its answers it is asked
 // again.
-const barPause = time.Second
+const inboxRetryPause = time.Second
 
-var closed = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
+var closedChan = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
 
-// barred returns why a new connection would be of no use yet. Call it with mu
+// inboxDenied returns why a new connection would be of no use yet. Call it with mu
 // held.
-func (c *Client) barred() error {
+func (c *Client) inboxDenied() error {
 	if c.conn == nil {
 		return nil
 	}
-	err, since := c.conn.bar()
-	if time.Since(since) > barPause {
+	err, since := c.conn.inboxDenied()
+	if time.Since(since) > inboxRetryPause {
 		return nil
 	}
 	return err
 }
 
-func (c *Client) dial(d *dialing) {
-	d.conn, d.err = c.server.dial(c.life)
+func (c *Client) dial(d *dialAttempt) {
+	d.conn, d.err = c.server.dial(c.ctx)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if d.err == nil && c.closed {
-		d.conn.end()
+		d.conn.closeAndWait()
 		d.conn, d.err = nil, domain.ErrClosed
 	}
 	c.conn, c.dialing = d.conn, nil
@@ -105,10 +105,10 @@ func (c *Client) Close() error {
 	c.closed = true
 	conn := c.conn
 	c.mu.Unlock()
-	c.end()
+	c.cancel()
 	c.running.Wait()
 	if conn != nil {
-		conn.end()
+		conn.closeAndWait()
 	}
 	return nil
 }

@@ -20,16 +20,16 @@ import (
 // concurrent use.
 type Conn struct {
 	*nats.Conn
-	ended chan struct{}
-	heard atomic.Int64 // nanoseconds since 1970
-	reply time.Duration
-	inbox string // what subjects for answers begin with
+	ended        chan struct{}
+	heard        atomic.Int64 // nanoseconds since 1970
+	replyTimeout time.Duration
+	inboxPrefix  string // what subjects for answers begin with
 
-	mu      sync.Mutex
-	barred  error               // answers cannot be heard any more, and why; guarded by mu
-	since   time.Time           // when that was told; guarded by mu
-	seen    error               // the last error that failed was told; guarded by mu
-	watches map[*Watch]struct{} // guarded by mu
+	mu         sync.Mutex
+	inboxErr   error                  // answers cannot be heard any more, and why; guarded by mu
+	inboxErrAt time.Time              // when that was told; guarded by mu
+	lastNoted  error                  // the last error that failed was told; guarded by mu
+	refusals   map[*Refusals]struct{} // guarded by mu
 }
 
 // Ended is closed when the connection is over.
@@ -41,14 +41,14 @@ func (c *Conn) LastHeard() time.Time { return time.Unix(0, c.heard.Load()) }
 // Sync returns when the server has dealt with all that was sent before, within
 // the reply timeout.
 func (c *Conn) Sync(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, c.reply)
+	ctx, cancel := context.WithTimeout(ctx, c.replyTimeout)
 	defer cancel()
 	return c.FlushWithContext(ctx)
 }
 
-// Why says why the connection is over.
-func (c *Conn) Why() error {
-	if err, _ := c.bar(); err != nil {
+// EndCause says why the connection is over.
+func (c *Conn) EndCause() error {
+	if err, _ := c.inboxDenied(); err != nil {
 		return err
 	}
 	if err := c.LastError(); err != nil && !errors.Is(err, nats.ErrPermissionViolation) {
@@ -57,7 +57,7 @@ func (c *Conn) Why() error {
 	return nats.ErrConnectionClosed
 }
 
-func (c *Conn) over() bool {
+func (c *Conn) hasEnded() bool {
 	select {
 	case <-c.ended:
 		return true
@@ -66,15 +66,15 @@ func (c *Conn) over() bool {
 	}
 }
 
-func (c *Conn) end() {
+func (c *Conn) closeAndWait() {
 	c.Conn.Close()
 	<-c.ended
 }
 
-// failed hears of what went wrong on the connection without ending it. A server
+// onAsyncError hears of what went wrong on the connection without ending it. A server
 // that refuses a subscription to answers has dropped it, and will not take it
 // again by itself when the right is given back: that connection is over.
-func (c *Conn) failed(nc *nats.Conn, _ *nats.Subscription, err error) {
+func (c *Conn) onAsyncError(nc *nats.Conn, _ *nats.Subscription, err error) {
 	if c.note(err) {
 		nc.Close()
 	}
@@ -83,43 +83,43 @@ func (c *Conn) failed(nc *nats.Conn, _ *nats.Subscription, err error) {
 func (c *Conn) note(err error) (over bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.seen = err
-	for w := range c.watches {
+	c.lastNoted = err
+	for w := range c.refusals {
 		w.note(err)
 	}
-	if !errors.Is(err, nats.ErrPermissionViolation) || !strings.Contains(err.Error(), `Subscription to "`+c.inbox+".") {
+	if !errors.Is(err, nats.ErrPermissionViolation) || !strings.Contains(err.Error(), `Subscription to "`+c.inboxPrefix+".") {
 		return false
 	}
-	c.barred = fmt.Errorf("%w: the user may not subscribe to answers (inbox_prefix): %v", domain.ErrBusDown, err)
-	c.since = time.Now()
+	c.inboxErr = fmt.Errorf("%w: the user may not subscribe to answers (inbox_prefix): %v", domain.ErrBusDown, err)
+	c.inboxErrAt = time.Now()
 	return true
 }
 
-// bar says why answers cannot be heard, and since when.
-func (c *Conn) bar() (error, time.Time) {
+// inboxDenied says why answers cannot be heard, and since when.
+func (c *Conn) inboxDenied() (error, time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.barred, c.since
+	return c.inboxErr, c.inboxErrAt
 }
 
-// Watch starts to note what the server refuses, until Stop.
-func (c *Conn) Watch() *Watch {
-	w := &Watch{conn: c, before: c.LastError(), told: make(chan struct{}, 1)}
+// WatchRefusals starts to note what the server refuses, until Stop.
+func (c *Conn) WatchRefusals() *Refusals {
+	w := &Refusals{conn: c, errorBefore: c.LastError(), changed: make(chan struct{}, 1)}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.watches[w] = struct{}{}
+	c.refusals[w] = struct{}{}
 	return w
 }
 
-// A Watch notes what the server refused since it began: the server tells that
+// A Refusals notes what the server refused since it began: the server tells that
 // without saying to which request it belongs. It is safe for concurrent use.
-type Watch struct {
-	conn    *Conn
-	before  error
-	told    chan struct{}
-	refused map[string]*refusal // by what they say; guarded by the Conn's mu
-	more    bool                // there were more than refused has room for; guarded by the Conn's mu
-	crowded error               // a subscription, it is not said which, was one too many; guarded by the Conn's mu
+type Refusals struct {
+	conn        *Conn
+	errorBefore error
+	changed     chan struct{}
+	byText      map[string]*refusal // by what they say; guarded by the Conn's mu
+	overflowed  bool                // there were more than refused has room for; guarded by the Conn's mu
+	tooMany     error               // a subscription, it is not said which, was one too many; guarded by the Conn's mu
 }
 
 // A refusal is what the server said, so many times.
@@ -130,57 +130,57 @@ type refusal struct {
 
 // maxRefused is how many different refusals a Watch remembers. Beyond that it
 // takes everything for refused: what it forgot may be what it is asked about.
-const maxRefused = 1024
+const maxRefusals = 1024
 
-func (w *Watch) note(err error) {
+func (r *Refusals) note(err error) {
 	if errors.Is(err, nats.ErrMaxSubscriptionsExceeded) {
-		w.crowded = err
+		r.tooMany = err
 	}
 	if errors.Is(err, nats.ErrPermissionViolation) {
-		switch known := w.refused[err.Error()]; {
+		switch known := r.byText[err.Error()]; {
 		case known != nil:
 			known.times++
-		case len(w.refused) >= maxRefused:
-			w.more = true
+		case len(r.byText) >= maxRefusals:
+			r.overflowed = true
 		default:
-			if w.refused == nil {
-				w.refused = make(map[string]*refusal)
+			if r.byText == nil {
+				r.byText = make(map[string]*refusal)
 			}
-			w.refused[err.Error()] = &refusal{err, 1}
+			r.byText[err.Error()] = &refusal{err, 1}
 		}
 	}
 	select {
-	case w.told <- struct{}{}:
+	case r.changed <- struct{}{}:
 	default:
 	}
 }
 
-// Told is sent to after something was noted.
-func (w *Watch) Told() <-chan struct{} { return w.told }
+// Changed is sent to after something was noted.
+func (r *Refusals) Changed() <-chan struct{} { return r.changed }
 
 // Stop ends the noting.
-func (w *Watch) Stop() {
-	w.conn.mu.Lock()
-	defer w.conn.mu.Unlock()
-	delete(w.conn.watches, w)
+func (r *Refusals) Stop() {
+	r.conn.mu.Lock()
+	defer r.conn.mu.Unlock()
+	delete(r.conn.refusals, r)
 }
 
 // forget drops what was noted.
-func (w *Watch) forget() {
-	w.conn.mu.Lock()
-	defer w.conn.mu.Unlock()
-	clear(w.refused)
-	w.more, w.crowded = false, nil
+func (r *Refusals) forget() {
+	r.conn.mu.Lock()
+	defer r.conn.mu.Unlock()
+	clear(r.byText)
+	r.overflowed, r.tooMany = false, nil
 }
 
 // Settle returns when all is noted that the server had told when Settle was
 // called. With an error it is not known what the server refused.
-func (w *Watch) Settle(ctx context.Context) error {
-	for !w.settled() {
+func (r *Refusals) Settle(ctx context.Context) error {
+	for !r.settled() {
 		select {
-		case <-w.told:
-		case <-w.conn.ended:
-			return w.conn.Why()
+		case <-r.changed:
+		case <-r.conn.ended:
+			return r.conn.EndCause()
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -188,52 +188,52 @@ func (w *Watch) Settle(ctx context.Context) error {
 	return nil
 }
 
-func (w *Watch) settled() bool {
-	last := w.conn.LastError()
-	w.conn.mu.Lock()
-	defer w.conn.mu.Unlock()
-	return last == nil || last == w.before || last == w.conn.seen
+func (r *Refusals) settled() bool {
+	last := r.conn.LastError()
+	r.conn.mu.Lock()
+	defer r.conn.mu.Unlock()
+	return last == nil || last == r.errorBefore || last == r.conn.lastNoted
 }
 
-// Publish says how often publishing on a subject was refused, with a
+// OfPublish says how often publishing on a subject was refused, with a
 // domain.ErrForbidden. With another error it is not known.
-func (w *Watch) Publish(subject string) (times int, err error) {
-	return w.find("Publish to ", subject, `"`)
+func (r *Refusals) OfPublish(subject string) (times int, err error) {
+	return r.find("Publish to ", subject, `"`)
 }
 
-// PublishUnder returns a domain.ErrForbidden if publishing on any subject that
+// OfPublishUnder returns a domain.ErrForbidden if publishing on any subject that
 // begins with prefix and a dot was refused.
-func (w *Watch) PublishUnder(prefix string) error {
-	_, err := w.find("Publish to ", prefix, ".")
+func (r *Refusals) OfPublishUnder(prefix string) error {
+	_, err := r.find("Publish to ", prefix, ".")
 	return err
 }
 
-// Subscribe returns a domain.ErrForbidden if subscribing to a subject was refused.
-func (w *Watch) Subscribe(subject string) error {
-	_, err := w.find("Subscription to ", subject, `"`)
+// OfSubscribe returns a domain.ErrForbidden if subscribing to a subject was refused.
+func (r *Refusals) OfSubscribe(subject string) error {
+	_, err := r.find("Subscription to ", subject, `"`)
 	return err
 }
 
-// Crowded returns an error if the server did not take a subscription since there
+// TooManySubscriptions returns an error if the server did not take a subscription since there
 // are too many. It does not say which one.
-func (w *Watch) Crowded() error {
-	w.conn.mu.Lock()
-	defer w.conn.mu.Unlock()
-	return w.crowded
+func (r *Refusals) TooManySubscriptions() error {
+	r.conn.mu.Lock()
+	defer r.conn.mu.Unlock()
+	return r.tooMany
 }
 
 // find looks for what the server says when it refuses something: the subject in
 // quotes. What follows it there is next.
-func (w *Watch) find(what, subject, next string) (times int, err error) {
+func (r *Refusals) find(what, subject, next string) (times int, err error) {
 	said := what + strings.TrimSuffix(strconv.Quote(subject), `"`) + next
-	w.conn.mu.Lock()
-	defer w.conn.mu.Unlock()
-	for text, r := range w.refused {
+	r.conn.mu.Lock()
+	defer r.conn.mu.Unlock()
+	for text, r := range r.byText {
 		if strings.Contains(text, said) {
 			return r.times, fmt.Errorf("%w: %w", domain.ErrForbidden, r.err)
 		}
 	}
-	if w.more {
+	if r.overflowed {
 		return 0, fmt.Errorf("%w: the server refused more than can be remembered, perhaps this too", domain.ErrBusDown)
 	}
 	return 0, nil
@@ -244,41 +244,41 @@ func (w *Watch) find(what, subject, next string) (times int, err error) {
 type dialer struct {
 	ctx     context.Context
 	timeout time.Duration
-	conn    *Conn
-	failed  error // why it got no connection
+	owner   *Conn
+	err     error // why it got no connection
 }
 
 // Dial implements nats.CustomDialer.
 func (d *dialer) Dial(network, address string) (net.Conn, error) {
 	nc, err := (&net.Dialer{Timeout: d.timeout}).DialContext(d.ctx, network, address)
-	if d.failed = err; err != nil {
+	if d.err = err; err != nil {
 		return nil, err
 	}
-	return newWire(d.ctx, nc, d.conn), nil
+	return newHeardConn(d.ctx, nc, d.owner), nil
 }
 
-// A wire is a network connection that notes when it hears something, and ends
+// A heardConn is a network connection that notes when it hears something, and ends
 // with a context.
-type wire struct {
+type heardConn struct {
 	net.Conn
-	forget func() bool
-	conn   *Conn
+	stopAfterFunc func() bool
+	owner         *Conn
 }
 
-func newWire(ctx context.Context, nc net.Conn, c *Conn) *wire {
+func newHeardConn(ctx context.Context, nc net.Conn, c *Conn) *heardConn {
 	c.heard.Store(time.Now().UnixNano())
-	return &wire{nc, context.AfterFunc(ctx, func() { _ = nc.Close() }), c}
+	return &heardConn{nc, context.AfterFunc(ctx, func() { _ = nc.Close() }), c}
 }
 
-func (w *wire) Read(p []byte) (int, error) {
+func (w *heardConn) Read(p []byte) (int, error) {
 	n, err := w.Conn.Read(p)
 	if n > 0 {
-		w.conn.heard.Store(time.Now().UnixNano())
+		w.owner.heard.Store(time.Now().UnixNano())
 	}
 	return n, err
 }
 
-func (w *wire) Close() error {
-	w.forget()
+func (w *heardConn) Close() error {
+	w.stopAfterFunc()
 	return w.Conn.Close()
 }

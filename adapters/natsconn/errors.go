@@ -40,18 +40,18 @@ func Classify(err error) error {
 	return fmt.Errorf("%w: %w", domain.ErrBusDown, err)
 }
 
-// Refused is Classify of the error of a record that was published. That somebody
+// ClassifyRefusal is Classify of the error of a record that was published. That somebody
 // may not publish is the bus's refusal, not the fault of who asked for it.
-func Refused(err error) error {
+func ClassifyRefusal(err error) error {
 	if err = Classify(err); errors.Is(err, domain.ErrForbidden) {
 		return domain.Refused(err)
 	}
 	return err
 }
 
-// refusedAtTheDoor marks what a server answers to a connection that it does not
+// loginRefused marks what a server answers to a connection that it does not
 // let in: nothing was sent.
-func refusedAtTheDoor(err error) error {
+func loginRefused(err error) error {
 	for _, no := range []error{
 		nats.ErrAuthorization, nats.ErrAuthExpired, nats.ErrAuthRevoked, nats.ErrAccountAuthExpired,
 	} {
@@ -71,8 +71,8 @@ var ErrUnanswered = fmt.Errorf("%w: the server has not answered", domain.ErrBusD
 // Unanswered returns the errors of n records of which nothing is known yet.
 func Unanswered(n int) []error { return slices.Repeat([]error{ErrUnanswered}, n) }
 
-// Fill gives the error to every record of which nothing is known.
-func Fill(errs []error, err error) {
+// FillUnanswered gives the error to every record of which nothing is known.
+func FillUnanswered(errs []error, err error) {
 	for i := range errs {
 		if errs[i] == ErrUnanswered {
 			errs[i] = err

@@ -54,9 +54,9 @@ func TestErrorsAreKnownForWhatTheyAre(t *testing.T) {
 			}
 		}
 		check(natsconn.Classify(fmt.Errorf("x: %w", c.err)), c.followed)
-		check(natsconn.Refused(fmt.Errorf("x: %w", c.err)), c.published)
+		check(natsconn.ClassifyRefusal(fmt.Errorf("x: %w", c.err)), c.published)
 	}
-	if natsconn.Classify(nil) != nil || natsconn.Refused(nil) != nil || domain.Refused(nil) != nil {
+	if natsconn.Classify(nil) != nil || natsconn.ClassifyRefusal(nil) != nil || domain.Refused(nil) != nil {
 		t.Error("nothing is something")
 	}
 }

@@ -18,8 +18,8 @@ import (
 // The pauses after a member of a group lost its place double from retryMin to
 // retryMax, and are shortened at random by up to a half.
 const (
-	retryMin = 50 * time.Millisecond
-	retryMax = 2 * time.Second
+	rejoinMin = 50 * time.Millisecond
+	rejoinMax = 2 * time.Second
 )
 
 // Join makes one member of a group on one topic.
@@ -40,21 +40,21 @@ type Delivery interface {
 	Ack() error
 	// Nack says that it is not, and whether the caller has to deliver it again.
 	Nack(ctx context.Context) (again bool, err error)
-	// Working says that it is still being dealt with.
-	Working() error
-	// WorkingEvery is how often that has to be said; 0 means never.
-	WorkingEvery() time.Duration
+	// InProgress says that it is still being dealt with.
+	InProgress() error
+	// InProgressInterval is how often that has to be said; 0 means never.
+	InProgressInterval() time.Duration
 }
 
 // A Group is a subscriber in a group: Watermill's, one message at a time, the
 // next one after the ack. A subscription outlives interruptions. It is safe for
 // concurrent use.
 type Group struct {
-	name string
-	join Join
-	log  *slog.Logger
-	life context.Context // until Close
-	end  context.CancelFunc
+	name   string
+	join   Join
+	log    *slog.Logger
+	ctx    context.Context // until Close
+	cancel context.CancelFunc
 
 	mu      sync.Mutex
 	closed  bool           // guarded by mu
@@ -69,18 +69,18 @@ func NewGroup(name string, join Join, log *slog.Logger) (*Group, error) {
 		return nil, fmt.Errorf("%w: a group needs a name", domain.ErrInvalid)
 	}
 	g := &Group{name: name, join: join, log: log.With(slog.String("group", name))}
-	g.life, g.end = context.WithCancel(context.Background())
+	g.ctx, g.cancel = context.WithCancel(context.Background())
 	return g, nil
 }
 
 // Subscribe joins the group on a topic and returns when the server confirmed.
 // The subscription lives until ctx ends or the Group is closed.
 func (g *Group) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
-	if !g.enter() {
+	if !g.register() {
 		return nil, domain.ErrClosed
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	forget := context.AfterFunc(g.life, cancel)
+	forget := context.AfterFunc(g.ctx, cancel)
 	quit := func() { forget(); cancel() }
 	m, err := g.join(ctx, topic)
 	if err != nil {
@@ -98,7 +98,7 @@ func (g *Group) Subscribe(ctx context.Context, topic string) (<-chan *message.Me
 	return out, nil
 }
 
-func (g *Group) enter() bool {
+func (g *Group) register() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.closed {
@@ -114,7 +114,7 @@ func (g *Group) Close() error {
 	g.mu.Lock()
 	g.closed = true
 	g.mu.Unlock()
-	g.end()
+	g.cancel()
 	g.running.Wait()
 	return nil
 }
@@ -122,10 +122,10 @@ func (g *Group) Close() error {
 // run delivers until ctx ends, and joins again when it has to.
 func (g *Group) run(ctx context.Context, topic string, m Membership, out chan<- *message.Message) {
 	log := g.log.With("topic", topic)
-	pause := retryMin
+	pause := rejoinMin
 	for {
 		if m != nil {
-			err := g.serve(ctx, m, out, func() { pause = retryMin })
+			err := g.serve(ctx, m, out, func() { pause = rejoinMin })
 			_ = m.Close()
 			if ctx.Err() != nil {
 				return
@@ -135,7 +135,7 @@ func (g *Group) run(ctx context.Context, topic string, m Membership, out chan<- 
 		if !sleep(ctx, pause-rand.N(pause/2)) {
 			return
 		}
-		pause = min(2*pause, retryMax)
+		pause = min(2*pause, rejoinMax)
 		var err error
 		if m, err = g.join(ctx, topic); err != nil {
 			m = nil
@@ -162,7 +162,7 @@ func (g *Group) serve(ctx context.Context, m Membership, out chan<- *message.Mes
 // deliver hands a message out once, waits for the answer and passes it on.
 func deliver(ctx context.Context, d Delivery, out chan<- *message.Message) (again bool, err error) {
 	var tick <-chan time.Time
-	if every := d.WorkingEvery(); every > 0 {
+	if every := d.InProgressInterval(); every > 0 {
 		ticker := time.NewTicker(every)
 		defer ticker.Stop()
 		tick = ticker.C
@@ -179,19 +179,19 @@ func deliver(ctx context.Context, d Delivery, out chan<- *message.Message) (agai
 		case <-m.Nacked():
 			return d.Nack(ctx)
 		case <-tick:
-			if err := d.Working(); err != nil {
+			if err := d.InProgress(); err != nil {
 				return false, err
 			}
 		case <-ctx.Done():
-			return false, errors.Join(ctx.Err(), domain.ErrClosed, release(ctx, d, m))
+			return false, errors.Join(ctx.Err(), domain.ErrClosed, giveBack(ctx, d, m))
 		}
 	}
 }
 
-// release passes on what is known of a message when its subscription ends. One
+// giveBack passes on what is known of a message when its subscription ends. One
 // that nobody has acked is given back, so that another member gets it at once
 // and does not have to wait until the server misses this one.
-func release(ctx context.Context, d Delivery, m *message.Message) error {
+func giveBack(ctx context.Context, d Delivery, m *message.Message) error {
 	select {
 	case <-m.Acked():
 		return d.Ack()

@@ -14,18 +14,18 @@ import (
 // A Mailbox keeps what a subscription brings until it is taken. One goroutine
 // takes; Close may be called from another, more than once.
 type Mailbox struct {
-	conn *Conn
-	sub  *nats.Subscription
-	told *Watch // of a right that is taken away
-	most Bounds
-	came chan struct{} // something is to be seen to
-	done chan struct{} // closed by Close
-	once sync.Once
+	conn     *Conn
+	sub      *nats.Subscription
+	refusals *Refusals // of a right that is taken away
+	bounds   Bounds
+	arrived  chan struct{} // something is to be seen to
+	closed   chan struct{} // closed by Close
+	once     sync.Once
 
-	mu    sync.Mutex
-	queue []*nats.Msg // guarded by mu
-	size  int         // bytes in queue; guarded by mu
-	full  bool        // something was dropped; guarded by mu
+	mu         sync.Mutex
+	queue      []*nats.Msg // guarded by mu
+	size       int         // bytes in queue; guarded by mu
+	overflowed bool        // something was dropped; guarded by mu
 }
 
 // Bounds are how much a Mailbox keeps. When there is more, what comes is
@@ -35,10 +35,10 @@ type Bounds struct{ Messages, Bytes int }
 // Mailbox subscribes, in a queue group if its name is not empty, and returns
 // when the server has confirmed.
 func (c *Conn) Mailbox(ctx context.Context, subject, group string, most Bounds) (*Mailbox, error) {
-	m := &Mailbox{conn: c, told: c.Watch(), most: most, came: make(chan struct{}, 1), done: make(chan struct{})}
+	m := &Mailbox{conn: c, refusals: c.WatchRefusals(), bounds: most, arrived: make(chan struct{}, 1), closed: make(chan struct{})}
 	var err error
 	if m.sub, err = c.QueueSubscribe(subject, group, m.put); err != nil {
-		m.told.Stop()
+		m.refusals.Stop()
 		return nil, err
 	}
 	// What nats.go keeps on its way here is bounded by the same.
@@ -46,13 +46,13 @@ func (c *Conn) Mailbox(ctx context.Context, subject, group string, most Bounds) 
 		err = c.Sync(ctx)
 	}
 	if err == nil {
-		err = m.told.Settle(ctx)
+		err = m.refusals.Settle(ctx)
 	}
 	if err == nil {
-		err = m.told.Crowded() // perhaps another's: rather ask again than hear nothing
+		err = m.refusals.TooManySubscriptions() // perhaps another's: rather ask again than hear nothing
 	}
 	if err == nil {
-		err = m.refused()
+		err = m.checkPermission()
 	}
 	if err != nil {
 		_ = m.Close()
@@ -68,10 +68,10 @@ func (m *Mailbox) put(msg *nats.Msg) {
 	size := len(msg.Data)
 	m.mu.Lock()
 	switch {
-	case m.full || dropped > 0:
-		m.full = true
-	case len(m.queue) >= m.most.Messages || m.size+size > m.most.Bytes && len(m.queue) > 0:
-		m.full = true
+	case m.overflowed || dropped > 0:
+		m.overflowed = true
+	case len(m.queue) >= m.bounds.Messages || m.size+size > m.bounds.Bytes && len(m.queue) > 0:
+		m.overflowed = true
 	default:
 		m.queue, m.size = append(m.queue, msg), m.size+size
 	}
@@ -81,7 +81,7 @@ func (m *Mailbox) put(msg *nats.Msg) {
 
 func (m *Mailbox) signal() {
 	select {
-	case m.came <- struct{}{}:
+	case m.arrived <- struct{}{}:
 	default:
 	}
 }
@@ -99,13 +99,13 @@ func (m *Mailbox) Len() int {
 func (m *Mailbox) Take(ctx context.Context, n int, within time.Duration) ([]*nats.Msg, error) {
 	var over <-chan time.Time
 	for {
-		batch, full := m.take(n)
+		batch, full := m.dequeue(n)
 		switch {
 		case len(batch) > 0:
 			return batch, nil
 		case full:
 			return nil, fmt.Errorf("%w: more than %d messages or %d bytes were waiting",
-				nats.ErrSlowConsumer, m.most.Messages, m.most.Bytes)
+				nats.ErrSlowConsumer, m.bounds.Messages, m.bounds.Bytes)
 		}
 		if over == nil && within > 0 {
 			timer := time.NewTimer(within)
@@ -113,26 +113,26 @@ func (m *Mailbox) Take(ctx context.Context, n int, within time.Duration) ([]*nat
 			over = timer.C
 		}
 		select {
-		case <-m.came:
+		case <-m.arrived:
 		case <-over:
 			return nil, nil
-		case <-m.told.Told():
-			if err := m.refused(); err != nil {
+		case <-m.refusals.Changed():
+			if err := m.checkPermission(); err != nil {
 				return nil, err
 			}
-		case <-m.done:
+		case <-m.closed:
 			return nil, domain.ErrClosed
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		case <-m.conn.ended:
 			if m.Len() == 0 {
-				return nil, m.conn.Why()
+				return nil, m.conn.EndCause()
 			}
 		}
 	}
 }
 
-func (m *Mailbox) take(n int) (batch []*nats.Msg, full bool) {
+func (m *Mailbox) dequeue(n int) (batch []*nats.Msg, full bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if len(m.queue) <= n {
@@ -143,22 +143,22 @@ func (m *Mailbox) take(n int) (batch []*nats.Msg, full bool) {
 	for _, msg := range batch {
 		m.size -= len(msg.Data)
 	}
-	return batch, m.full
+	return batch, m.overflowed
 }
 
-// refused says whether the server does not let us have what we subscribed to,
-// and forgets what it refused else.
-func (m *Mailbox) refused() error {
-	err := m.told.Subscribe(m.sub.Subject)
-	m.told.forget()
+// checkPermission says whether the server does not let us have what we subscribed to,
+// and forgets what it checkPermission else.
+func (m *Mailbox) checkPermission() error {
+	err := m.refusals.OfSubscribe(m.sub.Subject)
+	m.refusals.forget()
 	return err
 }
 
 // Close unsubscribes and ends a Take.
 func (m *Mailbox) Close() error {
 	m.once.Do(func() {
-		close(m.done)
-		m.told.Stop()
+		close(m.closed)
+		m.refusals.Stop()
 		_ = m.sub.Unsubscribe() // it is over already if the connection is
 	})
 	return nil

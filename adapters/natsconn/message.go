@@ -18,7 +18,7 @@ const UUIDHeader = "_watermill_message_uuid"
 
 // serverHeaders begin what a publisher tells the server, not the reader:
 // Nats-Msg-Id, Nats-Rollup and the like.
-const serverHeaders = "Nats-"
+const serverHeaderPrefix = "Nats-"
 
 // Encode makes what goes on the wire. A message with transport.RawKey and no
 // other metadata is its bare payload; any other has its UUID and its metadata in
@@ -37,21 +37,21 @@ func Encode(r transport.Outgoing) (*nats.Msg, error) {
 			continue
 		case k == UUIDHeader:
 			return nil, fmt.Errorf("%w: metadata %s is reserved for the UUID", domain.ErrInvalid, UUIDHeader)
-		case hasPrefixFold(k, serverHeaders):
+		case hasPrefixFold(k, serverHeaderPrefix):
 			return nil, fmt.Errorf("%w: metadata %s would be an instruction to the NATS server", domain.ErrInvalid, k)
-		case !travels(v):
+		case !fitsHeader(v):
 			return nil, fmt.Errorf("%w: metadata %s: a header's value has no line break, and no space at either end", domain.ErrInvalid, k)
 		}
 		m.Header[k] = []string{v}
 	}
-	if !travels(r.Message.UUID) {
+	if !fitsHeader(r.Message.UUID) {
 		return nil, fmt.Errorf("%w: the UUID has a line break, or a space at either end", domain.ErrInvalid)
 	}
 	m.Header[UUIDHeader] = []string{r.Message.UUID}
 	return m, nil
 }
 
-func travels(value string) bool {
+func fitsHeader(value string) bool {
 	return !strings.ContainsAny(value, "\r\n") && strings.Trim(value, " \t") == value
 }
 
@@ -70,7 +70,7 @@ func Decode(data []byte, headers nats.Header) domain.Entry {
 		switch {
 		case k == UUIDHeader:
 			e.UUID = headers.Get(k)
-		case hasPrefixFold(k, serverHeaders):
+		case hasPrefixFold(k, serverHeaderPrefix):
 		default:
 			for _, v := range headers[k] {
 				e.Header = append(e.Header, domain.Field{Name: k, Value: v})

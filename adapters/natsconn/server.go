@@ -19,10 +19,10 @@ import (
 // A Server says where a NATS is and how to enter. It is safe for concurrent use
 // and holds no connection.
 type Server struct {
-	hosts   []string // of one cluster
-	reply   time.Duration
-	inbox   string
-	options nats.Options // all but what belongs to one connection
+	hosts        []string // of one cluster
+	replyTimeout time.Duration
+	inboxPrefix  string
+	options      nats.Options // all but what belongs to one connection
 }
 
 // Parse reads a URL such as "nats://user:password@host:4222,other:4222" (what
@@ -44,8 +44,8 @@ type Server struct {
 //	tls_skip_verify   true: accept any certificate
 func Parse(u *url.URL, params *dsn.Params) (*Server, error) {
 	s := &Server{
-		reply: params.Timeout("reply_timeout", 2*time.Second, 10*time.Millisecond),
-		inbox: params.String("inbox_prefix", "_INBOX"),
+		replyTimeout: params.Timeout("reply_timeout", 2*time.Second, 10*time.Millisecond),
+		inboxPrefix:  params.String("inbox_prefix", "_INBOX"),
 	}
 	o := nats.GetDefaultOptions()
 	o.Name = "fanfare"
@@ -55,14 +55,14 @@ func Parse(u *url.URL, params *dsn.Params) (*Server, error) {
 	o.FlusherTimeout = params.Timeout("write_timeout", 700*time.Millisecond, 10*time.Millisecond)
 	o.PingInterval = params.Timeout("ping_interval", 2*time.Second, 100*time.Millisecond)
 	o.MaxPingsOut = 1
-	o.InboxPrefix = s.inbox
+	o.InboxPrefix = s.inboxPrefix
 	s.options = o
 	var faults [3]error
 	s.hosts, faults[0] = parseHosts(u)
 	faults[1] = s.parseLogin(u, params)
 	s.options.TLSConfig = params.TLS()
 	s.options.Secure = s.options.TLSConfig != nil
-	if CheckTopic(s.inbox) != nil {
+	if CheckTopic(s.inboxPrefix) != nil {
 		faults[2] = errors.New("inbox_prefix: want a subject without wildcards")
 	}
 	return s, errors.Join(faults[:]...)
@@ -131,13 +131,13 @@ func readable(file string) error {
 }
 
 // ReplyTimeout is how long the server may take to answer.
-func (s *Server) ReplyTimeout() time.Duration { return s.reply }
+func (s *Server) ReplyTimeout() time.Duration { return s.replyTimeout }
 
 // Client returns a client that connects when it is first used. The caller
 // closes it.
 func (s *Server) Client() *Client {
 	c := &Client{server: s}
-	c.life, c.end = context.WithCancel(context.Background())
+	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c
 }
 
@@ -165,17 +165,17 @@ func (s *Server) dial(ctx context.Context) (*Conn, error) {
 }
 
 func (s *Server) dialHost(ctx context.Context, host string) (*Conn, error) {
-	c := &Conn{ended: make(chan struct{}), watches: make(map[*Watch]struct{}), reply: s.reply, inbox: s.inbox}
+	c := &Conn{ended: make(chan struct{}), refusals: make(map[*Refusals]struct{}), replyTimeout: s.replyTimeout, inboxPrefix: s.inboxPrefix}
 	o := s.options
 	o.Servers = []string{host}
-	way := &dialer{ctx: ctx, timeout: o.Timeout, conn: c}
+	way := &dialer{ctx: ctx, timeout: o.Timeout, owner: c}
 	o.CustomDialer = way
-	o.AsyncErrorCB = c.failed
+	o.AsyncErrorCB = c.onAsyncError
 	o.ClosedCB = func(*nats.Conn) { close(c.ended) }
 	var err error
 	if c.Conn, err = o.Connect(); err != nil {
-		if way.failed != nil {
-			err = way.failed // nats.go says "no servers available"
+		if way.err != nil {
+			err = way.err // nats.go says "no servers available"
 		}
 		return nil, err
 	}

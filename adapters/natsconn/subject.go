@@ -17,22 +17,22 @@ const maxTopic = 200
 // the server's own subjects, which begin with $.
 func CheckTopic(topic string) error {
 	if topic == "" || len(topic) > maxTopic || !utf8.ValidString(topic) {
-		return fault("want 1 to %d bytes of UTF-8", maxTopic)
+		return topicError("want 1 to %d bytes of UTF-8", maxTopic)
 	}
 	for token := range strings.SplitSeq(topic, ".") {
 		if token == "" {
-			return fault("%q: a subject has no dot at either end, and no two of them in a row", topic)
+			return topicError("%q: a subject has no dot at either end, and no two of them in a row", topic)
 		}
 	}
 	bad := func(r rune) bool {
 		return r == '*' || r == '>' || unicode.IsSpace(r) || !unicode.IsPrint(r)
 	}
 	if topic[0] == '$' || strings.ContainsFunc(topic, bad) {
-		return fault("%q: a subject to publish on has no wildcards (* >), no spaces, and does not begin with $", topic)
+		return topicError("%q: a subject to publish on has no wildcards (* >), no spaces, and does not begin with $", topic)
 	}
 	return nil
 }
 
-func fault(format string, args ...any) error {
+func topicError(format string, args ...any) error {
 	return &domain.FieldError{Path: "topic", Problem: fmt.Sprintf(format, args...)}
 }

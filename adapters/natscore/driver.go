@@ -17,10 +17,10 @@ import (
 
 // A Driver carries topics over core NATS. It is safe for concurrent use.
 type Driver struct {
-	talk   *natsconn.Client // publishes and pings
-	listen *natsconn.Client // feeds and groups: what goes wrong with the other does not end them
-	keep   natsconn.Bounds
-	log    *slog.Logger
+	pubClient *natsconn.Client // publishes and pings
+	subClient *natsconn.Client // feeds and groups: what goes wrong with the other does not end them
+	bounds    natsconn.Bounds
+	log       *slog.Logger
 }
 
 var (
@@ -46,7 +46,7 @@ func Open(_ context.Context, u *url.URL, log *slog.Logger) (transport.Driver, er
 	if err := errors.Join(err, params.Err()); err != nil {
 		return nil, err
 	}
-	return &Driver{talk: server.Client(), listen: server.Client(), keep: keep, log: log}, nil
+	return &Driver{pubClient: server.Client(), subClient: server.Client(), bounds: keep, log: log}, nil
 }
 
 // Guarantees: at most once, nothing kept, order per publisher, queue groups.
@@ -61,19 +61,19 @@ func (d *Driver) Follow(ctx context.Context, topic string, after domain.Position
 	if after != "" {
 		return nil, fmt.Errorf("natscore: follow %s after a position: %w", topic, domain.ErrUnsupported)
 	}
-	f, err := d.follow(ctx, topic, "")
+	f, err := d.subscribe(ctx, topic, "")
 	if err != nil {
-		return nil, fmt.Errorf("natscore: follow %s: %w", topic, natsconn.Refused(err))
+		return nil, fmt.Errorf("natscore: follow %s: %w", topic, natsconn.ClassifyRefusal(err))
 	}
 	return f, nil
 }
 
-func (d *Driver) follow(ctx context.Context, topic, group string) (*feed, error) {
-	conn, err := d.listen.Conn(ctx)
+func (d *Driver) subscribe(ctx context.Context, topic, group string) (*feed, error) {
+	conn, err := d.subClient.Conn(ctx)
 	if err != nil {
 		return nil, err
 	}
-	box, err := conn.Mailbox(ctx, topic, group, d.keep)
+	box, err := conn.Mailbox(ctx, topic, group, d.bounds)
 	if err != nil {
 		return nil, err
 	}
@@ -87,13 +87,13 @@ func (d *Driver) follow(ctx context.Context, topic, group string) (*feed, error)
 func (d *Driver) Publish(ctx context.Context, records []transport.Outgoing) []error {
 	errs := natsconn.Unanswered(len(records))
 	if err := d.publish(ctx, records, errs); err != nil {
-		natsconn.Fill(errs, err)
+		natsconn.FillUnanswered(errs, err)
 	}
 	failed := false
 	for i, err := range errs {
 		if err != nil {
 			failed = true
-			errs[i] = fmt.Errorf("natscore: publish on %s: %w", records[i].Topic, natsconn.Refused(err))
+			errs[i] = fmt.Errorf("natscore: publish on %s: %w", records[i].Topic, natsconn.ClassifyRefusal(err))
 		}
 	}
 	if !failed {
@@ -105,11 +105,11 @@ func (d *Driver) Publish(ctx context.Context, records []transport.Outgoing) []er
 // publish gives the records their outcome, except those that have the error that
 // it returns.
 func (d *Driver) publish(ctx context.Context, records []transport.Outgoing, errs []error) error {
-	conn, err := d.talk.Conn(ctx)
+	conn, err := d.pubClient.Conn(ctx)
 	if err != nil {
 		return err
 	}
-	refused := conn.Watch()
+	refused := conn.WatchRefusals()
 	defer refused.Stop()
 	for i, r := range records {
 		if err := send(ctx, conn, r); err != nil {
@@ -122,14 +122,14 @@ func (d *Driver) publish(ctx context.Context, records []transport.Outgoing, errs
 	if err := refused.Settle(ctx); err != nil {
 		return err
 	}
-	judge(records, errs, refused)
+	setOutcomes(records, errs, refused)
 	return nil
 }
 
-// judge gives the records that the server has dealt with their outcome. Of those
+// setOutcomes gives the records that the server has dealt with their outcome. Of those
 // of one topic it refuses all, or its user's rights have just changed: which of
 // them it refused is not known then.
-func judge(records []transport.Outgoing, errs []error, refused *natsconn.Watch) {
+func setOutcomes(records []transport.Outgoing, errs []error, refused *natsconn.Refusals) {
 	sent, outcome := make(map[string]int, 1), make(map[string]error, 1)
 	for i, r := range records {
 		if errs[i] == natsconn.ErrUnanswered {
@@ -137,7 +137,7 @@ func judge(records []transport.Outgoing, errs []error, refused *natsconn.Watch) 
 		}
 	}
 	for topic, n := range sent {
-		times, err := refused.Publish(topic)
+		times, err := refused.OfPublish(topic)
 		if times > 0 && times != n {
 			err = fmt.Errorf("%w: of %d messages the server refused %d, and does not say which: %v", domain.ErrBusDown, n, times, err)
 		}
@@ -163,7 +163,7 @@ func send(ctx context.Context, conn *natsconn.Conn, r transport.Outgoing) error 
 
 // Ping asks the server for a sign of life.
 func (d *Driver) Ping(ctx context.Context) error {
-	conn, err := d.talk.Conn(ctx)
+	conn, err := d.pubClient.Conn(ctx)
 	if err == nil {
 		err = conn.Sync(ctx)
 	}
@@ -181,7 +181,7 @@ func (d *Driver) Group(name string) (message.Subscriber, error) {
 		return nil, fmt.Errorf("natscore: %w: group %q: a queue group's name has no spaces and no wildcards", domain.ErrInvalid, name)
 	}
 	return natsconn.NewGroup(name, func(ctx context.Context, topic string) (natsconn.Membership, error) {
-		f, err := d.follow(ctx, topic, name)
+		f, err := d.subscribe(ctx, topic, name)
 		if err != nil {
 			return nil, fmt.Errorf("natscore: group %s: subscribe to %s: %w", name, topic, err)
 		}
@@ -190,4 +190,4 @@ func (d *Driver) Group(name string) (message.Subscriber, error) {
 }
 
 // Close ends the connections.
-func (d *Driver) Close() error { return errors.Join(d.talk.Close(), d.listen.Close()) }
+func (d *Driver) Close() error { return errors.Join(d.pubClient.Close(), d.subClient.Close()) }

@@ -33,10 +33,10 @@ func (m *membership) Next(ctx context.Context) (natsconn.Delivery, error) {
 // A delivery is a message that nobody but its member has any more.
 type delivery struct{ entry domain.Entry }
 
-func (d delivery) Entry() domain.Entry         { return d.entry }
-func (d delivery) Ack() error                  { return nil }
-func (d delivery) Working() error              { return nil }
-func (d delivery) WorkingEvery() time.Duration { return 0 }
+func (d delivery) Entry() domain.Entry               { return d.entry }
+func (d delivery) Ack() error                        { return nil }
+func (d delivery) InProgress() error                 { return nil }
+func (d delivery) InProgressInterval() time.Duration { return 0 }
 
 func (d delivery) Nack(ctx context.Context) (again bool, err error) {
 	timer := time.NewTimer(nackPause)

@@ -85,16 +85,16 @@ func TestARefusalIsOfNobodyInParticular(t *testing.T) {
 	}
 	<-refused.Changed()
 
-	f := newBatch(2)
-	f.resolveRefused([]transport.Outgoing{{Topic: "t"}, {Topic: "t"}}, refused)
-	for _, err := range f.finish(domain.ErrBusDown) {
+	b := newPendingBatch(2)
+	b.resolveRefused([]transport.Outgoing{{Topic: "t"}, {Topic: "t"}}, refused)
+	for _, err := range b.finish(domain.ErrBusDown) {
 		if errors.Is(natsconn.ClassifyRefusal(err), domain.ErrBusRefused) {
 			t.Errorf("one of two: %v", err)
 		}
 	}
-	f = newBatch(2)
-	f.resolveRefused([]transport.Outgoing{{Topic: "t"}, {Topic: "t.more"}}, refused)
-	if errs := f.finish(nil); !errors.Is(natsconn.ClassifyRefusal(errs[0]), domain.ErrBusRefused) || errs[1] != natsconn.ErrUnanswered {
+	b = newPendingBatch(2)
+	b.resolveRefused([]transport.Outgoing{{Topic: "t"}, {Topic: "t.more"}}, refused)
+	if errs := b.finish(nil); !errors.Is(natsconn.ClassifyRefusal(errs[0]), domain.ErrBusRefused) || errs[1] != natsconn.ErrUnanswered {
 		t.Errorf("errors %v", errs)
 	}
 }

@@ -21,17 +21,17 @@ import (
 
 // A Driver carries topics over JetStream. It is safe for concurrent use.
 type Driver struct {
-	pubClient    *natsconn.Client // publishes, pings and looks
-	subClient    *natsconn.Client // feeds and groups: what goes wrong with the other does not end them
+	pubClient    *natsconn.Client // publishes, pings and asks for tails
+	subClient    *natsconn.Client // of feeds and groups
 	replyTimeout time.Duration
-	jsDomain     string
+	jsDomain     string // the JetStream domain; "" for the server's own
 	template     streamTemplate
 	log          *slog.Logger
 	inspector    *transport.Inspector
 	newest       newestRead
 
 	mu        sync.Mutex
-	publisher *asyncPublisher // on the connection that talk had last; guarded by mu
+	publisher *asyncPublisher // on pubClient's last connection, nil before; guarded by mu
 }
 
 var (
@@ -40,48 +40,48 @@ var (
 	_ transport.GroupDriver = (*Driver)(nil)
 )
 
-// Open makes a Driver from a URL such as
-// "jetstream://127.0.0.1:4222?retention=1h". Parameters beside those of
-// natsconn.Parse:
+// Open makes a Driver from a URL such as "jetstream://127.0.0.1:4222?retention=1h".
+// Beside the parameters of [natsconn.Parse] there are
 //
 //	domain     JetStream's domain, if it has one
 //	create     false: create no streams, default true
 //
-// and how a stream is created where there is none:
+// and those for a missing stream that is created:
 //
-//	retention  how old messages become, default 1h
+//	retention  how long messages are kept, default 1h
 //	storage    file or memory, default file
 //	replicas   default 1
-//	max_bytes  how many bytes it holds at most, default any number
+//	max_bytes  how many bytes the stream holds at most, default any number
 //
-// It does not wait for the server.
+// Open does not wait for the server.
 func Open(_ context.Context, u *url.URL, log *slog.Logger) (transport.Driver, error) {
 	params := dsn.NewParams(u)
 	server, err := natsconn.Parse(u, params)
-	plan, bad := parseTemplate(params)
-	domain := params.String("domain", "")
-	if err := errors.Join(err, bad, params.Err()); err != nil {
+	template, templateErr := parseTemplate(params)
+	jsDomain := params.String("domain", "")
+	if err := errors.Join(err, templateErr, params.Err()); err != nil {
 		return nil, err
 	}
 	return &Driver{
 		pubClient: server.Client(), subClient: server.Client(), replyTimeout: server.ReplyTimeout(),
-		jsDomain: domain, template: plan, log: log, inspector: transport.NewInspector(log),
+		jsDomain: jsDomain, template: template, log: log, inspector: transport.NewInspector(log),
 	}, nil
 }
 
-// Guarantees: a log in one order, at least once, and groups.
+// Guarantees are: a log in one order, at least once, and groups.
 func (d *Driver) Guarantees() transport.Guarantees {
 	return transport.Guarantees{Log: true, AtLeast: true, TotalOrder: true, Groups: true}
 }
 
-// CheckTopic accepts what is a subject to publish on, if its stream can have a
-// name.
+// CheckTopic accepts subjects on which one can publish and after which a stream can be
+// named.
 func (d *Driver) CheckTopic(topic string) error {
 	if err := natsconn.CheckTopic(topic); err != nil {
 		return err
 	}
 	if len(streamName(topic)) > maxStreamName {
-		return &domain.FieldError{Path: "topic", Problem: fmt.Sprintf("%q is too long to name a stream after it", topic)}
+		problem := fmt.Sprintf("%q is too long to name a stream after it", topic)
+		return &domain.FieldError{Path: "topic", Problem: problem}
 	}
 	return nil
 }
@@ -89,15 +89,20 @@ func (d *Driver) CheckTopic(topic string) error {
 // maxStreamName is the longest name of a stream, in bytes.
 const maxStreamName = 255
 
-// Follow opens a feed with a consumer of its own.
-func (d *Driver) Follow(ctx context.Context, topic string, after domain.Position) (transport.Feed, error) {
+// Follow opens a feed of what comes after a position. The feed has a consumer of its
+// own.
+func (d *Driver) Follow(
+	ctx context.Context, topic string, after domain.Position,
+) (transport.Feed, error) {
 	start := jetstream.ConsumerConfig{DeliverPolicy: jetstream.DeliverNewPolicy}
 	if after != "" {
 		at, err := parsePosition(after)
 		if err != nil || at == math.MaxUint64 {
 			return nil, gapError(domain.UnknownCursor, "not a position in a stream: %x", string(after))
 		}
-		start = jetstream.ConsumerConfig{DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: at + 1}
+		start = jetstream.ConsumerConfig{
+			DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: at + 1,
+		}
 	}
 	f, err := d.follow(ctx, topic, start)
 	switch {
@@ -109,19 +114,23 @@ func (d *Driver) Follow(ctx context.Context, topic string, after domain.Position
 	return nil, fmt.Errorf("jetstream: follow %s: %w", topic, natsconn.ClassifyRefusal(err))
 }
 
-// FollowSince opens a feed of the messages that the stream took at t or later,
-// by the server's clock.
+// FollowSince opens a feed of the messages that the stream stored at t or later, by the
+// server's clock.
 func (d *Driver) FollowSince(ctx context.Context, topic string, t time.Time) (transport.Feed, error) {
 	from := clampTime(t)
-	f, err := d.follow(ctx, topic, jetstream.ConsumerConfig{DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &from})
+	f, err := d.follow(ctx, topic, jetstream.ConsumerConfig{
+		DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &from,
+	})
 	if err != nil {
-		return nil, fmt.Errorf("jetstream: follow %s since %s: %w", topic, t.UTC().Format(time.RFC3339), natsconn.ClassifyRefusal(err))
+		return nil, fmt.Errorf("jetstream: follow %s since %s: %w",
+			topic, t.UTC().Format(time.RFC3339), natsconn.ClassifyRefusal(err))
 	}
 	return f, nil
 }
 
-// clampTime is the nearest time that the server can be told: it counts nanoseconds
-// since 1970, and takes what is beyond their end, in the year 2262, for the past.
+// clampTime returns the nearest time that the server understands. The server counts
+// nanoseconds since 1970 in 64 bits, and takes a time after their end, in the year 2262,
+// for one in the past.
 func clampTime(t time.Time) time.Time {
 	first, last := time.Unix(0, 0), time.Unix(0, math.MaxInt64)
 	switch {
@@ -133,19 +142,24 @@ func clampTime(t time.Time) time.Time {
 	return t
 }
 
-// follow opens a feed where start says.
-func (d *Driver) follow(ctx context.Context, topic string, start jetstream.ConsumerConfig) (*feed, error) {
+// follow opens a feed that begins where start says.
+func (d *Driver) follow(
+	ctx context.Context, topic string, start jetstream.ConsumerConfig,
+) (*feed, error) {
 	conn, err := d.subClient.Conn(ctx)
 	if err != nil {
 		return nil, err
 	}
-	f := &feed{api: api{conn, d.jsDomain}, newest: &d.newest, inspector: d.inspector, maxBytes: max(batchBytes, 2*int(conn.MaxPayload()))}
+	f := &feed{
+		api: api{conn, d.jsDomain}, newest: &d.newest, inspector: d.inspector,
+		maxBytes: max(batchBytes, 2*int(conn.MaxPayload())),
+	}
 	err = f.api.call(ctx, func(ctx context.Context, js jetstream.JetStream) error {
 		return f.createConsumer(ctx, js, d.template, topic, start)
 	})
 	if err == nil {
 		f.inbox = conn.NewInbox()
-		f.box, err = conn.Mailbox(ctx, f.inbox, "", natsconn.Bounds{Messages: 1 << 16, Bytes: 1 << 30}) // more than it asks for
+		f.box, err = conn.Mailbox(ctx, f.inbox, "", mailboxBounds)
 	}
 	if err != nil {
 		f.deleteConsumer()
@@ -154,7 +168,10 @@ func (d *Driver) follow(ctx context.Context, topic string, start jetstream.Consu
 	return f, nil
 }
 
-// Tail asks for the topic's newest message. It creates no stream.
+// mailboxBounds are more than a feed asks for, so that its mailbox never overflows.
+var mailboxBounds = natsconn.Bounds{Messages: 1 << 16, Bytes: 1 << 30}
+
+// Tail returns the position of the topic's newest message. It creates no stream.
 func (d *Driver) Tail(ctx context.Context, topic string) (domain.Position, error) {
 	seq, err := d.tail(ctx, topic)
 	if err != nil {
@@ -177,23 +194,10 @@ func (d *Driver) tail(ctx context.Context, topic string) (seq uint64, err error)
 		if err != nil {
 			return err
 		}
-		info := stream.CachedInfo()
-		if inspect(d.inspector, &info.Config, topic) {
-			publisher.forgetStreams() // who publishes looks again whether he can
+		if inspect(d.inspector, &stream.CachedInfo().Config, topic) {
+			publisher.forgetStreams() // so that the next publish checks the stream again
 		}
-		s := info.State
-		if holdsOnly(&info.Config, topic) && (s.NumDeleted == 0 || s.Msgs == 0) {
-			seq = s.LastSeq
-			return nil
-		}
-		// The newest of all may be another topic's, or may have been deleted.
-		m, err := stream.GetLastMsgForSubject(ctx, topic)
-		switch {
-		case errors.Is(err, jetstream.ErrMsgNotFound):
-			return nil // 0 is before all that will come
-		case err == nil:
-			seq = m.Sequence
-		}
+		seq, err = newestSeq(ctx, stream, topic)
 		return err
 	})
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -203,8 +207,27 @@ func (d *Driver) tail(ctx context.Context, topic string) (seq uint64, err error)
 	return seq, err
 }
 
-// Publish sends all records in order, without waiting for one before it sends
-// the next, and tries once. Each record has its own result.
+// newestSeq returns the sequence of a topic's newest message in a stream. It returns 0,
+// which is before every message to come, if there is none.
+func newestSeq(ctx context.Context, stream jetstream.Stream, topic string) (uint64, error) {
+	info := stream.CachedInfo()
+	s := info.State
+	if holdsOnly(&info.Config, topic) && (s.NumDeleted == 0 || s.Msgs == 0) {
+		return s.LastSeq, nil
+	}
+	// The stream's newest message may be another topic's, or may have been deleted.
+	m, err := stream.GetLastMsgForSubject(ctx, topic)
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+		return 0, nil
+	case err != nil:
+		return 0, err
+	}
+	return m.Sequence, nil
+}
+
+// Publish sends all records in order, without waiting for the answer to one before it
+// sends the next. It tries once. Each record has its own result.
 func (d *Driver) Publish(ctx context.Context, records []transport.Outgoing) []error {
 	ctx, cancel := context.WithTimeout(ctx, d.replyTimeout)
 	defer cancel()
@@ -218,13 +241,15 @@ func (d *Driver) Publish(ctx context.Context, records []transport.Outgoing) []er
 	}
 	for i, err := range errs {
 		if err != nil {
-			errs[i] = fmt.Errorf("jetstream: publish on %s: %w", records[i].Topic, natsconn.ClassifyRefusal(err))
+			errs[i] = fmt.Errorf("jetstream: publish on %s: %w",
+				records[i].Topic, natsconn.ClassifyRefusal(err))
 		}
 	}
 	return errs
 }
 
-// openPublisher returns the publisher on talk's connection.
+// openPublisher returns the publisher on pubClient's connection, and makes a new one when
+// that connection is a new one.
 func (d *Driver) openPublisher(ctx context.Context) (*asyncPublisher, error) {
 	conn, err := d.pubClient.Conn(ctx)
 	if err != nil {
@@ -235,7 +260,8 @@ func (d *Driver) openPublisher(ctx context.Context) (*asyncPublisher, error) {
 	if d.publisher != nil && d.publisher.api.conn == conn {
 		return d.publisher, nil
 	}
-	if d.publisher, err = newAsyncPublisher(conn, d.jsDomain, d.template, d.inspector); err != nil {
+	d.publisher, err = newAsyncPublisher(conn, d.jsDomain, d.template, d.inspector)
+	if err != nil {
 		d.publisher = nil
 		if errors.Is(err, nats.ErrConnectionClosed) {
 			err = conn.EndCause()
@@ -256,5 +282,5 @@ func (d *Driver) Ping(ctx context.Context) error {
 	return nil
 }
 
-// Close ends the connections.
+// Close ends both connections.
 func (d *Driver) Close() error { return errors.Join(d.pubClient.Close(), d.subClient.Close()) }

@@ -38,9 +38,11 @@ func Encode(r transport.Outgoing) (*nats.Msg, error) {
 		case k == transport.RawKey:
 			continue
 		case k == UUIDHeader:
-			return nil, fmt.Errorf("%w: metadata %s is reserved for the UUID", domain.ErrInvalid, UUIDHeader)
+			return nil, fmt.Errorf("%w: metadata %s is reserved for the UUID",
+				domain.ErrInvalid, UUIDHeader)
 		case hasPrefixFold(k, serverHeaderPrefix):
-			return nil, fmt.Errorf("%w: metadata %s would be an instruction to the NATS server", domain.ErrInvalid, k)
+			return nil, fmt.Errorf("%w: metadata %s would be an instruction to the NATS server",
+				domain.ErrInvalid, k)
 		case !fitsHeader(v):
 			return nil, fmt.Errorf("%w: metadata %s: a header's value has no line break, "+
 				"and no space at either end", domain.ErrInvalid, k)

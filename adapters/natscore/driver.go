@@ -46,7 +46,9 @@ func Open(_ context.Context, u *url.URL, log *slog.Logger) (transport.Driver, er
 	if err := errors.Join(err, params.Err()); err != nil {
 		return nil, err
 	}
-	return &Driver{pubClient: server.Client(), subClient: server.Client(), bounds: bounds, log: log}, nil
+	return &Driver{
+		pubClient: server.Client(), subClient: server.Client(), bounds: bounds, log: log,
+	}, nil
 }
 
 // Guarantees are: at most once, nothing is kept, order per publisher, queue groups.
@@ -92,7 +94,8 @@ func (d *Driver) Publish(ctx context.Context, records []transport.Outgoing) []er
 	for i, err := range errs {
 		if err != nil {
 			failed = true
-			errs[i] = fmt.Errorf("natscore: publish on %s: %w", records[i].Topic, natsconn.ClassifyRefusal(err))
+			errs[i] = fmt.Errorf("natscore: publish on %s: %w",
+				records[i].Topic, natsconn.ClassifyRefusal(err))
 		}
 	}
 	if !failed {

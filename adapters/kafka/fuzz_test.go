@@ -46,7 +46,7 @@ func FuzzWhatIsPublishedComesBack(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		packed := batch([]kmsg.Record{r, {Value: []byte("second")}}, time.UnixMilli(5), compress)
+		packed := encodeBatch([]kmsg.Record{r, {Value: []byte("second")}}, time.UnixMilli(5), compress)
 		if int(binary.BigEndian.Uint32(packed[8:])) != len(packed)-12 {
 			t.Fatal("the length is wrong")
 		}
@@ -81,9 +81,9 @@ func FuzzBatchesOfABroker(f *testing.F) {
 	for _, name := range []string{"none", "gzip", "snappy", "lz4", "zstd"} {
 		c, _ := compressor(name)
 		r := kmsg.Record{Value: bytes.Repeat([]byte("again "), 50), Headers: []kmsg.Header{{Key: uuidHeader, Value: []byte("u")}}}
-		f.Add(batch([]kmsg.Record{r, r}, time.UnixMilli(1), c))
+		f.Add(encodeBatch([]kmsg.Record{r, r}, time.UnixMilli(1), c))
 	}
-	client, err := (&server{clientID: "fuzz", acks: kgo.AllISRAcks(), dialTimeout: time.Second, replyTimeout: time.Second}).client([]string{"127.0.0.1:1"})
+	client, err := (&cluster{clientID: "fuzz", acks: kgo.AllISRAcks(), dialTimeout: time.Second, replyTimeout: time.Second}).newClient([]string{"127.0.0.1:1"})
 	if err != nil {
 		f.Fatal(err)
 	}

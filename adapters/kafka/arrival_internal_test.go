@@ -11,25 +11,25 @@ func TestATimeThatCannotBeIsNotBelieved(t *testing.T) {
 	now := time.UnixMilli(1_800_000_000_000)
 	created := func(at time.Time) *kgo.Record { return &kgo.Record{Timestamp: at} }
 	for name, c := range map[string]struct {
-		clock clock
+		clock arrivalTimes
 		at    time.Time
 		want  time.Time
 	}{
-		"an honest one":                      {clock{}, now.Add(-time.Second), now.Add(-time.Second)},
-		"an honest old one":                  {clock{}, now.Add(-time.Hour), now.Add(-time.Hour)},
-		"a year ahead, nothing known":        {clock{}, now.AddDate(1, 0, 0), now},
-		"a year ahead, after another":        {clock{newest: now.Add(-time.Minute)}, now.AddDate(1, 0, 0), now.Add(-time.Minute)},
-		"a year ahead, at the log's end":     {clock{emptyAt: now.Add(-time.Second)}, now.AddDate(1, 0, 0), now.Add(-time.Second)},
-		"a year late, at the log's end":      {clock{emptyAt: now.Add(-time.Second)}, now.AddDate(-1, 0, 0), now.Add(-time.Second)},
-		"late, after another":                {clock{newest: now.Add(-time.Minute)}, now.Add(-time.Hour), now.Add(-time.Minute)},
-		"none at all":                        {clock{}, time.UnixMilli(-1), now},
-		"none at all, after another":         {clock{newest: now.Add(-time.Minute)}, time.UnixMilli(-1), now.Add(-time.Minute)},
-		"before 1970":                        {clock{}, time.UnixMilli(-1 << 50), now},
-		"the last one that milliseconds say": {clock{}, time.UnixMilli(1<<63 - 1), now},
-		"the first":                          {clock{}, time.UnixMilli(-1 << 63), now},
+		"an honest one":                      {arrivalTimes{}, now.Add(-time.Second), now.Add(-time.Second)},
+		"an honest old one":                  {arrivalTimes{}, now.Add(-time.Hour), now.Add(-time.Hour)},
+		"a year ahead, nothing known":        {arrivalTimes{}, now.AddDate(1, 0, 0), now},
+		"a year ahead, after another":        {arrivalTimes{newest: now.Add(-time.Minute)}, now.AddDate(1, 0, 0), now.Add(-time.Minute)},
+		"a year ahead, at the log's end":     {arrivalTimes{emptyAt: now.Add(-time.Second)}, now.AddDate(1, 0, 0), now.Add(-time.Second)},
+		"a year late, at the log's end":      {arrivalTimes{emptyAt: now.Add(-time.Second)}, now.AddDate(-1, 0, 0), now.Add(-time.Second)},
+		"late, after another":                {arrivalTimes{newest: now.Add(-time.Minute)}, now.Add(-time.Hour), now.Add(-time.Minute)},
+		"none at all":                        {arrivalTimes{}, time.UnixMilli(-1), now},
+		"none at all, after another":         {arrivalTimes{newest: now.Add(-time.Minute)}, time.UnixMilli(-1), now.Add(-time.Minute)},
+		"before 1970":                        {arrivalTimes{}, time.UnixMilli(-1 << 50), now},
+		"the last one that milliseconds say": {arrivalTimes{}, time.UnixMilli(1<<63 - 1), now},
+		"the first":                          {arrivalTimes{}, time.UnixMilli(-1 << 63), now},
 	} {
 		r := created(c.at)
-		c.clock.setTimes(fetched{records: []*kgo.Record{r}, next: 1, stable: 1}, now)
+		c.clock.set(fetched{records: []*kgo.Record{r}, next: 1, stable: 1}, now)
 		if !r.Timestamp.Equal(c.want) {
 			t.Errorf("%s: %v, want %v", name, r.Timestamp, c.want)
 		}
@@ -39,11 +39,11 @@ func TestATimeThatCannotBeIsNotBelieved(t *testing.T) {
 // One record from the future changes nothing for those behind it.
 func TestAFastClockOfOneDoesNotDateTheOthers(t *testing.T) {
 	now := time.UnixMilli(1_800_000_000_000)
-	var c clock
+	var c arrivalTimes
 	got := fetched{records: []*kgo.Record{
 		{Timestamp: now.Add(-3 * time.Hour)}, {Timestamp: now.AddDate(1, 0, 0)}, {Timestamp: now.Add(-2 * time.Hour)}, {Timestamp: now.Add(-time.Hour)},
 	}, next: 4, stable: 9}
-	c.setTimes(got, now)
+	c.set(got, now)
 	want := []time.Duration{3 * time.Hour, 3 * time.Hour, 2 * time.Hour, time.Hour}
 	for i, r := range got.records {
 		if age := now.Sub(r.Timestamp); age != want[i] {
@@ -59,11 +59,11 @@ func TestAFastClockOfOneDoesNotDateTheOthers(t *testing.T) {
 // may be one from the future: those behind it keep the times that they have.
 func TestAFeedThatBeginsWithAFastClockDatesTheOthers(t *testing.T) {
 	now := time.UnixMilli(1_800_000_000_000)
-	var c clock
+	var c arrivalTimes
 	got := fetched{records: []*kgo.Record{
 		{Timestamp: now.AddDate(1, 0, 0)}, {Timestamp: time.UnixMilli(-1)}, {Timestamp: now.Add(-2 * time.Hour)}, {Timestamp: now.Add(-3 * time.Hour)},
 	}, next: 4, stable: 9}
-	c.setTimes(got, now)
+	c.set(got, now)
 	for i, want := range []time.Duration{0, 0, 2 * time.Hour, 2 * time.Hour} {
 		if age := now.Sub(got.records[i].Timestamp); age != want {
 			t.Errorf("record %d is %v old, want %v", i, age, want)

@@ -20,7 +20,8 @@
 // # Connections
 //
 // A [Driver] has two, which never reconnect (package [natsconn]): one publishes, pings and
-// asks for tails; the other carries the feeds and group members.
+// asks for tails; the other carries the feeds and group members. A failure of the one does
+// not end what uses the other.
 //
 // # Order and continuity
 //
@@ -34,8 +35,8 @@
 //     longer than one incarnation of the stream.
 //   - It checks that none of the consumer's numbered deliveries is missing ([ADR-15]).
 //   - Wherever the stream sequence jumps, it asks whether the stream still holds everything
-//     from there on. A message that somebody deleted from the middle is no gap: it was
-//     meant to be gone.
+//     from there on. A message that was deleted from the middle is no gap, since somebody
+//     deleted it on purpose.
 //   - The driver remembers when the newest message that it read was stored. A server whose
 //     machine crashed may have lost its newest messages and reused their sequences.
 //

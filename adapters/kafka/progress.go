@@ -55,10 +55,9 @@ func (p *progressTable) get(t topic) (progress, bool) {
 	return at, ok && at.id == t.id
 }
 
-// prove returns a gap if the log is not the one that was read up to an offset: a leader
-// has come to power that did not have all of it, and has put other records in its place.
-// The proof covers what this node has read; of what it has not read, only the topic's id
-// is known.
+// prove returns a gap if the log is not the one that was read up to an offset, because a
+// leader without all of its records has taken over and has reused their offsets. The proof
+// covers what this node has read; of the rest, only the topic's id is known to be the same.
 func (d *Driver) prove(ctx context.Context, t topic, after int64) error {
 	at, ok := d.progress.get(t)
 	if !ok {
@@ -69,8 +68,8 @@ func (d *Driver) prove(ctx context.Context, t topic, after int64) error {
 	case err != nil:
 		return err
 	case end < min(after, at.recordsEnd):
-		return gapError(domain.UnknownCursor,
-			"the topic was cut back: what was read up to offset %d is there up to %d", at.recordsEnd, end)
+		return gapError(domain.UnknownCursor, "the topic was cut back: "+
+			"what was read up to offset %d is there up to %d", at.recordsEnd, end)
 	}
 	return nil
 }

@@ -8,8 +8,8 @@ import (
 )
 
 // tail returns the offset after the last record of a log. If this node has read the log
-// before and there is more by now, it takes the log's end to be that offset: the node that
-// follows the log will soon know better.
+// before and there is more by now, tail assumes that the last offset holds a record, as
+// mostly it does; the feed that follows the log will soon find out.
 func (d *Driver) tail(ctx context.Context, t topic) (int64, error) {
 	end, err := d.offset(ctx, t, latestOffset)
 	if err != nil {

@@ -99,7 +99,7 @@ func (c *Client) dial(attempt *dialAttempt) {
 	close(attempt.done)
 }
 
-// Close ends the connection and waits until it is gone. It may be called more than
+// Close ends the connection and waits until it has ended. It may be called more than
 // once.
 func (c *Client) Close() error {
 	c.mu.Lock()

@@ -29,12 +29,14 @@ type Join func(ctx context.Context, topic string) (Membership, error)
 type Membership interface {
 	// Next waits for a message. After an error the membership is over.
 	Next(ctx context.Context) (Delivery, error)
+	// Close ends the membership, and gives back what the server has sent meanwhile.
 	Close() error
 }
 
 // A Delivery is a message that a member has received, and the possible answers
 // to it.
 type Delivery interface {
+	// Entry is the message.
 	Entry() domain.Entry
 	// Ack says that the message was handled.
 	Ack() error

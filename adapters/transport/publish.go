@@ -11,36 +11,8 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// A PublishError says how far a publish came: the first Accepted messages are
-// on the bus; of those behind them it is not known, unless Refused.
-type PublishError struct {
-	Accepted int
-	// Refused: the bus has none of the rest: it was not sent, or the broker
-	// answered that it does not take it.
-	Refused bool
-	// Err wraps domain.ErrBusDown when the broker could not be reached or did
-	// not answer in time, domain.ErrLimit when the queue is full,
-	// domain.ErrInvalid for what cannot be sent at all, domain.ErrClosed after
-	// Close, and the context's error when the caller's context ended.
-	Err error
-}
-
-func (e *PublishError) Error() string {
-	how := "outcome unknown"
-	if e.Refused {
-		how = "none of it is on the bus"
-	}
-	if e.Accepted > 0 {
-		how = fmt.Sprintf("%d accepted, the rest: %s", e.Accepted, how)
-	}
-	return fmt.Sprintf("%v (%s)", e.Err, how)
-}
-
-// Unwrap returns Err.
-func (e *PublishError) Unwrap() error { return e.Err }
-
 // Publish is Watermill's: it publishes in order and returns when the broker
-// has taken all, or a *PublishError. It is bounded by Config.PublishTimeout.
+// has taken all, or a *domain.PublishError. It is bounded by Config.PublishTimeout.
 func (t *Transport) Publish(topic string, messages ...*message.Message) error {
 	return t.PublishContext(context.Background(), topic, messages...)
 }
@@ -59,7 +31,7 @@ func (t *Transport) PublishContext(ctx context.Context, topic string, messages .
 	}
 	t.counts.publishErrors.Add(uint64(len(messages) - accepted))
 	t.refused.warn(t.cfg.Logger, "publishing failed", "topic", topic, "error", err)
-	return &PublishError{
+	return &domain.PublishError{
 		Accepted: accepted,
 		Refused:  refused,
 		Err:      fmt.Errorf("transport: publish to %q: %w", topic, err),

@@ -47,7 +47,7 @@ func (p *EnvelopePublisher) LimitInbound(limits InboundLimits, log *slog.Logger)
 func (p *EnvelopePublisher) Publish(ctx context.Context, system domain.System, msgs ...*domain.Message) error {
 	for i, m := range msgs {
 		if err := p.check(m); err != nil {
-			return &domain.PublishError{Err: domain.At(fmt.Sprintf("[%d]", i), err)}
+			return &domain.PublishError{Refused: true, Err: domain.At(fmt.Sprintf("[%d]", i), err)}
 		}
 	}
 	all := make([]*message.Message, len(msgs))
@@ -66,7 +66,7 @@ func (p *EnvelopePublisher) Inbound(ctx context.Context, system domain.System, m
 	checked := stamped
 	checked.To = []domain.Target{domain.Everyone} // what Check wants to see
 	if err := p.check(&checked); err != nil {
-		return &domain.PublishError{Err: err}
+		return &domain.PublishError{Refused: true, Err: err}
 	}
 	topic, packed := p.topics.Inbound(system), pack(&stamped)
 	if p.sent == nil {
@@ -74,7 +74,7 @@ func (p *EnvelopePublisher) Inbound(ctx context.Context, system domain.System, m
 	}
 	giveback, err := p.sent.take(ctx, topic, m.From, int64(len(packed.Payload))+entryOverhead)
 	if err != nil {
-		return &domain.PublishError{Err: err}
+		return &domain.PublishError{Refused: true, Err: err}
 	}
 	err = p.send(ctx, topic, packed)
 	if errors.Is(err, domain.ErrBusRefused) || errors.Is(err, domain.ErrClosed) {
@@ -94,15 +94,10 @@ func (p *EnvelopePublisher) check(m *domain.Message) error {
 
 func (p *EnvelopePublisher) send(ctx context.Context, topic string, all ...*message.Message) error {
 	err := p.bus.PublishContext(ctx, topic, all...)
-	if err == nil {
-		return nil
+	if err == nil || errors.As(err, new(*domain.PublishError)) {
+		return err
 	}
-	failed := &domain.PublishError{Err: err}
-	var part *PublishError
-	if errors.As(err, &part) {
-		failed.Accepted = part.Accepted
-	}
-	return failed
+	return &domain.PublishError{Err: err}
 }
 
 // pack makes the envelope, and a Watermill message of the same id around it.

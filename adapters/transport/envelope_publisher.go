@@ -15,10 +15,10 @@ import (
 // An EnvelopePublisher puts a node's messages on the bus, as envelopes. It is safe for
 // concurrent use.
 type EnvelopePublisher struct {
-	bus    ContextPublisher
-	topics domain.Topics
-	most   int
-	sent   *ledger // of what users have sent to systems; nil: it is not counted
+	bus     ContextPublisher
+	topics  domain.Topics
+	maxData int
+	inbound *ledger // of what users have sent to systems; nil: it is not counted
 }
 
 // A ContextPublisher is the side of a Transport that an EnvelopePublisher uses.
@@ -31,14 +31,14 @@ var _ domain.Publisher = (*EnvelopePublisher)(nil)
 // NewEnvelopePublisher returns an EnvelopePublisher. Messages with more than maxData bytes of data
 // are refused; 0 means any size.
 func NewEnvelopePublisher(bus ContextPublisher, topics domain.Topics, maxData int) *EnvelopePublisher {
-	return &EnvelopePublisher{bus: bus, topics: topics, most: maxData}
+	return &EnvelopePublisher{bus: bus, topics: topics, maxData: maxData}
 }
 
 // LimitInbound bounds what users send to systems, if the bus can say what is
 // consumed of it. Call it before anything is published.
 func (p *EnvelopePublisher) LimitInbound(limits InboundLimits, log *slog.Logger) {
 	if bus, ok := p.bus.(unconsumer); ok {
-		p.sent = newLedger(bus, limits, log)
+		p.inbound = newLedger(bus, limits, log)
 	}
 }
 
@@ -69,10 +69,10 @@ func (p *EnvelopePublisher) Inbound(ctx context.Context, system domain.System, m
 		return &domain.PublishError{Refused: true, Err: err}
 	}
 	topic, packed := p.topics.Inbound(system), pack(&stamped)
-	if p.sent == nil {
+	if p.inbound == nil {
 		return p.send(ctx, topic, packed)
 	}
-	giveback, err := p.sent.take(ctx, topic, m.From, int64(len(packed.Payload))+entryOverhead)
+	giveback, err := p.inbound.reserve(ctx, topic, m.From, int64(len(packed.Payload))+entryOverhead)
 	if err != nil {
 		return &domain.PublishError{Refused: true, Err: err}
 	}
@@ -85,9 +85,9 @@ func (p *EnvelopePublisher) Inbound(ctx context.Context, system domain.System, m
 
 // check is the last before the bus: what it lets pass, every node can read.
 func (p *EnvelopePublisher) check(m *domain.Message) error {
-	if p.most > 0 && len(m.Data) > p.most {
+	if p.maxData > 0 && len(m.Data) > p.maxData {
 		return fmt.Errorf("data: %w: %d bytes, at most %d are allowed",
-			domain.ErrTooLarge, len(m.Data), p.most)
+			domain.ErrTooLarge, len(m.Data), p.maxData)
 	}
 	return m.Check()
 }

@@ -27,7 +27,7 @@ func busError(err error) error {
 	if slices.ContainsFunc(sentinels(), known) {
 		return err
 	}
-	return mark(err, domain.ErrBusDown)
+	return wrapSentinel(err, domain.ErrBusDown)
 }
 
 // A refusedError is a domain.ErrBusRefused that is a domain.ErrBusDown as well.
@@ -45,8 +45,8 @@ func notClosed(err error) error {
 	return err
 }
 
-// mark makes err wrap the sentinel as well, once. A nil error stays nil.
-func mark(err, sentinel error) error {
+// wrapSentinel makes err wrap the sentinel as well, once. A nil error stays nil.
+func wrapSentinel(err, sentinel error) error {
 	if err == nil || errors.Is(err, sentinel) {
 		return err
 	}
@@ -57,7 +57,7 @@ func mark(err, sentinel error) error {
 // means that the broker did not answer in time.
 func waitError(err error) error {
 	if errors.Is(err, context.DeadlineExceeded) {
-		return mark(err, domain.ErrBusDown)
+		return wrapSentinel(err, domain.ErrBusDown)
 	}
 	return err
 }

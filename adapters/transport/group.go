@@ -29,14 +29,14 @@ func (t *Transport) Group(name string) (message.Subscriber, error) {
 		return nil, fmt.Errorf("transport: consumer group %q: %w", name, busError(err))
 	}
 	m := &groupMember{Subscriber: sub, t: t, name: name}
-	if !t.admit(m) {
+	if !t.addMember(m) {
 		return nil, errors.Join(fmt.Errorf("transport: consumer group %q: %w", name, domain.ErrClosed), sub.Close())
 	}
 	return m, nil
 }
 
-// admit remembers a member for Close, unless that has begun.
-func (t *Transport) admit(m *groupMember) bool {
+// addMember remembers a member for Close, unless that has begun.
+func (t *Transport) addMember(m *groupMember) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closed {

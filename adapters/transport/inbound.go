@@ -21,14 +21,14 @@ type InboundLimits struct {
 }
 
 const (
-	entryOverhead = 256                    // bytes that a broker needs beside an envelope, about
-	inboundEvery  = time.Second            // how often the bus is asked at most, for one topic
-	inboundIdle   = 10 * time.Second       // how often while there is room enough
-	inboundOthers = 4                      // how many topics more it is asked for at most, for one message
-	inboundWait   = 500 * time.Millisecond // how long an answer may take
-	inboundSlack  = 3 * time.Second        // how much later a message may reach the bus than it was counted
-	inboundKnown  = time.Hour              // what is older is forgotten if the bus does not answer
-	inboundStep   = time.Second            // what is sent within it is forgotten together
+	entryOverhead  = 256                    // bytes that a broker needs beside an envelope, about
+	askEvery       = time.Second            // how often the bus is asked at most, for one topic
+	askEveryIdle   = 10 * time.Second       // how often while there is room enough
+	maxOtherTopics = 4                      // how many topics more it is asked for at most, for one message
+	askTimeout     = 500 * time.Millisecond // how long an answer may take
+	publishSlack   = 3 * time.Second        // how much later a message may reach the bus than it was counted
+	maxUnanswered  = time.Hour              // what is older is forgotten if the bus does not answer
+	intervalLength = time.Second            // what is sent within it is forgotten together
 )
 
 // An unconsumer is the side of a Transport that says what is not consumed yet.
@@ -45,8 +45,8 @@ func (t *Transport) Unconsumed(ctx context.Context, topic string) (oldest time.D
 	if !ok {
 		return 0, fmt.Errorf("transport: what is consumed of %q: %w", topic, domain.ErrUnsupported)
 	}
-	if t.trims.published {
-		t.trims.markInbound(topic)
+	if t.trimming.trimsPublished {
+		t.trimming.markInbound(topic)
 		t.startTrimming()
 	}
 	oldest, err = driver.TrimConsumed(ctx, topic)
@@ -59,10 +59,10 @@ func (t *Transport) Unconsumed(ctx context.Context, topic string) (oldest time.D
 // A ledger counts what users have sent to inbound topics, until it is consumed.
 // It is safe for concurrent use.
 type ledger struct {
-	bus     unconsumer
-	limits  InboundLimits
-	log     *slog.Logger
-	unknown limitedLog // lines on buses that do not answer
+	bus        unconsumer
+	limits     InboundLimits
+	log        *slog.Logger
+	unanswered limitedLog // lines on buses that do not answer
 
 	mu     sync.Mutex
 	users  map[string]int64    // bytes, on all topics; guarded by mu
@@ -71,35 +71,35 @@ type ledger struct {
 
 // An account is one topic's. The ledger's mu guards it.
 type account struct {
-	topic   string
-	total   int64
-	users   map[string]int64 // bytes by user: the same ones as total
-	sent    []sending        // oldest first
-	looked  time.Time        // when the bus was last asked
-	looking bool
-	off     bool // the bus cannot say what is consumed
+	topic       string
+	total       int64
+	users       map[string]int64 // bytes by user: the same ones as total
+	intervals   []interval       // oldest first
+	askedAt     time.Time        // when the bus was last asked
+	asking      bool
+	unsupported bool // the bus cannot say what is consumed
 }
 
-// A sending is what was sent within inboundStep.
-type sending struct {
+// A interval is what was sent within inboundStep.
+type interval struct {
 	from  time.Time
 	bytes map[string]int64 // by user
 }
 
 func newLedger(bus unconsumer, limits InboundLimits, log *slog.Logger) *ledger {
-	return &ledger{bus: bus, limits: limits, log: log, unknown: limitedLog{every: time.Minute},
+	return &ledger{bus: bus, limits: limits, log: log, unanswered: limitedLog{every: time.Minute},
 		users: make(map[string]int64), topics: make(map[string]*account)}
 }
 
-// take counts what a user is about to send, or says that there is no room for
+// reserve counts what a user is about to send, or says that there is no room for
 // it: domain.ErrInboundFull. Giveback ends the counting of what was not sent.
-func (l *ledger) take(ctx context.Context, topic, user string, bytes int64) (giveback func(), err error) {
+func (l *ledger) reserve(ctx context.Context, topic, user string, bytes int64) (giveback func(), err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.ask(ctx, topic, user, bytes)
+	l.refreshDue(ctx, topic, user, bytes)
 	a := l.account(topic)
 	switch {
-	case a.off:
+	case a.unsupported:
 		return func() {}, nil
 	case l.over(a, user, bytes, 1):
 		return nil, domain.ErrInboundFull
@@ -129,53 +129,53 @@ func (l *ledger) account(topic string) *account {
 
 // add counts what was sent, and returns the count that it is in.
 func (a *account) add(now time.Time, user string, bytes int64) (counted map[string]int64) {
-	last := len(a.sent) - 1
-	if last < 0 || now.Sub(a.sent[last].from) >= inboundStep {
-		a.sent = append(a.sent, sending{from: now, bytes: make(map[string]int64)})
+	last := len(a.intervals) - 1
+	if last < 0 || now.Sub(a.intervals[last].from) >= intervalLength {
+		a.intervals = append(a.intervals, interval{from: now, bytes: make(map[string]int64)})
 		last++
 	}
-	counted = a.sent[last].bytes
+	counted = a.intervals[last].bytes
 	counted[user] += bytes
 	a.total += bytes
 	a.users[user] += bytes
 	return counted
 }
 
-// ask brings up to date what is known of the topic that a user is about to send
+// refreshDue brings up to date what is known of the topic that a user is about to send
 // to, if that is due. It does so for others, too: those that a user without room
 // has sent to, or nobody would notice that they were consumed; and for each new
 // name an old one, so that names that never come again leave nothing behind. It
 // lets go of mu meanwhile.
-func (l *ledger) ask(ctx context.Context, topic, user string, bytes int64) {
+func (l *ledger) refreshDue(ctx context.Context, topic, user string, bytes int64) {
 	now := time.Now()
 	if l.topics[topic] == nil {
 		l.sweep(now)
-		if old := l.longestAgo(now.Add(-inboundIdle), func(*account) bool { return true }); old != nil {
-			l.look(ctx, old)
+		if old := l.leastRecentlyAsked(now.Add(-askEveryIdle), func(*account) bool { return true }); old != nil {
+			l.refresh(ctx, old)
 		}
 	}
 	a := l.account(topic)
 	if l.due(a, user, bytes, now) {
-		l.look(ctx, a)
+		l.refresh(ctx, a)
 	}
-	for range inboundOthers {
-		if a.off || !over(l.users[user], bytes, l.limits.User) {
+	for range maxOtherTopics {
+		if a.unsupported || !over(l.users[user], bytes, l.limits.User) {
 			return
 		}
-		other := l.longestAgo(time.Now().Add(-inboundEvery), func(a *account) bool { return a.users[user] > 0 })
+		other := l.leastRecentlyAsked(time.Now().Add(-askEvery), func(a *account) bool { return a.users[user] > 0 })
 		if other == nil {
 			return
 		}
-		l.look(ctx, other)
+		l.refresh(ctx, other)
 	}
 }
 
-// longestAgo returns the account of which the bus was last asked the longest ago,
+// leastRecentlyAsked returns the account of which the bus was last asked the longest ago,
 // among those that something is counted for, that match, and that it was not
 // asked of since a time. Nil if there is none.
-func (l *ledger) longestAgo(since time.Time, match func(*account) bool) (found *account) {
+func (l *ledger) leastRecentlyAsked(since time.Time, match func(*account) bool) (found *account) {
 	for _, a := range l.topics {
-		if a.total > 0 && !a.looking && !a.looked.After(since) && match(a) && (found == nil || a.looked.Before(found.looked)) {
+		if a.total > 0 && !a.asking && !a.askedAt.After(since) && match(a) && (found == nil || a.askedAt.Before(found.askedAt)) {
 			found = a
 		}
 	}
@@ -194,41 +194,41 @@ func over(used, bytes, limit int64) bool { return limit > 0 && used > 0 && used+
 // due says whether the bus is to be asked: the first time, and when it gets
 // tight.
 func (l *ledger) due(a *account, user string, bytes int64, now time.Time) bool {
-	since := now.Sub(a.looked)
-	return !a.off && !a.looking && (since >= inboundIdle || since >= inboundEvery && l.over(a, user, bytes, 2))
+	since := now.Sub(a.askedAt)
+	return !a.unsupported && !a.asking && (since >= askEveryIdle || since >= askEvery && l.over(a, user, bytes, 2))
 }
 
-// look asks the bus what is consumed of a topic. It is called with mu held, and
+// refresh asks the bus what is consumed of a topic. It is called with mu held, and
 // lets go of it meanwhile.
-func (l *ledger) look(ctx context.Context, a *account) {
+func (l *ledger) refresh(ctx context.Context, a *account) {
 	start := time.Now()
-	a.looking, a.looked = true, start
+	a.asking, a.askedAt = true, start
 	l.mu.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, inboundWait)
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	oldest, err := l.bus.Unconsumed(ctx, a.topic)
 	cancel()
 	l.mu.Lock()
-	a.looking = false
+	a.asking = false
 	switch {
 	case errors.Is(err, domain.ErrUnsupported):
-		a.off = true
-		l.forget(a, start.Add(inboundKnown)) // the topic was moved to this bus: all of it
+		a.unsupported = true
+		l.forget(a, start.Add(maxUnanswered)) // the topic was moved to this bus: all of it
 	case err != nil:
-		l.unknown.warn(l.log, "what was consumed of an inbound topic is not known", "topic", a.topic, "error", err)
-		l.forget(a, start.Add(-inboundKnown))
+		l.unanswered.warn(l.log, "what was consumed of an inbound topic is not known", "topic", a.topic, "error", err)
+		l.forget(a, start.Add(-maxUnanswered))
 	default:
-		l.forget(a, start.Add(-oldest-inboundSlack))
+		l.forget(a, start.Add(-oldest-publishSlack))
 	}
 }
 
 // forget ends the counting of what was sent before a time.
 func (l *ledger) forget(a *account, before time.Time) {
-	for len(a.sent) > 0 && !a.sent[0].from.Add(inboundStep).After(before) {
-		for user, bytes := range a.sent[0].bytes {
+	for len(a.intervals) > 0 && !a.intervals[0].from.Add(intervalLength).After(before) {
+		for user, bytes := range a.intervals[0].bytes {
 			l.subtract(a, user, bytes)
 		}
-		clear(a.sent[0].bytes) // for givebacks that are to come
-		a.sent = a.sent[1:]
+		clear(a.intervals[0].bytes) // for givebacks that are to come
+		a.intervals = a.intervals[1:]
 	}
 }
 
@@ -245,7 +245,7 @@ func (l *ledger) subtract(a *account, user string, bytes int64) {
 // sweep drops topics that nothing is counted for.
 func (l *ledger) sweep(now time.Time) {
 	for topic, a := range l.topics {
-		if a.total == 0 && !a.looking && now.Sub(a.looked) > inboundIdle {
+		if a.total == 0 && !a.asking && now.Sub(a.askedAt) > askEveryIdle {
 			delete(l.topics, topic)
 		}
 	}

@@ -30,7 +30,7 @@ func (t *Transport) PublishContext(ctx context.Context, topic string, messages .
 		return nil
 	}
 	t.counts.publishErrors.Add(uint64(len(messages) - accepted))
-	t.refused.warn(t.cfg.Logger, "publishing failed", "topic", topic, "error", err)
+	t.publishFailures.warn(t.cfg.Logger, "publishing failed", "topic", topic, "error", err)
 	return &domain.PublishError{
 		Accepted: accepted,
 		Refused:  refused,
@@ -46,7 +46,7 @@ func (t *Transport) publish(ctx context.Context, topic string, messages []*messa
 	for i, m := range messages {
 		records[i] = Outgoing{Topic: topic, Message: m}
 	}
-	out := t.line(topic).Publish(ctx, time.Now().Add(t.cfg.PublishTimeout), records)
+	out := t.pipeline(topic).Publish(ctx, time.Now().Add(t.cfg.PublishTimeout), records)
 	if out.Err != nil && out.Err == ctx.Err() {
 		out.Err = waitError(out.Err)
 	}
@@ -72,19 +72,19 @@ func (t *Transport) checkPublish(ctx context.Context, topic string, messages []*
 // which keeps its order.
 const shards = 16
 
-// line returns the pipeline of a topic.
-func (t *Transport) line(topic string) *groupcommit.Pipeline[Outgoing] {
-	return t.lines[domain.HashID(topic)%shards]
+// pipeline returns the pipeline of a topic.
+func (t *Transport) pipeline(topic string) *groupcommit.Pipeline[Outgoing] {
+	return t.pipelines[domain.HashID(topic)%shards]
 }
 
 // prepare numbers what is about to be sent, and sees to it that its topics are
 // trimmed.
 func (t *Transport) prepare(records []Outgoing) {
-	if t.stamps != nil {
-		t.stamp(records)
+	if t.numberer != nil {
+		t.number(records)
 	}
-	if t.trims.published {
-		t.publishes(records)
+	if t.trimming.trimsPublished {
+		t.trimPublished(records)
 	}
 }
 

@@ -12,9 +12,9 @@ import (
 
 // approachIdle is how long Replay waits for each batch on its way to the place
 // where it is to begin.
-const approachIdle = 5 * time.Second
+const readTimeout = 5 * time.Second
 
-var errIdle = fmt.Errorf("%w: the log is not read to its end in time", domain.ErrBusDown)
+var errReadTimeout = fmt.Errorf("%w: the log is not read to its end in time", domain.ErrBusDown)
 
 // Replay reads a log again. If from is not zero, yield is first given what the
 // log still holds between from and after, after included: best effort, so that
@@ -43,7 +43,7 @@ func (t *Transport) replay(ctx context.Context, topic string, after domain.Locat
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case !t.promises.Log:
+	case !t.guarantees.Log:
 		return domain.ErrUnsupported
 	case after.Position == "":
 		return fmt.Errorf("%w: no position to begin at", domain.ErrInvalid)
@@ -73,9 +73,9 @@ type replay struct {
 	after domain.Position
 	yield func([]domain.Entry) (more bool)
 
-	there bool // the feed has come to after: what it brings next follows that
-	over  bool // yield needs no more
-	past  provenance.Originals
+	reached   bool // the feed has come to after: what it brings next follows that
+	stopped   bool // yield needs no more
+	originals provenance.Originals
 }
 
 func (r *replay) run(from time.Time) error {
@@ -83,7 +83,7 @@ func (r *replay) run(from time.Time) error {
 		err := r.approach(from)
 		lost := (*GapError)(nil)
 		switch {
-		case r.over || r.there:
+		case r.stopped || r.reached:
 			return err
 		case err != nil && !errors.As(err, &lost):
 			return err // who repeats what came before would not be recognised
@@ -96,7 +96,7 @@ func (r *replay) run(from time.Time) error {
 	if err := r.check(feed); err != nil {
 		return err
 	}
-	return r.drain(r.ctx, feed, r.give)
+	return r.drain(r.ctx, feed, r.pass)
 }
 
 // check closes a feed of another log.
@@ -104,16 +104,16 @@ func (r *replay) check(feed Feed) error {
 	if r.log == 0 || feed.Log() == r.log {
 		return nil
 	}
-	r.t.shut(r.topic, feed)
+	r.t.closeFeed(r.topic, feed)
 	return &GapError{Reason: domain.UnknownCursor, Detail: "the topic has become another log"}
 }
 
 // drain is the Transport's, with copies told from what was published.
 func (r *replay) drain(ctx context.Context, feed Feed, use func([]domain.Entry) (more bool)) error {
 	before := feed.Begin()
-	return r.t.drain(ctx, r.topic, feed, func(batch []domain.Entry) bool {
+	return r.t.readAll(ctx, r.topic, feed, func(batch []domain.Entry) bool {
 		last := batch[len(batch)-1].Position
-		batch = r.past.Reveal(batch, feed.Log(), before)
+		batch = r.originals.Reveal(batch, feed.Log(), before)
 		before = last
 		return use(batch)
 	})
@@ -130,31 +130,31 @@ func (r *replay) approach(from time.Time) error {
 	if err := r.check(feed); err != nil {
 		return err
 	}
-	r.there = feed.Begin() == r.after
+	r.reached = feed.Begin() == r.after
 	end := min(r.after, tail)
-	if !r.there && feed.Begin() >= end {
-		r.t.shut(r.topic, feed)
+	if !r.reached && feed.Begin() >= end {
+		r.t.closeFeed(r.topic, feed)
 		return nil
 	}
 	ctx, cancel := context.WithCancelCause(r.ctx)
 	defer cancel(nil)
-	idle := time.AfterFunc(approachIdle, func() { cancel(errIdle) })
+	idle := time.AfterFunc(readTimeout, func() { cancel(errReadTimeout) })
 	defer idle.Stop()
 	err = r.drain(ctx, feed, func(batch []domain.Entry) bool {
 		idle.Stop()
 		n := r.before(batch)
-		if n > 0 && !r.give(batch[:n:n]) {
+		if n > 0 && !r.pass(batch[:n:n]) {
 			return false
 		}
 		if n < len(batch) {
-			return r.there && r.give(batch[n:])
+			return r.reached && r.pass(batch[n:])
 		}
-		if !r.there {
-			idle.Reset(approachIdle)
+		if !r.reached {
+			idle.Reset(readTimeout)
 		}
-		return r.there || batch[n-1].Position < end
+		return r.reached || batch[n-1].Position < end
 	})
-	if cause := context.Cause(ctx); errors.Is(cause, errIdle) {
+	if cause := context.Cause(ctx); errors.Is(cause, errReadTimeout) {
 		return cause
 	}
 	return err
@@ -162,15 +162,15 @@ func (r *replay) approach(from time.Time) error {
 
 // before says how many entries lie before or at after, and whether it is there.
 func (r *replay) before(batch []domain.Entry) (n int) {
-	for !r.there && n < len(batch) && batch[n].Position <= r.after {
-		r.there = batch[n].Position == r.after
+	for !r.reached && n < len(batch) && batch[n].Position <= r.after {
+		r.reached = batch[n].Position == r.after
 		n++
 	}
 	return n
 }
 
-func (r *replay) give(batch []domain.Entry) (more bool) {
+func (r *replay) pass(batch []domain.Entry) (more bool) {
 	more = r.yield(batch)
-	r.over = !more
+	r.stopped = !more
 	return more
 }

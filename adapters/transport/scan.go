@@ -47,21 +47,21 @@ func (t *Transport) scan(ctx context.Context, topic string, after domain.Positio
 	}
 	at = domain.Location{Log: feed.Log(), Position: feed.Begin()}
 	if at.Position >= tail {
-		t.shut(topic, feed)
+		t.closeFeed(topic, feed)
 		return at, nil
 	}
 	bounded, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	idle := time.AfterFunc(approachIdle, func() { stop(errIdle) })
+	idle := time.AfterFunc(readTimeout, func() { stop(errReadTimeout) })
 	defer idle.Stop()
 	past := provenance.Originals{}
-	err = t.drain(bounded, topic, feed, func(batch []domain.Entry) bool {
-		idle.Reset(approachIdle)
+	err = t.readAll(bounded, topic, feed, func(batch []domain.Entry) bool {
+		idle.Reset(readTimeout)
 		before := at.Position
 		at.Position = batch[len(batch)-1].Position
 		return yield(past.Reveal(batch, at.Log, before)) && at.Position < tail
 	})
-	if cause := context.Cause(bounded); err != nil && errors.Is(cause, errIdle) {
+	if cause := context.Cause(bounded); err != nil && errors.Is(cause, errReadTimeout) {
 		err = cause
 	}
 	if err != nil {
@@ -98,7 +98,7 @@ func (t *Transport) followTo(ctx context.Context, topic string, after domain.Pos
 	defer cancel()
 	tail, err := t.log.Tail(bounded, topic)
 	if err != nil {
-		t.shut(topic, feed)
+		t.closeFeed(topic, feed)
 		return nil, "", err
 	}
 	return feed, tail, nil
@@ -108,8 +108,8 @@ func (t *Transport) followTo(ctx context.Context, topic string, after domain.Pos
 func (t *Transport) scanError(ctx context.Context, err error) error {
 	lost := (*GapError)(nil)
 	switch {
-	case t.ending.Err() != nil:
-		return mark(err, domain.ErrClosed)
+	case t.closing.Err() != nil:
+		return wrapSentinel(err, domain.ErrClosed)
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case errors.As(err, &lost):

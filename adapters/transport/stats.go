@@ -27,7 +27,7 @@ type Stats struct {
 func (t *Transport) Stats() Stats {
 	c := &t.counts
 	c.mu.Lock()
-	breaks := maps.Clone(c.breaks)
+	breaks := maps.Clone(c.gaps)
 	c.mu.Unlock()
 	return Stats{
 		Published:     c.published.Load(),
@@ -36,7 +36,7 @@ func (t *Transport) Stats() Stats {
 		Entries:       c.entries.Load(),
 		Redelivered:   c.redelivered.Load(),
 		Interruptions: c.interruptions.Load(),
-		Missing:       c.holes.Load(),
+		Missing:       c.missing.Load(),
 		Late:          c.late.Load(),
 		Marks:         c.marks.Load(),
 		Gaps:          breaks,
@@ -71,20 +71,20 @@ type counters struct {
 	published, publishErrors   atomic.Uint64
 	batches, entries           atomic.Uint64
 	redelivered, interruptions atomic.Uint64
-	holes, late, marks         atomic.Uint64
+	missing, late, marks       atomic.Uint64
 
-	mu     sync.Mutex
-	breaks map[domain.GapReason]uint64 // guarded by mu
+	mu   sync.Mutex
+	gaps map[domain.GapReason]uint64 // guarded by mu
 }
 
-func (c *counters) countBreak(reason domain.GapReason, times int) {
+func (c *counters) countGaps(reason domain.GapReason, times int) {
 	if times == 0 {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.breaks == nil {
-		c.breaks = make(map[domain.GapReason]uint64)
+	if c.gaps == nil {
+		c.gaps = make(map[domain.GapReason]uint64)
 	}
-	c.breaks[reason] += uint64(times)
+	c.gaps[reason] += uint64(times)
 }

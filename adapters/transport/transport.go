@@ -20,26 +20,26 @@ import (
 // A Transport is a bus: a Watermill Publisher and Subscriber over a Driver. It
 // is safe for concurrent use.
 type Transport struct {
-	driver   Driver
-	log      LogDriver // nil if the driver is none
-	promises Guarantees
-	cfg      Config
-	lines    [shards]*groupcommit.Pipeline[Outgoing]
-	stamps   *sequence.Stamper // nil: what is published is not numbered
-	mark     *message.Message  // stands for any topic's high-water mark
-	marking  sync.Once         // starts publishing marks
-	trims    *trims
-	counts   counters
-	down     atomic.Bool
-	refused  limitedLog               // of failed publishes
-	retries  limitedLog               // of subscriptions that cannot be had again
-	behind   atomic.Pointer[[]string] // the topics of subscriptions that were, when Run last looked
+	driver          Driver
+	log             LogDriver // nil if the driver is none
+	guarantees      Guarantees
+	cfg             Config
+	pipelines       [shards]*groupcommit.Pipeline[Outgoing]
+	numberer        *sequence.Stamper // nil: what is published is not numbered
+	mark            *message.Message  // stands for any topic's high-water mark
+	startMarks      sync.Once         // starts publishing marks
+	trimming        *trimSchedule
+	counts          counters
+	down            atomic.Bool
+	publishFailures limitedLog               // of failed publishes
+	followFailures  limitedLog               // of subscriptions that cannot be had again
+	lagging         atomic.Pointer[[]string] // the topics of subscriptions that were, when Run last looked
 
-	// ending is done once Close has begun; every subscription hangs on it.
-	ending context.Context
-	end    context.CancelFunc
-	once   sync.Once
-	ended  error // what Close returns; read after once
+	// closing is done once Close has begun; every subscription hangs on it.
+	closing  context.Context
+	cancel   context.CancelFunc
+	once     sync.Once
+	closeErr error // what Close returns; read after once
 
 	mu      sync.Mutex
 	closed  bool                       // guarded by mu
@@ -56,25 +56,25 @@ var (
 // New makes a Transport over a driver, which it then owns.
 func New(d Driver, cfg Config) *Transport {
 	t := &Transport{
-		driver:   d,
-		mark:     newMark(),
-		promises: d.Guarantees(),
-		cfg:      cfg.withDefaults(),
-		subs:     make(map[*subscription]struct{}),
-		groups:   make(map[*groupMember]struct{}),
-		refused:  limitedLog{every: 10 * time.Second},
-		retries:  limitedLog{every: 10 * time.Second},
+		driver:          d,
+		mark:            newMark(),
+		guarantees:      d.Guarantees(),
+		cfg:             cfg.withDefaults(),
+		subs:            make(map[*subscription]struct{}),
+		groups:          make(map[*groupMember]struct{}),
+		publishFailures: limitedLog{every: 10 * time.Second},
+		followFailures:  limitedLog{every: 10 * time.Second},
 	}
-	if t.promises.Log {
+	if t.guarantees.Log {
 		t.log, _ = d.(LogDriver)
 	}
-	t.trims = newTrims(d, t.cfg)
-	t.ending, t.end = context.WithCancel(context.Background())
-	if !t.promises.Log && !t.cfg.NoNumbers {
-		t.stamps = sequence.NewStamper()
+	t.trimming = newTrimSchedule(d, t.cfg)
+	t.closing, t.cancel = context.WithCancel(context.Background())
+	if !t.guarantees.Log && !t.cfg.NoNumbers {
+		t.numberer = sequence.NewStamper()
 	}
-	for i := range t.lines {
-		t.lines[i] = groupcommit.New(groupcommit.Config[Outgoing]{
+	for i := range t.pipelines {
+		t.pipelines[i] = groupcommit.New(groupcommit.Config[Outgoing]{
 			Send: d.Publish, Prepare: t.prepare, Copy: t.copyMessages, Explain: busError,
 			MaxQueue: t.cfg.PublishQueue,
 		})
@@ -83,12 +83,12 @@ func New(d Driver, cfg Config) *Transport {
 }
 
 // Guarantees says what the bus promises.
-func (t *Transport) Guarantees() Guarantees { return t.promises }
+func (t *Transport) Guarantees() Guarantees { return t.guarantees }
 
 // CheckTopic says whether the bus can carry a topic of this name. An error
 // wraps domain.ErrInvalid.
 func (t *Transport) CheckTopic(topic string) error {
-	return mark(t.driver.CheckTopic(topic), domain.ErrInvalid)
+	return wrapSentinel(t.driver.CheckTopic(topic), domain.ErrInvalid)
 }
 
 // Close ends all subscriptions, waits for their goroutines and closes the
@@ -96,8 +96,8 @@ func (t *Transport) CheckTopic(topic string) error {
 // later calls fail with domain.ErrClosed. Close may be called more than once,
 // and returns when all is done.
 func (t *Transport) Close() error {
-	t.once.Do(func() { t.ended = t.close() })
-	return t.ended
+	t.once.Do(func() { t.closeErr = t.close() })
+	return t.closeErr
 }
 
 func (t *Transport) close() error {
@@ -106,15 +106,15 @@ func (t *Transport) close() error {
 	groups := slices.Collect(maps.Keys(t.groups))
 	t.mu.Unlock()
 
-	t.end()
+	t.cancel()
 	var errs []error
 	for _, m := range groups {
 		if err := m.Close(); err != nil {
 			errs = append(errs, fmt.Errorf("transport: leave group %q: %w", m.name, err))
 		}
 	}
-	for i := range t.lines {
-		t.lines[i].Close()
+	for i := range t.pipelines {
+		t.pipelines[i].Close()
 	}
 	t.running.Wait()
 	if err := t.driver.Close(); err != nil {

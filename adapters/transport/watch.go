@@ -7,9 +7,9 @@ import (
 )
 
 const (
-	pingEvery   = time.Second // how often Run asks the broker for a sign of life
-	pingTimeout = time.Second // how long that may take
-	looks       = 4           // how often Run looks at the subscriptions meanwhile, which costs nothing
+	pingEvery        = time.Second // how often Run asks the broker for a sign of life
+	pingTimeout      = time.Second // how long that may take
+	lagChecksPerPing = 4           // how often Run lagChecksPerPing at the subscriptions meanwhile, which costs nothing
 )
 
 // Run watches the broker (Ping every second, with a timeout) and how far the
@@ -20,33 +20,33 @@ const (
 func (t *Transport) Run(ctx context.Context, changed func(up bool)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(t.ending, cancel)()
+	defer context.AfterFunc(t.closing, cancel)()
 
 	subs := newLagMonitor(t)
-	defer t.behind.Store(nil)
-	tick := time.NewTicker(pingEvery / looks)
+	defer t.lagging.Store(nil)
+	tick := time.NewTicker(pingEvery / lagChecksPerPing)
 	defer tick.Stop()
 	was, told, late := true, false, 0
 	for round := 0; ; round++ {
-		if round%looks == 0 {
+		if round%lagChecksPerPing == 0 {
 			err := t.ping(ctx)
 			if ctx.Err() != nil {
 				return nil
 			}
-			late = lateness(late, err)
+			late = timeoutsInRow(late, err)
 			up := err == nil
 			if undecided := late == 1 && was; !undecided {
 				t.down.Store(!up)
 				if up != was || !told {
-					t.tell(err)
+					t.logUp(err)
 					changed(up)
 				}
 				was, told = up, true
 			}
-			subs.ask(ctx, up)
+			subs.update(ctx, up)
 		}
-		behind := subs.behind()
-		t.behind.Store(&behind)
+		behind := subs.lagging()
+		t.lagging.Store(&behind)
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -55,10 +55,10 @@ func (t *Transport) Run(ctx context.Context, changed func(up bool)) error {
 	}
 }
 
-// lateness counts answers in a row that did not come in time. One alone says
+// timeoutsInRow counts answers in a row that did not come in time. One alone says
 // that somebody is busy, perhaps this machine; a refusal says that the bus is
 // down.
-func lateness(before int, err error) int {
+func timeoutsInRow(before int, err error) int {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return before + 1
 	}
@@ -74,7 +74,7 @@ func (t *Transport) ping(ctx context.Context) error {
 	return t.driver.Ping(ctx)
 }
 
-func (t *Transport) tell(err error) {
+func (t *Transport) logUp(err error) {
 	if err != nil {
 		t.cfg.Logger.Warn("the bus is down", "error", err)
 		return

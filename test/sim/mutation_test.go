@@ -50,7 +50,7 @@ var mutations = []mutation{
 	{"another log believed to be the same", "adapters/transport/subscription.go",
 		"case err == nil && feed.Log() == s.log:", "case err == nil:", logged},
 	{"interruption of a lossy bus not told", "adapters/transport/subscription.go",
-		"if s.lost == nil && !(s.t.promises.Log && s.last != \"\") {", "if false {", lost},
+		"if s.gap == nil && !(s.t.guarantees.Log && s.last != \"\") {", "if false {", lost},
 	{"stamps ignored", "ports/router/feed.go",
 		"f.stream.DeliverAt(e.Fingerprint, e.Time, m)", "f.stream.DeliverAt(0, e.Time, m)", calm},
 	{"landmark that is on its way not waited for", "domain/stream/resume.go",

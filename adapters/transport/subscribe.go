@@ -31,7 +31,7 @@ const (
 // be reached. The subscription lives until ctx ends or the Transport is
 // closed; then the channel is closed.
 func (t *Transport) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
-	return t.subscribe(ctx, topic, 0, oneByOne)
+	return t.subscribe(ctx, topic, 0, handOutSingly)
 }
 
 // Batches returns the batch face: each Watermill message carries
@@ -54,12 +54,12 @@ type batches struct {
 }
 
 func (b batches) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
-	return b.t.subscribe(ctx, topic, b.age, wholeBatches)
+	return b.t.subscribe(ctx, topic, b.age, handOutBatches)
 }
 
 func (batches) Close() error { return nil }
 
-func wholeBatches(s *subscription, out chan<- *message.Message) {
+func handOutBatches(s *subscription, out chan<- *message.Message) {
 	for batch := range s.batches {
 		ctx := domain.WithEntries(s.ctx, batch)
 		id := hexPosition(batch[len(batch)-1].Position)
@@ -68,17 +68,17 @@ func wholeBatches(s *subscription, out chan<- *message.Message) {
 		if !s.deliver(out, anew) {
 			return
 		}
-		s.reach(at)
+		s.setDelivered(at)
 	}
 }
 
-func oneByOne(s *subscription, out chan<- *message.Message) {
+func handOutSingly(s *subscription, out chan<- *message.Message) {
 	for batch := range s.batches {
 		for i := range batch {
 			if batch[i].Kind == domain.Record && !s.deliver(out, messages(s.ctx, &batch[i])) {
 				return
 			}
-			s.reach(batch[i].Position)
+			s.setDelivered(batch[i].Position)
 		}
 	}
 }

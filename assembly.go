@@ -163,7 +163,7 @@ func newHub(cfg Config, r *router.Router, bus bus) (*stream.Hub, error) {
 			Budget:    stream.NewBudget(int64(cfg.Window.Bytes)),
 			DedupeAge: cfg.Dedupe.Age,
 			HasLog:    bus.Guarantees().Log,
-			Past:      stream.NewBudget(int64(cfg.Resume.Bytes)),
+			Backlog:   stream.NewBudget(int64(cfg.Resume.Bytes)),
 			MaxScan:   cfg.Resume.MaxScan,
 		},
 	}), nil

@@ -102,7 +102,7 @@ func showStreams(m *metrics.Registry, hub *stream.Hub) {
 	m.PerLabel("gaps_told_total", "Gap notices given to sessions, by reason.", metrics.Counter, "reason", func() map[string]float64 {
 		all := make(map[domain.GapReason]uint64)
 		for _, s := range hub.Streams() {
-			for reason, n := range s.Stats().Told {
+			for reason, n := range s.Stats().GapsTold {
 				all[reason] += n
 			}
 		}

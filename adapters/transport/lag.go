@@ -12,26 +12,30 @@ import (
 )
 
 const (
-	// concurrentTails is how many tails are asked for at the same time.
+	// concurrentTails is how many topics' tails are asked for at the same time.
 	concurrentTails = 4
-	// tailSlack: since when a log is ahead is known to a round of Run, of which the
-	// middle is taken. So Deaf is told up to half a second early or late.
+	// tailSlack makes up for how coarsely Run looks. It learns only once a
+	// pingEvery where a log ends, so a log may have ended there for as long as
+	// that already; half of it is taken. Deaf is therefore reported up to half a
+	// second early or late.
 	tailSlack = pingEvery / 2
 )
 
-// Deaf reports whether, while the broker answers, some subscription has been
-// behind for Config.DeafAfter or longer, give or take half a second:
+// Deaf reports whether, while the broker answers, some subscription has lagged
+// for Config.DeafAfter or longer, give or take half a second. A subscription lags
+// while
 //
-//   - It has no feed.
-//   - Or, on a log, it has not handed over, and been acked, what was the log's
-//     tail that long ago. Who makes progress but never gets there is behind
-//     too.
+//   - it has no feed, or
+//   - on a log, it has not yet handed over, with an ack, what was the log's tail
+//     Config.DeafAfter ago. A subscription that makes progress but never gets
+//     there lags, too.
 //
-// It is as Run saw it last; false while the bus is down, and without Run.
+// Deaf says what [Transport.Run] saw last. It is false while the bus is down, and
+// without Run.
 func (t *Transport) Deaf() bool { return len(t.DeafTopics()) > 0 }
 
-// DeafTopics returns the topics of the subscriptions for which Deaf says so, a
-// topic once for each of them. The slice is not to be changed.
+// DeafTopics returns the topics of the subscriptions that make Deaf true, a topic
+// once for each of them. The caller must not change the slice.
 func (t *Transport) DeafTopics() []string {
 	if topics := t.lagging.Load(); topics != nil {
 		return *topics
@@ -39,45 +43,47 @@ func (t *Transport) DeafTopics() []string {
 	return nil
 }
 
-// deliveryState is how far a subscription has come, for who watches it.
+// A deliveryState is how far a subscription has come. The subscription writes it,
+// the [lagMonitor] reads it.
 type deliveryState struct {
 	mu          sync.Mutex
-	delivered   domain.Position // handed over and acked; guarded by mu
-	noFeedSince time.Time       // since when there is no feed; zero with one; guarded by mu
+	delivered   domain.Position // up to here all was handed over and acked; guarded by mu
+	noFeedSince time.Time       // zero while there is a feed; guarded by mu
 }
 
-// setDelivered notes that everything up to a place was handed over.
-func (p *deliveryState) setDelivered(at domain.Position) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.delivered = at
+// setDelivered notes that everything up to a position was handed over and acked.
+func (d *deliveryState) setDelivered(at domain.Position) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.delivered = at
 }
 
-// feedLost notes that the feed is over, and rise that there is one again.
-func (p *deliveryState) feedLost(over Feed) {
-	mute := time.Now()
-	if h, ok := over.(LastHeard); ok {
-		mute = h.LastHeard()
+// feedLost notes that a feed has failed, and when it last heard from the broker.
+func (d *deliveryState) feedLost(feed Feed) {
+	since := time.Now()
+	if h, ok := feed.(LastHeard); ok {
+		since = h.LastHeard()
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.noFeedSince = mute
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.noFeedSince = since
 }
 
-func (p *deliveryState) feedRestored() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.noFeedSince = time.Time{}
+// feedRestored notes that there is a feed again.
+func (d *deliveryState) feedRestored() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.noFeedSince = time.Time{}
 }
 
-func (p *deliveryState) snapshot() (handed domain.Position, mute time.Time) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.delivered, p.noFeedSince
+func (d *deliveryState) snapshot() (delivered domain.Position, noFeedSince time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.delivered, d.noFeedSince
 }
 
-// A lagMonitor compares how far the subscriptions are with where the logs end. It
-// is Run's alone.
+// A lagMonitor compares how far the subscriptions have come with where the logs
+// end. It belongs to the goroutine of [Transport.Run].
 type lagMonitor struct {
 	t            *Transport
 	answersSince time.Time         // since when the broker answers; zero if it does not
@@ -85,7 +91,7 @@ type lagMonitor struct {
 	unknownTails limitedLog
 }
 
-// A tail is where a log ended.
+// A tail is where a log ended at a time.
 type tail struct {
 	seen time.Time
 	at   domain.Position
@@ -95,7 +101,8 @@ func newLagMonitor(t *Transport) *lagMonitor {
 	return &lagMonitor{t: t, tails: make(map[string][]tail), unknownTails: limitedLog{every: time.Minute}}
 }
 
-// update notes where the logs end, if the broker answers.
+// update asks where the logs end, if the broker answers. While it does not,
+// nothing counts as lag.
 func (m *lagMonitor) update(ctx context.Context, up bool) {
 	if !up {
 		m.answersSince = time.Time{}
@@ -109,7 +116,7 @@ func (m *lagMonitor) update(ctx context.Context, up bool) {
 	m.readTails(ctx, now, m.t.subscriptions())
 }
 
-// lagging returns the topics of subscriptions that are lagging, while the broker
+// lagging returns the topics of the subscriptions that lag, while the broker
 // answers.
 func (m *lagMonitor) lagging() (topics []string) {
 	if m.answersSince.IsZero() {
@@ -125,7 +132,7 @@ func (m *lagMonitor) lagging() (topics []string) {
 }
 
 // readTails asks for the tails of all topics that are followed. A topic whose tail
-// is not told in time keeps those that were seen before.
+// the broker does not tell in time keeps those that were seen before.
 func (m *lagMonitor) readTails(ctx context.Context, now time.Time, all []*subscription) {
 	topics := make(map[string][]tail)
 	for _, s := range all {
@@ -160,8 +167,9 @@ func (m *lagMonitor) readTails(ctx context.Context, now time.Time, all []*subscr
 	}
 }
 
-// logUnknownTail says that a topic's tail is not known: nobody would notice if its
-// subscriptions fell behind. That an answer is late now and then is no news.
+// logUnknownTail logs that a topic's tail is not known: nobody would notice if its
+// subscriptions fell behind. That an answer comes late now and then is not worth
+// a warning.
 func (m *lagMonitor) logUnknownTail(ctx context.Context, topic string, err error) {
 	if ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded) {
 		m.t.cfg.Logger.Debug("where the log ends is not known", "topic", topic, "error", err)
@@ -171,9 +179,9 @@ func (m *lagMonitor) logUnknownTail(ctx context.Context, topic string, err error
 		"topic", topic, "error", err)
 }
 
-// addTail adds a tail, and drops those that are older than is of interest. A log
-// that ends before where it ended has begun anew, or its end was taken back:
-// nothing older counts.
+// addTail adds a tail, and drops those that are too old to decide anything. A log
+// that ends before where it ended earlier has begun anew, or its end was taken
+// back: then no older tail counts.
 func (m *lagMonitor) addTail(seen []tail, last tail) []tail {
 	if n := len(seen); n > 0 && last.at < seen[n-1].at {
 		seen = nil
@@ -185,20 +193,21 @@ func (m *lagMonitor) addTail(seen []tail, last tail) []tail {
 	return seen
 }
 
+// tooLong reports whether what began then and lasts now makes the Transport deaf.
 func (m *lagMonitor) tooLong(then, now time.Time) bool {
 	return now.Sub(then) >= m.t.cfg.DeafAfter-tailSlack
 }
 
 func (m *lagMonitor) isLagging(s *subscription, now time.Time) bool {
-	handed, mute := s.snapshot()
-	if !mute.IsZero() {
-		if mute.Before(m.answersSince) {
-			mute = m.answersSince
+	delivered, noFeedSince := s.snapshot()
+	if !noFeedSince.IsZero() {
+		if noFeedSince.Before(m.answersSince) {
+			noFeedSince = m.answersSince // before that the bus was down
 		}
-		if m.tooLong(mute, now) {
+		if m.tooLong(noFeedSince, now) {
 			return true
 		}
 	}
 	tails := m.tails[s.topic]
-	return len(tails) > 0 && m.tooLong(tails[0].seen, now) && handed < tails[0].at
+	return len(tails) > 0 && m.tooLong(tails[0].seen, now) && delivered < tails[0].at
 }

@@ -9,22 +9,22 @@ import (
 	"github.com/fanfarebus/fanfare/adapters/transport/sequence"
 )
 
-// newMark returns a message that stands for any topic's high-water mark, and is
-// known by its address.
+// newMark returns the message that stands for the high-water mark of any topic.
+// [Transport.number] recognises it by its address.
 func newMark() *message.Message {
 	m := message.NewMessage("", nil)
 	m.Metadata.Set(RawKey, "1")
 	return m
 }
 
-// number numbers a commit's records: it replaces their messages by copies and
-// changes none. The first time it starts the goroutine that publishes the marks,
-// which Close waits for.
+// number puts numbered copies in the place of the records' messages; the messages
+// themselves stay as they are. The first call starts the goroutine that publishes
+// the marks, which Close waits for.
 func (t *Transport) number(records []Outgoing) {
 	t.numberRecords(records)
 	t.startMarks.Do(func() {
 		if t.enter() != nil {
-			return // after Close nothing is due
+			return // closed: no mark is due any more
 		}
 		go func() {
 			defer t.running.Done()
@@ -53,7 +53,8 @@ func (t *Transport) numberRecords(records []Outgoing) {
 	}
 }
 
-// numberedPayload returns a record's payload with its number; false if it gets none.
+// numberedPayload returns a record's payload with its number in it; false if it
+// gets none.
 func (t *Transport) numberedPayload(batch *sequence.Batch, r *Outgoing) ([]byte, bool) {
 	switch {
 	case r.Message == t.mark:
@@ -89,8 +90,9 @@ func (t *Transport) publishMarks() {
 	}
 }
 
-// publishMark tries once. The mark's number is given where all are, so a
-// message that overtakes it does no harm.
+// publishMark publishes a topic's high-water mark, and tries once. A mark gets its
+// number when it is sent, as messages do. So it stays true when messages that were
+// published after it became due are sent before it.
 func (t *Transport) publishMark(topic string) {
 	mark := []Outgoing{{Topic: topic, Message: t.mark}}
 	deadline := time.Now().Add(t.cfg.PublishTimeout)

@@ -8,26 +8,26 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// Stats count what a Transport has done since it was made, and say how it is.
+// Stats count what a [Transport] has done since it was made, and say how it is.
 type Stats struct {
-	Published     uint64 // messages the broker took
-	PublishErrors uint64 // messages it did not take, or of which that is not known
-	Batches       uint64 // reads that returned records, all subscriptions together
-	Entries       uint64 // records in them
-	Redelivered   uint64 // messages or batches handed out again after a nack
-	Interruptions uint64 // times a subscription lost its feed
-	Missing       uint64 // times that numbers were missing, on a bus without a log
-	Late          uint64 // messages dropped since their numbers came before, or after they were missed
-	Marks         uint64 // high-water marks published
-	Gaps          map[domain.GapReason]uint64
-	Lagging       int // subscriptions that are behind now, as Deaf means it
+	Published     uint64                      // messages that the broker took
+	PublishErrors uint64                      // messages it did not take, or of which that is not known
+	Batches       uint64                      // reads that returned records, all subscriptions together
+	Entries       uint64                      // records in them
+	Redelivered   uint64                      // messages or batches handed out again after a nack
+	Interruptions uint64                      // times a subscription lost its feed
+	Missing       uint64                      // times that sequence numbers were missing; see package sequence
+	Late          uint64                      // messages dropped as repeated or told missing before; likewise
+	Marks         uint64                      // high-water marks published; likewise
+	Gaps          map[domain.GapReason]uint64 // gaps passed on
+	Lagging       int                         // subscriptions that lag now, as Deaf means it
 }
 
 // Stats returns the counters as they are now. The map is the caller's.
 func (t *Transport) Stats() Stats {
 	c := &t.counts
 	c.mu.Lock()
-	breaks := maps.Clone(c.gaps)
+	gaps := maps.Clone(c.gaps)
 	c.mu.Unlock()
 	return Stats{
 		Published:     c.published.Load(),
@@ -39,7 +39,7 @@ func (t *Transport) Stats() Stats {
 		Missing:       c.missing.Load(),
 		Late:          c.late.Load(),
 		Marks:         c.marks.Load(),
-		Gaps:          breaks,
+		Gaps:          gaps,
 		Lagging:       len(t.DeafTopics()),
 	}
 }
@@ -59,14 +59,15 @@ func (s Stats) Plus(other Stats) Stats {
 		Gaps:          make(map[domain.GapReason]uint64),
 		Lagging:       s.Lagging + other.Lagging,
 	}
-	for _, breaks := range []map[domain.GapReason]uint64{s.Gaps, other.Gaps} {
-		for reason, n := range breaks {
+	for _, gaps := range []map[domain.GapReason]uint64{s.Gaps, other.Gaps} {
+		for reason, n := range gaps {
 			sum.Gaps[reason] += n
 		}
 	}
 	return sum
 }
 
+// counters are what Stats reads.
 type counters struct {
 	published, publishErrors   atomic.Uint64
 	batches, entries           atomic.Uint64
@@ -77,6 +78,7 @@ type counters struct {
 	gaps map[domain.GapReason]uint64 // guarded by mu
 }
 
+// countGaps counts gaps; times may be 0.
 func (c *counters) countGaps(reason domain.GapReason, times int) {
 	if times == 0 {
 		return

@@ -12,12 +12,13 @@ import (
 	"github.com/fanfarebus/fanfare/adapters/transport/provenance"
 	"github.com/fanfarebus/fanfare/adapters/transport/sequence"
 	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/internal/pause"
 )
 
 // A subscription follows one topic. Its reader goroutine takes batches from a
-// feed and replaces the feed when it fails; a second goroutine hands them to
-// the subscriber. The channel between the two has no buffer, so the reader is
-// one batch ahead at most.
+// feed and replaces the feed when it fails; a second goroutine hands the batches
+// out to the subscriber. The channel between the two has no buffer, so the reader
+// is at most one batch ahead.
 type subscription struct {
 	t      *Transport
 	topic  string
@@ -27,14 +28,15 @@ type subscription struct {
 	ready  chan []domain.Entry
 	deliveryState
 
-	// What follows is the reader's alone.
+	// The fields below belong to the reader goroutine, from subscribe on.
+
 	feed      Feed
 	log       domain.LogID
-	last      domain.Position // where to go on; "" without a log
-	tail      domain.Position // the tail when the first feed began
-	gap       *GapError       // a break of which no entry has told yet
-	brought   bool            // this feed has brought something
-	backoff   backoff
+	last      domain.Position // of the last entry that was read; "" without a log
+	tail      domain.Position // where the log ended when the first feed began
+	gap       *GapError       // why the next feed does not continue the last one; nil once passed on
+	brought   bool            // the present feed has brought something
+	backoff   pause.Backoff
 	numbers   sequence.Checker
 	originals provenance.Originals
 }
@@ -43,7 +45,9 @@ type subscription struct {
 type handOut func(s *subscription, out chan<- *message.Message)
 
 // subscribe follows the topic and returns when the broker has confirmed.
-func (t *Transport) subscribe(ctx context.Context, topic string, age time.Duration, hand handOut) (<-chan *message.Message, error) {
+func (t *Transport) subscribe(
+	ctx context.Context, topic string, age time.Duration, hand handOut,
+) (<-chan *message.Message, error) {
 	if err := t.enter(); err != nil {
 		return nil, fmt.Errorf("transport: subscribe to %q: %w", topic, err)
 	}
@@ -73,21 +77,14 @@ func (t *Transport) newSubscription(ctx context.Context, topic string, age time.
 		topic:   topic,
 		age:     age,
 		ready:   make(chan []domain.Entry),
-		backoff: backoff{least: t.cfg.RetryMin, most: t.cfg.RetryMax},
+		backoff: pause.Backoff{Min: t.cfg.RetryMin, Max: t.cfg.RetryMax},
 		numbers: sequence.NewChecker(t.guarantees.TotalOrder),
 	}
 	s.ctx, s.cancel = t.bound(ctx)
 	return s
 }
 
-// bound returns a context that ends with ctx or when the Transport is closed.
-func (t *Transport) bound(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(ctx)
-	forget := context.AfterFunc(t.closing, cancel)
-	return ctx, func() { forget(); cancel() }
-}
-
-// open makes the first feed.
+// open opens the first feed. Its error is fit for the subscriber.
 func (s *subscription) open() error {
 	if err := s.t.CheckTopic(s.topic); err != nil {
 		return err
@@ -105,7 +102,7 @@ func (s *subscription) open() error {
 	return notClosed(busError(err))
 }
 
-// openFirst makes the first feed: age back where that can be, else at the tail.
+// openFirst opens the first feed: age back if there is a log, else at the tail.
 func (s *subscription) openFirst() error {
 	if s.age <= 0 || s.t.log == nil {
 		feed, err := s.t.follow(s.ctx, s.topic, "")
@@ -125,47 +122,12 @@ func (s *subscription) openFirst() error {
 	return nil
 }
 
-// follow is the driver's, bounded.
-func (t *Transport) follow(ctx context.Context, topic string, after domain.Position) (Feed, error) {
-	ctx, cancel := context.WithTimeout(ctx, t.cfg.FollowTimeout)
-	defer cancel()
-	return t.driver.Follow(ctx, topic, after)
-}
-
-// followSince is the driver's, bounded; and it says where the log ends.
-func (t *Transport) followSince(ctx context.Context, topic string, from time.Time) (Feed, domain.Position, error) {
-	ctx, cancel := context.WithTimeout(ctx, t.cfg.FollowTimeout)
-	defer cancel()
-	feed, err := t.log.FollowSince(ctx, topic, clampTime(from))
-	if err != nil {
-		return nil, "", err
-	}
-	tail, err := t.log.Tail(ctx, topic)
-	if err != nil {
-		t.closeFeed(topic, feed)
-		return nil, "", err
-	}
-	return feed, tail, nil
-}
-
-// clampTime is a time that every broker can be asked for. Times come from clients'
-// cursors, too, and may be any.
-func clampTime(from time.Time) time.Time {
-	first, last := time.Unix(0, 0), time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
-	switch {
-	case from.Before(first):
-		return first
-	case from.After(last):
-		return last
-	}
-	return from
-}
-
+// adopt begins at the beginning of a feed.
 func (s *subscription) adopt(feed Feed) {
 	s.feed, s.log, s.last = feed, feed.Log(), feed.Begin()
 }
 
-// run reads until ctx ends.
+// run passes on a Start and then what the feeds bring, until ctx ends.
 func (s *subscription) run() {
 	first := domain.Entry{Kind: domain.Start, Position: s.last, Tail: s.tail, Log: s.log}
 	if !s.pass([]domain.Entry{first}) {
@@ -180,37 +142,10 @@ func (s *subscription) run() {
 	}
 }
 
-// readAll gives use what the feed brings until the feed fails, ctx ends or use
-// says that it needs no more (then there is no error), and closes the feed. Not
-// every driver's Read watches its context, so the end of ctx closes the feed as
-// well.
-func (t *Transport) readAll(ctx context.Context, topic string, feed Feed, use func([]domain.Entry) (more bool)) error {
-	closed := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		defer close(closed)
-		t.closeFeed(topic, feed)
-	})
-	defer func() {
-		if !stop() {
-			<-closed
-		}
-		t.closeFeed(topic, feed)
-	}()
-	for {
-		batch, err := feed.Read(ctx)
-		if len(batch) > 0 && !use(batch) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-	}
-}
-
-// accept passes on a batch, and says whether ctx lasted.
+// accept passes a batch of the feed on, and reports whether ctx is still alive.
 func (s *subscription) accept(batch []domain.Entry) (more bool) {
 	s.brought = true
-	s.backoff.reset()
+	s.backoff.Reset()
 	before := s.last
 	s.last = batch[len(batch)-1].Position
 	s.t.counts.batches.Add(1)
@@ -221,15 +156,16 @@ func (s *subscription) accept(batch []domain.Entry) (more bool) {
 	if s.t.numberer != nil {
 		checked := s.numbers.Check(batch, s.log)
 		s.t.counts.late.Add(uint64(checked.Late))
-		s.t.counts.missing.Add(uint64(checked.Holes))
-		s.t.counts.countGaps(domain.Lossy, checked.Holes)
+		s.t.counts.missing.Add(uint64(checked.Missing))
+		s.t.counts.countGaps(domain.Lossy, checked.Missing)
 		batch = checked.Kept
 	}
 	return len(batch) == 0 || s.pass(batch)
 }
 
-// reconnect gets a new feed after the old one failed with err, and tells of a
-// break if there was one. It says whether ctx lasted.
+// reconnect gets a new feed after the old one failed with err, and passes on a
+// Gap if the new one does not continue the old one. It reports whether ctx is
+// still alive.
 func (s *subscription) reconnect(err error) bool {
 	s.feedLost(s.feed)
 	log := s.t.cfg.Logger.With("topic", s.topic)
@@ -250,13 +186,14 @@ func (s *subscription) reconnect(err error) bool {
 	return s.passGap()
 }
 
-// reopenUntilDone opens the next feed, as often as it takes.
+// reopenUntilDone opens the next feed, as often as it takes. It reports whether
+// ctx is still alive.
 func (s *subscription) reopenUntilDone(log *slog.Logger) bool {
-	// A break that a feed found after it had brought something needs no pause:
-	// the broker is there.
+	// After a gap that a feed found when it had brought something no pause is
+	// needed: the broker is there.
 	eager := s.gap != nil && s.brought
 	for s.brought = false; ; eager = false {
-		if !eager && !s.backoff.pause(s.ctx) {
+		if !eager && !s.backoff.Wait(s.ctx) {
 			return false
 		}
 		err := s.reopen()
@@ -267,8 +204,8 @@ func (s *subscription) reopenUntilDone(log *slog.Logger) bool {
 	}
 }
 
-// logRetry says why subscribing again failed. That the bus is down is told once,
-// by Run; a single topic that cannot be followed, now and then.
+// logRetry logs why subscribing again failed. Run logs that the bus is down, once;
+// here a single topic that cannot be followed is logged now and then.
 func (t *Transport) logRetry(log *slog.Logger, err error) {
 	if !t.Up() {
 		log.Debug("subscribing again failed", "error", err)
@@ -277,7 +214,8 @@ func (t *Transport) logRetry(log *slog.Logger, err error) {
 	t.followFailures.warn(log, "nobody hears this topic: subscribing again failed; trying again", "error", err)
 }
 
-// passGap puts the break before what the new feed will bring.
+// passGap passes on the Gap before what the new feed will bring. It reports whether
+// ctx is still alive.
 func (s *subscription) passGap() bool {
 	gap := domain.Entry{Kind: domain.Gap, Position: s.last, Log: s.log, Reason: s.gap.Reason}
 	s.gap = nil
@@ -290,8 +228,8 @@ func (s *subscription) passGap() bool {
 	return true
 }
 
-// reopen makes the next feed: where the last one stopped if the driver proves
-// that, else at the tail, and then lost says why.
+// reopen opens the next feed: where the last one stopped if the driver proves
+// that, else at the tail; then gap says why.
 func (s *subscription) reopen() error {
 	if s.gap == nil && !(s.t.guarantees.Log && s.last != "") {
 		s.gap = &GapError{Reason: domain.Lossy, Detail: "the subscription was interrupted"}
@@ -317,18 +255,13 @@ func (s *subscription) reopen() error {
 	return nil
 }
 
-// pass gives a batch to the deliverer, and says whether ctx lasted.
+// pass gives a batch to the goroutine that hands it out, and reports whether ctx
+// is still alive.
 func (s *subscription) pass(batch []domain.Entry) bool {
 	select {
 	case s.ready <- batch:
 		return true
 	case <-s.ctx.Done():
 		return false
-	}
-}
-
-func (t *Transport) closeFeed(topic string, feed Feed) {
-	if err := feed.Close(); err != nil {
-		t.cfg.Logger.Debug("closing a feed failed", "topic", topic, "error", err)
 	}
 }

@@ -17,33 +17,35 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// A Transport is a bus: a Watermill Publisher and Subscriber over a Driver. It
+// A Transport is a bus: a Watermill Publisher and Subscriber over a [Driver]. It
 // is safe for concurrent use.
 type Transport struct {
-	driver          Driver
-	log             LogDriver // nil if the driver is none
-	guarantees      Guarantees
-	cfg             Config
-	pipelines       [shards]*groupcommit.Pipeline[Outgoing]
-	numberer        *sequence.Stamper // nil: what is published is not numbered
-	mark            *message.Message  // stands for any topic's high-water mark
-	startMarks      sync.Once         // starts publishing marks
-	trimming        *trimSchedule
-	counts          counters
-	down            atomic.Bool
-	publishFailures limitedLog               // of failed publishes
-	followFailures  limitedLog               // of subscriptions that cannot be had again
-	lagging         atomic.Pointer[[]string] // the topics of subscriptions that were, when Run last looked
+	driver     Driver
+	log        LogDriver // nil if the driver is none
+	guarantees Guarantees
+	cfg        Config
+	counts     counters
 
-	// closing is done once Close has begun; every subscription hangs on it.
-	closing  context.Context
+	pipelines       [pipelineCount]*groupcommit.Pipeline[Outgoing]
+	publishFailures limitedLog
+	trimming        *trimSchedule
+
+	numberer   *sequence.Numberer // nil: what is published is not numbered
+	mark       *message.Message  // stands for the high-water mark of any topic
+	startMarks sync.Once         // starts the goroutine that publishes marks
+
+	followFailures limitedLog               // lines on subscriptions that cannot be opened again
+	down           atomic.Bool              // the broker did not answer when Run last asked
+	lagging        atomic.Pointer[[]string] // topics of subscriptions that lagged when Run last looked
+
+	closing  context.Context // ends once Close has begun
 	cancel   context.CancelFunc
 	once     sync.Once
 	closeErr error // what Close returns; read after once
 
 	mu      sync.Mutex
 	closed  bool                       // guarded by mu
-	running sync.WaitGroup             // subscriptions and what trims and marks; Add under mu while not closed
+	running sync.WaitGroup             // what Close waits for; Add under mu, while not closed
 	subs    map[*subscription]struct{} // guarded by mu
 	groups  map[*groupMember]struct{}  // guarded by mu
 }
@@ -57,22 +59,22 @@ var (
 func New(d Driver, cfg Config) *Transport {
 	t := &Transport{
 		driver:          d,
-		mark:            newMark(),
 		guarantees:      d.Guarantees(),
 		cfg:             cfg.withDefaults(),
-		subs:            make(map[*subscription]struct{}),
-		groups:          make(map[*groupMember]struct{}),
 		publishFailures: limitedLog{every: 10 * time.Second},
 		followFailures:  limitedLog{every: 10 * time.Second},
+		mark:            newMark(),
+		subs:            make(map[*subscription]struct{}),
+		groups:          make(map[*groupMember]struct{}),
 	}
+	t.closing, t.cancel = context.WithCancel(context.Background())
 	if t.guarantees.Log {
 		t.log, _ = d.(LogDriver)
 	}
-	t.trimming = newTrimSchedule(d, t.cfg)
-	t.closing, t.cancel = context.WithCancel(context.Background())
 	if !t.guarantees.Log && !t.cfg.NoNumbers {
-		t.numberer = sequence.NewStamper()
+		t.numberer = sequence.NewNumberer()
 	}
+	t.trimming = newTrimSchedule(d, t.cfg)
 	for i := range t.pipelines {
 		t.pipelines[i] = groupcommit.New(groupcommit.Config[Outgoing]{
 			Send: d.Publish, Prepare: t.prepare, Copy: t.copyMessages, Explain: busError,
@@ -86,15 +88,15 @@ func New(d Driver, cfg Config) *Transport {
 func (t *Transport) Guarantees() Guarantees { return t.guarantees }
 
 // CheckTopic says whether the bus can carry a topic of this name. An error
-// wraps domain.ErrInvalid.
+// wraps [domain.ErrInvalid].
 func (t *Transport) CheckTopic(topic string) error {
 	return wrapSentinel(t.driver.CheckTopic(topic), domain.ErrInvalid)
 }
 
 // Close ends all subscriptions, waits for their goroutines and closes the
 // driver. Publishes under way finish or fail within Config.PublishTimeout;
-// later calls fail with domain.ErrClosed. Close may be called more than once,
-// and returns when all is done.
+// later calls fail with [domain.ErrClosed]. Close may be called more than once;
+// each call returns when all is done.
 func (t *Transport) Close() error {
 	t.once.Do(func() { t.closeErr = t.close() })
 	return t.closeErr
@@ -123,7 +125,8 @@ func (t *Transport) close() error {
 	return errors.Join(errs...)
 }
 
-// enter counts a piece of work that Close waits for, until running.Done.
+// enter makes Close wait for the caller, until it calls t.running.Done. It fails
+// once Close has begun.
 func (t *Transport) enter() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()

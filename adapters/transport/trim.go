@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/fanfarebus/fanfare/internal/pause"
 )
 
 // lastTrims bounds what Close spends on topics that were published to and never
@@ -62,7 +64,7 @@ func (t *trimSchedule) follow(topic string) {
 	defer t.mu.Unlock()
 	have := t.topics[topic]
 	if have == nil {
-		have = t.add(topic, time.Now().Add(jitter(t.every)))
+		have = t.add(topic, time.Now().Add(pause.Jitter(t.every)))
 	}
 	if have.followers == 0 {
 		t.unfollowed--
@@ -113,7 +115,7 @@ func (t *trimSchedule) markInbound(topic string) {
 		return
 	}
 	t.publishes++
-	added := t.add(topic, time.Now().Add(jitter(t.every)))
+	added := t.add(topic, time.Now().Add(pause.Jitter(t.every)))
 	added.lastPublish, added.inbound = t.publishes, true
 	t.evict()
 }
@@ -166,7 +168,7 @@ func (t *trimSchedule) due(now time.Time) (due []string, next time.Time) {
 	for topic, have := range t.topics {
 		if !have.due.After(now) {
 			due = append(due, topic)
-			have.due = now.Add(jitter(t.every))
+			have.due = now.Add(pause.Jitter(t.every))
 		}
 		if next.IsZero() || have.due.Before(next) {
 			next = have.due

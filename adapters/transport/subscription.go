@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -30,15 +32,15 @@ type subscription struct {
 
 	// The fields below belong to the reader goroutine, from subscribe on.
 
-	feed      Feed
-	log       domain.LogID
-	last      domain.Position // of the last entry that was read; "" without a log
-	tail      domain.Position // where the log ended when the first feed began
-	gap       *GapError       // why the next feed does not continue the last one; nil once passed on
-	brought   bool            // the present feed has brought something
-	backoff   pause.Backoff
-	numbers   sequence.Checker
-	originals provenance.Originals
+	feed    Feed
+	log     domain.LogID
+	last    domain.Position // of the last entry that was read; "" without a log
+	tail    domain.Position // where the log ended when the first feed began
+	gap     *GapError       // why the next feed does not continue the last one; nil once passed on
+	brought bool            // the present feed has brought something
+	backoff pause.Backoff
+	numbers sequence.Checker
+	copies  provenance.Reader
 }
 
 // A handOut hands a subscription's batches to its subscriber until ctx ends.
@@ -82,6 +84,34 @@ func (t *Transport) newSubscription(ctx context.Context, topic string, age time.
 	}
 	s.ctx, s.cancel = t.bound(ctx)
 	return s
+}
+
+// addSubscription makes a subscription count for Deaf, and has its topic trimmed,
+// until removeSubscription.
+func (t *Transport) addSubscription(s *subscription) {
+	t.mu.Lock()
+	t.subs[s] = struct{}{}
+	t.mu.Unlock()
+	if t.trimming.driver != nil {
+		t.trimming.follow(s.topic)
+		t.startTrimming()
+	}
+}
+
+func (t *Transport) removeSubscription(s *subscription) {
+	t.mu.Lock()
+	delete(t.subs, s)
+	t.mu.Unlock()
+	if t.trimming.driver != nil {
+		t.trimming.unfollow(s.topic)
+	}
+}
+
+// subscriptions returns the subscriptions there are.
+func (t *Transport) subscriptions() []*subscription {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Collect(maps.Keys(t.subs))
 }
 
 // open opens the first feed. Its error is fit for the subscriber.
@@ -151,7 +181,7 @@ func (s *subscription) accept(batch []domain.Entry) (more bool) {
 	s.t.counts.batches.Add(1)
 	s.t.counts.entries.Add(uint64(len(batch)))
 	if s.t.guarantees.Log {
-		batch = s.originals.Reveal(batch, s.log, before)
+		batch = s.copies.Read(batch, s.log, before)
 	}
 	if s.t.numberer != nil {
 		checked := s.numbers.Check(batch, s.log)

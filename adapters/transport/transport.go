@@ -31,8 +31,8 @@ type Transport struct {
 	trimming        *trimSchedule
 
 	numberer   *sequence.Numberer // nil: what is published is not numbered
-	mark       *message.Message  // stands for the high-water mark of any topic
-	startMarks sync.Once         // starts the goroutine that publishes marks
+	mark       *message.Message   // stands for the high-water mark of any topic
+	startMarks sync.Once          // starts the goroutine that publishes marks
 
 	followFailures limitedLog               // lines on subscriptions that cannot be opened again
 	down           atomic.Bool              // the broker did not answer when Run last asked

@@ -11,7 +11,7 @@ import (
 
 	"github.com/fanfarebus/fanfare/adapters/auth"
 	"github.com/fanfarebus/fanfare/adapters/metrics"
-	"github.com/fanfarebus/fanfare/adapters/move"
+	"github.com/fanfarebus/fanfare/adapters/migrate"
 	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/domain/envelope"
@@ -32,7 +32,7 @@ func openBus(ctx context.Context, cfg Config, o options) (bus, func(), error) {
 		PublishTimeout: cfg.PublishTimeout,
 		NoStamps:       cfg.Envelope.UserField != "", // adopted topics stay as they are
 		PublishOnly:    o.publishOnly,
-		Log:            o.log,
+		Logger:         o.log,
 	}
 	open := func() (bus, error) {
 		if o.driver != nil {
@@ -64,7 +64,7 @@ func openURLs(ctx context.Context, cfg Config, tc transport.Config, o options) (
 	if err != nil {
 		return nil, err
 	}
-	b, err := move.NewBus(from, to, move.Config{Log: o.log, Topics: served})
+	b, err := migrate.NewDualBus(from, to, migrate.Config{Logger: o.log, Topics: served})
 	if err != nil {
 		return nil, errors.Join(err, from.Close(), to.Close())
 	}
@@ -73,11 +73,11 @@ func openURLs(ctx context.Context, cfg Config, tc transport.Config, o options) (
 
 // openBoth opens two buses; log lines say which is which.
 func openBoth(ctx context.Context, old, new string, tc transport.Config, o options) (from, to *transport.Transport, err error) {
-	tc.Log = o.log.With("bus", "old")
+	tc.Logger = o.log.With("bus", "old")
 	if from, err = o.openers.Open(ctx, old, tc); err != nil {
 		return nil, nil, err
 	}
-	tc.Log = o.log.With("bus", "new")
+	tc.Logger = o.log.With("bus", "new")
 	if to, err = o.openers.Open(ctx, new, tc); err != nil {
 		return nil, nil, errors.Join(err, from.Close())
 	}
@@ -139,9 +139,9 @@ func systems(cfg Config) (all []domain.System, err error) {
 // newRouter's feeds begin in the past, so that a node that has just started can
 // resume who was on another.
 func newRouter(cfg Config, bus bus, topics domain.Topics, o options) (*router.Router, error) {
-	rc := router.Config{Rules: envelope.Rules{UserField: cfg.Envelope.UserField}, Log: o.log}
+	rc := router.Config{Rules: envelope.Rules{UserField: cfg.Envelope.UserField}, Logger: o.log}
 	if bus.Guarantees().Log {
-		rc.Past = bus
+		rc.Replayer = bus
 	}
 	return router.New(bus.BatchesSince(cfg.Window.Age), topics, rc)
 }
@@ -169,7 +169,7 @@ func newHub(cfg Config, r *router.Router, bus bus) (*stream.Hub, error) {
 }
 
 func newOutlet(cfg Config, bus bus, topics domain.Topics, o options) domain.Publisher {
-	out := transport.NewOutlet(bus, topics, int(cfg.Limits.MessageBytes))
+	out := transport.NewEnvelopePublisher(bus, topics, int(cfg.Limits.MessageBytes))
 	out.LimitInbound(transport.InboundLimits{User: int64(cfg.Limits.InboundUserBytes), System: int64(cfg.Limits.InboundBytes)}, o.log)
 	return out
 }
@@ -178,7 +178,7 @@ func newPublisher(out domain.Publisher) *Publisher {
 	return &Publisher{out: out, close: func() error { return nil }}
 }
 
-func newDesk(cfg Config, hub *stream.Hub, o options) (*session.Desk, error) {
+func newRegistry(cfg Config, hub *stream.Hub, o options) (*session.Registry, error) {
 	sc := session.Config{
 		Node:            cfg.Node,
 		Origins:         cfg.Origins,
@@ -213,8 +213,8 @@ func newDesk(cfg Config, hub *stream.Hub, o options) (*session.Desk, error) {
 	return session.New(hub, who, sc, o.log)
 }
 
-func newWebSockets(cfg Config, desk *session.Desk, out domain.Publisher, o options) (*ws.Server, error) {
-	return ws.New(desk, out, ws.Config{
+func newWebSockets(cfg Config, registry *session.Registry, out domain.Publisher, o options) (*ws.Server, error) {
+	return ws.New(registry, out, ws.Config{
 		MessageBytes: int(cfg.Limits.MessageBytes),
 		OutboxBytes:  int(cfg.Limits.OutboxBytes),
 		SessionRate:  session.Rate{Messages: float64(cfg.Limits.InboundRate)},
@@ -225,15 +225,15 @@ func newWebSockets(cfg Config, desk *session.Desk, out domain.Publisher, o optio
 	}, o.log)
 }
 
-func newEvents(cfg Config, desk *session.Desk) (*sse.Server, error) {
-	return sse.New(desk, sse.Config{OutboxBytes: int(cfg.Limits.OutboxBytes), Stall: cfg.Limits.Stall})
+func newEvents(cfg Config, registry *session.Registry) (*sse.Server, error) {
+	return sse.New(registry, sse.Config{OutboxBytes: int(cfg.Limits.OutboxBytes), Stall: cfg.Limits.Stall})
 }
 
 func newAPI(cfg Config, out domain.Publisher, node *status, o options) (*api.API, error) {
 	l := cfg.Limits
 	ac := api.Config{
 		MessageBytes: int(l.MessageBytes), Bodies: int64(l.BodyBytes), BodiesPerKey: int64(l.BodyBytesPerKey),
-		AnswerTime: l.AnswerTime, BodyTime: l.BodyTime, BodyStall: l.BodyStall, Version: o.version, Log: o.log,
+		AnswerTime: l.AnswerTime, BodyTime: l.BodyTime, BodyStall: l.BodyStall, Version: o.version, Logger: o.log,
 	}
 	if cfg.Dev {
 		return api.New(out, auth.Dev{}, node, ac)
@@ -245,9 +245,9 @@ func newAPI(cfg Config, out domain.Publisher, node *status, o options) (*api.API
 	return api.New(out, keys, node, ac)
 }
 
-func newGateway(cfg Config, o options, bus bus, hub *stream.Hub, r *router.Router,
-	desk *session.Desk, sockets *ws.Server, events *sse.Server, out *Publisher, a *api.API, st *status, show *metrics.Registry) (*Gateway, error) {
-	g := &Gateway{cfg: cfg, log: o.log, bus: bus, hub: hub, router: r, desk: desk, out: out, status: st}
+func newNode(cfg Config, o options, bus bus, hub *stream.Hub, r *router.Router,
+	registry *session.Registry, sockets *ws.Server, events *sse.Server, out *Publisher, a *api.API, st *status, show *metrics.Registry) (*Node, error) {
+	g := &Node{cfg: cfg, log: o.log, bus: bus, hub: hub, router: r, registry: registry, out: out, status: st}
 	public, admin := http.NewServeMux(), http.NewServeMux()
 	public.Handle("/ws", sockets)
 	public.Handle("/sse", events)

@@ -6,7 +6,7 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 
-	"github.com/fanfarebus/fanfare/adapters/move"
+	"github.com/fanfarebus/fanfare/adapters/migrate"
 	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/ports/router"
 )
@@ -15,7 +15,7 @@ import (
 // moved.
 type bus interface {
 	transport.ContextPublisher
-	router.Log
+	router.Replayer
 	Guarantees() transport.Guarantees
 	CheckTopic(topic string) error
 	BatchesSince(age time.Duration) message.Subscriber
@@ -28,5 +28,5 @@ type bus interface {
 
 var (
 	_ bus = (*transport.Transport)(nil)
-	_ bus = (*move.Bus)(nil)
+	_ bus = (*migrate.DualBus)(nil)
 )

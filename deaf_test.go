@@ -74,7 +74,7 @@ func TestOneDeafSystemDoesNotTakeTheNodeOutOfRotation(t *testing.T) {
 				}
 				mark := func() {
 					for _, system := range tt.marked {
-						publish(system, transport.NewLeave("mark"))
+						publish(system, transport.NewMovedAway("mark"))
 					}
 				}
 				if tt.late {
@@ -210,7 +210,7 @@ func (p picky) FollowSince(ctx context.Context, topic string, t time.Time) (tran
 // A runningNode is a node that is asked how it is.
 type runningNode struct {
 	t *testing.T
-	g *fanfare.Gateway
+	g *fanfare.Node
 }
 
 func startNode(t *testing.T, cfg fanfare.Config, opts ...fanfare.Option) runningNode {

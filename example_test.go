@@ -99,14 +99,14 @@ func ExampleWithPubSub() {
 
 // A system is moved from one bus to another, both in memory, as docs/moving.md
 // tells.
-func ExampleNewRelocation() {
+func ExampleNewMigration() {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	buses := map[string]*memory.Bus{"old": memory.New(memory.Config{}), "new": memory.New(memory.Config{})}
 	open := func(_ context.Context, u *url.URL, _ *slog.Logger) (transport.Driver, error) {
 		return buses[u.Scheme].Driver(), nil
 	}
-	moving, err := fanfare.NewRelocation(ctx, fanfare.RelocationConfig{From: "old://", To: "new://", Systems: []string{"orders"}},
+	moving, err := fanfare.NewMigration(ctx, fanfare.MigrationConfig{From: "old://", To: "new://", Systems: []string{"orders"}},
 		fanfare.WithOpeners(transport.Openers{"old": open, "new": open}))
 	if err != nil {
 		fmt.Println(err)
@@ -125,7 +125,7 @@ func ExampleNewRelocation() {
 }
 
 // node starts a node in development mode on the bus.
-func node(ctx context.Context, bus *memory.Bus, name string) (*fanfare.Gateway, <-chan error) {
+func node(ctx context.Context, bus *memory.Bus, name string) (*fanfare.Node, <-chan error) {
 	g, err := fanfare.New(ctx, fanfare.Config{Node: name, Dev: true}, fanfare.WithDriver(bus.Driver()))
 	if err != nil {
 		panic(err)

@@ -6,7 +6,7 @@
 // node hears it. The node that holds a session of the user delivers; the
 // others let it pass.
 //
-// A Gateway is such a node: an http.Handler to mount, or the whole of the
+// A Node is such a node: an http.Handler to mount, or the whole of the
 // fanfare binary. A Publisher is the other end, for services written in Go;
 // services in other languages publish with the bus's own client, or over HTTP.
 //
@@ -97,7 +97,7 @@ func WithVersion(version string) Option { return func(o *options) { o.version = 
 // New makes a node. It opens its bus, but does not wait for it: a bus that is
 // down is no reason not to start. What is wrong with cfg comes as one error
 // that names every fault. Call Run to start it, or Close to let it go.
-func New(ctx context.Context, cfg Config, opts ...Option) (*Gateway, error) {
+func New(ctx context.Context, cfg Config, opts ...Option) (*Node, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
@@ -109,4 +109,4 @@ func New(ctx context.Context, cfg Config, opts ...Option) (*Gateway, error) {
 	return g, nil
 }
 
-var _ http.Handler = (*Gateway)(nil)
+var _ http.Handler = (*Node)(nil)

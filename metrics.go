@@ -4,7 +4,7 @@ import (
 	"strconv"
 
 	"github.com/fanfarebus/fanfare/adapters/metrics"
-	"github.com/fanfarebus/fanfare/adapters/move"
+	"github.com/fanfarebus/fanfare/adapters/migrate"
 	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/domain/stream"
@@ -17,13 +17,13 @@ import (
 
 // newMetrics shows what the parts of a node count. Its names are part of what
 // users rely on; docs/operating.md lists them.
-func newMetrics(cfg Config, o options, bus bus, r *router.Router, hub *stream.Hub, desk *session.Desk, sockets *ws.Server, events *sse.Server, a *api.API, st *status) *metrics.Registry {
+func newMetrics(cfg Config, o options, bus bus, r *router.Router, hub *stream.Hub, registry *session.Registry, sockets *ws.Server, events *sse.Server, a *api.API, st *status) *metrics.Registry {
 	m := metrics.New("fanfare")
 	m.Info("build_info", "The software and the node.", map[string]string{"version": o.version, "node": cfg.Node})
 	showBus(m, bus, r)
 	m.PerLabel("deaf", "1 while a system's messages do not come here, though the bus answers.", metrics.Gauge, "system", st.deafSystems)
 	showStreams(m, hub)
-	showSessions(m, desk)
+	showSessions(m, registry)
 	showSockets(m, sockets)
 	showEvents(m, events)
 	m.Counter("http_published_total", "Messages that the bus took from the HTTP API.", func() float64 { return float64(a.Stats().Accepted) })
@@ -55,7 +55,7 @@ func showBus(m *metrics.Registry, bus bus, r *router.Router) {
 		m.Counter(c.name, c.help, func() float64 { return float64(c.read(bus.Stats())) })
 	}
 	m.Gauge("bus_moved_systems", "Systems for which the new bus has taken over, of those in use here.", func() float64 {
-		if moving, ok := bus.(*move.Bus); ok {
+		if moving, ok := bus.(*migrate.DualBus); ok {
 			return float64(moving.Moved())
 		}
 		return 0
@@ -110,18 +110,18 @@ func showStreams(m *metrics.Registry, hub *stream.Hub) {
 	})
 }
 
-func showSessions(m *metrics.Registry, desk *session.Desk) {
-	m.Gauge("sessions", "Open sessions.", func() float64 { return float64(desk.Stats().Sessions) })
-	m.Gauge("users", "Users with an open session.", func() float64 { return float64(desk.Stats().Users) })
-	m.Counter("sessions_opened_total", "Sessions that were opened.", func() float64 { return float64(desk.Stats().Opened) })
+func showSessions(m *metrics.Registry, registry *session.Registry) {
+	m.Gauge("sessions", "Open sessions.", func() float64 { return float64(registry.Stats().Sessions) })
+	m.Gauge("users", "Users with an open session.", func() float64 { return float64(registry.Stats().Users) })
+	m.Counter("sessions_opened_total", "Sessions that were opened.", func() float64 { return float64(registry.Stats().Opened) })
 	m.PerLabel("sessions_closed_total", "Sessions closed, by close code.", metrics.Counter, "code",
-		func() map[string]float64 { return byNumber(desk.Stats().Closed) })
+		func() map[string]float64 { return byNumber(registry.Stats().Closed) })
 	m.PerLabel("connects_refused_total", "Connections refused, by status.", metrics.Counter, "status",
-		func() map[string]float64 { return byNumber(desk.Stats().Refused) })
+		func() map[string]float64 { return byNumber(registry.Stats().Refused) })
 	m.PerLabel("refusals_total", "Connections, and new tokens of sessions, refused, by reason.", metrics.Counter, "reason",
-		func() map[string]float64 { return byName(desk.Stats().Reasons) })
+		func() map[string]float64 { return byName(registry.Stats().Reasons) })
 	m.PerLabel("unnamed_clients_total", "Connections whose proxy did not say whose they are, by why not.", metrics.Counter, "reason",
-		func() map[string]float64 { return byName(desk.Stats().Unnamed) })
+		func() map[string]float64 { return byName(registry.Stats().Unnamed) })
 }
 
 func showSockets(m *metrics.Registry, sockets *ws.Server) {

@@ -68,7 +68,7 @@ func NewPublisher(ctx context.Context, url, topic string, opts ...Option) (*Publ
 	if err != nil {
 		return nil, err
 	}
-	return &Publisher{out: transport.NewOutlet(bus, topics, 0), close: bus.Close}, nil
+	return &Publisher{out: transport.NewEnvelopePublisher(bus, topics, 0), close: bus.Close}, nil
 }
 
 // Publish sends messages of a system, in order, and returns their ids once the

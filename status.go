@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/fanfarebus/fanfare/adapters/move"
+	"github.com/fanfarebus/fanfare/adapters/migrate"
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/domain/stream"
 	"github.com/fanfarebus/fanfare/ports/api"
@@ -95,7 +95,7 @@ func (s *status) deaf(streams []*stream.Stream, awaited []string) (names []strin
 
 // awaited returns the topics that have waited for the copy of a mark for too long.
 func (s *status) awaited() []string {
-	if moving, ok := s.bus.(*move.Bus); ok {
+	if moving, ok := s.bus.(*migrate.DualBus); ok {
 		return moving.Awaited()
 	}
 	return nil

@@ -9,9 +9,9 @@ import (
 )
 
 // assemble puts a node together. The cleanup closes the bus.
-func assemble(ctx context.Context, cfg Config, o options) (*Gateway, func(), error) {
+func assemble(ctx context.Context, cfg Config, o options) (*Node, func(), error) {
 	wire.Build(
-		openBus, newTopics, newRouter, newHub, newOutlet, newPublisher, newDesk, newWebSockets, newEvents, newStatus, newAPI, newMetrics, newGateway,
+		openBus, newTopics, newRouter, newHub, newOutlet, newPublisher, newRegistry, newWebSockets, newEvents, newStatus, newAPI, newMetrics, newNode,
 	)
 	return nil, nil, nil
 }

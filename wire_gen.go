@@ -13,7 +13,7 @@ import (
 // Injectors from wire.go:
 
 // assemble puts a node together. The cleanup closes the bus.
-func assemble(ctx context.Context, cfg Config, o options) (*Gateway, func(), error) {
+func assemble(ctx context.Context, cfg Config, o options) (*Node, func(), error) {
 	fanfareBus, cleanup, err := openBus(ctx, cfg, o)
 	if err != nil {
 		return nil, nil, err
@@ -33,18 +33,18 @@ func assemble(ctx context.Context, cfg Config, o options) (*Gateway, func(), err
 		cleanup()
 		return nil, nil, err
 	}
-	desk, err := newDesk(cfg, hub, o)
+	registry, err := newRegistry(cfg, hub, o)
 	if err != nil {
 		cleanup()
 		return nil, nil, err
 	}
 	publisher := newOutlet(cfg, fanfareBus, topics, o)
-	server, err := newWebSockets(cfg, desk, publisher, o)
+	server, err := newWebSockets(cfg, registry, publisher, o)
 	if err != nil {
 		cleanup()
 		return nil, nil, err
 	}
-	sseServer, err := newEvents(cfg, desk)
+	sseServer, err := newEvents(cfg, registry)
 	if err != nil {
 		cleanup()
 		return nil, nil, err
@@ -56,13 +56,13 @@ func assemble(ctx context.Context, cfg Config, o options) (*Gateway, func(), err
 		cleanup()
 		return nil, nil, err
 	}
-	registry := newMetrics(cfg, o, fanfareBus, router, hub, desk, server, sseServer, api, fanfareStatus)
-	gateway, err := newGateway(cfg, o, fanfareBus, hub, router, desk, server, sseServer, fanfarePublisher, api, fanfareStatus, registry)
+	metricsRegistry := newMetrics(cfg, o, fanfareBus, router, hub, registry, server, sseServer, api, fanfareStatus)
+	node, err := newNode(cfg, o, fanfareBus, hub, router, registry, server, sseServer, fanfarePublisher, api, fanfareStatus, metricsRegistry)
 	if err != nil {
 		cleanup()
 		return nil, nil, err
 	}
-	return gateway, func() {
+	return node, func() {
 		cleanup()
 	}, nil
 }

@@ -6,85 +6,97 @@ import (
 )
 
 // A Position is a place in one log. It is opaque but ordered: its byte order
-// is the log's order, so < and > compare places in the same log. Empty means
-// "none": the transport keeps no log, or (as a place to read from) the tail.
+// is the log's order, so < and > compare positions in the same log. The empty
+// Position means "none": either the transport keeps no log or, as a position
+// to read from, the tail.
 type Position string
 
-// A LogID tells one log from another: a re-created stream is another log. Two
-// nodes that read the same log know it by the same LogID. Zero is no log.
+// A LogID tells one log from another: a stream or topic that was deleted and
+// created again is another log. Nodes that read the same log know it by the
+// same LogID. Zero is no log.
 type LogID uint64
 
-// EntryKind says what an Entry is.
+// EntryKind says what an [Entry] is.
 type EntryKind uint8
 
 const (
-	// Record is something that was published: decodable or not.
+	// Record is something that was published, whether it can be decoded or not.
 	Record EntryKind = iota
 	// Start says that the bus has confirmed a subscription at Position:
-	// everything published after it will follow.
+	// everything that is published after it will follow.
 	Start
-	// Break says that continuity ended before here and is not proven: the
-	// entries that follow begin after Position, and what lies between is lost
-	// for Reason.
-	Break
-	// Leave says that the bus is moved: the log ends here, and another goes on.
-	// Who is not set up to follow hears no more of what others do.
-	Leave
-	// Arrive is where a log goes on for one that ended: Position is the place
-	// here, and Also the place of the Leave there.
-	Arrive
-	// Note is an entry that is nobody's message.
-	Note
+	// Gap says that continuity is not proven here: the entries that follow
+	// begin after Position, and what lies between them and the entries before
+	// is lost, for Reason.
+	Gap
+	// MovedAway is the last entry of a log whose bus was moved: another log
+	// continues it. A node that is not configured with both buses receives
+	// nothing that others publish from then on.
+	MovedAway
+	// MovedHere is the entry at which a log begins to continue another one:
+	// Position is where that is in this log, and Origins is the location of
+	// the MovedAway in the other.
+	MovedHere
+	// Control is an entry that is no message, such as a probe.
+	Control
 )
 
-// A Place is a position and the log that it is in.
-type Place struct {
+// A Location is a position together with the log that it is in.
+type Location struct {
 	Log      LogID
 	Position Position
 }
 
-// An Entry is one thing that a bus carried, in the order in which it did. Who
-// receives an Entry owns it and what it points to.
+// An Entry is one thing that a bus carried, in the order in which it carried
+// them. Whoever receives an Entry owns it and what it points to.
 type Entry struct {
 	Kind     EntryKind
-	Position Position  // after a Record: the place to continue from
+	Position Position  // of a Record: what to continue after
 	Time     time.Time // when the log took it; zero if the bus does not say
 	UUID     string    // the id in the bus's own framing, "" if it has none
 	Header   []Field   // headers or fields beside the body, in their order
 	Body     []byte
-	Log      LogID     // Start, Break and Arrive: the log that follows
-	Until    Position  // Start and Arrive: the tail when the subscription began; what lies up to it is history
-	Next     LogID     // Start only: the log that will follow when the bus is moved; 0 if none is known
-	Reason   GapReason // Break only
-	Also     []Place   // where it was in the logs that it was copied from, the latest first
-	Late     bool      // a copy made after the move: Also are no places to resume from
-	Landmark Landmark  // Record on a bus without a log: what other nodes know the place by; 0 if they do not
+	Log      LogID     // of a Start, Gap or MovedHere: the log that follows
+	Tail     Position  // of a Start or MovedHere: the log's tail when the subscription began
+	Next     LogID     // of a Start: the log that will follow when the bus is moved; 0 if none is known
+	Reason   GapReason // of a Gap
+
+	// Origins are the locations that the entry was copied from, newest first.
+	Origins []Location
+	// Late marks a copy that was made after the move. Nobody can resume from
+	// its Origins, as the log also holds messages that were published to it
+	// directly.
+	Late bool
+	// Fingerprint is set on a Record of a bus without a log; 0 if other nodes
+	// do not know the place after this record.
+	Fingerprint Fingerprint
 }
 
-// Place returns where the entry is in the log, which is its own or one that it
-// was copied from.
-func (e *Entry) Place(own, log LogID) (Position, bool) {
+// PositionIn returns the entry's position in a log, which is either its own or
+// one that it was copied from.
+func (e *Entry) PositionIn(own, log LogID) (Position, bool) {
 	if log == own {
 		return e.Position, true
 	}
-	return PlaceIn(e.Also, log)
+	return PositionIn(e.Origins, log)
 }
 
-// PlaceIn returns the position of the place that is in the log.
-func PlaceIn(places []Place, log LogID) (Position, bool) {
-	for _, p := range places {
-		if p.Log == log {
-			return p.Position, true
+// PositionIn returns the position of the location that is in the log.
+func PositionIn(locations []Location, log LogID) (Position, bool) {
+	for _, l := range locations {
+		if l.Log == log {
+			return l.Position, true
 		}
 	}
 	return "", false
 }
 
-// A Landmark names the place behind a Record on a bus that keeps no log, where
-// positions are each node's own. Nodes that give two places the same Landmark
-// mean the same Record, and neither has missed anything before it that the
-// other has heard, but for what it has told as a Break. Zero is none.
-type Landmark uint64
+// A Fingerprint identifies the place right after a [Record] on a bus that
+// keeps no log, where positions are each node's own. Two nodes that computed
+// the same Fingerprint have received the same record, and neither has missed
+// anything before it that the other has received, except what it announced as
+// a [Gap]. Zero is no fingerprint.
+type Fingerprint uint64
 
 // A Field is one header or field of a Record.
 type Field struct{ Name, Value string }
@@ -104,14 +116,14 @@ func EntriesFrom(ctx context.Context) ([]Entry, bool) {
 
 type entriesKey struct{}
 
-// A BreakError says that reading a log cannot go on where it stopped. What lies
+// A GapError says that reading cannot continue where it stopped. What lies
 // between is lost to this reader, for Reason.
-type BreakError struct {
+type GapError struct {
 	Reason GapReason
 	Detail string // for the log
 }
 
-func (e *BreakError) Error() string { return "continuity is not proven: " + e.Detail }
+func (e *GapError) Error() string { return "continuity is not proven: " + e.Detail }
 
 // A GapReason says why continuity could not be proven.
 type GapReason string

@@ -323,7 +323,7 @@ func TestNothingIsSkippedSilently(t *testing.T) {
 	f, last, breaks, read, batches := k.follow(""), 0, 0, 0, 0
 	for ctx.Err() == nil {
 		batch, err := f.Read(ctx)
-		if errors.As(err, new(*transport.BreakError)) {
+		if errors.As(err, new(*transport.GapError)) {
 			_ = f.Close()
 			f, last, breaks = k.follow(""), 0, breaks+1
 			continue

@@ -29,8 +29,8 @@ type Driver struct {
 	about  *transport.Inspector
 	read   memory
 
-	mu   sync.Mutex
-	desk *desk // on the connection that talk had last; guarded by mu
+	mu        sync.Mutex
+	publisher *asyncPublisher // on the connection that talk had last; guarded by mu
 }
 
 var (
@@ -102,7 +102,7 @@ func (d *Driver) Follow(ctx context.Context, topic string, after domain.Position
 	switch {
 	case err == nil:
 		return f, nil
-	case errors.As(err, new(*transport.BreakError)):
+	case errors.As(err, new(*transport.GapError)):
 		return nil, err
 	}
 	return nil, fmt.Errorf("jetstream: follow %s: %w", topic, natsconn.Refused(err))
@@ -163,22 +163,22 @@ func (d *Driver) Tail(ctx context.Context, topic string) (domain.Position, error
 }
 
 func (d *Driver) tail(ctx context.Context, topic string) (seq uint64, err error) {
-	desk, err := d.open(ctx)
+	publisher, err := d.open(ctx)
 	if err != nil {
 		return 0, err
 	}
-	name, err := desk.stream(ctx, topic, false)
+	name, err := publisher.stream(ctx, topic, false)
 	if err != nil || name == "" {
 		return 0, err
 	}
-	err = desk.api.ask(ctx, func(ctx context.Context, js jetstream.JetStream) error {
+	err = publisher.api.ask(ctx, func(ctx context.Context, js jetstream.JetStream) error {
 		stream, err := js.Stream(ctx, name)
 		if err != nil {
 			return err
 		}
 		info := stream.CachedInfo()
 		if inspect(d.about, &info.Config, topic) {
-			desk.forget() // who publishes looks again whether he can
+			publisher.forget() // who publishes looks again whether he can
 		}
 		s := info.State
 		if alone(&info.Config, topic) && (s.NumDeleted == 0 || s.Msgs == 0) {
@@ -196,7 +196,7 @@ func (d *Driver) tail(ctx context.Context, topic string) (seq uint64, err error)
 		return err
 	})
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		desk.forget()
+		publisher.forget()
 		return 0, nil
 	}
 	return seq, err
@@ -207,13 +207,13 @@ func (d *Driver) tail(ctx context.Context, topic string) (seq uint64, err error)
 func (d *Driver) Publish(ctx context.Context, records []transport.Outgoing) []error {
 	ctx, cancel := context.WithTimeout(ctx, d.reply)
 	defer cancel()
-	desk, err := d.open(ctx)
+	publisher, err := d.open(ctx)
 	var errs []error
 	if err != nil {
 		errs = natsconn.Unanswered(len(records))
 		natsconn.Fill(errs, err)
 	} else {
-		errs = desk.publish(ctx, records)
+		errs = publisher.publish(ctx, records)
 	}
 	for i, err := range errs {
 		if err != nil {
@@ -223,24 +223,24 @@ func (d *Driver) Publish(ctx context.Context, records []transport.Outgoing) []er
 	return errs
 }
 
-// open returns the desk on talk's connection.
-func (d *Driver) open(ctx context.Context) (*desk, error) {
+// open returns the publisher on talk's connection.
+func (d *Driver) open(ctx context.Context) (*asyncPublisher, error) {
 	conn, err := d.talk.Conn(ctx)
 	if err != nil {
 		return nil, err
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.desk != nil && d.desk.api.conn == conn {
-		return d.desk, nil
+	if d.publisher != nil && d.publisher.api.conn == conn {
+		return d.publisher, nil
 	}
-	if d.desk, err = newDesk(conn, d.domain, d.plan, d.about); err != nil {
-		d.desk = nil
+	if d.publisher, err = newAsyncPublisher(conn, d.domain, d.plan, d.about); err != nil {
+		d.publisher = nil
 		if errors.Is(err, nats.ErrConnectionClosed) {
 			err = conn.Why()
 		}
 	}
-	return d.desk, err
+	return d.publisher, err
 }
 
 // Ping asks the server for a sign of life.

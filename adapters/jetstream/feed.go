@@ -55,7 +55,7 @@ type feed struct {
 
 func (f *feed) Log() domain.LogID      { return f.log.id }
 func (f *feed) Begin() domain.Position { return position(f.begin) }
-func (f *feed) Heard() time.Time       { return f.heard }
+func (f *feed) LastHeard() time.Time   { return f.heard }
 
 // start makes the consumer, which belongs to the stream as it is then, and ends
 // with it. What start names is resolved by the server; a sequence it would
@@ -151,7 +151,7 @@ func (f *feed) Read(ctx context.Context) ([]domain.Entry, error) {
 
 // end dresses the error of a feed that is over.
 func (f *feed) end() {
-	if f.err != nil && !errors.Is(f.err, errRead) && !errors.As(f.err, new(*transport.BreakError)) {
+	if f.err != nil && !errors.Is(f.err, errRead) && !errors.As(f.err, new(*transport.GapError)) {
 		f.err = fmt.Errorf("%w %s: %w", errRead, f.log.topic, natsconn.Classify(f.err))
 	}
 }

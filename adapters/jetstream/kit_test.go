@@ -102,7 +102,7 @@ func (k kit) ended(f transport.Feed, n int) error {
 
 func wantBreak(t testing.TB, err error, want domain.GapReason) {
 	t.Helper()
-	var lost *transport.BreakError
+	var lost *transport.GapError
 	if !errors.As(err, &lost) || lost.Reason != want {
 		t.Fatalf("got %v, want a break: %s", err, want)
 	}

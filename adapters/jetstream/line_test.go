@@ -39,7 +39,7 @@ func (l *listener) hear(batch []domain.Entry) {
 	defer l.mu.Unlock()
 	for _, e := range batch {
 		switch e.Kind {
-		case domain.Break:
+		case domain.Gap:
 			l.heard = append(l.heard, "gap:"+string(e.Reason))
 		case domain.Record:
 			l.heard = append(l.heard, string(e.Body))

@@ -17,10 +17,10 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// A desk publishes on one connection: many messages on their way at once, each
+// A asyncPublisher publishes on one connection: many messages on their way at once, each
 // with a subject of its own for the server's answer. It is safe for concurrent
 // use.
-type desk struct {
+type asyncPublisher struct {
 	api       api
 	plan      plan
 	inspector *transport.Inspector
@@ -33,12 +33,12 @@ type desk struct {
 	checked map[string]bool    // topics whose streams can be published to; guarded by mu
 }
 
-// maxStreams is how many topics' streams a desk remembers.
+// maxStreams is how many topics' streams a publisher remembers.
 const maxStreams = 4096
 
-// newDesk opens a desk, which ends with its connection.
-func newDesk(conn *natsconn.Conn, domain string, p plan, i *transport.Inspector) (*desk, error) {
-	d := &desk{
+// newAsyncPublisher opens a publisher, which ends with its connection.
+func newAsyncPublisher(conn *natsconn.Conn, domain string, p plan, i *transport.Inspector) (*asyncPublisher, error) {
+	d := &asyncPublisher{
 		api: api{conn, domain}, plan: p, inspector: i, inbox: conn.NewInbox(),
 		flights: make(map[uint64]*flight), streams: make(map[string]string), checked: make(map[string]bool),
 	}
@@ -150,7 +150,7 @@ func (f *flight) end(err error) []error {
 }
 
 // publish sends all records in order, once, and waits for the answers.
-func (d *desk) publish(ctx context.Context, records []transport.Outgoing) []error {
+func (d *asyncPublisher) publish(ctx context.Context, records []transport.Outgoing) []error {
 	if len(records) == 0 {
 		return nil
 	}
@@ -186,7 +186,7 @@ func (d *desk) publish(ctx context.Context, records []transport.Outgoing) []erro
 	}
 }
 
-func (d *desk) takeOff(f *flight) uint64 {
+func (d *asyncPublisher) takeOff(f *flight) uint64 {
 	id := d.last.Add(1)
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -194,13 +194,13 @@ func (d *desk) takeOff(f *flight) uint64 {
 	return id
 }
 
-func (d *desk) land(id uint64) {
+func (d *asyncPublisher) land(id uint64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	delete(d.flights, id)
 }
 
-func (d *desk) send(ctx context.Context, r transport.Outgoing, reply string) error {
+func (d *asyncPublisher) send(ctx context.Context, r transport.Outgoing, reply string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -214,7 +214,7 @@ func (d *desk) send(ctx context.Context, r transport.Outgoing, reply string) err
 
 // prepare makes sure that the topics have streams that can be published to, and
 // returns their names, or why one has none.
-func (d *desk) prepare(ctx context.Context, records []transport.Outgoing) (streams map[string]string, bad map[string]error) {
+func (d *asyncPublisher) prepare(ctx context.Context, records []transport.Outgoing) (streams map[string]string, bad map[string]error) {
 	streams = make(map[string]string, 1)
 	last := ""
 	for _, r := range records {
@@ -253,7 +253,7 @@ func unsent(err error) error {
 // stream returns the name of a topic's stream. If it is to create one, the
 // caller wants to publish: the stream has to be one that can be published to, so
 // far as who publishes may see what it is. Else, if there is none, it returns "".
-func (d *desk) stream(ctx context.Context, topic string, create bool) (name string, err error) {
+func (d *asyncPublisher) stream(ctx context.Context, topic string, create bool) (name string, err error) {
 	d.mu.Lock()
 	name, checked := d.streams[topic], d.checked[topic]
 	d.mu.Unlock()
@@ -288,7 +288,7 @@ func (d *desk) stream(ctx context.Context, topic string, create bool) (name stri
 }
 
 // check says why a stream cannot be published to.
-func (d *desk) check(ctx context.Context, name, topic string) error {
+func (d *asyncPublisher) check(ctx context.Context, name, topic string) error {
 	var info *jetstream.StreamInfo
 	err := d.api.ask(ctx, func(ctx context.Context, js jetstream.JetStream) (err error) {
 		info, err = look(ctx, js, name)
@@ -305,7 +305,7 @@ func (d *desk) check(ctx context.Context, name, topic string) error {
 }
 
 // forget drops what is known of all topics' streams: one of them is gone.
-func (d *desk) forget() {
+func (d *asyncPublisher) forget() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	clear(d.streams)
@@ -313,8 +313,8 @@ func (d *desk) forget() {
 }
 
 // answered takes the server's answer to one record. It runs in nats.go's
-// goroutine for the desk's subscription.
-func (d *desk) answered(m *nats.Msg) {
+// goroutine for the publisher's subscription.
+func (d *asyncPublisher) answered(m *nats.Msg) {
 	which, _ := strings.CutPrefix(m.Subject, d.inbox+".")
 	left, right, _ := strings.Cut(which, ".")
 	id, err := strconv.ParseUint(left, 36, 64)

@@ -53,7 +53,7 @@ func TestAReaderThatLosesItsRightsGoesOnWhereItWas(t *testing.T) {
 					case m := <-in:
 						entries, _ := domain.EntriesFrom(m.Context())
 						for _, e := range entries {
-							if e.Kind == domain.Break {
+							if e.Kind == domain.Gap {
 								t.Fatalf("a gap before %d: %+v", next, e)
 							}
 						}

@@ -143,7 +143,7 @@ func (l log) prove(info *jetstream.StreamInfo, at uint64) error {
 }
 
 func lost(reason domain.GapReason, format string, args ...any) error {
-	return &transport.BreakError{Reason: reason, Detail: fmt.Sprintf(format, args...)}
+	return &transport.GapError{Reason: reason, Detail: fmt.Sprintf(format, args...)}
 }
 
 // look asks for a stream's state.

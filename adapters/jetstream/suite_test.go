@@ -117,7 +117,7 @@ func inOrder(batches <-chan *message.Message, n int) error {
 		entries, _ := domain.EntriesFrom(m.Context())
 		for _, e := range entries {
 			switch {
-			case e.Kind == domain.Break:
+			case e.Kind == domain.Gap:
 				return fmt.Errorf("a break after %d: %s", next, e.Reason)
 			case e.Kind == domain.Record && e.UUID == fmt.Sprint(next):
 				next++

@@ -121,7 +121,7 @@ func TestARestartOfTheBrokerIsNoBreak(t *testing.T) {
 	f := k.follow("")
 	k.want(k.add(1, 3), k.bodies(f, 3))
 	s.Kill()
-	if _, err := f.Read(t.Context()); err == nil || errors.As(err, new(*transport.BreakError)) {
+	if _, err := f.Read(t.Context()); err == nil || errors.As(err, new(*transport.GapError)) {
 		t.Fatalf("the broker is gone: %v", err)
 	}
 	s.Restart()
@@ -157,7 +157,7 @@ func TestNothingIsSkippedSilently(t *testing.T) {
 		last, breaks, read, batches := 0, 0, 0, 0
 		for ctx.Err() == nil {
 			batch, err := f.Read(ctx)
-			if lost := (*transport.BreakError)(nil); errors.As(err, &lost) {
+			if lost := (*transport.GapError)(nil); errors.As(err, &lost) {
 				f, last, breaks = k.follow(""), 0, breaks+1
 				continue
 			}

@@ -120,7 +120,7 @@ func (d *Driver) follow(ctx context.Context, name string, asked bool, begin func
 		if err == nil {
 			return f, nil
 		}
-		broken := (*transport.BreakError)(nil)
+		broken := (*transport.GapError)(nil)
 		again := unsettled(err) || !asked && errors.As(err, &broken)
 		switch {
 		case again && pause(ctx, settle):

@@ -18,7 +18,7 @@ import (
 // with the cluster is a bus that is down. A break, nil, and an end that the
 // caller asked for pass through.
 func classify(err error) error {
-	lost := (*transport.BreakError)(nil)
+	lost := (*transport.GapError)(nil)
 	switch {
 	case err == nil, errors.Is(err, context.Canceled), errors.As(err, &lost), known(err):
 		return err
@@ -79,7 +79,7 @@ func known(err error) bool {
 }
 
 func lost(reason domain.GapReason, format string, args ...any) error {
-	return &transport.BreakError{Reason: reason, Detail: fmt.Sprintf(format, args...)}
+	return &transport.GapError{Reason: reason, Detail: fmt.Sprintf(format, args...)}
 }
 
 // unsettled says whether a cluster that answers so has not agreed yet on where a

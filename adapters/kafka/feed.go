@@ -48,7 +48,7 @@ func newFeed(d *Driver, t topic, begin int64) (*feed, error) {
 
 func (f *feed) Log() domain.LogID      { return f.in.topic.log() }
 func (f *feed) Begin() domain.Position { return position(f.begin) }
-func (f *feed) Heard() time.Time       { return f.heard }
+func (f *feed) LastHeard() time.Time   { return f.heard }
 
 // Close ends a Read that is under way.
 func (f *feed) Close() error {
@@ -91,7 +91,7 @@ func (f *feed) over() error {
 	if f.closing.Err() != nil {
 		return domain.ErrClosed
 	}
-	if lost := (*transport.BreakError)(nil); errors.As(f.err, &lost) {
+	if lost := (*transport.GapError)(nil); errors.As(f.err, &lost) {
 		return f.err
 	}
 	return fmt.Errorf("kafka: read %s: %w", f.in.topic.name, classify(f.err))

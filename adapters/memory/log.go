@@ -154,11 +154,11 @@ func (l *log) place(after domain.Position, now time.Time) (domain.LogID, uint64,
 		return l.id, l.next - 1, nil
 	}
 	if len(after) != positionSize {
-		return 0, 0, &transport.BreakError{Reason: domain.UnknownCursor, Detail: fmt.Sprintf("position %x is not one of this transport", string(after))}
+		return 0, 0, &transport.GapError{Reason: domain.UnknownCursor, Detail: fmt.Sprintf("position %x is not one of this transport", string(after))}
 	}
 	seq := binary.BigEndian.Uint64([]byte(after))
 	if seq >= l.next {
-		return 0, 0, &transport.BreakError{Reason: domain.UnknownCursor, Detail: fmt.Sprintf("position %d is beyond the end, %d", seq, l.next-1)}
+		return 0, 0, &transport.GapError{Reason: domain.UnknownCursor, Detail: fmt.Sprintf("position %d is beyond the end, %d", seq, l.next-1)}
 	}
 	return l.id, seq, l.keeps(seq)
 }
@@ -189,7 +189,7 @@ func (l *log) begin() uint64 {
 // keeps says whether everything after seq is still there. Call it with mu held.
 func (l *log) keeps(seq uint64) error {
 	if seq+1 < l.first {
-		return &transport.BreakError{Reason: domain.Trimmed, Detail: fmt.Sprintf("the log begins at %d, and %d was the last one read", l.first, seq)}
+		return &transport.GapError{Reason: domain.Trimmed, Detail: fmt.Sprintf("the log begins at %d, and %d was the last one read", l.first, seq)}
 	}
 	return nil
 }
@@ -201,7 +201,7 @@ func (l *log) read(dst []record, id domain.LogID, seq uint64, most int) ([]recor
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if id != 0 && id != l.id {
-		return dst, nil, &transport.BreakError{Reason: domain.UnknownCursor, Detail: "the topic was made anew"}
+		return dst, nil, &transport.GapError{Reason: domain.UnknownCursor, Detail: "the topic was made anew"}
 	}
 	if err := l.keeps(seq); err != nil {
 		return dst, nil, err

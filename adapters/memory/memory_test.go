@@ -79,7 +79,7 @@ func TestFollowRefusesWhatItCannotContinue(t *testing.T) {
 		{"x", domain.UnknownCursor},
 	} {
 		feed, err := bus.Follow(t.Context(), topic, tc.after)
-		var lost *transport.BreakError
+		var lost *transport.GapError
 		switch {
 		case tc.want == "" && err != nil:
 			t.Errorf("after %x: %v", tc.after, err)
@@ -94,7 +94,7 @@ func TestOvertakenFollowerIsTold(t *testing.T) {
 	feed := follow(t, bus, "")
 	publish(t, bus, numbered(11)...)
 	_, err := feed.Read(t.Context())
-	var lost *transport.BreakError
+	var lost *transport.GapError
 	if !errors.As(err, &lost) || lost.Reason != domain.Trimmed {
 		t.Errorf("got %v", err)
 	}

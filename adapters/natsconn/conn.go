@@ -35,8 +35,8 @@ type Conn struct {
 // Ended is closed when the connection is over.
 func (c *Conn) Ended() <-chan struct{} { return c.ended }
 
-// Heard is when the server last sent something.
-func (c *Conn) Heard() time.Time { return time.Unix(0, c.heard.Load()) }
+// LastHeard is when the server last sent something.
+func (c *Conn) LastHeard() time.Time { return time.Unix(0, c.heard.Load()) }
 
 // Sync returns when the server has dealt with all that was sent before, within
 // the reply timeout.

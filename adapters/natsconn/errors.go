@@ -16,7 +16,7 @@ import (
 // that has one passes through, and so do nil, a break, and an end that the
 // caller asked for.
 func Classify(err error) error {
-	if lost := (*domain.BreakError)(nil); errors.As(err, &lost) {
+	if lost := (*domain.GapError)(nil); errors.As(err, &lost) {
 		return err
 	}
 	for _, known := range []error{

@@ -36,7 +36,7 @@ func TestErrorsAreKnownForWhatTheyAre(t *testing.T) {
 		{domain.ErrClosed, of(domain.ErrClosed), of(domain.ErrClosed)},
 		{errors.New("odd"), of(domain.ErrBusDown), of(domain.ErrBusDown)},
 		{domain.Refused(errors.New("full")), of(domain.ErrBusRefused, domain.ErrBusDown), of(domain.ErrBusRefused, domain.ErrBusDown)},
-		{&domain.BreakError{Reason: domain.Trimmed}, of(), of()},
+		{&domain.GapError{Reason: domain.Trimmed}, of(), of()},
 	} {
 		check := func(got error, want []error) {
 			t.Helper()

@@ -23,10 +23,10 @@ func (f *feed) Log() domain.LogID      { return 0 }
 func (f *feed) Begin() domain.Position { return "" }
 func (f *feed) Close() error           { return f.box.Close() }
 
-// Heard is when the last Read began, or when the connection heard something if
+// LastHeard is when the last Read began, or when the connection heard something if
 // that is later.
-func (f *feed) Heard() time.Time {
-	if heard := f.conn.Heard(); heard.After(f.begun) {
+func (f *feed) LastHeard() time.Time {
+	if heard := f.conn.LastHeard(); heard.After(f.begun) {
 		return heard
 	}
 	return f.begun

@@ -264,7 +264,7 @@ func (s *stress) subscribe(
 // next.
 func (s *stress) follow(topic, last int, e domain.Entry) (int, error) {
 	switch e.Kind {
-	case domain.Break:
+	case domain.Gap:
 		if s.log && !trimmed(topic) {
 			return 0, fmt.Errorf("a break after %d: %s", last, e.Reason)
 		}

@@ -61,7 +61,7 @@ func hears(t *testing.T, bus *transport.Transport) <-chan string {
 				switch e.Kind {
 				case domain.Record:
 					heard <- string(e.Body)
-				case domain.Break:
+				case domain.Gap:
 					heard <- "gap"
 				}
 			}
@@ -113,7 +113,7 @@ func TestCredentialsThatChangeOnARunningNodeAreAGapAtMost(t *testing.T) {
 				do(everything...)
 				log := &logbook{}
 				bus := transport.New(open(t, "redis://node:right@"+s.Addr()+query), transport.Config{
-					RetryMax: 100 * time.Millisecond, Log: slog.New(slog.NewTextHandler(log, nil)), NoStamps: true,
+					RetryMax: 100 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(log, nil)), NoStamps: true,
 				})
 				heard := hears(t, bus)
 				publish := func(body string) error { return bus.Publish("t", raw(body)) }

@@ -33,7 +33,7 @@ type feed struct {
 
 func (f *feed) Log() domain.LogID      { return 0 }
 func (f *feed) Begin() domain.Position { return "" }
-func (f *feed) Heard() time.Time       { return f.heard }
+func (f *feed) LastHeard() time.Time   { return f.heard }
 
 // Close ends the feed's connection, and makes room for another one.
 func (f *feed) Close() error {

@@ -52,8 +52,8 @@ func newSharedFeed(topic string) *sharedFeed {
 func (f *sharedFeed) Log() domain.LogID      { return 0 }
 func (f *sharedFeed) Begin() domain.Position { return "" }
 
-// Heard is when the connection last had a sign of life, or Read was called.
-func (f *sharedFeed) Heard() time.Time {
+// LastHeard is when the connection last had a sign of life, or Read was called.
+func (f *sharedFeed) LastHeard() time.Time {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if heard := time.Unix(0, f.lane.State.heard.Load()); heard.After(f.asked) {

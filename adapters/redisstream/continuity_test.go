@@ -310,7 +310,7 @@ func TestNothingIsSkippedSilently(t *testing.T) {
 		f, last, breaks, read, batches := k.follow(""), 0, 0, 0, 0
 		for ctx.Err() == nil {
 			batch, err := f.Read(ctx)
-			if lost := (*transport.BreakError)(nil); errors.As(err, &lost) {
+			if lost := (*transport.GapError)(nil); errors.As(err, &lost) {
 				f, last, breaks = k.follow(""), 0, breaks+1
 				continue
 			}

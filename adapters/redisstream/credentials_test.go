@@ -64,7 +64,7 @@ type station struct {
 func tune(t *testing.T, d transport.Driver) *station {
 	t.Helper()
 	s := &station{}
-	s.bus = transport.New(d, transport.Config{RetryMax: 100 * time.Millisecond, Log: s.log.logger()})
+	s.bus = transport.New(d, transport.Config{RetryMax: 100 * time.Millisecond, Logger: s.log.logger()})
 	batches, err := s.bus.Batches().Subscribe(t.Context(), "t")
 	if err != nil {
 		t.Fatal(err)
@@ -79,7 +79,7 @@ func tune(t *testing.T, d transport.Driver) *station {
 				switch e.Kind {
 				case domain.Record:
 					s.bodies = append(s.bodies, string(e.Body))
-				case domain.Break:
+				case domain.Gap:
 					s.gaps++
 				}
 			}

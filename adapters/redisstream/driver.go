@@ -96,7 +96,7 @@ func (d *Driver) Follow(ctx context.Context, topic string, after domain.Position
 	if err == nil {
 		return f, nil
 	}
-	if lost := (*transport.BreakError)(nil); errors.As(err, &lost) {
+	if lost := (*transport.GapError)(nil); errors.As(err, &lost) {
 		return nil, err
 	}
 	return nil, fmt.Errorf("redisstream: follow %s: %w", topic, redisconn.Classify(err))

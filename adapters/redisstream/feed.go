@@ -43,7 +43,7 @@ type feed struct {
 
 func (f *feed) Log() domain.LogID      { return f.log }
 func (f *feed) Begin() domain.Position { return f.begin.position() }
-func (f *feed) Heard() time.Time       { return f.heard }
+func (f *feed) LastHeard() time.Time   { return f.heard }
 
 // Close ends the feed's connection, and makes room for another one.
 func (f *feed) Close() error {
@@ -82,7 +82,7 @@ func (f *feed) end(err error) error {
 }
 
 func readError(topic string, err error) error {
-	if lost := (*transport.BreakError)(nil); errors.As(err, &lost) {
+	if lost := (*transport.GapError)(nil); errors.As(err, &lost) {
 		return err
 	}
 	return fmt.Errorf("redisstream: read %s: %w", topic, redisconn.Classify(err))

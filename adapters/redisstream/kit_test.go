@@ -117,7 +117,7 @@ func (k kit) broken(f transport.Feed, want domain.GapReason, n int) {
 
 func wantBreak(t testing.TB, err error, want domain.GapReason) {
 	t.Helper()
-	var lost *transport.BreakError
+	var lost *transport.GapError
 	if !errors.As(err, &lost) || lost.Reason != want {
 		t.Fatalf("got %v, want a break: %s", err, want)
 	}

@@ -18,7 +18,7 @@ func replayed(t *testing.T, bus *transport.Transport, after domain.Position, fro
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	err = bus.Replay(ctx, "t", domain.Place{Position: after}, from, func(batch []domain.Entry) bool {
+	err = bus.Replay(ctx, "t", domain.Location{Position: after}, from, func(batch []domain.Entry) bool {
 		for _, e := range batch {
 			bodies, at = append(bodies, string(e.Body)), append(at, e.Position)
 		}

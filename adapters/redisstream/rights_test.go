@@ -54,7 +54,7 @@ func hear(ctx context.Context, batches <-chan *message.Message, bodies ...string
 			entries, _ := domain.EntriesFrom(m.Context())
 			for _, e := range entries {
 				switch {
-				case e.Kind == domain.Break:
+				case e.Kind == domain.Gap:
 					return fmt.Errorf("a gap: %s", e.Reason)
 				case e.Kind == domain.Record && len(bodies) > 0 && string(e.Body) == bodies[0]:
 					bodies = bodies[1:]

@@ -61,7 +61,7 @@ func newSharedFeed(topic string, log domain.LogID, from place) *sharedFeed {
 
 func (f *sharedFeed) Log() domain.LogID      { return f.log }
 func (f *sharedFeed) Begin() domain.Position { return f.begin.position() }
-func (f *sharedFeed) Heard() time.Time       { return *f.heard.Load() }
+func (f *sharedFeed) LastHeard() time.Time   { return *f.heard.Load() }
 func (f *sharedFeed) hear(t time.Time)       { f.heard.Store(&t) }
 
 // Close takes the feed off the connection.

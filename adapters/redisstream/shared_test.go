@@ -179,7 +179,7 @@ func TestFeedsOfAConnectionThatEndedGoOnWhereTheyWere(t *testing.T) {
 				entries, _ := domain.EntriesFrom(m.Context())
 				for _, e := range entries {
 					switch {
-					case e.Kind == domain.Break:
+					case e.Kind == domain.Gap:
 						t.Errorf("%s: a break before %d: %s", topic, next, e.Reason)
 					case e.Kind == domain.Record && string(e.Body) != fmt.Sprint(next):
 						t.Errorf("%s: %q instead of %d", topic, e.Body, next)

@@ -115,7 +115,7 @@ func (s state) prove(p place, got int) error {
 }
 
 func lost(reason domain.GapReason, format string, args ...any) error {
-	return &transport.BreakError{Reason: reason, Detail: fmt.Sprintf(format, args...)}
+	return &transport.GapError{Reason: reason, Detail: fmt.Sprintf(format, args...)}
 }
 
 const noSuchKey = redisconn.Error("ERR no such key")

@@ -11,7 +11,7 @@ import (
 )
 
 func reason(err error) domain.GapReason {
-	var lost *transport.BreakError
+	var lost *transport.GapError
 	if errors.As(err, &lost) {
 		return lost.Reason
 	}

@@ -56,8 +56,8 @@ func (p *progress) reach(at domain.Position) {
 // fall notes that the feed is over, and rise that there is one again.
 func (p *progress) fall(over Feed) {
 	mute := time.Now()
-	if h, ok := over.(Hearer); ok {
-		mute = h.Heard()
+	if h, ok := over.(LastHeard); ok {
+		mute = h.LastHeard()
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -76,9 +76,9 @@ func (p *progress) now() (handed domain.Position, mute time.Time) {
 	return p.handed, p.mute
 }
 
-// A lookout compares how far the subscriptions are with where the logs end. It
+// A lagMonitor compares how far the subscriptions are with where the logs end. It
 // is Run's alone.
-type lookout struct {
+type lagMonitor struct {
 	t       *Transport
 	answers time.Time         // since when the broker answers; zero if it does not
 	tails   map[string][]tail // of each topic that is followed, oldest first
@@ -91,33 +91,33 @@ type tail struct {
 	at   domain.Position
 }
 
-func newLookout(t *Transport) *lookout {
-	return &lookout{t: t, tails: make(map[string][]tail), blind: limitedLog{every: time.Minute}}
+func newLagMonitor(t *Transport) *lagMonitor {
+	return &lagMonitor{t: t, tails: make(map[string][]tail), blind: limitedLog{every: time.Minute}}
 }
 
 // ask notes where the logs end, if the broker answers.
-func (l *lookout) ask(ctx context.Context, up bool) {
+func (m *lagMonitor) ask(ctx context.Context, up bool) {
 	if !up {
-		l.answers = time.Time{}
-		clear(l.tails)
+		m.answers = time.Time{}
+		clear(m.tails)
 		return
 	}
 	now := time.Now()
-	if l.answers.IsZero() {
-		l.answers = now
+	if m.answers.IsZero() {
+		m.answers = now
 	}
-	l.note(ctx, now, l.t.followers())
+	m.note(ctx, now, m.t.followers())
 }
 
 // behind returns the topics of subscriptions that are behind, while the broker
 // answers.
-func (l *lookout) behind() (topics []string) {
-	if l.answers.IsZero() {
+func (m *lagMonitor) behind() (topics []string) {
+	if m.answers.IsZero() {
 		return nil
 	}
 	now := time.Now()
-	for _, s := range l.t.followers() {
-		if l.isBehind(s, now) {
+	for _, s := range m.t.followers() {
+		if m.isBehind(s, now) {
 			topics = append(topics, s.topic)
 		}
 	}
@@ -126,13 +126,13 @@ func (l *lookout) behind() (topics []string) {
 
 // note asks for the tails of all topics that are followed. A topic whose tail
 // is not told in time keeps those that were seen before.
-func (l *lookout) note(ctx context.Context, now time.Time, all []*subscription) {
+func (m *lagMonitor) note(ctx context.Context, now time.Time, all []*subscription) {
 	topics := make(map[string][]tail)
 	for _, s := range all {
-		topics[s.topic] = l.tails[s.topic]
+		topics[s.topic] = m.tails[s.topic]
 	}
-	l.tails = topics // the others are forgotten
-	if l.t.log == nil {
+	m.tails = topics // the others are forgotten
+	if m.t.log == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
@@ -143,9 +143,9 @@ func (l *lookout) note(ctx context.Context, now time.Time, all []*subscription) 
 	asking.SetLimit(lookAtOnce)
 	for topic := range topics {
 		asking.Go(func() error {
-			at, err := l.t.log.Tail(ctx, topic)
+			at, err := m.t.log.Tail(ctx, topic)
 			if err != nil {
-				l.tell(ctx, topic, err)
+				m.tell(ctx, topic, err)
 				return nil
 			}
 			mu.Lock()
@@ -156,47 +156,49 @@ func (l *lookout) note(ctx context.Context, now time.Time, all []*subscription) 
 	}
 	_ = asking.Wait() // nobody fails
 	for topic, at := range seen {
-		l.tails[topic] = l.extend(l.tails[topic], tail{now, at})
+		m.tails[topic] = m.extend(m.tails[topic], tail{now, at})
 	}
 }
 
 // tell says that a topic's tail is not known: nobody would notice if its
 // subscriptions fell behind. That an answer is late now and then is no news.
-func (l *lookout) tell(ctx context.Context, topic string, err error) {
+func (m *lagMonitor) tell(ctx context.Context, topic string, err error) {
 	if ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded) {
-		l.t.cfg.Log.Debug("where the log ends is not known", "topic", topic, "error", err)
+		m.t.cfg.Logger.Debug("where the log ends is not known", "topic", topic, "error", err)
 		return
 	}
-	l.blind.warn(l.t.cfg.Log, "where the log ends is not known: nobody notices if this node falls behind",
+	m.blind.warn(m.t.cfg.Logger, "where the log ends is not known: nobody notices if this node falls behind",
 		"topic", topic, "error", err)
 }
 
 // extend adds a tail, and drops those that are older than is of interest. A log
 // that ends before where it ended has begun anew, or its end was taken back:
 // nothing older counts.
-func (l *lookout) extend(seen []tail, last tail) []tail {
+func (m *lagMonitor) extend(seen []tail, last tail) []tail {
 	if n := len(seen); n > 0 && last.at < seen[n-1].at {
 		seen = nil
 	}
 	seen = append(seen, last)
-	for len(seen) > 1 && l.old(seen[1].seen, last.seen) {
+	for len(seen) > 1 && m.old(seen[1].seen, last.seen) {
 		seen = seen[1:]
 	}
 	return seen
 }
 
-func (l *lookout) old(then, now time.Time) bool { return now.Sub(then) >= l.t.cfg.DeafAfter-askSlack }
+func (m *lagMonitor) old(then, now time.Time) bool {
+	return now.Sub(then) >= m.t.cfg.DeafAfter-askSlack
+}
 
-func (l *lookout) isBehind(s *subscription, now time.Time) bool {
+func (m *lagMonitor) isBehind(s *subscription, now time.Time) bool {
 	handed, mute := s.now()
 	if !mute.IsZero() {
-		if mute.Before(l.answers) {
-			mute = l.answers
+		if mute.Before(m.answers) {
+			mute = m.answers
 		}
-		if l.old(mute, now) {
+		if m.old(mute, now) {
 			return true
 		}
 	}
-	tails := l.tails[s.topic]
-	return len(tails) > 0 && l.old(tails[0].seen, now) && handed < tails[0].at
+	tails := m.tails[s.topic]
+	return len(tails) > 0 && m.old(tails[0].seen, now) && handed < tails[0].at
 }

@@ -22,7 +22,7 @@ type Config struct {
 	// NoStamps: on a bus without a log, messages are not numbered, and numbers
 	// mean nothing. It is for topics that others defined.
 	NoStamps bool
-	Log      *slog.Logger // default: discard
+	Logger   *slog.Logger // default: discard
 }
 
 func (c Config) withDefaults() Config {
@@ -48,8 +48,8 @@ func (c Config) withDefaults() Config {
 	if c.PublishQueue <= 0 {
 		c.PublishQueue = 8192
 	}
-	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	return c
 }

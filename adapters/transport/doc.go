@@ -9,10 +9,10 @@
 //   - Confirmation: Subscribe returns when the broker has confirmed. What is
 //     published afterwards arrives.
 //   - Continuity: after an interruption the loop goes on exactly where it was,
-//     or puts a domain.Break into the batches. Nothing is skipped silently.
+//     or puts a domain.Gap into the batches. Nothing is skipped silently.
 //   - Loss: on a bus without a log, what is published with RawKey is numbered,
 //     for each publisher and topic, and a high-water mark follows a second after
-//     the last message. A hole in the numbers is a Break; what comes after it
+//     the last message. A hole in the numbers is a Gap; what comes after it
 //     was said to be missing, or comes twice, is dropped. Subscribers see
 //     neither numbers nor marks. What stays unseen is the last messages of a
 //     publisher that ends, and the first ones of one nobody has heard before.

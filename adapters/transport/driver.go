@@ -22,8 +22,8 @@ type Driver interface {
 	// means after the tail, which Follow resolves to a real position where the
 	// broker keeps a log. It returns once the broker has confirmed: nothing
 	// published after that is missed. Where it cannot prove that the feed goes
-	// on exactly after the position, it returns a *BreakError and no feed; for
-	// after "" there is no BreakError. Another error counts as
+	// on exactly after the position, it returns a *GapError and no feed; for
+	// after "" there is no GapError. Another error counts as
 	// domain.ErrBusDown unless it wraps another sentinel of the domain.
 	// Without a log after is always "". The context bounds Follow, not the feed.
 	Follow(ctx context.Context, topic string, after domain.Position) (Feed, error)
@@ -58,20 +58,20 @@ type Feed interface {
 	Begin() domain.Position
 	// Read blocks until there is something and returns it, a batch at a time:
 	// Records, in order, at most BatchSize. The caller owns them. If the feed
-	// finds that it lost its place, it returns a *BreakError; after any error
+	// finds that it lost its place, it returns a *GapError; after any error
 	// the feed is over. What the broker holds but nobody could decode is still
 	// returned: telling good from bad is the reader's work.
 	Read(ctx context.Context) ([]domain.Entry, error)
 	Close() error
 }
 
-// A Hearer is a Feed that knows when it last heard from the broker. With it,
+// A LastHeard is a Feed that knows when it last heard from the broker. With it,
 // the time in which a connection swallowed everything counts as time without a
 // feed.
-type Hearer interface {
-	// Heard is when the last Read began, or had a sign of life if that is
+type LastHeard interface {
+	// LastHeard is when the last Read began, or had a sign of life if that is
 	// later. The goroutine that reads calls it.
-	Heard() time.Time
+	LastHeard() time.Time
 }
 
 // BatchSize is the most entries that one Read returns.
@@ -83,8 +83,8 @@ type Outgoing struct {
 	Message *message.Message
 }
 
-// A BreakError says that a feed cannot go on where it stopped.
-type BreakError = domain.BreakError
+// A GapError says that a feed cannot go on where it stopped.
+type GapError = domain.GapError
 
 // Guarantees describe a transport to its users, truthfully: the conformance
 // suite checks each claim.

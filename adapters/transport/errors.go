@@ -53,9 +53,9 @@ func mark(err, sentinel error) error {
 	return fmt.Errorf("%w: %w", sentinel, err)
 }
 
-// gone says why a caller stopped waiting. A deadline of its own that passed
+// waitError says why a caller stopped waiting. A deadline of its own that passed
 // means that the broker did not answer in time.
-func gone(err error) error {
+func waitError(err error) error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return mark(err, domain.ErrBusDown)
 	}

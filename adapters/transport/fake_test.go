@@ -191,7 +191,7 @@ func summary(batch []domain.Entry) []string {
 		switch e.Kind {
 		case domain.Start:
 			lines = append(lines, fmt.Sprintf("start %s of %d", at, e.Log))
-		case domain.Break:
+		case domain.Gap:
 			lines = append(lines, fmt.Sprintf("break %s %s of %d", e.Reason, at, e.Log))
 		default:
 			lines = append(lines, at)

@@ -147,7 +147,7 @@ func (s *subscription) mend(batch []domain.Entry) []domain.Entry {
 			number, rest, ok = cutStamp(e.Body)
 		}
 		if !ok {
-			e.Landmark = s.survey.foreign(&e)
+			e.Fingerprint = s.survey.foreign(&e)
 			kept = append(kept, e)
 			continue
 		}
@@ -160,11 +160,11 @@ func (s *subscription) mend(batch []domain.Entry) []domain.Entry {
 		case hole:
 			s.t.counts.holes.Add(1)
 			s.t.counts.countBreak(domain.Lossy)
-			lost := domain.Entry{Kind: domain.Break, Log: s.log, Reason: domain.Lossy}
+			lost := domain.Entry{Kind: domain.Gap, Log: s.log, Reason: domain.Lossy}
 			kept = append(slices.Clone(kept), lost) // a copy: there is no room for one more in batch
 		}
 		if !isMark {
-			e.Landmark = s.survey.stamped(number, s.holes.sum)
+			e.Fingerprint = s.survey.stamped(number, s.holes.sum)
 			kept = append(kept, e)
 		}
 	}

@@ -62,11 +62,11 @@ func (s *shelf) consume(topic string, keep int) {
 	s.topics[topic] = lies[max(0, len(lies)-keep):]
 }
 
-// A sender sends to systems through an Outlet.
+// A sender sends to systems through an EnvelopePublisher.
 type sender struct {
 	*testing.T
 	shelf *shelf
-	out   *transport.Outlet
+	out   *transport.EnvelopePublisher
 }
 
 func newSender(t *testing.T, limits transport.InboundLimits) *sender {
@@ -75,7 +75,7 @@ func newSender(t *testing.T, limits transport.InboundLimits) *sender {
 		t.Fatal(err)
 	}
 	s := &sender{t, &shelf{}, nil}
-	s.out = transport.NewOutlet(s.shelf, topics, 0)
+	s.out = transport.NewEnvelopePublisher(s.shelf, topics, 0)
 	s.out.LimitInbound(limits, slog.New(slog.DiscardHandler))
 	return s
 }

@@ -20,7 +20,7 @@ import (
 // A record without a stamp is placed by its content, behind the one before it.
 type surveyor struct {
 	ordered bool // the bus has one order for all
-	last    domain.Landmark
+	last    domain.Fingerprint
 }
 
 // lately is for how long a publisher that is not heard any more still counts. One
@@ -30,9 +30,9 @@ const lately = markMax + markMax/2
 
 // stamped is the landmark of a record with a stamp; sum is that of the numbers
 // heard, this one among them.
-func (v *surveyor) stamped(s stamp, sum uint64) domain.Landmark {
+func (v *surveyor) stamped(s stamp, sum uint64) domain.Fingerprint {
 	if v.ordered {
-		v.last = domain.Landmark(max(1, s.digest()+sum))
+		v.last = domain.Fingerprint(max(1, s.digest()+sum))
 	}
 	return v.last
 }
@@ -41,7 +41,7 @@ var crc = crc64.MakeTable(crc64.ECMA)
 
 // foreign is the landmark of a record without a stamp, 0 if there was none
 // before it.
-func (v *surveyor) foreign(e *domain.Entry) domain.Landmark {
+func (v *surveyor) foreign(e *domain.Entry) domain.Fingerprint {
 	if v.last == 0 {
 		return 0
 	}
@@ -49,7 +49,7 @@ func (v *surveyor) foreign(e *domain.Entry) domain.Landmark {
 	for _, f := range e.Header { // in whichever order
 		content += mix(crc64.Checksum([]byte(f.Name+"\x00"+f.Value), crc))
 	}
-	v.last = domain.Landmark(max(1, mix(mix(uint64(v.last))^content)))
+	v.last = domain.Fingerprint(max(1, mix(mix(uint64(v.last))^content)))
 	return v.last
 }
 

@@ -16,7 +16,7 @@ type surveyed struct {
 	bus   *lossyBus
 	feed  *pipeFeed
 	mu    sync.Mutex
-	marks map[string]domain.Landmark
+	marks map[string]domain.Fingerprint
 }
 
 // survey makes two nodes that hear what the test gives each of them, and what
@@ -42,7 +42,7 @@ func survey(t *testing.T, g transport.Guarantees, test func(a, b *surveyed, wire
 			driver.guarantees = g
 			sub := transport.New(driver, transport.Config{})
 			defer mustClose(t, sub)
-			nodes[i] = &surveyed{bus: bus, marks: make(map[string]domain.Landmark)}
+			nodes[i] = &surveyed{bus: bus, marks: make(map[string]domain.Fingerprint)}
 			in := subscribe(t, sub.Batches())
 			bus.set(func() { nodes[i].feed = bus.feeds[len(bus.feeds)-1] })
 			go func() {
@@ -71,7 +71,7 @@ func (n *surveyed) note(batch []domain.Entry) {
 	defer n.mu.Unlock()
 	for _, e := range batch {
 		for _, what := range said(e) {
-			n.marks[what] = e.Landmark
+			n.marks[what] = e.Fingerprint
 		}
 	}
 }
@@ -83,7 +83,7 @@ func (n *surveyed) hear(wire []string) {
 	synctest.Wait()
 }
 
-func (n *surveyed) mark(name string) domain.Landmark {
+func (n *surveyed) mark(name string) domain.Fingerprint {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.marks[fmt.Sprintf("%q", name)]

@@ -20,7 +20,7 @@ import (
 // copied behind it. It is zero where no copies prove that. Looked is how many
 // entries it has looked at: fewer than most if the log has no more, or all places
 // were settled. Errors are Scan's.
-func (t *Transport) Locate(ctx context.Context, topic string, wanted []domain.Place, from time.Time, most int) (found []domain.Place, looked int, err error) {
+func (t *Transport) Locate(ctx context.Context, topic string, wanted []domain.Location, from time.Time, most int) (found []domain.Location, looked int, err error) {
 	l := newLocator(wanted)
 	at, err := t.Scan(ctx, topic, "", from, func(batch []domain.Entry) bool {
 		for i := range batch {
@@ -50,7 +50,7 @@ func (t *Transport) Origins(ctx context.Context, topic string, most int) (logs [
 			if batch[i].Late {
 				continue
 			}
-			for _, p := range batch[i].Also {
+			for _, p := range batch[i].Origins {
 				if len(logs) < maxOriginals && !slices.Contains(logs, p.Log) {
 					logs = append(logs, p.Log)
 				}
@@ -68,8 +68,8 @@ func (t *Transport) Origins(ctx context.Context, topic string, most int) (logs [
 // A locator is one search. Copies come in the order of their logs, so that of
 // each log's places the ones that are settled come first.
 type locator struct {
-	wanted []domain.Place
-	found  []domain.Place
+	wanted []domain.Location
+	found  []domain.Location
 	logs   map[domain.LogID]*search
 	open   int // places that are not settled
 }
@@ -80,9 +80,9 @@ type search struct {
 	last      domain.Position // where the latest copy is here; "" before the first
 }
 
-func newLocator(wanted []domain.Place) *locator {
+func newLocator(wanted []domain.Location) *locator {
 	l := &locator{
-		wanted: wanted, found: make([]domain.Place, len(wanted)),
+		wanted: wanted, found: make([]domain.Location, len(wanted)),
 		logs: make(map[domain.LogID]*search), open: len(wanted),
 	}
 	for start := 0; start < len(wanted); {
@@ -99,7 +99,7 @@ func (l *locator) look(e *domain.Entry) {
 	if e.Late {
 		return
 	}
-	for _, p := range e.Also {
+	for _, p := range e.Origins {
 		s := l.logs[p.Log]
 		if s == nil {
 			continue
@@ -119,9 +119,9 @@ func (l *locator) look(e *domain.Entry) {
 func (l *locator) settle(s *search, at domain.Position, e *domain.Entry) (settled bool) {
 	wanted, found := l.wanted[s.next].Position, &l.found[s.next].Position
 	switch {
-	case wanted < at && e.Kind != domain.Break:
+	case wanted < at && e.Kind != domain.Gap:
 		*found = s.last
-	case wanted == at && e.Kind != domain.Break:
+	case wanted == at && e.Kind != domain.Gap:
 		*found = e.Position
 	case wanted >= at:
 		return false

@@ -17,7 +17,7 @@ const oldLog = domain.LogID(0xA)
 // copied makes entry n of the log a copy of the old log's entry at, before which
 // after was copied; zero: nothing was.
 func copied(l *fakeLog, n, at, after int, more ...domain.Field) {
-	o := transport.Origin{Places: []domain.Place{{Log: oldLog, Position: place(at)}}, Time: second(n)}
+	o := transport.Origin{Places: []domain.Location{{Log: oldLog, Position: place(at)}}, Time: second(n)}
 	if after > 0 {
 		o.After = place(after)
 	}
@@ -57,14 +57,14 @@ func TestLocate(t *testing.T) {
 		{"nothing", nil, time.Time{}, 100, []int{}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			var wanted []domain.Place
+			var wanted []domain.Location
 			for _, n := range tc.wanted {
-				wanted = append(wanted, domain.Place{Log: oldLog, Position: place(n)})
+				wanted = append(wanted, domain.Location{Log: oldLog, Position: place(n)})
 			}
-			want := make([]domain.Place, len(tc.found))
+			want := make([]domain.Location, len(tc.found))
 			for i, n := range tc.found {
 				if n > 0 {
-					want[i] = domain.Place{Log: 1, Position: place(n)}
+					want[i] = domain.Location{Log: 1, Position: place(n)}
 				}
 			}
 			got, _, err := bus.Locate(t.Context(), topic, wanted, tc.from, tc.most)
@@ -77,14 +77,14 @@ func TestLocate(t *testing.T) {
 		})
 	}
 	t.Run("in a log that nothing was copied from", func(t *testing.T) {
-		got, _, err := bus.Locate(t.Context(), topic, []domain.Place{{Log: oldLog, Position: place(12)}, {Log: 0xB, Position: place(12)}}, time.Time{}, 100)
-		if want := []domain.Place{{Log: 1, Position: place(2)}, {}}; err != nil || !cmp.Equal(want, got) {
+		got, _, err := bus.Locate(t.Context(), topic, []domain.Location{{Log: oldLog, Position: place(12)}, {Log: 0xB, Position: place(12)}}, time.Time{}, 100)
+		if want := []domain.Location{{Log: 1, Position: place(2)}, {}}; err != nil || !cmp.Equal(want, got) {
 			t.Errorf("%v, %v", got, err)
 		}
 	})
 	t.Run("bus down", func(t *testing.T) {
 		l.set(func() { l.since = errNet })
-		if _, _, err := bus.Locate(t.Context(), topic, []domain.Place{{Log: oldLog, Position: place(12)}}, time.Time{}, 100); !errors.Is(err, domain.ErrBusDown) {
+		if _, _, err := bus.Locate(t.Context(), topic, []domain.Location{{Log: oldLog, Position: place(12)}}, time.Time{}, 100); !errors.Is(err, domain.ErrBusDown) {
 			t.Errorf("error %v", err)
 		}
 	})
@@ -92,8 +92,8 @@ func TestLocate(t *testing.T) {
 
 func TestOrigins(t *testing.T) {
 	l := newLog(6)
-	late := transport.Origin{Places: []domain.Place{{Log: 0xD, Position: place(1)}}, Time: second(3), Late: true}
-	twice := transport.Origin{Places: []domain.Place{{Log: 0xB, Position: place(1)}, {Log: 0xC, Position: place(1)}}, Time: second(5)}
+	late := transport.Origin{Places: []domain.Location{{Log: 0xD, Position: place(1)}}, Time: second(3), Late: true}
+	twice := transport.Origin{Places: []domain.Location{{Log: 0xB, Position: place(1)}, {Log: 0xC, Position: place(1)}}, Time: second(5)}
 	copied(l, 1, 10, 0)
 	copied(l, 2, 11, 10)
 	l.entries[2].Header = []domain.Field{{Name: "fanfare.origin", Value: late.String()}} // no place to resume from
@@ -121,7 +121,7 @@ func TestForgedTimesAreTimes(t *testing.T) {
 	bus := transport.New(l, transport.Config{})
 	defer mustClose(t, bus)
 	for _, from := range []time.Time{time.UnixMilli(math.MinInt64), time.UnixMilli(-1), time.UnixMilli(math.MaxInt64), time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)} {
-		if _, _, err := bus.Locate(t.Context(), topic, []domain.Place{{Log: oldLog, Position: place(10)}}, from, 100); err != nil {
+		if _, _, err := bus.Locate(t.Context(), topic, []domain.Location{{Log: oldLog, Position: place(10)}}, from, 100); err != nil {
 			t.Errorf("from %v: %v", from, err)
 		}
 		l.set(func() {

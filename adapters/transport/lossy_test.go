@@ -145,7 +145,7 @@ func said(e domain.Entry) []string {
 	switch {
 	case e.Kind == domain.Start:
 		return nil
-	case e.Kind == domain.Break:
+	case e.Kind == domain.Gap:
 		return []string{"gap:" + string(e.Reason)}
 	case json.Unmarshal(e.Body, &body) != nil || body.Data == nil:
 		return []string{string(e.Body)}

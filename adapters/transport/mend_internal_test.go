@@ -30,7 +30,7 @@ func BenchmarkMend(b *testing.B) {
 
 // Records that differ in their headers alone are not the same.
 func TestHeadersCountInALandmark(t *testing.T) {
-	mark := func(fields ...domain.Field) domain.Landmark {
+	mark := func(fields ...domain.Field) domain.Fingerprint {
 		v := surveyor{ordered: true, last: 1}
 		return v.foreign(&domain.Entry{Body: []byte("x"), Header: fields})
 	}
@@ -38,8 +38,8 @@ func TestHeadersCountInALandmark(t *testing.T) {
 	if mark(a, b) != mark(b, a) {
 		t.Error("the order of headers counts")
 	}
-	seen := make(map[domain.Landmark]bool)
-	for _, m := range []domain.Landmark{mark(), mark(a), mark(b), mark(a, b), mark(domain.Field{Name: "a", Value: "2"}), mark(domain.Field{Name: "a1"})} {
+	seen := make(map[domain.Fingerprint]bool)
+	for _, m := range []domain.Fingerprint{mark(), mark(a), mark(b), mark(a, b), mark(domain.Field{Name: "a", Value: "2"}), mark(domain.Field{Name: "a1"})} {
 		if seen[m] {
 			t.Error("two sets of headers have one landmark")
 		}

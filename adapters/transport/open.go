@@ -33,7 +33,7 @@ func (o Openers) Open(ctx context.Context, rawURL string, cfg Config) (*Transpor
 	if !ok {
 		return nil, fmt.Errorf("transport: unknown scheme %q: use one of %s", u.Scheme, o.schemes())
 	}
-	d, err := open(ctx, u, cfg.withDefaults().Log)
+	d, err := open(ctx, u, cfg.withDefaults().Logger)
 	if err != nil {
 		return nil, fmt.Errorf("transport %s: %w", place(u), redact(err, u))
 	}

@@ -34,18 +34,18 @@ const maxPlaces = 4
 
 // An Origin says where a copy comes from.
 type Origin struct {
-	Places []domain.Place  // in the log it was copied from, then in the one before that; 1 to 4
-	After  domain.Position // in the first of these: what was copied before it; "" if nothing
-	Time   time.Time       // when the first of the logs took it; zero if nobody knows
-	Late   bool            // copied after the move
+	Places []domain.Location // in the log it was copied from, then in the one before that; 1 to 4
+	After  domain.Position   // in the first of these: what was copied before it; "" if nothing
+	Time   time.Time         // when the first of the logs took it; zero if nobody knows
+	Late   bool              // copied after the move
 }
 
 // OriginOf is the origin of a copy of e, which was read from the log, behind
 // after.
 func OriginOf(e *domain.Entry, log domain.LogID, after domain.Position, late bool) Origin {
-	o := Origin{Places: []domain.Place{{Log: log, Position: e.Position}}, After: after, Time: e.Time, Late: late}
+	o := Origin{Places: []domain.Location{{Log: log, Position: e.Position}}, After: after, Time: e.Time, Late: late}
 	if !e.Late {
-		o.Places = append(o.Places, e.Also[:min(len(e.Also), maxPlaces-1)]...)
+		o.Places = append(o.Places, e.Origins[:min(len(e.Origins), maxPlaces-1)]...)
 	}
 	return o
 }
@@ -106,7 +106,7 @@ func ParseOrigin(text string) (Origin, error) {
 		if err != nil || !ok || id == 0 {
 			return Origin{}, errOrigin
 		}
-		o.Places = append(o.Places, domain.Place{Log: domain.LogID(id), Position: position})
+		o.Places = append(o.Places, domain.Location{Log: domain.LogID(id), Position: position})
 	}
 	return o, nil
 }
@@ -129,11 +129,11 @@ func NewCopy(e *domain.Entry, from Origin) *message.Message {
 		m.Metadata["to"] = "(the header " + name + " is there twice)"
 	}
 	switch e.Kind {
-	case domain.Leave, domain.Arrive:
+	case domain.MovedAway, domain.MovedHere:
 		m.Metadata[moveKey] = moveLeave
-	case domain.Break:
+	case domain.Gap:
 		m.Metadata[moveKey] = moveGap
-	case domain.Note:
+	case domain.Control:
 		m.Metadata[moveKey] = moveNote
 	}
 	m.Metadata[originKey] = from.String()
@@ -148,14 +148,14 @@ func AsGap(copied *message.Message) *message.Message {
 	return m
 }
 
-// NewLeave makes the mark that ends a log: whoever is set up to follow goes on
+// NewMovedAway makes the mark that ends a log: whoever is set up to follow goes on
 // in the log that its copy is in.
-func NewLeave(id string) *message.Message { return newMark(id, moveLeave) }
+func NewMovedAway(id string) *message.Message { return newMark(id, moveLeave) }
 
-// NewHere makes the mark that says, to those who begin to read long after, that
+// NewMovedHere makes the mark that says, to those who begin to read long after, that
 // a log has been arrived at; and how far what is published to the one before it
 // was copied.
-func NewHere(id string, upTo Origin) *message.Message {
+func NewMovedHere(id string, upTo Origin) *message.Message {
 	m := newMark(id, moveHere)
 	m.Metadata[originKey] = upTo.String()
 	return m

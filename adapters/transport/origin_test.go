@@ -13,10 +13,10 @@ import (
 )
 
 func TestOriginIsReadAsItWasWritten(t *testing.T) {
-	here, there := domain.Place{Log: 0xc0ffee, Position: "\x0a\x1b"}, domain.Place{Log: 1<<64 - 1, Position: "\x00"}
+	here, there := domain.Location{Log: 0xc0ffee, Position: "\x0a\x1b"}, domain.Location{Log: 1<<64 - 1, Position: "\x00"}
 	for text, want := range map[string]transport.Origin{
-		"1732547000123 0a1a c0ffee:0a1b ffffffffffffffff:00": {Places: []domain.Place{here, there}, After: "\x0a\x1a", Time: time.UnixMilli(1732547000123).UTC()},
-		"0 - c0ffee:0a1b late":                               {Places: []domain.Place{here}, Late: true},
+		"1732547000123 0a1a c0ffee:0a1b ffffffffffffffff:00": {Places: []domain.Location{here, there}, After: "\x0a\x1a", Time: time.UnixMilli(1732547000123).UTC()},
+		"0 - c0ffee:0a1b late":                               {Places: []domain.Location{here}, Late: true},
 	} {
 		if got := want.String(); got != text {
 			t.Errorf("written: %s, want %s", got, text)

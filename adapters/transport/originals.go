@@ -10,7 +10,7 @@ import (
 // copies come in its order, and each names the one before it. So it finds what
 // was copied twice, and what is missing. It belongs to one reader.
 type originals struct {
-	seen []domain.Place // the latest of each log
+	seen []domain.Location // the latest of each log
 }
 
 // maxOriginals is of how many logs copies can be told apart.
@@ -18,7 +18,7 @@ const maxOriginals = 64
 
 // reveal reads what the metadata of a batch's records say of moves. What was
 // copied before becomes a Note; before a copy whose predecessor is missing comes
-// a Break, whose Also is that copy's. The batch was read behind before. It works
+// a Gap, whose Origins is that copy's. The batch was read behind before. It works
 // in the batch's memory as long as there are no breaks.
 func (o *originals) reveal(batch []domain.Entry, log domain.LogID, before domain.Position) []domain.Entry {
 	first := slices.IndexFunc(batch, func(e domain.Entry) bool { return len(e.Header) > 0 })
@@ -32,7 +32,7 @@ func (o *originals) reveal(batch []domain.Entry, log domain.LogID, before domain
 			before = batch[i-1].Position
 		}
 		if missing := e.Kind == domain.Record && len(e.Header) > 0 && o.read(&e, log); missing {
-			lost := domain.Entry{Kind: domain.Break, Position: before, Time: e.Time, Log: log, Reason: domain.Lossy, Also: e.Also}
+			lost := domain.Entry{Kind: domain.Gap, Position: before, Time: e.Time, Log: log, Reason: domain.Lossy, Origins: e.Origins}
 			kept = append(slices.Clone(kept), lost) // a copy: there is no room for one more in batch
 		}
 		kept = append(kept, e)
@@ -51,31 +51,31 @@ func (o *originals) read(e *domain.Entry, log domain.LogID) (missing bool) {
 	switch {
 	case err != nil: // whoever made it up: a message without a past
 	case marked && move == moveHere:
-		e.Kind, e.Also, e.Late = domain.Note, from.Places, true
+		e.Kind, e.Origins, e.Late = domain.Control, from.Places, true
 		return false
 	case copied:
 		var again bool
 		missing, again = o.advance(&from)
-		e.Also, e.Late = from.Places, from.Late
+		e.Origins, e.Late = from.Places, from.Late
 		if !from.Time.IsZero() {
 			e.Time = from.Time
 		}
 		if again {
-			e.Kind = domain.Note
+			e.Kind = domain.Control
 			return false
 		}
 	}
 	switch {
 	case !marked:
-	case move == moveLeave && e.Also == nil:
-		e.Kind = domain.Leave
+	case move == moveLeave && e.Origins == nil:
+		e.Kind = domain.MovedAway
 	case move == moveLeave:
-		e.Kind, e.Log, e.Until = domain.Arrive, log, e.Position
-	case move == moveGap && e.Also != nil:
-		e.Kind, e.Reason, e.Log = domain.Break, domain.Lossy, log
+		e.Kind, e.Log, e.Tail = domain.MovedHere, log, e.Position
+	case move == moveGap && e.Origins != nil:
+		e.Kind, e.Reason, e.Log = domain.Gap, domain.Lossy, log
 		missing = false // it says so itself
 	default:
-		e.Kind = domain.Note
+		e.Kind = domain.Control
 	}
 	return missing
 }
@@ -85,7 +85,7 @@ func (o *originals) read(e *domain.Entry, log domain.LogID) (missing bool) {
 // the latest.
 func (o *originals) advance(from *Origin) (missing, again bool) {
 	for k, p := range from.Places {
-		i := slices.IndexFunc(o.seen, func(s domain.Place) bool { return s.Log == p.Log })
+		i := slices.IndexFunc(o.seen, func(s domain.Location) bool { return s.Log == p.Log })
 		switch {
 		case i < 0 && len(o.seen) < maxOriginals:
 			o.seen = append(o.seen, p)

@@ -131,7 +131,7 @@ func (p *pipeline) await(ctx context.Context, c *call) (lead bool, out outcome) 
 	select {
 	case <-c.woken:
 	case <-ctx.Done():
-		why = gone(ctx.Err())
+		why = waitError(ctx.Err())
 	case <-timer.C:
 		why = fmt.Errorf("%w: no answer in time", domain.ErrBusDown)
 	}

@@ -57,7 +57,7 @@ func (t *Transport) PublishContext(ctx context.Context, topic string, messages .
 		return nil
 	}
 	t.counts.publishErrors.Add(uint64(len(messages) - accepted))
-	t.refused.warn(t.cfg.Log, "publishing failed", "topic", topic, "error", err)
+	t.refused.warn(t.cfg.Logger, "publishing failed", "topic", topic, "error", err)
 	return &PublishError{
 		Accepted: accepted,
 		Refused:  refused,
@@ -88,7 +88,7 @@ func (t *Transport) publish(ctx context.Context, topic string, messages []*messa
 
 func (t *Transport) checkPublish(ctx context.Context, topic string, messages []*message.Message) error {
 	if err := ctx.Err(); err != nil {
-		return gone(err)
+		return waitError(err)
 	}
 	if err := t.CheckTopic(topic); err != nil {
 		return err

@@ -24,12 +24,12 @@ var errIdle = fmt.Errorf("%w: the log is not read to its end in time", domain.Er
 // topic's must be that one: it may have become another since somebody got the
 // position.
 //
-// The error is nil when yield ended it. It wraps a *domain.BreakError when it is
+// The error is nil when yield ended it. It wraps a *domain.GapError when it is
 // not proven that what would come next follows what came last, at the beginning
 // or later; domain.ErrBusDown when the broker cannot be reached;
 // domain.ErrUnsupported without a log; domain.ErrInvalid if after has no position;
 // domain.ErrClosed when the Transport is closed; and the context's error.
-func (t *Transport) Replay(ctx context.Context, topic string, after domain.Place, from time.Time,
+func (t *Transport) Replay(ctx context.Context, topic string, after domain.Location, from time.Time,
 	yield func([]domain.Entry) (more bool)) error {
 	if err := t.replay(ctx, topic, after, from, yield); err != nil {
 		return fmt.Errorf("transport: replay %q: %w", topic, err)
@@ -37,7 +37,7 @@ func (t *Transport) Replay(ctx context.Context, topic string, after domain.Place
 	return nil
 }
 
-func (t *Transport) replay(ctx context.Context, topic string, after domain.Place, from time.Time,
+func (t *Transport) replay(ctx context.Context, topic string, after domain.Location, from time.Time,
 	yield func([]domain.Entry) (more bool)) error {
 	switch {
 	case ctx.Err() != nil:
@@ -80,7 +80,7 @@ type replay struct {
 func (r *replay) run(from time.Time) error {
 	if !from.IsZero() && r.t.log != nil {
 		err := r.approach(from)
-		lost := (*BreakError)(nil)
+		lost := (*GapError)(nil)
 		switch {
 		case r.over || r.there:
 			return err
@@ -104,7 +104,7 @@ func (r *replay) check(feed Feed) error {
 		return nil
 	}
 	r.t.shut(r.topic, feed)
-	return &BreakError{Reason: domain.UnknownCursor, Detail: "the topic has become another log"}
+	return &GapError{Reason: domain.UnknownCursor, Detail: "the topic has become another log"}
 }
 
 // drain is the Transport's, with copies told from what was published.

@@ -18,7 +18,7 @@ import (
 // or where the log began to be read, if there was nothing. Errors are as
 // Replay's; without a log, domain.ErrUnsupported.
 func (t *Transport) Scan(ctx context.Context, topic string, after domain.Position, from time.Time,
-	yield func([]domain.Entry) (more bool)) (domain.Place, error) {
+	yield func([]domain.Entry) (more bool)) (domain.Location, error) {
 	at, err := t.scan(ctx, topic, after, from, yield)
 	if err != nil {
 		return at, fmt.Errorf("transport: scan %q: %w", topic, err)
@@ -27,7 +27,7 @@ func (t *Transport) Scan(ctx context.Context, topic string, after domain.Positio
 }
 
 func (t *Transport) scan(ctx context.Context, topic string, after domain.Position, from time.Time,
-	yield func([]domain.Entry) (more bool)) (at domain.Place, err error) {
+	yield func([]domain.Entry) (more bool)) (at domain.Location, err error) {
 	if t.log == nil {
 		return at, domain.ErrUnsupported
 	}
@@ -44,7 +44,7 @@ func (t *Transport) scan(ctx context.Context, topic string, after domain.Positio
 	if err != nil {
 		return at, t.scanError(ctx, err)
 	}
-	at = domain.Place{Log: feed.Log(), Position: feed.Begin()}
+	at = domain.Location{Log: feed.Log(), Position: feed.Begin()}
 	if at.Position >= tail {
 		t.shut(topic, feed)
 		return at, nil
@@ -71,7 +71,7 @@ func (t *Transport) scan(ctx context.Context, topic string, after domain.Positio
 
 // Tail returns the place of the last entry of the topic's log; if it holds none,
 // one at or before all that will come. Errors are Scan's.
-func (t *Transport) Tail(ctx context.Context, topic string) (domain.Place, error) {
+func (t *Transport) Tail(ctx context.Context, topic string) (domain.Location, error) {
 	at, err := t.Scan(ctx, topic, "", time.Now(), func([]domain.Entry) bool { return false })
 	if err != nil {
 		return at, err
@@ -105,7 +105,7 @@ func (t *Transport) followTo(ctx context.Context, topic string, after domain.Pos
 
 // scanError says what a failure of reading a log again is.
 func (t *Transport) scanError(ctx context.Context, err error) error {
-	lost := (*BreakError)(nil)
+	lost := (*GapError)(nil)
 	switch {
 	case t.ending.Err() != nil:
 		return mark(err, domain.ErrClosed)

@@ -193,7 +193,7 @@ func (t *Transport) publishMark(topic string) {
 	}
 	out := t.line(topic).publish(context.WithoutCancel(t.ending), c)
 	if out.err != nil {
-		t.cfg.Log.Debug("a high-water mark was not published", "topic", topic, "error", out.err)
+		t.cfg.Logger.Debug("a high-water mark was not published", "topic", topic, "error", out.err)
 		return
 	}
 	t.counts.marks.Add(1)

@@ -30,7 +30,7 @@ type subscription struct {
 	log    domain.LogID
 	last   domain.Position // where to go on; "" without a log
 	until  domain.Position // the tail when the first feed began
-	lost   *BreakError     // a break of which no entry has told yet
+	lost   *GapError       // a break of which no entry has told yet
 	fed    bool            // this feed has brought something
 	again  backoff
 	holes  holes
@@ -99,7 +99,7 @@ func (s *subscription) open() error {
 	case s.t.ending.Err() != nil:
 		return mark(err, domain.ErrClosed)
 	case s.ctx.Err() != nil:
-		return gone(s.ctx.Err())
+		return waitError(s.ctx.Err())
 	}
 	return notClosed(busError(err))
 }
@@ -166,14 +166,14 @@ func (s *subscription) use(feed Feed) {
 
 // run reads until ctx ends.
 func (s *subscription) run() {
-	first := domain.Entry{Kind: domain.Start, Position: s.last, Until: s.until, Log: s.log}
+	first := domain.Entry{Kind: domain.Start, Position: s.last, Tail: s.until, Log: s.log}
 	if !s.pass([]domain.Entry{first}) {
 		s.t.shut(s.topic, s.feed)
 		return
 	}
 	for {
 		err := s.t.drain(s.ctx, s.topic, s.feed, s.take)
-		if s.ctx.Err() != nil || !s.regain(err) {
+		if s.ctx.Err() != nil || !s.reconnect(err) {
 			return
 		}
 	}
@@ -223,11 +223,11 @@ func (s *subscription) take(batch []domain.Entry) (more bool) {
 	return len(batch) == 0 || s.pass(batch)
 }
 
-// regain gets a new feed after the old one failed with err, and tells of a
+// reconnect gets a new feed after the old one failed with err, and tells of a
 // break if there was one. It says whether ctx lasted.
-func (s *subscription) regain(err error) bool {
+func (s *subscription) reconnect(err error) bool {
 	s.fall(s.feed)
-	log := s.t.cfg.Log.With("topic", s.topic)
+	log := s.t.cfg.Logger.With("topic", s.topic)
 	if !errors.As(err, &s.lost) {
 		s.t.counts.interruptions.Add(1)
 		log.Warn("the subscription was interrupted", "after", hexPosition(s.last), "error", err)
@@ -274,7 +274,7 @@ func (t *Transport) tellRetry(log *slog.Logger, err error) {
 
 // announce puts the break before what the new feed will bring.
 func (s *subscription) announce() bool {
-	gap := domain.Entry{Kind: domain.Break, Position: s.last, Log: s.log, Reason: s.lost.Reason}
+	gap := domain.Entry{Kind: domain.Gap, Position: s.last, Log: s.log, Reason: s.lost.Reason}
 	s.lost, s.survey.last = nil, 0
 	s.t.counts.countBreak(gap.Reason)
 	if !s.pass([]domain.Entry{gap}) {
@@ -288,7 +288,7 @@ func (s *subscription) announce() bool {
 // that, else at the tail, and then lost says why.
 func (s *subscription) reopen() error {
 	if s.lost == nil && !(s.t.promises.Log && s.last != "") {
-		s.lost = &BreakError{Reason: domain.Lossy, Detail: "the subscription was interrupted"}
+		s.lost = &GapError{Reason: domain.Lossy, Detail: "the subscription was interrupted"}
 	}
 	if s.lost == nil {
 		feed, err := s.t.follow(s.ctx, s.topic, s.last)
@@ -298,7 +298,7 @@ func (s *subscription) reopen() error {
 			return nil
 		case err == nil:
 			s.t.shut(s.topic, feed)
-			s.lost = &BreakError{Reason: domain.UnknownCursor, Detail: "the topic has become another log"}
+			s.lost = &GapError{Reason: domain.UnknownCursor, Detail: "the topic has become another log"}
 		case !errors.As(err, &s.lost):
 			return err
 		}
@@ -323,6 +323,6 @@ func (s *subscription) pass(batch []domain.Entry) bool {
 
 func (t *Transport) shut(topic string, feed Feed) {
 	if err := feed.Close(); err != nil {
-		t.cfg.Log.Debug("closing a feed failed", "topic", topic, "error", err)
+		t.cfg.Logger.Debug("closing a feed failed", "topic", topic, "error", err)
 	}
 }

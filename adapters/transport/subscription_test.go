@@ -17,7 +17,7 @@ import (
 )
 
 func TestContinuity(t *testing.T) {
-	trimmed := &transport.BreakError{Reason: domain.Trimmed, Detail: "gone"}
+	trimmed := &transport.GapError{Reason: domain.Trimmed, Detail: "gone"}
 	lossy := transport.Guarantees{}
 	for name, tc := range map[string]struct {
 		driver *fakeDriver
@@ -176,7 +176,7 @@ func TestRetriesArePaced(t *testing.T) {
 	}
 	breaking := func() *fakeDriver {
 		return &fakeDriver{guarantees: logged, follow: func(context.Context, string, domain.Position) (transport.Feed, error) {
-			return feed(1, place(0), &transport.BreakError{Reason: domain.Trimmed}), nil
+			return feed(1, place(0), &transport.GapError{Reason: domain.Trimmed}), nil
 		}}
 	}
 	for name, driver := range map[string]func() *fakeDriver{

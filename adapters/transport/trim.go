@@ -282,7 +282,7 @@ func (t *Transport) trim(ctx context.Context, topic string) {
 	case err == nil:
 		t.trims.trimmed(topic)
 	case ctx.Err() == nil && t.Up(): // that the bus is down is told by Run
-		t.trims.failed.warn(t.cfg.Log, "trimming failed", "topic", topic, "error", err)
+		t.trims.failed.warn(t.cfg.Logger, "trimming failed", "topic", topic, "error", err)
 	}
 }
 

@@ -200,7 +200,7 @@ func TestTrimsThatFailAreLoggedNowAndThen(t *testing.T) {
 		var lines strings.Builder
 		r := &trimmer{fail: errNet}
 		bus := transport.New(r.driver(), transport.Config{
-			TrimEvery: 10 * time.Second, Log: slog.New(slog.NewTextHandler(&lines, nil)),
+			TrimEvery: 10 * time.Second, Logger: slog.New(slog.NewTextHandler(&lines, nil)),
 		})
 		for i := range 20 {
 			if err := bus.Publish(fmt.Sprint(i), msg("1")); err != nil {

@@ -22,7 +22,7 @@ func (t *Transport) Run(ctx context.Context, changed func(up bool)) error {
 	defer cancel()
 	defer context.AfterFunc(t.ending, cancel)()
 
-	subs := newLookout(t)
+	subs := newLagMonitor(t)
 	defer t.behind.Store(nil)
 	tick := time.NewTicker(pingEvery / looks)
 	defer tick.Stop()
@@ -76,8 +76,8 @@ func (t *Transport) ping(ctx context.Context) error {
 
 func (t *Transport) tell(err error) {
 	if err != nil {
-		t.cfg.Log.Warn("the bus is down", "error", err)
+		t.cfg.Logger.Warn("the bus is down", "error", err)
 		return
 	}
-	t.cfg.Log.Info("the bus is up")
+	t.cfg.Logger.Info("the bus is up")
 }

@@ -228,7 +228,7 @@ func TestASubscriptionThatEndsIsAGap(t *testing.T) {
 		fail = false
 		mu.Unlock()
 		m := <-in
-		if batch, _ := domain.EntriesFrom(m.Context()); len(batch) != 1 || batch[0].Kind != domain.Break || batch[0].Reason != domain.Lossy {
+		if batch, _ := domain.EntriesFrom(m.Context()); len(batch) != 1 || batch[0].Kind != domain.Gap || batch[0].Reason != domain.Lossy {
 			t.Errorf("got %+v, want a break", batch)
 		}
 		m.Ack()

@@ -61,8 +61,8 @@ type Config struct {
 	// Dialer connects. Default: one with the environment's proxy. Its
 	// Subprotocols and HandshakeTimeout are not used.
 	Dialer *websocket.Dialer
-	// Log is told what no function of the Handler is told. Default: nobody.
-	Log *slog.Logger
+	// Logger is told what no function of the Handler is told. Default: nobody.
+	Logger *slog.Logger
 }
 
 func (c Config) withDefaults() Config {
@@ -86,8 +86,8 @@ func (c Config) withDefaults() Config {
 	if c.Dialer == nil {
 		c.Dialer = &websocket.Dialer{Proxy: http.ProxyFromEnvironment}
 	}
-	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	return c
 }

@@ -102,7 +102,7 @@ func (s *session) toldLate(ctx context.Context, a *call, refused *OpError) error
 	if refused == nil {
 		return s.out.push(ctx, event{released: system})
 	}
-	s.cfg.Log.Warn("client: a room was refused", "room", a.room, "err", refused)
+	s.cfg.Logger.Warn("client: a room was refused", "room", a.room, "err", refused)
 	left := op{Name: "left", System: system, Room: room, Reason: refused.Code}
 	raw, err := json.Marshal(map[string]string{
 		"op": left.Name, "system": system, "room": room, "reason": left.Reason,

@@ -150,7 +150,7 @@ func TestEveryRoomIsEnteredAgainAtARealNode(t *testing.T) {
 	for i := len(names); i < 100; i++ {
 		names = append(names, fmt.Sprintf("%03d,%s", i, strings.Repeat("y", 252)))
 	}
-	g := gateway(t)
+	g := devNode(t)
 	server := httptest.NewServer(g)
 	t.Cleanup(server.Close)
 	n := &node{t: t, url: server.URL}

@@ -223,7 +223,7 @@ func (s *session) keepToken(ctx context.Context) {
 		case ctx.Err() != nil:
 			return
 		case err != nil:
-			s.cfg.Log.Warn("client: the token could not be replaced", "err", err)
+			s.cfg.Logger.Warn("client: the token could not be replaced", "err", err)
 		case fresh != "":
 			token = fresh
 		}
@@ -254,7 +254,7 @@ func (s *session) answered(ctx context.Context, o *op, refused *OpError) error {
 	switch {
 	case postponed:
 	case call == nil && err != nil:
-		s.cfg.Log.Warn("client: an error that belongs to nothing", "ref", string(o.Ref), "err", err)
+		s.cfg.Logger.Warn("client: an error that belongs to nothing", "ref", string(o.Ref), "err", err)
 	case call != nil && call.late:
 		return s.toldLate(ctx, call, refused)
 	}

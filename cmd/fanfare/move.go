@@ -14,7 +14,7 @@ import (
 
 // relocating is what the commands that move a bus are told.
 type relocating struct {
-	fanfare.RelocationConfig
+	fanfare.MigrationConfig
 	fromFile, toFile string
 }
 
@@ -32,7 +32,7 @@ was when it is started again: its checkpoint is on the new bus. docs/moving.md i
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := untilSignal(cmd.Context())
 			defer stop()
-			return r.open(ctx, a, func(m *fanfare.Relocation) error { return m.Bridge(ctx) })
+			return r.open(ctx, a, func(m *fanfare.Migration) error { return m.Bridge(ctx) })
 		},
 	})
 	return cmd
@@ -54,7 +54,7 @@ what they publish. It does nothing unless a bridge keeps up. docs/moving.md is t
 			defer stop()
 			ctx, cancel := context.WithTimeout(ctx, wait)
 			defer cancel()
-			return r.open(ctx, a, func(m *fanfare.Relocation) error {
+			return r.open(ctx, a, func(m *fanfare.Migration) error {
 				return m.Move(ctx, func(system string) { fmt.Fprintf(a.out, "%s: the new bus has taken over\n", system) })
 			})
 		},
@@ -75,11 +75,11 @@ func (r *relocating) flags(cmd *cobra.Command) *cobra.Command {
 }
 
 // open opens both buses for the time of a call.
-func (r *relocating) open(ctx context.Context, a *app, do func(*fanfare.Relocation) error) error {
+func (r *relocating) open(ctx context.Context, a *app, do func(*fanfare.Migration) error) error {
 	if err := r.read(); err != nil {
 		return err
 	}
-	m, err := fanfare.NewRelocation(ctx, r.RelocationConfig, fanfare.WithLogger(logger(a.err, fanfare.DefaultConfig().Log)))
+	m, err := fanfare.NewMigration(ctx, r.MigrationConfig, fanfare.WithLogger(logger(a.err, fanfare.DefaultConfig().Log)))
 	if err != nil {
 		return err
 	}

@@ -130,7 +130,7 @@ type server struct {
 
 // run serves as long as the node runs: while it drains, health checks and
 // publishers are still answered.
-func run(ctx context.Context, g *fanfare.Gateway, log *slog.Logger, limits fanfare.LimitsConfig, servers ...server) error {
+func run(ctx context.Context, g *fanfare.Node, log *slog.Logger, limits fanfare.LimitsConfig, servers ...server) error {
 	work, ctx := errgroup.WithContext(ctx)
 	var all []*http.Server
 	for _, s := range servers {

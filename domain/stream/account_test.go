@@ -38,7 +38,7 @@ func newAccounted(t *testing.T, cfg stream.Config) *accounted {
 }
 
 // put delivers a message as the bus would bring it: read from its envelope.
-func (a *accounted) put(fields map[string]any, also ...domain.Place) {
+func (a *accounted) put(fields map[string]any, also ...domain.Location) {
 	a.at++
 	if fields["id"] == nil {
 		fields["id"] = fmt.Sprintf("id-%08d", a.at)
@@ -104,10 +104,10 @@ func TestAccountIsWhatTheHeapSays(t *testing.T) {
 		}},
 		"copies": {15_000, stream.Config{}, func(a *accounted, i int) {
 			a.put(map[string]any{"to": "user:alice", "data": 1},
-				domain.Place{Log: 0xB, Position: pos(i)}, domain.Place{Log: 0xC, Position: pos(i)}, domain.Place{Log: 0xD, Position: pos(i)})
+				domain.Location{Log: 0xB, Position: pos(i)}, domain.Location{Log: 0xC, Position: pos(i)}, domain.Location{Log: 0xD, Position: pos(i)})
 		}},
 		"copies in turns": {15_000, stream.Config{}, func(a *accounted, i int) {
-			a.put(map[string]any{"to": "user:alice", "data": 1}, domain.Place{Log: domain.LogID(0xB + i%2), Position: pos(i)})
+			a.put(map[string]any{"to": "user:alice", "data": 1}, domain.Location{Log: domain.LogID(0xB + i%2), Position: pos(i)})
 		}},
 		"rooms that never come again": {50_000, stream.Config{Messages: 1000}, func(a *accounted, i int) {
 			a.put(map[string]any{"to": fmt.Sprint("room:once-", i), "data": 1})
@@ -123,7 +123,7 @@ func TestAccountIsWhatTheHeapSays(t *testing.T) {
 				a.now = a.now.Add(time.Hour)
 			}
 			a.at++
-			a.DeliverAt(domain.Landmark(i+1), a.now, message(fmt.Sprintf("id-%08d", i), "x", "user:alice"))
+			a.DeliverAt(domain.Fingerprint(i+1), a.now, message(fmt.Sprintf("id-%08d", i), "x", "user:alice"))
 		}},
 	}
 	for name, shape := range shapes {

@@ -33,7 +33,7 @@ type Backfill struct {
 	blind    bool // there are too many of them: read from After alone
 	complete bool
 	clock    clock
-	also     []domain.Place // where After was in the logs that it was copied from, if it was met
+	also     []domain.Location // where After was in the logs that it was copied from, if it was met
 }
 
 // Asker is for whom it is read.
@@ -46,7 +46,7 @@ type scanned struct {
 }
 
 // Seen tells of an entry at or before After. M is nil if it was no message.
-func (b *Backfill) Seen(at domain.Position, t time.Time, m *domain.Message, also ...domain.Place) {
+func (b *Backfill) Seen(at domain.Position, t time.Time, m *domain.Message, also ...domain.Location) {
 	if at == b.After.Position {
 		b.also = also
 	}
@@ -65,7 +65,7 @@ func (b *Backfill) Seen(at domain.Position, t time.Time, m *domain.Message, also
 // Add tells of the next entry behind After. M is nil if it was no message. It
 // returns false when the Backfill needs no more. Also is where the entry was in
 // the logs that it was copied from.
-func (b *Backfill) Add(at domain.Position, t time.Time, m *domain.Message, also ...domain.Place) (more bool) {
+func (b *Backfill) Add(at domain.Position, t time.Time, m *domain.Message, also ...domain.Location) (more bool) {
 	switch {
 	case at <= b.After.Position:
 		b.Seen(at, t, m, also...)
@@ -90,7 +90,7 @@ func (b *Backfill) makeRoom() bool {
 	return b.fits()
 }
 
-func (b *Backfill) take(at domain.Position, t time.Time, m *domain.Message, also []domain.Place) {
+func (b *Backfill) take(at domain.Position, t time.Time, m *domain.Message, also []domain.Location) {
 	if m == nil {
 		return
 	}

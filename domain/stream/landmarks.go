@@ -57,21 +57,21 @@ func (l *landmarks) trim(base uint64, most int) {
 
 // DeliverAt is Deliver on a bus without a log: other nodes know the place by
 // the landmark.
-func (s *Stream) DeliverAt(mark domain.Landmark, t time.Time, m *domain.Message) {
+func (s *Stream) DeliverAt(mark domain.Fingerprint, t time.Time, m *domain.Message) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.deliver(s.placed(mark, t), t, m)
 }
 
 // SkipAt is Skip on a bus without a log.
-func (s *Stream) SkipAt(mark domain.Landmark, t time.Time) {
+func (s *Stream) SkipAt(mark domain.Fingerprint, t time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.skip(s.placed(mark, t))
 }
 
 // placed makes a place of our own counting that others know by the landmark.
-func (s *Stream) placed(mark domain.Landmark, t time.Time) spot {
+func (s *Stream) placed(mark domain.Fingerprint, t time.Time) spot {
 	c := s.cursor(0, "", t)
 	c.ID = uint64(mark)
 	return spot{Cursor: c}

@@ -37,7 +37,7 @@ func lossyNodeWith(t *testing.T, cfg stream.Config) *lossyNode {
 // hear delivers messages to alice with their numbers as landmarks.
 func (n *lossyNode) hear(numbers ...int) {
 	for _, i := range numbers {
-		n.DeliverAt(domain.Landmark(i), time.Time{}, message(fmt.Sprint("id-", i), fmt.Sprint(i), "user:alice"))
+		n.DeliverAt(domain.Fingerprint(i), time.Time{}, message(fmt.Sprint("id-", i), fmt.Sprint(i), "user:alice"))
 	}
 }
 

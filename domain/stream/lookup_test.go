@@ -127,8 +127,8 @@ func TestLogThatNothingPointsToIsLookedForOnce(t *testing.T) {
 // Nodes that were there when the copies came, or the move, need no survey.
 func TestLogThatCopiesNamedIsKnown(t *testing.T) {
 	r := newReader(t, stream.Config{}, 0, 0)
-	r.Deliver(pos(1), time.Time{}, message("copy", "x", "user:alice"), domain.Place{Log: 0xC, Position: pos(1)})
-	r.Move(0xB, pos(1), time.Time{}, pos(1), domain.Place{Log: logA, Position: pos(9)})
+	r.Deliver(pos(1), time.Time{}, message("copy", "x", "user:alice"), domain.Location{Log: 0xC, Position: pos(1)})
+	r.Move(0xB, pos(1), time.Time{}, pos(1), domain.Location{Log: logA, Position: pos(9)})
 	for i := 2; i < 20; i++ {
 		r.deliver(i, "x", "user:alice")
 	}
@@ -164,7 +164,7 @@ func TestPlaceIsLookedForInThePresentLog(t *testing.T) {
 	r.lookUp() // the survey
 	l, _ := r.NextLookup()
 	found, looked := r.locate(l)
-	r.Move(0xB, pos(1), time.Time{}, pos(1), domain.Place{Log: logA, Position: pos(20)})
+	r.Move(0xB, pos(1), time.Time{}, pos(1), domain.Location{Log: logA, Position: pos(20)})
 	r.Found(l, found, looked)
 	alice.got(t)
 	l, wanted := r.NextLookup()
@@ -184,7 +184,7 @@ func TestPlaceIsLookedForInThePresentLog(t *testing.T) {
 // That nobody can resume from a place says nothing of places in another log.
 func TestTrimmedPlaceIsOneOfItsLog(t *testing.T) {
 	r := newReader(t, stream.Config{}, 20, 0)
-	r.Move(0xB, pos(1), time.Time{}, pos(1), domain.Place{Log: logA, Position: pos(20)})
+	r.Move(0xB, pos(1), time.Time{}, pos(1), domain.Location{Log: logA, Position: pos(20)})
 	r.by("eve", r.cursorAt(5))
 	b, _ := r.NextBackfill()
 	r.Fail(b, domain.Trimmed)

@@ -19,7 +19,7 @@ func (s *Stream) Expect(next domain.LogID) {
 // position in log, which is the place was of the log that it goes on for, and
 // of the logs before that. The stream may be in that log, or already in this one.
 // Until is the tail, for a stream that is not ready.
-func (s *Stream) Move(log domain.LogID, at domain.Position, t time.Time, until domain.Position, was ...domain.Place) {
+func (s *Stream) Move(log domain.LogID, at domain.Position, t time.Time, until domain.Position, was ...domain.Location) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	here := spot{s.cursor(log, at, t), was}

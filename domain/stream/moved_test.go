@@ -46,7 +46,7 @@ func stayed(t *testing.T, cfg stream.Config, upTo int) *node {
 	for _, r := range moving[:upTo] {
 		switch {
 		case r.data == "":
-			n.Move(logB, pos(r.b), time.Time{}, pos(r.b), domain.Place{Log: logA, Position: pos(r.a)})
+			n.Move(logB, pos(r.b), time.Time{}, pos(r.b), domain.Location{Log: logA, Position: pos(r.a)})
 		case r.a > 0 && !r.late:
 			n.Deliver(pos(r.a), time.Time{}, message(r.data, r.data, "user:alice"))
 		default:
@@ -63,7 +63,7 @@ func came(t *testing.T, cfg stream.Config, from, upTo int) *node {
 	n := &node{fixture: newFixture(t, cfg)}
 	n.Begin(logB, pos(moving[from].b-1), time.Time{})
 	for _, r := range moving[from:upTo] {
-		was := []domain.Place{{Log: logA, Position: pos(r.a)}}
+		was := []domain.Location{{Log: logA, Position: pos(r.a)}}
 		switch {
 		case r.data == "":
 			n.Move(logB, pos(r.b), time.Time{}, pos(r.b), was...)
@@ -93,11 +93,11 @@ func (n *node) cursors(t *testing.T) map[string]domain.Cursor {
 }
 
 // first is the place before the first record that the node has seen.
-func (n *node) first() domain.Place {
+func (n *node) first() domain.Location {
 	if r := n.seen[0]; n.lived {
-		return domain.Place{Log: logA, Position: pos(r.a - 1)}
+		return domain.Location{Log: logA, Position: pos(r.a - 1)}
 	}
-	return domain.Place{Log: logB, Position: pos(n.seen[0].b - 1)}
+	return domain.Location{Log: logB, Position: pos(n.seen[0].b - 1)}
 }
 
 func after(data string, upTo int) (rest []string) {
@@ -149,7 +149,7 @@ func TestCursorFromANodeThatIsFurtherWaits(t *testing.T) {
 		for _, r := range moving[len(n.seen):] {
 			switch {
 			case r.data == "":
-				n.Move(logB, pos(r.b), time.Time{}, pos(r.b), domain.Place{Log: logA, Position: pos(r.a)})
+				n.Move(logB, pos(r.b), time.Time{}, pos(r.b), domain.Location{Log: logA, Position: pos(r.a)})
 			case r.b > 7:
 				n.Deliver(pos(r.b), time.Time{}, message(r.data, r.data, "user:alice"))
 			default:
@@ -165,7 +165,7 @@ func TestCursorAheadOfTheCopiesWaits(t *testing.T) {
 	n := came(t, stream.Config{}, 0, 3)
 	s := n.attachAt("user:alice", domain.Cursor{Log: logA, Position: pos(5), ID: domain.HashID("five")})
 	for _, r := range moving[3:5] {
-		n.Deliver(pos(r.b), time.Time{}, message(r.data, r.data, "user:alice"), domain.Place{Log: logA, Position: pos(r.a)})
+		n.Deliver(pos(r.b), time.Time{}, message(r.data, r.data, "user:alice"), domain.Location{Log: logA, Position: pos(r.a)})
 	}
 	s.gotData(t, "six")
 }
@@ -203,7 +203,7 @@ func TestPlaceBetweenCopiesIsKnown(t *testing.T) {
 func TestGapAmongCopiesIsCrossed(t *testing.T) {
 	n := came(t, stream.Config{}, 0, 3)
 	n.Break(domain.Trimmed, logB, pos(4), time.Time{})
-	n.Deliver(pos(5), time.Time{}, message("five", "five", "user:alice"), domain.Place{Log: logA, Position: pos(5)})
+	n.Deliver(pos(5), time.Time{}, message("five", "five", "user:alice"), domain.Location{Log: logA, Position: pos(5)})
 	for _, at := range []int{1, 2, 3, 4} {
 		s := n.attachAt("user:alice", domain.Cursor{Log: logA, Position: pos(at)})
 		if !slices.Contains(s.frames, "gap trimmed 4") || s.frames[len(s.frames)-1] != "5 user:alice five" {

@@ -10,7 +10,7 @@ import (
 // was copied from, the latest first.
 type spot struct {
 	domain.Cursor
-	also []domain.Place
+	also []domain.Location
 }
 
 // in returns the spot's position in a log.
@@ -18,7 +18,7 @@ func (p *spot) in(log domain.LogID) (domain.Position, bool) {
 	if p.Log == log {
 		return p.Position, true
 	}
-	return domain.PlaceIn(p.also, log)
+	return domain.PositionIn(p.also, log)
 }
 
 // placeSize is what a place in an earlier log takes beside its position.

@@ -117,7 +117,7 @@ func (s *Stream) Break(reason domain.GapReason, log domain.LogID, at domain.Posi
 
 // Skip passes over an entry that is no message, so that cursors advance. Also
 // is where it was in the logs that it was copied from.
-func (s *Stream) Skip(at domain.Position, t time.Time, also ...domain.Place) {
+func (s *Stream) Skip(at domain.Position, t time.Time, also ...domain.Location) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.skip(spot{s.cursor(s.tip.Log, at, t), also})
@@ -134,7 +134,7 @@ func (s *Stream) skip(c spot) {
 // for. The Stream owns m from then on. A message without an id gets one. The
 // position is empty on a bus without a log; t, if zero, is now. Also is where
 // the message was in the logs that it was copied from.
-func (s *Stream) Deliver(at domain.Position, t time.Time, m *domain.Message, also ...domain.Place) {
+func (s *Stream) Deliver(at domain.Position, t time.Time, m *domain.Message, also ...domain.Location) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.deliver(spot{s.cursor(s.tip.Log, at, t), also}, t, m)

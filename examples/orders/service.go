@@ -18,7 +18,7 @@ import (
 )
 
 // A Publisher tells users; *fanfare.Publisher is one, and so is a
-// *fanfare.Gateway.
+// *fanfare.Node.
 type Publisher interface {
 	Publish(ctx context.Context, system string, msgs ...fanfare.Message) (ids []string, err error)
 }

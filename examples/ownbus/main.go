@@ -58,7 +58,7 @@ func serve(ctx context.Context, uri, listen string) error {
 }
 
 // newNode makes a node on the bus, which it then owns.
-func newNode(ctx context.Context, bus rabbit, log *slog.Logger) (*fanfare.Gateway, error) {
+func newNode(ctx context.Context, bus rabbit, log *slog.Logger) (*fanfare.Node, error) {
 	return fanfare.New(ctx, fanfare.Config{Dev: true, Systems: []string{"orders"}},
 		fanfare.WithPubSub(bus.pub, bus.sub, bus.does()), fanfare.WithLogger(log))
 }

@@ -51,7 +51,7 @@ func deliver(t *testing.T, server *broker.RabbitServer) {
 	}
 }
 
-func start(t *testing.T, addr string) *fanfare.Gateway {
+func start(t *testing.T, addr string) *fanfare.Node {
 	t.Helper()
 	node, err := newNode(t.Context(), connect(t, addr), slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -69,7 +69,7 @@ func start(t *testing.T, addr string) *fanfare.Gateway {
 	return node
 }
 
-func publish(t *testing.T, node *fanfare.Gateway, n int) {
+func publish(t *testing.T, node *fanfare.Node, n int) {
 	t.Helper()
 	if _, err := node.Publish(t.Context(), "orders", fanfare.Message{To: []string{"user:alice"}, Data: n}); err != nil {
 		t.Fatal(err)

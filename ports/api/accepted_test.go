@@ -18,7 +18,7 @@ func checkOnBus(t *testing.T, all []*domain.Message) {
 	t.Helper()
 	for _, m := range all {
 		if err := m.Check(); err != nil {
-			t.Errorf("202, but the outlet would not take it: %v", err)
+			t.Errorf("202, but the publisher would not take it: %v", err)
 		}
 		line := envelope.Append(nil, m)
 		got, err := envelope.Decode(&domain.Entry{Body: line}, envelope.Rules{})

@@ -41,7 +41,7 @@ type Config struct {
 	BodyBytes    int64  // most bytes of a request; default 4 MiB, more where two messages need it
 	Batch        int    // most messages in a request; default 1,000
 	Version      string // of the software, for the documentation
-	Log          *slog.Logger
+	Logger       *slog.Logger
 
 	// Bodies and BodiesPerKey are how much memory the bodies of requests in
 	// flight may take, of all publishers and of each API key; default 128 MiB
@@ -75,8 +75,8 @@ func (c Config) withDefaults() Config {
 	if c.Version == "" {
 		c.Version = "dev"
 	}
-	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	return c
 }

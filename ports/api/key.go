@@ -63,6 +63,6 @@ func (a *API) note(r *http.Request, reason, detail string) {
 	}
 	a.distrust[reason]++
 	a.mu.Unlock()
-	a.cfg.Log.Info("a publisher was refused", "reason", reason, "detail", detail, "connection",
+	a.cfg.Logger.Info("a publisher was refused", "reason", reason, "detail", detail, "connection",
 		r.RemoteAddr)
 }

@@ -79,7 +79,7 @@ func TestKeysInAuthorization(t *testing.T) {
 		{"chat", []string{"Bearer good"}, 403, "scope"},
 	} {
 		var logged bytes.Buffer
-		a, err := api.New(&bus{}, reasoned{}, &node{}, api.Config{Log: slog.New(slog.NewTextHandler(&logged, nil))})
+		a, err := api.New(&bus{}, reasoned{}, &node{}, api.Config{Logger: slog.New(slog.NewTextHandler(&logged, nil))})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -77,7 +77,7 @@ func (a *API) failed(system domain.System, in batch, err error) *Problem {
 		p.Detail = "the bus refuses to take it; this node's log says why. Publish again later, with the same id"
 	case errors.Is(err, domain.ErrBusDown):
 	default:
-		a.cfg.Log.Error("publish failed", "system", system.String(), "messages", len(in.messages), "error", err)
+		a.cfg.Logger.Error("publish failed", "system", system.String(), "messages", len(in.messages), "error", err)
 		p = problem(http.StatusInternalServerError, "publishing failed: whether the bus has it is unknown, and publishing again with the same id is safe")
 	}
 	var partial *domain.PublishError

@@ -11,22 +11,22 @@ import (
 	"github.com/fanfarebus/fanfare/domain/stream"
 )
 
-// A Log reads topics again: the side of a transport with a log that serves
+// A Replayer reads topics again: the side of a transport with a log that serves
 // sessions whose cursors are older than the window.
-type Log interface {
+type Replayer interface {
 	// Replay reads the topic from the time from on, which may be zero, as well
 	// as it can, and from the position after on with proven continuity, until
 	// yield returns false or ctx ends; it waits at the tail. A
-	// *domain.BreakError says that there is no proof, or that the topic has become
+	// *domain.GapError says that there is no proof, or that the topic has become
 	// another log than the place's.
-	Replay(ctx context.Context, topic string, after domain.Place, from time.Time, yield func([]domain.Entry) (more bool)) error
+	Replay(ctx context.Context, topic string, after domain.Location, from time.Time, yield func([]domain.Entry) (more bool)) error
 
 	// Locate looks for places of other logs among the copies that the topic's log
 	// holds from the time from on, at most entries of it. Wanted is in the order of
 	// logs and positions. It returns where each is, zero where that is not proven,
 	// and how many entries it has looked at: fewer than most if the log has no more,
 	// or all places were settled.
-	Locate(ctx context.Context, topic string, wanted []domain.Place, from time.Time, most int) (found []domain.Place, looked int, err error)
+	Locate(ctx context.Context, topic string, wanted []domain.Location, from time.Time, most int) (found []domain.Location, looked int, err error)
 
 	// Origins returns the logs of which the topic's log holds copies from which
 	// sessions can resume, as far as its oldest entries say, most of them, and how
@@ -37,7 +37,7 @@ type Log interface {
 // readAgain reads of the log what the stream's sessions wait for, until ctx
 // ends.
 func (f *feed) readAgain(ctx context.Context, topic string) {
-	if f.r.cfg.Past == nil {
+	if f.r.cfg.Replayer == nil {
 		return
 	}
 	pause := f.r.cfg.RetryMin
@@ -99,14 +99,14 @@ func (f *feed) lookUp(ctx context.Context, topic string, l *stream.Lookup) bool 
 	bounded, cancel := context.WithTimeout(ctx, f.r.cfg.ReplayTimeout)
 	defer cancel()
 	if l.Survey {
-		origins, looked, err := f.r.cfg.Past.Origins(bounded, topic, l.Most)
+		origins, looked, err := f.r.cfg.Replayer.Origins(bounded, topic, l.Most)
 		if f.unreached(ctx, bounded, l, err) {
 			return false
 		}
 		f.stream.Surveyed(l, origins, err == nil || looked > 0) // copies come first
 		return true
 	}
-	places, looked, err := f.r.cfg.Past.Locate(bounded, topic, wanted(l), l.From(), l.Most)
+	places, looked, err := f.r.cfg.Replayer.Locate(bounded, topic, wanted(l), l.From(), l.Most)
 	if f.unreached(ctx, bounded, l, err) {
 		return false
 	}
@@ -120,7 +120,7 @@ func (f *feed) unreached(ctx, bounded context.Context, l *stream.Lookup, err err
 	if err == nil {
 		return false
 	}
-	log := f.r.cfg.Log.With("system", f.stream.System().String())
+	log := f.r.cfg.Logger.With("system", f.stream.System().String())
 	if ctx.Err() != nil || bounded.Err() == nil && errors.Is(err, domain.ErrBusDown) {
 		log.Debug("places before the move cannot be looked up now", "error", err)
 		f.stream.Found(l, nil, 0)
@@ -130,17 +130,17 @@ func (f *feed) unreached(ctx, bounded context.Context, l *stream.Lookup, err err
 	return false
 }
 
-func wanted(l *stream.Lookup) []domain.Place {
-	all := make([]domain.Place, len(l.Wanted))
+func wanted(l *stream.Lookup) []domain.Location {
+	all := make([]domain.Location, len(l.Wanted))
 	for i, c := range l.Wanted {
-		all[i] = domain.Place{Log: c.Log, Position: c.Position}
+		all[i] = domain.Location{Log: c.Log, Position: c.Position}
 	}
 	return all
 }
 
 // found are the cursors of the places that were found for those wanted, of none
 // if there are no places.
-func found(l *stream.Lookup, places []domain.Place) []domain.Cursor {
+func found(l *stream.Lookup, places []domain.Location) []domain.Cursor {
 	all := make([]domain.Cursor, len(l.Wanted))
 	for i, p := range places {
 		if p.Log != 0 {
@@ -155,11 +155,11 @@ func (f *feed) backfill(ctx context.Context, topic string, b *stream.Backfill) b
 	bounded, cancel := context.WithTimeout(ctx, f.r.cfg.ReplayTimeout)
 	defer cancel()
 	enough, lost := false, error(nil)
-	err := f.r.cfg.Past.Replay(bounded, topic, domain.Place{Log: b.After.Log, Position: b.After.Position}, b.From, func(batch []domain.Entry) bool {
+	err := f.r.cfg.Replayer.Replay(bounded, topic, domain.Location{Log: b.After.Log, Position: b.After.Position}, b.From, func(batch []domain.Entry) bool {
 		for i := range batch {
 			e := &batch[i]
-			if e.Kind == domain.Break {
-				lost = &domain.BreakError{Reason: e.Reason, Detail: "something was not copied when the bus was moved"}
+			if e.Kind == domain.Gap {
+				lost = &domain.GapError{Reason: e.Reason, Detail: "something was not copied when the bus was moved"}
 				return false
 			}
 			if !b.Add(e.Position, e.Time, f.decode(e), places(e)...) {
@@ -173,8 +173,8 @@ func (f *feed) backfill(ctx context.Context, topic string, b *stream.Backfill) b
 }
 
 func (f *feed) settle(ctx, bounded context.Context, b *stream.Backfill, enough bool, err error) bool {
-	var broken *domain.BreakError
-	log := f.r.cfg.Log.With("system", f.stream.System().String())
+	var broken *domain.GapError
+	log := f.r.cfg.Logger.With("system", f.stream.System().String())
 	switch {
 	case enough:
 		f.stream.Extend(b)

@@ -22,17 +22,17 @@ func TestLookupsWithoutEndDoNotKeepABackfillWaiting(t *testing.T) {
 		for i := range 50 {
 			past.entries = append(past.entries, record(i+1, fmt.Sprintf(`{"to":"user:alice","id":"%d","data":%d}`, i+1, i+1)))
 		}
-		r := start(t, bus, router.Config{Past: past})
+		r := start(t, bus, router.Config{Replayer: past})
 		s := stream.New(system(t, "orders"), stream.Config{HasLog: true, Messages: 5, Past: stream.NewBudget(1 << 20)})
 		lookups := 0
 		forge := func() { resumeAt(s, domain.Cursor{Log: 9, Position: record(lookups, "").Position, Time: time.Now()}) }
-		past.locate = func(wanted []domain.Place) {
+		past.locate = func(wanted []domain.Location) {
 			lookups++
 			forge() // while this one is looked for, the next one is there
 			time.Sleep(time.Second)
 			if lookups > 100 {
 				t.Error("a hundred lookups, and no backfill between them")
-				past.locate = func([]domain.Place) {}
+				past.locate = func([]domain.Location) {}
 			}
 		}
 		if err := r.Open(s); err != nil {
@@ -50,7 +50,7 @@ func TestLookupsWithoutEndDoNotKeepABackfillWaiting(t *testing.T) {
 		if len(alice.got) != 40 || lookups > 3 {
 			t.Errorf("alice got %d messages after %d lookups, want 40 after the one that was under way", len(alice.got), lookups)
 		}
-		past.locate = func([]domain.Place) {}
+		past.locate = func([]domain.Location) {}
 	})
 }
 
@@ -71,7 +71,7 @@ func TestOneUsersReadingsInManySystemsKeepNobodyWaiting(t *testing.T) {
 			mu.Unlock()
 			time.Sleep(time.Second)
 		}
-		r := start(t, bus, router.Config{Past: past})
+		r := start(t, bus, router.Config{Replayer: past})
 		reads := stream.NewReads(100_000, time.Now)
 		var streams []*stream.Stream
 		for i := range 20 {
@@ -112,7 +112,7 @@ func TestWhoIsTooFarBehindHasATurnTheNextTime(t *testing.T) {
 		for i := range 50 {
 			past.entries = append(past.entries, record(i+1, fmt.Sprintf(`{"to":"user:alice","id":"%d","data":%d}`, i+1, i+1)))
 		}
-		r := start(t, bus, router.Config{Past: past})
+		r := start(t, bus, router.Config{Replayer: past})
 		s := stream.New(system(t, "orders"), stream.Config{HasLog: true, Messages: 5, MaxScan: 20, KeepPast: time.Second, Past: stream.NewBudget(1 << 20)})
 		if err := r.Open(s); err != nil {
 			t.Fatal(err)
@@ -147,8 +147,8 @@ func TestSurveyThatFailsIsDoneAgain(t *testing.T) {
 		bus := newBus()
 		past := &fakeLog{origins: []domain.LogID{9}, survey: domain.ErrUnsupported}
 		looked := 0
-		past.locate = func([]domain.Place) { looked++ }
-		r := start(t, bus, router.Config{Past: past})
+		past.locate = func([]domain.Location) { looked++ }
+		r := start(t, bus, router.Config{Replayer: past})
 		s := stream.New(system(t, "orders"), stream.Config{HasLog: true, Messages: 5, Past: stream.NewBudget(1 << 20)})
 		if err := r.Open(s); err != nil {
 			t.Fatal(err)

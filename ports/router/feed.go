@@ -107,7 +107,7 @@ func (f *feed) pump(ctx context.Context, topic string, out chan<- *message.Messa
 		}
 		if err != nil {
 			f.deaf.Do(func() {
-				f.r.cfg.Log.WarnContext(ctx, "the bus does not confirm: nobody hears this system; trying again",
+				f.r.cfg.Logger.WarnContext(ctx, "the bus does not confirm: nobody hears this system; trying again",
 					"system", f.stream.System().String(), "topic", topic, "error", err)
 			})
 			sleep(ctx, pause)
@@ -161,16 +161,16 @@ func (f *feed) deliver(e *domain.Entry) {
 	switch e.Kind {
 	case domain.Start:
 		f.stream.Expect(e.Next)
-		f.stream.BeginUntil(e.Log, e.Position, e.Time, e.Until)
-	case domain.Break:
+		f.stream.BeginUntil(e.Log, e.Position, e.Time, e.Tail)
+	case domain.Gap:
 		f.stream.Break(e.Reason, e.Log, e.Position, e.Time)
-	case domain.Arrive:
-		f.stream.Move(e.Log, e.Position, e.Time, e.Until, e.Also...)
-	case domain.Leave:
-		f.r.cfg.Log.Error("the bus was moved, and this node is not set up to follow: clients are told a gap; start it again with both buses",
+	case domain.MovedHere:
+		f.stream.Move(e.Log, e.Position, e.Time, e.Tail, e.Origins...)
+	case domain.MovedAway:
+		f.r.cfg.Logger.Error("the bus was moved, and this node is not set up to follow: clients are told a gap; start it again with both buses",
 			"system", f.stream.System().String())
 		f.stream.Leave(e.Position, e.Time)
-	case domain.Note:
+	case domain.Control:
 		f.stream.Skip(e.Position, e.Time, places(e)...)
 	default:
 		f.r.entries.Add(1)
@@ -182,7 +182,7 @@ func (f *feed) deliver(e *domain.Entry) {
 			return
 		}
 		if e.Position == "" {
-			f.stream.DeliverAt(e.Landmark, e.Time, m)
+			f.stream.DeliverAt(e.Fingerprint, e.Time, m)
 			return
 		}
 		f.stream.Deliver(e.Position, e.Time, m, places(e)...)
@@ -191,25 +191,25 @@ func (f *feed) deliver(e *domain.Entry) {
 
 func (f *feed) skip(e *domain.Entry) {
 	if e.Position == "" {
-		f.stream.SkipAt(e.Landmark, e.Time)
+		f.stream.SkipAt(e.Fingerprint, e.Time)
 		return
 	}
 	f.stream.Skip(e.Position, e.Time, places(e)...)
 }
 
 // places are those from which the bus was moved with nothing in between.
-func places(e *domain.Entry) []domain.Place {
+func places(e *domain.Entry) []domain.Location {
 	if e.Late {
 		return nil
 	}
-	return e.Also
+	return e.Origins
 }
 
 // recover keeps one entry's panic from taking the others with it.
 func (f *feed) recover(e *domain.Entry) {
 	if p := recover(); p != nil {
 		f.r.panics.Add(1)
-		f.r.cfg.Log.Error("a message caused a panic; it is passed over",
+		f.r.cfg.Logger.Error("a message caused a panic; it is passed over",
 			"system", f.stream.System().String(), "position", hex.EncodeToString([]byte(e.Position)),
 			"panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 	}
@@ -218,7 +218,7 @@ func (f *feed) recover(e *domain.Entry) {
 func (f *feed) complain(e *domain.Entry, err error) {
 	f.unlogged++
 	f.warn.Do(func() {
-		f.r.cfg.Log.Warn("a message cannot be read; it is passed over",
+		f.r.cfg.Logger.Warn("a message cannot be read; it is passed over",
 			"system", f.stream.System().String(), "position", hex.EncodeToString([]byte(e.Position)),
 			"bytes", len(e.Body), "error", err, "since_last_line", f.unlogged)
 		f.unlogged = 0

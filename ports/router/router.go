@@ -20,13 +20,13 @@ import (
 // Config tunes a Router. The zero Config is good.
 type Config struct {
 	Rules envelope.Rules // how entries are read
-	// Past, if the transport has a log, serves sessions that resume from
+	// Replayer, if the transport has a log, serves sessions that resume from
 	// before the window. ReplayTimeout bounds each reading; default 10 s.
-	Past          Log
+	Replayer      Replayer
 	ReplayTimeout time.Duration
 	RetryMin      time.Duration // first pause when the broker does not confirm, jittered; default 50 ms
 	RetryMax      time.Duration // longest pause; default 2 s
-	Log           *slog.Logger  // default: discard
+	Logger        *slog.Logger  // default: discard
 }
 
 func (c Config) withDefaults() Config {
@@ -39,8 +39,8 @@ func (c Config) withDefaults() Config {
 	if c.ReplayTimeout <= 0 {
 		c.ReplayTimeout = 10 * time.Second
 	}
-	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	return c
 }
@@ -77,7 +77,7 @@ var _ stream.Source = (*Router)(nil)
 // caller's: its messages carry entries (domain.EntriesFrom).
 func New(sub message.Subscriber, topics domain.Topics, cfg Config) (*Router, error) {
 	cfg = cfg.withDefaults()
-	wm, err := message.NewRouter(message.RouterConfig{CloseTimeout: 10 * time.Second}, logger(cfg.Log))
+	wm, err := message.NewRouter(message.RouterConfig{CloseTimeout: 10 * time.Second}, logger(cfg.Logger))
 	if err != nil {
 		return nil, fmt.Errorf("router: %w", err)
 	}

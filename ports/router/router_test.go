@@ -33,7 +33,7 @@ func TestBatchesArriveInOrderAndPoisonIsPassedOver(t *testing.T) {
 
 		bus.send("orders", record(1, `{"to":"user:alice","data":1}`), record(2, `{"to":`), record(3, "\xff\x00"),
 			record(4, `{"to":"user:alice","data":2}`), record(5, `{"to":"user:bob","data":3}`))
-		bus.send("orders", domain.Entry{Kind: domain.Break, Reason: domain.Trimmed, Log: 1, Position: "6"}, record(7, `{"to":"*","data":4}`))
+		bus.send("orders", domain.Entry{Kind: domain.Gap, Reason: domain.Trimmed, Log: 1, Position: "6"}, record(7, `{"to":"*","data":4}`))
 		synctest.Wait()
 
 		alice.want(t, "1", "2", "gap trimmed", "4")
@@ -57,7 +57,7 @@ func TestBusThatIsMovedWithoutTheNodeIsAGap(t *testing.T) {
 		if s.Left() {
 			t.Error("left before it was told")
 		}
-		bus.send("orders", domain.Entry{Kind: domain.Leave, Position: "00000002"}, record(3, `{"to":"user:alice","data":3}`))
+		bus.send("orders", domain.Entry{Kind: domain.MovedAway, Position: "00000002"}, record(3, `{"to":"user:alice","data":3}`))
 		synctest.Wait()
 		alice.want(t, "1", "gap lossy", "3")
 		if !s.Left() {
@@ -157,7 +157,7 @@ func TestBusThatNeverConfirmsDoesNotFillTheLog(t *testing.T) {
 		bus := newBus()
 		bus.fail = 1_000_000
 		var lines bytes.Buffer
-		r := start(t, bus, router.Config{Log: slog.New(slog.NewTextHandler(&lines, nil))})
+		r := start(t, bus, router.Config{Logger: slog.New(slog.NewTextHandler(&lines, nil))})
 		s := open(t, r, "orders")
 		time.Sleep(10 * time.Minute)
 		r.Close(s)
@@ -330,7 +330,7 @@ func TestSessionsResumeFromTheLogThroughTheRouter(t *testing.T) {
 		for i := range 50 {
 			past.entries = append(past.entries, record(i+1, fmt.Sprintf(`{"to":"user:alice","id":"%d","data":%d}`, i+1, i+1)))
 		}
-		r := start(t, bus, router.Config{Past: past})
+		r := start(t, bus, router.Config{Replayer: past})
 		s := stream.New(system(t, "orders"), stream.Config{HasLog: true, Messages: 5, Past: stream.NewBudget(1 << 20)})
 		if err := r.Open(s); err != nil {
 			t.Fatal(err)
@@ -352,7 +352,7 @@ func TestSessionsResumeFromTheLogThroughTheRouter(t *testing.T) {
 		if len(older.got) != 47 {
 			t.Errorf("the older session got %d messages, want 47", len(older.got))
 		}
-		past.broken = &domain.BreakError{Reason: domain.Trimmed}
+		past.broken = &domain.GapError{Reason: domain.Trimmed}
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		s.Sweep() // what was read again is let go
@@ -377,7 +377,7 @@ func TestNobodyResumesFromALogThatWasMadeAnew(t *testing.T) {
 		for i := range 50 {
 			past.entries = append(past.entries, record(i+1, fmt.Sprintf(`{"to":"user:alice","id":"%d","data":%d}`, i+1, i+1)))
 		}
-		r := start(t, bus, router.Config{Past: past})
+		r := start(t, bus, router.Config{Replayer: past})
 		s := stream.New(system(t, "orders"), stream.Config{HasLog: true, Messages: 5, Past: stream.NewBudget(1 << 20)})
 		if err := r.Open(s); err != nil {
 			t.Fatal(err)
@@ -419,7 +419,7 @@ func system(t *testing.T, name string) domain.System {
 
 // A fakeLog has all entries, but fails a few times first.
 type fakeLog struct {
-	locate  func(wanted []domain.Place)
+	locate  func(wanted []domain.Location)
 	replay  func(topic string)
 	origins []domain.LogID
 	survey  error // what Origins fails with
@@ -429,7 +429,7 @@ type fakeLog struct {
 	log     domain.LogID // 0: 1
 }
 
-func (l *fakeLog) Replay(ctx context.Context, topic string, after domain.Place, _ time.Time, yield func([]domain.Entry) bool) error {
+func (l *fakeLog) Replay(ctx context.Context, topic string, after domain.Location, _ time.Time, yield func([]domain.Entry) bool) error {
 	if l.replay != nil {
 		l.replay(topic)
 	}
@@ -441,7 +441,7 @@ func (l *fakeLog) Replay(ctx context.Context, topic string, after domain.Place, 
 		return l.broken
 	}
 	if after.Log != max(l.log, 1) {
-		return &domain.BreakError{Reason: domain.UnknownCursor, Detail: "another log"}
+		return &domain.GapError{Reason: domain.UnknownCursor, Detail: "another log"}
 	}
 	for _, e := range l.entries {
 		if e.Position > after.Position && !yield([]domain.Entry{e}) {
@@ -452,12 +452,12 @@ func (l *fakeLog) Replay(ctx context.Context, topic string, after domain.Place, 
 	return ctx.Err()
 }
 
-func (l *fakeLog) Locate(_ context.Context, _ string, wanted []domain.Place, _ time.Time, _ int) ([]domain.Place, int, error) {
+func (l *fakeLog) Locate(_ context.Context, _ string, wanted []domain.Location, _ time.Time, _ int) ([]domain.Location, int, error) {
 	if l.locate == nil {
 		return nil, 0, domain.ErrUnsupported
 	}
 	l.locate(wanted)
-	return make([]domain.Place, len(wanted)), 50, nil
+	return make([]domain.Location, len(wanted)), 50, nil
 }
 
 func (l *fakeLog) Origins(context.Context, string, int) ([]domain.LogID, int, error) {

@@ -18,7 +18,7 @@ type Attachment struct {
 	since   domain.Cursor // what the client asked for
 
 	rooms []domain.Target // see Join
-	told  domain.Cursor   // where the client was told that it is; Desk.tick's
+	told  domain.Cursor   // where the client was told that it is; Registry.tick's
 	heard atomic.Bool     // something was offered since the last tick
 }
 
@@ -32,10 +32,10 @@ func (a *Attachment) attach(enc stream.Encoder) {
 // System is the system.
 func (a *Attachment) System() domain.System { return a.lease.System() }
 
-// Place is where the client can go on if it gets nothing from this session:
+// Cursor is where the client can go on if it gets nothing from this session:
 // where it said it was, or else where the session began. It is for a Conn that
 // begins.
-func (a *Attachment) Place() domain.Cursor {
+func (a *Attachment) Cursor() domain.Cursor {
 	if !a.since.IsZero() {
 		return a.since // if that is impossible, a gap will say so: here, or after the next reconnect
 	}

@@ -3,7 +3,7 @@
 // written. It is no port itself: it knows requests, but neither WebSocket nor
 // Server-Sent Events.
 //
-// A Desk judges requests, attaches sessions to the streams of their systems
+// A Registry judges requests, attaches sessions to the streams of their systems
 // and holds them: their number on the node and per user is bounded there, for
 // all ports together, and from there they are told of the bus, ended with
 // their tokens, and drained. A port gives each session a Conn.

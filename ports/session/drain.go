@@ -11,23 +11,23 @@ import (
 // spread evenly over Config.Drain; they are told before when to come back, each
 // a little differently. It returns when all have ended. If ctx ends earlier, it
 // cuts off who is left, and returns the context's error.
-func (d *Desk) Drain(ctx context.Context) error {
-	d.stopAdmitting()
-	sessions := d.snapshot()
+func (reg *Registry) Drain(ctx context.Context) error {
+	reg.stopAdmitting()
+	sessions := reg.snapshot()
 	rand.Shuffle(len(sessions), func(i, j int) { sessions[i], sessions[j] = sessions[j], sessions[i] })
-	start := d.now()
+	start := reg.now()
 	for i, s := range sessions {
-		if wait(ctx, start.Add(turnAt(d.cfg.Drain, i, len(sessions))).Sub(d.now())) != nil {
+		if wait(ctx, start.Add(turnAt(reg.cfg.Drain, i, len(sessions))).Sub(reg.now())) != nil {
 			break
 		}
 		s.goAway()
 	}
 	select {
-	case <-d.ended:
+	case <-reg.ended:
 		return nil
 	case <-ctx.Done():
 	}
-	left := d.snapshot()
+	left := reg.snapshot()
 	for _, s := range left {
 		s.conn.Close(CloseGoingAway, "the node stops")
 		s.conn.Abort()

@@ -68,13 +68,13 @@ func (nobody) Close(*stream.Stream)        {}
 // conn is a client that takes everything.
 type conn struct{ closed atomic.Int64 }
 
-func (c *conn) Offer(*session.Attachment, stream.Frame) bool              { return true }
-func (c *conn) Offered() uint64                                           { return 0 }
-func (c *conn) TellPlace(*session.Attachment, domain.Cursor, uint64) bool { return true }
-func (c *conn) Tell([]byte)                                               {}
-func (c *conn) GoAway(time.Duration)                                      {}
-func (c *conn) Close(code int, _ string)                                  { c.closed.CompareAndSwap(0, int64(code)) }
-func (c *conn) Abort()                                                    {}
+func (c *conn) Offer(*session.Attachment, stream.Frame) bool               { return true }
+func (c *conn) Offered() uint64                                            { return 0 }
+func (c *conn) SendCursor(*session.Attachment, domain.Cursor, uint64) bool { return true }
+func (c *conn) Notify([]byte)                                              {}
+func (c *conn) GoAway(time.Duration)                                       {}
+func (c *conn) Close(code int, _ string)                                   { c.closed.CompareAndSwap(0, int64(code)) }
+func (c *conn) Abort()                                                     {}
 
 func prefixes(texts ...string) (all []netip.Prefix) {
 	for _, text := range texts {

@@ -16,34 +16,34 @@ const tokenCookie = "fanfare_token"
 
 // checkOrigin holds browsers, which say where their page is from, to the
 // origins that are allowed.
-func (d *Desk) checkOrigin(r *http.Request) error {
-	if _, allowed := d.AllowedOrigin(r); allowed {
+func (reg *Registry) checkOrigin(r *http.Request) error {
+	if _, allowed := reg.AllowedOrigin(r); allowed {
 		return nil
 	}
 	hint := "it is not in origins"
-	if len(d.cfg.Origins) == 0 {
+	if len(reg.cfg.Origins) == 0 {
 		hint = "it is not this host's over the same or a safer scheme, and origins is empty"
 	}
-	return &Refusal{Status: http.StatusForbidden, Detail: "origin is not allowed", reason: "origin",
+	return &Rejection{Status: http.StatusForbidden, Detail: "origin is not allowed", reason: "origin",
 		log: []any{"origin", brief(strings.Join(r.Header.Values("Origin"), ", ")), "host",
 			brief(r.Host), "hint", hint}}
 }
 
 // identify finds the token and says whose it is.
-func (d *Desk) identify(
+func (reg *Registry) identify(
 	r *http.Request, from netip.Addr, token string,
 ) (grant domain.Grant, err error) {
-	if token, err = d.findToken(r, token); err != nil {
+	if token, err = reg.findToken(r, token); err != nil {
 		return domain.Grant{}, err
 	}
 	switch {
-	case token != "" && d.auth != nil:
-		ctx, cancel := context.WithTimeout(r.Context(), d.cfg.Authenticate)
+	case token != "" && reg.auth != nil:
+		ctx, cancel := context.WithTimeout(r.Context(), reg.cfg.Authenticate)
 		defer cancel()
-		return d.verify(ctx, from, token)
-	case d.cfg.Tokenless != nil:
-		grant, err = d.cfg.Tokenless(r)
-		return d.checked(grant, err)
+		return reg.verify(ctx, from, token)
+	case reg.cfg.Tokenless != nil:
+		grant, err = reg.cfg.Tokenless(r)
+		return reg.checked(grant, err)
 	default:
 		return domain.Grant{}, distrust("none", "there is none")
 	}
@@ -52,7 +52,7 @@ func (d *Desk) identify(
 // findToken looks for a token where one can be. A header beats the protocol's
 // own place beats a query beats a cookie, which the client may not even know
 // of.
-func (d *Desk) findToken(r *http.Request, token string) (string, error) {
+func (reg *Registry) findToken(r *http.Request, token string) (string, error) {
 	bearer, err := bearerToken(r.Header.Values("Authorization"))
 	if bearer != "" || err != nil {
 		return bearer, err
@@ -60,7 +60,7 @@ func (d *Desk) findToken(r *http.Request, token string) (string, error) {
 	if token != "" {
 		return token, nil
 	}
-	if d.cfg.QueryToken {
+	if reg.cfg.QueryToken {
 		token, err = OneToken("?token=", r.URL.Query()["token"])
 		if token != "" || err != nil {
 			return token, err
@@ -71,8 +71,8 @@ func (d *Desk) findToken(r *http.Request, token string) (string, error) {
 		values = append(values, c.Value)
 	}
 	token, err = OneToken("the cookie "+tokenCookie, values)
-	if token != "" && !d.fromPage(r) {
-		return "", &Refusal{Status: http.StatusForbidden, reason: "cookie",
+	if token != "" && !reg.fromPage(r) {
+		return "", &Rejection{Status: http.StatusForbidden, reason: "cookie",
 			Detail: "a token in a cookie needs an Origin or a Referer that is named in origins, or this host's",
 			log: []any{"origin", brief(r.Header.Get("Origin")), "fetch_site",
 				brief(r.Header.Get("Sec-Fetch-Site")), "host", brief(r.Host)}}
@@ -119,14 +119,14 @@ func OneToken(where string, values []string) (token string, err error) {
 
 // verify says whose a token is. Only a token that the Authenticator calls wrong
 // counts against the address.
-func (d *Desk) verify(ctx context.Context, from netip.Addr, token string) (domain.Grant, error) {
-	leave, ok := d.failures.enter(ctx, from, d.now())
+func (reg *Registry) verify(ctx context.Context, from netip.Addr, token string) (domain.Grant, error) {
+	leave, ok := reg.failures.enter(ctx, from, reg.now())
 	if !ok {
 		return domain.Grant{}, lockedOut("locked_out", nil)
 	}
-	grant, err := d.checked(d.authenticate(ctx, token, leave))
-	if errors.Is(err, domain.ErrUnauthenticated) && d.failures.note(from, d.now()) {
-		r := asRefusal(err)
+	grant, err := reg.checked(reg.authenticate(ctx, token, leave))
+	if errors.Is(err, domain.ErrUnauthenticated) && reg.failures.note(from, reg.now()) {
+		r := asRejection(err)
 		return domain.Grant{}, lockedOut(r.reason, r.log)
 	}
 	return grant, err
@@ -134,28 +134,28 @@ func (d *Desk) verify(ctx context.Context, from netip.Addr, token string) (domai
 
 // authenticate asks the Authenticator, and leaves the address's turn to the next
 // even if that panics, which net/http recovers from.
-func (d *Desk) authenticate(
+func (reg *Registry) authenticate(
 	ctx context.Context, token string, leave func(),
 ) (domain.Grant, error) {
 	defer leave()
-	return d.auth.Authenticate(ctx, token)
+	return reg.auth.Authenticate(ctx, token)
 }
 
 // lockedOut refuses a client whose address has shown too many wrong tokens.
 func lockedOut(reason string, log []any) error {
-	return &Refusal{Status: http.StatusTooManyRequests,
+	return &Rejection{Status: http.StatusTooManyRequests,
 		Detail: "too many wrong tokens from your address",
 		Retry:  retryLater, reason: reason, log: log}
 }
 
 // checked is what an Authenticator said, unless it makes no sense.
-func (d *Desk) checked(grant domain.Grant, err error) (domain.Grant, error) {
+func (reg *Registry) checked(grant domain.Grant, err error) (domain.Grant, error) {
 	switch {
 	case err != nil:
 		return domain.Grant{}, err
 	case domain.CheckUser(grant.User) != nil:
 		return domain.Grant{}, distrust("claims", "its user is no name")
-	case !grant.Expires.IsZero() && !grant.Expires.After(d.now()):
+	case !grant.Expires.IsZero() && !grant.Expires.After(reg.now()):
 		return domain.Grant{}, distrust("expired", "it has expired")
 	}
 	return grant, nil
@@ -172,9 +172,9 @@ func distrust(reason, format string, args ...any) error {
 // no Origin when it only reads. Over plain http it does not say that either,
 // and then there is the Referer, which no page can forge. An origin that only
 // "*" allows vouches for nothing: the cookie would serve any page.
-func (d *Desk) fromPage(r *http.Request) bool {
+func (reg *Registry) fromPage(r *http.Request) bool {
 	if r.Header.Get("Origin") != "" {
-		origin, allowed := d.AllowedOrigin(r)
+		origin, allowed := reg.AllowedOrigin(r)
 		return allowed && origin != "*"
 	}
 	if site := r.Header.Values("Sec-Fetch-Site"); len(site) > 0 {
@@ -188,21 +188,21 @@ func (d *Desk) fromPage(r *http.Request) bool {
 		rest = rest[:end]
 	}
 	o, err := parseOrigin(scheme + "://" + rest)
-	return err == nil && (d.origins.names(o) || d.ownPage(r, o))
+	return err == nil && (reg.origins.names(o) || reg.ownPage(r, o))
 }
 
 // Refresh says what a new token of the session's user entitles to. Why one is
 // refused is counted and logged as when a session is opened.
 func (s *Session) Refresh(ctx context.Context, token string) (domain.Grant, error) {
-	if s.desk.auth == nil {
+	if s.registry.auth == nil {
 		return domain.Grant{}, fmt.Errorf("this node takes no tokens: %w", domain.ErrUnsupported)
 	}
-	grant, err := s.desk.verify(ctx, s.from, token)
+	grant, err := s.registry.verify(ctx, s.from, token)
 	if err == nil && grant.User != s.User {
 		err = distrust("other_user", "it is another user's")
 	}
 	if err != nil {
-		s.desk.note(s.from, asRefusal(err), "a session's new token was refused", "user", s.User,
+		s.registry.note(s.from, asRejection(err), "a session's new token was refused", "user", s.User,
 			"session", s.ID)
 	}
 	return grant, err

@@ -18,20 +18,20 @@ import (
 	"github.com/fanfarebus/fanfare/ports/session"
 )
 
-// newDesk returns a Desk, and what it logs.
-func newDesk(t *testing.T, auth session.Authenticator, cfg session.Config) (*session.Desk, *bytes.Buffer) {
+// newRegistry returns a Registry, and what it logs.
+func newRegistry(t *testing.T, auth session.Authenticator, cfg session.Config) (*session.Registry, *bytes.Buffer) {
 	t.Helper()
 	var logged bytes.Buffer
-	desk, err := session.New(stream.NewHub(nobody{}, stream.HubConfig{Any: true}), auth, cfg, slog.New(slog.NewTextHandler(&logged, nil)))
+	registry, err := session.New(stream.NewHub(nobody{}, stream.HubConfig{Any: true}), auth, cfg, slog.New(slog.NewTextHandler(&logged, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return desk, &logged
+	return registry, &logged
 }
 
 // open makes a request a session, and lets go of it again.
-func open(desk *session.Desk, r *http.Request) error {
-	s, err := desk.Open(r, func() (session.Terms, error) { return session.Terms{Encoder: session.V1Encoder{}}, nil })
+func open(registry *session.Registry, r *http.Request) error {
+	s, err := registry.Open(r, func() (session.Protocol, error) { return session.Protocol{Encoder: session.V1Encoder{}}, nil })
 	if s != nil {
 		s.End(0)
 	}
@@ -47,12 +47,12 @@ func request(token string) *http.Request {
 }
 
 // status is what a client gets to see of err.
-func status(desk *session.Desk, r *http.Request, err error) (code int, detail string) {
+func status(registry *session.Registry, r *http.Request, err error) (code int, detail string) {
 	if err == nil {
 		return http.StatusOK, ""
 	}
 	w := httptest.NewRecorder()
-	desk.Refuse(w, r, err)
+	registry.Reject(w, r, err)
 	return w.Code, w.Body.String()
 }
 
@@ -93,7 +93,7 @@ func TestCookieNeedsAPageThatIsNamed(t *testing.T) {
 		{"referer that is none", nil, "", "", "/app", false},
 		{"referer beside a stranger's origin", []string{"*"}, "http://evil.example.net", "", "http://bus.example.com/", false},
 	} {
-		desk, _ := newDesk(t, anyone{}, session.Config{Origins: tt.origins})
+		registry, _ := newRegistry(t, anyone{}, session.Config{Origins: tt.origins})
 		r := request("")
 		r.Header.Set("Cookie", "fanfare_token=alices")
 		for name, value := range map[string]string{"Origin": tt.origin, "Sec-Fetch-Site": tt.site, "Referer": tt.referer} {
@@ -101,11 +101,11 @@ func TestCookieNeedsAPageThatIsNamed(t *testing.T) {
 				r.Header.Set(name, value)
 			}
 		}
-		if err := open(desk, r); (err == nil) != tt.want {
+		if err := open(registry, r); (err == nil) != tt.want {
 			t.Errorf("%s: %v", tt.name, err)
 		}
 		r.Header.Add("Sec-Fetch-Site", "cross-site") // beside another one, which no browser sends
-		if err := open(desk, r); err == nil && tt.origin == "" {
+		if err := open(registry, r); err == nil && tt.origin == "" {
 			t.Errorf("%s, and from a stranger: allowed", tt.name)
 		}
 	}
@@ -143,12 +143,12 @@ func TestReasonsAreShown(t *testing.T) {
 		{"a token where a room should be", nil, func(r *http.Request) { r.URL.RawQuery += "&rooms=orders/" + secret }, 403, "forbidden", "does not allow room", "", "reason=forbidden"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			desk, logged := newDesk(t, failing{test.err}, session.Config{})
+			registry, logged := newRegistry(t, failing{test.err}, session.Config{})
 			r := request(secret)
 			if test.change != nil {
 				test.change(r)
 			}
-			code, body := status(desk, r, open(desk, r))
+			code, body := status(registry, r, open(registry, r))
 			if code != test.status || !strings.Contains(body, test.client) || test.hidden != "" && strings.Contains(body, test.hidden) {
 				t.Errorf("the client sees %d %s", code, body)
 			}
@@ -159,7 +159,7 @@ func TestReasonsAreShown(t *testing.T) {
 			if strings.Contains(text, secret) {
 				t.Errorf("the log holds the token: %s", text)
 			}
-			if s := desk.Stats(); s.Reasons[test.reason] != 1 || len(s.Reasons) != 1 {
+			if s := registry.Stats(); s.Reasons[test.reason] != 1 || len(s.Reasons) != 1 {
 				t.Errorf("counted %v", s.Reasons)
 			}
 		})
@@ -168,13 +168,13 @@ func TestReasonsAreShown(t *testing.T) {
 
 func TestReasonsThatAreCountedAreBounded(t *testing.T) {
 	auth := &failing{}
-	desk, _ := newDesk(t, auth, session.Config{FailureRate: session.Rate{Messages: 1000}})
+	registry, _ := newRegistry(t, auth, session.Config{FailureRate: session.Rate{Messages: 1000}})
 	for i := range 1000 {
 		auth.err = &domain.CredentialError{Reason: fmt.Sprint(i)}
 		r := request("x")
-		status(desk, r, open(desk, r))
+		status(registry, r, open(registry, r))
 	}
-	if s := desk.Stats(); len(s.Reasons) > 101 || s.Reasons["other"] < 800 {
+	if s := registry.Stats(); len(s.Reasons) > 101 || s.Reasons["other"] < 800 {
 		t.Errorf("%d reasons", len(s.Reasons))
 	}
 }
@@ -184,12 +184,12 @@ func TestReasonsThatAreCountedAreBounded(t *testing.T) {
 func TestGoodTokensGetInFromAnAddressThatIsLockedOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		auth := &slow{takes: 10 * time.Millisecond}
-		desk, _ := newDesk(t, auth, session.Config{FailureRate: session.Rate{Messages: 0.2}})
+		registry, _ := newRegistry(t, auth, session.Config{FailureRate: session.Rate{Messages: 0.2}})
 		codes := make(chan int, 500)
 		try := func(token, from string) {
 			r := request(token)
 			r.RemoteAddr = from
-			code, _ := status(desk, r, open(desk, r))
+			code, _ := status(registry, r, open(registry, r))
 			codes <- code
 		}
 		const here, elsewhere = "192.0.2.1:1", "192.0.2.2:1"
@@ -239,9 +239,9 @@ func TestGoodTokensGetInFromAnAddressThatIsLockedOut(t *testing.T) {
 func TestAnAuthenticatorThatPanicsHoldsUpNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		auth := &failing{err: domain.ErrUnauthenticated}
-		desk, _ := newDesk(t, auth, session.Config{FailureRate: session.Rate{Messages: 0.1}})
+		registry, _ := newRegistry(t, auth, session.Config{FailureRate: session.Rate{Messages: 0.1}})
 		for range 2 { // from now on one token is checked at a time
-			_ = open(desk, request("bad"))
+			_ = open(registry, request("bad"))
 		}
 		func() {
 			defer func() {
@@ -250,10 +250,10 @@ func TestAnAuthenticatorThatPanicsHoldsUpNobody(t *testing.T) {
 				}
 			}()
 			auth.err = panicking{}
-			_ = open(desk, request("odd"))
+			_ = open(registry, request("odd"))
 		}()
 		auth.err = nil
-		if err := open(desk, request("good")); err != nil {
+		if err := open(registry, request("good")); err != nil {
 			t.Errorf("a good token after the panic: %v", err)
 		}
 	})
@@ -273,11 +273,11 @@ func TestExpiryBeyondNanosecondsIsKept(t *testing.T) {
 		time.Unix(1<<62, 0), // no token says that, but an Authenticator could
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			desk, _ := newDesk(t, until{expires}, session.Config{Drain: 1})
+			registry, _ := newRegistry(t, until{expires}, session.Config{Drain: 1})
 			ctx, stop := context.WithCancel(t.Context())
 			ended := make(chan error, 1)
-			go func() { ended <- desk.Run(ctx) }()
-			s, err := desk.Open(request("x"), func() (session.Terms, error) { return session.Terms{Encoder: session.V1Encoder{}}, nil })
+			go func() { ended <- registry.Run(ctx) }()
+			s, err := registry.Open(request("x"), func() (session.Protocol, error) { return session.Protocol{Encoder: session.V1Encoder{}}, nil })
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -296,11 +296,11 @@ func TestExpiryBeyondNanosecondsIsKept(t *testing.T) {
 
 func TestSessionsEndWithTheirTokens(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		desk, _ := newDesk(t, until{time.Now().Add(5 * time.Second)}, session.Config{Drain: 1})
+		registry, _ := newRegistry(t, until{time.Now().Add(5 * time.Second)}, session.Config{Drain: 1})
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
-		go func() { ended <- desk.Run(ctx) }()
-		s, err := desk.Open(request("x"), func() (session.Terms, error) { return session.Terms{Encoder: session.V1Encoder{}}, nil })
+		go func() { ended <- registry.Run(ctx) }()
+		s, err := registry.Open(request("x"), func() (session.Protocol, error) { return session.Protocol{Encoder: session.V1Encoder{}}, nil })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -322,17 +322,17 @@ func TestSessionsEndWithTheirTokens(t *testing.T) {
 
 func TestProxiesThatNameNobodyAreTold(t *testing.T) {
 	proxies := prefixes("192.0.2.0/24")
-	desk, logged := newDesk(t, anyone{}, session.Config{Proxies: proxies})
+	registry, logged := newRegistry(t, anyone{}, session.Config{Proxies: proxies})
 	for _, header := range []string{"", "unknown", "_hidden", "198.51.100.7:1"} {
 		r := request("x")
 		if header != "" {
 			r.Header.Set("X-Forwarded-For", header)
 		}
-		if err := open(desk, r); err != nil {
+		if err := open(registry, r); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if s := desk.Stats(); s.Unnamed["missing"] != 1 || s.Unnamed["unreadable"] != 2 {
+	if s := registry.Stats(); s.Unnamed["missing"] != 1 || s.Unnamed["unreadable"] != 2 {
 		t.Errorf("counted %v", s.Unnamed)
 	}
 	if text := logged.String(); !strings.Contains(text, "header=X-Forwarded-For") || !strings.Contains(text, "element=_hidden") {

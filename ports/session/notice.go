@@ -31,7 +31,7 @@ func GoawayNotice(retry time.Duration) []byte {
 
 // RefusedNotice is GoawayNotice for a client that was not even let in, and says
 // why.
-func RefusedNotice(retry time.Duration, r *Refusal) []byte {
+func RefusedNotice(retry time.Duration, r *Rejection) []byte {
 	b := appendInt([]byte(`{"op":"goaway","retry_ms":`), retry.Milliseconds())
 	b = appendInt(append(b, `,"status":`...), int64(r.Status))
 	b = AppendString(append(b, `,"reason":`...), r.Detail)

@@ -197,26 +197,26 @@ func (all *origins) names(o origin) bool {
 // AllowedOrigin says whether the request is from a page that may open
 // sessions, or from no page at all: then origin is "". It is "*" for a page
 // that is allowed because all are.
-func (d *Desk) AllowedOrigin(r *http.Request) (origin string, allowed bool) {
+func (reg *Registry) AllowedOrigin(r *http.Request) (origin string, allowed bool) {
 	switch sent := r.Header.Values("Origin"); {
 	case len(sent) == 0 || len(sent) == 1 && sent[0] == "":
 		return "", true
 	case len(sent) > 1:
 		return "", false // no browser does that
 	default:
-		return d.allows(r, sent[0])
+		return reg.allows(r, sent[0])
 	}
 }
 
 // allows is AllowedOrigin of a page of the origin that text names.
-func (d *Desk) allows(r *http.Request, text string) (origin string, allowed bool) {
+func (reg *Registry) allows(r *http.Request, text string) (origin string, allowed bool) {
 	o, err := parseOrigin(text) // "null", and what else is none, is nobody's
 	switch {
-	case err == nil && d.origins.names(o):
+	case err == nil && reg.origins.names(o):
 		return text, true
-	case err == nil && d.ownPage(r, o):
-		return text, d.origins.any || len(d.origins.list) == 0
-	case d.origins.any:
+	case err == nil && reg.ownPage(r, o):
+		return text, reg.origins.any || len(reg.origins.list) == 0
+	case reg.origins.any:
 		return "*", true
 	}
 	return text, false
@@ -227,8 +227,8 @@ func (d *Desk) allows(r *http.Request, text string) (origin string, allowed bool
 // over http must not get at what the browser sends over https. A page of https
 // whose request comes as http is fine: browsers send no such request, so there
 // is a proxy that ends TLS.
-func (d *Desk) ownPage(r *http.Request, o origin) bool {
-	if o.scheme != "https" && (o.scheme != "http" || d.overTLS(r)) {
+func (reg *Registry) ownPage(r *http.Request, o origin) bool {
+	if o.scheme != "https" && (o.scheme != "http" || reg.overTLS(r)) {
 		return false
 	}
 	host, port, err := splitHost(r.Host)

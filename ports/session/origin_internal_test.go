@@ -36,7 +36,7 @@ func TestOriginsAreMatchedAsPeopleWriteThem(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		d := &Desk{origins: all}
+		d := &Registry{origins: all}
 		for _, sent := range append(test.good, test.bad...) {
 			r := httptest.NewRequest(http.MethodGet, "http://bus.example.org/ws", nil)
 			_, allowed := d.allows(r, sent)
@@ -136,7 +136,7 @@ func TestOwnPages(t *testing.T) {
 		{"http://bus.example.com/", "bus.example.com", "192.0.2.1:9", "", false, false},     // no origin
 		{"http://bus.example.com", "", "192.0.2.1:9", "", false, false},
 	} {
-		d := &Desk{cfg: Config{Proxies: proxies}.withDefaults()}
+		d := &Registry{cfg: Config{Proxies: proxies}.withDefaults()}
 		r := httptest.NewRequest(http.MethodGet, "/ws", nil)
 		r.Host, r.RemoteAddr = test.host, test.remote
 		r.Header.Set("Origin", test.origin)
@@ -154,7 +154,7 @@ func TestOwnPages(t *testing.T) {
 
 func TestAStarAllowsEveryPageAndNamesNone(t *testing.T) {
 	all, _ := parseOrigins([]string{"*", "https://app.example.com"})
-	d := &Desk{origins: all}
+	d := &Registry{origins: all}
 	for sent, want := range map[string]string{
 		"https://app.example.com": "https://app.example.com", "http://bus.example.org": "http://bus.example.org",
 		"https://evil.example.net": "*", "null": "*", "file://": "*", "x": "*",
@@ -165,7 +165,7 @@ func TestAStarAllowsEveryPageAndNamesNone(t *testing.T) {
 			t.Errorf("%s: %q, %v", sent, got, allowed)
 		}
 	}
-	none := &Desk{}
+	none := &Registry{}
 	r := httptest.NewRequest(http.MethodGet, "http://bus.example.org/ws", nil)
 	r.Header.Set("Origin", "null")
 	if _, allowed := none.AllowedOrigin(r); allowed {
@@ -183,7 +183,7 @@ func TestWhereOthersAreListedThisHostMustBeToo(t *testing.T) {
 		{[]string{"https://app.example.com", "http://bus.example.org"}, true},
 	} {
 		all, _ := parseOrigins(test.listed)
-		d := &Desk{origins: all}
+		d := &Registry{origins: all}
 		r := httptest.NewRequest(http.MethodGet, "http://bus.example.org/ws", nil)
 		r.Header.Set("Origin", "http://bus.example.org")
 		if _, allowed := d.AllowedOrigin(r); allowed != test.want {
@@ -194,7 +194,7 @@ func TestWhereOthersAreListedThisHostMustBeToo(t *testing.T) {
 
 func TestTwoOriginsAreNone(t *testing.T) {
 	all, _ := parseOrigins([]string{"https://app.example.com"})
-	d := &Desk{origins: all}
+	d := &Registry{origins: all}
 	r := httptest.NewRequest(http.MethodGet, "/ws", nil)
 	r.Header["Origin"] = []string{"https://app.example.com", "https://evil.example.net"}
 	if _, allowed := d.AllowedOrigin(r); allowed {

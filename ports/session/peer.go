@@ -33,22 +33,22 @@ const (
 
 // caller returns the address of the connection, or if that is from a proxy,
 // the nearest in the header that is no proxy of ours.
-func (d *Desk) caller(r *http.Request) (c caller) {
+func (reg *Registry) caller(r *http.Request) (c caller) {
 	at, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
 		return c
 	}
 	c.addr = at.Addr().Unmap().WithZone("")
-	rest := strings.Join(r.Header.Values(d.cfg.ProxyHeader), ",")
-	if strings.Trim(rest, ", \t") == "" && contains(d.cfg.Proxies, c.addr) {
+	rest := strings.Join(r.Header.Values(reg.cfg.ProxyHeader), ",")
+	if strings.Trim(rest, ", \t") == "" && contains(reg.cfg.Proxies, c.addr) {
 		c.unnamed = hopMissing
 	}
-	for rest != "" && contains(d.cfg.Proxies, c.addr) {
+	for rest != "" && contains(reg.cfg.Proxies, c.addr) {
 		var hop string
 		if rest, hop = lastElement(rest); strings.TrimSpace(hop) == "" {
 			continue
 		}
-		addr, ok := d.parseHop(hop)
+		addr, ok := reg.parseHop(hop)
 		if !ok {
 			c.unnamed, c.hop = hopUnreadable, hop
 			break
@@ -64,20 +64,20 @@ func (d *Desk) caller(r *http.Request) (c caller) {
 
 // overTLS says whether the browser's connection is known to be safe: it is ours,
 // or the proxy says so.
-func (d *Desk) overTLS(r *http.Request) bool {
+func (reg *Registry) overTLS(r *http.Request) bool {
 	if r.TLS != nil {
 		return true
 	}
 	at, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil || !contains(d.cfg.Proxies, at.Addr().Unmap().WithZone("")) {
+	if err != nil || !contains(reg.cfg.Proxies, at.Addr().Unmap().WithZone("")) {
 		return false
 	}
 	name := "X-Forwarded-Proto"
-	if d.forwarded() {
+	if reg.forwarded() {
 		name = forwardedHeader
 	}
 	_, proto := lastElement(strings.Join(r.Header.Values(name), ","))
-	if d.forwarded() {
+	if reg.forwarded() {
 		proto, _ = parameter(proto, "proto")
 	}
 	proto = strings.TrimSpace(proto)
@@ -86,7 +86,7 @@ func (d *Desk) overTLS(r *http.Request) bool {
 
 const forwardedHeader = "Forwarded"
 
-func (d *Desk) forwarded() bool { return strings.EqualFold(d.cfg.ProxyHeader, forwardedHeader) }
+func (reg *Registry) forwarded() bool { return strings.EqualFold(reg.cfg.ProxyHeader, forwardedHeader) }
 
 // lastElement cuts the last element off a list. It reads from the end, since
 // only the end was written by a proxy of ours: a quote that a client left open
@@ -126,8 +126,8 @@ func cutPair(element string) (pair, rest string) {
 }
 
 // parseHop returns the address that an element names.
-func (d *Desk) parseHop(element string) (netip.Addr, bool) {
-	if d.forwarded() {
+func (reg *Registry) parseHop(element string) (netip.Addr, bool) {
+	if reg.forwarded() {
 		node, found := parameter(element, "for")
 		if !found {
 			return netip.Addr{}, false

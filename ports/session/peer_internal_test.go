@@ -7,12 +7,12 @@ import (
 	"testing"
 )
 
-func deskBehind(header string, networks ...string) *Desk {
+func deskBehind(header string, networks ...string) *Registry {
 	cfg := Config{ProxyHeader: header}
 	for _, n := range networks {
 		cfg.Proxies = append(cfg.Proxies, netip.MustParsePrefix(n))
 	}
-	return &Desk{cfg: cfg.withDefaults()}
+	return &Registry{cfg: cfg.withDefaults()}
 }
 
 func TestCallerIsTheNearestAddressThatIsNoProxy(t *testing.T) {

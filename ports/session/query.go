@@ -53,10 +53,10 @@ func (w *wish) checkParams(query url.Values, cfg Config) error {
 		case !slices.Contains(once, name):
 			return unknownParam(name, append(once, repeated...), cfg)
 		case len(values) > 1 && name != "token": // identify judges it
-			return Refused(http.StatusUnprocessableEntity,
+			return Rejected(http.StatusUnprocessableEntity,
 				"%s: it can be given once, and is there %d times", name, len(values))
 		case name == "token" && values[0] != "" && !cfg.QueryToken && cfg.Tokenless == nil:
-			return Refused(http.StatusUnprocessableEntity, "token: %s", queryTokenOff)
+			return Rejected(http.StatusUnprocessableEntity, "token: %s", queryTokenOff)
 		}
 	}
 	return nil
@@ -67,24 +67,24 @@ const queryTokenOff = "this node takes no tokens from the query (auth.query_toke
 
 // explain says more about a missing token where there is one that the node does
 // not look at.
-func (d *Desk) explain(err error, r *http.Request, token string) error {
-	if !errors.Is(err, domain.ErrUnauthenticated) || d.cfg.QueryToken || token != "" ||
+func (reg *Registry) explain(err error, r *http.Request, token string) error {
+	if !errors.Is(err, domain.ErrUnauthenticated) || reg.cfg.QueryToken || token != "" ||
 		r.Header.Get("Authorization") != "" || r.URL.Query().Get("token") == "" {
 		return err
 	}
-	return Refused(http.StatusUnauthorized, "no valid token: %s", queryTokenOff)
+	return Rejected(http.StatusUnauthorized, "no valid token: %s", queryTokenOff)
 }
 
 func unknownParam(name string, known []string, cfg Config) error {
 	if name == "user" {
-		return Refused(http.StatusUnprocessableEntity,
+		return Rejected(http.StatusUnprocessableEntity,
 			"user: only a node in development takes that; here the token says who you are, somebody else")
 	}
 	hint := nearest(name, known)
 	if hint != "" {
 		hint = ": did you mean " + hint + "?"
 	}
-	return Refused(http.StatusUnprocessableEntity, "query: unknown parameter %q%s", clip(name), hint)
+	return Rejected(http.StatusUnprocessableEntity, "query: unknown parameter %q%s", clip(name), hint)
 }
 
 func clip(name string) string {

@@ -15,8 +15,8 @@ import (
 	"github.com/fanfarebus/fanfare/domain/stream"
 )
 
-// Terms are what a port makes of a request by its own protocol.
-type Terms struct {
+// Protocol are what a port makes of a request by its own protocol.
+type Protocol struct {
 	Encoder stream.Encoder
 	Plain   bool   // one system, no resume, and told nothing but messages
 	Token   string // if the protocol has a place of its own for it
@@ -29,18 +29,18 @@ type Terms struct {
 
 // Open makes a request a session that has not begun, or says why not; terms is
 // asked before anything else. Who gets a Session calls its End.
-func (d *Desk) Open(r *http.Request, terms func() (Terms, error)) (*Session, error) {
-	w, err := d.judge(r, terms)
+func (reg *Registry) Open(r *http.Request, terms func() (Protocol, error)) (*Session, error) {
+	w, err := reg.authorize(r, terms)
 	if err == nil {
-		err = d.mayOpen(w.grant.User)
+		err = reg.mayOpen(w.grant.User)
 	}
 	if err == nil {
-		err = d.admit()
+		err = reg.reserve()
 	}
 	if err != nil {
 		return nil, err
 	}
-	s, err := d.begin(r.Context(), w)
+	s, err := reg.begin(r.Context(), w)
 	if err != nil {
 		s.End(0)
 		return nil, err
@@ -49,28 +49,28 @@ func (d *Desk) Open(r *http.Request, terms func() (Terms, error)) (*Session, err
 }
 
 // Check says why a request would get no session, and opens none.
-func (d *Desk) Check(r *http.Request, terms func() (Terms, error)) error {
-	_, err := d.judge(r, terms)
+func (reg *Registry) Check(r *http.Request, terms func() (Protocol, error)) error {
+	_, err := reg.authorize(r, terms)
 	if err == nil {
-		err = d.admit()
+		err = reg.reserve()
 	}
 	if err == nil {
-		d.dismiss()
+		reg.release()
 	}
 	return err
 }
 
 // begin attaches a session, so that nothing is missed of what is published
 // after the client has its answer.
-func (d *Desk) begin(ctx context.Context, w *wish) (*Session, error) {
+func (reg *Registry) begin(ctx context.Context, w *wish) (*Session, error) {
 	s := &Session{ID: domain.NewID(), User: w.grant.User, Grant: w.grant, from: w.from,
-		asker: askerOf(w.grant.User, w.from),
-		desk:  d, plain: w.Plain, slot: -1, turn: rand.IntN(1 << 16)}
+		asker:    askerOf(w.grant.User, w.from),
+		registry: reg, plain: w.Plain, slot: -1, turn: rand.IntN(1 << 16)}
 	s.SetExpiry(w.grant.Expires)
 	for _, asked := range w.systems {
-		lease, err := d.hub.AcquireFor(ctx, s.User, asked.system)
+		lease, err := reg.hub.AcquireFor(ctx, s.User, asked.system)
 		if errors.Is(err, stream.ErrUserSystems) {
-			return s, &Refusal{
+			return s, &Rejection{
 				Status: http.StatusTooManyRequests, Retry: retryLater, reason: "user_systems",
 				Detail: "systems: this user has too many open that nobody else uses: " +
 					"close sessions, or wait until systems that are not used any more are let go",
@@ -95,7 +95,7 @@ func askerOf(user string, from netip.Addr) stream.Asker {
 
 // A wish is what a request asks for and is allowed to have.
 type wish struct {
-	Terms
+	Protocol
 	from    netip.Addr
 	grant   domain.Grant
 	systems []asked
@@ -108,32 +108,32 @@ type asked struct {
 	since  domain.Cursor
 }
 
-// judge reads a request. The order is from cheap to dear, and nothing is told
+// authorize reads a request. The order is from cheap to dear, and nothing is told
 // about systems and rooms before the client is known.
-func (d *Desk) judge(r *http.Request, terms func() (Terms, error)) (w *wish, err error) {
+func (reg *Registry) authorize(r *http.Request, terms func() (Protocol, error)) (w *wish, err error) {
 	w = &wish{}
-	if w.Terms, err = terms(); err != nil {
+	if w.Protocol, err = terms(); err != nil {
 		return nil, err
 	}
-	if err := d.checkOrigin(r); err != nil {
+	if err := reg.checkOrigin(r); err != nil {
 		return nil, err
 	}
-	from := d.caller(r)
+	from := reg.caller(r)
 	if from.unnamed != "" {
-		d.noteUnnamed(r, from)
+		reg.noteUnnamed(r, from)
 	}
 	w.from = from.addr
-	if w.grant, err = d.identify(r, w.from, w.Token); err != nil {
-		return nil, d.explain(err, r, w.Token)
+	if w.grant, err = reg.identify(r, w.from, w.Token); err != nil {
+		return nil, reg.explain(err, r, w.Token)
 	}
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return nil, Refused(http.StatusUnprocessableEntity, "query: escape special characters as %%XX")
+		return nil, Rejected(http.StatusUnprocessableEntity, "query: escape special characters as %%XX")
 	}
-	if err := w.parse(query, d.cfg); err != nil {
+	if err := w.parse(query, reg.cfg); err != nil {
 		return nil, err
 	}
-	return w, d.allowed(w)
+	return w, reg.allowed(w)
 }
 
 // parse reads systems, rooms and resume, which are lists, and room, which is
@@ -163,7 +163,7 @@ func (w *wish) parseRooms(query url.Values, most int) error {
 		return err
 	}
 	if n := len(rooms) + len(query["room"]); n > most {
-		return Refused(http.StatusUnprocessableEntity, "rooms: at most %d, got %d", most, n)
+		return Rejected(http.StatusUnprocessableEntity, "rooms: at most %d, got %d", most, n)
 	}
 	for i, text := range rooms {
 		if err := w.parseRoom(text); err != nil {
@@ -187,7 +187,7 @@ func (w *wish) parseResumes(query url.Values) error {
 	case err != nil:
 		return err
 	case w.Plain && len(resume) > 0:
-		return Refused(http.StatusUnprocessableEntity, "resume: only with the subprotocol fanfare.v1.json")
+		return Rejected(http.StatusUnprocessableEntity, "resume: only with the subprotocol fanfare.v1.json")
 	}
 	for i, text := range resume {
 		if err := w.parseResume(text); err != nil {
@@ -200,9 +200,9 @@ func (w *wish) parseResumes(query url.Values) error {
 func (w *wish) parseSystems(names []string, most int) error {
 	switch {
 	case len(names) == 0:
-		return Refused(http.StatusUnprocessableEntity, "systems: missing: want ?systems=name,…")
+		return Rejected(http.StatusUnprocessableEntity, "systems: missing: want ?systems=name,…")
 	case len(names) > most:
-		return Refused(http.StatusUnprocessableEntity, "systems: at most %d, got %d", most, len(names))
+		return Rejected(http.StatusUnprocessableEntity, "systems: at most %d, got %d", most, len(names))
 	}
 	for i, name := range names {
 		system, err := domain.ParseSystem(name)
@@ -214,7 +214,7 @@ func (w *wish) parseSystems(names []string, most int) error {
 		}
 	}
 	if w.Plain && len(w.systems) > 1 {
-		return Refused(http.StatusUnprocessableEntity,
+		return Rejected(http.StatusUnprocessableEntity,
 			"systems: a plain client takes exactly one; use the subprotocol fanfare.v1.json for more")
 	}
 	return nil
@@ -276,20 +276,20 @@ func (w *wish) find(system domain.System) *asked {
 
 // allowed holds what is asked for against the grant, and then against what the
 // node serves.
-func (d *Desk) allowed(w *wish) error {
+func (reg *Registry) allowed(w *wish) error {
 	for _, a := range w.systems {
 		if !w.grant.MayAttach(a.system) {
-			return Refused(http.StatusForbidden, "the token does not allow system %s", a.system)
+			return Rejected(http.StatusForbidden, "the token does not allow system %s", a.system)
 		}
 		for _, room := range a.rooms {
 			if !w.grant.MayJoin(a.system, room.Name()) {
-				return Refused(http.StatusForbidden, "the token does not allow room %s/%s", a.system, room.Name())
+				return Rejected(http.StatusForbidden, "the token does not allow room %s/%s", a.system, room.Name())
 			}
 		}
 	}
 	var faults []error
 	for _, a := range w.systems {
-		if !d.hub.Serves(a.system) {
+		if !reg.hub.Serves(a.system) {
 			faults = append(faults, fmt.Errorf("%s: %w", a.system, domain.ErrNotServed))
 		}
 	}

@@ -18,11 +18,11 @@ type Conn interface {
 	Offer(a *Attachment, f stream.Frame) bool
 	// Offered is how often something was offered so far.
 	Offered() uint64
-	// TellPlace lets the client know that it is at a place in the attachment's
+	// SendCursor lets the client know that it is at a place in the attachment's
 	// system, unless something was offered since Offered returned offers.
-	TellPlace(a *Attachment, at domain.Cursor, offers uint64) bool
-	// Tell gives the client a notice, an op of fanfare.v1.json.
-	Tell(op []byte)
+	SendCursor(a *Attachment, at domain.Cursor, offers uint64) bool
+	// Notify gives the client a notice, an op of fanfare.v1.json.
+	Notify(op []byte)
 	// GoAway ends the session because the node drains. The client is to come
 	// back after retry.
 	GoAway(retry time.Duration)
@@ -34,18 +34,18 @@ type Conn interface {
 }
 
 // A Session is one connection of one user, attached to one or more systems. It
-// is what sessions are to the Desk; a port adds its Conn.
+// is what sessions are to the Registry; a port adds its Conn.
 type Session struct {
 	ID    string
 	User  string
 	Grant domain.Grant // the port's; see SetExpiry
 
-	desk  *Desk
-	conn  Conn
-	asker stream.Asker // for whom its streams read their logs again
-	plain bool         // is told nothing but messages
-	turn  int          // when it is due, see Desk.tick
-	slot  int          // in Desk.sessions, -1 outside; guarded by Desk.mu
+	registry *Registry
+	conn     Conn
+	asker    stream.Asker // for whom its streams read their logs again
+	plain    bool         // is told nothing but messages
+	turn     int          // when it is due, see Registry.tick
+	slot     int          // in Registry.sessions, -1 outside; guarded by Registry.mu
 
 	from    netip.Addr   // the client's address, as wrong tokens are counted by
 	expires atomic.Int64 // Unix milliseconds, 0 for never
@@ -55,23 +55,23 @@ type Session struct {
 	first   int           // whose turn it is to be filled first; guarded by mu
 }
 
-// Begin says hello through conn, makes the session known to the Desk, and
+// Begin says hello through conn, makes the session known to the Registry, and
 // lets the streams offer.
 func (s *Session) Begin(conn Conn) {
 	s.conn = conn
-	s.desk.counters.opened.Add(1)
-	conn.Tell(s.hello())
-	if !s.desk.enlist(s) {
+	s.registry.counters.opened.Add(1)
+	conn.Notify(s.hello())
+	if !s.registry.add(s) {
 		s.goAway()
 		return
 	}
 	s.Fill()
 }
 
-// Leave lets go of the streams and the Desk; nothing is offered or told after
+// Leave lets go of the streams and the Registry; nothing is offered or told after
 // it. It is idempotent.
 func (s *Session) Leave() {
-	s.desk.delist(s)
+	s.registry.remove(s)
 	s.mu.Lock()
 	systems := s.systems
 	s.systems = nil
@@ -85,10 +85,10 @@ func (s *Session) Leave() {
 func (s *Session) End(code int) {
 	s.Leave()
 	if s.conn != nil { // it began
-		s.desk.counters.countClosed(code)
-		s.desk.log.Debug("session ended", "user", s.User, "session", s.ID, "code", code)
+		s.registry.counters.countClosed(code)
+		s.registry.log.Debug("session ended", "user", s.User, "session", s.ID, "code", code)
 	}
-	s.desk.dismiss()
+	s.registry.release()
 }
 
 // Attachments returns the session's parts. The slice is not to be changed.
@@ -165,7 +165,7 @@ func (s *Session) expired(now time.Time) bool {
 // UserMeter returns the meter that the sessions of the user on this node
 // share, made with the first caller's rate; nil once the session is over.
 func (s *Session) UserMeter(r Rate, largest int) *Meter {
-	return s.desk.userMeter(s.User, r, largest)
+	return s.registry.userMeter(s.User, r, largest)
 }
 
 // Rooms is how many rooms the session has joined, and most how many it may.
@@ -173,23 +173,23 @@ func (s *Session) Rooms() (joined, most int) {
 	for _, a := range s.Attachments() {
 		joined += len(a.rooms)
 	}
-	return joined, s.desk.cfg.Rooms
+	return joined, s.registry.cfg.Rooms
 }
 
-// tellPlaces tells where the session is in the systems that it heard nothing
+// sendCursors tells where the session is in the systems that it heard nothing
 // of since the last time. A place must not be told behind a message that comes
 // after it: the client would go back, and get that message again.
-func (s *Session) tellPlaces() {
+func (s *Session) sendCursors() {
 	for _, a := range s.Attachments() {
 		quiet := s.conn.Offered()
-		if at, moved := a.moved(); moved && s.conn.TellPlace(a, at, quiet) {
+		if at, moved := a.moved(); moved && s.conn.SendCursor(a, at, quiet) {
 			a.told = at
 		}
 	}
 }
 
 func (s *Session) goAway() {
-	s.conn.GoAway(time.Duration(jitter(s.desk.cfg.RetrySpan)) * time.Millisecond)
+	s.conn.GoAway(time.Duration(jitter(s.registry.cfg.RetrySpan)) * time.Millisecond)
 }
 
 // targets are what the session hears without joining anything.
@@ -204,7 +204,7 @@ func (s *Session) hello() []byte {
 	b := append(make([]byte, 0, 256), `{"op":"hello","session":`...)
 	b = AppendString(b, s.ID)
 	b = append(b, `,"node":`...)
-	b = AppendString(b, s.desk.cfg.Node)
+	b = AppendString(b, s.registry.cfg.Node)
 	b = append(b, `,"user":`...)
 	b = AppendString(b, s.User)
 	b = append(b, `,"systems":{`...)

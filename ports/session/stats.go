@@ -22,7 +22,7 @@ const (
 	CloseReplaced     = 4010 // the user has too many sessions, and this is the oldest
 )
 
-// Stats are what a Desk counts, for all ports together.
+// Stats are what a Registry counts, for all ports together.
 type Stats struct {
 	Sessions int // now
 	Users    int // of these sessions

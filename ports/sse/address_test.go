@@ -57,7 +57,7 @@ func TestLastEventIDComesInTheHeaderOrTheAddress(t *testing.T) {
 }
 
 func TestEveryRoomCanBeNamedInTheAddress(t *testing.T) {
-	n := serve(t, config{desk: session.Config{SessionsPerUser: 1000, FailureRate: session.Rate{Messages: 1e6}}})
+	n := serve(t, config{registry: session.Config{SessionsPerUser: 1000, FailureRate: session.Rate{Messages: 1e6}}})
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 0))
@@ -85,9 +85,9 @@ func TestEventSourcesAreToldWhenToComeBack(t *testing.T) {
 	draining := serve(t, config{})
 	draining.stop()
 	<-draining.stopped
-	full := serve(t, config{desk: session.Config{Sessions: 1}})
+	full := serve(t, config{registry: session.Config{Sessions: 1}})
 	full.hello("alice", "systems=orders")
-	locked := serve(t, config{desk: session.Config{FailureRate: session.Rate{Messages: 0.1}}})
+	locked := serve(t, config{registry: session.Config{FailureRate: session.Rate{Messages: 0.1}}})
 	locked.try("alice/bad", "systems=orders", nil)
 	for _, test := range []struct {
 		name   string
@@ -113,7 +113,7 @@ func TestEventSourcesAreToldWhenToComeBack(t *testing.T) {
 		if s.retry < test.retry || s.retry != notice.Retry || s.ids != 0 || s.resp.Header.Get("Content-Type") != "text/event-stream" {
 			t.Errorf("%s: retry %d, %d ids, %v", test.name, s.retry, s.ids, s.resp.Header)
 		}
-		if got := test.node.desk.Stats().Refused[test.status]; got != 2 || test.node.server.Stats().SentAway != 1 {
+		if got := test.node.registry.Stats().Refused[test.status]; got != 2 || test.node.server.Stats().SentAway != 1 {
 			t.Errorf("%s: %d refusals counted, %+v", test.name, got, test.node.server.Stats())
 		}
 	}
@@ -125,7 +125,7 @@ func TestEventSourcesAreToldWhenToComeBack(t *testing.T) {
 
 // A check tells a script what a connection would be answered, and is none.
 func TestCheckSaysWhyThereWouldBeNoSession(t *testing.T) {
-	n := serve(t, config{desk: session.Config{Sessions: 1, SessionsPerUser: 1}})
+	n := serve(t, config{registry: session.Config{Sessions: 1, SessionsPerUser: 1}})
 	for query, want := range map[string]int{
 		"systems=orders&check=1": 204, "systems=x&check=1": 404, "systems=chat&rooms=orders/x&check=1": 422, "systems=chat&check=2": 422,
 		"systems=chat&room=shop/x&check=1": 422,
@@ -134,7 +134,7 @@ func TestCheckSaysWhyThereWouldBeNoSession(t *testing.T) {
 			t.Errorf("%s: %s, want %d", query, s.resp.Status, want)
 		}
 	}
-	if s := n.desk.Stats(); s.Opened != 0 || s.Sessions != 0 {
+	if s := n.registry.Stats(); s.Opened != 0 || s.Sessions != 0 {
 		t.Errorf("a check opened a session: %+v", s)
 	}
 	n.hello("alice", "systems=orders")

@@ -30,9 +30,9 @@ func BenchmarkFanOut(b *testing.B) {
 const crowd = 1000
 
 func fanOut(b *testing.B, inFlight int) {
-	n := serve(b, config{desk: session.Config{SessionsPerUser: crowd}})
+	n := serve(b, config{registry: session.Config{SessionsPerUser: crowd}})
 	all := others(b, strings.TrimPrefix(n.url, "http://"), crowd)
-	poll(b, func() bool { return n.desk.Stats().Sessions == crowd })
+	poll(b, func() bool { return n.registry.Stats().Sessions == crowd })
 	before, used, deliveries := n.server.Stats(), cpu(), 0
 	b.ReportAllocs()
 	for b.Loop() {
@@ -56,13 +56,13 @@ func fanOut(b *testing.B, inFlight int) {
 // server's memory.
 func BenchmarkIdleSession(b *testing.B) {
 	const sessions = 2000
-	n := serve(b, config{desk: session.Config{SessionsPerUser: 1 << 20}})
+	n := serve(b, config{registry: session.Config{SessionsPerUser: 1 << 20}})
 	before, used := resident(b), cpu()
 	for b.Loop() {
 		others(b, strings.TrimPrefix(n.url, "http://"), sessions)
-		poll(b, func() bool { s := n.desk.Stats().Sessions; return s > 0 && s%sessions == 0 })
+		poll(b, func() bool { s := n.registry.Stats().Sessions; return s > 0 && s%sessions == 0 })
 	}
-	open := float64(n.desk.Stats().Sessions)
+	open := float64(n.registry.Stats().Sessions)
 	b.ReportMetric(float64(cpu()-used)/open, "cpu-ns/connect")
 	b.ReportMetric(float64(resident(b)-before)/open, "B/session")
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // A client is a session over Server-Sent Events: its session.Conn. The request's
-// goroutine writes; the streams and the Desk call the rest.
+// goroutine writes; the streams and the Registry call the rest.
 type client struct {
 	*session.Session
 	server  *Server
@@ -39,17 +39,17 @@ func (c *client) Offer(a *session.Attachment, f stream.Frame) bool { return c.ou
 // Offered is how often something was offered.
 func (c *client) Offered() uint64 { return c.out.offered() }
 
-// TellPlace moves the id, without an event that the client could see unless it
+// SendCursor moves the id, without an event that the client could see unless it
 // asked for that.
-func (c *client) TellPlace(a *session.Attachment, at domain.Cursor, offers uint64) bool {
+func (c *client) SendCursor(a *session.Attachment, at domain.Cursor, offers uint64) bool {
 	if c.cursors {
 		return c.out.move(item{of: a, op: session.CursorNotice(a.System(), at)}, offers)
 	}
 	return c.out.move(item{of: a, place: at.Append(nil)}, offers)
 }
 
-// Tell gives a notice. A client that lets many of them pile up is not reading.
-func (c *client) Tell(op []byte) {
+// Notify gives a notice. A client that lets many of them pile up is not reading.
+func (c *client) Notify(op []byte) {
 	if c.out.reply(op) || c.out.farewell() != nil {
 		return
 	}

@@ -10,7 +10,7 @@ import (
 // that is allowed only because all are may not bring the user's cookies.
 func (s *Server) allowOrigin(h http.Header, r *http.Request) {
 	h.Set("Vary", "Origin")
-	origin, allowed := s.desk.AllowedOrigin(r)
+	origin, allowed := s.registry.AllowedOrigin(r)
 	if origin == "" || !allowed {
 		return
 	}
@@ -24,8 +24,8 @@ func (s *Server) allowOrigin(h http.Header, r *http.Request) {
 // preflight answers browsers that ask before they send a request with headers
 // that an EventSource does not have, such as a token.
 func (s *Server) preflight(w http.ResponseWriter, r *http.Request) {
-	if _, allowed := s.desk.AllowedOrigin(r); !allowed {
-		s.desk.Refuse(w, r, session.Refused(http.StatusForbidden, "origin is not allowed"))
+	if _, allowed := s.registry.AllowedOrigin(r); !allowed {
+		s.registry.Reject(w, r, session.Rejected(http.StatusForbidden, "origin is not allowed"))
 		return
 	}
 	h := w.Header()

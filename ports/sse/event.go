@@ -27,7 +27,7 @@ func newScript(all []*session.Attachment, retry time.Duration, pad bool) *script
 	s := &script{retry: retry, pad: pad}
 	for _, a := range all {
 		p := place{of: a}
-		if at := a.Place(); !at.IsZero() {
+		if at := a.Cursor(); !at.IsZero() {
 			p.token, s.moved = at.Append(nil), true
 		}
 		s.places = append(s.places, p)

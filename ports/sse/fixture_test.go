@@ -34,17 +34,17 @@ func TestMain(m *testing.M) {
 
 // A node is a Server on real streams, fed by hand.
 type node struct {
-	t       testing.TB
-	hub     *stream.Hub
-	desk    *session.Desk
-	server  *sse.Server
-	url     string
-	http    *http.Client
-	mu      sync.Mutex
-	streams map[string]*stream.Stream // guarded by mu
-	seq     int                       // guarded by mu
-	stop    context.CancelFunc
-	stopped chan struct{}
+	t        testing.TB
+	hub      *stream.Hub
+	registry *session.Registry
+	server   *sse.Server
+	url      string
+	http     *http.Client
+	mu       sync.Mutex
+	streams  map[string]*stream.Stream // guarded by mu
+	seq      int                       // guarded by mu
+	stop     context.CancelFunc
+	stopped  chan struct{}
 }
 
 const log = domain.LogID(7)
@@ -64,8 +64,8 @@ func pos(n int) domain.Position { return domain.Position(fmt.Sprintf("%012d", n)
 
 // config is what a node can be told.
 type config struct {
-	desk session.Config
-	sse  sse.Config
+	registry session.Config
+	sse      sse.Config
 }
 
 // newNode returns a node that is not listening.
@@ -77,21 +77,21 @@ func newNode(t testing.TB, cfg config) *node {
 	if err := n.hub.Start(); err != nil {
 		t.Fatal(err)
 	}
-	if cfg.desk.Node == "" {
-		cfg.desk.Node = "n1"
+	if cfg.registry.Node == "" {
+		cfg.registry.Node = "n1"
 	}
 	var err error
-	if n.desk, err = session.New(n.hub, tokens{}, cfg.desk, slog.New(slog.DiscardHandler)); err != nil {
+	if n.registry, err = session.New(n.hub, tokens{}, cfg.registry, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
-	if n.server, err = sse.New(n.desk, cfg.sse); err != nil {
+	if n.server, err = sse.New(n.registry, cfg.sse); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	n.stop = cancel
 	go func() {
 		defer close(n.stopped)
-		_ = n.desk.Run(ctx)
+		_ = n.registry.Run(ctx)
 	}()
 	return n
 }

@@ -13,7 +13,7 @@ import (
 // EventSource for good. One that may be let in later is therefore answered with
 // a stream that tells it when to come back, and ends.
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
-	refusal := s.desk.Refusal(r, err)
+	refusal := s.registry.Rejection(r, err)
 	if !mayPass(refusal) || !wantsEvents(r) {
 		refusal.Write(w)
 		return
@@ -25,7 +25,7 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 // mayPass says whether the same request can be granted later.
-func mayPass(r *session.Refusal) bool {
+func mayPass(r *session.Rejection) bool {
 	return r.Status == http.StatusTooManyRequests || r.Status >= http.StatusInternalServerError
 }
 
@@ -41,7 +41,7 @@ func wantsEvents(r *http.Request) bool {
 
 // laterEvent is all of a stream that sends its client away. It has no id: the
 // client's place stays what it is.
-func laterEvent(retry time.Duration, r *session.Refusal) []byte {
+func laterEvent(retry time.Duration, r *session.Rejection) []byte {
 	s := script{retry: retry}
 	return appendData(s.head(nil, ""), session.RefusedNotice(retry, r))
 }

@@ -13,7 +13,7 @@ import (
 )
 
 func TestRefusals(t *testing.T) {
-	n := serve(t, config{desk: session.Config{FailureRate: session.Rate{Messages: 1000}, Systems: 3, Rooms: 2}})
+	n := serve(t, config{registry: session.Config{FailureRate: session.Rate{Messages: 1000}, Systems: 3, Rooms: 2}})
 	for _, test := range []struct {
 		name, token, query string
 		header             http.Header
@@ -50,13 +50,13 @@ func TestRefusals(t *testing.T) {
 			}
 		})
 	}
-	if s := n.desk.Stats(); s.Opened != 0 || s.Refused[401] != 4 {
+	if s := n.registry.Stats(); s.Opened != 0 || s.Refused[401] != 4 {
 		t.Errorf("stats: %+v", s)
 	}
 }
 
 func TestTokenSources(t *testing.T) {
-	n := serve(t, config{desk: session.Config{QueryToken: true}})
+	n := serve(t, config{registry: session.Config{QueryToken: true}})
 	for name, open := range map[string]func() *source{
 		"header": func() *source { return n.open("alice", "systems=orders", nil) },
 		"query":  func() *source { return n.open("", "systems=orders&token=alice", nil) },
@@ -85,7 +85,7 @@ func TestOnlyGetOpensASession(t *testing.T) {
 			t.Errorf("%s: %d %v, want %d", method, w.Code, w.Header(), want)
 		}
 	}
-	if s := n.desk.Stats(); s.Sessions != 0 || s.Opened != 0 {
+	if s := n.registry.Stats(); s.Sessions != 0 || s.Opened != 0 {
 		t.Errorf("stats: %+v", s)
 	}
 }
@@ -104,7 +104,7 @@ func TestPagesOfAllowedOriginsMayRead(t *testing.T) {
 		{nil, "https://other.example", 403, "", ""},
 		{nil, "", 200, "", ""},
 	} {
-		n := serve(t, config{desk: session.Config{Origins: test.origins}})
+		n := serve(t, config{registry: session.Config{Origins: test.origins}})
 		header := http.Header{}
 		if test.origin != "" {
 			header.Set("Origin", test.origin)
@@ -119,7 +119,7 @@ func TestPagesOfAllowedOriginsMayRead(t *testing.T) {
 }
 
 func TestRefusalsCanBeReadByAllowedPages(t *testing.T) {
-	n := serve(t, config{desk: session.Config{Origins: []string{"https://app.example"}}})
+	n := serve(t, config{registry: session.Config{Origins: []string{"https://app.example"}}})
 	s := n.try("alice/bad", "systems=orders", http.Header{"Origin": {"https://app.example"}})
 	if s.resp.StatusCode != 401 || s.resp.Header.Get("Access-Control-Allow-Origin") != "https://app.example" {
 		t.Errorf("%d %v", s.resp.StatusCode, s.resp.Header)
@@ -127,7 +127,7 @@ func TestRefusalsCanBeReadByAllowedPages(t *testing.T) {
 }
 
 func TestPreflightAllowsTokensFromAllowedOrigins(t *testing.T) {
-	n := newNode(t, config{desk: session.Config{Origins: []string{"https://app.example"}}})
+	n := newNode(t, config{registry: session.Config{Origins: []string{"https://app.example"}}})
 	defer func() { n.stop(); <-n.stopped }()
 	for origin, want := range map[string]int{"https://app.example": 204, "https://evil.example": 403} {
 		r := httptest.NewRequest("OPTIONS", "/sse?systems=orders", nil)
@@ -157,7 +157,7 @@ func FuzzRequest(f *testing.F) {
 	f.Add("systems=orders&token=alice&pad=1", "orders:x,chat:", "", "")
 	f.Add("systems=%00&rooms=/&resume=:", "!4009", "Bearer ", "::")
 	f.Add("systems=orders", "orders:AW1OIVcho1LRtOqxWmYNkKSixt2awWgAAAAAAAAAAQ!", "Bearer alice", "*")
-	n := newNode(f, config{desk: session.Config{QueryToken: true, FailureRate: session.Rate{Messages: 1e9}}})
+	n := newNode(f, config{registry: session.Config{QueryToken: true, FailureRate: session.Rate{Messages: 1e9}}})
 	f.Cleanup(func() { n.stop(); <-n.stopped })
 	f.Fuzz(func(t *testing.T, query, last, authorization, origin string) {
 		r := httptest.NewRequest("GET", "/sse", nil)

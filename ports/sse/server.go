@@ -11,21 +11,21 @@ import (
 )
 
 // A Server is an http.Handler that turns requests into sessions which last as
-// long as their requests. It is safe for concurrent use. The Desk holds its
+// long as their requests. It is safe for concurrent use. The Registry holds its
 // sessions, and ends them.
 type Server struct {
-	desk     *session.Desk
+	registry *session.Registry
 	cfg      Config
 	now      func() time.Time
 	counters counters
 }
 
-// New returns a Server whose sessions begin at desk.
-func New(desk *session.Desk, cfg Config) (*Server, error) {
+// New returns a Server whose sessions begin at registry.
+func New(registry *session.Registry, cfg Config) (*Server, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	return &Server{desk: desk, cfg: cfg.withDefaults(), now: time.Now}, nil
+	return &Server{registry: registry, cfg: cfg.withDefaults(), now: time.Now}, nil
 }
 
 // Stats returns what was counted since New.
@@ -46,12 +46,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	ask := func() (session.Terms, error) { return terms(r, query, resume) }
+	ask := func() (session.Protocol, error) { return terms(r, query, resume) }
 	if query.Get("check") == "1" {
 		s.check(w, r, ask)
 		return
 	}
-	open, err := s.desk.Open(r, ask)
+	open, err := s.registry.Open(r, ask)
 	if err != nil {
 		s.refuse(w, r, err)
 		return
@@ -59,7 +59,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := s.newClient(open, w, r, query)
 	if err := c.arm(); err != nil {
 		c.End(0)
-		s.desk.Refuse(w, r, errors.Join(errors.New("sse: this server can not stream"), err))
+		s.registry.Reject(w, r, errors.Join(errors.New("sse: this server can not stream"), err))
 		return
 	}
 	c.begin(r)
@@ -85,14 +85,14 @@ var flags = []string{"check", "cursors", "pad"}
 var params = append([]string{lastEventParam}, flags...)
 
 // terms says what an EventSource asks for: its id is where it wants to go on.
-func terms(r *http.Request, query url.Values, resume string) (session.Terms, error) {
-	t := session.Terms{Encoder: session.V1Encoder{}, Resume: resume, Params: params}
+func terms(r *http.Request, query url.Values, resume string) (session.Protocol, error) {
+	t := session.Protocol{Encoder: session.V1Encoder{}, Resume: resume, Params: params}
 	if r.Method != http.MethodGet {
-		return t, session.Refused(http.StatusMethodNotAllowed, "want GET")
+		return t, session.Rejected(http.StatusMethodNotAllowed, "want GET")
 	}
 	for _, name := range flags {
 		if v := query.Get(name); v != "" && v != "0" && v != "1" {
-			return t, session.Refused(http.StatusUnprocessableEntity, "%s: want 1 or 0", name)
+			return t, session.Rejected(http.StatusUnprocessableEntity, "%s: want 1 or 0", name)
 		}
 	}
 	return t, nil
@@ -100,9 +100,9 @@ func terms(r *http.Request, query url.Values, resume string) (session.Terms, err
 
 // check answers scripts that want to know why they get no session: neither
 // WebSocket nor EventSource tells them.
-func (s *Server) check(w http.ResponseWriter, r *http.Request, ask func() (session.Terms, error)) {
-	if err := s.desk.Check(r, ask); err != nil {
-		s.desk.Refuse(w, r, err)
+func (s *Server) check(w http.ResponseWriter, r *http.Request, ask func() (session.Protocol, error)) {
+	if err := s.registry.Check(r, ask); err != nil {
+		s.registry.Reject(w, r, err)
 		return
 	}
 	w.Header().Set("Cache-Control", "no-store")

@@ -18,7 +18,7 @@ import (
 )
 
 func TestHelloComesFirstAndAtOnce(t *testing.T) {
-	n := serve(t, config{desk: session.Config{Node: "n7"}})
+	n := serve(t, config{registry: session.Config{Node: "n7"}})
 	s := n.open("alice", "systems=orders,chat", nil)
 	hello := s.wants(`{"op":"hello","session":"`)
 	for _, part := range []string{`"node":"n7"`, `"user":"alice"`, `"systems":{"orders":{"cursor":"`, `"chat":{"cursor":"`, `"resumed":false`} {
@@ -126,12 +126,12 @@ func TestPlaceThatIsLostIsToldAsAGapAndOnlyThenLeft(t *testing.T) {
 func TestSessionsHearOfTheBus(t *testing.T) {
 	n := serve(t, config{})
 	s := n.hello("alice", "systems=orders")
-	poll(t, func() bool { return n.desk.Stats().Sessions == 1 })
+	poll(t, func() bool { return n.registry.Stats().Sessions == 1 })
 	id := s.id
-	n.desk.SetBusUp(false)
+	n.registry.SetBusUp(false)
 	s.wants(`{"op":"bus","up":false}`)
 	n.hello("bob", "systems=orders").wants(`{"op":"bus","up":false}`)
-	n.desk.SetBusUp(true)
+	n.registry.SetBusUp(true)
 	s.wants(`{"op":"bus","up":true}`)
 	if s.id != id || s.ids != 1 {
 		t.Errorf("notices moved the id: %d times to %q, it was %q", s.ids-1, s.id, id)
@@ -139,10 +139,10 @@ func TestSessionsHearOfTheBus(t *testing.T) {
 }
 
 func TestDrainTellsEachSessionAndEndsIt(t *testing.T) {
-	n := serve(t, config{desk: session.Config{Drain: 50 * time.Millisecond}})
+	n := serve(t, config{registry: session.Config{Drain: 50 * time.Millisecond}})
 	a, b := n.hello("alice", "systems=orders"), n.hello("bob", "systems=orders")
-	poll(t, func() bool { return n.desk.Stats().Sessions == 2 })
-	if err := n.desk.Drain(context.Background()); err != nil {
+	poll(t, func() bool { return n.registry.Stats().Sessions == 2 })
+	if err := n.registry.Drain(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	for _, s := range []*source{a, b} {
@@ -158,7 +158,7 @@ func TestDrainTellsEachSessionAndEndsIt(t *testing.T) {
 	if late.resp.StatusCode != http.StatusServiceUnavailable || late.resp.Header.Get("Retry-After") == "" {
 		t.Errorf("a draining node answered %d", late.resp.StatusCode)
 	}
-	if st := n.desk.Stats(); st.Sessions != 0 || st.Closed[session.CloseGoingAway] != 2 || n.server.Stats().Sessions != 0 {
+	if st := n.registry.Stats(); st.Sessions != 0 || st.Closed[session.CloseGoingAway] != 2 || n.server.Stats().Sessions != 0 {
 		t.Errorf("stats: %+v", st)
 	}
 }
@@ -167,10 +167,10 @@ func TestDrainTellsEachSessionAndEndsIt(t *testing.T) {
 // itself, but may on purpose, and loses nothing then.
 func TestWhoIsNotToComeBackIsStopped(t *testing.T) {
 	for name, end := range map[string]func(*node){
-		`{"op":"close","code":4009,"reason":"`: func(n *node) { n.desk.Disconnect("alice") },
+		`{"op":"close","code":4009,"reason":"`: func(n *node) { n.registry.Disconnect("alice") },
 		`{"op":"close","code":4010,"reason":"`: func(n *node) { n.hello("alice", "systems=orders") },
 	} {
-		n := serve(t, config{desk: session.Config{SessionsPerUser: 1}})
+		n := serve(t, config{registry: session.Config{SessionsPerUser: 1}})
 		s := n.hello("alice", "systems=orders")
 		n.deliver("user:alice", "orders", `1`)
 		s.wantsData(`1`)
@@ -190,14 +190,14 @@ func TestWhoIsNotToComeBackIsStopped(t *testing.T) {
 }
 
 func TestFullNodeSendsClientsElsewhere(t *testing.T) {
-	n := serve(t, config{desk: session.Config{Sessions: 1}})
+	n := serve(t, config{registry: session.Config{Sessions: 1}})
 	s := n.hello("alice", "systems=orders")
 	full := n.try("bob", "systems=orders", nil)
 	if full.resp.StatusCode != http.StatusServiceUnavailable || full.resp.Header.Get("Retry-After") == "" {
 		t.Fatalf("want 503 with Retry-After, got %d", full.resp.StatusCode)
 	}
 	s.close()
-	poll(t, func() bool { return n.desk.Stats().Closed[session.CloseAbnormal] == 1 })
+	poll(t, func() bool { return n.registry.Stats().Closed[session.CloseAbnormal] == 1 })
 	n.hello("bob", "systems=orders")
 }
 
@@ -291,13 +291,13 @@ func TestSessionsOverHTTP2(t *testing.T) {
 	}
 	n.deliver("user:alice", "orders", `"`+strings.Repeat("x", 300_000)+`"`)
 	s.wants(`{"op":"message"`)
-	n.desk.Disconnect("alice")
+	n.registry.Disconnect("alice")
 	s.wants(`{"op":"close","code":4009`)
 	s.wantsEnd()
 }
 
 func TestClientsThatComeDuringADrainAreTurnedAwayOrSentAway(t *testing.T) {
-	n := serve(t, config{desk: session.Config{Drain: 100 * time.Millisecond}})
+	n := serve(t, config{registry: session.Config{Drain: 100 * time.Millisecond}})
 	var comers sync.WaitGroup
 	for range 4 {
 		comers.Go(func() {
@@ -313,12 +313,12 @@ func TestClientsThatComeDuringADrainAreTurnedAwayOrSentAway(t *testing.T) {
 			}
 		})
 	}
-	poll(t, func() bool { return n.desk.Stats().Opened > 20 })
-	if err := n.desk.Drain(t.Context()); err != nil {
+	poll(t, func() bool { return n.registry.Stats().Opened > 20 })
+	if err := n.registry.Drain(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	comers.Wait()
-	if s := n.desk.Stats(); s.Sessions != 0 || s.Users != 0 || n.server.Stats().Sessions != 0 {
+	if s := n.registry.Stats(); s.Sessions != 0 || s.Users != 0 || n.server.Stats().Sessions != 0 {
 		t.Errorf("stats: %+v", s)
 	}
 }

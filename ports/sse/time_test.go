@@ -144,7 +144,7 @@ func TestIdOfASessionThatHearsNothingMovesOn(t *testing.T) {
 		go func() {
 			n.deliver("user:bob", "orders", `1`)
 			pauseFor(27 * time.Second)
-			n.desk.SetBusUp(false)
+			n.registry.SetBusUp(false)
 		}()
 		s.until(`{"op":"bus"`) // nothing else was dispatched
 		if s.id == before {
@@ -154,7 +154,7 @@ func TestIdOfASessionThatHearsNothingMovesOn(t *testing.T) {
 			t.Errorf("the place in the other system has: %q, then %q", before, s.id)
 		}
 		moved := s.id
-		go func() { pauseFor(27 * time.Second); n.desk.SetBusUp(true) }()
+		go func() { pauseFor(27 * time.Second); n.registry.SetBusUp(true) }()
 		if s.until(`{"op":"bus"`); s.id != moved {
 			t.Error("the id moved though nothing did")
 		}
@@ -208,11 +208,11 @@ func TestClientThatStopsReadingIsClosedAndItsNeighbourIsNot(t *testing.T) {
 			t.Error("the neighbour's outbox filled, too")
 		}
 		go func() { _, _ = fine.rest() }()
-		poll(t, func() bool { pauseFor(time.Second); return n.desk.Stats().Sessions == 1 })
+		poll(t, func() bool { pauseFor(time.Second); return n.registry.Stats().Sessions == 1 })
 		if d := time.Since(start); d < 17*time.Second || d > 22*time.Second {
 			t.Errorf("it took %v", d)
 		}
-		if s := n.desk.Stats(); s.Closed[session.CloseSlow] != 1 {
+		if s := n.registry.Stats(); s.Closed[session.CloseSlow] != 1 {
 			t.Errorf("stats: %+v", s)
 		}
 	})
@@ -231,8 +231,8 @@ func TestSlowReaderThatMakesProgressIsNotClosed(t *testing.T) {
 				return
 			}
 		}
-		if n.desk.Stats().Sessions != 1 {
-			t.Errorf("stats: %+v", n.desk.Stats())
+		if n.registry.Stats().Sessions != 1 {
+			t.Errorf("stats: %+v", n.registry.Stats())
 		}
 	})
 }
@@ -259,10 +259,10 @@ func TestFloodOfNoticesToAClientThatDoesNotReadEndsIt(t *testing.T) {
 		n.hello("alice", "systems=orders")
 		synctest.Wait()
 		for i := range 1000 {
-			n.desk.SetBusUp(i%2 == 1)
+			n.registry.SetBusUp(i%2 == 1)
 		}
-		poll(t, func() bool { pauseFor(time.Second); return n.desk.Stats().Sessions == 0 })
-		if s, d := n.server.Stats(), n.desk.Stats(); d.Closed[session.CloseSlow] != 1 || s.Dropped != 1 {
+		poll(t, func() bool { pauseFor(time.Second); return n.registry.Stats().Sessions == 0 })
+		if s, d := n.server.Stats(), n.registry.Stats(); d.Closed[session.CloseSlow] != 1 || s.Dropped != 1 {
 			t.Errorf("stats: %+v %+v", s, d)
 		}
 	})
@@ -281,7 +281,7 @@ func TestDrainIsPaced(t *testing.T) {
 			}()
 		}
 		start := time.Now()
-		if err := n.desk.Drain(context.Background()); err != nil {
+		if err := n.registry.Drain(context.Background()); err != nil {
 			t.Fatal(err)
 		}
 		perSecond := make(map[int]int)
@@ -304,11 +304,11 @@ func TestDrainThatRunsOutOfTimeCutsOff(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 		defer cancel()
-		if err := n.desk.Drain(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		if err := n.registry.Drain(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v", err)
 		}
 		synctest.Wait()
-		if s := n.desk.Stats(); s.Sessions != 0 || n.server.Stats().Sessions != 0 {
+		if s := n.registry.Stats(); s.Sessions != 0 || n.server.Stats().Sessions != 0 {
 			t.Errorf("stats: %+v", s)
 		}
 	})

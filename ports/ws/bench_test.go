@@ -76,9 +76,9 @@ func BenchmarkFanOut(b *testing.B) {
 const crowd = 1000
 
 func fanOut(b *testing.B, protocol string, inFlight int) {
-	n := serve(b, config{desk: session.Config{SessionsPerUser: crowd}})
+	n := serve(b, config{registry: session.Config{SessionsPerUser: crowd}})
 	all := others(b, strings.TrimPrefix(n.url, "ws://"), protocol, crowd)
-	poll(b, func() bool { return n.desk.Stats().Sessions == crowd })
+	poll(b, func() bool { return n.registry.Stats().Sessions == crowd })
 	before := n.server.Stats()
 	measure(b, inFlight, all, func() {
 		n.deliverMessage("orders", &domain.Message{Type: "order.paid", To: []domain.Target{domain.Everyone},
@@ -137,14 +137,14 @@ func BenchmarkIdleSession(b *testing.B) {
 	const sessions = 2000
 	for _, protocol := range []string{ws.V1, ws.Plain} {
 		b.Run(protocol, func(b *testing.B) {
-			n := serve(b, config{desk: session.Config{SessionsPerUser: sessions}})
+			n := serve(b, config{registry: session.Config{SessionsPerUser: sessions}})
 			before, used := resident(b), cpu()
 			for b.Loop() {
 				others(b, strings.TrimPrefix(n.url, "ws://"), protocol, sessions)
-				poll(b, func() bool { return n.desk.Stats().Sessions%sessions == 0 && n.desk.Stats().Sessions > 0 })
+				poll(b, func() bool { return n.registry.Stats().Sessions%sessions == 0 && n.registry.Stats().Sessions > 0 })
 			}
-			b.ReportMetric(float64(cpu()-used)/float64(n.desk.Stats().Sessions), "cpu-ns/connect")
-			b.ReportMetric(float64(resident(b)-before)/float64(n.desk.Stats().Sessions), "B/session")
+			b.ReportMetric(float64(cpu()-used)/float64(n.registry.Stats().Sessions), "cpu-ns/connect")
+			b.ReportMetric(float64(resident(b)-before)/float64(n.registry.Stats().Sessions), "B/session")
 		})
 	}
 }

@@ -15,7 +15,7 @@ import (
 
 // A client is a session over WebSocket: its session.Conn. Four parties call
 // it: melody's read pump (receive), melody's write pump (sent), the streams
-// (Offer) and the Desk.
+// (Offer) and the Registry.
 type client struct {
 	*session.Session
 	server *Server
@@ -49,14 +49,14 @@ func (c *client) Offer(_ *session.Attachment, f stream.Frame) bool { return c.ou
 // Offered is how often something was offered.
 func (c *client) Offered() uint64 { return c.out.offered() }
 
-// TellPlace tells a fanfare.v1.json client where it is in a system.
-func (c *client) TellPlace(a *session.Attachment, at domain.Cursor, offers uint64) bool {
+// SendCursor tells a fanfare.v1.json client where it is in a system.
+func (c *client) SendCursor(a *session.Attachment, at domain.Cursor, offers uint64) bool {
 	return c.out.replyIfQuiet(session.CursorNotice(a.System(), at), offers)
 }
 
-// Tell gives a notice or an answer to a fanfare.v1.json client. One that lets
+// Notify gives a notice or an answer to a fanfare.v1.json client. One that lets
 // so many of them pile up is not reading.
-func (c *client) Tell(frame []byte) {
+func (c *client) Notify(frame []byte) {
 	if c.plain || c.closing.Load() || len(frame) == 0 {
 		return
 	}
@@ -135,7 +135,7 @@ func (c *client) Close(code int, reason string) {
 
 // GoAway closes the session for a drain.
 func (c *client) GoAway(retry time.Duration) {
-	c.Tell(session.GoawayNotice(retry))
+	c.Notify(session.GoawayNotice(retry))
 	c.Close(session.CloseGoingAway, "the node drains")
 }
 

@@ -10,7 +10,7 @@ import (
 )
 
 func TestWrongTokensOfOneAddressAreLimited(t *testing.T) {
-	n := serve(t, config{desk: session.Config{FailureRate: session.Rate{Messages: 0.2}}})
+	n := serve(t, config{registry: session.Config{FailureRate: session.Rate{Messages: 0.2}}})
 	for range 2 {
 		if _, resp, _ := n.try("alice/bad", "systems=orders", nil); resp.StatusCode != 401 {
 			t.Fatalf("got %d", resp.StatusCode)
@@ -26,7 +26,7 @@ func TestWrongTokensOfOneAddressAreLimited(t *testing.T) {
 
 // Any page can have a browser send these, as often as it likes.
 func TestRequestsWithoutAWrongTokenLockNobodyOut(t *testing.T) {
-	n := serve(t, config{desk: session.Config{FailureRate: session.Rate{Messages: 0.1}}})
+	n := serve(t, config{registry: session.Config{FailureRate: session.Rate{Messages: 0.1}}})
 	base := "http" + strings.TrimPrefix(n.url, "ws") + "/ws?systems=orders"
 	v1 := http.Header{"Sec-Websocket-Protocol": {ws.V1}}
 	for range 3 {
@@ -62,7 +62,7 @@ func TestRequestsWithoutAWrongTokenLockNobodyOut(t *testing.T) {
 }
 
 func TestForeignCredentialsArePassedOver(t *testing.T) {
-	n := serve(t, config{desk: session.Config{QueryToken: true}})
+	n := serve(t, config{registry: session.Config{QueryToken: true}})
 	host := strings.TrimPrefix(n.url, "ws://")
 	for _, foreign := range [][]string{{"Basic YTpi"}, {"Negotiate YII="}, {"Digest username=x"}, {""}, {"Bearertoken"}, {"YTpi"}, {"Basic YTpi", "Negotiate x"}} {
 		for name, h := range map[string]http.Header{
@@ -87,7 +87,7 @@ func TestForeignCredentialsArePassedOver(t *testing.T) {
 }
 
 func TestTwoTokensInOnePlaceAreRefused(t *testing.T) {
-	n := serve(t, config{desk: session.Config{QueryToken: true}})
+	n := serve(t, config{registry: session.Config{QueryToken: true}})
 	host := "http://" + strings.TrimPrefix(n.url, "ws://")
 	v1 := []string{ws.V1}
 	for name, test := range map[string]struct {

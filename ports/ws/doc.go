@@ -16,7 +16,7 @@
 //   - Clients cannot stop a session's reading for longer than one publish, nor
 //     grow any map without bound.
 //   - Who may connect, how many may, and the end of all of them, is the
-//     session.Desk's: this package makes its sessions' connections.
+//     session.Registry's: this package makes its sessions' connections.
 //
 // The HTTP server's goroutine and buffers are released at the upgrade: the
 // connection is hijacked here, and melody serves it in a goroutine of ours.

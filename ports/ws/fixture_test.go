@@ -37,17 +37,17 @@ func TestMain(m *testing.M) {
 
 // A node is a Server on real streams, fed by hand.
 type node struct {
-	t       testing.TB
-	hub     *stream.Hub
-	desk    *session.Desk
-	server  *ws.Server
-	url     string // ws://…
-	bus     *bus
-	mu      sync.Mutex
-	streams map[string]*stream.Stream // guarded by mu
-	seq     int                       // guarded by mu
-	stop    context.CancelFunc
-	stopped chan struct{}
+	t        testing.TB
+	hub      *stream.Hub
+	registry *session.Registry
+	server   *ws.Server
+	url      string // ws://…
+	bus      *bus
+	mu       sync.Mutex
+	streams  map[string]*stream.Stream // guarded by mu
+	seq      int                       // guarded by mu
+	stop     context.CancelFunc
+	stopped  chan struct{}
 }
 
 const log = domain.LogID(7)
@@ -67,9 +67,9 @@ func pos(n int) domain.Position { return domain.Position(fmt.Sprintf("%012d", n)
 
 // config is what a node can be told.
 type config struct {
-	desk   session.Config
-	ws     ws.Config
-	window *stream.Budget
+	registry session.Config
+	ws       ws.Config
+	window   *stream.Budget
 }
 
 // newNode returns a node that is not listening.
@@ -81,22 +81,22 @@ func newNode(t testing.TB, cfg config) *node {
 	if err := n.hub.Start(); err != nil {
 		t.Fatal(err)
 	}
-	if cfg.desk.Node == "" {
-		cfg.desk.Node = "n1"
+	if cfg.registry.Node == "" {
+		cfg.registry.Node = "n1"
 	}
 	var err error
 	silent := slog.New(slog.DiscardHandler)
-	if n.desk, err = session.New(n.hub, tokens{}, cfg.desk, silent); err != nil {
+	if n.registry, err = session.New(n.hub, tokens{}, cfg.registry, silent); err != nil {
 		t.Fatal(err)
 	}
-	if n.server, err = ws.New(n.desk, n.bus, cfg.ws, silent); err != nil {
+	if n.server, err = ws.New(n.registry, n.bus, cfg.ws, silent); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	n.stop = cancel
 	go func() {
 		defer close(n.stopped)
-		_ = n.desk.Run(ctx)
+		_ = n.registry.Run(ctx)
 	}()
 	return n
 }

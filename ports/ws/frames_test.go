@@ -164,9 +164,9 @@ func TestFramesThatBreakTheProtocolAreAnsweredWithTheirCode(t *testing.T) {
 				}
 				_ = c.Close()
 			}
-			poll(t, func() bool { return n.desk.Stats().Sessions == 0 })
+			poll(t, func() bool { return n.registry.Stats().Sessions == 0 })
 			if test.code == 1002 || test.code == 1007 {
-				poll(t, func() bool { return n.desk.Stats().Closed[test.code] >= 1 })
+				poll(t, func() bool { return n.registry.Stats().Closed[test.code] >= 1 })
 			}
 		}
 	}
@@ -199,7 +199,7 @@ func TestTooManyFramesEndTheSession(t *testing.T) {
 			if code, reason := c.code(); code != session.ClosePolicy {
 				t.Errorf("%s, %s: closed with %d %s", name, protocol, code, reason)
 			}
-			poll(t, func() bool { return n.desk.Stats().Closed[session.ClosePolicy] == 1 })
+			poll(t, func() bool { return n.registry.Stats().Closed[session.ClosePolicy] == 1 })
 			if in := n.server.Stats().FramesIn; in > 2000 || n.server.Stats().Breaches != 1 {
 				t.Errorf("%s, %s: %d frames were looked at", name, protocol, in)
 			}
@@ -268,7 +268,7 @@ func TestClientThatSendsOnAfterItsCloseIsCutOff(t *testing.T) {
 			_, err = c.Write(big)
 		}
 	}()
-	poll(t, func() bool { return n.desk.Stats().Closed[session.ClosePolicy] == 1 })
+	poll(t, func() bool { return n.registry.Stats().Closed[session.ClosePolicy] == 1 })
 	if in := n.server.Stats().FramesIn; in > 1000 {
 		t.Errorf("%d frames were looked at", in)
 	}

@@ -49,7 +49,7 @@ func TestOpsInACircleAreMeteredByTheirCost(t *testing.T) {
 		if served == 0 || float64(served) > most+1 {
 			t.Errorf("%s: %d were served, want at most %.0f", name, served, most)
 		}
-		poll(t, func() bool { return n.desk.Stats().Closed[session.ClosePolicy] == 1 })
+		poll(t, func() bool { return n.registry.Stats().Closed[session.ClosePolicy] == 1 })
 	}
 }
 
@@ -83,7 +83,7 @@ func TestRefusedOpsAreMetered(t *testing.T) {
 				break
 			}
 		}
-		poll(t, func() bool { return n.desk.Stats().Closed[session.ClosePolicy] == 1 })
+		poll(t, func() bool { return n.registry.Stats().Closed[session.ClosePolicy] == 1 })
 		if s := n.server.Stats(); s.Errors > 400 {
 			t.Errorf("%s: %d errors were answered", name, s.Errors)
 		}
@@ -102,7 +102,7 @@ func TestClientThatAsksAndNeverReadsIsClosed(t *testing.T) {
 			_, err = c.Write(frame)
 		}
 	}()
-	poll(t, func() bool { return n.desk.Stats().Closed[session.CloseSlow] == 1 })
+	poll(t, func() bool { return n.registry.Stats().Closed[session.CloseSlow] == 1 })
 	if s := n.server.Stats(); s.Dropped != 1 {
 		t.Errorf("stats: %+v", s)
 	}
@@ -110,7 +110,7 @@ func TestClientThatAsksAndNeverReadsIsClosed(t *testing.T) {
 
 // A user who comes and goes without end is asked to wait.
 func TestSessionsThatAUserOpensInAStormAreBounded(t *testing.T) {
-	n := serve(t, config{desk: session.Config{SessionsPerUser: 8}})
+	n := serve(t, config{registry: session.Config{SessionsPerUser: 8}})
 	began, opened, refused := time.Now(), 0, 0
 	for range 100 {
 		c, answer, err := n.try("alice", "systems=orders", http.Header{"Sec-Websocket-Protocol": {ws.V1}})

@@ -23,7 +23,7 @@ import (
 )
 
 func TestRefusalsComeBeforeTheUpgrade(t *testing.T) {
-	n := serve(t, config{desk: session.Config{FailureRate: session.Rate{Messages: 1000}, Systems: 3, Rooms: 2}})
+	n := serve(t, config{registry: session.Config{FailureRate: session.Rate{Messages: 1000}, Systems: 3, Rooms: 2}})
 	v1 := http.Header{"Sec-Websocket-Protocol": {ws.V1}}
 	for _, test := range []struct {
 		name, token, query string
@@ -79,7 +79,7 @@ func TestRefusalsComeBeforeTheUpgrade(t *testing.T) {
 			}
 		})
 	}
-	if s := n.desk.Stats(); s.Opened != 0 || s.Refused[401] != 5 {
+	if s := n.registry.Stats(); s.Opened != 0 || s.Refused[401] != 5 {
 		t.Errorf("stats: %+v", s)
 	}
 }
@@ -115,7 +115,7 @@ func TestRequestsThatAreNoUpgradeAreRefused(t *testing.T) {
 }
 
 func TestTokenSources(t *testing.T) {
-	n := serve(t, config{desk: session.Config{QueryToken: true}})
+	n := serve(t, config{registry: session.Config{QueryToken: true}})
 	host := strings.TrimPrefix(n.url, "ws://")
 	for _, test := range []struct {
 		name, token, query string
@@ -150,7 +150,7 @@ func TestTokenSources(t *testing.T) {
 }
 
 func TestOriginsFromTheList(t *testing.T) {
-	n := serve(t, config{desk: session.Config{Origins: []string{"https://app.example"}}})
+	n := serve(t, config{registry: session.Config{Origins: []string{"https://app.example"}}})
 	for origin, want := range map[string]bool{"https://app.example": true, "https://APP.example": true,
 		"http://app.example": false, "https://app.example.evil": false, "http://" + strings.TrimPrefix(n.url, "ws://"): false} {
 		_, _, err := n.try("alice", "systems=orders", http.Header{"Origin": {origin}})
@@ -161,7 +161,7 @@ func TestOriginsFromTheList(t *testing.T) {
 }
 
 func TestTokenlessClientsAreWhoTheFunctionSays(t *testing.T) {
-	n := serve(t, config{desk: session.Config{Tokenless: func(r *http.Request) (domain.Grant, error) {
+	n := serve(t, config{registry: session.Config{Tokenless: func(r *http.Request) (domain.Grant, error) {
 		return domain.Grant{User: r.URL.Query().Get("user"), Systems: []string{"*"}}, nil
 	}}})
 	c := n.dial("", "systems=orders&user=bob", nil)
@@ -200,7 +200,7 @@ func TestFramesThatComeWithTheHandshakeAreRead(t *testing.T) {
 }
 
 func TestSessionsOverTLS(t *testing.T) {
-	n := newNode(t, config{desk: session.Config{Drain: 1}})
+	n := newNode(t, config{registry: session.Config{Drain: 1}})
 	listener := httptest.NewTLSServer(n.server)
 	defer func() { n.stop(); <-n.stopped; listener.Close() }()
 	dialer := websocket.Dialer{TLSClientConfig: listener.Client().Transport.(*http.Transport).TLSClientConfig}
@@ -215,7 +215,7 @@ func TestSessionsOverTLS(t *testing.T) {
 	big := `"` + strings.Repeat("x", 100_000) + `"`
 	n.deliver("user:alice", "orders", big)
 	c.wantsData(big)
-	n.desk.Disconnect("alice")
+	n.registry.Disconnect("alice")
 	c.wantsClose(session.CloseDisconnected)
 }
 
@@ -236,7 +236,7 @@ func FuzzHandshake(f *testing.F) {
 	f.Add("systems=orders,chat&rooms=chat/lobby&resume=orders:x", ws.V1, "Bearer alice", "", "http://node")
 	f.Add("systems=orders", "fanfare.token.alice, "+ws.Plain, "", "fanfare_token=bob", "https://node")
 	f.Add("systems=%00&rooms=/&resume=:", ",,", "Bearer ", "=", "::")
-	n := newNode(f, config{desk: session.Config{QueryToken: true, FailureRate: session.Rate{Messages: 1e9}}})
+	n := newNode(f, config{registry: session.Config{QueryToken: true, FailureRate: session.Rate{Messages: 1e9}}})
 	f.Cleanup(func() { n.stop(); <-n.stopped })
 	f.Fuzz(func(t *testing.T, query, protocols, authorization, cookie, origin string) {
 		r := httptest.NewRequest("GET", "/ws", nil)
@@ -271,7 +271,7 @@ func TestSessionsThroughAReverseProxy(t *testing.T) {
 	c.wantsData(`1`)
 	c.says(`{"op":"send","ref":1,"system":"orders","data":1}`)
 	c.wants(`{"op":"ok","ref":1`)
-	n.desk.Disconnect("alice")
+	n.registry.Disconnect("alice")
 	c.wantsClose(session.CloseDisconnected)
 	if _, resp, err := n.try("alice/bad", "systems=orders", nil); err == nil || resp.StatusCode != 401 {
 		t.Errorf("refusals do not come through: %v", err)

@@ -16,7 +16,7 @@ import (
 
 // Whatever room an op joins can be named in the address of the next connection.
 func TestEveryRoomThatAnOpJoinsCanBeNamedInTheAddress(t *testing.T) {
-	n := serve(t, config{desk: session.Config{SessionsPerUser: 1000, FailureRate: session.Rate{Messages: 1e6}}})
+	n := serve(t, config{registry: session.Config{SessionsPerUser: 1000, FailureRate: session.Rate{Messages: 1e6}}})
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	for _, name := range roomNames(rand.New(rand.NewPCG(seed, 0))) {
@@ -71,7 +71,7 @@ func roomNames(rng *rand.Rand) []string {
 
 // Who names a parameter that nobody reads is told, and which one was meant.
 func TestUnknownParametersAreRefused(t *testing.T) {
-	n := serve(t, config{desk: session.Config{SessionsPerUser: 1000, FailureRate: session.Rate{Messages: 1e6}}})
+	n := serve(t, config{registry: session.Config{SessionsPerUser: 1000, FailureRate: session.Rate{Messages: 1e6}}})
 	for query, want := range map[string]string{
 		"room=chat/a&rom=chat/b":            `unknown parameter \"rom\": did you mean room?`,
 		"Rooms=chat/a":                      `did you mean rooms?`,

@@ -72,10 +72,10 @@ func (c *client) receiveOps(data []byte) {
 func (c *client) answer(ref, ok []byte, err error) {
 	c.count(err)
 	if err == nil {
-		c.Tell(ok)
+		c.Notify(ok)
 	} else {
 		e := asOpError(err)
-		c.Tell(errorAnswer(ref, e.Code, e.Message))
+		c.Notify(errorAnswer(ref, e.Code, e.Message))
 	}
 	c.judge(err)
 }
@@ -256,7 +256,7 @@ func (c *client) refresh(token string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), c.server.cfg.Publish)
 	defer cancel()
 	grant, err := c.Refresh(ctx, token)
-	var locked *session.Refusal
+	var locked *session.Rejection
 	switch {
 	case errors.Is(err, domain.ErrUnsupported):
 		return refuse(Unsupported, "this node takes no tokens")
@@ -276,13 +276,13 @@ func (c *client) refresh(token string) error {
 // restrict leaves what the grant does not hold.
 func (c *client) restrict() {
 	for _, a := range c.Keep(func(a *session.Attachment) bool { return c.Grant.MayAttach(a.System()) }) {
-		c.Tell(leftNotice(a.System(), ""))
+		c.Notify(leftNotice(a.System(), ""))
 	}
 	for _, a := range c.Attachments() {
 		for _, room := range slices.Clone(a.Rooms()) {
 			if !c.Grant.MayJoin(a.System(), room.Name()) {
 				a.Leave(room)
-				c.Tell(leftNotice(a.System(), room.Name()))
+				c.Notify(leftNotice(a.System(), room.Name()))
 			}
 		}
 	}

@@ -188,12 +188,12 @@ func TestTooLargeMessagesEndTheSession(t *testing.T) {
 	c := n.v1("alice", "systems=chat")
 	c.says(`{"op":"send","system":"chat","data":"` + strings.Repeat("x", 200_000) + `"}`)
 	c.wantsClose(session.CloseTooBig)
-	poll(t, func() bool { return n.desk.Stats().Closed[session.CloseTooBig] == 1 })
+	poll(t, func() bool { return n.registry.Stats().Closed[session.CloseTooBig] == 1 })
 
 	plain := n.plain("alice", "systems=chat")
 	plain.says(strings.Repeat("x", 1001)) // an op of that size would be read
 	plain.wantsClose(session.CloseTooBig)
-	poll(t, func() bool { return n.desk.Stats().Closed[session.CloseTooBig] == 2 })
+	poll(t, func() bool { return n.registry.Stats().Closed[session.CloseTooBig] == 2 })
 }
 
 func TestTheLargestDataFitsIntoAnOp(t *testing.T) {
@@ -210,7 +210,7 @@ func TestTheLargestDataFitsIntoAnOp(t *testing.T) {
 }
 
 func TestRoomsAreBounded(t *testing.T) {
-	n := serve(t, config{desk: session.Config{Rooms: 2}})
+	n := serve(t, config{registry: session.Config{Rooms: 2}})
 	c := n.v1("alice", "systems=chat&rooms=chat/a,chat/b")
 	c.says(`{"op":"join","ref":1,"system":"chat","room":"a"}`)
 	c.wants(`{"op":"ok","ref":1}`)
@@ -239,7 +239,7 @@ func TestRefreshLeavesWhatTheNewTokenLacks(t *testing.T) {
 
 // A new token is judged as the first one was, and its refusals count as much.
 func TestARefreshThatFailsSaysWhy(t *testing.T) {
-	n := serve(t, config{desk: session.Config{FailureRate: session.Rate{Messages: 0.2}}})
+	n := serve(t, config{registry: session.Config{FailureRate: session.Rate{Messages: 0.2}}})
 	c := n.v1("alice", "systems=orders")
 	for ref, test := range []struct{ token, code, message string }{
 		{"alice/late", "busy", "cannot be checked now"},
@@ -257,7 +257,7 @@ func TestARefreshThatFailsSaysWhy(t *testing.T) {
 	}
 	c.says(`{"op":"auth","ref":9,"token":"alice/lobby"}`)
 	c.wants(`{"op":"ok","ref":9}`)
-	if r := n.desk.Stats().Reasons; r["expired"] != 2 || r["unauthenticated"] != 2 || r["failed"] != 1 || r["other_user"] != 1 {
+	if r := n.registry.Stats().Reasons; r["expired"] != 2 || r["unauthenticated"] != 2 || r["failed"] != 1 || r["other_user"] != 1 {
 		t.Errorf("counted %v", r)
 	}
 }

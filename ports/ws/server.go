@@ -14,9 +14,9 @@ import (
 )
 
 // A Server is an http.Handler that turns requests into WebSocket sessions. It
-// is safe for concurrent use. The Desk holds its sessions, and ends them.
+// is safe for concurrent use. The Registry holds its sessions, and ends them.
 type Server struct {
-	desk     *session.Desk
+	registry *session.Registry
 	pub      domain.Publisher
 	cfg      Config
 	log      *slog.Logger
@@ -25,13 +25,13 @@ type Server struct {
 	counters counters
 }
 
-// New returns a Server whose sessions begin at desk and publish with pub.
-func New(desk *session.Desk, pub domain.Publisher, cfg Config, log *slog.Logger) (*Server, error) {
+// New returns a Server whose sessions begin at registry and publish with pub.
+func New(registry *session.Registry, pub domain.Publisher, cfg Config, log *slog.Logger) (*Server, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	s := &Server{desk: desk, pub: pub, cfg: cfg, log: log, now: time.Now}
+	s := &Server{registry: registry, pub: pub, cfg: cfg, log: log, now: time.Now}
 	s.melody = newMelody(cfg)
 	s.melody.HandleConnect(func(m *melody.Session) { clientOf(m).open(m) })
 	s.melody.HandleMessage(func(m *melody.Session, data []byte) { clientOf(m).receive(data, false) })
@@ -62,7 +62,7 @@ func newMelody(cfg Config) *melody.Melody {
 		WriteBufferSize:  16 << 10, // pooled: a batch of this size is one write
 		WriteBufferPool:  &sync.Pool{},
 		Subprotocols:     []string{V1, Plain},
-		CheckOrigin:      func(*http.Request) bool { return true }, // the Desk did
+		CheckOrigin:      func(*http.Request) bool { return true }, // the Registry did
 	}
 	return m
 }

@@ -28,7 +28,7 @@ func TestMessageReachesEverySessionOfItsUserAndNobodyElse(t *testing.T) {
 }
 
 func TestHelloSaysWhoWhereAndFromWhichPlace(t *testing.T) {
-	n := serve(t, config{desk: session.Config{Node: "n7"}})
+	n := serve(t, config{registry: session.Config{Node: "n7"}})
 	c := n.dial("alice", "systems=orders,chat", nil)
 	line := c.wants(`{"op":"hello","session":"`)
 	for _, part := range []string{`"node":"n7"`, `"user":"alice"`, `"systems":{"orders":{"cursor":"`, `"chat":{"cursor":"`, `"resumed":false`} {
@@ -113,11 +113,11 @@ func TestOps(t *testing.T) {
 }
 
 func TestDrainTellsEachSessionAndClosesIt(t *testing.T) {
-	n := serve(t, config{desk: session.Config{Drain: 50 * time.Millisecond}})
+	n := serve(t, config{registry: session.Config{Drain: 50 * time.Millisecond}})
 	a, b, p := n.v1("alice", "systems=orders"), n.v1("bob", "systems=orders"), n.plain("carol", "systems=orders")
-	poll(t, func() bool { return n.desk.Stats().Sessions == 3 })
+	poll(t, func() bool { return n.registry.Stats().Sessions == 3 })
 	done := make(chan error)
-	go func() { done <- n.desk.Drain(context.Background()) }()
+	go func() { done <- n.registry.Drain(context.Background()) }()
 	for _, c := range []*client{a, b} {
 		c.wants(`{"op":"goaway","retry_ms":`)
 		c.wantsClose(session.CloseGoingAway)
@@ -129,7 +129,7 @@ func TestDrainTellsEachSessionAndClosesIt(t *testing.T) {
 	if _, resp, err := n.try("alice", "systems=orders", nil); err == nil || resp.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("a draining node took a session: %v", resp)
 	}
-	if s := n.desk.Stats(); s.Sessions != 0 || s.Closed[session.CloseGoingAway] != 3 {
+	if s := n.registry.Stats(); s.Sessions != 0 || s.Closed[session.CloseGoingAway] != 3 {
 		t.Errorf("stats: %+v", s)
 	}
 }

@@ -19,7 +19,7 @@ import (
 )
 
 func TestOldestSessionOfAUserGivesWay(t *testing.T) {
-	n := serve(t, config{desk: session.Config{SessionsPerUser: 2}})
+	n := serve(t, config{registry: session.Config{SessionsPerUser: 2}})
 	first, second, other := n.v1("alice", "systems=orders"), n.v1("alice", "systems=orders"), n.v1("bob", "systems=orders")
 	third := n.v1("alice", "systems=orders")
 	first.wantsClose(session.CloseReplaced)
@@ -30,28 +30,28 @@ func TestOldestSessionOfAUserGivesWay(t *testing.T) {
 }
 
 func TestFullNodeSendsClientsElsewhere(t *testing.T) {
-	n := serve(t, config{desk: session.Config{Sessions: 1}})
+	n := serve(t, config{registry: session.Config{Sessions: 1}})
 	c := n.v1("alice", "systems=orders")
 	_, resp, err := n.try("bob", "systems=orders", nil)
 	if err == nil || resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" {
 		t.Fatalf("want 503 with Retry-After, got %v", resp)
 	}
 	_ = c.conn.Close()
-	poll(t, func() bool { return n.desk.Stats().Sessions == 0 })
+	poll(t, func() bool { return n.registry.Stats().Sessions == 0 })
 	poll(t, func() bool { _, _, err := n.try("bob", "systems=orders", nil); return err == nil })
 }
 
 func TestDisconnectClosesAllSessionsOfAUser(t *testing.T) {
 	n := serve(t, config{})
 	a, b, other := n.v1("alice", "systems=orders"), n.v1("alice", "systems=orders"), n.v1("bob", "systems=orders")
-	if got := n.desk.Disconnect("alice"); got != 2 {
+	if got := n.registry.Disconnect("alice"); got != 2 {
 		t.Errorf("disconnected %d", got)
 	}
 	a.wantsClose(session.CloseDisconnected)
 	b.wantsClose(session.CloseDisconnected)
 	n.deliver("*", "orders", `1`)
 	other.wantsData(`1`)
-	if n.desk.Disconnect("nobody") != 0 {
+	if n.registry.Disconnect("nobody") != 0 {
 		t.Error("disconnected nobody")
 	}
 }
@@ -59,12 +59,12 @@ func TestDisconnectClosesAllSessionsOfAUser(t *testing.T) {
 func TestSessionsHearOfTheBus(t *testing.T) {
 	n := serve(t, config{})
 	before := n.v1("alice", "systems=orders")
-	n.desk.SetBusUp(false)
-	n.desk.SetBusUp(false)
+	n.registry.SetBusUp(false)
+	n.registry.SetBusUp(false)
 	before.wants(`{"op":"bus","up":false}`)
 	after := n.v1("bob", "systems=orders")
 	after.wants(`{"op":"bus","up":false}`)
-	n.desk.SetBusUp(true)
+	n.registry.SetBusUp(true)
 	before.wants(`{"op":"bus","up":true}`)
 	after.wants(`{"op":"bus","up":true}`)
 }
@@ -121,7 +121,7 @@ func TestNoSessionIsLeftBehind(t *testing.T) {
 			}
 			writers.Wait()
 			readers.Wait()
-			if s, d := n.server.Stats(), n.desk.Stats(); s.FellBack == 0 || d.Sessions != sessions {
+			if s, d := n.server.Stats(), n.registry.Stats(); s.FellBack == 0 || d.Sessions != sessions {
 				t.Errorf("stats: %+v %+v", s, d)
 			}
 		})
@@ -193,7 +193,7 @@ func TestSessionTargetReachesOneSession(t *testing.T) {
 }
 
 func TestClientsThatComeDuringADrainAreTurnedAwayOrSentAway(t *testing.T) {
-	n := serve(t, config{desk: session.Config{Drain: 100 * time.Millisecond}})
+	n := serve(t, config{registry: session.Config{Drain: 100 * time.Millisecond}})
 	var comers sync.WaitGroup
 	for range 4 {
 		comers.Go(func() {
@@ -214,12 +214,12 @@ func TestClientsThatComeDuringADrainAreTurnedAwayOrSentAway(t *testing.T) {
 			}
 		})
 	}
-	poll(t, func() bool { return n.desk.Stats().Opened > 20 })
-	if err := n.desk.Drain(t.Context()); err != nil {
+	poll(t, func() bool { return n.registry.Stats().Opened > 20 })
+	if err := n.registry.Drain(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	comers.Wait()
-	if s := n.desk.Stats(); s.Sessions != 0 || s.Users != 0 {
+	if s := n.registry.Stats(); s.Sessions != 0 || s.Users != 0 {
 		t.Errorf("stats: %+v", s)
 	}
 }
@@ -245,12 +245,12 @@ func TestStuckSessionsAreClosedInTime(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = conn.Close() })
-			poll(t, func() bool { return n.desk.Stats().Sessions == 1 })
+			poll(t, func() bool { return n.registry.Stats().Sessions == 1 })
 			for range 2 {
 				n.deliver("user:alice", "orders", `"`+strings.Repeat("x", 16<<20)+`"`)
 			}
-			n.desk.Disconnect("alice")
-			poll(t, func() bool { return n.desk.Stats().Closed[session.CloseDisconnected] == 1 })
+			n.registry.Disconnect("alice")
+			poll(t, func() bool { return n.registry.Stats().Closed[session.CloseDisconnected] == 1 })
 		})
 	}
 }

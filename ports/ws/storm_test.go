@@ -150,7 +150,7 @@ func visit(address, user, since string, missed int) error {
 
 func TestStormOverSocketsIsServedFromTheWindow(t *testing.T) {
 	const users = 50
-	n := serve(t, config{desk: session.Config{}})
+	n := serve(t, config{registry: session.Config{}})
 	for i := range missedEach * users {
 		m := benchMessage()
 		m.ID, m.To = fmt.Sprint(i), targets(fmt.Sprint("user:u", i%users))

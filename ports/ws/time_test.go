@@ -150,10 +150,10 @@ func TestSilentPeerIsGivenUpAndAnsweringOneIsNot(t *testing.T) {
 			t.Errorf("the silent one ended after %v", d)
 		}
 		pauseFor(10 * time.Minute)
-		if s := n.desk.Stats(); s.Sessions != 1 || s.Closed[1006] != 1 {
+		if s := n.registry.Stats(); s.Sessions != 1 || s.Closed[1006] != 1 {
 			t.Errorf("stats: %+v", s)
 		}
-		n.desk.Disconnect("bob")
+		n.registry.Disconnect("bob")
 		<-over
 	})
 }
@@ -170,11 +170,11 @@ func TestClientThatStopsReadingIsClosedAndItsNeighbourIsNot(t *testing.T) {
 		if n.server.Stats().FellBack != 0 {
 			t.Error("the neighbour's outbox filled, too")
 		}
-		poll(t, func() bool { pauseFor(time.Second); return n.desk.Stats().Sessions == 1 })
+		poll(t, func() bool { pauseFor(time.Second); return n.registry.Stats().Sessions == 1 })
 		if d := time.Since(start); d < 17*time.Second || d > 22*time.Second {
 			t.Errorf("it took %v", d)
 		}
-		if s := n.desk.Stats(); s.Closed[session.CloseSlow] != 1 {
+		if s := n.registry.Stats(); s.Closed[session.CloseSlow] != 1 {
 			t.Errorf("stats: %+v", s)
 		}
 		_ = stuck
@@ -209,8 +209,8 @@ func TestSessionsThatHearNothingAreToldWhereTheyAre(t *testing.T) {
 		n.deliver("user:alice", "orders", `2`)
 		c.wantsData(`2`)
 		from := time.Now()
-		n.desk.SetBusUp(true) // known: nothing is told
-		go func() { pauseFor(5 * time.Minute); n.desk.SetBusUp(false) }()
+		n.registry.SetBusUp(true) // known: nothing is told
+		go func() { pauseFor(5 * time.Minute); n.registry.SetBusUp(false) }()
 		if d := c.until(`{"op":"bus","up":false}`).Sub(from); d < 5*time.Minute {
 			t.Errorf("the bus was told down after %v", d)
 		}
@@ -226,8 +226,8 @@ func TestFloodOfOpsFromAClientThatDoesNotReadEndsIt(t *testing.T) {
 					break
 				}
 			}
-			poll(t, func() bool { pauseFor(time.Second); return n.desk.Stats().Sessions == 0 })
-			if s, d := n.server.Stats(), n.desk.Stats(); d.Closed[session.CloseSlow] != 1 || s.Dropped != 1 {
+			poll(t, func() bool { pauseFor(time.Second); return n.registry.Stats().Sessions == 0 })
+			if s, d := n.server.Stats(), n.registry.Stats(); d.Closed[session.CloseSlow] != 1 || s.Dropped != 1 {
 				t.Errorf("stats: %+v %+v", s, d)
 			}
 		})
@@ -246,7 +246,7 @@ func TestDrainIsPaced(t *testing.T) {
 			go func() { code, at := c.ended(); ends <- end{code, at} }()
 		}
 		start := time.Now()
-		if err := n.desk.Drain(context.Background()); err != nil {
+		if err := n.registry.Drain(context.Background()); err != nil {
 			t.Fatal(err)
 		}
 		if d := time.Since(start); d < 19*time.Second || d > 21*time.Second {
@@ -274,11 +274,11 @@ func TestDrainThatRunsOutOfTimeCutsOff(t *testing.T) {
 		n.v1("bob", "systems=orders")
 		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 		defer cancel()
-		if err := n.desk.Drain(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		if err := n.registry.Drain(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v", err)
 		}
 		synctest.Wait()
-		if s := n.desk.Stats(); s.Sessions != 0 {
+		if s := n.registry.Stats(); s.Sessions != 0 {
 			t.Errorf("stats: %+v", s)
 		}
 	})
@@ -335,7 +335,7 @@ func TestWhatGathersDuringAWriteLeavesTogether(t *testing.T) {
 			if writes := after.WritesOut - before.WritesOut; writes != 2 || after.FramesOut-before.FramesOut != 10 {
 				t.Errorf("%s: %d writes of %d frames, want 2 of 10", protocol, writes, after.FramesOut-before.FramesOut)
 			}
-			if n.desk.Disconnect("alice")+n.desk.Disconnect("bob") != 1 {
+			if n.registry.Disconnect("alice")+n.registry.Disconnect("bob") != 1 {
 				t.Error("want one session at a time")
 			}
 			c.ended()

@@ -17,7 +17,7 @@ import (
 // returns: the session goes on in a goroutine of the Server's.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var h handshake
-	open, err := s.desk.Open(r, func() (session.Terms, error) { return h.terms(r) })
+	open, err := s.registry.Open(r, func() (session.Protocol, error) { return h.terms(r) })
 	if err != nil {
 		s.refuse(w, r, err)
 		return
@@ -28,7 +28,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, err)
 		return
 	}
-	go c.run(slim(r, c, h.protocol)) // the Desk waits for it
+	go c.run(slim(r, c, h.protocol)) // the Registry waits for it
 }
 
 // hijack takes the connection from the HTTP server, so that its goroutine and

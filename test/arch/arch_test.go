@@ -21,12 +21,14 @@ type rule struct {
 }
 
 var rules = []rule{
-	{"/domain", []string{"/adapters", "/ports", "/cmd", module}, []string{"/domain"},
+	{"/domain", []string{"/adapters", "/ports", "/cmd", module}, []string{"/domain", "/internal/defaults"},
 		"the domain knows nobody: it can be read, tested and trusted by itself"},
 	{"/domain", []string{"net", "os", "log", "github.com", "golang.org", "go.uber.org"}, []string{module, "net/url"},
 		"the domain has no sockets, no files and no libraries: it is the standard library and rules"},
 	{"/domain/history", []string{"/domain/stream", "sync"}, nil,
 		"where a cursor stands is a question about values: without lock and sessions a table of cases can test it"},
+	{"/internal", []string{module, "github.com", "golang.org", "go.uber.org"}, []string{"/internal"},
+		"what all may use uses nobody: it is the standard library and a few lines"},
 	{"/ports", []string{"/adapters"}, nil,
 		"ports drive the domain and do not know who serves it: a bus or an auth can be swapped without them"},
 	{"/adapters", []string{"/ports"}, nil,
@@ -57,7 +59,7 @@ var rules = []rule{
 		"brokers do not know each other: swapping one must not pull in another"},
 	{"/adapters/watermillbus", []string{"/adapters"}, []string{"/adapters/watermillbus", "/adapters/transport"},
 		"brokers do not know each other: swapping one must not pull in another"},
-	{"/adapters/move", []string{"/adapters"}, []string{"/adapters/move", "/adapters/transport"},
+	{"/adapters/migrate", []string{"/adapters"}, []string{"/adapters/migrate", "/adapters/transport"},
 		"any two buses can be moved between: the move knows none of them"},
 	{"/test/conformance", []string{"/adapters", "/ports", "/cmd", "/test", module}, []string{"/adapters/transport", "/domain", "/test/conformance"},
 		"the suite knows transports by their interface alone, as their authors elsewhere do"},

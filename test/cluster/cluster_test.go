@@ -285,7 +285,7 @@ func TestPartitionedNodeKeepsItsClientsAndCatchesUp(t *testing.T) {
 		if got := c.Node(0).Status(); got != cluster.Ready {
 			t.Errorf("it is %s", got)
 		}
-		if _, err := c.Node(0).Gateway().Publish(t.Context(), "orders", order(0)); err == nil {
+		if _, err := c.Node(0).Embedded().Publish(t.Context(), "orders", order(0)); err == nil {
 			t.Error("it published")
 		}
 		c.Publish("orders", order(1))

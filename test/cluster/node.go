@@ -30,7 +30,7 @@ const (
 	Stopped  Status = "stopped" // it does not run
 )
 
-// A Node is one node: a fanfare.Gateway behind its own listener.
+// A Node is one node: a fanfare.Node behind its own listener.
 type Node struct {
 	c     *Cluster
 	index int
@@ -42,14 +42,14 @@ type Node struct {
 
 // running is a node's life from a start to the next stop.
 type running struct {
-	gateway *fanfare.Gateway
-	link    *faulty.Link
-	listen  *pipes.Listener
-	server  *http.Server
-	end     context.CancelFunc
-	ran     chan struct{} // closed when the gateway has ended
-	ended   sync.WaitGroup
-	cutOff  bool // from the bus; guarded by Node.mu
+	node   *fanfare.Node
+	link   *faulty.Link
+	listen *pipes.Listener
+	server *http.Server
+	end    context.CancelFunc
+	ran    chan struct{} // closed when the node has ended
+	ended  sync.WaitGroup
+	cutOff bool // from the bus; guarded by Node.mu
 }
 
 // Name is what the node is called, in hello too.
@@ -60,10 +60,10 @@ func (n *Node) URL() string {
 	return urlScheme + net.JoinHostPort(host, strconv.Itoa(basePort+1+n.index))
 }
 
-// Gateway returns the node as it runs now; nil if it does not.
-func (n *Node) Gateway() *fanfare.Gateway {
+// Embedded returns the node as it runs now; nil if it does not.
+func (n *Node) Embedded() *fanfare.Node {
 	if r := n.now(); r != nil {
-		return r.gateway
+		return r.node
 	}
 	return nil
 }
@@ -100,9 +100,9 @@ func timeless(_ []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-func (n *Node) run(r *running, g *fanfare.Gateway) {
+func (n *Node) run(r *running, g *fanfare.Node) {
 	ctx, end := context.WithCancel(context.Background())
-	r.gateway, r.end, r.listen = g, end, n.c.net.Listen(n.name)
+	r.node, r.end, r.listen = g, end, n.c.net.Listen(n.name)
 	r.server = &http.Server{Handler: g, ReadHeaderTimeout: 10 * time.Second}
 	r.ended.Go(func() { _ = r.server.Serve(r.listen) }) // ends with Close
 	r.ended.Go(func() {
@@ -211,7 +211,7 @@ type health struct {
 }
 
 func (n *Node) health() (h health) {
-	g := n.Gateway()
+	g := n.Embedded()
 	if g == nil {
 		return health{Status: Stopped}
 	}

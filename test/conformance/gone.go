@@ -65,7 +65,7 @@ func overtaken(r *run) {
 // feed is.
 func (r *run) toldOf(err error, d transport.Driver, topic string, at domain.Position) {
 	r.Helper()
-	lost := (*domain.BreakError)(nil)
+	lost := (*domain.GapError)(nil)
 	if !errors.As(err, &lost) {
 		lost = r.refused(d, topic, at, "after a feed ended with: "+err.Error())
 	}
@@ -116,7 +116,7 @@ func (r *run) isAnew(d transport.Driver, topic string, after domain.Position, ol
 	ctx, cancel := r.patient()
 	defer cancel()
 	f, err := d.Follow(ctx, topic, after)
-	lost := (*domain.BreakError)(nil)
+	lost := (*domain.GapError)(nil)
 	switch {
 	case err == nil:
 		if f.Log() == old {
@@ -124,6 +124,6 @@ func (r *run) isAnew(d transport.Driver, topic string, after domain.Position, ol
 		}
 		_ = f.Close()
 	case !errors.As(err, &lost):
-		r.Errorf("the topic was made anew: Follow after %x: want a *BreakError, got %v", string(after), err)
+		r.Errorf("the topic was made anew: Follow after %x: want a *GapError, got %v", string(after), err)
 	}
 }

@@ -30,7 +30,7 @@ func (h *history) hear(m *message.Message) {
 	batch, _ := domain.EntriesFrom(m.Context())
 	for _, e := range batch {
 		switch n, ok := parseNumber(e.Body); {
-		case e.Kind == domain.Break:
+		case e.Kind == domain.Gap:
 			h.breaks++
 			h.events = append(h.events, event{gap: e.Reason})
 		case e.Kind == domain.Record && ok:

@@ -191,8 +191,8 @@ func seam(r *run) {
 	if len(got) != n {
 		r.Errorf("%d entries came, want %d", len(got), n)
 	}
-	if start.Until < got[before-1].Position {
-		r.Errorf("history is said to end at %x, though number %d was there before, at %x", string(start.Until), before, string(got[before-1].Position))
+	if start.Tail < got[before-1].Position {
+		r.Errorf("history is said to end at %x, though number %d was there before, at %x", string(start.Tail), before, string(got[before-1].Position))
 	}
 	for _, after := range []int{0, before, n - 1} {
 		r.replays(bus, topic, append([]domain.Position{begin}, places(got)...), after, n)
@@ -218,7 +218,7 @@ func (r *run) replays(bus *transport.Transport, topic string, at []domain.Positi
 			want, first = n, 1
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), r.h.Patience)
-		err := bus.Replay(ctx, topic, domain.Place{Position: at[after]}, from, func(batch []domain.Entry) bool {
+		err := bus.Replay(ctx, topic, domain.Location{Position: at[after]}, from, func(batch []domain.Entry) bool {
 			got = append(got, batch...)
 			return len(got) < want
 		})

@@ -114,7 +114,7 @@ func (p placed) Begin() domain.Position { return p.begin }
 func (p placed) Log() domain.LogID      { return p.log }
 
 func broken(err error) bool {
-	lost := (*domain.BreakError)(nil)
+	lost := (*domain.GapError)(nil)
 	return errors.As(err, &lost)
 }
 

@@ -213,7 +213,7 @@ var mutations = []mutation{
 			return f, err
 		}}
 	}},
-	{"begins at the tail where it does not know the place", "Replay", "want a *BreakError", func(d *wireDriver) transport.Driver {
+	{"begins at the tail where it does not know the place", "Replay", "want a *GapError", func(d *wireDriver) transport.Driver {
 		return &mutant{wireDriver: d, follow: func(ctx context.Context, topic string, after domain.Position) (transport.Feed, error) {
 			f, err := d.Follow(ctx, topic, after)
 			if broken(err) {
@@ -292,7 +292,7 @@ var mutations = []mutation{
 	{"tells a gap where there is none", "Cut", "continuity was not proven", func(d *wireDriver) transport.Driver {
 		return &mutant{wireDriver: d, follow: func(ctx context.Context, topic string, after domain.Position) (transport.Feed, error) {
 			if after != "" {
-				return nil, &transport.BreakError{Reason: domain.Lossy, Detail: "who knows"}
+				return nil, &transport.GapError{Reason: domain.Lossy, Detail: "who knows"}
 			}
 			return d.Follow(ctx, topic, "")
 		}}

@@ -202,7 +202,7 @@ func (f *reader) take(n int) []domain.Entry {
 }
 
 // refused wants that Follow after a position is a break.
-func (r *run) refused(d transport.Driver, topic string, after domain.Position, why string) *domain.BreakError {
+func (r *run) refused(d transport.Driver, topic string, after domain.Position, why string) *domain.GapError {
 	r.Helper()
 	ctx, cancel := r.patient()
 	defer cancel()
@@ -210,10 +210,10 @@ func (r *run) refused(d transport.Driver, topic string, after domain.Position, w
 	if f != nil && err == nil {
 		_ = f.Close()
 	}
-	lost := (*domain.BreakError)(nil)
+	lost := (*domain.GapError)(nil)
 	if !errors.As(err, &lost) {
-		r.Errorf("%s: Follow after %x: want a *BreakError, got %v", why, string(after), err)
-		return &domain.BreakError{}
+		r.Errorf("%s: Follow after %x: want a *GapError, got %v", why, string(after), err)
+		return &domain.GapError{}
 	}
 	return lost
 }

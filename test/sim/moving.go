@@ -92,17 +92,17 @@ func (m *mover) restart(transport string) {
 func (m *mover) leave(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(100+m.rnd.IntN(20_000))*time.Millisecond)
 	defer cancel()
-	return m.relocate(ctx, func(r *fanfare.Relocation) error { return r.Move(ctx, func(string) {}) })
+	return m.relocate(ctx, func(r *fanfare.Migration) error { return r.Move(ctx, func(string) {}) })
 }
 
-func (m *mover) relocate(ctx context.Context, do func(*fanfare.Relocation) error) error {
-	r, err := fanfare.NewRelocation(ctx, fanfare.RelocationConfig{From: oldBus, To: newBus, Systems: m.w.systems}, m.w.openers())
+func (m *mover) relocate(ctx context.Context, do func(*fanfare.Migration) error) error {
+	r, err := fanfare.NewMigration(ctx, fanfare.MigrationConfig{From: oldBus, To: newBus, Systems: m.w.systems}, m.w.openers())
 	if err != nil {
 		m.w.fault("%v", err)
 		return err
 	}
 	err = errors.Join(do(r), r.Close())
-	if errors.Is(err, fanfare.ErrForeign) {
+	if errors.Is(err, fanfare.ErrNotACopy) {
 		m.w.fault("%v", err)
 	}
 	return err
@@ -114,7 +114,7 @@ func (m *mover) start() *bridge {
 	b := &bridge{cancel, make(chan struct{})}
 	go func() {
 		defer close(b.ended)
-		if err := m.relocate(ctx, func(r *fanfare.Relocation) error { return r.Bridge(ctx) }); err != nil {
+		if err := m.relocate(ctx, func(r *fanfare.Migration) error { return r.Bridge(ctx) }); err != nil {
 			m.w.fault("the bridge ended: %v", err)
 		}
 	}()

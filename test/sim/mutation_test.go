@@ -52,7 +52,7 @@ var mutations = []mutation{
 	{"interruption of a lossy bus not told", "adapters/transport/subscription.go",
 		"if s.lost == nil && !(s.t.promises.Log && s.last != \"\") {", "if false {", lost},
 	{"stamps ignored", "ports/router/feed.go",
-		"f.stream.DeliverAt(e.Landmark, e.Time, m)", "f.stream.DeliverAt(0, e.Time, m)", calm},
+		"f.stream.DeliverAt(e.Fingerprint, e.Time, m)", "f.stream.DeliverAt(0, e.Time, m)", calm},
 	{"landmark that is on its way not waited for", "domain/stream/resume.go",
 		"a.until.IsZero() && s.maySee(since, now)", "false", calm},
 	{"place known by the stamp alone", "adapters/transport/landmark.go",
@@ -63,12 +63,12 @@ var mutations = []mutation{
 		"s.known.add(c.ID, s.window.head)", "s.known.add(c.ID, s.window.head+1)", calm},
 	{"full outbox forgotten", "domain/stream/fill.go",
 		"	if !a.out.Offer(f) {\n		return false\n	}\n	a.stream.stats.Offered++", "	a.out.Offer(f)\n	a.stream.stats.Offered++", logged},
-	{"what stands behind the mark's copy left out", "adapters/move/face.go",
+	{"what stands behind the mark's copy left out", "adapters/migrate/face.go",
 		"return append(rest, batch[i+1:]...), true", "return rest, true", moving},
-	{"publish confirmed before its place is known", "adapters/move/bus.go",
+	{"publish confirmed before its place is known", "adapters/migrate/dualbus.go",
 		"	case <-echo.back:\n", "	default:\n", moving},
-	{"bridge goes on where the old bus ends", "adapters/move/copier.go",
-		"c.reach(e.Also[0], e.Time)", "c.reach(old, e.Time)", moving},
+	{"bridge goes on where the old bus ends", "adapters/migrate/copier.go",
+		"c.reach(e.Origins[0], e.Time)", "c.reach(old, e.Time)", moving},
 }
 
 // TestCheckerCatchesMistakes builds the simulator with each mistake in the real

@@ -12,7 +12,7 @@ import (
 	"github.com/fanfarebus/fanfare/test/internal/pipes"
 )
 
-// A node is a fanfare.Gateway with its server. Its methods are for anybody.
+// A node is a fanfare.Node with its server. Its methods are for anybody.
 type node struct {
 	w      *world
 	name   string

@@ -143,7 +143,7 @@ func TestDeafLinkNoticesAfterAWhile(t *testing.T) {
 		if _, err := f.Read(t.Context()); err == nil {
 			t.Error("it heard")
 		}
-		if heard := f.(transport.Hearer).Heard(); !heard.Equal(start) || time.Since(start) > 3*time.Second {
+		if heard := f.(transport.LastHeard).LastHeard(); !heard.Equal(start) || time.Since(start) > 3*time.Second {
 			t.Errorf("it heard last at %v, and noticed after %v", heard.Sub(start), time.Since(start))
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)

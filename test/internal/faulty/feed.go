@@ -28,10 +28,10 @@ func (l *Link) newFeed(topic string, inner transport.Feed) *feed {
 	return f
 }
 
-var _ transport.Hearer = (*feed)(nil)
+var _ transport.LastHeard = (*feed)(nil)
 
-// Heard is when the link became deaf, or now.
-func (f *feed) Heard() time.Time {
+// LastHeard is when the link became deaf, or now.
+func (f *feed) LastHeard() time.Time {
 	f.link.b.mu.Lock()
 	defer f.link.b.mu.Unlock()
 	if f.link.deaf() {

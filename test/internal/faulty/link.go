@@ -35,7 +35,7 @@ func (b *Bus) Link() *Link {
 	return l
 }
 
-// Driver returns what a Gateway or a Publisher is given.
+// Driver returns what a Node or a Publisher is given.
 func (l *Link) Driver() transport.Driver {
 	if l.b.cfg.Lossy {
 		return lossyDriver{driver: &driver{l}, heard: make(map[string]bool)}

@@ -1,4 +1,4 @@
-package move
+package migrate
 
 import (
 	"context"
@@ -23,13 +23,13 @@ const (
 
 // BatchesSince returns the batch face of subscriptions that begin age back; see
 // transport.Transport.BatchesSince. They pass the move with a domain.Arrive, and
-// with a domain.Break behind it if something was published on the new bus
+// with a domain.Gap behind it if something was published on the new bus
 // before it had its turn. To begin one needs both buses: whether the new one has
 // taken over is written there.
-func (b *Bus) BatchesSince(age time.Duration) message.Subscriber { return face{b, age} }
+func (b *DualBus) BatchesSince(age time.Duration) message.Subscriber { return face{b, age} }
 
 type face struct {
-	bus *Bus
+	bus *DualBus
 	age time.Duration
 }
 
@@ -72,7 +72,7 @@ func (f face) Subscribe(ctx context.Context, name string) (<-chan *message.Messa
 	return s.out, nil
 }
 
-func (b *Bus) enter() bool {
+func (b *DualBus) enter() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed {
@@ -84,11 +84,11 @@ func (b *Bus) enter() bool {
 
 // hasMoved says which log takes over for a topic, and whether it has. If the log
 // holds what is no copy, and nothing shows that it has taken over, that is
-// ErrForeign: to begin on either bus could be wrong.
-func (b *Bus) hasMoved(ctx context.Context, name string, age time.Duration) (next domain.LogID, here bool, err error) {
+// ErrNotACopy: to begin on either bus could be wrong.
+func (b *DualBus) hasMoved(ctx context.Context, name string, age time.Duration) (next domain.LogID, here bool, err error) {
 	foreign := false
 	look := func(batch []domain.Entry) bool {
-		foreign = foreign || slices.ContainsFunc(batch, isForeign)
+		foreign = foreign || slices.ContainsFunc(batch, isNoCopy)
 		here = slices.ContainsFunc(batch, isEvidence)
 		return !here
 	}
@@ -96,7 +96,7 @@ func (b *Bus) hasMoved(ctx context.Context, name string, age time.Duration) (nex
 	if err == nil && foreign && !here { // the Bridge may have ended long ago: look for the mark's copy
 		_, err = b.to.Scan(ctx, name, "", time.Time{}, look)
 		if err == nil && !here {
-			err = fmt.Errorf("%w, and no mark: set up the new bus alone if the move is long over", ErrForeign)
+			err = fmt.Errorf("%w, and no mark: set up the new bus alone if the move is long over", ErrNotACopy)
 		}
 	}
 	return at.Log, here, err
@@ -106,15 +106,15 @@ func (b *Bus) hasMoved(ctx context.Context, name string, age time.Duration) (nex
 // the mark's copy, and what a Bridge writes from then on. What was copied
 // together with its origins from an earlier move does not.
 func isEvidence(e domain.Entry) bool {
-	return e.Late || e.Kind == domain.Arrive && len(e.Also) == 1
+	return e.Late || e.Kind == domain.MovedHere && len(e.Origins) == 1
 }
 
-// isForeign says whether an entry was published on its own log.
-func isForeign(e domain.Entry) bool { return e.Kind == domain.Record && len(e.Also) == 0 }
+// isNoCopy says whether an entry was published on its own log.
+func isNoCopy(e domain.Entry) bool { return e.Kind == domain.Record && len(e.Origins) == 0 }
 
 // A subscription reads the old bus until it meets the mark, and then the new one.
 type subscription struct {
-	bus  *Bus
+	bus  *DualBus
 	name string
 	next domain.LogID
 	ctx  context.Context
@@ -166,9 +166,9 @@ func (s *subscription) mark(batch []domain.Entry) (at int) {
 		switch e := &batch[i]; e.Kind {
 		case domain.Start:
 			s.log, e.Next = e.Log, s.next
-		case domain.Break:
+		case domain.Gap:
 			s.log = e.Log
-		case domain.Leave:
+		case domain.MovedAway:
 			return i
 		}
 	}
@@ -177,15 +177,15 @@ func (s *subscription) mark(batch []domain.Entry) (at int) {
 
 // cross goes on in the new log, from the copy of the mark on.
 func (s *subscription) cross(leave domain.Entry) {
-	mark := domain.Place{Log: s.log, Position: leave.Position}
-	log := s.bus.cfg.Log.With("topic", s.name)
+	mark := domain.Location{Log: s.log, Position: leave.Position}
+	log := s.bus.cfg.Logger.With("topic", s.name)
 	log.Info("the old bus has ended; waiting for the new one to begin")
 	s.bus.note(s.name, func(t *topic) { t.since = time.Now() })
 	age := slack
 	if !leave.Time.IsZero() {
 		age += max(0, time.Since(leave.Time))
 	}
-	in, ok := s.arrive(age)
+	in, ok := s.awaitMovedHere(age)
 	if !ok {
 		return
 	}
@@ -212,8 +212,8 @@ func (s *subscription) cross(leave domain.Entry) {
 	}
 }
 
-// arrive subscribes to the new bus, as often as it takes.
-func (s *subscription) arrive(age time.Duration) (<-chan *message.Message, bool) {
+// awaitMovedHere subscribes to the new bus, as often as it takes.
+func (s *subscription) awaitMovedHere(age time.Duration) (<-chan *message.Message, bool) {
 	for pause := s.bus.cfg.RetryMin; ; pause = min(2*pause, s.bus.cfg.RetryMax) {
 		in, err := s.bus.to.BatchesSince(age).Subscribe(s.ctx, s.name)
 		if err == nil {
@@ -222,7 +222,7 @@ func (s *subscription) arrive(age time.Duration) (<-chan *message.Message, bool)
 		if s.ctx.Err() != nil {
 			return nil, false
 		}
-		s.bus.cfg.Log.Warn("the new bus does not confirm; trying again", "topic", s.name, "error", err)
+		s.bus.cfg.Logger.Warn("the new bus does not confirm; trying again", "topic", s.name, "error", err)
 		timer := time.NewTimer(pause/2 + rand.N(pause/2+1))
 		select {
 		case <-timer.C:
@@ -234,7 +234,7 @@ func (s *subscription) arrive(age time.Duration) (<-chan *message.Message, bool)
 
 // A crossing looks for the copy of a mark.
 type crossing struct {
-	mark    domain.Place
+	mark    domain.Location
 	until   domain.Position // the new log's tail when it began to be read
 	log     domain.LogID    // the new log
 	strange bool            // something that is no copy stands before the mark's
@@ -242,23 +242,23 @@ type crossing struct {
 
 // look returns what is to be handed on of a batch of the new log, and whether
 // the copy was met: it is the first entry then, as a domain.Arrive. If
-// continuity ends before it, it is not waited for: the rest follows a Break.
+// continuity ends before it, it is not waited for: the rest follows a Gap.
 func (c *crossing) look(batch []domain.Entry) (rest []domain.Entry, there bool) {
 	for i := range batch {
 		e := &batch[i]
 		switch {
 		case e.Kind == domain.Start:
-			c.until, c.log = e.Until, e.Log
-		case e.Kind == domain.Break && e.Also == nil:
+			c.until, c.log = e.Tail, e.Log
+		case e.Kind == domain.Gap && e.Origins == nil:
 			return batch[i:], true
-		case e.Kind == domain.Arrive && e.Also[0] == c.mark:
-			e.Until = max(e.Position, c.until)
+		case e.Kind == domain.MovedHere && e.Origins[0] == c.mark:
+			e.Tail = max(e.Position, c.until)
 			rest = append(rest, *e)
 			if c.strange {
-				rest = append(rest, domain.Entry{Kind: domain.Break, Position: e.Position, Time: e.Time, Log: e.Log, Reason: domain.Lossy})
+				rest = append(rest, domain.Entry{Kind: domain.Gap, Position: e.Position, Time: e.Time, Log: e.Log, Reason: domain.Lossy})
 			}
 			return append(rest, batch[i+1:]...), true
-		case isForeign(*e):
+		case isNoCopy(*e):
 			c.strange = true
 		}
 	}

@@ -1,4 +1,4 @@
-// Package move replaces one bus by another while both are in use.
+// Package migrate replaces one bus by another while both are in use.
 //
 // Exactly one bus defines the order of a topic at any time. A Bridge copies the
 // topic from the old bus to the new one; each copy names the place of its
@@ -18,4 +18,4 @@
 //
 // Both buses keep logs. Inbound topics are not copied: their consumers read both
 // buses while the move lasts.
-package move
+package migrate

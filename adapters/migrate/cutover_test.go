@@ -1,4 +1,4 @@
-package move_test
+package migrate_test
 
 import (
 	"context"
@@ -11,7 +11,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 
 	"github.com/fanfarebus/fanfare/adapters/memory"
-	"github.com/fanfarebus/fanfare/adapters/move"
+	"github.com/fanfarebus/fanfare/adapters/migrate"
 	"github.com/fanfarebus/fanfare/adapters/transport"
 )
 
@@ -20,13 +20,13 @@ func (w *world) tryToLeave(from, to *memory.Bus) error {
 	w.Helper()
 	ctx, cancel := context.WithTimeout(w.Context(), 10*time.Second)
 	defer cancel()
-	return move.Leave(ctx, w.open(from), w.open(to), topic)
+	return migrate.CutOver(ctx, w.open(from), w.open(to), topic)
 }
 
 // bridgeBetween runs a Bridge of the named topic from one bus to another.
 func (w *world) bridgeBetween(from, to *memory.Bus, name string) {
 	w.Helper()
-	b, err := move.NewBridge(w.open(from), w.open(to), move.BridgeConfig{})
+	b, err := migrate.NewBridge(w.open(from), w.open(to), migrate.BridgeConfig{})
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -35,7 +35,7 @@ func (w *world) bridgeBetween(from, to *memory.Bus, name string) {
 	go func() { ended <- b.Run(ctx, name) }()
 	w.Cleanup(func() {
 		cancel()
-		if err := <-ended; err != nil && !errors.Is(err, move.ErrForeign) { // one that goes the wrong way meets what is published
+		if err := <-ended; err != nil && !errors.Is(err, migrate.ErrNotACopy) { // one that goes the wrong way meets what is published
 			w.Errorf("a bridge ended: %v", err)
 		}
 	})
@@ -87,8 +87,8 @@ func TestNoMarkUnlessABridgeCopiesThisTopicNow(t *testing.T) {
 				n := w.node()
 				heard := n.heard()
 				err := w.tryToLeave(w.old, w.new)
-				if !errors.Is(err, move.ErrNoBridge) || !errors.Is(err, context.DeadlineExceeded) {
-					w.Errorf("Leave: %v, want %v", err, move.ErrNoBridge)
+				if !errors.Is(err, migrate.ErrNoBridge) || !errors.Is(err, context.DeadlineExceeded) {
+					w.Errorf("Leave: %v, want %v", err, migrate.ErrNoBridge)
 				}
 				if strings.Contains(err.Error(), "the mark is") {
 					w.Errorf("it tells of a mark: %v", err)
@@ -119,14 +119,14 @@ func TestMarkOfAnEarlierTryIsTold(t *testing.T) {
 			}
 			synctest.Wait()
 			_ = stop()
-			w.send(w.old, transport.NewLeave("mark"))
+			w.send(w.old, transport.NewMovedAway("mark"))
 			w.publish(w.old)
 			err := w.tryToLeave(w.old, w.new)
-			if !errors.Is(err, move.ErrNoBridge) || !strings.Contains(err.Error(), "the mark is on the old bus") {
+			if !errors.Is(err, migrate.ErrNoBridge) || !strings.Contains(err.Error(), "the mark is on the old bus") {
 				w.Errorf("with %d messages before the mark: %v", messages, err)
 			}
 			w.bridge()
-			if err := w.tryToLeave(w.old, w.new); !errors.Is(err, move.ErrMoved) {
+			if err := w.tryToLeave(w.old, w.new); !errors.Is(err, migrate.ErrMoved) {
 				w.Errorf("with a bridge: %v", err)
 			}
 		})
@@ -144,8 +144,8 @@ func TestTopicWithoutAMessageMoves(t *testing.T) {
 		w.want(n, "arrive 1")
 		w.want(w.plain(w.old), "leave")
 		w.want(w.plain(w.new), "arrive 1")
-		if err := w.tryToLeave(w.old, w.new); !errors.Is(err, move.ErrMoved) {
-			w.Errorf("again: %v, want %v", err, move.ErrMoved)
+		if err := w.tryToLeave(w.old, w.new); !errors.Is(err, migrate.ErrMoved) {
+			w.Errorf("again: %v, want %v", err, migrate.ErrMoved)
 		}
 	})
 }
@@ -190,7 +190,7 @@ func TestProbeThatWasTrimmedNeedNotBeCopied(t *testing.T) {
 func TestProbeOnTheNewBusIsNothingForeign(t *testing.T) {
 	in(t, func(w *world) {
 		stop := w.bridge()
-		if err := w.tryToLeave(w.new, w.old); !errors.Is(err, move.ErrNoBridge) {
+		if err := w.tryToLeave(w.new, w.old); !errors.Is(err, migrate.ErrNoBridge) {
 			w.Errorf("Leave the other way: %v", err)
 		}
 		time.Sleep(time.Minute)
@@ -210,7 +210,7 @@ func TestProve(t *testing.T) {
 		w.bridge()
 		w.publish(w.old)
 		for range 3 {
-			if err := move.Prove(w.Context(), w.open(w.old), w.open(w.new), topic); err != nil {
+			if err := migrate.Prove(w.Context(), w.open(w.old), w.open(w.new), topic); err != nil {
 				w.Error(err)
 			}
 		}
@@ -245,11 +245,11 @@ func TestLeaveWaitsForABusThatIsDown(t *testing.T) {
 					ctx, cancel := context.WithTimeout(w.Context(), 10*time.Second)
 					defer cancel()
 					left := make(chan error, 1)
-					go func() { left <- move.Leave(ctx, from, to, topic) }()
+					go func() { left <- migrate.CutOver(ctx, from, to, topic) }()
 					time.Sleep(5 * time.Second)
 					down.set(!comesBack)
 					err := <-left
-					if comesBack && err != nil || !comesBack && !errors.Is(err, move.ErrNoBridge) {
+					if comesBack && err != nil || !comesBack && !errors.Is(err, migrate.ErrNoBridge) {
 						w.Errorf("comes back: %v; Leave: %v", comesBack, err)
 					}
 					if marked := strings.Contains(w.plain(w.old).heard(), "leave"); marked != comesBack {

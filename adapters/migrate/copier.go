@@ -1,4 +1,4 @@
-package move
+package migrate
 
 import (
 	"context"
@@ -27,7 +27,7 @@ type copier struct {
 	moved         atomic.Bool
 
 	mu      sync.Mutex
-	at      domain.Place    // everything up to there, on the old bus, is on the new one; guarded by mu
+	at      domain.Location // everything up to there, on the old bus, is on the new one; guarded by mu
 	time    time.Time       // of the entry there; guarded by mu
 	checked domain.Position // everything up to there, on the new bus, was copied from the old one; guarded by mu
 
@@ -45,7 +45,7 @@ func (c *copier) run(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case errors.Is(err, ErrForeign), errors.Is(err, domain.ErrClosed), errors.Is(err, domain.ErrUnsupported):
+		case errors.Is(err, ErrNotACopy), errors.Is(err, domain.ErrClosed), errors.Is(err, domain.ErrUnsupported):
 			return fmt.Errorf("move: copy %q: %w", c.name, err)
 		}
 		c.log.Warn("copying was interrupted; trying again", "error", err)
@@ -76,7 +76,7 @@ func (c *copier) session(ctx context.Context) error {
 			return err
 		}
 	}
-	at, _ := c.where()
+	at, _ := c.location()
 	c.log.Info("copying", "behind", fmt.Sprintf("%x", string(at.Position)), "moved", c.moved.Load())
 	c.pause = 0
 	work, ctx := errgroup.WithContext(ctx)
@@ -119,8 +119,8 @@ func (c *copier) find(ctx context.Context) (found bool, err error) {
 					continue
 				}
 				found = true
-				c.reach(e.Also[0], e.Time)
-				if e.Late || e.Kind == domain.Arrive && len(e.Also) == 1 {
+				c.reach(e.Origins[0], e.Time)
+				if e.Late || e.Kind == domain.MovedHere && len(e.Origins) == 1 {
 					c.moved.Store(true)
 				}
 			}
@@ -133,26 +133,26 @@ func (c *copier) find(ctx context.Context) (found bool, err error) {
 		c.checked = last.Position
 		c.mu.Unlock()
 		if (found || from.IsZero()) && foreign && !c.moved.Load() {
-			return false, ErrForeign
+			return false, ErrNotACopy
 		}
 		if found {
 			return true, nil
 		}
 	}
 	c.mu.Lock()
-	c.at = domain.Place{Log: old.Log}
+	c.at = domain.Location{Log: old.Log}
 	c.mu.Unlock()
 	return false, nil
 }
 
-// where is how far the new bus is, and when that was published.
-func (c *copier) where() (domain.Place, time.Time) {
+// location is how far the new bus is, and when that was published.
+func (c *copier) location() (domain.Location, time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.at, c.time
 }
 
-func (c *copier) reach(at domain.Place, t time.Time) {
+func (c *copier) reach(at domain.Location, t time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if at.Log != c.at.Log || at.Position > c.at.Position {
@@ -176,13 +176,13 @@ func (c *copier) copyAll(ctx context.Context) error {
 
 // copyOn copies what comes behind the latest copy, as it comes.
 func (c *copier) copyOn(ctx context.Context) error {
-	at, _ := c.where()
+	at, _ := c.location()
 	var failed error
 	err := c.b.from.Replay(ctx, c.name, at, time.Time{}, func(batch []domain.Entry) bool {
 		failed = c.copy(ctx, batch)
 		return failed == nil
 	})
-	lost := (*domain.BreakError)(nil)
+	lost := (*domain.GapError)(nil)
 	switch {
 	case failed != nil:
 		return failed
@@ -195,16 +195,16 @@ func (c *copier) copyOn(ctx context.Context) error {
 }
 
 // leap goes on behind a gap, with what the old bus still has.
-func (c *copier) leap(ctx context.Context, lost *domain.BreakError) error {
+func (c *copier) leap(ctx context.Context, lost *domain.GapError) error {
 	c.log.Error("the old bus has lost entries before they were copied: a gap stands in their place",
 		"reason", string(lost.Reason), "detail", lost.Detail)
 	now, err := c.b.from.Tail(ctx, c.name)
 	if err != nil {
 		return err
 	}
-	at, _ := c.where()
+	at, _ := c.location()
 	if now.Log != at.Log {
-		at = domain.Place{Log: now.Log}
+		at = domain.Location{Log: now.Log}
 	}
 	if err := c.publish(ctx, c.gap(at, time.Now())); err != nil {
 		return err
@@ -217,24 +217,24 @@ func (c *copier) leap(ctx context.Context, lost *domain.BreakError) error {
 }
 
 // behind is the place right behind another: before all that come behind that.
-func behind(p domain.Place) domain.Place {
-	return domain.Place{Log: p.Log, Position: p.Position + "\x00"}
+func behind(p domain.Location) domain.Location {
+	return domain.Location{Log: p.Log, Position: p.Position + "\x00"}
 }
 
 // gap says that something behind a place is missing.
-func (c *copier) gap(at domain.Place, t time.Time) *message.Message {
-	e := &domain.Entry{Kind: domain.Break, UUID: domain.NewID()}
+func (c *copier) gap(at domain.Location, t time.Time) *message.Message {
+	e := &domain.Entry{Kind: domain.Gap, UUID: domain.NewID()}
 	return transport.NewCopy(e, transport.Origin{
-		Places: []domain.Place{behind(at)}, After: at.Position, Time: t, Late: c.moved.Load()})
+		Places: []domain.Location{behind(at)}, After: at.Position, Time: t, Late: c.moved.Load()})
 }
 
 // copy copies a batch, but what was copied before.
 func (c *copier) copy(ctx context.Context, batch []domain.Entry) error {
-	at, _ := c.where()
+	at, _ := c.location()
 	var copies []*message.Message
 	for i := range batch {
 		e := &batch[i]
-		if e.Kind == domain.Break && e.Position == at.Position { // found missing there: it is no entry itself
+		if e.Kind == domain.Gap && e.Position == at.Position { // found missing there: it is no entry itself
 			copies = append(copies, c.gap(at, e.Time))
 			at = behind(at)
 			continue
@@ -242,12 +242,12 @@ func (c *copier) copy(ctx context.Context, batch []domain.Entry) error {
 		if e.Position <= at.Position {
 			continue
 		}
-		if e.Kind == domain.Leave && !c.moved.Load() {
+		if e.Kind == domain.MovedAway && !c.moved.Load() {
 			if err := c.publishAll(ctx, copies, batch[:i]); err != nil {
 				return err
 			}
 			copies, batch = nil, batch[i:]
-			if err := c.leave(ctx, e); err != nil {
+			if err := c.cutOver(ctx, e); err != nil {
 				return err
 			}
 			return c.copy(ctx, batch)
@@ -258,13 +258,13 @@ func (c *copier) copy(ctx context.Context, batch []domain.Entry) error {
 	return c.publishAll(ctx, copies, batch)
 }
 
-// leave copies the mark. What is no copy and stands before it would be missed by
+// cutOver copies the mark. What is no copy and stands before it would be missed by
 // whoever comes from the old bus: a gap says so.
-func (c *copier) leave(ctx context.Context, e *domain.Entry) error {
-	last, _ := c.where()
-	place := domain.Place{Log: last.Log, Position: e.Position}
+func (c *copier) cutOver(ctx context.Context, e *domain.Entry) error {
+	last, _ := c.location()
+	place := domain.Location{Log: last.Log, Position: e.Position}
 	err := c.check(ctx)
-	if err != nil && !errors.Is(err, ErrForeign) {
+	if err != nil && !errors.Is(err, ErrNotACopy) {
 		return err
 	}
 	copies := []*message.Message{transport.NewCopy(e, transport.OriginOf(e, last.Log, last.Position, false))}
@@ -303,8 +303,8 @@ func (c *copier) publishAll(ctx context.Context, copies []*message.Message, batc
 		copies[0] = transport.AsGap(copies[0])
 	}
 	if n := len(batch); n > 0 {
-		at, _ := c.where()
-		c.reach(domain.Place{Log: at.Log, Position: batch[n-1].Position}, batch[n-1].Time)
+		at, _ := c.location()
+		c.reach(domain.Location{Log: at.Log, Position: batch[n-1].Position}, batch[n-1].Time)
 	}
 	return nil
 }
@@ -319,8 +319,8 @@ func (c *copier) sayHere(ctx context.Context) error {
 	if !c.moved.Load() {
 		return nil
 	}
-	at, t := c.where()
-	return c.publish(ctx, transport.NewHere(domain.NewID(), transport.Origin{Places: []domain.Place{at}, Time: t, Late: true}))
+	at, t := c.location()
+	return c.publish(ctx, transport.NewMovedHere(domain.NewID(), transport.Origin{Places: []domain.Location{at}, Time: t, Late: true}))
 }
 
 // check looks at what has come to the new bus since the last time. Before it has
@@ -337,8 +337,8 @@ func (c *copier) check(ctx context.Context) error {
 		foreign = foreign || strange(batch, old)
 		return true
 	})
-	if lost := (*domain.BreakError)(nil); errors.As(err, &lost) {
-		last, err = domain.Place{}, nil // trimmed: from two rounds back, the next time
+	if lost := (*domain.GapError)(nil); errors.As(err, &lost) {
+		last, err = domain.Location{}, nil // trimmed: from two rounds back, the next time
 	}
 	if err != nil {
 		return err
@@ -347,7 +347,7 @@ func (c *copier) check(ctx context.Context) error {
 	c.checked = last.Position
 	c.mu.Unlock()
 	if foreign && !c.moved.Load() {
-		return ErrForeign
+		return ErrNotACopy
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-package move
+package migrate
 
 import (
 	"context"
@@ -28,7 +28,7 @@ type Config struct {
 	// publishing on them waits, at most for EchoTimeout: whether the new bus has
 	// taken over is not known before.
 	Topics []string
-	Log    *slog.Logger // default: discard
+	Logger *slog.Logger // default: discard
 }
 
 func (c Config) withDefaults() Config {
@@ -45,20 +45,20 @@ func (c Config) withDefaults() Config {
 	if c.EchoTimeout <= 0 {
 		c.EchoTimeout = 2 * time.Second
 	}
-	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	return c
 }
 
-// A Bus is two: the old one, and the one that takes over. It is used as a
+// A DualBus is two: the old one, and the one that takes over. It is used as a
 // transport.Transport is, and safe for concurrent use.
-type Bus struct {
+type DualBus struct {
 	from, to *transport.Transport
 	cfg      Config
 	ctx      context.Context // ends with Close
 	end      context.CancelFunc
-	echoes   echoes
+	echoes   readbacks
 	changed  chan struct{} // holds one token when which bus counts may have changed
 
 	mu      sync.Mutex
@@ -76,19 +76,19 @@ type topic struct {
 	since time.Time    // since when the mark's copy is waited for; zero if it is not
 }
 
-// NewBus makes one bus of two that keep logs, which it then owns.
-func NewBus(from, to *transport.Transport, cfg Config) (*Bus, error) {
+// NewDualBus makes one bus of two that keep logs, which it then owns.
+func NewDualBus(from, to *transport.Transport, cfg Config) (*DualBus, error) {
 	if !from.Guarantees().Log || !to.Guarantees().Log {
 		return nil, fmt.Errorf("move: both buses must keep a log: %w", domain.ErrUnsupported)
 	}
-	b := &Bus{from: from, to: to, cfg: cfg.withDefaults(), topics: make(map[string]*topic), noted: make(chan struct{}), changed: make(chan struct{}, 1),
-		echoes: echoes{seed: maphash.MakeSeed(), waiting: make(map[uint64][]*echo)}}
+	b := &DualBus{from: from, to: to, cfg: cfg.withDefaults(), topics: make(map[string]*topic), noted: make(chan struct{}), changed: make(chan struct{}, 1),
+		echoes: readbacks{seed: maphash.MakeSeed(), waiting: make(map[uint64][]*readback)}}
 	b.ctx, b.end = context.WithCancel(context.Background())
 	return b, nil
 }
 
 // Guarantees are what both buses promise.
-func (b *Bus) Guarantees() transport.Guarantees {
+func (b *DualBus) Guarantees() transport.Guarantees {
 	f, t := b.from.Guarantees(), b.to.Guarantees()
 	return transport.Guarantees{
 		Log: true, AtLeast: f.AtLeast && t.AtLeast, TotalOrder: f.TotalOrder && t.TotalOrder, Groups: f.Groups && t.Groups,
@@ -96,7 +96,7 @@ func (b *Bus) Guarantees() transport.Guarantees {
 }
 
 // CheckTopic says whether both buses can carry a topic of this name.
-func (b *Bus) CheckTopic(name string) error {
+func (b *DualBus) CheckTopic(name string) error {
 	return errors.Join(b.from.CheckTopic(name), b.to.CheckTopic(name))
 }
 
@@ -110,7 +110,7 @@ func (b *Bus) CheckTopic(name string) error {
 // here or on another node, comes after them. If that takes longer than
 // Config.EchoTimeout it is domain.ErrBusDown: they may come yet. Where the topic
 // is not subscribed to, what is published next elsewhere may come before them.
-func (b *Bus) PublishContext(ctx context.Context, name string, messages ...*message.Message) error {
+func (b *DualBus) PublishContext(ctx context.Context, name string, messages ...*message.Message) error {
 	served := strings.TrimSuffix(name, domain.InboundSuffix)
 	if slices.Contains(b.cfg.Topics, served) {
 		if err := b.awaitFollower(ctx, served); err != nil {
@@ -145,7 +145,7 @@ func (b *Bus) PublishContext(ctx context.Context, name string, messages ...*mess
 // Unconsumed says how old the oldest entry of an inbound topic is that is not
 // consumed yet, on the bus on which PublishContext would publish there; see
 // transport.Transport.Unconsumed.
-func (b *Bus) Unconsumed(ctx context.Context, name string) (time.Duration, error) {
+func (b *DualBus) Unconsumed(ctx context.Context, name string) (time.Duration, error) {
 	if b.isHere(strings.TrimSuffix(name, domain.InboundSuffix)) {
 		return b.to.Unconsumed(ctx, name)
 	}
@@ -154,8 +154,8 @@ func (b *Bus) Unconsumed(ctx context.Context, name string) (time.Duration, error
 
 // Replay reads the log again that after is in; see transport.Transport.Replay.
 // Once the topic has moved, an old bus that cannot be reached is a
-// *domain.BreakError: it need not come back.
-func (b *Bus) Replay(ctx context.Context, name string, after domain.Place, from time.Time, yield func([]domain.Entry) (more bool)) error {
+// *domain.GapError: it need not come back.
+func (b *DualBus) Replay(ctx context.Context, name string, after domain.Location, from time.Time, yield func([]domain.Entry) (more bool)) error {
 	b.mu.Lock()
 	t := b.topics[name]
 	inNew, here := t != nil && t.next == after.Log, t != nil && t.here
@@ -165,25 +165,25 @@ func (b *Bus) Replay(ctx context.Context, name string, after domain.Place, from 
 	}
 	err := b.from.Replay(ctx, name, after, from, yield)
 	if here && errors.Is(err, domain.ErrBusDown) {
-		return &domain.BreakError{Reason: domain.Trimmed, Detail: fmt.Sprintf("the bus was moved, and the old one is down: %v", err)}
+		return &domain.GapError{Reason: domain.Trimmed, Detail: fmt.Sprintf("the bus was moved, and the old one is down: %v", err)}
 	}
 	return err
 }
 
 // Locate looks for places of earlier logs in the present one; see
 // transport.Transport.Locate.
-func (b *Bus) Locate(ctx context.Context, name string, wanted []domain.Place, from time.Time, most int) ([]domain.Place, int, error) {
+func (b *DualBus) Locate(ctx context.Context, name string, wanted []domain.Location, from time.Time, most int) ([]domain.Location, int, error) {
 	return b.present(name).Locate(ctx, name, wanted, from, most)
 }
 
 // Origins returns the logs of which the present one holds copies; see
 // transport.Transport.Origins.
-func (b *Bus) Origins(ctx context.Context, name string, most int) ([]domain.LogID, int, error) {
+func (b *DualBus) Origins(ctx context.Context, name string, most int) ([]domain.LogID, int, error) {
 	return b.present(name).Origins(ctx, name, most)
 }
 
 // present is the bus that counts for a topic.
-func (b *Bus) present(name string) *transport.Transport {
+func (b *DualBus) present(name string) *transport.Transport {
 	if b.isHere(name) {
 		return b.to
 	}
@@ -192,7 +192,7 @@ func (b *Bus) present(name string) *transport.Transport {
 
 // Up reports whether the buses that count now answer: the new one once a topic
 // has arrived there or is on its way, the old one as long as a topic is there.
-func (b *Bus) Up() bool {
+func (b *DualBus) Up() bool {
 	b.mu.Lock()
 	from, to := len(b.topics) == 0, false
 	for _, t := range b.topics {
@@ -205,15 +205,15 @@ func (b *Bus) Up() bool {
 
 // Deaf reports whether one of the buses is, or the copy of a mark has been
 // waited for too long: then no Bridge runs, or it is far behind.
-func (b *Bus) Deaf() bool { return len(b.Awaited()) > 0 || len(b.DeafTopics()) > 0 }
+func (b *DualBus) Deaf() bool { return len(b.Awaited()) > 0 || len(b.DeafTopics()) > 0 }
 
 // DeafTopics returns the topics that are behind on one of the buses; see
 // transport.Transport.DeafTopics.
-func (b *Bus) DeafTopics() []string { return slices.Concat(b.from.DeafTopics(), b.to.DeafTopics()) }
+func (b *DualBus) DeafTopics() []string { return slices.Concat(b.from.DeafTopics(), b.to.DeafTopics()) }
 
 // Awaited returns the topics that have waited for the copy of a mark for too
 // long. All who are set up for both buses wait with this one.
-func (b *Bus) Awaited() (topics []string) {
+func (b *DualBus) Awaited() (topics []string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for name, t := range b.topics {
@@ -225,7 +225,7 @@ func (b *Bus) Awaited() (topics []string) {
 }
 
 // Moved is how many of the topics that are read now are on the new bus.
-func (b *Bus) Moved() (n int) {
+func (b *DualBus) Moved() (n int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, t := range b.topics {
@@ -237,11 +237,11 @@ func (b *Bus) Moved() (n int) {
 }
 
 // Stats are those of both buses together.
-func (b *Bus) Stats() transport.Stats { return b.from.Stats().Plus(b.to.Stats()) }
+func (b *DualBus) Stats() transport.Stats { return b.from.Stats().Plus(b.to.Stats()) }
 
 // Run watches both buses until ctx ends or the Bus is closed, and calls changed
 // as transport.Transport.Run does, whenever Up has changed. It returns nil.
-func (b *Bus) Run(ctx context.Context, changed func(up bool)) error {
+func (b *DualBus) Run(ctx context.Context, changed func(up bool)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(b.ctx, cancel)()
@@ -265,7 +265,7 @@ func (b *Bus) Run(ctx context.Context, changed func(up bool)) error {
 	}
 }
 
-func (b *Bus) poke() {
+func (b *DualBus) poke() {
 	select {
 	case b.changed <- struct{}{}:
 	default:
@@ -274,7 +274,7 @@ func (b *Bus) poke() {
 
 // Close ends all subscriptions and closes both buses. It is idempotent, and
 // returns when all is done.
-func (b *Bus) Close() error {
+func (b *DualBus) Close() error {
 	b.mu.Lock()
 	b.closed = true
 	b.mu.Unlock()
@@ -284,7 +284,7 @@ func (b *Bus) Close() error {
 	return err
 }
 
-func (b *Bus) follows(name string) bool {
+func (b *DualBus) follows(name string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	t := b.topics[name]
@@ -292,7 +292,7 @@ func (b *Bus) follows(name string) bool {
 }
 
 // awaitFollower waits until a topic is subscribed to, or is on the new bus.
-func (b *Bus) awaitFollower(ctx context.Context, name string) error {
+func (b *DualBus) awaitFollower(ctx context.Context, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, b.cfg.EchoTimeout)
 	defer cancel()
 	for {
@@ -312,7 +312,7 @@ func (b *Bus) awaitFollower(ctx context.Context, name string) error {
 	}
 }
 
-func (b *Bus) isHere(name string) bool {
+func (b *DualBus) isHere(name string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	t := b.topics[name]
@@ -320,7 +320,7 @@ func (b *Bus) isHere(name string) bool {
 }
 
 // note changes what is known of a topic.
-func (b *Bus) note(name string, change func(t *topic)) {
+func (b *DualBus) note(name string, change func(t *topic)) {
 	b.mu.Lock()
 	t := b.topics[name]
 	if t == nil {

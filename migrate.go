@@ -9,28 +9,28 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/fanfarebus/fanfare/adapters/move"
+	"github.com/fanfarebus/fanfare/adapters/migrate"
 	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/domain"
 )
 
 // Errors of a move.
 var (
-	ErrForeign  = move.ErrForeign  // the new bus carries something that is no copy
-	ErrMoved    = move.ErrMoved    // the new bus has taken over already
-	ErrNoBridge = move.ErrNoBridge // nothing shows that a bridge copies now
+	ErrNotACopy = migrate.ErrNotACopy // the new bus carries something that is no copy
+	ErrMoved    = migrate.ErrMoved    // the new bus has taken over already
+	ErrNoBridge = migrate.ErrNoBridge // nothing shows that a bridge copies now
 )
 
-// A RelocationConfig says what is moved. All but Topic is needed.
-type RelocationConfig struct {
+// A MigrationConfig says what is moved. All but Topic is needed.
+type MigrationConfig struct {
 	From, To string   // the buses, as URLs; both must keep logs
 	Systems  []string // those that are moved
 	Topic    string   // template of topic names; default fanfare.{system}
 }
 
-// A Relocation moves systems from one bus to another while both are in use:
+// A Migration moves systems from one bus to another while both are in use:
 // docs/moving.md tells how. It is safe for concurrent use.
-type Relocation struct {
+type Migration struct {
 	from, to *transport.Transport
 	systems  []string
 	topics   []string
@@ -40,9 +40,9 @@ type Relocation struct {
 // moveTimeout is how long one publish of a move may take.
 const moveTimeout = 5 * time.Second
 
-// NewRelocation opens both buses, without waiting for them. The caller closes
+// NewMigration opens both buses, without waiting for them. The caller closes
 // it.
-func NewRelocation(ctx context.Context, cfg RelocationConfig, opts ...Option) (*Relocation, error) {
+func NewMigration(ctx context.Context, cfg MigrationConfig, opts ...Option) (*Migration, error) {
 	o := newOptions(opts)
 	topics, err := cfg.topics()
 	if err != nil {
@@ -53,7 +53,7 @@ func NewRelocation(ctx context.Context, cfg RelocationConfig, opts ...Option) (*
 	if err != nil {
 		return nil, err
 	}
-	r := &Relocation{from: from, to: to, systems: cfg.Systems, topics: topics, log: o.log}
+	r := &Migration{from: from, to: to, systems: cfg.Systems, topics: topics, log: o.log}
 	if !from.Guarantees().Log || !to.Guarantees().Log {
 		return nil, errors.Join(fmt.Errorf("only buses that keep a log can be moved: %w", domain.ErrUnsupported), r.Close())
 	}
@@ -63,14 +63,14 @@ func NewRelocation(ctx context.Context, cfg RelocationConfig, opts ...Option) (*
 // Bridge copies the systems' messages from the old bus to the new one, in
 // order, until ctx ends; then it returns nil. It can be stopped and started
 // again anywhere; its checkpoint is on the new bus. While a bus is down it
-// waits. It ends with ErrForeign if the new bus carries anything else before it
+// waits. It ends with ErrNotACopy if the new bus carries anything else before it
 // has taken over.
-func (r *Relocation) Bridge(ctx context.Context) error {
-	b, err := move.NewBridge(r.from, r.to, move.BridgeConfig{Log: r.log})
+func (m *Migration) Bridge(ctx context.Context) error {
+	b, err := migrate.NewBridge(m.from, m.to, migrate.BridgeConfig{Logger: m.log})
 	if err != nil {
 		return err
 	}
-	return b.Run(ctx, r.topics...)
+	return b.Run(ctx, m.topics...)
 }
 
 // Move lets the new bus take over, system by system, and calls moved with each
@@ -79,17 +79,17 @@ func (r *Relocation) Bridge(ctx context.Context) error {
 // now, and once more for each before it moves: ErrNoBridge. It is bounded by ctx,
 // and a system for which it fails before the old bus was told to end stays where
 // it is.
-func (r *Relocation) Move(ctx context.Context, moved func(system string)) error {
-	if len(r.topics) > 1 { // of one alone Leave asks for the proof
-		if err := r.prove(ctx); err != nil {
+func (m *Migration) Move(ctx context.Context, moved func(system string)) error {
+	if len(m.topics) > 1 { // of one alone Leave asks for the proof
+		if err := m.prove(ctx); err != nil {
 			return err
 		}
 	}
-	for i, topic := range r.topics {
-		if err := move.Leave(ctx, r.from, r.to, topic); err != nil && !errors.Is(err, ErrMoved) {
+	for i, topic := range m.topics {
+		if err := migrate.CutOver(ctx, m.from, m.to, topic); err != nil && !errors.Is(err, ErrMoved) {
 			return err
 		}
-		moved(r.systems[i])
+		moved(m.systems[i])
 	}
 	return nil
 }
@@ -98,13 +98,13 @@ func (r *Relocation) Move(ctx context.Context, moved func(system string)) error 
 const proveAtOnce = 16
 
 // prove says which systems no bridge copies.
-func (r *Relocation) prove(ctx context.Context) error {
-	faults := make([]error, len(r.topics))
+func (m *Migration) prove(ctx context.Context) error {
+	faults := make([]error, len(m.topics))
 	var work errgroup.Group
 	work.SetLimit(proveAtOnce)
-	for i, topic := range r.topics {
+	for i, topic := range m.topics {
 		work.Go(func() error {
-			if err := move.Prove(ctx, r.from, r.to, topic); !errors.Is(err, ErrMoved) {
+			if err := migrate.Prove(ctx, m.from, m.to, topic); !errors.Is(err, ErrMoved) {
 				faults[i] = err
 			}
 			return nil
@@ -115,9 +115,9 @@ func (r *Relocation) prove(ctx context.Context) error {
 }
 
 // Close closes both buses.
-func (r *Relocation) Close() error { return errors.Join(r.from.Close(), r.to.Close()) }
+func (m *Migration) Close() error { return errors.Join(m.from.Close(), m.to.Close()) }
 
-func (cfg RelocationConfig) topics() (all []string, err error) {
+func (cfg MigrationConfig) topics() (all []string, err error) {
 	template := cfg.Topic
 	fill(&template, DefaultConfig().Topic)
 	topics, err := domain.ParseTopics(template)

@@ -12,8 +12,8 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// A Refusal is why a request gets no session, as a client gets to see it.
-type Refusal struct {
+// A Rejection is why a request gets no session, as a client gets to see it.
+type Rejection struct {
 	Status int
 	Detail string
 	Retry  int // seconds; 0 says nothing
@@ -23,39 +23,39 @@ type Refusal struct {
 	failed bool   // it is not the client's doing
 }
 
-func (r *Refusal) Error() string { return r.Detail }
+func (r *Rejection) Error() string { return r.Detail }
 
-// Refused returns a Refusal.
-func Refused(status int, format string, args ...any) error {
-	return &Refusal{Status: status, Detail: fmt.Sprintf(format, args...)}
+// Rejected returns a Refusal.
+func Rejected(status int, format string, args ...any) error {
+	return &Rejection{Status: status, Detail: fmt.Sprintf(format, args...)}
 }
 
 // retryLater is how long a client is asked to stay away when the node is busy,
 // in seconds.
 const retryLater = 5
 
-// asRefusal turns any error into one, in this one place.
-func asRefusal(err error) *Refusal {
-	if r := (*Refusal)(nil); errors.As(err, &r) {
+// asRejection turns any error into one, in this one place.
+func asRejection(err error) *Rejection {
+	if r := (*Rejection)(nil); errors.As(err, &r) {
 		return r
 	}
 	switch {
 	case errors.Is(err, domain.ErrInvalid):
-		return &Refusal{Status: http.StatusUnprocessableEntity, Detail: err.Error()}
+		return &Rejection{Status: http.StatusUnprocessableEntity, Detail: err.Error()}
 	case errors.Is(err, domain.ErrUnauthenticated):
 		return unauthorized(err)
 	case errors.Is(err, domain.ErrForbidden):
-		return &Refusal{Status: http.StatusForbidden, Detail: "not allowed"}
+		return &Rejection{Status: http.StatusForbidden, Detail: "not allowed"}
 	case errors.Is(err, domain.ErrNotServed):
-		return &Refusal{Status: http.StatusNotFound, Detail: err.Error()}
+		return &Rejection{Status: http.StatusNotFound, Detail: err.Error()}
 	case errors.Is(err, domain.ErrLimit):
-		return &Refusal{Status: http.StatusServiceUnavailable, Detail: "this node is full",
+		return &Rejection{Status: http.StatusServiceUnavailable, Detail: "this node is full",
 			Retry: retryLater, reason: "full"}
 	case errors.Is(err, context.Canceled): // nobody waits for the answer any more
-		return &Refusal{Status: http.StatusServiceUnavailable, Detail: "not possible now",
+		return &Rejection{Status: http.StatusServiceUnavailable, Detail: "not possible now",
 			Retry: retryLater, reason: "gone"}
 	default:
-		return &Refusal{Status: http.StatusServiceUnavailable, Detail: "not possible now",
+		return &Rejection{Status: http.StatusServiceUnavailable, Detail: "not possible now",
 			Retry:  retryLater,
 			reason: "failed", log: []any{"error", err}, failed: true}
 	}
@@ -63,8 +63,8 @@ func asRefusal(err error) *Refusal {
 
 // unauthorized tells the client as much of the reason as it may know, and the
 // operator all of it.
-func unauthorized(err error) *Refusal {
-	r := &Refusal{Status: http.StatusUnauthorized, Detail: Told("no valid token", err),
+func unauthorized(err error) *Rejection {
+	r := &Rejection{Status: http.StatusUnauthorized, Detail: Told("no valid token", err),
 		reason: "unauthenticated", log: []any{"detail", err}}
 	var c *domain.CredentialError
 	if errors.As(err, &c) {
@@ -96,7 +96,7 @@ var reasons = map[int]string{
 }
 
 // Reason is the one word by which metrics count the refusal.
-func (r *Refusal) Reason() string {
+func (r *Rejection) Reason() string {
 	if r.reason != "" {
 		return r.reason
 	}
@@ -106,17 +106,17 @@ func (r *Refusal) Reason() string {
 	return "other"
 }
 
-// Refuse answers a request that gets no session.
-func (d *Desk) Refuse(w http.ResponseWriter, r *http.Request, err error) {
-	d.Refusal(r, err).Write(w)
+// Reject answers a request that gets no session.
+func (reg *Registry) Reject(w http.ResponseWriter, r *http.Request, err error) {
+	reg.Rejection(r, err).Write(w)
 }
 
-// Refusal counts and logs that a request gets no session, and returns how it is
+// Rejection counts and logs that a request gets no session, and returns how it is
 // to be answered.
-func (d *Desk) Refusal(r *http.Request, err error) *Refusal {
-	refusal := asRefusal(err)
-	d.counters.countRefused(refusal.Status)
-	d.note(d.caller(r).addr, refusal, "a client was refused",
+func (reg *Registry) Rejection(r *http.Request, err error) *Rejection {
+	refusal := asRejection(err)
+	reg.counters.countRefused(refusal.Status)
+	reg.note(reg.caller(r).addr, refusal, "a client was refused",
 		"path", r.URL.Path, "status", refusal.Status)
 	return refusal
 }
@@ -124,27 +124,27 @@ func (d *Desk) Refusal(r *http.Request, err error) *Refusal {
 // note counts a refusal and logs it. What the client wrote is not repeated,
 // unless it was checked or is known to be no secret: tokens get into the
 // strangest places.
-func (d *Desk) note(from netip.Addr, r *Refusal, what string, args ...any) {
-	d.counters.countReason(r.Reason())
+func (reg *Registry) note(from netip.Addr, r *Rejection, what string, args ...any) {
+	reg.counters.countReason(r.Reason())
 	args = append([]any{"reason", r.Reason(), "address", from.String()}, args...)
 	args = append(args, r.log...)
 	if r.failed {
-		d.log.Warn(what, args...)
+		reg.log.Warn(what, args...)
 		return
 	}
-	d.log.Info(what, args...)
+	reg.log.Info(what, args...)
 }
 
 // noteUnnamed counts and logs that all who come through a proxy look the same. A
 // missing header is logged once: it may be a client of ours in the proxies'
 // network that came without one.
-func (d *Desk) noteUnnamed(r *http.Request, c caller) {
-	d.counters.countUnnamed(c.unnamed)
-	if c.unnamed == hopMissing && d.missing.Swap(true) {
+func (reg *Registry) noteUnnamed(r *http.Request, c caller) {
+	reg.counters.countUnnamed(c.unnamed)
+	if c.unnamed == hopMissing && reg.missing.Swap(true) {
 		return
 	}
-	d.log.Warn("a proxy does not say whose request it is: all that come through it count as one client",
-		"reason", c.unnamed, "proxy", brief(r.RemoteAddr), "header", d.cfg.ProxyHeader, "element",
+	reg.log.Warn("a proxy does not say whose request it is: all that come through it count as one client",
+		"reason", c.unnamed, "proxy", brief(r.RemoteAddr), "header", reg.cfg.ProxyHeader, "element",
 		brief(c.hop))
 }
 
@@ -158,7 +158,7 @@ func brief(text string) string {
 }
 
 // Write answers with RFC 9457 problem+json.
-func (r *Refusal) Write(w http.ResponseWriter) {
+func (r *Rejection) Write(w http.ResponseWriter) {
 	body, err := json.Marshal(struct {
 		Title  string `json:"title"`
 		Status int    `json:"status"`

@@ -1,4 +1,4 @@
-package move
+package migrate
 
 import (
 	"hash/maphash"
@@ -13,15 +13,15 @@ import (
 // Echoes tell who has published when his messages have come back, and so have
 // their place in the order: known by their payloads, which all buses carry as
 // they are.
-type echoes struct {
+type readbacks struct {
 	seed maphash.Seed
 
 	mu      sync.Mutex
-	waiting map[uint64][]*echo // by payload; guarded by mu
+	waiting map[uint64][]*readback // by payload; guarded by mu
 }
 
-// An echo is what one call has published.
-type echo struct {
+// An readback is what one call has published.
+type readback struct {
 	payloads []uint64
 	missing  int           // guarded by the echoes' mu
 	back     chan struct{} // closed when all have come back
@@ -29,8 +29,8 @@ type echo struct {
 
 // expect waits for messages that are about to be published. Forget it in any
 // case.
-func (e *echoes) expect(messages []*message.Message) *echo {
-	x := &echo{missing: len(messages), back: make(chan struct{})}
+func (e *readbacks) expect(messages []*message.Message) *readback {
+	x := &readback{missing: len(messages), back: make(chan struct{})}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, m := range messages {
@@ -44,11 +44,11 @@ func (e *echoes) expect(messages []*message.Message) *echo {
 	return x
 }
 
-func (e *echoes) forget(x *echo) {
+func (e *readbacks) forget(x *readback) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, h := range x.payloads {
-		e.waiting[h] = slices.DeleteFunc(e.waiting[h], func(w *echo) bool { return w == x })
+		e.waiting[h] = slices.DeleteFunc(e.waiting[h], func(w *readback) bool { return w == x })
 		if len(e.waiting[h]) == 0 {
 			delete(e.waiting, h)
 		}
@@ -56,7 +56,7 @@ func (e *echoes) forget(x *echo) {
 }
 
 // hear notes what has come.
-func (e *echoes) hear(batch []domain.Entry) {
+func (e *readbacks) hear(batch []domain.Entry) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for i := range batch {

@@ -1,4 +1,4 @@
-package move
+package migrate
 
 import (
 	"hash/maphash"
@@ -12,9 +12,9 @@ import (
 // What was published twice has come back when it has come twice: one of them
 // proves nothing of the other.
 func TestEachEchoIsOneMessages(t *testing.T) {
-	e := &echoes{seed: maphash.MakeSeed(), waiting: make(map[uint64][]*echo)}
+	e := &readbacks{seed: maphash.MakeSeed(), waiting: make(map[uint64][]*readback)}
 	same := func() *message.Message { return message.NewMessage("", []byte(`{"to":"*"}`)) }
-	back := func(x *echo) bool {
+	back := func(x *readback) bool {
 		select {
 		case <-x.back:
 			return true

@@ -1,4 +1,4 @@
-package move
+package migrate
 
 import (
 	"context"
@@ -28,7 +28,7 @@ const lookEvery = 100 * time.Millisecond
 //
 // While a bus is down it waits. When ctx ends first that is ErrNoBridge, with
 // what Prove has seen. A topic that has moved is ErrMoved; one whose new bus
-// carries something else is ErrForeign. These leave the buses as they are.
+// carries something else is ErrNotACopy. These leave the buses as they are.
 func Prove(ctx context.Context, from, to *transport.Transport, topic string) error {
 	if _, err := prove(ctx, from, to, topic); err != nil {
 		return fmt.Errorf("move: %q: %w", topic, err)
@@ -36,23 +36,23 @@ func Prove(ctx context.Context, from, to *transport.Transport, topic string) err
 	return nil
 }
 
-// Leave moves a topic: after Prove it puts the mark that ends the old bus's time
+// CutOver moves a topic: after Prove it puts the mark that ends the old bus's time
 // on it, and waits until the new bus has taken over. Errors are those of Prove,
 // and then nothing was done; or they say where the mark is. Doing it again is
 // harmless: ErrMoved.
-func Leave(ctx context.Context, from, to *transport.Transport, topic string) error {
-	if err := leave(ctx, from, to, topic); err != nil {
+func CutOver(ctx context.Context, from, to *transport.Transport, topic string) error {
+	if err := cutOver(ctx, from, to, topic); err != nil {
 		return fmt.Errorf("move: %q: %w", topic, err)
 	}
 	return nil
 }
 
-func leave(ctx context.Context, from, to *transport.Transport, topic string) error {
+func cutOver(ctx context.Context, from, to *transport.Transport, topic string) error {
 	s, err := prove(ctx, from, to, topic)
 	if err != nil {
 		return err
 	}
-	if err := from.PublishContext(ctx, topic, transport.NewLeave(domain.NewID())); err != nil {
+	if err := from.PublishContext(ctx, topic, transport.NewMovedAway(domain.NewID())); err != nil {
 		return fmt.Errorf("the mark may be on the old bus or not, do it again: %w", err)
 	}
 	err = poll(ctx, func() (bool, error) {
@@ -125,7 +125,7 @@ type survey struct {
 
 	begun bool
 	old   domain.LogID    // what is copied
-	asked domain.Place    // the old log's end when the probe was there; its Log is 0 before that
+	asked domain.Location // the old log's end when the probe was there; its Log is 0 before that
 	last  domain.Position // the latest copy's place in the old log
 	first domain.Position // last, when the probe was put there
 	at    domain.Position // looked at up to there, in the new log
@@ -181,7 +181,7 @@ func (s *survey) marked(ctx context.Context) (found bool) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), markWait)
 	defer cancel()
 	_, _ = s.from.Scan(ctx, s.topic, s.last, time.Time{}, func(batch []domain.Entry) bool {
-		found = slices.ContainsFunc(batch, func(e domain.Entry) bool { return e.Kind == domain.Leave })
+		found = slices.ContainsFunc(batch, func(e domain.Entry) bool { return e.Kind == domain.MovedAway })
 		return !found
 	}) // what cannot be read was not found
 	return found
@@ -197,7 +197,7 @@ func (s *survey) look(ctx context.Context) error {
 	})
 	s.at = place.Position
 	if err == nil && s.foreign && !s.moved {
-		return ErrForeign
+		return ErrNotACopy
 	}
 	return err
 }
@@ -208,18 +208,20 @@ func (s *survey) note(e *domain.Entry) {
 		s.foreign = s.foreign || e.Kind == domain.Record
 		return
 	}
-	s.last = max(s.last, e.Also[0].Position)
+	s.last = max(s.last, e.Origins[0].Position)
 	s.back = s.back || e.UUID == s.probe
 }
 
 // isCopy says whether an entry was copied from the log: from itself, and not by
 // way of another one.
-func isCopy(e *domain.Entry, log domain.LogID) bool { return len(e.Also) > 0 && e.Also[0].Log == log }
+func isCopy(e *domain.Entry, log domain.LogID) bool {
+	return len(e.Origins) > 0 && e.Origins[0].Log == log
+}
 
 // isStrange says whether an entry must not be on the new bus before it has taken
 // over: it is no copy from the log, and nobody's probe, which others pass over.
 func isStrange(e *domain.Entry, log domain.LogID) bool {
-	return !isCopy(e, log) && (e.Kind != domain.Note || len(e.Also) > 0)
+	return !isCopy(e, log) && (e.Kind != domain.Control || len(e.Origins) > 0)
 }
 
 // strange says whether one of them is.

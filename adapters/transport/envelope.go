@@ -12,41 +12,41 @@ import (
 	"github.com/fanfarebus/fanfare/domain/envelope"
 )
 
-// An Outlet puts a node's messages on the bus, as envelopes. It is safe for
+// An EnvelopePublisher puts a node's messages on the bus, as envelopes. It is safe for
 // concurrent use.
-type Outlet struct {
+type EnvelopePublisher struct {
 	bus    ContextPublisher
 	topics domain.Topics
 	most   int
 	sent   *ledger // of what users have sent to systems; nil: it is not counted
 }
 
-// A ContextPublisher is the side of a Transport that an Outlet uses.
+// A ContextPublisher is the side of a Transport that an EnvelopePublisher uses.
 type ContextPublisher interface {
 	PublishContext(ctx context.Context, topic string, messages ...*message.Message) error
 }
 
-var _ domain.Publisher = (*Outlet)(nil)
+var _ domain.Publisher = (*EnvelopePublisher)(nil)
 
-// NewOutlet returns an Outlet. Messages with more than maxData bytes of data
+// NewEnvelopePublisher returns an EnvelopePublisher. Messages with more than maxData bytes of data
 // are refused; 0 means any size.
-func NewOutlet(bus ContextPublisher, topics domain.Topics, maxData int) *Outlet {
-	return &Outlet{bus: bus, topics: topics, most: maxData}
+func NewEnvelopePublisher(bus ContextPublisher, topics domain.Topics, maxData int) *EnvelopePublisher {
+	return &EnvelopePublisher{bus: bus, topics: topics, most: maxData}
 }
 
 // LimitInbound bounds what users send to systems, if the bus can say what is
 // consumed of it. Call it before anything is published.
-func (o *Outlet) LimitInbound(limits InboundLimits, log *slog.Logger) {
-	if bus, ok := o.bus.(unconsumer); ok {
-		o.sent = newLedger(bus, limits, log)
+func (p *EnvelopePublisher) LimitInbound(limits InboundLimits, log *slog.Logger) {
+	if bus, ok := p.bus.(unconsumer); ok {
+		p.sent = newLedger(bus, limits, log)
 	}
 }
 
 // Publish sends the messages to the system's topic. A message without an id
 // gets one, on the wire.
-func (o *Outlet) Publish(ctx context.Context, system domain.System, msgs ...*domain.Message) error {
+func (p *EnvelopePublisher) Publish(ctx context.Context, system domain.System, msgs ...*domain.Message) error {
 	for i, m := range msgs {
-		if err := o.check(m); err != nil {
+		if err := p.check(m); err != nil {
 			return &domain.PublishError{Err: domain.At(fmt.Sprintf("[%d]", i), err)}
 		}
 	}
@@ -54,29 +54,29 @@ func (o *Outlet) Publish(ctx context.Context, system domain.System, msgs ...*dom
 	for i, m := range msgs {
 		all[i] = pack(m)
 	}
-	return o.send(ctx, o.topics.Topic(system), all...)
+	return p.send(ctx, p.topics.Topic(system), all...)
 }
 
 // Inbound sends m to the system's inbound topic, stamped with the session. If too
 // much that was sent there before is not consumed yet, that is
 // domain.ErrInboundFull, and m was not sent.
-func (o *Outlet) Inbound(ctx context.Context, system domain.System, m *domain.Message, session string) error {
+func (p *EnvelopePublisher) Inbound(ctx context.Context, system domain.System, m *domain.Message, session string) error {
 	stamped := *m
 	stamped.To, stamped.Session = nil, session
 	checked := stamped
 	checked.To = []domain.Target{domain.Everyone} // what Check wants to see
-	if err := o.check(&checked); err != nil {
+	if err := p.check(&checked); err != nil {
 		return &domain.PublishError{Err: err}
 	}
-	topic, packed := o.topics.Inbound(system), pack(&stamped)
-	if o.sent == nil {
-		return o.send(ctx, topic, packed)
+	topic, packed := p.topics.Inbound(system), pack(&stamped)
+	if p.sent == nil {
+		return p.send(ctx, topic, packed)
 	}
-	giveback, err := o.sent.take(ctx, topic, m.From, int64(len(packed.Payload))+entryOverhead)
+	giveback, err := p.sent.take(ctx, topic, m.From, int64(len(packed.Payload))+entryOverhead)
 	if err != nil {
 		return &domain.PublishError{Err: err}
 	}
-	err = o.send(ctx, topic, packed)
+	err = p.send(ctx, topic, packed)
 	if errors.Is(err, domain.ErrBusRefused) || errors.Is(err, domain.ErrClosed) {
 		giveback() // the bus does not have it
 	}
@@ -84,23 +84,23 @@ func (o *Outlet) Inbound(ctx context.Context, system domain.System, m *domain.Me
 }
 
 // check is the last before the bus: what it lets pass, every node can read.
-func (o *Outlet) check(m *domain.Message) error {
-	if o.most > 0 && len(m.Data) > o.most {
+func (p *EnvelopePublisher) check(m *domain.Message) error {
+	if p.most > 0 && len(m.Data) > p.most {
 		return fmt.Errorf("data: %w: %d bytes, at most %d are allowed",
-			domain.ErrTooLarge, len(m.Data), o.most)
+			domain.ErrTooLarge, len(m.Data), p.most)
 	}
 	return m.Check()
 }
 
-func (o *Outlet) send(ctx context.Context, topic string, all ...*message.Message) error {
-	err := o.bus.PublishContext(ctx, topic, all...)
+func (p *EnvelopePublisher) send(ctx context.Context, topic string, all ...*message.Message) error {
+	err := p.bus.PublishContext(ctx, topic, all...)
 	if err == nil {
 		return nil
 	}
 	failed := &domain.PublishError{Err: err}
-	var p *PublishError
-	if errors.As(err, &p) {
-		failed.Accepted = p.Accepted
+	var part *PublishError
+	if errors.As(err, &part) {
+		failed.Accepted = part.Accepted
 	}
 	return failed
 }

@@ -42,7 +42,7 @@ func TestNodeThatIsLeftBehindIsNotReady(t *testing.T) {
 			}
 		}
 		ready(http.StatusOK, "ready")
-		if errs := bus.Publish(ctx, []transport.Outgoing{{Topic: "fanfare.orders", Message: transport.NewLeave("mark")}}); errs != nil {
+		if errs := bus.Publish(ctx, []transport.Outgoing{{Topic: "fanfare.orders", Message: transport.NewMovedAway("mark")}}); errs != nil {
 			t.Fatal(errs)
 		}
 		ready(http.StatusServiceUnavailable, "deaf")

@@ -1,4 +1,4 @@
-package move
+package migrate
 
 import (
 	"context"
@@ -14,9 +14,9 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// ErrForeign says that a new bus already carries something that is no copy:
+// ErrNotACopy says that a new bus already carries something that is no copy:
 // a publisher has moved too early, or the topic is not empty.
-var ErrForeign = errors.New("the new bus carries something that was not copied from the old one")
+var ErrNotACopy = errors.New("the new bus carries something that was not copied from the old one")
 
 // BridgeConfig tunes a Bridge. The zero BridgeConfig is good.
 type BridgeConfig struct {
@@ -24,7 +24,7 @@ type BridgeConfig struct {
 	RetryMax  time.Duration // longest pause; default 5 s
 	HereEvery time.Duration // how often the new bus is told that it has taken over; default 1 min
 	CheckEach time.Duration // how often the new bus is searched for what is no copy; default 5 s
-	Log       *slog.Logger  // default: discard
+	Logger    *slog.Logger  // default: discard
 }
 
 func (c BridgeConfig) withDefaults() BridgeConfig {
@@ -37,8 +37,8 @@ func (c BridgeConfig) withDefaults() BridgeConfig {
 		}
 	}
 	c.RetryMax = max(c.RetryMax, c.RetryMin)
-	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	return c
 }
@@ -66,7 +66,7 @@ func NewBridge(from, to *transport.Transport, cfg BridgeConfig) (*Bridge, error)
 }
 
 // Run copies the topics until ctx ends, and returns nil then. While a bus is
-// down it waits. It gives up with ErrForeign, before anything is lost: what must
+// down it waits. It gives up with ErrNotACopy, before anything is lost: what must
 // not be on the new bus yet would never reach those who still read the old one.
 func (b *Bridge) Run(ctx context.Context, topics ...string) error {
 	work, ctx := errgroup.WithContext(ctx)
@@ -74,7 +74,7 @@ func (b *Bridge) Run(ctx context.Context, topics ...string) error {
 		if err := errors.Join(b.from.CheckTopic(name), b.to.CheckTopic(name)); err != nil {
 			return fmt.Errorf("move: %w", err)
 		}
-		c := &copier{b: b, name: name, log: b.cfg.Log.With("topic", name)}
+		c := &copier{b: b, name: name, log: b.cfg.Logger.With("topic", name)}
 		b.mu.Lock()
 		b.copied[name] = c
 		b.mu.Unlock()

@@ -11,8 +11,8 @@ import (
 	client "github.com/fanfarebus/fanfare/clients/go"
 )
 
-// gateway is a node in development on the memory bus.
-func gateway(t *testing.T) *fanfare.Gateway {
+// devNode is a node in development on the memory bus.
+func devNode(t *testing.T) *fanfare.Node {
 	t.Helper()
 	bus := memory.New(memory.Config{})
 	g, err := fanfare.New(t.Context(), fanfare.Config{Dev: true, Drain: 1}, fanfare.WithDriver(bus.Driver()))
@@ -33,7 +33,7 @@ func gateway(t *testing.T) *fanfare.Gateway {
 }
 
 func TestNothingIsMissedBetweenConnectionsToARealNode(t *testing.T) {
-	g := gateway(t)
+	g := devNode(t)
 	server := httptest.NewServer(g)
 	t.Cleanup(server.Close)
 	greeted := make(chan *client.Hello, 100)

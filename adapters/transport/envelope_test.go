@@ -22,7 +22,7 @@ func (b *taken) PublishContext(_ context.Context, _ string, messages ...*message
 	return nil
 }
 
-// An outlet is the last before the bus. However a message was made, what it lets
+// An EnvelopePublisher is the last before the bus. However a message was made, what it lets
 // pass is read by every node as the same; inbound, too.
 func TestAnOutletPublishesNothingThatNodesCouldNotRead(t *testing.T) {
 	topics, err := domain.ParseTopics("{system}")
@@ -63,7 +63,7 @@ func TestAnOutletPublishesNothingThatNodesCouldNotRead(t *testing.T) {
 				tt.m.ID = "1"
 			}
 			var b taken
-			out := transport.NewOutlet(&b, topics, 0)
+			out := transport.NewEnvelopePublisher(&b, topics, 0)
 			m := tt.m
 			m.To = []domain.Target{domain.Everyone}
 			inbound := tt.m

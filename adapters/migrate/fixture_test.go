@@ -1,4 +1,4 @@
-package move_test
+package migrate_test
 
 import (
 	"context"
@@ -14,7 +14,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 
 	"github.com/fanfarebus/fanfare/adapters/memory"
-	"github.com/fanfarebus/fanfare/adapters/move"
+	"github.com/fanfarebus/fanfare/adapters/migrate"
 	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/domain"
 )
@@ -59,7 +59,7 @@ func (w *world) send(bus *memory.Bus, m *message.Message) {
 // bridge starts a Bridge, and returns what stops it and says how it ended.
 func (w *world) bridge() (stop func() error) {
 	w.Helper()
-	b, err := move.NewBridge(w.open(w.old), w.open(w.new), move.BridgeConfig{})
+	b, err := migrate.NewBridge(w.open(w.old), w.open(w.new), migrate.BridgeConfig{})
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -76,7 +76,7 @@ func (w *world) leave() {
 	w.Helper()
 	ctx, cancel := context.WithTimeout(w.Context(), time.Minute)
 	defer cancel()
-	if err := move.Leave(ctx, w.open(w.old), w.open(w.new), topic); err != nil {
+	if err := migrate.CutOver(ctx, w.open(w.old), w.open(w.new), topic); err != nil {
 		w.Fatal(err)
 	}
 	synctest.Wait()
@@ -84,7 +84,7 @@ func (w *world) leave() {
 
 // A reader writes down what a node would hear.
 type reader struct {
-	bus  *move.Bus
+	bus  *migrate.DualBus
 	mu   sync.Mutex
 	told []string
 }
@@ -92,7 +92,7 @@ type reader struct {
 // node reads as a node that is set up for both buses.
 func (w *world) node() *reader {
 	w.Helper()
-	b, err := move.NewBus(w.open(w.old), w.open(w.new), move.Config{})
+	b, err := migrate.NewDualBus(w.open(w.old), w.open(w.new), migrate.Config{})
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -134,11 +134,11 @@ func words(e *domain.Entry) []string {
 	switch e.Kind {
 	case domain.Record:
 		return []string{string(e.Body)}
-	case domain.Arrive:
+	case domain.MovedHere:
 		return []string{"arrive"}
-	case domain.Leave:
+	case domain.MovedAway:
 		return []string{"leave"}
-	case domain.Break:
+	case domain.Gap:
 		return []string{"gap"}
 	}
 	return nil

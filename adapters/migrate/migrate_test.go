@@ -1,4 +1,4 @@
-package move_test
+package migrate_test
 
 import (
 	"context"
@@ -10,7 +10,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 
 	"github.com/fanfarebus/fanfare/adapters/memory"
-	"github.com/fanfarebus/fanfare/adapters/move"
+	"github.com/fanfarebus/fanfare/adapters/migrate"
 	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/domain"
 )
@@ -85,7 +85,7 @@ func TestWhatIsPublishedBehindTheMarkIsNotConfirmedBeforeItIsCopied(t *testing.T
 		if err := stop(); err != nil {
 			w.Fatal(err)
 		}
-		w.send(w.old, transport.NewLeave("mark"))
+		w.send(w.old, transport.NewMovedAway("mark"))
 		synctest.Wait()
 		published := make(chan error, 1)
 		publish := func(text string) {
@@ -114,7 +114,7 @@ func TestWhatIsPublishedBehindTheMarkIsNotConfirmedBeforeItIsCopied(t *testing.T
 func TestWhatDoesNotComeBackMayBePublishedOrNot(t *testing.T) {
 	in(t, func(w *world) {
 		n := w.node()
-		w.send(w.old, transport.NewLeave("mark"))
+		w.send(w.old, transport.NewMovedAway("mark"))
 		synctest.Wait()
 		start := time.Now()
 		err := n.bus.PublishContext(w.Context(), topic, message.NewMessage("", []byte("behind")))
@@ -131,15 +131,15 @@ func TestForeignEntryIsNoMove(t *testing.T) {
 		w.publish(w.new)
 		ctx, cancel := context.WithTimeout(w.Context(), time.Minute)
 		defer cancel()
-		if err := move.Leave(ctx, w.open(w.old), w.open(w.new), topic); !errors.Is(err, move.ErrForeign) {
+		if err := migrate.CutOver(ctx, w.open(w.old), w.open(w.new), topic); !errors.Is(err, migrate.ErrNotACopy) {
 			w.Errorf("Leave: %v", err)
 		}
-		b, err := move.NewBus(w.open(w.old), w.open(w.new), move.Config{})
+		b, err := migrate.NewDualBus(w.open(w.old), w.open(w.new), migrate.Config{})
 		if err != nil {
 			w.Fatal(err)
 		}
 		defer b.Close()
-		if _, err := b.BatchesSince(time.Minute).Subscribe(w.Context(), topic); !errors.Is(err, move.ErrForeign) {
+		if _, err := b.BatchesSince(time.Minute).Subscribe(w.Context(), topic); !errors.Is(err, migrate.ErrNotACopy) {
 			w.Errorf("Subscribe: %v", err)
 		}
 		w.want(w.plain(w.old), "1")
@@ -219,8 +219,8 @@ func TestBridgeRefusesForeignEntries(t *testing.T) {
 					time.Sleep(time.Minute)
 					synctest.Wait()
 				}
-				if err := stop(); !errors.Is(err, move.ErrForeign) {
-					w.Errorf("the bridge ended with %v, want %v", err, move.ErrForeign)
+				if err := stop(); !errors.Is(err, migrate.ErrNotACopy) {
+					w.Errorf("the bridge ended with %v, want %v", err, migrate.ErrNotACopy)
 				}
 			})
 		})
@@ -234,7 +234,7 @@ func TestWhatCameTooEarlyIsAGap(t *testing.T) {
 		w.publish(w.old)
 		w.bridge()
 		w.publish(w.new) // 2: too early
-		w.send(w.old, transport.NewLeave("mark"))
+		w.send(w.old, transport.NewMovedAway("mark"))
 		synctest.Wait()
 		w.publish(w.new) // 3
 		w.want(n, "1 arrive gap gap 3")
@@ -249,12 +249,12 @@ func TestNoMoveWithoutABridge(t *testing.T) {
 		w.publish(w.old)
 		ctx, cancel := context.WithTimeout(w.Context(), 5*time.Second)
 		defer cancel()
-		if err := move.Leave(ctx, w.open(w.old), w.open(w.new), topic); !errors.Is(err, context.DeadlineExceeded) {
+		if err := migrate.CutOver(ctx, w.open(w.old), w.open(w.new), topic); !errors.Is(err, context.DeadlineExceeded) {
 			w.Errorf("Leave without a bridge: %v", err)
 		}
 		w.want(n, "1")
 
-		w.send(w.old, transport.NewLeave("mark"))
+		w.send(w.old, transport.NewMovedAway("mark"))
 		time.Sleep(4 * time.Second)
 		if n.bus.Deaf() {
 			w.Error("a node is deaf at once")
@@ -279,7 +279,7 @@ func TestPublishingWaitsUntilItIsKnownWhichBusCounts(t *testing.T) {
 		w.publish(w.old)
 		w.bridge()
 		w.leave()
-		b, err := move.NewBus(w.open(w.old), w.open(w.new), move.Config{Topics: []string{topic}})
+		b, err := migrate.NewDualBus(w.open(w.old), w.open(w.new), migrate.Config{Topics: []string{topic}})
 		if err != nil {
 			w.Fatal(err)
 		}
@@ -329,7 +329,7 @@ func TestMovedTwice(t *testing.T) {
 		if err != nil {
 			w.Fatal(err)
 		}
-		found, _, err := third.Locate(w.Context(), topic, []domain.Place{{Log: tail.Log, Position: "\x00\x00\x00\x00\x00\x00\x00\x01"}}, time.Time{}, 1000)
+		found, _, err := third.Locate(w.Context(), topic, []domain.Location{{Log: tail.Log, Position: "\x00\x00\x00\x00\x00\x00\x00\x01"}}, time.Time{}, 1000)
 		if err != nil || found[0].Position == "" {
 			w.Errorf("a place two moves back is at %v, %v", found, err)
 		}
@@ -375,10 +375,10 @@ func TestMoveNeedsLogs(t *testing.T) {
 	log, none := transport.New(bus.Driver(), transport.Config{}), transport.New(noLog{bus.Driver()}, transport.Config{})
 	defer log.Close()
 	defer none.Close()
-	if _, err := move.NewBus(log, none, move.Config{}); !errors.Is(err, domain.ErrUnsupported) {
+	if _, err := migrate.NewDualBus(log, none, migrate.Config{}); !errors.Is(err, domain.ErrUnsupported) {
 		t.Errorf("NewBus to a bus without a log: %v", err)
 	}
-	if _, err := move.NewBridge(none, log, move.BridgeConfig{}); !errors.Is(err, domain.ErrUnsupported) {
+	if _, err := migrate.NewBridge(none, log, migrate.BridgeConfig{}); !errors.Is(err, domain.ErrUnsupported) {
 		t.Errorf("NewBridge from a bus without a log: %v", err)
 	}
 }

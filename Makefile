@@ -21,9 +21,9 @@ run: build ## build, and start `fanfare dev`: an unprotected node on this machin
 build: ## build bin/fanfare
 	@$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/fanfare
 
-# -short stands for "no broker, no browser, no minutes": test/broker skips what
-# would start a broker, and a test that builds or runs much skips itself, each
-# with its reason (go test -short -v shows it). So no list of packages is kept here.
+# All packages are tested. What makes this fast is -short: test/broker then skips
+# every test that would start a broker, and tests that take minutes or need a browser
+# skip themselves. Each says why (go test -short -v shows it), and none is listed here.
 check: ## fast checks that need no broker: format, vet, staticcheck, wire, unit tests, bounds on lines and files
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "gofmt would change:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	@$(GO) vet ./...

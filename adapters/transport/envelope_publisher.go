@@ -30,7 +30,9 @@ var _ domain.Publisher = (*EnvelopePublisher)(nil)
 
 // NewEnvelopePublisher returns an EnvelopePublisher. Messages with more than
 // maxData bytes of data are refused; 0 means any size.
-func NewEnvelopePublisher(bus ContextPublisher, topics domain.Topics, maxData int) *EnvelopePublisher {
+func NewEnvelopePublisher(
+	bus ContextPublisher, topics domain.Topics, maxData int,
+) *EnvelopePublisher {
 	return &EnvelopePublisher{bus: bus, topics: topics, maxData: maxData}
 }
 
@@ -44,7 +46,9 @@ func (p *EnvelopePublisher) LimitInbound(limits InboundLimits, log *slog.Logger)
 
 // Publish sends the messages to the system's topic. A message without an id gets
 // one, in its envelope. The error is a [*domain.PublishError].
-func (p *EnvelopePublisher) Publish(ctx context.Context, system domain.System, msgs ...*domain.Message) error {
+func (p *EnvelopePublisher) Publish(
+	ctx context.Context, system domain.System, msgs ...*domain.Message,
+) error {
 	for i, m := range msgs {
 		if err := p.check(m); err != nil {
 			return &domain.PublishError{Refused: true, Err: domain.At(fmt.Sprintf("[%d]", i), err)}

@@ -25,7 +25,7 @@ func (b *taken) PublishContext(_ context.Context, _ string, messages ...*message
 
 // An EnvelopePublisher is the last before the bus. However a message was made, what it lets
 // pass is read by every node as the same; inbound, too.
-func TestAnOutletPublishesNothingThatNodesCouldNotRead(t *testing.T) {
+func TestAnEnvelopePublisherPublishesNothingThatNodesCouldNotRead(t *testing.T) {
 	topics, err := domain.ParseTopics("{system}")
 	if err != nil {
 		t.Fatal(err)

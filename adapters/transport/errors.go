@@ -12,8 +12,8 @@ import (
 // sentinels are the errors by which a driver says itself what went wrong.
 func sentinels() []error {
 	return []error{
-		domain.ErrBusDown, domain.ErrInvalid, domain.ErrTooLarge, domain.ErrForbidden, domain.ErrUnauthenticated,
-		domain.ErrLimit, domain.ErrUnsupported, domain.ErrClosed,
+		domain.ErrBusDown, domain.ErrInvalid, domain.ErrTooLarge, domain.ErrForbidden,
+		domain.ErrUnauthenticated, domain.ErrLimit, domain.ErrUnsupported, domain.ErrClosed,
 	}
 }
 

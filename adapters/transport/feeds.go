@@ -91,3 +91,8 @@ func (t *Transport) closeFeed(topic string, feed Feed) {
 		t.cfg.Logger.Debug("closing a feed failed", "topic", topic, "error", err)
 	}
 }
+
+// errAnotherLog says that a topic's log is not the one it was.
+func errAnotherLog() *GapError {
+	return &GapError{Reason: domain.UnknownCursor, Detail: "the topic has become another log"}
+}

@@ -62,7 +62,8 @@ func (m *groupMember) Subscribe(ctx context.Context, topic string) (<-chan *mess
 	}
 	messages, err := m.Subscriber.Subscribe(ctx, topic)
 	if err != nil {
-		return nil, fmt.Errorf("transport: subscribe to %q in group %q: %w", topic, m.name, busError(err))
+		err = busError(err)
+		return nil, fmt.Errorf("transport: subscribe to %q in group %q: %w", topic, m.name, err)
 	}
 	return messages, nil
 }

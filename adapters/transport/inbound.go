@@ -27,7 +27,9 @@ type unconsumer interface {
 // all groups have acked is trimmed from the topic. The error wraps
 // [domain.ErrUnsupported] if the bus does not know what is consumed; else it is
 // what the driver says.
-func (t *Transport) Unconsumed(ctx context.Context, topic string) (oldest time.Duration, err error) {
+func (t *Transport) Unconsumed(
+	ctx context.Context, topic string,
+) (oldest time.Duration, err error) {
 	driver, ok := t.driver.(ConsumedTrimmer)
 	if !ok {
 		return 0, fmt.Errorf("transport: what is consumed of %q: %w", topic, domain.ErrUnsupported)

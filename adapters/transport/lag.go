@@ -98,7 +98,9 @@ type tail struct {
 }
 
 func newLagMonitor(t *Transport) *lagMonitor {
-	return &lagMonitor{t: t, tails: make(map[string][]tail), unknownTails: limitedLog{every: time.Minute}}
+	return &lagMonitor{
+		t: t, tails: make(map[string][]tail), unknownTails: limitedLog{every: time.Minute},
+	}
 }
 
 // update asks where the logs end, if the broker answers. While it does not,
@@ -175,7 +177,8 @@ func (m *lagMonitor) logUnknownTail(ctx context.Context, topic string, err error
 		m.t.cfg.Logger.Debug("where the log ends is not known", "topic", topic, "error", err)
 		return
 	}
-	m.unknownTails.warn(m.t.cfg.Logger, "where the log ends is not known: nobody notices if this node falls behind",
+	m.unknownTails.warn(m.t.cfg.Logger,
+		"where the log ends is not known: nobody notices if this node falls behind",
 		"topic", topic, "error", err)
 }
 

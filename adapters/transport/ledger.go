@@ -11,14 +11,24 @@ import (
 )
 
 const (
-	entryOverhead  = 256                    // bytes that a broker needs beside an envelope, about
-	askEvery       = time.Second            // how often the bus is asked about one topic at most
-	askEveryIdle   = 10 * time.Second       // how often while there is room enough
-	maxOtherTopics = 4                      // how many other topics it is asked about at most, for one message
-	askTimeout     = 500 * time.Millisecond // how long an answer may take
-	publishSlack   = 3 * time.Second        // how much later than it was counted a message may reach the bus
-	maxUnanswered  = time.Hour              // what is older is forgotten if the bus does not answer
-	intervalLength = time.Second            // what is sent within it is forgotten together
+	// entryOverhead is, about, what a broker needs beside an envelope, in bytes.
+	entryOverhead = 256
+	// askEvery is how often the bus is asked about one topic at most, and
+	// askEveryIdle how often while there is room enough.
+	askEvery     = time.Second
+	askEveryIdle = 10 * time.Second
+	// maxOtherTopics is how many other topics the bus is asked about at most, for
+	// one message.
+	maxOtherTopics = 4
+	// askTimeout is how long an answer may take.
+	askTimeout = 500 * time.Millisecond
+	// publishSlack is how much later than it was counted a message may reach the
+	// bus.
+	publishSlack = 3 * time.Second
+	// maxUnanswered is how long messages stay counted if the bus does not answer.
+	maxUnanswered = time.Hour
+	// intervalLength is the time within which what is sent is forgotten together.
+	intervalLength = time.Second
 )
 
 // A ledger counts what users have sent to inbound topics, until it is consumed.
@@ -60,7 +70,9 @@ func newLedger(bus unconsumer, limits InboundLimits, log *slog.Logger) *ledger {
 // reserve counts what a user is about to send, or returns [domain.ErrInboundFull] if
 // there is no room for it. The caller calls giveBack for what the bus did not take
 // after all.
-func (l *ledger) reserve(ctx context.Context, topic, user string, bytes int64) (giveBack func(), err error) {
+func (l *ledger) reserve(
+	ctx context.Context, topic, user string, bytes int64,
+) (giveBack func(), err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.refreshDue(ctx, topic, user, bytes)
@@ -120,7 +132,8 @@ func (l *ledger) refreshDue(ctx context.Context, topic, user string, bytes int64
 	now := time.Now()
 	if l.topics[topic] == nil {
 		l.sweep(now)
-		if old := l.leastRecentlyAsked(now.Add(-askEveryIdle), func(*account) bool { return true }); old != nil {
+		every := func(*account) bool { return true }
+		if old := l.leastRecentlyAsked(now.Add(-askEveryIdle), every); old != nil {
 			l.refresh(ctx, old)
 		}
 	}
@@ -132,7 +145,8 @@ func (l *ledger) refreshDue(ctx context.Context, topic, user string, bytes int64
 		if a.unsupported || !over(l.users[user], bytes, l.limits.User) {
 			return
 		}
-		other := l.leastRecentlyAsked(time.Now().Add(-askEvery), func(a *account) bool { return a.users[user] > 0 })
+		hasUser := func(a *account) bool { return a.users[user] > 0 }
+		other := l.leastRecentlyAsked(time.Now().Add(-askEvery), hasUser)
 		if other == nil {
 			return
 		}
@@ -158,7 +172,8 @@ func (l *ledger) leastRecentlyAsked(since time.Time, match func(*account) bool) 
 // over says whether so many bytes more would exceed a fraction of a limit: all of
 // it if share is 1, half of it if share is 2.
 func (l *ledger) over(a *account, user string, bytes, share int64) bool {
-	return over(l.users[user], bytes, l.limits.User/share) || over(a.total, bytes, l.limits.System/share)
+	return over(l.users[user], bytes, l.limits.User/share) ||
+		over(a.total, bytes, l.limits.System/share)
 }
 
 // over says whether a limit forbids so many bytes more. A single message is never
@@ -168,8 +183,11 @@ func over(used, bytes, limit int64) bool { return limit > 0 && used > 0 && used+
 // due says whether the bus is to be asked about a topic: when it was not asked for
 // a while, and more often when half of a limit is reached.
 func (l *ledger) due(a *account, user string, bytes int64, now time.Time) bool {
+	if a.unsupported || a.asking {
+		return false
+	}
 	since := now.Sub(a.askedAt)
-	return !a.unsupported && !a.asking && (since >= askEveryIdle || since >= askEvery && l.over(a, user, bytes, 2))
+	return since >= askEveryIdle || since >= askEvery && l.over(a, user, bytes, 2)
 }
 
 // refresh asks the bus what is consumed of a topic. It is called with mu held, and
@@ -186,9 +204,12 @@ func (l *ledger) refresh(ctx context.Context, a *account) {
 	switch {
 	case errors.Is(err, domain.ErrUnsupported):
 		a.unsupported = true
-		l.forget(a, start.Add(maxUnanswered)) // everything: it was counted on a bus from which the topic was moved here
+		// What is counted was sent to another bus, from which the topic was moved
+		// here: all of it is forgotten.
+		l.forget(a, start.Add(maxUnanswered))
 	case err != nil:
-		l.unanswered.warn(l.log, "what was consumed of an inbound topic is not known", "topic", a.topic, "error", err)
+		l.unanswered.warn(l.log, "what was consumed of an inbound topic is not known",
+			"topic", a.topic, "error", err)
 		l.forget(a, start.Add(-maxUnanswered))
 	default:
 		l.forget(a, start.Add(-oldest-publishSlack))

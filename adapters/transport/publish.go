@@ -29,7 +29,9 @@ func (t *Transport) Publish(topic string, messages ...*message.Message) error {
 // answered or Config.PublishTimeout is over. See package groupcommit. The messages
 // remain the caller's: nothing in them is changed, and nothing of them is used
 // after the return.
-func (t *Transport) PublishContext(ctx context.Context, topic string, messages ...*message.Message) error {
+func (t *Transport) PublishContext(
+	ctx context.Context, topic string, messages ...*message.Message,
+) error {
 	out := t.publish(ctx, topic, messages)
 	t.counts.published.Add(uint64(out.Accepted))
 	if out.Err == nil {
@@ -44,7 +46,9 @@ func (t *Transport) PublishContext(ctx context.Context, topic string, messages .
 	}
 }
 
-func (t *Transport) publish(ctx context.Context, topic string, messages []*message.Message) groupcommit.Outcome {
+func (t *Transport) publish(
+	ctx context.Context, topic string, messages []*message.Message,
+) groupcommit.Outcome {
 	if err := t.checkPublish(ctx, topic, messages); err != nil {
 		return groupcommit.Outcome{Refused: true, Err: err}
 	}
@@ -64,7 +68,10 @@ func (t *Transport) pipeline(topic string) *groupcommit.Pipeline[Outgoing] {
 	return t.pipelines[domain.HashID(topic)%pipelineCount]
 }
 
-func (t *Transport) checkPublish(ctx context.Context, topic string, messages []*message.Message) error {
+// checkPublish returns an error if nothing of a publish is to be sent.
+func (t *Transport) checkPublish(
+	ctx context.Context, topic string, messages []*message.Message,
+) error {
 	if err := ctx.Err(); err != nil {
 		return waitError(err)
 	}

@@ -117,11 +117,13 @@ func (r *replay) checkLog(feed Feed) error {
 		return nil
 	}
 	r.t.closeFeed(r.topic, feed)
-	return &GapError{Reason: domain.UnknownCursor, Detail: "the topic has become another log"}
+	return errAnotherLog()
 }
 
 // readAll is [Transport.readAll] for entries with their provenance.
-func (r *replay) readAll(ctx context.Context, feed Feed, use func([]domain.Entry) (more bool)) error {
+func (r *replay) readAll(
+	ctx context.Context, feed Feed, use func([]domain.Entry) (more bool),
+) error {
 	before := feed.Begin()
 	return r.t.readAll(ctx, r.topic, feed, func(batch []domain.Entry) bool {
 		last := batch[len(batch)-1].Position

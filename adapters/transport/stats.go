@@ -10,17 +10,24 @@ import (
 
 // Stats count what a [Transport] has done since it was made, and say how it is.
 type Stats struct {
-	Published     uint64                      // messages that the broker took
-	PublishErrors uint64                      // messages it did not take, or of which that is not known
-	Batches       uint64                      // reads that returned records, all subscriptions together
-	Entries       uint64                      // records in them
-	Redelivered   uint64                      // messages or batches handed out again after a nack
-	Interruptions uint64                      // times a subscription lost its feed
-	Missing       uint64                      // times that sequence numbers were missing; see package sequence
-	Late          uint64                      // messages dropped as repeated or told missing before; likewise
-	Marks         uint64                      // high-water marks published; likewise
-	Gaps          map[domain.GapReason]uint64 // gaps passed on
-	Lagging       int                         // subscriptions that lag now, as Deaf means it
+	// Published counts messages that the broker took, and PublishErrors those that
+	// it did not take or of which that is not known.
+	Published, PublishErrors uint64
+	// Batches counts reads that returned records, of all subscriptions together,
+	// and Entries the records in them.
+	Batches, Entries uint64
+	// Redelivered counts messages or batches handed out again after a nack.
+	Redelivered uint64
+	// Interruptions counts how often a subscription lost its feed.
+	Interruptions uint64
+	// Missing counts how often sequence numbers were missing, Late the messages
+	// that were dropped because of theirs, and Marks the high-water marks that were
+	// published; see package sequence.
+	Missing, Late, Marks uint64
+	// Gaps counts the gaps that were passed on.
+	Gaps map[domain.GapReason]uint64
+	// Lagging is how many subscriptions lag now, as [Transport.Deaf] means it.
+	Lagging int
 }
 
 // Stats returns the counters as they are now. The map is the caller's.

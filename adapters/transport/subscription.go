@@ -73,7 +73,9 @@ func (t *Transport) subscribe(
 	return out, nil
 }
 
-func (t *Transport) newSubscription(ctx context.Context, topic string, age time.Duration) *subscription {
+func (t *Transport) newSubscription(
+	ctx context.Context, topic string, age time.Duration,
+) *subscription {
 	s := &subscription{
 		t:       t,
 		topic:   topic,
@@ -241,7 +243,8 @@ func (t *Transport) logRetry(log *slog.Logger, err error) {
 		log.Debug("subscribing again failed", "error", err)
 		return
 	}
-	t.followFailures.warn(log, "nobody hears this topic: subscribing again failed; trying again", "error", err)
+	t.followFailures.warn(log,
+		"nobody hears this topic: subscribing again failed; trying again", "error", err)
 }
 
 // passGap passes on the Gap before what the new feed will bring. It reports whether
@@ -272,7 +275,7 @@ func (s *subscription) reopen() error {
 			return nil
 		case err == nil:
 			s.t.closeFeed(s.topic, feed)
-			s.gap = &GapError{Reason: domain.UnknownCursor, Detail: "the topic has become another log"}
+			s.gap = errAnotherLog()
 		case !errors.As(err, &s.gap):
 			return err
 		}

@@ -36,7 +36,7 @@ type Transport struct {
 
 	followFailures limitedLog               // lines on subscriptions that cannot be opened again
 	down           atomic.Bool              // the broker did not answer when Run last asked
-	lagging        atomic.Pointer[[]string] // topics of subscriptions that lagged when Run last looked
+	lagging        atomic.Pointer[[]string] // topics of subscriptions; as Run saw it last
 
 	closing  context.Context // ends once Close has begun
 	cancel   context.CancelFunc

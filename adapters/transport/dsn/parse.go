@@ -41,8 +41,9 @@ func Place(u *url.URL) string { return u.Scheme + "://" + u.Host + u.Path }
 // list of servers, with space around its commas.
 func SplitURLs(text string) (all []string) {
 	for _, field := range strings.Fields(text) {
-		if n := len(all); n > 0 && (strings.HasSuffix(all[n-1], ",") || strings.HasPrefix(field, ",")) {
-			all[n-1] += field
+		last := len(all) - 1
+		if last >= 0 && (strings.HasSuffix(all[last], ",") || strings.HasPrefix(field, ",")) {
+			all[last] += field
 			continue
 		}
 		all = append(all, field)

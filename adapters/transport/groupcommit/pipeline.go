@@ -227,7 +227,8 @@ func (p *Pipeline[T]) lead(c *call[T]) Outcome {
 	cancel()
 	if errs != nil && len(errs) != len(p.records) {
 		why := fmt.Errorf("the driver answered for %d of %d records", len(errs), len(p.records))
-		errs = slices.Repeat([]error{errors.Join(append(slices.Clone(errs), why)...)}, len(p.records))
+		all := errors.Join(append(slices.Clone(errs), why)...)
+		errs = slices.Repeat([]error{all}, len(p.records))
 	}
 	p.settle(errs)
 	return c.outcome

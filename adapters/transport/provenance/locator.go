@@ -34,7 +34,8 @@ func NewLocator(wanted []domain.Location) *Locator {
 	}
 	for start := 0; start < len(wanted); {
 		log := wanted[start].Log
-		end := start + sort.Search(len(wanted)-start, func(i int) bool { return wanted[start+i].Log > log })
+		inNextLog := func(i int) bool { return wanted[start+i].Log > log }
+		end := start + sort.Search(len(wanted)-start, inNextLog)
 		l.logs[log] = &search{next: start, end: end}
 		start = end
 	}

@@ -98,7 +98,8 @@ func ParseOrigin(text string) (Origin, error) {
 		if err != nil || !ok || id == 0 {
 			return Origin{}, errOrigin
 		}
-		o.Locations = append(o.Locations, domain.Location{Log: domain.LogID(id), Position: position})
+		location := domain.Location{Log: domain.LogID(id), Position: position}
+		o.Locations = append(o.Locations, location)
 	}
 	return o, nil
 }

@@ -22,7 +22,9 @@ type Reader struct {
 // comes a Gap, with the Origins of that copy. The batch was read from the log,
 // where it follows the position before. Read works in the batch's memory as long
 // as there are no gaps.
-func (r *Reader) Read(batch []domain.Entry, log domain.LogID, before domain.Position) []domain.Entry {
+func (r *Reader) Read(
+	batch []domain.Entry, log domain.LogID, before domain.Position,
+) []domain.Entry {
 	first := slices.IndexFunc(batch, func(e domain.Entry) bool { return len(e.Header) > 0 })
 	if first < 0 {
 		return batch

@@ -20,7 +20,7 @@ import (
 // A record without a number is identified by its content, and by the fingerprint
 // before it.
 type fingerprinter struct {
-	ordered bool               // the bus has one order for all; without it there are no fingerprints
+	ordered bool               // the bus has one order for all; else there are no fingerprints
 	last    domain.Fingerprint // 0 if there is none, as after a gap
 }
 

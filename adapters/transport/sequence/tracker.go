@@ -17,10 +17,13 @@ const maxPublishers = 2048
 // interruption or after it, nobody can say, so it is told as one more gap. To
 // forget the numbers instead would hide what is lost right after it.
 type tracker struct {
-	publishers   map[publisherID]*list.Element // those in recent and quiet
-	recent       list.List                     // *publisher, of those heard within recentFor; the latest at the back
-	quiet        list.List                     // *publisher, of the others; likewise
-	recentDigest uint64                        // the sum of the digests of recent; see fingerprinter
+	publishers map[publisherID]*list.Element // those in recent and quiet
+
+	// recent has a *publisher for each that was heard within recentFor, quiet one for
+	// each of the others. In both the one that was heard last is at the back.
+	recent, quiet list.List
+	// recentDigest is the sum of the digests of recent; see fingerprinter.
+	recentDigest uint64
 }
 
 // A publisher is what was heard of one publisher: all of its numbers from first

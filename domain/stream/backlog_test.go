@@ -58,7 +58,7 @@ func (l *logged) read(b *stream.Backfill) (enough bool) {
 			at = l.times[i]
 		}
 		if b.From.IsZero() && pos(e.at) <= b.After.Position {
-			continue // as a reader that goes straight to the place
+			continue // as a reader that goes straight to the position
 		}
 		if !b.Add(&domain.Entry{Position: pos(e.at), Time: at}, e.msg()) {
 			return true
@@ -125,7 +125,7 @@ func TestWhatWasReadAgainIsDroppedAfterAWhile(t *testing.T) {
 	})
 }
 
-func TestTooFarIsToldOnlyToThoseWhoAre(t *testing.T) {
+func TestTooFarIsToldOnlyToSessionsThatAre(t *testing.T) {
 	budget := stream.NewBudget(1 << 20)
 	s := withPast(t, stream.Config{MaxScan: 5, Backlog: budget})
 	for i := range 20 {
@@ -245,7 +245,7 @@ func TestLogThatBeganIsReadAgainFromItsBeginning(t *testing.T) {
 	alice.gotData(t, want...)
 }
 
-func TestLogThatWentBackIsAGapForWhoeverMayHaveSeenTheOtherLife(t *testing.T) {
+func TestRewoundLogIsAGapForSessionsThatMayHaveSeenWhatItLost(t *testing.T) {
 	f := begun(t, stream.Config{HasLog: true})
 	for _, i := range []int{10, 20, 30} {
 		f.deliver(i, fmt.Sprint(i), "user:alice")

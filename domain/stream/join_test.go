@@ -27,7 +27,7 @@ func TestJoinSinceReplaysTheRoomAndThenSaysSo(t *testing.T) {
 	}
 }
 
-func TestJoinSinceAnUnknownPlaceIsAGapWithoutACursor(t *testing.T) {
+func TestJoinSinceAnUnknownCursorIsAGapWithoutACursor(t *testing.T) {
 	s := withPast(t, stream.Config{})
 	alice := s.attach("user:alice")
 	s.deliver(1, "hers", "user:alice")

@@ -28,7 +28,7 @@ type reader struct {
 	scanned int
 }
 
-// place is where copy n of another log is: entry n.
+// position is where copy n of another log is: entry n.
 func (r *reader) locate(l *stream.Lookup) (found []domain.Cursor, looked int) {
 	found = make([]domain.Cursor, len(l.Wanted))
 	open := len(found)
@@ -155,7 +155,7 @@ func TestLogsAreSurveyedAgainBehindAGap(t *testing.T) {
 	}
 }
 
-// A place may be looked for while the bus is moved: it is looked for again in the
+// A position may be looked for while the bus is moved: it is looked for again in the
 // log that the stream is in then.
 func TestPlaceIsLookedForInThePresentLog(t *testing.T) {
 	r := newReader(t, stream.Config{}, 20, 10)
@@ -180,8 +180,8 @@ func TestPlaceIsLookedForInThePresentLog(t *testing.T) {
 	alice.got(t, "2 user:alice next")
 }
 
-// That nobody can resume from a place says nothing of places in another log.
-func TestTrimmedPlaceIsOneOfItsLog(t *testing.T) {
+// That nobody can resume from a position says nothing of positions in another log.
+func TestTrimmedPositionIsOneOfItsLog(t *testing.T) {
 	r := newReader(t, stream.Config{}, 20, 0)
 	r.moved(0xB, pos(1), time.Time{}, pos(1), domain.Location{Log: logA, Position: pos(20)})
 	r.by("eve", r.cursorAt(5))
@@ -199,7 +199,7 @@ func TestTrimmedPlaceIsOneOfItsLog(t *testing.T) {
 
 // The log is long, and the forged cursor's time leads to its beginning: whoever
 // shares a reading with it would not be met before the reading is too long.
-func TestForgedTimeDoesNotHideAnothersPlace(t *testing.T) {
+func TestForgedTimeDoesNotHideAnothersPosition(t *testing.T) {
 	r := newReader(t, stream.Config{MaxScan: 300}, 1000, 990)
 	forged := r.copyOf(995) // there is no such copy
 	forged.Time = time.Unix(1, 0)
@@ -212,7 +212,7 @@ func TestForgedTimeDoesNotHideAnothersPlace(t *testing.T) {
 	}
 }
 
-func TestRefusedPlaceIsNotLookedUpAgain(t *testing.T) {
+func TestRefusedPositionIsNotLookedUpAgain(t *testing.T) {
 	now := time.Now()
 	r := newReader(t, stream.Config{Now: func() time.Time { return now }}, 20, 10)
 	forged := r.copyOf(15)
@@ -233,7 +233,7 @@ func TestRefusedPlaceIsNotLookedUpAgain(t *testing.T) {
 }
 
 // What the log is known not to lead on from is not asked for again and again.
-func TestTrimmedPlaceIsNotReadAgain(t *testing.T) {
+func TestTrimmedPositionIsNotReadAgain(t *testing.T) {
 	now := time.Now()
 	r := newReader(t, stream.Config{Now: func() time.Time { return now }}, 20, 0)
 	r.by("eve", r.cursorAt(5))
@@ -258,10 +258,10 @@ func TestForgedTimeThatTakesTooLongIsNobodyElsesTrouble(t *testing.T) {
 	r := newReader(t, stream.Config{}, 20, 0)
 	forged, good := r.cursorAt(10), r.cursorAt(10)
 	forged.Time, good.Time = time.Unix(100_000, 0), r.times[9]
-	r.log[12].msg = r.log[8].msg // 13 repeats 9, which alice has had: she needs what was before her place
+	r.log[12].msg = r.log[8].msg // 13 repeats 9, which alice has had: she needs what was before her position
 	eve, alice := r.by("eve", forged), r.by("alice", good)
 	b, _ := r.NextBackfill()
-	r.Fail(b, domain.TooFar) // the reader's time is over before it came to the place
+	r.Fail(b, domain.TooFar) // the reader's time is over before it came to the position
 	r.serve()
 	for _, s := range []*session{eve, alice} {
 		if len(s.frames) != 9 || s.frames[0] != "11 user:alice 11" {
@@ -270,7 +270,7 @@ func TestForgedTimeThatTakesTooLongIsNobodyElsesTrouble(t *testing.T) {
 	}
 }
 
-func TestCursorsAheadWaitForTheirPlaceAndForTheirTimeOnly(t *testing.T) {
+func TestCursorsAheadWaitForTheirPositionAndForTheirTimeOnly(t *testing.T) {
 	now := time.Now()
 	f := begun(t, stream.Config{HasLog: true, AheadWait: time.Minute, Now: func() time.Time { return now }})
 	far, near := f.by("eve", f.cursorAt(1000)), f.by("alice", f.cursorAt(5))

@@ -42,7 +42,7 @@ func TestCrowdBehindFewAddressesIsNoFlood(t *testing.T) {
 	}
 }
 
-func TestWhoeverCausedLeastReadingIsLookedUpFirst(t *testing.T) {
+func TestUserWithLeastReadingIsLookedUpFirst(t *testing.T) {
 	r := newReader(t, stream.Config{MaxScan: 300}, 1000, 900)
 	for i := range 20 {
 		forged := domain.Cursor{Log: 0xC, Position: pos(2000 + i), Time: time.Unix(int64(100+i), 0)}
@@ -62,7 +62,7 @@ func TestWhoeverCausedLeastReadingIsLookedUpFirst(t *testing.T) {
 	}
 }
 
-func TestWhoCausesTooMuchReadingIsRefusedForAWhile(t *testing.T) {
+func TestUserWithTooMuchReadingIsRefusedForAWhile(t *testing.T) {
 	now := time.Now()
 	r := newReader(t, stream.Config{MaxScan: 300, Now: func() time.Time { return now }}, 1000, 900)
 	for i := range 100 {

@@ -168,7 +168,7 @@ func TestSessionThatCameBeforeTheBusIsToldWhenItIsThere(t *testing.T) {
 
 // A session that hears nothing is told where it is all the same: with that it
 // resumes from memory long after all that it was there for has left the window.
-func TestWhoHearsNothingForLongResumesWithoutTheLog(t *testing.T) {
+func TestSessionThatWasOfferedNothingForLongResumesWithoutTheLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := begun(t, stream.Config{HasLog: true, Age: time.Minute, Backlog: stream.NewBudget(1 << 20)})
 		alice := s.attach("user:alice")

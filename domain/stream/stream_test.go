@@ -43,7 +43,7 @@ func TestNothingIsOfferedBeforeTheFirstFill(t *testing.T) {
 	alice.got(t, "1 user:alice a", "gap lossy 2")
 }
 
-func TestFullOutboxCostsAPlaceAndNoMessage(t *testing.T) {
+func TestSessionWithAFullOutboxMissesNothing(t *testing.T) {
 	s := begun(t, stream.Config{})
 	slow, quick := s.attach("user:alice"), s.attach("user:alice")
 	slow.room = 2
@@ -94,7 +94,7 @@ func TestSameIDAndContentIsDeliveredOnce(t *testing.T) {
 		if st := s.Stats(); st.Duplicates != 2 || st.Conflicts != 1 {
 			t.Errorf("counted %d duplicates and %d conflicts, want 2 and 1", st.Duplicates, st.Conflicts)
 		}
-		// A cursor at a dropped duplicate is a good place all the same.
+		// A cursor at a dropped duplicate is a good position all the same.
 		s.attachAt("user:alice", s.cursorAt(4)).got(t, "5 user:alice a")
 	})
 }

@@ -85,7 +85,7 @@ func (t *Transport) readAll(
 	}
 }
 
-// closeFeed closes a feed. That it fails matters to nobody.
+// closeFeed closes a feed. A failure is only logged: nothing can be done about it.
 func (t *Transport) closeFeed(topic string, feed Feed) {
 	if err := feed.Close(); err != nil {
 		t.cfg.Logger.Debug("closing a feed failed", "topic", topic, "error", err)

@@ -163,7 +163,7 @@ func (m *lagMonitor) readTails(ctx context.Context, now time.Time, all []*subscr
 			return nil
 		})
 	}
-	_ = asking.Wait() // nobody fails
+	_ = asking.Wait() // none of them returns an error
 	for topic, at := range seen {
 		m.tails[topic] = m.addTail(m.tails[topic], tail{now, at})
 	}

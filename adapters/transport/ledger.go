@@ -63,8 +63,10 @@ type interval struct {
 }
 
 func newLedger(bus unconsumer, limits InboundLimits, log *slog.Logger) *ledger {
-	return &ledger{bus: bus, limits: limits, log: log, unanswered: limitedLog{every: time.Minute},
-		users: make(map[string]int64), topics: make(map[string]*account)}
+	return &ledger{
+		bus: bus, limits: limits, log: log, unanswered: limitedLog{every: time.Minute},
+		users: make(map[string]int64), topics: make(map[string]*account),
+	}
 }
 
 // reserve counts what a user is about to send, or returns [domain.ErrInboundFull] if

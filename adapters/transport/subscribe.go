@@ -119,12 +119,12 @@ func (s *subscription) batches(yield func([]domain.Entry) bool) {
 	}
 }
 
-// deliver hands a message out until it is acked, a new one from make each time.
-// It reports whether ctx is still alive.
-func (s *subscription) deliver(out chan<- *message.Message, make func() *message.Message) bool {
+// deliver hands a message out until it is acked: each time another one, which next
+// makes. It reports whether ctx is still alive.
+func (s *subscription) deliver(out chan<- *message.Message, next func() *message.Message) bool {
 	again := pause.Backoff{Min: redeliverMin, Max: redeliverMax}
 	for {
-		acked, ok := s.attempt(out, make())
+		acked, ok := s.attempt(out, next())
 		if !ok || acked {
 			return ok
 		}

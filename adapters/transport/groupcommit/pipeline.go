@@ -33,64 +33,8 @@ type Pipeline[T any] struct {
 	records []T
 }
 
-// Config says what a Pipeline does with records. Send and MaxQueue are required.
-type Config[T any] struct {
-	// Send sends records in the order given. It returns nil if there was no
-	// error at all, else a slice as long as records, with an error at the index
-	// of each record that was not taken or for which that is unknown. It keeps
-	// nothing of records. Send is called by one goroutine at a time. Its context
-	// ends with the deadline of the call that leads.
-	Send func(ctx context.Context, records []T) []error
-	// Prepare is called before Send and may change records. It keeps nothing of
-	// them. It may be nil.
-	Prepare func(records []T)
-	// Copy replaces records by copies that their publisher cannot change. It is
-	// called for calls that wait in the queue: they may return while the Pipeline
-	// still needs their records. It may be nil if nobody ever changes a record.
-	Copy func(records []T)
-	// Explain makes of an error of Send what the caller is told. It may be nil.
-	Explain func(err error) error
-	// MaxQueue is the most records that wait.
-	MaxQueue int
-}
-
 // New returns a Pipeline.
 func New[T any](cfg Config[T]) *Pipeline[T] { return &Pipeline[T]{cfg: cfg} }
-
-// A call is one call of Publish, or a part of it.
-type call[T any] struct {
-	records  []T // at most maxCommit
-	deadline time.Time
-
-	// woken carries one signal: the call leads, or is done. It is nil for a call
-	// that leads at once.
-	woken chan struct{}
-
-	state   callState // guarded by the Pipeline's mu
-	outcome Outcome   // set before state is done; guarded by the Pipeline's mu
-}
-
-type callState uint8
-
-const (
-	queued  callState = iota
-	leading           // appointed to lead; still in the queue
-	sent              // its records are with Send
-	done
-)
-
-// An Outcome is what became of a publish.
-type Outcome struct {
-	// Accepted is how many records were taken: all of them, or those before the
-	// first one that was not.
-	Accepted int
-	// Refused says that it is certain that none of the rest was taken.
-	Refused bool
-	// Err is nil if all were taken.
-	Err error
-}
-
-func refused(err error) Outcome { return Outcome{Refused: true, Err: err} }
 
 // Publish sends records, in order, and returns when Send has answered for them, or
 // when ctx or the deadline ends. While they are in the queue that takes them out of
@@ -111,7 +55,7 @@ func refused(err error) Outcome { return Outcome{Refused: true, Err: err} }
 func (p *Pipeline[T]) Publish(ctx context.Context, deadline time.Time, records []T) Outcome {
 	// A long call goes in parts, one after the other: so it can neither fill
 	// the queue alone nor hold up its neighbours.
-	most := min(maxCommit, p.cfg.MaxQueue)
+	most := max(1, min(maxCommit, p.cfg.MaxQueue))
 	for accepted := 0; accepted < len(records); {
 		rest := records[accepted:]
 		out := p.publish(ctx, &call[T]{records: rest[:min(most, len(rest))], deadline: deadline})
@@ -324,14 +268,6 @@ func (p *Pipeline[T]) passLead() {
 	p.led = false
 	if p.idle != nil {
 		close(p.idle)
-	}
-}
-
-// wake never blocks: either there is room, or the signal is there already.
-func (c *call[T]) wake() {
-	select {
-	case c.woken <- struct{}{}:
-	default:
 	}
 }
 

@@ -29,7 +29,8 @@ type Join func(ctx context.Context, topic string) (Membership, error)
 type Membership interface {
 	// Next waits for a message. After an error the membership is over.
 	Next(ctx context.Context) (Delivery, error)
-	// Close ends the membership, and gives back what the server has sent meanwhile.
+	// Close ends the membership. Where the server keeps messages, it gives back those that
+	// came meanwhile.
 	Close() error
 }
 

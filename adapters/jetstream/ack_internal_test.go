@@ -16,8 +16,8 @@ import (
 	"github.com/fanfarebus/fanfare/test/broker"
 )
 
-// What an answer means for a record: nothing, that the stream has it, that it has
-// not, or that nobody knows.
+// What an answer says about a record: nothing, that the stream has stored it, that it has
+// not, or that this is unknown.
 func TestAnAnswerIsTakenForWhatItSays(t *testing.T) {
 	refused, full := domain.ErrBusRefused, domain.ErrBusFull
 	for answer, want := range map[string]error{
@@ -59,7 +59,7 @@ func TestAnAnswerIsTakenForWhatItSays(t *testing.T) {
 	}
 }
 
-// The server does not say which message it refused: where others of the topic are
+// The server does not say which message it has refused. If other messages of the topic are
 // unanswered, too, none of them is certainly refused.
 func TestARefusalIsOfNobodyInParticular(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "nats.conf")

@@ -9,7 +9,7 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// A mirror, where one is found for a topic, is read and not published to.
+// A topic's stream that is a mirror can be read, but not published to.
 func TestAMirrorIsOnlyRead(t *testing.T) {
 	c := &jetstream.StreamConfig{Name: "t", Mirror: &jetstream.StreamSource{Name: "origin"}}
 	if err := checkFit(c, "t", unusable); err != nil {

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// FuzzDelivery: what is read from a subject says the same when it is written
-// again, and nothing makes the parser fail.
+// FuzzDelivery checks that what is read from a subject says the same when it is written
+// again, and that no subject makes the parser panic.
 func FuzzDelivery(f *testing.F) {
 	f.Add("$JS.ACK.S.C.1.2.3.4.5", "S", uint64(2))
 	f.Add("$JS.ACK.hub.A.S.C.1.2.3.4.5.x", "a=2Eb", uint64(1))
@@ -32,7 +32,8 @@ func FuzzDelivery(f *testing.F) {
 	})
 }
 
-// FuzzStreamName: names are names, and no two topics have the same.
+// FuzzStreamName checks that names of streams are valid, and that no two topics have the
+// same.
 func FuzzStreamName(f *testing.F) {
 	f.Add("fanfare.orders_inbound", "fanfare.orders.inbound")
 	f.Add("a=2Eb", "a.b")

@@ -36,7 +36,7 @@ func TestATimeThatCannotBeIsNotBelieved(t *testing.T) {
 	}
 }
 
-// One record from the future changes nothing for those behind it.
+// A record whose producer's clock is fast does not change the times of the records after it.
 func TestAFastClockOfOneDoesNotDateTheOthers(t *testing.T) {
 	now := time.UnixMilli(1_800_000_000_000)
 	var c arrivalTimes
@@ -55,8 +55,8 @@ func TestAFastClockOfOneDoesNotDateTheOthers(t *testing.T) {
 	}
 }
 
-// Who looks for a time begins at the first record that says a later one, which
-// may be one from the future: those behind it keep the times that they have.
+// A feed since a time begins with the first record whose timestamp is later. If that one is
+// from the future, the records after it keep their own times.
 func TestAFeedThatBeginsWithAFastClockDatesTheOthers(t *testing.T) {
 	now := time.UnixMilli(1_800_000_000_000)
 	var c arrivalTimes

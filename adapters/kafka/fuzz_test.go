@@ -14,7 +14,7 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// unpack reads what a leader answered.
+// unpack reads the records of a leader's answer.
 func unpack(t *testing.T, batches []byte) ([]*kgo.Record, error) {
 	t.Helper()
 	part := kmsg.NewFetchResponseTopicPartition()
@@ -23,7 +23,7 @@ func unpack(t *testing.T, batches []byte) ([]*kgo.Record, error) {
 	return got.Records, got.Err
 }
 
-// Whatever a message holds, a batch of it can be read, and holds the same.
+// A batch of any message can be read again, and holds the same message.
 func FuzzWhatIsPublishedComesBack(f *testing.F) {
 	f.Add("u", "name", "value", []byte("body"), false, uint8(0))
 	f.Add("", "", "\x00\xff", []byte{}, true, uint8(3))
@@ -75,8 +75,8 @@ func FuzzWhatIsPublishedComesBack(f *testing.F) {
 	})
 }
 
-// Whatever a broker sends, reading it never panics, and what is decoded has a
-// place.
+// No answer of a broker makes reading it panic, and every record that is decoded has a
+// position.
 func FuzzBatchesOfABroker(f *testing.F) {
 	for _, name := range []string{"none", "gzip", "snappy", "lz4", "zstd"} {
 		c, _ := compressor(name)

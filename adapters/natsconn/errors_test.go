@@ -12,7 +12,7 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// What each error is, for who follows and for who publishes.
+// How each error is classified for a follower and for a publisher.
 func TestErrorsAreKnownForWhatTheyAre(t *testing.T) {
 	all := []error{
 		domain.ErrBusDown, domain.ErrBusRefused, domain.ErrForbidden, domain.ErrInvalid, domain.ErrTooLarge, domain.ErrUnsupported, domain.ErrClosed,

@@ -65,7 +65,7 @@ func BenchmarkRead(b *testing.B) {
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "records/s")
 }
 
-// What a feed costs: `go test -bench FeedsAtRest` prints it for each.
+// BenchmarkFeedsAtRest measures the memory and goroutines of a feed that waits.
 func BenchmarkFeedsAtRest(b *testing.B) {
 	k := newKit(b, fakeURL(b))
 	const n = 200

@@ -94,7 +94,7 @@ func TestADomainThatIsNotThereIsNamed(t *testing.T) {
 	}
 }
 
-// Whoever may not use JetStream's API, or not publish, is told at once.
+// A user without the right to JetStream's API, or to publish, gets an error at once.
 func TestWhatIsForbiddenIsToldAtOnce(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "nats.conf")
 	conf := `authorization { users: [

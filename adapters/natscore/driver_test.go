@@ -212,8 +212,8 @@ func TestAFeedEndsWhenTheServerDiesAndNothingIsSentLater(t *testing.T) {
 	}
 }
 
-// What a slow reader leaves lying is bounded, and what is dropped then ends the
-// feed before anything behind it is read.
+// The messages that wait for a slow reader are bounded. After the first one that is dropped,
+// the feed ends and returns none of those that follow.
 func TestASlowReaderIsToldThatItLostSomething(t *testing.T) {
 	s := broker.NATS(t)
 	d := open(t, s.URL("nats")+"?pending_messages=1000")

@@ -28,6 +28,7 @@ import (
 	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/test/broker"
+	"github.com/fanfarebus/fanfare/test/driverkit"
 )
 
 func newMessage(uuid, body string, metadata ...string) *message.Message {
@@ -114,7 +115,7 @@ func TestEveryCompressionIsWrittenAndRead(t *testing.T) {
 		text := strings.Repeat("again and ", 1000)
 		for _, name := range []string{"none", "gzip", "snappy", "lz4", "zstd"} {
 			d := open(k.t, k.url+"?compression="+name)
-			k.must(errors.Join(d.Publish(k.t.Context(), on(k.topic, newMessage("", text+name)))...))
+			k.must(errors.Join(d.Publish(k.t.Context(), driverkit.Outgoing(k.topic, newMessage("", text+name)))...))
 			k.want([]string{text + name}, k.bodies(f, 1))
 		}
 	})
@@ -135,7 +136,7 @@ func TestManyRecordsGoInOrderInBatchesThatTheTopicTakes(t *testing.T) {
 			}
 			msgs = append(msgs, newMessage("", body, transport.RawKey, "1"))
 		}
-		errs := k.d.Publish(k.t.Context(), on(k.topic, msgs...))
+		errs := k.d.Publish(k.t.Context(), driverkit.Outgoing(k.topic, msgs...))
 		for i, err := range errs {
 			if (i == 150) != errors.Is(err, domain.ErrTooLarge) || i != 150 && err != nil {
 				k.t.Errorf("record %d: %v", i, err)
@@ -151,8 +152,8 @@ func TestManyRecordsGoInOrderInBatchesThatTheTopicTakes(t *testing.T) {
 func TestARefusedRecordDoesNotStopTheOthers(t *testing.T) {
 	onEach(t, func(k kit) {
 		f := k.follow("")
-		records := append(on(k.topic, newMessage("", "1"), newMessage("2", "2", "_watermill_message_uuid", "x"), newMessage("", "3")),
-			on(k.topic+".other", newMessage("", "4"))...)
+		records := append(driverkit.Outgoing(k.topic, newMessage("", "1"), newMessage("2", "2", "_watermill_message_uuid", "x"), newMessage("", "3")),
+			driverkit.Outgoing(k.topic+".other", newMessage("", "4"))...)
 		errs := k.d.Publish(k.t.Context(), records)
 		if len(errs) != 4 || errs[0] != nil || !errors.Is(errs[1], domain.ErrInvalid) || errs[2] != nil || errs[3] != nil {
 			k.t.Fatalf("errors %v", errs)
@@ -164,7 +165,7 @@ func TestARefusedRecordDoesNotStopTheOthers(t *testing.T) {
 func TestATopicIsCreatedSoThatRetentionWorks(t *testing.T) {
 	onEach(t, func(k kit) {
 		d := open(k.t, k.url+"?retention=24h&replicas=1")
-		k.must(errors.Join(d.Publish(k.t.Context(), on(k.topic, newMessage("", "1")))...))
+		k.must(errors.Join(d.Publish(k.t.Context(), driverkit.Outgoing(k.topic, newMessage("", "1")))...))
 		k.settled()
 		topics, err := k.admin.ListTopics(k.t.Context(), k.topic)
 		k.must(err)
@@ -209,7 +210,7 @@ func TestAMissingTopicThatMayNotBeCreatedSaysWhatToDo(t *testing.T) {
 	onEach(t, func(k kit) {
 		d := open(k.t, k.url+"?create=false&retention=2h&replicas=3")
 		_, err := d.Follow(k.t.Context(), k.topic, "")
-		for _, err := range append(d.Publish(k.t.Context(), on(k.topic, newMessage("", "1"))), err) {
+		for _, err := range append(d.Publish(k.t.Context(), driverkit.Outgoing(k.topic, newMessage("", "1"))), err) {
 			for _, want := range []string{"--create --topic " + k.topic, "--partitions 1", "retention.ms=7200000", "--replication-factor 3"} {
 				if err == nil || !strings.Contains(err.Error(), want) {
 					k.t.Errorf("%v lacks %q", err, want)
@@ -223,7 +224,7 @@ func TestATopicOfMorePartitionsIsRefused(t *testing.T) {
 	onEach(t, func(k kit) {
 		k.create(3)
 		_, err := k.d.Follow(k.t.Context(), k.topic, "")
-		for _, err := range append(k.d.Publish(k.t.Context(), on(k.topic, newMessage("", "1"))), err) {
+		for _, err := range append(k.d.Publish(k.t.Context(), driverkit.Outgoing(k.topic, newMessage("", "1"))), err) {
 			if !errors.Is(err, domain.ErrUnsupported) || !strings.Contains(err.Error(), "3 partitions") || !strings.Contains(err.Error(), "--partitions 1") {
 				k.t.Errorf("error %v", err)
 			}
@@ -242,7 +243,7 @@ func TestABrokerThatIsAwayIsABusThatIsDown(t *testing.T) {
 		defer cancel()
 		start := time.Now()
 		_, err := k.d.Follow(ctx, k.topic, "")
-		errs := k.d.Publish(ctx, on(k.topic, newMessage("1", ""), newMessage("2", "")))
+		errs := k.d.Publish(ctx, driverkit.Outgoing(k.topic, newMessage("1", ""), newMessage("2", "")))
 		if len(errs) != 2 {
 			t.Fatalf("Publish: %v", errs)
 		}
@@ -294,7 +295,7 @@ func TestTransactionsAreReadWhenTheyAreCommitted(t *testing.T) {
 			batch, _ := f.Read(k.t.Context())
 			more <- batch
 		}()
-		poll(k.t, func() bool {
+		driverkit.Poll(k.t, func() bool {
 			tail, err := k.log().Tail(k.t.Context(), k.topic)
 			return err == nil && tail == last
 		})

@@ -1,7 +1,6 @@
 package memory_test
 
 import (
-	"context"
 	"errors"
 	"testing"
 
@@ -10,20 +9,8 @@ import (
 
 	"github.com/fanfarebus/fanfare/adapters/memory"
 	"github.com/fanfarebus/fanfare/adapters/transport"
-	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/test/driverkit"
 )
-
-// fromBeginning is a bus whose subscribers start at the beginning of the log,
-// where a node's start at its tail: most of Watermill's tests publish before
-// they subscribe.
-type fromBeginning struct{ transport.Driver }
-
-func (d fromBeginning) Follow(ctx context.Context, topic string, after domain.Position) (transport.Feed, error) {
-	if after == "" {
-		after = "\x00\x00\x00\x00\x00\x00\x00\x00"
-	}
-	return d.Driver.Follow(ctx, topic, after)
-}
 
 type suiteTest func(*testing.T, tests.TestContext, tests.PubSubConstructor)
 
@@ -84,7 +71,7 @@ func TestWatermillsSuiteExactlyOnce(t *testing.T) {
 func pubSubs(bus *memory.Bus) tests.PubSubConstructor {
 	return func(t *testing.T) (message.Publisher, message.Subscriber) {
 		pub := transport.New(bus.Driver(), transport.Config{})
-		sub := transport.New(fromBeginning{bus.Driver()}, transport.Config{})
+		sub := transport.New(driverkit.FromBeginning{Driver: bus.Driver(), Beginning: "\x00\x00\x00\x00\x00\x00\x00\x00"}, transport.Config{})
 		t.Cleanup(func() {
 			if err := errors.Join(pub.Close(), sub.Close()); err != nil {
 				t.Error(err)

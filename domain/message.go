@@ -96,8 +96,8 @@ func (m *Message) Check() error {
 	}
 	for name, value := range m.Headers {
 		if len(name)+len(value) > maxHeader || !utf8.ValidString(name) || !utf8.ValidString(value) {
-			return invalid("headers", "%q: want valid UTF-8 of at most %d bytes, name and value together",
-				clip(name), maxHeader)
+			return invalid("headers",
+				"%q: want valid UTF-8 of at most %d bytes, name and value together", clip(name), maxHeader)
 		}
 	}
 	if m.Form() != FormOf(m.ContentType) {

@@ -150,7 +150,9 @@ func anyForeign(batch []domain.Entry, log domain.LogID) bool {
 
 // isRecordOfItsOwn reports whether an entry is a record that was published to
 // the log it is in, and not copied there.
-func isRecordOfItsOwn(e *domain.Entry) bool { return e.Kind == domain.Record && len(e.Origins) == 0 }
+func isRecordOfItsOwn(e *domain.Entry) bool {
+	return e.Kind == domain.Record && len(e.Origins) == 0
+}
 
 // showsMove reports whether an entry shows that the log it is in has taken over:
 // it is the mark's copy, an announcement, or a copy that was made after the move.

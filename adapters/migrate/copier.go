@@ -164,7 +164,9 @@ func rightAfter(l domain.Location) domain.Location {
 func (c *copier) newGap(after domain.Location, t time.Time) *message.Message {
 	e := &domain.Entry{Kind: domain.Gap, UUID: domain.NewID()}
 	return transport.NewCopy(e, transport.Origin{
-		Places: []domain.Location{rightAfter(after)}, After: after.Position, Time: t, Late: c.moved.Load()})
+		Places: []domain.Location{rightAfter(after)},
+		After:  after.Position, Time: t, Late: c.moved.Load(),
+	})
 }
 
 // copy copies the entries of a batch that come after the checkpoint.
@@ -212,7 +214,8 @@ func (c *copier) copyMark(ctx context.Context, e *domain.Entry) error {
 	origin := transport.OriginOf(e, copied.Log, copied.Position, false)
 	copies := []*message.Message{transport.NewCopy(e, origin)}
 	if err != nil {
-		c.log.Error("the new bus takes over, though something was published on it before: clients are told a gap")
+		c.log.Error("the new bus takes over, though something was published on it before: " +
+			"clients are told a gap")
 		copies = append(copies, c.newGap(mark, e.Time))
 	}
 	if err := c.publish(ctx, copies...); err != nil {

@@ -18,8 +18,9 @@ import (
 
 // Config tunes a [DualBus]. The zero Config has the defaults.
 type Config struct {
-	RetryMin time.Duration // first pause if the new bus cannot be subscribed to, doubled each time; default 50 ms
-	RetryMax time.Duration // longest pause; default 2 s
+	// RetryMin is the first pause if the new bus cannot be subscribed to. It is
+	// doubled each time, up to RetryMax. Defaults: 50 ms and 2 s.
+	RetryMin, RetryMax time.Duration
 	// ReadbackTimeout is how long PublishContext waits until it has read back
 	// what it published on the old bus. Default: 2 s.
 	ReadbackTimeout time.Duration
@@ -69,7 +70,7 @@ type topicState struct {
 	newLog        domain.LogID // the log on the new bus
 	moved         bool         // the new bus has taken over
 	subscriptions int
-	awaitsMark    time.Time // since when a subscription waits for the mark's copy; zero if none does
+	awaitsMark    time.Time // since when a subscription waits for the mark's copy; zero: none does
 }
 
 // NewDualBus makes one bus of two, which it then owns. Both must keep logs, else
@@ -172,7 +173,9 @@ func (b *DualBus) Deaf() bool { return len(b.Awaited()) > 0 || len(b.DeafTopics(
 
 // DeafTopics returns the topics that are behind on one of the buses; see
 // [transport.Transport.DeafTopics].
-func (b *DualBus) DeafTopics() []string { return slices.Concat(b.from.DeafTopics(), b.to.DeafTopics()) }
+func (b *DualBus) DeafTopics() []string {
+	return slices.Concat(b.from.DeafTopics(), b.to.DeafTopics())
+}
 
 // Awaited returns the topics for which subscriptions have waited for the mark's
 // copy longer than [Config].DeafAfter. It is the same on every node that uses

@@ -18,7 +18,7 @@ type survey struct {
 
 	begun    bool
 	old      domain.LogID    // the log that is copied
-	oldTail  domain.Location // the old log's tail after the probe was published; its Log is 0 before
+	oldTail  domain.Location // the old log's tail after the probe was published; zero before that
 	lastCopy domain.Position // in the old log: the origin of the newest copy
 	// lastCopyThen is what lastCopy was when the probe was published.
 	lastCopyThen domain.Position
@@ -63,7 +63,8 @@ func (s *survey) explain(ctx context.Context) string {
 		return "the mark is on the old bus since an earlier try, and its copy does not come; " +
 			"start the bridge, nodes wait for it"
 	case s.lastCopy > s.lastCopyThen:
-		return "copies come, but they do not get to the end of the old bus; the bridge is behind, wait longer"
+		return "copies come, but they do not get to the end of the old bus; " +
+			"the bridge is behind, wait longer"
 	}
 	return "nothing was copied from the old bus to the new one meanwhile; " +
 		"does `fanfare bridge` run, from and to these buses, for this system?"

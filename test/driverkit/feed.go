@@ -23,7 +23,9 @@ func Follow(t testing.TB, d transport.Driver, topic string, after domain.Positio
 
 // WantRefused follows a topic after a position, which must be refused with a
 // gap.
-func WantRefused(t testing.TB, d transport.Driver, topic string, after domain.Position, want domain.GapReason) {
+func WantRefused(
+	t testing.TB, d transport.Driver, topic string, after domain.Position, want domain.GapReason,
+) {
 	t.Helper()
 	f, err := d.Follow(t.Context(), topic, after)
 	if err == nil {

@@ -121,7 +121,7 @@ func RunSuiteWithoutLog(t *testing.T, bus, noGroups string, open func(t testing.
 		"ContinueAfterErrors":              "it subscribes again and wants what was published before",
 		"SubscribeCtx":                     "it subscribes again and wants what was published before",
 		"NewSubscriberReceivesOldMessages": bus + " keeps nothing for new subscribers",
-		"Reconnect":                        "what is published during an interruption is lost: a gap, which our own tests check",
+		"Reconnect":                        "what is published meanwhile is lost: our own tests check the gap",
 		"ConsumerGroups":                   noGroups,
 	} {
 		t.Run(name, func(t *testing.T) { t.Skip("left out: " + reason) })

@@ -19,16 +19,30 @@ type Publisher interface {
 	Inbound(ctx context.Context, system System, m *Message, session string) error
 }
 
-// A PublishError says how many messages of a batch the bus has taken for
-// certain. Whether it has the others is unknown, unless Err is an
-// [ErrBusRefused]; publishing them again with the same ids is safe.
+// A PublishError says how far a publish has come. Whether the bus has the messages
+// that are not Accepted is unknown, unless Refused is set; publishing them again
+// with the same ids is safe.
 type PublishError struct {
-	Accepted int   // the first so many messages are on the bus
-	Err      error // wraps ErrBusDown, ErrLimit, ErrTooLarge or ErrClosed
+	Accepted int // the first so many messages are on the bus
+	// Refused says that the bus certainly has none of the others. They were not
+	// sent, or the bus answered that it does not take them.
+	Refused bool
+	// Err is the cause. It wraps [ErrBusDown] if the bus could not be reached or did
+	// not answer in time, [ErrLimit] if too many publishes wait, [ErrInvalid] or
+	// [ErrTooLarge] for a message that cannot be sent at all, [ErrClosed] after
+	// Close, and the context's error if the caller's context has ended.
+	Err error
 }
 
 func (e *PublishError) Error() string {
-	return fmt.Sprintf("publish: %d accepted, then: %v", e.Accepted, e.Err)
+	how := "outcome unknown"
+	if e.Refused {
+		how = "none of it is on the bus"
+	}
+	if e.Accepted > 0 {
+		how = fmt.Sprintf("%d accepted, the rest: %s", e.Accepted, how)
+	}
+	return fmt.Sprintf("%v (%s)", e.Err, how)
 }
 
 // Unwrap returns Err, the cause.

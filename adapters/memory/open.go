@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/adapters/transport/dsn"
 )
 
 var _ transport.Opener = Open
@@ -17,7 +18,7 @@ var _ transport.Opener = Open
 // parameters are retention (a duration such as 1h), messages and bytes. They are
 // the fields of [Config].
 func Open(_ context.Context, u *url.URL, _ *slog.Logger) (transport.Driver, error) {
-	p := transport.NewParams(u)
+	p := dsn.NewParams(u)
 	cfg := Config{
 		Retention: p.Duration("retention", DefaultRetention, time.Millisecond),
 		Messages:  p.IntTo("messages", DefaultMessages, 1, 1<<30),

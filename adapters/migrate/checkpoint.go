@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/adapters/transport/provenance"
 	"github.com/fanfarebus/fanfare/domain"
 )
 
@@ -94,8 +94,8 @@ func (c *copier) announce(ctx context.Context) error {
 		return nil
 	}
 	copied, t := c.checkpoint()
-	upTo := transport.Origin{Places: []domain.Location{copied}, Time: t, Late: true}
-	return c.publish(ctx, transport.NewMovedHere(domain.NewID(), upTo))
+	upTo := provenance.Origin{Locations: []domain.Location{copied}, Time: t, Late: true}
+	return c.publish(ctx, provenance.NewMovedHere(domain.NewID(), upTo))
 }
 
 // check reads what has come to the new bus since the last check. Until the new

@@ -12,7 +12,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/adapters/transport/provenance"
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/internal/pause"
 )
@@ -163,9 +163,9 @@ func rightAfter(l domain.Location) domain.Location {
 // after a location of the old log.
 func (c *copier) newGap(after domain.Location, t time.Time) *message.Message {
 	e := &domain.Entry{Kind: domain.Gap, UUID: domain.NewID()}
-	return transport.NewCopy(e, transport.Origin{
-		Places: []domain.Location{rightAfter(after)},
-		After:  after.Position, Time: t, Late: c.moved.Load(),
+	return provenance.NewCopy(e, provenance.Origin{
+		Locations: []domain.Location{rightAfter(after)},
+		After:     after.Position, Time: t, Late: c.moved.Load(),
 	})
 }
 
@@ -194,8 +194,8 @@ func (c *copier) copy(ctx context.Context, batch []domain.Entry) error {
 			}
 			return c.copy(ctx, batch[i:])
 		}
-		origin := transport.OriginOf(e, copied.Log, copied.Position, c.moved.Load())
-		copies = append(copies, transport.NewCopy(e, origin))
+		origin := provenance.OriginOf(e, copied.Log, copied.Position, c.moved.Load())
+		copies = append(copies, provenance.NewCopy(e, origin))
 		copied.Position = e.Position
 	}
 	return c.publishAll(ctx, copies, batch)
@@ -211,8 +211,8 @@ func (c *copier) copyMark(ctx context.Context, e *domain.Entry) error {
 	if err != nil && !errors.Is(err, ErrNotACopy) {
 		return err
 	}
-	origin := transport.OriginOf(e, copied.Log, copied.Position, false)
-	copies := []*message.Message{transport.NewCopy(e, origin)}
+	origin := provenance.OriginOf(e, copied.Log, copied.Position, false)
+	copies := []*message.Message{provenance.NewCopy(e, origin)}
 	if err != nil {
 		c.log.Error("the new bus takes over, though something was published on it before: " +
 			"clients are told a gap")
@@ -235,14 +235,14 @@ func (c *copier) publishAll(ctx context.Context, copies []*message.Message, batc
 		if err == nil {
 			break
 		}
-		partial := (*transport.PublishError)(nil)
+		partial := (*domain.PublishError)(nil)
 		unfit := errors.Is(err, domain.ErrInvalid) || errors.Is(err, domain.ErrTooLarge)
 		if !unfit || !errors.As(err, &partial) {
 			return err
 		}
 		copies = copies[partial.Accepted:]
 		c.log.Error("an entry is not fit for the new bus: a gap stands in its place", "error", err)
-		copies[0] = transport.AsGap(copies[0])
+		copies[0] = provenance.AsGap(copies[0])
 	}
 	if len(batch) > 0 {
 		last := &batch[len(batch)-1]

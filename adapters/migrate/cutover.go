@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/adapters/transport/provenance"
 	"github.com/fanfarebus/fanfare/domain"
 )
 
@@ -54,7 +55,7 @@ func cutOver(ctx context.Context, from, to *transport.Transport, topic string) e
 	if err != nil {
 		return err
 	}
-	if err := from.PublishContext(ctx, topic, transport.NewMovedAway(domain.NewID())); err != nil {
+	if err := from.PublishContext(ctx, topic, provenance.NewMovedAway(domain.NewID())); err != nil {
 		return fmt.Errorf("the mark may be on the old bus or not, do it again: %w", err)
 	}
 	err = poll(ctx, func() (bool, error) {

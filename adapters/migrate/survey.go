@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/adapters/transport/provenance"
 	"github.com/fanfarebus/fanfare/domain"
 )
 
@@ -38,7 +39,7 @@ func (s *survey) begin(ctx context.Context) error {
 // publishProbe puts the probe on the old bus. After an error it may be called
 // again; the probe keeps its id.
 func (s *survey) publishProbe(ctx context.Context) error {
-	if err := s.from.PublishContext(ctx, s.topic, transport.NewProbe(s.probe)); err != nil {
+	if err := s.from.PublishContext(ctx, s.topic, provenance.NewProbe(s.probe)); err != nil {
 		return err
 	}
 	tail, err := s.from.Tail(ctx, s.topic)

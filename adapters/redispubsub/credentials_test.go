@@ -44,7 +44,7 @@ func TestCredentialsThatChangeOnARunningNodeAreAGapAtMost(t *testing.T) {
 				do(everything...)
 				log := &driverkit.Log{}
 				bus := transport.New(open(t, "redis://node:right@"+s.Addr()+query), transport.Config{
-					RetryMax: 100 * time.Millisecond, Logger: log.Logger(), NoStamps: true,
+					RetryMax: 100 * time.Millisecond, Logger: log.Logger(), NoNumbers: true,
 				})
 				sub := driverkit.Subscribe(t, bus, "t")
 				publish := func(body string) error { return bus.Publish("t", driverkit.Raw(body)) }

@@ -116,7 +116,7 @@ func envelope(body string) *message.Message {
 
 func numbered(n int) *message.Message { return envelope(fmt.Sprintf(`{"to":"*","data":%d}`, n)) }
 
-// A hearer collects what a subscription brings: data, and "gap" for breaks.
+// A hearer collects what a subscription brings: data, and "gap" for gaps.
 type hearer struct {
 	mu  sync.Mutex
 	got []string
@@ -205,7 +205,7 @@ func TestWhatArrivesIsWhatWasPublished(t *testing.T) {
 			got.Ack()
 			wire := b.seen[len(b.seen)-1]
 			if json.Valid(before.Payload) && !json.Valid([]byte(wire)) {
-				t.Errorf("a stamp spoiled %s: %s", before.Payload, wire)
+				t.Errorf("a number spoiled %s: %s", before.Payload, wire)
 			}
 		}
 		if !strings.HasPrefix(b.seen[0], `{"stamp":"`) || !strings.HasSuffix(b.seen[0], `:1","to":"*","data":1}`) {
@@ -214,7 +214,7 @@ func TestWhatArrivesIsWhatWasPublished(t *testing.T) {
 	})
 }
 
-func TestHoleIsOneBreakBeforeWhatFollows(t *testing.T) {
+func TestAMissingNumberIsOneGapBeforeWhatFollows(t *testing.T) {
 	lossy(t, func(t *testing.T, b *lossyBus, pub, sub *transport.Transport) {
 		h := hear(t, sub.Batches())
 		mustPublish(t, pub, numbered(1), numbered(2))
@@ -223,7 +223,7 @@ func TestHoleIsOneBreakBeforeWhatFollows(t *testing.T) {
 		b.set(func() { b.lose = nil })
 		mustPublish(t, pub, numbered(5), numbered(6))
 		want(t, h.take(), "1 2 gap:lossy 5 6")
-		if s := sub.Stats(); s.Holes != 1 || s.Breaks[domain.Lossy] != 1 || s.Late != 0 {
+		if s := sub.Stats(); s.Missing != 1 || s.Gaps[domain.Lossy] != 1 || s.Late != 0 {
 			t.Errorf("counted %+v", s)
 		}
 	})
@@ -242,7 +242,7 @@ func TestLateAndRepeatedMessagesAreDropped(t *testing.T) {
 		b.set(func() { b.deliver(b.seen[2]) }) // 3 again
 		mustPublish(t, pub, numbered(4))
 		want(t, h.take(), "4")
-		if s := sub.Stats(); s.Holes != 1 || s.Late != 2 {
+		if s := sub.Stats(); s.Missing != 1 || s.Late != 2 {
 			t.Errorf("counted %+v", s)
 		}
 	})
@@ -299,7 +299,7 @@ func TestForeignMessagesPassUntouched(t *testing.T) {
 			mustPublish(t, pub, numbered(i))
 			want(t, h.take(), fmt.Sprint(i))
 		}
-		if s := sub.Stats(); s.Holes+s.Late != 0 {
+		if s := sub.Stats(); s.Missing+s.Late != 0 {
 			t.Errorf("counted %+v", s)
 		}
 	})
@@ -320,7 +320,7 @@ func TestLostTailIsNoticedByTheMark(t *testing.T) {
 		want(t, h.take(), "")
 		mustPublish(t, pub, numbered(3))
 		want(t, h.take(), "3")
-		if s := sub.Stats(); s.Holes != 1 || s.Late != 0 {
+		if s := sub.Stats(); s.Missing != 1 || s.Late != 0 {
 			t.Errorf("counted %+v", s)
 		}
 	})
@@ -387,8 +387,8 @@ func TestMarkIsABeginning(t *testing.T) {
 }
 
 // Whether what is missing was lost in the interruption or right after it
-// nobody can say: so a publisher's hole is told even behind the interruption.
-func TestHoleAcrossAnInterruptionIsTold(t *testing.T) {
+// nobody can say: so a missing number is told even after the interruption.
+func TestANumberMissingAcrossAnInterruptionIsTold(t *testing.T) {
 	lossy(t, func(t *testing.T, b *lossyBus, pub, sub *transport.Transport) {
 		h := hear(t, sub.Batches())
 		mustPublish(t, pub, numbered(1))
@@ -403,16 +403,16 @@ func TestHoleAcrossAnInterruptionIsTold(t *testing.T) {
 		want(t, h.take(), "gap:lossy")
 		mustPublish(t, pub, numbered(3), numbered(4))
 		want(t, h.take(), "3 4")
-		if s := sub.Stats(); s.Holes != 1 || s.Breaks[domain.Lossy] != 2 {
+		if s := sub.Stats(); s.Missing != 1 || s.Gaps[domain.Lossy] != 2 {
 			t.Errorf("counted %+v", s)
 		}
 	})
 }
 
-func TestStampsCanBeTurnedOff(t *testing.T) {
+func TestNumbersCanBeTurnedOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &lossyBus{}
-		bus := transport.New(b.driver(), transport.Config{NoStamps: true})
+		bus := transport.New(b.driver(), transport.Config{NoNumbers: true})
 		defer mustClose(t, bus)
 		h := hear(t, bus.Batches())
 		mustPublish(t, bus, numbered(1))
@@ -428,7 +428,7 @@ func TestStampsCanBeTurnedOff(t *testing.T) {
 	})
 }
 
-func TestLogsAreNotStamped(t *testing.T) {
+func TestLogsAreNotNumbered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &lossyBus{}
 		driver := b.driver()

@@ -15,9 +15,9 @@ import (
 
 const logB = domain.LogID(0xB)
 
-// A record is what a moved bus carried: on the old log, on the new one, or as a
+// A carried record is what a moved bus carried: on the old log, on the new one, or as a
 // copy on both.
-type record struct {
+type carried struct {
 	a, b int // its number there; 0 if it was never there
 	data string
 	late bool // copied after the move
@@ -25,32 +25,32 @@ type record struct {
 
 // The records of one system, in the order that counts. The bus was moved behind
 // number 6 of the old log, at number 7 of the new one.
-var moving = []record{
+var moving = []carried{
 	{a: 1, b: 2, data: "one"}, {a: 2, b: 3, data: "two"}, {a: 3, b: 4, data: "three"}, {a: 5, b: 5, data: "five"}, {a: 6, b: 6, data: "six"},
-	{a: 7, b: 7}, // the place of the move
+	{a: 7, b: 7}, // the position of the move
 	{b: 8, data: "eight"}, {a: 8, b: 9, data: "nine", late: true}, {b: 10, data: "ten"},
 }
 
 // A node reads the records as one that was set up in a certain way does.
 type node struct {
 	*fixture
-	lived bool     // through the move
-	seen  []record // delivered so far
+	lived bool      // through the move
+	seen  []carried // delivered so far
 }
 
 // stayed reads the old log up to the move, and then the new one.
 func stayed(t *testing.T, cfg stream.Config, upTo int) *node {
 	cfg.HasLog = true
-	n := &node{fixture: begun(t, cfg), lived: true}
-	n.Expect(logB)
+	n := &node{fixture: newFixture(t, cfg), lived: true}
+	n.Step(&domain.Entry{Kind: domain.Start, Log: logA, Position: pos(0), Next: logB}, nil)
 	for _, r := range moving[:upTo] {
 		switch {
 		case r.data == "":
-			n.Move(logB, pos(r.b), time.Time{}, pos(r.b), domain.Location{Log: logA, Position: pos(r.a)})
+			n.moved(logB, pos(r.b), time.Time{}, pos(r.b), domain.Location{Log: logA, Position: pos(r.a)})
 		case r.a > 0 && !r.late:
-			n.Deliver(pos(r.a), time.Time{}, message(r.data, r.data, "user:alice"))
+			n.record(pos(r.a), time.Time{}, message(r.data, r.data, "user:alice"))
 		default:
-			n.Deliver(pos(r.b), time.Time{}, message(r.data, r.data, "user:alice"))
+			n.record(pos(r.b), time.Time{}, message(r.data, r.data, "user:alice"))
 		}
 		n.seen = append(n.seen, r)
 	}
@@ -61,16 +61,16 @@ func stayed(t *testing.T, cfg stream.Config, upTo int) *node {
 func came(t *testing.T, cfg stream.Config, from, upTo int) *node {
 	cfg.HasLog = true
 	n := &node{fixture: newFixture(t, cfg)}
-	n.Begin(logB, pos(moving[from].b-1), time.Time{})
+	n.start(logB, pos(moving[from].b-1), time.Time{})
 	for _, r := range moving[from:upTo] {
 		was := []domain.Location{{Log: logA, Position: pos(r.a)}}
 		switch {
 		case r.data == "":
-			n.Move(logB, pos(r.b), time.Time{}, pos(r.b), was...)
+			n.moved(logB, pos(r.b), time.Time{}, pos(r.b), was...)
 		case r.a > 0 && !r.late:
-			n.Deliver(pos(r.b), time.Time{}, message(r.data, r.data, "user:alice"), was...)
+			n.record(pos(r.b), time.Time{}, message(r.data, r.data, "user:alice"), was...)
 		default:
-			n.Deliver(pos(r.b), time.Time{}, message(r.data, r.data, "user:alice"))
+			n.record(pos(r.b), time.Time{}, message(r.data, r.data, "user:alice"))
 		}
 	}
 	n.seen = moving[from:upTo]
@@ -92,7 +92,7 @@ func (n *node) cursors(t *testing.T) map[string]domain.Cursor {
 	return all
 }
 
-// first is the place before the first record that the node has seen.
+// first is the position before the first record that the node has seen.
 func (n *node) first() domain.Location {
 	if r := n.seen[0]; n.lived {
 		return domain.Location{Log: logA, Position: pos(r.a - 1)}
@@ -101,7 +101,7 @@ func (n *node) first() domain.Location {
 }
 
 func after(data string, upTo int) (rest []string) {
-	i := slices.IndexFunc(moving, func(r record) bool { return r.data == data })
+	i := slices.IndexFunc(moving, func(r carried) bool { return r.data == data })
 	for _, r := range moving[i+1 : upTo] {
 		if r.data != "" {
 			rest = append(rest, r.data)
@@ -111,7 +111,7 @@ func after(data string, upTo int) (rest []string) {
 }
 
 // Whatever node gave a cursor, a node that stayed through the move, or came
-// later and has the place, goes on behind it exactly.
+// later and has the position, goes on behind it exactly.
 func TestCursorsOutliveAMove(t *testing.T) {
 	end := len(moving)
 	nodes := map[string]*node{
@@ -124,7 +124,7 @@ func TestCursorsOutliveAMove(t *testing.T) {
 			for to, taker := range nodes {
 				copied := slices.Contains([]string{"one", "two", "three", "five", "six"}, data)
 				if to == "stayed" && from == "came" && copied || to == "later" && (data == "one" || data == "two" && from == "stayed") {
-					continue // its window has no such place; tested below
+					continue // its window has no such position; tested below
 				}
 				s := taker.attachAt("user:alice", cursor)
 				var got []string
@@ -149,11 +149,11 @@ func TestCursorFromANodeThatIsFurtherWaits(t *testing.T) {
 		for _, r := range moving[len(n.seen):] {
 			switch {
 			case r.data == "":
-				n.Move(logB, pos(r.b), time.Time{}, pos(r.b), domain.Location{Log: logA, Position: pos(r.a)})
+				n.moved(logB, pos(r.b), time.Time{}, pos(r.b), domain.Location{Log: logA, Position: pos(r.a)})
 			case r.b > 7:
-				n.Deliver(pos(r.b), time.Time{}, message(r.data, r.data, "user:alice"))
+				n.record(pos(r.b), time.Time{}, message(r.data, r.data, "user:alice"))
 			default:
-				n.Deliver(pos(r.a), time.Time{}, message(r.data, r.data, "user:alice"))
+				n.record(pos(r.a), time.Time{}, message(r.data, r.data, "user:alice"))
 			}
 		}
 		t.Log(name)
@@ -165,7 +165,7 @@ func TestCursorAheadOfTheCopiesWaits(t *testing.T) {
 	n := came(t, stream.Config{}, 0, 3)
 	s := n.attachAt("user:alice", domain.Cursor{Log: logA, Position: pos(5), ID: domain.HashID("five")})
 	for _, r := range moving[3:5] {
-		n.Deliver(pos(r.b), time.Time{}, message(r.data, r.data, "user:alice"), domain.Location{Log: logA, Position: pos(r.a)})
+		n.record(pos(r.b), time.Time{}, message(r.data, r.data, "user:alice"), domain.Location{Log: logA, Position: pos(r.a)})
 	}
 	s.gotData(t, "six")
 }
@@ -180,7 +180,7 @@ func TestWhatAMoveCannotProveIsAGap(t *testing.T) {
 	}{
 		"beyond the move in the old log": {stayed(t, stream.Config{}, end), domain.Cursor{Log: logA, Position: pos(8)}, []string{"gap unknown_cursor 10"}},
 		"the same, on one that came":     {came(t, stream.Config{}, 0, end), domain.Cursor{Log: logA, Position: pos(8)}, []string{"gap unknown_cursor 10"}},
-		"another message at the place":   {came(t, stream.Config{}, 0, end), domain.Cursor{Log: logA, Position: pos(3), ID: 7}, []string{"gap unknown_cursor 10"}},
+		"another message at the position":   {came(t, stream.Config{}, 0, end), domain.Cursor{Log: logA, Position: pos(3), ID: 7}, []string{"gap unknown_cursor 10"}},
 		"a copy, on a node that has read the original": {stayed(t, stream.Config{}, end), domain.Cursor{Log: logB, Position: pos(6)},
 			[]string{"gap trimmed 7", "8 user:alice eight", "9 user:alice nine", "10 user:alice ten"}},
 		"a log that nothing was copied from": {came(t, stream.Config{}, 0, end), domain.Cursor{Log: 0xC, Position: pos(3)}, []string{"gap unknown_cursor 10"}},
@@ -192,7 +192,7 @@ func TestWhatAMoveCannotProveIsAGap(t *testing.T) {
 	}
 }
 
-// A place between two copies is proven by both: nothing was between them.
+// A position between two copies is proven by both: nothing was between them.
 func TestPlaceBetweenCopiesIsKnown(t *testing.T) {
 	n := came(t, stream.Config{}, 0, len(moving))
 	s := n.attachAt("user:alice", domain.Cursor{Log: logA, Position: pos(4)})
@@ -202,8 +202,8 @@ func TestPlaceBetweenCopiesIsKnown(t *testing.T) {
 // A gap among copies is crossed by everyone who comes from before it.
 func TestGapAmongCopiesIsCrossed(t *testing.T) {
 	n := came(t, stream.Config{}, 0, 3)
-	n.Break(domain.Trimmed, logB, pos(4), time.Time{})
-	n.Deliver(pos(5), time.Time{}, message("five", "five", "user:alice"), domain.Location{Log: logA, Position: pos(5)})
+	n.gap(domain.Trimmed, logB, pos(4), time.Time{})
+	n.record(pos(5), time.Time{}, message("five", "five", "user:alice"), domain.Location{Log: logA, Position: pos(5)})
 	for _, at := range []int{1, 2, 3, 4} {
 		s := n.attachAt("user:alice", domain.Cursor{Log: logA, Position: pos(at)})
 		if !slices.Contains(s.frames, "gap trimmed 4") || s.frames[len(s.frames)-1] != "5 user:alice five" {
@@ -213,7 +213,7 @@ func TestGapAmongCopiesIsCrossed(t *testing.T) {
 	n.attachAt("user:alice", domain.Cursor{Log: logA, Position: pos(5)}).got(t)
 }
 
-// A node that has none of the copies any more asks for the place in its log, and
+// A node that has none of the copies any more asks for the position in its log, and
 // then reads on from there as for any cursor.
 func TestPlaceIsLookedUpInTheLog(t *testing.T) {
 	s := withPast(t, stream.Config{Messages: 3})
@@ -225,7 +225,7 @@ func TestPlaceIsLookedUpInTheLog(t *testing.T) {
 	stranger := s.attachAt("user:alice", domain.Cursor{Log: 0xD, Position: pos(1)})
 	wanted := lookUp(s.Stream, map[domain.Cursor]domain.Cursor{old: s.cursorAt(5)})
 	if len(wanted) != 1 {
-		t.Errorf("asked for %v, want each place once, and none of a log that nothing points to", wanted)
+		t.Errorf("asked for %v, want each position once, and none of a log that nothing points to", wanted)
 	}
 	s.serve()
 	first.gotData(t, "6", "7", "8", "9")
@@ -234,11 +234,11 @@ func TestPlaceIsLookedUpInTheLog(t *testing.T) {
 }
 
 // lookUp answers the stream's Lookup, and returns what was wanted.
-func lookUp(s *stream.Stream, places map[domain.Cursor]domain.Cursor) (wanted []domain.Cursor) {
+func lookUp(s *stream.Stream, positions map[domain.Cursor]domain.Cursor) (wanted []domain.Cursor) {
 	l, asked := s.NextLookup()
 	if asked && l.Survey {
 		var logs []domain.LogID
-		for c := range places {
+		for c := range positions {
 			logs = append(logs, c.Log)
 		}
 		s.Surveyed(l, logs, true)
@@ -249,7 +249,7 @@ func lookUp(s *stream.Stream, places map[domain.Cursor]domain.Cursor) (wanted []
 	}
 	found := make([]domain.Cursor, len(l.Wanted))
 	for i, c := range l.Wanted {
-		found[i] = places[c]
+		found[i] = positions[c]
 	}
 	s.Found(l, found, 1)
 	return l.Wanted
@@ -260,7 +260,7 @@ func TestMoveIsTrimmedWithTheWindow(t *testing.T) {
 	for size := 2; size <= len(moving); size++ {
 		n := stayed(t, stream.Config{Messages: size}, len(moving))
 		s := n.attachAt("user:alice", domain.Cursor{Log: logA, Position: pos(6), ID: domain.HashID("six")})
-		if size >= 4 { // the place of the move is in the window, or right before it
+		if size >= 4 { // the position of the move is in the window, or right before it
 			s.gotData(t, "eight", "nine", "ten")
 			continue
 		}

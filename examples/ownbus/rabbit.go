@@ -94,7 +94,7 @@ func rabbitConfig(uri string) amqp.Config {
 	}
 	cfg.Exchange.Durable = true // publishers do not declare it again after a restart of the broker
 	cfg.Queue.Exclusive, cfg.Queue.AutoDelete = true, true
-	cfg.Publish.ConfirmDelivery = true // without it Publish succeeds even if no broker is there
+	cfg.Publish.ConfirmDelivery = true // without it Publish succeeds before the broker has the message
 	cfg.Consume.Qos.PrefetchCount = 256
 	cfg.Consume.NoRequeueOnNack = true
 	cfg.Marshaler = tolerant{amqp.DefaultMarshaler{NotPersistentDeliveryMode: true}}

@@ -25,6 +25,8 @@ var rules = []rule{
 		"the domain knows nobody: it can be read, tested and trusted by itself"},
 	{"/domain", []string{"net", "os", "log", "github.com", "golang.org", "go.uber.org"}, []string{module, "net/url"},
 		"the domain has no sockets, no files and no libraries: it is the standard library and rules"},
+	{"/domain/history", []string{"/domain/stream", "sync"}, nil,
+		"where a cursor stands is a question about values: without lock and sessions a table of cases can test it"},
 	{"/internal", []string{module, "github.com", "golang.org", "go.uber.org"}, []string{"/internal"},
 		"what all may use uses nobody: it is the standard library and a few lines"},
 	{"/ports", []string{"/adapters"}, nil,
@@ -63,6 +65,16 @@ var rules = []rule{
 		"the suite knows transports by their interface alone, as their authors elsewhere do"},
 	{"/adapters/transport", []string{"/adapters"}, []string{"/adapters/transport"},
 		"the portable transport knows drivers by their interface alone"},
+	{"/adapters/transport/groupcommit", []string{"/adapters", "github.com/ThreeDotsLabs"},
+		[]string{"/adapters/transport/groupcommit"},
+		"concurrent publishes share a round trip whatever is published: it is tested by itself, without a bus or Watermill"},
+	{"/adapters/transport/sequence", []string{"/adapters", "github.com/ThreeDotsLabs"},
+		[]string{"/adapters/transport/sequence"},
+		"numbers are put into bytes and read from entries: who sends and reads them is the transport's affair"},
+	{"/adapters/transport/provenance", []string{"/adapters"}, []string{"/adapters/transport/provenance"},
+		"what a copy says of its original is a format: reading and writing logs is the transport's and the move's affair"},
+	{"/adapters/transport/dsn", []string{module, "github.com"}, []string{"/adapters/transport/dsn"},
+		"a URL is text: what becomes of it, only the driver knows that reads it"},
 	{"/adapters/auth", []string{"/adapters"}, []string{"/adapters/auth"}, "who somebody is has nothing to do with any bus"},
 	{"/adapters/metrics", []string{"/adapters", "/domain"}, []string{"/adapters/metrics"},
 		"the registry reads numbers; which ones, only the root knows"},
@@ -82,6 +94,40 @@ var rules = []rule{
 	{"/ports", []string{"/test"}, nil, "what is for tests stays out of what is tested"},
 	{"/cmd", []string{"/test"}, nil, "what is for tests stays out of what is tested"},
 	{"/cmd", []string{"/ports"}, nil, "commands use the library's face, as any user does; only the root assembles"},
+}
+
+// An inside is a package that only few may import.
+type inside struct {
+	of  string   // package below the module
+	by  []string // those that may, and all below them
+	why string
+}
+
+var insides = []inside{
+	{"/adapters/transport/groupcommit", []string{"/adapters/transport"},
+		"a driver is what transport/driver.go says: how publishes share a round trip is the transport's affair"},
+	{"/adapters/transport/sequence", []string{"/adapters/transport"},
+		"a driver is what transport/driver.go says: numbers and missing ones are the transport's affair"},
+	{"/adapters/transport/provenance", []string{"/adapters/transport", "/adapters/migrate"},
+		"only a move writes where copies come from, and only the transport reads it"},
+}
+
+func TestInsides(t *testing.T) {
+	packages := list(t)
+	for _, in := range insides {
+		for _, name := range append([]string{in.of}, in.by...) {
+			if !exists(packages, absolute(name)) {
+				t.Errorf("the rule for %s names %s, which is gone", in.of, name)
+			}
+		}
+		for _, p := range packages {
+			for _, imported := range p.Imports {
+				if below(imported, absolute(in.of)) && !matches(p.ImportPath, append(in.by, in.of)) {
+					t.Errorf("%s imports %s: %s", p.ImportPath, imported, in.why)
+				}
+			}
+		}
+	}
 }
 
 func TestDependencies(t *testing.T) {

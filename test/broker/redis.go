@@ -70,6 +70,7 @@ func Sentinel(t testing.TB, name string, master *RedisServer, lines ...string) *
 
 func (s *RedisServer) run() *RedisServer {
 	s.t.Helper()
+	skipIfShort(s.t)
 	s.t.Cleanup(s.end)
 	var err error
 	for range 5 { // another process may take the port before the server does
@@ -78,6 +79,7 @@ func (s *RedisServer) run() *RedisServer {
 			break
 		}
 	}
+	skipIfUnwanted(s.t, err)
 	s.must(err)
 	return s
 }

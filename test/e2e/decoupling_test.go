@@ -11,8 +11,8 @@ import (
 	"github.com/fanfarebus/fanfare/test/broker"
 )
 
-// A node that dies takes nothing with it but its connections: publishers do
-// not notice, and its clients go on elsewhere where they were.
+// When a node dies only its connections are lost. Publishers do not notice, and its
+// clients resume on other nodes.
 func TestKilledNodeIsNotMissed(t *testing.T) {
 	needs(t, "redis-server")
 	r := broker.Redis(t)
@@ -55,8 +55,8 @@ func TestKilledNodeIsNotMissed(t *testing.T) {
 	}
 }
 
-// SIGTERM: each session is told to go, in its own time, and goes on elsewhere;
-// the node exits with 0, and the others do not notice.
+// On SIGTERM a node tells its sessions to go, spread over time, and they resume on
+// other nodes. The node exits with 0, and the sessions of the others do not notice.
 func TestDrainMovesSessions(t *testing.T) {
 	needs(t, "redis-server")
 	r := broker.Redis(t)
@@ -116,8 +116,8 @@ func TestDrainMovesSessions(t *testing.T) {
 	}
 }
 
-// Redis dies and comes back: no session drops, publishers are told within a
-// second, and delivery goes on by itself.
+// When Redis dies and comes back no session drops, publishers are told within a
+// second, and delivery continues by itself.
 func TestRedisRestarts(t *testing.T) {
 	for _, test := range []struct {
 		name, scheme string
@@ -140,7 +140,7 @@ func TestRedisRestarts(t *testing.T) {
 	}
 }
 
-// The same with Kafka, which takes its time to come back.
+// The same holds for Kafka, which is slower to come back.
 func TestKafkaRestarts(t *testing.T) {
 	s := broker.Kafka(t)
 	c := newCluster(t, 3, s.URL(), nil)
@@ -150,7 +150,7 @@ func TestKafkaRestarts(t *testing.T) {
 	busRestarts(t, s, c, k, true)
 }
 
-// NATS is killed and comes back: the same, and what a stream has taken survives.
+// The same holds for NATS, and what a stream has taken survives.
 func TestNATSRestarts(t *testing.T) {
 	for scheme, keeps := range map[string]bool{"jetstream": true, "nats": false} {
 		t.Run(scheme, func(t *testing.T) {
@@ -191,8 +191,8 @@ func busRestarts(t *testing.T, r server, c *cluster, k *clients, keeps bool) {
 	r.Restart()
 	allAreTold(t, k, true)
 	if !keeps {
-		// A subscription that cannot go on where it was begins anew when it is
-		// back, a little after the bus: until then there is nothing to hear.
+		// Without what Redis had, a subscription cannot resume. It begins anew, a
+		// little after the bus is back, and receives nothing until then.
 		eventually(t, 20*time.Second, "every session is told a gap", func() error {
 			return k.each(func(s *session) error {
 				if s.gaps() == 0 {
@@ -222,8 +222,8 @@ func busRestarts(t *testing.T, r server, c *cluster, k *clients, keeps bool) {
 	}
 }
 
-// A Redis that hangs takes what it is sent and does not answer, so publishers
-// repeat what may have arrived. Sessions see it once all the same.
+// A Redis that hangs takes what it is sent but does not answer, so publishers
+// repeat messages that may have arrived. Sessions still receive them once.
 func TestHangingRedisLosesAndRepeatsNothing(t *testing.T) {
 	needs(t, "redis-server")
 	r := broker.Redis(t)
@@ -256,7 +256,7 @@ func TestHangingRedisLosesAndRepeatsNothing(t *testing.T) {
 	}
 }
 
-// judgeWhatCame is judge for a session that may have missed messages.
+// judgeWhatCame does what judge does, for a session that may have missed messages.
 func judgeWhatCame(s *session, letters map[label]*letter) error {
 	got := make(map[label]*letter)
 	for _, m := range s.messages {
@@ -281,8 +281,9 @@ func allAreTold(t *testing.T, k *clients, up bool) {
 	})
 }
 
-// publishersAreTold checks the answer while the bus is down, and that it comes
-// within a second: the best of a few, for this machine has other work to do.
+// publishersAreTold checks the answer to a publish while the bus is down, and that
+// it comes within a second. The fastest of a few counts, since the machine may be
+// busy.
 func publishersAreTold(t *testing.T, c *cluster) {
 	t.Helper()
 	best := time.Hour

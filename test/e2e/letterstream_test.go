@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// A letterStream publishes letters over HTTP, one after the other, as a careful
-// publisher does: under an id of its own, again and again until it is accepted.
+// A letterStream publishes letters over HTTP, one after the other. As a careful
+// publisher does, it gives each an id and repeats it until it is accepted.
 type letterStream struct {
 	c      *cluster
 	letter func(n int) *letter
@@ -34,8 +34,8 @@ func startStream(c *cluster, to string) *letterStream {
 	})
 }
 
-// startPaced publishes a letter each time that pace has passed; what is late,
-// because nothing was accepted for a while, follows as fast as it goes.
+// startPaced publishes a letter once per pace. If nothing was accepted for a while,
+// the letters that are late follow as fast as possible.
 func startPaced(c *cluster, pace time.Duration, compose func(n int) *letter) *letterStream {
 	s := &letterStream{c: c, pace: pace, letter: compose, quit: make(chan struct{}), done: make(chan struct{})}
 	go s.run()
@@ -58,7 +58,7 @@ func (s *letterStream) run() {
 	}
 }
 
-// wait waits until it is time, and says whether there is more to do.
+// wait waits until the given time, and reports whether the stream has not ended.
 func (s *letterStream) wait(until time.Time) bool {
 	if s.over() {
 		return false

@@ -17,7 +17,7 @@ import (
 	"github.com/fanfarebus/fanfare/adapters/auth"
 )
 
-// While keys are changed, both count, each for the algorithms of its own type.
+// While keys are rotated both are accepted, each for the algorithms of its type.
 func TestSeveralPublicKeysCount(t *testing.T) {
 	first, _ := rsa.GenerateKey(rand.Reader, 2048)
 	second, _ := rsa.GenerateKey(rand.Reader, 2048)

@@ -65,7 +65,7 @@ func TestBadKeyEntriesAreAllNamedAndNotQuoted(t *testing.T) {
 	}
 }
 
-// Which entry counts for a key must not depend on who reads them.
+// Two entries with different scopes for one key are ambiguous, and so refused.
 func TestOneKeyWithTwoMeaningsIsRefused(t *testing.T) {
 	sum := strings.Repeat("0a", 32)
 	for _, entries := range [][]string{

@@ -39,7 +39,7 @@ func TestHeadersAreReadByOneStrictParser(t *testing.T) {
 	}
 }
 
-// One token has one spelling: whoever keeps a list of tokens can rely on that.
+// Each token has only one spelling, so that lists of tokens can be relied on.
 func TestOnlyTheOneSpellingOfATokenCounts(t *testing.T) {
 	j := newJWT(t, auth.JWTConfig{Secret: secret})
 	good := signText(t, hs256, `{"sub":"alice","exp":9999999999}`)

@@ -46,8 +46,8 @@ func TestWatermillsSuite(t *testing.T) {
 	})
 }
 
-// What the suite checks only when exactly-once is declared needs one instance
-// that everybody shares.
+// Some checks of the suite run only if exactly-once delivery is declared, which
+// needs one instance that all share.
 func TestWatermillsSuiteExactlyOnce(t *testing.T) {
 	features := tests.Features{
 		ExactlyOnceDelivery:   true,
@@ -66,8 +66,8 @@ func TestWatermillsSuiteExactlyOnce(t *testing.T) {
 	}
 }
 
-// pubSubs makes publishers and subscribers of one bus, which are closed with the
-// test at the latest: some of the suite's tests leave theirs open.
+// pubSubs returns a constructor of publishers and subscribers of one bus. They are
+// closed when the test ends, since some tests of the suite close nothing.
 func pubSubs(bus *memory.Bus) tests.PubSubConstructor {
 	return func(t *testing.T) (message.Publisher, message.Subscriber) {
 		pub := transport.New(bus.Driver(), transport.Config{})
@@ -88,7 +88,7 @@ func runSuiteTest(t *testing.T, name string, test suiteTest, features tests.Feat
 	})
 }
 
-// In a group Watermill's suite finds at-least-once delivery that several share.
+// The members of a group share messages that are delivered at least once.
 func TestWatermillsSuiteInAGroup(t *testing.T) {
 	bus := memory.New(memory.Config{})
 	newPubSub := func(t *testing.T) (message.Publisher, message.Subscriber) { return member(t, bus, "workers") }

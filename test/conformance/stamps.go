@@ -45,7 +45,7 @@ func stamps(r *run) {
 	}
 	h := r.collect(in, func(h *history) bool { return h.last(1) == 7 && h.gaps == 2 })
 	h.check(r, 1, 8, nil)
-	if holes := bus.Stats().Missing; holes != 2 {
-		r.Errorf("%d holes were counted, want 2", holes)
+	if missing := bus.Stats().Missing; missing != 2 {
+		r.Errorf("%d missing sequences were counted, want 2", missing)
 	}
 }

@@ -3,7 +3,6 @@ package jetstream_test
 import (
 	"context"
 	"errors"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -224,7 +223,7 @@ func TestAFullStreamSaysThatItIsFull(t *testing.T) {
 // An account that may store no more.
 func TestAnAccountWithoutRoomSaysSo(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "nats.conf")
-	write(t, file, `accounts { A { jetstream: {max_file: 200K, max_mem: 1K}, users: [{user: a, password: p}] } }`)
+	driverkit.WriteFile(t, file, `accounts { A { jetstream: {max_file: 200K, max_mem: 1K}, users: [{user: a, password: p}] } }`)
 	s := broker.NATS(t, "--config", file)
 	d := open(t, "jetstream://a:p@"+s.Addr())
 	var err error
@@ -262,12 +261,5 @@ func TestOnlyTheStreamsAnswerCounts(t *testing.T) {
 				t.Log(err)
 			}
 		})
-	}
-}
-
-func write(t testing.TB, file, text string) {
-	t.Helper()
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
 	}
 }

@@ -28,7 +28,7 @@ func TestAReaderThatLosesItsRightsGoesOnWhereItWas(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			file := filepath.Join(t.TempDir(), "nats.conf")
-			conf := func(user string) { write(t, file, "authorization { users: ["+admin+"\n"+user+"] }") }
+			conf := func(user string) { driverkit.WriteFile(t, file, "authorization { users: ["+admin+"\n"+user+"] }") }
 			conf(`{user: u, password: p}`)
 			s := broker.NATS(t, "--config", file)
 			bus := transport.New(open(t, "jetstream://u:p@"+s.Addr()), transport.Config{})
@@ -115,7 +115,7 @@ func TestRightsThatAreTakenAwayAndGivenBack(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "nats.conf")
-			write(t, file, good)
+			driverkit.WriteFile(t, file, good)
 			s := broker.NATS(t, "--config", file)
 			d, _ := openLogged(t, "jetstream://u:p@"+s.Addr())
 			taken := 0
@@ -129,7 +129,7 @@ func TestRightsThatAreTakenAwayAndGivenBack(t *testing.T) {
 				return errors.Join(errs...)
 			}
 			driverkit.Poll(t, func() bool { return publish() == nil })
-			write(t, file, c.conf)
+			driverkit.WriteFile(t, file, c.conf)
 			s.Reload()
 			var err error
 			driverkit.Poll(t, func() bool {
@@ -140,7 +140,7 @@ func TestRightsThatAreTakenAwayAndGivenBack(t *testing.T) {
 				t.Errorf("refused: %v", err)
 			}
 			t.Log(err)
-			write(t, file, good)
+			driverkit.WriteFile(t, file, good)
 			s.Reload()
 			driverkit.Poll(t, func() bool { return publish() == nil })
 			// What was taken is there: each number once, or more often where the

@@ -2,19 +2,11 @@ package kafka_test
 
 import (
 	"context"
-	"crypto/ed25519"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/big"
-	"net"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -46,17 +38,6 @@ func fields(kv ...string) (h []domain.Field) {
 	return h
 }
 
-// bare drops what differs from run to run.
-func bare(entries []domain.Entry) []domain.Entry {
-	for i := range entries {
-		entries[i].Position, entries[i].Time = "", time.Time{}
-		if len(entries[i].Body) == 0 {
-			entries[i].Body = nil
-		}
-	}
-	return entries
-}
-
 func TestPublishedMessagesComeBackWhole(t *testing.T) {
 	onEach(t, func(k kit) {
 		f := k.follow("")
@@ -76,7 +57,7 @@ func TestPublishedMessagesComeBackWhole(t *testing.T) {
 			{UUID: "id-3", Header: fields("fanfare.origin", "\x00\x01\xff"), Body: []byte("x")},
 			{},
 		}
-		if diff := cmp.Diff(want, bare(got)); diff != "" {
+		if diff := cmp.Diff(want, driverkit.WithoutLog(got)); diff != "" {
 			k.t.Error(diff)
 		}
 		if raw.Metadata.Get(transport.RawKey) == "" {
@@ -103,7 +84,7 @@ func TestRecordsOfStrangersAreUnderstood(t *testing.T) {
 			{},
 			{Header: fields("to", "(the record has no value)", "id", "1")}, // no message without data
 		}
-		if diff := cmp.Diff(want, bare(k.read(f, 5))); diff != "" {
+		if diff := cmp.Diff(want, driverkit.WithoutLog(k.read(f, 5))); diff != "" {
 			k.t.Error(diff)
 		}
 	})
@@ -365,7 +346,11 @@ func TestUsersLogIn(t *testing.T) {
 }
 
 func TestConnectionsAreEncrypted(t *testing.T) {
-	cert, ca := certificate(t)
+	ca, key := driverkit.Certificate(t)
+	cert, err := tls.LoadX509KeyPair(ca, key)
+	if err != nil {
+		t.Fatal(err)
+	}
 	at := strings.Replace(fakeURL(t, kfake.TLS(&tls.Config{Certificates: []tls.Certificate{cert}})), "127.0.0.1", "localhost", 1)
 	if err := open(t, at+"?tls_ca="+ca+"&tls_server_name=127.0.0.1").Ping(t.Context()); err != nil {
 		t.Errorf("with its authority: %v", err)
@@ -375,26 +360,4 @@ func TestConnectionsAreEncrypted(t *testing.T) {
 			t.Errorf("%q: %v", params, err)
 		}
 	}
-}
-
-// certificate makes one for 127.0.0.1, signed by itself, and writes it to a file.
-func certificate(t *testing.T) (tls.Certificate, string) {
-	t.Helper()
-	public, private, err := ed25519.GenerateKey(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, public, private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: private}, file
 }

@@ -284,7 +284,7 @@ func agrees(t interface{ Fatalf(string, ...any) }, payload string, g domain.Gran
 }
 
 // Authenticate accepts what Mint returns, and grants what Mint was given.
-func TestWhatIsMintedIsReadAsItWasMeant(t *testing.T) {
+func TestAuthenticateGrantsWhatMintWasGiven(t *testing.T) {
 	j := newJWT(t, auth.JWTConfig{Secret: secret, Issuer: "é\u2028\"", Audience: "<&>"})
 	globs := rapid.SliceOfN(rapid.String(), 0, 3)
 	rapid.Check(t, func(t *rapid.T) {

@@ -18,7 +18,7 @@ import (
 )
 
 // While keys are rotated both are accepted, each for the algorithms of its type.
-func TestSeveralPublicKeysCount(t *testing.T) {
+func TestSeveralPublicKeysAreAccepted(t *testing.T) {
 	first, _ := rsa.GenerateKey(rand.Reader, 2048)
 	second, _ := rsa.GenerateKey(rand.Reader, 2048)
 	third, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

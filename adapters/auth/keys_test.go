@@ -81,7 +81,7 @@ func TestOneKeyWithTwoMeaningsIsRefused(t *testing.T) {
 	}
 }
 
-func TestDevBelievesEverybodyWhoHasAName(t *testing.T) {
+func TestDevTrustsEverybodyWithAName(t *testing.T) {
 	orders, _ := domain.ParseSystem("orders")
 	g, err := auth.Dev{}.Authenticate(t.Context(), "alice")
 	if err != nil || g.User != "alice" || !g.MayAttach(orders) || !g.MayJoin(orders, "a/b") {

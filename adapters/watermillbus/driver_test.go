@@ -283,7 +283,7 @@ func TestAPanicInThePubSubIsAnError(t *testing.T) {
 }
 
 // Without a publisher, a subscriber or groups, the calls that need them fail.
-func TestHalvesAndWhatThePairCannotDo(t *testing.T) {
+func TestMissingHalvesAreUnsupported(t *testing.T) {
 	d := watermillbus.New(nil, nil, watermillbus.Config{})
 	_, follow := d.Follow(t.Context(), "t", "")
 	_, group := d.Group("g")

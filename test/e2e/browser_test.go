@@ -11,7 +11,7 @@ import (
 // A page in a browser is connected through nginx while one fault follows another.
 // With a log the page receives every number once and in order, over WebSocket and
 // over EventSource. With pub/sub it is told a gap wherever numbers are missing.
-func TestBrowserMissesNothingUntold(t *testing.T) {
+func TestBrowserIsToldOfEverythingItMisses(t *testing.T) {
 	t.Run("redis-streams", func(t *testing.T) {
 		needs(t, "redis-server")
 		p := newPage(t, "ws", "sse")

@@ -13,7 +13,7 @@ import (
 
 // When a node dies only its connections are lost. Publishers do not notice, and its
 // clients resume on other nodes.
-func TestKilledNodeIsNotMissed(t *testing.T) {
+func TestKilledNodeLosesOnlyItsConnections(t *testing.T) {
 	needs(t, "redis-server")
 	r := broker.Redis(t)
 	c := newCluster(t, 3, r.URL("redis-streams"), nil)

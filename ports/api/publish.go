@@ -6,7 +6,7 @@ import (
 	"net/http"
 
 	"github.com/fanfarebus/fanfare/domain"
-	"github.com/fanfarebus/fanfare/domain/envelope"
+	"github.com/fanfarebus/fanfare/domain/jsontext"
 )
 
 // publish answers POST /v1/systems/{system}/messages.
@@ -104,12 +104,12 @@ func accept(w http.ResponseWriter, in batch) {
 			if i > 0 {
 				body = append(body, ',')
 			}
-			body = envelope.AppendString(body, m.ID)
+			body = jsontext.AppendString(body, m.ID)
 		}
 		body = append(body, "]}\n"...)
 	} else {
 		body = append(body, `{"id":`...)
-		body = envelope.AppendString(body, in.messages[0].ID)
+		body = jsontext.AppendString(body, in.messages[0].ID)
 		body = append(body, "}\n"...)
 	}
 	w.Header()["Content-Type"] = jsonType

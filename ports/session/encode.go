@@ -6,9 +6,9 @@ import (
 	"maps"
 	"slices"
 	"time"
-	"unicode/utf8"
 
 	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/domain/jsontext"
 	"github.com/fanfarebus/fanfare/domain/stream"
 )
 
@@ -24,17 +24,17 @@ func (V1Encoder) Message(system domain.System, m *domain.Message, to domain.Targ
 	b = append(b, `{"op":"message","system":"`...)
 	b = append(b, system.String()...)
 	b = append(b, `","id":`...)
-	b = AppendString(b, m.ID)
+	b = jsontext.AppendString(b, m.ID)
 	b = appendPlace(b, at)
 	b = append(b, `,"to":`...)
-	b = AppendString(b, to.String())
+	b = jsontext.AppendString(b, to.String())
 	if m.From != "" {
 		b = append(b, `,"from":`...)
-		b = AppendString(b, m.From)
+		b = jsontext.AppendString(b, m.From)
 	}
 	if m.Type != "" {
 		b = append(b, `,"type":`...)
-		b = AppendString(b, m.Type)
+		b = jsontext.AppendString(b, m.Type)
 	}
 	if t := firstTime(m.Time, at.Time); !t.IsZero() && domain.CheckTime(t) == nil {
 		b = append(b, `,"time":"`...)
@@ -53,7 +53,7 @@ func (V1Encoder) Gap(system domain.System, reason domain.GapReason, at domain.Cu
 	b := append(make([]byte, 0, 192), `{"op":"gap","system":"`...)
 	b = append(b, system.String()...)
 	b = append(b, `","reason":`...)
-	b = AppendString(b, string(reason))
+	b = jsontext.AppendString(b, string(reason))
 	b = appendPlace(b, at)
 	b = append(b, `,"after_ms":`...)
 	b = appendInt(b, jitter(gapSpan))
@@ -104,8 +104,8 @@ func appendHeaders(b []byte, headers map[string]string) []byte {
 	b = append(b, `,"headers":{`...)
 	if len(headers) == 1 {
 		for k, v := range headers {
-			b = append(AppendString(b, k), ':')
-			b = AppendString(b, v)
+			b = append(jsontext.AppendString(b, k), ':')
+			b = jsontext.AppendString(b, v)
 		}
 		return append(b, '}')
 	}
@@ -113,8 +113,8 @@ func appendHeaders(b []byte, headers map[string]string) []byte {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = append(AppendString(b, k), ':')
-		b = AppendString(b, headers[k])
+		b = append(jsontext.AppendString(b, k), ':')
+		b = jsontext.AppendString(b, headers[k])
 	}
 	return append(b, '}')
 }
@@ -130,7 +130,7 @@ func appendData(b []byte, m *domain.Message) []byte {
 		}
 		return append(append(b, `,"data":`...), m.Data...)
 	case promised == domain.TextForm:
-		return AppendString(append(appendContentType(b, m), `,"data":`...), m.Data)
+		return jsontext.AppendString(append(appendContentType(b, m), `,"data":`...), m.Data)
 	case promised == domain.JSONForm:
 		return appendBroken(b, m)
 	}
@@ -156,52 +156,7 @@ func appendBytes(b []byte, m *domain.Message) []byte {
 }
 
 func appendContentType(b []byte, m *domain.Message) []byte {
-	return AppendString(append(b, `,"content_type":`...), m.ContentType)
-}
-
-// AppendString appends s as a JSON string. What is no UTF-8 becomes U+FFFD.
-func AppendString[T string | []byte](b []byte, s T) []byte {
-	const hex = "0123456789abcdef"
-	b = append(b, '"')
-	start := 0
-	for i := 0; i < len(s); {
-		c := s[i]
-		if c >= ' ' && c != '"' && c != '\\' && c < utf8.RuneSelf {
-			i++
-			continue
-		}
-		n := 1
-		if c >= utf8.RuneSelf {
-			var r rune
-			if r, n = decodeRune(s[i:]); r != utf8.RuneError || n > 1 {
-				i += n
-				continue
-			}
-		}
-		b = append(b, s[start:i]...)
-		switch {
-		case c >= utf8.RuneSelf:
-			b = append(b, "\ufffd"...)
-		case c == '"' || c == '\\':
-			b = append(b, '\\', c)
-		case c == '\n':
-			b = append(b, `\n`...)
-		case c == '\r':
-			b = append(b, `\r`...)
-		case c == '\t':
-			b = append(b, `\t`...)
-		default:
-			b = append(b, `\u00`...)
-			b = append(b, hex[c>>4], hex[c&15])
-		}
-		i += n
-		start = i
-	}
-	return append(append(b, s[start:]...), '"')
-}
-
-func decodeRune[T string | []byte](s T) (rune, int) {
-	return utf8.DecodeRuneInString(string(s[:min(len(s), utf8.UTFMax)]))
+	return jsontext.AppendString(append(b, `,"content_type":`...), m.ContentType)
 }
 
 func firstTime(a, b time.Time) time.Time {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/domain/jsontext"
 )
 
 // What a node tells fanfare.v1.json clients beside messages and gaps. Each
@@ -34,7 +35,7 @@ func GoawayNotice(retry time.Duration) []byte {
 func RefusedNotice(retry time.Duration, r *Rejection) []byte {
 	b := appendInt([]byte(`{"op":"goaway","retry_ms":`), retry.Milliseconds())
 	b = appendInt(append(b, `,"status":`...), int64(r.Status))
-	b = AppendString(append(b, `,"reason":`...), r.Detail)
+	b = jsontext.AppendString(append(b, `,"reason":`...), r.Detail)
 	return append(b, '}')
 }
 

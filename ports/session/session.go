@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/domain/jsontext"
 	"github.com/fanfarebus/fanfare/domain/stream"
 )
 
@@ -202,11 +203,11 @@ func (s *Session) targets() []domain.Target {
 // hello says who, where, and from which places on.
 func (s *Session) hello() []byte {
 	b := append(make([]byte, 0, 256), `{"op":"hello","session":`...)
-	b = AppendString(b, s.ID)
+	b = jsontext.AppendString(b, s.ID)
 	b = append(b, `,"node":`...)
-	b = AppendString(b, s.registry.cfg.Node)
+	b = jsontext.AppendString(b, s.registry.cfg.Node)
 	b = append(b, `,"user":`...)
-	b = AppendString(b, s.User)
+	b = jsontext.AppendString(b, s.User)
 	b = append(b, `,"systems":{`...)
 	for i, a := range s.systems {
 		if i > 0 {

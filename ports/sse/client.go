@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/domain/jsontext"
 	"github.com/fanfarebus/fanfare/domain/stream"
 	"github.com/fanfarebus/fanfare/ports/session"
 )
@@ -61,7 +62,7 @@ func (c *client) Notify(op []byte) {
 // Config.CloseWait. It never blocks; the first call counts.
 func (c *client) Close(code int, reason string) {
 	op := append([]byte(`{"op":"close","code":`), strconv.Itoa(code)...)
-	op = session.AppendString(append(op, `,"reason":`...), reason)
+	op = jsontext.AppendString(append(op, `,"reason":`...), reason)
 	stop := code == session.CloseDisconnected || code == session.CloseReplaced
 	c.end(farewell{op: append(op, '}'), code: code, stop: stop})
 }

@@ -2,7 +2,7 @@ package ws
 
 import (
 	"github.com/fanfarebus/fanfare/domain"
-	"github.com/fanfarebus/fanfare/ports/session"
+	"github.com/fanfarebus/fanfare/domain/jsontext"
 )
 
 // What only WebSocket clients are told: answers to their ops, and what a new
@@ -15,7 +15,7 @@ func leftNotice(system domain.System, room string) []byte {
 	b = append(b, '"')
 	if room != "" {
 		b = append(b, `,"room":`...)
-		b = session.AppendString(b, room)
+		b = jsontext.AppendString(b, room)
 	}
 	return append(b, `,"reason":"token"}`...)
 }
@@ -25,7 +25,7 @@ func okAnswer(ref []byte, id string) []byte {
 	b := appendRef([]byte(`{"op":"ok"`), ref)
 	if id != "" {
 		b = append(b, `,"id":`...)
-		b = session.AppendString(b, id)
+		b = jsontext.AppendString(b, id)
 	}
 	return append(b, '}')
 }
@@ -35,7 +35,7 @@ func errorAnswer(ref []byte, code Code, message string) []byte {
 	b = append(b, `,"code":"`...)
 	b = append(b, code...)
 	b = append(b, `","message":`...)
-	return append(session.AppendString(b, message), '}')
+	return append(jsontext.AppendString(b, message), '}')
 }
 
 func appendRef(b, ref []byte) []byte {

@@ -47,6 +47,16 @@ func (g *IDs) Next() string {
 	return u.String()
 }
 
+// Name gives an id to every message that has none. The ids that it gives sort
+// as the messages do.
+func (g *IDs) Name(messages ...*Message) {
+	for _, m := range messages {
+		if m.ID == "" {
+			m.ID = g.Next()
+		}
+	}
+}
+
 // A ulid is an id in binary: big-endian, so that its order is the text's.
 type ulid [16]byte
 

@@ -25,7 +25,7 @@ func (a *API) publish(w http.ResponseWriter, r *http.Request) {
 		a.refuse(w, p)
 		return
 	}
-	a.name(in.messages)
+	a.ids.Name(in.messages...)
 	if err := a.publisher.Publish(r.Context(), system, in.messages...); err != nil {
 		a.refuse(w, a.failed(system, in, err))
 		return

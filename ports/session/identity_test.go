@@ -31,7 +31,7 @@ func newRegistry(t *testing.T, auth session.Authenticator, cfg session.Config) (
 
 // open makes a request a session, and lets go of it again.
 func open(registry *session.Registry, r *http.Request) error {
-	s, err := registry.Open(r, func() (session.Protocol, error) { return session.Protocol{Encoder: session.V1Encoder{}}, nil })
+	s, err := registry.Open(r, session.Protocol{Encoder: session.V1Encoder{}})
 	if s != nil {
 		s.End(0)
 	}
@@ -277,7 +277,7 @@ func TestExpiryBeyondNanosecondsIsKept(t *testing.T) {
 			ctx, stop := context.WithCancel(t.Context())
 			ended := make(chan error, 1)
 			go func() { ended <- registry.Run(ctx) }()
-			s, err := registry.Open(request("x"), func() (session.Protocol, error) { return session.Protocol{Encoder: session.V1Encoder{}}, nil })
+			s, err := registry.Open(request("x"), session.Protocol{Encoder: session.V1Encoder{}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -300,7 +300,7 @@ func TestSessionsEndWithTheirTokens(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- registry.Run(ctx) }()
-		s, err := registry.Open(request("x"), func() (session.Protocol, error) { return session.Protocol{Encoder: session.V1Encoder{}}, nil })
+		s, err := registry.Open(request("x"), session.Protocol{Encoder: session.V1Encoder{}})
 		if err != nil {
 			t.Fatal(err)
 		}

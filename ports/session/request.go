@@ -27,63 +27,68 @@ type Protocol struct {
 	Params []string
 }
 
-// Open makes a request a session that has not begun, or says why not; terms is
-// asked before anything else. Who gets a Session calls its End.
-func (reg *Registry) Open(r *http.Request, terms func() (Protocol, error)) (*Session, error) {
-	w, err := reg.authorize(r, terms)
-	if err == nil {
-		err = reg.mayOpen(w.grant.User)
-	}
-	if err == nil {
-		err = reg.reserve()
-	}
+// Open makes a session of a request, or says why there is none. The session has
+// not begun; whoever gets it must call its End.
+func (reg *Registry) Open(r *http.Request, p Protocol) (*Session, error) {
+	w, err := reg.authorize(r, p)
 	if err != nil {
 		return nil, err
 	}
-	s, err := reg.begin(r.Context(), w)
-	if err != nil {
-		s.End(0)
+	if err := reg.mayOpen(w.grant.User); err != nil {
+		return nil, err
+	}
+	if err := reg.reserve(); err != nil {
+		return nil, err
+	}
+	s := reg.newSession(w)
+	if err := s.attach(r.Context(), w); err != nil {
+		s.End(0) // which releases the place
 		return nil, err
 	}
 	return s, nil
 }
 
 // Check says why a request would get no session, and opens none.
-func (reg *Registry) Check(r *http.Request, terms func() (Protocol, error)) error {
-	_, err := reg.authorize(r, terms)
-	if err == nil {
-		err = reg.reserve()
+func (reg *Registry) Check(r *http.Request, p Protocol) error {
+	if _, err := reg.authorize(r, p); err != nil {
+		return err
 	}
-	if err == nil {
-		reg.release()
+	if err := reg.reserve(); err != nil {
+		return err
 	}
-	return err
+	reg.release()
+	return nil
 }
 
-// begin attaches a session, so that nothing is missed of what is published
-// after the client has its answer.
-func (reg *Registry) begin(ctx context.Context, w *wish) (*Session, error) {
+// newSession returns a session that is attached to nothing yet.
+func (reg *Registry) newSession(w *wish) *Session {
 	s := &Session{ID: domain.NewID(), User: w.grant.User, Grant: w.grant, from: w.from,
 		asker:    askerOf(w.grant.User, w.from),
 		registry: reg, plain: w.Plain, slot: -1, turn: rand.IntN(1 << 16)}
 	s.SetExpiry(w.grant.Expires)
+	return s
+}
+
+// attach attaches the session to the streams of all systems that were asked for.
+// From now on nothing is missed. What was attached before an error, End detaches.
+func (s *Session) attach(ctx context.Context, w *wish) error {
 	for _, asked := range w.systems {
-		lease, err := reg.hub.AcquireFor(ctx, s.User, asked.system)
+		lease, err := s.registry.hub.AcquireFor(ctx, s.User, asked.system)
 		if errors.Is(err, stream.ErrUserSystems) {
-			return s, &Rejection{
+			return &Rejection{
 				Status: http.StatusTooManyRequests, Retry: retryLater, reason: "user_systems",
 				Detail: "systems: this user has too many open that nobody else uses: " +
 					"close sessions, or wait until systems that are not used any more are let go",
 			}
 		}
 		if err != nil {
-			return s, err
+			return err
 		}
 		a := &Attachment{session: s, lease: lease, rooms: asked.rooms, since: asked.since}
 		a.attach(w.Encoder)
 		s.systems = append(s.systems, a)
 	}
-	return s, nil
+	return nil
 }
 
 func askerOf(user string, from netip.Addr) stream.Asker {
@@ -110,11 +115,8 @@ type asked struct {
 
 // authorize reads a request. The order is from cheap to dear, and nothing is told
 // about systems and rooms before the client is known.
-func (reg *Registry) authorize(r *http.Request, terms func() (Protocol, error)) (w *wish, err error) {
-	w = &wish{}
-	if w.Protocol, err = terms(); err != nil {
-		return nil, err
-	}
+func (reg *Registry) authorize(r *http.Request, p Protocol) (w *wish, err error) {
+	w = &wish{Protocol: p}
 	if err := reg.checkOrigin(r); err != nil {
 		return nil, err
 	}

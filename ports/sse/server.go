@@ -46,12 +46,16 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	ask := func() (session.Protocol, error) { return terms(r, query, resume) }
-	if query.Get("check") == "1" {
-		s.check(w, r, ask)
+	p, err := readProtocol(r, query, resume)
+	if err != nil {
+		s.refuse(w, r, err)
 		return
 	}
-	open, err := s.registry.Open(r, ask)
+	if query.Get("check") == "1" {
+		s.check(w, r, p)
+		return
+	}
+	open, err := s.registry.Open(r, p)
 	if err != nil {
 		s.refuse(w, r, err)
 		return
@@ -84,24 +88,28 @@ var flags = []string{"check", "cursors", "pad"}
 // params are all that is read here.
 var params = append([]string{lastEventParam}, flags...)
 
-// terms says what an EventSource asks for: its id is where it wants to go on.
-func terms(r *http.Request, query url.Values, resume string) (session.Protocol, error) {
-	t := session.Protocol{Encoder: session.V1Encoder{}, Resume: resume, Params: params}
+// readProtocol reads what an EventSource asks for. Resume is the id with which it
+// comes back.
+func readProtocol(
+	r *http.Request, query url.Values, resume string,
+) (session.Protocol, error) {
 	if r.Method != http.MethodGet {
-		return t, session.Rejected(http.StatusMethodNotAllowed, "want GET")
+		return session.Protocol{}, session.Rejected(http.StatusMethodNotAllowed, "want GET")
 	}
 	for _, name := range flags {
 		if v := query.Get(name); v != "" && v != "0" && v != "1" {
-			return t, session.Rejected(http.StatusUnprocessableEntity, "%s: want 1 or 0", name)
+			return session.Protocol{}, session.Rejected(http.StatusUnprocessableEntity, "%s: want 1 or 0", name)
 		}
 	}
-	return t, nil
+	return session.Protocol{
+		Encoder: session.V1Encoder{}, Resume: resume, Params: params,
+	}, nil
 }
 
 // check answers scripts that want to know why they get no session: neither
 // WebSocket nor EventSource tells them.
-func (s *Server) check(w http.ResponseWriter, r *http.Request, ask func() (session.Protocol, error)) {
-	if err := s.registry.Check(r, ask); err != nil {
+func (s *Server) check(w http.ResponseWriter, r *http.Request, p session.Protocol) {
+	if err := s.registry.Check(r, p); err != nil {
 		s.registry.Reject(w, r, err)
 		return
 	}

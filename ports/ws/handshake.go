@@ -11,25 +11,31 @@ import (
 	"github.com/fanfarebus/fanfare/ports/session"
 )
 
-// A handshake is what a request asks for by means of WebSocket itself.
+// A handshake is what a request says by means of WebSocket itself.
 type handshake struct {
-	plain    bool
-	protocol string // to be answered; "" for none
+	plain       bool
+	subprotocol string // to be named in the answer; "" for none
+	token       string // from among the subprotocols; "" for none
 }
 
-// tokenProtocol is where browsers can put a token.
+// tokenProtocol begins the subprotocol in which browsers can send a token.
 const tokenProtocol = "fanfare.token."
 
-// terms reads a request's headers.
-func (h *handshake) terms(r *http.Request) (session.Protocol, error) {
+// readHandshake reads a request's headers.
+func readHandshake(r *http.Request) (h handshake, err error) {
 	if err := checkUpgrade(r); err != nil {
-		return session.Protocol{}, err
+		return handshake{}, err
 	}
-	token, err := h.negotiate(r)
+	return negotiate(r)
+}
+
+// protocol returns what the Registry has to know of the handshake.
+func (h handshake) protocol() session.Protocol {
+	p := session.Protocol{Encoder: session.V1Encoder{}, Plain: h.plain, Token: h.token}
 	if h.plain {
-		return session.Protocol{Encoder: PlainEncoder{}, Plain: true, Token: token}, err
+		p.Encoder = PlainEncoder{}
 	}
-	return session.Protocol{Encoder: session.V1Encoder{}, Token: token}, err
+	return p
 }
 
 // checkUpgrade sees to it that the upgrade itself can not fail.
@@ -58,8 +64,8 @@ func (s *Server) refuse(w http.ResponseWriter, request *http.Request, err error)
 	s.registry.Reject(w, request, err)
 }
 
-// negotiate picks the protocol and returns the token among the subprotocols.
-func (h *handshake) negotiate(r *http.Request) (token string, err error) {
+// negotiate picks the subprotocol, and finds the token among those that are offered.
+func negotiate(r *http.Request) (h handshake, err error) {
 	var others, v1 bool
 	var tokens []string
 	for _, line := range r.Header.Values("Sec-WebSocket-Protocol") {
@@ -71,26 +77,26 @@ func (h *handshake) negotiate(r *http.Request) (token string, err error) {
 			case p == V1:
 				v1 = true
 			case p == Plain:
-				h.protocol = Plain
+				h.subprotocol = Plain
 			default:
 				others = others || p != ""
 			}
 		}
 	}
-	if token, err = session.OneToken("Sec-WebSocket-Protocol", tokens); err != nil {
-		return "", err
+	if h.token, err = session.OneToken("Sec-WebSocket-Protocol", tokens); err != nil {
+		return handshake{}, err
 	}
 	switch {
 	case v1:
-		h.protocol = V1
-	case h.protocol == Plain:
+		h.subprotocol = V1
+	case h.subprotocol == Plain:
 	case others:
-		return "", session.Rejected(http.StatusUnprocessableEntity, "Sec-WebSocket-Protocol: want %s, %s, or none", V1, Plain)
-	case token != "":
+		return handshake{}, session.Rejected(http.StatusUnprocessableEntity, "Sec-WebSocket-Protocol: want %s, %s, or none", V1, Plain)
+	case h.token != "":
 		// A browser fails a connection whose subprotocols are all declined,
 		// and the token must not be echoed.
-		return "", session.Rejected(http.StatusUnprocessableEntity, "Sec-WebSocket-Protocol: name %s or %s beside the token", V1, Plain)
+		return handshake{}, session.Rejected(http.StatusUnprocessableEntity, "Sec-WebSocket-Protocol: name %s or %s beside the token", V1, Plain)
 	}
 	h.plain = !v1
-	return token, nil
+	return h, nil
 }

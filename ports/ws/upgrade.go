@@ -9,15 +9,17 @@ import (
 	"net/http"
 
 	"github.com/olahol/melody"
-
-	"github.com/fanfarebus/fanfare/ports/session"
 )
 
 // ServeHTTP refuses the request with problem+json, or makes it a session and
 // returns: the session goes on in a goroutine of the Server's.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	var h handshake
-	open, err := s.registry.Open(r, func() (session.Protocol, error) { return h.terms(r) })
+	h, err := readHandshake(r)
+	if err != nil {
+		s.refuse(w, r, err)
+		return
+	}
+	open, err := s.registry.Open(r, h.protocol())
 	if err != nil {
 		s.refuse(w, r, err)
 		return
@@ -28,7 +30,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, err)
 		return
 	}
-	go c.run(slim(r, c, h.protocol)) // the Registry waits for it
+	go c.run(slim(r, c, h.subprotocol)) // the Registry waits for it
 }
 
 // hijack takes the connection from the HTTP server, so that its goroutine and

@@ -29,9 +29,12 @@ func newRegistry(t *testing.T, auth session.Authenticator, cfg session.Config) (
 	return registry, &logged
 }
 
-// open makes a request a session, and lets go of it again.
+// v1 is what a port would read from the requests of these tests.
+var v1 = session.Protocol{Encoder: session.V1Encoder{}}
+
+// open makes a session of a request, and ends it again.
 func open(registry *session.Registry, r *http.Request) error {
-	s, err := registry.Open(r, session.Protocol{Encoder: session.V1Encoder{}})
+	s, err := registry.Open(r, v1)
 	if s != nil {
 		s.End(0)
 	}
@@ -277,7 +280,7 @@ func TestExpiryBeyondNanosecondsIsKept(t *testing.T) {
 			ctx, stop := context.WithCancel(t.Context())
 			ended := make(chan error, 1)
 			go func() { ended <- registry.Run(ctx) }()
-			s, err := registry.Open(request("x"), session.Protocol{Encoder: session.V1Encoder{}})
+			s, err := registry.Open(request("x"), v1)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -300,7 +303,7 @@ func TestSessionsEndWithTheirTokens(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- registry.Run(ctx) }()
-		s, err := registry.Open(request("x"), session.Protocol{Encoder: session.V1Encoder{}})
+		s, err := registry.Open(request("x"), v1)
 		if err != nil {
 			t.Fatal(err)
 		}

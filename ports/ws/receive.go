@@ -263,7 +263,7 @@ func (c *client) refresh(token string) error {
 	case errors.As(err, &locked):
 		return refuse(RateLimited, "%s", locked.Detail)
 	case errors.Is(err, domain.ErrUnauthenticated):
-		return refuse(Forbidden, "%s", session.Told("not a valid token", err))
+		return refuse(Forbidden, "%s", session.TokenDetail("not a valid token", err))
 	case err != nil:
 		return refuse(Busy, "the token cannot be checked now: try again")
 	}

@@ -108,8 +108,8 @@ func TestOriginsThatCannotWorkAreRefused(t *testing.T) {
 	}
 }
 
-// A page of the very host that was asked needs no entry, unless it came over a
-// less safe scheme: somebody on the way may have written it.
+// A page of the very host that was asked needs no entry, unless it came over a less
+// safe scheme: then somebody between may have written it.
 func TestOwnPages(t *testing.T) {
 	proxies := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
 	for _, test := range []struct {
@@ -218,7 +218,7 @@ func FuzzOrigins(f *testing.F) {
 		if err != nil || !all.names(o) {
 			return
 		}
-		// What matches has the scheme, and ends in the host, of what is listed.
+		// An origin that matches has the scheme of the entry, and ends in its host.
 		scheme, host, _ := strings.Cut(strings.ToLower(listed), "://")
 		host = strings.TrimPrefix(strings.TrimSuffix(host, ":*"), "*.")
 		if p, err := parseOrigin(scheme + "://" + host); err != nil || o.scheme != p.scheme || !strings.HasSuffix("."+o.host, "."+p.host) {

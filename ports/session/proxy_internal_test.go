@@ -39,13 +39,13 @@ func TestCallerIsTheNearestAddressThatIsNoProxy(t *testing.T) {
 		{"10.1.1.1:99", []string{"[::ffff:203.0.113.7]:1"}, "203.0.113.7", ""},
 		{"10.1.1.1:99", []string{"10.2.2.2"}, "10.2.2.2", ""},
 		{"10.1.1.1:99", []string{"198.51.100.7,"}, "198.51.100.7", ""},
-		{"10.1.1.1:99", []string{`", 198.51.100.7`}, "198.51.100.7", ""}, // an open quote of the client's
+		{"10.1.1.1:99", []string{`", 198.51.100.7`}, "198.51.100.7", ""}, // the client has left a quote open
 		{"10.1.1.1:99", nil, "10.1.1.1", hopMissing},
 		{"10.1.1.1:99", []string{""}, "10.1.1.1", hopMissing},
 		{"10.1.1.1:99", []string{" , ,", ""}, "10.1.1.1", hopMissing},
 		{"10.1.1.1:99", []string{"rubbish"}, "10.1.1.1", hopUnreadable},
 		{"10.1.1.1:99", []string{"unknown"}, "10.1.1.1", hopUnreadable},
-		{"10.1.1.1:99", []string{"1.2.3.4, _hidden"}, "10.1.1.1", hopUnreadable}, // what is behind it is anybody's word
+		{"10.1.1.1:99", []string{"1.2.3.4, _hidden"}, "10.1.1.1", hopUnreadable}, // who wrote what stands before is unknown
 		{"10.1.1.1:99", []string{"1.2.3.4, unknown, 10.2.2.2"}, "10.2.2.2", hopUnreadable},
 		{"10.1.1.1:99", []string{"203.0.113.7/24"}, "10.1.1.1", hopUnreadable},
 		{"10.1.1.1:99", []string{"[203.0.113.7"}, "10.1.1.1", hopUnreadable},
@@ -85,11 +85,11 @@ func TestCallerInForwarded(t *testing.T) {
 		{[]string{"for=192.0.2.43", `For = "198.51.100.17:4711" ; proto=https`, "for=10.0.0.1"}, "198.51.100.17", ""},
 		{[]string{`by=10.0.0.1; for="[2001:db8:cafe::17]:4711"`}, "2001:db8:cafe::", ""},
 		{[]string{`for="[2001:db8:cafe::17]:_port"`}, "2001:db8:cafe::", ""},
-		{[]string{`for="x, for=198.51.100.17`}, "198.51.100.17", ""},           // an open quote of the client's
-		{[]string{`for=", for="[2001:db8::1]"`}, "2001:db8::", ""},             // and one before a quoted element
-		{[]string{`for=1.2.3.4;host="a,b", for=192.0.2.43`}, "192.0.2.43", ""}, // a comma that splits nothing
+		{[]string{`for="x, for=198.51.100.17`}, "198.51.100.17", ""},           // the client has left a quote open
+		{[]string{`for=", for="[2001:db8::1]"`}, "2001:db8::", ""},             // the same before a quoted element
+		{[]string{`for=1.2.3.4;host="a,b", for=192.0.2.43`}, "192.0.2.43", ""}, // a comma inside quotes
 		{[]string{`for=192.0.2.43;host="a,b"`}, "192.0.2.43", ""},
-		// A proxy quotes the Host that the client made up.
+		// A proxy quotes a Host that the client made up.
 		{[]string{`for=192.0.2.43;host="x;for=1.1.1.1"`}, "192.0.2.43", ""},
 		{[]string{`host="x\";for=1.1.1.1;y=\"";for=192.0.2.43`}, "192.0.2.43", ""},
 		{[]string{`for=6.6.6.6;x=", for=192.0.2.43;host="a\"b"`}, "192.0.2.43", ""},
@@ -139,8 +139,8 @@ func FuzzCaller(f *testing.F) {
 	f.Add(`",;=`, "]:[")
 	plain, standard := registryBehind("", "10.0.0.0/8"), registryBehind("Forwarded", "10.0.0.0/8")
 	f.Fuzz(func(t *testing.T, forwarded, list string) {
-		// A proxy adds its client's address at the end. Nothing that the client
-		// wrote before may change what is made of that.
+		// A proxy adds its client's address at the end. Nothing that the client has
+		// written before it may change how it is read.
 		r := &http.Request{RemoteAddr: "10.1.1.1:99", Header: http.Header{
 			"Forwarded":       {forwarded, `for="[2001:db8::1]:443";proto=https`},
 			"X-Forwarded-For": {list + ", 198.51.100.7:1"},

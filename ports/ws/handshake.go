@@ -29,7 +29,7 @@ func readHandshake(r *http.Request) (h handshake, err error) {
 	return negotiate(r)
 }
 
-// protocol returns what the Registry has to know of the handshake.
+// protocol returns what the [session.Registry] has to know of the handshake.
 func (h handshake) protocol() session.Protocol {
 	p := session.Protocol{Encoder: session.V1Encoder{}, Plain: h.plain, Token: h.token}
 	if h.plain {
@@ -38,30 +38,37 @@ func (h handshake) protocol() session.Protocol {
 	return p
 }
 
-// checkUpgrade sees to it that the upgrade itself can not fail.
+// checkUpgrade refuses requests for which melody's upgrade would fail later, when
+// problem+json cannot be answered any more.
 func checkUpgrade(r *http.Request) error {
 	key, err := base64.StdEncoding.DecodeString(r.Header.Get("Sec-WebSocket-Key"))
 	switch {
 	case r.Method != http.MethodGet:
 		return session.Rejected(http.StatusMethodNotAllowed, "want GET")
 	case !websocket.IsWebSocketUpgrade(r):
-		return session.Rejected(http.StatusUpgradeRequired, "this is a WebSocket endpoint: connect with a WebSocket client")
+		return session.Rejected(http.StatusUpgradeRequired,
+			"this is a WebSocket endpoint: connect with a WebSocket client")
 	case r.Header.Get("Sec-WebSocket-Version") != "13":
 		return session.Rejected(http.StatusUpgradeRequired, "want WebSocket version 13")
 	case err != nil || len(key) != 16:
-		return session.Rejected(http.StatusBadRequest, "Sec-WebSocket-Key: want 16 bytes in base64")
+		return session.Rejected(http.StatusBadRequest,
+			"Sec-WebSocket-Key: want 16 bytes in base64")
 	}
 	return nil
 }
 
-// refuse says no, and to who came without an upgrade also what to upgrade to.
-func (s *Server) refuse(w http.ResponseWriter, request *http.Request, err error) {
-	if r := (*session.Rejection)(nil); errors.As(err, &r) && r.Status == http.StatusUpgradeRequired {
+// refuse answers a request that gets no session. A client that did not ask for an
+// upgrade is told what to upgrade to ([RFC 9110 §15.5.22]).
+//
+// [RFC 9110 §15.5.22]: https://www.rfc-editor.org/rfc/rfc9110#section-15.5.22
+func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	var rejection *session.Rejection
+	if errors.As(err, &rejection) && rejection.Status == http.StatusUpgradeRequired {
 		w.Header().Set("Upgrade", "websocket")
 		w.Header().Set("Connection", "Upgrade")
 		w.Header().Set("Sec-WebSocket-Version", "13")
 	}
-	s.registry.Reject(w, request, err)
+	s.registry.Reject(w, r, err)
 }
 
 // negotiate picks the subprotocol, and finds the token among those that are offered.
@@ -91,11 +98,13 @@ func negotiate(r *http.Request) (h handshake, err error) {
 		h.subprotocol = V1
 	case h.subprotocol == Plain:
 	case others:
-		return handshake{}, session.Rejected(http.StatusUnprocessableEntity, "Sec-WebSocket-Protocol: want %s, %s, or none", V1, Plain)
+		return handshake{}, session.Rejected(http.StatusUnprocessableEntity,
+			"Sec-WebSocket-Protocol: want %s, %s, or none", V1, Plain)
 	case h.token != "":
-		// A browser fails a connection whose subprotocols are all declined,
-		// and the token must not be echoed.
-		return handshake{}, session.Rejected(http.StatusUnprocessableEntity, "Sec-WebSocket-Protocol: name %s or %s beside the token", V1, Plain)
+		// Browsers close a connection of which no subprotocol was accepted, and the
+		// one with the token must not be repeated in the answer.
+		return handshake{}, session.Rejected(http.StatusUnprocessableEntity,
+			"Sec-WebSocket-Protocol: name %s or %s beside the token", V1, Plain)
 	}
 	h.plain = !v1
 	return h, nil

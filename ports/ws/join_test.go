@@ -79,7 +79,7 @@ func TestJoinsThatWaitAreAnsweredBusyAndDoNotEndTheSession(t *testing.T) {
 	c.wantsData(`"joined"`)
 }
 
-// A cursor's time is what a client says: no time of all may do harm.
+// The time in a cursor comes from the client: no value of it may do harm.
 func TestCursorsWithAbsurdTimesAreAnswered(t *testing.T) {
 	n := serve(t, config{})
 	n.deliver("room:lobby", "chat", `1`)

@@ -9,36 +9,38 @@ import (
 	"github.com/fanfarebus/fanfare/ports/session"
 )
 
-// A place is where a session is in one system: what it has been written.
-type place struct {
+// A systemCursor is the cursor of a session in one system: the client has been written
+// everything up to it.
+type systemCursor struct {
 	of    *session.Attachment
-	token []byte // of the cursor; empty while it is not known
+	token []byte // the cursor as text; empty while it is not known
 }
 
-// A script writes a session's events. It is its goroutine's.
+// A script turns a session's items into events. Only the goroutine that serves the
+// session uses it.
 type script struct {
-	places []place
-	moved  bool          // some place is not in an id yet
-	retry  time.Duration // to be said with the next event; 0 for nothing
-	pad    bool          // the next event is to be followed by padding
+	cursors []systemCursor
+	moved   bool          // a cursor has changed since the last id
+	retry   time.Duration // to be written with the next event; 0 for nothing
+	pad     bool          // padding is to follow the next event
 }
 
 func newScript(all []*session.Attachment, retry time.Duration, pad bool) *script {
 	s := &script{retry: retry, pad: pad}
 	for _, a := range all {
-		p := place{of: a}
+		c := systemCursor{of: a}
 		if at := a.Cursor(); !at.IsZero() {
-			p.token, s.moved = at.Append(nil), true
+			c.token, s.moved = at.Append(nil), true
 		}
-		s.places = append(s.places, p)
+		s.cursors = append(s.cursors, c)
 	}
 	return s
 }
 
-// add appends an event. A place alone waits for the next event, or for settle.
+// add appends an event. A cursor without an op waits for the next event, or for settle.
 func (s *script) add(b []byte, i item) []byte {
-	if i.place != nil {
-		s.move(i.of, i.place)
+	if i.cursor != nil {
+		s.move(i.of, i.cursor)
 		return b
 	}
 	if token := session.CursorIn(i.op); i.of != nil && token != nil {
@@ -52,7 +54,8 @@ func (s *script) add(b []byte, i item) []byte {
 	return b
 }
 
-// settle appends what is left to be said of the places: an event without data.
+// settle appends an event with an id and no data, if a cursor has changed since the
+// last id.
 func (s *script) settle(b []byte) []byte {
 	if !s.moved {
 		return b
@@ -60,7 +63,7 @@ func (s *script) settle(b []byte) []byte {
 	return append(s.head(b, ""), '\n')
 }
 
-// end appends the farewell. One that is to stop the client marks the id.
+// end appends the farewell. If the client is not to come back, its id carries the mark.
 func (s *script) end(b []byte, f *farewell) []byte {
 	if f.retry > 0 {
 		s.retry = f.retry
@@ -72,8 +75,8 @@ func (s *script) end(b []byte, f *farewell) []byte {
 	return appendData(s.head(b, mark), f.op)
 }
 
-// stopMark begins the part of an id that says that the client is not to come
-// back by itself. No system or cursor has it.
+// stopMark begins the part of an id which says that the client is not to come back by
+// itself. It cannot stand in the name of a system or in a cursor.
 const stopMark = "!"
 
 // cutMark returns an id without the mark, and whether it had one.
@@ -82,15 +85,17 @@ func cutMark(id string) (resume string, stop bool) {
 	return resume, stop
 }
 
+// move changes the cursor in a system.
 func (s *script) move(of *session.Attachment, token []byte) {
-	for i := range s.places {
-		if p := &s.places[i]; p.of == of {
-			p.token, s.moved = append(p.token[:0], token...), true
+	for i := range s.cursors {
+		if c := &s.cursors[i]; c.of == of {
+			c.token, s.moved = append(c.token[:0], token...), true
 		}
 	}
 }
 
-// head appends the lines that come before an event's data.
+// head appends the lines that come before an event's data: retry if it is to be
+// written, and the id if a cursor has changed or there is a mark.
 func (s *script) head(b []byte, mark string) []byte {
 	if s.retry > 0 {
 		b = append(b, "retry: "...)
@@ -101,27 +106,32 @@ func (s *script) head(b []byte, mark string) []byte {
 		return b
 	}
 	s.moved = false
-	b = append(b, "id: "...)
+	b = s.appendResume(append(b, "id: "...))
+	b = append(b, mark...)
+	return append(b, '\n')
+}
+
+// appendResume appends the resume string of the session: system:cursor,system:cursor.
+func (s *script) appendResume(b []byte) []byte {
 	first := true
-	for _, p := range s.places {
-		if len(p.token) == 0 {
+	for _, c := range s.cursors {
+		if len(c.token) == 0 {
 			continue
 		}
 		if !first {
 			b = append(b, ',')
 		}
 		first = false
-		b = append(b, p.of.System().String()...)
+		b = append(b, c.of.System().String()...)
 		b = append(b, ':')
-		b = append(b, p.token...)
+		b = append(b, c.token...)
 	}
-	b = append(b, mark...)
-	return append(b, '\n')
+	return b
 }
 
-// appendData appends an op as an event's data and ends the event. A raw line
-// break would end the line, and let the op's author write lines of the
-// protocol; in JSON it can only stand between tokens, where a space does.
+// appendData appends an op as an event's data, and ends the event. Line breaks in it
+// become spaces, which is the same in JSON, where they can only stand between tokens.
+// Otherwise a message could write lines of the protocol itself.
 func appendData(b, op []byte) []byte {
 	b = append(b, "data: "...)
 	start := len(b)
@@ -131,6 +141,7 @@ func appendData(b, op []byte) []byte {
 	return append(b, "\n\n"...)
 }
 
+// blank replaces every c with a space.
 func blank(line []byte, c byte) {
 	for i := bytes.IndexByte(line, c); i >= 0; i = bytes.IndexByte(line, c) {
 		line[i] = ' '
@@ -138,10 +149,9 @@ func blank(line []byte, c byte) {
 	}
 }
 
-// heartbeat is a comment: nobody hears it, and no proxy takes the connection
-// for dead.
+// heartbeat is a comment, which clients ignore. It keeps proxies from closing a
+// connection as idle.
 const heartbeat = ":\n\n"
 
-// padding is a comment that fills the first block of proxies that hold back
-// less than 2 KiB.
+// padding is a comment that fills the buffer of proxies that hold back up to 2 KiB.
 var padding = ":" + strings.Repeat(" ", 2<<10) + "\n\n"

@@ -163,8 +163,8 @@ func TestDrainTellsEachSessionAndEndsIt(t *testing.T) {
 	}
 }
 
-// Who is disconnected, or gives way to a newer session, must not come back by
-// itself, but may on purpose, and loses nothing then.
+// A client that was disconnected, or replaced by a newer session, must not come back by
+// itself. If it comes back on purpose, it has lost nothing.
 func TestWhoIsNotToComeBackIsStopped(t *testing.T) {
 	for name, end := range map[string]func(*node){
 		`{"op":"close","code":4009,"reason":"`: func(n *node) { n.registry.Disconnect("alice") },
@@ -213,8 +213,8 @@ func TestPaddingComesOnlyWhereItIsAskedFor(t *testing.T) {
 	}
 }
 
-// A client whose connection is cut again and again, anywhere, sees every
-// message once and in order, by nothing but its last event id.
+// A client whose connection is cut again and again, at any byte, receives every message
+// once and in order, with nothing but its last event id.
 func TestCutConnectionsLoseAndRepeatNothing(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -273,7 +273,7 @@ func TestMessagesLargerThanTheOutboxArrive(t *testing.T) {
 	}
 }
 
-// Over HTTP/2 a deadline ends the stream even when nothing is being written.
+// Over HTTP/2 a write deadline ends the stream even when nothing is being written.
 func TestSessionsOverHTTP2(t *testing.T) {
 	n := newNode(t, config{sse: sse.Config{Stall: 50 * time.Millisecond, Heartbeat: time.Hour}})
 	listener := httptest.NewUnstartedServer(n.server)

@@ -214,13 +214,13 @@ func (b *bus) Publish(_ context.Context, s domain.System, msgs ...*domain.Messag
 	return nil
 }
 
-func (b *bus) Inbound(_ context.Context, s domain.System, m *domain.Message, session string) error {
+func (b *bus) Inbound(_ context.Context, s domain.System, m *domain.Message, from string) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.err != nil {
 		return &domain.PublishError{Err: b.err}
 	}
-	if session == "" || m.ID == "" || m.Time.IsZero() || len(m.To) > 0 {
+	if from == "" || m.ID == "" || m.Time.IsZero() || len(m.To) > 0 {
 		return errors.New("bus: inbound without session, id or time, or with targets")
 	}
 	b.published = append(b.published, fmt.Sprintf("%s inbound from=%s type=%s %s %s", s, m.From, m.Type, m.ContentType, m.Data))

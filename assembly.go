@@ -13,6 +13,7 @@ import (
 	"github.com/fanfarebus/fanfare/adapters/metrics"
 	"github.com/fanfarebus/fanfare/adapters/migrate"
 	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/adapters/transport/dsn"
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/domain/envelope"
 	"github.com/fanfarebus/fanfare/domain/stream"
@@ -30,7 +31,7 @@ import (
 func openBus(ctx context.Context, cfg Config, o options) (bus, func(), error) {
 	tc := transport.Config{
 		PublishTimeout: cfg.PublishTimeout,
-		NoStamps:       cfg.Envelope.UserField != "", // adopted topics stay as they are
+		NoNumbers:      cfg.Envelope.UserField != "", // adopted topics stay as they are
 		PublishOnly:    o.publishOnly,
 		Logger:         o.log,
 	}
@@ -49,7 +50,7 @@ func openBus(ctx context.Context, cfg Config, o options) (bus, func(), error) {
 
 // openURLs opens one bus, or two of which the second is to take over.
 func openURLs(ctx context.Context, cfg Config, tc transport.Config, o options) (bus, error) {
-	urls := transport.SplitURLs(cfg.Transport)
+	urls := dsn.SplitURLs(cfg.Transport)
 	if len(urls) == 1 {
 		return o.openers.Open(ctx, urls[0], tc)
 	}
@@ -162,7 +163,7 @@ func newHub(cfg Config, r *router.Router, bus bus) (*stream.Hub, error) {
 			Budget:    stream.NewBudget(int64(cfg.Window.Bytes)),
 			DedupeAge: cfg.Dedupe.Age,
 			HasLog:    bus.Guarantees().Log,
-			Past:      stream.NewBudget(int64(cfg.Resume.Bytes)),
+			Backlog:   stream.NewBudget(int64(cfg.Resume.Bytes)),
 			MaxScan:   cfg.Resume.MaxScan,
 		},
 	}), nil

@@ -48,7 +48,7 @@ func showBus(m *metrics.Registry, bus bus, r *router.Router) {
 		{"bus_published_total", "Messages that the bus took.", func(s transport.Stats) uint64 { return s.Published }},
 		{"bus_publish_errors_total", "Messages that it did not take, or of which that is not known.", func(s transport.Stats) uint64 { return s.PublishErrors }},
 		{"bus_reads_total", "Reads that returned entries.", func(s transport.Stats) uint64 { return s.Batches }},
-		{"bus_holes_total", "Holes in publishers' numbers, on a bus without a log.", func(s transport.Stats) uint64 { return s.Holes }},
+		{"bus_holes_total", "Holes in publishers' numbers, on a bus without a log.", func(s transport.Stats) uint64 { return s.Missing }},
 		{"bus_late_total", "Messages dropped because they came after the hole that they left, or again.", func(s transport.Stats) uint64 { return s.Late }},
 		{"bus_interruptions_total", "Times a subscription was interrupted.", func(s transport.Stats) uint64 { return s.Interruptions }},
 	} {
@@ -60,9 +60,9 @@ func showBus(m *metrics.Registry, bus bus, r *router.Router) {
 		}
 		return 0
 	})
-	m.Gauge("bus_behind_subscriptions", "Subscriptions that have been behind the bus for more than 5 s.", func() float64 { return float64(bus.Stats().Behind) })
+	m.Gauge("bus_behind_subscriptions", "Subscriptions that have been behind the bus for more than 5 s.", func() float64 { return float64(bus.Stats().Lagging) })
 	m.PerLabel("bus_breaks_total", "Interruptions without proof of continuity, by reason.", metrics.Counter, "reason",
-		func() map[string]float64 { return byReason(bus.Stats().Breaks) })
+		func() map[string]float64 { return byReason(bus.Stats().Gaps) })
 	m.Counter("entries_total", "Entries read from the bus.", func() float64 { return float64(r.Stats().Entries) })
 	m.Counter("poison_total", "Of these, those that could not be decoded.", func() float64 { return float64(r.Stats().Poison) })
 	m.Counter("panics_total", "Of these, those whose delivery panicked.", func() float64 { return float64(r.Stats().Panics) })
@@ -102,7 +102,7 @@ func showStreams(m *metrics.Registry, hub *stream.Hub) {
 	m.PerLabel("gaps_told_total", "Gap notices given to sessions, by reason.", metrics.Counter, "reason", func() map[string]float64 {
 		all := make(map[domain.GapReason]uint64)
 		for _, s := range hub.Streams() {
-			for reason, n := range s.Stats().Told {
+			for reason, n := range s.Stats().GapsTold {
 				all[reason] += n
 			}
 		}

@@ -48,7 +48,7 @@ func NewMigration(ctx context.Context, cfg MigrationConfig, opts ...Option) (*Mi
 	if err != nil {
 		return nil, err
 	}
-	tc := transport.Config{PublishTimeout: moveTimeout, PublishOnly: true, NoStamps: true}
+	tc := transport.Config{PublishTimeout: moveTimeout, PublishOnly: true, NoNumbers: true}
 	from, to, err := openBoth(ctx, cfg.From, cfg.To, tc, o)
 	if err != nil {
 		return nil, err

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/adapters/transport/dsn"
 )
 
 const (
@@ -17,7 +17,7 @@ const (
 // cannot be read shows no more than its scheme, and where the list itself is
 // doubtful, a space in a password may be why: then nothing is shown.
 func redactedURLs(text string) string {
-	all := transport.SplitURLs(text)
+	all := dsn.SplitURLs(text)
 	for _, one := range all {
 		if scheme, _, ok := strings.Cut(one, "://"); len(all) > 1 && (!ok || !isScheme(scheme)) {
 			return unreadable
@@ -35,7 +35,7 @@ func redactedURL(text string) string {
 	end := strings.IndexAny(rest, "/?#")
 	switch {
 	case err != nil && strings.Contains(rest, ","): // servers, as brokers' clients take them
-		return transport.Redact(text)
+		return dsn.Redact(text)
 	case err != nil, u.Opaque != "", u.Fragment != "",
 		end >= 0 && strings.Contains(rest[end:], "@"): // a password that was not escaped ends late
 		return scheme + "://" + unreadable

@@ -1,0 +1,171 @@
+package dsn
+
+import (
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// hidden stands where a secret was.
+const hidden = "xxxxx"
+
+// Place shows a transport's URL without user, password and parameters.
+func Place(u *url.URL) string { return u.Scheme + "://" + u.Host + u.Path }
+
+// Redact shows a URL, or a list of servers as brokers' clients take it, without
+// the secrets in it: passwords, users without one (which are tokens), and the
+// parameters that isSecret names. It need not be one that can be read: where it
+// is not clear what is a secret, more is hidden. Text that is no URL is shown as
+// it is.
+func Redact(raw string) string {
+	if !strings.Contains(raw, "://") {
+		return raw
+	}
+	head, tail := raw, ""
+	if i := strings.IndexAny(raw, "?#"); i >= 0 {
+		head, tail = raw[:i], raw[i:]
+	}
+	if strings.Contains(tail, "@") { // the end of a password that was not escaped
+		scheme, _, _ := strings.Cut(raw, "://")
+		return scheme + "://" + hidden
+	}
+	list := strings.Split(head, ",")
+	open := false // a user's part has begun, and its @ comes later
+	for i := len(list) - 1; i >= 0; i-- {
+		scheme, rest, whole := strings.Cut(list[i], "://")
+		whole = whole && (i == 0 || isScheme(strings.TrimSpace(scheme)))
+		if !whole {
+			scheme, rest = "", list[i]
+		} else {
+			scheme += "://"
+		}
+		rest, open = redactServer(rest, whole, open)
+		list[i] = scheme + rest
+	}
+	return strings.Join(list, ",") + redactQuery(tail)
+}
+
+// redactServer hides the user of a server, which is whole if a scheme stands
+// before it. If the part behind it has an @ and no scheme, a comma may have been
+// in the password: then this one may hold the beginning, and nothing of it is
+// shown. Nor is one that has no user and is no host.
+func redactServer(server string, whole, behind bool) (shown string, open bool) {
+	at := strings.LastIndexByte(server, '@')
+	switch {
+	case behind:
+		return hidden, !whole
+	case at < 0:
+		host, _, _ := strings.Cut(strings.TrimSpace(server), "/")
+		if _, err := parseURL("x://" + host); err != nil {
+			return hidden, false
+		}
+		return server, false
+	case !whole: // what stands before the @ may be a password's end
+		return hidden + server[at:], true
+	}
+	name, _, password := strings.Cut(server[:at], ":")
+	switch {
+	case password:
+		name += ":" + hidden
+	case name != "":
+		name = hidden
+	}
+	return name + server[at:], false
+}
+
+// isScheme says whether a text can be a URL's scheme.
+func isScheme(text string) bool {
+	odd := func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("+-.", r)
+	}
+	return text != "" && !strings.ContainsFunc(text, odd)
+}
+
+func redactQuery(tail string) string {
+	tail, _, fragment := strings.Cut(tail, "#")
+	end := ""
+	if fragment { // no URL of ours has one: it may be the end of a secret
+		end = "#" + hidden
+	}
+	pairs := strings.FieldsFunc(tail, func(r rune) bool { return r == '&' || r == ';' })
+	for i, pair := range pairs {
+		name, _, ok := strings.Cut(pair, "=")
+		plain, err := url.QueryUnescape(strings.TrimLeft(name, "?"))
+		switch {
+		case ok && (err != nil || isSecret(plain)):
+			pairs[i] = name + "=" + hidden
+		case !ok && i > 0: // the end of a value with an & in it
+			pairs[i] = hidden
+		}
+	}
+	return strings.Join(pairs, "&") + end
+}
+
+// RedactError hides the URL's secrets in what an error says. The error behind it is
+// still found by errors.Is and As.
+func RedactError(err error, u *url.URL) error {
+	text := err.Error()
+	for _, secret := range secrets(u) {
+		// A very short secret would tear up the text, and so tell what it is:
+		// it is hidden where it stands as a password only.
+		if len(secret) < 4 {
+			text = strings.ReplaceAll(text, ":"+secret+"@", ":"+hidden+"@")
+			continue
+		}
+		text = strings.ReplaceAll(text, secret, hidden)
+	}
+	if text == err.Error() {
+		return err
+	}
+	return &redacted{text, err}
+}
+
+type redacted struct {
+	text string
+	err  error
+}
+
+func (e *redacted) Error() string { return e.text }
+func (e *redacted) Unwrap() error { return e.err }
+
+// secrets returns the password and the secret parameters of u, in each way
+// that an error might write them, the longest first.
+func secrets(u *url.URL) []string {
+	var plain, all []string
+	if password, ok := u.User.Password(); ok {
+		plain = append(plain, password)
+		_, escaped, _ := strings.Cut(u.User.String(), ":")
+		all = append(all, escaped)
+	}
+	for name, values := range u.Query() {
+		if isSecret(name) {
+			plain = append(plain, values...)
+		}
+	}
+	before := false // a secret parameter, whose value may have had an & in it
+	for pair := range strings.SplitSeq(u.RawQuery, "&") {
+		name, value, ok := strings.Cut(pair, "=")
+		switch {
+		case !ok && before:
+			all = append(all, name)
+		case isSecret(name):
+			all, before = append(all, value), true
+		}
+	}
+	for _, s := range plain {
+		quoted := strconv.Quote(s)
+		all = append(all, s, url.QueryEscape(s), url.PathEscape(s), quoted[1:len(quoted)-1])
+	}
+	all = slices.DeleteFunc(all, func(s string) bool { return s == "" })
+	slices.SortFunc(all, func(a, b string) int { return len(b) - len(a) })
+	return slices.Compact(all)
+}
+
+// isSecret says whether a parameter of this name is one to hide.
+func isSecret(name string) bool {
+	name = strings.ToLower(name)
+	return slices.ContainsFunc([]string{"pass", "secret", "token", "key", "cred"}, func(word string) bool {
+		return strings.Contains(name, word)
+	})
+}

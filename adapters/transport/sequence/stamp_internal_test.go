@@ -1,0 +1,35 @@
+package sequence
+
+import (
+	"bytes"
+	"testing"
+)
+
+func FuzzStamp(f *testing.F) {
+	f.Add(uint64(1), []byte(`{"to":"*"}`))
+	f.Add(uint64(999999999999999999), []byte(`{"stamp":"0123456789abcdef:12","mark":true}`))
+	f.Add(uint64(7), []byte(`{"stamp":"0123456789abcdef:`))
+	f.Fuzz(func(t *testing.T, n uint64, body []byte) {
+		before := bytes.Clone(body)
+		_, rest, ok := cutStamp(body)
+		switch {
+		case !ok && !bytes.Equal(body, before):
+			t.Errorf("%q has no stamp and became %q", before, body)
+		case ok && (rest[0] != '{' || len(rest) >= len(before) || !bytes.HasSuffix(before, rest[1:])):
+			t.Errorf("%q became %q", before, rest)
+		}
+		n = n%(1e18-1) + 1
+		if !stampable(before) {
+			return
+		}
+		put := stamp{start: newStartID(), number: n}
+		wire := appendStamped(nil, put, before)
+		if len(wire) > stampSize+len(before) {
+			t.Errorf("%q is longer than expected", wire)
+		}
+		got, rest, ok := cutStamp(wire)
+		if !ok || got != put || !bytes.Equal(rest, before) {
+			t.Errorf("%q came back as %v, %v, %q", wire, ok, got, rest)
+		}
+	})
+}

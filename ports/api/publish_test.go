@@ -157,7 +157,7 @@ func TestBatchIsPublishedInOrder(t *testing.T) {
 }
 
 // Only white space as JSON defines it makes an empty line: other parsers refuse the rest.
-func TestEmptyLinesAreThoseOfJSONsSpace(t *testing.T) {
+func TestOnlyJSONWhiteSpaceMakesAnEmptyLine(t *testing.T) {
 	for line, want := range map[string]int{
 		"": 202, " \t\r": 202, "\u00a0": 400, "\v": 400, "\f": 400, "\u0085": 400, "\u2028": 400, "\ufeff": 400,
 	} {
@@ -277,7 +277,7 @@ func (b untouchable) Read([]byte) (int, error) {
 }
 func (untouchable) Close() error { return nil }
 
-func TestWhoMayNotPublishIsToldBeforeTheBodyIsRead(t *testing.T) {
+func TestClientsThatMayNotPublishAreRefusedBeforeTheBodyIsRead(t *testing.T) {
 	_, h := newAPI(t, &bus{}, api.Config{BodyBytes: 100})
 	for name, change := range map[string]func(*http.Request){
 		"401": func(r *http.Request) { r.Header.Del("Authorization") },

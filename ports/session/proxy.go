@@ -201,7 +201,8 @@ func CheckProxyHeader(name string) error {
 		return fmt.Errorf("%q is no name of a header, such as X-Forwarded-For or Forwarded", name)
 	}
 	if strings.EqualFold(name, "Host") {
-		return errors.New("Host names this node, and no client: want X-Forwarded-For or Forwarded")
+		return errors.New("the header Host names this node, and no client: " +
+			"want X-Forwarded-For or Forwarded")
 	}
 	return nil
 }

@@ -55,7 +55,7 @@ func TestMessagesReachEverySessionOfTheirUserInOrder(t *testing.T) {
 	other.wantsData(`"all"`)
 }
 
-func TestIdIsThePlaceInAllSystems(t *testing.T) {
+func TestIDHasTheCursorsOfAllSystems(t *testing.T) {
 	n := serve(t, config{})
 	s := n.hello("alice", "systems=orders,chat")
 	start := s.id
@@ -92,7 +92,7 @@ func TestEventSourceResumesByItself(t *testing.T) {
 	s.wantsData(`"live"`)
 }
 
-func TestLastEventIdWinsOverResume(t *testing.T) {
+func TestLastEventIDWinsOverResume(t *testing.T) {
 	n := serve(t, config{})
 	s := n.hello("alice", "systems=orders")
 	old := s.id
@@ -109,7 +109,7 @@ func TestLastEventIdWinsOverResume(t *testing.T) {
 	s.wantsData(`2`)
 }
 
-func TestPlaceThatIsLostIsToldAsAGapAndOnlyThenLeft(t *testing.T) {
+func TestIDMovesOnlyAfterTheGapWasTold(t *testing.T) {
 	n := serve(t, config{})
 	foreign := "orders:" + domain.Cursor{Log: 1, Position: "x", Time: time.UnixMilli(1)}.String()
 	s := n.open("alice", "systems=orders", http.Header{"Last-Event-Id": {foreign}})
@@ -165,7 +165,7 @@ func TestDrainTellsEachSessionAndEndsIt(t *testing.T) {
 
 // A client that was disconnected, or replaced by a newer session, must not come back by
 // itself. If it comes back on purpose, it has lost nothing.
-func TestWhoIsNotToComeBackIsStopped(t *testing.T) {
+func TestClientsThatMustNotComeBackAreStopped(t *testing.T) {
 	for name, end := range map[string]func(*node){
 		`{"op":"close","code":4009,"reason":"`: func(n *node) { n.registry.Disconnect("alice") },
 		`{"op":"close","code":4010,"reason":"`: func(n *node) { n.hello("alice", "systems=orders") },

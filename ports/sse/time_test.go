@@ -161,7 +161,7 @@ func TestIdOfASessionThatHearsNothingMovesOn(t *testing.T) {
 	})
 }
 
-func TestClientsThatKeepNoIdsAreToldWhereTheyAre(t *testing.T) {
+func TestClientsThatKeepNoIDsAreSentCursorOps(t *testing.T) {
 	inBubble(t, config{}, func(t *testing.T, n *pipedNode) {
 		s := n.hello("alice", "systems=orders&cursors=1")
 		start, before := time.Now(), s.id

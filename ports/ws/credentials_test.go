@@ -86,7 +86,7 @@ func TestForeignCredentialsArePassedOver(t *testing.T) {
 	}
 }
 
-func TestTwoTokensInOnePlaceAreRefused(t *testing.T) {
+func TestTwoTokensFromTheSameSourceAreRefused(t *testing.T) {
 	n := serve(t, config{registry: session.Config{QueryToken: true}})
 	host := "http://" + strings.TrimPrefix(n.url, "ws://")
 	v1 := []string{ws.V1}

@@ -13,7 +13,7 @@ import (
 )
 
 // Ops that a client can repeat for ever are limited by what they cost the node.
-func TestOpsInACircleAreMeteredByTheirCost(t *testing.T) {
+func TestRepeatedOpsAreMeteredByTheirCost(t *testing.T) {
 	const rounds = 400
 	for name, test := range map[string]struct {
 		ops  []string

@@ -198,7 +198,7 @@ func TestSlowReaderCatchesUpWithoutLoss(t *testing.T) {
 	})
 }
 
-func TestSessionsThatHearNothingAreToldWhereTheyAre(t *testing.T) {
+func TestSessionsThatHearNothingAreSentTheirCursors(t *testing.T) {
 	inBubble(t, config{}, func(t *testing.T, n *pipedNode) {
 		c := n.v1("alice", "systems=orders,chat")
 		start := time.Now()

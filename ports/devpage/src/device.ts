@@ -146,10 +146,10 @@ export class Device {
     while (this.#log.childElementCount > kept) this.#log.firstElementChild!.remove();
     if (atEnd) this.#log.scrollTop = this.#log.scrollHeight;
     // The client moves its cursors when the handlers have returned.
-    queueMicrotask(() => this.#showPlaces());
+    queueMicrotask(() => this.#showCursors());
   }
 
-  #showPlaces(): void {
+  #showCursors(): void {
     find(".places", this.card).replaceChildren(...this.#systems.flatMap(s => [
       make("dt", "", s), make("dd", "", shortCursor(this.#client.cursors[s])),
     ]));

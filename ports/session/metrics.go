@@ -18,8 +18,9 @@ func (reg *Registry) Metrics() []metric.Metric {
 			"Requests that got no session, by HTTP status.", "status",
 			func() map[int]uint64 { return reg.Stats().Refused }),
 		metric.PerLabel(metric.Counter, "refusals_total",
-			"Requests that got no session, and new tokens of sessions that were refused, by reason.",
-			"reason", func() map[string]uint64 { return reg.Stats().Reasons }),
+			"Requests that got no session, and new tokens of sessions that were refused, "+
+				"by reason.", "reason",
+			func() map[string]uint64 { return reg.Stats().Reasons }),
 		metric.PerLabel(metric.Counter, "unnamed_clients_total",
 			"Requests whose proxy did not say who the client is, by why not.", "reason",
 			func() map[string]uint64 { return reg.Stats().Unnamed }),

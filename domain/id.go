@@ -32,27 +32,27 @@ type IDs struct {
 
 // Next returns an id that is greater than all before it, even when the clock
 // has been set back.
-func (g *IDs) Next() string {
-	g.mu.Lock()
-	defer g.mu.Unlock()
+func (ids *IDs) Next() string {
+	ids.mu.Lock()
+	defer ids.mu.Unlock()
 	var u ulid
 	u.setTime(time.Now())
-	if u.time() > g.last.time() {
+	if u.time() > ids.last.time() {
 		rand.Read(u[6:]) // never fails
 		u[6] &= 0x7f     // leaves room to grow within the millisecond
 	} else {
-		u = g.last.after()
+		u = ids.last.after()
 	}
-	g.last = u
+	ids.last = u
 	return u.String()
 }
 
 // Name gives an id to every message that has none. The ids that it gives sort
 // as the messages do.
-func (g *IDs) Name(messages ...*Message) {
+func (ids *IDs) Name(messages ...*Message) {
 	for _, m := range messages {
 		if m.ID == "" {
-			m.ID = g.Next()
+			m.ID = ids.Next()
 		}
 	}
 }

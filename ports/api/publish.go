@@ -105,6 +105,10 @@ func (a *API) explain(system domain.System, in batch, err error) *Problem {
 		p.Detail = "the bus refuses to take it; this node's log says why. " +
 			"Publish again later, with the same id"
 	case errors.Is(err, domain.ErrBusDown):
+		var partial *domain.PublishError
+		if errors.As(err, &partial) && partial.Refused {
+			p.Detail = notSent(in, partial.Accepted)
+		}
 	default:
 		a.cfg.Logger.Error("publish failed",
 			"system", system.String(), "messages", len(in.messages), "error", err)
@@ -112,6 +116,17 @@ func (a *API) explain(system domain.System, in batch, err error) *Problem {
 			"whether the bus has it is unknown, and publishing again with the same id is safe")
 	}
 	return p
+}
+
+// notSent returns the detail where it is certain that the bus has no message of a
+// publish, or none after those that it has accepted.
+func notSent(in batch, accepted int) string {
+	what := "it was not sent"
+	if in.many && accepted > 0 {
+		what = "of the messages that it has not accepted none was sent"
+	}
+	return "the bus did not take it in time: " + what +
+		"; publish again later, with the same id"
 }
 
 // accept answers 202 with the ids. It writes the JSON itself, because this answer is the

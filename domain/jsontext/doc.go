@@ -22,9 +22,6 @@
 //		return err
 //	})
 //
-// [AppendString] is the one function that writes: all JSON strings of messages,
-// envelopes and ops come from it.
-//
 // Errors of the reading itself wrap [ErrSyntax], or [ErrType] where the text is
 // good but is not what was asked for. Errors of callbacks are returned as they
 // are. No input can cause a panic, and none takes more than linear time.

@@ -102,7 +102,9 @@ func (m *Message) message(ids *domain.IDs) (*domain.Message, error) {
 	if out.Time.IsZero() {
 		out.Time = time.Now().UTC()
 	}
-	ids.Name(out)
+	if out.ID == "" {
+		out.ID = ids.Next()
+	}
 	for i, name := range m.To {
 		t, err := domain.ParseTarget(name)
 		if err != nil {

@@ -12,35 +12,36 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// errNoStream: nobody was there to take a message.
-var errNoStream = domain.Refused(errors.New("no stream has taken it"))
+// errNotStored is the error of a message that no stream was there to take.
+var errNotStored = domain.Refused(errors.New("no stream has taken it"))
 
-// A stranger is an answer that does not come from the topic's stream: somebody
-// else hears the subject, and answers what he hears, or another stream (that of
-// another JetStream domain, or one made since) does. The stream's own may still
-// come.
-type stranger struct{ text string }
+// A foreignAnswer is an answer to a published message that does not come from the
+// topic's stream, but from another subscriber of the subject or from another stream (in
+// another JetStream domain, or created since). The answer of the topic's stream may
+// still come.
+type foreignAnswer struct{ text string }
 
-func (s *stranger) Error() string { return s.text }
+func (a *foreignAnswer) Error() string { return a.text }
 
-// maxShown is how much of a strange answer an error shows, in bytes.
+// maxShown is how much of a foreign answer an error shows, in bytes.
 const maxShown = 100
 
-func strange(m *nats.Msg) error {
-	return &stranger{fmt.Sprintf("somebody who is no stream answers what is published on the subject: %.*q", maxShown, m.Data)}
+func notFromStream(m *nats.Msg) error {
+	return &foreignAnswer{fmt.Sprintf("somebody who is no stream answers "+
+		"what is published on the subject: %.*q", maxShown, m.Data)}
 }
 
-// readAck reads what is answered to a message that was published on a subject of
-// the named stream. Only that stream's word that it has the message is no error.
+// readAck reads the answer to a message that was published on a subject of the named
+// stream. It returns nil only if that stream confirms that it has stored the message.
 func readAck(m *nats.Msg, stream string) error {
 	if plainAck(m.Data, stream) {
 		return nil
 	}
 	switch status := m.Header.Get("Status"); {
 	case status == "503" && len(m.Data) == 0:
-		return errNoStream
+		return errNotStored
 	case status != "":
-		return strange(m)
+		return notFromStream(m)
 	}
 	var answer struct {
 		Error *struct {
@@ -54,17 +55,18 @@ func readAck(m *nats.Msg, stream string) error {
 	err := json.Unmarshal(m.Data, &answer)
 	switch e := answer.Error; {
 	case err != nil, e != nil && e.ErrCode == 0, e == nil && (answer.Stream == "" || answer.Seq == 0):
-		return strange(m)
+		return notFromStream(m)
 	case answer.Stream != stream && answer.Stream != "":
-		return &stranger{fmt.Sprintf("another stream than the topic's, %s, answers: %.*q", stream, maxShown, m.Data)}
+		return &foreignAnswer{fmt.Sprintf("another stream than the topic's, %s, answers: %.*q",
+			stream, maxShown, m.Data)}
 	case e != nil:
-		return refusal(e.ErrCode, e.Description)
+		return refusalError(e.ErrCode, e.Description)
 	}
 	return nil
 }
 
-// plainAck says whether an answer is, byte for byte, what servers write when a
-// stream has taken a message. Any other way of writing that is read slowly.
+// plainAck reports whether an answer is, byte for byte, what servers usually write when
+// a stream has stored a message. All other answers are parsed as JSON, which is slower.
 func plainAck(answer []byte, stream string) bool {
 	for _, part := range [...]string{`{"stream":"`, stream, `","seq":`} {
 		if len(answer) < len(part) || string(answer[:len(part)]) != part {
@@ -84,15 +86,16 @@ func plainAck(answer []byte, stream string) bool {
 	return true
 }
 
+// Codes that the server gives to errors ([ADR-7]) and that nats.go does not name.
+//
+// [ADR-7]: https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/ADR-7.md
 const (
-	// storeFailed is the server's code for what its store refuses, the reason of
-	// which stands in the text only.
-	storeFailed    = 10077
+	storeFailed    = 10077 // the stream's storage refuses; only the text says why
 	headerTooLarge = 10097
 )
 
-// refusal is the error of what a stream refuses.
-func refusal(code int, description string) error {
+// refusalError is the error of a message that a stream has refused.
+func refusalError(code int, description string) error {
 	answer := fmt.Errorf("the stream answered: %s (%d)", description, code)
 	switch {
 	case code == int(jetstream.JSErrCodeStreamMessageExceedsMaximum), code == headerTooLarge,
@@ -101,16 +104,18 @@ func refusal(code int, description string) error {
 	case code == storeFailed && !strings.Contains(description, "maximum"):
 		return fmt.Errorf("%w: %w", domain.ErrBusDown, answer) // the stream's other replicas may have it
 	case code == storeFailed:
-		return domain.Refused(fmt.Errorf("%w: the stream is full, and refuses new messages (discard new) until old ones go: %w", domain.ErrBusFull, answer))
+		return domain.Refused(fmt.Errorf("%w: the stream is full, and refuses new messages (discard new) "+
+			"until old ones go: %w", domain.ErrBusFull, answer))
 	case outOfRoom(code):
-		return domain.Refused(fmt.Errorf("%w: JetStream has no room left for the account or on the server: %w", domain.ErrBusFull, answer))
+		return domain.Refused(fmt.Errorf("%w: JetStream has no room left for the account or on the server: %w",
+			domain.ErrBusFull, answer))
 	}
 	return domain.Refused(answer)
 }
 
-// outOfRoom says whether an error code of JetStream is about a limit of the
-// account or the server: resources exceeded for the account, insufficient
-// resources, insufficient memory, insufficient storage, no resources here.
+// outOfRoom reports whether an error code of JetStream means that the account or the
+// server has reached a limit: resources exceeded for the account, insufficient
+// resources, insufficient memory, insufficient storage.
 func outOfRoom(code int) bool {
 	switch code {
 	case 10002, 10023, 10028, 10047:

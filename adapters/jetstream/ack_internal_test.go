@@ -16,8 +16,8 @@ import (
 	"github.com/fanfarebus/fanfare/test/broker"
 )
 
-// What an answer means for a record: nothing, that the stream has it, that it has
-// not, or that nobody knows.
+// What an answer says about a record: nothing, that the stream has stored it, that it has
+// not, or that this is unknown.
 func TestAnAnswerIsTakenForWhatItSays(t *testing.T) {
 	refused, full := domain.ErrBusRefused, domain.ErrBusFull
 	for answer, want := range map[string]error{
@@ -32,18 +32,18 @@ func TestAnAnswerIsTakenForWhatItSays(t *testing.T) {
 		`{"error":{"code":400,"err_code":10097,"description":"header size exceeds maximum"},"stream":"S"}`:           domain.ErrTooLarge,
 		`{"error":{"code":503,"err_code":10077,"description":"message too large"},"stream":"S","seq":0}`:             domain.ErrTooLarge,
 		`{"error":{"code":503,"err_code":10077,"description":"store is closed"},"stream":"S","seq":0}`:               domain.ErrBusDown,
-		`{"error":{"code":503,"err_code":10077,"description":"maximum messages exceeded"},"stream":"other","seq":0}`: &stranger{},
-		`{"error":{"code":503,"description":"no"},"stream":"S"}`:                                                     &stranger{},
-		`{"stream":"other","seq":1}`:                                                                                 &stranger{},
-		`{"stream":"S","seq":0}`:                                                                                     &stranger{},
-		`{"stream":"S","seq":-1}`:                                                                                    &stranger{},
-		`{"stream":"S","seq":01}`:                                                                                    &stranger{},
-		`{"stream":"S","seq":1}x`:                                                                                    &stranger{},
-		`+OK`:                                                                                                        &stranger{},
-		``:                                                                                                           &stranger{},
+		`{"error":{"code":503,"err_code":10077,"description":"maximum messages exceeded"},"stream":"other","seq":0}`: &foreignAnswer{},
+		`{"error":{"code":503,"description":"no"},"stream":"S"}`:                                                     &foreignAnswer{},
+		`{"stream":"other","seq":1}`:                                                                                 &foreignAnswer{},
+		`{"stream":"S","seq":0}`:                                                                                     &foreignAnswer{},
+		`{"stream":"S","seq":-1}`:                                                                                    &foreignAnswer{},
+		`{"stream":"S","seq":01}`:                                                                                    &foreignAnswer{},
+		`{"stream":"S","seq":1}x`:                                                                                    &foreignAnswer{},
+		`+OK`:                                                                                                        &foreignAnswer{},
+		``:                                                                                                           &foreignAnswer{},
 	} {
 		err := readAck(&nats.Msg{Data: []byte(answer)}, "S")
-		if odd := (*stranger)(nil); errors.As(want, &odd) {
+		if odd := (*foreignAnswer)(nil); errors.As(want, &odd) {
 			if !errors.As(err, &odd) || errors.Is(err, domain.ErrBusDown) {
 				t.Errorf("%s: %v", answer, err)
 			}
@@ -59,7 +59,7 @@ func TestAnAnswerIsTakenForWhatItSays(t *testing.T) {
 	}
 }
 
-// The server does not say which message it refused: where others of the topic are
+// The server does not say which message it has refused. If other messages of the topic are
 // unanswered, too, none of them is certainly refused.
 func TestARefusalIsOfNobodyInParticular(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "nats.conf")
@@ -78,23 +78,23 @@ func TestARefusalIsOfNobodyInParticular(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	refused := conn.Watch()
+	refused := conn.WatchRefusals()
 	defer refused.Stop()
 	if err := conn.Publish("t", nil); err != nil {
 		t.Fatal(err)
 	}
-	<-refused.Told()
+	<-refused.Changed()
 
-	f := newFlight(2)
-	f.judge([]transport.Outgoing{{Topic: "t"}, {Topic: "t"}}, refused)
-	for _, err := range f.end(domain.ErrBusDown) {
-		if errors.Is(natsconn.Refused(err), domain.ErrBusRefused) {
+	b := newPendingBatch(2)
+	b.resolveRefused([]transport.Outgoing{{Topic: "t"}, {Topic: "t"}}, refused)
+	for _, err := range b.finish(domain.ErrBusDown) {
+		if errors.Is(natsconn.ClassifyRefusal(err), domain.ErrBusRefused) {
 			t.Errorf("one of two: %v", err)
 		}
 	}
-	f = newFlight(2)
-	f.judge([]transport.Outgoing{{Topic: "t"}, {Topic: "t.more"}}, refused)
-	if errs := f.end(nil); !errors.Is(natsconn.Refused(errs[0]), domain.ErrBusRefused) || errs[1] != natsconn.ErrUnanswered {
+	b = newPendingBatch(2)
+	b.resolveRefused([]transport.Outgoing{{Topic: "t"}, {Topic: "t.more"}}, refused)
+	if errs := b.finish(nil); !errors.Is(natsconn.ClassifyRefusal(errs[0]), domain.ErrBusRefused) || errs[1] != natsconn.ErrUnanswered {
 		t.Errorf("errors %v", errs)
 	}
 }

@@ -9,13 +9,13 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// A mirror, where one is found for a topic, is read and not published to.
+// A topic's stream that is a mirror can be read, but not published to.
 func TestAMirrorIsOnlyRead(t *testing.T) {
 	c := &jetstream.StreamConfig{Name: "t", Mirror: &jetstream.StreamSource{Name: "origin"}}
-	if err := refuse(c, "t", unusable); err != nil {
+	if err := checkFit(c, "t", unusable); err != nil {
 		t.Errorf("read: %v", err)
 	}
-	if err := refuse(c, "t", unwritable); !errors.Is(err, domain.ErrUnsupported) {
+	if err := checkFit(c, "t", unwritable); !errors.Is(err, domain.ErrUnsupported) {
 		t.Errorf("published to: %v", err)
 	}
 }

@@ -17,8 +17,8 @@ import (
 	"github.com/fanfarebus/fanfare/test/driverkit"
 )
 
-// What a stream is decides whether one may read it, and whether one may publish
-// to it; the rest is said in the log.
+// A stream's configuration decides whether it may be read and whether it may be published
+// to. Lesser faults are logged.
 func TestAStreamIsCheckedWhenItIsOpened(t *testing.T) {
 	const both, publish, warns, silent = "both", "publish", "warns", "silent"
 	k := newKit(t)
@@ -110,7 +110,7 @@ func transform(from, to string) *stock.SubjectTransformConfig {
 	return &stock.SubjectTransformConfig{Source: from, Destination: to}
 }
 
-// fill puts the topic where %s stands.
+// fill replaces %s by the topic.
 func fill(c *stock.StreamConfig, topic string) {
 	all := []*string{}
 	for i := range c.Subjects {
@@ -127,9 +127,9 @@ func fill(c *stock.StreamConfig, topic string) {
 	}
 }
 
-// A stream that is changed under a running node: what publishing can no longer
-// be proven for is refused with the reason, at the latest after one that got no
-// answer; and a log line tells.
+// A stream is changed while a node runs, so that it no longer confirms messages. Publishing
+// is refused with the reason, at the latest after one publish that got no answer, and the
+// fault is logged.
 func TestAStreamThatIsChangedIsNoticed(t *testing.T) {
 	k := newKit(t)
 	k.create(func(c *stock.StreamConfig) { c.MaxAge = time.Hour })
@@ -156,7 +156,7 @@ func TestAStreamThatIsChangedIsNoticed(t *testing.T) {
 	}
 	change(false)
 	k.must(publish())
-	// Where the topic is followed its tail is asked for all the time.
+	// A node that follows the topic asks for its tail all the time.
 	tail := func() {
 		t.Helper()
 		_, err := d.(transport.LogDriver).Tail(t.Context(), "t")
@@ -173,8 +173,7 @@ func TestAStreamThatIsChangedIsNoticed(t *testing.T) {
 	}
 }
 
-// A stream that confirms nothing is a good one to read: others publish to it
-// without waiting.
+// A stream that confirms nothing can be read: other publishers do not wait for answers.
 func TestAStreamThatConfirmsNothingIsRead(t *testing.T) {
 	k := newKit(t)
 	k.create(func(c *stock.StreamConfig) { c.NoAck = true })
@@ -220,7 +219,7 @@ func TestAFullStreamSaysThatItIsFull(t *testing.T) {
 	}
 }
 
-// An account that may store no more.
+// An account that has reached its limit refuses what is published.
 func TestAnAccountWithoutRoomSaysSo(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "nats.conf")
 	driverkit.WriteFile(t, file, `accounts { A { jetstream: {max_file: 200K, max_mem: 1K}, users: [{user: a, password: p}] } }`)
@@ -237,8 +236,7 @@ func TestAnAccountWithoutRoomSaysSo(t *testing.T) {
 	}
 }
 
-// Somebody who hears the topic's subject and answers what he hears has not
-// stored it.
+// A subscriber of the topic's subject that answers messages has not stored them.
 func TestOnlyTheStreamsAnswerCounts(t *testing.T) {
 	for _, answer := range []string{
 		`{"stream":"theirs","seq":1}`, `{"seq":1}`, `{}`, "ok", "", `{"error":{"code":400}}`, `{"stream":"","seq":1}`,

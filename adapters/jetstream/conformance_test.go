@@ -41,7 +41,7 @@ func TestConformanceEmbedded(t *testing.T) {
 	conformance.Run(t, h)
 }
 
-// onStreams is what a stranger can do to the topics' streams.
+// onStreams does what another client of the server can do to the topics' streams.
 func onStreams(t *testing.T, conn *nats.Conn) conformance.Harness {
 	js, err := stock.New(conn)
 	if err == nil {

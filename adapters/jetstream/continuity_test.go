@@ -97,8 +97,8 @@ func TestARestartWithStorageIsNoBreak(t *testing.T) {
 	}
 }
 
-// A machine that crashed may have lost what its server had confirmed last. What
-// comes then has the same numbers.
+// A machine that crashed may have lost the messages that its server confirmed last. The
+// messages after the crash get the same sequences.
 func TestAStreamThatLostItsNewestMessagesIsABreakEvenWhenOthersHaveTheirPlaces(t *testing.T) {
 	k := newKit(t)
 	f := k.follow("")
@@ -174,7 +174,7 @@ func TestDeletedMessagesAreNoBreak(t *testing.T) {
 	k.want([]string{"7", "8", "9", "11", "12"}, k.bodies(k.follow(at(5)), 5))
 }
 
-// Nothing comes any more, and what a quiet reader had before it is gone.
+// The stream is trimmed and nothing new comes: a reader that is behind is told a gap.
 func TestAPurgeOfWhatAReaderHadBeforeItIsTold(t *testing.T) {
 	k := newKit(t)
 	k.add(1, 2000)
@@ -185,7 +185,7 @@ func TestAPurgeOfWhatAReaderHadBeforeItIsTold(t *testing.T) {
 	driverkit.WantGap(t, err, domain.Trimmed)
 }
 
-// endedSomewhere is ended for a feed that may bring something before.
+// endedSomewhere is ended for a feed that may return entries before its end.
 func (k kit) endedSomewhere(f transport.Feed) error {
 	k.t.Helper()
 	ctx, cancel := context.WithTimeout(k.t.Context(), 20*time.Second)
@@ -213,7 +213,7 @@ func TestAStreamCreatedAnewUnderARunningReaderEndsItsFeedAndIsAnotherLog(t *test
 	}
 }
 
-// The whole of it: a subscription is told of a gap and then goes on.
+// A subscription of the transport is told a gap, and then goes on.
 func TestASubscriptionOutlivesAStreamThatIsDeleted(t *testing.T) {
 	k := newKit(t)
 	bus := transport.New(k.d, transport.Config{})
@@ -254,8 +254,8 @@ func TestAStreamOfManySubjectsIsReadWithoutFalseBreaks(t *testing.T) {
 	if got := tail(); got != 12 {
 		t.Fatalf("tail %d", got)
 	}
-	// Our topic is quiet for long, and all that is older is trimmed, ours too: the
-	// feed has seen that there was nothing more.
+	// The topic is quiet for long, and all older messages are trimmed, those of the topic,
+	// too. The feed has seen that there was nothing more of the topic.
 	other(1)
 	ctx, cancel := context.WithTimeout(t.Context(), 2500*time.Millisecond) // two heartbeats
 	done := make(chan error)
@@ -273,7 +273,7 @@ func TestAStreamOfManySubjectsIsReadWithoutFalseBreaks(t *testing.T) {
 	k.must(s.Purge(t.Context()))
 	k.add(5, 5)
 	k.must(<-done)
-	// But for whoever comes with an old position there is no proof.
+	// For a new feed at an old position there is no proof.
 	k.refused(at(12), domain.Trimmed)
 }
 
@@ -305,8 +305,8 @@ func TestAStreamThatKeepsOneMessageIsReadWithoutBreaks(t *testing.T) {
 	}
 }
 
-// Somebody adds and trims as he likes, and the reader is as slow as it likes:
-// what it gets is either without a hole or behind a break.
+// Entries are added and trimmed at random, and the reader is slow at random. Each entry that
+// it gets follows the one before it, or a gap.
 func TestNothingIsSkippedSilently(t *testing.T) {
 	k := newKit(t)
 	k.create(nil)

@@ -1,38 +1,65 @@
-// Package jetstream carries topics over NATS JetStream (jetstream://). A topic
-// is a subject, and the stream that takes it is its log: entries have positions,
-// and delivery is at least once while the log is kept.
+// Package jetstream carries topics over NATS JetStream (jetstream://). A topic is a
+// subject, and the [stream] that takes this subject is the topic's log: entries have
+// positions, and delivery is at least once while the log is kept.
 //
 // # What is on the wire
 //
-// It is what package natscore carries: bare payloads, or the UUID and metadata
-// in headers. No Nats-Msg-Id is set, so the server never takes a message for a
-// repetition of another: what is one is decided where content can be compared.
+// Messages look as in package natscore: a bare payload, or UUID and metadata in headers.
+// No Nats-Msg-Id is set, so the server never drops a message as a repetition of another;
+// Fanfare recognises repetitions where it can compare the contents.
 //
 // # Streams
 //
-// A topic's stream is the one whose subjects match it. If there is none, one is
-// created when somebody follows or publishes, unless the URL says create=false:
-// it has the topic as its only subject and drops what is older than the
-// retention (default 1 h). A stream that exists is never changed. What it is is
-// checked (check.go): streams whose messages go for other reasons than age, number
-// and size cannot prove what they lost, and are refused, as are those that do not
-// confirm what is published.
+// A topic's stream is the one whose subjects match the topic. If there is none, the first
+// follower or publisher creates one, unless the URL says create=false: it has the topic as
+// its only subject, and drops messages that are older than the retention (default 1 h). A
+// stream that exists is never changed, but it is checked (check.go). A stream that drops
+// messages for other reasons than age, number and size is refused, since nothing would
+// show what was lost; so is a stream that does not confirm what is published.
 //
-// # Continuity
+// # Connections
 //
-// JetStream skips silently: a consumer that is to start at what was trimmed
-// starts later, one that is to start behind the end of a stream that began anew
-// waits for ever, and messages that go while a consumer is on its way to them are
-// passed over. So a feed has a consumer of its own, which starts at an explicit
-// sequence and lives and dies with one incarnation of a stream; its deliveries
-// are counted; and wherever the stream's sequence has a hole, the stream is
-// asked whether it still holds everything from there on. A message that
-// somebody deleted from the middle is no gap: it is gone on purpose. And
-// a driver remembers when the message was stored that it read last: a server
-// whose machine crashed may have lost its newest messages and given their
-// sequences to others.
+// A [Driver] has two, which never reconnect (package [natsconn]): one publishes, pings and
+// asks for tails; the other carries the feeds and group members. A failure of the one does
+// not end what uses the other.
 //
-// In a stream of several subjects holes are the rule, and what was trimmed may
-// have been anybody's: a cursor older than the stream's first message is refused
-// there, even if its topic lost nothing. Give each topic a stream of its own.
+// # Order and continuity
+//
+// A stream has one order, and a position is a stream sequence. JetStream skips silently:
+// a consumer that is to start at a trimmed message starts later; a consumer that is to
+// start behind the end of a stream that was created anew waits for ever; messages that are
+// trimmed before a consumer reaches them are passed over. A feed therefore proves that
+// nothing is missing:
+//
+//   - It has a consumer of its own, which starts at an explicit sequence and exists no
+//     longer than one incarnation of the stream.
+//   - It checks that none of the consumer's numbered deliveries is missing ([ADR-15]).
+//   - Wherever the stream sequence jumps, it asks whether the stream still holds everything
+//     from there on. A message that was deleted from the middle is no gap, since somebody
+//     deleted it on purpose.
+//   - The driver remembers when the newest message that it read was stored. A server whose
+//     machine crashed may have lost its newest messages and reused their sequences.
+//
+// In a stream of several subjects the sequence of one topic jumps all the time, and a
+// trimmed message may have belonged to any topic. A cursor older than the stream's first
+// message is therefore refused there, even if its topic has lost nothing. Give each topic a
+// stream of its own.
+//
+// # Publishing and failure
+//
+// Each record is sent once, without waiting for the answers to those before it. It counts
+// as published when its own stream has confirmed it. A record whose answer does not come
+// in time may still be stored.
+//
+// # Shutdown
+//
+// [Driver.Close] ends both connections. A feed that is closed deletes its consumer; if that
+// fails, the server deletes the consumer after two idle minutes. The durable consumers of
+// groups stay.
+//
+// conformance_test.go runs the conformance suite against a real nats-server.
+//
+// [stream]: https://docs.nats.io/nats-concepts/jetstream/streams
+// [natsconn]: https://pkg.go.dev/github.com/fanfarebus/fanfare/adapters/natsconn
+// [ADR-15]: https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/ADR-15.md
 package jetstream

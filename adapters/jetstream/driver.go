@@ -21,17 +21,17 @@ import (
 
 // A Driver carries topics over JetStream. It is safe for concurrent use.
 type Driver struct {
-	talk   *natsconn.Client // publishes, pings and looks
-	listen *natsconn.Client // feeds and groups: what goes wrong with the other does not end them
-	reply  time.Duration
-	domain string
-	plan   plan
-	log    *slog.Logger
-	about  *transport.Inspector
-	read   memory
+	pubClient    *natsconn.Client // publishes, pings and asks for tails
+	subClient    *natsconn.Client // of feeds and groups
+	replyTimeout time.Duration
+	jsDomain     string // the JetStream domain; "" for the server's own
+	template     streamTemplate
+	log          *slog.Logger
+	inspector    *transport.Inspector
+	newest       newestRead
 
 	mu        sync.Mutex
-	publisher *asyncPublisher // on the connection that talk had last; guarded by mu
+	publisher *asyncPublisher // on pubClient's last connection, nil before; guarded by mu
 }
 
 var (
@@ -40,48 +40,48 @@ var (
 	_ transport.GroupDriver = (*Driver)(nil)
 )
 
-// Open makes a Driver from a URL such as
-// "jetstream://127.0.0.1:4222?retention=1h". Parameters beside those of
-// natsconn.Parse:
+// Open makes a Driver from a URL such as "jetstream://127.0.0.1:4222?retention=1h".
+// Beside the parameters of [natsconn.Parse] there are
 //
 //	domain     JetStream's domain, if it has one
 //	create     false: create no streams, default true
 //
-// and how a stream is created where there is none:
+// and those for a missing stream that is created:
 //
-//	retention  how old messages become, default 1h
+//	retention  how long messages are kept, default 1h
 //	storage    file or memory, default file
 //	replicas   default 1
-//	max_bytes  how many bytes it holds at most, default any number
+//	max_bytes  how many bytes the stream holds at most, default any number
 //
-// It does not wait for the server.
+// Open does not wait for the server.
 func Open(_ context.Context, u *url.URL, log *slog.Logger) (transport.Driver, error) {
 	params := dsn.NewParams(u)
 	server, err := natsconn.Parse(u, params)
-	plan, bad := parsePlan(params)
-	domain := params.String("domain", "")
-	if err := errors.Join(err, bad, params.Err()); err != nil {
+	template, templateErr := parseTemplate(params)
+	jsDomain := params.String("domain", "")
+	if err := errors.Join(err, templateErr, params.Err()); err != nil {
 		return nil, err
 	}
 	return &Driver{
-		talk: server.Client(), listen: server.Client(), reply: server.ReplyTimeout(),
-		domain: domain, plan: plan, log: log, about: transport.NewInspector(log),
+		pubClient: server.Client(), subClient: server.Client(), replyTimeout: server.ReplyTimeout(),
+		jsDomain: jsDomain, template: template, log: log, inspector: transport.NewInspector(log),
 	}, nil
 }
 
-// Guarantees: a log in one order, at least once, and groups.
+// Guarantees are: a log in one order, at least once, and groups.
 func (d *Driver) Guarantees() transport.Guarantees {
 	return transport.Guarantees{Log: true, AtLeast: true, TotalOrder: true, Groups: true}
 }
 
-// CheckTopic accepts what is a subject to publish on, if its stream can have a
-// name.
+// CheckTopic accepts subjects on which one can publish and after which a stream can be
+// named.
 func (d *Driver) CheckTopic(topic string) error {
 	if err := natsconn.CheckTopic(topic); err != nil {
 		return err
 	}
 	if len(streamName(topic)) > maxStreamName {
-		return &domain.FieldError{Path: "topic", Problem: fmt.Sprintf("%q is too long to name a stream after it", topic)}
+		problem := fmt.Sprintf("%q is too long to name a stream after it", topic)
+		return &domain.FieldError{Path: "topic", Problem: problem}
 	}
 	return nil
 }
@@ -89,15 +89,20 @@ func (d *Driver) CheckTopic(topic string) error {
 // maxStreamName is the longest name of a stream, in bytes.
 const maxStreamName = 255
 
-// Follow opens a feed with a consumer of its own.
-func (d *Driver) Follow(ctx context.Context, topic string, after domain.Position) (transport.Feed, error) {
+// Follow opens a feed of what comes after a position. The feed has a consumer of its
+// own.
+func (d *Driver) Follow(
+	ctx context.Context, topic string, after domain.Position,
+) (transport.Feed, error) {
 	start := jetstream.ConsumerConfig{DeliverPolicy: jetstream.DeliverNewPolicy}
 	if after != "" {
 		at, err := parsePosition(after)
 		if err != nil || at == math.MaxUint64 {
-			return nil, lost(domain.UnknownCursor, "not a position in a stream: %x", string(after))
+			return nil, gapError(domain.UnknownCursor, "not a position in a stream: %x", string(after))
 		}
-		start = jetstream.ConsumerConfig{DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: at + 1}
+		start = jetstream.ConsumerConfig{
+			DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: at + 1,
+		}
 	}
 	f, err := d.follow(ctx, topic, start)
 	switch {
@@ -106,23 +111,27 @@ func (d *Driver) Follow(ctx context.Context, topic string, after domain.Position
 	case errors.As(err, new(*transport.GapError)):
 		return nil, err
 	}
-	return nil, fmt.Errorf("jetstream: follow %s: %w", topic, natsconn.Refused(err))
+	return nil, fmt.Errorf("jetstream: follow %s: %w", topic, natsconn.ClassifyRefusal(err))
 }
 
-// FollowSince opens a feed of the messages that the stream took at t or later,
-// by the server's clock.
+// FollowSince opens a feed of the messages that the stream stored at t or later, by the
+// server's clock.
 func (d *Driver) FollowSince(ctx context.Context, topic string, t time.Time) (transport.Feed, error) {
-	from := sayable(t)
-	f, err := d.follow(ctx, topic, jetstream.ConsumerConfig{DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &from})
+	from := clampTime(t)
+	f, err := d.follow(ctx, topic, jetstream.ConsumerConfig{
+		DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &from,
+	})
 	if err != nil {
-		return nil, fmt.Errorf("jetstream: follow %s since %s: %w", topic, t.UTC().Format(time.RFC3339), natsconn.Refused(err))
+		return nil, fmt.Errorf("jetstream: follow %s since %s: %w",
+			topic, t.UTC().Format(time.RFC3339), natsconn.ClassifyRefusal(err))
 	}
 	return f, nil
 }
 
-// sayable is the nearest time that the server can be told: it counts nanoseconds
-// since 1970, and takes what is beyond their end, in the year 2262, for the past.
-func sayable(t time.Time) time.Time {
+// clampTime returns the nearest time that the server understands. The server counts
+// nanoseconds since 1970 in 64 bits, and takes a time after their end, in the year 2262,
+// for one in the past.
+func clampTime(t time.Time) time.Time {
 	first, last := time.Unix(0, 0), time.Unix(0, math.MaxInt64)
 	switch {
 	case t.Before(first):
@@ -133,28 +142,36 @@ func sayable(t time.Time) time.Time {
 	return t
 }
 
-// follow opens a feed where start says.
-func (d *Driver) follow(ctx context.Context, topic string, start jetstream.ConsumerConfig) (*feed, error) {
-	conn, err := d.listen.Conn(ctx)
+// follow opens a feed that begins where start says.
+func (d *Driver) follow(
+	ctx context.Context, topic string, start jetstream.ConsumerConfig,
+) (*feed, error) {
+	conn, err := d.subClient.Conn(ctx)
 	if err != nil {
 		return nil, err
 	}
-	f := &feed{api: api{conn, d.domain}, memory: &d.read, about: d.about, bytes: max(batchBytes, 2*int(conn.MaxPayload()))}
-	err = f.api.ask(ctx, func(ctx context.Context, js jetstream.JetStream) error {
-		return f.start(ctx, js, d.plan, topic, start)
+	f := &feed{
+		api: api{conn, d.jsDomain}, newest: &d.newest, inspector: d.inspector,
+		maxBytes: max(batchBytes, 2*int(conn.MaxPayload())),
+	}
+	err = f.api.call(ctx, func(ctx context.Context, js jetstream.JetStream) error {
+		return f.createConsumer(ctx, js, d.template, topic, start)
 	})
 	if err == nil {
-		f.reply = conn.NewInbox()
-		f.box, err = conn.Mailbox(ctx, f.reply, "", natsconn.Bounds{Messages: 1 << 16, Bytes: 1 << 30}) // more than it asks for
+		f.inbox = conn.NewInbox()
+		f.box, err = conn.Mailbox(ctx, f.inbox, "", mailboxBounds)
 	}
 	if err != nil {
-		f.drop()
+		f.deleteConsumer()
 		return nil, err
 	}
 	return f, nil
 }
 
-// Tail asks for the topic's newest message. It creates no stream.
+// mailboxBounds are more than a feed asks for, so that its mailbox never overflows.
+var mailboxBounds = natsconn.Bounds{Messages: 1 << 16, Bytes: 1 << 30}
+
+// Tail returns the position of the topic's newest message. It creates no stream.
 func (d *Driver) Tail(ctx context.Context, topic string) (domain.Position, error) {
 	seq, err := d.tail(ctx, topic)
 	if err != nil {
@@ -164,69 +181,77 @@ func (d *Driver) Tail(ctx context.Context, topic string) (domain.Position, error
 }
 
 func (d *Driver) tail(ctx context.Context, topic string) (seq uint64, err error) {
-	publisher, err := d.open(ctx)
+	publisher, err := d.openPublisher(ctx)
 	if err != nil {
 		return 0, err
 	}
-	name, err := publisher.stream(ctx, topic, false)
+	name, err := publisher.streamOf(ctx, topic, false)
 	if err != nil || name == "" {
 		return 0, err
 	}
-	err = publisher.api.ask(ctx, func(ctx context.Context, js jetstream.JetStream) error {
+	err = publisher.api.call(ctx, func(ctx context.Context, js jetstream.JetStream) error {
 		stream, err := js.Stream(ctx, name)
 		if err != nil {
 			return err
 		}
-		info := stream.CachedInfo()
-		if inspect(d.about, &info.Config, topic) {
-			publisher.forget() // who publishes looks again whether he can
+		if inspect(d.inspector, &stream.CachedInfo().Config, topic) {
+			publisher.forgetStreams() // so that the next publish checks the stream again
 		}
-		s := info.State
-		if alone(&info.Config, topic) && (s.NumDeleted == 0 || s.Msgs == 0) {
-			seq = s.LastSeq
-			return nil
-		}
-		// The newest of all may be another topic's, or may have been deleted.
-		m, err := stream.GetLastMsgForSubject(ctx, topic)
-		switch {
-		case errors.Is(err, jetstream.ErrMsgNotFound):
-			return nil // 0 is before all that will come
-		case err == nil:
-			seq = m.Sequence
-		}
+		seq, err = newestSeq(ctx, stream, topic)
 		return err
 	})
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		publisher.forget()
+		publisher.forgetStreams()
 		return 0, nil
 	}
 	return seq, err
 }
 
-// Publish sends all records in order, without waiting for one before it sends
-// the next, and tries once. Each record has its own result.
+// newestSeq returns the sequence of a topic's newest message in a stream. It returns 0,
+// which is before every message to come, if there is none.
+func newestSeq(ctx context.Context, stream jetstream.Stream, topic string) (uint64, error) {
+	info := stream.CachedInfo()
+	s := info.State
+	if holdsOnly(&info.Config, topic) && (s.NumDeleted == 0 || s.Msgs == 0) {
+		return s.LastSeq, nil
+	}
+	// The stream's newest message may be another topic's, or may have been deleted.
+	m, err := stream.GetLastMsgForSubject(ctx, topic)
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+		return 0, nil
+	case err != nil:
+		return 0, err
+	}
+	return m.Sequence, nil
+}
+
+// Publish sends all records in order, without waiting for the answer to one before it
+// sends the next. It tries once. Each record has its own result.
 func (d *Driver) Publish(ctx context.Context, records []transport.Outgoing) []error {
-	ctx, cancel := context.WithTimeout(ctx, d.reply)
+	ctx, cancel := context.WithTimeout(ctx, d.replyTimeout)
 	defer cancel()
-	publisher, err := d.open(ctx)
+	publisher, err := d.openPublisher(ctx)
 	var errs []error
 	if err != nil {
 		errs = natsconn.Unanswered(len(records))
-		natsconn.Fill(errs, err)
+		natsconn.FillUnanswered(errs, err)
 	} else {
 		errs = publisher.publish(ctx, records)
 	}
 	for i, err := range errs {
 		if err != nil {
-			errs[i] = fmt.Errorf("jetstream: publish on %s: %w", records[i].Topic, natsconn.Refused(err))
+			errs[i] = fmt.Errorf("jetstream: publish on %s: %w",
+				records[i].Topic, natsconn.ClassifyRefusal(err))
 		}
 	}
 	return errs
 }
 
-// open returns the publisher on talk's connection.
-func (d *Driver) open(ctx context.Context) (*asyncPublisher, error) {
-	conn, err := d.talk.Conn(ctx)
+// openPublisher returns the publisher on pubClient's connection, and makes a new one when
+// that connection is a new one.
+func (d *Driver) openPublisher(ctx context.Context) (*asyncPublisher, error) {
+	conn, err := d.pubClient.Conn(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -235,10 +260,11 @@ func (d *Driver) open(ctx context.Context) (*asyncPublisher, error) {
 	if d.publisher != nil && d.publisher.api.conn == conn {
 		return d.publisher, nil
 	}
-	if d.publisher, err = newAsyncPublisher(conn, d.domain, d.plan, d.about); err != nil {
+	d.publisher, err = newAsyncPublisher(conn, d.jsDomain, d.template, d.inspector)
+	if err != nil {
 		d.publisher = nil
 		if errors.Is(err, nats.ErrConnectionClosed) {
-			err = conn.Why()
+			err = conn.EndCause()
 		}
 	}
 	return d.publisher, err
@@ -246,7 +272,7 @@ func (d *Driver) open(ctx context.Context) (*asyncPublisher, error) {
 
 // Ping asks the server for a sign of life.
 func (d *Driver) Ping(ctx context.Context) error {
-	conn, err := d.talk.Conn(ctx)
+	conn, err := d.pubClient.Conn(ctx)
 	if err == nil {
 		err = conn.Sync(ctx)
 	}
@@ -256,5 +282,5 @@ func (d *Driver) Ping(ctx context.Context) error {
 	return nil
 }
 
-// Close ends the connections.
-func (d *Driver) Close() error { return errors.Join(d.talk.Close(), d.listen.Close()) }
+// Close ends both connections.
+func (d *Driver) Close() error { return errors.Join(d.pubClient.Close(), d.subClient.Close()) }

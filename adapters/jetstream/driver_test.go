@@ -95,7 +95,7 @@ func TestADomainThatIsNotThereIsNamed(t *testing.T) {
 	}
 }
 
-// Whoever may not use JetStream's API, or not publish, is told at once.
+// A user without the right to JetStream's API, or to publish, gets an error at once.
 func TestWhatIsForbiddenIsToldAtOnce(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "nats.conf")
 	conf := `authorization { users: [
@@ -217,7 +217,7 @@ func TestEachRecordHasItsOwnResultAndOrderIsKept(t *testing.T) {
 		}
 	}
 	k.want([]string{"1", "2", "3"}, k.bodies(f, 3))
-	// The same again is no repetition to the server.
+	// The server does not take the same message for a repetition.
 	k.publish(driverkit.Raw("3"), driverkit.Raw("3"))
 	k.want([]string{"3", "3"}, k.bodies(f, 2))
 }

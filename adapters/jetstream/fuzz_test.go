@@ -6,14 +6,14 @@ import (
 	"testing"
 )
 
-// FuzzDelivery: what is read from a subject says the same when it is written
-// again, and nothing makes the parser fail.
+// FuzzDelivery checks that what is read from a subject says the same when it is written
+// again, and that no subject makes the parser panic.
 func FuzzDelivery(f *testing.F) {
 	f.Add("$JS.ACK.S.C.1.2.3.4.5", "S", uint64(2))
 	f.Add("$JS.ACK.hub.A.S.C.1.2.3.4.5.x", "a=2Eb", uint64(1))
 	f.Add("$JS.ACK.......", "", uint64(0))
 	f.Fuzz(func(t *testing.T, subject, stream string, seq uint64) {
-		if d, ok := parseDelivery(subject); ok && (d.seq == 0 || d.turn == 0) {
+		if d, ok := parseDelivery(subject); ok && (d.streamSeq == 0 || d.consumerSeq == 0) {
 			t.Fatalf("%q became %+v", subject, d)
 		}
 		if strings.Contains(stream, ".") || seq == 0 {
@@ -25,14 +25,15 @@ func FuzzDelivery(f *testing.F) {
 			fmt.Sprintf("$JS.ACK._.acc.%s.c.1.%d.7.9.0.random", stream, seq),
 		} {
 			d, ok := parseDelivery(written)
-			if !ok || d.seq != seq || d.turn != 7 || d.time.UnixNano() != 9 {
+			if !ok || d.streamSeq != seq || d.consumerSeq != 7 || d.time.UnixNano() != 9 {
 				t.Fatalf("%q became %+v, %v", written, d, ok)
 			}
 		}
 	})
 }
 
-// FuzzStreamName: names are names, and no two topics have the same.
+// FuzzStreamName checks that names of streams are valid, and that no two topics have the
+// same.
 func FuzzStreamName(f *testing.F) {
 	f.Add("fanfare.orders_inbound", "fanfare.orders.inbound")
 	f.Add("a=2Eb", "a.b")

@@ -14,77 +14,94 @@ import (
 )
 
 const (
-	// ackWait is after how long without a word from a member the server gives
-	// its message to another.
+	// ackWait is how long the server waits for a member's answer or sign of progress
+	// before it gives the message to another member.
 	ackWait = 30 * time.Second
-	// nackPause is how long the server waits before it delivers a refused
-	// message again.
+	// nackPause is how long the server waits before it delivers a message again that
+	// was nacked.
 	nackPause = 100 * time.Millisecond
-	// givingBack bounds the end of a membership.
-	givingBack = time.Second
+	// drainTimeout bounds the end of a membership.
+	drainTimeout = time.Second
 )
 
-// Group returns a subscriber in a consumer group, which is a durable consumer of
-// each topic's stream, created when it is first used. A new group begins with
-// the oldest message there is. It outlives its members; who needs it no more
-// deletes it: `nats consumer rm`. It knows nothing of gaps: what is trimmed
-// before the group has read it is lost silently.
+// Group returns a subscriber in a consumer group. The group is a durable consumer of
+// each topic's stream, which is created when a member first subscribes. A new group
+// begins with the oldest message of the stream.
+//
+// The consumer outlives its members, until somebody deletes it: `nats consumer rm`. A
+// group is told of no gaps: messages that are trimmed before the group has read them
+// are lost silently.
 func (d *Driver) Group(name string) (message.Subscriber, error) {
-	return natsconn.NewGroup(name, func(ctx context.Context, topic string) (natsconn.Membership, error) {
+	join := func(ctx context.Context, topic string) (natsconn.Membership, error) {
 		m, err := d.join(ctx, name, topic)
 		if err != nil {
 			return nil, fmt.Errorf("jetstream: group %s: subscribe to %s: %w", name, topic, err)
 		}
 		return m, nil
-	}, d.log)
+	}
+	return natsconn.NewGroup(name, join, d.log)
 }
 
 // consumerName makes the name of a group's consumer.
 func consumerName(group, topic string) string { return streamName(group) + "_" + streamName(topic) }
 
 func (d *Driver) join(ctx context.Context, group, topic string) (*membership, error) {
-	conn, err := d.listen.Conn(ctx)
+	conn, err := d.subClient.Conn(ctx)
 	if err != nil {
 		return nil, err
 	}
-	wait, cancel := context.WithTimeout(ctx, 2*d.reply)
+	ctx, cancel := context.WithTimeout(ctx, 2*d.replyTimeout)
 	defer cancel()
 	m := &membership{}
-	err = api{conn, d.domain}.ask(wait, func(ctx context.Context, js jetstream.JetStream) error {
-		stream, err := d.plan.find(ctx, js, topic)
+	err = api{conn, d.jsDomain}.call(ctx, func(ctx context.Context, js jetstream.JetStream) error {
+		consumer, err := d.groupConsumer(ctx, js, group, topic)
 		if err != nil {
 			return err
 		}
-		switch info, err := look(ctx, js, stream); {
-		case err == nil:
-			inspect(d.about, &info.Config, topic)
-			if err := refuse(&info.Config, topic, unusable); err != nil {
-				return err
-			}
-		case !errors.Is(err, jetstream.ErrStreamNotFound):
-			return err
-		}
-		name := consumerName(group, topic)
-		c, err := js.CreateConsumer(ctx, stream, jetstream.ConsumerConfig{
-			Durable: name, FilterSubject: topic, DeliverPolicy: jetstream.DeliverAllPolicy,
-			AckPolicy: jetstream.AckExplicitPolicy, AckWait: ackWait,
-		})
-		if err != nil { // it may be there, made by somebody who is allowed to, or otherwise
-			known, missing := js.Consumer(ctx, stream, name)
-			if missing != nil {
-				return fmt.Errorf("there is no consumer %s and none can be made: create one with\n"+
-					"  nats consumer add %s %s --pull --filter %s --ack explicit --deliver all --defaults\n%w",
-					name, stream, name, topic, enabled(err))
-			}
-			c = known
-		}
-		m.messages, err = c.Messages(jetstream.PullMaxMessages(1), jetstream.PullExpiry(expiry), jetstream.PullHeartbeat(beat))
+		m.messages, err = consumer.Messages(jetstream.PullMaxMessages(1),
+			jetstream.PullExpiry(requestExpiry), jetstream.PullHeartbeat(heartbeatInterval))
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
 	return m, nil
+}
+
+// groupConsumer creates a group's consumer of a topic, or finds it.
+func (d *Driver) groupConsumer(
+	ctx context.Context, js jetstream.JetStream, group, topic string,
+) (jetstream.Consumer, error) {
+	stream, err := d.template.findOrCreate(ctx, js, topic)
+	if err != nil {
+		return nil, err
+	}
+	switch info, err := streamInfo(ctx, js, stream); {
+	case err == nil:
+		inspect(d.inspector, &info.Config, topic)
+		if err := checkFit(&info.Config, topic, unusable); err != nil {
+			return nil, err
+		}
+	case !errors.Is(err, jetstream.ErrStreamNotFound):
+		return nil, err
+	}
+	name := consumerName(group, topic)
+	created, err := js.CreateConsumer(ctx, stream, jetstream.ConsumerConfig{
+		Durable: name, FilterSubject: topic, DeliverPolicy: jetstream.DeliverAllPolicy,
+		AckPolicy: jetstream.AckExplicitPolicy, AckWait: ackWait,
+	})
+	if err == nil {
+		return created, nil
+	}
+	// The consumer may exist with another configuration, or this user may have no right
+	// to create it while another has created it.
+	existing, findErr := js.Consumer(ctx, stream, name)
+	if findErr != nil {
+		return nil, fmt.Errorf("there is no consumer %s and none can be made: create one with\n"+
+			"  nats consumer add %s %s --pull --filter %s --ack explicit --deliver all --defaults\n%w",
+			name, stream, name, topic, explainUnavailable(err))
+	}
+	return existing, nil
 }
 
 // A membership pulls a group's messages, one at a time.
@@ -95,20 +112,20 @@ func (m *membership) Next(ctx context.Context) (natsconn.Delivery, error) {
 	if err != nil {
 		return nil, err
 	}
-	return handed{msg}, nil
+	return groupDelivery{msg}, nil
 }
 
-// Close ends the pulling. A message that has come meanwhile is given back, so
-// that another member gets it at once and not after ackWait.
+// Close ends the pulling. A message that has come meanwhile is nacked, so that another
+// member gets it at once and not after ackWait.
 func (m *membership) Close() error {
 	defer m.messages.Stop()
-	ctx, cancel := context.WithTimeout(context.Background(), givingBack)
+	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
 	defer cancel()
 	m.messages.Drain()
 	for {
 		msg, err := m.messages.Next(jetstream.NextContext(ctx))
 		if err != nil {
-			return nil // there is none, or the connection has ended
+			return nil // there is no message left, or the connection has ended
 		}
 		if err := msg.Nak(); err != nil {
 			return fmt.Errorf("jetstream: give a message back: %w", err)
@@ -116,17 +133,20 @@ func (m *membership) Close() error {
 	}
 }
 
-// handed is a message that the server has handed to a member.
-type handed struct{ msg jetstream.Msg }
+// A groupDelivery is a message that the server has delivered to a member.
+type groupDelivery struct{ msg jetstream.Msg }
 
-func (h handed) Entry() domain.Entry { return natsconn.Decode(h.msg.Data(), h.msg.Headers()) }
-
-func (h handed) Ack() error { return h.msg.Ack() }
-
-func (h handed) Nack(context.Context) (again bool, err error) {
-	return false, h.msg.NakWithDelay(nackPause)
+func (d groupDelivery) Entry() domain.Entry {
+	return natsconn.Decode(d.msg.Data(), d.msg.Headers())
 }
 
-func (h handed) Working() error { return h.msg.InProgress() }
+func (d groupDelivery) Ack() error { return d.msg.Ack() }
 
-func (h handed) WorkingEvery() time.Duration { return ackWait / 3 }
+// Nack leaves it to the server to deliver the message again.
+func (d groupDelivery) Nack(context.Context) (again bool, err error) {
+	return false, d.msg.NakWithDelay(nackPause)
+}
+
+func (d groupDelivery) InProgress() error { return d.msg.InProgress() }
+
+func (d groupDelivery) InProgressInterval() time.Duration { return ackWait / 3 }

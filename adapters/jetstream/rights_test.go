@@ -14,8 +14,8 @@ import (
 	"github.com/fanfarebus/fanfare/test/driverkit"
 )
 
-// A node whose user loses its rights hears nothing for a while. When it has them
-// back it goes on where it was: nothing is lost, and nobody is told a gap.
+// A node whose user loses its rights receives nothing for a while. When it has the rights
+// again it goes on where it was: nothing is lost, and no gap is told.
 func TestAReaderThatLosesItsRightsGoesOnWhereItWas(t *testing.T) {
 	const admin = `{user: all, password: p}`
 	for name, node := range map[string]string{
@@ -73,8 +73,8 @@ func TestAReaderThatLosesItsRightsGoesOnWhereItWas(t *testing.T) {
 			hear(3)
 			conf(node)
 			s.Reload()
-			// What was asked for before still comes: more than that is needed for the
-			// reader to be refused.
+			// What was requested before still comes. More than that is published, so that the
+			// reader requests again and is refused.
 			const more = 4 * transport.BatchSize
 			add(4, more)
 			end := make(chan struct{})
@@ -102,8 +102,8 @@ func TestAReaderThatLosesItsRightsGoesOnWhereItWas(t *testing.T) {
 	}
 }
 
-// Credentials that change on a running node: whoever publishes is refused, and
-// once they are good again all goes on.
+// The credentials of a running node become invalid: publishing is refused. When they are
+// valid again, publishing and reading go on.
 func TestRightsThatAreTakenAwayAndGivenBack(t *testing.T) {
 	const good = `authorization { users: [{user: u, password: p}] }`
 	for name, c := range map[string]struct{ conf, text string }{
@@ -143,8 +143,8 @@ func TestRightsThatAreTakenAwayAndGivenBack(t *testing.T) {
 			driverkit.WriteFile(t, file, good)
 			s.Reload()
 			driverkit.Poll(t, func() bool { return publish() == nil })
-			// What was taken is there: each number once, or more often where the
-			// outcome was unknown.
+			// The stream has each number that it took: once, or more often where the outcome
+			// was unknown.
 			f, err := d.Follow(t.Context(), "t", at(0))
 			if err != nil {
 				t.Fatal(err)

@@ -27,7 +27,7 @@ func BenchmarkRead(b *testing.B) {
 	driverkit.BenchmarkReadLog(b, func() transport.Feed { return k.follow(beginning) })
 }
 
-// What a feed costs: `go test -bench FeedsAtRest` prints it for each.
+// BenchmarkFeedsAtRest measures the memory and goroutines of a feed that waits.
 func BenchmarkFeedsAtRest(b *testing.B) {
 	k := newKit(b, fakeURL(b))
 	const n = 200

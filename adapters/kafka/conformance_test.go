@@ -30,8 +30,8 @@ func TestConformance(t *testing.T) {
 	conformance.Run(t, h)
 }
 
-// fetching is what every fetch of ours holds, and nothing else does: it waits for
-// one byte, takes 1 MiB, reads what is committed, and is of no session.
+// fetching is a part of every fetch request of the driver that no other request has: it
+// waits for one byte, takes 1 MiB, reads what is committed, and is of no session.
 const fetching = "\x00\x00\x00\x01" + "\x00\x10\x00\x00" + "\x01" + "\x00\x00\x00\x00" + "\xff\xff\xff\xff"
 
 // Connections are cut and frozen before the real broker.
@@ -44,7 +44,7 @@ func TestConformanceOnAFakeCluster(t *testing.T) {
 	conformance.Run(t, h)
 }
 
-// onTopics is what a stranger can do to the topics.
+// onTopics does what another client of the cluster can do to the topics.
 func onTopics(url string) conformance.Harness {
 	on := func(t testing.TB, topic string, do func(k kit)) {
 		k := stranger(t, url)

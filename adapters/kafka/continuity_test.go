@@ -139,8 +139,8 @@ func TestARestartOfTheBrokerIsNoBreak(t *testing.T) {
 	k.want(k.add(4, 5), k.bodies(g, 2))
 }
 
-// Somebody adds and trims as he likes, and the reader is as slow as it likes:
-// what it gets is either without a hole or behind a break.
+// Records are added and trimmed at random, and the reader is slow at random. Each record that
+// it gets follows the one before it, or a gap.
 func TestNothingIsSkippedSilently(t *testing.T) {
 	onEach(t, func(k kit) {
 		seed := rand.Uint64()
@@ -190,8 +190,8 @@ func TestNothingIsSkippedSilently(t *testing.T) {
 	})
 }
 
-// churn adds records with the numbers from 1 on, and trims now and then: further
-// each time, for a broker may refuse to trim to where it has trimmed already.
+// churn adds records with the numbers from 1 on, and trims now and then. It trims further
+// each time, since a broker may refuse to trim to an offset for a second time.
 func (k kit) churn(r *rand.Rand, rounds int, trims *atomic.Int64) {
 	trimmed := int64(0)
 	for next := 1; rounds > 0; rounds-- {

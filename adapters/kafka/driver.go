@@ -16,6 +16,7 @@ import (
 	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/adapters/transport/dsn"
 	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/internal/pause"
 )
 
 // defaultRetention is how long new topics keep records if the URL does not say.
@@ -23,17 +24,17 @@ const defaultRetention = time.Hour
 
 // A Driver carries topics over Kafka. It is safe for concurrent use.
 type Driver struct {
-	server   *server
-	client   *kgo.Client // for all but feeds and groups
-	recipe   recipe
-	compress kgo.Compressor // nil: not at all
-	log      *slog.Logger
-	places   places
-	about    *transport.Inspector
+	cluster   *cluster
+	client    *kgo.Client // for everything but feeds and groups
+	template  topicTemplate
+	compress  kgo.Compressor // nil: no compression
+	log       *slog.Logger
+	progress  progressTable
+	inspector *transport.Inspector
 
 	mu       sync.Mutex
-	topics   map[string]topic   // as they were last seen; guarded by mu
-	verdicts map[string]verdict // on topics' settings, by topic; guarded by mu
+	topics   map[string]topic   // as they were last described, by name; guarded by mu
+	verdicts map[string]verdict // on topics' settings, by name; guarded by mu
 }
 
 var (
@@ -55,77 +56,86 @@ var (
 //	client_id       the name in the brokers' logs and quotas, default fanfare
 //	dial_timeout    to connect, default 3s
 //	reply_timeout   for an answer, default 2s
-//	tls…            those of dsn.Params.TLS
+//	tls…            those of [dsn.Params.TLS]
 func Open(_ context.Context, u *url.URL, log *slog.Logger) (transport.Driver, error) {
 	params := dsn.NewParams(u)
-	server, err := parseServer(u, params)
-	compress, err2 := compressor(params.String("compression", "none"))
+	c, clusterErr := parseCluster(u, params)
+	compress, compressErr := compressor(params.String("compression", "none"))
 	d := &Driver{
-		server: server, compress: compress, log: log, topics: make(map[string]topic), places: places{of: make(map[string]place)},
-		about: transport.NewInspector(log), verdicts: make(map[string]verdict),
-		recipe: recipe{
-			allowed:   params.Bool("create", true),
+		cluster: c, compress: compress, log: log, inspector: transport.NewInspector(log),
+		progress: progressTable{byTopic: make(map[string]progress)},
+		topics:   make(map[string]topic), verdicts: make(map[string]verdict),
+		template: topicTemplate{
+			create:    params.Bool("create", true),
 			retention: params.Duration("retention", defaultRetention, time.Second),
 			replicas:  params.IntTo("replicas", -1, 1, math.MaxInt16),
 		},
 	}
-	if err := errors.Join(err, err2, params.Err()); err != nil {
+	err := errors.Join(clusterErr, compressErr, params.Err())
+	if err != nil {
 		return nil, err
 	}
-	if d.client, err = server.client(server.seeds); err != nil {
+	if d.client, err = c.newClient(c.seeds); err != nil {
 		return nil, fmt.Errorf("kafka: %w", err)
 	}
 	return d, nil
 }
 
-// Guarantees: a log in one order, at least once, and consumer groups.
+// Guarantees are: a log in one order, at least once, and consumer groups.
 func (d *Driver) Guarantees() transport.Guarantees {
 	return transport.Guarantees{Log: true, AtLeast: true, TotalOrder: true, Groups: true}
 }
 
-// Follow opens a feed on a connection of its own.
-func (d *Driver) Follow(ctx context.Context, name string, after domain.Position) (transport.Feed, error) {
+// Follow opens a feed of what comes after a position. The feed has a connection of its own.
+func (d *Driver) Follow(
+	ctx context.Context, name string, after domain.Position,
+) (transport.Feed, error) {
 	if after == "" {
-		return d.follow(ctx, name, false, func(t topic) (int64, error) { return d.offset(ctx, t, latest) })
+		return d.follow(ctx, name, false, func(t topic) (int64, error) {
+			return d.offset(ctx, t, latestOffset)
+		})
 	}
 	at, err := parsePosition(after)
 	if err != nil {
-		return nil, lost(domain.UnknownCursor, "%v", err)
+		return nil, gapError(domain.UnknownCursor, "%v", err)
 	}
 	return d.follow(ctx, name, true, func(t topic) (int64, error) { return at, d.prove(ctx, t, at) })
 }
 
-// FollowSince opens a feed of the records from the first on whose time is t or
-// later. Times are the brokers' own where the topic says LogAppendTime, as those
-// that we create do; else its publishers'.
+// FollowSince opens a feed that begins with the first record whose time is t or later. Where
+// the topic says LogAppendTime, as topics that the Driver creates do, that is the brokers'
+// time; else it is the producers'.
 func (d *Driver) FollowSince(ctx context.Context, name string, since time.Time) (transport.Feed, error) {
 	ms := max(since.UnixMilli(), 0)
 	return d.follow(ctx, name, false, func(t topic) (int64, error) {
 		at, err := d.offset(ctx, t, ms)
 		if err == nil && at < 0 {
-			at, err = d.offset(ctx, t, latest)
+			at, err = d.offset(ctx, t, latestOffset)
 		}
 		if err == nil {
-			err = d.learn(ctx, t)
+			err = d.noteTail(ctx, t)
 		}
 		return at, err
 	})
 }
 
-// follow opens a feed at the offset that begin returns. That it may not be there
-// is a break if it was asked for, else begin is asked again: the topic has
-// changed meanwhile.
-func (d *Driver) follow(ctx context.Context, name string, asked bool, begin func(topic) (int64, error)) (transport.Feed, error) {
+// follow opens a feed at the offset that begin returns. If the log does not hold this
+// offset, that is a gap if the caller has asked for the offset (explicit). If not, the topic
+// has changed since begin was called, and begin is called again.
+func (d *Driver) follow(
+	ctx context.Context, name string, explicit bool, begin func(topic) (int64, error),
+) (transport.Feed, error) {
 	for {
 		f, err := d.open(ctx, name, begin)
 		if err == nil {
 			return f, nil
 		}
-		broken := (*transport.GapError)(nil)
-		again := unsettled(err) || !asked && errors.As(err, &broken)
+		gap := (*transport.GapError)(nil)
+		isGap := errors.As(err, &gap)
+		again := isUnsettled(err) || !explicit && isGap
 		switch {
-		case again && pause(ctx, settle):
-		case errors.As(err, &broken):
+		case again && pause.For(ctx, settlePause):
+		case isGap:
 			return nil, err
 		default:
 			return nil, fmt.Errorf("kafka: follow %s: %w", name, classify(err))
@@ -133,9 +143,11 @@ func (d *Driver) follow(ctx context.Context, name string, asked bool, begin func
 	}
 }
 
-// open opens a feed. What it fetches first is the proof that the log holds the
-// place where it begins.
-func (d *Driver) open(ctx context.Context, name string, begin func(topic) (int64, error)) (*feed, error) {
+// open opens a feed. Its first fetch proves that the log holds the offset at which the feed
+// begins.
+func (d *Driver) open(
+	ctx context.Context, name string, begin func(topic) (int64, error),
+) (*feed, error) {
 	t, err := d.find(ctx, name)
 	if err != nil {
 		return nil, err
@@ -155,15 +167,15 @@ func (d *Driver) open(ctx context.Context, name string, begin func(topic) (int64
 	return f, nil
 }
 
-// Tail asks where the log ends, and looks at its last batch.
+// Tail returns the position of the topic's last record. It creates no topic.
 func (d *Driver) Tail(ctx context.Context, name string) (domain.Position, error) {
-	t, err := d.glance(ctx, name)
+	t, err := d.peek(ctx, name)
 	if errors.Is(err, errMissing) {
 		return position(0), nil
 	}
 	var at int64
 	if err == nil {
-		_ = d.inspect(ctx, t) // the log tells
+		_ = d.inspect(ctx, t) // which logs what it finds
 		at, err = d.tail(ctx, t)
 	}
 	if err != nil {
@@ -173,21 +185,21 @@ func (d *Driver) Tail(ctx context.Context, name string) (domain.Position, error)
 	return position(at), nil
 }
 
-// glance returns the topic as it was last seen, or as it is if it exists.
-func (d *Driver) glance(ctx context.Context, name string) (topic, error) {
-	if t, ok := d.seen(name); ok {
+// peek returns the topic as it was last described, else as the cluster describes it now.
+func (d *Driver) peek(ctx context.Context, name string) (topic, error) {
+	if t, ok := d.cached(name); ok {
 		return t, nil
 	}
 	t, err := d.describe(ctx, name)
 	if err == nil {
-		d.remember(t)
+		d.cache(t)
 	}
 	return t, err
 }
 
-// Ping asks one broker after the other, those that are known and those of the
-// URL, until one answers. They share the time, so that one that swallows bytes
-// leaves some for the next.
+// Ping asks one broker after the other, those that the cluster has named and those of the
+// URL, until one answers. They share the time until ctx ends, so that a broker that does not
+// answer leaves time for the next.
 func (d *Driver) Ping(ctx context.Context) error {
 	brokers := append(d.client.DiscoveredBrokers(), d.client.SeedBrokers()...)
 	var faults []error
@@ -201,10 +213,12 @@ func (d *Driver) Ping(ctx context.Context) error {
 	return fmt.Errorf("kafka: ping: %w", classify(errors.Join(faults...)))
 }
 
-func ping(ctx context.Context, b *kgo.Broker, share int) error {
+// ping asks one broker, and waits for at most one of the given number of equal shares of the
+// time until ctx ends.
+func ping(ctx context.Context, b *kgo.Broker, shares int) error {
 	if deadline, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/time.Duration(share))
+		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/time.Duration(shares))
 		defer cancel()
 	}
 	req := kmsg.NewPtrMetadataRequest()
@@ -213,7 +227,7 @@ func ping(ctx context.Context, b *kgo.Broker, share int) error {
 	return err
 }
 
-// Close closes the connections that publishing uses. Groups have their own.
+// Close closes the client for everything but feeds and groups, which have their own.
 func (d *Driver) Close() error {
 	d.client.Close()
 	return nil

@@ -245,7 +245,7 @@ func TestABrokerThatIsAwayIsABusThatIsDown(t *testing.T) {
 	down()
 }
 
-// Whatever transactions leave in the log is neither a message nor a gap.
+// The markers and aborted records of transactions are neither messages nor gaps.
 func TestTransactionsAreReadWhenTheyAreCommitted(t *testing.T) {
 	onEach(t, func(k kit) {
 		f := k.follow("")
@@ -270,7 +270,7 @@ func TestTransactionsAreReadWhenTheyAreCommitted(t *testing.T) {
 				k.t.Errorf("the tail is %x, %v; the last record's position is %x", tail, err, last)
 			}
 		}
-		// Who follows learns of the marks by passing them.
+		// A feed learns of the markers by passing them.
 		more := make(chan []domain.Entry, 1)
 		go func() {
 			batch, _ := f.Read(k.t.Context())

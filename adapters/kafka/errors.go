@@ -13,80 +13,105 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// classify gives an error the sentinel of the domain that says what it is. What
-// cannot be reached, does not answer in time or refuses for a reason that lies
-// with the cluster is a bus that is down. A break, nil, and an end that the
-// caller asked for pass through.
+// classify makes err wrap a sentinel of the domain. A broker that cannot be reached or
+// does not answer in time counts as domain.ErrBusDown. It returns err unchanged if it is
+// nil, wraps a sentinel already, is a gap, or is the caller's own cancellation.
 func classify(err error) error {
-	lost := (*transport.GapError)(nil)
+	gap := (*transport.GapError)(nil)
 	switch {
-	case err == nil, errors.Is(err, context.Canceled), errors.As(err, &lost), known(err):
+	case err == nil, errors.Is(err, context.Canceled), errors.As(err, &gap), isClassified(err):
 		return err
 	case errors.Is(err, kgo.ErrClientClosed):
 		return domain.ErrClosed
-	case errors.Is(err, kerr.MessageTooLarge), errors.Is(err, kerr.RecordListTooLarge):
+	case isTooLarge(err):
 		return fmt.Errorf("%w: %w", domain.ErrTooLarge, err)
-	case among(err, credentials):
-		return domain.Refused(fmt.Errorf("the brokers do not accept the URL's user, its password or the mechanism (sasl): %w", err))
-	case among(err, refusals):
+	case isAny(err, loginErrors):
+		return domain.Refused(fmt.Errorf("the brokers do not accept the URL's user, "+
+			"its password or the mechanism (sasl): %w", err))
+	case isAny(err, refusalErrors):
 		return domain.Refused(err)
 	}
 	return fmt.Errorf("%w: %w", domain.ErrBusDown, err)
 }
 
-// credentials are what brokers answer to who logs in.
-var credentials = []error{kerr.SaslAuthenticationFailed, kerr.UnsupportedSaslMechanism, kerr.IllegalSaslState}
-
-// refusals are what brokers answer when they have not taken a record, and will
-// not before somebody changes something. What is not here leaves open whether
-// they have it, such as NOT_ENOUGH_REPLICAS_AFTER_APPEND.
-var refusals = []error{
-	kerr.TopicAuthorizationFailed, kerr.ClusterAuthorizationFailed, kerr.SecurityDisabled,
-	kerr.NotEnoughReplicas, kerr.PolicyViolation, kerr.InvalidRecord, kerr.InvalidTimestamp, kerr.InvalidTopicException,
-	kerr.InvalidRequiredAcks, kerr.UnsupportedForMessageFormat, kerr.UnsupportedCompressionType, kerr.CorruptMessage,
-	kerr.InvalidConfig, kerr.InvalidReplicationFactor, kerr.InvalidPartitions, kerr.InvalidRequest, kerr.UnsupportedVersion,
-	kerr.ThrottlingQuotaExceeded, errNotCreated,
-}
-
-func among(err error, all []error) bool {
-	return slices.ContainsFunc(all, func(e error) bool { return errors.Is(err, e) })
-}
-
-// answered is the error of a broker's answer, with its own words.
-func answered(code int16, words *string) error {
-	err := kerr.ErrorForCode(code)
-	if err != nil && words != nil && *words != "" {
-		err = fmt.Errorf("%w: %s", err, *words)
-	}
-	return err
-}
-
-// refused is classify of the error of a record that was published: a topic that
-// is no good is the bus's refusal, not the fault of who asked for it.
-func refused(err error) error {
+// classifyRefusal is classify for the error of a record that was published. An unusable
+// topic is then a refusal of the bus (domain.ErrBusRefused), and no fault of the client
+// whose message it is.
+func classifyRefusal(err error) error {
 	if err = classify(err); errors.Is(err, domain.ErrUnsupported) {
 		return domain.Refused(err)
 	}
 	return err
 }
 
-// errUnanswered is the error of every record until its own batch was confirmed.
-var errUnanswered = fmt.Errorf("%w: the broker has not answered", domain.ErrBusDown)
-
-// known says whether the error was classified already.
-func known(err error) bool {
-	return among(err, []error{domain.ErrBusDown, domain.ErrClosed, domain.ErrUnsupported, domain.ErrInvalid, domain.ErrTooLarge})
+// loginErrors are the answers of brokers to a login that they do not accept.
+var loginErrors = []error{
+	kerr.SaslAuthenticationFailed, kerr.UnsupportedSaslMechanism, kerr.IllegalSaslState,
 }
 
-func lost(reason domain.GapReason, format string, args ...any) error {
+// refusalErrors are the answers of brokers that have not taken a record, and will not take
+// it before somebody changes something. After all other errors the broker may have the
+// record, such as after NOT_ENOUGH_REPLICAS_AFTER_APPEND.
+var refusalErrors = []error{
+	kerr.TopicAuthorizationFailed, kerr.ClusterAuthorizationFailed, kerr.SecurityDisabled,
+	kerr.NotEnoughReplicas, kerr.PolicyViolation, kerr.InvalidRecord, kerr.InvalidTimestamp,
+	kerr.InvalidTopicException, kerr.InvalidRequiredAcks, kerr.UnsupportedForMessageFormat,
+	kerr.UnsupportedCompressionType, kerr.CorruptMessage, kerr.InvalidConfig,
+	kerr.InvalidReplicationFactor, kerr.InvalidPartitions, kerr.InvalidRequest,
+	kerr.UnsupportedVersion, kerr.ThrottlingQuotaExceeded, errNotCreated,
+}
+
+// errUnanswered is the error of every record until the broker has answered for its batch.
+var errUnanswered = fmt.Errorf("%w: the broker has not answered", domain.ErrBusDown)
+
+// errUnexpectedAnswer is the error of an answer that does not fit the request.
+var errUnexpectedAnswer = errors.New("the broker answered something else than what was asked")
+
+// errTooOld is the error of brokers before Kafka 3.1.
+var errTooOld = fmt.Errorf("%w: the brokers do not identify topics in what they answer: "+
+	"Kafka 3.1 or newer is needed", domain.ErrUnsupported)
+
+// brokerError is the error of an error code in a broker's answer, with the broker's own
+// text; nil if the code means success.
+func brokerError(code int16, text *string) error {
+	err := kerr.ErrorForCode(code)
+	if err != nil && text != nil && *text != "" {
+		err = fmt.Errorf("%w: %s", err, *text)
+	}
+	return err
+}
+
+func gapError(reason domain.GapReason, format string, args ...any) error {
 	return &transport.GapError{Reason: reason, Detail: fmt.Sprintf(format, args...)}
 }
 
-// unsettled says whether a cluster that answers so has not agreed yet on where a
-// topic is. It is soon over, and nothing was done.
-func unsettled(err error) bool {
-	return among(err, []error{
-		kerr.UnknownTopicID, kerr.InconsistentTopicID, kerr.UnknownTopicOrPartition, kerr.NotLeaderForPartition,
-		kerr.LeaderNotAvailable, kerr.FencedLeaderEpoch, kerr.UnknownLeaderEpoch, kerr.OffsetNotAvailable,
+func isAny(err error, targets []error) bool {
+	return slices.ContainsFunc(targets, func(target error) bool { return errors.Is(err, target) })
+}
+
+// isClassified reports whether err wraps a sentinel already.
+func isClassified(err error) bool {
+	return isAny(err, []error{
+		domain.ErrBusDown, domain.ErrClosed, domain.ErrUnsupported, domain.ErrInvalid, domain.ErrTooLarge,
+	})
+}
+
+// isTooLarge reports whether a broker has refused a batch because of its size.
+func isTooLarge(err error) bool {
+	return errors.Is(err, kerr.MessageTooLarge) || errors.Is(err, kerr.RecordListTooLarge)
+}
+
+// isUnknownTopic reports whether a broker does not know a topic by its id or by its name.
+func isUnknownTopic(err error) bool {
+	return errors.Is(err, kerr.UnknownTopicID) || errors.Is(err, kerr.UnknownTopicOrPartition)
+}
+
+// isUnsettled reports whether err means that the brokers do not agree yet where a topic is.
+// Nothing was done then, and the cause is soon over.
+func isUnsettled(err error) bool {
+	return isAny(err, []error{
+		kerr.UnknownTopicID, kerr.InconsistentTopicID, kerr.UnknownTopicOrPartition,
+		kerr.NotLeaderForPartition, kerr.LeaderNotAvailable, kerr.FencedLeaderEpoch,
+		kerr.UnknownLeaderEpoch, kerr.OffsetNotAvailable,
 	})
 }

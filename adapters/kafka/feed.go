@@ -14,66 +14,70 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// block is how long the leader waits for records before it answers that there
-// are none. So often is a quiet topic looked at; and with the reply timeout
-// (2 s) behind it, a dead connection is noticed well within 5 s.
-const block = time.Second
+// fetchWait is how long the leader waits for records before it answers that there are
+// none. A feed of a quiet topic hears from the leader that often. Together with the reply
+// timeout (2 s) it bounds how long a dead connection goes unnoticed to well under 5 s.
+const fetchWait = time.Second
 
-// A feed reads one topic forward. What waits in it is what one fetch brought.
+// A feed reads one topic forward. It holds no more than what one fetch brought.
 type feed struct {
-	d     *Driver
-	in    *fetcher
-	conn  *kgo.Client // in's
-	begin int64
-	next  int64         // to fetch from
-	ready []*kgo.Record // fetched and not handed out
-	heard time.Time
-	clock clock
-	err   error // why the feed is over
+	driver  *Driver
+	fetcher *fetcher
+	client  *kgo.Client // the fetcher's, which Close closes
+	begin   int64
 
-	closing context.Context // ends with Close
-	end     context.CancelFunc
-	once    sync.Once
+	// The following belong to the goroutine that reads.
+	next      int64         // the offset to fetch from
+	ready     []*kgo.Record // fetched and not handed out
+	lastHeard time.Time     // see LastHeard
+	times     arrivalTimes
+	err       error // why the feed is over; nil before
+
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	once   sync.Once // for Close
 }
 
 func newFeed(d *Driver, t topic, begin int64) (*feed, error) {
-	f := &feed{d: d, begin: begin, next: begin, heard: time.Now()}
+	f := &feed{driver: d, begin: begin, next: begin, lastHeard: time.Now()}
 	var err error
-	if f.in, f.conn, err = d.dial(t); err != nil {
+	if f.fetcher, f.client, err = d.dedicatedFetcher(t); err != nil {
 		return nil, err
 	}
-	f.closing, f.end = context.WithCancel(context.Background())
+	f.ctx, f.cancel = context.WithCancel(context.Background())
 	return f, nil
 }
 
-func (f *feed) Log() domain.LogID      { return f.in.topic.log() }
+func (f *feed) Log() domain.LogID      { return f.fetcher.topic.log() }
 func (f *feed) Begin() domain.Position { return position(f.begin) }
-func (f *feed) LastHeard() time.Time   { return f.heard }
+
+// LastHeard is when the last Read began, or the leader last answered if that is later.
+func (f *feed) LastHeard() time.Time { return f.lastHeard }
 
 // Close ends a Read that is under way.
 func (f *feed) Close() error {
 	f.once.Do(func() {
-		f.end()
-		f.conn.Close()
+		f.cancel()
+		f.client.Close()
 	})
 	return nil
 }
 
-// Read returns what follows the last record returned.
+// Read returns what follows the last record that it returned.
 func (f *feed) Read(ctx context.Context) ([]domain.Entry, error) {
-	if f.closing.Err() != nil {
+	if f.ctx.Err() != nil {
 		return nil, domain.ErrClosed
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(f.closing, cancel)()
-	f.heard = time.Now()
+	defer context.AfterFunc(f.ctx, cancel)()
+	f.lastHeard = time.Now()
 	for len(f.ready) == 0 {
 		if f.err == nil {
-			f.err = f.fetch(ctx, block)
+			f.err = f.fetch(ctx, fetchWait)
 		}
 		if f.err != nil {
-			return nil, f.over()
+			return nil, f.finalError()
 		}
 	}
 	n := min(len(f.ready), transport.BatchSize)
@@ -86,64 +90,67 @@ func (f *feed) Read(ctx context.Context) ([]domain.Entry, error) {
 	return batch, nil
 }
 
-// over says why the feed is over.
-func (f *feed) over() error {
-	if f.closing.Err() != nil {
+// finalError says why the feed is over.
+func (f *feed) finalError() error {
+	if f.ctx.Err() != nil {
 		return domain.ErrClosed
 	}
-	if lost := (*transport.GapError)(nil); errors.As(f.err, &lost) {
+	if gap := (*transport.GapError)(nil); errors.As(f.err, &gap) {
 		return f.err
 	}
-	return fmt.Errorf("kafka: read %s: %w", f.in.topic.name, classify(f.err))
+	return fmt.Errorf("kafka: read %s: %w", f.fetcher.topic.name, classify(f.err))
 }
 
-// fetch fetches once, and finds out what it means if that is refused.
+// fetch fetches once. If the leader refuses, it finds out whether that means a gap.
 func (f *feed) fetch(ctx context.Context, wait time.Duration) error {
-	got, err := f.in.fetch(ctx, f.next, wait)
+	got, err := f.fetcher.fetch(ctx, f.next, wait)
 	switch {
 	case err == nil:
 	case errors.Is(err, kerr.OffsetOutOfRange):
-		return f.d.outOfRange(ctx, f.in.topic, f.next, err)
-	case errors.Is(err, kerr.UnknownTopicID), errors.Is(err, kerr.UnknownTopicOrPartition), errors.Is(err, kerr.InconsistentTopicID):
-		return f.d.another(ctx, f.in.topic, err)
+		return f.driver.outOfRange(ctx, f.fetcher.topic, f.next, err)
+	case isUnknownTopic(err), errors.Is(err, kerr.InconsistentTopicID):
+		return f.driver.topicChanged(ctx, f.fetcher.topic, err)
 	default:
 		return err
 	}
-	f.heard = time.Now()
-	f.clock.date(got, f.heard)
-	f.d.places.reach(f.in.topic, f.next, got)
+	f.lastHeard = time.Now()
+	f.times.set(got, f.lastHeard)
+	f.driver.progress.note(f.fetcher.topic, f.next, got)
 	f.ready, f.next = got.records, got.next
 	return nil
 }
 
-// outOfRange says what it means that the log holds no place at an offset.
-func (d *Driver) outOfRange(ctx context.Context, t topic, at int64, cause error) error {
-	first, err := d.offset(ctx, t, earliest)
+// outOfRange returns the gap that it means when the log does not have an offset, or cause
+// if the log has the offset by now.
+func (d *Driver) outOfRange(ctx context.Context, t topic, offset int64, cause error) error {
+	first, err := d.offset(ctx, t, earliestOffset)
 	if err != nil {
 		return errors.Join(cause, err)
 	}
-	if at < first {
-		return lost(domain.Trimmed, "the topic was trimmed: it begins at offset %d, after %d", first, at)
+	if offset < first {
+		return gapError(domain.Trimmed, "the topic was trimmed: it begins at offset %d, after %d",
+			first, offset)
 	}
-	end, err := d.offset(ctx, t, latest)
+	end, err := d.offset(ctx, t, latestOffset)
 	if err != nil {
 		return errors.Join(cause, err)
 	}
-	if at > end {
-		return lost(domain.UnknownCursor, "the topic ends at offset %d, before %d", end, at)
+	if offset > end {
+		return gapError(domain.UnknownCursor, "the topic ends at offset %d, before %d", end, offset)
 	}
 	return cause
 }
 
-// another says what it means that a broker does not know a topic.
-func (d *Driver) another(ctx context.Context, t topic, cause error) error {
+// topicChanged returns the gap that it means when a broker does not know a topic any more,
+// or cause if the topic is still there.
+func (d *Driver) topicChanged(ctx context.Context, t topic, cause error) error {
 	d.forget(t.name)
 	now, err := d.describe(ctx, t.name)
 	switch {
 	case errors.Is(err, errMissing):
-		return lost(domain.UnknownCursor, "the topic is gone, and with it what followed")
+		return gapError(domain.UnknownCursor, "the topic is gone, and with it what followed")
 	case err == nil && now.id != t.id:
-		return lost(domain.UnknownCursor, "the topic was created anew")
+		return gapError(domain.UnknownCursor, "the topic was created anew")
 	}
 	return cause
 }

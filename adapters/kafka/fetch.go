@@ -11,84 +11,92 @@ import (
 )
 
 const (
-	// readCommitted hides what transactions have not committed, or took back.
+	// readCommitted is the isolation level that hides records whose transaction is open or
+	// was aborted.
 	readCommitted = 1
-	// fetchBytes is about how many bytes one fetch brings at most; a single
-	// batch that is larger comes whole.
+	// fetchBytes is about how many bytes one fetch brings at most. A single larger batch
+	// comes whole.
 	fetchBytes = 1 << 20
-	// topicIDs is the version of fetch from which on it names topics by id.
-	topicIDs = 13
+	// fetchByIDVersion is the first version of the fetch request that names topics by id.
+	fetchByIDVersion = 13
 )
 
-// A fetcher reads one topic from its leader. It asks for explicit offsets of
-// that very topic under that very leader, so whatever changes there ends in an
-// error: there is nothing to reset to.
+// A fetcher reads one topic from its leader. It asks for explicit offsets of this topic id
+// under this leader epoch, so every change of either becomes an error, and nothing is
+// skipped.
 type fetcher struct {
-	topic  topic
-	leader *kgo.Broker
-	codec  kgo.Decompressor
-	reply  time.Duration
+	topic        topic
+	leader       *kgo.Broker
+	decompressor kgo.Decompressor
+	replyTimeout time.Duration
 }
 
-// fetcher returns a fetcher that shares a client's connection to the leader.
-func (d *Driver) fetcher(t topic) *fetcher {
-	return &fetcher{topic: t, leader: d.client.Broker(int(t.leader)), codec: codec(d.client), reply: d.server.reply}
+// sharedFetcher returns a fetcher that uses the Driver's connection to the leader.
+func (d *Driver) sharedFetcher(t topic) *fetcher {
+	return &fetcher{
+		topic: t, leader: d.client.Broker(int(t.leader)),
+		decompressor: decompressorOf(d.client), replyTimeout: d.cluster.replyTimeout,
+	}
 }
 
-// dial returns a fetcher with a client, and so a connection, of its own: a
-// broker serves the requests on a connection one by one, and those of a feed
-// wait for records. The caller closes the client.
-func (d *Driver) dial(t topic) (*fetcher, *kgo.Client, error) {
-	client, err := d.server.client([]string{t.addr})
+// dedicatedFetcher returns a fetcher with a client, and so a connection, of its own: a
+// broker serves the requests of a connection one by one, and a feed's requests wait for
+// records. The caller closes the client.
+func (d *Driver) dedicatedFetcher(t topic) (*fetcher, *kgo.Client, error) {
+	client, err := d.cluster.newClient([]string{t.addr})
 	if err != nil {
 		return nil, nil, err
 	}
-	return &fetcher{topic: t, leader: client.SeedBrokers()[0], codec: codec(client), reply: d.server.reply}, client, nil
+	return &fetcher{
+		topic: t, leader: client.SeedBrokers()[0],
+		decompressor: decompressorOf(client), replyTimeout: d.cluster.replyTimeout,
+	}, client, nil
 }
 
-// codec returns a client's decompressor, which is bounded as server says.
-func codec(c *kgo.Client) kgo.Decompressor {
+// decompressorOf returns a client's decompressor, which never makes more than maxInflated
+// bytes of a batch.
+func decompressorOf(c *kgo.Client) kgo.Decompressor {
 	bounded, _ := c.OptValue(kgo.WithDecompressor).(kgo.Decompressor)
 	return bounded
 }
 
-// A haul is what one fetch brought.
-type haul struct {
+// fetched is what one fetch has brought.
+type fetched struct {
 	records []*kgo.Record // in order, from the offset asked for on
-	next    int64         // the offset to go on from: all before it was read, or is no record
-	stable  int64         // what lies from here on is not committed
+	next    int64         // the offset to go on from: those before it were read, or hold no record
+	stable  int64         // the records from this offset on are not committed
 }
 
-// fetch asks for what there is from an offset on, and waits for it for as long
-// as wait.
-func (f *fetcher) fetch(ctx context.Context, from int64, wait time.Duration) (haul, error) {
-	ctx, cancel := context.WithTimeout(ctx, wait+f.reply)
+// fetch asks for the records from an offset on. The broker waits at most as long as wait
+// until there is one.
+func (f *fetcher) fetch(ctx context.Context, from int64, wait time.Duration) (fetched, error) {
+	ctx, cancel := context.WithTimeout(ctx, wait+f.replyTimeout)
 	defer cancel()
 	answer, err := f.leader.Request(ctx, f.request(from, wait))
 	if err != nil {
-		return haul{}, err
+		return fetched{}, err
 	}
 	resp := answer.(*kmsg.FetchResponse)
 	if err := kerr.ErrorForCode(resp.ErrorCode); err != nil {
-		return haul{}, err
+		return fetched{}, err
 	}
-	if resp.Version < topicIDs {
-		return haul{}, errOld
+	if resp.Version < fetchByIDVersion {
+		return fetched{}, errTooOld
 	}
 	if len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) != 1 || resp.Topics[0].TopicID != f.topic.id {
-		return haul{}, errReply
+		return fetched{}, errUnexpectedAnswer
 	}
 	part := &resp.Topics[0].Partitions[0]
 	if err := kerr.ErrorForCode(part.ErrorCode); err != nil {
-		return haul{}, err
+		return fetched{}, err
 	}
 	got, next := kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{
 		Offset: from, IsolationLevel: kgo.ReadCommitted(), Topic: f.topic.name,
-	}, part, f.codec, nil)
+	}, part, f.decompressor, nil)
 	if got.Err != nil {
-		return haul{}, fmt.Errorf("records from offset %d cannot be read: %w", from, got.Err)
+		return fetched{}, fmt.Errorf("records from offset %d cannot be read: %w", from, got.Err)
 	}
-	return haul{got.Records, next, part.LastStableOffset}, nil
+	return fetched{got.Records, next, part.LastStableOffset}, nil
 }
 
 func (f *fetcher) request(from int64, wait time.Duration) *kmsg.FetchRequest {

@@ -14,7 +14,7 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// unpack reads what a leader answered.
+// unpack reads the records of a leader's answer.
 func unpack(t *testing.T, batches []byte) ([]*kgo.Record, error) {
 	t.Helper()
 	part := kmsg.NewFetchResponseTopicPartition()
@@ -23,7 +23,7 @@ func unpack(t *testing.T, batches []byte) ([]*kgo.Record, error) {
 	return got.Records, got.Err
 }
 
-// Whatever a message holds, a batch of it can be read, and holds the same.
+// A batch of any message can be read again, and holds the same message.
 func FuzzWhatIsPublishedComesBack(f *testing.F) {
 	f.Add("u", "name", "value", []byte("body"), false, uint8(0))
 	f.Add("", "", "\x00\xff", []byte{}, true, uint8(3))
@@ -46,7 +46,7 @@ func FuzzWhatIsPublishedComesBack(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		packed := batch([]kmsg.Record{r, {Value: []byte("second")}}, time.UnixMilli(5), compress)
+		packed := encodeBatch([]kmsg.Record{r, {Value: []byte("second")}}, time.UnixMilli(5), compress)
 		if int(binary.BigEndian.Uint32(packed[8:])) != len(packed)-12 {
 			t.Fatal("the length is wrong")
 		}
@@ -75,15 +75,15 @@ func FuzzWhatIsPublishedComesBack(f *testing.F) {
 	})
 }
 
-// Whatever a broker sends, reading it never panics, and what is decoded has a
-// place.
+// No answer of a broker makes reading it panic, and every record that is decoded has a
+// position.
 func FuzzBatchesOfABroker(f *testing.F) {
 	for _, name := range []string{"none", "gzip", "snappy", "lz4", "zstd"} {
 		c, _ := compressor(name)
 		r := kmsg.Record{Value: bytes.Repeat([]byte("again "), 50), Headers: []kmsg.Header{{Key: uuidHeader, Value: []byte("u")}}}
-		f.Add(batch([]kmsg.Record{r, r}, time.UnixMilli(1), c))
+		f.Add(encodeBatch([]kmsg.Record{r, r}, time.UnixMilli(1), c))
 	}
-	client, err := (&server{clientID: "fuzz", acks: kgo.AllISRAcks(), dial: time.Second, reply: time.Second}).client([]string{"127.0.0.1:1"})
+	client, err := (&cluster{clientID: "fuzz", acks: kgo.AllISRAcks(), dialTimeout: time.Second, replyTimeout: time.Second}).newClient([]string{"127.0.0.1:1"})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -92,7 +92,7 @@ func FuzzBatchesOfABroker(f *testing.F) {
 		part := kmsg.NewFetchResponseTopicPartition()
 		part.RecordBatches = b
 		got, _ := kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{DisableCRCValidation: true, IsolationLevel: kgo.ReadCommitted()},
-			&part, codec(client), nil)
+			&part, decompressorOf(client), nil)
 		for _, r := range got.Records {
 			if e := decode(r); len(e.Position) != 8 {
 				t.Fatalf("position %x", e.Position)

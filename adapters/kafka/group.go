@@ -7,49 +7,52 @@ import (
 	"sync"
 	"time"
 
-	"github.com/ThreeDotsLabs/watermill"
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/time/rate"
 
 	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/internal/pause"
 )
 
 const (
-	// nackPause is how long a group waits before it delivers a refused message
-	// again.
+	// nackPause is how long a group waits before it hands out a message again that was
+	// nacked.
 	nackPause = 100 * time.Millisecond
-	// commitEvery is how often it is committed what was acked, also when a
-	// member leaves. What was acked since then comes again after a crash.
+	// commitEvery is how often the acks are committed; a member that leaves commits, too.
+	// After a crash, messages that were acked since the last commit come again.
 	commitEvery = 200 * time.Millisecond
 	// sessionTimeout is how long a member that died keeps its partition.
 	sessionTimeout = 10 * time.Second
-	heartbeat      = 2 * time.Second
-	// handlerTimeout is how long a handler may hold up a rebalance before the
-	// group goes on without its member, and delivers the message again.
+	// heartbeatInterval is how often a member tells the cluster that it lives.
+	heartbeatInterval = 2 * time.Second
+	// handlerTimeout is how long a handler may hold up a rebalance. After it the group
+	// goes on without the member, and the message is delivered again.
 	handlerTimeout = time.Minute
-	groupTimeout   = 5 * time.Second // to find or create a topic, and to leave a group
+	// groupTimeout bounds the search for a topic, or its creation, and the leaving of a
+	// group.
+	groupTimeout = 5 * time.Second
 )
 
-// Group returns a subscriber in a consumer group. A new group begins with the
-// oldest record there is. Since a topic has one partition, one member receives
-// and the others stand by.
+// Group returns a subscriber in a consumer group. A new group begins with the oldest
+// record of the topic. Since a topic has one partition, one member receives and the others
+// stand by.
 //
-// Each message is sent until it is acked, the next one follows the ack. Of gaps
-// a group knows nothing: what is trimmed before the group has read it is lost
+// Each message is handed out until it is acked; the next one follows the ack. A group is
+// told of no gaps: records that are trimmed before the group has read them are lost
 // silently.
 func (d *Driver) Group(name string) (message.Subscriber, error) {
 	if name == "" {
 		return nil, fmt.Errorf("kafka: %w: a consumer group needs a name", domain.ErrInvalid)
 	}
-	g := &group{d: d, name: name, log: d.log.With(slog.String("group", name))}
+	g := &group{driver: d, name: name, log: d.log.With(slog.String("group", name))}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	return g, nil
 }
 
 // A group is a member of a consumer group. It is safe for concurrent use.
 type group struct {
-	d      *Driver
+	driver *Driver
 	name   string
 	log    *slog.Logger
 	ctx    context.Context // ends with Close
@@ -61,30 +64,31 @@ type group struct {
 }
 
 // Subscribe takes the group's messages of a topic until ctx ends.
-func (g *group) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
-	if err := g.enter(); err != nil {
-		return nil, fmt.Errorf("kafka: group %s: subscribe to %s: %w", g.name, topic, err)
+func (g *group) Subscribe(ctx context.Context, topicName string) (<-chan *message.Message, error) {
+	if err := g.register(); err != nil {
+		return nil, fmt.Errorf("kafka: group %s: subscribe to %s: %w", g.name, topicName, err)
 	}
-	client, err := g.join(ctx, topic)
+	client, err := g.join(ctx, topicName)
 	if err != nil {
 		g.running.Done()
-		return nil, fmt.Errorf("kafka: group %s: subscribe to %s: %w", g.name, topic, classify(err))
+		return nil, fmt.Errorf("kafka: group %s: subscribe to %s: %w", g.name, topicName, classify(err))
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	forget := context.AfterFunc(g.ctx, cancel)
+	stopAfterFunc := context.AfterFunc(g.ctx, cancel)
 	out := make(chan *message.Message)
 	go func() {
 		defer g.running.Done()
 		defer close(out)
 		defer g.leave(client)
 		defer cancel()
-		defer forget()
+		defer stopAfterFunc()
 		g.serve(ctx, client, out)
 	}()
 	return out, nil
 }
 
-func (g *group) enter() error {
+// register counts a subscription as running, unless g is closed.
+func (g *group) register() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.closed {
@@ -94,27 +98,29 @@ func (g *group) enter() error {
 	return nil
 }
 
-// join makes sure that there is a topic, and makes a client that joins the
-// group when it is first polled.
-func (g *group) join(ctx context.Context, topic string) (*kgo.Client, error) {
+// join makes sure that the topic exists, and returns a client that joins the group when it
+// is first polled.
+func (g *group) join(ctx context.Context, topicName string) (*kgo.Client, error) {
 	ctx, cancel := context.WithTimeout(ctx, groupTimeout)
 	defer cancel()
 	defer context.AfterFunc(g.ctx, cancel)()
-	if _, err := g.d.find(ctx, topic); err != nil {
+	if _, err := g.driver.find(ctx, topicName); err != nil {
 		return nil, err
 	}
-	return g.d.server.client(g.d.server.seeds,
-		kgo.ConsumerGroup(g.name), kgo.ConsumeTopics(topic),
-		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.FetchMaxBytes(fetchBytes), kgo.FetchMaxPartitionBytes(fetchBytes), kgo.FetchMaxWait(block),
-		kgo.SessionTimeout(sessionTimeout), kgo.HeartbeatInterval(heartbeat), kgo.RebalanceTimeout(handlerTimeout),
-		kgo.BlockRebalanceOnPoll(), kgo.AutoCommitMarks(), kgo.AutoCommitInterval(commitEvery),
+	oldest := kgo.NewOffset().AtStart()
+	return g.driver.cluster.newClient(g.driver.cluster.seeds,
+		kgo.ConsumerGroup(g.name), kgo.ConsumeTopics(topicName),
+		kgo.ConsumeStartOffset(oldest), kgo.ConsumeResetOffset(oldest),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxWait(fetchWait),
+		kgo.FetchMaxBytes(fetchBytes), kgo.FetchMaxPartitionBytes(fetchBytes),
+		kgo.SessionTimeout(sessionTimeout), kgo.HeartbeatInterval(heartbeatInterval),
+		kgo.RebalanceTimeout(handlerTimeout), kgo.BlockRebalanceOnPoll(),
+		kgo.AutoCommitMarks(), kgo.AutoCommitInterval(commitEvery),
 	)
 }
 
-// serve hands out messages, one by one, until ctx ends. A rebalance waits until
-// the message that is out has its answer.
+// serve hands out messages, one by one, until ctx ends. A rebalance waits until the handler
+// has answered the message that was handed out.
 func (g *group) serve(ctx context.Context, client *kgo.Client, out chan<- *message.Message) {
 	warn := rate.Sometimes{First: 1, Interval: 10 * time.Second}
 	for ctx.Err() == nil {
@@ -130,27 +136,27 @@ func (g *group) serve(ctx context.Context, client *kgo.Client, out chan<- *messa
 			}
 		}
 		client.AllowRebalance()
-		if len(fetches.Errors()) > 0 && !pause(ctx, nackPause) {
+		if len(fetches.Errors()) > 0 && !pause.For(ctx, nackPause) {
 			return
 		}
 	}
 }
 
-// deliver hands a record out until it is acked, and says whether it was.
+// deliver hands a record out until it is acked. It returns false if ctx ended before that.
 func (g *group) deliver(ctx context.Context, out chan<- *message.Message, r *kgo.Record) bool {
 	for {
 		acked, ok := attempt(ctx, out, r)
 		if acked || !ok {
 			return acked
 		}
-		if !pause(ctx, nackPause) {
+		if !pause.For(ctx, nackPause) {
 			return false
 		}
 	}
 }
 
-// attempt hands a record out once and waits for the answer; ok says whether ctx
-// lasted.
+// attempt hands a record out once and waits for the answer; ok is false if ctx ended before
+// there was one.
 func attempt(ctx context.Context, out chan<- *message.Message, r *kgo.Record) (acked, ok bool) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -174,7 +180,7 @@ func attempt(ctx context.Context, out chan<- *message.Message, r *kgo.Record) (a
 func toMessage(r *kgo.Record) *message.Message {
 	e := decode(r)
 	if e.UUID == "" {
-		e.UUID = watermill.NewULID()
+		e.UUID = domain.NewID()
 	}
 	m := message.NewMessage(e.UUID, append([]byte(nil), e.Body...))
 	for _, f := range e.Header {
@@ -183,7 +189,7 @@ func toMessage(r *kgo.Record) *message.Message {
 	return m
 }
 
-// leave commits what was acked and leaves the group.
+// leave commits the last acks and leaves the group.
 func (g *group) leave(client *kgo.Client) {
 	ctx, cancel := context.WithTimeout(context.Background(), groupTimeout)
 	defer cancel()
@@ -194,7 +200,7 @@ func (g *group) leave(client *kgo.Client) {
 	client.CloseAllowingRebalance()
 }
 
-// Close ends the member's subscriptions and waits for them.
+// Close ends the subscriptions and waits for them.
 func (g *group) Close() error {
 	g.mu.Lock()
 	g.closed = true

@@ -101,7 +101,7 @@ func (k kit) log() transport.LogDriver { return k.d.(transport.LogDriver) }
 // beginning is the position before all records.
 const beginning = domain.Position("\x00\x00\x00\x00\x00\x00\x00\x00")
 
-// at is the position behind so many offsets.
+// at is the position after so many offsets.
 func at(offset int64) domain.Position {
 	return domain.Position(binary.BigEndian.AppendUint64(nil, uint64(offset)))
 }

@@ -8,14 +8,14 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// position is the place right before the record at offset, big-endian: the
-// offset to continue from. So the end of an empty log has a position like any
-// other place.
+// position makes a position of the offset to go on from: its big-endian bytes. A
+// record's position is therefore made of the offset after it, and the end of an empty log
+// has a position, too.
 func position(offset int64) domain.Position {
 	return domain.Position(binary.BigEndian.AppendUint64(nil, uint64(offset)))
 }
 
-// parsePosition reads what position returns.
+// parsePosition is the inverse of position.
 func parsePosition(p domain.Position) (int64, error) {
 	if len(p) != 8 {
 		return 0, errors.New("not a position in a topic of Kafka")

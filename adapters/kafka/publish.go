@@ -1,84 +1,81 @@
 package kafka
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/fanfarebus/fanfare/adapters/transport"
-	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/internal/pause"
 )
 
-// publishAtOnce is how many topics of one call are published to at the same
-// time.
+// publishAtOnce is how many topics of one call are published to at the same time.
 const publishAtOnce = 16
 
-// Publish sends the records of each topic in order, as few batches, one after
-// the other: what a broker may have taken is not sent again.
+// Publish sends the records of each topic in order, in as few batches as possible, one
+// after the other. It never sends a batch again that a broker may have taken.
 func (d *Driver) Publish(ctx context.Context, records []transport.Outgoing) []error {
-	var topics []string
-	of := make(map[string][]int)
+	var names []string // of the topics, in the order of their first records
+	indexes := make(map[string][]int)
 	for i, r := range records {
-		if of[r.Topic] == nil {
-			topics = append(topics, r.Topic)
+		if indexes[r.Topic] == nil {
+			names = append(names, r.Topic)
 		}
-		of[r.Topic] = append(of[r.Topic], i)
+		indexes[r.Topic] = append(indexes[r.Topic], i)
 	}
 	errs := slices.Repeat([]error{errUnanswered}, len(records))
 	var sending errgroup.Group
 	sending.SetLimit(publishAtOnce)
-	for _, topic := range topics {
-		sending.Go(func() error { d.publishOn(ctx, topic, records, of[topic], errs); return nil })
+	for _, name := range names {
+		sending.Go(func() error { d.publishOn(ctx, name, records, indexes[name], errs); return nil })
 	}
-	_ = sending.Wait() // nobody fails
+	_ = sending.Wait() // the errors are in errs
 	if errors.Join(errs...) == nil {
 		return nil
 	}
 	return errs
 }
 
-// A parcel is a record on its way, and its place among the records of a call.
-type parcel struct {
+// A pendingRecord is a record that is not confirmed yet, and its index in a call.
+type pendingRecord struct {
 	index  int
 	record kmsg.Record
 }
 
-// publishOn publishes the records of one topic, whose places it is given. A
-// record has no error only when the broker has confirmed the batch that it was
-// in.
-func (d *Driver) publishOn(ctx context.Context, topic string, records []transport.Outgoing, which []int, errs []error) {
+// publishOn publishes the records of one topic, whose indexes it is given, and sets their
+// errors. A record has no error only if the broker has confirmed the batch that it was in.
+func (d *Driver) publishOn(
+	ctx context.Context, name string, records []transport.Outgoing, indexes []int, errs []error,
+) {
 	fail := func(i int, err error) {
-		errs[i] = fmt.Errorf("kafka: publish on %s: %w", topic, refused(err))
+		errs[i] = fmt.Errorf("kafka: publish on %s: %w", name, classifyRefusal(err))
 	}
-	left := make([]parcel, 0, len(which))
-	for _, i := range which {
+	left := make([]pendingRecord, 0, len(indexes))
+	for _, i := range indexes {
 		r, err := encode(records[i].Message)
 		if err != nil {
 			fail(i, err)
 			continue
 		}
-		left = append(left, parcel{i, r})
+		left = append(left, pendingRecord{i, r})
 	}
-	most := maxBatch
+	maxSize := maxBatch
 	for len(left) > 0 {
-		n, size := fitting(left, most)
-		err := d.send(ctx, topic, left[:n])
-		large := errors.Is(err, kerr.MessageTooLarge) || errors.Is(err, kerr.RecordListTooLarge)
+		n, size := fitBatch(left, maxSize)
+		err := d.send(ctx, name, left[:n])
 		switch {
-		case large && n > 1: // the topic takes less: in smaller ones
-			most = size / 2
+		case isTooLarge(err) && n > 1: // the topic takes smaller batches only
+			maxSize = size / 2
 			continue
-		case large:
+		case isTooLarge(err):
 			fail(left[0].index, err)
-		case err != nil: // what follows must not overtake what may come
+		case err != nil:
+			// The batch may still come. The records after it must not overtake it.
 			for _, p := range left {
 				fail(p.index, err)
 			}
@@ -92,11 +89,12 @@ func (d *Driver) publishOn(ctx context.Context, topic string, records []transpor
 	}
 }
 
-// fitting is how many of the records, one at least, make a batch of most bytes.
-func fitting(left []parcel, most int) (n, size int) {
+// fitBatch returns how many of the records, but at least one, fit into a batch of maxSize
+// bytes, and their size.
+func fitBatch(left []pendingRecord, maxSize int) (n, size int) {
 	for n < len(left) {
 		one := sizeOf(&left[n].record)
-		if n > 0 && size+one > most {
+		if n > 0 && size+one > maxSize {
 			break
 		}
 		size += one
@@ -105,15 +103,15 @@ func fitting(left []parcel, most int) (n, size int) {
 	return n, size
 }
 
-// send sends one batch, again only where the broker did not know the topic.
-func (d *Driver) send(ctx context.Context, name string, parcels []parcel) error {
-	records := make([]kmsg.Record, len(parcels))
-	for i, p := range parcels {
+// send sends one batch. It sends it again only if the broker did not know the topic.
+func (d *Driver) send(ctx context.Context, name string, pending []pendingRecord) error {
+	records := make([]kmsg.Record, len(pending))
+	for i, p := range pending {
 		records[i] = p.record
 	}
-	encoded := batch(records, time.Now(), d.compress)
+	encoded := encodeBatch(records, time.Now(), d.compress)
 	for {
-		t, err := d.recall(ctx, name)
+		t, err := d.cachedOrFound(ctx, name)
 		if err != nil {
 			return err
 		}
@@ -121,13 +119,12 @@ func (d *Driver) send(ctx context.Context, name string, parcels []parcel) error 
 			return nil
 		}
 		switch {
-		case among(err, refusals):
-			d.reconsider(name)
-		case !errors.Is(err, kerr.MessageTooLarge) && !errors.Is(err, kerr.RecordListTooLarge):
+		case isAny(err, refusalErrors):
+			d.forgetVerdict(name)
+		case !isTooLarge(err):
 			d.forget(name)
 		}
-		unknown := errors.Is(err, kerr.UnknownTopicID) || errors.Is(err, kerr.UnknownTopicOrPartition)
-		if !unknown || !pause(ctx, settle) {
+		if !isUnknownTopic(err) || !pause.For(ctx, settlePause) {
 			return err
 		}
 	}
@@ -142,7 +139,7 @@ func (d *Driver) produce(ctx context.Context, t topic, encoded []byte) error {
 	asked.Partitions = append(asked.Partitions, p)
 	req := kmsg.NewPtrProduceRequest()
 	req.Topics = append(req.Topics, asked)
-	req.TimeoutMillis = millisLeft(ctx, d.server.reply)
+	req.TimeoutMillis = millisLeft(ctx, d.cluster.replyTimeout)
 	answer, err := d.client.Broker(int(t.leader)).Request(ctx, req)
 	if err != nil {
 		return err
@@ -150,65 +147,22 @@ func (d *Driver) produce(ctx context.Context, t topic, encoded []byte) error {
 	return confirmed(answer, t)
 }
 
-// confirmed reads whether a broker says that it has the batch that was sent to a
-// topic, and where.
+// confirmed returns nil if a broker's answer says that it has the batch that was sent to a
+// topic, and at which offset.
 func confirmed(answer kmsg.Response, t topic) error {
 	produced, ok := answer.(*kmsg.ProduceResponse)
 	if !ok || len(produced.Topics) != 1 || len(produced.Topics[0].Partitions) != 1 {
-		return errReply
+		return errUnexpectedAnswer
 	}
 	of, p := &produced.Topics[0], &produced.Topics[0].Partitions[0]
 	if of.Topic != t.name && of.TopicID != t.id || p.Partition != 0 {
-		return errReply
+		return errUnexpectedAnswer
 	}
-	if err := answered(p.ErrorCode, p.ErrorMessage); err != nil {
+	if err := brokerError(p.ErrorCode, p.ErrorMessage); err != nil {
 		return err
 	}
 	if p.BaseOffset < 0 {
-		return errReply
-	}
-	return nil
-}
-
-// compressor returns what compresses batches as a name says, nil for not at
-// all.
-func compressor(name string) (kgo.Compressor, error) {
-	codecs := map[string]kgo.CompressionCodec{
-		"gzip": kgo.GzipCompression(), "snappy": kgo.SnappyCompression(), "lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression(),
-	}
-	if name == "none" {
-		return nil, nil
-	}
-	codec, ok := codecs[name]
-	if !ok {
-		return nil, fmt.Errorf("compression=%s: want none, gzip, snappy, lz4 or zstd", name)
-	}
-	return kgo.DefaultCompressor(codec)
-}
-
-// squeeze compresses, where that makes less of it.
-func squeeze(c kgo.Compressor, body []byte) ([]byte, kgo.CompressionCodecType) {
-	squeezed, codec := c.Compress(new(bytes.Buffer), body)
-	if len(squeezed) >= len(body) {
-		return body, kgo.CodecNone
-	}
-	return squeezed, codec
-}
-
-// maxTopic is the longest name of a topic, in bytes.
-const maxTopic = 249
-
-// CheckTopic accepts the names that Kafka does: 1 to 249 letters, digits, dots,
-// dashes and underscores, and neither "." nor "..". Names that differ only in
-// dots and underscores share a name among the broker's metrics, and the cluster
-// refuses to create the second of them.
-func (d *Driver) CheckTopic(name string) error {
-	ok := name != "" && len(name) <= maxTopic && name != "." && name != ".."
-	for _, c := range []byte(name) {
-		ok = ok && (c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '.' || c == '_' || c == '-')
-	}
-	if !ok {
-		return &domain.FieldError{Path: "topic", Problem: fmt.Sprintf("want 1 to %d of a-z, A-Z, 0-9, . _ and -", maxTopic)}
+		return errUnexpectedAnswer
 	}
 	return nil
 }

@@ -18,9 +18,11 @@ import (
 // uuidHeader holds a message's UUID, as in what watermill-kafka writes.
 const uuidHeader = "_watermill_message_uuid"
 
-// decode makes an Entry of a record. Nothing of the record is copied: it is
-// nobody else's. A record without a value deletes something, and is no message
-// without data: its target says so, and nobody can read it.
+// decode makes an entry of a record. It copies nothing: the record belongs to nobody else.
+//
+// A record without a value is a tombstone, which deletes, and no message without data.
+// decode puts a text that is no target into its header "to", so that nobody takes it for a
+// message.
 func decode(r *kgo.Record) domain.Entry {
 	e := domain.Entry{Position: position(r.Offset + 1), Time: r.Timestamp.UTC(), Body: r.Value}
 	named := false
@@ -38,15 +40,16 @@ func decode(r *kgo.Record) domain.Entry {
 	return e
 }
 
-// encode makes a record of a message: headers for UUID and metadata, which it
-// may lack where the payload stands for itself.
+// encode makes a record of a message, with headers for the UUID and the metadata. A message
+// with transport.RawKey and no other metadata becomes its bare payload.
 func encode(m *message.Message) (kmsg.Record, error) {
 	r := kmsg.Record{Value: m.Payload}
 	if r.Value == nil {
-		r.Value = []byte{} // no value would mean that something was deleted
+		r.Value = []byte{} // no value would make it a tombstone
 	}
 	if _, taken := m.Metadata[uuidHeader]; taken {
-		return r, fmt.Errorf("%w: metadata %s is reserved for the UUID", domain.ErrInvalid, uuidHeader)
+		return r, fmt.Errorf("%w: metadata %s is reserved for the UUID",
+			domain.ErrInvalid, uuidHeader)
 	}
 	names := make([]string, 0, len(m.Metadata))
 	for name := range m.Metadata {
@@ -58,7 +61,8 @@ func encode(m *message.Message) (kmsg.Record, error) {
 		return r, nil
 	}
 	slices.Sort(names)
-	r.Headers = append(make([]kmsg.Header, 0, 1+len(names)), kmsg.Header{Key: uuidHeader, Value: []byte(m.UUID)})
+	r.Headers = make([]kmsg.Header, 0, 1+len(names))
+	r.Headers = append(r.Headers, kmsg.Header{Key: uuidHeader, Value: []byte(m.UUID)})
 	for _, name := range names {
 		r.Headers = append(r.Headers, kmsg.Header{Key: name, Value: []byte(m.Metadata[name])})
 	}
@@ -66,14 +70,14 @@ func encode(m *message.Message) (kmsg.Record, error) {
 }
 
 const (
-	maxBatch      = 900 << 10 // of records in a batch, in bytes; brokers take about 1 MiB by default
-	batchOverhead = 61        // bytes of a batch beside its records
-	crcOffset     = 21        // from here on a batch is covered by its checksum
+	maxBatch      = 900 << 10 // of a batch's records, in bytes; brokers take about 1 MiB by default
+	batchOverhead = 61        // of a batch beside its records, in bytes
+	crcOffset     = 21        // of the first byte of a batch that its checksum covers
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// sizeOf is how large a record can become in a batch.
+// sizeOf is the most bytes that a record takes in a batch.
 func sizeOf(r *kmsg.Record) int {
 	const varint = 5
 	size := 5*varint + len(r.Value)
@@ -83,8 +87,9 @@ func sizeOf(r *kmsg.Record) int {
 	return size
 }
 
-// batch encodes records as one batch, with the time of now and no key.
-func batch(records []kmsg.Record, now time.Time, compress kgo.Compressor) []byte {
+// encodeBatch encodes records as one record batch of version 2, with the same time and
+// without keys.
+func encodeBatch(records []kmsg.Record, now time.Time, compress kgo.Compressor) []byte {
 	size := 0
 	for i := range records {
 		size += sizeOf(&records[i])
@@ -94,14 +99,14 @@ func batch(records []kmsg.Record, now time.Time, compress kgo.Compressor) []byte
 	for i := range records {
 		r := records[i]
 		r.Length, r.OffsetDelta = 0, int32(i)
-		one = r.AppendTo(one[:0])[1:] // without the length, which is not known before
+		one = r.AppendTo(one[:0])[1:] // without the length 0, which is written below
 		body = kbin.AppendVarint(body, int32(len(one)))
 		body = append(body, one...)
 	}
 	attributes := int16(0)
 	if compress != nil {
 		var codec kgo.CompressionCodecType
-		body, codec = squeeze(compress, body)
+		body, codec = compressIfSmaller(compress, body)
 		attributes = int16(codec)
 	}
 	b := kmsg.RecordBatch{

@@ -43,8 +43,8 @@ func answering(t *testing.T, change func(*kmsg.ProduceResponse)) string {
 	return "kafka://" + c.ListenAddrs()[0]
 }
 
-// Each thing that a broker may answer to what is published is known for what it
-// is: what it certainly has not taken, what is too large, and what may be there.
+// Each answer of a broker to a batch is classified: the broker has certainly not taken it, it
+// is too large, or the broker may have it.
 func TestWhatABrokerAnswersIsToldForWhatItIs(t *testing.T) {
 	refused, large, unknown := []error{domain.ErrBusRefused, domain.ErrBusDown}, []error{domain.ErrTooLarge}, []error{domain.ErrBusDown}
 	for _, c := range []struct {
@@ -130,8 +130,8 @@ func guarded(t *testing.T) (addr string, admin *kadm.Client) {
 	return s.Proxy().Addr(), kadm.NewClient(c)
 }
 
-// Who the brokers do not let in, or do not let publish any more, is told so, and
-// loses nothing.
+// A user whose login or right to publish the brokers refuse gets that error, and loses
+// nothing.
 func TestWhoIsNotAllowedIsToldSo(t *testing.T) {
 	addr, admin := guarded(t)
 	publish := func(d transport.Driver, body string) error {
@@ -153,7 +153,7 @@ func TestWhoIsNotAllowedIsToldSo(t *testing.T) {
 	}
 	defer f.Close()
 
-	// Rights that are taken away on a running node, and given back.
+	// The user's rights are taken away while the node runs, and given back.
 	deny := func(what ...kadm.ACLOperation) *kadm.ACLBuilder {
 		return kadm.NewACLs().Topics("t").ResourcePatternType(kadm.ACLPatternLiteral).Deny("User:u").DenyHosts("*").Operations(what...)
 	}
@@ -170,8 +170,8 @@ func TestWhoIsNotAllowedIsToldSo(t *testing.T) {
 		}
 		driverkit.Poll(t, func() bool { return publish(d, "3") == nil })
 	}
-	// What was confirmed is there, in order; a refusal that came a moment late may
-	// have let one in.
+	// The topic has everything that was confirmed, in order. A refusal that came a moment late
+	// may have let a record in.
 	k, got := kit{t: t, d: d}, []string{}
 	for strings.Count(strings.Join(got, ""), "3") < 2 {
 		got = append(got, k.bodies(f, 1)...)
@@ -186,7 +186,7 @@ func ofCreate(r kadm.CreateACLsResults, err error) error {
 	return err
 }
 
-// A topic's settings are looked at when it is opened, and while it is followed.
+// A topic's settings are checked when it is opened and while it is followed.
 func TestATopicIsCheckedWhenItIsOpened(t *testing.T) {
 	onEach(t, func(k kit) {
 		good := []string{"cleanup.policy=delete", "message.timestamp.type=LogAppendTime", "retention.ms=3600000", "min.insync.replicas=1"}
@@ -255,8 +255,8 @@ func TestATopicThatIsChangedIsNoticed(t *testing.T) {
 	})
 }
 
-// Whatever times foreign producers write, an entry's time is one at which it can
-// have come, and looking for a time finds what came since.
+// Whatever times other producers write, an entry's time is one at which it can have come, and
+// a feed since a time finds the records that came since.
 func TestForeignTimesAreBounded(t *testing.T) {
 	onEach(t, func(k kit) {
 		k.create(1, "message.timestamp.type=CreateTime", "message.timestamp.after.max.ms=9223372036854775807",

@@ -7,75 +7,35 @@ import (
 	"fmt"
 	"net"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/internal/pause"
 )
 
-// settle is how long to wait before a cluster that has not agreed yet is asked
+// settlePause is how long to wait before a cluster whose brokers do not agree yet is asked
 // again.
-const settle = 20 * time.Millisecond
+const settlePause = 20 * time.Millisecond
 
-// A topic is a topic of one partition, as the cluster described it.
+// A topic is a topic of one partition, as the cluster has described it.
 type topic struct {
 	name   string
-	id     [16]byte // of this very topic; one created anew has another
-	leader int32
-	addr   string // the leader's
-	epoch  int32  // the leader's
-	copies int    // on how many brokers it is
+	id     [16]byte // a topic that was created anew has another id
+	leader int32    // a broker's id
+	addr   string   // of the leader
+	epoch  int32    // the leader epoch
+	copies int      // the number of brokers that have a replica
 }
 
 func (t topic) log() domain.LogID { return domain.NewLogID("kafka", hex.EncodeToString(t.id[:])) }
 
 var errMissing = errors.New("the topic does not exist")
 
-// errNotCreated: and nobody here may create it.
-var errNotCreated = errors.New("nor may it be created")
-
-// A recipe says how topics are created.
-type recipe struct {
-	allowed   bool
-	retention time.Duration
-	replicas  int // -1: what the cluster has as its default
-}
-
-// configs are a new topic's settings. Kafka drops whole segments only, so they
-// are made short enough for retention to mean something.
-func (r recipe) configs() [][2]string {
-	segment := max(r.retention/12, min(r.retention, time.Second))
-	all := [][2]string{
-		{"cleanup.policy", "delete"},
-		{"message.timestamp.type", "LogAppendTime"},
-		{"retention.ms", strconv.FormatInt(r.retention.Milliseconds(), 10)},
-		{"segment.ms", strconv.FormatInt(segment.Milliseconds(), 10)},
-	}
-	if r.replicas >= 3 {
-		all = append(all, [2]string{"min.insync.replicas", "2"})
-	}
-	return all
-}
-
-// command is how a person creates the topic.
-func (r recipe) command(name string) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "kafka-topics.sh --bootstrap-server HOST:PORT --create --topic %s --partitions 1", name)
-	if r.replicas > 0 {
-		fmt.Fprintf(&b, " --replication-factor %d", r.replicas)
-	}
-	for _, c := range r.configs() {
-		fmt.Fprintf(&b, " --config %s=%s", c[0], c[1])
-	}
-	return b.String()
-}
-
-// find returns the topic as the cluster has it now, and creates it if it is
-// missing and that is allowed. It waits, as long as ctx lasts, until the topic
-// has a leader.
+// find returns the topic as the cluster describes it now. It creates a missing topic if the
+// URL allows that. It waits until the topic has a leader, as long as ctx lasts.
 func (d *Driver) find(ctx context.Context, name string) (topic, error) {
 	for created := false; ; {
 		t, err := d.describe(ctx, name)
@@ -84,23 +44,23 @@ func (d *Driver) find(ctx context.Context, name string) (topic, error) {
 			if err := d.inspect(ctx, t); err != nil {
 				return topic{}, err
 			}
-			d.remember(t)
+			d.cache(t)
 			return t, nil
 		case errors.Is(err, errMissing) && !created:
 			if err := d.create(ctx, name); err != nil {
 				return topic{}, err
 			}
 			created = true
-		case !errors.Is(err, errMissing) && !unsettled(err):
+		case !errors.Is(err, errMissing) && !isUnsettled(err):
 			return topic{}, err
 		}
-		if !pause(ctx, settle) {
+		if !pause.For(ctx, settlePause) {
 			return topic{}, fmt.Errorf("%w: %w", err, ctx.Err())
 		}
 	}
 }
 
-// describe asks the cluster for a topic.
+// describe asks the cluster for a topic. It returns errMissing if there is none.
 func (d *Driver) describe(ctx context.Context, name string) (topic, error) {
 	req := kmsg.NewPtrMetadataRequest()
 	asked := kmsg.NewMetadataRequestTopic()
@@ -120,124 +80,41 @@ func (d *Driver) describe(ctx context.Context, name string) (topic, error) {
 		}
 		return topic{}, err
 	}
+	return d.topicOf(name, m, resp.Brokers)
+}
+
+// topicOf makes a topic of a cluster's answer, or returns an error if it is not usable or
+// has no leader.
+func (d *Driver) topicOf(
+	name string, m *kmsg.MetadataResponseTopic, brokers []kmsg.MetadataResponseBroker,
+) (topic, error) {
 	if n := len(m.Partitions); n != 1 {
-		return topic{}, fmt.Errorf("%w: the topic has %d partitions, and only one gives all readers one order: "+
-			"create another one with `%s` and name it in the setting topic", domain.ErrUnsupported, n, d.recipe.command("NAME"))
+		return topic{}, fmt.Errorf("%w: the topic has %d partitions, and only one gives all readers "+
+			"one order: create another one with `%s` and name it in the setting topic",
+			domain.ErrUnsupported, n, d.template.command("NAME"))
 	}
 	if m.TopicID == [16]byte{} {
-		return topic{}, errOld
+		return topic{}, errTooOld
 	}
 	p := &m.Partitions[0]
 	if p.Leader < 0 {
 		return topic{}, kerr.LeaderNotAvailable
 	}
-	for _, b := range resp.Brokers {
+	for _, b := range brokers {
 		if b.NodeID == p.Leader {
-			addr := net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port)))
-			return topic{name: name, id: m.TopicID, leader: p.Leader, addr: addr, epoch: p.LeaderEpoch, copies: len(p.Replicas)}, nil
+			return topic{
+				name: name, id: m.TopicID, copies: len(p.Replicas), leader: p.Leader,
+				addr: net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port))), epoch: p.LeaderEpoch,
+			}, nil
 		}
 	}
 	return topic{}, kerr.LeaderNotAvailable
 }
 
-var errOld = fmt.Errorf("%w: the brokers do not identify topics in what they answer: Kafka 3.1 or newer is needed", domain.ErrUnsupported)
-
-func (d *Driver) create(ctx context.Context, name string) error {
-	if !d.recipe.allowed {
-		return fmt.Errorf("%w, %w (create=false): `%s` creates it", errMissing, errNotCreated, d.recipe.command(name))
-	}
-	req := kmsg.NewPtrCreateTopicsRequest()
-	asked := kmsg.NewCreateTopicsRequestTopic()
-	asked.Topic, asked.NumPartitions, asked.ReplicationFactor = name, 1, int16(d.recipe.replicas)
-	for _, c := range d.recipe.configs() {
-		config := kmsg.NewCreateTopicsRequestTopicConfig()
-		config.Name, config.Value = c[0], &c[1]
-		asked.Configs = append(asked.Configs, config)
-	}
-	req.Topics = append(req.Topics, asked)
-	req.TimeoutMillis = millisLeft(ctx, d.server.reply)
-	resp, err := req.RequestWith(ctx, d.client)
-	if err != nil {
-		return fmt.Errorf("create the topic: %w", err)
-	}
-	for _, t := range resp.Topics {
-		err := answered(t.ErrorCode, t.ErrorMessage)
-		switch {
-		case err == nil:
-			d.log.Info("created a topic", "topic", name, "retention", d.recipe.retention)
-		case !errors.Is(err, kerr.TopicAlreadyExists):
-			return fmt.Errorf("%w, and cannot be created: %w: somebody who may creates it with `%s`", errMissing, err, d.recipe.command(name))
-		}
-	}
-	return nil
-}
-
-const (
-	latest   = -1
-	earliest = -2
-)
-
-// offset asks the leader for an offset: the first, the one behind the last that
-// is committed, or that of the first record from a time on, in milliseconds; -1
-// if there is none.
-func (d *Driver) offset(ctx context.Context, t topic, at int64) (int64, error) {
-	req := kmsg.NewPtrListOffsetsRequest()
-	// Without it an answer is waited for half a minute, and meanwhile all that
-	// comes behind it on a connection that brings nothing any more.
-	req.TimeoutMillis = millisLeft(ctx, d.server.reply)
-	req.ReplicaID = -1
-	req.IsolationLevel = readCommitted
-	p := kmsg.NewListOffsetsRequestTopicPartition()
-	p.CurrentLeaderEpoch, p.Timestamp = t.epoch, at
-	asked := kmsg.NewListOffsetsRequestTopic()
-	asked.Topic = t.name
-	asked.Partitions = append(asked.Partitions, p)
-	req.Topics = append(req.Topics, asked)
-	resp, err := d.client.Broker(int(t.leader)).Request(ctx, req)
-	if err != nil {
-		return 0, err
-	}
-	listed := resp.(*kmsg.ListOffsetsResponse).Topics
-	if len(listed) != 1 || len(listed[0].Partitions) != 1 {
-		return 0, errReply
-	}
-	if err := kerr.ErrorForCode(listed[0].Partitions[0].ErrorCode); err != nil {
-		return 0, err
-	}
-	return listed[0].Partitions[0].Offset, nil
-}
-
-// endOf asks the leader where the records of an epoch end; -1 if the log holds
-// nothing of it.
-func (d *Driver) endOf(ctx context.Context, t topic, epoch int32) (int64, error) {
-	req := kmsg.NewPtrOffsetForLeaderEpochRequest()
-	req.ReplicaID = -1
-	p := kmsg.NewOffsetForLeaderEpochRequestTopicPartition()
-	p.CurrentLeaderEpoch, p.LeaderEpoch = t.epoch, epoch
-	asked := kmsg.NewOffsetForLeaderEpochRequestTopic()
-	asked.Topic = t.name
-	asked.Partitions = append(asked.Partitions, p)
-	req.Topics = append(req.Topics, asked)
-	resp, err := d.client.Broker(int(t.leader)).Request(ctx, req)
-	if err != nil {
-		return 0, err
-	}
-	ended := resp.(*kmsg.OffsetForLeaderEpochResponse).Topics
-	if len(ended) != 1 || len(ended[0].Partitions) != 1 {
-		return 0, errReply
-	}
-	if err := kerr.ErrorForCode(ended[0].Partitions[0].ErrorCode); err != nil {
-		return 0, err
-	}
-	return ended[0].Partitions[0].EndOffset, nil
-}
-
-var errReply = errors.New("the broker answered something else than what was asked")
-
-// maxTopics bounds how many topics are remembered.
+// maxTopics is how many topics a Driver remembers.
 const maxTopics = 4096
 
-func (d *Driver) remember(t topic) {
+func (d *Driver) cache(t topic) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if len(d.topics) >= maxTopics {
@@ -252,38 +129,37 @@ func (d *Driver) forget(name string) {
 	delete(d.topics, name)
 }
 
-// seen returns the topic as it was last seen.
-func (d *Driver) seen(name string) (topic, bool) {
+// cached returns the topic as it was last described.
+func (d *Driver) cached(name string) (topic, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	t, ok := d.topics[name]
 	return t, ok
 }
 
-// recall returns the topic as it was last seen, or finds it.
-func (d *Driver) recall(ctx context.Context, name string) (topic, error) {
-	if t, ok := d.seen(name); ok {
+// cachedOrFound returns the topic as it was last described, else as find does.
+func (d *Driver) cachedOrFound(ctx context.Context, name string) (topic, error) {
+	if t, ok := d.cached(name); ok {
 		return t, nil
 	}
 	return d.find(ctx, name)
 }
 
-// pause waits for a moment, and says whether ctx lasted.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
+// maxTopic is the longest name of a topic, in bytes.
+const maxTopic = 249
 
-// millisLeft is how many milliseconds ctx lasts, and most at most.
-func millisLeft(ctx context.Context, most time.Duration) int32 {
-	if deadline, ok := ctx.Deadline(); ok {
-		most = min(most, time.Until(deadline))
+// CheckTopic accepts the names that Kafka does: 1 to 249 letters, digits, dots, dashes and
+// underscores, and neither "." nor "..". Of names that differ only in dots and underscores,
+// the cluster refuses to create the second, since they would share a metric's name.
+func (d *Driver) CheckTopic(name string) error {
+	ok := name != "" && len(name) <= maxTopic && name != "." && name != ".."
+	for _, c := range []byte(name) {
+		ok = ok && (c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' ||
+			c == '.' || c == '_' || c == '-')
 	}
-	return int32(max(most, time.Millisecond).Milliseconds())
+	if !ok {
+		problem := fmt.Sprintf("want 1 to %d of a-z, A-Z, 0-9, . _ and -", maxTopic)
+		return &domain.FieldError{Path: "topic", Problem: problem}
+	}
+	return nil
 }

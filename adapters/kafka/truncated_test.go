@@ -10,8 +10,8 @@ import (
 	"github.com/fanfarebus/fanfare/test/driverkit"
 )
 
-// A broker without replicas that loses the end of its log, as in a power cut,
-// gives the same offsets to others. Who has read the lost ones is told.
+// A broker without replicas that loses the end of its log, as in a power cut, gives the same
+// offsets to other records. A node that has read the lost records is told a gap.
 func TestALogThatLostItsEndAndGrewAgainIsABreak(t *testing.T) {
 	s := broker.SharedKafka(t)
 	k := newKit(t, s.URL())
@@ -30,7 +30,7 @@ func TestALogThatLostItsEndAndGrewAgainIsABreak(t *testing.T) {
 	k.add(5, 9)
 	k.refused(at(4), domain.UnknownCursor)
 	k.want([]string{"5", "6", "7", "8", "9"}, k.bodies(k.follow(at(2)), 5))
-	// Another node has not read them: to it the place is as good as any.
+	// Another node has not read them, and accepts the position.
 	other, err := open(t, k.url).Follow(t.Context(), k.topic, at(4))
 	if err != nil {
 		t.Fatalf("another node: %v", err)

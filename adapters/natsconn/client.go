@@ -9,106 +9,107 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// A Client holds at most one connection and makes a new one when it is asked
-// after the last one ended. It is safe for concurrent use.
+// A Client holds at most one connection, and makes a new one when it is asked
+// for one after the last has ended. It is safe for concurrent use.
 type Client struct {
 	server *Server
-	life   context.Context // until Close
-	end    context.CancelFunc
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
 
 	mu      sync.Mutex
 	closed  bool           // guarded by mu
-	conn    *Conn          // the last one; guarded by mu
-	dialing *dialing       // nil: nobody dials; guarded by mu
-	running sync.WaitGroup // dials; Add under mu while not closed
+	conn    *Conn          // the newest one, which may have ended; guarded by mu
+	attempt *dialAttempt   // nil while no attempt is under way; guarded by mu
+	running sync.WaitGroup // attempts; Add under mu while not closed
 }
 
-// A dialing is one attempt to connect, which any number of callers wait for.
-type dialing struct {
+// A dialAttempt is one attempt to connect. Any number of callers wait for it.
+type dialAttempt struct {
 	done chan struct{}
-	conn *Conn // these two are read after done
+	conn *Conn // conn and err are set before done is closed
 	err  error
 }
 
-// Conn returns a connection that has not ended, so far as is known. It waits
-// for one no longer than ctx.
+// Conn returns the connection, or a new one if the last has ended. It waits for a
+// new one until ctx ends; the attempt to connect goes on for other callers.
 func (c *Client) Conn(ctx context.Context) (*Conn, error) {
-	conn, d := c.current()
+	conn, attempt := c.current()
 	switch {
 	case conn != nil:
 		return conn, nil
-	case d == nil:
+	case attempt == nil:
 		return nil, domain.ErrClosed
 	}
 	select {
-	case <-d.done:
-		return d.conn, Classify(refusedAtTheDoor(d.err))
+	case <-attempt.done:
+		return attempt.conn, Classify(loginRefused(attempt.err))
 	case <-ctx.Done():
 		return nil, Classify(fmt.Errorf("connect: %w", ctx.Err()))
 	}
 }
 
-// current returns the connection, or who makes one, or neither if c is closed.
-func (c *Client) current() (*Conn, *dialing) {
+// current returns a connection that is alive, else the attempt to make one, which
+// it starts if there is none. It returns neither if c is closed.
+func (c *Client) current() (*Conn, *dialAttempt) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
 	case c.closed:
 		return nil, nil
-	case c.conn != nil && !c.conn.over():
+	case c.conn != nil && !c.conn.hasEnded():
 		return c.conn, nil
-	case c.barred() != nil:
-		return nil, &dialing{done: closed, err: domain.Refused(c.barred())}
-	case c.dialing == nil:
-		c.dialing = &dialing{done: make(chan struct{})}
-		d := c.dialing
-		c.running.Go(func() { c.dial(d) })
+	case c.inboxDenied() != nil:
+		return nil, &dialAttempt{done: closedChan, err: domain.Refused(c.inboxDenied())}
+	case c.attempt == nil:
+		attempt := &dialAttempt{done: make(chan struct{})}
+		c.attempt = attempt
+		c.running.Go(func() { c.dial(attempt) })
 	}
-	return nil, c.dialing
+	return nil, c.attempt
 }
 
-// barPause is how long after a server let nobody hear its answers it is asked
-// again.
-const barPause = time.Second
+// inboxRetryPause is how long no new connection is made after the server has
+// refused the subscription to answers.
+const inboxRetryPause = time.Second
 
-var closed = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
+var closedChan = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
 
-// barred returns why a new connection would be of no use yet. Call it with mu
-// held.
-func (c *Client) barred() error {
+// inboxDenied returns an error while a new connection would be useless because the
+// server has just refused the subscription to answers. The caller holds mu.
+func (c *Client) inboxDenied() error {
 	if c.conn == nil {
 		return nil
 	}
-	err, since := c.conn.bar()
-	if time.Since(since) > barPause {
+	since, err := c.conn.inboxDenied()
+	if time.Since(since) > inboxRetryPause {
 		return nil
 	}
 	return err
 }
 
-func (c *Client) dial(d *dialing) {
-	d.conn, d.err = c.server.dial(c.life)
+func (c *Client) dial(attempt *dialAttempt) {
+	attempt.conn, attempt.err = c.server.dial(c.ctx)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if d.err == nil && c.closed {
-		d.conn.end()
-		d.conn, d.err = nil, domain.ErrClosed
+	if attempt.err == nil && c.closed {
+		attempt.conn.closeAndWait()
+		attempt.conn, attempt.err = nil, domain.ErrClosed
 	}
-	c.conn, c.dialing = d.conn, nil
-	close(d.done)
+	c.conn, c.attempt = attempt.conn, nil
+	close(attempt.done)
 }
 
-// Close ends the connection and waits until it is gone. A second time does
-// nothing.
+// Close ends the connection and waits until it has ended. It may be called more than
+// once.
 func (c *Client) Close() error {
 	c.mu.Lock()
 	c.closed = true
 	conn := c.conn
 	c.mu.Unlock()
-	c.end()
+	c.cancel()
 	c.running.Wait()
 	if conn != nil {
-		conn.end()
+		conn.closeAndWait()
 	}
 	return nil
 }

@@ -11,12 +11,12 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// Classify puts a sentinel of the domain into an error: what is too large, what
-// is forbidden, what no server would take, and else domain.ErrBusDown. An error
-// that has one passes through, and so do nil, a break, and an end that the
-// caller asked for.
+// Classify makes err wrap a sentinel of the domain: domain.ErrTooLarge,
+// domain.ErrForbidden, domain.ErrInvalid for what no server would take, else
+// domain.ErrBusDown. It returns err unchanged if it is nil, wraps a sentinel
+// already, is a gap, or is the caller's own cancellation.
 func Classify(err error) error {
-	if lost := (*domain.GapError)(nil); errors.As(err, &lost) {
+	if gap := (*domain.GapError)(nil); errors.As(err, &gap) {
 		return err
 	}
 	for _, known := range []error{
@@ -40,39 +40,42 @@ func Classify(err error) error {
 	return fmt.Errorf("%w: %w", domain.ErrBusDown, err)
 }
 
-// Refused is Classify of the error of a record that was published. That somebody
-// may not publish is the bus's refusal, not the fault of who asked for it.
-func Refused(err error) error {
+// ClassifyRefusal is [Classify] for what the node asks of the server with its own
+// login, such as to publish a record. A missing right is then a refusal of the bus
+// (domain.ErrBusRefused), and no fault of the client on whose behalf it was asked.
+func ClassifyRefusal(err error) error {
 	if err = Classify(err); errors.Is(err, domain.ErrForbidden) {
 		return domain.Refused(err)
 	}
 	return err
 }
 
-// refusedAtTheDoor marks what a server answers to a connection that it does not
-// let in: nothing was sent.
-func refusedAtTheDoor(err error) error {
-	for _, no := range []error{
+// loginRefused marks the answers with which a server turns a new connection away.
+// After them it is certain that nothing was sent.
+func loginRefused(err error) error {
+	for _, login := range []error{
 		nats.ErrAuthorization, nats.ErrAuthExpired, nats.ErrAuthRevoked, nats.ErrAccountAuthExpired,
 	} {
-		if errors.Is(err, no) {
-			return domain.Refused(fmt.Errorf("the server does not accept the URL's user, or its password, token, creds or nkey: %w", err))
+		if errors.Is(err, login) {
+			return domain.Refused(fmt.Errorf("the server does not accept the URL's user, "+
+				"or its password, token, creds or nkey: %w", err))
 		}
 	}
-	if errors.Is(err, nats.ErrMaxConnectionsExceeded) || errors.Is(err, nats.ErrMaxAccountConnectionsExceeded) {
+	if errors.Is(err, nats.ErrMaxConnectionsExceeded) ||
+		errors.Is(err, nats.ErrMaxAccountConnectionsExceeded) {
 		return domain.Refused(err)
 	}
 	return err
 }
 
-// ErrUnanswered is the error of every record until its own answer was seen.
+// ErrUnanswered is the error of every record until the answer to it was seen.
 var ErrUnanswered = fmt.Errorf("%w: the server has not answered", domain.ErrBusDown)
 
-// Unanswered returns the errors of n records of which nothing is known yet.
+// Unanswered returns the errors of n records, none of which was answered yet.
 func Unanswered(n int) []error { return slices.Repeat([]error{ErrUnanswered}, n) }
 
-// Fill gives the error to every record of which nothing is known.
-func Fill(errs []error, err error) {
+// FillUnanswered replaces ErrUnanswered by err.
+func FillUnanswered(errs []error, err error) {
 	for i := range errs {
 		if errs[i] == ErrUnanswered {
 			errs[i] = err

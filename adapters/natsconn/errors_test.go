@@ -12,7 +12,7 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// What each error is, for who follows and for who publishes.
+// How each error is classified for a follower and for a publisher.
 func TestErrorsAreKnownForWhatTheyAre(t *testing.T) {
 	all := []error{
 		domain.ErrBusDown, domain.ErrBusRefused, domain.ErrForbidden, domain.ErrInvalid, domain.ErrTooLarge, domain.ErrUnsupported, domain.ErrClosed,
@@ -54,9 +54,9 @@ func TestErrorsAreKnownForWhatTheyAre(t *testing.T) {
 			}
 		}
 		check(natsconn.Classify(fmt.Errorf("x: %w", c.err)), c.followed)
-		check(natsconn.Refused(fmt.Errorf("x: %w", c.err)), c.published)
+		check(natsconn.ClassifyRefusal(fmt.Errorf("x: %w", c.err)), c.published)
 	}
-	if natsconn.Classify(nil) != nil || natsconn.Refused(nil) != nil || domain.Refused(nil) != nil {
+	if natsconn.Classify(nil) != nil || natsconn.ClassifyRefusal(nil) != nil || domain.Refused(nil) != nil {
 		t.Error("nothing is something")
 	}
 }

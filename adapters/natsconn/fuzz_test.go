@@ -13,8 +13,8 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// FuzzMessage: what is not refused comes back as it was, when the client
-// library has written and read its headers.
+// FuzzMessage checks that a message that Encode does not refuse comes back unchanged after
+// nats.go has written and read its headers.
 func FuzzMessage(f *testing.F) {
 	f.Add("uuid", "k", "v", []byte("payload"), true)
 	f.Add("", "", "", []byte(nil), false)

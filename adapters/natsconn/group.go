@@ -5,24 +5,23 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"time"
 
-	"github.com/ThreeDotsLabs/watermill"
 	"github.com/ThreeDotsLabs/watermill/message"
 
 	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/internal/pause"
 )
 
-// The pauses after a member of a group lost its place double from retryMin to
-// retryMax, and are shortened at random by up to a half.
+// The pauses before an interrupted subscription joins its group again double from
+// rejoinMin to rejoinMax.
 const (
-	retryMin = 50 * time.Millisecond
-	retryMax = 2 * time.Second
+	rejoinMin = 50 * time.Millisecond
+	rejoinMax = 2 * time.Second
 )
 
-// Join makes one member of a group on one topic.
+// A Join makes a group's member that consumes one topic.
 type Join func(ctx context.Context, topic string) (Membership, error)
 
 // A Membership brings a group's member its messages, one by one. It belongs to
@@ -30,31 +29,37 @@ type Join func(ctx context.Context, topic string) (Membership, error)
 type Membership interface {
 	// Next waits for a message. After an error the membership is over.
 	Next(ctx context.Context) (Delivery, error)
+	// Close ends the membership. Where the server keeps messages, it gives back those that
+	// came meanwhile.
 	Close() error
 }
 
-// A Delivery is a message and the answers to it.
+// A Delivery is a message that a member has received, and the possible answers
+// to it.
 type Delivery interface {
+	// Entry is the message.
 	Entry() domain.Entry
-	// Ack says that it is dealt with.
+	// Ack says that the message was handled.
 	Ack() error
-	// Nack says that it is not, and whether the caller has to deliver it again.
+	// Nack says that the message was not handled. It reports whether the caller
+	// has to hand the message out again; else the server delivers it again.
 	Nack(ctx context.Context) (again bool, err error)
-	// Working says that it is still being dealt with.
-	Working() error
-	// WorkingEvery is how often that has to be said; 0 means never.
-	WorkingEvery() time.Duration
+	// InProgress says that the message is still being handled, so that the server
+	// does not deliver it to another member.
+	InProgress() error
+	// InProgressInterval is how often InProgress has to be called; 0 means never.
+	InProgressInterval() time.Duration
 }
 
-// A Group is a subscriber in a group: Watermill's, one message at a time, the
-// next one after the ack. A subscription outlives interruptions. It is safe for
-// concurrent use.
+// A Group is a Watermill subscriber that is a member of a group. It hands out one
+// message at a time, the next one after the ack. A subscription survives
+// interruptions: it joins the group again. A Group is safe for concurrent use.
 type Group struct {
-	name string
-	join Join
-	log  *slog.Logger
-	life context.Context // until Close
-	end  context.CancelFunc
+	name   string
+	join   Join
+	log    *slog.Logger
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
 
 	mu      sync.Mutex
 	closed  bool           // guarded by mu
@@ -69,19 +74,19 @@ func NewGroup(name string, join Join, log *slog.Logger) (*Group, error) {
 		return nil, fmt.Errorf("%w: a group needs a name", domain.ErrInvalid)
 	}
 	g := &Group{name: name, join: join, log: log.With(slog.String("group", name))}
-	g.life, g.end = context.WithCancel(context.Background())
+	g.ctx, g.cancel = context.WithCancel(context.Background())
 	return g, nil
 }
 
-// Subscribe joins the group on a topic and returns when the server confirmed.
-// The subscription lives until ctx ends or the Group is closed.
+// Subscribe joins the group on a topic, and returns when the server has confirmed
+// that. The subscription ends when ctx ends or the Group is closed.
 func (g *Group) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
-	if !g.enter() {
+	if !g.register() {
 		return nil, domain.ErrClosed
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	forget := context.AfterFunc(g.life, cancel)
-	quit := func() { forget(); cancel() }
+	stopAfterFunc := context.AfterFunc(g.ctx, cancel)
+	quit := func() { stopAfterFunc(); cancel() }
 	m, err := g.join(ctx, topic)
 	if err != nil {
 		quit()
@@ -98,7 +103,8 @@ func (g *Group) Subscribe(ctx context.Context, topic string) (<-chan *message.Me
 	return out, nil
 }
 
-func (g *Group) enter() bool {
+// register counts a subscription as running, unless g is closed.
+func (g *Group) register() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.closed {
@@ -108,34 +114,35 @@ func (g *Group) enter() bool {
 	return true
 }
 
-// Close ends the subscriptions and waits for them. What is not acked by then is
-// not, and comes again where the server keeps it. A second time does nothing.
+// Close ends the subscriptions and waits for them. Messages that are not acked by
+// then stay unacked, and are delivered again where the server keeps them. Close may
+// be called more than once.
 func (g *Group) Close() error {
 	g.mu.Lock()
 	g.closed = true
 	g.mu.Unlock()
-	g.end()
+	g.cancel()
 	g.running.Wait()
 	return nil
 }
 
-// run delivers until ctx ends, and joins again when it has to.
+// run hands out messages until ctx ends. After an interruption it joins again; m is
+// nil while that has not succeeded.
 func (g *Group) run(ctx context.Context, topic string, m Membership, out chan<- *message.Message) {
 	log := g.log.With("topic", topic)
-	pause := retryMin
+	backoff := pause.Backoff{Min: rejoinMin, Max: rejoinMax}
 	for {
 		if m != nil {
-			err := g.serve(ctx, m, out, func() { pause = retryMin })
+			err := g.serve(ctx, m, out, backoff.Reset)
 			_ = m.Close()
 			if ctx.Err() != nil {
 				return
 			}
 			log.Warn("the group's subscription was interrupted", "error", err)
 		}
-		if !sleep(ctx, pause-rand.N(pause/2)) {
+		if !backoff.Wait(ctx) {
 			return
 		}
-		pause = min(2*pause, retryMax)
 		var err error
 		if m, err = g.join(ctx, topic); err != nil {
 			m = nil
@@ -144,13 +151,17 @@ func (g *Group) run(ctx context.Context, topic string, m Membership, out chan<- 
 	}
 }
 
-func (g *Group) serve(ctx context.Context, m Membership, out chan<- *message.Message, progress func()) error {
+// serve hands out one membership's messages until an error ends it. It calls
+// received whenever a message has come.
+func (g *Group) serve(
+	ctx context.Context, m Membership, out chan<- *message.Message, received func(),
+) error {
 	for {
 		d, err := m.Next(ctx)
 		if err != nil {
 			return err
 		}
-		progress()
+		received()
 		for again := true; again; {
 			if again, err = deliver(ctx, d, out); err != nil {
 				return err
@@ -159,10 +170,11 @@ func (g *Group) serve(ctx context.Context, m Membership, out chan<- *message.Mes
 	}
 }
 
-// deliver hands a message out once, waits for the answer and passes it on.
+// deliver hands a message out once, waits for the handler's answer and passes it on
+// to the server. It reports whether the message has to be handed out again.
 func deliver(ctx context.Context, d Delivery, out chan<- *message.Message) (again bool, err error) {
 	var tick <-chan time.Time
-	if every := d.WorkingEvery(); every > 0 {
+	if every := d.InProgressInterval(); every > 0 {
 		ticker := time.NewTicker(every)
 		defer ticker.Stop()
 		tick = ticker.C
@@ -173,25 +185,25 @@ func deliver(ctx context.Context, d Delivery, out chan<- *message.Message) (agai
 	for give := out; ; {
 		select {
 		case give <- m:
-			give = nil // the answer comes next
+			give = nil // it was handed out; now wait for the answer
 		case <-m.Acked():
 			return false, d.Ack()
 		case <-m.Nacked():
 			return d.Nack(ctx)
 		case <-tick:
-			if err := d.Working(); err != nil {
+			if err := d.InProgress(); err != nil {
 				return false, err
 			}
 		case <-ctx.Done():
-			return false, errors.Join(ctx.Err(), domain.ErrClosed, release(ctx, d, m))
+			return false, errors.Join(ctx.Err(), domain.ErrClosed, giveBack(ctx, d, m))
 		}
 	}
 }
 
-// release passes on what is known of a message when its subscription ends. One
-// that nobody has acked is given back, so that another member gets it at once
-// and does not have to wait until the server misses this one.
-func release(ctx context.Context, d Delivery, m *message.Message) error {
+// giveBack answers a message when its subscription ends. A message that nobody has
+// acked is nacked, so that another member gets it at once; without that answer the
+// server would wait until its ack timeout.
+func giveBack(ctx context.Context, d Delivery, m *message.Message) error {
 	select {
 	case <-m.Acked():
 		return d.Ack()
@@ -203,23 +215,11 @@ func release(ctx context.Context, d Delivery, m *message.Message) error {
 
 func newMessage(ctx context.Context, e domain.Entry) *message.Message {
 	if e.UUID == "" {
-		e.UUID = watermill.NewULID()
+		e.UUID = domain.NewID()
 	}
 	m := message.NewMessageWithContext(ctx, e.UUID, append([]byte(nil), e.Body...))
 	for _, f := range e.Header {
 		m.Metadata[f.Name] = f.Value
 	}
 	return m
-}
-
-// sleep waits for d, and says whether ctx lasted.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

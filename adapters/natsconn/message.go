@@ -12,18 +12,20 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// UUIDHeader is the header that holds a Watermill message's UUID. The stock
-// watermill-nats marshaler writes it too.
+// UUIDHeader is the header that holds a Watermill message's UUID, as the stock
+// watermill-nats marshaler writes it.
 const UUIDHeader = "_watermill_message_uuid"
 
-// serverHeaders begin what a publisher tells the server, not the reader:
-// Nats-Msg-Id, Nats-Rollup and the like.
-const serverHeaders = "Nats-"
+// serverHeaderPrefix begins the names of headers with which a publisher instructs
+// the server, such as Nats-Msg-Id and Nats-Rollup. They are not meant for readers.
+const serverHeaderPrefix = "Nats-"
 
-// Encode makes what goes on the wire. A message with transport.RawKey and no
-// other metadata is its bare payload; any other has its UUID and its metadata in
-// headers. What a header cannot carry unchanged is refused with
+// Encode makes the NATS message of a record. A record with transport.RawKey and no
+// other metadata becomes its bare payload; any other has its UUID and its metadata in
+// headers ([ADR-4]). A value that a header cannot carry unchanged is refused with
 // domain.ErrInvalid. The result shares the payload.
+//
+// [ADR-4]: https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/ADR-4.md
 func Encode(r transport.Outgoing) (*nats.Msg, error) {
 	m := &nats.Msg{Subject: r.Topic, Data: r.Message.Payload}
 	metadata := r.Message.Metadata
@@ -36,22 +38,26 @@ func Encode(r transport.Outgoing) (*nats.Msg, error) {
 		case k == transport.RawKey:
 			continue
 		case k == UUIDHeader:
-			return nil, fmt.Errorf("%w: metadata %s is reserved for the UUID", domain.ErrInvalid, UUIDHeader)
-		case hasPrefixFold(k, serverHeaders):
-			return nil, fmt.Errorf("%w: metadata %s would be an instruction to the NATS server", domain.ErrInvalid, k)
-		case !travels(v):
-			return nil, fmt.Errorf("%w: metadata %s: a header's value has no line break, and no space at either end", domain.ErrInvalid, k)
+			return nil, fmt.Errorf("%w: metadata %s is reserved for the UUID",
+				domain.ErrInvalid, UUIDHeader)
+		case hasPrefixFold(k, serverHeaderPrefix):
+			return nil, fmt.Errorf("%w: metadata %s would be an instruction to the NATS server",
+				domain.ErrInvalid, k)
+		case !fitsHeader(v):
+			return nil, fmt.Errorf("%w: metadata %s: a header's value has no line break, "+
+				"and no space at either end", domain.ErrInvalid, k)
 		}
 		m.Header[k] = []string{v}
 	}
-	if !travels(r.Message.UUID) {
+	if !fitsHeader(r.Message.UUID) {
 		return nil, fmt.Errorf("%w: the UUID has a line break, or a space at either end", domain.ErrInvalid)
 	}
 	m.Header[UUIDHeader] = []string{r.Message.UUID}
 	return m, nil
 }
 
-func travels(value string) bool {
+// fitsHeader reports whether a header carries the value unchanged.
+func fitsHeader(value string) bool {
 	return !strings.ContainsAny(value, "\r\n") && strings.Trim(value, " \t") == value
 }
 
@@ -59,8 +65,9 @@ func hasPrefixFold(s, prefix string) bool {
 	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
 }
 
-// Decode takes the message's parts over. Headers come sorted by name: nats.go
-// does not keep their order. Those that speak to the server are left out.
+// Decode makes an entry of a message, and takes over its parts. The headers are
+// sorted by name, since nats.go does not keep their order. Those that instruct the
+// server are left out.
 func Decode(data []byte, headers nats.Header) domain.Entry {
 	e := domain.Entry{Body: data}
 	if len(headers) == 0 {
@@ -70,7 +77,7 @@ func Decode(data []byte, headers nats.Header) domain.Entry {
 		switch {
 		case k == UUIDHeader:
 			e.UUID = headers.Get(k)
-		case hasPrefixFold(k, serverHeaders):
+		case hasPrefixFold(k, serverHeaderPrefix):
 		default:
 			for _, v := range headers[k] {
 				e.Header = append(e.Header, domain.Field{Name: k, Value: v})

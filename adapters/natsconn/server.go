@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"net/url"
 	"os"
@@ -16,18 +15,18 @@ import (
 	"github.com/fanfarebus/fanfare/adapters/transport/dsn"
 )
 
-// A Server says where a NATS is and how to enter. It is safe for concurrent use
-// and holds no connection.
+// A Server says where a NATS cluster is and how to log in. It holds no connection,
+// and is safe for concurrent use.
 type Server struct {
-	hosts   []string // of one cluster
-	reply   time.Duration
-	inbox   string
-	options nats.Options // all but what belongs to one connection
+	hosts        []string // of one cluster
+	replyTimeout time.Duration
+	inboxPrefix  string
+	options      nats.Options // all but what belongs to one connection
 }
 
-// Parse reads a URL such as "nats://user:password@host:4222,other:4222" (what
-// else a list can look like package transport knows), and the parameters that the NATS transports share. The caller asks params for its own
-// ones and for Err.
+// Parse reads a URL such as "nats://user:password@host:4222,other:4222", and the
+// parameters that the NATS transports share. The caller reads its own parameters from
+// params, and then asks it for Err.
 //
 //	dial_timeout      to connect and log in to one host, default 2s
 //	reply_timeout     for an answer, default 2s
@@ -36,7 +35,7 @@ type Server struct {
 //	token             to log in with, instead of user and password
 //	creds             file with a JWT and a seed, as `nsc` writes it
 //	nkey              file with the seed of an nkey
-//	inbox_prefix      what subjects for answers begin with, default _INBOX
+//	inbox_prefix      the beginning of subjects for answers, default _INBOX
 //	tls               true: encrypt; implied by the others
 //	tls_ca            file with the authorities to trust, PEM
 //	tls_cert, tls_key files with the certificate to show, PEM
@@ -44,25 +43,25 @@ type Server struct {
 //	tls_skip_verify   true: accept any certificate
 func Parse(u *url.URL, params *dsn.Params) (*Server, error) {
 	s := &Server{
-		reply: params.Timeout("reply_timeout", 2*time.Second, 10*time.Millisecond),
-		inbox: params.String("inbox_prefix", "_INBOX"),
+		replyTimeout: params.Timeout("reply_timeout", 2*time.Second, 10*time.Millisecond),
+		inboxPrefix:  params.String("inbox_prefix", "_INBOX"),
 	}
 	o := nats.GetDefaultOptions()
 	o.Name = "fanfare"
 	o.AllowReconnect = false
-	o.SkipHostLookup = true // the dialer looks, bounded by its context
+	o.SkipHostLookup = true // the dialer does it, bounded by its context
 	o.Timeout = params.Timeout("dial_timeout", 2*time.Second, 10*time.Millisecond)
 	o.FlusherTimeout = params.Timeout("write_timeout", 700*time.Millisecond, 10*time.Millisecond)
 	o.PingInterval = params.Timeout("ping_interval", 2*time.Second, 100*time.Millisecond)
 	o.MaxPingsOut = 1
-	o.InboxPrefix = s.inbox
+	o.InboxPrefix = s.inboxPrefix
 	s.options = o
 	var faults [3]error
 	s.hosts, faults[0] = parseHosts(u)
 	faults[1] = s.parseLogin(u, params)
 	s.options.TLSConfig = params.TLS()
 	s.options.Secure = s.options.TLSConfig != nil
-	if CheckTopic(s.inbox) != nil {
+	if CheckTopic(s.inboxPrefix) != nil {
 		faults[2] = errors.New("inbox_prefix: want a subject without wildcards")
 	}
 	return s, errors.Join(faults[:]...)
@@ -86,10 +85,10 @@ func parseHosts(u *url.URL) ([]string, error) {
 	return all, nil
 }
 
-// parseLogin reads who we are, which can be said in one way.
+// parseLogin reads the login, which may be given in one way only.
 func (s *Server) parseLogin(u *url.URL, params *dsn.Params) error {
 	o := &s.options
-	ways := 0
+	ways := 0 // in which the login is given
 	if u.User != nil {
 		var ok bool
 		if o.Password, ok = u.User.Password(); !ok {
@@ -131,53 +130,12 @@ func readable(file string) error {
 }
 
 // ReplyTimeout is how long the server may take to answer.
-func (s *Server) ReplyTimeout() time.Duration { return s.reply }
+func (s *Server) ReplyTimeout() time.Duration { return s.replyTimeout }
 
 // Client returns a client that connects when it is first used. The caller
 // closes it.
 func (s *Server) Client() *Client {
 	c := &Client{server: s}
-	c.life, c.end = context.WithCancel(context.Background())
+	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c
-}
-
-// dial connects to one of the hosts, in no order, and logs in; the end of ctx
-// ends that. Its error says what each of them answered.
-func (s *Server) dial(ctx context.Context) (*Conn, error) {
-	var faults error
-	for _, i := range rand.Perm(len(s.hosts)) {
-		c, err := s.dialHost(ctx, s.hosts[i])
-		if err == nil {
-			return c, nil
-		}
-		if len(s.hosts) > 1 {
-			err = fmt.Errorf("%s: %w", s.hosts[i], err)
-		}
-		if faults != nil {
-			err = fmt.Errorf("%w; %w", faults, err)
-		}
-		faults = err
-		if ctx.Err() != nil {
-			break
-		}
-	}
-	return nil, faults
-}
-
-func (s *Server) dialHost(ctx context.Context, host string) (*Conn, error) {
-	c := &Conn{ended: make(chan struct{}), watches: make(map[*Watch]struct{}), reply: s.reply, inbox: s.inbox}
-	o := s.options
-	o.Servers = []string{host}
-	way := &dialer{ctx: ctx, timeout: o.Timeout, conn: c}
-	o.CustomDialer = way
-	o.AsyncErrorCB = c.failed
-	o.ClosedCB = func(*nats.Conn) { close(c.ended) }
-	var err error
-	if c.Conn, err = o.Connect(); err != nil {
-		if way.failed != nil {
-			err = way.failed // nats.go says "no servers available"
-		}
-		return nil, err
-	}
-	return c, nil
 }

@@ -32,7 +32,7 @@ func parse(rawURL string) (*natsconn.Server, error) {
 	return s, errors.Join(err, params.Err())
 }
 
-// connects says whether one gets in with a URL.
+// connects returns nil if the server of a URL accepts a connection.
 func connects(t *testing.T, rawURL string) error {
 	t.Helper()
 	s, err := parse(rawURL)
@@ -89,7 +89,7 @@ func TestAnyHostOfSeveralWillDo(t *testing.T) {
 	}
 }
 
-// An error says why nobody could be reached.
+// The error says why no host could be reached.
 func TestAServerThatIsNotThereSaysWhy(t *testing.T) {
 	port := broker.FreePort(t)
 	for _, hosts := range []string{fmt.Sprintf("127.0.0.1:%d", port), fmt.Sprintf("127.0.0.1:%d,localhost:%d", port, port)} {
@@ -141,8 +141,8 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// However many ask for a connection at once, one is made; who gives up does not
-// end it for the others.
+// Any number of callers that ask for a connection at the same time get the same one. A
+// caller that gives up does not end the attempt for the others.
 func TestConcurrentCallersShareOneConnection(t *testing.T) {
 	s := broker.NATS(t)
 	server, err := parse(s.URL("nats"))

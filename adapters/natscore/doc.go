@@ -1,26 +1,46 @@
 // Package natscore carries topics over core NATS (nats://). A topic is a
-// subject. Delivery is at most once: NATS keeps nothing, so whoever is not
-// subscribed, or is cut off, misses what is published meanwhile. One publisher's
-// messages stay in order; of several publishers' messages, subscribers may see
-// different orders where there are several servers.
+// [subject]. Delivery is at most once: NATS keeps nothing, so a subscriber misses
+// what is published before it has subscribed or while it is cut off.
 //
 // # What is on the wire
 //
-// A message with transport.RawKey and no other metadata is its payload,
-// verbatim; that is how Fanfare publishes, and what `nats pub` sends. Any other
-// Watermill message has its UUID in the header _watermill_message_uuid and each
-// piece of metadata in a header of its own, as the stock watermill-nats
-// marshaler writes it. Headers that begin with "Nats-" speak to the server: they
-// are not handed on, and not published.
+// A message with transport.RawKey and no other metadata is its payload, verbatim:
+// so Fanfare publishes, and so does `nats pub`. Any other Watermill message has its
+// UUID in the header _watermill_message_uuid and each piece of metadata in a header
+// of its own, as the stock watermill-nats marshaler writes it. Headers that begin
+// with "Nats-" instruct the server: they are not handed on, and not published.
 //
-// What Fanfare publishes begins with a stamp, and a subject that has become
-// quiet carries high-water marks, as package redispubsub describes and package
-// transport explains.
+// The payload of what Fanfare publishes begins with its publisher's sequence number,
+// and a subject that has become quiet carries high-water marks, so that subscribers
+// notice missing messages: see package
+// [github.com/fanfarebus/fanfare/adapters/transport/sequence].
 //
-// # Interruptions
+// # Connections
 //
-// Feeds share a connection that is theirs, and which never reconnects: whatever
-// interrupts it ends them all. The connection asks for a sign of life while
-// nothing arrives, so that one that swallows bytes is noticed. What a slow reader
-// leaves lying waits in a bounded mailbox; when that is full, the feed ends.
+// A [Driver] has two: one publishes and pings, the other carries the feeds and group
+// members, so that a failure of the one does not end what uses the other. They never
+// reconnect (package [natsconn]): an interruption ends every feed on a connection. A
+// connection on which nothing arrives is pinged, so that a connection that loses all
+// bytes is noticed.
+//
+// # Order
+//
+// The messages of one publisher arrive in order. Where there are several servers,
+// subscribers may see the messages of several publishers in different orders.
+//
+// # Failure
+//
+// A publish returns once the server has processed it and has not refused it. Nothing
+// more can be known: core NATS confirms no single message, and a server may still lose
+// one. Messages that a slow reader has not read yet wait in a bounded mailbox; when
+// that is full, the feed ends.
+//
+// # Shutdown
+//
+// [Driver.Close] ends both connections, and with them the feeds. Messages that wait in
+// their mailboxes are lost.
+//
+// conformance_test.go runs the conformance suite against a real nats-server.
+//
+// [subject]: https://docs.nats.io/nats-concepts/subjects
 package natscore

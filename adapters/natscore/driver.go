@@ -17,10 +17,10 @@ import (
 
 // A Driver carries topics over core NATS. It is safe for concurrent use.
 type Driver struct {
-	talk   *natsconn.Client // publishes and pings
-	listen *natsconn.Client // feeds and groups: what goes wrong with the other does not end them
-	keep   natsconn.Bounds
-	log    *slog.Logger
+	pubClient *natsconn.Client // publishes and pings
+	subClient *natsconn.Client // of feeds and groups
+	bounds    natsconn.Bounds  // of a feed's mailbox
+	log       *slog.Logger
 }
 
 var (
@@ -28,72 +28,74 @@ var (
 	_ transport.GroupDriver = (*Driver)(nil)
 )
 
-// Open makes a Driver from a URL such as "nats://127.0.0.1:4222". Parameters
-// beside those of natsconn.Parse say how much may wait for a feed's reader
-// before the feed ends:
+// Open makes a Driver from a URL such as "nats://127.0.0.1:4222". Beside the
+// parameters of [natsconn.Parse] there are two for how much may wait for a feed's
+// reader before the feed ends:
 //
 //	pending_messages  default 65536
 //	pending_bytes     default 33554432
 //
-// It does not wait for the server.
+// Open does not wait for the server.
 func Open(_ context.Context, u *url.URL, log *slog.Logger) (transport.Driver, error) {
 	params := dsn.NewParams(u)
 	server, err := natsconn.Parse(u, params)
-	keep := natsconn.Bounds{
+	bounds := natsconn.Bounds{
 		Messages: params.IntTo("pending_messages", 1<<16, 1, 1<<30),
 		Bytes:    params.IntTo("pending_bytes", 32<<20, 1, 1<<40),
 	}
 	if err := errors.Join(err, params.Err()); err != nil {
 		return nil, err
 	}
-	return &Driver{talk: server.Client(), listen: server.Client(), keep: keep, log: log}, nil
+	return &Driver{
+		pubClient: server.Client(), subClient: server.Client(), bounds: bounds, log: log,
+	}, nil
 }
 
-// Guarantees: at most once, nothing kept, order per publisher, queue groups.
+// Guarantees are: at most once, nothing is kept, order per publisher, queue groups.
 func (d *Driver) Guarantees() transport.Guarantees { return transport.Guarantees{Groups: true} }
 
-// CheckTopic accepts what is a subject to publish on.
+// CheckTopic accepts subjects on which one can publish.
 func (d *Driver) CheckTopic(topic string) error { return natsconn.CheckTopic(topic) }
 
-// Follow subscribes and returns when the server has confirmed. There are no
-// positions: after must be "".
+// Follow subscribes, and returns when the server has confirmed that. There are no
+// positions, so after must be "".
 func (d *Driver) Follow(ctx context.Context, topic string, after domain.Position) (transport.Feed, error) {
 	if after != "" {
 		return nil, fmt.Errorf("natscore: follow %s after a position: %w", topic, domain.ErrUnsupported)
 	}
-	f, err := d.follow(ctx, topic, "")
+	f, err := d.subscribe(ctx, topic, "")
 	if err != nil {
-		return nil, fmt.Errorf("natscore: follow %s: %w", topic, natsconn.Refused(err))
+		return nil, fmt.Errorf("natscore: follow %s: %w", topic, natsconn.ClassifyRefusal(err))
 	}
 	return f, nil
 }
 
-func (d *Driver) follow(ctx context.Context, topic, group string) (*feed, error) {
-	conn, err := d.listen.Conn(ctx)
+func (d *Driver) subscribe(ctx context.Context, topic, group string) (*feed, error) {
+	conn, err := d.subClient.Conn(ctx)
 	if err != nil {
 		return nil, err
 	}
-	box, err := conn.Mailbox(ctx, topic, group, d.keep)
+	box, err := conn.Mailbox(ctx, topic, group, d.bounds)
 	if err != nil {
 		return nil, err
 	}
 	return &feed{conn: conn, box: box, topic: topic}, nil
 }
 
-// Publish sends all records in order and then asks the server for an answer,
-// once: what it has not refused by then it has taken. That is all there is to be
-// known: core NATS does not confirm single messages, and the server that took
-// one may still lose it.
+// Publish sends all records in order and then pings the server, once. When the server
+// answers the ping it has processed all records, and has taken those that it has not
+// refused by then.
 func (d *Driver) Publish(ctx context.Context, records []transport.Outgoing) []error {
 	errs := natsconn.Unanswered(len(records))
 	if err := d.publish(ctx, records, errs); err != nil {
-		natsconn.Fill(errs, err)
+		natsconn.FillUnanswered(errs, err)
 	}
 	failed := false
 	for i, err := range errs {
 		if err != nil {
 			failed = true
-			errs[i] = fmt.Errorf("natscore: publish on %s: %w", records[i].Topic, natsconn.Refused(err))
+			errs[i] = fmt.Errorf("natscore: publish on %s: %w",
+				records[i].Topic, natsconn.ClassifyRefusal(err))
 		}
 	}
 	if !failed {
@@ -102,15 +104,15 @@ func (d *Driver) Publish(ctx context.Context, records []transport.Outgoing) []er
 	return errs
 }
 
-// publish gives the records their outcome, except those that have the error that
-// it returns.
+// publish sets the errors of those records whose outcome it knows. The error that it
+// returns is that of all others.
 func (d *Driver) publish(ctx context.Context, records []transport.Outgoing, errs []error) error {
-	conn, err := d.talk.Conn(ctx)
+	conn, err := d.pubClient.Conn(ctx)
 	if err != nil {
 		return err
 	}
-	refused := conn.Watch()
-	defer refused.Stop()
+	refusals := conn.WatchRefusals()
+	defer refusals.Stop()
 	for i, r := range records {
 		if err := send(ctx, conn, r); err != nil {
 			errs[i] = err
@@ -119,17 +121,17 @@ func (d *Driver) publish(ctx context.Context, records []transport.Outgoing, errs
 	if err := conn.Sync(ctx); err != nil {
 		return err
 	}
-	if err := refused.Settle(ctx); err != nil {
+	if err := refusals.Settle(ctx); err != nil {
 		return err
 	}
-	judge(records, errs, refused)
+	setOutcomes(records, errs, refusals)
 	return nil
 }
 
-// judge gives the records that the server has dealt with their outcome. Of those
-// of one topic it refuses all, or its user's rights have just changed: which of
-// them it refused is not known then.
-func judge(records []transport.Outgoing, errs []error, refused *natsconn.Watch) {
+// setOutcomes sets the errors of the records that the server has processed. Of the
+// records of one topic it refuses either none or all, unless the user's rights changed
+// meanwhile; then it is unknown which of them it refused.
+func setOutcomes(records []transport.Outgoing, errs []error, refusals *natsconn.Refusals) {
 	sent, outcome := make(map[string]int, 1), make(map[string]error, 1)
 	for i, r := range records {
 		if errs[i] == natsconn.ErrUnanswered {
@@ -137,9 +139,10 @@ func judge(records []transport.Outgoing, errs []error, refused *natsconn.Watch) 
 		}
 	}
 	for topic, n := range sent {
-		times, err := refused.Publish(topic)
+		times, err := refusals.OfPublish(topic)
 		if times > 0 && times != n {
-			err = fmt.Errorf("%w: of %d messages the server refused %d, and does not say which: %v", domain.ErrBusDown, n, times, err)
+			err = fmt.Errorf("%w: of %d messages the server refused %d, and does not say which: %v",
+				domain.ErrBusDown, n, times, err)
 		}
 		outcome[topic] = err
 	}
@@ -163,7 +166,7 @@ func send(ctx context.Context, conn *natsconn.Conn, r transport.Outgoing) error 
 
 // Ping asks the server for a sign of life.
 func (d *Driver) Ping(ctx context.Context) error {
-	conn, err := d.talk.Conn(ctx)
+	conn, err := d.pubClient.Conn(ctx)
 	if err == nil {
 		err = conn.Sync(ctx)
 	}
@@ -173,21 +176,25 @@ func (d *Driver) Ping(ctx context.Context) error {
 	return nil
 }
 
-// Group returns a subscriber in a queue group. Delivery is at most once here
-// too: the server hands a message to one member and forgets it; that one is
-// given it again until it acks, or ends.
+// Group returns a subscriber in a [queue group]. Delivery is at most once here too:
+// the server sends a message to one member and forgets it. The member's handler is
+// given the message again until it acks, or until the subscription ends.
+//
+// [queue group]: https://docs.nats.io/nats-concepts/core-nats/queue
 func (d *Driver) Group(name string) (message.Subscriber, error) {
 	if natsconn.CheckTopic(name) != nil {
-		return nil, fmt.Errorf("natscore: %w: group %q: a queue group's name has no spaces and no wildcards", domain.ErrInvalid, name)
+		return nil, fmt.Errorf("natscore: %w: group %q: a queue group's name has no spaces and no wildcards",
+			domain.ErrInvalid, name)
 	}
-	return natsconn.NewGroup(name, func(ctx context.Context, topic string) (natsconn.Membership, error) {
-		f, err := d.follow(ctx, topic, name)
+	join := func(ctx context.Context, topic string) (natsconn.Membership, error) {
+		f, err := d.subscribe(ctx, topic, name)
 		if err != nil {
 			return nil, fmt.Errorf("natscore: group %s: subscribe to %s: %w", name, topic, err)
 		}
 		return &membership{feed: f}, nil
-	}, d.log)
+	}
+	return natsconn.NewGroup(name, join, d.log)
 }
 
-// Close ends the connections.
-func (d *Driver) Close() error { return errors.Join(d.talk.Close(), d.listen.Close()) }
+// Close ends both connections.
+func (d *Driver) Close() error { return errors.Join(d.pubClient.Close(), d.subClient.Close()) }

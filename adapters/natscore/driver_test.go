@@ -125,8 +125,8 @@ func TestAFeedEndsWhenTheServerDiesAndNothingIsSentLater(t *testing.T) {
 	}
 }
 
-// What a slow reader leaves lying is bounded, and what is dropped then ends the
-// feed before anything behind it is read.
+// The messages that wait for a slow reader are bounded. After the first one that is dropped,
+// the feed ends and returns none of those that follow.
 func TestASlowReaderIsToldThatItLostSomething(t *testing.T) {
 	s := broker.NATS(t)
 	d := open(t, s.URL("nats")+"?pending_messages=1000")
@@ -189,7 +189,7 @@ func TestWhatIsForbiddenIsTold(t *testing.T) {
 		}
 	}
 	driverkit.Read(t, f, 20)
-	// A right that is taken away ends the feed.
+	// The feed ends when the right to subscribe is taken away.
 	write("c, ok")
 	s.Reload()
 	if _, err := driverkit.WaitForEnd(t, f); err == nil {

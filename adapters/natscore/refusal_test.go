@@ -16,8 +16,8 @@ import (
 	"github.com/fanfarebus/fanfare/test/driverkit"
 )
 
-// Credentials that change on a running node: what is published is refused, and
-// goes on when they are good again.
+// The credentials of a running node become invalid: publishing is refused, and goes on when
+// they are valid again.
 func TestRightsThatAreTakenAwayAndGivenBack(t *testing.T) {
 	const good = `authorization { users: [{user: u, password: p}] }`
 	for name, c := range map[string]struct{ conf, text string }{
@@ -57,7 +57,7 @@ func TestRightsThatAreTakenAwayAndGivenBack(t *testing.T) {
 	}
 }
 
-// However many are refused at once, none of them is taken for published.
+// None of many messages that are refused at once counts as published.
 func TestRefusalsThatAreTooManyToRemember(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "nats.conf")
 	conf := `authorization { users: [{user: u, password: p, permissions: {publish: {deny: ["no.>"]}}}] }`
@@ -103,8 +103,8 @@ func TestARefusalIsOfOneSubjectOnly(t *testing.T) {
 	}
 }
 
-// A subscription that the server does not take because there are too many is
-// not taken for one that hears nothing.
+// A subscription that the server does not take because there are too many is an error, and
+// not a feed that receives nothing.
 func TestTooManySubscriptionsAreTold(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "nats.conf")
 	if err := os.WriteFile(file, []byte("max_subscriptions: 1"), 0o600); err != nil {
@@ -123,8 +123,8 @@ func TestTooManySubscriptionsAreTold(t *testing.T) {
 	driverkit.Read(t, first, 1)
 }
 
-// Rights that change between two messages: the server does not say which of them
-// it refused, so nobody is told that his is certainly not there.
+// The user's rights change between two messages. The server does not say which of them it has
+// refused, so neither is certainly not there.
 func TestWhatWasRefusedInPartIsUnknown(t *testing.T) {
 	d := open(t, "nats://"+refusing(t, 1))
 	errs := d.Publish(t.Context(), append(driverkit.Outgoing("t", driverkit.Raw("1"), driverkit.Raw("2")), driverkit.Outgoing("other", driverkit.Raw("3"))...))
@@ -147,8 +147,8 @@ func TestWhatWasRefusedInPartIsUnknown(t *testing.T) {
 	}
 }
 
-// refusing starts what speaks enough of NATS to be published to, and refuses the
-// last n of two messages on t. It returns its address.
+// refusing starts a server that speaks enough of NATS to be published to, and that refuses
+// the last n of two messages on t. It returns the server's address.
 func refusing(t *testing.T, n int) (addr string) {
 	t.Helper()
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")

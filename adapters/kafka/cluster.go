@@ -19,44 +19,44 @@ import (
 
 const (
 	defaultPort = "9092"
-	// maxReply bounds one answer of a broker in bytes: a fetch, and one batch
-	// that is larger than what was asked for.
+	// maxReply bounds one answer of a broker, in bytes. The largest are those to fetches,
+	// with a batch that is larger than what was asked for.
 	maxReply = 64 << 20
-	// maxInflated bounds what one compressed batch may grow to.
+	// maxInflated bounds a batch after decompression, in bytes.
 	maxInflated = 64 << 20
 )
 
-// A server says where a cluster is and how to enter. It is safe for concurrent
-// use and holds no connection.
-type server struct {
-	seeds    []string
-	clientID string
-	sasl     sasl.Mechanism // nil: nobody logs in
-	tls      *tls.Config    // nil: plain TCP
-	dial     time.Duration
-	reply    time.Duration
-	acks     kgo.Acks
-	all      bool // acks are all in-sync replicas'
+// A cluster says where a Kafka cluster is and how to log in. It holds no connection, and
+// is safe for concurrent use.
+type cluster struct {
+	seeds        []string
+	clientID     string
+	sasl         sasl.Mechanism // nil: no login
+	tls          *tls.Config    // nil: plain TCP
+	dialTimeout  time.Duration
+	replyTimeout time.Duration
+	acks         kgo.Acks
+	allAcks      bool // acks are those of all in-sync replicas
 }
 
-// parseServer reads the hosts, the user and the parameters for connecting.
-func parseServer(u *url.URL, params *dsn.Params) (*server, error) {
-	s := &server{
-		clientID: params.String("client_id", "fanfare"),
-		dial:     params.Timeout("dial_timeout", 3*time.Second, 10*time.Millisecond),
-		reply:    params.Timeout("reply_timeout", 2*time.Second, 100*time.Millisecond),
-		tls:      params.TLS(),
+// parseCluster reads the hosts, the user and the parameters for connecting.
+func parseCluster(u *url.URL, params *dsn.Params) (*cluster, error) {
+	c := &cluster{
+		clientID:     params.String("client_id", "fanfare"),
+		dialTimeout:  params.Timeout("dial_timeout", 3*time.Second, 10*time.Millisecond),
+		replyTimeout: params.Timeout("reply_timeout", 2*time.Second, 100*time.Millisecond),
+		tls:          params.TLS(),
 	}
 	var faults [4]error
-	s.seeds, faults[0] = parseSeeds(u.Host)
-	s.sasl, faults[1] = parseSASL(u.User, params.String("sasl", ""))
+	c.seeds, faults[0] = parseSeeds(u.Host)
+	c.sasl, faults[1] = parseSASL(u.User, params.String("sasl", ""))
 	acks := params.String("acks", "all")
-	s.acks, faults[2] = parseAcks(acks)
-	s.all = acks == "all"
+	c.acks, faults[2] = parseAcks(acks)
+	c.allAcks = acks == "all"
 	if u.Path != "" && u.Path != "/" {
 		faults[3] = fmt.Errorf("path %q: want none", u.Path)
 	}
-	return s, errors.Join(faults[:]...)
+	return c, errors.Join(faults[:]...)
 }
 
 func parseSeeds(hosts string) ([]string, error) {
@@ -103,28 +103,28 @@ func parseAcks(name string) (kgo.Acks, error) {
 	return kgo.Acks{}, fmt.Errorf("acks=%s: want all or leader", name)
 }
 
-// client makes a client that knows the given brokers. It does not connect yet,
-// and tries little by itself: who uses it knows better when to try again.
-func (s *server) client(seeds []string, more ...kgo.Opt) (*kgo.Client, error) {
+// newClient makes a client that knows the given brokers. It connects when it is first
+// used. It retries little, since its users know better when to try again.
+func (c *cluster) newClient(seeds []string, more ...kgo.Opt) (*kgo.Client, error) {
 	opts := []kgo.Opt{
 		kgo.SeedBrokers(seeds...),
-		kgo.ClientID(s.clientID),
+		kgo.ClientID(c.clientID),
 		kgo.SoftwareNameAndVersion("fanfare", "1"),
-		kgo.DialTimeout(s.dial),
-		kgo.RequestTimeoutOverhead(s.reply),
+		kgo.DialTimeout(c.dialTimeout),
+		kgo.RequestTimeoutOverhead(c.replyTimeout),
 		kgo.RequestRetries(2),
 		kgo.RetryBackoffFn(func(int) time.Duration { return 50 * time.Millisecond }),
 		kgo.BrokerMaxReadBytes(maxReply),
 		kgo.MaxDecompressBatchBytes(maxInflated),
 		kgo.DisableClientMetrics(),
 		kgo.DisableIdempotentWrite(),
-		kgo.RequiredAcks(s.acks),
+		kgo.RequiredAcks(c.acks),
 	}
-	if s.tls != nil {
-		opts = append(opts, kgo.DialTLSConfig(s.tls))
+	if c.tls != nil {
+		opts = append(opts, kgo.DialTLSConfig(c.tls))
 	}
-	if s.sasl != nil {
-		opts = append(opts, kgo.SASL(s.sasl))
+	if c.sasl != nil {
+		opts = append(opts, kgo.SASL(c.sasl))
 	}
 	return kgo.NewClient(append(opts, more...)...)
 }

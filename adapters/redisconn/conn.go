@@ -32,36 +32,36 @@ var errProtocol = errors.New("redis answered something unexpected")
 // from any, more than once, and ends what is under way. After any error but an
 // Error the Conn is only good for Close.
 type Conn struct {
-	nc       net.Conn
-	r        *bufio.Reader
-	out      []byte
-	reply    time.Duration
-	patience time.Duration // how long the server may stay silent; mostly reply
-	until    time.Time     // within Bound: its deadline
+	netConn      net.Conn
+	r            *bufio.Reader
+	out          []byte
+	replyTimeout time.Duration
+	silence      time.Duration // how long the server may stay silent; mostly reply
+	deadline     time.Time     // within Bound: its deadline
 }
 
 // NewConn makes a Conn of a connection on which nobody has logged in yet, and
 // owns it from then on. The server may stay silent for reply where an answer
 // is due, and take as long as it needs while it is answering.
 func NewConn(nc net.Conn, reply time.Duration) *Conn {
-	c := &Conn{nc: nc, reply: reply, patience: reply}
-	c.r = bufio.NewReaderSize(impatient{c}, bufferSize)
+	c := &Conn{netConn: nc, replyTimeout: reply, silence: reply}
+	c.r = bufio.NewReaderSize(deadlineReader{c}, bufferSize)
 	return c
 }
 
-// impatient reads from a Conn's connection for as long as its patience lasts.
-type impatient struct{ c *Conn }
+// deadlineReader reads from a Conn's connection for as long as its patience lasts.
+type deadlineReader struct{ c *Conn }
 
-func (i impatient) Read(b []byte) (int, error) {
-	if err := i.c.nc.SetReadDeadline(i.c.limit(i.c.patience)); err != nil {
+func (i deadlineReader) Read(b []byte) (int, error) {
+	if err := i.c.netConn.SetReadDeadline(i.c.deadlineIn(i.c.silence)); err != nil {
 		return 0, err
 	}
-	return i.c.nc.Read(b)
+	return i.c.netConn.Read(b)
 }
 
 // Close closes the connection at once. A second time it does nothing.
 func (c *Conn) Close() error {
-	nc := c.nc
+	nc := c.netConn
 	if t, ok := nc.(interface{ NetConn() net.Conn }); ok {
 		nc = t.NetConn() // TLS would wait for its goodbye to be taken
 	}
@@ -71,9 +71,9 @@ func (c *Conn) Close() error {
 	return nil
 }
 
-// Bound lets everything up to the call of release end with ctx.
-func (c *Conn) Bound(ctx context.Context) (release func()) {
-	c.until, _ = ctx.Deadline()
+// Bind lets everything up to the call of release end with ctx.
+func (c *Conn) Bind(ctx context.Context) (release func()) {
+	c.deadline, _ = ctx.Deadline()
 	stop := context.AfterFunc(ctx, func() {
 		if !errors.Is(ctx.Err(), context.DeadlineExceeded) { // that is the deadlines' work
 			_ = c.Close()
@@ -81,15 +81,15 @@ func (c *Conn) Bound(ctx context.Context) (release func()) {
 	})
 	return func() {
 		stop()
-		c.until = time.Time{}
+		c.deadline = time.Time{}
 	}
 }
 
-// limit is until when something that may take d may take.
-func (c *Conn) limit(d time.Duration) time.Time {
+// deadlineIn is until when something that may take d may take.
+func (c *Conn) deadlineIn(d time.Duration) time.Time {
 	t := time.Now().Add(d)
-	if !c.until.IsZero() && c.until.Before(t) {
-		return c.until
+	if !c.deadline.IsZero() && c.deadline.Before(t) {
+		return c.deadline
 	}
 	return t
 }
@@ -109,24 +109,24 @@ func (c *Conn) Queue(args ...string) {
 
 // Flush sends what is queued. The server has the reply timeout to take it.
 func (c *Conn) Flush() error {
-	if err := c.nc.SetWriteDeadline(c.limit(c.reply)); err != nil {
-		return ended(err)
+	if err := c.netConn.SetWriteDeadline(c.deadlineIn(c.replyTimeout)); err != nil {
+		return connError(err)
 	}
-	_, err := c.nc.Write(c.out)
+	_, err := c.netConn.Write(c.out)
 	c.out = c.out[:0]
-	return ended(err)
+	return connError(err)
 }
 
 // Wait waits until a reply begins to arrive, for at most d, and says whether
 // it did.
 func (c *Conn) Wait(d time.Duration) (bool, error) {
-	c.patience = d
+	c.silence = d
 	_, err := c.r.Peek(1)
-	c.patience = c.reply
+	c.silence = c.replyTimeout
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return false, nil
 	}
-	return err == nil, ended(err)
+	return err == nil, connError(err)
 }
 
 // Buffered says whether (the beginning of) a reply has arrived already.
@@ -135,7 +135,7 @@ func (c *Conn) Buffered() bool { return c.r.Buffered() > 0 }
 // Array reads the head of an array and returns how many elements follow, -1
 // for the nil array.
 func (c *Conn) Array() (int, error) {
-	kind, n, _, err := c.head()
+	kind, n, _, err := c.readHead()
 	if err != nil {
 		return 0, err
 	}
@@ -147,7 +147,7 @@ func (c *Conn) Array() (int, error) {
 
 // Bulk reads a string and appends it to dst. The nil string is nothing.
 func (c *Conn) Bulk(dst []byte) ([]byte, error) {
-	kind, n, line, err := c.head()
+	kind, n, line, err := c.readHead()
 	if err != nil {
 		return dst, err
 	}
@@ -155,7 +155,7 @@ func (c *Conn) Bulk(dst []byte) ([]byte, error) {
 	case '+', ':':
 		return append(dst, line...), nil
 	case '$':
-		return c.body(dst, n)
+		return c.readBody(dst, n)
 	}
 	return dst, fmt.Errorf("%w: %q instead of a string", errProtocol, kind)
 }
@@ -178,8 +178,8 @@ func (c *Conn) Int(into *int64) error {
 	return nil
 }
 
-// allOK reads n replies that must be OK.
-func (c *Conn) allOK(n int) error {
+// expectOK reads n replies that must be OK.
+func (c *Conn) expectOK(n int) error {
 	for range n {
 		text, err := c.Text()
 		if err != nil {
@@ -197,7 +197,7 @@ func (c *Conn) allOK(n int) error {
 func (c *Conn) Skip() error {
 	var refused error
 	for left := 1; left > 0; left-- {
-		kind, n, _, err := c.head()
+		kind, n, _, err := c.readHead()
 		if answer := Error(""); errors.As(err, &answer) {
 			refused = err
 			continue
@@ -209,23 +209,23 @@ func (c *Conn) Skip() error {
 			left += max(n, 0)
 		case kind == '$' && n >= 0:
 			if _, err := c.r.Discard(n + 2); err != nil {
-				return ended(err)
+				return connError(err)
 			}
 		}
 	}
 	return refused
 }
 
-// head reads the first line of a reply. For arrays and strings n is the
+// readHead reads the first line of a reply. For arrays and strings n is the
 // length, -1 for nil; for the others line is what they say, valid until the
 // next read.
-func (c *Conn) head() (kind byte, n int, line []byte, err error) {
+func (c *Conn) readHead() (kind byte, n int, line []byte, err error) {
 	line, err = c.r.ReadSlice('\n')
 	if err != nil {
 		if errors.Is(err, bufio.ErrBufferFull) {
 			err = fmt.Errorf("%w: a line without end", errProtocol)
 		}
-		return 0, 0, nil, ended(err)
+		return 0, 0, nil, connError(err)
 	}
 	if len(line) < 3 || line[len(line)-2] != '\r' {
 		return 0, 0, nil, fmt.Errorf("%w: %q", errProtocol, clip(line))
@@ -237,16 +237,16 @@ func (c *Conn) head() (kind byte, n int, line []byte, err error) {
 	case '+', ':':
 		return kind, 0, line, nil
 	case '$':
-		n, err = length(line, maxBulk)
+		n, err = parseLength(line, maxBulk)
 	case '*':
-		n, err = length(line, maxArray)
+		n, err = parseLength(line, maxArray)
 	default:
 		err = fmt.Errorf("%w: %q", errProtocol, clip(line))
 	}
 	return kind, n, nil, err
 }
 
-func (c *Conn) body(dst []byte, n int) ([]byte, error) {
+func (c *Conn) readBody(dst []byte, n int) ([]byte, error) {
 	if n < 0 {
 		return dst, nil
 	}
@@ -256,13 +256,13 @@ func (c *Conn) body(dst []byte, n int) ([]byte, error) {
 		part, at := min(left, 1<<20), len(dst)
 		dst = slices.Grow(dst, part)[:at+part]
 		if _, err := io.ReadFull(c.r, dst[at:]); err != nil {
-			return dst[:at], ended(err)
+			return dst[:at], connError(err)
 		}
 		left -= part
 	}
 	end, err := c.r.Peek(2)
 	if err != nil {
-		return dst, ended(err)
+		return dst, connError(err)
 	}
 	if end[0] != '\r' || end[1] != '\n' {
 		return dst, fmt.Errorf("%w: a string without end", errProtocol)
@@ -271,7 +271,7 @@ func (c *Conn) body(dst []byte, n int) ([]byte, error) {
 	return dst, err
 }
 
-func length(line []byte, most int) (int, error) {
+func parseLength(line []byte, most int) (int, error) {
 	n, sign := 0, 1
 	if len(line) > 0 && line[0] == '-' {
 		sign, line = -1, line[1:]
@@ -288,8 +288,8 @@ func length(line []byte, most int) (int, error) {
 	return n, nil
 }
 
-// ended turns the ends of a connection into words.
-func ended(err error) error {
+// connError turns the ends of a connection into words.
+func connError(err error) error {
 	switch {
 	case errors.Is(err, net.ErrClosed):
 		return domain.ErrClosed

@@ -28,18 +28,18 @@ func Classify(err error) error {
 	case errors.Is(err, redis.ErrClosed):
 		return domain.ErrClosed
 	}
-	answer, ok := answered(err)
+	answer, ok := serverAnswer(err)
 	if ok && isMoved(answer) {
 		return fmt.Errorf("%w: the server belongs to a Redis Cluster, on which streams are not supported: %w",
 			domain.ErrBusDown, err)
 	}
-	if ok && !unavailable(answer) {
+	if ok && !isUnavailable(answer) {
 		return err
 	}
 	return fmt.Errorf("%w: %w", domain.ErrBusDown, err)
 }
 
-func answered(err error) (string, bool) {
+func serverAnswer(err error) (string, bool) {
 	if own := Error(""); errors.As(err, &own) {
 		return string(own), true
 	}
@@ -50,9 +50,9 @@ func answered(err error) (string, bool) {
 	return "", false
 }
 
-// unavailable says whether an answer is about the server's state rather than
+// isUnavailable says whether an answer is about the server's state rather than
 // about the request.
-func unavailable(answer string) bool {
+func isUnavailable(answer string) bool {
 	code, rest, _ := strings.Cut(answer, " ")
 	switch code {
 	case "LOADING", "MASTERDOWN", "READONLY", "OOM", "MISCONF", "NOREPLICAS", "BUSY", "CLUSTERDOWN", "TRYAGAIN",
@@ -68,27 +68,27 @@ func isMoved(answer string) bool {
 	return code == "MOVED" || code == "ASK"
 }
 
-// refused is Classify for a command that publishes: what the server answered is a
+// classifyRefusal is Classify for a command that publishes: what the server answered is a
 // refusal, with which it is certain that the server does not have the message.
-func refused(err error) error {
+func classifyRefusal(err error) error {
 	why := Classify(err)
-	answer, ok := answered(err)
+	answer, ok := serverAnswer(err)
 	switch {
 	case !ok:
 		return why
 	case strings.HasPrefix(answer, "OOM "):
-		return &refusal{fmt.Errorf("%w: %w", domain.ErrBusFull, why)}
+		return &refusedError{fmt.Errorf("%w: %w", domain.ErrBusFull, why)}
 	}
-	return &refusal{why}
+	return &refusedError{why}
 }
 
-// A refusal is a domain.ErrBusRefused. Whether it is a domain.ErrBusDown as well
+// A refusedError is a domain.ErrBusRefused. Whether it is a domain.ErrBusDown as well
 // is for why to say; its text does not say so, for the bus is there.
-type refusal struct{ why error }
+type refusedError struct{ why error }
 
-func (r *refusal) Error() string {
+func (r *refusedError) Error() string {
 	answer := strings.Replace(r.why.Error(), domain.ErrBusDown.Error()+": ", "", 1)
 	return domain.ErrBusRefused.Error() + ": " + answer
 }
 
-func (r *refusal) Unwrap() []error { return []error{domain.ErrBusRefused, r.why} }
+func (r *refusedError) Unwrap() []error { return []error{domain.ErrBusRefused, r.why} }

@@ -27,8 +27,8 @@ func CheckTopic(topic string) error {
 // its work.
 type Proof func(reply any) bool
 
-// EntryID is the Proof of an XADD: it answers the new entry's id.
-func EntryID(reply any) bool {
+// IsEntryID is the Proof of an XADD: it answers the new entry's id.
+func IsEntryID(reply any) bool {
 	id, ok := reply.(string)
 	if !ok {
 		return false
@@ -39,8 +39,8 @@ func EntryID(reply any) bool {
 
 func isNumber(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
 
-// Count is the Proof of a PUBLISH: it answers how many subscribers got it.
-func Count(reply any) bool {
+// IsCount is the Proof of a PUBLISH: it answers how many subscribers got it.
+func IsCount(reply any) bool {
 	n, ok := reply.(int64)
 	return ok && n >= 0
 }
@@ -54,20 +54,20 @@ var errNoReply = errors.New("redis gave no answer that proves that it has the me
 type Pipeline struct {
 	pipe    redis.Pipeliner
 	records []record
-	n       int // how many records there are to be
+	size    int // how many records there are to be
 }
 
 // A record is a command of a Pipeline and what proves that it was done, or why
 // it cannot be sent.
 type record struct {
-	cmd   *redis.Cmd
-	proof Proof
-	unfit error
+	cmd     *redis.Cmd
+	proof   Proof
+	invalid error
 }
 
 // NewPipeline returns an empty pipeline for n records.
 func NewPipeline(c *redis.Client, n int) *Pipeline {
-	return &Pipeline{pipe: c.Pipeline(), records: make([]record, 0, n), n: n}
+	return &Pipeline{pipe: c.Pipeline(), records: make([]record, 0, n), size: n}
 }
 
 // Add adds the command of the next record.
@@ -78,7 +78,7 @@ func (p *Pipeline) Add(ctx context.Context, proof Proof, args ...any) {
 }
 
 // Refuse says that the next record cannot be sent.
-func (p *Pipeline) Refuse(err error) { p.records = append(p.records, record{unfit: err}) }
+func (p *Pipeline) Refuse(err error) { p.records = append(p.records, record{invalid: err}) }
 
 // Exec sends all in order, once, and returns one error for each record that
 // the server did not take or for which that is unknown; nil if there is none.
@@ -87,8 +87,8 @@ func (p *Pipeline) Exec(ctx context.Context) (errs []error) {
 	if p.pipe.Len() > 0 {
 		_, whole = p.pipe.Exec(ctx)
 	}
-	whole = p.explain(whole)
-	for i := range p.n {
+	whole = p.errorWithoutReply(whole)
+	for i := range p.size {
 		err := whole // of a record that was never added
 		if i < len(p.records) {
 			err = p.records[i].outcome(whole)
@@ -97,17 +97,17 @@ func (p *Pipeline) Exec(ctx context.Context) (errs []error) {
 			continue
 		}
 		if errs == nil {
-			errs = make([]error, p.n)
+			errs = make([]error, p.size)
 		}
 		errs[i] = err
 	}
 	return errs
 }
 
-// explain says what the error of the whole means for a record that has neither
+// errorWithoutReply says what the error of the whole means for a record that has neither
 // an answer nor an error of its own. If no record has one, and the server has
 // answered with a refusal all the same, that was to the login: nothing was sent.
-func (p *Pipeline) explain(whole error) error {
+func (p *Pipeline) errorWithoutReply(whole error) error {
 	if whole == nil {
 		return fmt.Errorf("%w: %w", domain.ErrBusDown, errNoReply)
 	}
@@ -116,9 +116,9 @@ func (p *Pipeline) explain(whole error) error {
 			return fmt.Errorf("%w: %w", domain.ErrBusDown, errNoReply)
 		}
 	}
-	if _, ok := answered(whole); ok {
+	if _, ok := serverAnswer(whole); ok {
 		// Whatever it answered: we are not in.
-		return refused(fmt.Errorf("%w: %w", domain.ErrBusDown, whole))
+		return classifyRefusal(fmt.Errorf("%w: %w", domain.ErrBusDown, whole))
 	}
 	return Classify(whole)
 }
@@ -127,8 +127,8 @@ func (p *Pipeline) explain(whole error) error {
 // if go-redis gave the command an error of what came later. silence is the error
 // if there is no reply.
 func (r record) outcome(silence error) error {
-	if r.unfit != nil {
-		return r.unfit
+	if r.invalid != nil {
+		return r.invalid
 	}
 	reply, err := r.cmd.Val(), r.cmd.Err()
 	switch {
@@ -140,7 +140,7 @@ func (r record) outcome(silence error) error {
 	case errors.Is(err, redis.Nil):
 		return fmt.Errorf("%w: %w: it answered nil", domain.ErrBusDown, errNoReply)
 	case err != nil:
-		return refused(err)
+		return classifyRefusal(err)
 	}
 	return silence
 }

@@ -94,7 +94,7 @@ func publishTo(t *testing.T, addr string) []error {
 	defer cancel()
 	pipe := redisconn.NewPipeline(client, 3)
 	for i := range 3 {
-		pipe.Add(ctx, redisconn.EntryID, "XADD", "t", "*", "n", fmt.Sprint(i))
+		pipe.Add(ctx, redisconn.IsEntryID, "XADD", "t", "*", "n", fmt.Sprint(i))
 	}
 	return pipe.Exec(ctx)
 }

@@ -19,15 +19,15 @@ import (
 // A Server says where a Redis is and how to enter. It is safe for concurrent
 // use and holds no connection.
 type Server struct {
-	addrs    []string // one server, or the sentinels
-	master   string   // the name that the sentinels know; "" without sentinels
-	login    login    // of the server
-	sentinel login    // of the sentinels
-	db       int
-	tls      *tls.Config // nil: plain TCP
-	dial     time.Duration
-	reply    time.Duration
-	pool     int
+	addrs        []string // one server, or the sentinels
+	master       string   // the name that the sentinels know; "" without sentinels
+	login        login    // of the server
+	sentinel     login    // of the sentinels
+	db           int
+	tls          *tls.Config // nil: plain TCP
+	dialTimeout  time.Duration
+	replyTimeout time.Duration
+	poolSize     int
 }
 
 // A login is what AUTH is told: a password, or a user and a password. The zero
@@ -48,10 +48,10 @@ type login struct{ user, password string }
 //	tls…              those of dsn.Params.TLS, for the sentinels as well
 func Parse(u *url.URL, params *dsn.Params) (*Server, error) {
 	s := &Server{
-		master: params.String("sentinel_master", ""),
-		dial:   params.Duration("dial_timeout", 3*time.Second, 10*time.Millisecond),
-		reply:  params.Duration("reply_timeout", 2*time.Second, 10*time.Millisecond),
-		pool:   params.Int("pool", 8, 1),
+		master:       params.String("sentinel_master", ""),
+		dialTimeout:  params.Duration("dial_timeout", 3*time.Second, 10*time.Millisecond),
+		replyTimeout: params.Duration("reply_timeout", 2*time.Second, 10*time.Millisecond),
+		poolSize:     params.Int("pool", 8, 1),
 		sentinel: login{
 			user:     params.String("sentinel_user", ""),
 			password: params.String("sentinel_password", ""),
@@ -123,42 +123,42 @@ func parseDB(path string) (int, error) {
 func (s *Server) DB() int { return s.db }
 
 // ReplyTimeout is how long the server may take to answer.
-func (s *Server) ReplyTimeout() time.Duration { return s.reply }
+func (s *Server) ReplyTimeout() time.Duration { return s.replyTimeout }
 
 // Client returns a client to publish with: it tries once, obeys contexts, and
 // connects when it is first used. The caller closes it.
 func (s *Server) Client() *redis.Client {
 	return redis.NewClient(&redis.Options{
 		Addr:     s.addrs[0], // a label: Dialer finds the server
-		Dialer:   func(ctx context.Context, _, _ string) (net.Conn, error) { return s.connect(ctx) },
+		Dialer:   func(ctx context.Context, _, _ string) (net.Conn, error) { return s.dialServer(ctx) },
 		Username: s.login.user, Password: s.login.password, DB: s.db,
 		Protocol: 2, DisableIdentity: true,
 		ContextTimeoutEnabled: true, MaxRetries: -1, DialerRetries: 1,
-		DialTimeout: s.dial, ReadTimeout: s.reply, WriteTimeout: s.reply,
-		PoolSize: s.pool, PoolTimeout: s.reply, PipelinePoolSize: -1,
+		DialTimeout: s.dialTimeout, ReadTimeout: s.replyTimeout, WriteTimeout: s.replyTimeout,
+		PoolSize: s.poolSize, PoolTimeout: s.replyTimeout, PipelinePoolSize: -1,
 		WriteBufferSize: bufferSize,
 	})
 }
 
 // Dial opens a connection and logs in. The caller closes it.
 func (s *Server) Dial(ctx context.Context) (*Conn, error) {
-	nc, err := s.connect(ctx)
+	nc, err := s.dialServer(ctx)
 	if err != nil {
 		return nil, err
 	}
-	c := NewConn(nc, s.reply)
-	if err := s.enter(ctx, c); err != nil {
+	c := NewConn(nc, s.replyTimeout)
+	if err := s.logIn(ctx, c); err != nil {
 		_ = c.Close()
 		return nil, err
 	}
 	return c, nil
 }
 
-// enter logs in and chooses the database.
-func (s *Server) enter(ctx context.Context, c *Conn) error {
-	ctx, cancel := context.WithTimeout(ctx, s.dial)
+// logIn logs in and chooses the database.
+func (s *Server) logIn(ctx context.Context, c *Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, s.dialTimeout)
 	defer cancel()
-	defer c.Bound(ctx)()
+	defer c.Bind(ctx)()
 	replies := s.login.queue(c)
 	if s.db != 0 {
 		c.Queue("SELECT", strconv.Itoa(s.db))
@@ -167,7 +167,7 @@ func (s *Server) enter(ctx context.Context, c *Conn) error {
 	if err := c.Flush(); err != nil {
 		return err
 	}
-	if err := c.allOK(replies); err != nil {
+	if err := c.expectOK(replies); err != nil {
 		return fmt.Errorf("log in to redis: %w", err)
 	}
 	return nil
@@ -186,42 +186,42 @@ func (l login) queue(c *Conn) int {
 	return 1
 }
 
-// connect finds the server and connects to it, TLS handshake included.
-func (s *Server) connect(ctx context.Context) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.dial)
+// dialServer finds the server and connects to it, TLS handshake included.
+func (s *Server) dialServer(ctx context.Context) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.dialTimeout)
 	defer cancel()
 	if s.master == "" {
-		return s.connectTo(ctx, s.addrs[0])
+		return s.dialAddr(ctx, s.addrs[0])
 	}
 	var faults []error
 	for _, sentinel := range s.addrs {
-		addr, err := s.ask(ctx, sentinel)
+		addr, err := s.askSentinel(ctx, sentinel)
 		if err == nil {
-			return s.connectTo(ctx, addr)
+			return s.dialAddr(ctx, addr)
 		}
 		faults = append(faults, fmt.Errorf("sentinel %s: %w", sentinel, err))
 	}
 	return nil, errors.Join(faults...)
 }
 
-// ask asks one sentinel where the master is. The sentinels share the time, so
+// askSentinel asks one sentinel where the master is. The sentinels share the time, so
 // that one of them that swallows bytes leaves some for the next.
-func (s *Server) ask(ctx context.Context, sentinel string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.dial/time.Duration(len(s.addrs)+1))
+func (s *Server) askSentinel(ctx context.Context, sentinel string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.dialTimeout/time.Duration(len(s.addrs)+1))
 	defer cancel()
-	nc, err := s.connectTo(ctx, sentinel)
+	nc, err := s.dialAddr(ctx, sentinel)
 	if err != nil {
 		return "", err
 	}
-	c := NewConn(nc, s.reply)
+	c := NewConn(nc, s.replyTimeout)
 	defer c.Close()
-	defer c.Bound(ctx)()
+	defer c.Bind(ctx)()
 	replies := s.sentinel.queue(c)
 	c.Queue("SENTINEL", "get-master-addr-by-name", s.master)
 	if err := c.Flush(); err != nil {
 		return "", err
 	}
-	if err := c.allOK(replies); err != nil {
+	if err := c.expectOK(replies); err != nil {
 		return "", fmt.Errorf("log in to the sentinel: %w", err)
 	}
 	n, err := c.Array()
@@ -239,7 +239,7 @@ func (s *Server) ask(ctx context.Context, sentinel string) (string, error) {
 	return net.JoinHostPort(host, port), err
 }
 
-func (s *Server) connectTo(ctx context.Context, addr string) (net.Conn, error) {
+func (s *Server) dialAddr(ctx context.Context, addr string) (net.Conn, error) {
 	var d net.Dialer
 	if s.tls == nil {
 		return d.DialContext(ctx, "tcp", addr)

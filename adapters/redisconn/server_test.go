@@ -297,7 +297,7 @@ func publishes(t *testing.T, rawURL string) error {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	pipe := redisconn.NewPipeline(client, 1)
-	pipe.Add(ctx, redisconn.Count, "PUBLISH", "t", "x")
+	pipe.Add(ctx, redisconn.IsCount, "PUBLISH", "t", "x")
 	return errors.Join(pipe.Exec(ctx)...)
 }
 

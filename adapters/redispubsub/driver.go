@@ -22,8 +22,8 @@ type Driver struct {
 	client *redis.Client
 	closed atomic.Bool
 
-	slots *redisconn.Slots // for feeds with a connection of their own
-	lanes *redisconn.Lanes[*sharedFeed, *subscriber]
+	slots  *redisconn.Slots // for feeds with a connection of their own
+	shared *redisconn.SharedConns[*sharedFeed, *subscriber]
 }
 
 var _ transport.Driver = (*Driver)(nil)
@@ -37,17 +37,17 @@ var _ transport.Driver = (*Driver)(nil)
 func Open(_ context.Context, u *url.URL, _ *slog.Logger) (transport.Driver, error) {
 	params := dsn.NewParams(u)
 	server, err := redisconn.Parse(u, params)
-	own := params.Int("read_connections", redisconn.OwnConnections, 0)
+	own := params.Int("read_connections", redisconn.DefaultReadConnections, 0)
 	if err := errors.Join(err, params.Err()); err != nil {
 		return nil, err
 	}
 	d := &Driver{server: server, client: server.Client(), slots: redisconn.NewSlots(own)}
-	d.lanes = redisconn.NewLanes(redisconn.LanesConfig[*sharedFeed, *subscriber]{
+	d.shared = redisconn.NewSharedConns(redisconn.SharedConfig[*sharedFeed, *subscriber]{
 		Dial: server.Dial,
 		State: func(c *redisconn.Conn) *subscriber {
-			return &subscriber{conn: c, reply: server.ReplyTimeout()}
+			return &subscriber{conn: c, replyTimeout: server.ReplyTimeout()}
 		},
-		Serve: func(l *lane) error { return l.State.serve(l) },
+		Serve: func(l *sharedConn) error { return l.State.serve(l) },
 		End:   (*sharedFeed).refuse,
 	})
 	return d, nil
@@ -91,20 +91,20 @@ func (d *Driver) follow(ctx context.Context, topic string) (transport.Feed, erro
 		_ = conn.Close()
 		return nil, err
 	}
-	return &feed{conn: conn, topic: topic, reply: d.server.ReplyTimeout(), release: release}, nil
+	return &feed{conn: conn, topic: topic, replyTimeout: d.server.ReplyTimeout(), release: release}, nil
 }
 
 func subscribe(ctx context.Context, conn *redisconn.Conn, topic string) error {
-	defer conn.Bound(ctx)()
+	defer conn.Bind(ctx)()
 	conn.Queue("SUBSCRIBE", topic)
 	if err := conn.Flush(); err != nil {
 		return err
 	}
-	return confirmed(conn, topic)
+	return readConfirmation(conn, topic)
 }
 
-// confirmed reads the answer to a SUBSCRIBE, which must be its confirmation.
-func confirmed(conn *redisconn.Conn, topic string) error {
+// readConfirmation reads the answer to a SUBSCRIBE, which must be its confirmation.
+func readConfirmation(conn *redisconn.Conn, topic string) error {
 	n, err := conn.Array()
 	if err != nil {
 		return err
@@ -132,7 +132,7 @@ func (d *Driver) Publish(ctx context.Context, records []transport.Outgoing) []er
 			pipe.Refuse(err)
 			continue
 		}
-		pipe.Add(ctx, redisconn.Count, "PUBLISH", r.Topic, payload)
+		pipe.Add(ctx, redisconn.IsCount, "PUBLISH", r.Topic, payload)
 	}
 	errs := pipe.Exec(ctx)
 	for i, err := range errs {
@@ -154,5 +154,5 @@ func (d *Driver) Ping(ctx context.Context) error {
 // Close closes the connections that publishing uses and those that feeds share.
 func (d *Driver) Close() error {
 	d.closed.Store(true)
-	return errors.Join(d.lanes.Close(), redisconn.Close(d.client))
+	return errors.Join(d.shared.Close(), redisconn.Close(d.client))
 }

@@ -21,12 +21,12 @@ const batchBytes = 4 << 20
 
 // A feed is one subscription on one connection.
 type feed struct {
-	conn  *redisconn.Conn
-	topic string
-	reply time.Duration
-	heard time.Time
-	name  []byte // scratch
-	err   error  // why the feed is over
+	conn         *redisconn.Conn
+	topic        string
+	replyTimeout time.Duration
+	heard        time.Time
+	text         []byte // scratch
+	err          error  // why the feed is over
 
 	release func() // gives back the feed's slot
 }
@@ -52,7 +52,7 @@ func (f *feed) Read(ctx context.Context) ([]domain.Entry, error) {
 	for len(batch) == 0 && f.err == nil {
 		if f.err = f.await(); f.err == nil {
 			f.heard = time.Now()
-			batch, f.err = f.drain()
+			batch, f.err = f.readBuffered()
 		}
 	}
 	if f.err != nil {
@@ -73,17 +73,17 @@ func (f *feed) await() error {
 	if err := f.conn.Flush(); err != nil {
 		return err
 	}
-	came, err := f.conn.Wait(f.reply)
+	came, err := f.conn.Wait(f.replyTimeout)
 	if err == nil && !came {
-		err = fmt.Errorf("no answer to a ping within %v", f.reply)
+		err = fmt.Errorf("no answer to a ping within %v", f.replyTimeout)
 	}
 	return err
 }
 
-func (f *feed) drain() ([]domain.Entry, error) {
+func (f *feed) readBuffered() ([]domain.Entry, error) {
 	var batch []domain.Entry
 	for size := 0; len(batch) < transport.BatchSize && size < batchBytes && f.conn.Buffered(); {
-		payload, ok, err := f.next()
+		payload, ok, err := f.readPush()
 		if err != nil {
 			return batch, err
 		}
@@ -94,16 +94,16 @@ func (f *feed) drain() ([]domain.Entry, error) {
 	return batch, nil
 }
 
-// next reads one push: a message, or the answer to a ping.
-func (f *feed) next() (payload []byte, ok bool, err error) {
+// readPush reads one push: a message, or the answer to a ping.
+func (f *feed) readPush() (payload []byte, ok bool, err error) {
 	n, err := f.conn.Array()
 	if err != nil {
 		return nil, false, err
 	}
-	if f.name, err = f.conn.Bulk(f.name[:0]); err != nil {
+	if f.text, err = f.conn.Bulk(f.text[:0]); err != nil {
 		return nil, false, err
 	}
-	switch kind := string(f.name); {
+	switch kind := string(f.text); {
 	case kind == "pong" && n == 2:
 		return nil, false, f.conn.Skip()
 	case kind == "message" && n == 3:

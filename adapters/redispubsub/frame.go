@@ -45,7 +45,7 @@ func decode(payload []byte) domain.Entry {
 	if !bytes.HasPrefix(payload, frameStart) {
 		return domain.Entry{Body: payload}
 	}
-	f, err := parse(payload)
+	f, err := parseFrame(payload)
 	if err != nil {
 		return domain.Entry{Body: payload}
 	}
@@ -56,9 +56,9 @@ func decode(payload []byte) domain.Entry {
 	return e
 }
 
-// parse reads a frame strictly: two UUIDs that are no characters must not
+// parseFrame reads a frame strictly: two UUIDs that are no characters must not
 // become the same one.
-func parse(payload []byte) (f frame, err error) {
+func parseFrame(payload []byte) (f frame, err error) {
 	err = jsontext.Object(payload, func(name string, value []byte) (err error) {
 		switch name {
 		case "_watermill_message_uuid":

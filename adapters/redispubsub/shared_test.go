@@ -74,7 +74,7 @@ func TestManyChannelsShareFewConnections(t *testing.T) {
 		}
 	}
 	reading.Wait()
-	most := own + (topics-own+redisconn.FeedsPerLane-1)/redisconn.FeedsPerLane
+	most := own + (topics-own+redisconn.FeedsPerConn-1)/redisconn.FeedsPerConn
 	if n := connections(s); n > most {
 		t.Errorf("%d channels take %d connections, want at most %d", topics, n, most)
 	}

@@ -34,9 +34,9 @@ func TestAConnectionOnWhichNothingCanBeSentIsNotClosedByUs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &subscriber{conn: redisconn.NewConn(brokenConn{nc}, time.Second), reply: time.Second}
-	s.command("SUBSCRIBE", newSharedFeed("t"))
-	s.command("SUBSCRIBE", newSharedFeed("u"))
+	s := &subscriber{conn: redisconn.NewConn(brokenConn{nc}, time.Second), replyTimeout: time.Second}
+	s.send("SUBSCRIBE", newSharedFeed("t"))
+	s.send("SUBSCRIBE", newSharedFeed("u"))
 	if err := s.serve(nil); !errors.Is(err, errBroken) || errors.Is(err, domain.ErrClosed) {
 		t.Errorf("the connection ended with: %v", err)
 	}

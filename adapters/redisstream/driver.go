@@ -22,25 +22,25 @@ const (
 	defaultRetention  = time.Hour   // how long entries are kept
 	defaultClaimAfter = time.Minute // when another member of a group takes over
 
-	// maxLooks is how many connections are open at once to find places for feeds
+	// maxLookups is how many connections are open at once to find places for feeds
 	// that will share one: a thousand of these begin again at the same moment
 	// when the server was away.
-	maxLooks = 16
+	maxLookups = 16
 )
 
 // A Driver carries topics over Redis Streams. It is safe for concurrent use.
 type Driver struct {
-	server    *redisconn.Server
-	client    *redis.Client
-	retention time.Duration
-	asked     bool // for this retention
-	claim     time.Duration
-	log       *slog.Logger
-	closed    atomic.Bool
+	server         *redisconn.Server
+	client         *redis.Client
+	retention      time.Duration
+	retentionGiven bool // for this retention
+	claimAfter     time.Duration
+	log            *slog.Logger
+	closed         atomic.Bool
 
-	slots *redisconn.Slots // for feeds with a connection of their own
-	looks chan struct{}    // a token for each connection that looks for another feed's place
-	lanes *redisconn.Lanes[*sharedFeed, *sharer]
+	slots   *redisconn.Slots // for feeds with a connection of their own
+	lookups chan struct{}    // a token for each connection that looks for another feed's place
+	shared  *redisconn.SharedConns[*sharedFeed, *sharedReader]
 }
 
 var (
@@ -63,21 +63,21 @@ func Open(_ context.Context, u *url.URL, log *slog.Logger) (transport.Driver, er
 	server, err := redisconn.Parse(u, params)
 	retention := params.Duration("retention", defaultRetention, time.Second)
 	claim := params.Duration("claim_after", defaultClaimAfter, time.Second)
-	own := params.Int("read_connections", redisconn.OwnConnections, 0)
+	own := params.Int("read_connections", redisconn.DefaultReadConnections, 0)
 	if err := errors.Join(err, params.Err()); err != nil {
 		return nil, err
 	}
 	d := &Driver{
 		server: server, client: server.Client(),
-		retention: retention, asked: u.Query().Has("retention"), claim: claim, log: log,
-		slots: redisconn.NewSlots(own), looks: make(chan struct{}, maxLooks),
+		retention: retention, retentionGiven: u.Query().Has("retention"), claimAfter: claim, log: log,
+		slots: redisconn.NewSlots(own), lookups: make(chan struct{}, maxLookups),
 	}
-	d.lanes = redisconn.NewLanes(redisconn.LanesConfig[*sharedFeed, *sharer]{
+	d.shared = redisconn.NewSharedConns(redisconn.SharedConfig[*sharedFeed, *sharedReader]{
 		Dial: server.Dial,
-		State: func(c *redisconn.Conn) *sharer {
-			return &sharer{conn: c, reply: server.ReplyTimeout(), entry: batchBytes / transport.BatchSize}
+		State: func(c *redisconn.Conn) *sharedReader {
+			return &sharedReader{conn: c, replyTimeout: server.ReplyTimeout(), entrySize: batchBytes / transport.BatchSize}
 		},
-		Serve: func(l *lane) error { return l.State.serve(l) },
+		Serve: func(l *sharedConn) error { return l.State.serve(l) },
 		End:   (*sharedFeed).end,
 	})
 	return d, nil
@@ -106,7 +106,7 @@ func (d *Driver) Follow(ctx context.Context, topic string, after domain.Position
 // FollowSince opens a feed of the entries whose ids are t or later; ids are
 // times of the server's clock, unless a publisher chose them.
 func (d *Driver) FollowSince(ctx context.Context, topic string, t time.Time) (transport.Feed, error) {
-	f, err := d.open(ctx, topic, func(c *redisconn.Conn) (place, error) { return lookSince(ctx, c, topic, t) })
+	f, err := d.openFeed(ctx, topic, func(c *redisconn.Conn) (progress, error) { return findSince(ctx, c, topic, t) })
 	if err != nil {
 		return nil, fmt.Errorf("redisstream: follow %s since %s: %w", topic, t.UTC().Format(time.RFC3339), redisconn.Classify(err))
 	}
@@ -123,22 +123,22 @@ func (d *Driver) Tail(ctx context.Context, topic string) (domain.Position, error
 }
 
 func (d *Driver) follow(ctx context.Context, topic string, after domain.Position) (transport.Feed, error) {
-	from := place{ordinal: -1}
+	from := progress{ordinal: -1}
 	if after != "" {
 		var err error
-		if from.at, err = parsePosition(after); err != nil {
-			return nil, lost(domain.UnknownCursor, "%v", err)
+		if from.last, err = parsePosition(after); err != nil {
+			return nil, gapError(domain.UnknownCursor, "%v", err)
 		}
-		if (from.at == id{}) {
+		if (from.last == id{}) {
 			from.ordinal = 0
 		}
 	}
-	return d.open(ctx, topic, func(c *redisconn.Conn) (place, error) {
-		s, present, err := look(ctx, c, topic, from.at)
+	return d.openFeed(ctx, topic, func(c *redisconn.Conn) (progress, error) {
+		s, present, err := inspect(ctx, c, topic, from.last)
 		switch {
 		case err != nil:
-		case after == "", s.exists && s.last == from.at:
-			return place{at: s.last, ordinal: s.added}, nil
+		case after == "", s.exists && s.lastGenerated == from.last:
+			return progress{last: s.lastGenerated, ordinal: s.entriesAdded}, nil
 		case !present:
 			err = s.prove(from, 0)
 		}
@@ -146,71 +146,71 @@ func (d *Driver) follow(ctx context.Context, topic string, after domain.Position
 	})
 }
 
-// open makes a feed that begins where place says: on a connection of its own
+// openFeed makes a feed that begins where place says: on a connection of its own
 // if there is a slot for it, else on one that it shares.
-func (d *Driver) open(ctx context.Context, topic string, place placer) (transport.Feed, error) {
+func (d *Driver) openFeed(ctx context.Context, topic string, place startFinder) (transport.Feed, error) {
 	if d.closed.Load() {
 		return nil, domain.ErrClosed
 	}
 	log := domain.NewLogID("redis-streams", strconv.Itoa(d.server.DB()), topic)
 	release, own := d.slots.Take()
 	if !own {
-		return d.openShared(ctx, topic, log, place)
+		return d.openSharedFeed(ctx, topic, log, place)
 	}
-	conn, from, err := d.dialAt(ctx, place)
+	conn, from, err := d.dialAndFind(ctx, place)
 	if err != nil {
 		release()
 		return nil, err
 	}
 	return &feed{
-		conn: conn, topic: topic, begin: from.at, place: from,
-		reply: d.server.ReplyTimeout(), count: transport.BatchSize, log: log, release: release,
+		conn: conn, topic: topic, begin: from.last, progress: from,
+		replyTimeout: d.server.ReplyTimeout(), count: transport.BatchSize, log: log, release: release,
 	}, nil
 }
 
-// openShared is open on a connection that others use, too. The place is found
+// openSharedFeed is open on a connection that others use, too. The place is found
 // on another one, which ends then.
-func (d *Driver) openShared(
-	ctx context.Context, topic string, log domain.LogID, place placer,
+func (d *Driver) openSharedFeed(
+	ctx context.Context, topic string, log domain.LogID, place startFinder,
 ) (transport.Feed, error) {
-	from, err := d.lookFor(ctx, place)
+	from, err := d.findStart(ctx, place)
 	if err != nil {
 		return nil, err
 	}
 	f := newSharedFeed(topic, log, from)
-	if f.lane, err = d.lanes.Join(ctx, topic, f); err != nil {
+	if f.shared, err = d.shared.Join(ctx, topic, f); err != nil {
 		return nil, err
 	}
 	return f, nil
 }
 
-// A placer finds the place where a feed begins.
-type placer func(*redisconn.Conn) (place, error)
+// A startFinder finds the place where a feed begins.
+type startFinder func(*redisconn.Conn) (progress, error)
 
-func (d *Driver) lookFor(ctx context.Context, p placer) (place, error) {
+func (d *Driver) findStart(ctx context.Context, p startFinder) (progress, error) {
 	select {
-	case d.looks <- struct{}{}:
+	case d.lookups <- struct{}{}:
 	case <-ctx.Done():
-		return place{}, ctx.Err()
+		return progress{}, ctx.Err()
 	}
-	defer func() { <-d.looks }()
-	conn, from, err := d.dialAt(ctx, p)
+	defer func() { <-d.lookups }()
+	conn, from, err := d.dialAndFind(ctx, p)
 	if err == nil {
 		_ = conn.Close()
 	}
 	return from, err
 }
 
-// dialAt opens a connection and finds the place on it.
-func (d *Driver) dialAt(ctx context.Context, p placer) (*redisconn.Conn, place, error) {
+// dialAndFind opens a connection and finds the place on it.
+func (d *Driver) dialAndFind(ctx context.Context, p startFinder) (*redisconn.Conn, progress, error) {
 	conn, err := d.server.Dial(ctx)
 	if err != nil {
-		return nil, place{}, err
+		return nil, progress{}, err
 	}
 	from, err := p(conn)
 	if err != nil {
 		_ = conn.Close()
-		return nil, place{}, err
+		return nil, progress{}, err
 	}
 	return conn, from, nil
 }
@@ -224,7 +224,7 @@ func (d *Driver) Publish(ctx context.Context, records []transport.Outgoing) []er
 			pipe.Refuse(err)
 			continue
 		}
-		pipe.Add(ctx, redisconn.EntryID, "XADD", r.Topic, "*",
+		pipe.Add(ctx, redisconn.IsEntryID, "XADD", r.Topic, "*",
 			uuidField, r.Message.UUID, metadataField, metadata, payloadField, []byte(r.Message.Payload))
 	}
 	errs := pipe.Exec(ctx)
@@ -251,7 +251,7 @@ func (d *Driver) Trim(ctx context.Context, topic string) error {
 }
 
 // RetentionAsked says whether the URL named a retention.
-func (d *Driver) RetentionAsked() bool { return d.asked }
+func (d *Driver) RetentionAsked() bool { return d.retentionGiven }
 
 // Ping asks the server for a sign of life.
 func (d *Driver) Ping(ctx context.Context) error {
@@ -265,5 +265,5 @@ func (d *Driver) Ping(ctx context.Context) error {
 // Other feeds and groups have their own.
 func (d *Driver) Close() error {
 	d.closed.Store(true)
-	return errors.Join(d.lanes.Close(), redisconn.Close(d.client))
+	return errors.Join(d.shared.Close(), redisconn.Close(d.client))
 }

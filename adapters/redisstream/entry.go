@@ -33,8 +33,8 @@ func decode(fields []field) domain.Entry {
 	if slices.ContainsFunc(fields, func(f field) bool { return f.name == uuidField }) {
 		return decodeStock(fields)
 	}
-	body := bodyOf(fields)
-	if body >= 0 && twice(fields, fields[body].name) {
+	body := bodyIndex(fields)
+	if body >= 0 && isRepeated(fields, fields[body].name) {
 		return unreadable(fields, "the field "+fields[body].name+" is there twice")
 	}
 	e := domain.Entry{}
@@ -51,7 +51,7 @@ func decode(fields []field) domain.Entry {
 // decodeStock reads what the stock publisher writes.
 func decodeStock(fields []field) domain.Entry {
 	for _, name := range []string{uuidField, payloadField, metadataField} {
-		if twice(fields, name) {
+		if isRepeated(fields, name) {
 			return unreadable(fields, "the field "+name+" is there twice")
 		}
 	}
@@ -67,7 +67,7 @@ func decodeStock(fields []field) domain.Entry {
 			if err != nil {
 				return unreadable(fields, "the field metadata cannot be decoded")
 			}
-			e.Header = header(m)
+			e.Header = headerOf(m)
 		}
 	}
 	return e
@@ -100,7 +100,7 @@ func decodeMetadata(value []byte) (map[string]string, error) {
 	return m, nil
 }
 
-func twice(fields []field, name string) bool {
+func isRepeated(fields []field, name string) bool {
 	n := 0
 	for _, f := range fields {
 		if f.name == name {
@@ -127,8 +127,8 @@ func unreadable(fields []field, why string) domain.Entry {
 	return e
 }
 
-// bodyOf returns which of the fields is the body, -1 if none is.
-func bodyOf(fields []field) int {
+// bodyIndex returns which of the fields is the body, -1 if none is.
+func bodyIndex(fields []field) int {
 	index := func(name string) int {
 		return slices.IndexFunc(fields, func(f field) bool { return f.name == name })
 	}
@@ -143,7 +143,7 @@ func bodyOf(fields []field) int {
 	return -1
 }
 
-func header(metadata map[string]string) []domain.Field {
+func headerOf(metadata map[string]string) []domain.Field {
 	if len(metadata) == 0 {
 		return nil
 	}

@@ -15,7 +15,7 @@ import (
 // block is how long the server waits for entries before it answers that there
 // are none. So often is a quiet stream looked at; and with the reply timeout
 // (2 s) behind it, a dead connection is noticed well within 5 s.
-const block = time.Second
+const blockTime = time.Second
 
 // batchBytes is about how many bytes a batch should have at most: where entries
 // are large, a feed asks for fewer of them.
@@ -26,17 +26,17 @@ const batchBytes = 4 << 20
 // It asks for the next batch before it hands out the one it has, so that the
 // server and the reader work at the same time. What waits is at most a batch.
 type feed struct {
-	conn  *redisconn.Conn
-	topic string
-	log   domain.LogID
-	begin id
-	place place
-	reply time.Duration
-	count int   // how many entries to ask for
-	asked bool  // the answers to ask are on their way
-	err   error // why the feed is over
-	heard time.Time
-	in    reader
+	conn         *redisconn.Conn
+	topic        string
+	log          domain.LogID
+	begin        id
+	progress     progress
+	replyTimeout time.Duration
+	count        int   // how many entries to ask for
+	requested    bool  // the answers to ask are on their way
+	err          error // why the feed is over
+	heard        time.Time
+	replies      replyReader
 
 	release func() // gives back the feed's slot
 }
@@ -60,12 +60,12 @@ func (f *feed) Read(ctx context.Context) ([]domain.Entry, error) {
 	f.heard = time.Now()
 	defer context.AfterFunc(ctx, func() { _ = f.conn.Close() })()
 	for {
-		batch, err := f.read()
+		batch, err := f.receive()
 		if err != nil {
-			return nil, f.end(err)
+			return nil, f.fail(err)
 		}
-		if err := f.ask(); err != nil {
-			_ = f.end(err) // next time: this batch is good
+		if err := f.request(); err != nil {
+			_ = f.fail(err) // next time: this batch is good
 		}
 		if len(batch) > 0 {
 			return batch, nil
@@ -76,7 +76,7 @@ func (f *feed) Read(ctx context.Context) ([]domain.Entry, error) {
 	}
 }
 
-func (f *feed) end(err error) error {
+func (f *feed) fail(err error) error {
 	f.err = readError(f.topic, err)
 	return f.err
 }
@@ -88,34 +88,34 @@ func readError(topic string, err error) error {
 	return fmt.Errorf("redisstream: read %s: %w", topic, redisconn.Classify(err))
 }
 
-// ask asks for what follows, and right behind it, so that it is answered after
+// request asks for what follows, and right behind it, so that it is answered after
 // the read, for the entry where we stand: if that is still there, nothing that
 // followed it had been trimmed.
-func (f *feed) ask() error {
-	at := f.place.at.String()
+func (f *feed) request() error {
+	at := f.progress.last.String()
 	f.conn.Queue("XREAD", "COUNT", strconv.Itoa(f.count),
-		"BLOCK", strconv.FormatInt(block.Milliseconds(), 10), "STREAMS", f.topic, at)
+		"BLOCK", strconv.FormatInt(blockTime.Milliseconds(), 10), "STREAMS", f.topic, at)
 	f.conn.Queue("XRANGE", f.topic, at, at, "COUNT", "1")
-	f.asked = true
+	f.requested = true
 	return f.conn.Flush()
 }
 
-// read reads the answers to ask, proves the read and moves on.
-func (f *feed) read() ([]domain.Entry, error) {
-	if !f.asked {
-		if err := f.ask(); err != nil {
+// receive reads the answers to ask, proves the receive and moves on.
+func (f *feed) receive() ([]domain.Entry, error) {
+	if !f.requested {
+		if err := f.request(); err != nil {
 			return nil, err
 		}
 	}
-	f.asked = false
-	if err := f.wait(block + f.reply); err != nil {
+	f.requested = false
+	if err := f.wait(blockTime + f.replyTimeout); err != nil {
 		return nil, err
 	}
-	batch, last, err := f.in.batch(f.conn)
+	batch, last, err := f.replies.readStream(f.conn)
 	if err != nil {
 		return nil, err
 	}
-	present, err := readPresent(f.conn)
+	present, err := readExists(f.conn)
 	if err != nil {
 		return nil, err
 	}
@@ -123,8 +123,8 @@ func (f *feed) read() ([]domain.Entry, error) {
 		return nil, err
 	}
 	f.heard = time.Now()
-	f.place.advance(last, len(batch))
-	f.count = nextCount(f.count, f.in.size)
+	f.progress.advance(last, len(batch))
+	f.count = nextCount(f.count, f.replies.valueBytes)
 	return batch, nil
 }
 
@@ -140,21 +140,21 @@ func nextCount(count, size int) int {
 // prove proves a read of got entries; present says that the entry where we
 // stand is still there.
 func (f *feed) prove(present bool, got int) error {
-	if f.place.proven(present, got) {
+	if f.progress.isProven(present, got) {
 		return nil
 	}
 	f.conn.Queue("XINFO", "STREAM", f.topic)
 	if err := f.conn.Flush(); err != nil {
 		return err
 	}
-	if err := f.wait(f.reply); err != nil {
+	if err := f.wait(f.replyTimeout); err != nil {
 		return err
 	}
-	s, err := readState(f.conn)
+	s, err := readInfo(f.conn)
 	if err != nil {
 		return err
 	}
-	return f.place.settle(s, present, got)
+	return f.progress.verify(s, present, got)
 }
 
 func (f *feed) wait(d time.Duration) error {

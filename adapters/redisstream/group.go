@@ -22,12 +22,12 @@ import (
 
 // nackPause is how long a group waits before it delivers a refused message
 // again; the stock default is not at all.
-const nackPause = 100 * time.Millisecond
+const nackDelay = 100 * time.Millisecond
 
 const recreateTimeout = 2 * time.Second
 
 // sayEvery is how often at most a group says that it cannot confirm.
-const sayEvery = 10 * time.Second
+const ackWarningInterval = 10 * time.Second
 
 // Group returns a subscriber in a consumer group: the stock one of
 // watermill-redisstream. A new group begins with the oldest entry there is.
@@ -55,16 +55,16 @@ func (d *Driver) Group(name string) (message.Subscriber, error) {
 	}
 	g := &group{name: name, client: d.server.Client(), log: d.log.With(slog.String("group", name))}
 	var err error
-	g.client.AddHook(&witness{log: g.log, say: rate.Sometimes{First: 1, Interval: sayEvery}})
+	g.client.AddHook(&ackErrorHook{log: g.log, limit: rate.Sometimes{First: 1, Interval: ackWarningInterval}})
 	g.Subscriber, err = redisstream.NewSubscriber(redisstream.SubscriberConfig{
 		Client:                        g.client,
 		ConsumerGroup:                 name,
-		Unmarshaller:                  unmarshaller{},
-		NackResendSleep:               nackPause,
-		MaxIdleTime:                   d.claim,
-		ClaimInterval:                 min(d.claim, redisstream.DefaultClaimInterval),
+		Unmarshaller:                  anyUnmarshaller{},
+		NackResendSleep:               nackDelay,
+		MaxIdleTime:                   d.claimAfter,
+		ClaimInterval:                 min(d.claimAfter, redisstream.DefaultClaimInterval),
 		DisableIndefiniteInitialBlock: true,
-		ShouldStopOnReadErrors:        g.failed,
+		ShouldStopOnReadErrors:        g.stopOnReadError,
 	}, watermill.NewSlogLogger(g.log))
 	if err != nil {
 		_ = g.client.Close()
@@ -98,12 +98,12 @@ func (g *group) Subscribe(ctx context.Context, topic string) (<-chan *message.Me
 	return messages, nil
 }
 
-// failed is told why a read failed, and says whether reading is over.
-func (g *group) failed(err error) bool {
+// stopOnReadError is told why a read stopOnReadError, and says whether reading is over.
+func (g *group) stopOnReadError(err error) bool {
 	if redis.HasErrorPrefix(err, "NOGROUP") {
 		g.recreate()
 	}
-	return closed(err)
+	return isClosed(err)
 }
 
 // recreate makes the groups that a server lost.
@@ -123,28 +123,28 @@ func (g *group) recreate() {
 	}
 }
 
-func closed(err error) bool {
+func isClosed(err error) bool {
 	return errors.Is(err, redis.ErrClosed) || errors.Is(err, net.ErrClosed) || errors.Is(err, context.Canceled)
 }
 
-// A witness of a group's client tells of what the server refuses to confirm.
-type witness struct {
-	log *slog.Logger
-	say rate.Sometimes
+// A ackErrorHook of a group's client tells of what the server refuses to confirm.
+type ackErrorHook struct {
+	log   *slog.Logger
+	limit rate.Sometimes
 }
 
-func (w *witness) DialHook(next redis.DialHook) redis.DialHook { return next }
+func (w *ackErrorHook) DialHook(next redis.DialHook) redis.DialHook { return next }
 
-func (w *witness) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+func (w *ackErrorHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return next
 }
 
 // ProcessHook hears the answers to single commands.
-func (w *witness) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+func (w *ackErrorHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		err := next(ctx, cmd)
-		if err != nil && cmd.Name() == "xack" && !closed(err) {
-			w.say.Do(func() {
+		if err != nil && cmd.Name() == "xack" && !isClosed(err) {
+			w.limit.Do(func() {
 				w.log.Warn("the consumer group cannot confirm a message; trying again", "error", err)
 			})
 		}
@@ -152,10 +152,10 @@ func (w *witness) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	}
 }
 
-// An unmarshaller decodes whatever an entry holds.
-type unmarshaller struct{}
+// An anyUnmarshaller decodes whatever an entry holds.
+type anyUnmarshaller struct{}
 
-func (unmarshaller) Unmarshal(values map[string]any) (*message.Message, error) {
+func (anyUnmarshaller) Unmarshal(values map[string]any) (*message.Message, error) {
 	fields := make([]field, 0, len(values))
 	for k, v := range values {
 		text, _ := v.(string)

@@ -64,14 +64,14 @@ func (i id) String() string {
 // time is when the server took the entry, by its clock. A publisher may choose
 // ids that are no times; of those it says nothing.
 func (i id) time() time.Time {
-	if i.ms == 0 || i.ms > lastTime {
+	if i.ms == 0 || i.ms > maxTime {
 		return time.Time{}
 	}
 	return time.UnixMilli(int64(i.ms)).UTC()
 }
 
 // lastTime is the end of the year 9999, in milliseconds.
-const lastTime = 253402300799999
+const maxTime = 253402300799999
 
 func (i id) less(than id) bool {
 	return i.ms < than.ms || i.ms == than.ms && i.seq < than.seq

@@ -91,7 +91,7 @@ func TestManyStreamsShareFewConnections(t *testing.T) {
 		}
 	}
 	reading.Wait()
-	most := own + (topics-own+redisconn.FeedsPerLane-1)/redisconn.FeedsPerLane
+	most := own + (topics-own+redisconn.FeedsPerConn-1)/redisconn.FeedsPerConn
 	if n := k.connections(); n > most {
 		t.Errorf("%d streams are read on %d connections, want at most %d", topics, n, most)
 	}

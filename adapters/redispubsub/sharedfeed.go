@@ -18,9 +18,9 @@ const (
 	// it would be on a connection of its own, which the server would cut: the
 	// others of its connection must not wait for it.
 	maxWaiting = 16 << 20
-	// maxLaneWaiting is how many bytes wait for all feeds of a connection. If there
+	// maxConnWaiting is how many bytes wait for all feeds of a connection. If there
 	// are more, the feed for which most of them wait is over.
-	maxLaneWaiting = 2 * maxWaiting
+	maxConnWaiting = 2 * maxWaiting
 	// entryCost is what an entry costs beside its payload, about.
 	entryCost = 256
 )
@@ -30,23 +30,23 @@ var errTooSlow = errors.New("the reader does not keep up with the channel")
 // A sharedFeed is a subscription on a connection that it shares with others.
 type sharedFeed struct {
 	topic     string
-	lane      *lane
+	shared    *sharedConn
 	confirmed chan struct{} // closed when the server has confirmed
-	more      chan struct{} // holds one token while there may be something to take
+	wake      chan struct{} // holds one token while there may be something to take
 
-	mu      sync.Mutex
-	waiting []domain.Entry // guarded by mu
-	size    int            // of waiting; guarded by mu
-	asked   time.Time      // when Read was last called; guarded by mu
-	err     error          // why the feed is over; guarded by mu
-	left    bool           // Close was called; guarded by mu
+	mu       sync.Mutex
+	waiting  []domain.Entry // guarded by mu
+	bytes    int            // of waiting; guarded by mu
+	lastRead time.Time      // when Read was last called; guarded by mu
+	err      error          // why the feed is over; guarded by mu
+	closed   bool           // Close was called; guarded by mu
 }
 
-// A lane is a connection that several feeds share.
-type lane = redisconn.Lane[*sharedFeed, *subscriber]
+// A sharedConn is a connection that several feeds share.
+type sharedConn = redisconn.SharedConn[*sharedFeed, *subscriber]
 
 func newSharedFeed(topic string) *sharedFeed {
-	return &sharedFeed{topic: topic, confirmed: make(chan struct{}), more: make(chan struct{}, 1), asked: time.Now()}
+	return &sharedFeed{topic: topic, confirmed: make(chan struct{}), wake: make(chan struct{}, 1), lastRead: time.Now()}
 }
 
 func (f *sharedFeed) Log() domain.LogID      { return 0 }
@@ -56,10 +56,10 @@ func (f *sharedFeed) Begin() domain.Position { return "" }
 func (f *sharedFeed) LastHeard() time.Time {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if heard := time.Unix(0, f.lane.State.heard.Load()); heard.After(f.asked) {
+	if heard := time.Unix(0, f.shared.State.heard.Load()); heard.After(f.lastRead) {
 		return heard
 	}
-	return f.asked
+	return f.lastRead
 }
 
 // Close takes the feed off the connection. The command to unsubscribe is sent
@@ -67,42 +67,42 @@ func (f *sharedFeed) LastHeard() time.Time {
 // does so behind it. What nobody has read is forgotten.
 func (f *sharedFeed) Close() error {
 	f.end(domain.ErrClosed)
-	if f.leave() {
-		f.lane.State.command("UNSUBSCRIBE", f)
-		f.lane.Leave(f.topic, f)
+	if f.markClosed() {
+		f.shared.State.send("UNSUBSCRIBE", f)
+		f.shared.Leave(f.topic, f)
 	}
-	f.forget()
+	f.discard()
 	return nil
 }
 
-// leave is true once.
-func (f *sharedFeed) leave() bool {
+// markClosed is true once.
+func (f *sharedFeed) markClosed() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	first := !f.left
-	f.left = true
+	first := !f.closed
+	f.closed = true
 	return first
 }
 
 // Read waits until something has come and returns it.
 func (f *sharedFeed) Read(ctx context.Context) ([]domain.Entry, error) {
-	f.ask()
+	f.noteRead()
 	for {
 		if batch, err := f.take(); batch != nil || err != nil {
 			return batch, err
 		}
 		select {
-		case <-f.more:
+		case <-f.wake:
 		case <-ctx.Done():
 			_ = f.Close()
 		}
 	}
 }
 
-func (f *sharedFeed) ask() {
+func (f *sharedFeed) noteRead() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.asked = time.Now()
+	f.lastRead = time.Now()
 }
 
 // take returns what waits, a batch at most, and the feed's end only behind it.
@@ -117,20 +117,20 @@ func (f *sharedFeed) take() ([]domain.Entry, error) {
 	for i := range batch {
 		size += entryCost + len(batch[i].Body)
 	}
-	f.size -= size
-	f.lane.State.waiting.Add(-int64(size))
+	f.bytes -= size
+	f.shared.State.waiting.Add(-int64(size))
 	if f.waiting = f.waiting[n:]; len(f.waiting) == 0 {
 		f.waiting = nil
 	} else {
-		f.poke()
+		f.signal()
 	}
 	return batch, nil
 }
 
-// poke says that there may be something to take.
-func (f *sharedFeed) poke() {
+// signal says that there may be something to take.
+func (f *sharedFeed) signal() {
 	select {
-	case f.more <- struct{}{}:
+	case f.wake <- struct{}{}:
 	default:
 	}
 }
@@ -145,25 +145,25 @@ func (f *sharedFeed) put(e domain.Entry) (more bool) {
 	}
 	added := entryCost + len(e.Body)
 	f.waiting = append(f.waiting, e)
-	f.size += added
-	f.lane.State.waiting.Add(int64(added))
-	f.poke()
-	return f.size <= maxWaiting
+	f.bytes += added
+	f.shared.State.waiting.Add(int64(added))
+	f.signal()
+	return f.bytes <= maxWaiting
 }
 
-// forget drops what waits.
-func (f *sharedFeed) forget() {
+// discard drops what waits.
+func (f *sharedFeed) discard() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.lane.State.waiting.Add(-int64(f.size))
-	f.waiting, f.size = nil, 0
+	f.shared.State.waiting.Add(-int64(f.bytes))
+	f.waiting, f.bytes = nil, 0
 }
 
-// held is how many bytes wait.
-func (f *sharedFeed) held() int {
+// waitingBytes is how many bytes wait.
+func (f *sharedFeed) waitingBytes() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.size
+	return f.bytes
 }
 
 // end says why the feed is over; the first reason stays.
@@ -173,10 +173,10 @@ func (f *sharedFeed) end(err error) {
 	if f.err == nil {
 		f.err = fmt.Errorf("redispubsub: read %s: %w", f.topic, redisconn.Classify(err))
 	}
-	f.poke()
+	f.signal()
 }
 
-func (f *sharedFeed) fault() error {
+func (f *sharedFeed) endReason() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.err
@@ -209,21 +209,21 @@ func (f *sharedFeed) isConfirmed() bool {
 // confirmed.
 func (d *Driver) followShared(ctx context.Context, topic string) (_ transport.Feed, err error) {
 	f := newSharedFeed(topic)
-	if f.lane, err = d.lanes.Join(ctx, topic, f); err != nil {
+	if f.shared, err = d.shared.Join(ctx, topic, f); err != nil {
 		return nil, err
 	}
-	f.lane.State.command("SUBSCRIBE", f)
-	if err := f.await(ctx); err != nil {
+	f.shared.State.send("SUBSCRIBE", f)
+	if err := f.awaitConfirmation(ctx); err != nil {
 		_ = f.Close()
 		return nil, err
 	}
 	return f, nil
 }
 
-func (f *sharedFeed) await(ctx context.Context) error {
+func (f *sharedFeed) awaitConfirmation(ctx context.Context) error {
 	select {
 	case <-f.confirmed:
-		return f.fault()
+		return f.endReason()
 	case <-ctx.Done():
 		return ctx.Err()
 	}

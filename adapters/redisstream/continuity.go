@@ -8,52 +8,52 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// A state is what XINFO STREAM says of a stream at one moment. The zero state
+// A streamInfo is what XINFO STREAM says of a stream at one moment. The zero streamInfo
 // is that of a stream that does not exist.
-type state struct {
-	exists  bool
-	length  int64 // entries there are
-	added   int64 // entries ever added
-	last    id    // the highest id ever given
-	first   id    // the lowest id there is
-	deleted id    // the highest id ever removed by XDEL; trimming leaves it alone
+type streamInfo struct {
+	exists        bool
+	length        int64 // entries there are
+	entriesAdded  int64 // entries ever added
+	lastGenerated id    // the highest id ever given
+	firstEntry    id    // the lowest id there is
+	maxDeleted    id    // the highest id ever removed by XDEL; trimming leaves it alone
 }
 
-// A place is where a reader stands in a stream: behind the entry at, which is
+// A progress is where a reader stands in a stream: behind the entry at, which is
 // the ordinal'th that was ever added.
-type place struct {
-	at      id
+type progress struct {
+	last    id
 	ordinal int64 // unknown if negative; a bit too low where others used XDEL
 }
 
 // advance moves the reader behind what it has received.
-func (p *place) advance(last id, got int) {
+func (p *progress) advance(last id, got int) {
 	if got == 0 {
 		return
 	}
-	p.at = last
+	p.last = last
 	if p.ordinal >= 0 {
 		p.ordinal += int64(got)
 	}
 }
 
-// proven says whether a read of got entries behind p needs no look at the
+// isProven says whether a read of got entries behind p needs no look at the
 // stream's state; present says that the entry at p is still there. A read of
 // nothing is the time to learn the ordinal.
-func (p *place) proven(present bool, got int) bool {
+func (p *progress) isProven(present bool, got int) bool {
 	return present && (got > 0 || p.ordinal >= 0)
 }
 
-// settle proves a read of got entries behind p by the stream's state, which was
+// verify proves a read of got entries behind p by the stream's state, which was
 // looked at after the read, and learns the ordinal if it can.
-func (p *place) settle(s state, present bool, got int) error {
+func (p *progress) verify(s streamInfo, present bool, got int) error {
 	if !present {
 		if err := s.prove(*p, got); err != nil {
 			return err
 		}
 	}
-	if got == 0 && s.last == p.at {
-		p.ordinal = s.added
+	if got == 0 && s.lastGenerated == p.last {
+		p.ordinal = s.entriesAdded
 	}
 	return nil
 }
@@ -89,74 +89,74 @@ func (p *place) settle(s state, present bool, got int) error {
 // one thing that passes unseen is a stream created anew that, between two
 // looks, has had more entries than we know of and lost exactly as many as
 // there were up to p.
-func (s state) prove(p place, got int) error {
+func (s streamInfo) prove(p progress, got int) error {
 	switch {
-	case !s.exists && p.at == id{} && got == 0:
+	case !s.exists && p.last == id{} && got == 0:
 		return nil
 	case !s.exists:
-		return lost(domain.UnknownCursor, "the stream is gone, and with it what followed %v", p.at)
-	case s.last.less(p.at):
-		return lost(domain.UnknownCursor, "the stream began anew: it ends at %v, before %v", s.last, p.at)
-	case p.ordinal >= 0 && s.added < p.ordinal+int64(got):
-		return lost(domain.UnknownCursor, "the stream began anew: it has had %d entries, fewer than there were up to %v", s.added, p.at)
-	case s.last == p.at:
+		return gapError(domain.UnknownCursor, "the stream is gone, and with it what followed %v", p.last)
+	case s.lastGenerated.less(p.last):
+		return gapError(domain.UnknownCursor, "the stream began anew: it ends at %v, before %v", s.lastGenerated, p.last)
+	case p.ordinal >= 0 && s.entriesAdded < p.ordinal+int64(got):
+		return gapError(domain.UnknownCursor, "the stream began anew: it has had %d entries, fewer than there were up to %v", s.entriesAdded, p.last)
+	case s.lastGenerated == p.last:
 		return nil
-	case s.length > 0 && !p.at.less(s.first):
-		if !s.deleted.less(p.at) {
+	case s.length > 0 && !p.last.less(s.firstEntry):
+		if !s.maxDeleted.less(p.last) {
 			return nil
 		}
-		return lost(domain.UnknownCursor, "the stream never held %v", p.at)
-	case p.ordinal >= 0 && s.added-s.length == p.ordinal:
+		return gapError(domain.UnknownCursor, "the stream never held %v", p.last)
+	case p.ordinal >= 0 && s.entriesAdded-s.length == p.ordinal:
 		return nil
-	case s.added == s.length:
-		return lost(domain.UnknownCursor, "the stream began anew after %v", p.at)
+	case s.entriesAdded == s.length:
+		return gapError(domain.UnknownCursor, "the stream began anew after %v", p.last)
 	}
-	return lost(domain.Trimmed, "the stream was trimmed: it begins at %v, after %v", s.first, p.at)
+	return gapError(domain.Trimmed, "the stream was trimmed: it begins at %v, after %v", s.firstEntry, p.last)
 }
 
-func lost(reason domain.GapReason, format string, args ...any) error {
+func gapError(reason domain.GapReason, format string, args ...any) error {
 	return &transport.GapError{Reason: reason, Detail: fmt.Sprintf(format, args...)}
 }
 
 const noSuchKey = redisconn.Error("ERR no such key")
 
-// readState reads the answer to XINFO STREAM.
-func readState(c *redisconn.Conn) (state, error) {
+// readInfo reads the answer to XINFO STREAM.
+func readInfo(c *redisconn.Conn) (streamInfo, error) {
 	n, err := c.Array()
 	if err == noSuchKey {
-		return state{}, nil
+		return streamInfo{}, nil
 	}
 	if err != nil {
-		return state{}, err
+		return streamInfo{}, err
 	}
-	s := state{exists: true, added: -1}
+	s := streamInfo{exists: true, entriesAdded: -1}
 	for range n / 2 {
 		name, err := c.Text()
 		if err == nil {
-			err = s.read(c, name)
+			err = s.readField(c, name)
 		}
 		if err != nil {
-			return state{}, err
+			return streamInfo{}, err
 		}
 	}
-	if s.added < 0 {
-		return state{}, fmt.Errorf("%w: the server does not count entries: Redis 7.0 or newer is needed", domain.ErrUnsupported)
+	if s.entriesAdded < 0 {
+		return streamInfo{}, fmt.Errorf("%w: the server does not count entries: Redis 7.0 or newer is needed", domain.ErrUnsupported)
 	}
 	return s, nil
 }
 
-func (s *state) read(c *redisconn.Conn, name string) error {
+func (s *streamInfo) readField(c *redisconn.Conn, name string) error {
 	switch name {
 	case "length":
 		return c.Int(&s.length)
 	case "entries-added":
-		return c.Int(&s.added)
+		return c.Int(&s.entriesAdded)
 	case "last-generated-id":
-		return readID(c, &s.last)
+		return readID(c, &s.lastGenerated)
 	case "recorded-first-entry-id":
-		return readID(c, &s.first)
+		return readID(c, &s.firstEntry)
 	case "max-deleted-entry-id":
-		return readID(c, &s.deleted)
+		return readID(c, &s.maxDeleted)
 	}
 	return c.Skip()
 }

@@ -32,7 +32,7 @@ func (d *Driver) trimConsumed(ctx context.Context, topic string) (oldest time.Du
 		return 0, err
 	}
 	begin := id{ms: uint64(max(0, now.Add(-d.retention).UnixMilli()))}
-	acked, unknown := d.ackedBefore(ctx, topic, begin) // the retention counts all the same
+	acked, unknown := d.ackedByAll(ctx, topic, begin) // the retention counts all the same
 	if begin.less(acked) {
 		begin = acked
 	}
@@ -55,9 +55,9 @@ func (d *Driver) trimConsumed(ctx context.Context, topic string) (oldest time.Du
 	return min(max(age, time.Millisecond), d.retention), nil
 }
 
-// ackedBefore returns an id that everything before which was acked by all groups,
+// ackedByAll returns an id that everything before which was acked by all groups,
 // or is before begin; zero if nothing was acked, or there are no groups.
-func (d *Driver) ackedBefore(ctx context.Context, topic string, begin id) (before id, err error) {
+func (d *Driver) ackedByAll(ctx context.Context, topic string, begin id) (before id, err error) {
 	groups, err := d.client.XInfoGroups(ctx, topic).Result()
 	if redis.HasErrorPrefix(err, "no such key") {
 		return id{}, nil
@@ -66,7 +66,7 @@ func (d *Driver) ackedBefore(ctx context.Context, topic string, begin id) (befor
 		return id{}, err
 	}
 	for i, g := range groups {
-		done, err := d.doneBy(ctx, topic, g, begin)
+		done, err := d.ackedByGroup(ctx, topic, g, begin)
 		if err != nil {
 			return id{}, err
 		}
@@ -77,10 +77,10 @@ func (d *Driver) ackedBefore(ctx context.Context, topic string, begin id) (befor
 	return before, nil
 }
 
-// doneBy returns the id that everything before which a group has acked, or is
+// ackedByGroup returns the id that everything before which a group has acked, or is
 // before begin: what was trimmed without an ack may be pending for ever, and holds
 // nothing back.
-func (d *Driver) doneBy(ctx context.Context, topic string, g redis.XInfoGroup, begin id) (id, error) {
+func (d *Driver) ackedByGroup(ctx context.Context, topic string, g redis.XInfoGroup, begin id) (id, error) {
 	if g.Pending > 0 {
 		pending, err := d.client.XPendingExt(ctx, &redis.XPendingExtArgs{
 			Stream: topic, Group: g.Name, Start: begin.String(), End: "+", Count: 1,

@@ -17,27 +17,27 @@ const (
 	maxScratch = 1 << 20
 )
 
-// A reader reads entries from a connection. It belongs to that one's feed, or to
+// A replyReader reads entries from a connection. It belongs to that one's feed, or to
 // what reads for all feeds that share it.
-type reader struct {
-	fields []field           // scratch: those of one entry
-	values []byte            // scratch: what the fields' values point into
-	text   []byte            // scratch: an id or a name
-	names  map[string]string // names that came before: streams repeat them
-	size   int               // bytes of values in the last answer
+type replyReader struct {
+	fields     []field           // scratch: those of one entry
+	values     []byte            // scratch: what the fields' values point into
+	text       []byte            // scratch: an id or a name
+	names      map[string]string // names that came before: streams repeat them
+	valueBytes int               // bytes of values in the last answer
 }
 
-// batch reads the answer to an XREAD of one stream, which is nil if there was
+// readStream reads the answer to an XREAD of one stream, which is nil if there was
 // nothing.
-func (r *reader) batch(c *redisconn.Conn) (batch []domain.Entry, last id, err error) {
-	err = r.batches(c, func(_ string, entries []domain.Entry, at id) { batch, last = entries, at })
+func (r *replyReader) readStream(c *redisconn.Conn) (batch []domain.Entry, last id, err error) {
+	err = r.readStreams(c, func(_ string, entries []domain.Entry, at id) { batch, last = entries, at })
 	return batch, last, err
 }
 
-// batches reads the answer to an XREAD and calls take for each stream that had
+// readStreams reads the answer to an XREAD and calls take for each stream that had
 // something. The topic is valid during the call; the entries are take's.
-func (r *reader) batches(c *redisconn.Conn, take func(topic string, batch []domain.Entry, last id)) error {
-	r.size = 0
+func (r *replyReader) readStreams(c *redisconn.Conn, take func(topic string, batch []domain.Entry, last id)) error {
+	r.valueBytes = 0
 	streams, err := c.Array()
 	if err != nil {
 		return err
@@ -50,7 +50,7 @@ func (r *reader) batches(c *redisconn.Conn, take func(topic string, batch []doma
 		if err != nil {
 			return err
 		}
-		batch, last, err := r.entries(c)
+		batch, last, err := r.readEntries(c)
 		if err != nil {
 			return err
 		}
@@ -59,8 +59,8 @@ func (r *reader) batches(c *redisconn.Conn, take func(topic string, batch []doma
 	return nil
 }
 
-// entries reads the entries of one stream in the answer to an XREAD.
-func (r *reader) entries(c *redisconn.Conn) (batch []domain.Entry, last id, err error) {
+// readEntries reads the readEntries of one stream in the answer to an XREAD.
+func (r *replyReader) readEntries(c *redisconn.Conn) (batch []domain.Entry, last id, err error) {
 	n, err := c.Array()
 	if err != nil || n < 1 || n > transport.BatchSize {
 		return nil, id{}, errors.Join(errReply, err)
@@ -68,7 +68,7 @@ func (r *reader) entries(c *redisconn.Conn) (batch []domain.Entry, last id, err 
 	batch = make([]domain.Entry, n)
 	positions := make([]byte, 0, positionSize*n)
 	for i := range batch {
-		if last, err = r.entry(c, &batch[i]); err != nil {
+		if last, err = r.readEntry(c, &batch[i]); err != nil {
 			return nil, id{}, err
 		}
 		positions = last.appendTo(positions)
@@ -79,8 +79,8 @@ func (r *reader) entries(c *redisconn.Conn) (batch []domain.Entry, last id, err 
 	return batch, last, nil
 }
 
-// entry reads all of an entry but its position.
-func (r *reader) entry(c *redisconn.Conn, into *domain.Entry) (at id, err error) {
+// readEntry reads all of an readEntry but its position.
+func (r *replyReader) readEntry(c *redisconn.Conn, into *domain.Entry) (at id, err error) {
 	if pair, err := c.Array(); err != nil || pair != 2 {
 		return at, errors.Join(errReply, err)
 	}
@@ -93,7 +93,7 @@ func (r *reader) entry(c *redisconn.Conn, into *domain.Entry) (at id, err error)
 	if err := r.readFields(c); err != nil {
 		return at, err
 	}
-	r.size += len(r.values)
+	r.valueBytes += len(r.values)
 	*into = decode(r.fields)
 	into.Time = at.time()
 	if cap(r.values) > maxScratch {
@@ -102,7 +102,7 @@ func (r *reader) entry(c *redisconn.Conn, into *domain.Entry) (at id, err error)
 	return at, nil
 }
 
-func (r *reader) readFields(c *redisconn.Conn) error {
+func (r *replyReader) readFields(c *redisconn.Conn) error {
 	n, err := c.Array()
 	if err != nil {
 		return err
@@ -122,7 +122,7 @@ func (r *reader) readFields(c *redisconn.Conn) error {
 }
 
 // name returns the name in text, without a new string for one that is known.
-func (r *reader) name() string {
+func (r *replyReader) name() string {
 	if s, ok := r.names[string(r.text)]; ok {
 		return s
 	}

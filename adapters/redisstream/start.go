@@ -11,17 +11,17 @@ import (
 	"github.com/fanfarebus/fanfare/adapters/redisconn"
 )
 
-// look returns a stream's state and whether it holds the entry, at one moment.
-func look(ctx context.Context, c *redisconn.Conn, topic string, at id) (s state, present bool, err error) {
-	defer c.Bound(ctx)()
-	s, err = glance(c, topic, []string{"XRANGE", topic, at.String(), at.String(), "COUNT", "1"})
+// inspect returns a stream's state and whether it holds the entry, at one moment.
+func inspect(ctx context.Context, c *redisconn.Conn, topic string, at id) (s streamInfo, present bool, err error) {
+	defer c.Bind(ctx)()
+	s, err = snapshot(c, topic, []string{"XRANGE", topic, at.String(), at.String(), "COUNT", "1"})
 	if err == nil {
-		present, err = readPresent(c)
+		present, err = readExists(c)
 	}
 	return s, present, err
 }
 
-// lookSince returns the place right before the first entry of time t or later;
+// findSince returns the place right before the first entry of time t or later;
 // the tail if there is none.
 //
 // Where an entry stands before that, it is the place. Else all entries there
@@ -30,39 +30,39 @@ func look(ctx context.Context, c *redisconn.Conn, topic string, at id) (s state,
 // middle. But what goes from now on still goes from the front, so state.prove
 // compares like with like.) Follow knows no ordinals and cannot find that place
 // again; so where nothing was ever removed, the place is the one before all.
-func lookSince(ctx context.Context, c *redisconn.Conn, topic string, t time.Time) (place, error) {
-	defer c.Bound(ctx)()
+func findSince(ctx context.Context, c *redisconn.Conn, topic string, t time.Time) (progress, error) {
+	defer c.Bind(ctx)()
 	before := id{}
 	if ms := t.UnixMilli(); ms > 0 {
 		before = id{uint64(ms), 0}.previous()
 	}
-	s, err := glance(c, topic,
+	s, err := snapshot(c, topic,
 		[]string{"XREVRANGE", topic, before.String(), "-", "COUNT", "1"},
 		[]string{"XRANGE", topic, before.next().String(), "+", "COUNT", "1"})
 	if err != nil {
-		return place{}, err
+		return progress{}, err
 	}
 	older, found, err := readFirst(c)
 	if err != nil {
-		return place{}, err
+		return progress{}, err
 	}
 	first, more, err := readFirst(c)
 	switch {
 	case err != nil:
-		return place{}, err
+		return progress{}, err
 	case !more:
-		return place{at: s.last, ordinal: s.added}, nil
+		return progress{last: s.lastGenerated, ordinal: s.entriesAdded}, nil
 	case found:
-		return place{at: older, ordinal: -1}, nil
-	case s.added == s.length:
-		return place{}, nil
+		return progress{last: older, ordinal: -1}, nil
+	case s.entriesAdded == s.length:
+		return progress{}, nil
 	}
-	return place{at: first.previous(), ordinal: s.added - s.length}, nil
+	return progress{last: first.previous(), ordinal: s.entriesAdded - s.length}, nil
 }
 
-// glance asks for a stream's state and sends more commands with it, all
+// snapshot asks for a stream's state and sends more commands with it, all
 // answered for one moment. It reads the state; the other answers follow.
-func glance(c *redisconn.Conn, topic string, commands ...[]string) (state, error) {
+func snapshot(c *redisconn.Conn, topic string, commands ...[]string) (streamInfo, error) {
 	c.Queue("MULTI")
 	c.Queue("XINFO", "STREAM", topic)
 	for _, args := range commands {
@@ -70,21 +70,21 @@ func glance(c *redisconn.Conn, topic string, commands ...[]string) (state, error
 	}
 	c.Queue("EXEC")
 	if err := c.Flush(); err != nil {
-		return state{}, err
+		return streamInfo{}, err
 	}
 	for range 2 + len(commands) { // OK, and QUEUED for each
 		if err := c.Skip(); err != nil {
-			return state{}, err
+			return streamInfo{}, err
 		}
 	}
 	if n, err := c.Array(); err != nil || n != 1+len(commands) {
-		return state{}, errors.Join(errReply, err)
+		return streamInfo{}, errors.Join(errReply, err)
 	}
-	return readState(c)
+	return readInfo(c)
 }
 
-// readPresent reads the answer to the XRANGE for one entry: is it there?
-func readPresent(c *redisconn.Conn) (bool, error) {
+// readExists reads the answer to the XRANGE for one entry: is it there?
+func readExists(c *redisconn.Conn) (bool, error) {
 	_, present, err := readFirst(c)
 	return present, err
 }

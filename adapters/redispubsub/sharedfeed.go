@@ -13,46 +13,48 @@ import (
 )
 
 const (
-	// maxWaiting is how many bytes of payload wait for the reader of a feed that
-	// shares its connection. A feed whose reader is slower than that is over, as
-	// it would be on a connection of its own, which the server would cut: the
-	// others of its connection must not wait for it.
+	// maxWaiting is how many bytes may wait in the queue of a shared feed. A feed
+	// whose reader leaves more is over, so that it does not hold up the others on
+	// its connection. On a connection of its own, the server would end such a feed
+	// in a similar way.
 	maxWaiting = 16 << 20
-	// maxConnWaiting is how many bytes wait for all feeds of a connection. If there
-	// are more, the feed for which most of them wait is over.
+	// maxConnWaiting is how many bytes may wait for all feeds of one connection. If
+	// there are more, the feed with the longest queue is over.
 	maxConnWaiting = 2 * maxWaiting
-	// entryCost is what an entry costs beside its payload, about.
+	// entryCost is about how many bytes an entry takes beside its payload.
 	entryCost = 256
 )
 
 var errTooSlow = errors.New("the reader does not keep up with the channel")
 
-// A sharedFeed is a subscription on a connection that it shares with others.
+// A sharedFeed is a subscription on a connection that other feeds use as well. The
+// connection's goroutine, in [subscriber], puts messages into the feed's queue; Read
+// takes them from there.
 type sharedFeed struct {
 	topic     string
 	shared    *sharedConn
-	confirmed chan struct{} // closed when the server has confirmed
-	wake      chan struct{} // holds one token while there may be something to take
+	confirmed chan struct{} // closed when the server has replied to SUBSCRIBE
+	wake      chan struct{} // holds a token when Read may find something new
 
 	mu       sync.Mutex
-	waiting  []domain.Entry // guarded by mu
-	bytes    int            // of waiting; guarded by mu
+	waiting  []domain.Entry // the queue; guarded by mu
+	bytes    int            // how many bytes wait in the queue; guarded by mu
 	lastRead time.Time      // when Read was last called; guarded by mu
 	err      error          // why the feed is over; guarded by mu
 	closed   bool           // Close was called; guarded by mu
 }
 
-// A sharedConn is a connection that several feeds share.
-type sharedConn = redisconn.SharedConn[*sharedFeed, *subscriber]
-
 func newSharedFeed(topic string) *sharedFeed {
-	return &sharedFeed{topic: topic, confirmed: make(chan struct{}), wake: make(chan struct{}, 1), lastRead: time.Now()}
+	return &sharedFeed{
+		topic: topic, confirmed: make(chan struct{}), wake: make(chan struct{}, 1), lastRead: time.Now(),
+	}
 }
 
 func (f *sharedFeed) Log() domain.LogID      { return 0 }
 func (f *sharedFeed) Begin() domain.Position { return "" }
 
-// LastHeard is when the connection last had a sign of life, or Read was called.
+// LastHeard returns when anything last arrived on the connection or, if that is
+// later, when Read was last called.
 func (f *sharedFeed) LastHeard() time.Time {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -62,29 +64,18 @@ func (f *sharedFeed) LastHeard() time.Time {
 	return f.lastRead
 }
 
-// Close takes the feed off the connection. The command to unsubscribe is sent
-// first, so that whoever subscribes to the same topic next on this connection
-// does so behind it. What nobody has read is forgotten.
-func (f *sharedFeed) Close() error {
-	f.end(domain.ErrClosed)
-	if f.markClosed() {
-		f.shared.State.send("UNSUBSCRIBE", f)
-		f.shared.Leave(f.topic, f)
+// awaitConfirmation waits until the server has replied to SUBSCRIBE, and returns the
+// error if it refused.
+func (f *sharedFeed) awaitConfirmation(ctx context.Context) error {
+	select {
+	case <-f.confirmed:
+		return f.endReason()
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	f.discard()
-	return nil
 }
 
-// markClosed is true once.
-func (f *sharedFeed) markClosed() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	first := !f.closed
-	f.closed = true
-	return first
-}
-
-// Read waits until something has come and returns it.
+// Read waits until something is in the queue and returns it, a batch at most.
 func (f *sharedFeed) Read(ctx context.Context) ([]domain.Entry, error) {
 	f.noteRead()
 	for {
@@ -99,13 +90,15 @@ func (f *sharedFeed) Read(ctx context.Context) ([]domain.Entry, error) {
 	}
 }
 
+// noteRead notes that Read is called now.
 func (f *sharedFeed) noteRead() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.lastRead = time.Now()
 }
 
-// take returns what waits, a batch at most, and the feed's end only behind it.
+// take takes a batch from the queue. It returns the reason why the feed is over only
+// when the queue is empty, so that Read returns everything that came before the end.
 func (f *sharedFeed) take() ([]domain.Entry, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -127,7 +120,7 @@ func (f *sharedFeed) take() ([]domain.Entry, error) {
 	return batch, nil
 }
 
-// signal says that there may be something to take.
+// signal makes Read look at the queue, and at the end of the feed, again.
 func (f *sharedFeed) signal() {
 	select {
 	case f.wake <- struct{}{}:
@@ -135,9 +128,32 @@ func (f *sharedFeed) signal() {
 	}
 }
 
-// put adds what has come, unless the feed is over. It says whether the feed can
-// take more.
-func (f *sharedFeed) put(e domain.Entry) (more bool) {
+// Close takes the feed off its connection. What waits in the queue is dropped.
+//
+// UNSUBSCRIBE is sent before the feed leaves the connection. So when another feed
+// subscribes to the same topic on this connection, its SUBSCRIBE comes later.
+func (f *sharedFeed) Close() error {
+	f.end(domain.ErrClosed)
+	if f.markClosed() {
+		f.shared.State.send("UNSUBSCRIBE", f)
+		f.shared.Leave(f.topic, f)
+	}
+	f.discard()
+	return nil
+}
+
+// markClosed notes that Close was called, and reports whether this is the first call.
+func (f *sharedFeed) markClosed() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	first := !f.closed
+	f.closed = true
+	return first
+}
+
+// put adds an entry to the queue, unless the feed is over. It reports whether the
+// queue is still within its limit.
+func (f *sharedFeed) put(e domain.Entry) (ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.err != nil {
@@ -151,7 +167,7 @@ func (f *sharedFeed) put(e domain.Entry) (more bool) {
 	return f.bytes <= maxWaiting
 }
 
-// discard drops what waits.
+// discard empties the queue.
 func (f *sharedFeed) discard() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -159,14 +175,14 @@ func (f *sharedFeed) discard() {
 	f.waiting, f.bytes = nil, 0
 }
 
-// waitingBytes is how many bytes wait.
+// waitingBytes returns how many bytes wait in the queue.
 func (f *sharedFeed) waitingBytes() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.bytes
 }
 
-// end says why the feed is over; the first reason stays.
+// end makes err the reason why the feed is over, unless it is over already.
 func (f *sharedFeed) end(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -176,55 +192,33 @@ func (f *sharedFeed) end(err error) {
 	f.signal()
 }
 
+// endReason returns why the feed is over, nil if it is not.
 func (f *sharedFeed) endReason() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.err
 }
 
-// refuse ends a feed, and the wait for its confirmation. The goroutine that
-// serves calls it, and confirm.
-func (f *sharedFeed) refuse(why error) {
-	f.end(why)
+// refuse ends the feed, and the wait for its confirmation. Only the connection's
+// goroutine calls refuse and confirm.
+func (f *sharedFeed) refuse(reason error) {
+	f.end(reason)
 	f.confirm()
 }
 
-// confirm says that the server has answered to the subscription.
+// confirm notes that the server has replied to SUBSCRIBE.
 func (f *sharedFeed) confirm() {
 	if !f.isConfirmed() {
 		close(f.confirmed)
 	}
 }
 
+// isConfirmed reports whether the server has replied to SUBSCRIBE.
 func (f *sharedFeed) isConfirmed() bool {
 	select {
 	case <-f.confirmed:
 		return true
 	default:
 		return false
-	}
-}
-
-// followShared subscribes on a shared connection and returns when the server has
-// confirmed.
-func (d *Driver) followShared(ctx context.Context, topic string) (_ transport.Feed, err error) {
-	f := newSharedFeed(topic)
-	if f.shared, err = d.shared.Join(ctx, topic, f); err != nil {
-		return nil, err
-	}
-	f.shared.State.send("SUBSCRIBE", f)
-	if err := f.awaitConfirmation(ctx); err != nil {
-		_ = f.Close()
-		return nil, err
-	}
-	return f, nil
-}
-
-func (f *sharedFeed) awaitConfirmation(ctx context.Context) error {
-	select {
-	case <-f.confirmed:
-		return f.endReason()
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }

@@ -11,127 +11,167 @@ import (
 var errReply = errors.New("redis answered something that is no stream")
 
 const (
-	// maxNames is how many field names a reader remembers.
+	// maxNames is how many field names a replyReader remembers.
 	maxNames = 64
-	// maxScratch is how many bytes a reader keeps for the next entry.
+	// maxScratch is how many bytes a replyReader keeps allocated between entries.
 	maxScratch = 1 << 20
 )
 
-// A replyReader reads entries from a connection. It belongs to that one's feed, or to
-// what reads for all feeds that share it.
+// A replyReader reads the replies to XREAD and decodes the entries in them. It
+// belongs to one connection, and reuses its buffers from entry to entry.
 type replyReader struct {
-	fields     []field           // scratch: those of one entry
-	values     []byte            // scratch: what the fields' values point into
-	text       []byte            // scratch: an id or a name
-	names      map[string]string // names that came before: streams repeat them
-	valueBytes int               // bytes of values in the last answer
+	fields []field           // scratch: the fields of one entry
+	values []byte            // scratch: the bytes of these fields' values
+	text   []byte            // scratch: an id or a field name
+	names  map[string]string // field names seen before: most entries have the same
+
+	// valueBytes is how many bytes the values of the last reply had in all.
+	valueBytes int
 }
 
-// readStream reads the answer to an XREAD of one stream, which is nil if there was
-// nothing.
-func (r *replyReader) readStream(c *redisconn.Conn) (batch []domain.Entry, last id, err error) {
-	err = r.readStreams(c, func(_ string, entries []domain.Entry, at id) { batch, last = entries, at })
+// readStream reads the reply to an XREAD of one stream. It returns no entries if the
+// server had none within the time that it was told to wait.
+func (r *replyReader) readStream(conn *redisconn.Conn) (batch []domain.Entry, last id, err error) {
+	err = r.readStreams(conn, func(_ string, entries []domain.Entry, lastID id) { batch, last = entries, lastID })
 	return batch, last, err
 }
 
-// readStreams reads the answer to an XREAD and calls take for each stream that had
-// something. The topic is valid during the call; the entries are take's.
-func (r *replyReader) readStreams(c *redisconn.Conn, take func(topic string, batch []domain.Entry, last id)) error {
+// readStreams reads the reply to an XREAD, and calls store for each stream that had
+// entries, with their topic, the entries and the id of the last one. store owns the
+// entries.
+func (r *replyReader) readStreams(
+	conn *redisconn.Conn, store func(topic string, batch []domain.Entry, last id),
+) error {
 	r.valueBytes = 0
-	streams, err := c.Array()
+	streams, err := conn.Array()
 	if err != nil {
 		return err
 	}
 	for range max(streams, 0) {
-		if pair, err := c.Array(); err != nil || pair != 2 {
+		if pair, err := conn.Array(); err != nil || pair != 2 {
 			return errors.Join(errReply, err)
 		}
-		topic, err := c.Text()
+		topic, err := conn.Text()
 		if err != nil {
 			return err
 		}
-		batch, last, err := r.readEntries(c)
+		batch, last, err := r.readEntries(conn)
 		if err != nil {
 			return err
 		}
-		take(topic, batch, last)
+		store(topic, batch, last)
 	}
 	return nil
 }
 
-// readEntries reads the readEntries of one stream in the answer to an XREAD.
-func (r *replyReader) readEntries(c *redisconn.Conn) (batch []domain.Entry, last id, err error) {
-	n, err := c.Array()
+// readEntries reads the entries of one stream.
+func (r *replyReader) readEntries(conn *redisconn.Conn) (batch []domain.Entry, last id, err error) {
+	n, err := conn.Array()
 	if err != nil || n < 1 || n > transport.BatchSize {
 		return nil, id{}, errors.Join(errReply, err)
 	}
 	batch = make([]domain.Entry, n)
 	positions := make([]byte, 0, positionSize*n)
 	for i := range batch {
-		if last, err = r.readEntry(c, &batch[i]); err != nil {
+		if last, err = r.readEntry(conn, &batch[i]); err != nil {
 			return nil, id{}, err
 		}
 		positions = last.appendTo(positions)
 	}
-	for i, all := 0, domain.Position(positions); i < n; i++ { // one string for the whole batch
+	// The positions of the batch share one string, so that they need one allocation.
+	for i, all := 0, domain.Position(positions); i < n; i++ {
 		batch[i].Position = all[i*positionSize : (i+1)*positionSize]
 	}
 	return batch, last, nil
 }
 
-// readEntry reads all of an readEntry but its position.
-func (r *replyReader) readEntry(c *redisconn.Conn, into *domain.Entry) (at id, err error) {
-	if pair, err := c.Array(); err != nil || pair != 2 {
-		return at, errors.Join(errReply, err)
+// readEntry reads one entry into the given one, except for its position, and returns
+// its id.
+func (r *replyReader) readEntry(conn *redisconn.Conn, into *domain.Entry) (entryID id, err error) {
+	if pair, err := conn.Array(); err != nil || pair != 2 {
+		return entryID, errors.Join(errReply, err)
 	}
-	if r.text, err = c.Bulk(r.text[:0]); err != nil {
-		return at, err
+	if r.text, err = conn.Bulk(r.text[:0]); err != nil {
+		return entryID, err
 	}
-	if at, err = parseID(r.text); err != nil {
-		return at, err
+	if entryID, err = parseID(r.text); err != nil {
+		return entryID, err
 	}
-	if err := r.readFields(c); err != nil {
-		return at, err
+	if err := r.readFields(conn); err != nil {
+		return entryID, err
 	}
 	r.valueBytes += len(r.values)
 	*into = decode(r.fields)
-	into.Time = at.time()
+	into.Time = entryID.time()
 	if cap(r.values) > maxScratch {
 		r.values = nil
 	}
-	return at, nil
+	return entryID, nil
 }
 
-func (r *replyReader) readFields(c *redisconn.Conn) error {
-	n, err := c.Array()
+// readFields reads the fields of one entry into r.fields.
+func (r *replyReader) readFields(conn *redisconn.Conn) error {
+	n, err := conn.Array()
 	if err != nil {
 		return err
 	}
 	r.fields, r.values = r.fields[:0], r.values[:0]
 	for range n / 2 {
-		if r.text, err = c.Bulk(r.text[:0]); err != nil {
+		if r.text, err = conn.Bulk(r.text[:0]); err != nil {
 			return err
 		}
-		name, from := r.name(), len(r.values)
-		if r.values, err = c.Bulk(r.values); err != nil {
+		name, start := r.name(), len(r.values)
+		if r.values, err = conn.Bulk(r.values); err != nil {
 			return err
 		}
-		r.fields = append(r.fields, field{name: name, value: r.values[from:]})
+		r.fields = append(r.fields, field{name: name, value: r.values[start:]})
 	}
 	return nil
 }
 
-// name returns the name in text, without a new string for one that is known.
+// name returns r.text as a string. It allocates none for a name that it remembers.
 func (r *replyReader) name() string {
-	if s, ok := r.names[string(r.text)]; ok {
-		return s
+	if known, ok := r.names[string(r.text)]; ok {
+		return known
 	}
-	s := string(r.text)
+	name := string(r.text)
 	if r.names == nil {
 		r.names = make(map[string]string)
 	}
-	if len(r.names) < maxNames && len(s) <= domain.MaxName {
-		r.names[s] = s
+	if len(r.names) < maxNames && len(name) <= domain.MaxName {
+		r.names[name] = name
 	}
-	return s
+	return name
+}
+
+// readExists reads the reply to an XRANGE of one id, and reports whether the stream
+// has an entry with this id.
+func readExists(conn *redisconn.Conn) (bool, error) {
+	_, exists, err := readFirst(conn)
+	return exists, err
+}
+
+// readFirst reads the reply to an XRANGE or XREVRANGE with COUNT 1. It returns the
+// id of the entry, and whether there is one.
+func readFirst(conn *redisconn.Conn) (entryID id, found bool, err error) {
+	n, err := conn.Array()
+	if err != nil || n < 1 {
+		return id{}, false, err
+	}
+	if pair, err := conn.Array(); err != nil || pair != 2 || n != 1 {
+		return id{}, false, errors.Join(errReply, err)
+	}
+	if err := readID(conn, &entryID); err != nil {
+		return id{}, false, err
+	}
+	return entryID, true, conn.Skip()
+}
+
+// readID reads an id.
+func readID(conn *redisconn.Conn, into *id) error {
+	text, err := conn.Text()
+	if err == nil {
+		*into, err = parseID([]byte(text))
+	}
+	return err
 }

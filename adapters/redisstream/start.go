@@ -3,142 +3,128 @@ package redisstream
 import (
 	"context"
 	"errors"
-	"math"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/fanfarebus/fanfare/adapters/redisconn"
+	"github.com/fanfarebus/fanfare/domain"
 )
 
-// inspect returns a stream's state and whether it holds the entry, at one moment.
-func inspect(ctx context.Context, c *redisconn.Conn, topic string, at id) (s streamInfo, present bool, err error) {
-	defer c.Bind(ctx)()
-	s, err = snapshot(c, topic, []string{"XRANGE", topic, at.String(), at.String(), "COUNT", "1"})
-	if err == nil {
-		present, err = readExists(c)
+// A startFinder finds the entry after which a feed begins. It uses conn for its
+// questions and leaves no reply unread.
+type startFinder func(ctx context.Context, conn *redisconn.Conn) (progress, error)
+
+// startAfter returns a finder for a feed that begins after a position, or after the
+// newest entry if the position is "". The finder returns a GapError if it cannot
+// prove that nothing after the position is missing.
+func startAfter(topic string, after domain.Position) (startFinder, error) {
+	start := progress{ordinal: unknownOrdinal}
+	if after != "" {
+		var err error
+		if start.last, err = parsePosition(after); err != nil {
+			return nil, gapError(domain.UnknownCursor, "%v", err)
+		}
+		if start.last == (id{}) {
+			start.ordinal = 0
+		}
 	}
-	return s, present, err
+	return func(ctx context.Context, conn *redisconn.Conn) (progress, error) {
+		info, exists, err := inspect(ctx, conn, topic, start.last)
+		if err != nil {
+			return progress{}, err
+		}
+		atTail := info.exists && info.lastGenerated == start.last
+		if after == "" || atTail {
+			return progress{last: info.lastGenerated, ordinal: info.entriesAdded}, nil
+		}
+		if exists {
+			return start, nil
+		}
+		return start, info.prove(start, 0)
+	}, nil
 }
 
-// findSince returns the place right before the first entry of time t or later;
-// the tail if there is none.
+// startSince returns a finder for a feed that begins right before the first entry
+// of time t or later, or after the newest entry if there is none of that time.
+func startSince(topic string, t time.Time) startFinder {
+	return func(ctx context.Context, conn *redisconn.Conn) (progress, error) {
+		return findSince(ctx, conn, topic, t)
+	}
+}
+
+// findSince finds the start for startSince.
 //
-// Where an entry stands before that, it is the place. Else all entries there
-// are belong to what is to be read, and as many are gone as were before them:
-// that is the place's ordinal. (It is too high where XDEL removed some from the
-// middle. But what goes from now on still goes from the front, so state.prove
-// compares like with like.) Follow knows no ordinals and cannot find that place
-// again; so where nothing was ever removed, the place is the one before all.
-func findSince(ctx context.Context, c *redisconn.Conn, topic string, t time.Time) (progress, error) {
-	defer c.Bind(ctx)()
+// If the stream has an entry older than t, the feed begins after the newest of
+// these. If it has none, all its entries are to be read, and all that were before
+// them are gone. Their number is then the start's ordinal. (The number is too high
+// if XDEL has removed entries from the middle. That does no harm: whatever is
+// trimmed from now on is still trimmed from the front, so streamInfo.prove
+// compares two numbers that are too high by the same amount.)
+//
+// A position that was made up in this way has no entry, and Follow, which knows no
+// ordinals, could not prove anything about it. So if the stream has never lost an
+// entry, the feed begins at the position before all entries, which Follow knows.
+func findSince(ctx context.Context, conn *redisconn.Conn, topic string, t time.Time) (progress, error) {
+	defer conn.Bind(ctx)()
 	before := id{}
 	if ms := t.UnixMilli(); ms > 0 {
 		before = id{uint64(ms), 0}.previous()
 	}
-	s, err := snapshot(c, topic,
+	info, err := snapshot(conn, topic,
 		[]string{"XREVRANGE", topic, before.String(), "-", "COUNT", "1"},
 		[]string{"XRANGE", topic, before.next().String(), "+", "COUNT", "1"})
 	if err != nil {
 		return progress{}, err
 	}
-	older, found, err := readFirst(c)
+	older, hasOlder, err := readFirst(conn)
 	if err != nil {
 		return progress{}, err
 	}
-	first, more, err := readFirst(c)
+	first, hasFirst, err := readFirst(conn)
 	switch {
 	case err != nil:
 		return progress{}, err
-	case !more:
-		return progress{last: s.lastGenerated, ordinal: s.entriesAdded}, nil
-	case found:
-		return progress{last: older, ordinal: -1}, nil
-	case s.entriesAdded == s.length:
+	case !hasFirst:
+		return progress{last: info.lastGenerated, ordinal: info.entriesAdded}, nil
+	case hasOlder:
+		return progress{last: older, ordinal: unknownOrdinal}, nil
+	case info.entriesAdded == info.length:
 		return progress{}, nil
 	}
-	return progress{last: first.previous(), ordinal: s.entriesAdded - s.length}, nil
+	return progress{last: first.previous(), ordinal: info.entriesAdded - info.length}, nil
 }
 
-// snapshot asks for a stream's state and sends more commands with it, all
-// answered for one moment. It reads the state; the other answers follow.
-func snapshot(c *redisconn.Conn, topic string, commands ...[]string) (streamInfo, error) {
-	c.Queue("MULTI")
-	c.Queue("XINFO", "STREAM", topic)
-	for _, args := range commands {
-		c.Queue(args...)
+// inspect asks for a stream's info and whether the stream has an entry with this
+// id, both at the same moment.
+func inspect(ctx context.Context, conn *redisconn.Conn, topic string, entry id) (streamInfo, bool, error) {
+	defer conn.Bind(ctx)()
+	info, err := snapshot(conn, topic, []string{"XRANGE", topic, entry.String(), entry.String(), "COUNT", "1"})
+	if err != nil {
+		return streamInfo{}, false, err
 	}
-	c.Queue("EXEC")
-	if err := c.Flush(); err != nil {
+	exists, err := readExists(conn)
+	return info, exists, err
+}
+
+// snapshot asks for a stream's info and sends further commands with it. The server
+// executes all of them at the same moment (MULTI). snapshot reads the info; the
+// caller reads the replies to its commands, in their order.
+func snapshot(conn *redisconn.Conn, topic string, commands ...[]string) (streamInfo, error) {
+	conn.Queue("MULTI")
+	conn.Queue("XINFO", "STREAM", topic)
+	for _, args := range commands {
+		conn.Queue(args...)
+	}
+	conn.Queue("EXEC")
+	if err := conn.Flush(); err != nil {
 		return streamInfo{}, err
 	}
-	for range 2 + len(commands) { // OK, and QUEUED for each
-		if err := c.Skip(); err != nil {
+	for range 2 + len(commands) { // OK for MULTI, and QUEUED for each command in it
+		if err := conn.Skip(); err != nil {
 			return streamInfo{}, err
 		}
 	}
-	if n, err := c.Array(); err != nil || n != 1+len(commands) {
+	if n, err := conn.Array(); err != nil || n != 1+len(commands) {
 		return streamInfo{}, errors.Join(errReply, err)
 	}
-	return readInfo(c)
-}
-
-// readExists reads the answer to the XRANGE for one entry: is it there?
-func readExists(c *redisconn.Conn) (bool, error) {
-	_, present, err := readFirst(c)
-	return present, err
-}
-
-// readFirst reads the answer to an XRANGE of one entry at most: its id.
-func readFirst(c *redisconn.Conn) (at id, found bool, err error) {
-	n, err := c.Array()
-	if err != nil || n < 1 {
-		return id{}, false, err
-	}
-	if pair, err := c.Array(); err != nil || pair != 2 || n != 1 {
-		return id{}, false, errors.Join(errReply, err)
-	}
-	if err := readID(c, &at); err != nil {
-		return id{}, false, err
-	}
-	return at, true, c.Skip()
-}
-
-// tail returns the id of the newest entry; the highest that was ever given if
-// there is no entry.
-func (d *Driver) tail(ctx context.Context, topic string) (id, error) {
-	newest, err := d.client.XRevRangeN(ctx, topic, "+", "-", 1).Result()
-	if err != nil {
-		return id{}, err
-	}
-	if len(newest) > 0 {
-		return parseID([]byte(newest[0].ID))
-	}
-	info, err := d.client.XInfoStream(ctx, topic).Result()
-	switch {
-	case redis.HasErrorPrefix(err, "no such key"):
-		return id{}, nil
-	case err != nil:
-		return id{}, err
-	}
-	return parseID([]byte(info.LastGeneratedID))
-}
-
-// previous is the highest id below i, or the zero id.
-func (i id) previous() id {
-	switch {
-	case i.seq > 0:
-		return id{i.ms, i.seq - 1}
-	case i.ms > 0:
-		return id{i.ms - 1, math.MaxUint64}
-	}
-	return id{}
-}
-
-// next is the lowest id above i, which is not the highest of all.
-func (i id) next() id {
-	if i.seq == math.MaxUint64 {
-		return id{i.ms + 1, 0}
-	}
-	return id{i.ms, i.seq + 1}
+	return readInfo(conn)
 }

@@ -51,9 +51,9 @@ func TestProve(t *testing.T) {
 	}
 }
 
-// A model of a stream: whatever is added, trimmed and deleted, a proof never
-// passes when a reader missed something that was trimmed. Deleting is the
-// deleter's affair.
+// A model of a stream, to which entries are added, trimmed and deleted at random. A
+// proof must never succeed when a reader has missed an entry that was trimmed. An entry
+// that was deleted with XDEL may be missed.
 func TestAProofIsNeverWrong(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		type entry struct{ id, number uint64 }
@@ -61,7 +61,7 @@ func TestAProofIsNeverWrong(t *testing.T) {
 		var s streamInfo
 		var next uint64 // the id's milliseconds
 		s.exists = true
-		p := progress{}    // the reader has read everything up to here
+		p := progress{}    // how far the reader has read
 		trimmed := id{}    // the highest id that was trimmed
 		deletedBehind := 0 // deleted unread
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {

@@ -100,8 +100,8 @@ func TestARestartWithPersistenceIsNoBreak(t *testing.T) {
 	})
 }
 
-// On a shared connection so much waits for a slow reader as was read before the
-// trimming; behind that comes the break.
+// On a shared connection, a slow reader first gets the entries that were read before
+// the trimming. The gap follows.
 func TestASlowReaderOfASharedConnectionOvertakenByTrimmingIsTold(t *testing.T) {
 	k := newSharedKit(t)
 	f := k.follow("")
@@ -124,7 +124,7 @@ func TestASlowReaderOfASharedConnectionOvertakenByTrimmingIsTold(t *testing.T) {
 			at, err := strconv.Atoi(string(e.Body))
 			k.must(err)
 			if at != last+1 {
-				t.Fatalf("%d after %d, and no break", at, last)
+				t.Fatalf("%d after %d, and no gap", at, last)
 			}
 			last = at
 		}
@@ -139,8 +139,8 @@ func TestASlowReaderOvertakenByTrimmingIsTold(t *testing.T) {
 	k := newKit(t)
 	f := k.follow("")
 	k.add(1, 600)
-	// The first batch is handed out while the second is on its way: 512 were
-	// read before they were trimmed.
+	// Read returns the first batch while the second is being received, so 512
+	// entries were read before the others were trimmed.
 	if got := k.read(f, 256); len(got) != 256 {
 		t.Fatalf("%d entries", len(got))
 	}
@@ -150,7 +150,7 @@ func TestASlowReaderOvertakenByTrimmingIsTold(t *testing.T) {
 	k.broken(f, domain.Trimmed, 256)
 }
 
-// settled returns when no client of ours has a command under way.
+// settled waits until no client of the driver has a command in progress.
 func (k kit) settled() {
 	k.t.Helper()
 	k.must(k.c.Ping(k.t.Context()).Err())
@@ -166,8 +166,8 @@ func TestAReaderAheadOfTrimmingIsLeftAlone(t *testing.T) {
 	})
 }
 
-// Foreign publishers may keep as little as one entry: the one we stand at is
-// gone whenever the next arrives.
+// A foreign publisher may keep only one entry. The entry that was read last is then
+// gone whenever the next one arrives.
 func TestAStreamThatKeepsOneEntryIsReadWithoutBreaks(t *testing.T) {
 	eachWay(t, "", func(t *testing.T, k kit) {
 		f := k.follow("")
@@ -190,8 +190,8 @@ func TestAQuietStreamTrimmedByAgeIsNoBreak(t *testing.T) {
 	})
 }
 
-// A reader that came in the middle does not know its ordinal until it has been
-// idle once.
+// A feed that began in the middle of a stream does not know its ordinal until a read
+// has brought nothing.
 func TestAReaderThatCameInTheMiddleLearnsItsOrdinal(t *testing.T) {
 	eachWay(t, "", func(t *testing.T, k kit) {
 		k.add(1, 5)
@@ -204,8 +204,8 @@ func TestAReaderThatCameInTheMiddleLearnsItsOrdinal(t *testing.T) {
 	})
 }
 
-// idle reads from a feed of which nothing is due until the server has answered
-// that several times; the entry that ends the reading is consumed.
+// idle reads from a feed without new entries until the server has replied several times
+// that there are none. Then it adds an entry, which ends the read.
 func (k kit) idle(f interface{}) {
 	k.t.Helper()
 	feed := f.(interface {
@@ -293,8 +293,8 @@ func TestAConnectionThatSwallowsBytesIsNoticedWithinFiveSeconds(t *testing.T) {
 	})
 }
 
-// Somebody adds and trims as he likes, and the reader is as slow as it likes:
-// what it gets is either without a hole or behind a break.
+// While entries are added and trimmed at random, and the reader is slow at random, the
+// reader must get every entry, or a gap where some are missing.
 func TestNothingIsSkippedSilently(t *testing.T) {
 	eachWay(t, "", func(t *testing.T, k kit) {
 		seed := rand.Uint64()
@@ -307,11 +307,11 @@ func TestNothingIsSkippedSilently(t *testing.T) {
 			done <- k.churn(rand.New(rand.NewPCG(seed, 1)), 300, &trims)
 		}()
 		r := rand.New(rand.NewPCG(seed, 2))
-		f, last, breaks, read, batches := k.follow(""), 0, 0, 0, 0
+		f, last, gaps, read, batches := k.follow(""), 0, 0, 0, 0
 		for ctx.Err() == nil {
 			batch, err := f.Read(ctx)
 			if lost := (*transport.GapError)(nil); errors.As(err, &lost) {
-				f, last, breaks = k.follow(""), 0, breaks+1
+				f, last, gaps = k.follow(""), 0, gaps+1
 				continue
 			}
 			if ctx.Err() == nil {
@@ -321,7 +321,7 @@ func TestNothingIsSkippedSilently(t *testing.T) {
 				n, err := strconv.Atoi(string(e.Body))
 				k.must(err)
 				if last > 0 && n != last+1 {
-					t.Fatalf("%d after %d, and no break", n, last)
+					t.Fatalf("%d after %d, and no gap", n, last)
 				}
 				last, read = n, read+1
 			}
@@ -335,10 +335,10 @@ func TestNothingIsSkippedSilently(t *testing.T) {
 			}
 		}
 		k.must(<-done)
-		if read == 0 || breaks == 0 {
-			t.Fatalf("%d entries read, %d breaks: that tests nothing", read, breaks)
+		if read == 0 || gaps == 0 {
+			t.Fatalf("%d entries read, %d gaps: that tests nothing", read, gaps)
 		}
-		t.Logf("%d entries read, %d breaks", read, breaks)
+		t.Logf("%d entries read, %d gaps", read, gaps)
 	})
 }
 

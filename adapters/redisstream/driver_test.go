@@ -22,7 +22,7 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// bare drops what differs from run to run.
+// bare removes from an entry what differs from run to run.
 func bare(entries []domain.Entry) []domain.Entry {
 	for i := range entries {
 		entries[i].Position, entries[i].Time = "", time.Time{}
@@ -104,7 +104,7 @@ func TestHostileEntriesNeverStopTheFeed(t *testing.T) {
 		pipe.XAdd(t.Context(), &redis.XAddArgs{Stream: "t", Values: values})
 		pipe.XAdd(t.Context(), &redis.XAddArgs{Stream: "t", Values: []string{"to", "*", "data", fmt.Sprint("good ", i)}})
 	}
-	// Metadata that announces more than there is.
+	// Metadata that announces more pairs than it has.
 	pipe.XAdd(t.Context(), &redis.XAddArgs{Stream: "t", Values: []string{
 		"_watermill_message_uuid", "u", "metadata", "\xdf\xff\xff\xff\xff\xdb\xff\xff\xff\xff", "payload", "p"}})
 	if _, err := pipe.Exec(t.Context()); err != nil {

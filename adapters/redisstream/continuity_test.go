@@ -71,7 +71,7 @@ func TestAPositionOfAnotherStreamIsUnknown(t *testing.T) {
 	})
 }
 
-func TestARestartWithoutPersistenceIsABreakAndThenDeliveryGoesOn(t *testing.T) {
+func TestARestartWithoutPersistenceIsAGapAndThenDeliveryGoesOn(t *testing.T) {
 	eachWay(t, "", func(t *testing.T, k kit) {
 		f := k.follow("")
 		k.add(1, 3)
@@ -89,7 +89,7 @@ func TestARestartWithoutPersistenceIsABreakAndThenDeliveryGoesOn(t *testing.T) {
 	})
 }
 
-func TestARestartWithPersistenceIsNoBreak(t *testing.T) {
+func TestARestartWithPersistenceIsNoGap(t *testing.T) {
 	eachWay(t, "", func(t *testing.T, k kit) {
 		k.add(1, 3)
 		at := k.read(k.follow(domain.Position(make([]byte, 16))), 3)[0].Position
@@ -168,7 +168,7 @@ func TestAReaderAheadOfTrimmingIsLeftAlone(t *testing.T) {
 
 // A foreign publisher may keep only one entry. The entry that was read last is then
 // gone whenever the next one arrives.
-func TestAStreamThatKeepsOneEntryIsReadWithoutBreaks(t *testing.T) {
+func TestAStreamThatKeepsOneEntryIsReadWithoutGaps(t *testing.T) {
 	eachWay(t, "", func(t *testing.T, k kit) {
 		f := k.follow("")
 		for i := 1; i <= 50; i++ {
@@ -180,7 +180,7 @@ func TestAStreamThatKeepsOneEntryIsReadWithoutBreaks(t *testing.T) {
 	})
 }
 
-func TestAQuietStreamTrimmedByAgeIsNoBreak(t *testing.T) {
+func TestAQuietStreamTrimmedByAgeIsNoGap(t *testing.T) {
 	eachWay(t, "", func(t *testing.T, k kit) {
 		f := k.follow("")
 		k.want(k.add(1, 5), k.bodies(f, 5))
@@ -222,7 +222,7 @@ func (k kit) idle(f interface{}) {
 	}
 }
 
-func TestDeletedEntriesAreNoBreak(t *testing.T) {
+func TestDeletedEntriesAreNoGap(t *testing.T) {
 	eachWay(t, "", func(t *testing.T, k kit) {
 		f := k.follow("")
 		k.add(1, 10)
@@ -241,7 +241,7 @@ func TestDeletedEntriesAreNoBreak(t *testing.T) {
 	})
 }
 
-func TestFlushallUnderARunningReaderIsABreak(t *testing.T) {
+func TestFlushallUnderARunningReaderIsAGap(t *testing.T) {
 	eachWay(t, "", func(t *testing.T, k kit) {
 		f := k.follow("")
 		k.want(k.add(1, 3), k.bodies(f, 3))
@@ -256,7 +256,7 @@ func TestFlushallUnderARunningReaderIsABreak(t *testing.T) {
 	})
 }
 
-func TestAStreamCreatedAnewUnderARunningReaderIsABreak(t *testing.T) {
+func TestAStreamCreatedAnewUnderARunningReaderIsAGap(t *testing.T) {
 	for name, ids := range map[string][]string{
 		"lower ids":          {"50-1"},
 		"lower, then higher": {"50-1", "300-1"},

@@ -34,8 +34,8 @@ func Classify(err error) error {
 	}
 	answer, ok := serverAnswer(err)
 	if ok && isRedirection(answer) {
-		return fmt.Errorf("%w: the server belongs to a Redis Cluster, on which streams are not supported: %w",
-			domain.ErrBusDown, err)
+		const problem = "the server belongs to a Redis Cluster, on which streams are not supported"
+		return fmt.Errorf("%w: %s: %w", domain.ErrBusDown, problem, err)
 	}
 	if ok && !isUnavailable(answer) {
 		return err
@@ -60,8 +60,8 @@ func serverAnswer(err error) (string, bool) {
 func isUnavailable(answer string) bool {
 	code, rest, _ := strings.Cut(answer, " ")
 	switch code {
-	case "LOADING", "MASTERDOWN", "READONLY", "OOM", "MISCONF", "NOREPLICAS", "BUSY", "CLUSTERDOWN", "TRYAGAIN",
-		"UNBLOCKED", "NOAUTH", "WRONGPASS":
+	case "LOADING", "MASTERDOWN", "READONLY", "OOM", "MISCONF", "NOREPLICAS", "BUSY",
+		"CLUSTERDOWN", "TRYAGAIN", "UNBLOCKED", "NOAUTH", "WRONGPASS":
 		return true
 	}
 	return strings.HasPrefix(rest, "max number of clients")

@@ -106,7 +106,8 @@ func (s *Server) checkSentinel() error {
 func parseHosts(hosts string, sentinels bool) ([]string, error) {
 	all := strings.Split(hosts, ",")
 	if len(all) > 1 && !sentinels {
-		return nil, errors.New("several hosts need sentinel_master: the name of the master that these sentinels know")
+		return nil, errors.New("several hosts need sentinel_master: " +
+			"the name of the master that these sentinels know")
 	}
 	port := "6379"
 	if sentinels {

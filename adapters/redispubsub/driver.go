@@ -89,7 +89,9 @@ func (d *Driver) openFeed(ctx context.Context, topic string) (transport.Feed, er
 		_ = conn.Close()
 		return nil, err
 	}
-	return &feed{conn: conn, topic: topic, replyTimeout: d.server.ReplyTimeout(), release: release}, nil
+	return &feed{
+		conn: conn, topic: topic, replyTimeout: d.server.ReplyTimeout(), release: release,
+	}, nil
 }
 
 // openSharedFeed subscribes on a shared connection, and returns when the server has

@@ -60,7 +60,8 @@ func readConfirmation(conn *redisconn.Conn, topic string) error {
 		return err
 	}
 	if n != 3 || kind != "subscribe" || channel != topic {
-		return fmt.Errorf("redis did not confirm the subscription, but answered %.64q of %.64q", kind, channel)
+		return fmt.Errorf("redis did not confirm the subscription, but answered %.64q of %.64q",
+			kind, channel)
 	}
 	return conn.Skip()
 }

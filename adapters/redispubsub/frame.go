@@ -37,7 +37,8 @@ func encode(msg *message.Message) ([]byte, error) {
 		valid = valid && utf8.ValidString(name) && utf8.ValidString(value)
 	}
 	if !valid { // encoding/json would silently replace the invalid bytes
-		return nil, fmt.Errorf("%w: UUID and metadata must be valid UTF-8 on this transport", domain.ErrInvalid)
+		return nil, fmt.Errorf("%w: UUID and metadata must be valid UTF-8 on this transport",
+			domain.ErrInvalid)
 	}
 	return json.Marshal(frame{UUID: msg.UUID, Metadata: msg.Metadata, Payload: msg.Payload})
 }

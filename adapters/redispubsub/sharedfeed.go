@@ -46,7 +46,8 @@ type sharedFeed struct {
 
 func newSharedFeed(topic string) *sharedFeed {
 	return &sharedFeed{
-		topic: topic, confirmed: make(chan struct{}), wake: make(chan struct{}, 1), lastRead: time.Now(),
+		topic: topic, confirmed: make(chan struct{}), wake: make(chan struct{}, 1),
+		lastRead: time.Now(),
 	}
 }
 

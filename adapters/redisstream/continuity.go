@@ -98,7 +98,8 @@ func (s streamInfo) prove(p progress, got int) error {
 			s.lastGenerated, p.last)
 	case p.ordinal >= 0 && s.entriesAdded < p.ordinal+int64(got):
 		return gapError(domain.UnknownCursor,
-			"the stream began anew: it has had %d entries, fewer than there were up to %v", s.entriesAdded, p.last)
+			"the stream began anew: it has had %d entries, fewer than there were up to %v",
+			s.entriesAdded, p.last)
 	case s.lastGenerated == p.last:
 		return nil
 	case s.length > 0 && !p.last.less(s.firstEntry):
@@ -111,7 +112,8 @@ func (s streamInfo) prove(p progress, got int) error {
 	case s.entriesAdded == s.length:
 		return gapError(domain.UnknownCursor, "the stream began anew after %v", p.last)
 	}
-	return gapError(domain.Trimmed, "the stream was trimmed: it begins at %v, after %v", s.firstEntry, p.last)
+	return gapError(domain.Trimmed, "the stream was trimmed: it begins at %v, after %v",
+		s.firstEntry, p.last)
 }
 
 func gapError(reason domain.GapReason, format string, args ...any) error {

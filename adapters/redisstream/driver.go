@@ -20,8 +20,11 @@ import (
 
 // Defaults of the URL parameters.
 const (
-	DefaultRetention  = time.Hour   // retention: how long entries are kept
-	DefaultClaimAfter = time.Minute // claim_after: when a group gives an unacked entry to another member
+	// DefaultRetention, of retention, is how long entries are kept.
+	DefaultRetention = time.Hour
+	// DefaultClaimAfter, of claim_after, is how long a member of a group may keep an
+	// entry without acking it, before the entry is given to another member.
+	DefaultClaimAfter = time.Minute
 )
 
 // maxLookups is how many connections may be open at once to find the start of feeds
@@ -110,8 +113,8 @@ func (d *Driver) Follow(ctx context.Context, topic string, after domain.Position
 func (d *Driver) FollowSince(ctx context.Context, topic string, t time.Time) (transport.Feed, error) {
 	f, err := d.openFeed(ctx, topic, startSince(topic, t))
 	if err != nil {
-		since := t.UTC().Format(time.RFC3339)
-		return nil, fmt.Errorf("redisstream: follow %s since %s: %w", topic, since, redisconn.Classify(err))
+		return nil, fmt.Errorf("redisstream: follow %s since %s: %w",
+			topic, t.UTC().Format(time.RFC3339), redisconn.Classify(err))
 	}
 	return f, nil
 }

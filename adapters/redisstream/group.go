@@ -101,7 +101,8 @@ func (g *group) Subscribe(ctx context.Context, topic string) (<-chan *message.Me
 	g.mu.Unlock()
 	messages, err := g.Subscriber.Subscribe(ctx, topic)
 	if err != nil {
-		return nil, fmt.Errorf("redisstream: group %s: subscribe to %s: %w", g.name, topic, redisconn.Classify(err))
+		return nil, fmt.Errorf("redisstream: group %s: subscribe to %s: %w",
+			g.name, topic, redisconn.Classify(err))
 	}
 	return messages, nil
 }
@@ -134,7 +135,8 @@ func (g *group) recreate() {
 
 // isClosed reports whether an error comes from closing the subscriber or a subscription.
 func isClosed(err error) bool {
-	return errors.Is(err, redis.ErrClosed) || errors.Is(err, net.ErrClosed) || errors.Is(err, context.Canceled)
+	return errors.Is(err, redis.ErrClosed) || errors.Is(err, net.ErrClosed) ||
+		errors.Is(err, context.Canceled)
 }
 
 // An ackErrorHook is a hook of a group's client. It logs the errors of XACK, which

@@ -42,8 +42,8 @@ func readInfo(conn *redisconn.Conn) (streamInfo, error) {
 		}
 	}
 	if info.entriesAdded < 0 {
-		return streamInfo{}, fmt.Errorf("%w: the server does not count entries: Redis 7.0 or newer is needed",
-			domain.ErrUnsupported)
+		return streamInfo{}, fmt.Errorf(
+			"%w: the server does not count entries: Redis 7.0 or newer is needed", domain.ErrUnsupported)
 	}
 	return info, nil
 }

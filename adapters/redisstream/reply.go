@@ -32,7 +32,9 @@ type replyReader struct {
 // readStream reads the reply to an XREAD of one stream. It returns no entries if the
 // server had none within the time that it was told to wait.
 func (r *replyReader) readStream(conn *redisconn.Conn) (batch []domain.Entry, last id, err error) {
-	err = r.readStreams(conn, func(_ string, entries []domain.Entry, lastID id) { batch, last = entries, lastID })
+	err = r.readStreams(conn, func(_ string, entries []domain.Entry, lastID id) {
+		batch, last = entries, lastID
+	})
 	return batch, last, err
 }
 

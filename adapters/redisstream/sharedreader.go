@@ -55,7 +55,8 @@ func newSharedConns(server *redisconn.Server) *redisconn.SharedConns[*sharedFeed
 		Dial: server.Dial,
 		State: func(conn *redisconn.Conn) *sharedReader {
 			return &sharedReader{
-				conn: conn, replyTimeout: server.ReplyTimeout(), entrySize: batchBytes / transport.BatchSize,
+				conn: conn, replyTimeout: server.ReplyTimeout(),
+				entrySize: batchBytes / transport.BatchSize,
 			}
 		},
 		Serve: func(shared *sharedConn) error { return shared.State.serve(shared) },

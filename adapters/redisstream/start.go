@@ -95,13 +95,16 @@ func findSince(ctx context.Context, conn *redisconn.Conn, topic string, t time.T
 
 // inspect asks for a stream's info and whether the stream has an entry with this
 // id, both at the same moment.
-func inspect(ctx context.Context, conn *redisconn.Conn, topic string, entry id) (streamInfo, bool, error) {
+func inspect(
+	ctx context.Context, conn *redisconn.Conn, topic string, entry id,
+) (info streamInfo, exists bool, err error) {
 	defer conn.Bind(ctx)()
-	info, err := snapshot(conn, topic, []string{"XRANGE", topic, entry.String(), entry.String(), "COUNT", "1"})
+	text := entry.String()
+	info, err = snapshot(conn, topic, []string{"XRANGE", topic, text, text, "COUNT", "1"})
 	if err != nil {
 		return streamInfo{}, false, err
 	}
-	exists, err := readExists(conn)
+	exists, err = readExists(conn)
 	return info, exists, err
 }
 

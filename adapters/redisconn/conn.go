@@ -23,9 +23,10 @@ const bufferSize = 64 << 10
 // sends them with [Conn.Flush], and reads the replies in the order of the
 // commands.
 //
-// A Conn belongs to one goroutine. Only [Conn.Close] may be called from any
-// goroutine, and more than once; it ends a read or a write that is under way.
-// After any error except an [Error], a Conn can only be closed.
+// One goroutine reads. It also sends, unless others do; then they hold a lock while
+// they queue and flush. [Conn.Close] may be called from any goroutine, and more than
+// once; it ends a read or a write that is under way. After any error except an
+// [Error], a Conn can only be closed.
 //
 // [Redis serialization protocol]: https://redis.io/docs/latest/develop/reference/protocol-spec/
 type Conn struct {

@@ -213,11 +213,14 @@ func (k kit) idle(f interface{}) {
 		Read(ctx ctx) ([]domain.Entry, error)
 	})
 	calls := k.calls("xread")
+	added := make(chan struct{})
 	go func() {
+		defer close(added)
 		driverkit.Poll(k.t, func() bool { return k.calls("xread") >= calls+2 })
 		k.add(0, 0)
 	}()
 	batch, err := feed.Read(k.t.Context())
+	<-added // the entry may arrive before add has its reply, and the test's end cancels add
 	if err != nil || len(batch) != 1 {
 		k.t.Fatalf("while idle: %d entries, %v", len(batch), err)
 	}

@@ -8,62 +8,62 @@ import (
 	"io"
 	"net"
 	"os"
-	"slices"
 	"strconv"
 	"time"
 
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-const (
-	bufferSize = 64 << 10
-	// maxBulk is the longest string a server may send: what Redis itself
-	// allows at most by default.
-	maxBulk = 512 << 20
-	// maxArray is the most elements of one array.
-	maxArray = 1 << 24
-)
+// bufferSize is the size of a connection's read buffer, and of the write buffer
+// of a client that publishes.
+const bufferSize = 64 << 10
 
-// errProtocol marks a reply that is not what RESP2 or the command promises.
-var errProtocol = errors.New("redis answered something unexpected")
-
-// A Conn is one connection to a server that speaks RESP2. Commands are queued,
-// flushed and answered in order. One goroutine uses it; Close may be called
-// from any, more than once, and ends what is under way. After any error but an
-// Error the Conn is only good for Close.
+// A Conn is one connection to a server that speaks RESP2 (the [Redis
+// serialization protocol], version 2). Its user queues commands with [Conn.Queue],
+// sends them with [Conn.Flush], and reads the replies in the order of the
+// commands.
+//
+// One goroutine reads. It also sends, unless others do; then they hold a lock while
+// they queue and flush. [Conn.Close] may be called from any goroutine, and more than
+// once; it ends a read or a write that is under way. After any error except an
+// [Error], a Conn can only be closed.
+//
+// [Redis serialization protocol]: https://redis.io/docs/latest/develop/reference/protocol-spec/
 type Conn struct {
-	nc       net.Conn
-	r        *bufio.Reader
-	out      []byte
-	reply    time.Duration
-	patience time.Duration // how long the server may stay silent; mostly reply
-	until    time.Time     // within Bound: its deadline
+	netConn net.Conn
+	in      *bufio.Reader
+	out     []byte // the commands that the next Flush sends
+
+	replyTimeout time.Duration
+	silence      time.Duration // how long a read may bring nothing: replyTimeout, but other in Wait
+	deadline     time.Time     // of the context that Bind was given; zero without one
 }
 
-// NewConn makes a Conn of a connection on which nobody has logged in yet, and
-// owns it from then on. The server may stay silent for reply where an answer
-// is due, and take as long as it needs while it is answering.
-func NewConn(nc net.Conn, reply time.Duration) *Conn {
-	c := &Conn{nc: nc, reply: reply, patience: reply}
-	c.r = bufio.NewReaderSize(impatient{c}, bufferSize)
+// NewConn makes a [Conn] of a network connection that is not logged in yet. The
+// Conn owns it from then on. Where a reply is due, the server may stay silent for
+// replyTimeout. A reply that keeps arriving may take as long as it needs.
+func NewConn(nc net.Conn, replyTimeout time.Duration) *Conn {
+	c := &Conn{netConn: nc, replyTimeout: replyTimeout, silence: replyTimeout}
+	c.in = bufio.NewReaderSize(deadlineReader{c}, bufferSize)
 	return c
 }
 
-// impatient reads from a Conn's connection for as long as its patience lasts.
-type impatient struct{ c *Conn }
+// A deadlineReader reads from a Conn's network connection, and gives up when
+// nothing arrives for as long as Conn.silence says.
+type deadlineReader struct{ c *Conn }
 
-func (i impatient) Read(b []byte) (int, error) {
-	if err := i.c.nc.SetReadDeadline(i.c.limit(i.c.patience)); err != nil {
+func (r deadlineReader) Read(b []byte) (int, error) {
+	if err := r.c.netConn.SetReadDeadline(r.c.deadlineIn(r.c.silence)); err != nil {
 		return 0, err
 	}
-	return i.c.nc.Read(b)
+	return r.c.netConn.Read(b)
 }
 
-// Close closes the connection at once. A second time it does nothing.
+// Close closes the connection at once. A second call does nothing.
 func (c *Conn) Close() error {
-	nc := c.nc
+	nc := c.netConn
 	if t, ok := nc.(interface{ NetConn() net.Conn }); ok {
-		nc = t.NetConn() // TLS would wait for its goodbye to be taken
+		nc = t.NetConn() // tls.Conn.Close would wait until its last record is written
 	}
 	if err := nc.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 		return fmt.Errorf("close the connection to redis: %w", err)
@@ -71,225 +71,73 @@ func (c *Conn) Close() error {
 	return nil
 }
 
-// Bound lets everything up to the call of release end with ctx.
-func (c *Conn) Bound(ctx context.Context) (release func()) {
-	c.until, _ = ctx.Deadline()
+// Bind makes every read and write end with ctx until the caller calls release.
+func (c *Conn) Bind(ctx context.Context) (release func()) {
+	c.deadline, _ = ctx.Deadline()
 	stop := context.AfterFunc(ctx, func() {
-		if !errors.Is(ctx.Err(), context.DeadlineExceeded) { // that is the deadlines' work
+		// A deadline that has passed needs no Close: reads and writes have it too.
+		if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			_ = c.Close()
 		}
 	})
 	return func() {
 		stop()
-		c.until = time.Time{}
+		c.deadline = time.Time{}
 	}
 }
 
-// limit is until when something that may take d may take.
-func (c *Conn) limit(d time.Duration) time.Time {
+// deadlineIn returns the time in d, or the bound context's deadline if that is earlier.
+func (c *Conn) deadlineIn(d time.Duration) time.Time {
 	t := time.Now().Add(d)
-	if !c.until.IsZero() && c.until.Before(t) {
-		return c.until
+	if !c.deadline.IsZero() && c.deadline.Before(t) {
+		return c.deadline
 	}
 	return t
 }
 
-// Queue adds a command to what the next Flush sends.
+// Queue adds a command to those that the next [Conn.Flush] sends.
 func (c *Conn) Queue(args ...string) {
 	c.out = append(c.out, '*')
 	c.out = strconv.AppendInt(c.out, int64(len(args)), 10)
-	for _, a := range args {
+	for _, arg := range args {
 		c.out = append(c.out, "\r\n$"...)
-		c.out = strconv.AppendInt(c.out, int64(len(a)), 10)
+		c.out = strconv.AppendInt(c.out, int64(len(arg)), 10)
 		c.out = append(c.out, "\r\n"...)
-		c.out = append(c.out, a...)
+		c.out = append(c.out, arg...)
 	}
 	c.out = append(c.out, "\r\n"...)
 }
 
-// Flush sends what is queued. The server has the reply timeout to take it.
+// Flush sends the queued commands. The server must take them within the reply
+// timeout.
 func (c *Conn) Flush() error {
-	if err := c.nc.SetWriteDeadline(c.limit(c.reply)); err != nil {
-		return ended(err)
+	if err := c.netConn.SetWriteDeadline(c.deadlineIn(c.replyTimeout)); err != nil {
+		return connError(err)
 	}
-	_, err := c.nc.Write(c.out)
+	_, err := c.netConn.Write(c.out)
 	c.out = c.out[:0]
-	return ended(err)
+	return connError(err)
 }
 
-// Wait waits until a reply begins to arrive, for at most d, and says whether
-// it did.
+// Wait waits until a reply begins to arrive, but at most for d. It reports
+// whether a reply has begun to arrive. That none has is no error.
 func (c *Conn) Wait(d time.Duration) (bool, error) {
-	c.patience = d
-	_, err := c.r.Peek(1)
-	c.patience = c.reply
+	c.silence = d
+	_, err := c.in.Peek(1)
+	c.silence = c.replyTimeout
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return false, nil
 	}
-	return err == nil, ended(err)
+	return err == nil, connError(err)
 }
 
-// Buffered says whether (the beginning of) a reply has arrived already.
-func (c *Conn) Buffered() bool { return c.r.Buffered() > 0 }
+// Buffered reports whether a reply, or the beginning of one, has been received
+// and not been read yet.
+func (c *Conn) Buffered() bool { return c.in.Buffered() > 0 }
 
-// Array reads the head of an array and returns how many elements follow, -1
-// for the nil array.
-func (c *Conn) Array() (int, error) {
-	kind, n, _, err := c.head()
-	if err != nil {
-		return 0, err
-	}
-	if kind != '*' {
-		return 0, fmt.Errorf("%w: %q instead of an array", errProtocol, kind)
-	}
-	return n, nil
-}
-
-// Bulk reads a string and appends it to dst. The nil string is nothing.
-func (c *Conn) Bulk(dst []byte) ([]byte, error) {
-	kind, n, line, err := c.head()
-	if err != nil {
-		return dst, err
-	}
-	switch kind {
-	case '+', ':':
-		return append(dst, line...), nil
-	case '$':
-		return c.body(dst, n)
-	}
-	return dst, fmt.Errorf("%w: %q instead of a string", errProtocol, kind)
-}
-
-// Text reads a string, a status or a number as text.
-func (c *Conn) Text() (string, error) {
-	b, err := c.Bulk(nil)
-	return string(b), err
-}
-
-// Int reads a number.
-func (c *Conn) Int(into *int64) error {
-	text, err := c.Text()
-	if err != nil {
-		return err
-	}
-	if *into, err = strconv.ParseInt(text, 10, 64); err != nil {
-		return fmt.Errorf("%w: %q instead of a number", errProtocol, text)
-	}
-	return nil
-}
-
-// allOK reads n replies that must be OK.
-func (c *Conn) allOK(n int) error {
-	for range n {
-		text, err := c.Text()
-		if err != nil {
-			return err
-		}
-		if text != "OK" {
-			return fmt.Errorf("%w: %.64q instead of OK", errProtocol, text)
-		}
-	}
-	return nil
-}
-
-// Skip reads one whole reply and forgets it, however deep it is. If the reply
-// is an Error it returns that.
-func (c *Conn) Skip() error {
-	var refused error
-	for left := 1; left > 0; left-- {
-		kind, n, _, err := c.head()
-		if answer := Error(""); errors.As(err, &answer) {
-			refused = err
-			continue
-		}
-		switch {
-		case err != nil:
-			return err
-		case kind == '*':
-			left += max(n, 0)
-		case kind == '$' && n >= 0:
-			if _, err := c.r.Discard(n + 2); err != nil {
-				return ended(err)
-			}
-		}
-	}
-	return refused
-}
-
-// head reads the first line of a reply. For arrays and strings n is the
-// length, -1 for nil; for the others line is what they say, valid until the
-// next read.
-func (c *Conn) head() (kind byte, n int, line []byte, err error) {
-	line, err = c.r.ReadSlice('\n')
-	if err != nil {
-		if errors.Is(err, bufio.ErrBufferFull) {
-			err = fmt.Errorf("%w: a line without end", errProtocol)
-		}
-		return 0, 0, nil, ended(err)
-	}
-	if len(line) < 3 || line[len(line)-2] != '\r' {
-		return 0, 0, nil, fmt.Errorf("%w: %q", errProtocol, clip(line))
-	}
-	kind, line = line[0], line[1:len(line)-2]
-	switch kind {
-	case '-':
-		return 0, 0, nil, Error(line)
-	case '+', ':':
-		return kind, 0, line, nil
-	case '$':
-		n, err = length(line, maxBulk)
-	case '*':
-		n, err = length(line, maxArray)
-	default:
-		err = fmt.Errorf("%w: %q", errProtocol, clip(line))
-	}
-	return kind, n, nil, err
-}
-
-func (c *Conn) body(dst []byte, n int) ([]byte, error) {
-	if n < 0 {
-		return dst, nil
-	}
-	// Most of it may not have come yet and may never come: take memory for
-	// what arrives, not for what is announced.
-	for left := n; left > 0; {
-		part, at := min(left, 1<<20), len(dst)
-		dst = slices.Grow(dst, part)[:at+part]
-		if _, err := io.ReadFull(c.r, dst[at:]); err != nil {
-			return dst[:at], ended(err)
-		}
-		left -= part
-	}
-	end, err := c.r.Peek(2)
-	if err != nil {
-		return dst, ended(err)
-	}
-	if end[0] != '\r' || end[1] != '\n' {
-		return dst, fmt.Errorf("%w: a string without end", errProtocol)
-	}
-	_, err = c.r.Discard(2)
-	return dst, err
-}
-
-func length(line []byte, most int) (int, error) {
-	n, sign := 0, 1
-	if len(line) > 0 && line[0] == '-' {
-		sign, line = -1, line[1:]
-	}
-	for _, d := range line {
-		if d < '0' || d > '9' || n > most {
-			return 0, fmt.Errorf("%w: length %q", errProtocol, clip(line))
-		}
-		n = n*10 + int(d-'0')
-	}
-	if n *= sign; len(line) == 0 || n < -1 || n > most {
-		return 0, fmt.Errorf("%w: length %d", errProtocol, n)
-	}
-	return n, nil
-}
-
-// ended turns the ends of a connection into words.
-func ended(err error) error {
+// connError translates the errors by which net and io report that a connection
+// has ended. It leaves other errors as they are.
+func connError(err error) error {
 	switch {
 	case errors.Is(err, net.ErrClosed):
 		return domain.ErrClosed
@@ -298,5 +146,3 @@ func ended(err error) error {
 	}
 	return err
 }
-
-func clip(b []byte) []byte { return b[:min(len(b), 64)] }

@@ -15,7 +15,7 @@ import (
 	"github.com/fanfarebus/fanfare/adapters/redisconn"
 )
 
-// A script is a server that answers the same whatever it is sent.
+// A script is a connection to a server that sends the same replies whatever it is sent.
 type script struct {
 	net.Conn // nil: what is not below must not be called
 	io.Reader
@@ -94,8 +94,8 @@ func TestRepliesAreRead(t *testing.T) {
 	}
 }
 
-// FuzzReplies answers anything to every kind of reader: none may panic, loop,
-// or take more memory than has come.
+// FuzzReplies sends any bytes to every method that reads a reply. None may panic, loop
+// for ever, or allocate more memory than has arrived.
 func FuzzReplies(f *testing.F) {
 	f.Add("*2\r\n$3\r\nabc\r\n:1\r\n")
 	f.Add("$536870912\r\n")
@@ -127,7 +127,7 @@ func FuzzReplies(f *testing.F) {
 	})
 }
 
-// A long answer over a slow line takes longer than a server may stay silent.
+// A long reply over a slow connection may take longer than the server may be silent.
 func TestALongAnswerMayTakeItsTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ours, theirs := net.Pipe()

@@ -11,84 +11,93 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// An Error is what the server answered instead of a result, such as
-// "WRONGTYPE Operation against a key holding the wrong kind of value".
+// An Error is an error reply of the server, such as "WRONGTYPE Operation against a
+// key holding the wrong kind of value".
 type Error string
 
+// Error returns what the server said.
 func (e Error) Error() string { return string(e) }
 
-// Classify puts domain.ErrBusDown into an error that says that the server
-// cannot be reached, does not answer in time, or takes nothing from anybody
-// now. What it refuses for a reason in the request itself passes through, and
-// so do nil and an end that the caller asked for.
+// Classify wraps [domain.ErrBusDown] around an error that says that the server
+// cannot be reached, does not reply in time, or cannot serve anybody at present.
+//
+// It returns other errors as they are: those with which the server refuses this
+// one request, [domain.ErrClosed], a cancelled context, and nil. The closed
+// client of go-redis becomes [domain.ErrClosed].
 func Classify(err error) error {
 	switch {
-	case err == nil, errors.Is(err, domain.ErrBusDown), errors.Is(err, domain.ErrClosed), errors.Is(err, context.Canceled):
+	case err == nil, errors.Is(err, domain.ErrBusDown), errors.Is(err, domain.ErrClosed),
+		errors.Is(err, context.Canceled):
 		return err
 	case errors.Is(err, redis.ErrClosed):
 		return domain.ErrClosed
 	}
-	answer, ok := answered(err)
-	if ok && isMoved(answer) {
-		return fmt.Errorf("%w: the server belongs to a Redis Cluster, on which streams are not supported: %w",
-			domain.ErrBusDown, err)
+	answer, ok := serverAnswer(err)
+	if ok && isRedirection(answer) {
+		const problem = "the server belongs to a Redis Cluster, on which streams are not supported"
+		return fmt.Errorf("%w: %s: %w", domain.ErrBusDown, problem, err)
 	}
-	if ok && !unavailable(answer) {
+	if ok && !isUnavailable(answer) {
 		return err
 	}
 	return fmt.Errorf("%w: %w", domain.ErrBusDown, err)
 }
 
-func answered(err error) (string, bool) {
+// serverAnswer returns the error reply in err's chain, and whether there is one.
+func serverAnswer(err error) (string, bool) {
 	if own := Error(""); errors.As(err, &own) {
 		return string(own), true
 	}
-	var theirs redis.Error
-	if errors.As(err, &theirs) {
-		return theirs.Error(), true
+	var goRedis redis.Error
+	if errors.As(err, &goRedis) {
+		return goRedis.Error(), true
 	}
 	return "", false
 }
 
-// unavailable says whether an answer is about the server's state rather than
-// about the request.
-func unavailable(answer string) bool {
+// isUnavailable reports whether an error reply is about the state of the server
+// and not about the request.
+func isUnavailable(answer string) bool {
 	code, rest, _ := strings.Cut(answer, " ")
 	switch code {
-	case "LOADING", "MASTERDOWN", "READONLY", "OOM", "MISCONF", "NOREPLICAS", "BUSY", "CLUSTERDOWN", "TRYAGAIN",
-		"UNBLOCKED", "NOAUTH", "WRONGPASS":
+	case "LOADING", "MASTERDOWN", "READONLY", "OOM", "MISCONF", "NOREPLICAS", "BUSY",
+		"CLUSTERDOWN", "TRYAGAIN", "UNBLOCKED", "NOAUTH", "WRONGPASS":
 		return true
 	}
 	return strings.HasPrefix(rest, "max number of clients")
 }
 
-// isMoved says whether an answer sends us to another server of a cluster.
-func isMoved(answer string) bool {
+// isRedirection reports whether an error reply names another server of a Redis
+// Cluster.
+func isRedirection(answer string) bool {
 	code, _, _ := strings.Cut(answer, " ")
 	return code == "MOVED" || code == "ASK"
 }
 
-// refused is Classify for a command that publishes: what the server answered is a
-// refusal, with which it is certain that the server does not have the message.
-func refused(err error) error {
-	why := Classify(err)
-	answer, ok := answered(err)
+// classifyRefusal is [Classify] for the error of a command that publishes. An error
+// reply makes it certain that the server does not have the message, so the result
+// wraps [domain.ErrBusRefused] then; and [domain.ErrBusFull] if the server is out
+// of memory.
+func classifyRefusal(err error) error {
+	classified := Classify(err)
+	answer, ok := serverAnswer(err)
 	switch {
 	case !ok:
-		return why
+		return classified
 	case strings.HasPrefix(answer, "OOM "):
-		return &refusal{fmt.Errorf("%w: %w", domain.ErrBusFull, why)}
+		return &refusedError{fmt.Errorf("%w: %w", domain.ErrBusFull, classified)}
 	}
-	return &refusal{why}
+	return &refusedError{classified}
 }
 
-// A refusal is a domain.ErrBusRefused. Whether it is a domain.ErrBusDown as well
-// is for why to say; its text does not say so, for the bus is there.
-type refusal struct{ why error }
+// A refusedError wraps [domain.ErrBusRefused] and the server's reason. The reason
+// may wrap [domain.ErrBusDown] as well, but the text does not say that the bus is
+// down: the server did reply.
+type refusedError struct{ reason error }
 
-func (r *refusal) Error() string {
-	answer := strings.Replace(r.why.Error(), domain.ErrBusDown.Error()+": ", "", 1)
+func (e *refusedError) Error() string {
+	answer := strings.Replace(e.reason.Error(), domain.ErrBusDown.Error()+": ", "", 1)
 	return domain.ErrBusRefused.Error() + ": " + answer
 }
 
-func (r *refusal) Unwrap() []error { return []error{domain.ErrBusRefused, r.why} }
+func (e *refusedError) Unwrap() []error { return []error{domain.ErrBusRefused, e.reason} }

@@ -16,8 +16,8 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// A say is what a scripted server answers to one command. An empty answer
-// closes the connection.
+// A say returns what a scripted server replies to a command. An empty reply closes the
+// connection.
 type say func(command []string) string
 
 // serve starts a server on a free port that answers every command as say does,
@@ -94,14 +94,14 @@ func publishTo(t *testing.T, addr string) []error {
 	defer cancel()
 	pipe := redisconn.NewPipeline(client, 3)
 	for i := range 3 {
-		pipe.Add(ctx, redisconn.EntryID, "XADD", "t", "*", "n", fmt.Sprint(i))
+		pipe.Add(ctx, redisconn.IsEntryID, "XADD", "t", "*", "n", fmt.Sprint(i))
 	}
 	return pipe.Exec(ctx)
 }
 
 const entry = "$3\r\n1-1\r\n"
 
-// Whatever a server does, a record is taken only if its own reply was seen.
+// Whatever a server does, a record counts as published only if its own reply was received.
 func TestARecordIsTakenOnlyIfItsOwnReplySaysSo(t *testing.T) {
 	const refusal = "-WRONGPASS invalid username-password pair or user is disabled.\r\n"
 	for _, c := range []struct {

@@ -16,42 +16,54 @@ import (
 	"github.com/fanfarebus/fanfare/adapters/transport/dsn"
 )
 
-// A Server says where a Redis is and how to enter. It is safe for concurrent
-// use and holds no connection.
+// Defaults of the URL parameters that all Redis drivers share.
+const (
+	DefaultDialTimeout  = 3 * time.Second // dial_timeout
+	DefaultReplyTimeout = 2 * time.Second // reply_timeout
+	DefaultPool         = 8               // pool: connections to publish with
+)
+
+// minTimeout is the shortest timeout that a URL may name.
+const minTimeout = 10 * time.Millisecond
+
+// A Server says where a Redis server is and how to log in. It holds no connection,
+// and is safe for concurrent use.
 type Server struct {
-	addrs    []string // one server, or the sentinels
-	master   string   // the name that the sentinels know; "" without sentinels
-	login    login    // of the server
-	sentinel login    // of the sentinels
+	addrs    []string // of the server, or of the sentinels
+	master   string   // the name by which the sentinels know the server; "" without sentinels
+	login    login    // to the server
+	sentinel login    // to the sentinels
 	db       int
-	tls      *tls.Config // nil: plain TCP
-	dial     time.Duration
-	reply    time.Duration
-	pool     int
+	tls      *tls.Config // nil for plain TCP
+
+	dialTimeout  time.Duration // to connect and to log in, each
+	replyTimeout time.Duration
+	poolSize     int
 }
 
-// A login is what AUTH is told: a password, or a user and a password. The zero
-// login is none.
+// A login holds the arguments of AUTH: a password, or a user and a password. The
+// zero login means that no AUTH is sent.
 type login struct{ user, password string }
 
-// Parse reads a URL such as "redis://user:password@host:6379/0" and the
-// parameters that all Redis transports share. A scheme that begins with rediss
-// means TLS, as Redis's own clients have it. The caller asks params for its own
-// ones and for Err.
+// Parse reads a URL such as "redis://user:password@host:6379/0", and from params
+// the parameters that all Redis drivers share. A scheme that begins with "rediss"
+// means TLS, as it does to Redis's own clients. The caller then asks params for the
+// parameters of its own driver, and calls params.Err.
 //
-//	dial_timeout      to connect and log in, default 3s
-//	reply_timeout     for an answer, default 2s
+//	dial_timeout      for connecting and logging in, default 3s
+//	reply_timeout     for a reply, default 2s
 //	pool              most connections to publish with, default 8
-//	sentinel_master   ask the hosts of the URL, h1:26379,h2:26379, where this master is
+//	sentinel_master   the master's name; the hosts of the URL, h1:26379,h2:26379, are then
+//	                  sentinels that are asked where the master is
 //	sentinel_user, sentinel_password
-//	                  to log in to the sentinels; the URL's user and password are for the master
-//	tls…              those of dsn.Params.TLS, for the sentinels as well
+//	                  for the sentinels; the user and password of the URL are for the master
+//	tls…              those of [dsn.Params.TLS]; they hold for the sentinels as well
 func Parse(u *url.URL, params *dsn.Params) (*Server, error) {
 	s := &Server{
-		master: params.String("sentinel_master", ""),
-		dial:   params.Duration("dial_timeout", 3*time.Second, 10*time.Millisecond),
-		reply:  params.Duration("reply_timeout", 2*time.Second, 10*time.Millisecond),
-		pool:   params.Int("pool", 8, 1),
+		master:       params.String("sentinel_master", ""),
+		dialTimeout:  params.Duration("dial_timeout", DefaultDialTimeout, minTimeout),
+		replyTimeout: params.Duration("reply_timeout", DefaultReplyTimeout, minTimeout),
+		poolSize:     params.Int("pool", DefaultPool, 1),
 		sentinel: login{
 			user:     params.String("sentinel_user", ""),
 			password: params.String("sentinel_password", ""),
@@ -66,6 +78,7 @@ func Parse(u *url.URL, params *dsn.Params) (*Server, error) {
 	return s, errors.Join(faults[:]...)
 }
 
+// parseLogin reads the user and the password of the URL.
 func parseLogin(u *url.Userinfo) (login, error) {
 	l := login{user: u.Username()}
 	l.password, _ = u.Password()
@@ -76,6 +89,7 @@ func parseLogin(u *url.Userinfo) (login, error) {
 	return l, nil
 }
 
+// checkSentinel checks the parameters of the sentinels against each other.
 func (s *Server) checkSentinel() error {
 	switch {
 	case s.sentinel != login{} && s.master == "":
@@ -87,26 +101,30 @@ func (s *Server) checkSentinel() error {
 	return nil
 }
 
+// parseHosts reads the host part of the URL, which may be a list only if it names
+// sentinels, and adds the default port where a host has none.
 func parseHosts(hosts string, sentinels bool) ([]string, error) {
 	all := strings.Split(hosts, ",")
 	if len(all) > 1 && !sentinels {
-		return nil, errors.New("several hosts need sentinel_master: the name of the master that these sentinels know")
+		return nil, errors.New("several hosts need sentinel_master: " +
+			"the name of the master that these sentinels know")
 	}
 	port := "6379"
 	if sentinels {
 		port = "26379"
 	}
-	for i, h := range all {
-		if h == "" || h[0] == ':' {
+	for i, host := range all {
+		if host == "" || host[0] == ':' {
 			return nil, errors.New("the URL names no host: want host:port")
 		}
-		if _, _, err := net.SplitHostPort(h); err != nil {
-			all[i] = net.JoinHostPort(strings.Trim(h, "[]"), port)
+		if _, _, err := net.SplitHostPort(host); err != nil {
+			all[i] = net.JoinHostPort(strings.Trim(host, "[]"), port)
 		}
 	}
 	return all, nil
 }
 
+// parseDB reads the number of the database from the URL's path; 0 without one.
 func parseDB(path string) (int, error) {
 	path = strings.Trim(path, "/")
 	if path == "" {
@@ -119,46 +137,55 @@ func parseDB(path string) (int, error) {
 	return db, nil
 }
 
-// DB is the number of the database.
+// DB returns the number of the database.
 func (s *Server) DB() int { return s.db }
 
-// ReplyTimeout is how long the server may take to answer.
-func (s *Server) ReplyTimeout() time.Duration { return s.reply }
+// ReplyTimeout returns how long the server may take to reply.
+func (s *Server) ReplyTimeout() time.Duration { return s.replyTimeout }
 
-// Client returns a client to publish with: it tries once, obeys contexts, and
-// connects when it is first used. The caller closes it.
+// Client returns a go-redis client to publish with. It tries each command once,
+// ends with the context of a call, and connects when it is first used. The caller
+// closes it with [Close].
 func (s *Server) Client() *redis.Client {
 	return redis.NewClient(&redis.Options{
-		Addr:     s.addrs[0], // a label: Dialer finds the server
-		Dialer:   func(ctx context.Context, _, _ string) (net.Conn, error) { return s.connect(ctx) },
+		Addr:     s.addrs[0], // only a label: Dialer decides where to connect
+		Dialer:   func(ctx context.Context, _, _ string) (net.Conn, error) { return s.dialServer(ctx) },
 		Username: s.login.user, Password: s.login.password, DB: s.db,
 		Protocol: 2, DisableIdentity: true,
 		ContextTimeoutEnabled: true, MaxRetries: -1, DialerRetries: 1,
-		DialTimeout: s.dial, ReadTimeout: s.reply, WriteTimeout: s.reply,
-		PoolSize: s.pool, PoolTimeout: s.reply, PipelinePoolSize: -1,
+		DialTimeout: s.dialTimeout, ReadTimeout: s.replyTimeout, WriteTimeout: s.replyTimeout,
+		PoolSize: s.poolSize, PoolTimeout: s.replyTimeout, PipelinePoolSize: -1,
 		WriteBufferSize: bufferSize,
 	})
 }
 
+// Close closes a client. A second call does nothing.
+func Close(c *redis.Client) error {
+	if err := c.Close(); err != nil && !errors.Is(err, redis.ErrClosed) {
+		return fmt.Errorf("close redis: %w", err)
+	}
+	return nil
+}
+
 // Dial opens a connection and logs in. The caller closes it.
 func (s *Server) Dial(ctx context.Context) (*Conn, error) {
-	nc, err := s.connect(ctx)
+	nc, err := s.dialServer(ctx)
 	if err != nil {
 		return nil, err
 	}
-	c := NewConn(nc, s.reply)
-	if err := s.enter(ctx, c); err != nil {
+	c := NewConn(nc, s.replyTimeout)
+	if err := s.logIn(ctx, c); err != nil {
 		_ = c.Close()
 		return nil, err
 	}
 	return c, nil
 }
 
-// enter logs in and chooses the database.
-func (s *Server) enter(ctx context.Context, c *Conn) error {
-	ctx, cancel := context.WithTimeout(ctx, s.dial)
+// logIn logs in and selects the database.
+func (s *Server) logIn(ctx context.Context, c *Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, s.dialTimeout)
 	defer cancel()
-	defer c.Bound(ctx)()
+	defer c.Bind(ctx)()
 	replies := s.login.queue(c)
 	if s.db != 0 {
 		c.Queue("SELECT", strconv.Itoa(s.db))
@@ -167,13 +194,14 @@ func (s *Server) enter(ctx context.Context, c *Conn) error {
 	if err := c.Flush(); err != nil {
 		return err
 	}
-	if err := c.allOK(replies); err != nil {
+	if err := c.expectOK(replies); err != nil {
 		return fmt.Errorf("log in to redis: %w", err)
 	}
 	return nil
 }
 
-// queue queues what logs in, and returns how many replies that will have.
+// queue queues the command that logs in, if one is needed, and returns how many
+// replies to expect.
 func (l login) queue(c *Conn) int {
 	switch {
 	case l.user != "":
@@ -186,44 +214,49 @@ func (l login) queue(c *Conn) int {
 	return 1
 }
 
-// connect finds the server and connects to it, TLS handshake included.
-func (s *Server) connect(ctx context.Context) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.dial)
+// dialServer finds the server and connects to it, including the TLS handshake.
+func (s *Server) dialServer(ctx context.Context) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.dialTimeout)
 	defer cancel()
 	if s.master == "" {
-		return s.connectTo(ctx, s.addrs[0])
+		return s.dialAddr(ctx, s.addrs[0])
 	}
 	var faults []error
 	for _, sentinel := range s.addrs {
-		addr, err := s.ask(ctx, sentinel)
+		addr, err := s.askSentinel(ctx, sentinel)
 		if err == nil {
-			return s.connectTo(ctx, addr)
+			return s.dialAddr(ctx, addr)
 		}
 		faults = append(faults, fmt.Errorf("sentinel %s: %w", sentinel, err))
 	}
 	return nil, errors.Join(faults...)
 }
 
-// ask asks one sentinel where the master is. The sentinels share the time, so
-// that one of them that swallows bytes leaves some for the next.
-func (s *Server) ask(ctx context.Context, sentinel string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.dial/time.Duration(len(s.addrs)+1))
+// askSentinel asks one sentinel for the master's address. Each sentinel gets a share
+// of the dial timeout, so that one that never replies leaves time for the others.
+func (s *Server) askSentinel(ctx context.Context, sentinel string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.dialTimeout/time.Duration(len(s.addrs)+1))
 	defer cancel()
-	nc, err := s.connectTo(ctx, sentinel)
+	nc, err := s.dialAddr(ctx, sentinel)
 	if err != nil {
 		return "", err
 	}
-	c := NewConn(nc, s.reply)
+	c := NewConn(nc, s.replyTimeout)
 	defer c.Close()
-	defer c.Bound(ctx)()
+	defer c.Bind(ctx)()
 	replies := s.sentinel.queue(c)
 	c.Queue("SENTINEL", "get-master-addr-by-name", s.master)
 	if err := c.Flush(); err != nil {
 		return "", err
 	}
-	if err := c.allOK(replies); err != nil {
+	if err := c.expectOK(replies); err != nil {
 		return "", fmt.Errorf("log in to the sentinel: %w", err)
 	}
+	return s.readMasterAddr(c)
+}
+
+// readMasterAddr reads the reply to SENTINEL get-master-addr-by-name.
+func (s *Server) readMasterAddr(c *Conn) (string, error) {
 	n, err := c.Array()
 	if err != nil {
 		return "", err
@@ -239,10 +272,11 @@ func (s *Server) ask(ctx context.Context, sentinel string) (string, error) {
 	return net.JoinHostPort(host, port), err
 }
 
-func (s *Server) connectTo(ctx context.Context, addr string) (net.Conn, error) {
-	var d net.Dialer
+// dialAddr connects to an address, including the TLS handshake.
+func (s *Server) dialAddr(ctx context.Context, addr string) (net.Conn, error) {
+	var dialer net.Dialer
 	if s.tls == nil {
-		return d.DialContext(ctx, "tcp", addr)
+		return dialer.DialContext(ctx, "tcp", addr)
 	}
-	return (&tls.Dialer{NetDialer: &d, Config: s.tls}).DialContext(ctx, "tcp", addr)
+	return (&tls.Dialer{NetDialer: &dialer, Config: s.tls}).DialContext(ctx, "tcp", addr)
 }

@@ -184,7 +184,7 @@ func TestSentinelsShowTheMaster(t *testing.T) {
 	}
 	promoted := replica.Client()
 	until(t, func() bool {
-		// A failover kills the clients of whom it promotes: an error is no answer yet.
+		// A failover closes the connections to the server that it promotes: retry on an error.
 		role, err := promoted.Do(t.Context(), "ROLE").Slice()
 		return err == nil && role[0] == "master" &&
 			strings.HasSuffix(replica.Addr(), sentinel.CLI("SENTINEL", "get-master-addr-by-name", "main")[len("127.0.0.1\n"):])
@@ -195,7 +195,7 @@ func TestSentinelsShowTheMaster(t *testing.T) {
 	}
 }
 
-// Sentinels may want a password of their own, or a user and a password.
+// Sentinels may require a password, or a user and a password, of their own.
 func TestSentinelsThatWantALogin(t *testing.T) {
 	master := broker.Redis(t, "--requirepass", "hunter-m")
 	locked := broker.Sentinel(t, "main", master, "requirepass hunter-s",
@@ -229,15 +229,15 @@ func TestSentinelsThatWantALogin(t *testing.T) {
 			}
 		}
 	}
-	// One sentinel that cannot be asked leaves the others; one without a password
-	// does not take any.
+	// If one sentinel cannot be reached, the others are asked. A sentinel without a
+	// password refuses every login.
 	if err := works(t, base(locked.Addr()+","+openOne.Addr(), "")); err != nil {
 		t.Errorf("the second sentinel is not asked: %v", err)
 	}
 	if err := works(t, base(openOne.Addr()+","+locked.Addr(), "&sentinel_password=hunter-s")); err != nil {
 		t.Errorf("the second sentinel is not asked: %v", err)
 	}
-	// The master's password is not the sentinels'.
+	// The master's password is never sent to the sentinels.
 	if err := works(t, "redis://:wrong@"+locked.Addr()+"?sentinel_master=main&sentinel_password=hunter-s"); err == nil || !strings.Contains(err.Error(), "WRONGPASS") {
 		t.Errorf("a wrong password of the master: %v", err)
 	}
@@ -257,11 +257,11 @@ func publishes(t *testing.T, rawURL string) error {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	pipe := redisconn.NewPipeline(client, 1)
-	pipe.Add(ctx, redisconn.Count, "PUBLISH", "t", "x")
+	pipe.Add(ctx, redisconn.IsCount, "PUBLISH", "t", "x")
 	return errors.Join(pipe.Exec(ctx)...)
 }
 
-// With TLS the sentinels are asked by TLS, too.
+// With TLS, the connections to the sentinels use TLS as well.
 func TestSentinelsWithTLS(t *testing.T) {
 	cert, key := driverkit.Certificate(t)
 	ca := cert
@@ -287,7 +287,7 @@ func TestSentinelsWithTLS(t *testing.T) {
 	}
 }
 
-// What answers a login with anything but OK is not what we want to talk to.
+// A server that replies to a login with anything but OK is refused.
 func TestALoginIsGoodWhenTheServerSaysOK(t *testing.T) {
 	for answer, good := range map[string]bool{"+OK\r\n": true, "+QUEUED\r\n": false, ":1\r\n": false, "*0\r\n": false, "$-1\r\n": false} {
 		s, err := parse("redis://:p@" + serve(t, func([]string) string { return answer }))

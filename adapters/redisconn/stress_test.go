@@ -20,6 +20,7 @@ import (
 	"github.com/fanfarebus/fanfare/adapters/redisstream"
 	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/internal/pause"
 	"github.com/fanfarebus/fanfare/test/broker"
 )
 
@@ -32,20 +33,19 @@ const (
 	stressTopics = 12
 	steadyTopics = 9           // of these; the others are only followed for moments
 	ourName      = "publisher" // of the connections that are left alone
-	unheard      = -1          // no number was heard yet, and no break
+	unheard      = -1          // no number has been received yet, and no gap
 )
 
-// A stress is one run: topics that carry the numbers from 1 on, subscriptions
-// that come and go, connections that are killed, and streams that are trimmed.
-// Whoever reads a topic hears all numbers, in order, each once; or is told of a
-// break.
+// A stress is one run. Each topic carries the numbers from 1 on, while subscriptions
+// come and go, connections are killed, and streams are trimmed. Every subscription
+// must receive all numbers once and in order, or a gap where some are missing.
 type stress struct {
 	t      *testing.T
 	server *broker.RedisServer
 	bus    *transport.Transport
 	pub    *redis.Client
 	send   func(topic string, n int) error
-	log    bool // a break is for who reads what is trimmed
+	log    bool // the bus keeps a log: gaps may only come from trimming
 
 	mu   sync.Mutex
 	sent map[string]int // guarded by mu
@@ -91,8 +91,8 @@ func newStress(t *testing.T, scheme string, own int) *stress {
 	return s
 }
 
-// trimmed says whether a topic's stream is trimmed to a few entries now and
-// then. The others' readers hear of no break at all.
+// trimmed reports whether a topic's stream is trimmed to a few entries now and then.
+// On a bus with a log, subscriptions to other topics must not be told of any gap.
 func trimmed(topic int) bool { return topic%3 == 0 }
 
 func (s *stress) run(rnd *rand.Rand) {
@@ -108,7 +108,7 @@ func (s *stress) run(rnd *rand.Rand) {
 	work := func(often time.Duration, do func(*rand.Rand) error) {
 		own := rand.New(rand.NewPCG(rnd.Uint64(), rnd.Uint64()))
 		working.Go(func() {
-			for pause(over, time.Duration(own.Int64N(int64(often)))) {
+			for pause.For(over, time.Duration(own.Int64N(int64(often)))) {
 				if err := do(own); err != nil {
 					s.t.Error(err)
 					return
@@ -129,7 +129,7 @@ func (s *stress) run(rnd *rand.Rand) {
 			defer leave()
 			topic := r.IntN(stressTopics)
 			if i < 3 {
-				topic = steadyTopics + i // again and again the same one
+				topic = steadyTopics + i // the same topic each time
 			}
 			s.subscribe(ctx, topic, &reading, nil)
 			<-ctx.Done()
@@ -138,7 +138,7 @@ func (s *stress) run(rnd *rand.Rand) {
 	}
 	working.Wait()
 	close(finish)
-	// The last numbers bring those on who have not noticed a break yet.
+	// A subscription that has not noticed yet that it missed numbers notices with these.
 	done := make(chan struct{})
 	go func() { reading.Wait(); close(done) }()
 	for deadline := time.Now().Add(20 * time.Second); ; {
@@ -155,17 +155,6 @@ func (s *stress) run(rnd *rand.Rand) {
 		if time.Now().After(deadline) {
 			s.t.Fatal("some subscription does not hear its topic any more")
 		}
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }
 
@@ -219,8 +208,8 @@ func (s *stress) kill(r *rand.Rand) error {
 	return nil
 }
 
-// subscribe reads a topic until ctx ends; with finish until a number comes that
-// was sent after finish was closed.
+// subscribe reads a topic until ctx ends or, if there is a finish, until a number
+// arrives that was sent after finish was closed.
 func (s *stress) subscribe(
 	ctx context.Context, topic int, reading *sync.WaitGroup, finish chan struct{},
 ) {
@@ -233,7 +222,7 @@ func (s *stress) subscribe(
 		return
 	}
 	s.mu.Lock()
-	first := s.sent[name] + 1 // this one is sent later, so it is heard
+	first := s.sent[name] + 1 // it is sent after Subscribe has returned, so it must arrive
 	s.mu.Unlock()
 	reading.Go(func() {
 		last := unheard
@@ -249,8 +238,8 @@ func (s *stress) subscribe(
 					s.t.Errorf("%s: %v", name, err)
 				}
 			}
-			if trimmed(topic) && last%5 == 0 { // slow, so that what it has not read is trimmed
-				pause(ctx, 50*time.Millisecond)
+			if trimmed(topic) && last%5 == 0 { // read slowly, so that entries are trimmed before they are read
+				pause.For(ctx, 50*time.Millisecond)
 			}
 			m.Ack()
 			if finish != nil && s.isOver(name, last, finish) {
@@ -260,13 +249,13 @@ func (s *stress) subscribe(
 	})
 }
 
-// follow is the last number after an entry; 0 behind a break, where any may come
-// next.
+// follow returns the last number that was received after this entry. It returns 0
+// for a gap, after which any number may come.
 func (s *stress) follow(topic, last int, e domain.Entry) (int, error) {
 	switch e.Kind {
 	case domain.Gap:
 		if s.log && !trimmed(topic) {
-			return 0, fmt.Errorf("a break after %d: %s", last, e.Reason)
+			return 0, fmt.Errorf("a gap after %d: %s", last, e.Reason)
 		}
 		return 0, nil
 	case domain.Record:
@@ -275,14 +264,14 @@ func (s *stress) follow(topic, last int, e domain.Entry) (int, error) {
 			return last, fmt.Errorf("%q is no number", e.Body)
 		}
 		if last > 0 && n != last+1 {
-			return n, fmt.Errorf("%d follows %d, and no break was told", n, last)
+			return n, fmt.Errorf("%d follows %d, and no gap was told", n, last)
 		}
 		return n, nil
 	}
 	return last, nil
 }
 
-// isOver says whether a subscription has heard of the time after finish.
+// isOver reports whether a subscription has received the last number that was sent.
 func (s *stress) isOver(name string, last int, finish chan struct{}) bool {
 	select {
 	case <-finish:

@@ -14,8 +14,8 @@ import (
 	"github.com/fanfarebus/fanfare/test/driverkit"
 )
 
-// Whatever becomes of a node's login while it runs: what it publishes is refused,
-// the log says why, and who was cut off is told a gap.
+// Whatever happens to a node's login while it runs: a publish is refused with an error,
+// the log says why, and a subscription that was cut off is told a gap.
 func TestCredentialsThatChangeOnARunningNodeAreAGapAtMost(t *testing.T) {
 	everything := []any{"ACL", "SETUSER", "node", "reset", "on", ">right", "~*", "&*", "+@all"}
 	for _, c := range []struct {
@@ -93,7 +93,7 @@ func TestCredentialsThatChangeOnARunningNodeAreAGapAtMost(t *testing.T) {
 	}
 }
 
-// A login that never was good is an error of every message.
+// With a login that is wrong from the start, every publish returns an error.
 func TestAWrongPasswordPublishesNothing(t *testing.T) {
 	s := broker.Redis(t, "--requirepass", "right")
 	for _, login := range []string{"", ":wrong@", "nobody:right@"} {

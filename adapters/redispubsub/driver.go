@@ -19,49 +19,45 @@ import (
 // A Driver carries topics over Redis pub/sub. It is safe for concurrent use.
 type Driver struct {
 	server *redisconn.Server
-	client *redis.Client
+	client *redis.Client // for everything but reading
 	closed atomic.Bool
 
-	slots *redisconn.Slots // for feeds with a connection of their own
-	lanes *redisconn.Lanes[*sharedFeed, *subscriber]
+	slots  *redisconn.Slots // for the feeds that have a connection of their own
+	shared *redisconn.SharedConns[*sharedFeed, *subscriber]
 }
 
 var _ transport.Driver = (*Driver)(nil)
 
-// Open makes a Driver from a URL such as
-// "redis://127.0.0.1:6379/0?read_connections=16"; the other parameters are those
-// of redisconn.Parse. It does not wait for the server.
+// Open makes a [Driver] from a URL such as
+// "redis://127.0.0.1:6379/0?read_connections=16". The other parameters are those of
+// [redisconn.Parse]. Open does not connect to the server.
 //
-// So many feeds as read_connections says have a connection of their own; any
-// further ones share connections, redisconn.FeedsPerLane to each.
+// The parameter read_connections says how many feeds have a connection of their
+// own. Further feeds share connections, up to [redisconn.FeedsPerConn] on each.
 func Open(_ context.Context, u *url.URL, _ *slog.Logger) (transport.Driver, error) {
 	params := dsn.NewParams(u)
 	server, err := redisconn.Parse(u, params)
-	own := params.Int("read_connections", redisconn.OwnConnections, 0)
+	ownConns := params.Int("read_connections", redisconn.DefaultReadConnections, 0)
 	if err := errors.Join(err, params.Err()); err != nil {
 		return nil, err
 	}
-	d := &Driver{server: server, client: server.Client(), slots: redisconn.NewSlots(own)}
-	d.lanes = redisconn.NewLanes(redisconn.LanesConfig[*sharedFeed, *subscriber]{
-		Dial: server.Dial,
-		State: func(c *redisconn.Conn) *subscriber {
-			return &subscriber{conn: c, reply: server.ReplyTimeout()}
-		},
-		Serve: func(l *lane) error { return l.State.serve(l) },
-		End:   (*sharedFeed).refuse,
-	})
-	return d, nil
+	return &Driver{
+		server: server, client: server.Client(),
+		slots: redisconn.NewSlots(ownConns), shared: newSharedConns(server),
+	}, nil
 }
 
-// Guarantees: one order for all, at most once, nothing kept.
+// Guarantees returns that there is one order for all subscribers. There is no log,
+// and delivery is at most once.
 func (d *Driver) Guarantees() transport.Guarantees {
 	return transport.Guarantees{TotalOrder: true}
 }
 
-// CheckTopic accepts any name: Redis channels are bytes.
+// CheckTopic accepts any name that Redis can hold and a person can type.
 func (d *Driver) CheckTopic(topic string) error { return redisconn.CheckTopic(topic) }
 
-// Follow subscribes and returns when the server has confirmed. There are no positions: after must be "".
+// Follow subscribes, and returns when the server has confirmed the subscription.
+// Because there are no positions, after must be "".
 func (d *Driver) Follow(ctx context.Context, topic string, after domain.Position) (transport.Feed, error) {
 	if after != "" {
 		return nil, fmt.Errorf("redispubsub: follow %s after a position: %w", topic, domain.ErrUnsupported)
@@ -69,17 +65,19 @@ func (d *Driver) Follow(ctx context.Context, topic string, after domain.Position
 	if d.closed.Load() {
 		return nil, fmt.Errorf("redispubsub: follow %s: %w", topic, domain.ErrClosed)
 	}
-	f, err := d.follow(ctx, topic)
+	f, err := d.openFeed(ctx, topic)
 	if err != nil {
 		return nil, fmt.Errorf("redispubsub: follow %s: %w", topic, redisconn.Classify(err))
 	}
 	return f, nil
 }
 
-func (d *Driver) follow(ctx context.Context, topic string) (transport.Feed, error) {
-	release, own := d.slots.Take()
-	if !own {
-		return d.followShared(ctx, topic)
+// openFeed opens a feed on a connection of its own if a slot for one is free,
+// otherwise on a shared connection.
+func (d *Driver) openFeed(ctx context.Context, topic string) (transport.Feed, error) {
+	release, ok := d.slots.Take()
+	if !ok {
+		return d.openSharedFeed(ctx, topic)
 	}
 	conn, err := d.server.Dial(ctx)
 	if err != nil {
@@ -91,39 +89,27 @@ func (d *Driver) follow(ctx context.Context, topic string) (transport.Feed, erro
 		_ = conn.Close()
 		return nil, err
 	}
-	return &feed{conn: conn, topic: topic, reply: d.server.ReplyTimeout(), release: release}, nil
+	return &feed{
+		conn: conn, topic: topic, replyTimeout: d.server.ReplyTimeout(), release: release,
+	}, nil
 }
 
-func subscribe(ctx context.Context, conn *redisconn.Conn, topic string) error {
-	defer conn.Bound(ctx)()
-	conn.Queue("SUBSCRIBE", topic)
-	if err := conn.Flush(); err != nil {
-		return err
+// openSharedFeed subscribes on a shared connection, and returns when the server has
+// confirmed the subscription.
+func (d *Driver) openSharedFeed(ctx context.Context, topic string) (_ transport.Feed, err error) {
+	f := newSharedFeed(topic)
+	if f.shared, err = d.shared.Join(ctx, topic, f); err != nil {
+		return nil, err
 	}
-	return confirmed(conn, topic)
+	f.shared.State.send("SUBSCRIBE", f)
+	if err := f.awaitConfirmation(ctx); err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	return f, nil
 }
 
-// confirmed reads the answer to a SUBSCRIBE, which must be its confirmation.
-func confirmed(conn *redisconn.Conn, topic string) error {
-	n, err := conn.Array()
-	if err != nil {
-		return err
-	}
-	kind, err := conn.Text()
-	if err != nil {
-		return err
-	}
-	channel, err := conn.Text()
-	if err != nil {
-		return err
-	}
-	if n != 3 || kind != "subscribe" || channel != topic {
-		return fmt.Errorf("redis did not confirm the subscription, but answered %.64q of %.64q", kind, channel)
-	}
-	return conn.Skip()
-}
-
-// Publish sends all records in one pipeline, in order, and tries once.
+// Publish sends all records in one pipeline, in order. It tries once.
 func (d *Driver) Publish(ctx context.Context, records []transport.Outgoing) []error {
 	pipe := redisconn.NewPipeline(d.client, len(records))
 	for _, r := range records {
@@ -132,7 +118,7 @@ func (d *Driver) Publish(ctx context.Context, records []transport.Outgoing) []er
 			pipe.Refuse(err)
 			continue
 		}
-		pipe.Add(ctx, redisconn.Count, "PUBLISH", r.Topic, payload)
+		pipe.Add(ctx, redisconn.IsCount, "PUBLISH", r.Topic, payload)
 	}
 	errs := pipe.Exec(ctx)
 	for i, err := range errs {
@@ -152,7 +138,8 @@ func (d *Driver) Ping(ctx context.Context) error {
 }
 
 // Close closes the connections that publishing uses and those that feeds share.
+// Other feeds have connections of their own, which their owners close.
 func (d *Driver) Close() error {
 	d.closed.Store(true)
-	return errors.Join(d.lanes.Close(), redisconn.Close(d.client))
+	return errors.Join(d.shared.Close(), redisconn.Close(d.client))
 }

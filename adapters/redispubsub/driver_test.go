@@ -71,8 +71,9 @@ func TestForeignersPublishAndReadBarePayloads(t *testing.T) {
 	}
 }
 
-// What our publishers send is numbered, in the envelope's first field, which
-// foreigners ignore; and what these send is no hole in the numbers.
+// Fanfare's publishers number their messages in the envelope's first field, which
+// foreign subscribers ignore. Messages of foreign publishers between them do not look
+// like missing numbers.
 func TestOnTheWireEnvelopesAreNumbered(t *testing.T) {
 	s := broker.Redis(t)
 	bus := transport.New(open(t, s.URL("redis")), transport.Config{})
@@ -187,7 +188,7 @@ func TestAServerThatCutsASlowReaderEndsTheFeed(t *testing.T) {
 	}
 }
 
-// What others put on a channel, however odd, is handed on as it is, in order.
+// Any payload that others publish is delivered unchanged and in order.
 func TestHostilePayloadsNeverStopTheFeed(t *testing.T) {
 	eachWay(t, func(t *testing.T, params string) {
 		s := broker.Redis(t)
@@ -214,7 +215,7 @@ func TestHostilePayloadsNeverStopTheFeed(t *testing.T) {
 	})
 }
 
-// A subscription counts when the server has confirmed this very one.
+// Follow returns only when the server has confirmed the subscription to its own topic.
 func TestOnlyAConfirmationOfThisChannelIsOne(t *testing.T) {
 	for answer, good := range map[string]bool{
 		"*3\r\n$9\r\nsubscribe\r\n$1\r\nt\r\n:1\r\n":    true,

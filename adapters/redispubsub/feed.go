@@ -11,37 +11,73 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// pingAfter is how long a feed hears nothing before it asks for a sign of
-// life. With the reply timeout (2 s) behind it, a dead connection is noticed
-// well within 5 s.
-const pingAfter = 2 * time.Second
+const (
+	// pingAfter is how long a feed hears nothing before it sends a PING. Together
+	// with the reply timeout, 2 s by default, it bounds the time until a dead
+	// connection is noticed.
+	pingAfter = 2 * time.Second
 
-// batchBytes is how many bytes of payload a batch takes before it is full.
-const batchBytes = 4 << 20
+	// batchBytes is how many bytes of payload fill a batch.
+	batchBytes = 4 << 20
+)
 
-// A feed is one subscription on one connection.
+var errNotSubscribed = errors.New("redis no longer treats this connection as a subscriber")
+
+// A feed is one subscription on a connection of its own.
 type feed struct {
-	conn  *redisconn.Conn
-	topic string
-	reply time.Duration
-	heard time.Time
-	name  []byte // scratch
-	err   error  // why the feed is over
+	conn         *redisconn.Conn
+	topic        string
+	replyTimeout time.Duration
+	release      func() // gives the feed's slot back
 
-	release func() // gives back the feed's slot
+	heard time.Time
+	text  []byte // scratch: the kind of a push
+	err   error  // why the feed is over
+}
+
+// subscribe subscribes to the topic, and returns when the server has confirmed it.
+func subscribe(ctx context.Context, conn *redisconn.Conn, topic string) error {
+	defer conn.Bind(ctx)()
+	conn.Queue("SUBSCRIBE", topic)
+	if err := conn.Flush(); err != nil {
+		return err
+	}
+	return readConfirmation(conn, topic)
+}
+
+// readConfirmation reads the reply to SUBSCRIBE.
+func readConfirmation(conn *redisconn.Conn, topic string) error {
+	n, err := conn.Array()
+	if err != nil {
+		return err
+	}
+	kind, err := conn.Text()
+	if err != nil {
+		return err
+	}
+	channel, err := conn.Text()
+	if err != nil {
+		return err
+	}
+	if n != 3 || kind != "subscribe" || channel != topic {
+		return fmt.Errorf("redis did not confirm the subscription, but answered %.64q of %.64q",
+			kind, channel)
+	}
+	return conn.Skip()
 }
 
 func (f *feed) Log() domain.LogID      { return 0 }
 func (f *feed) Begin() domain.Position { return "" }
 func (f *feed) LastHeard() time.Time   { return f.heard }
 
-// Close ends the feed's connection, and makes room for another one.
+// Close closes the feed's connection, and gives its slot to the next feed.
 func (f *feed) Close() error {
 	f.release()
 	return f.conn.Close()
 }
 
-// Read waits for the first message and takes along what has arrived with it.
+// Read waits for a message, and returns it together with those that have already
+// arrived behind it.
 func (f *feed) Read(ctx context.Context) ([]domain.Entry, error) {
 	if f.err != nil {
 		return nil, f.err
@@ -52,38 +88,45 @@ func (f *feed) Read(ctx context.Context) ([]domain.Entry, error) {
 	for len(batch) == 0 && f.err == nil {
 		if f.err = f.await(); f.err == nil {
 			f.heard = time.Now()
-			batch, f.err = f.drain()
+			batch, f.err = f.readBuffered()
 		}
 	}
 	if f.err != nil {
 		f.err = fmt.Errorf("redispubsub: read %s: %w", f.topic, redisconn.Classify(f.err))
 	}
 	if len(batch) > 0 {
-		return batch, nil // what came before the end still counts
+		return batch, nil // if there is an error as well, the next Read returns it
 	}
 	return nil, f.err
 }
 
-// await returns when something arrives, the answer to a ping included.
+// await waits until anything arrives. After pingAfter it sends a PING, whose reply
+// counts as well.
 func (f *feed) await() error {
-	if came, err := f.conn.Wait(pingAfter); came || err != nil {
+	if arrived, err := f.conn.Wait(pingAfter); arrived || err != nil {
 		return err
 	}
 	f.conn.Queue("PING")
 	if err := f.conn.Flush(); err != nil {
 		return err
 	}
-	came, err := f.conn.Wait(f.reply)
-	if err == nil && !came {
-		err = fmt.Errorf("no answer to a ping within %v", f.reply)
+	return awaitPong(f.conn, f.replyTimeout)
+}
+
+// awaitPong waits until anything arrives after a PING was sent.
+func awaitPong(conn *redisconn.Conn, replyTimeout time.Duration) error {
+	arrived, err := conn.Wait(replyTimeout)
+	if err == nil && !arrived {
+		err = fmt.Errorf("no answer to a ping within %v", replyTimeout)
 	}
 	return err
 }
 
-func (f *feed) drain() ([]domain.Entry, error) {
+// readBuffered reads what has arrived, a batch at most.
+func (f *feed) readBuffered() ([]domain.Entry, error) {
 	var batch []domain.Entry
 	for size := 0; len(batch) < transport.BatchSize && size < batchBytes && f.conn.Buffered(); {
-		payload, ok, err := f.next()
+		payload, ok, err := f.readPush()
 		if err != nil {
 			return batch, err
 		}
@@ -94,24 +137,26 @@ func (f *feed) drain() ([]domain.Entry, error) {
 	return batch, nil
 }
 
-// next reads one push: a message, or the answer to a ping.
-func (f *feed) next() (payload []byte, ok bool, err error) {
+// readPush reads one push of the server. ok says that it is a message, and not the
+// reply to a PING.
+func (f *feed) readPush() (payload []byte, ok bool, err error) {
 	n, err := f.conn.Array()
 	if err != nil {
 		return nil, false, err
 	}
-	if f.name, err = f.conn.Bulk(f.name[:0]); err != nil {
+	if f.text, err = f.conn.Bulk(f.text[:0]); err != nil {
 		return nil, false, err
 	}
-	switch kind := string(f.name); {
+	switch kind := string(f.text); {
 	case kind == "pong" && n == 2:
 		return nil, false, f.conn.Skip()
 	case kind == "message" && n == 3:
-		if err := f.conn.Skip(); err != nil { // the channel: there is only one
+		// The channel need not be looked at: there is only one on this connection.
+		if err := f.conn.Skip(); err != nil {
 			return nil, false, err
 		}
 		payload, err := f.conn.Bulk(nil)
 		return payload, err == nil, err
 	}
-	return nil, false, errors.New("redis no longer treats this connection as a subscriber")
+	return nil, false, errNotSubscribed
 }

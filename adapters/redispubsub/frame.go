@@ -16,8 +16,9 @@ import (
 	"github.com/fanfarebus/fanfare/domain/jsontext"
 )
 
-// A frame carries what a bare payload cannot. The order of its fields is part
-// of the format: frameStart must come first.
+// A frame carries what a bare payload cannot: a UUID and metadata. The order of its
+// fields is part of the format, because a payload is recognized as a frame by
+// frameStart.
 type frame struct {
 	UUID     string            `json:"_watermill_message_uuid"`
 	Metadata map[string]string `json:"metadata,omitempty"`
@@ -26,39 +27,43 @@ type frame struct {
 
 var frameStart = []byte(`{"_watermill_message_uuid":`)
 
+// encode returns what is published for a message.
 func encode(msg *message.Message) ([]byte, error) {
 	if msg.Metadata[transport.RawKey] != "" {
 		return msg.Payload, nil
 	}
 	valid := utf8.ValidString(msg.UUID)
-	for k, v := range msg.Metadata {
-		valid = valid && utf8.ValidString(k) && utf8.ValidString(v)
+	for name, value := range msg.Metadata {
+		valid = valid && utf8.ValidString(name) && utf8.ValidString(value)
 	}
-	if !valid { // JSON would replace what is not, silently
-		return nil, fmt.Errorf("%w: UUID and metadata must be valid UTF-8 on this transport", domain.ErrInvalid)
+	if !valid { // encoding/json would silently replace the invalid bytes
+		return nil, fmt.Errorf("%w: UUID and metadata must be valid UTF-8 on this transport",
+			domain.ErrInvalid)
 	}
 	return json.Marshal(frame{UUID: msg.UUID, Metadata: msg.Metadata, Payload: msg.Payload})
 }
 
-// decode takes the payload over.
+// decode makes an Entry of what was published. The Entry owns the payload
+// afterwards.
 func decode(payload []byte) domain.Entry {
 	if !bytes.HasPrefix(payload, frameStart) {
 		return domain.Entry{Body: payload}
 	}
-	f, err := parse(payload)
+	f, err := parseFrame(payload)
 	if err != nil {
 		return domain.Entry{Body: payload}
 	}
 	e := domain.Entry{UUID: f.UUID, Body: f.Payload}
-	for _, k := range slices.Sorted(maps.Keys(f.Metadata)) {
-		e.Header = append(e.Header, domain.Field{Name: k, Value: f.Metadata[k]})
+	for _, name := range slices.Sorted(maps.Keys(f.Metadata)) {
+		e.Header = append(e.Header, domain.Field{Name: name, Value: f.Metadata[name]})
 	}
 	return e
 }
 
-// parse reads a frame strictly: two UUIDs that are no characters must not
-// become the same one.
-func parse(payload []byte) (f frame, err error) {
+// parseFrame reads a frame. Unlike encoding/json, it refuses fields that are there
+// twice and strings with invalid Unicode: encoding/json would make the same string
+// of two different invalid UUIDs.
+func parseFrame(payload []byte) (f frame, err error) {
 	err = jsontext.Object(payload, func(name string, value []byte) (err error) {
 		switch name {
 		case "_watermill_message_uuid":
@@ -67,7 +72,7 @@ func parse(payload []byte) (f frame, err error) {
 			f.Metadata, err = parseMetadata(value)
 		case "payload":
 			if string(value) == "null" {
-				return nil // what encoding/json makes of no bytes
+				return nil // encoding/json writes a nil payload so
 			}
 			var encoded string
 			if encoded, err = jsontext.String(value); err == nil {
@@ -79,6 +84,7 @@ func parse(payload []byte) (f frame, err error) {
 	return f, err
 }
 
+// parseMetadata reads the metadata of a frame, which may be null.
 func parseMetadata(value []byte) (map[string]string, error) {
 	if string(value) == "null" {
 		return nil, nil

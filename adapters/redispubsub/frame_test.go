@@ -9,8 +9,8 @@ import (
 	"github.com/fanfarebus/fanfare/adapters/transport"
 )
 
-// FuzzDecode: whatever comes is a body, or a frame that says the same when it
-// is framed again.
+// FuzzDecode decodes any payload. It must become a body unchanged, or be a frame that
+// decodes to the same entry after it was encoded again.
 func FuzzDecode(f *testing.F) {
 	f.Add([]byte(`{"_watermill_message_uuid":"u","metadata":{"k":"v"},"payload":"eA=="}`))
 	f.Add([]byte(`{"_watermill_message_uuid":"","payload":null}`))
@@ -40,8 +40,8 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// A frame that could be read in two ways is none: its payload is then nobody's
-// envelope, which is counted and skipped.
+// A frame that could be read in two ways is not unwrapped. Its payload is then no valid
+// envelope, which the node counts and skips.
 func TestFramesAreReadStrictly(t *testing.T) {
 	for _, payload := range []string{
 		`{"_watermill_message_uuid":"\ud83d","payload":"eA=="}`,

@@ -28,8 +28,8 @@ func TestTheDocumentedRightsAreNeededAndDo(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			// A feed that hears nothing for two seconds asks for a sign of life, as
-			// Ping does.
+			// A feed that hears nothing for two seconds sends a PING, as Driver.Ping
+			// does.
 			if err := errors.Join(d.Ping(ctx), publishes(bus)); err != nil {
 				return err
 			}

@@ -16,7 +16,7 @@ import (
 	"github.com/fanfarebus/fanfare/test/driverkit"
 )
 
-// connections counts those of the server's clients that subscribe.
+// connections counts the server's clients that have a subscription.
 func connections(s *broker.RedisServer) int {
 	return strings.Count(s.CLI("CLIENT", "LIST", "TYPE", "pubsub"), " laddr=")
 }
@@ -75,7 +75,7 @@ func TestManyChannelsShareFewConnections(t *testing.T) {
 		}
 	}
 	reading.Wait()
-	most := own + (topics-own+redisconn.FeedsPerLane-1)/redisconn.FeedsPerLane
+	most := own + (topics-own+redisconn.FeedsPerConn-1)/redisconn.FeedsPerConn
 	if n := connections(s); n > most {
 		t.Errorf("%d channels take %d connections, want at most %d", topics, n, most)
 	}
@@ -96,7 +96,7 @@ func TestAFeedThatClosesMakesRoomForAConnectionOfItsOwn(t *testing.T) {
 		if err := errors.Join(f.Close(), f.Close()); err != nil {
 			t.Fatal(err)
 		}
-		// It has the slot, so u's connection is still the only shared one.
+		// This feed has the slot, so u's connection is still the only shared one.
 		h := follow(t, d, "v")
 		if n := connections(s); n > 3 { // f's may be on its way out
 			t.Fatalf("%d connections", n)
@@ -120,8 +120,8 @@ func TestTwoFeedsOfOneChannelBothHearAll(t *testing.T) {
 	}
 }
 
-// A channel that is followed again, at once, on the same connection: what is
-// published after Follow has returned comes, and nothing from before.
+// When a channel is followed again at once on the same connection, the new feed gets
+// what is published after Follow has returned, and nothing from before.
 func TestAChannelThatIsFollowedAgainHasNoHole(t *testing.T) {
 	s := broker.Redis(t)
 	d := open(t, s.URL("redis")+shared)
@@ -159,8 +159,8 @@ func TestAChannelThatIsFollowedAgainHasNoHole(t *testing.T) {
 	publishing.Wait()
 }
 
-// Who gives up waiting for a confirmation leaves nothing behind that could
-// confirm the next one's subscription too early.
+// A Follow that gives up waiting for its confirmation leaves nothing behind that could
+// confirm a later subscription too early.
 func TestAnAbandonedSubscriptionDoesNotSpoilTheNext(t *testing.T) {
 	s := broker.Redis(t)
 	d := open(t, s.URL("redis")+shared)
@@ -196,8 +196,8 @@ func TestAChannelThatMayNotBeReadIsRefusedAlone(t *testing.T) {
 	}
 }
 
-// A reader that stops is over when it is too far behind. It is told what had
-// come until then; the others of its connection hear everything.
+// A feed whose reader stops is over when too much waits for it. The reader still gets
+// what had arrived until then, and the other feeds on the connection get everything.
 func TestAReaderThatStopsIsOverAlone(t *testing.T) {
 	s := broker.Redis(t)
 	d := open(t, s.URL("redis")+shared)
@@ -232,8 +232,8 @@ func TestAReaderThatStopsIsOverAlone(t *testing.T) {
 	}
 }
 
-// However many readers of a connection stop, what waits for them is bounded.
-// Who reads hears everything.
+// However many readers of a connection stop, the memory that waits for them is bounded.
+// Feeds that are read get everything.
 func TestReadersThatStopTogetherDoNotTakeAMultiple(t *testing.T) {
 	s := broker.Redis(t)
 	d := open(t, s.URL("redis")+shared)
@@ -270,7 +270,7 @@ func TestReadersThatStopTogetherDoNotTakeAMultiple(t *testing.T) {
 	if total == 0 || total > 32 || over == 0 || over == topics {
 		t.Errorf("%d MiB had waited, and %d of %d feeds were over", total, over, topics)
 	}
-	// What is read is not counted any more.
+	// What has been read no longer counts as waiting.
 	again := follow(t, d, "again")
 	for range 3 {
 		for range 15 {

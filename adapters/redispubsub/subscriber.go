@@ -2,7 +2,6 @@ package redispubsub
 
 import (
 	"errors"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,39 +10,53 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// A subscriber is the shared connection's side of its feeds: it subscribes for
-// them, and hands each what its channel carries.
+// A sharedConn is a connection that several feeds share.
+type sharedConn = redisconn.SharedConn[*sharedFeed, *subscriber]
+
+// A subscriber subscribes for all feeds on one shared connection, and puts the
+// messages of each channel into its feed's queue. One goroutine, the connection's,
+// reads; any goroutine may send commands.
 type subscriber struct {
-	conn  *redisconn.Conn
-	reply time.Duration
-	heard atomic.Int64  // when the connection last had a sign of life, in Unix nanoseconds
-	text  []byte        // scratch of the goroutine that serves
-	feeds []*sharedFeed // the same
+	conn         *redisconn.Conn
+	replyTimeout time.Duration
+	heard        atomic.Int64  // when anything last arrived, in Unix nanoseconds
+	waiting      atomic.Int64  // how many bytes wait in the queues of all feeds
+	text         []byte        // scratch of the connection's goroutine
+	feeds        []*sharedFeed // scratch of the connection's goroutine
 
-	waiting atomic.Int64 // bytes that wait for the feeds' readers
-
-	// writing is held while a command is sent, so that the commands are answered
-	// in the order in which they stand in asked.
-	writing sync.Mutex
+	// sending is held while a command is sent, so that the order of pending is the
+	// order in which the server receives the commands.
+	sending sync.Mutex
 	mu      sync.Mutex
-	asked   []command // not answered yet; guarded by mu
-	fault   error     // why a command could not be sent, the first one; guarded by mu
+	pending []command // commands whose replies have not been read yet; guarded by mu
+	sendErr error     // why a command could not be sent: the first error; guarded by mu
 }
 
-// A command is one whose answer is due: SUBSCRIBE or UNSUBSCRIBE for a feed, or
-// PING.
+// A command is SUBSCRIBE or UNSUBSCRIBE for a feed, or PING.
 type command struct {
 	name string
-	feed *sharedFeed
+	feed *sharedFeed // nil for PING
 }
 
-// command sends a command; its answer comes to serve. If it cannot be sent the
-// connection ends, and all feeds with it.
-func (s *subscriber) command(name string, f *sharedFeed) {
-	s.writing.Lock()
-	defer s.writing.Unlock()
+// newSharedConns returns the shared connections of a driver.
+func newSharedConns(server *redisconn.Server) *redisconn.SharedConns[*sharedFeed, *subscriber] {
+	return redisconn.NewSharedConns(redisconn.SharedConfig[*sharedFeed, *subscriber]{
+		Dial: server.Dial,
+		State: func(conn *redisconn.Conn) *subscriber {
+			return &subscriber{conn: conn, replyTimeout: server.ReplyTimeout()}
+		},
+		Serve: func(shared *sharedConn) error { return shared.State.serve(shared) },
+		End:   (*sharedFeed).refuse,
+	})
+}
+
+// send sends a command. The connection's goroutine reads the reply. If the command
+// cannot be sent, the connection ends, and all feeds on it.
+func (s *subscriber) send(name string, f *sharedFeed) {
+	s.sending.Lock()
+	defer s.sending.Unlock()
 	s.mu.Lock()
-	s.asked = append(s.asked, command{name, f})
+	s.pending = append(s.pending, command{name, f})
 	s.mu.Unlock()
 	if f == nil {
 		s.conn.Queue(name)
@@ -52,78 +65,78 @@ func (s *subscriber) command(name string, f *sharedFeed) {
 	}
 	if err := s.conn.Flush(); err != nil {
 		s.mu.Lock()
-		if s.fault == nil {
-			s.fault = err
+		if s.sendErr == nil {
+			s.sendErr = err
 		}
 		s.mu.Unlock()
 		_ = s.conn.Close()
 	}
 }
 
-// why is why the connection ended, if reading ended with err: that a command could
-// not be sent comes before that the connection was closed for it.
-func (s *subscriber) why(err error) error {
+// popPending returns the oldest command without a reply, to which the next reply
+// belongs, and removes it.
+func (s *subscriber) popPending() (c command, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.fault != nil && errors.Is(err, domain.ErrClosed) {
-		return s.fault
-	}
-	return err
-}
-
-// answered is the command that is answered next, which is then done.
-func (s *subscriber) answered() (c command, ok bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.asked) == 0 {
+	if len(s.pending) == 0 {
 		return command{}, false
 	}
-	c = s.asked[0]
-	s.asked = s.asked[1:]
+	c = s.pending[0]
+	s.pending = s.pending[1:]
 	return c, true
 }
 
-// serve reads what the server pushes, until the connection ends.
-func (s *subscriber) serve(lane *lane) error {
+// serve reads what the server sends until the connection ends, and returns why.
+func (s *subscriber) serve(shared *sharedConn) error {
 	for {
-		if err := s.read(lane); err != nil {
-			return s.why(err)
+		if err := s.readAvailable(shared); err != nil {
+			return s.cause(err)
 		}
 		s.heard.Store(time.Now().UnixNano())
 	}
 }
 
-// read waits until something arrives, and takes along what has come with it.
-func (s *subscriber) read(lane *lane) error {
+// cause returns why the connection ended, given the error of reading. If a command
+// could not be sent, that is the cause: send has closed the connection then, and
+// reading failed because of it.
+func (s *subscriber) cause(err error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.sendErr != nil && errors.Is(err, domain.ErrClosed) {
+		return s.sendErr
+	}
+	return err
+}
+
+// readAvailable waits until something arrives, and reads it together with what has
+// arrived behind it.
+func (s *subscriber) readAvailable(shared *sharedConn) error {
 	if err := s.await(); err != nil {
 		return err
 	}
 	for first := true; first || s.conn.Buffered(); first = false {
-		if err := s.next(lane); err != nil {
+		if err := s.readPush(shared); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// await returns when something arrives, the answer to a ping included.
+// await waits until anything arrives. After pingAfter it sends a PING, whose reply
+// counts as well.
 func (s *subscriber) await() error {
-	if came, err := s.conn.Wait(pingAfter); came || err != nil {
+	if arrived, err := s.conn.Wait(pingAfter); arrived || err != nil {
 		return err
 	}
-	s.command("PING", nil)
-	came, err := s.conn.Wait(s.reply)
-	if err == nil && !came {
-		err = fmt.Errorf("no answer to a ping within %v", s.reply)
-	}
-	return err
+	s.send("PING", nil)
+	return awaitPong(s.conn, s.replyTimeout)
 }
 
-// next reads one push: a message, or the answer to a command.
-func (s *subscriber) next(lane *lane) error {
+// readPush reads one push of the server: a message, or the reply to a command.
+func (s *subscriber) readPush(shared *sharedConn) error {
 	n, err := s.conn.Array()
 	if refusal := redisconn.Error(""); errors.As(err, &refusal) {
-		return s.refused(err)
+		return s.handleError(err)
 	}
 	if err != nil {
 		return err
@@ -133,19 +146,20 @@ func (s *subscriber) next(lane *lane) error {
 	}
 	switch kind := string(s.text); {
 	case kind == "message" && n == 3:
-		return s.message(lane)
+		return s.readMessage(shared)
 	case kind == "pong" && n == 2, kind == "unsubscribe" && n == 3:
-		s.answered()
+		s.popPending()
 		return s.skip(n - 1)
 	case kind == "subscribe" && n == 3:
-		if c, _ := s.answered(); c.feed != nil {
+		if c, _ := s.popPending(); c.feed != nil {
 			c.feed.confirm()
 		}
 		return s.skip(n - 1)
 	}
-	return errors.New("redis no longer treats this connection as a subscriber")
+	return errNotSubscribed
 }
 
+// skip reads n replies and drops them.
 func (s *subscriber) skip(n int) error {
 	for range n {
 		if err := s.conn.Skip(); err != nil {
@@ -155,10 +169,10 @@ func (s *subscriber) skip(n int) error {
 	return nil
 }
 
-// message hands the channel's feed what came, once its subscription is
-// confirmed: what comes before that is for an earlier feed of the topic. A feed
-// that does not keep up is over.
-func (s *subscriber) message(lane *lane) (err error) {
+// readMessage reads the channel and the payload of a message, and puts it into the
+// queue of the channel's feed. A message that arrives before the feed's subscription
+// is confirmed was meant for an earlier feed of the same topic, and is dropped.
+func (s *subscriber) readMessage(shared *sharedConn) (err error) {
 	if s.text, err = s.conn.Bulk(s.text[:0]); err != nil {
 		return err
 	}
@@ -166,41 +180,42 @@ func (s *subscriber) message(lane *lane) (err error) {
 	if err != nil {
 		return err
 	}
-	if f, here := lane.Feed(string(s.text)); here && f.isConfirmed() && !f.put(decode(payload)) {
+	if f, ok := shared.Feed(string(s.text)); ok && f.isConfirmed() && !f.put(decode(payload)) {
 		f.end(errTooSlow)
 	}
-	if s.waiting.Load() > maxLaneWaiting {
-		s.relieve(lane)
+	if s.waiting.Load() > maxConnWaiting {
+		s.endSlowest(shared)
 	}
 	return nil
 }
 
-// relieve ends the feed for which most waits, and forgets that.
-func (s *subscriber) relieve(lane *lane) {
+// endSlowest ends the feed with the longest queue, and empties that.
+func (s *subscriber) endSlowest(shared *sharedConn) {
 	var slowest *sharedFeed
-	most := 0
-	s.feeds = lane.Feeds(s.feeds[:0])
+	longest := 0
+	s.feeds = shared.Feeds(s.feeds[:0])
 	for _, f := range s.feeds {
-		if n := f.held(); n > most {
-			slowest, most = f, n
+		if n := f.waitingBytes(); n > longest {
+			slowest, longest = f, n
 		}
 	}
 	clear(s.feeds)
 	if slowest != nil {
 		slowest.end(errTooSlow)
-		slowest.forget()
+		slowest.discard()
 	}
 }
 
-// refused ends the feed whose subscription the server refuses. What else it
-// refuses ends the connection.
-func (s *subscriber) refused(why error) error {
-	c, ok := s.answered()
+// handleError handles an error reply. A SUBSCRIBE that is refused ends its feed, and
+// an UNSUBSCRIBE that is refused does not matter, since its feed is closed. Any other
+// error reply ends the connection.
+func (s *subscriber) handleError(reply error) error {
+	c, ok := s.popPending()
 	if !ok || c.feed == nil {
-		return why
+		return reply
 	}
 	if c.name == "SUBSCRIBE" {
-		c.feed.refuse(why)
+		c.feed.refuse(reply)
 	}
 	return nil
 }

@@ -12,7 +12,7 @@ import (
 
 var errBroken = errors.New("broken")
 
-// A brokenConn takes nothing.
+// A brokenConn fails every write.
 type brokenConn struct{ net.Conn }
 
 func (c brokenConn) Write(b []byte) (int, error) {
@@ -22,8 +22,8 @@ func (c brokenConn) Write(b []byte) (int, error) {
 	return 0, errBroken
 }
 
-// A command that cannot be sent ends the connection. Nobody closed the driver, so
-// that is not what the feeds are told.
+// A command that cannot be sent ends the connection. The feeds are told that error, and
+// not domain.ErrClosed, because nobody has closed the driver.
 func TestAConnectionOnWhichNothingCanBeSentIsNotClosedByUs(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -34,9 +34,9 @@ func TestAConnectionOnWhichNothingCanBeSentIsNotClosedByUs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &subscriber{conn: redisconn.NewConn(brokenConn{nc}, time.Second), reply: time.Second}
-	s.command("SUBSCRIBE", newSharedFeed("t"))
-	s.command("SUBSCRIBE", newSharedFeed("u"))
+	s := &subscriber{conn: redisconn.NewConn(brokenConn{nc}, time.Second), replyTimeout: time.Second}
+	s.send("SUBSCRIBE", newSharedFeed("t"))
+	s.send("SUBSCRIBE", newSharedFeed("u"))
 	if err := s.serve(nil); !errors.Is(err, errBroken) || errors.Is(err, domain.ErrClosed) {
 		t.Errorf("the connection ended with: %v", err)
 	}

@@ -12,8 +12,8 @@ import (
 	"github.com/fanfarebus/fanfare/test/broker"
 )
 
-// A server that takes 40 connections is enough for 300 feeds that begin at the
-// same moment, as they do after it was away.
+// A server that allows 40 connections is enough for 300 feeds that begin at the same
+// moment, as they do after the server was away.
 func TestManyFeedsThatBeginAtOnceTakeFewConnections(t *testing.T) {
 	s := broker.Redis(t, "--maxclients", "40")
 	d := open(t, s.URL("redis-streams")+"?read_connections=4")
@@ -33,7 +33,7 @@ func TestManyFeedsThatBeginAtOnceTakeFewConnections(t *testing.T) {
 	beginning.Wait()
 }
 
-// Who waits for its turn to look gives up when its time is over.
+// A Follow that waits for a lookup gives up when its context ends.
 func TestAFeedThatWaitsForItsTurnEndsWithItsContext(t *testing.T) {
 	s := broker.Redis(t)
 	d := open(t, s.URL("redis-streams")+"?read_connections=0&dial_timeout=20s")
@@ -52,8 +52,8 @@ func TestAFeedThatWaitsForItsTurnEndsWithItsContext(t *testing.T) {
 	waiting.Wait()
 }
 
-// What one answer brings for all streams of a connection is bounded, also
-// before anything is known of how large their entries are.
+// The size of one reply about all streams of a connection is bounded, even before
+// anything is known about the size of their entries.
 func TestAnAnswerForManyStreamsIsNotAsLargeAsAllTheirBatches(t *testing.T) {
 	k := newSharedKit(t)
 	const topics, each, size = 60, 40, 16 << 10
@@ -81,7 +81,7 @@ func TestAnAnswerForManyStreamsIsNotAsLargeAsAllTheirBatches(t *testing.T) {
 			defer f.Close()
 			for n := 0; n < each; {
 				batch, err := f.Read(ctx)
-				if err != nil { // the server cuts who lets more than 8 MB wait
+				if err != nil { // the server closes a connection for which more than 8 MB wait
 					t.Errorf("topic %d after %d entries: %v", i, n, err)
 					return
 				}

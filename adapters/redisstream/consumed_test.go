@@ -13,7 +13,7 @@ import (
 
 const inboundTopic = "fanfare.orders" + domain.InboundSuffix
 
-// leftOf trims, and returns what is left of the topic and how old the oldest is.
+// leftOf trims the topic, and returns the bodies that are left and the age of the oldest.
 func (k kit) leftOf(d transport.Driver) (bodies []string, oldest time.Duration) {
 	k.t.Helper()
 	oldest, err := d.(transport.ConsumedTrimmer).TrimConsumed(k.t.Context(), inboundTopic)
@@ -26,7 +26,7 @@ func (k kit) leftOf(d transport.Driver) (bodies []string, oldest time.Duration) 
 	return bodies, oldest
 }
 
-// readAs lets a group be given so many entries, which it acks or not.
+// readAs reads n entries as a member of a group, and acks them if asked to.
 func (k kit) readAs(group string, n int64, ack bool) (ids []string) {
 	k.t.Helper()
 	got, err := k.c.XReadGroup(k.t.Context(), &redis.XReadGroupArgs{Group: group, Consumer: "c", Streams: []string{inboundTopic, ">"}, Count: n, Block: -1}).Result()
@@ -40,8 +40,8 @@ func (k kit) readAs(group string, n int64, ack bool) (ids []string) {
 	return ids
 }
 
-// What every group has acked goes; what one of them has not seen or not acked
-// stays, with all behind it.
+// An entry that every group has acked is removed. An entry that a group has not seen or
+// not acked stays, and so do all entries behind it.
 func TestWhatAllGroupsHaveAckedIsTrimmed(t *testing.T) {
 	k := newKit(t)
 	d := open(t, k.URL("redis-streams")+"?retention=1h")
@@ -87,8 +87,8 @@ func TestWhatAllGroupsHaveAckedIsTrimmed(t *testing.T) {
 	want("one of two has it", 11, 11)
 }
 
-// A node that may not ask for groups trims by the retention, and says what it may
-// not.
+// A node without the right to ask for groups trims by the retention all the
+// same, and returns the error.
 func TestWhoMayNotAskForGroupsTrimsByRetention(t *testing.T) {
 	for _, left := range []string{"+xinfo|groups", "+xpending"} {
 		k := newKit(t)
@@ -104,8 +104,8 @@ func TestWhoMayNotAskForGroupsTrimsByRetention(t *testing.T) {
 	}
 }
 
-// The retention counts here as well, and bounds what a group that stands still
-// holds back; ids from a clock that is ahead do not make it look consumed.
+// The retention counts as well, and bounds what a group that has stopped reading holds
+// back. Ids from a clock that is ahead do not make entries look consumed.
 func TestWhatIsConsumedKnowsTheRetention(t *testing.T) {
 	k := newKit(t)
 	d := open(t, k.URL("redis-streams")+"?retention=1m")
@@ -124,8 +124,8 @@ func TestWhatIsConsumedKnowsTheRetention(t *testing.T) {
 	}
 }
 
-// What a member was given, never acked and lost to the retention is pending for
-// ever. It keeps nothing else from being trimmed.
+// An entry that a member was given and never acked stays pending for ever, even after
+// the retention has removed it. It must not keep other entries from being trimmed.
 func TestPendingEntriesThatAreTrimmedHoldNothingBack(t *testing.T) {
 	k := newKit(t)
 	d := open(t, k.URL("redis-streams")+"?retention=1m")

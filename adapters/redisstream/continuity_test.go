@@ -72,7 +72,7 @@ func TestAPositionOfAnotherStreamIsUnknown(t *testing.T) {
 	})
 }
 
-func TestARestartWithoutPersistenceIsABreakAndThenDeliveryGoesOn(t *testing.T) {
+func TestARestartWithoutPersistenceIsAGapAndThenDeliveryGoesOn(t *testing.T) {
 	eachWay(t, "", func(t *testing.T, k kit) {
 		f := k.follow("")
 		k.add(1, 3)
@@ -90,7 +90,7 @@ func TestARestartWithoutPersistenceIsABreakAndThenDeliveryGoesOn(t *testing.T) {
 	})
 }
 
-func TestARestartWithPersistenceIsNoBreak(t *testing.T) {
+func TestARestartWithPersistenceIsNoGap(t *testing.T) {
 	eachWay(t, "", func(t *testing.T, k kit) {
 		k.add(1, 3)
 		at := k.read(k.follow(domain.Position(make([]byte, 16))), 3)[0].Position
@@ -101,8 +101,8 @@ func TestARestartWithPersistenceIsNoBreak(t *testing.T) {
 	})
 }
 
-// On a shared connection so much waits for a slow reader as was read before the
-// trimming; behind that comes the break.
+// On a shared connection, a slow reader first gets the entries that were read before
+// the trimming. The gap follows.
 func TestASlowReaderOfASharedConnectionOvertakenByTrimmingIsTold(t *testing.T) {
 	k := newSharedKit(t)
 	f := k.follow("")
@@ -125,7 +125,7 @@ func TestASlowReaderOfASharedConnectionOvertakenByTrimmingIsTold(t *testing.T) {
 			at, err := strconv.Atoi(string(e.Body))
 			k.must(err)
 			if at != last+1 {
-				t.Fatalf("%d after %d, and no break", at, last)
+				t.Fatalf("%d after %d, and no gap", at, last)
 			}
 			last = at
 		}
@@ -140,8 +140,8 @@ func TestASlowReaderOvertakenByTrimmingIsTold(t *testing.T) {
 	k := newKit(t)
 	f := k.follow("")
 	k.add(1, 600)
-	// The first batch is handed out while the second is on its way: 512 were
-	// read before they were trimmed.
+	// Read returns the first batch while the second is being received, so 512
+	// entries were read before the others were trimmed.
 	if got := k.read(f, 256); len(got) != 256 {
 		t.Fatalf("%d entries", len(got))
 	}
@@ -151,7 +151,7 @@ func TestASlowReaderOvertakenByTrimmingIsTold(t *testing.T) {
 	k.broken(f, domain.Trimmed, 256)
 }
 
-// settled returns when no client of ours has a command under way.
+// settled waits until no client of the driver has a command in progress.
 func (k kit) settled() {
 	k.t.Helper()
 	k.must(k.c.Ping(k.t.Context()).Err())
@@ -167,9 +167,9 @@ func TestAReaderAheadOfTrimmingIsLeftAlone(t *testing.T) {
 	})
 }
 
-// Foreign publishers may keep as little as one entry: the one we stand at is
-// gone whenever the next arrives.
-func TestAStreamThatKeepsOneEntryIsReadWithoutBreaks(t *testing.T) {
+// A foreign publisher may keep only one entry. The entry that was read last is then
+// gone whenever the next one arrives.
+func TestAStreamThatKeepsOneEntryIsReadWithoutGaps(t *testing.T) {
 	eachWay(t, "", func(t *testing.T, k kit) {
 		f := k.follow("")
 		for i := 1; i <= 50; i++ {
@@ -181,7 +181,7 @@ func TestAStreamThatKeepsOneEntryIsReadWithoutBreaks(t *testing.T) {
 	})
 }
 
-func TestAQuietStreamTrimmedByAgeIsNoBreak(t *testing.T) {
+func TestAQuietStreamTrimmedByAgeIsNoGap(t *testing.T) {
 	eachWay(t, "", func(t *testing.T, k kit) {
 		f := k.follow("")
 		k.want(k.add(1, 5), k.bodies(f, 5))
@@ -191,8 +191,8 @@ func TestAQuietStreamTrimmedByAgeIsNoBreak(t *testing.T) {
 	})
 }
 
-// A reader that came in the middle does not know its ordinal until it has been
-// idle once.
+// A feed that began in the middle of a stream does not know its ordinal until a read
+// has brought nothing.
 func TestAReaderThatCameInTheMiddleLearnsItsOrdinal(t *testing.T) {
 	eachWay(t, "", func(t *testing.T, k kit) {
 		k.add(1, 5)
@@ -205,25 +205,28 @@ func TestAReaderThatCameInTheMiddleLearnsItsOrdinal(t *testing.T) {
 	})
 }
 
-// idle reads from a feed of which nothing is due until the server has answered
-// that several times; the entry that ends the reading is consumed.
+// idle reads from a feed without new entries until the server has replied several times
+// that there are none. Then it adds an entry, which ends the read.
 func (k kit) idle(f interface{}) {
 	k.t.Helper()
 	feed := f.(interface {
 		Read(ctx ctx) ([]domain.Entry, error)
 	})
 	calls := k.calls("xread")
+	added := make(chan struct{})
 	go func() {
+		defer close(added)
 		driverkit.Poll(k.t, func() bool { return k.calls("xread") >= calls+2 })
 		k.add(0, 0)
 	}()
 	batch, err := feed.Read(k.t.Context())
+	<-added // the entry may arrive before add has its reply, and the test's end cancels add
 	if err != nil || len(batch) != 1 {
 		k.t.Fatalf("while idle: %d entries, %v", len(batch), err)
 	}
 }
 
-func TestDeletedEntriesAreNoBreak(t *testing.T) {
+func TestDeletedEntriesAreNoGap(t *testing.T) {
 	eachWay(t, "", func(t *testing.T, k kit) {
 		f := k.follow("")
 		k.add(1, 10)
@@ -242,7 +245,7 @@ func TestDeletedEntriesAreNoBreak(t *testing.T) {
 	})
 }
 
-func TestFlushallUnderARunningReaderIsABreak(t *testing.T) {
+func TestFlushallUnderARunningReaderIsAGap(t *testing.T) {
 	eachWay(t, "", func(t *testing.T, k kit) {
 		f := k.follow("")
 		k.want(k.add(1, 3), k.bodies(f, 3))
@@ -257,7 +260,7 @@ func TestFlushallUnderARunningReaderIsABreak(t *testing.T) {
 	})
 }
 
-func TestAStreamCreatedAnewUnderARunningReaderIsABreak(t *testing.T) {
+func TestAStreamCreatedAnewUnderARunningReaderIsAGap(t *testing.T) {
 	for name, ids := range map[string][]string{
 		"lower ids":          {"50-1"},
 		"lower, then higher": {"50-1", "300-1"},
@@ -294,8 +297,8 @@ func TestAConnectionThatSwallowsBytesIsNoticedWithinFiveSeconds(t *testing.T) {
 	})
 }
 
-// Somebody adds and trims as he likes, and the reader is as slow as it likes:
-// what it gets is either without a hole or behind a break.
+// While entries are added and trimmed at random, and the reader is slow at random, the
+// reader must get every entry, or a gap where some are missing.
 func TestNothingIsSkippedSilently(t *testing.T) {
 	eachWay(t, "", func(t *testing.T, k kit) {
 		seed := rand.Uint64()
@@ -308,11 +311,11 @@ func TestNothingIsSkippedSilently(t *testing.T) {
 			done <- k.churn(rand.New(rand.NewPCG(seed, 1)), 300, &trims)
 		}()
 		r := rand.New(rand.NewPCG(seed, 2))
-		f, last, breaks, read, batches := k.follow(""), 0, 0, 0, 0
+		f, last, gaps, read, batches := k.follow(""), 0, 0, 0, 0
 		for ctx.Err() == nil {
 			batch, err := f.Read(ctx)
 			if lost := (*transport.GapError)(nil); errors.As(err, &lost) {
-				f, last, breaks = k.follow(""), 0, breaks+1
+				f, last, gaps = k.follow(""), 0, gaps+1
 				continue
 			}
 			if ctx.Err() == nil {
@@ -322,7 +325,7 @@ func TestNothingIsSkippedSilently(t *testing.T) {
 				n, err := strconv.Atoi(string(e.Body))
 				k.must(err)
 				if last > 0 && n != last+1 {
-					t.Fatalf("%d after %d, and no break", n, last)
+					t.Fatalf("%d after %d, and no gap", n, last)
 				}
 				last, read = n, read+1
 			}
@@ -336,10 +339,10 @@ func TestNothingIsSkippedSilently(t *testing.T) {
 			}
 		}
 		k.must(<-done)
-		if read == 0 || breaks == 0 {
-			t.Fatalf("%d entries read, %d breaks: that tests nothing", read, breaks)
+		if read == 0 || gaps == 0 {
+			t.Fatalf("%d entries read, %d gaps: that tests nothing", read, gaps)
 		}
-		t.Logf("%d entries read, %d breaks", read, breaks)
+		t.Logf("%d entries read, %d gaps", read, gaps)
 	})
 }
 

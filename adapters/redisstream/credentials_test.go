@@ -40,8 +40,8 @@ func (k kit) acl(args ...any) {
 	k.must(k.c.Do(k.t.Context(), append([]any{"ACL"}, args...)...).Err())
 }
 
-// Whatever becomes of a node's login while it runs: what it publishes is refused
-// and not lost, the log says why, and who reads on afterwards has missed nothing.
+// Whatever happens to a node's login while it runs: a publish is refused with an error,
+// the log says why, and a subscription misses nothing once the login works again.
 func TestCredentialsThatChangeOnARunningNodeLoseNothing(t *testing.T) {
 	everything := []any{"SETUSER", "node", "reset", "on", ">right", "~*", "&*", "+@all"}
 	for _, c := range []struct {
@@ -115,8 +115,8 @@ func TestCredentialsThatChangeOnARunningNodeLoseNothing(t *testing.T) {
 	}
 }
 
-// An entry that the server refuses for whatever reason is refused here, and is
-// not in the stream.
+// If the server refuses an entry, Publish returns an error that says so, and the stream
+// does not have the entry.
 func TestEveryStateOfAServerThatRefusesIsARefusal(t *testing.T) {
 	for _, c := range []struct {
 		name, code string

@@ -18,72 +18,71 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
+// Defaults of the URL parameters.
 const (
-	defaultRetention  = time.Hour   // how long entries are kept
-	defaultClaimAfter = time.Minute // when another member of a group takes over
-
-	// maxLooks is how many connections are open at once to find places for feeds
-	// that will share one: a thousand of these begin again at the same moment
-	// when the server was away.
-	maxLooks = 16
+	// DefaultRetention, of retention, is how long entries are kept.
+	DefaultRetention = time.Hour
+	// DefaultClaimAfter, of claim_after, is how long a member of a group may keep an
+	// entry without acking it, before the entry is given to another member.
+	DefaultClaimAfter = time.Minute
 )
+
+// maxLookups is how many connections may be open at once to find the start of feeds
+// that will share a connection. After a server was away, a thousand of these feeds
+// begin again at the same moment.
+const maxLookups = 16
 
 // A Driver carries topics over Redis Streams. It is safe for concurrent use.
 type Driver struct {
-	server    *redisconn.Server
-	client    *redis.Client
-	retention time.Duration
-	asked     bool // for this retention
-	claim     time.Duration
-	log       *slog.Logger
-	closed    atomic.Bool
+	server *redisconn.Server
+	client *redis.Client // for everything but reading
+	log    *slog.Logger
+	closed atomic.Bool
 
-	slots *redisconn.Slots // for feeds with a connection of their own
-	looks chan struct{}    // a token for each connection that looks for another feed's place
-	lanes *redisconn.Lanes[*sharedFeed, *sharer]
+	retention      time.Duration
+	retentionGiven bool // the URL names a retention
+	claimAfter     time.Duration
+
+	slots   *redisconn.Slots // for the feeds that have a connection of their own
+	lookups chan struct{}    // holds a token for each connection that finds a start
+	shared  *redisconn.SharedConns[*sharedFeed, *sharedReader]
 }
 
 var (
-	_ transport.Driver      = (*Driver)(nil)
-	_ transport.LogDriver   = (*Driver)(nil)
-	_ transport.GroupDriver = (*Driver)(nil)
-	_ transport.Trimmer     = (*Driver)(nil)
-	_ transport.Retainer    = (*Driver)(nil)
+	_ transport.Driver          = (*Driver)(nil)
+	_ transport.LogDriver       = (*Driver)(nil)
+	_ transport.GroupDriver     = (*Driver)(nil)
+	_ transport.Trimmer         = (*Driver)(nil)
+	_ transport.ConsumedTrimmer = (*Driver)(nil)
+	_ transport.Retainer        = (*Driver)(nil)
 )
 
-// Open makes a Driver from a URL such as
-// "redis-streams://127.0.0.1:6379/0?retention=1h&claim_after=1m&read_connections=16";
-// the other parameters are those of redisconn.Parse. It does not wait for the
+// Open makes a [Driver] from a URL such as
+// "redis-streams://127.0.0.1:6379/0?retention=1h&claim_after=1m&read_connections=16".
+// The other parameters are those of [redisconn.Parse]. Open does not connect to the
 // server.
 //
-// So many feeds as read_connections says have a connection of their own; any
-// further ones share connections, redisconn.FeedsPerLane to each.
+// The parameter read_connections says how many feeds have a connection of their
+// own. Further feeds share connections, up to [redisconn.FeedsPerConn] on each.
 func Open(_ context.Context, u *url.URL, log *slog.Logger) (transport.Driver, error) {
 	params := dsn.NewParams(u)
 	server, err := redisconn.Parse(u, params)
-	retention := params.Duration("retention", defaultRetention, time.Second)
-	claim := params.Duration("claim_after", defaultClaimAfter, time.Second)
-	own := params.Int("read_connections", redisconn.OwnConnections, 0)
+	retention := params.Duration("retention", DefaultRetention, time.Second)
+	claimAfter := params.Duration("claim_after", DefaultClaimAfter, time.Second)
+	ownConns := params.Int("read_connections", redisconn.DefaultReadConnections, 0)
 	if err := errors.Join(err, params.Err()); err != nil {
 		return nil, err
 	}
-	d := &Driver{
-		server: server, client: server.Client(),
-		retention: retention, asked: u.Query().Has("retention"), claim: claim, log: log,
-		slots: redisconn.NewSlots(own), looks: make(chan struct{}, maxLooks),
-	}
-	d.lanes = redisconn.NewLanes(redisconn.LanesConfig[*sharedFeed, *sharer]{
-		Dial: server.Dial,
-		State: func(c *redisconn.Conn) *sharer {
-			return &sharer{conn: c, reply: server.ReplyTimeout(), entry: batchBytes / transport.BatchSize}
-		},
-		Serve: func(l *lane) error { return l.State.serve(l) },
-		End:   (*sharedFeed).end,
-	})
-	return d, nil
+	return &Driver{
+		server: server, client: server.Client(), log: log,
+		retention: retention, retentionGiven: u.Query().Has("retention"), claimAfter: claimAfter,
+		slots: redisconn.NewSlots(ownConns), lookups: make(chan struct{}, maxLookups),
+		shared: newSharedConns(server),
+	}, nil
 }
 
-// Guarantees: a log in one order, at least once, and consumer groups.
+// Guarantees returns that there is a log with one order for all readers, delivery
+// at least once, and consumer groups.
 func (d *Driver) Guarantees() transport.Guarantees {
 	return transport.Guarantees{Log: true, AtLeast: true, TotalOrder: true, Groups: true}
 }
@@ -91,131 +90,128 @@ func (d *Driver) Guarantees() transport.Guarantees {
 // CheckTopic accepts any name that Redis can hold and a person can type.
 func (d *Driver) CheckTopic(topic string) error { return redisconn.CheckTopic(topic) }
 
-// Follow opens a feed.
+// Follow opens a feed of the entries after a position; after "" means after the
+// newest entry. It returns a [transport.GapError] if it cannot prove that nothing
+// after the position is missing.
 func (d *Driver) Follow(ctx context.Context, topic string, after domain.Position) (transport.Feed, error) {
-	f, err := d.follow(ctx, topic, after)
+	find, err := startAfter(topic, after)
+	if err != nil {
+		return nil, err
+	}
+	f, err := d.openFeed(ctx, topic, find)
 	if err == nil {
 		return f, nil
 	}
-	if lost := (*transport.GapError)(nil); errors.As(err, &lost) {
+	if gap := (*transport.GapError)(nil); errors.As(err, &gap) {
 		return nil, err
 	}
 	return nil, fmt.Errorf("redisstream: follow %s: %w", topic, redisconn.Classify(err))
 }
 
-// FollowSince opens a feed of the entries whose ids are t or later; ids are
-// times of the server's clock, unless a publisher chose them.
+// FollowSince opens a feed of the entries from time t on. The time of an entry is
+// in its id: it is the server's, unless a publisher has chosen the id itself.
 func (d *Driver) FollowSince(ctx context.Context, topic string, t time.Time) (transport.Feed, error) {
-	f, err := d.open(ctx, topic, func(c *redisconn.Conn) (place, error) { return lookSince(ctx, c, topic, t) })
+	f, err := d.openFeed(ctx, topic, startSince(topic, t))
 	if err != nil {
-		return nil, fmt.Errorf("redisstream: follow %s since %s: %w", topic, t.UTC().Format(time.RFC3339), redisconn.Classify(err))
+		return nil, fmt.Errorf("redisstream: follow %s since %s: %w",
+			topic, t.UTC().Format(time.RFC3339), redisconn.Classify(err))
 	}
 	return f, nil
 }
 
-// Tail asks for the newest entry.
-func (d *Driver) Tail(ctx context.Context, topic string) (domain.Position, error) {
-	at, err := d.tail(ctx, topic)
-	if err != nil {
-		return "", fmt.Errorf("redisstream: tail of %s: %w", topic, redisconn.Classify(err))
-	}
-	return at.position(), nil
-}
-
-func (d *Driver) follow(ctx context.Context, topic string, after domain.Position) (transport.Feed, error) {
-	from := place{ordinal: -1}
-	if after != "" {
-		var err error
-		if from.at, err = parsePosition(after); err != nil {
-			return nil, lost(domain.UnknownCursor, "%v", err)
-		}
-		if (from.at == id{}) {
-			from.ordinal = 0
-		}
-	}
-	return d.open(ctx, topic, func(c *redisconn.Conn) (place, error) {
-		s, present, err := look(ctx, c, topic, from.at)
-		switch {
-		case err != nil:
-		case after == "", s.exists && s.last == from.at:
-			return place{at: s.last, ordinal: s.added}, nil
-		case !present:
-			err = s.prove(from, 0)
-		}
-		return from, err
-	})
-}
-
-// open makes a feed that begins where place says: on a connection of its own
-// if there is a slot for it, else on one that it shares.
-func (d *Driver) open(ctx context.Context, topic string, place placer) (transport.Feed, error) {
+// openFeed opens a feed that begins where find says: on a connection of its own if
+// a slot for one is free, otherwise on a shared connection.
+func (d *Driver) openFeed(ctx context.Context, topic string, find startFinder) (transport.Feed, error) {
 	if d.closed.Load() {
 		return nil, domain.ErrClosed
 	}
-	log := domain.NewLogID("redis-streams", strconv.Itoa(d.server.DB()), topic)
-	release, own := d.slots.Take()
-	if !own {
-		return d.openShared(ctx, topic, log, place)
+	logID := domain.NewLogID("redis-streams", strconv.Itoa(d.server.DB()), topic)
+	release, ok := d.slots.Take()
+	if !ok {
+		return d.openSharedFeed(ctx, topic, logID, find)
 	}
-	conn, from, err := d.dialAt(ctx, place)
+	conn, start, err := d.dialAndFind(ctx, find)
 	if err != nil {
 		release()
 		return nil, err
 	}
-	return &feed{
-		conn: conn, topic: topic, begin: from.at, place: from,
-		reply: d.server.ReplyTimeout(), count: transport.BatchSize, log: log, release: release,
-	}, nil
+	return newFeed(conn, topic, logID, start, d.server.ReplyTimeout(), release), nil
 }
 
-// openShared is open on a connection that others use, too. The place is found
-// on another one, which ends then.
-func (d *Driver) openShared(
-	ctx context.Context, topic string, log domain.LogID, place placer,
+// openSharedFeed opens a feed on a shared connection. The start is found on another
+// connection, because the goroutine that reads the shared one must not wait for it.
+func (d *Driver) openSharedFeed(
+	ctx context.Context, topic string, logID domain.LogID, find startFinder,
 ) (transport.Feed, error) {
-	from, err := d.lookFor(ctx, place)
+	start, err := d.findStart(ctx, find)
 	if err != nil {
 		return nil, err
 	}
-	f := newSharedFeed(topic, log, from)
-	if f.lane, err = d.lanes.Join(ctx, topic, f); err != nil {
+	f := newSharedFeed(topic, logID, start)
+	if f.shared, err = d.shared.Join(ctx, topic, f); err != nil {
 		return nil, err
 	}
 	return f, nil
 }
 
-// A placer finds the place where a feed begins.
-type placer func(*redisconn.Conn) (place, error)
-
-func (d *Driver) lookFor(ctx context.Context, p placer) (place, error) {
+// findStart calls find with a connection that it closes afterwards.
+func (d *Driver) findStart(ctx context.Context, find startFinder) (progress, error) {
 	select {
-	case d.looks <- struct{}{}:
+	case d.lookups <- struct{}{}:
 	case <-ctx.Done():
-		return place{}, ctx.Err()
+		return progress{}, ctx.Err()
 	}
-	defer func() { <-d.looks }()
-	conn, from, err := d.dialAt(ctx, p)
+	defer func() { <-d.lookups }()
+	conn, start, err := d.dialAndFind(ctx, find)
 	if err == nil {
 		_ = conn.Close()
 	}
-	return from, err
+	return start, err
 }
 
-// dialAt opens a connection and finds the place on it.
-func (d *Driver) dialAt(ctx context.Context, p placer) (*redisconn.Conn, place, error) {
+// dialAndFind opens a connection and calls find with it.
+func (d *Driver) dialAndFind(ctx context.Context, find startFinder) (*redisconn.Conn, progress, error) {
 	conn, err := d.server.Dial(ctx)
 	if err != nil {
-		return nil, place{}, err
+		return nil, progress{}, err
 	}
-	from, err := p(conn)
+	start, err := find(ctx, conn)
 	if err != nil {
 		_ = conn.Close()
-		return nil, place{}, err
+		return nil, progress{}, err
 	}
-	return conn, from, nil
+	return conn, start, nil
 }
 
-// Publish adds all records in one pipeline, in order, and tries once.
+// Tail returns the position of the newest entry. If the stream has none, it returns
+// the position of the last entry that it had.
+func (d *Driver) Tail(ctx context.Context, topic string) (domain.Position, error) {
+	newest, err := d.tail(ctx, topic)
+	if err != nil {
+		return "", fmt.Errorf("redisstream: tail of %s: %w", topic, redisconn.Classify(err))
+	}
+	return newest.position(), nil
+}
+
+func (d *Driver) tail(ctx context.Context, topic string) (id, error) {
+	newest, err := d.client.XRevRangeN(ctx, topic, "+", "-", 1).Result()
+	if err != nil {
+		return id{}, err
+	}
+	if len(newest) > 0 {
+		return parseID([]byte(newest[0].ID))
+	}
+	info, err := d.client.XInfoStream(ctx, topic).Result()
+	switch {
+	case redis.HasErrorPrefix(err, "no such key"):
+		return id{}, nil
+	case err != nil:
+		return id{}, err
+	}
+	return parseID([]byte(info.LastGeneratedID))
+}
+
+// Publish adds all records in one pipeline, in order. It tries once.
 func (d *Driver) Publish(ctx context.Context, records []transport.Outgoing) []error {
 	pipe := redisconn.NewPipeline(d.client, len(records))
 	for _, r := range records {
@@ -224,7 +220,7 @@ func (d *Driver) Publish(ctx context.Context, records []transport.Outgoing) []er
 			pipe.Refuse(err)
 			continue
 		}
-		pipe.Add(ctx, redisconn.EntryID, "XADD", r.Topic, "*",
+		pipe.Add(ctx, redisconn.IsEntryID, "XADD", r.Topic, "*",
 			uuidField, r.Message.UUID, metadataField, metadata, payloadField, []byte(r.Message.Payload))
 	}
 	errs := pipe.Exec(ctx)
@@ -236,23 +232,6 @@ func (d *Driver) Publish(ctx context.Context, records []transport.Outgoing) []er
 	return errs
 }
 
-// Trim drops what is older than the retention by the server's own clock, a
-// whole node of the stream at a time: it keeps rather more than asked.
-func (d *Driver) Trim(ctx context.Context, topic string) error {
-	now, err := d.client.Time(ctx).Result()
-	if err == nil {
-		oldest := now.Add(-d.retention).UnixMilli()
-		err = d.client.XTrimMinIDApprox(ctx, topic, strconv.FormatInt(oldest, 10), 0).Err()
-	}
-	if err != nil {
-		return fmt.Errorf("redisstream: trim %s: %w", topic, redisconn.Classify(err))
-	}
-	return nil
-}
-
-// RetentionAsked says whether the URL named a retention.
-func (d *Driver) RetentionAsked() bool { return d.asked }
-
 // Ping asks the server for a sign of life.
 func (d *Driver) Ping(ctx context.Context) error {
 	if err := d.client.Ping(ctx).Err(); err != nil {
@@ -262,8 +241,8 @@ func (d *Driver) Ping(ctx context.Context) error {
 }
 
 // Close closes the connections that publishing uses and those that feeds share.
-// Other feeds and groups have their own.
+// Other feeds, and groups, have connections of their own, which their owners close.
 func (d *Driver) Close() error {
 	d.closed.Store(true)
-	return errors.Join(d.lanes.Close(), redisconn.Close(d.client))
+	return errors.Join(d.shared.Close(), redisconn.Close(d.client))
 }

@@ -94,7 +94,7 @@ func TestHostileEntriesNeverStopTheFeed(t *testing.T) {
 		pipe.XAdd(t.Context(), &redis.XAddArgs{Stream: "t", Values: values})
 		pipe.XAdd(t.Context(), &redis.XAddArgs{Stream: "t", Values: []string{"to", "*", "data", fmt.Sprint("good ", i)}})
 	}
-	// Metadata that announces more than there is.
+	// Metadata that announces more pairs than it has.
 	pipe.XAdd(t.Context(), &redis.XAddArgs{Stream: "t", Values: []string{
 		"_watermill_message_uuid", "u", "metadata", "\xdf\xff\xff\xff\xff\xdb\xff\xff\xff\xff", "payload", "p"}})
 	if _, err := pipe.Exec(t.Context()); err != nil {

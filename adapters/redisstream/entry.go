@@ -7,7 +7,7 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/ThreeDotsLabs/watermill-redisstream/pkg/redisstream"
+	stock "github.com/ThreeDotsLabs/watermill-redisstream/pkg/redisstream"
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/vmihailenco/msgpack"
 
@@ -15,8 +15,9 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
+// The fields of an entry that the stock publisher of watermill-redisstream writes.
 const (
-	uuidField     = redisstream.UUIDHeaderKey
+	uuidField     = stock.UUIDHeaderKey
 	metadataField = "metadata"
 	payloadField  = "payload"
 )
@@ -27,17 +28,24 @@ type field struct {
 	value []byte
 }
 
-// decode makes an Entry of an entry's fields; their values are only lent. What
-// it cannot decode, or could decode in two ways, becomes one that is unreadable.
+// decode makes an Entry of the fields of a stream's entry. It copies their values,
+// which the caller may overwrite afterwards. An entry that cannot be decoded, or
+// that could be decoded in two ways, becomes an unreadable one.
 func decode(fields []field) domain.Entry {
 	if slices.ContainsFunc(fields, func(f field) bool { return f.name == uuidField }) {
 		return decodeStock(fields)
 	}
-	body := bodyOf(fields)
-	if body >= 0 && twice(fields, fields[body].name) {
+	return decodeByHand(fields)
+}
+
+// decodeByHand decodes an entry that somebody has added by hand: one of the fields is
+// the body, the others are the header.
+func decodeByHand(fields []field) domain.Entry {
+	body := bodyIndex(fields)
+	if body >= 0 && isRepeated(fields, fields[body].name) {
 		return unreadable(fields, "the field "+fields[body].name+" is there twice")
 	}
-	e := domain.Entry{}
+	var e domain.Entry
 	for i, f := range fields {
 		if i == body {
 			e.Body = bytes.Clone(f.value)
@@ -48,10 +56,10 @@ func decode(fields []field) domain.Entry {
 	return e
 }
 
-// decodeStock reads what the stock publisher writes.
+// decodeStock decodes an entry that the stock publisher, or this driver, has written.
 func decodeStock(fields []field) domain.Entry {
 	for _, name := range []string{uuidField, payloadField, metadataField} {
-		if twice(fields, name) {
+		if isRepeated(fields, name) {
 			return unreadable(fields, "the field "+name+" is there twice")
 		}
 	}
@@ -67,14 +75,14 @@ func decodeStock(fields []field) domain.Entry {
 			if err != nil {
 				return unreadable(fields, "the field metadata cannot be decoded")
 			}
-			e.Header = header(m)
+			e.Header = headerOf(m)
 		}
 	}
 	return e
 }
 
-// decodeMetadata refuses names that are there twice: the last one would win here,
-// and perhaps the first one elsewhere.
+// decodeMetadata decodes the metadata field, a map in msgpack. It refuses a map that
+// has a name twice: this decoder would take the last value, and another the first.
 func decodeMetadata(value []byte) (map[string]string, error) {
 	if len(value) == 0 {
 		return nil, nil
@@ -85,7 +93,7 @@ func decodeMetadata(value []byte) (map[string]string, error) {
 		return nil, err
 	}
 	m := make(map[string]string)
-	for range n { // -1 for nil
+	for range n { // n is -1 for nil
 		name, err := d.DecodeString()
 		if err != nil {
 			return nil, err
@@ -100,7 +108,8 @@ func decodeMetadata(value []byte) (map[string]string, error) {
 	return m, nil
 }
 
-func twice(fields []field, name string) bool {
+// isRepeated reports whether more than one field has this name.
+func isRepeated(fields []field, name string) bool {
 	n := 0
 	for _, f := range fields {
 		if f.name == name {
@@ -110,9 +119,9 @@ func twice(fields []field, name string) bool {
 	return n > 1
 }
 
-// unreadable is an Entry that has no body, and all fields in its header, but where
-// a target should be it says why. So nobody takes it for a message, here or where
-// it is copied to.
+// unreadable returns an Entry that nobody takes for a message, neither here nor where
+// it may be copied to: it has no body, and its header names as target, in the field
+// to, the reason in parentheses. The header has the other fields as well.
 func unreadable(fields []field, why string) domain.Entry {
 	e := domain.Entry{Header: []domain.Field{{Name: "to", Value: "(" + why + ")"}}}
 	for _, f := range fields {
@@ -127,8 +136,8 @@ func unreadable(fields []field, why string) domain.Entry {
 	return e
 }
 
-// bodyOf returns which of the fields is the body, -1 if none is.
-func bodyOf(fields []field) int {
+// bodyIndex returns the index of the field that is the body, -1 if none is.
+func bodyIndex(fields []field) int {
 	index := func(name string) int {
 		return slices.IndexFunc(fields, func(f field) bool { return f.name == name })
 	}
@@ -143,7 +152,8 @@ func bodyOf(fields []field) int {
 	return -1
 }
 
-func header(metadata map[string]string) []domain.Field {
+// headerOf returns metadata as a header, sorted by name.
+func headerOf(metadata map[string]string) []domain.Field {
 	if len(metadata) == 0 {
 		return nil
 	}
@@ -155,8 +165,9 @@ func header(metadata map[string]string) []domain.Field {
 	return h
 }
 
-// encodeMetadata is the metadata field of a message. RawKey is dropped: the
-// format holds everything anyway.
+// encodeMetadata returns the metadata field of a message. It leaves out
+// [transport.RawKey], which no driver sends. It has no other effect here: an entry
+// has a field for each part of a message, so there is no frame to do without.
 func encodeMetadata(m message.Metadata) ([]byte, error) {
 	if m.Get(uuidField) != "" {
 		return nil, fmt.Errorf("%w: metadata %s is reserved for the UUID", domain.ErrInvalid, uuidField)

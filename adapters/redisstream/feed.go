@@ -12,47 +12,59 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// block is how long the server waits for entries before it answers that there
-// are none. So often is a quiet stream looked at; and with the reply timeout
-// (2 s) behind it, a dead connection is noticed well within 5 s.
-const block = time.Second
+const (
+	// blockTime is how long the server waits for entries before it replies that
+	// there are none. A quiet stream is checked this often. Together with the reply
+	// timeout, 2 s by default, it bounds the time until a dead connection is noticed.
+	blockTime = time.Second
 
-// batchBytes is about how many bytes a batch should have at most: where entries
-// are large, a feed asks for fewer of them.
-const batchBytes = 4 << 20
+	// batchBytes is about how many bytes the values of one batch should have at
+	// most. Where entries are large, a feed asks for fewer of them.
+	batchBytes = 4 << 20
+)
 
-// A feed reads one stream on one connection.
+// A feed reads one stream on a connection of its own.
 //
-// It asks for the next batch before it hands out the one it has, so that the
-// server and the reader work at the same time. What waits is at most a batch.
+// It requests the next batch before it returns the current one, so that the server
+// and the reader work at the same time. At most one batch is received ahead.
 type feed struct {
-	conn  *redisconn.Conn
-	topic string
-	log   domain.LogID
-	begin id
-	place place
-	reply time.Duration
-	count int   // how many entries to ask for
-	asked bool  // the answers to ask are on their way
-	err   error // why the feed is over
-	heard time.Time
-	in    reader
+	conn         *redisconn.Conn
+	topic        string
+	logID        domain.LogID
+	begin        id // where the feed began
+	replyTimeout time.Duration
+	release      func() // gives the feed's slot back
 
-	release func() // gives back the feed's slot
+	progress  progress
+	count     int  // how many entries to ask for
+	requested bool // the replies to the last request have not been read yet
+	replies   replyReader
+	heard     time.Time
+	err       error // why the feed is over
 }
 
-func (f *feed) Log() domain.LogID      { return f.log }
+func newFeed(
+	conn *redisconn.Conn, topic string, logID domain.LogID, start progress,
+	replyTimeout time.Duration, release func(),
+) *feed {
+	return &feed{
+		conn: conn, topic: topic, logID: logID, begin: start.last, replyTimeout: replyTimeout,
+		release: release, progress: start, count: transport.BatchSize,
+	}
+}
+
+func (f *feed) Log() domain.LogID      { return f.logID }
 func (f *feed) Begin() domain.Position { return f.begin.position() }
 func (f *feed) LastHeard() time.Time   { return f.heard }
 
-// Close ends the feed's connection, and makes room for another one.
+// Close closes the feed's connection, and gives its slot to the next feed.
 func (f *feed) Close() error {
 	f.release()
 	return f.conn.Close()
 }
 
-// Read returns what the server has after the last entry returned, and proves
-// that it is what follows.
+// Read waits for the entries after the last one that it returned, and proves that
+// none is missing between them.
 func (f *feed) Read(ctx context.Context) ([]domain.Entry, error) {
 	if f.err != nil {
 		return nil, f.err
@@ -60,12 +72,12 @@ func (f *feed) Read(ctx context.Context) ([]domain.Entry, error) {
 	f.heard = time.Now()
 	defer context.AfterFunc(ctx, func() { _ = f.conn.Close() })()
 	for {
-		batch, err := f.read()
+		batch, err := f.receive()
 		if err != nil {
-			return nil, f.end(err)
+			return nil, f.fail(err)
 		}
-		if err := f.ask(); err != nil {
-			_ = f.end(err) // next time: this batch is good
+		if err := f.request(); err != nil {
+			_ = f.fail(err) // the batch is proven: the next Read returns this error
 		}
 		if len(batch) > 0 {
 			return batch, nil
@@ -76,60 +88,63 @@ func (f *feed) Read(ctx context.Context) ([]domain.Entry, error) {
 	}
 }
 
-func (f *feed) end(err error) error {
+// fail makes err the reason why the feed is over.
+func (f *feed) fail(err error) error {
 	f.err = readError(f.topic, err)
 	return f.err
 }
 
+// readError makes an error that Read returns. A GapError stays as it is.
 func readError(topic string, err error) error {
-	if lost := (*transport.GapError)(nil); errors.As(err, &lost) {
+	if gap := (*transport.GapError)(nil); errors.As(err, &gap) {
 		return err
 	}
 	return fmt.Errorf("redisstream: read %s: %w", topic, redisconn.Classify(err))
 }
 
-// ask asks for what follows, and right behind it, so that it is answered after
-// the read, for the entry where we stand: if that is still there, nothing that
-// followed it had been trimmed.
-func (f *feed) ask() error {
-	at := f.place.at.String()
+// request asks for the next entries, and right after that for the last entry that
+// was read. The server replies in this order. So if the last entry still exists
+// after the read, nothing behind it had been trimmed before the read.
+func (f *feed) request() error {
+	last := f.progress.last.String()
 	f.conn.Queue("XREAD", "COUNT", strconv.Itoa(f.count),
-		"BLOCK", strconv.FormatInt(block.Milliseconds(), 10), "STREAMS", f.topic, at)
-	f.conn.Queue("XRANGE", f.topic, at, at, "COUNT", "1")
-	f.asked = true
+		"BLOCK", strconv.FormatInt(blockTime.Milliseconds(), 10), "STREAMS", f.topic, last)
+	f.conn.Queue("XRANGE", f.topic, last, last, "COUNT", "1")
+	f.requested = true
 	return f.conn.Flush()
 }
 
-// read reads the answers to ask, proves the read and moves on.
-func (f *feed) read() ([]domain.Entry, error) {
-	if !f.asked {
-		if err := f.ask(); err != nil {
+// receive reads the replies to a request, proves the read, and advances the
+// progress.
+func (f *feed) receive() ([]domain.Entry, error) {
+	if !f.requested {
+		if err := f.request(); err != nil {
 			return nil, err
 		}
 	}
-	f.asked = false
-	if err := f.wait(block + f.reply); err != nil {
+	f.requested = false
+	if err := waitForReply(f.conn, blockTime+f.replyTimeout); err != nil {
 		return nil, err
 	}
-	batch, last, err := f.in.batch(f.conn)
+	batch, last, err := f.replies.readStream(f.conn)
 	if err != nil {
 		return nil, err
 	}
-	present, err := readPresent(f.conn)
+	exists, err := readExists(f.conn)
 	if err != nil {
 		return nil, err
 	}
-	if err := f.prove(present, len(batch)); err != nil {
+	if err := f.prove(exists, len(batch)); err != nil {
 		return nil, err
 	}
 	f.heard = time.Now()
-	f.place.advance(last, len(batch))
-	f.count = nextCount(f.count, f.in.size)
+	f.progress.advance(last, len(batch))
+	f.count = nextCount(f.count, f.replies.valueBytes)
 	return batch, nil
 }
 
-// nextCount is how many entries to ask for after a read of count entries at
-// most that had size bytes.
+// nextCount returns how many entries to ask for after a read that asked for count
+// entries and received size bytes.
 func nextCount(count, size int) int {
 	if size > batchBytes {
 		return max(1, int(int64(count)*batchBytes/int64(size)))
@@ -137,29 +152,32 @@ func nextCount(count, size int) int {
 	return min(transport.BatchSize, count*2)
 }
 
-// prove proves a read of got entries; present says that the entry where we
-// stand is still there.
-func (f *feed) prove(present bool, got int) error {
-	if f.place.proven(present, got) {
+// prove proves a read of got entries. exists says whether the entry that was last
+// before the read still exists. Only if that is not enough does prove ask the server
+// for the stream's info.
+func (f *feed) prove(exists bool, got int) error {
+	if f.progress.isProven(exists, got) {
 		return nil
 	}
 	f.conn.Queue("XINFO", "STREAM", f.topic)
 	if err := f.conn.Flush(); err != nil {
 		return err
 	}
-	if err := f.wait(f.reply); err != nil {
+	if err := waitForReply(f.conn, f.replyTimeout); err != nil {
 		return err
 	}
-	s, err := readState(f.conn)
+	info, err := readInfo(f.conn)
 	if err != nil {
 		return err
 	}
-	return f.place.settle(s, present, got)
+	return f.progress.verify(info, exists, got)
 }
 
-func (f *feed) wait(d time.Duration) error {
-	came, err := f.conn.Wait(d)
-	if err == nil && !came {
+// waitForReply waits until a reply begins to arrive, and returns an error if none
+// does within d.
+func waitForReply(conn *redisconn.Conn, d time.Duration) error {
+	arrived, err := conn.Wait(d)
+	if err == nil && !arrived {
 		err = fmt.Errorf("no answer within %v", d)
 	}
 	return err

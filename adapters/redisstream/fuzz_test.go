@@ -9,8 +9,8 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 )
 
-// FuzzDecode feeds the decoder anything: it must not panic, lose a field, or
-// hold on to what it was lent.
+// FuzzDecode decodes any fields. The decoder must not panic, lose a field, or keep a
+// reference to the fields' values.
 func FuzzDecode(f *testing.F) {
 	f.Add([]byte("\x17_watermill_message_uuid\x01u\x08metadata\x05\x81\xa1k\xa1v\x07payload\x01p"))
 	f.Add([]byte("\x02to\x06user:a\x04data\x021!"))
@@ -64,7 +64,7 @@ func containsBytes(all [][]byte, b []byte) bool {
 	return false
 }
 
-// take cuts a string with its length before it off raw.
+// take takes a string, with its length in front, from the beginning of raw.
 func take(raw []byte) (s, rest []byte) {
 	if len(raw) == 0 {
 		return nil, nil

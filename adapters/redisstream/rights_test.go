@@ -23,8 +23,8 @@ func (k kit) as(user, query string) transport.Driver {
 	return open(k.t, "redis-streams://"+user+":secret@"+k.Addr()+"/0"+query)
 }
 
-// each runs a user's work with all its rights, which must do, and without each of
-// them, which must not.
+// each runs a user's work with all its rights, and then without each single one of
+// them. The first must succeed, the others must fail.
 func each(t *testing.T, user string, without []string, work func(k kit) error) {
 	for _, left := range append([]string{""}, without...) {
 		t.Run(user+" without "+left, func(t *testing.T) {
@@ -44,7 +44,7 @@ func each(t *testing.T, user string, without []string, work func(k kit) error) {
 	}
 }
 
-// hear waits until the bodies have come on a subscription of batches.
+// hear waits until a subscription of batches has received the bodies.
 func hear(ctx context.Context, batches <-chan *message.Message, bodies ...string) error {
 	for len(bodies) > 0 {
 		select {
@@ -90,14 +90,14 @@ func nodeWork(k kit, d transport.Driver) error {
 	check(d.Ping(ctx))
 	check(bus.Publish(rightsTopic, message.NewMessage("1", []byte("one"))))
 	check(bus.Publish(rightsTopic+domain.InboundSuffix, message.NewMessage("1", []byte("in"))))
-	// From the past, as a node does when it starts; and what comes.
+	// Read from a time in the past, as a node does when it starts, and then go on.
 	batches, err := bus.BatchesSince(time.Minute).Subscribe(ctx, rightsTopic)
 	check(err)
 	if err == nil {
 		check(bus.Publish(rightsTopic, message.NewMessage("2", []byte("two"))))
 		check(hear(ctx, batches, "before", "one", "two"))
 	}
-	// The log again, as for a session that comes back, and where it ends.
+	// Read the log again, as for a session that comes back, and ask for its tail.
 	_, err = bus.Scan(ctx, rightsTopic, "", time.Now().Add(-time.Minute), func([]domain.Entry) bool { return true })
 	check(err)
 	for _, topic := range []string{rightsTopic, "fanfare.empty"} {
@@ -105,7 +105,7 @@ func nodeWork(k kit, d transport.Driver) error {
 		check(err)
 		check(d.(transport.Trimmer).Trim(ctx, topic))
 	}
-	// What clients have sent, while a group has not acked it yet.
+	// Trim an inbound topic while a group has not acked everything.
 	const inbound = rightsTopic + domain.InboundSuffix
 	if k.c.Exists(ctx, inbound).Val() == 1 {
 		k.must(k.c.XGroupCreate(ctx, inbound, "g", "0").Err())
@@ -116,7 +116,7 @@ func nodeWork(k kit, d transport.Driver) error {
 	return errors.Join(errs...)
 }
 
-// Who publishes needs less.
+// A publisher needs fewer rights.
 func TestAPublisherNeedsTheDocumentedRights(t *testing.T) {
 	for user, query := range map[string]string{"publisher": "", "trimmer": "?retention=1m"} {
 		each(t, user, broker.Grants(t, user), func(k kit) error {
@@ -131,8 +131,8 @@ func TestAPublisherNeedsTheDocumentedRights(t *testing.T) {
 	}
 }
 
-// Who consumes in a group needs others. What removes members that are gone is
-// tried every few minutes only, and not here.
+// A member of a consumer group needs other rights. Removing members that are gone, which
+// happens every few minutes, is not tested here.
 func TestAConsumerNeedsTheDocumentedRights(t *testing.T) {
 	const inbound = rightsTopic + domain.InboundSuffix
 	rights := []string{"+xgroup|create", "+xreadgroup", "+xack", "+xpending", "+xclaim", "~fanfare.*.inbound"}
@@ -142,7 +142,7 @@ func TestAConsumerNeedsTheDocumentedRights(t *testing.T) {
 		for _, body := range []string{"one", "two"} {
 			k.must(k.c.XAdd(ctx, xadd(inbound, body)).Err())
 		}
-		// Somebody has read one of them and died.
+		// A member has read one of them and died.
 		k.must(k.c.XGroupCreate(ctx, inbound, "g", "0").Err())
 		k.must(k.c.Do(ctx, "XREADGROUP", "GROUP", "g", "dead", "COUNT", "1", "STREAMS", inbound, ">").Err())
 
@@ -175,8 +175,8 @@ func xadd(topic, body string) *redis.XAddArgs {
 	return &redis.XAddArgs{Stream: topic, Values: []string{"data", body}}
 }
 
-// A member that may no longer confirm what it has done goes on trying, and says
-// so; once it may again nothing is lost.
+// A member that may not ack any more keeps trying and logs it. Once it may ack again,
+// nothing is lost.
 func TestAGroupThatMayNotConfirmSaysSo(t *testing.T) {
 	const inbound = rightsTopic + domain.InboundSuffix
 	k := newKit(t)
@@ -210,7 +210,7 @@ func TestAGroupThatMayNotConfirmSaysSo(t *testing.T) {
 	k.must(group.Close())
 }
 
-// transportError is what Transport makes of an error of a driver.
+// transportError returns what Transport makes of a driver's error.
 func transportError(err error) error {
 	if err == nil || errors.Is(err, domain.ErrBusDown) {
 		return err

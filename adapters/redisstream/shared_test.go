@@ -17,7 +17,7 @@ import (
 	"github.com/fanfarebus/fanfare/test/driverkit"
 )
 
-// followAll follows as many topics, t0 and so on, from their tails.
+// followAll follows n topics, t0 and so on, from their tails.
 func (k kit) followAll(n int) []transport.Feed {
 	k.t.Helper()
 	feeds := make([]transport.Feed, n)
@@ -30,8 +30,8 @@ func (k kit) followAll(n int) []transport.Feed {
 	return feeds
 }
 
-// connections counts those of the server's clients that last sent one of the
-// commands by which feeds read.
+// connections counts the server's clients whose last command is one of those with
+// which feeds read.
 func (k kit) connections() (n int) {
 	k.t.Helper()
 	list, err := k.c.ClientList(k.t.Context()).Result()
@@ -92,7 +92,7 @@ func TestManyStreamsShareFewConnections(t *testing.T) {
 		}
 	}
 	reading.Wait()
-	most := own + (topics-own+redisconn.FeedsPerLane-1)/redisconn.FeedsPerLane
+	most := own + (topics-own+redisconn.FeedsPerConn-1)/redisconn.FeedsPerConn
 	if n := k.connections(); n > most {
 		t.Errorf("%d streams are read on %d connections, want at most %d", topics, n, most)
 	}
@@ -110,7 +110,8 @@ func TestTwoFeedsOfOneStreamBothHearAll(t *testing.T) {
 	k.want(want, k.bodies(g, 700))
 }
 
-// A stream that becomes something else spoils the command for all.
+// If a stream is replaced by a key of another type, the XREAD of all streams fails. Only
+// the feed of that stream ends.
 func TestAKeyThatIsNoStreamAnyMoreEndsItsFeedAlone(t *testing.T) {
 	k := newSharedKit(t)
 	feeds := k.followAll(5)
@@ -126,7 +127,7 @@ func TestAKeyThatIsNoStreamAnyMoreEndsItsFeedAlone(t *testing.T) {
 	}
 }
 
-// The same, where the server refuses the reader one of the keys.
+// The same holds if the user may not read one of the streams any more.
 func TestAStreamThatMayNoLongerBeReadEndsItsFeedAlone(t *testing.T) {
 	k := newSharedKit(t)
 	k.must(k.c.Do(t.Context(), "ACL", "SETUSER", "node", "on", ">pw", "+@all", "~t*").Err())
@@ -163,7 +164,8 @@ func TestAReaderThatStopsDoesNotHoldUpTheOthers(t *testing.T) {
 	k.must(numbers(ctx, feeds[1], 1, n)) // and it goes on where it was
 }
 
-// A connection that ends, ends all its feeds; each goes on behind its place.
+// The end of a connection ends all its feeds. Each is followed again after its last
+// position.
 func TestFeedsOfAConnectionThatEndedGoOnWhereTheyWere(t *testing.T) {
 	k := newSharedKit(t)
 	bus := transport.New(k.d, transport.Config{RetryMin: time.Millisecond})
@@ -181,7 +183,7 @@ func TestFeedsOfAConnectionThatEndedGoOnWhereTheyWere(t *testing.T) {
 				for _, e := range entries {
 					switch {
 					case e.Kind == domain.Gap:
-						t.Errorf("%s: a break before %d: %s", topic, next, e.Reason)
+						t.Errorf("%s: a gap before %d: %s", topic, next, e.Reason)
 					case e.Kind == domain.Record && string(e.Body) != fmt.Sprint(next):
 						t.Errorf("%s: %q instead of %d", topic, e.Body, next)
 					}
@@ -202,7 +204,7 @@ func TestFeedsOfAConnectionThatEndedGoOnWhereTheyWere(t *testing.T) {
 	reading.Wait()
 }
 
-// Feeds come and go on a connection that others use.
+// Feeds are opened and closed on a connection that other feeds use.
 func TestFeedsJoinAndLeaveWhileOthersRead(t *testing.T) {
 	k := newSharedKit(t)
 	steady := k.follow("")

@@ -65,8 +65,8 @@ func TestFollowSinceOfATrimmedLogIsAllThatIsLeft(t *testing.T) {
 	}
 }
 
-// From its beginning on a feed proves that nothing is missing, also where
-// entries were removed from the middle before.
+// A feed proves from its beginning on that nothing is missing, even if entries were
+// removed from the middle of the stream before.
 func TestFollowSinceProvesWhatFollows(t *testing.T) {
 	k := newKit(t)
 	k.addAs("1000-0", "2000-0", "3000-0", "4000-0", "5000-0")

@@ -48,8 +48,8 @@ func TestWatermillsSuiteInGroups(t *testing.T) {
 	driverkit.RunSuiteInGroups(t, features, openPublisher, openSubscriber, transport.Config{})
 }
 
-// What the server confirmed before it was killed comes through, in order, and
-// without a break, to a subscriber that was there all the time.
+// A subscriber that was there all the time receives everything that the server had
+// confirmed before it was killed, in order and without a gap.
 func TestARestartOfTheServerLosesNothing(t *testing.T) {
 	s := broker.Redis(t, "--appendonly", "yes", "--appendfsync", "always")
 	bus := transport.New(open(t, s.URL("redis-streams")), transport.Config{})

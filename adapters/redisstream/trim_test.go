@@ -29,9 +29,9 @@ func (k kit) length(topic string) int64 {
 	return n
 }
 
-// A stream that is published to and followed by nobody stays short: a system's,
-// and the inbound one, which only groups consume. A publisher whose URL names no
-// retention leaves it alone: what the nodes keep may be more.
+// A publisher trims the streams that it publishes to even if nobody follows them: that
+// of a system, and the inbound one, which only groups read. A publisher whose URL names
+// no retention does not trim, because the nodes may keep more than the default.
 func TestAStreamThatNobodyFollowsIsTrimmedByWhoPublishes(t *testing.T) {
 	for _, c := range []struct {
 		name, query string

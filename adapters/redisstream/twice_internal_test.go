@@ -6,8 +6,8 @@ import (
 	"github.com/fanfarebus/fanfare/domain/envelope"
 )
 
-// What could be read in two ways is not read in one of them: another reader may
-// take the other.
+// An entry that could be decoded in two ways is unreadable, because another reader may
+// decode it in the other way.
 func TestWhatIsThereTwiceIsUnreadable(t *testing.T) {
 	const (
 		uuid  = "_watermill_message_uuid"

@@ -1,0 +1,140 @@
+package redisconn
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/fanfarebus/fanfare/domain"
+)
+
+// errNoReply marks a command that the server may or may not have executed.
+var errNoReply = errors.New("redis gave no answer that proves that it has the message")
+
+// A Proof reports whether a reply is one that the command gives only after it has
+// done its work.
+type Proof func(reply any) bool
+
+// IsEntryID is the [Proof] of an XADD, which replies with the new entry's id.
+func IsEntryID(reply any) bool {
+	id, ok := reply.(string)
+	if !ok {
+		return false
+	}
+	ms, seq, found := strings.Cut(id, "-")
+	return found && isNumber(ms) && isNumber(seq)
+}
+
+func isNumber(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
+
+// IsCount is the [Proof] of a PUBLISH, which replies with the number of
+// subscribers that received the message.
+func IsCount(reply any) bool {
+	n, ok := reply.(int64)
+	return ok && n >= 0
+}
+
+// A Pipeline collects the commands of one call of transport.Driver.Publish: one
+// command for each record, in order. [Pipeline.Exec] sends them.
+//
+// A record counts as published only if the reply to its own command was received
+// and is proof. That go-redis reports no error for a command is not enough: it
+// may report none for commands that it never sent.
+type Pipeline struct {
+	pipe    redis.Pipeliner
+	records []record
+	size    int // how many records the caller is going to add
+}
+
+// A record is one command of a Pipeline.
+type record struct {
+	cmd     *redis.Cmd
+	proof   Proof
+	invalid error // why there is no command for this record; cmd is nil then
+}
+
+// NewPipeline returns an empty pipeline for size records.
+func NewPipeline(c *redis.Client, size int) *Pipeline {
+	return &Pipeline{pipe: c.Pipeline(), records: make([]record, 0, size), size: size}
+}
+
+// Add adds the command of the next record.
+func (p *Pipeline) Add(ctx context.Context, proof Proof, args ...any) {
+	cmd := redis.NewCmd(ctx, args...)
+	_ = p.pipe.Process(ctx, cmd) // it only queues the command, and cannot fail
+	p.records = append(p.records, record{cmd: cmd, proof: proof})
+}
+
+// Refuse adds the next record without a command. Exec returns err for it.
+func (p *Pipeline) Refuse(err error) { p.records = append(p.records, record{invalid: err}) }
+
+// Exec sends all commands in order, once. It returns nil if every record was
+// published. Otherwise it returns one error for each record, which is nil for
+// those that were published. An error that wraps [domain.ErrBusRefused] says that
+// the server does not have the record; with any other the server may have it.
+func (p *Pipeline) Exec(ctx context.Context) (errs []error) {
+	var execErr error
+	if p.pipe.Len() > 0 {
+		_, execErr = p.pipe.Exec(ctx)
+	}
+	noReply := p.errorWithoutReply(execErr)
+	for i := range p.size {
+		err := noReply // for a record that the caller never added
+		if i < len(p.records) {
+			err = p.records[i].outcome(noReply)
+		}
+		if err == nil {
+			continue
+		}
+		if errs == nil {
+			errs = make([]error, p.size)
+		}
+		errs[i] = err
+	}
+	return errs
+}
+
+// errorWithoutReply returns the error of a record that has neither a reply nor an
+// error of its own, given the error of the whole pipeline.
+//
+// If no command has a reply or an error, but the server has answered with an
+// error, then it has refused the login, and none of the commands was sent.
+func (p *Pipeline) errorWithoutReply(execErr error) error {
+	if execErr == nil {
+		return fmt.Errorf("%w: %w", domain.ErrBusDown, errNoReply)
+	}
+	for _, r := range p.records {
+		if r.cmd != nil && (r.cmd.Val() != nil || r.cmd.Err() != nil) {
+			return fmt.Errorf("%w: %w", domain.ErrBusDown, errNoReply)
+		}
+	}
+	if _, ok := serverAnswer(execErr); ok {
+		return classifyRefusal(fmt.Errorf("%w: %w", domain.ErrBusDown, execErr))
+	}
+	return Classify(execErr)
+}
+
+// outcome returns nil if the reply to the record's command proves that the server
+// took the record, even if go-redis set an error on the command because a later
+// one failed. Without a reply and an error it returns noReply.
+func (r record) outcome(noReply error) error {
+	if r.invalid != nil {
+		return r.invalid
+	}
+	reply, err := r.cmd.Val(), r.cmd.Err()
+	switch {
+	case reply != nil && r.proof(reply):
+		return nil
+	case reply != nil:
+		text := fmt.Sprint(reply)
+		return fmt.Errorf("%w: %w: it answered %.64q", domain.ErrBusDown, errNoReply, text)
+	case errors.Is(err, redis.Nil):
+		return fmt.Errorf("%w: %w: it answered nil", domain.ErrBusDown, errNoReply)
+	case err != nil:
+		return classifyRefusal(err)
+	}
+	return noReply
+}

@@ -1,0 +1,228 @@
+package redisstream
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"time"
+
+	"github.com/fanfarebus/fanfare/adapters/redisconn"
+	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/internal/pause"
+)
+
+const (
+	// sharedBlock is how long the server waits for entries of the streams that share
+	// a connection. The list of streams cannot be changed while it waits, so a new
+	// feed gets its first entries up to this much later.
+	sharedBlock = 100 * time.Millisecond
+	// fullBlock is how long the server waits while at least one feed is left out
+	// because its queue is full.
+	fullBlock = 5 * time.Millisecond
+)
+
+// A sharedConn is a connection that several feeds share.
+type sharedConn = redisconn.SharedConn[*sharedFeed, *sharedReader]
+
+// A sharedReader reads the streams of all feeds on one shared connection, in rounds:
+// it asks for all of them with one XREAD, proves what it received, and puts it into
+// the feeds' queues. One goroutine, the connection's, uses it.
+type sharedReader struct {
+	shared       *sharedConn
+	conn         *redisconn.Conn
+	replyTimeout time.Duration
+	entrySize    int // an estimate of how many bytes the values of one entry have
+	replies      replyReader
+
+	feeds []*sharedFeed // scratch: the feeds on the connection
+	reads []streamRead  // scratch: the reads of one round
+	args  []string      // scratch: the arguments of XREAD
+}
+
+// A streamRead is the read of one feed's stream in one round.
+type streamRead struct {
+	feed   *sharedFeed
+	batch  []domain.Entry
+	last   id    // the id of the batch's last entry
+	exists bool  // the entry that was last before the read still exists
+	err    error // why the feed is over
+}
+
+// newSharedConns returns the shared connections of a driver.
+func newSharedConns(server *redisconn.Server) *redisconn.SharedConns[*sharedFeed, *sharedReader] {
+	return redisconn.NewSharedConns(redisconn.SharedConfig[*sharedFeed, *sharedReader]{
+		Dial: server.Dial,
+		State: func(conn *redisconn.Conn) *sharedReader {
+			return &sharedReader{
+				conn: conn, replyTimeout: server.ReplyTimeout(),
+				entrySize: batchBytes / transport.BatchSize,
+			}
+		},
+		Serve: func(shared *sharedConn) error { return shared.State.serve(shared) },
+		End:   (*sharedFeed).end,
+	})
+}
+
+// serve reads in rounds until the connection ends or all feeds have left.
+func (s *sharedReader) serve(shared *sharedConn) error {
+	s.shared = shared
+	for {
+		s.feeds = shared.Feeds(s.feeds[:0])
+		if len(s.feeds) == 0 {
+			return domain.ErrClosed
+		}
+		if err := s.readRound(s.pickFeeds()); err != nil {
+			return err
+		}
+	}
+}
+
+// pickFeeds starts a round with the feeds that have room for a batch, and returns
+// how long the server may wait for entries.
+func (s *sharedReader) pickFeeds() (block time.Duration) {
+	s.reads, block = s.reads[:0], sharedBlock
+	for _, f := range s.feeds {
+		if f.hasRoom() {
+			s.reads = append(s.reads, streamRead{feed: f})
+		} else {
+			block = fullBlock
+		}
+	}
+	return block
+}
+
+// readRound reads the streams of the picked feeds, proves the reads and hands them
+// over. An error means that the connection cannot be used any more.
+func (s *sharedReader) readRound(block time.Duration) error {
+	if len(s.reads) == 0 { // all queues are full
+		pause.For(context.Background(), fullBlock)
+		return nil
+	}
+	err := s.read(block)
+	if isErrorReply(err) {
+		err = s.readEachAlone(err) // one bad stream is enough for an error about all
+	}
+	if err != nil {
+		return err
+	}
+	if err := s.prove(); err != nil {
+		return err
+	}
+	s.updateEntrySize()
+	s.handOver()
+	return nil
+}
+
+// read asks for the streams of all picked feeds with one XREAD.
+func (s *sharedReader) read(block time.Duration) error {
+	s.args = append(s.args[:0], "XREAD", "COUNT", s.count(),
+		"BLOCK", strconv.FormatInt(block.Milliseconds(), 10), "STREAMS")
+	for i := range s.reads {
+		s.args = append(s.args, s.reads[i].feed.topic)
+	}
+	for i := range s.reads {
+		s.args = append(s.args, s.reads[i].feed.progress.last.String())
+	}
+	s.conn.Queue(s.args...)
+	if err := s.flushAndWait(block + s.replyTimeout); err != nil {
+		return err
+	}
+	return s.replies.readStreams(s.conn, s.store)
+}
+
+// readEachAlone asks for each stream with an XREAD of its own, to find those that
+// the server answers with an error. The feeds of these streams are over. If there
+// are none, the connection is over, and original says why.
+func (s *sharedReader) readEachAlone(original error) error {
+	for i := range s.reads {
+		f := s.reads[i].feed
+		s.conn.Queue("XREAD", "COUNT", s.count(), "STREAMS", f.topic, f.progress.last.String())
+	}
+	if err := s.flushAndWait(s.replyTimeout); err != nil {
+		return err
+	}
+	found, size := false, 0
+	for i := range s.reads {
+		err := s.replies.readStreams(s.conn, s.store)
+		size += s.replies.valueBytes
+		if isErrorReply(err) {
+			s.reads[i].err, found = err, true
+		} else if err != nil {
+			return err
+		}
+	}
+	s.replies.valueBytes = size
+	if !found {
+		return original
+	}
+	return nil
+}
+
+// store keeps what a stream had with the read of its feed.
+func (s *sharedReader) store(topic string, batch []domain.Entry, last id) {
+	for i := range s.reads {
+		if r := &s.reads[i]; r.feed.topic == topic {
+			r.batch, r.last = batch, last
+			return
+		}
+	}
+}
+
+// count returns how many entries of each stream to ask for: so many that the reply
+// has about batchBytes if every stream has them.
+func (s *sharedReader) count() string {
+	n := batchBytes / (s.entrySize * len(s.reads))
+	return strconv.Itoa(min(max(n, 1), transport.BatchSize))
+}
+
+// updateEntrySize updates the estimate of an entry's size. The estimate rises at
+// once, but falls slowly: small entries in this round say nothing about the streams
+// that had none.
+func (s *sharedReader) updateEntrySize() {
+	n := 0
+	for i := range s.reads {
+		n += len(s.reads[i].batch)
+	}
+	if n > 0 {
+		size := s.replies.valueBytes/n + 1
+		s.entrySize = max(size, (7*s.entrySize+size)/8)
+	}
+}
+
+// handOver puts what was read and proven into the queues, and ends the feeds that
+// are over. No queue is full: pickFeeds left those out, and only this goroutine
+// adds to them.
+func (s *sharedReader) handOver() {
+	now := time.Now()
+	for i := range s.reads {
+		r := &s.reads[i]
+		if r.err != nil {
+			r.feed.end(r.err)
+			s.shared.Leave(r.feed.topic, r.feed)
+		} else {
+			if len(r.batch) > 0 {
+				r.feed.progress.advance(r.last, len(r.batch))
+				r.feed.ready <- r.batch
+			}
+			r.feed.setHeard(now)
+		}
+		*r = streamRead{} // so that the scratch keeps no batch in memory
+	}
+}
+
+// flushAndWait sends the queued commands, and waits until the first reply begins to
+// arrive.
+func (s *sharedReader) flushAndWait(d time.Duration) error {
+	if err := s.conn.Flush(); err != nil {
+		return err
+	}
+	return waitForReply(s.conn, d)
+}
+
+// isErrorReply reports whether the server replied with an error. The connection can
+// still be used after one.
+func isErrorReply(err error) bool {
+	var reply redisconn.Error
+	return errors.As(err, &reply)
+}

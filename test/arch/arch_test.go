@@ -21,8 +21,8 @@ type rule struct {
 }
 
 var rules = []rule{
-	{"/domain", []string{"/adapters", "/ports", "/cmd", module}, []string{"/domain", "/internal/defaults"},
-		"the domain knows nobody: it can be read, tested and trusted by itself"},
+	{"/domain", []string{"/adapters", "/ports", "/cmd", module}, []string{"/domain", "/internal/defaults", "/internal/metric"},
+		"the domain knows nobody: it can be read, tested and trusted by itself; it describes what it counts, and not who shows it"},
 	{"/domain", []string{"net", "os", "log", "github.com", "golang.org", "go.uber.org"}, []string{module, "net/url"},
 		"the domain has no sockets, no files and no libraries: it is the standard library and rules"},
 	{"/internal", []string{module, "github.com", "golang.org", "go.uber.org"}, []string{"/internal"},

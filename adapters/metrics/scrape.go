@@ -14,23 +14,23 @@ import (
 	"github.com/prometheus/common/expfmt"
 )
 
-// fresh is how long an answer is given to others, too, who ask while somebody
-// still reads one.
-const fresh = time.Second
+// maxAge is how old an answer may be that is given to another scraper, while the
+// one it was made for is still reading it.
+const maxAge = time.Second
 
-// A scrape is an http.Handler that answers with what a registry shows. The text
-// is made by one request at a time and then shared, so that neither many who
-// ask nor those who do not read their answers keep others from theirs, or cost
-// memory each.
+// A scrape is an [http.Handler] that answers with what a registry shows. The
+// text is made by one request at a time and shared by those that come while it
+// is being written. So many scrapers cost no more memory than one, and one that
+// does not read its answer does not delay the others.
 type scrape struct {
 	from prometheus.Gatherer
 	now  func() time.Time
 
-	mu      sync.Mutex // held while a text is made: others wait for that one
+	mu      sync.Mutex // held while a text is made: the others wait for that text
 	readers int        // answers that are being written; guarded by mu
 	made    time.Time  // guarded by mu
 	plain   []byte     // guarded by mu; not changed after it was set
-	small   []byte     // plain, compressed; nil until somebody wants it; guarded by mu
+	small   []byte     // plain, compressed; nil until a scraper asks for it; guarded by mu
 }
 
 // ServeHTTP answers a scrape.
@@ -49,14 +49,14 @@ func (s *scrape) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.Set("Content-Encoding", "gzip")
 	}
 	h.Set("Content-Length", strconv.Itoa(len(text)))
-	_, _ = w.Write(text) // who has gone needs no answer
+	_, _ = w.Write(text) // it fails if the scraper has gone, who then needs no answer
 }
 
-// text returns an answer, of which done is to be told when it is written.
+// text returns an answer. The caller calls done when it has written it.
 func (s *scrape) text(compressed bool) ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.readers == 0 || s.now().Sub(s.made) >= fresh {
+	if s.readers == 0 || s.now().Sub(s.made) >= maxAge {
 		if err := s.make(); err != nil {
 			return nil, err
 		}
@@ -75,6 +75,7 @@ func (s *scrape) text(compressed bool) ([]byte, error) {
 	return s.small, nil
 }
 
+// done forgets the text when the last answer has been written.
 func (s *scrape) done() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -83,7 +84,8 @@ func (s *scrape) done() {
 	}
 }
 
-// make gathers anew. What could be gathered is shown even if something could not.
+// make gathers the metrics and writes them as text. If some cannot be gathered,
+// the others are shown. s.mu is held.
 func (s *scrape) make() error {
 	families, err := s.from.Gather()
 	if len(families) == 0 && err != nil {
@@ -99,13 +101,16 @@ func (s *scrape) make() error {
 	return nil
 }
 
+// zeroWeights are the ways to write "not at all" in Accept-Encoding, by
+// RFC 9110 §12.4.2.
+var zeroWeights = []string{"q=0", "q=0.0", "q=0.00", "q=0.000"}
+
 func acceptsGzip(h http.Header) bool {
 	for _, line := range h.Values("Accept-Encoding") {
 		for item := range strings.SplitSeq(line, ",") {
-			name, parameters, _ := strings.Cut(item, ";")
-			refused := slices.Contains([]string{"q=0", "q=0.0", "q=0.00", "q=0.000"}, strings.ReplaceAll(parameters, " ", ""))
+			name, weight, _ := strings.Cut(item, ";")
 			if strings.EqualFold(strings.TrimSpace(name), "gzip") {
-				return !refused
+				return !slices.Contains(zeroWeights, strings.ReplaceAll(weight, " ", ""))
 			}
 		}
 	}

@@ -8,115 +8,126 @@ import (
 	"github.com/fanfarebus/fanfare/adapters/migrate"
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/domain/stream"
+	"github.com/fanfarebus/fanfare/internal/metric"
 	"github.com/fanfarebus/fanfare/ports/api"
 )
 
-// A status knows how a node is. It is an api.Node.
-type status struct {
-	node   string
-	bus    bus
-	topics domain.Topics
-	hub    *stream.Hub
-	phase  atomic.Int32
-	ready  atomic.Bool // has been ready once
-}
+// confirmWithin is how long a bus that answers may take to confirm the
+// subscription of a system. After that the system is deaf. It is as long as a
+// subscription may be behind the bus before its topic is deaf.
+const confirmWithin = 5 * time.Second
 
+// The stages of a node's life. They only go forward.
 const (
 	isStarting = iota
 	isStarted
 	isDraining
 )
 
-// confirmWithin is how long a bus that answers may take to confirm a system before
-// the system is deaf: as long as a subscription may be behind.
-const confirmWithin = 5 * time.Second
+// A health knows how a node is. It is an [api.Node], and safe for concurrent
+// use.
+type health struct {
+	node   string
+	bus    bus
+	topics domain.Topics
+	hub    *stream.Hub
 
-func newStatus(cfg Config, bus bus, topics domain.Topics, hub *stream.Hub) *status {
-	return &status{node: cfg.Node, bus: bus, topics: topics, hub: hub}
+	stage atomic.Int32 // one of isStarting, isStarted and isDraining
+
+	// wasReady says that Health has found the node ready once. From then on the
+	// node does not go back to starting. It may have been ready because the bus
+	// was down: that the bus is back, and has not confirmed everything yet, is no
+	// reason to take the node out of rotation.
+	wasReady atomic.Bool
 }
 
-func (s *status) started()  { s.phase.CompareAndSwap(isStarting, isStarted) }
-func (s *status) draining() { s.phase.Store(isDraining) }
+func newHealth(cfg Config, b bus, topics domain.Topics, hub *stream.Hub) *health {
+	return &health{node: cfg.Node, bus: b, topics: topics, hub: hub}
+}
+
+func (h *health) started()  { h.stage.CompareAndSwap(isStarting, isStarted) }
+func (h *health) draining() { h.stage.Store(isDraining) }
 
 // Serves says whether messages of the system may be published here.
-func (s *status) Serves(system domain.System) bool { return s.hub.Serves(system) }
+func (h *health) Serves(system domain.System) bool { return h.hub.Serves(system) }
 
-// Health says how the node is now.
-func (s *status) Health() api.Health {
-	streams, awaited := s.hub.Streams(), s.awaited()
-	deaf, useless := s.deaf(streams, awaited)
-	h := api.Health{Phase: s.now(streams, awaited, useless), BusUp: s.bus.Up(), Node: s.node, Systems: []string{}, Deaf: deaf}
-	for _, st := range streams {
-		h.Systems = append(h.Systems, st.System().String())
+// Health says how the node is now. If that is ready, h remembers it.
+func (h *health) Health() api.Health {
+	c := h.look()
+	phase := h.phase(c)
+	if phase == api.Ready {
+		h.wasReady.Store(true)
 	}
-	return h
+	now := api.Health{Phase: phase, BusUp: c.busUp, Node: h.node, Systems: []string{}, Deaf: c.deaf}
+	for _, s := range c.streams {
+		now.Systems = append(now.Systems, s.System().String())
+	}
+	return now
 }
 
-// now is ready once the node's own systems are confirmed, or the bus is down: that
-// must not keep every node at once out of the load balancer. Nor must a system
-// that waits for the copy of a mark, as on every node, or that the bus does not
-// confirm, if it confirms others.
-func (s *status) now(streams []*stream.Stream, awaited []string, useless bool) api.Phase {
-	switch s.phase.Load() {
-	case isDraining:
+// A condition is what a node's phase follows from, all read at one time.
+type condition struct {
+	busUp   bool
+	streams []*stream.Stream // of the systems that are consumed
+	awaited []string         // topics that have waited for the copy of a mark for too long
+	deaf    []string         // systems whose messages do not come here, though the bus answers
+
+	// useless says that clients had better go to another node: this one hears no
+	// system, and not only for reasons that every node has. A mark whose copy is
+	// awaited is such a reason, and so is a system that the bus does not confirm.
+	useless bool
+}
+
+func (h *health) look() condition {
+	c := condition{busUp: h.bus.Up(), streams: h.hub.Streams()}
+	if moving, ok := h.bus.(*migrate.DualBus); ok {
+		c.awaited = moving.Awaited()
+	}
+	behind, ownFault := h.bus.DeafTopics(), false
+	for _, s := range c.streams {
+		topic := h.topics.Topic(s.System())
+		switch {
+		case slices.Contains(behind, topic), s.Left() && !h.hub.Any():
+			ownFault = true
+		case s.Left():
+			// On a node that serves any system this one is deaf, and says nothing
+			// about the others.
+		case slices.Contains(c.awaited, topic), isUnconfirmed(s):
+		default:
+			continue // it is heard
+		}
+		c.deaf = append(c.deaf, s.System().String())
+	}
+	c.useless = ownFault && len(c.deaf) == len(c.streams)
+	return c
+}
+
+// phase judges a node. It is ready once the systems that it always serves are
+// confirmed. These are no reasons to wait, since every node has them and a load
+// balancer would be left without any node: a bus that is down, a system that
+// waits for the copy of a mark, and a system that the bus does not confirm while
+// it confirms others.
+func (h *health) phase(c condition) api.Phase {
+	stage := h.stage.Load()
+	switch {
+	case stage == isDraining:
 		return api.Draining
-	case isStarted:
-		if useless {
-			return api.Deaf
-		}
-		if s.ready.Load() || s.hub.Ready() || !s.bus.Up() || s.othersReady(streams, awaited) {
-			s.ready.Store(true)
-			return api.Ready
-		}
+	case stage == isStarting:
+		return api.Starting
+	case c.useless:
+		return api.Deaf
+	case h.wasReady.Load(), h.hub.Ready(), !c.busUp, h.restIsReady(c):
+		return api.Ready
 	}
 	return api.Starting
 }
 
-// deaf returns the systems whose messages do not come here, though the bus
-// answers; and whether that makes the node useless to new clients while another
-// node may serve them: it hears no system, and not only for reasons that are
-// every node's. Such a reason is a mark whose copy is awaited. A system that has
-// left a node which serves any system says nothing about the others.
-func (s *status) deaf(streams []*stream.Stream, awaited []string) (names []string, useless bool) {
-	behind, own := s.bus.DeafTopics(), false
-	for _, st := range streams {
-		topic := s.topics.Topic(st.System())
-		switch {
-		case slices.Contains(behind, topic), st.Left() && !s.hub.Any():
-			own = true
-		case st.Left(), slices.Contains(awaited, topic), isUnconfirmed(st):
-		default:
-			continue
-		}
-		names = append(names, st.System().String())
-	}
-	return names, own && len(names) == len(streams)
-}
-
-// awaited returns the topics that have waited for the copy of a mark for too long.
-func (s *status) awaited() []string {
-	if moving, ok := s.bus.(*migrate.DualBus); ok {
-		return moving.Awaited()
-	}
-	return nil
-}
-
-func isUnconfirmed(st *stream.Stream) bool {
-	since := st.Unconfirmed()
-	return !since.IsZero() && time.Since(since) > confirmWithin
-}
-
-// othersReady says whether some systems are ready, or as ready as on any node, and
-// the bus does not confirm the others.
-func (s *status) othersReady(streams []*stream.Stream, awaited []string) (some bool) {
-	for _, st := range streams {
-		ready := slices.Contains(awaited, s.topics.Topic(st.System()))
-		select {
-		case <-st.Ready():
-			ready = true
-		default:
-		}
-		if !ready && !isUnconfirmed(st) {
+// restIsReady says whether every system is ready, as ready as on any other node,
+// or not confirmed by the bus for too long; and at least one is not the last.
+func (h *health) restIsReady(c condition) (some bool) {
+	for _, s := range c.streams {
+		ready := isReady(s) || slices.Contains(c.awaited, h.topics.Topic(s.System()))
+		if !ready && !isUnconfirmed(s) {
 			return false
 		}
 		some = some || ready
@@ -124,15 +135,38 @@ func (s *status) othersReady(streams []*stream.Stream, awaited []string) (some b
 	return some
 }
 
-// deafSystems says of each system that is consumed whether it is deaf: 1, or not: 0.
-func (s *status) deafSystems() map[string]float64 {
-	streams := s.hub.Streams()
-	deaf, _ := s.deaf(streams, s.awaited())
-	all := make(map[string]float64, len(streams))
-	for _, st := range streams {
-		all[st.System().String()] = 0
+func isReady(s *stream.Stream) bool {
+	select {
+	case <-s.Ready():
+		return true
+	default:
+		return false
 	}
-	for _, name := range deaf {
+}
+
+func isUnconfirmed(s *stream.Stream) bool {
+	since := s.Unconfirmed()
+	return !since.IsZero() && time.Since(since) > confirmWithin
+}
+
+// Metrics describes which systems are deaf.
+func (h *health) Metrics() []metric.Metric {
+	return []metric.Metric{
+		metric.PerLabel(metric.Gauge, "deaf",
+			"1 while a system's messages do not come here, though the bus answers.",
+			"system", h.deafness),
+	}
+}
+
+// deafness returns 1 for each system that is deaf, and 0 for the others that are
+// consumed.
+func (h *health) deafness() map[string]int {
+	c := h.look()
+	all := make(map[string]int, len(c.streams))
+	for _, s := range c.streams {
+		all[s.System().String()] = 0
+	}
+	for _, name := range c.deaf {
 		all[name] = 1
 	}
 	return all

@@ -24,37 +24,45 @@ import (
 	"github.com/fanfarebus/fanfare/ports/ws"
 )
 
-// The providers from which wire_gen.go assembles a node, in the order in which
-// a message meets them.
+// This file holds the providers: each makes one part of a node from the settings
+// and from other parts. wire.go lists them, and wire_gen.go calls them. They
+// stand in the order in which a message meets what they make.
 
+// openBus opens the bus, which the cleanup closes.
 func openBus(ctx context.Context, cfg Config, o options) (bus, func(), error) {
 	tc := transport.Config{
 		PublishTimeout: cfg.PublishTimeout,
-		NoStamps:       cfg.Envelope.UserField != "", // adopted topics stay as they are
+		NoStamps:       cfg.Envelope.UserField != "", // others read these topics: nothing is added
 		PublishOnly:    o.publishOnly,
 		Logger:         o.log,
 	}
-	open := func() (bus, error) {
-		if o.driver != nil {
-			return transport.New(o.driver, tc), nil
-		}
-		return openURLs(ctx, cfg, tc, o)
+	if o.driver != nil {
+		b := transport.New(o.driver, tc)
+		return b, func() { closeBus(b, o.log) }, nil
 	}
-	b, err := open()
+	b, err := openURLs(ctx, cfg, tc, o)
 	if err != nil {
 		return nil, nil, err
 	}
 	return b, func() { closeBus(b, o.log) }, nil
 }
 
-// openURLs opens one bus, or two of which the second is to take over.
+func closeBus(b bus, log *slog.Logger) {
+	if err := b.Close(); err != nil {
+		log.Warn("closing the bus", "error", err)
+	}
+}
+
+// openURLs opens the bus that the settings name, or two as one, of which the
+// second is to take over.
 func openURLs(ctx context.Context, cfg Config, tc transport.Config, o options) (bus, error) {
 	urls := transport.SplitURLs(cfg.Transport)
 	if len(urls) == 1 {
 		return o.openers.Open(ctx, urls[0], tc)
 	}
 	if len(urls) != 2 {
-		return nil, fmt.Errorf("transport: want one URL, or while the bus is moved two: the old and the new; got %d", len(urls))
+		return nil, fmt.Errorf("transport: want one URL, or while the bus is moved two: "+
+			"the old and the new; got %d", len(urls))
 	}
 	served, err := servedTopics(cfg)
 	if err != nil {
@@ -71,58 +79,57 @@ func openURLs(ctx context.Context, cfg Config, tc transport.Config, o options) (
 	return b, nil
 }
 
-// openBoth opens two buses; log lines say which is which.
-func openBoth(ctx context.Context, old, new string, tc transport.Config, o options) (from, to *transport.Transport, err error) {
+// openBoth opens the two buses of a migration. Their log lines say which is
+// which.
+func openBoth(
+	ctx context.Context, oldURL, newURL string, tc transport.Config, o options,
+) (from, to *transport.Transport, err error) {
 	tc.Logger = o.log.With("bus", "old")
-	if from, err = o.openers.Open(ctx, old, tc); err != nil {
+	if from, err = o.openers.Open(ctx, oldURL, tc); err != nil {
 		return nil, nil, err
 	}
 	tc.Logger = o.log.With("bus", "new")
-	if to, err = o.openers.Open(ctx, new, tc); err != nil {
+	if to, err = o.openers.Open(ctx, newURL, tc); err != nil {
 		return nil, nil, errors.Join(err, from.Close())
 	}
 	return from, to, nil
 }
 
-func closeBus(bus bus, log *slog.Logger) {
-	if err := bus.Close(); err != nil {
-		log.Warn("closing the bus", "error", err)
-	}
-}
-
-// newTopics also checks that the bus can carry the topics' names.
-func newTopics(cfg Config, bus bus) (domain.Topics, error) {
+// newTopics reads the template of topic names. It also checks that the bus can
+// carry the topics of the systems that are always served.
+func newTopics(cfg Config, b bus) (domain.Topics, error) {
 	topics, err := domain.ParseTopics(cfg.Topic)
 	if err != nil {
 		return topics, err
 	}
-	systems, err := systems(cfg)
+	served, err := servedTopics(cfg)
 	if err != nil {
 		return topics, err
 	}
-	for _, s := range systems {
-		if err := bus.CheckTopic(topics.Topic(s)); err != nil {
+	for _, topic := range served {
+		if err := b.CheckTopic(topic); err != nil {
 			return topics, fmt.Errorf("topic: %w", err)
 		}
 	}
 	return topics, nil
 }
 
-// servedTopics returns the topics of the systems that are served always.
-func servedTopics(cfg Config) (all []string, err error) {
+// servedTopics returns the topics of the systems that are always served.
+func servedTopics(cfg Config) (names []string, err error) {
 	topics, err := domain.ParseTopics(cfg.Topic)
 	if err != nil {
 		return nil, err
 	}
-	served, err := systems(cfg)
+	served, err := servedSystems(cfg)
 	for _, s := range served {
-		all = append(all, topics.Topic(s))
+		names = append(names, topics.Topic(s))
 	}
-	return all, err
+	return names, err
 }
 
-// systems returns those that are served always; with "*" there are none.
-func systems(cfg Config) (all []domain.System, err error) {
+// servedSystems returns the systems that are always served. With "*" there are
+// none: then a system is served while sessions are attached to it.
+func servedSystems(cfg Config) (served []domain.System, err error) {
 	for _, name := range cfg.Systems {
 		if name == "*" {
 			continue
@@ -131,23 +138,27 @@ func systems(cfg Config) (all []domain.System, err error) {
 		if err != nil {
 			return nil, domain.At("systems", err)
 		}
-		all = append(all, s)
+		served = append(served, s)
 	}
-	return all, nil
+	return served, nil
 }
 
-// newRouter's feeds begin in the past, so that a node that has just started can
-// resume who was on another.
-func newRouter(cfg Config, bus bus, topics domain.Topics, o options) (*router.Router, error) {
-	rc := router.Config{Rules: envelope.Rules{UserField: cfg.Envelope.UserField}, Logger: o.log}
-	if bus.Guarantees().Log {
-		rc.Replayer = bus
+// newRouter makes the router. Its feeds begin in the past, as far back as the
+// window reaches: so a node that has just started can resume sessions that were
+// on another node.
+func newRouter(cfg Config, b bus, topics domain.Topics, o options) (*router.Router, error) {
+	rc := router.Config{
+		Rules:  envelope.Rules{UserField: cfg.Envelope.UserField},
+		Logger: o.log,
 	}
-	return router.New(bus.BatchesSince(cfg.Window.Age), topics, rc)
+	if b.Guarantees().Log {
+		rc.Replayer = b
+	}
+	return router.New(b.BatchesSince(cfg.Window.Age), topics, rc)
 }
 
-func newHub(cfg Config, r *router.Router, bus bus) (*stream.Hub, error) {
-	always, err := systems(cfg)
+func newHub(cfg Config, r *router.Router, b bus) (*stream.Hub, error) {
+	always, err := servedSystems(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -161,19 +172,24 @@ func newHub(cfg Config, r *router.Router, bus bus) (*stream.Hub, error) {
 			Age:       cfg.Window.Age,
 			Budget:    stream.NewBudget(int64(cfg.Window.Bytes)),
 			DedupeAge: cfg.Dedupe.Age,
-			HasLog:    bus.Guarantees().Log,
+			HasLog:    b.Guarantees().Log,
 			Past:      stream.NewBudget(int64(cfg.Resume.Bytes)),
 			MaxScan:   cfg.Resume.MaxScan,
 		},
 	}), nil
 }
 
-func newOutlet(cfg Config, bus bus, topics domain.Topics, o options) domain.Publisher {
-	out := transport.NewEnvelopePublisher(bus, topics, int(cfg.Limits.MessageBytes))
-	out.LimitInbound(transport.InboundLimits{User: int64(cfg.Limits.InboundUserBytes), System: int64(cfg.Limits.InboundBytes)}, o.log)
+func newEnvelopePublisher(cfg Config, b bus, topics domain.Topics, o options) domain.Publisher {
+	out := transport.NewEnvelopePublisher(b, topics, int(cfg.Limits.MessageBytes))
+	out.LimitInbound(transport.InboundLimits{
+		User:   int64(cfg.Limits.InboundUserBytes),
+		System: int64(cfg.Limits.InboundBytes),
+	}, o.log)
 	return out
 }
 
+// newPublisher makes the Publisher behind [Node.Publish]. It does not own the
+// bus, and its Close does nothing.
 func newPublisher(out domain.Publisher) *Publisher {
 	return &Publisher{out: out, close: func() error { return nil }}
 }
@@ -195,30 +211,41 @@ func newRegistry(cfg Config, hub *stream.Hub, o options) (*session.Registry, err
 		}
 		sc.Proxies = append(sc.Proxies, network)
 	}
-	var who session.Authenticator
-	switch {
-	case cfg.Dev:
+	if cfg.Dev {
 		sc.Tokenless = func(r *http.Request) (domain.Grant, error) {
 			return auth.Dev{}.Authenticate(r.Context(), r.URL.Query().Get("user"))
 		}
-	case cfg.Auth.JWT.Secret == "" && cfg.Auth.JWT.PublicKey == "":
-		who = auth.Nobody{}
-	default:
-		j, err := auth.NewJWT(cfg.Auth.JWT.auth())
-		if err != nil {
-			return nil, fmt.Errorf("auth.jwt: %w", err)
-		}
-		who = j
+		return session.New(hub, nil, sc, o.log)
 	}
-	return session.New(hub, who, sc, o.log)
+	authenticator, err := newAuthenticator(cfg.Auth.JWT)
+	if err != nil {
+		return nil, err
+	}
+	return session.New(hub, authenticator, sc, o.log)
 }
 
-func newWebSockets(cfg Config, registry *session.Registry, out domain.Publisher, o options) (*ws.Server, error) {
+// newAuthenticator makes what reads session tokens. Without a key nobody gets a
+// session, and the node only publishes.
+func newAuthenticator(cfg JWTConfig) (session.Authenticator, error) {
+	if cfg.Secret == "" && cfg.PublicKey == "" {
+		return auth.Nobody{}, nil
+	}
+	jwt, err := auth.NewJWT(cfg.auth())
+	if err != nil {
+		return nil, fmt.Errorf("auth.jwt: %w", err)
+	}
+	return jwt, nil
+}
+
+func newWebSockets(
+	cfg Config, registry *session.Registry, out domain.Publisher, o options,
+) (*ws.Server, error) {
+	operations := float64(cfg.Limits.InboundRate)
 	return ws.New(registry, out, ws.Config{
 		MessageBytes: int(cfg.Limits.MessageBytes),
 		OutboxBytes:  int(cfg.Limits.OutboxBytes),
-		SessionRate:  session.Rate{Messages: float64(cfg.Limits.InboundRate)},
-		FrameRate:    max(float64(cfg.Limits.FrameRate), 2*float64(cfg.Limits.InboundRate)),
+		SessionRate:  session.Rate{Messages: operations},
+		FrameRate:    max(float64(cfg.Limits.FrameRate), 2*operations),
 		ControlRate:  float64(cfg.Limits.ControlRate),
 		Stall:        cfg.Limits.Stall,
 		Publish:      cfg.PublishTimeout,
@@ -226,51 +253,81 @@ func newWebSockets(cfg Config, registry *session.Registry, out domain.Publisher,
 }
 
 func newEvents(cfg Config, registry *session.Registry) (*sse.Server, error) {
-	return sse.New(registry, sse.Config{OutboxBytes: int(cfg.Limits.OutboxBytes), Stall: cfg.Limits.Stall})
+	return sse.New(registry, sse.Config{
+		OutboxBytes: int(cfg.Limits.OutboxBytes),
+		Stall:       cfg.Limits.Stall,
+	})
 }
 
-func newAPI(cfg Config, out domain.Publisher, node *status, o options) (*api.API, error) {
-	l := cfg.Limits
+func newAPI(cfg Config, out domain.Publisher, h *health, o options) (*api.API, error) {
 	ac := api.Config{
-		MessageBytes: int(l.MessageBytes), Bodies: int64(l.BodyBytes), BodiesPerKey: int64(l.BodyBytesPerKey),
-		AnswerTime: l.AnswerTime, BodyTime: l.BodyTime, BodyStall: l.BodyStall, Version: o.version, Logger: o.log,
+		MessageBytes: int(cfg.Limits.MessageBytes),
+		Bodies:       int64(cfg.Limits.BodyBytes),
+		BodiesPerKey: int64(cfg.Limits.BodyBytesPerKey),
+		AnswerTime:   cfg.Limits.AnswerTime,
+		BodyTime:     cfg.Limits.BodyTime,
+		BodyStall:    cfg.Limits.BodyStall,
+		Version:      o.version,
+		Logger:       o.log,
 	}
 	if cfg.Dev {
-		return api.New(out, auth.Dev{}, node, ac)
+		return api.New(out, auth.Dev{}, h, ac)
 	}
 	keys, err := auth.NewKeys(reveal(cfg.Auth.APIKeys)...)
 	if err != nil {
 		return nil, fmt.Errorf("auth.api_keys: %w", err)
 	}
-	return api.New(out, keys, node, ac)
+	return api.New(out, keys, h, ac)
 }
 
-func newNode(cfg Config, o options, bus bus, hub *stream.Hub, r *router.Router,
-	registry *session.Registry, sockets *ws.Server, events *sse.Server, out *Publisher, a *api.API, st *status, show *metrics.Registry) (*Node, error) {
-	g := &Node{cfg: cfg, log: o.log, bus: bus, hub: hub, router: r, registry: registry, out: out, status: st}
+// newMetrics collects what the parts of a node describe of themselves.
+func newMetrics(cfg Config, o options, p parts) *metrics.Registry {
+	m := metrics.New("fanfare")
+	m.Info("build_info", "The software and the node.",
+		map[string]string{"version": o.version, "node": cfg.Node})
+	m.Register(slices.Concat(
+		busMetrics(p.bus),
+		p.router.Metrics(),
+		p.hub.Metrics(),
+		sessionMetrics(p.registry),
+		socketMetrics(p.sockets),
+		eventMetrics(p.events),
+		apiMetrics(p.api),
+		p.health.Metrics(),
+	)...)
+	return m
+}
+
+// newNode makes the node of its parts, and the routes that it serves.
+func newNode(cfg Config, o options, p parts, m *metrics.Registry) (*Node, error) {
 	public, admin := http.NewServeMux(), http.NewServeMux()
-	public.Handle("/ws", sockets)
-	public.Handle("/sse", events)
-	a.Publishing(public)
-	a.Unknown(public)
-	a.Unknown(admin)
-	a.HealthChecks(public)
-	a.HealthChecks(admin)
-	a.Admin(admin, show.Handler())
+	public.Handle("/ws", p.sockets)
+	public.Handle("/sse", p.events)
+	p.api.Publishing(public)
+	for _, mux := range []*http.ServeMux{public, admin} {
+		p.api.Unknown(mux)
+		p.api.HealthChecks(mux)
+	}
+	p.api.Admin(admin, m.Handler())
 	if cfg.AdminListen == "" {
-		a.Admin(public, show.Handler())
+		p.api.Admin(public, m.Handler())
 	}
-	g.public, g.admin = api.NoSniff(a.Bounded(public)), api.NoSniff(a.Bounded(admin))
-	if !cfg.Dev {
-		return g, nil
+	guard := func(h http.Handler) http.Handler { return h }
+	if cfg.Dev {
+		page, err := newPage(cfg)
+		if err != nil {
+			return nil, err
+		}
+		public.Handle("GET /{$}", page)
+		guard = api.DevGuard
 	}
-	page, err := newPage(cfg)
-	if err != nil {
-		return nil, err
-	}
-	public.Handle("GET /{$}", page)
-	g.public, g.admin = api.NoSniff(a.Bounded(api.DevGuard(public))), api.NoSniff(a.Bounded(api.DevGuard(admin)))
-	return g, nil
+	return &Node{
+		parts:  p,
+		cfg:    cfg,
+		log:    o.log,
+		public: api.NoSniff(p.api.Bounded(guard(public))),
+		admin:  api.NoSniff(p.api.Bounded(guard(admin))),
+	}, nil
 }
 
 func newPage(cfg Config) (*devpage.Page, error) {

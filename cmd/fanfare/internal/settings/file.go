@@ -116,7 +116,7 @@ func written(n *yaml.Node) (any, error) {
 	}
 	switch {
 	case n.Style&yaml.TaggedStyle != 0:
-		return nil, errors.New("has a tag: leave it away, or quote what begins with !")
+		return nil, errors.New("has a tag: leave it away, or quote what begins with \"!\"")
 	case n.Kind == yaml.SequenceNode:
 		all := []any{}
 		for _, item := range n.Content {

@@ -23,7 +23,8 @@ func AddFlags(fs *pflag.FlagSet, only ...string) {
 			f.NoOptDefVal = "true"
 		}
 		if s.Secret {
-			fs.VarPF(&flag{kind: "path"}, s.Key+fileSuffix, "", "file that holds "+s.Key).Hidden = true
+			file := fs.VarPF(&flag{kind: "path"}, s.Key+fileSuffix, "", "file that holds "+s.Key)
+			file.Hidden = true
 		}
 	}
 	names := keys()

@@ -2,6 +2,7 @@ package settings
 
 import (
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -66,7 +67,8 @@ func redactedQuery(raw string) (string, bool) {
 		return "", false
 	}
 	for pair := range strings.SplitSeq(raw, "&") {
-		if pair != "" && !strings.Contains(pair, "=") { // perhaps the end of a secret with an & in it
+		if pair != "" && !strings.Contains(pair, "=") {
+			// It may be the end of a secret that has an & in it.
 			return "", false
 		}
 	}
@@ -104,9 +106,10 @@ func redacted(text string) string {
 	return text
 }
 
+// schemeForm matches what the scheme of a URL may be, in a loose reading of RFC 3986
+// §3.1.
+var schemeForm = regexp.MustCompile(`^[a-zA-Z0-9+.-]+$`)
+
 func isScheme(text string) bool {
-	odd := func(r rune) bool {
-		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("+-.", r)
-	}
-	return text != "" && !strings.ContainsFunc(text, odd)
+	return schemeForm.MatchString(text)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/fanfarebus/fanfare/adapters/auth"
 	"github.com/fanfarebus/fanfare/cmd/fanfare/internal/client"
 	"github.com/fanfarebus/fanfare/cmd/fanfare/internal/load"
 	"github.com/fanfarebus/fanfare/domain"
@@ -36,8 +36,8 @@ At a node in development the users need no tokens. Else tokens are minted with t
   FANFARE_KEY=… fanfare bench --url http://10.0.0.5:8080 --auth.jwt.secret_file jwt.secret --json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			l.URL, post.Key = or(l.URL, a.env("URL"), localNode), or(post.Key, a.env("KEY"))
-			post.Node = l.URL
+			l.URL = cmp.Or(l.URL, a.env("URL"), localNode)
+			post.Node, post.Key = l.URL, cmp.Or(post.Key, a.env("KEY"))
 			if l.Everyone = to == "all"; !l.Everyone && to != "each" {
 				return fmt.Errorf("--to: want each or all, not %q", to)
 			}
@@ -62,15 +62,20 @@ At a node in development the users need no tokens. Else tokens are minted with t
 	f.StringVar(&post.Key, "key", "", "API key to publish with (better as FANFARE_KEY)")
 	f.StringVar(&l.System, "system", "bench", "the system to use")
 	f.IntVar(&l.Sessions, "clients", 100, fmt.Sprintf("sessions, at most %d", load.MaxSessions))
-	f.IntVar(&l.Rate, "rate", 1000, fmt.Sprintf("messages a second, at most %d", load.MaxRate))
-	f.DurationVar(&l.Duration, "duration", 10*time.Second, fmt.Sprintf("for how long messages are due, at most %v", load.MaxDuration))
-	f.IntVar(&l.Size, "size", 128, fmt.Sprintf("bytes of a message's data, at most %d", load.MaxSize))
+	f.IntVar(&l.Rate, "rate", 1000,
+		fmt.Sprintf("messages a second, at most %d", load.MaxRate))
+	f.DurationVar(&l.Duration, "duration", 10*time.Second,
+		fmt.Sprintf("for how long messages are due, at most %v", load.MaxDuration))
+	f.IntVar(&l.Size, "size", 128,
+		fmt.Sprintf("bytes of a message's data, at most %d", load.MaxSize))
 	f.StringVar(&to, "to", "each", "whom a message is for: each client in turn, or all of them")
 	f.DurationVar(&l.Wait, "wait", 10*time.Second, "for what is on its way, when all is published")
 	f.BoolVar(&json, "json", false, "print the report as a line of JSON")
 	return cmd
 }
 
+// measure runs the load and prints the report. It returns what went wrong with the
+// load as an error.
 func (a *app) measure(ctx context.Context, l load.Config, json bool) error {
 	report, err := load.Run(ctx, l)
 	if err != nil {
@@ -86,7 +91,7 @@ func (a *app) measure(ctx context.Context, l load.Config, json bool) error {
 	return report.Fault()
 }
 
-// minter makes tokens with the configured secret; nil if there is none.
+// minter returns what makes tokens with the configured secret, nil without one.
 func (a *app) minter(cmd *cobra.Command, l load.Config) (func(user string) (string, error), error) {
 	s, err := a.load(cmd)
 	if err != nil {
@@ -96,17 +101,20 @@ func (a *app) minter(cmd *cobra.Command, l load.Config) (func(user string) (stri
 	if c.Secret == "" {
 		return nil, nil
 	}
-	j, err := auth.NewJWT(auth.JWTConfig{Secret: string(c.Secret), Issuer: c.Issuer, Audience: c.Audience})
+	jwt, err := newJWT(c)
 	if err != nil {
-		return nil, fmt.Errorf("auth.jwt: %w", err)
+		return nil, err
 	}
 	return func(user string) (string, error) {
-		return j.Mint(domain.Grant{User: user, Systems: []string{l.System}, Expires: time.Now().Add(l.Duration).Add(l.Wait).Add(time.Hour)})
+		ttl := l.Duration + l.Wait + time.Hour // an hour for connecting
+		return jwt.Mint(domain.Grant{
+			User: user, Systems: []string{l.System}, Expires: time.Now().Add(ttl),
+		})
 	}, nil
 }
 
-// posting publishes through a node. What the node refuses for what it is,
-// rather than for want of its bus, is final.
+// posting publishes through a node. A refusal is final unless its reason passes:
+// the bus is down, or too much is published at once.
 func posting(p client.Publisher) func(context.Context, string, []byte) (int, error) {
 	return func(ctx context.Context, system string, lines []byte) (int, error) {
 		ids, err := p.Publish(ctx, system, lines)

@@ -83,6 +83,16 @@ func TestListenEndsWhenItsCursorsCanNoLongerBeKept(t *testing.T) {
 	}
 }
 
+func TestTheDirectoryThatCursorsLackIsNamed(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "missing")
+	file := filepath.Join(dir, "alice.json")
+	got := fanfareRun(t, "listen", "--systems", "orders", "--url", "http://127.0.0.1:1", "--resume", file)
+	want := fmt.Sprintf("fanfare: --resume: %s cannot be made: there is no directory %s\n", file, dir)
+	if got.code != 2 || got.err != want {
+		t.Errorf("got %+v; want %q", got, want)
+	}
+}
+
 func TestFileOfCursorsThatCannotBeUsedIsOneClearLine(t *testing.T) {
 	for name, path := range map[string]string{
 		"a directory": t.TempDir(), "in no directory": "/does/not/exist/alice.json",

@@ -20,6 +20,7 @@ import (
 	"github.com/fanfarebus/fanfare"
 	"github.com/fanfarebus/fanfare/adapters/memory"
 	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/adapters/transport/provenance"
 	"github.com/fanfarebus/fanfare/domain"
 )
 
@@ -74,7 +75,7 @@ func TestOneDeafSystemDoesNotTakeTheNodeOutOfRotation(t *testing.T) {
 				}
 				mark := func() {
 					for _, system := range tt.marked {
-						publish(system, transport.NewMovedAway("mark"))
+						publish(system, provenance.NewMovedAway("mark"))
 					}
 				}
 				if tt.late {

@@ -1,56 +1,12 @@
 package fanfare
 
 import (
-	"github.com/fanfarebus/fanfare/adapters/migrate"
-	"github.com/fanfarebus/fanfare/adapters/transport"
-	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/internal/metric"
 	"github.com/fanfarebus/fanfare/ports/api"
 	"github.com/fanfarebus/fanfare/ports/session"
 	"github.com/fanfarebus/fanfare/ports/sse"
 	"github.com/fanfarebus/fanfare/ports/ws"
 )
-
-func busMetrics(b bus) []metric.Metric {
-	stats, up := b.Stats, b.Up
-	counter := func(name, help string, read func(transport.Stats) uint64) metric.Metric {
-		return metric.Of(metric.Counter, name, help, func() uint64 { return read(stats()) })
-	}
-	return []metric.Metric{
-		metric.Of(metric.Gauge, "bus_up", "1 while the bus answers.", func() int {
-			if up() {
-				return 1
-			}
-			return 0
-		}),
-		counter("bus_published_total", "Messages that the bus took.",
-			func(s transport.Stats) uint64 { return s.Published }),
-		counter("bus_publish_errors_total", "Messages that the bus did not take, or of which that is not known.",
-			func(s transport.Stats) uint64 { return s.PublishErrors }),
-		counter("bus_reads_total", "Reads that returned entries.",
-			func(s transport.Stats) uint64 { return s.Batches }),
-		counter("bus_holes_total", "Missing sequence numbers of publishers, on a bus without a log.",
-			func(s transport.Stats) uint64 { return s.Holes }),
-		counter("bus_late_total", "Messages dropped because they came after their number was found missing, or again.",
-			func(s transport.Stats) uint64 { return s.Late }),
-		counter("bus_interruptions_total", "Times a subscription was interrupted.",
-			func(s transport.Stats) uint64 { return s.Interruptions }),
-		metric.Of(metric.Gauge, "bus_behind_subscriptions",
-			"Subscriptions that have been behind the bus for more than 5 s.",
-			func() int { return stats().Behind }),
-		metric.PerLabel(metric.Counter, "bus_breaks_total",
-			"Interruptions without proof of continuity, by reason.", "reason",
-			func() map[domain.GapReason]uint64 { return stats().Breaks }),
-		metric.Of(metric.Gauge, "bus_moved_systems",
-			"Systems for which the new bus has taken over, of those in use here.",
-			func() int {
-				if moving, ok := b.(*migrate.DualBus); ok {
-					return moving.Moved()
-				}
-				return 0
-			}),
-	}
-}
 
 func sessionMetrics(r *session.Registry) []metric.Metric {
 	return []metric.Metric{

@@ -56,7 +56,7 @@ func NewMigration(ctx context.Context, cfg MigrationConfig, opts ...Option) (*Mi
 	tc := transport.Config{
 		PublishTimeout: migrationPublishTimeout,
 		PublishOnly:    true,
-		NoStamps:       true, // copies keep the numbers of those who published them
+		NoNumbers:      true, // copies keep the numbers of those who published them
 	}
 	from, to, err := openBoth(ctx, cfg.From, cfg.To, tc, o)
 	if err != nil {

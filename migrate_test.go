@@ -11,6 +11,7 @@ import (
 	"github.com/fanfarebus/fanfare"
 	"github.com/fanfarebus/fanfare/adapters/memory"
 	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/adapters/transport/provenance"
 )
 
 // A node that is set up for the old bus alone gets no more clients when it is
@@ -42,7 +43,7 @@ func TestNodeThatIsLeftBehindIsNotReady(t *testing.T) {
 			}
 		}
 		ready(http.StatusOK, "ready")
-		if errs := bus.Publish(ctx, []transport.Outgoing{{Topic: "fanfare.orders", Message: transport.NewMovedAway("mark")}}); errs != nil {
+		if errs := bus.Publish(ctx, []transport.Outgoing{{Topic: "fanfare.orders", Message: provenance.NewMovedAway("mark")}}); errs != nil {
 			t.Fatal(errs)
 		}
 		ready(http.StatusServiceUnavailable, "deaf")

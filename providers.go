@@ -13,9 +13,11 @@ import (
 	"github.com/fanfarebus/fanfare/adapters/metrics"
 	"github.com/fanfarebus/fanfare/adapters/migrate"
 	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/adapters/transport/dsn"
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/domain/envelope"
 	"github.com/fanfarebus/fanfare/domain/stream"
+	"github.com/fanfarebus/fanfare/internal/metric"
 	"github.com/fanfarebus/fanfare/ports/api"
 	"github.com/fanfarebus/fanfare/ports/devpage"
 	"github.com/fanfarebus/fanfare/ports/router"
@@ -32,7 +34,7 @@ import (
 func openBus(ctx context.Context, cfg Config, o options) (bus, func(), error) {
 	tc := transport.Config{
 		PublishTimeout: cfg.PublishTimeout,
-		NoStamps:       cfg.Envelope.UserField != "", // others read these topics: nothing is added
+		NoNumbers:      cfg.Envelope.UserField != "", // others read these topics: nothing is added
 		PublishOnly:    o.publishOnly,
 		Logger:         o.log,
 	}
@@ -56,7 +58,7 @@ func closeBus(b bus, log *slog.Logger) {
 // openURLs opens the bus that the settings name, or two as one, of which the
 // second is to take over.
 func openURLs(ctx context.Context, cfg Config, tc transport.Config, o options) (bus, error) {
-	urls := transport.SplitURLs(cfg.Transport)
+	urls := dsn.SplitURLs(cfg.Transport)
 	if len(urls) == 1 {
 		return o.openers.Open(ctx, urls[0], tc)
 	}
@@ -296,6 +298,18 @@ func newMetrics(cfg Config, o options, p parts) *metrics.Registry {
 		p.health.Metrics(),
 	)...)
 	return m
+}
+
+// busMetrics describes the bus, and how far it has been moved.
+func busMetrics(b bus) []metric.Metric {
+	return append(transport.Metrics(b.Stats, b.Up), metric.Of(metric.Gauge, "bus_moved_systems",
+		"Systems for which the new bus has taken over, of those in use here.",
+		func() int {
+			if moving, ok := b.(*migrate.DualBus); ok {
+				return moving.Moved()
+			}
+			return 0
+		}))
 }
 
 // newNode makes the node of its parts, and the routes that it serves.

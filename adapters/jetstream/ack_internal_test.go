@@ -11,6 +11,7 @@ import (
 
 	"github.com/fanfarebus/fanfare/adapters/natsconn"
 	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/adapters/transport/dsn"
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/test/broker"
 )
@@ -67,7 +68,7 @@ func TestARefusalIsOfNobodyInParticular(t *testing.T) {
 		t.Fatal(err)
 	}
 	u := &url.URL{Scheme: "nats", User: url.UserPassword("u", "p"), Host: broker.NATS(t, "--config", file).Addr()}
-	server, err := natsconn.Parse(u, transport.NewParams(u))
+	server, err := natsconn.Parse(u, dsn.NewParams(u))
 	if err != nil {
 		t.Fatal(err)
 	}

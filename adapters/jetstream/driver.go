@@ -15,6 +15,7 @@ import (
 
 	"github.com/fanfarebus/fanfare/adapters/natsconn"
 	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/adapters/transport/dsn"
 	"github.com/fanfarebus/fanfare/domain"
 )
 
@@ -55,7 +56,7 @@ var (
 //
 // It does not wait for the server.
 func Open(_ context.Context, u *url.URL, log *slog.Logger) (transport.Driver, error) {
-	params := transport.NewParams(u)
+	params := dsn.NewParams(u)
 	server, err := natsconn.Parse(u, params)
 	plan, bad := parsePlan(params)
 	domain := params.String("domain", "")

@@ -12,6 +12,7 @@ import (
 
 	"github.com/fanfarebus/fanfare/adapters/natsconn"
 	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/adapters/transport/dsn"
 	"github.com/fanfarebus/fanfare/domain"
 )
 
@@ -24,7 +25,7 @@ type plan struct {
 	maxBytes  int64
 }
 
-func parsePlan(params *transport.Params) (plan, error) {
+func parsePlan(params *dsn.Params) (plan, error) {
 	p := plan{
 		create:    params.Bool("create", true),
 		retention: params.Duration("retention", time.Hour, time.Second),

@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/adapters/transport/dsn"
 	"github.com/fanfarebus/fanfare/domain"
 )
 
@@ -54,9 +55,9 @@ var (
 //	client_id       the name in the brokers' logs and quotas, default fanfare
 //	dial_timeout    to connect, default 3s
 //	reply_timeout   for an answer, default 2s
-//	tls…            those of transport.Params.TLS
+//	tls…            those of dsn.Params.TLS
 func Open(_ context.Context, u *url.URL, log *slog.Logger) (transport.Driver, error) {
-	params := transport.NewParams(u)
+	params := dsn.NewParams(u)
 	server, err := parseServer(u, params)
 	compress, err2 := compressor(params.String("compression", "none"))
 	d := &Driver{

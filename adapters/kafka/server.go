@@ -14,7 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 
-	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/adapters/transport/dsn"
 )
 
 const (
@@ -40,7 +40,7 @@ type server struct {
 }
 
 // parseServer reads the hosts, the user and the parameters for connecting.
-func parseServer(u *url.URL, params *transport.Params) (*server, error) {
+func parseServer(u *url.URL, params *dsn.Params) (*server, error) {
 	s := &server{
 		clientID: params.String("client_id", "fanfare"),
 		dial:     params.Timeout("dial_timeout", 3*time.Second, 10*time.Millisecond),

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/adapters/transport/dsn"
 )
 
 var _ transport.Opener = Open
@@ -16,7 +17,7 @@ var _ transport.Opener = Open
 // each time, the name is for people. Parameters: retention (a duration, 1h),
 // messages (100000) and bytes (67108864), the most that each topic keeps.
 func Open(_ context.Context, u *url.URL, _ *slog.Logger) (transport.Driver, error) {
-	p := transport.NewParams(u)
+	p := dsn.NewParams(u)
 	fallback := Config{}.withDefaults()
 	cfg := Config{
 		Retention: p.Duration("retention", fallback.Retention, time.Millisecond),

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/adapters/transport/provenance"
 	"github.com/fanfarebus/fanfare/domain"
 )
 
@@ -224,8 +225,8 @@ func behind(p domain.Location) domain.Location {
 // gap says that something behind a place is missing.
 func (c *copier) gap(at domain.Location, t time.Time) *message.Message {
 	e := &domain.Entry{Kind: domain.Gap, UUID: domain.NewID()}
-	return transport.NewCopy(e, transport.Origin{
-		Places: []domain.Location{behind(at)}, After: at.Position, Time: t, Late: c.moved.Load()})
+	return provenance.NewCopy(e, provenance.Origin{
+		Locations: []domain.Location{behind(at)}, After: at.Position, Time: t, Late: c.moved.Load()})
 }
 
 // copy copies a batch, but what was copied before.
@@ -252,7 +253,7 @@ func (c *copier) copy(ctx context.Context, batch []domain.Entry) error {
 			}
 			return c.copy(ctx, batch)
 		}
-		copies = append(copies, transport.NewCopy(e, transport.OriginOf(e, at.Log, at.Position, c.moved.Load())))
+		copies = append(copies, provenance.NewCopy(e, provenance.OriginOf(e, at.Log, at.Position, c.moved.Load())))
 		at.Position = e.Position
 	}
 	return c.publishAll(ctx, copies, batch)
@@ -267,7 +268,7 @@ func (c *copier) cutOver(ctx context.Context, e *domain.Entry) error {
 	if err != nil && !errors.Is(err, ErrNotACopy) {
 		return err
 	}
-	copies := []*message.Message{transport.NewCopy(e, transport.OriginOf(e, last.Log, last.Position, false))}
+	copies := []*message.Message{provenance.NewCopy(e, provenance.OriginOf(e, last.Log, last.Position, false))}
 	if err != nil {
 		c.log.Error("the new bus takes over, though something was published on it before: clients are told a gap")
 		copies = append(copies, c.gap(place, e.Time))
@@ -300,7 +301,7 @@ func (c *copier) publishAll(ctx context.Context, copies []*message.Message, batc
 		copies = copies[part.Accepted:]
 		c.unfit.Add(1)
 		c.log.Error("an entry is not fit for the new bus: a gap stands in its place", "error", err)
-		copies[0] = transport.AsGap(copies[0])
+		copies[0] = provenance.AsGap(copies[0])
 	}
 	if n := len(batch); n > 0 {
 		at, _ := c.location()
@@ -320,7 +321,7 @@ func (c *copier) sayHere(ctx context.Context) error {
 		return nil
 	}
 	at, t := c.location()
-	return c.publish(ctx, transport.NewMovedHere(domain.NewID(), transport.Origin{Places: []domain.Location{at}, Time: t, Late: true}))
+	return c.publish(ctx, provenance.NewMovedHere(domain.NewID(), provenance.Origin{Locations: []domain.Location{at}, Time: t, Late: true}))
 }
 
 // check looks at what has come to the new bus since the last time. Before it has

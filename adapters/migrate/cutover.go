@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/adapters/transport/provenance"
 	"github.com/fanfarebus/fanfare/domain"
 )
 
@@ -52,7 +53,7 @@ func cutOver(ctx context.Context, from, to *transport.Transport, topic string) e
 	if err != nil {
 		return err
 	}
-	if err := from.PublishContext(ctx, topic, transport.NewMovedAway(domain.NewID())); err != nil {
+	if err := from.PublishContext(ctx, topic, provenance.NewMovedAway(domain.NewID())); err != nil {
 		return fmt.Errorf("the mark may be on the old bus or not, do it again: %w", err)
 	}
 	err = poll(ctx, func() (bool, error) {
@@ -144,7 +145,7 @@ func (s *survey) begin(ctx context.Context) error {
 // ask puts the probe on the old bus. If that may have failed it is put there
 // again, under the same id.
 func (s *survey) ask(ctx context.Context) error {
-	if err := s.from.PublishContext(ctx, s.topic, transport.NewProbe(s.probe)); err != nil {
+	if err := s.from.PublishContext(ctx, s.topic, provenance.NewProbe(s.probe)); err != nil {
 		return err
 	}
 	end, err := s.from.Tail(ctx, s.topic)

@@ -13,6 +13,7 @@ import (
 	"github.com/fanfarebus/fanfare/adapters/memory"
 	"github.com/fanfarebus/fanfare/adapters/migrate"
 	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/adapters/transport/provenance"
 )
 
 // tryToLeave is Leave with some patience.
@@ -119,7 +120,7 @@ func TestMarkOfAnEarlierTryIsTold(t *testing.T) {
 			}
 			synctest.Wait()
 			_ = stop()
-			w.send(w.old, transport.NewMovedAway("mark"))
+			w.send(w.old, provenance.NewMovedAway("mark"))
 			w.publish(w.old)
 			err := w.tryToLeave(w.old, w.new)
 			if !errors.Is(err, migrate.ErrNoBridge) || !strings.Contains(err.Error(), "the mark is on the old bus") {
@@ -265,7 +266,7 @@ func TestLeaveWaitsForABusThatIsDown(t *testing.T) {
 func TestProbeIsNoMessage(t *testing.T) {
 	in(t, func(w *world) {
 		n := w.node()
-		w.send(w.old, transport.NewProbe("probe"))
+		w.send(w.old, provenance.NewProbe("probe"))
 		w.bridge()
 		w.send(w.old, message.NewMessage("id", []byte("text")))
 		w.want(n, "text")

@@ -12,6 +12,7 @@ import (
 	"github.com/fanfarebus/fanfare/adapters/memory"
 	"github.com/fanfarebus/fanfare/adapters/migrate"
 	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/adapters/transport/provenance"
 	"github.com/fanfarebus/fanfare/domain"
 )
 
@@ -85,7 +86,7 @@ func TestWhatIsPublishedBehindTheMarkIsNotConfirmedBeforeItIsCopied(t *testing.T
 		if err := stop(); err != nil {
 			w.Fatal(err)
 		}
-		w.send(w.old, transport.NewMovedAway("mark"))
+		w.send(w.old, provenance.NewMovedAway("mark"))
 		synctest.Wait()
 		published := make(chan error, 1)
 		publish := func(text string) {
@@ -114,7 +115,7 @@ func TestWhatIsPublishedBehindTheMarkIsNotConfirmedBeforeItIsCopied(t *testing.T
 func TestWhatDoesNotComeBackMayBePublishedOrNot(t *testing.T) {
 	in(t, func(w *world) {
 		n := w.node()
-		w.send(w.old, transport.NewMovedAway("mark"))
+		w.send(w.old, provenance.NewMovedAway("mark"))
 		synctest.Wait()
 		start := time.Now()
 		err := n.bus.PublishContext(w.Context(), topic, message.NewMessage("", []byte("behind")))
@@ -234,7 +235,7 @@ func TestWhatCameTooEarlyIsAGap(t *testing.T) {
 		w.publish(w.old)
 		w.bridge()
 		w.publish(w.new) // 2: too early
-		w.send(w.old, transport.NewMovedAway("mark"))
+		w.send(w.old, provenance.NewMovedAway("mark"))
 		synctest.Wait()
 		w.publish(w.new) // 3
 		w.want(n, "1 arrive gap gap 3")
@@ -254,7 +255,7 @@ func TestNoMoveWithoutABridge(t *testing.T) {
 		}
 		w.want(n, "1")
 
-		w.send(w.old, transport.NewMovedAway("mark"))
+		w.send(w.old, provenance.NewMovedAway("mark"))
 		time.Sleep(4 * time.Second)
 		if n.bus.Deaf() {
 			w.Error("a node is deaf at once")

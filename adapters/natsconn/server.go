@@ -13,7 +13,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/adapters/transport/dsn"
 )
 
 // A Server says where a NATS is and how to enter. It is safe for concurrent use
@@ -42,7 +42,7 @@ type Server struct {
 //	tls_cert, tls_key files with the certificate to show, PEM
 //	tls_server_name   the name to expect in the server's certificate
 //	tls_skip_verify   true: accept any certificate
-func Parse(u *url.URL, params *transport.Params) (*Server, error) {
+func Parse(u *url.URL, params *dsn.Params) (*Server, error) {
 	s := &Server{
 		reply: params.Timeout("reply_timeout", 2*time.Second, 10*time.Millisecond),
 		inbox: params.String("inbox_prefix", "_INBOX"),
@@ -87,7 +87,7 @@ func parseHosts(u *url.URL) ([]string, error) {
 }
 
 // parseLogin reads who we are, which can be said in one way.
-func (s *Server) parseLogin(u *url.URL, params *transport.Params) error {
+func (s *Server) parseLogin(u *url.URL, params *dsn.Params) error {
 	o := &s.options
 	ways := 0
 	if u.User != nil {

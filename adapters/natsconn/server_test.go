@@ -23,7 +23,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/fanfarebus/fanfare/adapters/natsconn"
-	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/adapters/transport/dsn"
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/test/broker"
 )
@@ -35,7 +35,7 @@ func parse(rawURL string) (*natsconn.Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	params := transport.NewParams(u)
+	params := dsn.NewParams(u)
 	s, err := natsconn.Parse(u, params)
 	return s, errors.Join(err, params.Err())
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/fanfarebus/fanfare/adapters/natsconn"
 	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/adapters/transport/dsn"
 	"github.com/fanfarebus/fanfare/domain"
 )
 
@@ -36,7 +37,7 @@ var (
 //
 // It does not wait for the server.
 func Open(_ context.Context, u *url.URL, log *slog.Logger) (transport.Driver, error) {
-	params := transport.NewParams(u)
+	params := dsn.NewParams(u)
 	server, err := natsconn.Parse(u, params)
 	keep := natsconn.Bounds{
 		Messages: params.IntTo("pending_messages", 1<<16, 1, 1<<30),

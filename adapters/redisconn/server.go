@@ -13,7 +13,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/adapters/transport/dsn"
 )
 
 // A Server says where a Redis is and how to enter. It is safe for concurrent
@@ -45,8 +45,8 @@ type login struct{ user, password string }
 //	sentinel_master   ask the hosts of the URL, h1:26379,h2:26379, where this master is
 //	sentinel_user, sentinel_password
 //	                  to log in to the sentinels; the URL's user and password are for the master
-//	tls…              those of transport.Params.TLS, for the sentinels as well
-func Parse(u *url.URL, params *transport.Params) (*Server, error) {
+//	tls…              those of dsn.Params.TLS, for the sentinels as well
+func Parse(u *url.URL, params *dsn.Params) (*Server, error) {
 	s := &Server{
 		master: params.String("sentinel_master", ""),
 		dial:   params.Duration("dial_timeout", 3*time.Second, 10*time.Millisecond),

@@ -113,7 +113,7 @@ func TestCredentialsThatChangeOnARunningNodeAreAGapAtMost(t *testing.T) {
 				do(everything...)
 				log := &logbook{}
 				bus := transport.New(open(t, "redis://node:right@"+s.Addr()+query), transport.Config{
-					RetryMax: 100 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(log, nil)), NoStamps: true,
+					RetryMax: 100 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(log, nil)), NoNumbers: true,
 				})
 				heard := hears(t, bus)
 				publish := func(body string) error { return bus.Publish("t", raw(body)) }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/fanfarebus/fanfare/adapters/redisconn"
 	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/adapters/transport/dsn"
 	"github.com/fanfarebus/fanfare/domain"
 )
 
@@ -34,7 +35,7 @@ var _ transport.Driver = (*Driver)(nil)
 // So many feeds as read_connections says have a connection of their own; any
 // further ones share connections, redisconn.FeedsPerLane to each.
 func Open(_ context.Context, u *url.URL, _ *slog.Logger) (transport.Driver, error) {
-	params := transport.NewParams(u)
+	params := dsn.NewParams(u)
 	server, err := redisconn.Parse(u, params)
 	own := params.Int("read_connections", redisconn.OwnConnections, 0)
 	if err := errors.Join(err, params.Err()); err != nil {

@@ -58,7 +58,7 @@ func TestTheDocumentedRightsAreNeededAndDo(t *testing.T) {
 					s := broker.Redis(t)
 					s.SetUser(user, left)
 					d := open(t, "redis://"+user+":secret@"+s.Addr()+query)
-					bus := transport.New(d, transport.Config{NoStamps: true})
+					bus := transport.New(d, transport.Config{NoNumbers: true})
 					defer func() { _ = bus.Close() }()
 					ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 					defer cancel()

@@ -14,6 +14,7 @@ import (
 
 	"github.com/fanfarebus/fanfare/adapters/redisconn"
 	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/adapters/transport/dsn"
 	"github.com/fanfarebus/fanfare/domain"
 )
 
@@ -58,7 +59,7 @@ var (
 // So many feeds as read_connections says have a connection of their own; any
 // further ones share connections, redisconn.FeedsPerLane to each.
 func Open(_ context.Context, u *url.URL, log *slog.Logger) (transport.Driver, error) {
-	params := transport.NewParams(u)
+	params := dsn.NewParams(u)
 	server, err := redisconn.Parse(u, params)
 	retention := params.Duration("retention", defaultRetention, time.Second)
 	claim := params.Duration("claim_after", defaultClaimAfter, time.Second)

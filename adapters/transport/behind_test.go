@@ -56,8 +56,8 @@ func wantDeaf(t *testing.T, bus *transport.Transport, after time.Duration, want 
 	t.Helper()
 	time.Sleep(after)
 	synctest.Wait()
-	if bus.Deaf() != want || (bus.Stats().Behind > 0) != want {
-		t.Errorf("after %v: deaf %v, %d behind; want deaf %v", after, bus.Deaf(), bus.Stats().Behind, want)
+	if bus.Deaf() != want || (bus.Stats().Lagging > 0) != want {
+		t.Errorf("after %v: deaf %v, %d behind; want deaf %v", after, bus.Deaf(), bus.Stats().Lagging, want)
 	}
 }
 

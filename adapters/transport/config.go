@@ -19,10 +19,10 @@ type Config struct {
 	// to keep what it carries, it knows only if its driver was told: else it does
 	// not trim what it publishes to. See Retainer.
 	PublishOnly bool
-	// NoStamps: on a bus without a log, messages are not numbered, and numbers
+	// NoNumbers: on a bus without a log, messages are not numbered, and numbers
 	// mean nothing. It is for topics that others defined.
-	NoStamps bool
-	Logger   *slog.Logger // default: discard
+	NoNumbers bool
+	Logger    *slog.Logger // default: discard
 }
 
 func (c Config) withDefaults() Config {

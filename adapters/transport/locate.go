@@ -4,9 +4,9 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sort"
 	"time"
 
+	"github.com/fanfarebus/fanfare/adapters/transport/provenance"
 	"github.com/fanfarebus/fanfare/domain"
 )
 
@@ -21,23 +21,23 @@ import (
 // entries it has looked at: fewer than most if the log has no more, or all places
 // were settled. Errors are Scan's.
 func (t *Transport) Locate(ctx context.Context, topic string, wanted []domain.Location, from time.Time, most int) (found []domain.Location, looked int, err error) {
-	l := newLocator(wanted)
+	l := provenance.NewLocator(wanted)
 	at, err := t.Scan(ctx, topic, "", from, func(batch []domain.Entry) bool {
 		for i := range batch {
-			l.look(&batch[i])
+			l.Look(&batch[i])
 		}
 		looked += len(batch)
-		return l.open > 0 && looked < most
+		return l.Open > 0 && looked < most
 	})
 	if err != nil {
 		return nil, looked, fmt.Errorf("transport: locate in %q: %w", topic, err)
 	}
-	for i := range l.found {
-		if l.found[i].Position != "" {
-			l.found[i].Log = at.Log
+	for i := range l.Found {
+		if l.Found[i].Position != "" {
+			l.Found[i].Log = at.Log
 		}
 	}
-	return l.found, looked, nil
+	return l.Found, looked, nil
 }
 
 // Origins returns the logs of which the topic's log holds copies that Locate
@@ -51,7 +51,7 @@ func (t *Transport) Origins(ctx context.Context, topic string, most int) (logs [
 				continue
 			}
 			for _, p := range batch[i].Origins {
-				if len(logs) < maxOriginals && !slices.Contains(logs, p.Log) {
+				if len(logs) < provenance.MaxOriginals && !slices.Contains(logs, p.Log) {
 					logs = append(logs, p.Log)
 				}
 			}
@@ -63,68 +63,4 @@ func (t *Transport) Origins(ctx context.Context, topic string, most int) (logs [
 		return logs, looked, fmt.Errorf("transport: origins in %q: %w", topic, err)
 	}
 	return logs, looked, nil
-}
-
-// A locator is one search. Copies come in the order of their logs, so that of
-// each log's places the ones that are settled come first.
-type locator struct {
-	wanted []domain.Location
-	found  []domain.Location
-	logs   map[domain.LogID]*search
-	open   int // places that are not settled
-}
-
-// A search is one log's part.
-type search struct {
-	next, end int             // the places that are not settled: wanted[next:end]
-	last      domain.Position // where the latest copy is here; "" before the first
-}
-
-func newLocator(wanted []domain.Location) *locator {
-	l := &locator{
-		wanted: wanted, found: make([]domain.Location, len(wanted)),
-		logs: make(map[domain.LogID]*search), open: len(wanted),
-	}
-	for start := 0; start < len(wanted); {
-		log := wanted[start].Log
-		end := start + sort.Search(len(wanted)-start, func(i int) bool { return wanted[start+i].Log > log })
-		l.logs[log] = &search{next: start, end: end}
-		start = end
-	}
-	return l
-}
-
-// look takes in the next entry.
-func (l *locator) look(e *domain.Entry) {
-	if e.Late {
-		return
-	}
-	for _, p := range e.Origins {
-		s := l.logs[p.Log]
-		if s == nil {
-			continue
-		}
-		for s.next < s.end && l.settle(s, p.Position, e) {
-			s.next++
-			l.open--
-		}
-		s.last = e.Position
-	}
-}
-
-// settle says where the next place wanted is, if the entry at that place, or a
-// copy of it, tells. What is wanted before a copy is right behind the one before
-// it; what is wanted there is there. A break tells of what was not copied before
-// it: that is nowhere.
-func (l *locator) settle(s *search, at domain.Position, e *domain.Entry) (settled bool) {
-	wanted, found := l.wanted[s.next].Position, &l.found[s.next].Position
-	switch {
-	case wanted < at && e.Kind != domain.Gap:
-		*found = s.last
-	case wanted == at && e.Kind != domain.Gap:
-		*found = e.Position
-	case wanted >= at:
-		return false
-	}
-	return true
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/adapters/transport/provenance"
 	"github.com/fanfarebus/fanfare/domain"
 )
 
@@ -17,7 +18,7 @@ const oldLog = domain.LogID(0xA)
 // copied makes entry n of the log a copy of the old log's entry at, before which
 // after was copied; zero: nothing was.
 func copied(l *fakeLog, n, at, after int, more ...domain.Field) {
-	o := transport.Origin{Places: []domain.Location{{Log: oldLog, Position: place(at)}}, Time: second(n)}
+	o := provenance.Origin{Locations: []domain.Location{{Log: oldLog, Position: place(at)}}, Time: second(n)}
 	if after > 0 {
 		o.After = place(after)
 	}
@@ -92,8 +93,8 @@ func TestLocate(t *testing.T) {
 
 func TestOrigins(t *testing.T) {
 	l := newLog(6)
-	late := transport.Origin{Places: []domain.Location{{Log: 0xD, Position: place(1)}}, Time: second(3), Late: true}
-	twice := transport.Origin{Places: []domain.Location{{Log: 0xB, Position: place(1)}, {Log: 0xC, Position: place(1)}}, Time: second(5)}
+	late := provenance.Origin{Locations: []domain.Location{{Log: 0xD, Position: place(1)}}, Time: second(3), Late: true}
+	twice := provenance.Origin{Locations: []domain.Location{{Log: 0xB, Position: place(1)}, {Log: 0xC, Position: place(1)}}, Time: second(5)}
 	copied(l, 1, 10, 0)
 	copied(l, 2, 11, 10)
 	l.entries[2].Header = []domain.Field{{Name: "fanfare.origin", Value: late.String()}} // no place to resume from

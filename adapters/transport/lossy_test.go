@@ -223,7 +223,7 @@ func TestHoleIsOneBreakBeforeWhatFollows(t *testing.T) {
 		b.set(func() { b.lose = nil })
 		mustPublish(t, pub, numbered(5), numbered(6))
 		want(t, h.take(), "1 2 gap:lossy 5 6")
-		if s := sub.Stats(); s.Holes != 1 || s.Breaks[domain.Lossy] != 1 || s.Late != 0 {
+		if s := sub.Stats(); s.Missing != 1 || s.Gaps[domain.Lossy] != 1 || s.Late != 0 {
 			t.Errorf("counted %+v", s)
 		}
 	})
@@ -242,7 +242,7 @@ func TestLateAndRepeatedMessagesAreDropped(t *testing.T) {
 		b.set(func() { b.deliver(b.seen[2]) }) // 3 again
 		mustPublish(t, pub, numbered(4))
 		want(t, h.take(), "4")
-		if s := sub.Stats(); s.Holes != 1 || s.Late != 2 {
+		if s := sub.Stats(); s.Missing != 1 || s.Late != 2 {
 			t.Errorf("counted %+v", s)
 		}
 	})
@@ -299,7 +299,7 @@ func TestForeignMessagesPassUntouched(t *testing.T) {
 			mustPublish(t, pub, numbered(i))
 			want(t, h.take(), fmt.Sprint(i))
 		}
-		if s := sub.Stats(); s.Holes+s.Late != 0 {
+		if s := sub.Stats(); s.Missing+s.Late != 0 {
 			t.Errorf("counted %+v", s)
 		}
 	})
@@ -320,7 +320,7 @@ func TestLostTailIsNoticedByTheMark(t *testing.T) {
 		want(t, h.take(), "")
 		mustPublish(t, pub, numbered(3))
 		want(t, h.take(), "3")
-		if s := sub.Stats(); s.Holes != 1 || s.Late != 0 {
+		if s := sub.Stats(); s.Missing != 1 || s.Late != 0 {
 			t.Errorf("counted %+v", s)
 		}
 	})
@@ -403,7 +403,7 @@ func TestHoleAcrossAnInterruptionIsTold(t *testing.T) {
 		want(t, h.take(), "gap:lossy")
 		mustPublish(t, pub, numbered(3), numbered(4))
 		want(t, h.take(), "3 4")
-		if s := sub.Stats(); s.Holes != 1 || s.Breaks[domain.Lossy] != 2 {
+		if s := sub.Stats(); s.Missing != 1 || s.Gaps[domain.Lossy] != 2 {
 			t.Errorf("counted %+v", s)
 		}
 	})
@@ -412,7 +412,7 @@ func TestHoleAcrossAnInterruptionIsTold(t *testing.T) {
 func TestStampsCanBeTurnedOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &lossyBus{}
-		bus := transport.New(b.driver(), transport.Config{NoStamps: true})
+		bus := transport.New(b.driver(), transport.Config{NoNumbers: true})
 		defer mustClose(t, bus)
 		h := hear(t, bus.Batches())
 		mustPublish(t, bus, numbered(1))

@@ -2,15 +2,14 @@ package transport
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
+
+	"github.com/fanfarebus/fanfare/adapters/transport/dsn"
 )
 
 // An Opener makes a Driver from a parsed URL. It checks every parameter, with
@@ -25,9 +24,9 @@ type Openers map[string]Opener
 // An unknown scheme is refused with the list of those there are; no error
 // shows a password.
 func (o Openers) Open(ctx context.Context, rawURL string, cfg Config) (*Transport, error) {
-	u, err := o.parse(rawURL)
+	u, err := dsn.Parse(rawURL, o.schemes())
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("transport: %w", err)
 	}
 	open, ok := o[u.Scheme]
 	if !ok {
@@ -35,27 +34,9 @@ func (o Openers) Open(ctx context.Context, rawURL string, cfg Config) (*Transpor
 	}
 	d, err := open(ctx, u, cfg.withDefaults().Logger)
 	if err != nil {
-		return nil, fmt.Errorf("transport %s: %w", place(u), redact(err, u))
+		return nil, fmt.Errorf("transport %s: %w", dsn.Place(u), dsn.RedactError(err, u))
 	}
 	return New(d, cfg), nil
-}
-
-// parse reads a URL. What it cannot read it does not show, for there may be a
-// password in it. An unescaped / ? or # in a password makes it end early: that
-// leaves the @ behind it in a place where none belongs. A # in a parameter does
-// the same, and no URL of ours has a fragment.
-func (o Openers) parse(rawURL string) (*url.URL, error) {
-	u, err := readURL(rawURL)
-	switch {
-	case errors.Is(err, errURL), err == nil && (u.Opaque != "" || strings.Contains(u.EscapedPath()+u.RawQuery+u.EscapedFragment(), "@")):
-		return nil, fmt.Errorf("transport: the URL cannot be read: want one of %s followed by host:port/…, "+
-			"with special characters in passwords and parameters escaped as %%XX", o.schemes())
-	case err == nil && u.Fragment != "":
-		return nil, errors.New("transport: no URL of ours has a part behind #: escape it as %23 in passwords and parameters")
-	case err != nil:
-		return nil, fmt.Errorf("transport: %w; special characters in passwords are escaped as %%XX", err)
-	}
-	return u, nil
 }
 
 func (o Openers) schemes() string {
@@ -64,135 +45,4 @@ func (o Openers) schemes() string {
 		all[i] += "://"
 	}
 	return strings.Join(all, ", ")
-}
-
-// Params reads a URL's query parameters. Each method names one valid
-// parameter and parses it; Err joins all faults, among them every parameter
-// that nobody asked for.
-type Params struct {
-	values url.Values
-	known  []string
-	faults []error
-}
-
-// NewParams reads the query of u.
-func NewParams(u *url.URL) *Params {
-	values, err := url.ParseQuery(u.RawQuery)
-	p := &Params{values: values}
-	if err != nil {
-		p.faults = append(p.faults, errors.New("the query cannot be read: escape special characters as %XX"))
-	}
-	for _, name := range slices.Sorted(maps.Keys(values)) {
-		if len(values[name]) > 1 {
-			p.fault("parameter %q is given more than once", name)
-		}
-	}
-	return p
-}
-
-// String returns the parameter, or fallback if it is not set.
-func (p *Params) String(name, fallback string) string {
-	p.known = append(p.known, name)
-	if !p.values.Has(name) {
-		return fallback
-	}
-	return p.values.Get(name)
-}
-
-// The most that a parameter can say. Times reach ten years, which every broker
-// and every clock can add to and take from now; timeouts an hour.
-const (
-	MaxDuration = 10 * 365 * 24 * time.Hour
-	MaxTimeout  = time.Hour
-	MaxInt      = 1 << 50
-)
-
-// Duration returns the parameter as a duration from least to MaxDuration.
-func (p *Params) Duration(name string, fallback, least time.Duration) time.Duration {
-	return p.duration(name, fallback, least, MaxDuration)
-}
-
-// Timeout returns the parameter as a duration from least to MaxTimeout.
-func (p *Params) Timeout(name string, fallback, least time.Duration) time.Duration {
-	return p.duration(name, fallback, least, MaxTimeout)
-}
-
-func (p *Params) duration(name string, fallback, least, most time.Duration) time.Duration {
-	if !p.given(name) {
-		return fallback
-	}
-	s := p.values.Get(name)
-	d, err := time.ParseDuration(s)
-	switch {
-	case err != nil || d < least:
-		p.fault("%s=%s: want a duration of at least %v, such as %v", name, s, least, fallback)
-	case d > most:
-		p.fault("%s=%s: want a duration of at most %v", name, s, most)
-	default:
-		return d
-	}
-	return fallback
-}
-
-// given notes that a parameter is known, and says whether it is there.
-func (p *Params) given(name string) bool {
-	p.known = append(p.known, name)
-	return p.values.Has(name)
-}
-
-// Int returns the parameter as a number from least to MaxInt.
-func (p *Params) Int(name string, fallback, least int) int {
-	return p.IntTo(name, fallback, least, MaxInt)
-}
-
-// IntTo returns the parameter as a number from least to most.
-func (p *Params) IntTo(name string, fallback, least, most int) int {
-	if !p.given(name) {
-		return fallback
-	}
-	s := p.values.Get(name)
-	n, err := strconv.Atoi(s)
-	switch {
-	case errors.Is(err, strconv.ErrRange) && !strings.HasPrefix(s, "-"), err == nil && n > most:
-		p.fault("%s=%s: want a whole number of at most %d", name, s, most)
-	case err != nil || n < least:
-		p.fault("%s=%s: want a whole number of at least %d", name, s, least)
-	default:
-		return n
-	}
-	return fallback
-}
-
-// Bool returns the parameter as true or false.
-func (p *Params) Bool(name string, fallback bool) bool {
-	if !p.given(name) {
-		return fallback
-	}
-	s := p.values.Get(name)
-	b, err := strconv.ParseBool(s)
-	if err != nil {
-		p.fault("%s=%s: want true or false", name, s)
-		return fallback
-	}
-	return b
-}
-
-// Err returns every fault found, nil if there was none.
-func (p *Params) Err() error {
-	for _, name := range slices.Sorted(maps.Keys(p.values)) {
-		if slices.Contains(p.known, name) {
-			continue
-		}
-		if len(p.known) == 0 {
-			p.fault("unknown parameter %q: this transport takes none", name)
-			continue
-		}
-		slices.Sort(p.known)
-		p.fault("unknown parameter %q: use %s", name, strings.Join(slices.Compact(p.known), ", "))
-	}
-	return errors.Join(p.faults...)
-}
-
-func (p *Params) fault(format string, args ...any) {
-	p.faults = append(p.faults, fmt.Errorf(format, args...))
 }

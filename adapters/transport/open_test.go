@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/adapters/transport/dsn"
 	"github.com/fanfarebus/fanfare/domain"
 )
 
@@ -58,13 +59,13 @@ func TestRedactedErrorsKeepTheirChain(t *testing.T) {
 func TestOpenReadsWell(t *testing.T) {
 	openers := transport.Openers{
 		"redis": func(_ context.Context, u *url.URL, _ *slog.Logger) (transport.Driver, error) {
-			p := transport.NewParams(u)
+			p := dsn.NewParams(u)
 			p.Duration("retention", time.Hour, time.Second)
 			p.Bool("tls", false)
 			return &fakeDriver{}, p.Err()
 		},
 		"plain": func(_ context.Context, u *url.URL, _ *slog.Logger) (transport.Driver, error) {
-			return &fakeDriver{}, transport.NewParams(u).Err()
+			return &fakeDriver{}, dsn.NewParams(u).Err()
 		},
 	}
 	for _, tc := range []struct{ url, want string }{
@@ -91,7 +92,7 @@ func TestParams(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := transport.NewParams(u)
+	p := dsn.NewParams(u)
 	if got := p.String("name", "f"); got != "n" {
 		t.Errorf("name %q", got)
 	}
@@ -143,7 +144,7 @@ func FuzzParams(f *testing.F) {
 	f.Add("a=1&b=2h&c=true&d")
 	f.Add("a=%zz&&=;b=-1")
 	f.Fuzz(func(t *testing.T, query string) {
-		p := transport.NewParams(&url.URL{RawQuery: query})
+		p := dsn.NewParams(&url.URL{RawQuery: query})
 		if n := p.Int("a", 5, 3); n < 3 {
 			t.Errorf("a is %d", n)
 		}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 
+	"github.com/fanfarebus/fanfare/adapters/transport/groupcommit"
 	"github.com/fanfarebus/fanfare/domain"
 )
 
@@ -69,21 +70,15 @@ func (t *Transport) publish(ctx context.Context, topic string, messages []*messa
 	if err := t.checkPublish(ctx, topic, messages); err != nil {
 		return 0, true, err
 	}
-	line := t.line(topic)
-	deadline := time.Now().Add(t.cfg.PublishTimeout)
-	// A long call goes in parts, one after the other: so it can neither fill
-	// the line alone nor hold up its neighbours.
-	part := min(maxCommit, t.cfg.PublishQueue)
-	for accepted < len(messages) {
-		rest := messages[accepted:]
-		c := &call{topic: topic, messages: rest[:min(part, len(rest))], deadline: deadline}
-		out := line.publish(ctx, c)
-		accepted += out.accepted
-		if out.err != nil {
-			return accepted, out.refused, out.err
-		}
+	records := make([]Outgoing, len(messages))
+	for i, m := range messages {
+		records[i] = Outgoing{Topic: topic, Message: m}
 	}
-	return accepted, false, nil
+	out := t.line(topic).Publish(ctx, time.Now().Add(t.cfg.PublishTimeout), records)
+	if out.Err != nil && out.Err == ctx.Err() {
+		out.Err = waitError(out.Err)
+	}
+	return out.Accepted, out.Refused, out.Err
 }
 
 func (t *Transport) checkPublish(ctx context.Context, topic string, messages []*message.Message) error {
@@ -101,5 +96,52 @@ func (t *Transport) checkPublish(ctx context.Context, topic string, messages []*
 	return nil
 }
 
+// shards is how many pipelines there are. A topic always has the same one,
+// which keeps its order.
+const shards = 16
+
 // line returns the pipeline of a topic.
-func (t *Transport) line(topic string) *pipeline { return &t.lines[domain.HashID(topic)%shards] }
+func (t *Transport) line(topic string) *groupcommit.Pipeline[Outgoing] {
+	return t.lines[domain.HashID(topic)%shards]
+}
+
+// prepare numbers what is about to be sent, and sees to it that its topics are
+// trimmed.
+func (t *Transport) prepare(records []Outgoing) {
+	if t.stamps != nil {
+		t.stamp(records)
+	}
+	if t.trims.published {
+		t.publishes(records)
+	}
+}
+
+// copyMessages replaces the messages of records by copies of all that a
+// publisher could change later, with two allocations and one for each message's
+// metadata.
+func (t *Transport) copyMessages(records []Outgoing) {
+	size := 0
+	for _, r := range records {
+		size += len(r.Message.Payload)
+	}
+	payloads := make([]byte, 0, size)
+	values := make([]message.Message, len(records))
+	for i := range records {
+		m, c := records[i].Message, &values[i]
+		if m == t.mark {
+			continue // nobody ever changes it, and it is known by its address
+		}
+		c.UUID = m.UUID
+		c.SetContext(m.Context())
+		if len(m.Metadata) > 0 {
+			c.Metadata = make(message.Metadata, len(m.Metadata))
+			for k, v := range m.Metadata {
+				c.Metadata[k] = v
+			}
+		}
+		start := len(payloads)
+		payloads = append(payloads, m.Payload...)
+		c.Payload = payloads[start:len(payloads):len(payloads)]
+		records[i].Message = c
+	}
+}

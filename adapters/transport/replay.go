@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/fanfarebus/fanfare/adapters/transport/provenance"
 	"github.com/fanfarebus/fanfare/domain"
 )
 
@@ -74,7 +75,7 @@ type replay struct {
 
 	there bool // the feed has come to after: what it brings next follows that
 	over  bool // yield needs no more
-	past  originals
+	past  provenance.Originals
 }
 
 func (r *replay) run(from time.Time) error {
@@ -112,7 +113,7 @@ func (r *replay) drain(ctx context.Context, feed Feed, use func([]domain.Entry) 
 	before := feed.Begin()
 	return r.t.drain(ctx, r.topic, feed, func(batch []domain.Entry) bool {
 		last := batch[len(batch)-1].Position
-		batch = r.past.reveal(batch, feed.Log(), before)
+		batch = r.past.Reveal(batch, feed.Log(), before)
 		before = last
 		return use(batch)
 	})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/fanfarebus/fanfare/adapters/transport/provenance"
 	"github.com/fanfarebus/fanfare/domain"
 )
 
@@ -53,12 +54,12 @@ func (t *Transport) scan(ctx context.Context, topic string, after domain.Positio
 	defer stop(nil)
 	idle := time.AfterFunc(approachIdle, func() { stop(errIdle) })
 	defer idle.Stop()
-	past := originals{}
+	past := provenance.Originals{}
 	err = t.drain(bounded, topic, feed, func(batch []domain.Entry) bool {
 		idle.Reset(approachIdle)
 		before := at.Position
 		at.Position = batch[len(batch)-1].Position
-		return yield(past.reveal(batch, at.Log, before)) && at.Position < tail
+		return yield(past.Reveal(batch, at.Log, before)) && at.Position < tail
 	})
 	if cause := context.Cause(bounded); err != nil && errors.Is(cause, errIdle) {
 		err = cause

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/adapters/transport/dsn"
 )
 
 // opened returns the URL as an opener gets it.
@@ -123,7 +124,7 @@ func TestRedactHidesEachSecretOfAList(t *testing.T) {
 		"nats://a?token=hun#ter2":                          "nats://a?token=xxxxx#xxxxx",
 		"nats://a#hunter2=x":                               "nats://a#xxxxx",
 	} {
-		if got := transport.Redact(raw); got != want {
+		if got := dsn.Redact(raw); got != want {
 			t.Errorf("%s:\n got %s\nwant %s", raw, got, want)
 		}
 	}
@@ -132,7 +133,7 @@ func TestRedactHidesEachSecretOfAList(t *testing.T) {
 // The end of a secret behind an & that was not escaped looks like a parameter.
 func TestAnErrorHidesWhatMayBeTheEndOfASecret(t *testing.T) {
 	open := func(_ context.Context, u *url.URL, _ *slog.Logger) (transport.Driver, error) {
-		p := transport.NewParams(u)
+		p := dsn.NewParams(u)
 		p.String("token", "")
 		return nil, p.Err()
 	}
@@ -162,7 +163,7 @@ func FuzzRedact(f *testing.F) {
 			scheme + "://" + user + ":" + more + mark + "@" + hosts + "?" + query,
 			scheme + "://" + hosts + "?" + query + "&password=" + mark,
 		} {
-			if got := transport.Redact(raw); strings.Contains(got, mark) {
+			if got := dsn.Redact(raw); strings.Contains(got, mark) {
 				t.Errorf("%q: %q", raw, got)
 			}
 		}
@@ -192,7 +193,7 @@ func TestParametersHaveBounds(t *testing.T) {
 		"m=5": "", "m=6": "at most 5", "m=0": "at least 2",
 		"b=": "true or false", "b=2": "true or false", "b=1": "",
 	} {
-		p := transport.NewParams(&url.URL{RawQuery: query})
+		p := dsn.NewParams(&url.URL{RawQuery: query})
 		p.Duration("d", time.Hour, time.Second)
 		p.Timeout("t", time.Second, 10*time.Millisecond)
 		p.Int("n", 1, 1)
@@ -210,7 +211,7 @@ func TestURLsWithSpaceBetweenThemAreSplit(t *testing.T) {
 		"": nil, " a://b ": {"a://b"}, "a://b c://d": {"a://b", "c://d"},
 		"a://b, a://c\td://e ,d://f": {"a://b,a://c", "d://e,d://f"},
 	} {
-		if got := transport.SplitURLs(text); !slices.Equal(got, want) {
+		if got := dsn.SplitURLs(text); !slices.Equal(got, want) {
 			t.Errorf("%q: %q", text, got)
 		}
 	}

@@ -16,11 +16,11 @@ type Stats struct {
 	Entries       uint64 // records in them
 	Redelivered   uint64 // messages or batches handed out again after a nack
 	Interruptions uint64 // times a subscription lost its feed
-	Holes         uint64 // times that numbers were missing, on a bus without a log
+	Missing       uint64 // times that numbers were missing, on a bus without a log
 	Late          uint64 // messages dropped since their numbers came before, or after they were missed
 	Marks         uint64 // high-water marks published
-	Breaks        map[domain.GapReason]uint64
-	Behind        int // subscriptions that are behind now, as Deaf means it
+	Gaps          map[domain.GapReason]uint64
+	Lagging       int // subscriptions that are behind now, as Deaf means it
 }
 
 // Stats returns the counters as they are now. The map is the caller's.
@@ -36,11 +36,11 @@ func (t *Transport) Stats() Stats {
 		Entries:       c.entries.Load(),
 		Redelivered:   c.redelivered.Load(),
 		Interruptions: c.interruptions.Load(),
-		Holes:         c.holes.Load(),
+		Missing:       c.holes.Load(),
 		Late:          c.late.Load(),
 		Marks:         c.marks.Load(),
-		Breaks:        breaks,
-		Behind:        len(t.DeafTopics()),
+		Gaps:          breaks,
+		Lagging:       len(t.DeafTopics()),
 	}
 }
 
@@ -53,15 +53,15 @@ func (s Stats) Plus(other Stats) Stats {
 		Entries:       s.Entries + other.Entries,
 		Redelivered:   s.Redelivered + other.Redelivered,
 		Interruptions: s.Interruptions + other.Interruptions,
-		Holes:         s.Holes + other.Holes,
+		Missing:       s.Missing + other.Missing,
 		Late:          s.Late + other.Late,
 		Marks:         s.Marks + other.Marks,
-		Breaks:        make(map[domain.GapReason]uint64),
-		Behind:        s.Behind + other.Behind,
+		Gaps:          make(map[domain.GapReason]uint64),
+		Lagging:       s.Lagging + other.Lagging,
 	}
-	for _, breaks := range []map[domain.GapReason]uint64{s.Breaks, other.Breaks} {
+	for _, breaks := range []map[domain.GapReason]uint64{s.Gaps, other.Gaps} {
 		for reason, n := range breaks {
-			sum.Breaks[reason] += n
+			sum.Gaps[reason] += n
 		}
 	}
 	return sum
@@ -77,11 +77,14 @@ type counters struct {
 	breaks map[domain.GapReason]uint64 // guarded by mu
 }
 
-func (c *counters) countBreak(reason domain.GapReason) {
+func (c *counters) countBreak(reason domain.GapReason, times int) {
+	if times == 0 {
+		return
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.breaks == nil {
 		c.breaks = make(map[domain.GapReason]uint64)
 	}
-	c.breaks[reason]++
+	c.breaks[reason] += uint64(times)
 }

@@ -9,6 +9,8 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 
+	"github.com/fanfarebus/fanfare/adapters/transport/provenance"
+	"github.com/fanfarebus/fanfare/adapters/transport/sequence"
 	"github.com/fanfarebus/fanfare/domain"
 )
 
@@ -26,16 +28,15 @@ type subscription struct {
 	progress
 
 	// What follows is the reader's alone.
-	feed   Feed
-	log    domain.LogID
-	last   domain.Position // where to go on; "" without a log
-	until  domain.Position // the tail when the first feed began
-	lost   *GapError       // a break of which no entry has told yet
-	fed    bool            // this feed has brought something
-	again  backoff
-	holes  holes
-	survey surveyor
-	past   originals
+	feed  Feed
+	log   domain.LogID
+	last  domain.Position // where to go on; "" without a log
+	until domain.Position // the tail when the first feed began
+	lost  *GapError       // a break of which no entry has told yet
+	fed   bool            // this feed has brought something
+	again backoff
+	check sequence.Checker
+	past  provenance.Originals
 }
 
 // A face hands a subscription's batches to its subscriber until ctx ends.
@@ -68,12 +69,12 @@ func (t *Transport) subscribe(ctx context.Context, topic string, age time.Durati
 
 func (t *Transport) newSubscription(ctx context.Context, topic string, age time.Duration) *subscription {
 	s := &subscription{
-		t:      t,
-		topic:  topic,
-		age:    age,
-		ready:  make(chan []domain.Entry),
-		again:  backoff{least: t.cfg.RetryMin, most: t.cfg.RetryMax},
-		survey: surveyor{ordered: t.promises.TotalOrder},
+		t:     t,
+		topic: topic,
+		age:   age,
+		ready: make(chan []domain.Entry),
+		again: backoff{least: t.cfg.RetryMin, most: t.cfg.RetryMax},
+		check: sequence.NewChecker(t.promises.TotalOrder),
 	}
 	s.ctx, s.cancel = t.bound(ctx)
 	return s
@@ -215,10 +216,14 @@ func (s *subscription) take(batch []domain.Entry) (more bool) {
 	s.t.counts.batches.Add(1)
 	s.t.counts.entries.Add(uint64(len(batch)))
 	if s.t.promises.Log {
-		batch = s.past.reveal(batch, s.log, before)
+		batch = s.past.Reveal(batch, s.log, before)
 	}
 	if s.t.stamps != nil {
-		batch = s.mend(batch)
+		checked := s.check.Check(batch, s.log)
+		s.t.counts.late.Add(uint64(checked.Late))
+		s.t.counts.holes.Add(uint64(checked.Holes))
+		s.t.counts.countBreak(domain.Lossy, checked.Holes)
+		batch = checked.Kept
 	}
 	return len(batch) == 0 || s.pass(batch)
 }
@@ -275,8 +280,9 @@ func (t *Transport) tellRetry(log *slog.Logger, err error) {
 // announce puts the break before what the new feed will bring.
 func (s *subscription) announce() bool {
 	gap := domain.Entry{Kind: domain.Gap, Position: s.last, Log: s.log, Reason: s.lost.Reason}
-	s.lost, s.survey.last = nil, 0
-	s.t.counts.countBreak(gap.Reason)
+	s.lost = nil
+	s.check.AfterGap()
+	s.t.counts.countBreak(gap.Reason, 1)
 	if !s.pass([]domain.Entry{gap}) {
 		s.t.shut(s.topic, s.feed)
 		return false

@@ -117,7 +117,7 @@ func TestContinuity(t *testing.T) {
 					t.Error("Follow was asked for", diff)
 				}
 				stats := bus.Stats()
-				if diff := cmp.Diff(tc.breaks, stats.Breaks); diff != "" {
+				if diff := cmp.Diff(tc.breaks, stats.Gaps); diff != "" {
 					t.Error(diff)
 				}
 				if stats.Interruptions != tc.cuts {
@@ -489,8 +489,8 @@ func TestBreaksAreInvisibleOneByOne(t *testing.T) {
 			got = append(got, m.UUID)
 			m.Ack()
 		}
-		if !slices.Equal(got, []string{"a", "b"}) || bus.Stats().Breaks[domain.Lossy] != 1 {
-			t.Errorf("got %v and %v", got, bus.Stats().Breaks)
+		if !slices.Equal(got, []string{"a", "b"}) || bus.Stats().Gaps[domain.Lossy] != 1 {
+			t.Errorf("got %v and %v", got, bus.Stats().Gaps)
 		}
 	})
 }

@@ -12,6 +12,8 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 
+	"github.com/fanfarebus/fanfare/adapters/transport/groupcommit"
+	"github.com/fanfarebus/fanfare/adapters/transport/sequence"
 	"github.com/fanfarebus/fanfare/domain"
 )
 
@@ -22,9 +24,10 @@ type Transport struct {
 	log      LogDriver // nil if the driver is none
 	promises Guarantees
 	cfg      Config
-	lines    [shards]pipeline
-	stamps   *stamper  // nil: what is published is not numbered
-	marking  sync.Once // starts publishing marks
+	lines    [shards]*groupcommit.Pipeline[Outgoing]
+	stamps   *sequence.Stamper // nil: what is published is not numbered
+	mark     *message.Message  // stands for any topic's high-water mark
+	marking  sync.Once         // starts publishing marks
 	trims    *trims
 	counts   counters
 	down     atomic.Bool
@@ -54,6 +57,7 @@ var (
 func New(d Driver, cfg Config) *Transport {
 	t := &Transport{
 		driver:   d,
+		mark:     newMark(),
 		promises: d.Guarantees(),
 		cfg:      cfg.withDefaults(),
 		subs:     make(map[*subscription]struct{}),
@@ -66,17 +70,14 @@ func New(d Driver, cfg Config) *Transport {
 	}
 	t.trims = newTrims(d, t.cfg)
 	t.ending, t.end = context.WithCancel(context.Background())
-	for i := range t.lines {
-		t.lines[i] = pipeline{send: d.Publish, most: t.cfg.PublishQueue}
-		if t.trims.published {
-			t.lines[i].note = t.publishes
-		}
+	if !t.promises.Log && !t.cfg.NoNumbers {
+		t.stamps = sequence.NewStamper()
 	}
-	if !t.promises.Log && !t.cfg.NoStamps {
-		t.stamps = newStamper()
-		for i := range t.lines {
-			t.lines[i].stamp = t.stamp
-		}
+	for i := range t.lines {
+		t.lines[i] = groupcommit.New(groupcommit.Config[Outgoing]{
+			Send: d.Publish, Prepare: t.prepare, Copy: t.copyMessages, Explain: busError,
+			MaxQueue: t.cfg.PublishQueue,
+		})
 	}
 	return t
 }
@@ -113,7 +114,7 @@ func (t *Transport) close() error {
 		}
 	}
 	for i := range t.lines {
-		t.lines[i].close()
+		t.lines[i].Close()
 	}
 	t.running.Wait()
 	if err := t.driver.Close(); err != nil {

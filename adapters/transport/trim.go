@@ -85,20 +85,20 @@ func (t *trims) unfollow(topic string) {
 	t.forget()
 }
 
-// publish notes that calls are published.
-func (t *trims) publish(batch []*call) {
+// publish notes that records are published.
+func (t *trims) publish(records []Outgoing) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for i, c := range batch {
-		if i > 0 && c.topic == batch[i-1].topic {
+	for i, r := range records {
+		if i > 0 && r.Topic == records[i-1].Topic {
 			continue
 		}
 		t.uses++
-		if have := t.topics[c.topic]; have != nil {
+		if have := t.topics[r.Topic]; have != nil {
 			have.used = t.uses
 			continue
 		}
-		t.add(c.topic, time.Now()).used = t.uses
+		t.add(r.Topic, time.Now()).used = t.uses
 		t.forget()
 	}
 }
@@ -217,10 +217,10 @@ func (t *Transport) unfollows(s *subscription) {
 	}
 }
 
-// publishes says that calls are published: their topics are trimmed now and
+// publishes says that records are published: their topics are trimmed now and
 // then from now on.
-func (t *Transport) publishes(batch []*call) {
-	t.trims.publish(batch)
+func (t *Transport) publishes(records []Outgoing) {
+	t.trims.publish(records)
 	t.startTrimming()
 }
 

@@ -63,6 +63,16 @@ var rules = []rule{
 		"the suite knows transports by their interface alone, as their authors elsewhere do"},
 	{"/adapters/transport", []string{"/adapters"}, []string{"/adapters/transport"},
 		"the portable transport knows drivers by their interface alone"},
+	{"/adapters/transport/groupcommit", []string{"/adapters", "github.com/ThreeDotsLabs"},
+		[]string{"/adapters/transport/groupcommit"},
+		"concurrent publishes share a round trip whatever is published: it is tested by itself, without a bus or Watermill"},
+	{"/adapters/transport/sequence", []string{"/adapters", "github.com/ThreeDotsLabs"},
+		[]string{"/adapters/transport/sequence"},
+		"numbers are put into bytes and read from entries: who sends and reads them is the transport's affair"},
+	{"/adapters/transport/provenance", []string{"/adapters"}, []string{"/adapters/transport/provenance"},
+		"what a copy says of its original is a format: reading and writing logs is the transport's and the move's affair"},
+	{"/adapters/transport/dsn", []string{module, "github.com"}, []string{"/adapters/transport/dsn"},
+		"a URL is text: what becomes of it, only the driver knows that reads it"},
 	{"/adapters/auth", []string{"/adapters"}, []string{"/adapters/auth"}, "who somebody is has nothing to do with any bus"},
 	{"/adapters/metrics", []string{"/adapters", "/domain"}, []string{"/adapters/metrics"},
 		"the registry reads numbers; which ones, only the root knows"},
@@ -84,9 +94,22 @@ var rules = []rule{
 	{"/cmd", []string{"/ports"}, nil, "commands use the library's face, as any user does; only the root assembles"},
 }
 
+// ofDrivers are rules for each package that is a driver, or is shared by drivers.
+func ofDrivers() (all []rule) {
+	for _, driver := range []string{
+		"/adapters/jetstream", "/adapters/kafka", "/adapters/memory", "/adapters/natsconn", "/adapters/natscore",
+		"/adapters/redisconn", "/adapters/redispubsub", "/adapters/redisstream", "/adapters/watermillbus",
+	} {
+		all = append(all, rule{driver, []string{
+			"/adapters/transport/groupcommit", "/adapters/transport/sequence", "/adapters/transport/provenance",
+		}, nil, "a driver is what transport/driver.go says, opened from a URL that dsn reads: the rest is the transport's"})
+	}
+	return all
+}
+
 func TestDependencies(t *testing.T) {
 	packages := list(t)
-	for _, r := range rules {
+	for _, r := range append(ofDrivers(), rules...) {
 		found := false
 		for _, p := range packages {
 			if !below(p.ImportPath, absolute(r.from)) {

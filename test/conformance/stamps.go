@@ -43,7 +43,7 @@ func stamps(r *run) {
 	}
 	h := r.hears(in, func(h *history) bool { return h.last(1) == 7 && h.breaks == 2 })
 	h.check(r, 1, 8, nil)
-	if holes := bus.Stats().Holes; holes != 2 {
+	if holes := bus.Stats().Missing; holes != 2 {
 		r.Errorf("%d holes were counted, want 2", holes)
 	}
 }

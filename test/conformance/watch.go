@@ -94,8 +94,8 @@ func deaf(r *run) {
 	r.h.Deafen()
 	a.publish(1)
 	r.within(notice, "deaf", bus.Deaf)
-	if !bus.Up() || bus.Stats().Behind != 1 {
-		r.Errorf("up is %v and %d subscriptions are behind, want true and 1", bus.Up(), bus.Stats().Behind)
+	if !bus.Up() || bus.Stats().Lagging != 1 {
+		r.Errorf("up is %v and %d subscriptions are behind, want true and 1", bus.Up(), bus.Stats().Lagging)
 	}
 	r.h.Thaw()
 	thaw = func() {}

@@ -33,7 +33,7 @@ type author struct {
 // still goes to the bus before.
 func (a *author) open(bus string) {
 	if a.foreign {
-		t, err := transport.Openers(a.w.all()).Open(context.Background(), bus, transport.Config{NoStamps: true})
+		t, err := transport.Openers(a.w.all()).Open(context.Background(), bus, transport.Config{NoNumbers: true})
 		if err != nil {
 			a.w.fault("%v", err)
 			return

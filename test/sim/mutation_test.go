@@ -55,7 +55,7 @@ var mutations = []mutation{
 		"f.stream.DeliverAt(e.Fingerprint, e.Time, m)", "f.stream.DeliverAt(0, e.Time, m)", calm},
 	{"landmark that is on its way not waited for", "domain/stream/resume.go",
 		"a.until.IsZero() && s.maySee(since, now)", "false", calm},
-	{"place known by the stamp alone", "adapters/transport/landmark.go",
+	{"place known by the stamp alone", "adapters/transport/sequence/landmark.go",
 		"s.digest()+sum", "s.digest()", rare},
 	{"place of the record before", "domain/stream/landmarks.go",
 		"s.known.add(c.ID, s.window.head)", "s.known.add(c.ID, s.window.head-1)", calm},

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/adapters/transport/dsn"
 )
 
 const (
@@ -18,7 +18,7 @@ const (
 // that cannot be read it shows the scheme at most. If one of several items is no
 // URL, a password may have a space in it: then it shows nothing.
 func redactedURLs(text string) string {
-	all := transport.SplitURLs(text)
+	all := dsn.SplitURLs(text)
 	for _, one := range all {
 		if scheme, _, ok := strings.Cut(one, "://"); len(all) > 1 && (!ok || !isScheme(scheme)) {
 			return unreadable
@@ -36,7 +36,7 @@ func redactedURL(text string) string {
 	end := strings.IndexAny(rest, "/?#")
 	switch {
 	case err != nil && strings.Contains(rest, ","): // servers, as brokers' clients take them
-		return transport.Redact(text)
+		return dsn.Redact(text)
 	case err != nil, u.Opaque != "", u.Fragment != "",
 		end >= 0 && strings.Contains(rest[end:], "@"): // of a password with a /, ? or # in it
 		return scheme + "://" + unreadable

@@ -1,4 +1,4 @@
-package transport
+package dsn
 
 import (
 	"net/url"
@@ -10,8 +10,8 @@ import (
 // hidden stands where a secret was.
 const hidden = "xxxxx"
 
-// place shows a transport's URL without user, password and parameters.
-func place(u *url.URL) string { return u.Scheme + "://" + u.Host + u.Path }
+// Place shows a transport's URL without user, password and parameters.
+func Place(u *url.URL) string { return u.Scheme + "://" + u.Host + u.Path }
 
 // Redact shows a URL, or a list of servers as brokers' clients take it, without
 // the secrets in it: passwords, users without one (which are tokens), and the
@@ -102,9 +102,9 @@ func redactQuery(tail string) string {
 	return strings.Join(pairs, "&") + end
 }
 
-// redact hides the URL's secrets in what an error says. The error behind it is
+// RedactError hides the URL's secrets in what an error says. The error behind it is
 // still found by errors.Is and As.
-func redact(err error, u *url.URL) error {
+func RedactError(err error, u *url.URL) error {
 	text := err.Error()
 	for _, secret := range secrets(u) {
 		// A very short secret would tear up the text, and so tell what it is:

@@ -1,11 +1,8 @@
-package transport
+package sequence
 
 import (
 	"container/list"
-	"slices"
 	"time"
-
-	"github.com/fanfarebus/fanfare/domain"
 )
 
 // maxStarts is how many publishers a subscription remembers the numbers of. Of
@@ -131,42 +128,4 @@ func (h *holes) forget() {
 		e = h.heard.Front()
 	}
 	delete(h.known, h.leave(e).start)
-}
-
-// mend takes the stamps off a batch, drops marks and what is repeated, and puts
-// breaks where something is missing. It works in the batch's memory as long as
-// there are no breaks.
-func (s *subscription) mend(batch []domain.Entry) []domain.Entry {
-	now := time.Now()
-	s.holes.age(now)
-	kept := batch[:0]
-	for i := range batch {
-		e := batch[i]
-		number, rest, ok := stamp{}, []byte(nil), false
-		if e.UUID == "" { // else the bus framed it, and the body is the publisher's own
-			number, rest, ok = cutStamp(e.Body)
-		}
-		if !ok {
-			e.Fingerprint = s.survey.foreign(&e)
-			kept = append(kept, e)
-			continue
-		}
-		e.Body = rest
-		isMark := string(rest) == "{"+markTail
-		switch s.holes.see(number, isMark, now) {
-		case repeated:
-			s.t.counts.late.Add(1)
-			continue
-		case hole:
-			s.t.counts.holes.Add(1)
-			s.t.counts.countBreak(domain.Lossy)
-			lost := domain.Entry{Kind: domain.Gap, Log: s.log, Reason: domain.Lossy}
-			kept = append(slices.Clone(kept), lost) // a copy: there is no room for one more in batch
-		}
-		if !isMark {
-			e.Fingerprint = s.survey.stamped(number, s.holes.sum)
-			kept = append(kept, e)
-		}
-	}
-	return kept
 }

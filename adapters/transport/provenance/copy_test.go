@@ -1,9 +1,9 @@
-package transport_test
+package provenance_test
 
 import (
 	"testing"
 
-	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/adapters/transport/provenance"
 	"github.com/fanfarebus/fanfare/domain"
 	read "github.com/fanfarebus/fanfare/domain/envelope"
 )
@@ -23,7 +23,7 @@ func TestACopyIsReadAsWhatItWasCopiedFrom(t *testing.T) {
 		for i := 0; i < len(header); i += 2 {
 			e.Header = append(e.Header, domain.Field{Name: header[i], Value: header[i+1]})
 		}
-		copied := transport.NewCopy(e, transport.OriginOf(e, 1, "", false))
+		copied := provenance.NewCopy(e, provenance.OriginOf(e, 1, "", false))
 		c := &domain.Entry{UUID: copied.UUID, Body: copied.Payload}
 		for k, v := range copied.Metadata {
 			c.Header = append(c.Header, domain.Field{Name: k, Value: v})

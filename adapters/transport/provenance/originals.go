@@ -1,4 +1,4 @@
-package transport
+package provenance
 
 import (
 	"slices"
@@ -6,21 +6,21 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// originals tells copies from what was published. Of one log's entries the
+// Originals tells copies from what was published. Of one log's entries the
 // copies come in its order, and each names the one before it. So it finds what
 // was copied twice, and what is missing. It belongs to one reader.
-type originals struct {
+type Originals struct {
 	seen []domain.Location // the latest of each log
 }
 
-// maxOriginals is of how many logs copies can be told apart.
-const maxOriginals = 64
+// MaxOriginals is of how many logs copies can be told apart.
+const MaxOriginals = 64
 
-// reveal reads what the metadata of a batch's records say of moves. What was
+// Reveal reads what the metadata of a batch's records say of moves. What was
 // copied before becomes a Note; before a copy whose predecessor is missing comes
 // a Gap, whose Origins is that copy's. The batch was read behind before. It works
 // in the batch's memory as long as there are no breaks.
-func (o *originals) reveal(batch []domain.Entry, log domain.LogID, before domain.Position) []domain.Entry {
+func (o *Originals) Reveal(batch []domain.Entry, log domain.LogID, before domain.Position) []domain.Entry {
 	first := slices.IndexFunc(batch, func(e domain.Entry) bool { return len(e.Header) > 0 })
 	if first < 0 {
 		return batch
@@ -41,7 +41,7 @@ func (o *originals) reveal(batch []domain.Entry, log domain.LogID, before domain
 }
 
 // read reveals one record, and says whether a copy before it is missing.
-func (o *originals) read(e *domain.Entry, log domain.LogID) (missing bool) {
+func (o *Originals) read(e *domain.Entry, log domain.LogID) (missing bool) {
 	move, marked := cut(e, moveKey)
 	text, copied := cut(e, originKey)
 	from, err := Origin{}, error(nil)
@@ -51,12 +51,12 @@ func (o *originals) read(e *domain.Entry, log domain.LogID) (missing bool) {
 	switch {
 	case err != nil: // whoever made it up: a message without a past
 	case marked && move == moveHere:
-		e.Kind, e.Origins, e.Late = domain.Control, from.Places, true
+		e.Kind, e.Origins, e.Late = domain.Control, from.Locations, true
 		return false
 	case copied:
 		var again bool
 		missing, again = o.advance(&from)
-		e.Origins, e.Late = from.Places, from.Late
+		e.Origins, e.Late = from.Locations, from.Late
 		if !from.Time.IsZero() {
 			e.Time = from.Time
 		}
@@ -83,15 +83,15 @@ func (o *originals) read(e *domain.Entry, log domain.LogID) (missing bool) {
 // advance notes the places of a copy. Missing: what was copied before it has not
 // come. Again: the copy itself has come before; then its places become those of
 // the latest.
-func (o *originals) advance(from *Origin) (missing, again bool) {
-	for k, p := range from.Places {
+func (o *Originals) advance(from *Origin) (missing, again bool) {
+	for k, p := range from.Locations {
 		i := slices.IndexFunc(o.seen, func(s domain.Location) bool { return s.Log == p.Log })
 		switch {
-		case i < 0 && len(o.seen) < maxOriginals:
+		case i < 0 && len(o.seen) < MaxOriginals:
 			o.seen = append(o.seen, p)
 		case i < 0:
 		case p.Position <= o.seen[i].Position:
-			again, from.Places[k].Position = true, o.seen[i].Position
+			again, from.Locations[k].Position = true, o.seen[i].Position
 		default:
 			missing = missing || k == 0 && (from.After == "" || from.After > o.seen[i].Position)
 			o.seen[i].Position = p.Position

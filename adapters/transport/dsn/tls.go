@@ -1,4 +1,4 @@
-package transport
+package dsn
 
 import (
 	"crypto/tls"

@@ -1,4 +1,4 @@
-package transport
+package provenance
 
 import (
 	"encoding/hex"
@@ -34,18 +34,18 @@ const maxPlaces = 4
 
 // An Origin says where a copy comes from.
 type Origin struct {
-	Places []domain.Location // in the log it was copied from, then in the one before that; 1 to 4
-	After  domain.Position   // in the first of these: what was copied before it; "" if nothing
-	Time   time.Time         // when the first of the logs took it; zero if nobody knows
-	Late   bool              // copied after the move
+	Locations []domain.Location // in the log it was copied from, then in the one before that; 1 to 4
+	After     domain.Position   // in the first of these: what was copied before it; "" if nothing
+	Time      time.Time         // when the first of the logs took it; zero if nobody knows
+	Late      bool              // copied after the move
 }
 
 // OriginOf is the origin of a copy of e, which was read from the log, behind
 // after.
 func OriginOf(e *domain.Entry, log domain.LogID, after domain.Position, late bool) Origin {
-	o := Origin{Places: []domain.Location{{Log: log, Position: e.Position}}, After: after, Time: e.Time, Late: late}
+	o := Origin{Locations: []domain.Location{{Log: log, Position: e.Position}}, After: after, Time: e.Time, Late: late}
 	if !e.Late {
-		o.Places = append(o.Places, e.Origins[:min(len(e.Origins), maxPlaces-1)]...)
+		o.Locations = append(o.Locations, e.Origins[:min(len(e.Origins), maxPlaces-1)]...)
 	}
 	return o
 }
@@ -60,7 +60,7 @@ func (o Origin) String() string {
 		b = append(b, '-')
 	}
 	b = hex.AppendEncode(b, []byte(o.After))
-	for _, p := range o.Places {
+	for _, p := range o.Locations {
 		b = append(b, ' ')
 		b = strconv.AppendUint(b, uint64(p.Log), 16)
 		b = append(b, ':')
@@ -106,7 +106,7 @@ func ParseOrigin(text string) (Origin, error) {
 		if err != nil || !ok || id == 0 {
 			return Origin{}, errOrigin
 		}
-		o.Places = append(o.Places, domain.Location{Log: domain.LogID(id), Position: position})
+		o.Locations = append(o.Locations, domain.Location{Log: domain.LogID(id), Position: position})
 	}
 	return o, nil
 }

@@ -1,4 +1,4 @@
-package transport
+package sequence
 
 import (
 	"encoding/binary"
@@ -24,9 +24,9 @@ type surveyor struct {
 }
 
 // lately is for how long a publisher that is not heard any more still counts. One
-// that lives is heard every markMax; nodes need not agree about one that does
+// that lives is heard every MarkMax; nodes need not agree about one that does
 // not, but for the moment when one of them has dropped it and the other has not.
-const lately = markMax + markMax/2
+const lately = MarkMax + MarkMax/2
 
 // stamped is the landmark of a record with a stamp; sum is that of the numbers
 // heard, this one among them.

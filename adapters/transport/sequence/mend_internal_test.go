@@ -1,4 +1,4 @@
-package transport
+package sequence
 
 import (
 	"fmt"
@@ -7,13 +7,16 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
+// batchSize is how many entries a transport reads at once.
+const batchSize = 256
+
 // BenchmarkMend takes the stamps of three publishers off batches of 128 B
 // messages, and makes their landmarks.
 func BenchmarkMend(b *testing.B) {
 	starts := []startID{newStartID(), newStartID(), newStartID()}
 	body := fmt.Appendf(nil, `{"to":"user:alice","data":"%0100d"}`, 0)
-	s := &subscription{t: &Transport{}, survey: surveyor{ordered: true}}
-	batch := make([]domain.Entry, BatchSize)
+	s := NewChecker(true)
+	batch := make([]domain.Entry, batchSize)
 	n := uint64(0)
 	b.ReportAllocs()
 	for b.Loop() {
@@ -21,11 +24,11 @@ func BenchmarkMend(b *testing.B) {
 			n++
 			batch[i].Body = appendStamped(batch[i].Body[:0], stamp{starts[n%3], n/3 + 1}, body)
 		}
-		if got := s.mend(batch); len(got) != BatchSize {
+		if got := s.Check(batch, 0).Kept; len(got) != batchSize {
 			b.Fatalf("%d entries are left", len(got))
 		}
 	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*BatchSize), "ns/message")
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*batchSize), "ns/message")
 }
 
 // Records that differ in their headers alone are not the same.

@@ -1,0 +1,3 @@
+// Package groupcommit lets concurrent publishes share one round trip to a
+// broker.
+package groupcommit

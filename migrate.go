@@ -56,7 +56,7 @@ func NewMigration(ctx context.Context, cfg MigrationConfig, opts ...Option) (*Mi
 	tc := transport.Config{
 		PublishTimeout: migrationPublishTimeout,
 		PublishOnly:    true,
-		NoNumbers:      true, // copies keep the numbers of those who published them
+		NoNumbers:      true, // a migration publishes copies, which are not numbered anew
 	}
 	from, to, err := openBoth(ctx, cfg.From, cfg.To, tc, o)
 	if err != nil {

@@ -34,7 +34,7 @@ import (
 func openBus(ctx context.Context, cfg Config, o options) (bus, func(), error) {
 	tc := transport.Config{
 		PublishTimeout: cfg.PublishTimeout,
-		NoNumbers:      cfg.Envelope.UserField != "", // others read these topics: nothing is added
+		NoNumbers:      cfg.Envelope.UserField != "", // nothing is added to messages of topics that others defined
 		PublishOnly:    o.publishOnly,
 		Logger:         o.log,
 	}

@@ -18,7 +18,8 @@ import (
 	"github.com/fanfarebus/fanfare"
 )
 
-// A host is a node in a server that has no bounds of its own, as a user's may.
+// A host is a node in a server without bounds of its own, as a user's server may
+// be.
 type host struct {
 	url, addr string
 	handler   http.Handler
@@ -34,7 +35,7 @@ func (h *host) changed(c net.Conn, state http.ConnState) {
 		delete(h.open, c)
 		return
 	}
-	_ = c.(*net.TCPConn).SetWriteBuffer(64 << 10) // so that it fills up soon
+	_ = c.(*net.TCPConn).SetWriteBuffer(64 << 10) // small, so that it fills up soon
 	h.open[c] = true
 }
 
@@ -86,7 +87,7 @@ func (h *host) dial(t *testing.T) net.Conn {
 	return c
 }
 
-// within polls.
+// within waits until ok, and asks again and again.
 func within(t *testing.T, limit time.Duration, what string, ok func() bool) {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
@@ -100,7 +101,7 @@ func within(t *testing.T, limit time.Duration, what string, ok func() bool) {
 	}
 }
 
-// flood writes until the other end takes no more, or has gone.
+// flood writes until the other end reads no more or has closed the connection.
 func flood(c net.Conn, text string) {
 	_ = c.(*net.TCPConn).SetReadBuffer(64 << 10)
 	batch := []byte(strings.Repeat(text, 1+(16<<10)/len(text)))
@@ -176,7 +177,7 @@ func TestMetricsAreAnsweredWhileOthersDoNotReadTheirs(t *testing.T) {
 	}
 }
 
-// The time for answers is not that of sessions, which go on when it is over.
+// limits.answer_time does not bound sessions, which go on when it is over.
 func TestASessionOutlivesTheTimeForAnswers(t *testing.T) {
 	h := newHost(t, false)
 	events, err := http.Get(h.url + "/sse?user=alice&systems=orders")
@@ -205,8 +206,8 @@ func TestASessionOutlivesTheTimeForAnswers(t *testing.T) {
 	t.Errorf("the event stream ended: %v", lines.Err())
 }
 
-// One connection may ask again and again, slowly or not: what was set for one
-// answer does not hold for the next.
+// A deadline that was set for one answer does not hold for the next answer on the
+// same connection.
 func TestDeadlinesEndWithTheirRequest(t *testing.T) {
 	h := newHost(t, false)
 	c := h.dial(t)
@@ -233,8 +234,8 @@ func TestDeadlinesEndWithTheirRequest(t *testing.T) {
 	}
 }
 
-// over returns a server that speaks HTTP/2, or HTTP/1.1 over TLS, in front of
-// a node's handler, and its client.
+// over serves a node's handler with HTTP/2, or with HTTP/1.1 over TLS. It returns
+// the server's URL and a client for it.
 func over(t *testing.T, two bool, h http.Handler) (url string, c *http.Client) {
 	t.Helper()
 	s := httptest.NewUnstartedServer(h)
@@ -244,7 +245,8 @@ func over(t *testing.T, two bool, h http.Handler) (url string, c *http.Client) {
 	return s.URL, s.Client()
 }
 
-// In HTTP/2 a deadline ends the stream, whether somebody writes or not.
+// In HTTP/2 a deadline ends the stream even while nobody writes. So one that was
+// set for the answer must not end a request whose body is still coming.
 func TestASlowPublisherIsServedInEitherHTTP(t *testing.T) {
 	for name, two := range map[string]bool{"HTTP/1.1": false, "HTTP/2.0": true} {
 		t.Run(name, func(t *testing.T) {

@@ -24,15 +24,15 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// A node is taken out of rotation when nothing is left for which a client should
-// come to it and not to another: not for one system's trouble, nor for what
+// A node is taken out of rotation when every client had better go to another
+// node. Trouble with some of its systems is no reason for it, nor is trouble that
 // every node has.
 func TestOneDeafSystemDoesNotTakeTheNodeOutOfRotation(t *testing.T) {
 	for name, tt := range map[string]struct {
 		systems []string // of the node
 		moving  bool     // it is set up for both buses
-		marked  []string // systems that have a mark on the old bus, and no bridge
-		late    bool     // the node starts when the marks are there
+		marked  []string // systems that have left the old bus; no bridge copies them
+		late    bool     // the node starts when these systems have left already
 		refused []string // systems whose topics the bus does not let anybody follow
 		mute    []string // systems of which nothing comes though something was published
 		status  int
@@ -137,7 +137,7 @@ func (gone) Follow(context.Context, string, domain.Position) (transport.Feed, er
 	return nil, domain.ErrBusDown
 }
 
-// What is deaf and comes back is ready again.
+// A system that was deaf is not deaf any more when the bus confirms it.
 func TestSystemThatIsConfirmedLateIsNotDeafAnyMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := memory.New(memory.Config{})
@@ -161,16 +161,16 @@ func TestSystemThatIsConfirmedLateIsNotDeafAnyMore(t *testing.T) {
 	})
 }
 
-// picky does not let anybody follow some systems.
+// picky is a bus that does not let anybody follow some systems.
 type picky struct {
 	transport.Driver
 	transport.LogDriver
 	refused []string
-	mute    []string     // of these nothing comes
-	lenient *atomic.Bool // it lets them after all
+	mute    []string     // systems that nothing comes of
+	lenient *atomic.Bool // once set, it lets everybody follow all systems
 }
 
-// silent is a feed of which nothing comes.
+// silent is a feed that never returns an entry.
 type silent struct{ transport.Feed }
 
 func (silent) Read(ctx context.Context) ([]domain.Entry, error) {
@@ -208,7 +208,7 @@ func (p picky) FollowSince(ctx context.Context, topic string, t time.Time) (tran
 	return p.hush(topic, f, err)
 }
 
-// A runningNode is a node that is asked how it is.
+// A runningNode is a node whose health is asked for.
 type runningNode struct {
 	t *testing.T
 	g *fanfare.Node
@@ -265,8 +265,8 @@ func (n runningNode) ready(query string) (status int, phase string, deaf []strin
 	return a.Code, body.Status, body.Deaf
 }
 
-// A node that is set up for the old bus alone gets no more clients when it is
-// moved.
+// A node whose settings name the old bus alone is taken out of rotation when the
+// bus has been moved.
 func TestNodeThatIsLeftBehindIsNotReady(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := memory.New(memory.Config{})

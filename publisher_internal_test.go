@@ -11,7 +11,8 @@ import (
 	"github.com/fanfarebus/fanfare/domain/envelope"
 )
 
-// What Publish takes, every node reads as the same; what it refuses says where.
+// Every node reads a message as Publish took it. If Publish refuses a message, the
+// error says what is wrong with which part.
 func TestWhatAPublisherTakesIsReadAsTheSame(t *testing.T) {
 	deep := json.RawMessage(strings.Repeat("[", 129) + strings.Repeat("]", 129))
 	for name, tt := range map[string]struct {

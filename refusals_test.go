@@ -62,8 +62,8 @@ func TestFloodsOfRefusalsAreBoundedInTheLogAndTheMetrics(t *testing.T) {
 	}
 }
 
-// Behind a load balancer all connections come from one address. A client that
-// shows one wrong token after the other must not be taken for the others.
+// Behind a load balancer all connections come from one address. If one client sends
+// wrong tokens again and again, the others must not be refused for it.
 func TestWrongTokensCountPerClientBehindAProxy(t *testing.T) {
 	for _, test := range []struct{ header, name, bad, good string }{
 		{"", "X-Forwarded-For", "198.51.100.7", "198.51.100.8"},

@@ -19,7 +19,7 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// A counted log counts how often somebody begins to read it.
+// A counted bus counts how often somebody begins to read its log.
 type counted struct {
 	*memory.Bus
 	reads atomic.Int64
@@ -35,8 +35,7 @@ func (c *counted) FollowSince(ctx context.Context, topic string, t time.Time) (t
 	return c.Bus.FollowSince(ctx, topic, t)
 }
 
-// TestStormOfReconnectsReadsNothingFromTheBus lets many sessions come back to
-// what the window has.
+// Many sessions come back at once, and the window has everything they missed.
 func TestStormOfReconnectsReadsNothingFromTheBus(t *testing.T) {
 	const sessions, missed = 100, 10
 	log := &counted{Bus: memory.New(memory.Config{})}
@@ -56,7 +55,7 @@ func TestStormOfReconnectsReadsNothingFromTheBus(t *testing.T) {
 		}
 	}()
 	first := connect(t, server.URL, "nobody", "")
-	place := first.read(t).Systems["orders"].Cursor
+	start := first.read(t).Systems["orders"].Cursor
 	for i := range sessions * missed {
 		if _, err := node.Publish(t.Context(), "orders", fanfare.Message{
 			To: []string{fmt.Sprint("user:u", i%sessions), "user:nobody"}, Data: json.RawMessage(fmt.Sprint(i))}); err != nil {
@@ -70,7 +69,7 @@ func TestStormOfReconnectsReadsNothingFromTheBus(t *testing.T) {
 	var all sync.WaitGroup
 	for i := range sessions {
 		all.Go(func() {
-			s := connect(t, server.URL, fmt.Sprint("u", i), place)
+			s := connect(t, server.URL, fmt.Sprint("u", i), start)
 			if !s.read(t).Systems["orders"].Resumed {
 				t.Errorf("u%d did not resume", i)
 			}
@@ -139,8 +138,8 @@ func (d *device) read(t *testing.T) (o told) {
 	return o
 }
 
-// Cursors of logs that never were are a gap; and they make the node look for
-// them in the bus's log once, however many there are.
+// A cursor of a log that has never existed is answered with a gap. However many
+// such cursors there are, the node looks for them in the bus's log only once.
 func TestForgedCursorsDoNotReadTheLog(t *testing.T) {
 	log := &counted{Bus: memory.New(memory.Config{})}
 	node, err := fanfare.New(t.Context(), fanfare.Config{Dev: true, Systems: []string{"orders"}, Drain: 1}, fanfare.WithDriver(log))

@@ -11,7 +11,8 @@ import (
 	"github.com/fanfarebus/fanfare"
 )
 
-// Whoever goes astray is answered like everybody else who is refused.
+// Requests for unknown paths, and with the wrong method, are answered with the same
+// kind of problem as all requests that are refused.
 func TestUnknownPathsAndMethodsAreProblems(t *testing.T) {
 	for name, cfg := range map[string]fanfare.Config{
 		"one listener": {Dev: true}, "an admin listener": {Dev: true, AdminListen: "127.0.0.1:0"},
@@ -61,7 +62,8 @@ func TestUnknownPathsAndMethodsAreProblems(t *testing.T) {
 	}
 }
 
-// Answers repeat names that others chose: none of them is to become a script.
+// Answers repeat names that others chose. So no browser may guess that an answer is
+// a script.
 func TestEveryAnswerSaysThatItIsNotToBeGuessedAt(t *testing.T) {
 	for name, cfg := range map[string]fanfare.Config{
 		"development": {Dev: true},

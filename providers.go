@@ -175,7 +175,7 @@ func newHub(cfg Config, r *router.Router, b bus) (*stream.Hub, error) {
 			Budget:    stream.NewBudget(int64(cfg.Window.Bytes)),
 			DedupeAge: cfg.Dedupe.Age,
 			HasLog:    b.Guarantees().Log,
-			Past:      stream.NewBudget(int64(cfg.Resume.Bytes)),
+			Backlog:   stream.NewBudget(int64(cfg.Resume.Bytes)),
 			MaxScan:   cfg.Resume.MaxScan,
 		},
 	}), nil

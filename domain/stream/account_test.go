@@ -32,7 +32,7 @@ type accounted struct {
 
 func newAccounted(t *testing.T, cfg stream.Config) *accounted {
 	a := &accounted{now: time.Now(), window: stream.NewBudget(1 << 40), past: stream.NewBudget(1 << 40)}
-	cfg.Budget, cfg.Past, cfg.HasLog, cfg.Now = a.window, a.past, true, func() time.Time { return a.now }
+	cfg.Budget, cfg.Backlog, cfg.HasLog, cfg.Now = a.window, a.past, true, func() time.Time { return a.now }
 	a.fixture = begun(t, cfg)
 	return a
 }
@@ -51,7 +51,7 @@ func (a *accounted) put(fields map[string]any, also ...domain.Location) {
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	a.Deliver(pos(a.at), a.now, m, also...)
+	a.record(pos(a.at), a.now, m, also...)
 }
 
 func rooms(n, from int) (to []string) {
@@ -100,7 +100,7 @@ func TestAccountIsWhatTheHeapSays(t *testing.T) {
 		}},
 		"gaps": {15_000, stream.Config{}, func(a *accounted, i int) {
 			a.at++
-			a.Break(domain.Lossy, logA, pos(a.at), a.now)
+			a.gap(domain.Lossy, logA, pos(a.at), a.now)
 		}},
 		"copies": {15_000, stream.Config{}, func(a *accounted, i int) {
 			a.put(map[string]any{"to": "user:alice", "data": 1},
@@ -123,7 +123,7 @@ func TestAccountIsWhatTheHeapSays(t *testing.T) {
 				a.now = a.now.Add(time.Hour)
 			}
 			a.at++
-			a.DeliverAt(domain.Fingerprint(i+1), a.now, message(fmt.Sprintf("id-%08d", i), "x", "user:alice"))
+			a.recordWith(domain.Fingerprint(i+1), a.now, message(fmt.Sprintf("id-%08d", i), "x", "user:alice"))
 		}},
 	}
 	for name, shape := range shapes {

@@ -8,74 +8,84 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// An Attachment is one session's part in one Stream. Its methods may be called
-// concurrently, but never from inside Offer.
+// An Attachment is one session's part in one [Stream]. Its methods may be
+// called concurrently, but never from inside [Outbox.Offer].
 //
-// It is live, when Deliver offers it each entry at once; or behind, when it
-// holds only its place in the window and is offered what it missed by Fill;
-// or waiting, until the stream has got to where its cursor is, or the log has
-// been read again from there. Whoever is
-// behind has either frames in its outbox or an owner about to call Fill: so
-// it can not be forgotten.
+// It is in one of three states. Live: the stream offers it each entry as it
+// comes. Behind: it holds only its place in the window, and is offered what it
+// missed by [Attachment.Fill]. Waiting: it waits until the stream has come to
+// its cursor, or until the log has been read again from there. An attachment
+// that is behind has either frames in its outbox or an owner that is about to
+// call Fill, so that it cannot be forgotten.
 type Attachment struct {
 	stream *Stream
 	asker  Asker // never changes
 	out    Outbox
 	enc    Encoder
 
-	// Guarded by stream.mu.
-	members  []*member
+	// Everything below is guarded by stream.mu.
+
+	members  []*membership
 	live     bool
-	held     bool // until the first Fill
-	waiting  bool
+	held     bool // nothing is offered before the first Fill
 	detached bool
-	next     uint64           // behind: the first entry not yet offered
-	first    uint64           // where it began
-	offered  uint64           // 1 + the newest entry offered live
-	since    domain.Cursor    // waiting: where it, or what is joining, says it is
-	joining  *member          // waiting: the target for which it waits; nil: all of them
-	back     uint64           // joining: where the other targets are
-	until    time.Time        // waiting: for how long it is believed
-	owed     domain.GapReason // to be told before anything else
-	owedAt   domain.Cursor
-	notice   Frame  // to be offered when what joined has caught up
-	noticeAt uint64 // before this entry; those before it have no cursors
+	next     uint64 // when behind: the first entry not offered yet
+	first    uint64 // where the session began
+	offered  uint64 // 1 + the newest entry that was offered live
+
+	waiting bool
+	since   domain.Cursor // when waiting: the cursor that the session, or what it joins, is at
+	until   time.Time     // when waiting: until when the cursor is believed; zero while that does not count
+
+	pendingGap   domain.GapReason // a gap that the session is told before anything else; "" for none
+	pendingGapAt domain.Cursor
+
+	joining  *membership // when waiting: the target that waits; nil for all of them
+	back     uint64      // when joining: where the other targets are
+	notice   Frame       // offered when the joined target has caught up; none if empty
+	noticeAt uint64      // before this entry; messages offered until then have no cursors
 }
 
-// Attach registers a session for its targets, and for domain.Everyone. If
-// since is not zero the session goes on behind that place; if it cannot, it
+// Attach registers a session for its targets, and for [domain.Everyone]. If
+// since is not zero, the session continues after that cursor; if it cannot, it
 // will be told a gap. Nothing is offered before the first Fill.
 //
-// At is the cursor of the place where it begins: zero while the bus has not
-// confirmed. Resumed says that since was honoured.
+// At is the cursor where the session begins; zero while the bus has not
+// confirmed. Resumed reports whether since was honoured.
 func (s *Stream) Attach(out Outbox, enc Encoder, since domain.Cursor, targets ...domain.Target) (a *Attachment, at domain.Cursor, resumed bool) {
 	return s.AttachFor(Asker{}, out, enc, since, targets...)
 }
 
-// AttachFor is Attach for a session of whom it is known who it is: what is read
-// again of the log for it counts as read for the asker.
-func (s *Stream) AttachFor(who Asker, out Outbox, enc Encoder, since domain.Cursor, targets ...domain.Target) (a *Attachment, at domain.Cursor, resumed bool) {
+// AttachFor is [Stream.Attach] for a session whose user is known: what is read
+// again from the log for it is charged to the asker.
+func (s *Stream) AttachFor(
+	who Asker, out Outbox, enc Encoder, since domain.Cursor, targets ...domain.Target,
+) (a *Attachment, at domain.Cursor, resumed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	a = &Attachment{stream: s, asker: who, out: out, enc: enc, held: true, members: make([]*member, 0, len(targets)+1)}
+	a = &Attachment{
+		stream: s, asker: who, out: out, enc: enc, held: true,
+		members: make([]*membership, 0, len(targets)+1),
+		next:    s.history.Next(), first: s.history.Next(),
+	}
 	a.enter(domain.Everyone, 0)
 	for _, t := range targets {
 		a.enter(t, 0)
 	}
-	a.next, a.first = s.window.head, s.window.head
-	if !s.begun {
+	switch {
+	case !s.bus.confirmed:
 		a.wait(since)
 		return a, domain.Cursor{}, false
+	case since.IsZero():
+		return a, s.history.Head().Cursor, false
 	}
-	if since.IsZero() {
-		return a, s.tip.Cursor, false
-	}
-	at, resumed = a.resume(since)
+	at, resumed = a.resume(since, s.cfg.Now())
 	return a, at, resumed
 }
 
 // Fill offers what the session has not been offered yet, until the outbox is
-// full or nothing is left: then the session is live, and Fill returns true.
+// full or nothing is left. In the latter case the session is live from then
+// on, and Fill returns true.
 func (a *Attachment) Fill() (live bool) {
 	a.stream.mu.Lock()
 	defer a.stream.mu.Unlock()
@@ -83,20 +93,22 @@ func (a *Attachment) Fill() (live bool) {
 	return a.fill()
 }
 
-// Join lets the session hear a target from now on.
+// Join adds a target: entries for it that come from now on are offered.
 func (a *Attachment) Join(t domain.Target) {
 	a.stream.mu.Lock()
 	defer a.stream.mu.Unlock()
 	if !a.detached {
-		a.enter(t, a.stream.window.head)
+		a.enter(t, a.stream.history.Next())
 	}
 }
 
-// JoinSince is Join for a session that has heard the target before, up to
-// since: it is offered first what it missed there, or told a gap, and then
-// done. What it is offered until done has no cursors, as the session's own
-// place is another. False means that the session itself waits for its place,
-// or for another target's: try again later.
+// JoinSince is [Attachment.Join] for a target that the session has had before,
+// up to since: the session is offered first what it missed there, or told a
+// gap, and then done. Messages that it is offered until done have no cursors,
+// as the session's own cursor is another.
+//
+// It returns false if the session itself waits, for its own cursor or for
+// another target's: try again later.
 func (a *Attachment) JoinSince(t domain.Target, since domain.Cursor, done Frame) bool {
 	a.stream.mu.Lock()
 	defer a.stream.mu.Unlock()
@@ -105,11 +117,11 @@ func (a *Attachment) JoinSince(t domain.Target, since domain.Cursor, done Frame)
 	}
 	a.back = a.next
 	if a.live {
-		a.back, a.live = a.stream.window.head, false
+		a.back, a.live = a.stream.history.Next(), false
 	}
 	a.next = a.back
 	a.notice, a.noticeAt = done, a.back
-	if m := a.enter(t, a.stream.window.head); m != nil {
+	if m := a.enter(t, a.stream.history.Next()); m != nil {
 		for _, other := range a.members {
 			if other != m {
 				other.heard = max(other.since, a.first)
@@ -118,7 +130,7 @@ func (a *Attachment) JoinSince(t domain.Target, since domain.Cursor, done Frame)
 		}
 		m.heard = math.MaxUint64
 		a.joining = m
-		a.resume(since)
+		a.resume(since, a.stream.cfg.Now())
 	}
 	if !a.waiting && !a.held {
 		a.fill()
@@ -126,7 +138,7 @@ func (a *Attachment) JoinSince(t domain.Target, since domain.Cursor, done Frame)
 	return true
 }
 
-// Leave ends what Join began.
+// Leave removes a target that Join or JoinSince added.
 func (a *Attachment) Leave(t domain.Target) {
 	a.stream.mu.Lock()
 	defer a.stream.mu.Unlock()
@@ -139,12 +151,12 @@ func (a *Attachment) Leave(t domain.Target) {
 	}
 }
 
-// Cursor returns the place up to which the session has been offered all there
-// was; ok is false while it is behind or the bus has not confirmed.
+// Cursor returns the cursor up to which the session has been offered all there
+// was. Ok is false while it is behind or waiting, or the bus has not confirmed.
 func (a *Attachment) Cursor() (c domain.Cursor, ok bool) {
 	a.stream.mu.Lock()
 	defer a.stream.mu.Unlock()
-	return a.stream.tip.Cursor, a.live && a.stream.begun
+	return a.stream.history.Head().Cursor, a.live && a.stream.bus.confirmed
 }
 
 // Detach ends the attachment; nothing is offered after it. It is idempotent.
@@ -164,20 +176,21 @@ func (a *Attachment) Detach() {
 	}
 }
 
-// enter makes the session a member of the target's group; nil if it is one.
-func (a *Attachment) enter(t domain.Target, since uint64) *member {
+// enter makes the session a member of the target's group; nil if it is one
+// already. Entries before number since are not for it.
+func (a *Attachment) enter(t domain.Target, since uint64) *membership {
 	for _, m := range a.members {
 		if m.target == t {
 			return nil
 		}
 	}
-	m := &member{of: a, since: since}
-	a.stream.group(t).add(m)
+	m := &membership{of: a, since: since}
+	a.stream.index.group(t).add(m)
 	a.members = append(a.members, m)
 	return m
 }
 
-func (a *Attachment) exit(m *member) {
+func (a *Attachment) exit(m *membership) {
 	m.remove(m)
-	a.stream.drop(m.group)
+	a.stream.index.dropIfEmpty(m.group)
 }

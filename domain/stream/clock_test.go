@@ -33,7 +33,7 @@ func TestRepetitionIsToldThoughTheLogsClockIsWrong(t *testing.T) {
 			at := 0
 			put := func(id string, t time.Time) {
 				at++
-				f.Deliver(pos(at), t, message(id, "x", "user:alice"))
+				f.record(pos(at), t, message(id, "x", "user:alice"))
 			}
 			put("foreign", wrong)
 			var want []string
@@ -101,7 +101,7 @@ func TestNoClockMakesMessagesVanish(t *testing.T) {
 			}
 			id := rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "id")
 			had := len(s.frames)
-			f.Deliver(pos(at), logged, message(id, "x", "user:alice"))
+			f.record(pos(at), logged, message(id, "x", "user:alice"))
 			last, known := seen[id]
 			came := len(s.frames) > had
 			switch elapsed := now.Sub(last.heard); {
@@ -127,7 +127,7 @@ func TestTTLOfAMessageFromTheFuture(t *testing.T) {
 	for i, at := range []time.Time{now.Add(time.Hour), time.UnixMilli(-1), now} {
 		m := message(fmt.Sprint(i), "x", "user:alice")
 		m.TTL = 30 * time.Second
-		f.Deliver(pos(i+1), at, m)
+		f.record(pos(i+1), at, m)
 	}
 	soon := f.attachAt("user:alice", f.cursorAt(0))
 	now = now.Add(time.Minute)
@@ -171,10 +171,10 @@ func TestClockThatIsSetBack(t *testing.T) {
 	now := time.Now().Round(0)
 	f := begun(t, stream.Config{HasLog: true, DedupeAge: 2 * time.Second, Now: func() time.Time { return now }})
 	alice := f.attach("user:alice")
-	f.Deliver(pos(1), now, message("alarm", "x", "user:alice"))
+	f.record(pos(1), now, message("alarm", "x", "user:alice"))
 	now = now.Add(-time.Hour)
-	f.Deliver(pos(2), now, message("other", "x", "user:alice"))
+	f.record(pos(2), now, message("other", "x", "user:alice"))
 	now = now.Add(3 * time.Second)
-	f.Deliver(pos(3), now, message("alarm", "x", "user:alice"))
+	f.record(pos(3), now, message("alarm", "x", "user:alice"))
 	alice.got(t, "1 user:alice x", "2 user:alice x", "3 user:alice x")
 }

@@ -45,8 +45,8 @@ func TestWhatContentIs(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := begun(t, stream.Config{HasLog: true})
 			alice := f.attach("user:alice")
-			f.Deliver(pos(1), time.Time{}, make2(nil))
-			f.Deliver(pos(2), time.Time{}, make2(c.change))
+			f.record(pos(1), time.Time{}, make2(nil))
+			f.record(pos(2), time.Time{}, make2(c.change))
 			st := f.Stats()
 			if c.same && (len(alice.frames) != 1 || st.Duplicates != 1 || st.Conflicts != 0) {
 				t.Errorf("delivered %v, %d duplicates, %d conflicts; want a duplicate", alice.frames, st.Duplicates, st.Conflicts)

@@ -42,8 +42,8 @@ func drift(t *testing.T, seed uint64) {
 	d := &drifter{Rand: rand.New(rand.NewPCG(seed, 0)), now: time.Now()}
 	window, past := stream.NewBudget(8<<10<<d.IntN(8)), stream.NewBudget(8<<10<<d.IntN(8))
 	h := stream.NewHub(quiet{}, stream.HubConfig{Any: true, AttachWait: time.Nanosecond, Idle: time.Second,
-		Stream: stream.Config{Budget: window, Past: past, HasLog: true, Messages: 1 + d.IntN(60), MaxScan: 1 + d.IntN(200),
-			KeepPast: time.Duration(d.IntN(60)) * time.Second, DedupeSize: 1 + d.IntN(300), Now: func() time.Time { return d.now }}})
+		Stream: stream.Config{Budget: window, Backlog: past, HasLog: true, Messages: 1 + d.IntN(60), MaxScan: 1 + d.IntN(200),
+			KeepBacklog: time.Duration(d.IntN(60)) * time.Second, DedupeSize: 1 + d.IntN(300), Now: func() time.Time { return d.now }}})
 	orders, err := domain.ParseSystem("orders")
 	if err != nil {
 		t.Fatal(err)
@@ -53,7 +53,7 @@ func drift(t *testing.T, seed uint64) {
 		t.Fatal(err)
 	}
 	d.logged = &logged{fixture: &fixture{lease.Stream, t}}
-	d.Begin(logA, pos(0), d.now)
+	d.start(logA, pos(0), d.now)
 	for range 400 {
 		d.step()
 	}
@@ -84,7 +84,7 @@ func (d *drifter) step() {
 	switch d.IntN(14) {
 	case 0:
 		d.log = append(d.log, logEntry{at, func() *domain.Message { return nil }})
-		d.Skip(pos(at), d.now)
+		d.poison(pos(at), d.now)
 	case 1:
 		d.sessions = append(d.sessions, d.attach(d.target(), "user:alice"))
 	case 2, 3:
@@ -107,7 +107,7 @@ func (d *drifter) step() {
 	case 8:
 		if d.IntN(20) == 0 {
 			d.log = nil
-			d.Break(domain.Lossy, logA, pos(0), d.now)
+			d.gap(domain.Lossy, logA, pos(0), d.now)
 		}
 	default:
 		var to []string

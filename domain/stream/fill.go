@@ -13,19 +13,20 @@ func (a *Attachment) fallBack(n uint64) {
 	a.stream.stats.FellBack++
 }
 
-func (a *Attachment) fill() bool {
+// fill is [Attachment.Fill], but for sessions that are held.
+func (a *Attachment) fill() (live bool) {
 	s := a.stream
 	if a.live || a.waiting || a.detached {
 		return a.live
 	}
-	if a.next < s.window.base {
-		a.owe(domain.Overflow, s.window.base, s.floor.Cursor)
+	if a.next < s.history.First() {
+		a.beginAfterGap(domain.Overflow, s.history.First(), s.history.Start().Cursor)
 	}
-	if a.owed != "" {
-		if !a.tell(a.owed, a.owedAt) {
+	if a.pendingGap != "" {
+		if !a.tell(a.pendingGap, a.pendingGapAt) {
 			return false
 		}
-		a.owed = ""
+		a.pendingGap = ""
 	}
 	now := s.cfg.Now()
 	for {
@@ -36,52 +37,55 @@ func (a *Attachment) fill() bool {
 		if !found {
 			break
 		}
-		if !a.give(n, now) {
+		if !a.offer(n, now) {
 			a.next = n
 			return false
 		}
 		a.next = n + 1
 	}
-	a.next = s.window.head
-	a.offered = s.window.head
+	a.next = s.history.Next()
+	a.offered = a.next
 	a.live = true
 	return true
 }
 
-// give offers entry n, unless it is past its ttl.
-func (a *Attachment) give(n uint64, now time.Time) bool {
+// offer offers entry n, unless it is past its ttl. It returns false if the
+// outbox is full.
+func (a *Attachment) offer(n uint64, now time.Time) bool {
 	s := a.stream
-	e := s.window.at(n)
+	e := s.history.At(n)
 	joins := len(a.notice.Bytes) > 0 && n < a.noticeAt
 	switch {
-	case e.msg == nil && joins:
-		return a.tell(e.reason, domain.Cursor{})
-	case e.msg == nil:
-		return a.tell(e.reason, e.Cursor)
-	case e.expired(now), joins && a.heard(e, n):
+	case e.Message == nil && joins:
+		return a.tell(e.Reason, domain.Cursor{})
+	case e.Message == nil:
+		return a.tell(e.Reason, e.Cursor)
+	case e.Expired(now), joins && a.hasHeard(e, n):
 		return true
 	case joins:
-		return a.send(a.enc.Message(s.system, e.msg, a.matched(e), domain.Cursor{}))
+		return a.send(a.enc.Message(s.system, e.Message, a.matched(e), domain.Cursor{}))
 	}
 	to := a.matched(e)
-	// What one user is given again nobody else wants. If it were kept, ten
-	// thousand who come back would fill the window's budget with it.
+	// Nobody else wants what one user is offered again. If it were kept, ten
+	// thousand users who come back would fill the window's budget with it.
 	keep := to.Kind() == domain.KindRoom || to == domain.Everyone
 	return a.send(s.frame(e, a.enc, to, keep))
 }
 
-// heard says whether the session got entry n through another target already.
-func (a *Attachment) heard(e *entry, n uint64) bool {
+// hasHeard reports whether the session got entry n through another target
+// already.
+func (a *Attachment) hasHeard(e *entry, n uint64) bool {
 	for _, m := range a.members {
-		if n >= m.heard && m.heard > 0 && slices.Contains(e.groups, m.group) {
+		if n >= m.heard && m.heard > 0 && slices.Contains(e.Payload.groups, m.group) {
 			return true
 		}
 	}
 	return false
 }
 
-// notify offers what JoinSince has promised, when entry n is not, or no entry
-// is left, of what the target had before.
+// notify offers the notice that JoinSince was given, as soon as the next entry
+// for the session, entry n if one was found, is behind what the joined target
+// missed. It returns false if the outbox is full.
 func (a *Attachment) notify(n uint64, found bool) bool {
 	if len(a.notice.Bytes) == 0 || found && n < a.noticeAt {
 		return true
@@ -93,11 +97,11 @@ func (a *Attachment) notify(n uint64, found bool) bool {
 	return true
 }
 
-// following returns the first entry from n on that is for the session.
+// following returns the first entry from entry n on that is for the session.
 func (a *Attachment) following(n uint64) (first uint64, found bool) {
-	first, found = a.stream.gaps.from(n)
+	first, found = a.stream.history.NextGap(n)
 	for _, m := range a.members {
-		if k, ok := m.entries.from(max(n, m.since)); ok && (!found || k < first) {
+		if k, ok := m.entries.From(max(n, m.since)); ok && (!found || k < first) {
 			first, found = k, true
 		}
 	}
@@ -106,7 +110,7 @@ func (a *Attachment) following(n uint64) (first uint64, found bool) {
 
 // matched returns the first of the entry's targets that is the session's.
 func (a *Attachment) matched(e *entry) domain.Target {
-	for _, g := range e.groups {
+	for _, g := range e.Payload.groups {
 		for _, m := range a.members {
 			if m.group == g {
 				return g.target
@@ -116,6 +120,7 @@ func (a *Attachment) matched(e *entry) domain.Target {
 	return domain.Everyone
 }
 
+// send offers a message's frame. It returns false if the outbox is full.
 func (a *Attachment) send(f Frame) bool {
 	if f.Bytes == nil {
 		return true
@@ -127,11 +132,12 @@ func (a *Attachment) send(f Frame) bool {
 	return true
 }
 
+// tell offers the notice of a gap. It returns false if the outbox is full.
 func (a *Attachment) tell(reason domain.GapReason, at domain.Cursor) bool {
 	f := a.enc.Gap(a.stream.system, reason, at)
 	if f.Bytes != nil && !a.out.Offer(f) {
 		return false
 	}
-	a.stream.stats.Told[reason]++
+	a.stream.stats.GapsTold[reason]++
 	return true
 }

@@ -32,18 +32,18 @@ func newFixture(t testing.TB, cfg stream.Config) *fixture {
 // begun returns a fixture whose bus has confirmed at position 0.
 func begun(t testing.TB, cfg stream.Config) *fixture {
 	f := newFixture(t, cfg)
-	f.Begin(logA, pos(0), time.Time{})
+	f.start(logA, pos(0), time.Time{})
 	return f
 }
 
 // deliver puts a message with the id "id-at" on the stream.
 func (f *fixture) deliver(at int, data string, to ...string) {
-	f.Deliver(pos(at), time.Time{}, message(fmt.Sprint("id-", at), data, to...))
+	f.record(pos(at), time.Time{}, message(fmt.Sprint("id-", at), data, to...))
 }
 
 // deliver2 puts a message behind deliver's of the same number.
 func (f *fixture) deliver2(at, sub int, data string, to ...string) {
-	f.Deliver(pos(at)+domain.Position(rune('0'+sub)), time.Time{}, message(fmt.Sprint("id-", at, ".", sub), data, to...))
+	f.record(pos(at)+domain.Position(rune('0'+sub)), time.Time{}, message(fmt.Sprint("id-", at, ".", sub), data, to...))
 }
 
 func (f *fixture) cursorAt(at int) domain.Cursor {

@@ -46,7 +46,7 @@ func TestNamesThatNeverComeAgainAreForgotten(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := begun(t, stream.Config{HasLog: true, Past: stream.NewBudget(1 << 20)})
+			f := begun(t, stream.Config{HasLog: true, Backlog: stream.NewBudget(1 << 20)})
 			before := heap()
 			act(f)
 			if grown := heap() - before; grown > 128<<10 {
@@ -64,7 +64,7 @@ func TestSystemsThatNeverComeAgainAreForgotten(t *testing.T) {
 	now := time.Now()
 	budget, past := stream.NewBudget(64<<20), stream.NewBudget(64<<20)
 	h := stream.NewHub(quiet{}, stream.HubConfig{Any: true, MaxSystems: 10, AttachWait: time.Nanosecond,
-		Stream: stream.Config{Budget: budget, Past: past, HasLog: true, Now: func() time.Time { return now }}})
+		Stream: stream.Config{Budget: budget, Backlog: past, HasLog: true, Now: func() time.Time { return now }}})
 	for i := range 200 {
 		sys, err := domain.ParseSystem(fmt.Sprint("system-", i))
 		if err != nil {
@@ -74,9 +74,9 @@ func TestSystemsThatNeverComeAgainAreForgotten(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		lease.Begin(logA, pos(0), now)
+		start(lease.Stream, logA, pos(0), now)
 		for k := range 100 {
-			lease.Deliver(pos(k+1), now, message(fmt.Sprint(k), "x", fmt.Sprint("room:r", k)))
+			record(lease.Stream, pos(k+1), now, message(fmt.Sprint(k), "x", fmt.Sprint("room:r", k)))
 		}
 		lease.Release()
 		now = now.Add(time.Hour)

@@ -56,7 +56,7 @@ func TestHubServesItsOwnSystemsAlways(t *testing.T) {
 		if h.Ready() {
 			t.Error("ready before the bus has confirmed")
 		}
-		src.streams[0].Begin(logA, pos(0), time.Time{})
+		start(src.streams[0], logA, pos(0), time.Time{})
 		if !h.Ready() {
 			t.Error("not ready after the bus has confirmed")
 		}
@@ -145,7 +145,7 @@ func (s *source) Open(st *stream.Stream) error {
 	s.opened++
 	s.streams = append(s.streams, st)
 	if s.confirm {
-		st.Begin(logA, pos(0), time.Time{})
+		start(st, logA, pos(0), time.Time{})
 	}
 	return nil
 }

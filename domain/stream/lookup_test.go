@@ -127,8 +127,8 @@ func TestLogThatNothingPointsToIsLookedForOnce(t *testing.T) {
 // Nodes that were there when the copies came, or the move, need no survey.
 func TestLogThatCopiesNamedIsKnown(t *testing.T) {
 	r := newReader(t, stream.Config{}, 0, 0)
-	r.Deliver(pos(1), time.Time{}, message("copy", "x", "user:alice"), domain.Location{Log: 0xC, Position: pos(1)})
-	r.Move(0xB, pos(1), time.Time{}, pos(1), domain.Location{Log: logA, Position: pos(9)})
+	r.record(pos(1), time.Time{}, message("copy", "x", "user:alice"), domain.Location{Log: 0xC, Position: pos(1)})
+	r.moved(0xB, pos(1), time.Time{}, pos(1), domain.Location{Log: logA, Position: pos(9)})
 	for i := 2; i < 20; i++ {
 		r.deliver(i, "x", "user:alice")
 	}
@@ -147,7 +147,7 @@ func TestLogsAreSurveyedAgainBehindAGap(t *testing.T) {
 	r := newReader(t, stream.Config{}, 20, 0)
 	r.by("eve", domain.Cursor{Log: 0xE, Position: pos(1)})
 	r.lookUpAll()
-	r.Break(domain.Lossy, logA, pos(30), time.Time{})
+	r.gap(domain.Lossy, logA, pos(30), time.Time{})
 	r.copies[0xC] = 10
 	r.by("alice", r.copyOf(5))
 	r.lookUpAll()
@@ -164,7 +164,7 @@ func TestPlaceIsLookedForInThePresentLog(t *testing.T) {
 	r.lookUp() // the survey
 	l, _ := r.NextLookup()
 	found, looked := r.locate(l)
-	r.Move(0xB, pos(1), time.Time{}, pos(1), domain.Location{Log: logA, Position: pos(20)})
+	r.moved(0xB, pos(1), time.Time{}, pos(1), domain.Location{Log: logA, Position: pos(20)})
 	r.Found(l, found, looked)
 	alice.got(t)
 	l, wanted := r.NextLookup()
@@ -177,19 +177,19 @@ func TestPlaceIsLookedForInThePresentLog(t *testing.T) {
 	}
 	r.Found(l, []domain.Cursor{{Log: 0xB, Position: pos(1)}}, 1)
 	alice.got(t)
-	r.Deliver(pos(2), time.Time{}, message("next", "next", "user:alice"))
+	r.record(pos(2), time.Time{}, message("next", "next", "user:alice"))
 	alice.got(t, "2 user:alice next")
 }
 
 // That nobody can resume from a place says nothing of places in another log.
 func TestTrimmedPlaceIsOneOfItsLog(t *testing.T) {
 	r := newReader(t, stream.Config{}, 20, 0)
-	r.Move(0xB, pos(1), time.Time{}, pos(1), domain.Location{Log: logA, Position: pos(20)})
+	r.moved(0xB, pos(1), time.Time{}, pos(1), domain.Location{Log: logA, Position: pos(20)})
 	r.by("eve", r.cursorAt(5))
 	b, _ := r.NextBackfill()
 	r.Fail(b, domain.Trimmed)
 	for i := 2; i < 10; i++ {
-		r.Deliver(pos(i), time.Time{}, message(fmt.Sprint(i), "x", "user:alice"))
+		r.record(pos(i), time.Time{}, message(fmt.Sprint(i), "x", "user:alice"))
 	}
 	alice := r.by("alice", domain.Cursor{Log: 0xB, Position: pos(3)})
 	alice.got(t)
@@ -201,7 +201,7 @@ func TestTrimmedPlaceIsOneOfItsLog(t *testing.T) {
 // Thousands come back at once through a few proxies that nobody named, each from
 // a little further back than the one before: none of them has read too much.
 func TestCrowdBehindFewAddressesIsNoFlood(t *testing.T) {
-	r := newReader(t, stream.Config{Past: stream.NewBudget(1 << 30)}, 20_000, 0)
+	r := newReader(t, stream.Config{Backlog: stream.NewBudget(1 << 30)}, 20_000, 0)
 	alice := target("user:alice")
 	crowd := make([]*session, 10_000)
 	for i := range crowd {
@@ -388,7 +388,7 @@ func TestOneUsersBacklogDoesNotKeepAnothersOut(t *testing.T) {
 	past := stream.NewBudget(400 << 10)
 	reads := stream.NewReads(1000, time.Now)
 	system := func() *logged {
-		s := withPast(t, stream.Config{Past: past, Reads: reads, MaxScan: 1000})
+		s := withPast(t, stream.Config{Backlog: past, Reads: reads, MaxScan: 1000})
 		for i := 1; i <= 500; i++ {
 			s.deliver(i, fmt.Sprint(i), "user:alice")
 		}

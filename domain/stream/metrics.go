@@ -87,7 +87,7 @@ func perSystem[N metric.Number](
 func (h *Hub) told() map[domain.GapReason]uint64 {
 	all := make(map[domain.GapReason]uint64)
 	for _, s := range h.Streams() {
-		for reason, n := range s.Stats().Told {
+		for reason, n := range s.Stats().GapsTold {
 			all[reason] += n
 		}
 	}

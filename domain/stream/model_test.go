@@ -30,7 +30,7 @@ func TestNothingIsMissedUnlessAGapSaysSo(t *testing.T) {
 				w.deliver(rapid.SampledFrom([][]string{{"user:c0"}, {"user:c1", "user:c0"}, {"*"}, {"room:x"}, {"room:x", "*"}, {"user:z"}}).Draw(t, "to"))
 			},
 			"break": func(t *rapid.T) { w.breakOff() },
-			"skip":  func(t *rapid.T) { w.at++; w.s.Skip(pos(w.at), time.Time{}) },
+			"skip":  func(t *rapid.T) { w.at++; w.s.poison(pos(w.at), time.Time{}) },
 			"connect": func(t *rapid.T) {
 				w.some(t).connect(rapid.Bool().Draw(t, "with its cursor"), rapid.IntRange(0, 3).Draw(t, "room"))
 			},
@@ -79,7 +79,7 @@ func (w *world) breakOff() {
 	at := w.at
 	w.sent = append(w.sent, sent{at: at, to: []string{"*"}})
 	w.s.log = append(w.s.log, logEntry{at, func() *domain.Message { return message(fmt.Sprint("id-", at), "x", "*") }})
-	w.s.Break(domain.Lossy, logA, pos(at), time.Time{})
+	w.s.gap(domain.Lossy, logA, pos(at), time.Time{})
 }
 
 // readLog reads some entries of the log for whom it may concern; now and then
@@ -96,7 +96,7 @@ func (w *world) readLog(entries, outcome int) {
 		if w.b.From.IsZero() && pos(e.at) <= w.b.After.Position {
 			continue
 		}
-		if !w.b.Add(pos(e.at), time.Time{}, e.msg()) {
+		if !w.b.Add(&domain.Entry{Position: pos(e.at)}, e.msg()) {
 			w.s.Extend(w.b)
 			w.b = nil
 			return

@@ -15,9 +15,9 @@ import (
 
 const logB = domain.LogID(0xB)
 
-// A record is what a moved bus carried: on the old log, on the new one, or as a
+// A carried record is what a moved bus carried: on the old log, on the new one, or as a
 // copy on both.
-type record struct {
+type carried struct {
 	a, b int // its number there; 0 if it was never there
 	data string
 	late bool // copied after the move
@@ -25,7 +25,7 @@ type record struct {
 
 // The records of one system, in the order that counts. The bus was moved behind
 // number 6 of the old log, at number 7 of the new one.
-var moving = []record{
+var moving = []carried{
 	{a: 1, b: 2, data: "one"}, {a: 2, b: 3, data: "two"}, {a: 3, b: 4, data: "three"}, {a: 5, b: 5, data: "five"}, {a: 6, b: 6, data: "six"},
 	{a: 7, b: 7}, // the place of the move
 	{b: 8, data: "eight"}, {a: 8, b: 9, data: "nine", late: true}, {b: 10, data: "ten"},
@@ -34,23 +34,23 @@ var moving = []record{
 // A node reads the records as one that was set up in a certain way does.
 type node struct {
 	*fixture
-	lived bool     // through the move
-	seen  []record // delivered so far
+	lived bool      // through the move
+	seen  []carried // delivered so far
 }
 
 // stayed reads the old log up to the move, and then the new one.
 func stayed(t *testing.T, cfg stream.Config, upTo int) *node {
 	cfg.HasLog = true
-	n := &node{fixture: begun(t, cfg), lived: true}
-	n.Expect(logB)
+	n := &node{fixture: newFixture(t, cfg), lived: true}
+	n.Step(&domain.Entry{Kind: domain.Start, Log: logA, Position: pos(0), Next: logB}, nil)
 	for _, r := range moving[:upTo] {
 		switch {
 		case r.data == "":
-			n.Move(logB, pos(r.b), time.Time{}, pos(r.b), domain.Location{Log: logA, Position: pos(r.a)})
+			n.moved(logB, pos(r.b), time.Time{}, pos(r.b), domain.Location{Log: logA, Position: pos(r.a)})
 		case r.a > 0 && !r.late:
-			n.Deliver(pos(r.a), time.Time{}, message(r.data, r.data, "user:alice"))
+			n.record(pos(r.a), time.Time{}, message(r.data, r.data, "user:alice"))
 		default:
-			n.Deliver(pos(r.b), time.Time{}, message(r.data, r.data, "user:alice"))
+			n.record(pos(r.b), time.Time{}, message(r.data, r.data, "user:alice"))
 		}
 		n.seen = append(n.seen, r)
 	}
@@ -61,16 +61,16 @@ func stayed(t *testing.T, cfg stream.Config, upTo int) *node {
 func came(t *testing.T, cfg stream.Config, from, upTo int) *node {
 	cfg.HasLog = true
 	n := &node{fixture: newFixture(t, cfg)}
-	n.Begin(logB, pos(moving[from].b-1), time.Time{})
+	n.start(logB, pos(moving[from].b-1), time.Time{})
 	for _, r := range moving[from:upTo] {
 		was := []domain.Location{{Log: logA, Position: pos(r.a)}}
 		switch {
 		case r.data == "":
-			n.Move(logB, pos(r.b), time.Time{}, pos(r.b), was...)
+			n.moved(logB, pos(r.b), time.Time{}, pos(r.b), was...)
 		case r.a > 0 && !r.late:
-			n.Deliver(pos(r.b), time.Time{}, message(r.data, r.data, "user:alice"), was...)
+			n.record(pos(r.b), time.Time{}, message(r.data, r.data, "user:alice"), was...)
 		default:
-			n.Deliver(pos(r.b), time.Time{}, message(r.data, r.data, "user:alice"))
+			n.record(pos(r.b), time.Time{}, message(r.data, r.data, "user:alice"))
 		}
 	}
 	n.seen = moving[from:upTo]
@@ -101,7 +101,7 @@ func (n *node) first() domain.Location {
 }
 
 func after(data string, upTo int) (rest []string) {
-	i := slices.IndexFunc(moving, func(r record) bool { return r.data == data })
+	i := slices.IndexFunc(moving, func(r carried) bool { return r.data == data })
 	for _, r := range moving[i+1 : upTo] {
 		if r.data != "" {
 			rest = append(rest, r.data)
@@ -149,11 +149,11 @@ func TestCursorFromANodeThatIsFurtherWaits(t *testing.T) {
 		for _, r := range moving[len(n.seen):] {
 			switch {
 			case r.data == "":
-				n.Move(logB, pos(r.b), time.Time{}, pos(r.b), domain.Location{Log: logA, Position: pos(r.a)})
+				n.moved(logB, pos(r.b), time.Time{}, pos(r.b), domain.Location{Log: logA, Position: pos(r.a)})
 			case r.b > 7:
-				n.Deliver(pos(r.b), time.Time{}, message(r.data, r.data, "user:alice"))
+				n.record(pos(r.b), time.Time{}, message(r.data, r.data, "user:alice"))
 			default:
-				n.Deliver(pos(r.a), time.Time{}, message(r.data, r.data, "user:alice"))
+				n.record(pos(r.a), time.Time{}, message(r.data, r.data, "user:alice"))
 			}
 		}
 		t.Log(name)
@@ -165,7 +165,7 @@ func TestCursorAheadOfTheCopiesWaits(t *testing.T) {
 	n := came(t, stream.Config{}, 0, 3)
 	s := n.attachAt("user:alice", domain.Cursor{Log: logA, Position: pos(5), ID: domain.HashID("five")})
 	for _, r := range moving[3:5] {
-		n.Deliver(pos(r.b), time.Time{}, message(r.data, r.data, "user:alice"), domain.Location{Log: logA, Position: pos(r.a)})
+		n.record(pos(r.b), time.Time{}, message(r.data, r.data, "user:alice"), domain.Location{Log: logA, Position: pos(r.a)})
 	}
 	s.gotData(t, "six")
 }
@@ -202,8 +202,8 @@ func TestPlaceBetweenCopiesIsKnown(t *testing.T) {
 // A gap among copies is crossed by everyone who comes from before it.
 func TestGapAmongCopiesIsCrossed(t *testing.T) {
 	n := came(t, stream.Config{}, 0, 3)
-	n.Break(domain.Trimmed, logB, pos(4), time.Time{})
-	n.Deliver(pos(5), time.Time{}, message("five", "five", "user:alice"), domain.Location{Log: logA, Position: pos(5)})
+	n.gap(domain.Trimmed, logB, pos(4), time.Time{})
+	n.record(pos(5), time.Time{}, message("five", "five", "user:alice"), domain.Location{Log: logA, Position: pos(5)})
 	for _, at := range []int{1, 2, 3, 4} {
 		s := n.attachAt("user:alice", domain.Cursor{Log: logA, Position: pos(at)})
 		if !slices.Contains(s.frames, "gap trimmed 4") || s.frames[len(s.frames)-1] != "5 user:alice five" {

@@ -131,10 +131,10 @@ func (who Asker) debtors() []debtor {
 func (s *Stream) NextReader(barred func(user string) bool) (who Asker, weight float64, wanted bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.begun {
+	if !s.bus.confirmed {
 		return Asker{}, 0, false
 	}
-	for _, all := range [...][]*Attachment{s.past.waiting, s.past.lost} {
+	for _, all := range [...][]*Attachment{s.backlog.waiting, s.backlog.lost} {
 		a, w := s.cfg.Reads.lightest(all, barred)
 		if a != nil && (!wanted || w < weight) {
 			who, weight, wanted = a.asker, w, true

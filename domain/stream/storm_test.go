@@ -12,13 +12,13 @@ import (
 // comingBack is a stream whose window has ten messages for each of so many
 // users.
 func comingBack(t testing.TB, users int) (s *fixture, targets []domain.Target) {
-	s = begun(t, stream.Config{HasLog: true, Messages: 10 * users, Budget: stream.NewBudget(1 << 30), Past: stream.NewBudget(1 << 30)})
+	s = begun(t, stream.Config{HasLog: true, Messages: 10 * users, Budget: stream.NewBudget(1 << 30), Backlog: stream.NewBudget(1 << 30)})
 	targets = make([]domain.Target, users)
 	for i := range targets {
 		targets[i] = target(fmt.Sprint("user:u", i))
 	}
 	for i := range 10 * users {
-		s.Deliver(pos(i+1), time.Time{}, &domain.Message{
+		s.record(pos(i+1), time.Time{}, &domain.Message{
 			ID: fmt.Sprint("id-", i+1), To: targets[i%users : i%users+1], Data: []byte("0123456789"), ContentType: domain.Text})
 	}
 	return s, targets
@@ -39,7 +39,7 @@ func TestStormOfReconnectsCostsNoReadOfTheLog(t *testing.T) {
 		t.Errorf("it wants to read %+v", b)
 	}
 	after := s.Stats()
-	if after.Resumed != 10_000 || after.Backfills != 0 || after.Scanned != 0 || after.Replaying != 0 || len(after.Told) != 0 {
+	if after.Resumed != 10_000 || after.Backfills != 0 || after.Scanned != 0 || after.Replaying != 0 || len(after.GapsTold) != 0 {
 		t.Errorf("it counted %+v", after)
 	}
 	if after.Offered-before.Offered != 100_000 {

@@ -37,7 +37,7 @@ func TestNothingIsOfferedBeforeTheFirstFill(t *testing.T) {
 	s := begun(t, stream.Config{})
 	alice := s.hold("user:alice", domain.Cursor{})
 	s.deliver(1, "a", "user:alice")
-	s.Break(domain.Lossy, logA, pos(2), time.Time{})
+	s.gap(domain.Lossy, logA, pos(2), time.Time{})
 	alice.got(t)
 	alice.Fill()
 	alice.got(t, "1 user:alice a", "gap lossy 2")
@@ -196,7 +196,7 @@ func TestEverySessionCrossingAGapIsTold(t *testing.T) {
 	s := begun(t, stream.Config{})
 	live := s.attach("user:alice")
 	s.deliver(1, "a", "user:alice")
-	s.Break(domain.Trimmed, logA, pos(5), time.Time{})
+	s.gap(domain.Trimmed, logA, pos(5), time.Time{})
 	s.deliver(6, "b", "user:alice")
 
 	before, after := s.attachAt("user:alice", s.cursorAt(1)), s.attachAt("user:alice", s.cursorAt(5))
@@ -208,7 +208,7 @@ func TestEverySessionCrossingAGapIsTold(t *testing.T) {
 func TestCursorOfALogThatWasReplacedIsUnknown(t *testing.T) {
 	s := begun(t, stream.Config{HasLog: true})
 	s.deliver(7, "a", "user:alice")
-	s.Break(domain.UnknownCursor, logA+1, pos(0), time.Time{})
+	s.gap(domain.UnknownCursor, logA+1, pos(0), time.Time{})
 	s.deliver(1, "b", "user:alice")
 	old := s.attachAt("user:alice", s.cursorAt(7))
 	old.got(t, "gap unknown_cursor 1")
@@ -226,7 +226,7 @@ func TestSessionThatCameBeforeTheBusIsToldWhenItIsThere(t *testing.T) {
 	if !fresh.at.IsZero() {
 		t.Error("hello must have no cursor while the bus has not confirmed")
 	}
-	s.Begin(logA, pos(3), time.Time{})
+	s.start(logA, pos(3), time.Time{})
 	s.deliver(4, "a", "user:alice")
 	fresh.got(t, "gap lossy 3", "4 user:alice a")
 	back.got(t, "4 user:alice a")
@@ -238,7 +238,7 @@ func TestSameIDAndContentIsDeliveredOnce(t *testing.T) {
 		s := begun(t, stream.Config{DedupeAge: time.Minute})
 		alice := s.attach("user:alice")
 		send := func(at int, id, data string) {
-			s.Deliver(pos(at), time.Time{}, message(id, data, "user:alice"))
+			s.record(pos(at), time.Time{}, message(id, data, "user:alice"))
 		}
 		send(1, "x", "a")
 		send(2, "x", "a")
@@ -258,8 +258,8 @@ func TestSameIDAndContentIsDeliveredOnce(t *testing.T) {
 func TestMissingIDComesFromThePosition(t *testing.T) {
 	s := begun(t, stream.Config{})
 	a, b := message("", "a", "*"), message("", "a", "*")
-	s.Deliver(pos(1), time.Time{}, a)
-	s.Deliver(pos(2), time.Time{}, b)
+	s.record(pos(1), time.Time{}, a)
+	s.record(pos(2), time.Time{}, b)
 	if a.ID == "" || a.ID == b.ID {
 		t.Errorf("ids %q and %q", a.ID, b.ID)
 	}
@@ -271,10 +271,10 @@ func TestExpiredMessagesAreNeitherDeliveredNorReplayed(t *testing.T) {
 		alice := s.attach("user:alice")
 		m := message("1", "short-lived", "user:alice")
 		m.TTL = time.Second
-		s.Deliver(pos(1), time.Now(), m)
+		s.record(pos(1), time.Now(), m)
 		late := message("2", "late", "user:alice")
 		late.TTL = time.Second
-		s.Deliver(pos(2), time.Now().Add(-time.Minute), late)
+		s.record(pos(2), time.Now().Add(-time.Minute), late)
 		time.Sleep(2 * time.Second)
 		alice.got(t, "1 user:alice short-lived")
 		s.attachAt("user:alice", s.cursorAt(0)).got(t)
@@ -333,15 +333,15 @@ func TestDetachedSessionsGetNothing(t *testing.T) {
 
 func TestBusWithoutALogResumesOnTheSameNode(t *testing.T) {
 	s := newFixture(t, stream.Config{})
-	s.Begin(0, "", time.Time{})
+	s.start(0, "", time.Time{})
 	alice := s.attach("user:alice")
 	for i := range 4 {
-		s.Deliver("", time.Time{}, message("", fmt.Sprint(i), "user:alice"))
+		s.record("", time.Time{}, message("", fmt.Sprint(i), "user:alice"))
 	}
 	back := s.attachAt("user:alice", alice.cursors[1])
 	back.gotData(t, "2", "3")
 	elsewhere := newFixture(t, stream.Config{})
-	elsewhere.Begin(0, "", time.Time{})
+	elsewhere.start(0, "", time.Time{})
 	other := elsewhere.attachAt("user:alice", alice.cursors[1])
 	if len(other.frames) != 1 || !strings.HasPrefix(other.frames[0], "gap lossy") {
 		t.Errorf("on another node: %q, want a gap", other.frames)
@@ -351,7 +351,7 @@ func TestBusWithoutALogResumesOnTheSameNode(t *testing.T) {
 func TestSkippedEntriesMoveTheCursor(t *testing.T) {
 	s := begun(t, stream.Config{})
 	alice := s.attach("user:alice")
-	s.Skip(pos(9), time.Time{})
+	s.poison(pos(9), time.Time{})
 	if c, ok := alice.Cursor(); !ok || c.Position != pos(9) {
 		t.Errorf("cursor %v %v, want 9", c, ok)
 	}
@@ -361,7 +361,7 @@ func TestSkippedEntriesMoveTheCursor(t *testing.T) {
 // resumes from memory long after all that it was there for has left the window.
 func TestWhoHearsNothingForLongResumesWithoutTheLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := begun(t, stream.Config{HasLog: true, Age: time.Minute, Past: stream.NewBudget(1 << 20)})
+		s := begun(t, stream.Config{HasLog: true, Age: time.Minute, Backlog: stream.NewBudget(1 << 20)})
 		alice := s.attach("user:alice")
 		for i := range 30 {
 			time.Sleep(10 * time.Second)

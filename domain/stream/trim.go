@@ -1,67 +1,43 @@
 package stream
 
-import (
-	"math"
-	"time"
-)
+import "time"
 
 // trim keeps the window within its bounds. The newest entry always stays.
 func (s *Stream) trim(now time.Time) {
 	s.settleAccount()
-	for s.window.len() > 1 && s.mustTrim(now) {
+	for s.history.Len() > 1 && s.mustTrim(now) {
 		s.trimOne()
 	}
-	s.tellHolder()
-	s.trimLandmarks()
+	s.holdBudget()
 }
 
 func (s *Stream) mustTrim(now time.Time) bool {
-	if s.past.mustKeep(s, now) {
+	if s.mustKeepBacklog(now) {
 		return false
 	}
-	return s.past.spent(s) || s.window.len() > s.cfg.Messages || s.cfg.Budget.over(s.window.bytes) ||
-		now.Sub(s.window.at(s.window.base).added) > s.cfg.Age
+	return s.hasBacklog() || s.history.Len() > s.cfg.Messages || s.cfg.Budget.over(s.history.Bytes()) ||
+		now.Sub(s.history.At(s.history.First()).Added) > s.cfg.Age
 }
 
 func (s *Stream) trimOne() {
-	n := s.window.base
-	e := s.window.pop()
-	s.budget(&e).add(-e.size)
-	s.floor = e.spot
-	s.stretch.trim(s.window.base)
-	if n == s.epoch {
-		s.epoch = math.MaxUint64
-	}
-	if n == s.seam {
-		s.seam = math.MaxUint64
-	}
-	if e.msg == nil {
-		s.gaps.dropFirst(n)
-		return
-	}
-	for _, g := range e.groups {
-		g.entries.dropFirst(n)
+	n, e := s.history.DropOldest()
+	s.budgetOf(&e).add(-e.Size)
+	for _, g := range e.Payload.groups {
+		g.entries.DropFirst(n)
 		s.weigh(g)
-		s.drop(g)
+		s.index.dropIfEmpty(g)
 	}
 	s.settleAccount()
 }
 
-func (s *Stream) budget(e *entry) *Budget {
-	if e.past {
-		return s.cfg.Past
-	}
-	return s.cfg.Budget
-}
-
-// release gives back what the window held of the node's budget.
+// release gives back what the stream has of the node's budgets.
 func (s *Stream) release() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for s.window.len() > 0 {
+	for s.history.Len() > 0 {
 		s.trimOne()
 	}
-	s.tellHolder()
-	s.cfg.Budget.add(-s.account.charged)
-	s.account.charged = 0
+	s.holdBudget()
+	s.cfg.Budget.add(-s.charged)
+	s.charged = 0
 }

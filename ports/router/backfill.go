@@ -162,7 +162,7 @@ func (f *feed) backfill(ctx context.Context, topic string, b *stream.Backfill) b
 				lost = &domain.GapError{Reason: e.Reason, Detail: "something was not copied when the bus was moved"}
 				return false
 			}
-			if !b.Add(e.Position, e.Time, f.decode(e), places(e)...) {
+			if !b.Add(e, f.decode(e)) {
 				enough = true
 				return false
 			}

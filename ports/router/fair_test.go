@@ -23,7 +23,7 @@ func TestLookupsWithoutEndDoNotKeepABackfillWaiting(t *testing.T) {
 			past.entries = append(past.entries, record(i+1, fmt.Sprintf(`{"to":"user:alice","id":"%d","data":%d}`, i+1, i+1)))
 		}
 		r := start(t, bus, router.Config{Replayer: past})
-		s := stream.New(system(t, "orders"), stream.Config{HasLog: true, Messages: 5, Past: stream.NewBudget(1 << 20)})
+		s := stream.New(system(t, "orders"), stream.Config{HasLog: true, Messages: 5, Backlog: stream.NewBudget(1 << 20)})
 		lookups := 0
 		forge := func() { resumeAt(s, domain.Cursor{Log: 9, Position: record(lookups, "").Position, Time: time.Now()}) }
 		past.locate = func(wanted []domain.Location) {
@@ -76,7 +76,7 @@ func TestOneUsersReadingsInManySystemsKeepNobodyWaiting(t *testing.T) {
 		var streams []*stream.Stream
 		for i := range 20 {
 			name := fmt.Sprint("s", i)
-			s := stream.New(system(t, name), stream.Config{HasLog: true, Messages: 5, Past: stream.NewBudget(1 << 20), Reads: reads})
+			s := stream.New(system(t, name), stream.Config{HasLog: true, Messages: 5, Backlog: stream.NewBudget(1 << 20), Reads: reads})
 			if err := r.Open(s); err != nil {
 				t.Fatal(err)
 			}
@@ -113,7 +113,7 @@ func TestWhoIsTooFarBehindHasATurnTheNextTime(t *testing.T) {
 			past.entries = append(past.entries, record(i+1, fmt.Sprintf(`{"to":"user:alice","id":"%d","data":%d}`, i+1, i+1)))
 		}
 		r := start(t, bus, router.Config{Replayer: past})
-		s := stream.New(system(t, "orders"), stream.Config{HasLog: true, Messages: 5, MaxScan: 20, KeepPast: time.Second, Past: stream.NewBudget(1 << 20)})
+		s := stream.New(system(t, "orders"), stream.Config{HasLog: true, Messages: 5, MaxScan: 20, KeepBacklog: time.Second, Backlog: stream.NewBudget(1 << 20)})
 		if err := r.Open(s); err != nil {
 			t.Fatal(err)
 		}
@@ -149,7 +149,7 @@ func TestSurveyThatFailsIsDoneAgain(t *testing.T) {
 		looked := 0
 		past.locate = func([]domain.Location) { looked++ }
 		r := start(t, bus, router.Config{Replayer: past})
-		s := stream.New(system(t, "orders"), stream.Config{HasLog: true, Messages: 5, Past: stream.NewBudget(1 << 20)})
+		s := stream.New(system(t, "orders"), stream.Config{HasLog: true, Messages: 5, Backlog: stream.NewBudget(1 << 20)})
 		if err := r.Open(s); err != nil {
 			t.Fatal(err)
 		}

@@ -147,62 +147,35 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// handle brings what one message holds to the stream. It never fails.
+// handle brings the entries of one Watermill message to the stream. It never
+// fails.
 func (f *feed) handle(msg *message.Message) error {
 	entries, _ := domain.EntriesFrom(msg.Context())
 	for i := range entries {
-		f.deliver(&entries[i])
+		f.step(&entries[i])
 	}
 	return nil
 }
 
-func (f *feed) deliver(e *domain.Entry) {
+// step decodes an entry and gives it to the stream.
+func (f *feed) step(e *domain.Entry) {
 	defer f.recover(e)
+	var m *domain.Message
 	switch e.Kind {
-	case domain.Start:
-		f.stream.Expect(e.Next)
-		f.stream.BeginUntil(e.Log, e.Position, e.Time, e.Tail)
-	case domain.Gap:
-		f.stream.Break(e.Reason, e.Log, e.Position, e.Time)
-	case domain.MovedHere:
-		f.stream.Move(e.Log, e.Position, e.Time, e.Tail, e.Origins...)
-	case domain.MovedAway:
-		f.r.cfg.Logger.Error("the bus was moved, and this node is not set up to follow: clients are told a gap; start it again with both buses",
-			"system", f.stream.System().String())
-		f.stream.Leave(e.Position, e.Time)
-	case domain.Control:
-		f.stream.Skip(e.Position, e.Time, places(e)...)
-	default:
+	case domain.Record:
 		f.r.entries.Add(1)
-		m, err := envelope.Decode(e, f.r.cfg.Rules)
-		if err != nil {
+		var err error
+		if m, err = envelope.Decode(e, f.r.cfg.Rules); err != nil {
+			m = nil
 			f.r.poison.Add(1)
 			f.complain(e, err)
-			f.skip(e)
-			return
 		}
-		if e.Position == "" {
-			f.stream.DeliverAt(e.Fingerprint, e.Time, m)
-			return
-		}
-		f.stream.Deliver(e.Position, e.Time, m, places(e)...)
+	case domain.MovedAway:
+		f.r.cfg.Logger.Error("the bus was moved, and this node is not set up to follow: "+
+			"clients are told a gap; start it again with both buses",
+			"system", f.stream.System().String())
 	}
-}
-
-func (f *feed) skip(e *domain.Entry) {
-	if e.Position == "" {
-		f.stream.SkipAt(e.Fingerprint, e.Time)
-		return
-	}
-	f.stream.Skip(e.Position, e.Time, places(e)...)
-}
-
-// places are those from which the bus was moved with nothing in between.
-func places(e *domain.Entry) []domain.Location {
-	if e.Late {
-		return nil
-	}
-	return e.Origins
+	f.stream.Step(e, m)
 }
 
 // recover keeps one entry's panic from taking the others with it.

@@ -331,7 +331,7 @@ func TestSessionsResumeFromTheLogThroughTheRouter(t *testing.T) {
 			past.entries = append(past.entries, record(i+1, fmt.Sprintf(`{"to":"user:alice","id":"%d","data":%d}`, i+1, i+1)))
 		}
 		r := start(t, bus, router.Config{Replayer: past})
-		s := stream.New(system(t, "orders"), stream.Config{HasLog: true, Messages: 5, Past: stream.NewBudget(1 << 20)})
+		s := stream.New(system(t, "orders"), stream.Config{HasLog: true, Messages: 5, Backlog: stream.NewBudget(1 << 20)})
 		if err := r.Open(s); err != nil {
 			t.Fatal(err)
 		}
@@ -378,7 +378,7 @@ func TestNobodyResumesFromALogThatWasMadeAnew(t *testing.T) {
 			past.entries = append(past.entries, record(i+1, fmt.Sprintf(`{"to":"user:alice","id":"%d","data":%d}`, i+1, i+1)))
 		}
 		r := start(t, bus, router.Config{Replayer: past})
-		s := stream.New(system(t, "orders"), stream.Config{HasLog: true, Messages: 5, Past: stream.NewBudget(1 << 20)})
+		s := stream.New(system(t, "orders"), stream.Config{HasLog: true, Messages: 5, Backlog: stream.NewBudget(1 << 20)})
 		if err := r.Open(s); err != nil {
 			t.Fatal(err)
 		}

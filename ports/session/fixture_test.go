@@ -62,8 +62,11 @@ func (s *slow) Authenticate(_ context.Context, token string) (domain.Grant, erro
 // nobody is a bus on which nothing is published.
 type nobody struct{}
 
-func (nobody) Open(s *stream.Stream) error { s.Begin(0, "", time.Time{}); return nil }
-func (nobody) Close(*stream.Stream)        {}
+func (nobody) Open(s *stream.Stream) error {
+	s.Step(&domain.Entry{Kind: domain.Start}, nil)
+	return nil
+}
+func (nobody) Close(*stream.Stream) {}
 
 // conn is a client that takes everything.
 type conn struct{ closed atomic.Int64 }

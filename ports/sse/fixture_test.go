@@ -54,7 +54,7 @@ func (n *node) Open(s *stream.Stream) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.streams[s.System().String()] = s
-	s.Begin(log, pos(0), time.Time{})
+	s.Step(&domain.Entry{Kind: domain.Start, Log: log, Position: pos(0)}, nil)
 	return nil
 }
 
@@ -119,7 +119,7 @@ func (n *node) deliver(to, sys, data string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.seq++
-	n.streams[sys].Deliver(pos(n.seq), time.Now(), &domain.Message{
+	n.streams[sys].Step(&domain.Entry{Position: pos(n.seq), Time: time.Now()}, &domain.Message{
 		ID: fmt.Sprintf("m%d", n.seq), To: targets(to), Data: []byte(data), ContentType: domain.JSON})
 }
 

@@ -57,7 +57,7 @@ func (n *node) Open(s *stream.Stream) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.streams[s.System().String()] = s
-	s.Begin(log, pos(0), time.Time{})
+	s.Step(&domain.Entry{Kind: domain.Start, Log: log, Position: pos(0)}, nil)
 	return nil
 }
 
@@ -127,7 +127,7 @@ func (n *node) deliverMessage(sys string, m *domain.Message) {
 	if m.ID == "" {
 		m.ID = fmt.Sprintf("m%d", n.seq)
 	}
-	n.streams[sys].Deliver(pos(n.seq), time.Now(), m)
+	n.streams[sys].Step(&domain.Entry{Position: pos(n.seq), Time: time.Now()}, m)
 }
 
 func (n *node) stats(sys string) stream.Stats {

@@ -54,7 +54,7 @@ func comeBack(b *testing.B, users, missed int) {
 		sessions += users
 	}
 	used, last := cpu()-before, n.stats("orders")
-	if got := last.Resumed - first.Resumed; missed > 0 && got != uint64(sessions) || last.Backfills != 0 || len(last.Told) > 0 {
+	if got := last.Resumed - first.Resumed; missed > 0 && got != uint64(sessions) || last.Backfills != 0 || len(last.GapsTold) > 0 {
 		b.Errorf("%d of %d resumed: %+v", got, sessions, last)
 	}
 	b.ReportMetric(float64(used)/float64(sessions), "cpu-ns/session")

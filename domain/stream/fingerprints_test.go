@@ -30,14 +30,14 @@ func lossyNodeWith(t *testing.T, cfg stream.Config) *lossyNode {
 	n := &lossyNode{now: time.Unix(1_700_000_000, 0)}
 	cfg.Now = func() time.Time { return n.now }
 	n.fixture = newFixture(t, cfg)
-	n.Begin(0, "", time.Time{})
+	n.start(0, "", time.Time{})
 	return n
 }
 
 // hear delivers messages to alice with their numbers as landmarks.
 func (n *lossyNode) hear(numbers ...int) {
 	for _, i := range numbers {
-		n.DeliverAt(domain.Fingerprint(i), time.Time{}, message(fmt.Sprint("id-", i), fmt.Sprint(i), "user:alice"))
+		n.recordWith(domain.Fingerprint(i), time.Time{}, message(fmt.Sprint("id-", i), fmt.Sprint(i), "user:alice"))
 	}
 }
 
@@ -102,26 +102,26 @@ func TestALandmarkLeadsOnOnlyWhereItProvesSomething(t *testing.T) {
 			domain.Cursor{Log: 99, Position: pos(1), ID: domain.HashID("id-2")}, []string{"gap lossy"}},
 		{"a gap behind it", stream.Config{}, func(n *lossyNode) {
 			n.hear(1, 2)
-			n.Break(domain.Lossy, 0, "", time.Time{})
+			n.gap(domain.Lossy, 0, "", time.Time{})
 			n.hear(3)
 		}, since, []string{"gap lossy", "3"}},
 		{"a gap before it, so that repetitions may not be recognised", stream.Config{}, func(n *lossyNode) {
-			n.Break(domain.Lossy, 0, "", time.Time{})
+			n.gap(domain.Lossy, 0, "", time.Time{})
 			n.hear(1, 2, 3)
 		}, since, []string{"gap lossy"}},
 		{"a gap long before it", stream.Config{}, func(n *lossyNode) {
-			n.Break(domain.Lossy, 0, "", time.Time{})
+			n.gap(domain.Lossy, 0, "", time.Time{})
 			n.now = n.now.Add(2*time.Minute + 1)
 			n.hear(1, 2, 3)
 		}, since, []string{"3"}},
 		{"a repetition that was dropped", stream.Config{}, func(n *lossyNode) {
 			n.hear(1)
-			n.DeliverAt(2, time.Time{}, message("id-1", "1", "user:alice"))
+			n.recordWith(2, time.Time{}, message("id-1", "1", "user:alice"))
 			n.hear(3)
 		}, since, []string{"3"}},
 		{"what was no message", stream.Config{}, func(n *lossyNode) {
 			n.hear(1)
-			n.SkipAt(2, time.Time{})
+			n.poisonWith(2, time.Time{})
 			n.hear(3)
 		}, since, []string{"3"}},
 		{"trimmed, with the place behind it still there", stream.Config{Messages: 2}, func(n *lossyNode) {
@@ -130,9 +130,9 @@ func TestALandmarkLeadsOnOnlyWhereItProvesSomething(t *testing.T) {
 		{"trimmed", stream.Config{Messages: 2}, func(n *lossyNode) { n.hear(1, 2, 3, 4, 5) }, since, []string{"gap lossy"}},
 		{"forgotten, as there are too many", stream.Config{Messages: 2}, func(n *lossyNode) {
 			n.hear(2)
-			n.SkipAt(3, time.Time{})
-			n.SkipAt(4, time.Time{})
-			n.SkipAt(5, time.Time{})
+			n.poisonWith(3, time.Time{})
+			n.poisonWith(4, time.Time{})
+			n.poisonWith(5, time.Time{})
 		}, since, []string{"gap lossy"}},
 		{"the newest before a long time, and one behind it", stream.Config{}, func(n *lossyNode) {
 			n.hear(1, 2)
@@ -198,7 +198,7 @@ func TestAGapAndASilenceHaveTheLandmarkBeforeThem(t *testing.T) {
 	a, b := nodes[0], nodes[1]
 	s := a.attach("user:alice")
 	a.hear(1)
-	a.Break(domain.Lossy, 0, "", time.Time{})
+	a.gap(domain.Lossy, 0, "", time.Time{})
 	b.hear(1, 2, 3)
 	place, ok := s.Cursor()
 	if !ok {

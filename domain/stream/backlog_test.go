@@ -16,8 +16,8 @@ func withPast(t testing.TB, cfg stream.Config) *logged {
 	if cfg.Messages == 0 {
 		cfg.Messages = 3
 	}
-	if cfg.Past == nil {
-		cfg.Past = stream.NewBudget(1 << 20)
+	if cfg.Backlog == nil {
+		cfg.Backlog = stream.NewBudget(1 << 20)
 	}
 	return &logged{fixture: begun(t, cfg)}
 }
@@ -60,7 +60,7 @@ func (l *logged) read(b *stream.Backfill) (enough bool) {
 		if b.From.IsZero() && pos(e.at) <= b.After.Position {
 			continue // as a reader that goes straight to the place
 		}
-		if !b.Add(pos(e.at), at, e.msg()) {
+		if !b.Add(&domain.Entry{Position: pos(e.at), Time: at}, e.msg()) {
 			return true
 		}
 	}
@@ -101,7 +101,7 @@ func TestResumeFromTheLog(t *testing.T) {
 func TestWhatWasReadAgainIsDroppedAfterAWhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		budget := stream.NewBudget(1 << 20)
-		s := withPast(t, stream.Config{Past: budget, KeepPast: time.Second})
+		s := withPast(t, stream.Config{Backlog: budget, KeepBacklog: time.Second})
 		for i := range 10 {
 			s.deliver(i+1, "x", "user:alice")
 		}
@@ -127,7 +127,7 @@ func TestWhatWasReadAgainIsDroppedAfterAWhile(t *testing.T) {
 
 func TestTooFarIsToldOnlyToThoseWhoAre(t *testing.T) {
 	budget := stream.NewBudget(1 << 20)
-	s := withPast(t, stream.Config{MaxScan: 5, Past: budget})
+	s := withPast(t, stream.Config{MaxScan: 5, Backlog: budget})
 	for i := range 20 {
 		s.deliver(i+1, fmt.Sprint(i+1), "user:alice")
 	}
@@ -229,7 +229,7 @@ func TestJoinSinceAnUnknownPlaceIsAGapWithoutACursor(t *testing.T) {
 
 func TestStreamThatBeginsInThePastIsReadyAtTheTail(t *testing.T) {
 	s := newFixture(t, stream.Config{HasLog: true})
-	s.BeginUntil(logA, pos(0), time.Time{}, pos(3))
+	s.startUntil(logA, pos(0), time.Time{}, pos(3))
 	early, back := s.attach("user:alice"), s.attachAt("user:alice", s.cursorAt(1))
 	s.deliver(1, "a", "user:alice")
 	s.deliver(2, "b", "user:alice")
@@ -239,7 +239,7 @@ func TestStreamThatBeginsInThePastIsReadyAtTheTail(t *testing.T) {
 	default:
 	}
 	early.got(t)
-	s.Skip(pos(3), time.Time{})
+	s.poison(pos(3), time.Time{})
 	<-s.Ready()
 	s.deliver(4, "c", "user:alice")
 	early.got(t, "gap lossy 3", "4 user:alice c")
@@ -280,7 +280,7 @@ func TestSessionThatWasOvertakenIsToldThoughTheWindowGrowsBack(t *testing.T) {
 		return m
 	}
 	s.log = append(s.log, logEntry{4, late})
-	s.Deliver(pos(4), time.Now().Add(-time.Minute), late())
+	s.record(pos(4), time.Now().Add(-time.Minute), late())
 	for i := 5; i <= 8; i++ {
 		s.deliver(i, fmt.Sprint(i), "user:alice")
 	}
@@ -293,7 +293,7 @@ func TestSessionThatWasOvertakenIsToldThoughTheWindowGrowsBack(t *testing.T) {
 
 func TestLogThatBeganIsReadAgainFromItsBeginning(t *testing.T) {
 	s := withPast(t, stream.Config{Messages: 2})
-	s.Break(domain.UnknownCursor, 0xB, pos(10), time.Time{})
+	s.gap(domain.UnknownCursor, 0xB, pos(10), time.Time{})
 	var want []string
 	for i := 1; i <= 10; i++ {
 		s.log = append(s.log, logEntry{i, func() *domain.Message { return message(fmt.Sprint("id-", i), fmt.Sprint(i), "user:alice") }})
@@ -319,7 +319,7 @@ func TestRepetitionBeyondTheAgeIsReplayedAsItWasDelivered(t *testing.T) {
 		when := now
 		s.log = append(s.log, logEntry{at, func() *domain.Message { return message(id, data, "user:alice") }})
 		s.times = append(s.times, when)
-		s.Deliver(pos(at), when, message(id, data, "user:alice"))
+		s.record(pos(at), when, message(id, data, "user:alice"))
 	}
 	put(1, "alarm", "on")
 	now = now.Add(10 * time.Minute)
@@ -335,9 +335,9 @@ func TestRepetitionBeyondTheAgeIsReplayedAsItWasDelivered(t *testing.T) {
 func TestRepetitionIsToldByTheLogsTimeWhenAStreamBeginsInThePast(t *testing.T) {
 	now := time.Now()
 	f := newFixture(t, stream.Config{HasLog: true, DedupeAge: 2 * time.Minute, Now: func() time.Time { return now }})
-	f.BeginUntil(logA, pos(0), now, pos(2))
-	f.Deliver(pos(1), now.Add(-9*time.Minute), message("alarm", "on", "user:alice"))
-	f.Deliver(pos(2), now.Add(-time.Minute), message("alarm", "on", "user:alice"))
+	f.startUntil(logA, pos(0), now, pos(2))
+	f.record(pos(1), now.Add(-9*time.Minute), message("alarm", "on", "user:alice"))
+	f.record(pos(2), now.Add(-time.Minute), message("alarm", "on", "user:alice"))
 	f.attachAt("user:alice", f.cursorAt(1)).got(t, "2 user:alice on")
 }
 
@@ -360,7 +360,7 @@ func TestCursorAheadIsBelievedFromWhenTheBusConfirms(t *testing.T) {
 	f := newFixture(t, stream.Config{HasLog: true, AheadWait: time.Second, Now: func() time.Time { return now }})
 	s := f.hold("user:alice", f.cursorAt(5))
 	now = now.Add(time.Minute)
-	f.Begin(logA, pos(3), now)
+	f.start(logA, pos(3), now)
 	s.Fill()
 	for i := 4; i <= 6; i++ {
 		f.deliver(i, fmt.Sprint(i), "user:alice")
@@ -378,7 +378,7 @@ func TestForgedTimeDoesNotMakeANodeReadTheWholeLog(t *testing.T) {
 	alice := s.attachAt("user:alice", c)
 	b, _ := s.NextBackfill()
 	n := 0
-	for n < 100_000 && b.Add(pos(1), time.Time{}, message("id", "x", "user:bob")) {
+	for n < 100_000 && b.Add(&domain.Entry{Position: pos(1)}, message("id", "x", "user:bob")) {
 		n++
 	}
 	if n > 10 {
@@ -394,7 +394,7 @@ func TestLogThatWentBackIsAGapForWhoeverMayHaveSeenTheOtherLife(t *testing.T) {
 	for _, i := range []int{10, 20, 30} {
 		f.deliver(i, fmt.Sprint(i), "user:alice")
 	}
-	f.Break(domain.UnknownCursor, logA, pos(20), time.Time{})
+	f.gap(domain.UnknownCursor, logA, pos(20), time.Time{})
 	f.attachAt("user:alice", f.cursorAt(20)).got(t)
 	f.deliver(40, "40", "user:alice")
 	f.attachAt("user:alice", f.cursorAt(30)).got(t, "gap unknown_cursor 20", "40 user:alice 40")

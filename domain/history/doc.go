@@ -1,0 +1,24 @@
+// Package history keeps the newest entries of one system and answers where a
+// cursor is among them.
+//
+// A [History] consists of
+//
+//   - the window: the newest entries, numbered consecutively, from the window
+//     start up to the head;
+//   - what is known of the log that they came from, and of the logs that this
+//     one continues: when it began anew, at which entry the bus was moved to
+//     it, and which logs its entries were copied from;
+//   - on a bus without a log, the fingerprints by which other nodes know the
+//     same points.
+//
+// [History.Find] is where a cursor is judged. It returns an [Answer], which is
+// a value: the entry after the cursor is in the window ([At]), the cursor is
+// ahead of this node ([Ahead]), older entries must be read from the log again
+// ([NeedsBacklog]), the cursor's position in this log must be looked up
+// ([NeedsLookup]), or continuity cannot be proven ([Gap]). What becomes of the
+// session is not decided here: package stream turns answers into effects.
+//
+// The package has no lock, no sessions, no clock and no frames. Its types are
+// not safe for concurrent use, and each time is passed in. The tables in
+// testdata show, in words, what Find answers in which situation.
+package history

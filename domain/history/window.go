@@ -1,0 +1,133 @@
+package history
+
+import (
+	"reflect"
+	"sort"
+	"time"
+
+	"github.com/fanfarebus/fanfare/domain"
+)
+
+// An Entry is a message; or, with Message nil, a gap; or, with Reason empty as
+// well, the point at which the bus was moved, of which no session is told.
+// Payload is the owner's: history neither reads nor changes it.
+type Entry[P any] struct {
+	Point
+	Message *domain.Message
+	Reason  domain.GapReason
+	Added   time.Time // when this node received it
+	Size    int       // about what it takes of the heap, in bytes, beside its slot in the ring
+	Payload P
+}
+
+// IsGap reports whether the entry is a gap.
+func (e *Entry[P]) IsGap() bool { return e.Message == nil && e.Reason != "" }
+
+// Expired reports whether the entry's message is past its ttl. A ttl counts
+// from the entry's time in the log, but not from one that was still to come
+// when this node received the entry.
+func (e *Entry[P]) Expired(now time.Time) bool {
+	if e.Message.TTL <= 0 { // few have one
+		return false
+	}
+	since := e.Time
+	if since.After(e.Added) {
+		since = e.Added
+	}
+	return e.Message.Expired(since, now)
+}
+
+// firstNumber is the number of the first entry. The numbers below it are for
+// entries that are read again from the log and put before it.
+const firstNumber = 1 << 40
+
+// A window holds the newest entries under consecutive numbers, in a ring:
+// entry n is at(n) for start <= n < head. Entries of one log are in the order
+// of their positions, so both number and position find an entry quickly.
+type window[P any] struct {
+	ring  []Entry[P] // a power of two long; entry n is at index n & (len-1)
+	start uint64     // number of the oldest entry
+	head  uint64     // number of the next entry
+	bytes int        // sum of the entries' sizes
+}
+
+func newWindow[P any]() window[P] { return window[P]{start: firstNumber, head: firstNumber} }
+
+func (w *window[P]) len() int              { return int(w.head - w.start) }
+func (w *window[P]) at(n uint64) *Entry[P] { return &w.ring[n&uint64(len(w.ring)-1)] }
+func (w *window[P]) has(n uint64) bool     { return n >= w.start && n < w.head }
+
+// push adds the newest entry and returns its number.
+func (w *window[P]) push(e Entry[P]) (n uint64) {
+	if w.len() == len(w.ring) {
+		w.grow()
+	}
+	n = w.head
+	w.head++
+	*w.at(n) = e
+	w.bytes += e.Size
+	return n
+}
+
+// pop forgets the oldest entry.
+func (w *window[P]) pop() Entry[P] {
+	slot := w.at(w.start)
+	e := *slot
+	*slot = Entry[P]{}
+	w.start++
+	w.bytes -= e.Size
+	w.shrink()
+	return e
+}
+
+// prepend puts e before the oldest entry.
+func (w *window[P]) prepend(e Entry[P]) {
+	if w.len() == len(w.ring) {
+		w.grow()
+	}
+	w.start--
+	*w.at(w.start) = e
+	w.bytes += e.Size
+}
+
+func (w *window[P]) grow() { w.resize(max(16, 2*len(w.ring))) }
+
+// shrink gives memory back when the window has become much shorter.
+func (w *window[P]) shrink() {
+	if len(w.ring) > 64 && 8*w.len() < len(w.ring) {
+		w.resize(len(w.ring) / 4)
+	}
+}
+
+func (w *window[P]) resize(slots int) {
+	was := *w
+	w.ring = make([]Entry[P], slots)
+	for n := was.start; n != was.head; n++ {
+		*w.at(n) = *was.at(n)
+	}
+}
+
+// size is what the ring takes; what entries refer to is in bytes.
+func (w *window[P]) size() int { return EntrySize[P]() * len(w.ring) }
+
+// EntrySize is what an entry takes in the ring, in bytes.
+func EntrySize[P any]() int { return int(reflect.TypeFor[Entry[P]]().Size()) }
+
+// after returns the number of the first entry, from number from on, whose
+// position is after p. All entries from there on must belong to p's log.
+func (w *window[P]) after(from uint64, p domain.Position) uint64 {
+	return w.search(from, w.head, func(e *Entry[P]) bool { return e.Position > p })
+}
+
+// search returns the first of the entries from <= n < to for which is is true,
+// which must be true for all entries after it, too; to if there is none.
+func (w *window[P]) search(from, to uint64, is func(*Entry[P]) bool) uint64 {
+	from = max(from, w.start)
+	return from + uint64(sort.Search(int(to-from), func(i int) bool { return is(w.at(from + uint64(i))) }))
+}
+
+// A span is the positions after from, up to and including to; to is empty for
+// none.
+type span struct{ from, to domain.Position }
+
+func (s span) has(p domain.Position) bool { return p > s.from && p <= s.to }

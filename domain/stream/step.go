@@ -1,0 +1,210 @@
+package stream
+
+import (
+	"encoding/hex"
+	"time"
+
+	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/domain/history"
+)
+
+// Step takes in the next entry that the bus carried. M is the message that a
+// Record was decoded to, nil if it is none; for other kinds of entries it is
+// nil. The Stream owns m from then on, and what e points to; it does not keep
+// e itself. A message without an id gets one that follows from its position.
+//
+// An entry that is no message still counts: cursors advance past it.
+func (s *Stream) Step(e *domain.Entry, m *domain.Message) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.cfg.Now()
+	switch e.Kind {
+	case domain.Start:
+		s.begin(e, now)
+	case domain.Gap:
+		s.stats.Gaps[e.Reason]++
+		s.bus.target = "" // another log, or another position in it: the stream is ready here
+		s.gap(e.Reason, s.history.PointAt(e.Log, e.Position, e.Time, now), now)
+	case domain.MovedAway:
+		s.bus.left = true
+		s.stats.Gaps[domain.Lossy]++
+		s.gap(domain.Lossy, s.history.PointAt(s.history.Head().Log, e.Position, e.Time, now), now)
+	case domain.MovedHere:
+		s.move(e, now)
+	default:
+		s.take(e, m, now)
+	}
+	s.settleWaitlist()
+}
+
+// begin takes in that the bus has confirmed: what comes now follows the
+// entry's position. If the feed begins in the past, to fill the window, the
+// stream is ready when it has come to the tail.
+func (s *Stream) begin(e *domain.Entry, now time.Time) {
+	s.history.Expect(e.Next)
+	p := s.history.PointAt(e.Log, e.Position, e.Time, now)
+	if head := s.history.Head(); s.bus.confirmed || !head.IsZero() {
+		if p.Cursor != head.Cursor {
+			s.gap(domain.Lossy, p, now)
+		}
+		return
+	}
+	s.bus.target = max(p.Position, e.Tail)
+	s.history.Begin(p, now)
+	s.confirm()
+}
+
+// confirm notes that the bus has confirmed the subscription when the stream
+// has come to what was its tail then.
+func (s *Stream) confirm() {
+	if !s.bus.confirmed && s.history.Head().Position >= s.bus.target {
+		s.bus.confirmed = true
+		close(s.ready)
+	}
+}
+
+// gap puts a gap into the window, which everyone crosses: live sessions now,
+// the others when they get there.
+func (s *Stream) gap(reason domain.GapReason, p history.Point, now time.Time) {
+	n := s.history.AppendGap(reason, p, now)
+	s.cfg.Budget.add(s.history.At(n).Size)
+	s.confirm()
+	at := s.history.At(n).Cursor
+	for _, m := range s.index.everyone.members {
+		if a := m.of; a.live && !a.tell(reason, at) {
+			a.fallBack(n)
+		}
+	}
+	s.trim(now)
+}
+
+// move takes in that the bus was moved: what comes now follows the entry's
+// position in its log, and the logs of the entry's origins end there. The
+// stream may be in one of those logs, or in this one already.
+func (s *Stream) move(e *domain.Entry, now time.Time) {
+	n, changed := s.history.AppendMove(s.history.PointAt(e.Log, e.Position, e.Time, now, e.Origins...), now)
+	s.cfg.Budget.add(s.history.At(n).Size)
+	if changed {
+		s.bus.target = max(e.Position, e.Tail)
+	}
+	s.confirm()
+}
+
+// take takes in a record or a control entry.
+func (s *Stream) take(e *domain.Entry, m *domain.Message, now time.Time) {
+	p := s.history.PointAt(s.history.Head().Log, e.Position, e.Time, now)
+	p.Origins = origins(e)
+	if s.history.IsOwn(&p) {
+		p.ID = uint64(e.Fingerprint)
+	}
+	if m == nil {
+		s.stats.Skipped++
+		s.history.Advance(p)
+	} else {
+		s.deliver(m, p, e.Time, now)
+	}
+	s.confirm()
+	s.history.AddFingerprint(&p, now)
+}
+
+// origins returns the locations from which sessions can resume at an entry.
+func origins(e *domain.Entry) []domain.Location {
+	if e.Late {
+		return nil
+	}
+	return e.Origins
+}
+
+// deliver puts a message into the window and offers it to the sessions that it
+// is for, unless it is expired or a repetition. T is when the log took it.
+func (s *Stream) deliver(m *domain.Message, p history.Point, t, now time.Time) {
+	if !history.Plausible(t) {
+		t = now
+	}
+	if m.Expired(t, now) {
+		s.stats.Expired++
+		s.history.Advance(p)
+		return
+	}
+	if s.isDuplicate(m, &p, now) {
+		s.stats.Duplicates++
+		s.history.Advance(p)
+		return
+	}
+	if !s.history.IsOwn(&p) {
+		p.ID = domain.HashID(m.ID)
+	}
+	s.stats.Delivered++
+	s.offer(s.append(m, p, now))
+	s.trim(now)
+}
+
+// isDuplicate reports whether m has come before. A message without an id has
+// not; it gets one.
+func (s *Stream) isDuplicate(m *domain.Message, p *history.Point, now time.Time) bool {
+	if m.ID == "" {
+		setID(m, p)
+		return false
+	}
+	if s.cfg.Budget.farOver() {
+		s.stats.Forgotten += uint64(s.dedupe.Squeeze())
+	}
+	verdict, forgotten := s.dedupe.Check(m, p.Time, now)
+	if forgotten {
+		s.stats.Forgotten++
+	}
+	if verdict == history.Conflict {
+		s.stats.Conflicts++
+	}
+	return verdict == history.Duplicate
+}
+
+// setID gives a message without an id the one that follows from its position,
+// which is the same on every node.
+func setID(m *domain.Message, p *history.Point) {
+	if m.ID == "" {
+		m.ID = hex.EncodeToString([]byte(p.Published()))
+	}
+}
+
+// setTime gives a message without a time that of the log.
+func setTime(m *domain.Message, t time.Time) {
+	if m.Time.IsZero() {
+		m.Time = t
+	}
+}
+
+// append puts m into the window and the index, and returns its entry's number.
+func (s *Stream) append(m *domain.Message, p history.Point, now time.Time) uint64 {
+	setTime(m, p.Time)
+	groups := s.index.groupsOf(m)
+	for _, g := range groups {
+		g.entries.Push(s.history.Next())
+		s.weigh(g)
+	}
+	n := s.history.Append(m, p, now, indexed{groups: groups}, domain.HeapSize(wordSize*cap(groups)))
+	s.cfg.Budget.add(s.history.At(n).Size)
+	return n
+}
+
+// offer offers entry n, a message, to the live sessions that it is for.
+func (s *Stream) offer(n uint64) {
+	e := s.history.At(n)
+	matched := false
+	for _, g := range e.Payload.groups {
+		for _, m := range g.members {
+			a := m.of
+			matched = true
+			if !a.live || a.offered > n {
+				continue
+			}
+			a.offered = n + 1
+			if !a.send(s.frame(e, a.enc, g.target, true)) {
+				a.fallBack(n)
+			}
+		}
+	}
+	if matched {
+		s.stats.Matched++
+	}
+}

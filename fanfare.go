@@ -8,9 +8,9 @@
 //
 // # Nodes
 //
-// A [Node] consumes systems from the bus and holds the sessions of users. It is
-// an [net/http.Handler] to mount in a server of your own; the command fanfare is
-// the same node with a server around it. [New] makes one from a [Config], and
+// A [Node] consumes systems from the bus and holds the sessions of users. It is an
+// HTTP handler, to be mounted in a server of your own; the command fanfare is the
+// same node with a server around it. [New] makes one from a [Config], and
 // [Node.Run] runs it until its context ends. The example of this package has two
 // nodes that share a bus.
 //

@@ -34,7 +34,7 @@ import (
 func openBus(ctx context.Context, cfg Config, o options) (bus, func(), error) {
 	tc := transport.Config{
 		PublishTimeout: cfg.PublishTimeout,
-		NoNumbers:      cfg.Envelope.UserField != "", // nothing is added to messages of topics that others defined
+		NoNumbers:      cfg.Envelope.UserField != "", // others have defined these messages
 		PublishOnly:    o.publishOnly,
 		Logger:         o.log,
 	}
@@ -159,6 +159,8 @@ func newRouter(cfg Config, b bus, topics domain.Topics, o options) (*router.Rout
 	return router.New(b.BatchesSince(cfg.Window.Age), topics, rc)
 }
 
+// newHub makes the streams of the systems, which share the memory for windows and
+// for what is read from logs again.
 func newHub(cfg Config, r *router.Router, b bus) (*stream.Hub, error) {
 	always, err := servedSystems(cfg)
 	if err != nil {
@@ -181,6 +183,8 @@ func newHub(cfg Config, r *router.Router, b bus) (*stream.Hub, error) {
 	}), nil
 }
 
+// newEnvelopePublisher makes what publishes for the HTTP API and for clients. It
+// bounds what clients send that nobody has consumed yet.
 func newEnvelopePublisher(cfg Config, b bus, topics domain.Topics, o options) domain.Publisher {
 	out := transport.NewEnvelopePublisher(b, topics, int(cfg.Limits.MessageBytes))
 	out.LimitInbound(transport.InboundLimits{
@@ -196,6 +200,7 @@ func newPublisher(out domain.Publisher) *Publisher {
 	return &Publisher{out: out, close: func() error { return nil }}
 }
 
+// newRegistry makes what lets clients in and holds their sessions.
 func newRegistry(cfg Config, hub *stream.Hub, o options) (*session.Registry, error) {
 	sc := session.Config{
 		Node:            cfg.Node,
@@ -239,6 +244,8 @@ func newAuthenticator(cfg JWTConfig) (session.Authenticator, error) {
 	return jwt, nil
 }
 
+// newWebSockets makes the server of /ws. An operation may come in two frames, so
+// twice as many frames as operations are always allowed.
 func newWebSockets(
 	cfg Config, registry *session.Registry, out domain.Publisher, o options,
 ) (*ws.Server, error) {
@@ -254,6 +261,7 @@ func newWebSockets(
 	}, o.log)
 }
 
+// newEvents makes the server of /sse.
 func newEvents(cfg Config, registry *session.Registry) (*sse.Server, error) {
 	return sse.New(registry, sse.Config{
 		OutboxBytes: int(cfg.Limits.OutboxBytes),
@@ -261,6 +269,7 @@ func newEvents(cfg Config, registry *session.Registry) (*sse.Server, error) {
 	})
 }
 
+// newAPI makes the HTTP API. In development mode it needs no keys.
 func newAPI(cfg Config, out domain.Publisher, h *health, o options) (*api.API, error) {
 	ac := api.Config{
 		MessageBytes: int(cfg.Limits.MessageBytes),
@@ -344,6 +353,7 @@ func newNode(cfg Config, o options, p parts, m *metrics.Registry) (*Node, error)
 	}, nil
 }
 
+// newPage makes the page of a node in development mode.
 func newPage(cfg Config) (*devpage.Page, error) {
 	pc := devpage.Config{Systems: cfg.Systems, Topic: cfg.Topic, Transport: cfg.Transport}
 	if cfg.AdminListen == "" {

@@ -244,8 +244,8 @@ func newAuthenticator(cfg JWTConfig) (session.Authenticator, error) {
 	return jwt, nil
 }
 
-// newWebSockets makes the server of /ws. An operation may come in two frames, so
-// twice as many frames as operations are always allowed.
+// newWebSockets makes the server of /ws. Whatever limits.frame_rate is, a session
+// may send two frames for each operation that limits.inbound_rate allows.
 func newWebSockets(
 	cfg Config, registry *session.Registry, out domain.Publisher, o options,
 ) (*ws.Server, error) {

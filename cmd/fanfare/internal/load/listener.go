@@ -63,6 +63,19 @@ func (l *listener) handler() client.Handler {
 	}
 }
 
+// awaitGreeting returns when the session was greeted for the first time. Its error
+// is why ctx or listening has ended before.
+func (l *listener) awaitGreeting(ctx, listening context.Context) error {
+	select {
+	case <-l.greeted:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-listening.Done():
+		return context.Cause(listening)
+	}
+}
+
 // hear accounts for a message.
 func (l *listener) hear(data []byte) {
 	now := time.Now()

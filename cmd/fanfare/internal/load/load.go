@@ -164,12 +164,8 @@ func (r *run) connect(
 		})
 	}
 	for _, l := range r.listeners {
-		select {
-		case <-l.greeted:
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-listening.Done():
-			return context.Cause(listening)
+		if err := l.awaitGreeting(ctx, listening); err != nil {
+			return err
 		}
 	}
 	return nil

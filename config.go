@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/fanfarebus/fanfare/adapters/auth"
+	"github.com/fanfarebus/fanfare/domain/stream"
 	"github.com/fanfarebus/fanfare/internal/defaults"
 )
 
@@ -169,14 +170,18 @@ func DefaultConfig() Config {
 		Topic:       "fanfare.{system}",
 		Auth:        AuthConfig{JWT: JWTConfig{Leeway: auth.DefaultLeeway}},
 		ProxyHeader: "X-Forwarded-For",
-		Window:      WindowConfig{Messages: 100_000, Bytes: 64 << 20, Age: 10 * time.Minute},
-		Dedupe:      DedupeConfig{Age: 2 * time.Minute},
-		Resume:      ResumeConfig{MaxScan: 100_000, Bytes: 64 << 20},
+		Window: WindowConfig{
+			Messages: stream.DefaultMessages,
+			Bytes:    stream.DefaultBytes,
+			Age:      stream.DefaultAge,
+		},
+		Dedupe: DedupeConfig{Age: stream.DefaultDedupeAge},
+		Resume: ResumeConfig{MaxScan: stream.DefaultMaxScan, Bytes: 64 << 20},
 		Limits: LimitsConfig{
 			MessageBytes:     64 << 10,
 			OutboxBytes:      256 << 10,
-			Systems:          1_000,
-			SystemsPerUser:   64,
+			Systems:          stream.DefaultMaxSystems,
+			SystemsPerUser:   stream.DefaultUserSystems,
 			Sessions:         100_000,
 			SessionsPerUser:  32,
 			InboundRate:      50,

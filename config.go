@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/fanfarebus/fanfare/adapters/auth"
+	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/domain/stream"
 	"github.com/fanfarebus/fanfare/internal/defaults"
 )
@@ -199,7 +200,7 @@ func DefaultConfig() Config {
 			SocketBytes:      256 << 10,
 		},
 		Drain:          20 * time.Second,
-		PublishTimeout: 800 * time.Millisecond,
+		PublishTimeout: transport.DefaultPublishTimeout,
 		Log:            LogConfig{Level: "info", Format: "text"},
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/fanfarebus/fanfare/adapters/migrate"
+	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/domain/stream"
 	"github.com/fanfarebus/fanfare/internal/metric"
@@ -15,7 +16,7 @@ import (
 // confirmWithin is how long a bus that answers may take to confirm the
 // subscription of a system. After that the system is deaf. It is as long as a
 // subscription may be behind the bus before its topic is deaf.
-const confirmWithin = 5 * time.Second
+const confirmWithin = transport.DefaultDeafAfter
 
 // The stages of a node's life. They only go forward.
 const (

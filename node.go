@@ -27,8 +27,7 @@ const sweepEvery = 5 * time.Second
 // sessions that it holds. [New] makes one, and [Node.Run] runs it. It is safe for
 // concurrent use.
 type Node struct {
-	parts
-
+	parts  parts
 	cfg    Config
 	log    *slog.Logger
 	public http.Handler
@@ -88,7 +87,7 @@ func (n *Node) AdminHandler() http.Handler { return n.admin }
 func (n *Node) Publish(
 	ctx context.Context, system string, msgs ...Message,
 ) (ids []string, err error) {
-	return n.publisher.Publish(ctx, system, msgs...)
+	return n.parts.publisher.Publish(ctx, system, msgs...)
 }
 
 // Run consumes and delivers until ctx ends. Then it drains: over the time of
@@ -101,15 +100,15 @@ func (n *Node) Run(ctx context.Context) error {
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	work, running := errgroup.WithContext(running)
-	work.Go(func() error { return n.router.Run(running) })
-	work.Go(func() error { return n.bus.Run(running, n.busChanged) })
-	work.Go(func() error { return n.registry.Run(running) })
+	work.Go(func() error { return n.parts.router.Run(running) })
+	work.Go(func() error { return n.parts.bus.Run(running, n.busChanged) })
+	work.Go(func() error { return n.parts.registry.Run(running) })
 	work.Go(func() error { return n.sweep(running) })
 	work.Go(func() error {
-		if err := n.hub.Start(); err != nil {
+		if err := n.parts.hub.Start(); err != nil {
 			return err
 		}
-		n.health.started()
+		n.parts.health.started()
 		select {
 		case <-ctx.Done():
 			defer stop()
@@ -132,8 +131,8 @@ func (n *Node) Close() error {
 }
 
 func (n *Node) busChanged(up bool) {
-	n.hub.SetBusUp(up)
-	n.registry.SetBusUp(up)
+	n.parts.hub.SetBusUp(up)
+	n.parts.registry.SetBusUp(up)
 }
 
 func (n *Node) sweep(ctx context.Context) error {
@@ -142,7 +141,7 @@ func (n *Node) sweep(ctx context.Context) error {
 	for {
 		select {
 		case <-tick.C:
-			n.hub.Sweep()
+			n.parts.hub.Sweep()
 		case <-ctx.Done():
 			return nil
 		}
@@ -152,10 +151,10 @@ func (n *Node) sweep(ctx context.Context) error {
 // drain returns no error: that some sessions had to be cut off is logged, and
 // does not make the end of the node a failure.
 func (n *Node) drain(ctx context.Context) error {
-	n.health.draining()
+	n.parts.health.draining()
 	n.log.Info("draining",
-		"node", n.cfg.Node, "sessions", n.registry.Stats().Sessions, "over", n.cfg.Drain)
-	if err := n.registry.Drain(ctx); err != nil {
+		"node", n.cfg.Node, "sessions", n.parts.registry.Stats().Sessions, "over", n.cfg.Drain)
+	if err := n.parts.registry.Drain(ctx); err != nil {
 		n.log.Warn("draining did not end well", "node", n.cfg.Node, "error", err)
 	}
 	return nil

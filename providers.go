@@ -17,7 +17,6 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/domain/envelope"
 	"github.com/fanfarebus/fanfare/domain/stream"
-	"github.com/fanfarebus/fanfare/internal/metric"
 	"github.com/fanfarebus/fanfare/ports/api"
 	"github.com/fanfarebus/fanfare/ports/devpage"
 	"github.com/fanfarebus/fanfare/ports/router"
@@ -289,36 +288,6 @@ func newAPI(cfg Config, out domain.Publisher, h *health, o options) (*api.API, e
 		return nil, fmt.Errorf("auth.api_keys: %w", err)
 	}
 	return api.New(out, keys, h, ac)
-}
-
-// newMetrics collects what the parts of a node describe of themselves.
-func newMetrics(cfg Config, o options, p parts) *metrics.Registry {
-	m := metrics.New("fanfare")
-	m.Info("build_info", "The software and the node.",
-		map[string]string{"version": o.version, "node": cfg.Node})
-	m.Register(slices.Concat(
-		busMetrics(p.bus),
-		p.router.Metrics(),
-		p.hub.Metrics(),
-		sessionMetrics(p.registry),
-		socketMetrics(p.sockets),
-		eventMetrics(p.events),
-		apiMetrics(p.api),
-		p.health.Metrics(),
-	)...)
-	return m
-}
-
-// busMetrics describes the bus, and how far it has been moved.
-func busMetrics(b bus) []metric.Metric {
-	return append(transport.Metrics(b.Stats, b.Up), metric.Of(metric.Gauge, "bus_moved_systems",
-		"Systems for which the new bus has taken over, of those in use here.",
-		func() int {
-			if moving, ok := b.(*migrate.DualBus); ok {
-				return moving.Moved()
-			}
-			return 0
-		}))
 }
 
 // newNode makes the node of its parts, and the routes that it serves.

@@ -11,6 +11,9 @@ import (
 	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/domain/stream"
 	"github.com/fanfarebus/fanfare/internal/defaults"
+	"github.com/fanfarebus/fanfare/ports/api"
+	"github.com/fanfarebus/fanfare/ports/session"
+	"github.com/fanfarebus/fanfare/ports/ws"
 )
 
 // A Config holds a node's settings. A zero field means its default, which
@@ -170,7 +173,7 @@ func DefaultConfig() Config {
 		Systems:     []string{"*"},
 		Topic:       "fanfare.{system}",
 		Auth:        AuthConfig{JWT: JWTConfig{Leeway: auth.DefaultLeeway}},
-		ProxyHeader: "X-Forwarded-For",
+		ProxyHeader: session.DefaultProxyHeader,
 		Window: WindowConfig{
 			Messages: stream.DefaultMessages,
 			Bytes:    stream.DefaultBytes,
@@ -179,27 +182,27 @@ func DefaultConfig() Config {
 		Dedupe: DedupeConfig{Age: stream.DefaultDedupeAge},
 		Resume: ResumeConfig{MaxScan: stream.DefaultMaxScan, Bytes: 64 << 20},
 		Limits: LimitsConfig{
-			MessageBytes:     64 << 10,
+			MessageBytes:     api.DefaultMessageBytes,
 			OutboxBytes:      256 << 10,
 			Systems:          stream.DefaultMaxSystems,
 			SystemsPerUser:   stream.DefaultUserSystems,
-			Sessions:         100_000,
-			SessionsPerUser:  32,
-			InboundRate:      50,
+			Sessions:         session.DefaultSessions,
+			SessionsPerUser:  session.DefaultSessionsPerUser,
+			InboundRate:      ws.DefaultSessionMessages,
 			InboundBytes:     64 << 20,
 			InboundUserBytes: 4 << 20,
 			FrameRate:        500,
-			ControlRate:      10,
-			Stall:            20 * time.Second,
-			AnswerTime:       10 * time.Second,
-			BodyTime:         30 * time.Second,
-			BodyStall:        5 * time.Second,
-			BodyBytes:        128 << 20,
-			BodyBytesPerKey:  64 << 20,
+			ControlRate:      ws.DefaultControlRate,
+			Stall:            ws.DefaultStall,
+			AnswerTime:       api.DefaultAnswerTime,
+			BodyTime:         api.DefaultBodyTime,
+			BodyStall:        api.DefaultBodyStall,
+			BodyBytes:        api.DefaultBodies,
+			BodyBytesPerKey:  api.DefaultBodiesPerKey,
 			IdleConnections:  10_000,
 			SocketBytes:      256 << 10,
 		},
-		Drain:          20 * time.Second,
+		Drain:          session.DefaultDrain,
 		PublishTimeout: transport.DefaultPublishTimeout,
 		Log:            LogConfig{Level: "info", Format: "text"},
 	}

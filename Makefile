@@ -22,7 +22,7 @@ check: ## fast checks that need no broker: format, vet, wire, unit tests
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "gofmt would change:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	@$(GO) vet ./...
 	@$(GO) tool wire diff . || { echo "wire_gen.go is not what wire.go says: run 'make wire'"; exit 1; }
-	@$(GO) test -race -short ./domain/... ./ports/... ./adapters/auth/... ./adapters/metrics/... ./adapters/memory/... ./adapters/transport/... ./clients/go/... ./test/arch/... ./test/cluster/... ./test/internal/... ./examples/... .
+	@$(GO) test -race -short ./domain/... ./ports/... ./adapters/auth/... ./adapters/metrics/... ./adapters/memory/... ./adapters/transport/... ./client/... ./test/arch/... ./test/cluster/... ./test/internal/... ./examples/... .
 
 js: ## build clients/js and the page of `fanfare dev`; needs npm
 	@cd clients/js && npm ci --ignore-scripts --silent && npm run --silent build

@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	client "github.com/fanfarebus/fanfare/clients/go"
+	"github.com/fanfarebus/fanfare/client"
 )
 
 const localNode = "http://127.0.0.1:8080"

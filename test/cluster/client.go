@@ -12,7 +12,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
-	client "github.com/fanfarebus/fanfare/clients/go"
+	"github.com/fanfarebus/fanfare/client"
 )
 
 // A Protocol is what a client and its node speak.
@@ -20,7 +20,7 @@ type Protocol string
 
 // The protocols of docs/protocol.md.
 const (
-	V1    Protocol = "fanfare.v1.json" // over a WebSocket, by clients/go
+	V1    Protocol = "fanfare.v1.json" // over a WebSocket, by package client
 	SSE   Protocol = "sse"             // Server-Sent Events: sends nothing
 	Plain Protocol = "fanfare.plain"   // one system, no rooms; hears data alone, nothing of what it missed, and of no gap
 )

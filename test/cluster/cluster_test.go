@@ -14,7 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/fanfarebus/fanfare"
-	client "github.com/fanfarebus/fanfare/clients/go"
+	"github.com/fanfarebus/fanfare/client"
 	"github.com/fanfarebus/fanfare/test/cluster"
 )
 

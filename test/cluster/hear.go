@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	client "github.com/fanfarebus/fanfare/clients/go"
+	"github.com/fanfarebus/fanfare/client"
 )
 
 // handler puts what the client hears into its mailbox, and what happens to it

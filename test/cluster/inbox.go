@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/fanfarebus/fanfare"
-	client "github.com/fanfarebus/fanfare/clients/go"
+	"github.com/fanfarebus/fanfare/client"
 )
 
 // An Inbox is what a client hears, in all of its systems or in one: messages

@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"time"
 
-	client "github.com/fanfarebus/fanfare/clients/go"
+	"github.com/fanfarebus/fanfare/client"
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// An op is what a node says, as far as clients without clients/go hear it.
+// An op is what a node says, as far as clients without package client hear it.
 type op struct {
 	Op          string
 	System      string

@@ -8,7 +8,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
-	client "github.com/fanfarebus/fanfare/clients/go"
+	"github.com/fanfarebus/fanfare/client"
 )
 
 // plainSession is any WebSocket client's: each frame is a message's data.

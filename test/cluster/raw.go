@@ -8,10 +8,10 @@ import (
 	"net/http"
 	"time"
 
-	client "github.com/fanfarebus/fanfare/clients/go"
+	"github.com/fanfarebus/fanfare/client"
 )
 
-// again is how long a client without clients/go waits before it comes back.
+// again is how long a client without package client waits before it comes back.
 const again = 5 * time.Millisecond
 
 // errFinal says that coming back would be wrong.

@@ -13,7 +13,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
-	client "github.com/fanfarebus/fanfare/clients/go"
+	"github.com/fanfarebus/fanfare/client"
 )
 
 // pipes is a listener without a network, so that time can be a test's own.

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/fanfarebus/fanfare"
-	client "github.com/fanfarebus/fanfare/clients/go"
+	"github.com/fanfarebus/fanfare/client"
 )
 
 // Alice and Bob are in a room; Alice answers what Bob says there, until he has

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	client "github.com/fanfarebus/fanfare/clients/go"
+	"github.com/fanfarebus/fanfare/client"
 )
 
 func TestComesBackWithTheCursorOfEachSystem(t *testing.T) {

@@ -8,7 +8,7 @@ import (
 
 	"github.com/fanfarebus/fanfare"
 	"github.com/fanfarebus/fanfare/adapters/memory"
-	client "github.com/fanfarebus/fanfare/clients/go"
+	"github.com/fanfarebus/fanfare/client"
 )
 
 // devNode is a node in development on the memory bus.

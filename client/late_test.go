@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"github.com/fanfarebus/fanfare"
-	client "github.com/fanfarebus/fanfare/clients/go"
+	"github.com/fanfarebus/fanfare/client"
 )
 
 // A join is what the node reads of one.

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	client "github.com/fanfarebus/fanfare/clients/go"
+	"github.com/fanfarebus/fanfare/client"
 )
 
 // result is what a call returned.

@@ -18,6 +18,7 @@ package fanfare
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"net/http"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -35,17 +36,14 @@ import (
 
 // Openers returns the transports that come with Fanfare, by URL scheme.
 func Openers() transport.Openers {
-	return transport.Openers{
-		"jetstream":      jetstream.Open,
-		"kafka":          kafka.Open,
-		"memory":         memory.Open,
-		"nats":           natscore.Open,
-		"redis":          redispubsub.Open,
-		"rediss":         redispubsub.Open,
-		"redis-streams":  redisstream.Open,
-		"rediss-streams": redisstream.Open,
-		"tls":            natscore.Open, // as NATS's own clients write it: nats:// with TLS
+	all := make(transport.Openers)
+	for _, driver := range []transport.Openers{
+		jetstream.Openers(), kafka.Openers(), memory.Openers(),
+		natscore.Openers(), redispubsub.Openers(), redisstream.Openers(),
+	} {
+		maps.Copy(all, driver)
 	}
+	return all
 }
 
 // An Option changes what New and NewPublisher make.

@@ -13,6 +13,10 @@ import (
 
 var _ transport.Opener = Open
 
+// Openers names this driver's URL scheme, memory://, for publisher.New and
+// fanfare.WithOpeners.
+func Openers() transport.Openers { return transport.Openers{"memory": Open} }
+
 // Open makes a bus from a URL, memory:// or memory://name: a bus of its own
 // each time, the name is for people. Parameters: retention (a duration, 1h),
 // messages (100000) and bytes (67108864), the most that each topic keeps.

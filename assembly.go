@@ -23,6 +23,7 @@ import (
 	"github.com/fanfarebus/fanfare/ports/session"
 	"github.com/fanfarebus/fanfare/ports/sse"
 	"github.com/fanfarebus/fanfare/ports/ws"
+	"github.com/fanfarebus/fanfare/publisher"
 )
 
 // The providers from which wire_gen.go assembles a node, in the order in which
@@ -175,8 +176,10 @@ func newOutlet(cfg Config, bus bus, topics domain.Topics, o options) domain.Publ
 	return out
 }
 
-func newPublisher(out domain.Publisher) *Publisher {
-	return &Publisher{out: out, close: func() error { return nil }}
+// newPublisher returns what Node.Publish uses. Nobody closes it: the bus is closed
+// with the node.
+func newPublisher(cfg Config, b bus) (*publisher.Publisher, error) {
+	return publisher.Config{Topic: cfg.Topic, MessageBytes: int(cfg.Limits.MessageBytes)}.NewOnBus(b)
 }
 
 func newRegistry(cfg Config, hub *stream.Hub, o options) (*session.Registry, error) {
@@ -247,7 +250,7 @@ func newAPI(cfg Config, out domain.Publisher, node *status, o options) (*api.API
 }
 
 func newNode(cfg Config, o options, bus bus, hub *stream.Hub, r *router.Router,
-	registry *session.Registry, sockets *ws.Server, events *sse.Server, out *Publisher, a *api.API, st *status, show *metrics.Registry) (*Node, error) {
+	registry *session.Registry, sockets *ws.Server, events *sse.Server, out *publisher.Publisher, a *api.API, st *status, show *metrics.Registry) (*Node, error) {
 	g := &Node{cfg: cfg, log: o.log, bus: bus, hub: hub, router: r, registry: registry, out: out, status: st}
 	public, admin := http.NewServeMux(), http.NewServeMux()
 	public.Handle("/ws", sockets)

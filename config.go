@@ -16,6 +16,7 @@ import (
 	"github.com/fanfarebus/fanfare/adapters/auth"
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/ports/session"
+	"github.com/fanfarebus/fanfare/publisher"
 )
 
 // A Config holds a node's settings. A zero field means its default; see
@@ -131,7 +132,7 @@ func DefaultConfig() Config {
 		Listen:      "127.0.0.1:8080",
 		Transport:   "memory://",
 		Systems:     []string{"*"},
-		Topic:       "fanfare.{system}",
+		Topic:       publisher.DefaultTopic,
 		Auth:        AuthConfig{JWT: JWTConfig{Leeway: auth.DefaultLeeway}},
 		ProxyHeader: "X-Forwarded-For",
 		Window:      WindowConfig{Messages: 100_000, Bytes: 64 << 20, Age: 10 * time.Minute},

@@ -49,7 +49,11 @@ func assemble(ctx context.Context, cfg Config, o options) (*Node, func(), error)
 		cleanup()
 		return nil, nil, err
 	}
-	fanfarePublisher := newPublisher(publisher)
+	publisherPublisher, err := newPublisher(cfg, fanfareBus)
+	if err != nil {
+		cleanup()
+		return nil, nil, err
+	}
 	fanfareStatus := newStatus(cfg, fanfareBus, topics, hub)
 	api, err := newAPI(cfg, publisher, fanfareStatus, o)
 	if err != nil {
@@ -57,7 +61,7 @@ func assemble(ctx context.Context, cfg Config, o options) (*Node, func(), error)
 		return nil, nil, err
 	}
 	metricsRegistry := newMetrics(cfg, o, fanfareBus, router, hub, registry, server, sseServer, api, fanfareStatus)
-	node, err := newNode(cfg, o, fanfareBus, hub, router, registry, server, sseServer, fanfarePublisher, api, fanfareStatus, metricsRegistry)
+	node, err := newNode(cfg, o, fanfareBus, hub, router, registry, server, sseServer, publisherPublisher, api, fanfareStatus, metricsRegistry)
 	if err != nil {
 		cleanup()
 		return nil, nil, err

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -17,6 +18,10 @@ import (
 // reason not to start.
 type Opener func(ctx context.Context, u *url.URL, log *slog.Logger) (Driver, error)
 
+// ErrUnknownScheme is wrapped by the error of Open for a URL whose scheme no
+// opener has.
+var ErrUnknownScheme = errors.New("unknown scheme")
+
 // Openers maps URL schemes to their openers.
 type Openers map[string]Opener
 
@@ -30,7 +35,7 @@ func (o Openers) Open(ctx context.Context, rawURL string, cfg Config) (*Transpor
 	}
 	open, ok := o[u.Scheme]
 	if !ok {
-		return nil, fmt.Errorf("transport: unknown scheme %q: use one of %s", u.Scheme, o.schemes())
+		return nil, fmt.Errorf("transport: %w %q: use one of %s", ErrUnknownScheme, u.Scheme, o.schemes())
 	}
 	d, err := open(ctx, u, cfg.withDefaults().Logger)
 	if err != nil {

@@ -1,4 +1,4 @@
-package fanfare
+package publisher
 
 import (
 	"encoding/json"

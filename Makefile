@@ -7,7 +7,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 LDFLAGS := -X main.version=$(VERSION)
 SEEDS   ?= 10000
 
-.PHONY: help run build check js test tools bench soak fuzz tidy wire clean
+.PHONY: help run build check js test tools bench soak fuzz tidy wire api clean
 
 help: ## print this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,7 +22,7 @@ check: ## fast checks that need no broker: format, vet, wire, unit tests
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "gofmt would change:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	@$(GO) vet ./...
 	@$(GO) tool wire diff . || { echo "wire_gen.go is not what wire.go says: run 'make wire'"; exit 1; }
-	@$(GO) test -race -short ./domain/... ./ports/... ./adapters/auth/... ./adapters/metrics/... ./adapters/memory/... ./adapters/transport/... ./client/... ./test/arch/... ./test/cluster/... ./test/internal/... ./examples/... .
+	@$(GO) test -race -short ./domain/... ./ports/... ./adapters/auth/... ./adapters/metrics/... ./adapters/memory/... ./adapters/transport/... ./client/... ./publisher/... ./test/api/... ./test/arch/... ./test/cluster/... ./test/internal/... ./examples/... .
 
 js: ## build clients/js and the page of `fanfare dev`; needs npm
 	@cd clients/js && npm ci --ignore-scripts --silent && npm run --silent build
@@ -53,6 +53,9 @@ tidy: ## tidy every module: examples/ownbus follows what Fanfare requires
 
 wire: ## write wire_gen.go anew
 	@$(GO) tool wire gen .
+
+api: ## list the supported API anew in test/api/testdata; name what changed in CHANGELOG.md
+	@$(GO) test -count=1 ./test/api -update
 
 clean: ## remove what was built
 	@rm -rf bin .cache

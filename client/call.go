@@ -15,7 +15,7 @@ import (
 	"unicode/utf8"
 )
 
-// mostCalls may wait for an answer.
+// mostCalls is how many calls may wait for an answer.
 const mostCalls = 1000
 
 type kind string
@@ -27,23 +27,23 @@ const (
 	callAuth  kind = "auth"
 )
 
-// A call is something that was asked of a node. Client.mu guards it, but for
-// what ask sets, until done is closed.
+// A call is an op that a node answers. Its kind, room and late never change. Client.mu
+// guards the other fields until done is closed; then id and err stay as they are.
 type call struct {
 	kind kind
 	room string // system/room, for join and leave
-	text []byte // the op, without its name and ref until it is asked
-	late bool   // a join of late.go
+	text []byte // the op; without its name and ref until the call is numbered
+	late bool   // a late join: see late.go
 
 	ref     uint64
-	written bool // a node may have it
-	settled bool
-	done    chan struct{}
-	id      string
+	written bool          // a node may have received it
+	settled bool          // it was answered or given up
+	done    chan struct{} // closed when it is settled
+	id      string        // of the message that was sent
 	err     error
 }
 
-// abandoned is what becomes of a call when Run returns.
+// abandoned returns the error of a call that has no answer when Run returns.
 func (a *call) abandoned() error {
 	if a.kind == callSend && a.written {
 		return ErrUnknown
@@ -53,31 +53,30 @@ func (a *call) abandoned() error {
 
 // A Sending is a message that a client sends.
 type Sending struct {
-	// To is for whom it is, such as room:lobby or user:bob. None: for the
-	// business system itself.
+	// To names whom the message is for, such as room:lobby or user:bob. Without a
+	// target it is for the services behind the system.
 	To []string
 	// Type is the application's name for what happened.
 	Type string
 	// Data is encoded as JSON; a json.RawMessage is taken as it is. A []byte is
 	// sent as bytes, and so is a string with a ContentType other than JSON.
 	Data any
-	// ContentType is application/json if empty; types that end in +json are JSON,
-	// too. It is application/octet-stream
-	// for bytes.
+	// ContentType is application/json if it is empty and Data is not a []byte, and
+	// application/octet-stream if it is. Types that end in +json are JSON, too.
 	ContentType string
-	// ID tells a message from its repetition. Empty: the node makes one.
+	// ID tells a message from its repetition. If it is empty, the node makes one.
 	ID string
-	// TTL is how long it is worth delivering, rounded up to whole seconds; 0 is
-	// always, and less is an error.
+	// TTL is how long the message is worth delivering, rounded up to whole seconds.
+	// 0 is forever; a negative TTL is an error.
 	TTL time.Duration
 	// Headers are the application's own.
 	Headers map[string]string
 }
 
-// Send publishes a message in a system, and returns its id once the bus has
-// it. It waits for a connection, and sends once: if the connection is lost
-// before the answer, or ctx ends, the error wraps ErrUnknown. A node's refusal
-// is an *OpError.
+// Send publishes a message in a system, and returns its id once the bus has taken it.
+// It waits for a connection, and sends once. If the message was sent and the connection
+// is lost, or ctx ends, before the answer, the error wraps [ErrUnknown]. If the node
+// refuses the message, the error is an [OpError].
 func (c *Client) Send(ctx context.Context, system string, m Sending) (id string, err error) {
 	text, err := m.encode(system)
 	if err != nil {
@@ -86,12 +85,12 @@ func (c *Client) Send(ctx context.Context, system string, m Sending) (id string,
 	return c.ask(ctx, &call{kind: callSend, text: text})
 }
 
-// Join enters a room, on this connection and all that follow. With since, a
-// cursor, it begins with what the room missed after that. It waits for a
-// connection, and if that is lost before the answer, asks the next one with the
-// same since; what was replayed already comes again then. A node's refusal is
-// an *OpError. If ctx ends first, the room is not joined on the connections
-// that follow.
+// Join joins a room, on this connection and all later ones. If since, a cursor, is not
+// empty, the node first sends what was published in the room after that cursor. Join
+// waits for a connection. If that is lost before the answer, Join asks again on the next
+// one with the same since; messages that the first one brought then come again. If the
+// node refuses the room, the error is an [OpError]. If ctx ends before the answer, later
+// connections do not join the room.
 func (c *Client) Join(ctx context.Context, system, room, since string) error {
 	if !utf8.ValidString(room) || !utf8.ValidString(system) {
 		return fmt.Errorf("client: joining %q: not UTF-8", system+"/"+room)
@@ -105,7 +104,7 @@ func (c *Client) Join(ctx context.Context, system, room, since string) error {
 		if refused := (*OpError)(nil); !errors.As(err, &refused) || refused.Code != "busy" {
 			return err
 		}
-		// The node is still finding another place for this session.
+		// The node is still looking up another cursor for this session.
 		if !pause(ctx, c.cfg.FirstPause/4+rand.N(c.cfg.FirstPause/2+1)) {
 			return ctx.Err()
 		}
@@ -120,7 +119,8 @@ func joinOp(system, room, since string) ([]byte, error) {
 	}{system, room, since})
 }
 
-// Leave leaves a room. Without a connection that is done at once.
+// Leave leaves a room, also on later connections. Without a connection it returns at
+// once.
 func (c *Client) Leave(ctx context.Context, system, room string) error {
 	name := system + "/" + room
 	text, err := json.Marshal(map[string]string{"system": system, "room": room})
@@ -134,8 +134,8 @@ func (c *Client) Leave(ctx context.Context, system, room string) error {
 	return err
 }
 
-// forget takes a room off the list, settles the joins that wait for it, and
-// reports whether a node has to be told.
+// forget removes a room from the list and settles the joins that wait for it. It says
+// whether there is a session, whose node has to be asked to leave the room.
 func (c *Client) forget(room string) (tell bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -154,7 +154,7 @@ func (m *Sending) encode(system string) ([]byte, error) {
 	}
 	ttl := int64(m.TTL / time.Second)
 	if m.TTL%time.Second > 0 {
-		ttl++ // never down to 0, which is always
+		ttl++ // so that less than a second does not become 0, which is forever
 	}
 	if err := m.check(system); err != nil {
 		return nil, err
@@ -169,7 +169,10 @@ func (m *Sending) encode(system string) ([]byte, error) {
 		ContentType string            `json:"content_type,omitempty"`
 		Data        json.RawMessage   `json:"data,omitempty"`
 		DataBase64  *[]byte           `json:"data_base64,omitempty"`
-	}{System: system, To: m.To, ID: m.ID, Type: m.Type, TTL: ttl, Headers: m.Headers, ContentType: m.ContentType}
+	}{
+		System: system, To: m.To, ID: m.ID, Type: m.Type, TTL: ttl,
+		Headers: m.Headers, ContentType: m.ContentType,
+	}
 	foreign := m.ContentType != "" && !isJSON(m.ContentType)
 	switch data := m.Data.(type) {
 	case []byte:
@@ -197,14 +200,15 @@ func (m *Sending) encode(system string) ([]byte, error) {
 	return json.Marshal(w)
 }
 
-// ask puts a call, and waits for its answer.
+// ask hands a call to the writer, and waits for its answer.
 func (c *Client) ask(ctx context.Context, a *call) (id string, err error) {
 	if err := ctx.Err(); err != nil {
 		return "", err
 	}
 	if ctx.Value(handlingKey{}) == c {
-		// The answer may be behind more than the queue holds, which waits for
-		// the Handler, which waits for the answer.
+		// A deadlock is possible here: the Handler waits for the answer, the answer
+		// may stand behind more than the queue holds, and the queue waits for the
+		// Handler.
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, c.cfg.Timeout)
 		defer cancel()
@@ -220,6 +224,8 @@ func (c *Client) ask(ctx context.Context, a *call) (id string, err error) {
 	return a.id, a.err
 }
 
+// put numbers a call and hands it to the writer or, without a connection, lets it wait
+// for the next one.
 func (c *Client) put(a *call) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -230,12 +236,13 @@ func (c *Client) put(a *call) error {
 		return ErrBusy
 	case a.kind == callLeave && !c.open, a.kind == callAuth && !c.open:
 		a.done = make(chan struct{})
-		close(a.done) // the next connection sees to it
+		close(a.done) // the next connection names the rooms and the token anew
 		return nil
 	}
 	c.number(a)
 	if len(a.text) > c.cfg.SendBytes {
-		return &OpError{"too_large", fmt.Sprintf("%d bytes are more than SendBytes allows", len(a.text))}
+		text := fmt.Sprintf("%d bytes are more than SendBytes allows", len(a.text))
+		return &OpError{"too_large", text}
 	}
 	c.pending[a.ref] = a
 	if c.open {
@@ -248,7 +255,8 @@ func (c *Client) put(a *call) error {
 	return nil
 }
 
-// number gives a call its ref. The caller holds mu.
+// number gives a call its ref, and writes its name and ref into its text. The caller
+// holds mu.
 func (c *Client) number(a *call) {
 	c.ref++
 	a.ref, a.done = c.ref, make(chan struct{})
@@ -256,7 +264,8 @@ func (c *Client) number(a *call) {
 		[]byte(`{"op":"`+string(a.kind)+`","ref":`+strconv.FormatUint(a.ref, 10)+`,`), a.text[1:])
 }
 
-// withdraw gives up waiting, unless the answer has just come.
+// withdraw settles a call for which nobody waits any more, unless the answer has just
+// come.
 func (c *Client) withdraw(a *call, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -266,7 +275,8 @@ func (c *Client) withdraw(a *call, err error) {
 	c.settle(a, "", err)
 }
 
-// settle answers a call; the first time counts. The caller holds mu.
+// settle ends a call with an answer or an error. Only the first time counts. The
+// caller holds mu.
 func (c *Client) settle(a *call, id string, err error) {
 	if a.settled {
 		return
@@ -283,39 +293,44 @@ func (c *Client) settle(a *call, id string, err error) {
 	close(a.done)
 }
 
-// waiting reports whether a call waits for its answer.
+// waiting says whether a call waits for its answer.
 func (c *Client) waiting() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return len(c.pending) > 0
 }
 
-// connected puts to the node all that waits, and takes it out of the rooms
-// that were left since they were named to it.
+// connected lets the writer send all calls that wait. First come those that leave rooms
+// which were named when connecting, and left since.
 func (c *Client) connected(named []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.open, c.late = true, nil
 	c.joinLate(named)
-	c.unsent = slices.SortedFunc(maps.Values(c.pending), func(a, b *call) int { return cmp.Compare(a.ref, b.ref) })
+	c.unsent = slices.SortedFunc(maps.Values(c.pending), byRef)
 	for _, name := range named {
 		if !slices.Contains(c.rooms, name) {
 			system, room, _ := strings.Cut(name, "/")
-			text, _ := json.Marshal(map[string]string{"op": "leave", "system": system, "room": room}) // strings can be encoded
+			op := map[string]string{"op": "leave", "system": system, "room": room}
+			text, _ := json.Marshal(op) // strings can always be encoded
 			c.unsent = slices.Insert(c.unsent, 0, &call{kind: callLeave, room: name, text: text})
 		}
 	}
 	signal(c.wake)
 }
 
-// disconnected settles what the next connection cannot answer.
+// byRef is the order in which calls were made.
+func byRef(a, b *call) int { return cmp.Compare(a.ref, b.ref) }
+
+// disconnected settles the calls that the next connection does not send again.
 func (c *Client) disconnected() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.open, c.unsent = false, nil
 	for _, call := range c.pending {
 		switch {
-		case call.kind == callLeave, call.kind == callAuth: // the next connection sees to it
+		case call.kind == callLeave, call.kind == callAuth:
+			// The next connection names the rooms and the token anew.
 			c.settle(call, "", nil)
 		case call.kind == callSend && call.written:
 			c.settle(call, "", ErrUnknown)
@@ -323,8 +338,8 @@ func (c *Client) disconnected() {
 	}
 }
 
-// nextCall takes what is to be sent next; nil for nothing now. Wait is after how
-// long there will be something without a signal, 0 for never.
+// nextCall removes the call that is to be sent next from unsent, and returns it; nil if
+// there is nothing to send now. If a late join waits for its time, wait is how long.
 func (c *Client) nextCall() (next *call, wait time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

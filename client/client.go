@@ -10,32 +10,39 @@ import (
 	"time"
 )
 
-// A Client holds one session with Fanfare, and comes back when it is lost. It
-// is safe for concurrent use.
+// A Client holds one session with Fanfare, and connects again when the connection
+// is lost. It is safe for concurrent use.
 type Client struct {
 	cfg  Config
-	wake chan struct{} // for the writer: there is something to send
+	wake chan struct{} // holds a token when the writer may have something to send
 
-	mu      sync.Mutex // guards what follows; nothing is called with it held
-	running bool
-	ended   bool
-	queue   *queue            // of the present Run
-	handled map[string]string // cursors, by system, that the Handler is done with
-	seen    map[string]string // cursors that have come; what a connection resumes with
-	systems []string          // to attach to
-	rooms   []string          // to name at connect, as system/room
-	open    bool              // there is a session
-	ref     uint64            // of the newest call
-	pending map[uint64]*call  // that have no answer
-	unsent  []*call           // of pending and of nobody's, in the order of sending
-	late    *call             // the one late join that a node is asked for now
-	lateAt  time.Time         // no late join is asked for before
-	holds   map[string]int    // late joins by system; while there are some, handled waits
-	behind  map[string]string // what handled will be when they are done
+	mu      sync.Mutex // guards all fields below; no function of a user is called with it held
+	running bool       // Run has been called and has not returned
+	ended   bool       // Run has returned and has not been called again
+	queue   *queue     // of the Run that is running; nil without one
+
+	// Cursors, by system. What a connection resumes with is ahead of what the
+	// Handler has dealt with by what is in the queue.
+	handled map[string]string // the Handler has returned for all up to here
+	seen    map[string]string // all up to here has been received
+
+	systems []string // to attach to
+	rooms   []string // to join by naming them when connecting, as system/room
+
+	open    bool             // there is a session: the node has said hello
+	ref     uint64           // of the newest call
+	pending map[uint64]*call // the calls that have no answer yet, by ref
+	unsent  []*call          // the calls to send, in this order; some are not in pending
+
+	// Late joins: see late.go.
+	late   *call             // the one that was sent and has no answer yet
+	lateAt time.Time         // the next one is not sent before
+	holds  map[string]int    // how many are left, by system; until there are none, handled stays
+	behind map[string]string // what handled will be when there are none
 }
 
-// New makes a client. What is wrong with cfg comes as one error that names
-// every fault. Nothing happens before Run.
+// New makes a Client. If cfg has faults, the error names all of them. New does not
+// connect: Run does.
 func New(cfg Config) (*Client, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -59,13 +66,21 @@ func New(cfg Config) (*Client, error) {
 	return c, nil
 }
 
-// Run holds the session, and calls the Handler, until ctx ends: then it
-// returns nil, whatever the Handler makes of that. It returns earlier, with an error, when the Handler has failed,
-// or where coming back would be wrong: a *CloseError with one of the codes
-// 1008, 1009, 4003, 4009 and 4010, or 4001 without Config.Token, and a *Refusal
-// by a node with one of the 400s other than 408 and 429, or by anybody with 414
-// or 431, too long; what else a proxy says itself may pass. Run may be called again after it has
-// returned, and goes on from Cursors.
+// Run connects, and calls the Handler, until ctx ends. Then it returns nil, even if
+// the Handler returned an error because ctx ended.
+//
+// It returns an error earlier in these cases:
+//   - A function of the Handler returned an error.
+//   - The node closed the session, and connecting again would be wrong: the error is a
+//     [CloseError] with code 1008, 1009, 4003, 4009 or 4010, or 4001 without
+//     Config.Token.
+//   - The node refused the connection for a reason that stays: the error is a [Refusal]
+//     with a status from 400 to 499 other than 408 and 429. If a proxy answered instead
+//     of a node, only 414 and 431 count, which say that the request is too long: its
+//     other answers may change.
+//   - The node sent a frame larger than Config.FrameBytes.
+//
+// Run may be called again after it has returned. It continues from Cursors.
 func (c *Client) Run(ctx context.Context) error {
 	q, err := c.begin()
 	if err != nil {
@@ -73,7 +88,7 @@ func (c *Client) Run(ctx context.Context) error {
 	}
 	link, cut := context.WithCancel(ctx)
 	var work sync.WaitGroup
-	work.Go(func() { q.close(c.stay(link, q)) })
+	work.Go(func() { q.close(c.keepConnected(link, q)) })
 	defer func() {
 		cut()
 		work.Wait()
@@ -87,18 +102,19 @@ func (c *Client) Run(ctx context.Context) error {
 		}
 		if err := c.handle(handling, &e); err != nil {
 			if ctx.Err() != nil {
-				return nil // what it did was cut short
+				return nil // the error may only say that ctx has ended
 			}
 			return err
 		}
 	}
 }
 
-// handlingKey marks the context of a Handler with its Client.
+// handlingKey is the key under which the context of a Handler's function holds its
+// Client.
 type handlingKey struct{}
 
-// Cursors returns how far each system has been seen, by name. A message's
-// cursor is there once Handler.Message has returned. It is a copy.
+// Cursors returns how far each system has been handled, by the system's name. The
+// cursor of a message is there once Handler.Message has returned. The map is a copy.
 func (c *Client) Cursors() map[string]string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -117,7 +133,7 @@ func (c *Client) begin() (*queue, error) {
 	return c.queue, nil
 }
 
-// end lets go of all who wait.
+// end answers all calls that wait.
 func (c *Client) end() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -125,16 +141,16 @@ func (c *Client) end() {
 	for _, call := range c.pending {
 		c.settle(call, "", call.abandoned())
 		if call.late {
-			c.rooms = append(c.rooms, call.room) // another Run goes on in it
+			c.rooms = append(c.rooms, call.room) // the next Run joins it
 		}
 	}
-	clear(c.holds) // what the rooms missed was not told: handled stays before it
+	clear(c.holds) // what the rooms missed was not handled, so handled does not move
 	clear(c.behind)
 }
 
-// handle tells the Handler of an event, and notes that it has been told.
+// handle calls the Handler for an event, and then moves the cursors.
 func (c *Client) handle(ctx context.Context, e *event) error {
-	if err := c.tell(ctx, e); err != nil {
+	if err := c.notify(ctx, e); err != nil {
 		if e.lost != nil {
 			return fmt.Errorf("client: handling a lost connection: %w", err)
 		}
@@ -152,7 +168,8 @@ func (c *Client) handle(ctx context.Context, e *event) error {
 	return nil
 }
 
-func (c *Client) tell(ctx context.Context, e *event) error {
+// notify calls the functions of the Handler that an event is for.
+func (c *Client) notify(ctx context.Context, e *event) error {
 	h, o := &c.cfg.Handler, &e.op
 	switch {
 	case e.lost != nil:
@@ -178,18 +195,18 @@ func (c *Client) tell(ctx context.Context, e *event) error {
 	return nil
 }
 
-// invoke calls one function of a Handler, if there is one.
-func invoke[T any](ctx context.Context, f func(context.Context, T) error, of func() T) error {
+// invoke calls one function of a Handler, if it is set, with what arg returns.
+func invoke[T any](ctx context.Context, f func(context.Context, T) error, arg func() T) error {
 	if f == nil {
 		return nil
 	}
-	return f(ctx, of())
+	return f(ctx, arg())
 }
 
-// advance notes in cursors what an op says about them. Without one the place
-// is what it was. What a hello says of a system that has a cursor is left: if
-// the connection breaks before anything else comes, that cursor is the place
-// to go on from. The caller holds mu.
+// advance puts the cursor of an op into cursors; an op without one changes nothing.
+// A hello gives a cursor only to systems that have none: where there is one, messages
+// between the two may be on their way, and if the connection breaks before they come,
+// the next one has to resume from the older cursor. The caller holds mu.
 func (c *Client) advance(cursors map[string]string, o *op) {
 	note := func(system, cursor string) {
 		if cursor != "" && slices.Contains(c.cfg.Systems, system) {
@@ -208,9 +225,9 @@ func (c *Client) advance(cursors map[string]string, o *op) {
 	}
 }
 
-// stay keeps the client connected until ctx ends, or until coming back would
-// be wrong: then it says why.
-func (c *Client) stay(ctx context.Context, q *queue) error {
+// keepConnected connects again and again until ctx ends, and then returns nil; or
+// until connecting again would be wrong, and then returns why.
+func (c *Client) keepConnected(ctx context.Context, q *queue) error {
 	for failures := 0; ; {
 		end := c.session(ctx, q)
 		if ctx.Err() != nil {
@@ -219,18 +236,21 @@ func (c *Client) stay(ctx context.Context, q *queue) error {
 		if c.final(end.err) {
 			return end.err
 		}
-		if failures++; end.lasted >= good {
+		if failures++; end.lasted >= stableAfter {
 			failures = 0
 		}
 		delay := c.delay(end, failures)
-		if q.push(ctx, event{lost: &Lost{Err: end.err, Delay: delay, Failures: failures}}) != nil || !pause(ctx, delay) {
+		lost := &Lost{Err: end.err, Delay: delay, Failures: failures}
+		if q.push(ctx, event{lost: lost}) != nil || !pause(ctx, delay) {
 			return nil
 		}
 	}
 }
 
-// delay is how long to wait before coming back. A node that always sends away
-// is a failure, too.
+// delay returns how long to wait before connecting again. After a connection that
+// lasted, and that the node ended by asking for a pause or since the token had expired,
+// that is what the node asked for. In all other cases a random time is added: also when
+// nodes end connections one after the other before they have lasted.
 func (c *Client) delay(end ending, failures int) time.Duration {
 	told := end.asked > 0 || isClose(end.err, CodeExpired)
 	if told && failures == 0 {
@@ -239,7 +259,7 @@ func (c *Client) delay(end ending, failures int) time.Duration {
 	return end.asked + backoff(c.cfg.FirstPause, c.cfg.MaxPause, failures)
 }
 
-// final says that coming back would be wrong.
+// final says whether connecting again would be wrong.
 func (c *Client) final(err error) bool {
 	var closed *CloseError
 	var refused *Refusal

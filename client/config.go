@@ -15,53 +15,57 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// A Config says where to connect, and for what. URL and Systems are required.
+// A Config says where to connect and what to receive. URL and Systems are required.
 type Config struct {
-	// URL is a node's or a load balancer's, such as https://push.example.com. A
-	// query in it is kept: at a node in development ?user=alice says who to be.
+	// URL is the address of a node or a load balancer, such as
+	// https://push.example.com. A query in it is kept: ?user=alice names the user at a
+	// node in development, which has no tokens.
 	URL string
-	// Systems are those to receive from.
+	// Systems are those to receive messages from.
 	Systems []string
-	// Rooms are those to be in from the beginning, as system/room. What was
-	// missed in them is made up for, too. Rooms for which an address has no space
-	// are joined when the node has said hello; one that is refused then is told
-	// to Handler.Left, with the code as the reason.
+	// Rooms are those to be in from the beginning, each as system/room. What the
+	// client missed in them while it was away is sent again, as for systems. Rooms
+	// that do not fit into the address of the connection are joined once the node has
+	// said hello. If the node refuses one of these, Handler.Left is called with the
+	// code of the refusal as its reason.
 	Rooms []string
-	// Resume says where to go on, by system: what Cursors returned once.
+	// Resume holds cursors, by system, from which to continue: what Cursors returned
+	// in an earlier run of the program.
 	Resume map[string]string
-	// Token returns a session token that is good now. It is called before each
-	// connection and, if tokens are JWTs that expire, before they do; never
-	// twice at a time. Its errors count as a lost connection. Nil: no token.
+	// Token returns a session token that is valid now. It is called before each
+	// connection and, if the token is a JWT with an expiry time, again before that
+	// time. It is not called concurrently. Its errors count as a lost connection.
+	// Nil means that no token is sent.
 	Token func(ctx context.Context) (string, error)
-	// Handler is called with what the node says.
+	// Handler is called for what the node sends.
 	Handler Handler
 
-	// FirstPause bounds the random time before the client comes back. The bound
-	// doubles with each connection that did not last; default 1 s.
+	// FirstPause is the upper bound of the random time before the client connects
+	// again. The bound doubles with each connection that did not last. Default 1 s.
 	FirstPause time.Duration
-	// MaxPause is the greatest bound; default 30 s.
+	// MaxPause is the greatest value of that bound; default 30 s.
 	MaxPause time.Duration
-	// Timeout is for the handshake, for each write, and for the answer to what
-	// the Handler asks; default 10 s.
+	// Timeout bounds the handshake, each write, and the wait for an answer to what
+	// the Handler asks of the node; default 10 s.
 	Timeout time.Duration
-	// Silence is after how long without a word or a ping the connection is
-	// given up; nodes ping more often; default 90 s.
+	// Silence is how long a connection may bring nothing, not even a ping, before the
+	// client gives it up; default 90 s. Nodes ping more often than that.
 	Silence time.Duration
 	// QueueBytes is how much may wait for the Handler before the client stops
-	// reading; default 1 MiB. While calls such as Send wait for their answer it
-	// is eight times as much, so that a Handler may make them.
+	// reading; default 1 MiB. While a call such as Send waits for its answer, it is
+	// eight times as much, so that the Handler can make such calls.
 	QueueBytes int
-	// FrameBytes is the largest frame that is read; default 16 MiB.
+	// FrameBytes is the size of the largest frame that the client reads; default 16 MiB.
 	FrameBytes int64
-	// SendBytes is the largest op that is sent, as nodes close the session of
-	// whoever sends more than they read; default 92 KiB, which takes the 64 KiB of
-	// data that they allow, in base64, too.
+	// SendBytes is the size of the largest op that the client sends; default 92 KiB. A
+	// node closes the session of a client that sends more than it reads. The default
+	// has space for the 64 KiB of data that nodes allow, also in base64.
 	SendBytes int
 
-	// Dialer connects. Default: one with the environment's proxy. Its
-	// Subprotocols and HandshakeTimeout are not used.
+	// Dialer connects. Its Subprotocols and HandshakeTimeout are not used. The default
+	// uses the proxy that the environment names.
 	Dialer *websocket.Dialer
-	// Logger is told what no function of the Handler is told. Default: nobody.
+	// Logger takes what the Handler has no function for. The default writes nothing.
 	Logger *slog.Logger
 }
 
@@ -92,11 +96,11 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// systemName is what nodes take for the name of a system.
+// systemName matches what nodes accept as the name of a system.
 var systemName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]*$`)
 
-// Validate says everything that is wrong with the settings; a zero value other
-// than URL and Systems is right.
+// Validate joins all faults of the settings. URL and Systems must be set; zero is valid
+// for all others.
 func (c Config) Validate() error {
 	var faults []error
 	if _, err := c.endpoint(); err != nil {
@@ -107,12 +111,15 @@ func (c Config) Validate() error {
 	}
 	for _, name := range c.Systems {
 		if name != "" && !systemName.MatchString(name) {
-			faults = append(faults, fmt.Errorf("client: Systems: %q: want a name of a-z, 0-9, _ and -", name))
+			faults = append(faults,
+				fmt.Errorf("client: Systems: %q: want a name of a-z, 0-9, _ and -", name))
 		}
 	}
 	for _, name := range c.Rooms {
-		if system, room, _ := strings.Cut(name, "/"); room == "" || !slices.Contains(c.Systems, system) {
-			faults = append(faults, fmt.Errorf("client: Rooms: %q: want system/room, of a system in Systems", name))
+		system, room, _ := strings.Cut(name, "/")
+		if room == "" || !slices.Contains(c.Systems, system) {
+			faults = append(faults,
+				fmt.Errorf("client: Rooms: %q: want system/room, of a system in Systems", name))
 		}
 	}
 	for name, negative := range map[string]bool{
@@ -127,7 +134,7 @@ func (c Config) Validate() error {
 	return errors.Join(faults...)
 }
 
-// endpoint is where a node takes WebSockets.
+// endpoint returns the address at which a node accepts WebSockets.
 func (c Config) endpoint() (*url.URL, error) {
 	u, err := url.Parse(c.URL)
 	if err != nil || u.Host == "" {

@@ -19,10 +19,11 @@ import (
 
 const protocol = "fanfare.v1.json"
 
-// mostProblem is how much of a refusal is read.
+// mostProblem is how many bytes of a refusal are read.
 const mostProblem = 64 << 10
 
-// dial connects, or says why not: with a *Refusal if it was the node's answer.
+// dial connects. If the node or a proxy answered with an error status, the error is a
+// *Refusal.
 func (s *session) dial(ctx context.Context) error {
 	u, err := s.cfg.endpoint()
 	if err != nil {
@@ -49,8 +50,9 @@ func (s *session) dial(ctx context.Context) error {
 	return fmt.Errorf("client: connecting: %w", err)
 }
 
-// dialer returns one whose connections ctx closes until release is called: of
-// itself it would wait for the answer to a handshake whatever becomes of ctx.
+// dialer returns a Dialer whose connections are closed when ctx ends, until release is
+// called. A websocket.Dialer by itself keeps waiting for the answer to its handshake when
+// ctx has ended.
 func (s *session) dialer(ctx context.Context) (d *websocket.Dialer, release func()) {
 	copied := *s.cfg.Dialer
 	d = &copied
@@ -60,7 +62,9 @@ func (s *session) dialer(ctx context.Context) (d *websocket.Dialer, release func
 		d.NetDialContext = (&net.Dialer{}).DialContext
 	} else if d.NetDialContext == nil {
 		plain := d.NetDial
-		d.NetDialContext = func(_ context.Context, network, addr string) (net.Conn, error) { return plain(network, addr) }
+		d.NetDialContext = func(_ context.Context, network, addr string) (net.Conn, error) {
+			return plain(network, addr)
+		}
 	}
 	d.NetDialContext = guard.over(d.NetDialContext)
 	if d.NetDialTLSContext != nil {
@@ -71,13 +75,14 @@ func (s *session) dialer(ctx context.Context) (d *websocket.Dialer, release func
 
 type dial func(ctx context.Context, network, addr string) (net.Conn, error)
 
-// A guard closes connections when ctx ends.
+// A guard closes connections when its ctx ends.
 type guard struct {
 	ctx  context.Context
 	mu   sync.Mutex
 	stop []func() // guarded by mu
 }
 
+// over returns a dial whose connections the guard closes.
 func (g *guard) over(next dial) dial {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := next(ctx, network, addr)
@@ -97,6 +102,8 @@ func (g *guard) over(next dial) dial {
 	}
 }
 
+// release ends the guard. If ctx ended before, it returns when the connections are
+// closed.
 func (g *guard) release() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -105,14 +112,15 @@ func (g *guard) release() {
 	}
 }
 
-// query adds to what the URL asks for already.
+// query adds systems, rooms and cursors to the query that Config.URL has already.
 func (s *session) query(q url.Values) url.Values {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.named = fitting(s.rooms)
 	q.Del("resume")
 	q["systems"] = []string{strings.Join(s.systems, ",")}
-	// A list ends its elements at commas, so these rooms need another parameter.
+	// rooms is a list with commas between its elements. A room whose name has a comma
+	// is named by a parameter room of its own.
 	lists := map[string][]string{}
 	for _, name := range s.named {
 		param := "rooms"
@@ -130,7 +138,8 @@ func (s *session) query(q url.Values) url.Values {
 	return q
 }
 
-// refusal reads an answer's problem, as far as it is one.
+// refusal reads an answer. If its body is a problem by RFC 9457, what that says is
+// taken over.
 func refusal(answer *http.Response) *Refusal {
 	r := &Refusal{}
 	if json.NewDecoder(io.LimitReader(answer.Body, mostProblem)).Decode(r) != nil {

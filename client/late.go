@@ -1,7 +1,6 @@
 package client
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"math/rand/v2"
@@ -11,21 +10,22 @@ import (
 	"time"
 )
 
-// Proxies refuse long addresses, many of them beyond 8 KiB. A room for which
-// the address of a connection has no space is joined late: with an op, since the
-// cursor with which the connection begins. Until the node has told what the room
-// missed, Cursors stay where they were: whoever goes on from them misses
-// nothing.
+// Proxies refuse long addresses, many of them from 8 KiB on. A room that does not fit
+// into the address of a connection is joined late: by an op, with the cursor at which
+// the connection began. The node answers the op when it has sent what the room missed.
+// Until then the cursors of the room's system do not move: a program that starts again
+// with them misses nothing of the room.
 
-// roomSpace is how much rooms may take of an address, in bytes; with all else it
-// stays below 8 KiB.
+// roomSpace is how many bytes of an address are for rooms. With all the rest of it, the
+// address stays below 8 KiB.
 const roomSpace = 3000
 
-// latePause is about how long late joins wait when a node had no time for one. It
-// is no setting: ten refusals in a row end a session.
+// latePause is how long, on average, late joins wait after the node was too busy for
+// one. It is not a setting, since it has to suit the node: ten refusals in a row end a
+// session.
 const latePause = 500 * time.Millisecond
 
-// fitting returns the rooms for which an address has space.
+// fitting returns the rooms that fit into an address.
 func fitting(rooms []string) (named []string) {
 	space := roomSpace
 	for _, name := range rooms {
@@ -36,8 +36,8 @@ func fitting(rooms []string) (named []string) {
 	return named
 }
 
-// joinLate makes calls of the rooms that were not named. They are rooms again
-// once a node has answered. The caller holds mu.
+// joinLate turns the rooms that were not named in the address into calls. They are
+// among the rooms again once a node has answered. The caller holds mu.
 func (c *Client) joinLate(named []string) {
 	var rooms []string
 	for _, name := range c.rooms {
@@ -46,7 +46,7 @@ func (c *Client) joinLate(named []string) {
 			continue
 		}
 		system, room, _ := strings.Cut(name, "/")
-		text, _ := joinOp(system, room, c.seen[system]) // strings can be encoded
+		text, _ := joinOp(system, room, c.seen[system]) // strings can always be encoded
 		a := &call{kind: callJoin, room: name, text: text, late: true}
 		c.number(a)
 		c.pending[a.ref] = a
@@ -55,24 +55,26 @@ func (c *Client) joinLate(named []string) {
 	c.rooms = rooms
 }
 
-// postpone lets a late join be asked for again, if the answer can be another one
-// in a moment. Nodes limit the rate of ops, and other ops need their share. The
-// caller holds mu.
+// postpone puts a late join back into the line of what is to be sent, if it was
+// refused for a reason that passes. It says whether it did. The join is sent after a
+// pause, which leaves other ops their share of the rate that nodes allow. The caller
+// holds mu.
 func (c *Client) postpone(a *call, refused *OpError) bool {
-	if refused == nil || !slices.Contains([]string{"busy", "rate_limited", "bus_down"}, refused.Code) {
+	passing := []string{"busy", "rate_limited", "bus_down"}
+	if refused == nil || !slices.Contains(passing, refused.Code) {
 		return false
 	}
 	a.written, c.lateAt = false, time.Now().Add(latePause/2+rand.N(latePause))
 	c.unsent = append(c.unsent, a)
-	slices.SortStableFunc(c.unsent, func(a, b *call) int { return cmp.Compare(a.ref, b.ref) })
+	slices.SortStableFunc(c.unsent, byRef)
 	c.late = nil
 	signal(c.wake)
 	return true
 }
 
-// lateSettled lets the next late join go. One without an answer has nothing to
-// wait for: the hold of one that succeeded ends when the Handler has been told
-// what came before the answer. The caller holds mu.
+// lateSettled lets the next late join be sent. If this one failed, its hold on the
+// cursors ends now, as nothing comes for it. If it succeeded, the hold ends when the
+// Handler has returned for all that came before the answer. The caller holds mu.
 func (c *Client) lateSettled(a *call, err error) {
 	if c.late == a {
 		c.late = nil
@@ -84,7 +86,8 @@ func (c *Client) lateSettled(a *call, err error) {
 	}
 }
 
-// release ends one hold of a system. The caller holds mu.
+// release ends one hold on the cursors of a system. With the last one, handled becomes
+// what it would be without holds. The caller holds mu.
 func (c *Client) release(system string) {
 	if c.holds[system]--; c.holds[system] > 0 {
 		return
@@ -96,8 +99,9 @@ func (c *Client) release(system string) {
 	delete(c.behind, system)
 }
 
-// toldLate queues what the answer to a late join means for the Handler.
-func (s *session) toldLate(ctx context.Context, a *call, refused *OpError) error {
+// lateAnswered queues what the answer to a late join means: the end of its hold or, if
+// the room was refused, a left for the Handler.
+func (s *session) lateAnswered(ctx context.Context, a *call, refused *OpError) error {
 	system, room, _ := strings.Cut(a.room, "/")
 	if refused == nil {
 		return s.out.push(ctx, event{released: system})

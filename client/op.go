@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// An op is what a node says, decoded. Which fields matter depends on Name.
+// An op is a message of the protocol from the node to the client, decoded. Which fields
+// are used depends on Name.
 type op struct {
 	Name        string            `json:"op"`
 	Ref         json.RawMessage   `json:"ref"`
@@ -41,11 +42,11 @@ type place struct {
 	Resumed bool   `json:"resumed"`
 }
 
-// An integer is one in JSON Schema's sense: 30.0 and 3e1 are integers, too.
+// An integer is one by JSON Schema: 30.0 and 3e1 are integers, too.
 type integer int64
 
-// UnmarshalJSON reads any number, without what stands behind its point: a delay
-// is no reason to refuse an op.
+// UnmarshalJSON reads any number and cuts off its fraction: an odd delay is no reason to
+// refuse an op.
 func (n *integer) UnmarshalJSON(text []byte) error {
 	if string(text) == "null" {
 		return nil
@@ -58,8 +59,8 @@ func (n *integer) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// parse reads an op. Of one that it does not know only the name is read, so
-// that nodes may say more than this client understands.
+// parse reads an op. If it does not know the name, it reads nothing else, so that newer
+// nodes can send ops that this client does not understand.
 func parse(raw []byte) (o op, err error) {
 	var head struct {
 		Name *string `json:"op"`
@@ -110,17 +111,18 @@ func (o *op) gap() *Gap {
 }
 
 func (o *op) hello() *Hello {
-	h := &Hello{Session: o.Session, Node: o.Node, User: o.User, Systems: make(map[string]Place, len(o.Systems))}
+	h := &Hello{Session: o.Session, Node: o.Node, User: o.User}
+	h.Systems = make(map[string]Place, len(o.Systems))
 	for name, p := range o.Systems {
 		h.Systems[name] = Place(p)
 	}
 	return h
 }
 
-// longest is the longest that a node can ask a client to wait.
+// longest is the longest time for which a node can make a client wait.
 const longest = time.Hour
 
-// millis is a number of milliseconds that a node named.
+// millis returns n milliseconds, from 0 to longest.
 func millis(n integer) time.Duration {
 	return time.Duration(min(max(int64(n), 0), longest.Milliseconds())) * time.Millisecond
 }

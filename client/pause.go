@@ -8,12 +8,15 @@ import (
 	"time"
 )
 
-// good is how long a connection lasts that did not fail.
-const good = 10 * time.Second
+// The client imports nothing of this module, so that whoever imports it gets no node;
+// hence the pauses of its own.
 
-// backoff is a random time of at most first, doubled with each failure after
-// the first one, and at most most. It is random over the whole span: those who
-// lost the same node must not come back together.
+// stableAfter is how long a session must last not to count as a failure.
+const stableAfter = 10 * time.Second
+
+// backoff returns a random time from 0 to a bound. The bound is first, doubled with each
+// failure after the first one, and at most most. The time is random over the whole span,
+// so that clients that lost the same node do not all connect again at the same time.
 func backoff(first, most time.Duration, failures int) time.Duration {
 	span := first
 	for range failures - 1 {
@@ -26,7 +29,8 @@ func backoff(first, most time.Duration, failures int) time.Duration {
 	return time.Duration(rand.Float64() * float64(min(span, most)))
 }
 
-// retryAfter is what an answer says about when to come back; 0 for nothing.
+// retryAfter returns how long the header Retry-After asks to wait; 0 without it. The
+// header holds seconds or a date: RFC 9110 §10.2.3.
 func retryAfter(h http.Header, now time.Time) time.Duration {
 	text := h.Get("Retry-After")
 	if seconds, err := strconv.ParseInt(text, 10, 32); err == nil {
@@ -38,7 +42,7 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 	return 0
 }
 
-// pause waits, and reports false if ctx ended before.
+// pause waits for d, or until ctx ends. It reports whether ctx is still alive.
 func pause(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

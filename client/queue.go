@@ -5,46 +5,53 @@ import (
 	"sync"
 )
 
-// An event is what the Handler is to be told.
+// An event is one of three: an op of the node, a lost connection, or the end of a hold
+// on the cursors of a system.
 type event struct {
-	raw  []byte // nil for what the client itself has to say
-	op   op
-	lost *Lost
+	raw []byte // the text of op
+	op  op
 
-	released string // a late join in this system was answered here
+	lost *Lost // nil: no connection was lost
+
+	released string // the system whose late join was answered here; empty: none was
 }
 
-// perEvent is what an event takes beside its text, roughly.
+// perEvent is about how many bytes an event takes beside its text.
 const perEvent = 512
 
-// size counts an op twice, for the text and what was read from it.
+// size returns about how many bytes an event takes: the text, as much again for what
+// was decoded from it, and perEvent.
 func (e *event) size() int { return perEvent + 2*len(e.raw) }
 
-// patience is how much longer the queue may be while answers are awaited.
-const patience = 8
+// answerFactor is how many times as long the queue may be while a call waits for its
+// answer, since the answer comes behind what is in the queue.
+const answerFactor = 8
 
-// A queue holds what the Handler has not been told yet. When it is full, push
-// waits: the client stops reading. One goroutine pushes, one pops.
+// A queue holds the events that the Handler has not been called for yet. When it is
+// full, push waits, and so the client stops reading. One goroutine pushes and one pops.
 type queue struct {
-	limit   int
-	waiting func() bool // whether a call waits for its answer
+	limit   int         // in bytes
+	waiting func() bool // says whether a call waits for its answer
 
-	mu     sync.Mutex
+	mu     sync.Mutex // guards the fields below
 	events []event
-	bytes  int
+	bytes  int // the size of all events
 	closed bool
-	err    error // why it was closed
+	err    error // why the queue was closed
 
-	more chan struct{} // something was pushed, or the queue was closed
-	less chan struct{} // something was popped, or a call was made
+	more chan struct{} // holds a token when an event was pushed or the queue was closed
+	less chan struct{} // holds a token when an event was popped or a call was made
 }
 
 func newQueue(limit int, waiting func() bool) *queue {
-	return &queue{limit: limit, waiting: waiting, more: make(chan struct{}, 1), less: make(chan struct{}, 1)}
+	return &queue{
+		limit: limit, waiting: waiting,
+		more: make(chan struct{}, 1), less: make(chan struct{}, 1),
+	}
 }
 
-// push adds an event when there is room for it; one that is too big for the
-// queue has it to itself.
+// push adds an event once it fits. An event that is larger than the queue is added when
+// the queue is empty.
 func (q *queue) push(ctx context.Context, e event) error {
 	for !q.offer(e) {
 		select {
@@ -60,7 +67,7 @@ func (q *queue) push(ctx context.Context, e event) error {
 func (q *queue) offer(e event) bool {
 	limit := q.limit
 	if q.waiting() {
-		limit *= patience
+		limit *= answerFactor
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -72,8 +79,8 @@ func (q *queue) offer(e event) bool {
 	return true
 }
 
-// pop returns the next event. It reports false once ctx has ended, or the
-// queue is closed and empty: then with the reason.
+// pop returns the next event. It returns false if ctx has ended, and if the queue is
+// closed and empty: then with the error it was closed with.
 func (q *queue) pop(ctx context.Context) (event, bool, error) {
 	for {
 		if ctx.Err() != nil {
@@ -112,7 +119,7 @@ func (q *queue) end() (bool, error) {
 	return q.closed && len(q.events) == 0, q.err
 }
 
-// close says that nothing more comes, and why.
+// close lets pop return false, with err, when it has returned all events.
 func (q *queue) close(err error) {
 	q.mu.Lock()
 	q.closed, q.err = true, err
@@ -120,9 +127,10 @@ func (q *queue) close(err error) {
 	signal(q.more)
 }
 
-// retry lets push look again whether there is room.
+// retry lets push try again: a call was made, so that the limit is another.
 func (q *queue) retry() { signal(q.less) }
 
+// signal puts a token into a channel that holds one at most.
 func signal(c chan struct{}) {
 	select {
 	case c <- struct{}{}:

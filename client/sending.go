@@ -10,8 +10,8 @@ import (
 
 var errForeign = errors.New("data: with a content type that is not JSON, want []byte or string")
 
-// check refuses what JSON cannot say: encoding/json would make other names of
-// these, and two of them could become the same one.
+// check refuses names that are not UTF-8. encoding/json would replace bytes in them
+// instead, so that two different names could become the same one.
 func (m *Sending) check(system string) error {
 	named := map[string]string{
 		"system": system, "id": m.ID, "type": m.Type, "content type": m.ContentType,
@@ -31,7 +31,7 @@ func (m *Sending) check(system string) error {
 	return nil
 }
 
-// isJSON says whether data of the content type is JSON, by the protocol's rule.
+// isJSON says whether data of the content type is JSON, as docs/protocol.md defines it.
 func isJSON(contentType string) bool {
 	name, params, err := mime.ParseMediaType(contentType)
 	if err != nil {
@@ -44,8 +44,9 @@ func isJSON(contentType string) bool {
 	return false
 }
 
-// isText says whether data that came as data, and so is JSON or text, is text. The
-// node has read the parameters: where they make bytes of it, data_base64 comes.
+// isText says whether the member data of an op holds a text in a JSON string, or else
+// JSON. Only the type's name counts: text in another charset than UTF-8 is bytes, which
+// nodes send as data_base64.
 func isText(contentType string) bool {
 	name, _, _ := strings.Cut(contentType, ";")
 	name = strings.ToLower(strings.Trim(name, " \t"))

@@ -14,31 +14,32 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// errTooBig: a frame is larger than Config.FrameBytes, and would be again.
+// errTooBig ends Run: a frame was larger than Config.FrameBytes, and on the next
+// connection it would come again.
 var errTooBig = errors.New("client: a frame is larger than FrameBytes allows")
 
-// A session is one connection to a node. Its reader is the goroutine that
-// calls run; a writer, a keeper of the token and one that says goodbye are its
-// own.
+// A session is one connection to a node. The goroutine that calls run reads. Three
+// others, which run starts and waits for, write calls, replace the token, and close the
+// connection when the context ends.
 type session struct {
 	*Client
 	conn  *websocket.Conn
 	out   *queue
 	token string
-	named []string // rooms in the request
+	named []string // the rooms in the address of the connection
 
 	greeted time.Time     // when the hello came; zero before
-	asked   time.Duration // how long the node asks to stay away
+	asked   time.Duration // how long the node asked to wait before connecting again
 }
 
 // An ending says how a session went.
 type ending struct {
 	err    error
-	asked  time.Duration // how long the node asks to stay away
-	lasted time.Duration
+	asked  time.Duration // how long the node asked to wait before connecting again
+	lasted time.Duration // from the hello on; 0 without one
 }
 
-// session connects, and holds the session to its end.
+// session connects, and returns when the session has ended.
 func (c *Client) session(ctx context.Context, q *queue) ending {
 	token, err := c.freshToken(ctx)
 	if err != nil {
@@ -60,6 +61,7 @@ func (c *Client) session(ctx context.Context, q *queue) ending {
 	return end
 }
 
+// freshToken asks Config.Token for a token; it returns "" if there are none.
 func (c *Client) freshToken(ctx context.Context) (string, error) {
 	if c.cfg.Token == nil {
 		return "", nil
@@ -71,6 +73,7 @@ func (c *Client) freshToken(ctx context.Context) (string, error) {
 	return token, nil
 }
 
+// run reads until the connection is lost or ctx ends. It always returns an error.
 func (s *session) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var work sync.WaitGroup
@@ -85,47 +88,50 @@ func (s *session) run(ctx context.Context) error {
 	return s.read(ctx)
 }
 
-// leave says goodbye, so that the node need not find out.
+// leave closes the connection with a close frame, so that the node knows at once.
 func (s *session) leave() {
 	bye := websocket.FormatCloseMessage(websocket.CloseNormalClosure, "")
-	_ = s.conn.WriteControl(websocket.CloseMessage, bye, time.Now().Add(min(time.Second, s.cfg.Timeout)))
+	deadline := time.Now().Add(min(time.Second, s.cfg.Timeout))
+	_ = s.conn.WriteControl(websocket.CloseMessage, bye, deadline)
 	_ = s.conn.Close()
 }
 
+// read handles what the node sends: frames with one op a line.
 func (s *session) read(ctx context.Context) error {
 	s.conn.SetReadLimit(s.cfg.FrameBytes)
 	pong := s.conn.PingHandler()
 	s.conn.SetPingHandler(func(text string) error {
-		s.await()
+		s.extendDeadline()
 		return pong(text)
 	})
 	_ = s.conn.SetReadDeadline(time.Now().Add(s.cfg.Timeout)) // for the hello
 	for {
 		_, frame, err := s.conn.ReadMessage()
 		if err != nil {
-			return broken(err)
+			return readError(err)
 		}
 		for line := range bytes.SplitSeq(frame, []byte("\n")) {
 			if len(line) == 0 {
 				continue
 			}
-			if err := s.take(ctx, line); err != nil {
+			if err := s.receive(ctx, line); err != nil {
 				return err
 			}
 		}
-		s.await()
+		s.extendDeadline()
 	}
 }
 
-// await gives a node that has said hello time to speak again.
-func (s *session) await() {
+// extendDeadline gives a node that has said hello Config.Silence for what it sends
+// next. Until the hello, the deadline is Config.Timeout after connecting.
+func (s *session) extendDeadline() {
 	if !s.greeted.IsZero() {
 		_ = s.conn.SetReadDeadline(time.Now().Add(s.cfg.Silence))
 	}
 }
 
-// broken says in our words why nothing more can be read.
-func broken(err error) error {
+// readError turns the error of a read into one of this package.
+func readError(err error) error {
 	var closed *websocket.CloseError
 	switch {
 	case errors.As(err, &closed) && closed.Code != websocket.CloseAbnormalClosure:
@@ -136,9 +142,9 @@ func broken(err error) error {
 	return fmt.Errorf("client: reading: %w", err)
 }
 
-// take does what concerns the connection, and puts the op into the queue for
-// the Handler.
-func (s *session) take(ctx context.Context, line []byte) error {
+// receive does what an op means for the connection, and puts those that are for the
+// Handler into the queue.
+func (s *session) receive(ctx context.Context, line []byte) error {
 	o, err := parse(line)
 	if err != nil {
 		return err
@@ -151,7 +157,7 @@ func (s *session) take(ctx context.Context, line []byte) error {
 	case "goaway":
 		s.asked = max(millis(o.RetryMS), time.Millisecond)
 	case "left":
-		s.lost(o.System, o.Room)
+		s.forgetLeft(o.System, o.Room)
 	}
 	if err := s.out.push(ctx, event{raw: line, op: o}); err != nil {
 		return err
@@ -166,8 +172,9 @@ func (s *session) take(ctx context.Context, line []byte) error {
 	return nil
 }
 
-// lost notes that a new token lacks a room or, without a room, a system.
-func (s *session) lost(system, room string) {
+// forgetLeft removes what the node has taken the session out of: a room or, if room is
+// empty, a system with all its rooms. Later connections do not ask for it again.
+func (s *session) forgetLeft(system, room string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if room == "" {
@@ -178,6 +185,7 @@ func (s *session) lost(system, room string) {
 	})
 }
 
+// write sends calls until ctx ends or a write fails.
 func (s *session) write(ctx context.Context) {
 	for ctx.Err() == nil {
 		call, wait := s.nextCall()
@@ -187,13 +195,14 @@ func (s *session) write(ctx context.Context) {
 		}
 		_ = s.conn.SetWriteDeadline(time.Now().Add(s.cfg.Timeout))
 		if err := s.conn.WriteMessage(websocket.TextMessage, call.text); err != nil {
-			_ = s.conn.Close() // the reader says so
+			_ = s.conn.Close() // then read fails, and the session ends
 			return
 		}
 	}
 }
 
-// awaitCall waits until there may be something to send.
+// awaitCall waits until there may be something to send: for a signal, or for wait if
+// that is not 0.
 func (s *session) awaitCall(ctx context.Context, wait time.Duration) {
 	var due <-chan time.Time
 	if wait > 0 {
@@ -208,7 +217,7 @@ func (s *session) awaitCall(ctx context.Context, wait time.Duration) {
 	}
 }
 
-// keepToken replaces the token before it expires.
+// keepToken replaces the token before it expires, again and again.
 func (s *session) keepToken(ctx context.Context) {
 	for token := s.token; ; {
 		wait := keepFor(token, time.Now())
@@ -230,6 +239,7 @@ func (s *session) keepToken(ctx context.Context) {
 	}
 }
 
+// auth sends a new token, and returns when the node has answered.
 func (s *session) auth(ctx context.Context, token string) error {
 	text, err := json.Marshal(map[string]string{"token": token})
 	if err == nil {
@@ -238,8 +248,10 @@ func (s *session) auth(ctx context.Context, token string) error {
 	return err
 }
 
+// answered settles the call that an op answers; refused is nil if the node did what was
+// asked.
 func (s *session) answered(ctx context.Context, o *op, refused *OpError) error {
-	ref, _ := strconv.ParseUint(string(o.Ref), 10, 64) // refs begin at 1
+	ref, _ := strconv.ParseUint(string(o.Ref), 10, 64) // 0 is no ref: they begin at 1
 	var err error
 	if refused != nil {
 		err = refused
@@ -254,9 +266,10 @@ func (s *session) answered(ctx context.Context, o *op, refused *OpError) error {
 	switch {
 	case postponed:
 	case call == nil && err != nil:
-		s.cfg.Logger.Warn("client: an error that belongs to nothing", "ref", string(o.Ref), "err", err)
+		s.cfg.Logger.Warn("client: an error that belongs to nothing",
+			"ref", string(o.Ref), "err", err)
 	case call != nil && call.late:
-		return s.toldLate(ctx, call, refused)
+		return s.lateAnswered(ctx, call, refused)
 	}
 	return nil
 }

@@ -8,31 +8,38 @@ import (
 	"time"
 )
 
-// soon is too close to a token's end to replace it.
-const soon = 5 * time.Second
+// tooShort is how much time a token must have left to be worth replacing on the same
+// connection.
+const tooShort = 5 * time.Second
 
-// keepFor is how long to keep a token before asking for the next: some four
-// fifths of the time it has left, so that those who were given theirs together
-// do not ask together. It is 0 if there is no need, or it is too late.
+// keepFor returns how long to keep a token before asking for the next: a random part,
+// from 75 to 90 percent, of the time that it has left, so that clients that got their
+// tokens together do not ask together. It returns 0 if the token does not expire, or
+// expires too soon to be replaced.
 func keepFor(token string, now time.Time) time.Duration {
 	left := expiry(token).Sub(now)
-	if left <= soon {
+	if left <= tooShort {
 		return 0
 	}
 	return time.Duration(float64(left) * (0.75 + 0.15*rand.Float64()))
 }
 
-// expiry is when a JWT ends; zero if it does not say or is none. Its signature
-// is the node's affair.
+// expiry returns when a JWT expires ([RFC 7519 §4.1.4]); zero if it does not say, or is
+// no JWT. It does not check the signature: the node does.
+//
+// [RFC 7519 §4.1.4]: https://www.rfc-editor.org/rfc/rfc7519#section-4.1.4
 func expiry(token string) time.Time {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
 		return time.Time{}
 	}
 	text, err := base64.RawURLEncoding.DecodeString(parts[1])
-	var claims map[string]json.RawMessage // a struct would take "Exp" for it, too
+	var claims map[string]json.RawMessage // a struct would also read "Exp"
+	if err != nil || json.Unmarshal(text, &claims) != nil {
+		return time.Time{}
+	}
 	var exp float64
-	if err != nil || json.Unmarshal(text, &claims) != nil || json.Unmarshal(claims["exp"], &exp) != nil || exp <= 0 || exp > 1<<40 {
+	if json.Unmarshal(claims["exp"], &exp) != nil || exp <= 0 || exp > 1<<40 {
 		return time.Time{}
 	}
 	return time.Unix(int64(exp), 0)

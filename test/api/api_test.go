@@ -31,6 +31,7 @@ var supported = []string{
 	"/domain",
 	// For authors of drivers, and for who has a bus of their own.
 	"/adapters/transport",
+	"/adapters/transport/dsn",
 	"/adapters/watermillbus",
 	"/test/conformance",
 	// The drivers, as publisher.New takes them.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/adapters/transport/dsn"
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/internal/defaults"
 )
@@ -51,7 +52,12 @@ func (c Config) New(ctx context.Context, url string, drivers ...transport.Opener
 		return nil, err
 	}
 	if len(drivers) == 0 {
-		return nil, errors.New("publisher: no driver was given: want publisher.New(ctx, url, " + exampleDriver + ")")
+		return nil, errors.New("publisher: no driver was given: " +
+			"want publisher.New(ctx, url, " + exampleDriver + ")")
+	}
+	if n := len(dsn.SplitURLs(url)); n > 1 {
+		return nil, fmt.Errorf("publisher: want one URL, got %d: while a bus is moved, "+
+			"a publisher is on the old one or on the new one, see docs/moving.md", n)
 	}
 	openers := make(transport.Openers)
 	for _, driver := range drivers {
@@ -59,7 +65,8 @@ func (c Config) New(ctx context.Context, url string, drivers ...transport.Opener
 	}
 	bus, err := openers.Open(ctx, url, c.transport())
 	if errors.Is(err, transport.ErrUnknownScheme) {
-		return nil, fmt.Errorf("%w; or give publisher.New another driver beside these, such as %s", err, exampleDriver)
+		return nil, fmt.Errorf(
+			"%w; or give publisher.New another driver beside these, such as %s", err, exampleDriver)
 	}
 	if err != nil {
 		return nil, err

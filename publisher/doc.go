@@ -13,9 +13,9 @@
 // # What is compiled
 //
 // A program that imports this package compiles the drivers that it names and
-// nothing of a node. Outside the standard library that is 20 packages with the
-// driver in memory, and 40 to 50 with that of a broker, where package fanfare has
-// some 160. A test keeps it so, and prints the numbers.
+// nothing of a node. Outside the standard library that is about 20 packages with the
+// driver in memory, and 40 to 50 with the driver of a broker, where package fanfare
+// has 160. A test keeps it so, and prints the numbers.
 //
 // The drivers are the packages below adapters: redispubsub, redisstream, natscore,
 // jetstream, kafka and memory. Each has a function Openers. A driver of your own is

@@ -100,6 +100,8 @@ func TestWhatCannotBeOpenedSaysWhy(t *testing.T) {
 		"another driver's scheme": {
 			url: "kafka://host", drivers: []transport.Openers{d.openers("b"), d.openers("a")},
 			want: []string{`unknown scheme "kafka"`, "a://, b://", "redisstream.Openers()"}},
+		"two URLs": {
+			url: "a://h b://h", drivers: []transport.Openers{d.openers("a")}, want: []string{"want one URL, got 2"}},
 		"what is no URL": {
 			url: "a://u:hunter2@h/@", drivers: []transport.Openers{d.openers("a")}, want: []string{"cannot be read"}, never: "hunter2"},
 		"no topic template": {

@@ -61,8 +61,8 @@ type Sending struct {
 	// Data is encoded as JSON; a json.RawMessage is taken as it is. A []byte is
 	// sent as bytes, and so is a string with a ContentType other than JSON.
 	Data any
-	// ContentType is application/json if it is empty and Data is not a []byte, and
-	// application/octet-stream if it is. Types that end in +json are JSON, too.
+	// ContentType, if it is empty, is application/octet-stream for a []byte and
+	// application/json for all else. Types that end in +json are JSON, too.
 	ContentType string
 	// ID tells a message from its repetition. If it is empty, the node makes one.
 	ID string

@@ -78,7 +78,7 @@ func TestDataIsEncodedByItsKind(t *testing.T) {
 		{client.Sending{Data: "", ContentType: "text/html"}, `"content_type":"text/html","data_base64":""`},
 		{client.Sending{Data: map[string]int{"n": 1}, ContentType: "Application/x+JSON; v=1"}, `"content_type":"Application/x+JSON; v=1","data":{"n":1}`},
 		{client.Sending{Data: json.RawMessage(`"\ud83d"`)}, `"data":"\ud83d"`},
-		{client.Sending{TTL: time.Millisecond}, `"ttl":1,"data":null`}, // 0 would be for ever
+		{client.Sending{TTL: time.Millisecond}, `"ttl":1,"data":null`}, // 0 would be forever
 		{client.Sending{TTL: 1500 * time.Millisecond}, `"ttl":2,"data":null`},
 		{client.Sending{Data: 1, ContentType: "application/json"}, `"content_type":"application/json","data":1`},
 	} {
@@ -141,7 +141,7 @@ func TestCallsEndWithTheirContextAndWithRun(t *testing.T) {
 	v.says(hello)
 	ctx, cancel = context.WithCancel(t.Context())
 	sent := u.send(ctx, client.Sending{Data: 2})
-	for !strings.Contains(v.hears(), `"data":2`) { // the first may have been put before it was cancelled, or not at all
+	for !strings.Contains(v.hears(), `"data":2`) { // the first call may have reached the writer before its context ended, or not
 	}
 	cancel()
 	if got := receive(t, sent, "the end"); !errors.Is(got.err, context.Canceled) || !errors.Is(got.err, client.ErrUnknown) {
@@ -220,7 +220,7 @@ func TestJoinThatFindsTheNodeBusyIsAskedAgain(t *testing.T) {
 func TestLeftRoomsAreNotEnteredAgain(t *testing.T) {
 	n := newNode(t)
 	u := n.connect(func(c *client.Config) { c.Rooms = []string{"chat/a", "chat/b", "chat/c"} })
-	v := n.visit() // it names all three
+	v := n.visit() // its address names all three rooms
 	if err := u.Leave(t.Context(), "chat", "a"); err != nil {
 		t.Error(err)
 	}
@@ -287,14 +287,15 @@ func TestHandlersMayCall(t *testing.T) {
 	c = u.Client
 	close(ready)
 	v := n.hello()
-	// The answer comes behind more than QueueBytes.
+	// More than QueueBytes stands before the answer.
 	v.says(message("chat", "1", "c1"), message("chat", "2", "c2"), message("chat", "3", "c3"), message("chat", "4", "c4"))
 	v.wants(`{"op":"send","ref":1,"system":"chat","data":"1"}`)
 	v.says(`{"op":"ok","ref":1,"id":"m1"}`)
 	if got := receive(t, ids, "the answer"); got != (result{"m1", nil}) {
 		t.Errorf("got %v", got)
 	}
-	// The connection is lost meanwhile: the handler does not hold up the next.
+	// The connection is lost meanwhile. A handler that waits for its answer does not
+	// keep the client from connecting again.
 	v.wants(`{"op":"send","ref":2,"system":"chat","data":"2"}`)
 	v.closes(0)
 	if got := receive(t, ids, "the answer"); !errors.Is(got.err, client.ErrUnknown) {
@@ -332,7 +333,7 @@ func TestCallsAreBounded(t *testing.T) {
 	}
 }
 
-// jwt is a token without a signature, which is the node's affair.
+// jwt returns a token with a false signature: only nodes check it.
 func jwt(exp string) string {
 	return "h." + base64.RawURLEncoding.EncodeToString([]byte(`{"sub":"alice","exp":`+exp+`}`)) + ".s"
 }

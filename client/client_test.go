@@ -24,7 +24,7 @@ func TestComesBackWithTheCursorOfEachSystem(t *testing.T) {
 	u.hears(`message 1 {"n":1}`)
 	v.closes(0)
 
-	v = n.hello() // its cursor o0 is not the client's
+	v = n.hello() // the cursor o0 in its hello is not the one that the client has
 	if got := v.URL.Query()["resume"]; !slices.Equal(got, []string{"chat:c1", "orders:o1"}) {
 		t.Errorf("it came back with %v", got)
 	}
@@ -61,11 +61,11 @@ func TestCursorIsThereOnceTheMessageWasHandled(t *testing.T) {
 	u.hears(`message 1 {"n":1}`)
 	u.at(map[string]string{"orders": "o1"})
 	v.closes(0)
-	// What waits for the handler is not asked for again,
+	// The client resumes behind what waits in the queue for the handler.
 	if got := n.hello().URL.Query().Get("resume"); got != "orders:o2" {
 		t.Errorf("it came back with %v", got)
 	}
-	// unless it never comes to that.
+	// If Run ends before the handler was called for it, the cursor has not moved.
 	u.leaves()
 	u.at(map[string]string{"orders": "o1"})
 	u.run()
@@ -171,13 +171,13 @@ func TestDoesNotComeBackWhereItIsNotWanted(t *testing.T) {
 			t.Errorf("%d: Run returned %v", status, err)
 		}
 	}
-	for _, code := range []int{1008, 1009, 4001, 4003, 4009, 4010} { // 4001: there is no other token
+	for _, code := range []int{1008, 1009, 4001, 4003, 4009, 4010} { // 4001, since Config.Token is nil
 		n := newNode(t)
 		u := n.connect()
 		v := n.hello()
 		v.says(message("orders", "1", "o1"))
 		v.closes(code)
-		u.hears(`message 1 {"n":1}`) // what came before is not lost
+		u.hears(`message 1 {"n":1}`) // the handler is still called for what came before
 		var c *client.CloseError
 		if err := u.end(); !errors.As(err, &c) || c.Code != code || c.Reason != "because" {
 			t.Errorf("%d: Run returned %v", code, err)
@@ -251,7 +251,7 @@ func TestSlowHandlerHoldsTheNodeUp(t *testing.T) {
 	n := newNode(t)
 	u := n.connect(func(c *client.Config) { c.QueueBytes = 4 << 10 })
 	v := n.hello()
-	// The handler waits, so in the end the node cannot write.
+	// The handler does not return, so the node can write no more once all buffers are full.
 	big := strings.Repeat("x", 64<<10)
 	sent := 0
 	_ = v.conn.SetWriteDeadline(time.Now().Add(time.Second))

@@ -10,8 +10,7 @@ import (
 	"github.com/fanfarebus/fanfare/client"
 )
 
-// Alice and Bob are in a room; Alice answers what Bob says there, until he has
-// heard her.
+// Alice is in a room. Bob sends a message to the room, and Alice answers him.
 func Example() {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()

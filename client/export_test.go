@@ -1,13 +1,13 @@
 package client
 
-// What tests look at from within.
+// Functions that tests call though they are not exported.
 var (
 	KeepFor    = keepFor
 	Backoff    = backoff
 	RetryAfter = retryAfter
 )
 
-// Parse reads an op, and makes of it all that a Handler could get.
+// Parse reads an op, and makes what the functions of a Handler would get.
 func Parse(raw []byte) (name string, m *Message, err error) {
 	o, err := parse(raw)
 	if err != nil {

@@ -20,7 +20,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // deadline bounds every wait. It is not a claim about speed.
 const deadline = 20 * time.Second
 
-// A node is one whose part the test plays: it hands over each request.
+// A node is played by the test: it hands each request over to the test.
 type node struct {
 	t      testing.TB
 	url    string
@@ -55,7 +55,7 @@ func (n *node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // visit waits for a client.
 func (n *node) visit() *visit { return receive(n.t, n.visits, "a client") }
 
-// hello waits for a client, takes it in and says hello.
+// hello waits for a client, accepts the connection and says hello.
 func (n *node) hello() *visit {
 	v := n.visit()
 	v.accept()
@@ -63,7 +63,7 @@ func (n *node) hello() *visit {
 	return v
 }
 
-// A visit is a request, and the connection if it was accepted.
+// A visit is a request for a connection, and the connection if it was accepted.
 type visit struct {
 	t testing.TB
 	*http.Request
@@ -114,7 +114,7 @@ func (v *visit) wants(op string) {
 	}
 }
 
-// closes ends the session; a code of 0 is no goodbye.
+// closes ends the session; with code 0 there is no close frame.
 func (v *visit) closes(code int) {
 	if code != 0 {
 		_ = v.conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, "because"), time.Now().Add(deadline))
@@ -122,7 +122,7 @@ func (v *visit) closes(code int) {
 	close(v.done)
 }
 
-// A user is a client that runs, and whose Handler hands over what it is told.
+// A user is a client that runs, and whose Handler hands what it gets to the test.
 type user struct {
 	t testing.TB
 	*client.Client
@@ -131,8 +131,8 @@ type user struct {
 	ended chan error
 }
 
-// connect runs a client in orders and chat. Its Handler waits until the test
-// has taken what it was told.
+// connect runs a client that is attached to orders and chat. Its Handler waits until
+// the test has taken what it got.
 func (n *node) connect(change ...func(*client.Config)) *user {
 	n.t.Helper()
 	u := &user{t: n.t, told: make(chan string), ended: make(chan error, 1)}
@@ -200,7 +200,7 @@ func (u *user) leaves() {
 	}
 }
 
-// at waits until the cursors are those.
+// at waits until the cursors are the wanted ones.
 func (u *user) at(want map[string]string) {
 	u.t.Helper()
 	poll(u.t, func() bool { return fmt.Sprint(u.Cursors()) == fmt.Sprint(want) }, func() string { return fmt.Sprint(u.Cursors()) })

@@ -13,7 +13,7 @@ import (
 	"github.com/fanfarebus/fanfare/client"
 )
 
-// A join is what the node reads of one.
+// A join is the op as the node reads it.
 type join struct {
 	Op     string
 	Ref    json.RawMessage
@@ -37,7 +37,7 @@ func (v *visit) no(j join, code string) {
 	v.says(fmt.Sprintf(`{"op":"error","ref":%s,"code":%q,"message":"no"}`, j.Ref, code))
 }
 
-// longRooms have names of 100 bytes: the address has space for some 25.
+// longRooms have names of 100 bytes. About 25 of them fit into an address.
 func longRooms(count int) (rooms []string) {
 	for i := range count {
 		rooms = append(rooms, fmt.Sprintf("orders/%03d%s", i, strings.Repeat("x", 97)))
@@ -82,7 +82,7 @@ func TestRoomsWithoutSpaceInTheAddressAreJoinedOneByOneSinceItsBeginning(t *test
 			v.no(j, "forbidden")
 			u.hears("left orders/" + j.Room + " forbidden")
 		default:
-			u.at(map[string]string{"orders": "o0"}) // who goes on from here misses nothing in a room
+			u.at(map[string]string{"orders": "o0"}) // a program that starts again from here misses nothing in a room
 			v.ok(j)
 		}
 	}
@@ -142,8 +142,8 @@ func TestAddressThatIsTooLongEndsRun(t *testing.T) {
 	}
 }
 
-// Rooms of any name, and as many as a node allows with the longest names, are
-// made up for after a reconnect to a real node.
+// After connecting again to a real node, what was missed comes in rooms of any name, and
+// in as many rooms with the longest names as a node allows.
 func TestEveryRoomIsEnteredAgainAtARealNode(t *testing.T) {
 	names := []string{"a,b", ",", "a,chat/b", "a:b", " ", "100%", "%2C", "+", "a&room=b", "#", "?", "=", ";", `\,`, `"`, "ü", "日本,語", "\u202e", "*", "a/b",
 		strings.Repeat(",", 256), strings.Repeat("語", 85)}

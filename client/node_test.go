@@ -11,7 +11,7 @@ import (
 	"github.com/fanfarebus/fanfare/client"
 )
 
-// devNode is a node in development on the memory bus.
+// devNode returns a node for development, on a bus in memory.
 func devNode(t *testing.T) *fanfare.Node {
 	t.Helper()
 	bus := memory.New(memory.Config{})
@@ -62,7 +62,7 @@ func TestNothingIsMissedBetweenConnectionsToARealNode(t *testing.T) {
 	}
 	publish(0, 50)
 	hear(u, 0, 30)
-	u.leaves() // some of the others are in its queue
+	u.leaves() // some of the other messages are in its queue
 	publish(50, 80)
 	u.run()
 	if h := receive(t, greeted, "the hello"); !h.Systems["orders"].Resumed {
@@ -71,7 +71,7 @@ func TestNothingIsMissedBetweenConnectionsToARealNode(t *testing.T) {
 	hear(u, 30, 80)
 	u.leaves()
 
-	// Another process goes on with what this one has saved.
+	// Another client continues from the cursors that this one has saved.
 	publish(80, 100)
 	again := n.connect(real, func(c *client.Config) { c.Resume = u.Cursors() })
 	hear(again, 80, 100)

@@ -16,7 +16,7 @@ import (
 	"github.com/fanfarebus/fanfare/client"
 )
 
-// pipes is a listener without a network, so that time can be a test's own.
+// pipes is a listener without a network, for tests in a synctest bubble.
 type pipes struct {
 	conns chan net.Conn
 	once  sync.Once
@@ -45,7 +45,7 @@ func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	}
 }
 
-// inBubble plays a node to a client in time of its own.
+// inBubble runs a test of a client and a node in a synctest bubble.
 func inBubble(t *testing.T, test func(t *testing.T, n *node, dialer *websocket.Dialer)) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &pipes{conns: make(chan net.Conn), done: make(chan struct{})}
@@ -103,7 +103,7 @@ func TestSilentConnectionIsGivenUp(t *testing.T) {
 		start := time.Now()
 		within := func(want time.Duration) {
 			t.Helper()
-			// A second is for a goodbye that nobody reads.
+			// Writing a close frame that nobody reads takes a second.
 			if got := time.Since(start); got < want || got > want+1100*time.Millisecond {
 				t.Errorf("given up after %v; want %v", got, want)
 			}

@@ -30,7 +30,8 @@ type Config struct {
 	// MessageBytes is the most data that a message may have; more is ErrTooLarge.
 	// Default: any size that the bus takes.
 	MessageBytes int
-	// Logger is told of failures, at a bounded rate. Default: nobody is told.
+	// Logger takes what the bus logs, such as that publishing failed. The default
+	// writes nothing.
 	Logger *slog.Logger
 }
 
@@ -46,7 +47,7 @@ func (c Config) Validate() error {
 	return err
 }
 
-// New is the package's [New] with settings.
+// New does what the function [New] does, with these settings.
 func (c Config) New(ctx context.Context, url string, drivers ...transport.Openers) (*Publisher, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err

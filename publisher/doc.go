@@ -30,7 +30,8 @@
 //   - The messages of one call keep their order. Concurrent calls share round trips
 //     to the broker and are sent in some order.
 //   - After an error that wraps [ErrBusDown] the outcome is unknown. Publishing again
-//     under the same ids is safe: nodes deliver an id with the same content once.
+//     under the same ids is safe: nodes deliver an id with the same content once, for
+//     as long as their setting dedupe.age says (two minutes).
 //   - A message that Publish accepts can be read by every node; all else is refused
 //     with [ErrInvalid], before anything is sent.
 package publisher

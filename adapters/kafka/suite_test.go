@@ -37,11 +37,11 @@ func TestWatermillsSuite(t *testing.T) {
 		NewSubscriberReceivesOldMessages: true,
 		ForceShort:                       true,
 	}
-	for name, at := range map[string]func() string{
-		"fake": func() string { return fakeURL(t) }, "real": func() string { return broker.KafkaURL(t) },
+	for name, at := range map[string]func(testing.TB) string{
+		"fake": func(t testing.TB) string { return fakeURL(t) }, "real": broker.KafkaURL,
 	} {
 		t.Run(name, func(t *testing.T) {
-			url := at()
+			url := at(t)
 			tests.TestPubSub(t, features, func(t *testing.T) (message.Publisher, message.Subscriber) {
 				pub := transport.New(open(t, url), transport.Config{})
 				sub := transport.New(fromBeginning{open(t, url)}, transport.Config{})

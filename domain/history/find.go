@@ -7,17 +7,18 @@ import (
 )
 
 // Find says where a cursor is: which entry follows it, or what has to be done
-// to know that, or that it cannot be known. It changes nothing.
-func (h *History[P]) Find(c domain.Cursor, now time.Time) Answer {
+// to know that, or that it cannot be known. It changes nothing, and asks for
+// the time only where the answer depends on it.
+func (h *History[P]) Find(c domain.Cursor, now func() time.Time) Answer {
 	switch {
-	case h.isAhead(c):
+	case h.isAhead(&c):
 		return Answer{Kind: Ahead, Cursor: c}
 	case c.Log == h.head.Log:
-		return h.findInLog(c, now)
+		return h.findInLog(&c, now)
 	case h.cfg.HasLog:
-		return h.findInOrigins(c, now)
+		return h.findInOrigins(&c, now)
 	default:
-		return h.findByFingerprint(c, now)
+		return h.findByFingerprint(&c, now)
 	}
 }
 
@@ -35,7 +36,7 @@ func (h *History[P]) GapAtHead(reason domain.GapReason) Answer {
 }
 
 // isAhead reports whether this history may still come to where the cursor is.
-func (h *History[P]) isAhead(c domain.Cursor) bool {
+func (h *History[P]) isAhead(c *domain.Cursor) bool {
 	if c.Log == h.next && h.next != 0 {
 		return true
 	}
@@ -44,7 +45,7 @@ func (h *History[P]) isAhead(c domain.Cursor) bool {
 }
 
 // findInLog finds a cursor in the present log, at or before the head.
-func (h *History[P]) findInLog(c domain.Cursor, now time.Time) Answer {
+func (h *History[P]) findInLog(c *domain.Cursor, now func() time.Time) Answer {
 	first, start := h.currentLog()
 	startsHere := h.logStartsInWindow() && first == h.logStart+1
 	switch {
@@ -56,7 +57,7 @@ func (h *History[P]) findInLog(c domain.Cursor, now time.Time) Answer {
 		}
 		return h.GapAtHead(domain.UnknownCursor)
 	case c.Position == start.Position && c.ID != 0 && startsHere:
-		return h.acrossGap(h.logStart, c) // the cursor of a message from before the gap
+		return h.acrossGap(h.logStart, *c) // the cursor of a message from before the gap
 	case c.Position < start.Position && h.mayReadBacklog(c):
 		return h.needBacklog(c, now)
 	case c.Position < start.Position:
@@ -92,7 +93,7 @@ func (h *History[P]) logStartsInWindow() bool { return h.window.has(h.logStart) 
 
 // holds reports whether the window has the very message that the cursor names,
 // as entry first or a later one.
-func (h *History[P]) holds(c domain.Cursor, first uint64) bool {
+func (h *History[P]) holds(c *domain.Cursor, first uint64) bool {
 	n := h.window.after(first, c.Position)
 	if n == first || c.ID == 0 {
 		return false
@@ -103,23 +104,23 @@ func (h *History[P]) holds(c domain.Cursor, first uint64) bool {
 
 // mayReadBacklog reports whether the window can be continued at its old end by
 // what the cursor's log has.
-func (h *History[P]) mayReadBacklog(c domain.Cursor) bool {
+func (h *History[P]) mayReadBacklog(c *domain.Cursor) bool {
 	return h.cfg.Backlog && h.cfg.HasLog && !h.logStartsInWindow() && c.Log == h.start.Log
 }
 
-func (h *History[P]) needBacklog(c domain.Cursor, now time.Time) Answer {
-	switch {
-	case h.refused.has(backlogKey(c), now):
+func (h *History[P]) needBacklog(c *domain.Cursor, now func() time.Time) Answer {
+	switch at := now(); {
+	case h.refused.has(backlogKey(*c), at):
 		return h.Refused(domain.UnknownCursor)
-	case h.barrier.covers(c, now):
+	case h.barrier.covers(*c, at):
 		return h.Refused(h.barrier.reason)
 	}
-	return Answer{Kind: NeedsBacklog, Cursor: c}
+	return Answer{Kind: NeedsBacklog, Cursor: *c}
 }
 
 // findInOrigins finds a cursor in another log than the present one: the bus was
 // moved since.
-func (h *History[P]) findInOrigins(c domain.Cursor, now time.Time) Answer {
+func (h *History[P]) findInOrigins(c *domain.Cursor, now func() time.Time) Answer {
 	from, to, found := h.segments.of(c.Log, h.window.head)
 	if h.logStartsInWindow() {
 		from = max(from, h.logStart+1) // the entries before it do not lead here
@@ -149,10 +150,10 @@ func (h *History[P]) findInOrigins(c domain.Cursor, now time.Time) Answer {
 
 // findBefore finds a cursor before entry n, the first one in the window that
 // has a position in the cursor's log.
-func (h *History[P]) findBefore(c domain.Cursor, n uint64, now time.Time) Answer {
+func (h *History[P]) findBefore(c *domain.Cursor, n uint64, now func() time.Time) Answer {
 	if n > h.window.start {
 		if h.window.at(n - 1).IsGap() {
-			return h.acrossGap(n-1, c)
+			return h.acrossGap(n-1, *c)
 		}
 		unknown := h.Unknown()
 		unknown.Next, unknown.Cursor = n, h.window.at(n).Cursor
@@ -173,34 +174,36 @@ func (h *History[P]) findBefore(c domain.Cursor, n uint64, now time.Time) Answer
 // needLookup answers a cursor of which the window has no trace. It is unknown
 // if nothing can be looked up, if nothing was copied from its log, or if it was
 // looked up in vain a moment ago.
-func (h *History[P]) needLookup(c domain.Cursor, now time.Time) Answer {
+func (h *History[P]) needLookup(c *domain.Cursor, now func() time.Time) Answer {
 	foreign := h.origins.complete && !h.IsOrigin(c.Log)
 	if !h.cfg.Backlog || !h.cfg.HasLog || h.logStartsInWindow() || foreign ||
-		h.refused.has(lookupKey(c), now) {
+		h.refused.has(lookupKey(*c), now()) {
 		return h.Unknown()
 	}
-	return Answer{Kind: NeedsLookup, Cursor: c}
+	return Answer{Kind: NeedsLookup, Cursor: *c}
 }
 
 // findByFingerprint finds a cursor that another node gave, on a bus without a
 // log.
-func (h *History[P]) findByFingerprint(c domain.Cursor, now time.Time) Answer {
+func (h *History[P]) findByFingerprint(c *domain.Cursor, now func() time.Time) Answer {
 	if n, ok := h.fingerprints.after(c.ID, h.window.start); ok {
 		return resumedAt(n, c)
 	}
-	mayCome := h.head.Log == h.own && c.ID != 0 && now.After(h.fingerprintsFrom) &&
-		now.Sub(c.Time) < h.cfg.FingerprintWait
+	at := now()
+	mayCome := h.head.Log == h.own && c.ID != 0 && at.After(h.fingerprintsFrom) &&
+		at.Sub(c.Time) < h.cfg.FingerprintWait
 	if !mayCome {
 		return h.Unknown()
 	}
-	if c.Time.After(now) {
-		c.Time = now // the other node's clock is fast: this is no reason to wait longer
+	answer := Answer{Kind: Ahead, Cursor: *c}
+	if c.Time.After(at) {
+		answer.Cursor.Time = at // the other node's clock is fast: this is no reason to wait longer
 	}
-	return Answer{Kind: Ahead, Cursor: c}
+	return answer
 }
 
-func resumedAt(n uint64, c domain.Cursor) Answer {
-	return Answer{Kind: At, Next: n, Cursor: c, Resumed: true}
+func resumedAt(n uint64, c *domain.Cursor) Answer {
+	return Answer{Kind: At, Next: n, Cursor: *c, Resumed: true}
 }
 
 // acrossGap continues with entry n, which is a gap.

@@ -117,7 +117,7 @@ func (s *script) do(what string, args []string) (answer string, err error) {
 		}
 		s.h.RefuseBacklog(s.cursor(args[2:]), domain.GapReason(args[1]), s.now)
 	case "find": // LOG POSITION [id ID] [fingerprint N] [age DURATION]
-		return s.h.Find(s.cursor(args), s.now).String(), nil
+		return s.h.Find(s.cursor(args), func() time.Time { return s.now }).String(), nil
 	default:
 		return "", fmt.Errorf("unknown word %q", what)
 	}

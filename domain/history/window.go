@@ -14,10 +14,10 @@ import (
 type Entry[P any] struct {
 	Point
 	Message *domain.Message
+	Payload P // beside Message, as both are read for each session: one cache line less
 	Reason  domain.GapReason
 	Added   time.Time // when this node received it
 	Size    int       // about what it takes of the heap, in bytes, beside its slot in the ring
-	Payload P
 }
 
 // IsGap reports whether the entry is a gap.

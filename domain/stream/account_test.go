@@ -118,7 +118,7 @@ func TestAccountIsWhatTheHeapSays(t *testing.T) {
 				a.now = a.now.Add(time.Hour)
 			}
 		}},
-		"landmarks": {15_000, stream.Config{}, func(a *accounted, i int) {
+		"fingerprints": {15_000, stream.Config{}, func(a *accounted, i int) {
 			if a.at == 0 {
 				a.now = a.now.Add(time.Hour)
 			}

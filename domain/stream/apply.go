@@ -10,8 +10,8 @@ import (
 // resume makes the session, or the target that it joins, continue after its
 // cursor. It returns where it begins now, and whether that is at the cursor.
 // If that is not known yet, the session waits.
-func (a *Attachment) resume(since domain.Cursor, now time.Time) (at domain.Cursor, resumed bool) {
-	return a.apply(a.stream.history.Find(since, now), since)
+func (a *Attachment) resume(since domain.Cursor) (at domain.Cursor, resumed bool) {
+	return a.apply(a.stream.history.Find(since, a.stream.cfg.Now), since)
 }
 
 // apply turns the answer to a cursor into what becomes of the session, or of

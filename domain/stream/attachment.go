@@ -79,7 +79,7 @@ func (s *Stream) AttachFor(
 	case since.IsZero():
 		return a, s.history.Head().Cursor, false
 	}
-	at, resumed = a.resume(since, s.cfg.Now())
+	at, resumed = a.resume(since)
 	return a, at, resumed
 }
 
@@ -130,7 +130,7 @@ func (a *Attachment) JoinSince(t domain.Target, since domain.Cursor, done Frame)
 		}
 		m.heard = math.MaxUint64
 		a.joining = m
-		a.resume(since, a.stream.cfg.Now())
+		a.resume(since)
 	}
 	if !a.waiting && !a.held {
 		a.fill()

@@ -157,10 +157,9 @@ func (s *Stream) readCost(entries int) int { return entries + max(1, s.cfg.MaxSc
 func (s *Stream) sortWaiting() {
 	all := s.backlog.waiting
 	s.backlog.waiting = nil
-	now := s.cfg.Now()
 	for _, a := range all {
 		a.waiting = false
-		if a.resume(a.since, now); !a.waiting {
+		if a.resume(a.since); !a.waiting {
 			a.proceed()
 		}
 	}

@@ -58,7 +58,7 @@ func (l *logged) read(b *stream.Backfill) (enough bool) {
 			at = l.times[i]
 		}
 		if b.From.IsZero() && pos(e.at) <= b.After.Position {
-			continue // as a reader that goes straight to the place
+			continue // as a reader that goes straight to the position
 		}
 		if !b.Add(&domain.Entry{Position: pos(e.at), Time: at}, e.msg()) {
 			return true
@@ -125,7 +125,7 @@ func TestWhatWasReadAgainIsDroppedAfterAWhile(t *testing.T) {
 	})
 }
 
-func TestTooFarIsToldOnlyToThoseWhoAre(t *testing.T) {
+func TestTooFarIsToldOnlyToSessionsThatAre(t *testing.T) {
 	budget := stream.NewBudget(1 << 20)
 	s := withPast(t, stream.Config{MaxScan: 5, Backlog: budget})
 	for i := range 20 {
@@ -198,74 +198,8 @@ func TestRepeatedMessageIsNotReplayed(t *testing.T) {
 	alice.got(t, "4 user:alice 4", "6 user:alice 6", "7 user:alice 7", "8 user:alice 8", "9 user:alice 9", "10 user:alice 10")
 }
 
-func TestJoinSinceReplaysTheRoomAndThenSaysSo(t *testing.T) {
-	for _, window := range []int{3, 100} { // from the log, and from the window
-		s := withPast(t, stream.Config{Messages: window})
-		alice := s.attach("user:alice")
-		for i := range 5 {
-			s.deliver(2*i+1, "hers", "user:alice")
-			s.deliver(2*i+2, "room", "room:ops")
-		}
-		if !alice.JoinSince(target("room:ops"), s.cursorAt(4), stream.Frame{Bytes: []byte("joined")}) {
-			t.Fatal("cannot join")
-		}
-		s.deliver(11, "both", "room:ops", "user:alice")
-		s.serve()
-		s.deliver(12, "room", "room:ops")
-		alice.got(t, "1 user:alice hers", "3 user:alice hers", "5 user:alice hers", "7 user:alice hers", "9 user:alice hers",
-			"- room:ops room", "- room:ops room", "- room:ops room", "joined", "11 room:ops both", "12 room:ops room")
-	}
-}
-
-func TestJoinSinceAnUnknownPlaceIsAGapWithoutACursor(t *testing.T) {
-	s := withPast(t, stream.Config{})
-	alice := s.attach("user:alice")
-	s.deliver(1, "hers", "user:alice")
-	alice.JoinSince(target("room:ops"), domain.Cursor{Log: logA + 1, Position: pos(1)}, stream.Frame{Bytes: []byte("joined")})
-	lookUp(s.Stream, nil)
-	s.deliver(2, "room", "room:ops")
-	alice.got(t, "1 user:alice hers", "gap unknown_cursor -", "joined", "2 room:ops room")
-}
-
-func TestStreamThatBeginsInThePastIsReadyAtTheTail(t *testing.T) {
-	s := newFixture(t, stream.Config{HasLog: true})
-	s.startUntil(logA, pos(0), time.Time{}, pos(3))
-	early, back := s.attach("user:alice"), s.attachAt("user:alice", s.cursorAt(1))
-	s.deliver(1, "a", "user:alice")
-	s.deliver(2, "b", "user:alice")
-	select {
-	case <-s.Ready():
-		t.Fatal("ready before the tail")
-	default:
-	}
-	early.got(t)
-	s.poison(pos(3), time.Time{})
-	<-s.Ready()
-	s.deliver(4, "c", "user:alice")
-	early.got(t, "gap lossy 3", "4 user:alice c")
-	back.got(t, "2 user:alice b", "4 user:alice c")
-}
-
 // What a reviewer found: schedules in which a message was lost without a word,
 // came twice, or in which everybody waited for ever.
-
-func TestJoiningARoomAgainRepeatsNothing(t *testing.T) {
-	f := begun(t, stream.Config{HasLog: true})
-	s := f.attach("user:alice", "room:lobby")
-	f.deliver(1, "a", "user:alice")
-	f.deliver(2, "b", "room:lobby")
-	s.JoinSince(target("room:lobby"), f.cursorAt(2), stream.Frame{Bytes: []byte("x x done")})
-	s.gotData(t, "a", "b", "done")
-}
-
-func TestJoinSinceRepeatsNothingHeardThroughAnotherTarget(t *testing.T) {
-	f := begun(t, stream.Config{HasLog: true})
-	f.deliver(1, "before she came", "user:alice", "room:lobby")
-	s := f.attach("user:alice")
-	f.deliver(2, "both", "user:alice", "room:lobby")
-	s.JoinSince(target("room:lobby"), f.cursorAt(0), stream.Frame{Bytes: []byte("x x done")})
-	s.gotData(t, "both", "before", "done")
-}
 
 func TestSessionThatWasOvertakenIsToldThoughTheWindowGrowsBack(t *testing.T) {
 	s := withPast(t, stream.Config{Messages: 2})
@@ -311,85 +245,7 @@ func TestLogThatBeganIsReadAgainFromItsBeginning(t *testing.T) {
 	alice.gotData(t, want...)
 }
 
-func TestRepetitionBeyondTheAgeIsReplayedAsItWasDelivered(t *testing.T) {
-	now := time.Now()
-	s := withPast(t, stream.Config{Messages: 2, DedupeAge: time.Minute, Now: func() time.Time { return now }})
-	live := s.attach("user:alice")
-	put := func(at int, id, data string) {
-		when := now
-		s.log = append(s.log, logEntry{at, func() *domain.Message { return message(id, data, "user:alice") }})
-		s.times = append(s.times, when)
-		s.record(pos(at), when, message(id, data, "user:alice"))
-	}
-	put(1, "alarm", "on")
-	now = now.Add(10 * time.Minute)
-	put(2, "alarm", "on")
-	for i := 3; i < 6; i++ {
-		put(i, fmt.Sprint(i), "x")
-	}
-	back := s.attachAt("user:alice", s.cursorAt(0))
-	s.serve()
-	back.got(t, live.frames...)
-}
-
-func TestRepetitionIsToldByTheLogsTimeWhenAStreamBeginsInThePast(t *testing.T) {
-	now := time.Now()
-	f := newFixture(t, stream.Config{HasLog: true, DedupeAge: 2 * time.Minute, Now: func() time.Time { return now }})
-	f.startUntil(logA, pos(0), now, pos(2))
-	f.record(pos(1), now.Add(-9*time.Minute), message("alarm", "on", "user:alice"))
-	f.record(pos(2), now.Add(-time.Minute), message("alarm", "on", "user:alice"))
-	f.attachAt("user:alice", f.cursorAt(1)).got(t, "2 user:alice on")
-}
-
-func TestGapNotYetToldSurvivesAJoin(t *testing.T) {
-	f := begun(t, stream.Config{HasLog: true, Messages: 2})
-	for i := 1; i <= 6; i++ {
-		f.deliver(i, fmt.Sprint(i), "user:alice")
-	}
-	s := f.hold("user:alice", f.cursorAt(1))
-	s.room = 0
-	s.Fill()
-	s.JoinSince(target("room:lobby"), domain.Cursor{Log: 0xC, Position: pos(1)}, stream.Frame{Bytes: []byte("done")})
-	s.room = 100
-	s.Fill()
-	s.got(t, "gap trimmed 4", "done", "5 user:alice 5", "6 user:alice 6")
-}
-
-func TestCursorAheadIsBelievedFromWhenTheBusConfirms(t *testing.T) {
-	now := time.Now()
-	f := newFixture(t, stream.Config{HasLog: true, AheadWait: time.Second, Now: func() time.Time { return now }})
-	s := f.hold("user:alice", f.cursorAt(5))
-	now = now.Add(time.Minute)
-	f.start(logA, pos(3), now)
-	s.Fill()
-	for i := 4; i <= 6; i++ {
-		f.deliver(i, fmt.Sprint(i), "user:alice")
-	}
-	s.got(t, "6 user:alice 6")
-}
-
-func TestForgedTimeDoesNotMakeANodeReadTheWholeLog(t *testing.T) {
-	s := withPast(t, stream.Config{MaxScan: 10})
-	for i := range 10 {
-		s.deliver(i+1, fmt.Sprint(i+1), "user:alice")
-	}
-	c := s.cursorAt(6)
-	c.Time = time.Unix(0, 0)
-	alice := s.attachAt("user:alice", c)
-	b, _ := s.NextBackfill()
-	n := 0
-	for n < 100_000 && b.Add(&domain.Entry{Position: pos(1)}, message("id", "x", "user:bob")) {
-		n++
-	}
-	if n > 10 {
-		t.Errorf("%d entries were looked at", n)
-	}
-	s.Extend(b)
-	s.serve() // without looking back
-	alice.gotData(t, "7", "8", "9", "10")
-}
-
-func TestLogThatWentBackIsAGapForWhoeverMayHaveSeenTheOtherLife(t *testing.T) {
+func TestRewoundLogIsAGapForSessionsThatMayHaveSeenWhatItLost(t *testing.T) {
 	f := begun(t, stream.Config{HasLog: true})
 	for _, i := range []int{10, 20, 30} {
 		f.deliver(i, fmt.Sprint(i), "user:alice")

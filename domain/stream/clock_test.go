@@ -55,12 +55,12 @@ func TestRepetitionIsToldThoughTheLogsClockIsWrong(t *testing.T) {
 			}
 			var got []string
 			for _, frame := range alice.frames {
-				var place, to, data string
-				fmt.Sscan(frame, &place, &to, &data)
-				got = append(got, place)
+				var position, to, data string
+				fmt.Sscan(frame, &position, &to, &data)
+				got = append(got, position)
 			}
-			for _, place := range want {
-				if !contains(got, place) {
+			for _, position := range want {
+				if !contains(got, position) {
 					t.Errorf("%s, always %d: an alarm came not again after the time of dedupe: %v of %v", name, always, got, want)
 					break
 				}

@@ -34,7 +34,7 @@ func lossyNodeWith(t *testing.T, cfg stream.Config) *lossyNode {
 	return n
 }
 
-// hear delivers messages to alice with their numbers as landmarks.
+// hear delivers messages to alice with their numbers as fingerprints.
 func (n *lossyNode) hear(numbers ...int) {
 	for _, i := range numbers {
 		n.recordWith(domain.Fingerprint(i), time.Time{}, message(fmt.Sprint("id-", i), fmt.Sprint(i), "user:alice"))
@@ -44,7 +44,7 @@ func (n *lossyNode) hear(numbers ...int) {
 // last is the cursor of the last frame that the session was offered.
 func (s *session) last() domain.Cursor { return s.cursors[len(s.cursors)-1] }
 
-// data returns the frames without their places, which are each node's own.
+// data returns the frames without their positions, which are each node's own.
 func (s *session) data() (all []string) {
 	for _, f := range s.frames {
 		var a, b, c string
@@ -85,7 +85,7 @@ func TestWithoutALogASessionGoesOnOnAnotherNode(t *testing.T) {
 	back.saw(t, "6")
 }
 
-func TestALandmarkLeadsOnOnlyWhereItProvesSomething(t *testing.T) {
+func TestAFingerprintLeadsOnOnlyWhereItProvesSomething(t *testing.T) {
 	since := domain.Cursor{Log: 99, Position: pos(1), Time: time.Unix(1, 0), ID: 2}
 	for _, c := range []struct {
 		name    string
@@ -124,7 +124,7 @@ func TestALandmarkLeadsOnOnlyWhereItProvesSomething(t *testing.T) {
 			n.poisonWith(2, time.Time{})
 			n.hear(3)
 		}, since, []string{"3"}},
-		{"trimmed, with the place behind it still there", stream.Config{Messages: 2}, func(n *lossyNode) {
+		{"trimmed, with the point behind it still there", stream.Config{Messages: 2}, func(n *lossyNode) {
 			n.hear(1, 2, 3, 4)
 		}, since, []string{"3", "4"}},
 		{"trimmed", stream.Config{Messages: 2}, func(n *lossyNode) { n.hear(1, 2, 3, 4, 5) }, since, []string{"gap lossy"}},
@@ -154,7 +154,7 @@ func TestALandmarkLeadsOnOnlyWhereItProvesSomething(t *testing.T) {
 	}
 }
 
-func TestALandmarkLeadsNowhereOnANodeThatHasJustBegun(t *testing.T) {
+func TestAFingerprintLeadsNowhereOnANodeThatHasJustBegun(t *testing.T) {
 	n := lossyNodeWith(t, stream.Config{DedupeAge: time.Minute})
 	n.hear(1, 2, 3)
 	n.now = n.now.Add(time.Minute + 1)
@@ -163,7 +163,7 @@ func TestALandmarkLeadsNowhereOnANodeThatHasJustBegun(t *testing.T) {
 	n.attachAt("user:alice", domain.Cursor{Log: 99, Position: pos(1), ID: 4}).saw(t, "5")
 }
 
-func TestALandmarkAheadOfThisNodeIsWaitedFor(t *testing.T) {
+func TestAFingerprintAheadOfThisNodeIsWaitedFor(t *testing.T) {
 	for _, ahead := range []time.Duration{0, time.Hour, -900 * time.Millisecond} { // of the other node's clock
 		n := lossyNodes(t, 1)[0]
 		n.hear(1)
@@ -178,7 +178,7 @@ func TestALandmarkAheadOfThisNodeIsWaitedFor(t *testing.T) {
 	}
 }
 
-func TestALandmarkThatDoesNotComeIsAGap(t *testing.T) {
+func TestAFingerprintThatDoesNotComeIsAGap(t *testing.T) {
 	n := lossyNodes(t, 1)[0]
 	n.hear(1)
 	s := n.attachAt("user:alice", domain.Cursor{Log: 99, Position: pos(1), Time: n.now.Add(time.Hour), ID: 3})
@@ -193,16 +193,16 @@ func TestALandmarkThatDoesNotComeIsAGap(t *testing.T) {
 	s.saw(t, "gap lossy", "3")
 }
 
-func TestAGapAndASilenceHaveTheLandmarkBeforeThem(t *testing.T) {
+func TestAGapAndASilenceHaveTheFingerprintBeforeThem(t *testing.T) {
 	nodes := lossyNodes(t, 2)
 	a, b := nodes[0], nodes[1]
 	s := a.attach("user:alice")
 	a.hear(1)
 	a.gap(domain.Lossy, 0, "", time.Time{})
 	b.hear(1, 2, 3)
-	place, ok := s.Cursor()
+	at, ok := s.Cursor()
 	if !ok {
-		t.Fatal("it has no place")
+		t.Fatal("it has no cursor")
 	}
-	b.attachAt("user:alice", place).saw(t, "2", "3") // what node a lost, too
+	b.attachAt("user:alice", at).saw(t, "2", "3") // what node a lost, too
 }

@@ -31,7 +31,7 @@ func TestNamesThatNeverComeAgainAreForgotten(t *testing.T) {
 				s.Detach()
 			}
 		},
-		"cursors of places that are none": func(f *fixture) {
+		"cursors of positions that are none": func(f *fixture) {
 			for i := range 20_000 {
 				s := f.by(fmt.Sprint("user-", i%1000), domain.Cursor{Log: domain.LogID(i + 100), Position: pos(i)})
 				for range 10 {
@@ -93,8 +93,8 @@ type quiet struct{}
 func (quiet) Open(*stream.Stream) error { return nil }
 func (quiet) Close(*stream.Stream)      {}
 
-// However often one session asks for places, it waits for one of them.
-func TestSessionWaitsForOnePlaceAtATime(t *testing.T) {
+// However often one session asks for positions, it waits for one of them.
+func TestSessionWaitsForOneLookupAtATime(t *testing.T) {
 	s := withPast(t, stream.Config{})
 	for i := range 10 {
 		s.deliver(i+1, "x", "user:alice")

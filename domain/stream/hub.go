@@ -11,37 +11,46 @@ import (
 	"time"
 
 	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/internal/defaults"
 )
 
-// A Source brings what the bus carries to streams. It is safe for concurrent
-// use.
+// A Source brings what the bus carries to streams, by [Stream.Step]. It is safe
+// for concurrent use.
 type Source interface {
 	// Open begins to feed s and returns at once, whether the bus can be
-	// reached or not: the source goes on trying, and calls s.Begin when the
-	// bus has confirmed.
+	// reached or not. The source keeps trying, and gives s a Start entry when
+	// the bus has confirmed.
 	Open(s *Stream) error
-	// Close ends what Open began. Nothing is delivered to s after it.
+	// Close ends what Open began. Nothing enters s after it has returned.
 	Close(s *Stream)
 }
 
-// HubConfig bounds a Hub. The zero HubConfig serves no system.
+// What a [HubConfig] has where nothing else is said.
+const (
+	DefaultMaxSystems  = 1000
+	DefaultUserSystems = 64
+	DefaultIdle        = time.Minute
+	DefaultAttachWait  = time.Second
+)
+
+// HubConfig bounds a [Hub]. The zero HubConfig serves no system.
 type HubConfig struct {
 	Systems    []domain.System // served always
 	Any        bool            // serve any other system while sessions attach to it
-	MaxSystems int             // most streams at a time; default 1,000
+	MaxSystems int             // most streams at a time; default DefaultMaxSystems
 	// UserSystems is how many streams of Any may be open because of one user
-	// alone; default 64.
+	// alone; default DefaultUserSystems.
 	UserSystems int
-	Idle        time.Duration // how long an unused stream of Any is kept; default 1 min
-	AttachWait  time.Duration // how long Acquire waits for the bus; default 1 s
+	Idle        time.Duration // how long an unused stream of Any is kept; default DefaultIdle
+	AttachWait  time.Duration // how long Acquire waits for the bus; default DefaultAttachWait
 	Stream      Config        // of each stream
 }
 
 func (c HubConfig) withDefaults() HubConfig {
-	c.MaxSystems = cmp.Or(c.MaxSystems, 1000)
-	c.UserSystems = cmp.Or(c.UserSystems, 64)
-	c.Idle = cmp.Or(c.Idle, time.Minute)
-	c.AttachWait = cmp.Or(c.AttachWait, time.Second)
+	defaults.Set(&c.MaxSystems, DefaultMaxSystems)
+	defaults.Set(&c.UserSystems, DefaultUserSystems)
+	defaults.Set(&c.Idle, DefaultIdle)
+	defaults.Set(&c.AttachWait, DefaultAttachWait)
 	c.Stream = c.Stream.withDefaults() // so that all share one Budget
 	return c
 }
@@ -63,15 +72,15 @@ type Hub struct {
 type slot struct {
 	stream *Stream
 	opened chan struct{} // closed when source.Open has returned
-	err    error         // what it returned; read after opened
+	err    error         // what it returned; set before opened is closed
 	leases int           // guarded by Hub.mu
 	unused time.Time     // since when leases is 0; guarded by Hub.mu
 
 	users map[string]int // leases by user; guarded by Hub.mu
-	owner string         // who is charged for it, see charge; guarded by Hub.mu
+	owner string         // the user whom it is charged to, see charge; guarded by Hub.mu
 }
 
-// NewHub returns a Hub that has its streams fed by source.
+// NewHub returns a Hub whose streams are fed by source.
 func NewHub(source Source, cfg HubConfig) *Hub {
 	h := &Hub{
 		cfg: cfg.withDefaults(), source: source,
@@ -98,11 +107,11 @@ func (h *Hub) Start() error {
 	return errors.Join(faults...)
 }
 
-// Serves says whether sessions may attach to the system here.
+// Serves reports whether sessions may attach to the system on this node.
 func (h *Hub) Serves(s domain.System) bool { return h.cfg.Any || h.always[s] }
 
-// SetBusUp tells whether the bus can be reached. While it can not, Acquire
-// does not wait for it, and streams believe cursors that are ahead of them.
+// SetBusUp tells whether the bus can be reached. While it cannot, Acquire does
+// not wait for it, and streams believe cursors that are ahead of them.
 func (h *Hub) SetBusUp(up bool) {
 	h.down.Store(!up)
 	for _, s := range h.Streams() {
@@ -110,18 +119,20 @@ func (h *Hub) SetBusUp(up bool) {
 	}
 }
 
-// Acquire returns the system's stream, opened if need be, for as long as the
-// lease is held. It waits a little for the bus to confirm; if it has not by
-// then, the lease is good all the same, and sessions hear when it does.
+// Acquire returns the system's stream, opened if need be, which stays open as
+// long as the lease is held. It waits up to HubConfig.AttachWait for the bus to
+// confirm. If it has not by then, the lease is good all the same, and sessions
+// are told when it does.
 //
-// Errors: domain.ErrNotServed, domain.ErrLimit (too many systems), the
+// Errors: [domain.ErrNotServed], [domain.ErrLimit] (too many systems), the
 // context's, or the source's.
 func (h *Hub) Acquire(ctx context.Context, s domain.System) (*Lease, error) {
 	return h.AcquireFor(ctx, "", s)
 }
 
-// AcquireFor is Acquire for a session of the user, who may keep only so many
-// systems open that nobody else uses: more are an ErrUserSystems.
+// AcquireFor is [Hub.Acquire] for a session of the user, who may keep at most
+// HubConfig.UserSystems open that nobody else uses; beyond that it returns
+// [ErrUserSystems].
 func (h *Hub) AcquireFor(ctx context.Context, user string, s domain.System) (*Lease, error) {
 	lease, err := h.take(s, user)
 	if err != nil {
@@ -142,7 +153,7 @@ func (h *Hub) AcquireFor(ctx context.Context, user string, s domain.System) (*Le
 	return lease, nil
 }
 
-// A Lease keeps a stream open.
+// A Lease keeps a stream open until it is released.
 type Lease struct {
 	*Stream
 	release func()
@@ -205,8 +216,8 @@ func (h *Hub) give(sl *slot, user string) {
 	}
 }
 
-// Sweep ages all windows and closes the streams that nobody has used for a
-// while. Call it every few seconds.
+// Sweep drops from all windows what is too old, and closes the streams that
+// nobody has used for HubConfig.Idle. Call it every few seconds.
 func (h *Hub) Sweep() {
 	for _, sl := range h.idle() {
 		h.source.Close(sl.stream)
@@ -217,7 +228,7 @@ func (h *Hub) Sweep() {
 	}
 }
 
-// idle takes out the slots that are to be closed.
+// idle removes the slots that are to be closed, and returns them.
 func (h *Hub) idle() (out []*slot) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -233,7 +244,8 @@ func (h *Hub) idle() (out []*slot) {
 	return out
 }
 
-// Ready says whether the bus has confirmed all systems that are served always.
+// Ready reports whether the bus has confirmed all systems that are served
+// always.
 func (h *Hub) Ready() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -251,11 +263,11 @@ func (h *Hub) Ready() bool {
 	return true
 }
 
-// Any says whether systems that are not named are served, while sessions attach
-// to them.
+// Any reports whether systems that are not named are served, while sessions
+// attach to them.
 func (h *Hub) Any() bool { return h.cfg.Any }
 
-// Streams returns the open streams, by name.
+// Streams returns the open streams, in the order of their names.
 func (h *Hub) Streams() []*Stream {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -158,7 +158,7 @@ func (a *Attachment) arrive(at domain.Cursor) {
 	a.waiting = false
 	if at.IsZero() || at.Log != s.history.Head().Log {
 		a.apply(s.history.Unknown(), at)
-	} else if a.resume(at, s.cfg.Now()); a.waiting {
+	} else if a.resume(at); a.waiting {
 		return
 	}
 	a.proceed()

@@ -2,7 +2,6 @@ package stream_test
 
 import (
 	"fmt"
-	"strings"
 	"testing"
 	"time"
 
@@ -29,7 +28,7 @@ type reader struct {
 	scanned int
 }
 
-// place is where copy n of another log is: entry n.
+// position is where copy n of another log is: entry n.
 func (r *reader) locate(l *stream.Lookup) (found []domain.Cursor, looked int) {
 	found = make([]domain.Cursor, len(l.Wanted))
 	open := len(found)
@@ -156,7 +155,7 @@ func TestLogsAreSurveyedAgainBehindAGap(t *testing.T) {
 	}
 }
 
-// A place may be looked for while the bus is moved: it is looked for again in the
+// A position may be looked for while the bus is moved: it is looked for again in the
 // log that the stream is in then.
 func TestPlaceIsLookedForInThePresentLog(t *testing.T) {
 	r := newReader(t, stream.Config{}, 20, 10)
@@ -181,8 +180,8 @@ func TestPlaceIsLookedForInThePresentLog(t *testing.T) {
 	alice.got(t, "2 user:alice next")
 }
 
-// That nobody can resume from a place says nothing of places in another log.
-func TestTrimmedPlaceIsOneOfItsLog(t *testing.T) {
+// That nobody can resume from a position says nothing of positions in another log.
+func TestTrimmedPositionIsOneOfItsLog(t *testing.T) {
 	r := newReader(t, stream.Config{}, 20, 0)
 	r.moved(0xB, pos(1), time.Time{}, pos(1), domain.Location{Log: logA, Position: pos(20)})
 	r.by("eve", r.cursorAt(5))
@@ -198,41 +197,9 @@ func TestTrimmedPlaceIsOneOfItsLog(t *testing.T) {
 	}
 }
 
-// Thousands come back at once through a few proxies that nobody named, each from
-// a little further back than the one before: none of them has read too much.
-func TestCrowdBehindFewAddressesIsNoFlood(t *testing.T) {
-	r := newReader(t, stream.Config{Backlog: stream.NewBudget(1 << 30)}, 20_000, 0)
-	alice := target("user:alice")
-	crowd := make([]*session, 10_000)
-	for i := range crowd {
-		s := &session{room: 1 << 20}
-		who := stream.Asker{User: fmt.Sprint("user", i), Address: fmt.Sprint("10.0.0.", i%3)}
-		s.Attachment, s.at, s.resumed = r.AttachFor(who, s, encoder{s}, r.cursorAt(19_990-i), alice, target(fmt.Sprint("user:u", i)))
-		s.Fill()
-		crowd[i] = s
-		if i%500 == 0 {
-			r.serve()
-		}
-		if i > 10 {
-			s.Leave(alice) // who stays would get all of it
-		}
-	}
-	r.serve()
-	for i, s := range crowd {
-		for _, f := range s.frames {
-			if strings.HasPrefix(f, "gap") {
-				t.Fatalf("user %d got %q", i, f)
-			}
-		}
-	}
-	if n := r.Stats().Backfills; n > 60 {
-		t.Errorf("the log was read %d times for 10,000 of whom 20 times 500 came at once", n)
-	}
-}
-
 // The log is long, and the forged cursor's time leads to its beginning: whoever
 // shares a reading with it would not be met before the reading is too long.
-func TestForgedTimeDoesNotHideAnothersPlace(t *testing.T) {
+func TestForgedTimeDoesNotHideAnothersPosition(t *testing.T) {
 	r := newReader(t, stream.Config{MaxScan: 300}, 1000, 990)
 	forged := r.copyOf(995) // there is no such copy
 	forged.Time = time.Unix(1, 0)
@@ -245,27 +212,7 @@ func TestForgedTimeDoesNotHideAnothersPlace(t *testing.T) {
 	}
 }
 
-func TestWhoeverCausedLeastReadingIsLookedUpFirst(t *testing.T) {
-	r := newReader(t, stream.Config{MaxScan: 300}, 1000, 900)
-	for i := range 20 {
-		forged := domain.Cursor{Log: 0xC, Position: pos(2000 + i), Time: time.Unix(int64(100+i), 0)}
-		r.by("eve", forged)
-	}
-	for range 3 {
-		r.lookUp() // the survey, and two of hers
-	}
-	alice := r.by("alice", r.copyOf(890))
-	r.lookUp()
-	if last := r.lookups[len(r.lookups)-1]; last.User != "alice" {
-		t.Errorf("looked up for %v, want alice's turn", r.lookups)
-	}
-	r.serve()
-	if len(alice.frames) != 110 {
-		t.Errorf("alice got %d messages, want 110", len(alice.frames))
-	}
-}
-
-func TestRefusedPlaceIsNotLookedUpAgain(t *testing.T) {
+func TestRefusedPositionIsNotLookedUpAgain(t *testing.T) {
 	now := time.Now()
 	r := newReader(t, stream.Config{Now: func() time.Time { return now }}, 20, 10)
 	forged := r.copyOf(15)
@@ -285,53 +232,8 @@ func TestRefusedPlaceIsNotLookedUpAgain(t *testing.T) {
 	}
 }
 
-func TestWhoCausesTooMuchReadingIsRefusedForAWhile(t *testing.T) {
-	now := time.Now()
-	r := newReader(t, stream.Config{MaxScan: 300, Now: func() time.Time { return now }}, 1000, 900)
-	for i := range 100 {
-		r.by("eve", domain.Cursor{Log: 0xC, Position: pos(2000 + i), Time: time.Unix(int64(100+i), 0)})
-		r.lookUpAll()
-	}
-	if n := r.scanned; n > 17*300 {
-		t.Errorf("%d entries were looked at for one user, want 17 readings of 300 at most", n)
-	}
-	r.by("eve", r.copyOf(850)).got(t, "gap too_far 1000")
-	r.by("eve", r.cursorAt(800)).got(t, "gap too_far 997", "998 user:alice 998", "999 user:alice 999", "1000 user:alice 1000")
-	now = now.Add(time.Hour)
-	alice := r.by("eve", r.copyOf(850)) // not for ever
-	r.lookUpAll()
-	r.serve()
-	if alice.frames[0][:3] == "gap" {
-		t.Errorf("got %q", alice.frames[0])
-	}
-}
-
-// Positions far in the past cost a reading each: others go first.
-func TestNobodyWaitsForAnothersLongReading(t *testing.T) {
-	r := newReader(t, stream.Config{MaxScan: 100}, 1000, 0)
-	for i := range 20 {
-		r.by("eve", r.cursorAt(10+20*i))
-	}
-	b, _ := r.NextBackfill()
-	if b.Asker().User != "eve" {
-		t.Fatalf("read for %v", b.Asker())
-	}
-	alice := r.by("alice", r.cursorAt(950))
-	r.end(b, r.read(b))
-	b, wanted := r.NextBackfill()
-	if wanted {
-		if b.Asker().User != "alice" {
-			t.Errorf("read for %v, want alice", b.Asker())
-		}
-		r.end(b, r.read(b))
-	}
-	if len(alice.frames) != 50 {
-		t.Errorf("alice got %d messages, want 50 after the reading that was under way and her own", len(alice.frames))
-	}
-}
-
 // What the log is known not to lead on from is not asked for again and again.
-func TestTrimmedPlaceIsNotReadAgain(t *testing.T) {
+func TestTrimmedPositionIsNotReadAgain(t *testing.T) {
 	now := time.Now()
 	r := newReader(t, stream.Config{Now: func() time.Time { return now }}, 20, 0)
 	r.by("eve", r.cursorAt(5))
@@ -356,10 +258,10 @@ func TestForgedTimeThatTakesTooLongIsNobodyElsesTrouble(t *testing.T) {
 	r := newReader(t, stream.Config{}, 20, 0)
 	forged, good := r.cursorAt(10), r.cursorAt(10)
 	forged.Time, good.Time = time.Unix(100_000, 0), r.times[9]
-	r.log[12].msg = r.log[8].msg // 13 repeats 9, which alice has had: she needs what was before her place
+	r.log[12].msg = r.log[8].msg // 13 repeats 9, which alice has had: she needs what was before her position
 	eve, alice := r.by("eve", forged), r.by("alice", good)
 	b, _ := r.NextBackfill()
-	r.Fail(b, domain.TooFar) // the reader's time is over before it came to the place
+	r.Fail(b, domain.TooFar) // the reader's time is over before it came to the position
 	r.serve()
 	for _, s := range []*session{eve, alice} {
 		if len(s.frames) != 9 || s.frames[0] != "11 user:alice 11" {
@@ -368,7 +270,7 @@ func TestForgedTimeThatTakesTooLongIsNobodyElsesTrouble(t *testing.T) {
 	}
 }
 
-func TestCursorsAheadWaitForTheirPlaceAndForTheirTimeOnly(t *testing.T) {
+func TestCursorsAheadWaitForTheirPositionAndForTheirTimeOnly(t *testing.T) {
 	now := time.Now()
 	f := begun(t, stream.Config{HasLog: true, AheadWait: time.Minute, Now: func() time.Time { return now }})
 	far, near := f.by("eve", f.cursorAt(1000)), f.by("alice", f.cursorAt(5))
@@ -380,33 +282,4 @@ func TestCursorsAheadWaitForTheirPlaceAndForTheirTimeOnly(t *testing.T) {
 	now = now.Add(2 * time.Minute)
 	f.Sweep()
 	far.got(t, "gap unknown_cursor 7")
-}
-
-// What one user has read again in some systems is given back when another wants
-// to resume elsewhere, and memory is used up.
-func TestOneUsersBacklogDoesNotKeepAnothersOut(t *testing.T) {
-	past := stream.NewBudget(400 << 10)
-	reads := stream.NewReads(1000, time.Now)
-	system := func() *logged {
-		s := withPast(t, stream.Config{Backlog: past, Reads: reads, MaxScan: 1000})
-		for i := 1; i <= 500; i++ {
-			s.deliver(i, fmt.Sprint(i), "user:alice")
-		}
-		return s
-	}
-	for range 4 {
-		s := system()
-		eve := s.by("eve", s.cursorAt(10))
-		eve.room = 1 // she reads next to nothing
-		s.serve()
-	}
-	if past.Used() < 100<<10 {
-		t.Fatalf("only %d bytes are used up", past.Used())
-	}
-	s := system()
-	alice := s.by("alice", s.cursorAt(10))
-	s.serve()
-	if len(alice.frames) != 490 {
-		t.Errorf("alice got %d messages, want 490; first %q", len(alice.frames), alice.frames[0])
-	}
 }

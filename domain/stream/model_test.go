@@ -170,7 +170,7 @@ func (c *client) read(n int) {
 	}
 }
 
-// place returns the position that a frame names: "7 user:a x" or "gap why 7".
+// position returns the position that a frame names: "7 user:a x" or "gap why 7".
 func place(frame string) int {
 	words := strings.Fields(frame)
 	if words[0] == "gap" {

@@ -27,7 +27,7 @@ type carried struct {
 // number 6 of the old log, at number 7 of the new one.
 var moving = []carried{
 	{a: 1, b: 2, data: "one"}, {a: 2, b: 3, data: "two"}, {a: 3, b: 4, data: "three"}, {a: 5, b: 5, data: "five"}, {a: 6, b: 6, data: "six"},
-	{a: 7, b: 7}, // the place of the move
+	{a: 7, b: 7}, // the position of the move
 	{b: 8, data: "eight"}, {a: 8, b: 9, data: "nine", late: true}, {b: 10, data: "ten"},
 }
 
@@ -92,7 +92,7 @@ func (n *node) cursors(t *testing.T) map[string]domain.Cursor {
 	return all
 }
 
-// first is the place before the first record that the node has seen.
+// first is the position before the first record that the node has seen.
 func (n *node) first() domain.Location {
 	if r := n.seen[0]; n.lived {
 		return domain.Location{Log: logA, Position: pos(r.a - 1)}
@@ -111,7 +111,7 @@ func after(data string, upTo int) (rest []string) {
 }
 
 // Whatever node gave a cursor, a node that stayed through the move, or came
-// later and has the place, goes on behind it exactly.
+// later and has the position, goes on behind it exactly.
 func TestCursorsOutliveAMove(t *testing.T) {
 	end := len(moving)
 	nodes := map[string]*node{
@@ -124,7 +124,7 @@ func TestCursorsOutliveAMove(t *testing.T) {
 			for to, taker := range nodes {
 				copied := slices.Contains([]string{"one", "two", "three", "five", "six"}, data)
 				if to == "stayed" && from == "came" && copied || to == "later" && (data == "one" || data == "two" && from == "stayed") {
-					continue // its window has no such place; tested below
+					continue // its window has no such position; tested below
 				}
 				s := taker.attachAt("user:alice", cursor)
 				var got []string
@@ -180,7 +180,7 @@ func TestWhatAMoveCannotProveIsAGap(t *testing.T) {
 	}{
 		"beyond the move in the old log": {stayed(t, stream.Config{}, end), domain.Cursor{Log: logA, Position: pos(8)}, []string{"gap unknown_cursor 10"}},
 		"the same, on one that came":     {came(t, stream.Config{}, 0, end), domain.Cursor{Log: logA, Position: pos(8)}, []string{"gap unknown_cursor 10"}},
-		"another message at the place":   {came(t, stream.Config{}, 0, end), domain.Cursor{Log: logA, Position: pos(3), ID: 7}, []string{"gap unknown_cursor 10"}},
+		"another message at the position":   {came(t, stream.Config{}, 0, end), domain.Cursor{Log: logA, Position: pos(3), ID: 7}, []string{"gap unknown_cursor 10"}},
 		"a copy, on a node that has read the original": {stayed(t, stream.Config{}, end), domain.Cursor{Log: logB, Position: pos(6)},
 			[]string{"gap trimmed 7", "8 user:alice eight", "9 user:alice nine", "10 user:alice ten"}},
 		"a log that nothing was copied from": {came(t, stream.Config{}, 0, end), domain.Cursor{Log: 0xC, Position: pos(3)}, []string{"gap unknown_cursor 10"}},
@@ -192,7 +192,7 @@ func TestWhatAMoveCannotProveIsAGap(t *testing.T) {
 	}
 }
 
-// A place between two copies is proven by both: nothing was between them.
+// A position between two copies is proven by both: nothing was between them.
 func TestPlaceBetweenCopiesIsKnown(t *testing.T) {
 	n := came(t, stream.Config{}, 0, len(moving))
 	s := n.attachAt("user:alice", domain.Cursor{Log: logA, Position: pos(4)})
@@ -213,7 +213,7 @@ func TestGapAmongCopiesIsCrossed(t *testing.T) {
 	n.attachAt("user:alice", domain.Cursor{Log: logA, Position: pos(5)}).got(t)
 }
 
-// A node that has none of the copies any more asks for the place in its log, and
+// A node that has none of the copies any more asks for the position in its log, and
 // then reads on from there as for any cursor.
 func TestPlaceIsLookedUpInTheLog(t *testing.T) {
 	s := withPast(t, stream.Config{Messages: 3})
@@ -225,7 +225,7 @@ func TestPlaceIsLookedUpInTheLog(t *testing.T) {
 	stranger := s.attachAt("user:alice", domain.Cursor{Log: 0xD, Position: pos(1)})
 	wanted := lookUp(s.Stream, map[domain.Cursor]domain.Cursor{old: s.cursorAt(5)})
 	if len(wanted) != 1 {
-		t.Errorf("asked for %v, want each place once, and none of a log that nothing points to", wanted)
+		t.Errorf("asked for %v, want each position once, and none of a log that nothing points to", wanted)
 	}
 	s.serve()
 	first.gotData(t, "6", "7", "8", "9")
@@ -234,11 +234,11 @@ func TestPlaceIsLookedUpInTheLog(t *testing.T) {
 }
 
 // lookUp answers the stream's Lookup, and returns what was wanted.
-func lookUp(s *stream.Stream, places map[domain.Cursor]domain.Cursor) (wanted []domain.Cursor) {
+func lookUp(s *stream.Stream, positions map[domain.Cursor]domain.Cursor) (wanted []domain.Cursor) {
 	l, asked := s.NextLookup()
 	if asked && l.Survey {
 		var logs []domain.LogID
-		for c := range places {
+		for c := range positions {
 			logs = append(logs, c.Log)
 		}
 		s.Surveyed(l, logs, true)
@@ -249,7 +249,7 @@ func lookUp(s *stream.Stream, places map[domain.Cursor]domain.Cursor) (wanted []
 	}
 	found := make([]domain.Cursor, len(l.Wanted))
 	for i, c := range l.Wanted {
-		found[i] = places[c]
+		found[i] = positions[c]
 	}
 	s.Found(l, found, 1)
 	return l.Wanted
@@ -260,7 +260,7 @@ func TestMoveIsTrimmedWithTheWindow(t *testing.T) {
 	for size := 2; size <= len(moving); size++ {
 		n := stayed(t, stream.Config{Messages: size}, len(moving))
 		s := n.attachAt("user:alice", domain.Cursor{Log: logA, Position: pos(6), ID: domain.HashID("six")})
-		if size >= 4 { // the place of the move is in the window, or right before it
+		if size >= 4 { // the position of the move is in the window, or right before it
 			s.gotData(t, "eight", "nine", "ten")
 			continue
 		}

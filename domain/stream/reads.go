@@ -6,15 +6,16 @@ import (
 )
 
 // An Asker is on whose behalf a log is read again. The zero Asker is nobody in
-// particular: what is read for it is never too much.
+// particular, for whom there is no limit.
 type Asker struct {
 	User    string
 	Address string // where the session comes from; "" if that is not known
 }
 
-// Reads keep account of what was read again of the logs, and for whom: whoever
-// has caused less reading comes first, and who has caused too much is refused
-// for a while. The streams of a node share one. It is safe for concurrent use.
+// Reads keep account of how much was read again of the logs, and for whom.
+// Whoever has caused less reading comes first, and whoever has caused too much
+// is refused for a while. The streams of a node share one. It is safe for
+// concurrent use.
 type Reads struct {
 	burst float64 // entries that may be read for one user at once
 	rate  float64 // entries a second, in the long run
@@ -30,17 +31,18 @@ type debtor struct {
 	address bool
 }
 
-// A debt is what was read for a debtor. It is paid off as time goes by.
+// A debt is how many entries were read for a debtor. It is paid off as time
+// goes by.
 type debt struct {
 	entries float64
-	at      time.Time
+	at      time.Time // when entries was right
 }
 
 const (
 	// readBurst is how many times Config.MaxScan entries may be read for one user
 	// at once: enough to come back late to as many systems.
 	readBurst = 16
-	// readPause is how long it takes to pay off one more reading of MaxScan.
+	// readPause is how long it takes to pay off one reading of MaxScan entries.
 	readPause = 10 * time.Second
 	// addressShare is how many users' worth of reading one address may cause.
 	addressShare = 4
@@ -57,10 +59,11 @@ func NewReads(maxScan int, now func() time.Time) *Reads {
 	}
 }
 
-// over says whether enough was read for the asker for now.
+// over reports whether as much was read for the asker as may be for now.
 func (r *Reads) over(who Asker) bool { return who != Asker{} && r.weight(who) >= r.burst }
 
-// weight orders askers: the lightest comes first.
+// weight returns how much was read for the asker and is not paid off. The asker
+// with the least comes first.
 func (r *Reads) weight(who Asker) float64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -75,7 +78,7 @@ func (r *Reads) weight(who Asker) float64 {
 	return w
 }
 
-// charge notes that so many entries were read for the asker.
+// charge adds the number of entries that were read to the asker's debts.
 func (r *Reads) charge(who Asker, entries int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -92,13 +95,12 @@ func (r *Reads) charge(who Asker, entries int) {
 	}
 }
 
-// left is what of a debt is not paid off. No debt grows so high that it takes
-// longer than twice the burst to do so.
+// left is what of a debt is not paid off. A debt never exceeds twice the burst.
 func (r *Reads) left(d debt, now time.Time) float64 {
 	return min(2*r.burst, max(0, d.entries-r.rate*max(0, now.Sub(d.at).Seconds())))
 }
 
-// makeRoom forgets whoever has paid off, or else anybody.
+// makeRoom forgets debtors that have paid off, or else any.
 func (r *Reads) makeRoom(now time.Time) {
 	for who, d := range r.debts {
 		if r.left(d, now) == 0 {
@@ -124,10 +126,10 @@ func (who Asker) debtors() []debtor {
 	return all
 }
 
-// NextReader says for whom the log is to be read next, in NextBackfill or
-// NextLookup, and how much was read for them before: who reads many logs takes the
-// one with the smallest weight first. Those of a barred user do not count; barred
-// must not call the Stream. Not wanted means that nothing is to be read.
+// NextReader says for whom the log is to be read next, by [Stream.NextBackfill]
+// or [Stream.NextLookup], and with which weight: a reader of many logs takes the
+// one with the smallest weight first. Sessions of a barred user do not count;
+// barred must not call the Stream. Not wanted means that nothing is to be read.
 func (s *Stream) NextReader(barred func(user string) bool) (who Asker, weight float64, wanted bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -143,9 +145,11 @@ func (s *Stream) NextReader(barred func(user string) bool) (who Asker, weight fl
 	return who, weight, wanted
 }
 
-// lightest returns whose turn it is, unless barred, and how much was read for
-// them: the first of those for whom least was read. Nil if there is nobody.
-func (r *Reads) lightest(waiting []*Attachment, barred func(user string) bool) (first *Attachment, least float64) {
+// lightest returns the session whose turn it is, and its weight: the first of
+// those with the smallest weight that are not barred; nil if there is none.
+func (r *Reads) lightest(
+	waiting []*Attachment, barred func(user string) bool,
+) (first *Attachment, least float64) {
 	for _, a := range waiting {
 		if barred(a.asker.User) {
 			continue

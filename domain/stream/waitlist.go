@@ -92,7 +92,7 @@ func (a *Attachment) settle(now time.Time) (settled bool) {
 		a.proceed()
 		return true
 	}
-	answer := s.history.Find(a.since, now)
+	answer := s.history.Find(a.since, s.cfg.Now)
 	if answer.Kind == history.Ahead {
 		if a.since = answer.Cursor; !now.After(a.until) {
 			return false

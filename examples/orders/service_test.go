@@ -14,7 +14,7 @@ import (
 	"github.com/fanfarebus/fanfare/test/cluster"
 )
 
-// inBubble runs a test in time of its own: pauses and timeouts take none.
+// inBubble runs a test in a [synctest] bubble: pauses and timeouts take no time.
 func inBubble(t *testing.T, test func(t *testing.T)) { synctest.Test(t, test) }
 
 // start starts the service on a cluster.
@@ -37,12 +37,12 @@ func pay(t *testing.T, service http.Handler, order string) (status int) {
 	return w.Code
 }
 
-// paid is what alice is told.
+// paid is the message that alice gets when she has paid the order.
 func paid(order string) fanfare.Message {
 	return fanfare.Message{ID: "order-" + order + "-paid", Type: "order.paid", Data: map[string]string{"order": order}}
 }
 
-// This one needs no bubble: nothing in it takes time.
+// This test needs no bubble, because it does not wait for time to pass.
 func TestEachOfTheUsersDevicesHearsOfThePaymentOnce(t *testing.T) {
 	c, service := start(t)
 	phone, laptop, tab := c.Node(0).Client("alice", "orders"), c.Node(1).Client("alice", "orders"), c.Node(1).Client("alice", "orders")
@@ -89,7 +89,7 @@ func TestPaymentThatIsToldTwiceIsHeardOnce(t *testing.T) {
 		alice := c.Client("alice", "orders")
 		c.Duplicate("orders", 1)
 		pay(t, service, "1")
-		c.LoseAnswers("orders", 2) // the service must repeat itself
+		c.LoseAnswers("orders", 2) // the service must publish again
 		if got := pay(t, service, "2"); got != http.StatusNoContent {
 			t.Errorf("answered %d", got)
 		}
@@ -106,7 +106,7 @@ func TestPaymentIsNotToldWhileTheBusIsDown(t *testing.T) {
 		if got := pay(t, service, "1"); got != http.StatusServiceUnavailable {
 			t.Errorf("answered %d", got)
 		}
-		alice.WaitForBus(false) // her device can say so
+		alice.WaitForBus(false) // her device is told, and can show it
 		c.Heal()
 		pay(t, service, "1") // the shop tries again
 		alice.Want(paid("1"))
@@ -139,7 +139,7 @@ func TestUserIsAnswered(t *testing.T) {
 		c, service := start(t)
 		pay(t, service, "7")
 		alice := c.Client("alice", "chat")
-		c.Delay("chat", 1, time.Minute) // the answer takes its time, and the test does not
+		c.Delay("chat", 1, time.Minute) // takes the test no time: it runs in a bubble
 		alice.Send("chat", client.Sending{Type: "chat.said", Data: map[string]string{"order": "7"}})
 		synctest.Wait()
 		alice.WantNothing()

@@ -4,8 +4,8 @@
 //
 //	go run . amqp://guest:guest@127.0.0.1:5672/
 //
-// prints where it listens. It is in development mode, without protection, and
-// for this machine only.
+// prints the address on which it listens. It is in development mode: it has no
+// protection, and serves this machine only.
 package main
 
 import (

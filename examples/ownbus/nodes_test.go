@@ -16,9 +16,9 @@ import (
 	"github.com/fanfarebus/fanfare/test/broker"
 )
 
-// What one node publishes, a session on another gets; and what RabbitMQ loses
-// while that node is cut off, which watermill-amqp does not tell, the session
-// learns all the same.
+// deliver checks that a session on one node gets what another node publishes. It
+// also checks that the session is told a gap when RabbitMQ loses messages while
+// its node is cut off, although watermill-amqp reports nothing.
 func deliver(t *testing.T, server *broker.RabbitServer) {
 	proxy := broker.NewProxy(t, server.Addr())
 	one, two := start(t, server.Addr()), start(t, proxy.Addr())
@@ -32,8 +32,8 @@ func deliver(t *testing.T, server *broker.RabbitServer) {
 	proxy.Cut()
 	publish(t, one, 2)
 	proxy.Mend()
-	// How many messages are lost until the node is back is chance; that the
-	// first is, is not.
+	// The first message is certainly lost. How many others are lost before the
+	// node is back depends on chance.
 	n, told := 2, ""
 	for told == "" && n < 100 {
 		n++
@@ -76,7 +76,7 @@ func publish(t *testing.T, node *fanfare.Node, n int) {
 	}
 }
 
-// listen connects as alice, and says what she is told.
+// listen connects as alice, and sends what she is told to the channel it returns.
 func listen(t *testing.T, url string) <-chan string {
 	t.Helper()
 	d := websocket.Dialer{Subprotocols: []string{"fanfare.v1.json"}}
@@ -118,7 +118,7 @@ func tell(told chan<- string, line string) {
 	}
 }
 
-// hear returns what alice is told next; "" if nothing for so long.
+// hear returns what alice is told next, or "" if that takes too long.
 func hear(told <-chan string, patience time.Duration) string {
 	select {
 	case what := <-told:

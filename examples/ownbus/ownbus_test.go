@@ -14,7 +14,7 @@ import (
 	"github.com/fanfarebus/fanfare/test/conformance"
 )
 
-// The broker takes long to start, so all tests share one.
+// The broker is slow to start, so all tests share one.
 func TestRabbitMQ(t *testing.T) {
 	if !broker.HasRabbit() {
 		t.Skip("NOT CHECKED: RabbitMQ is not installed: run `make tools`, or `apt-get install rabbitmq-server`")

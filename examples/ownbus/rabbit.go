@@ -17,8 +17,8 @@ import (
 	"github.com/fanfarebus/fanfare/adapters/watermillbus"
 )
 
-// A rabbit is one node's Publisher and Subscriber on RabbitMQ, and what they can
-// do. The broker must be there.
+// A rabbit is one node's Publisher and Subscriber on RabbitMQ. The broker must be
+// running when it is made.
 type rabbit struct {
 	pub *amqp.Publisher
 	sub *amqp.Subscriber
@@ -37,9 +37,10 @@ func newRabbit(uri string, log *slog.Logger) (rabbit, error) {
 	return rabbit{pub, sub}, nil
 }
 
-// does is what this Pub/Sub claims. A fanout exchange gives each queue the
-// messages in the order in which they came in; of what is published while a node
-// is cut off, its queue, which is gone with the connection, keeps nothing.
+// does is what this Pub/Sub claims. A fanout exchange gives each queue the messages
+// in the order in which they were published. It does not claim AtLeast: a node's
+// queue ends with its connection, so it keeps nothing of what is published while
+// the node is cut off.
 func (r rabbit) does() watermillbus.Config {
 	return watermillbus.Config{
 		TotalOrder: true,
@@ -53,8 +54,8 @@ func (r rabbit) does() watermillbus.Config {
 	}
 }
 
-// ping opens a channel and closes it. The library's calls have no context: one
-// that gets no answer ends with its connection, within silence.
+// ping opens a channel and closes it. The library's calls have no context. A call
+// that gets no answer ends when its connection does, after [silence].
 func (r rabbit) ping(ctx context.Context) error {
 	if !r.pub.IsConnected() || !r.sub.IsConnected() {
 		return errors.New("rabbitmq: not connected")
@@ -75,8 +76,8 @@ func (r rabbit) ping(ctx context.Context) error {
 	}
 }
 
-// rabbitConfig is a fanout exchange per topic, and for every subscription a
-// queue of its own that ends with it: each node gets every message.
+// rabbitConfig makes a fanout exchange for each topic, and for each subscription a
+// queue that ends with it. So each node gets every message.
 func rabbitConfig(uri string) amqp.Config {
 	cfg := amqp.NewNonDurablePubSubConfig(uri, func(topic string) string {
 		return topic + "." + watermill.NewShortUUID()
@@ -89,16 +90,16 @@ func rabbitConfig(uri string) amqp.Config {
 	cfg.Connection.Reconnect = &amqp.ReconnectConfig{
 		BackoffInitialInterval: 100 * time.Millisecond, BackoffMultiplier: 1.5, BackoffMaxInterval: 2 * time.Second,
 	}
-	cfg.Exchange.Durable = true // publishers do not declare it again when the broker has restarted
+	cfg.Exchange.Durable = true // survives a restart of the broker, after which publishers do not declare it again
 	cfg.Queue.Exclusive, cfg.Queue.AutoDelete = true, true
-	cfg.Publish.ConfirmDelivery = true // or Publish would succeed though nobody is there
+	cfg.Publish.ConfirmDelivery = true // otherwise Publish succeeds before the broker has the message
 	cfg.Consume.Qos.PrefetchCount = 256
 	cfg.Consume.NoRequeueOnNack = true
 	cfg.Marshaler = tolerant{amqp.DefaultMarshaler{NotPersistentDeliveryMode: true}}
 	return cfg
 }
 
-// silence is how long a connection may bring nothing, heartbeats included.
+// silence is how long a connection may receive nothing, not even a heartbeat.
 const silence = 3 * time.Second
 
 func dial(network, addr string) (net.Conn, error) {
@@ -109,9 +110,9 @@ func dial(network, addr string) (net.Conn, error) {
 	return listening{conn}, nil
 }
 
-// A listening connection fails when it hears nothing. The library sets deadlines
-// of its own, but not after every frame, and it takes them back when it has
-// logged in.
+// A listening connection fails when it has received nothing for [silence]. The
+// library sets deadlines of its own, but not after every frame, and it removes
+// them after the login.
 type listening struct{ net.Conn }
 
 func (l listening) Read(b []byte) (int, error) {
@@ -126,9 +127,10 @@ func (l listening) SetDeadline(t time.Time) error {
 	return l.Conn.SetDeadline(t)
 }
 
-// A tolerant marshaler reads what foreign publishers send: the stock one wants
-// every header to be a string, and asks for a message that has another again
-// and again. And it refuses what the stock one would lose.
+// A tolerant marshaler reads what foreign publishers send. The stock marshaler
+// demands that every header is a string, and nacks other messages, which then come
+// again and again. A tolerant marshaler also refuses metadata that the stock one
+// would lose.
 type tolerant struct{ amqp.DefaultMarshaler }
 
 func (t tolerant) Marshal(m *message.Message) (amqp091.Publishing, error) {

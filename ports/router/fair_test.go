@@ -105,7 +105,7 @@ func TestOneUsersReadingsInManySystemsKeepNobodyWaiting(t *testing.T) {
 }
 
 // A turn that began for one and went on for another is given back.
-func TestWhoIsTooFarBehindHasATurnTheNextTime(t *testing.T) {
+func TestSessionThatIsTooFarBehindHasATurnTheNextTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := newBus()
 		past := &fakeLog{}
@@ -164,7 +164,7 @@ func TestSurveyThatFailsIsDoneAgain(t *testing.T) {
 		resumeAt(s, moved)
 		synctest.Wait()
 		if looked != 1 {
-			t.Errorf("the place was looked for %d times, want once", looked)
+			t.Errorf("the position was looked for %d times, want once", looked)
 		}
 	})
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -18,6 +17,7 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/domain/envelope"
 	"github.com/fanfarebus/fanfare/domain/stream"
+	"github.com/fanfarebus/fanfare/internal/pause"
 )
 
 // A feed is one stream's subscription. To the Watermill Router it is a
@@ -31,30 +31,29 @@ type feed struct {
 	started atomic.Bool
 	done    chan struct{} // closed when pump has returned
 
-	deaf     rate.Sometimes // bounds those on a bus that does not confirm; pump's alone
-	warn     rate.Sometimes // bounds the log lines on poison
-	unlogged int            // poison since the last line; the handler's alone
+	unconfirmed    rate.Sometimes // bounds the log lines on a bus that does not confirm; pump's alone
+	poison         rate.Sometimes // bounds the log lines on poison; the handler's alone
+	poisonUnlogged int            // records since the last of these lines; the handler's alone
 
-	backfills bool     // it is their turn; readAgain's alone
-	refusals  refusals // readAgain's alone
+	backfillNext bool     // a Backfill is read next, not a Lookup; readBacklog's alone
+	refusals     refusals // readBacklog's alone
 }
 
 func newFeed(r *Router, s *stream.Stream) *feed {
 	ctx, cancel := context.WithCancel(context.Background())
 	return &feed{
 		r: r, stream: s, ctx: ctx, cancel: cancel, done: make(chan struct{}),
-		warn: rate.Sometimes{First: 3, Interval: 10 * time.Second},
-		deaf: rate.Sometimes{First: 1, Interval: time.Minute},
-
-		refusals: refusals{limit: rate.Sometimes{First: 3, Interval: 10 * time.Second}},
+		poison:      rate.Sometimes{First: 3, Interval: 10 * time.Second},
+		unconfirmed: rate.Sometimes{First: 1, Interval: time.Minute},
+		refusals:    refusals{limit: rate.Sometimes{First: 3, Interval: 10 * time.Second}},
 	}
 }
 
-// Refusals bound the log lines on what clients ask for that cannot be: their
-// cursors may be forged, as many as they like.
+// Refusals bound the log lines on cursors that sessions cannot resume from:
+// clients can forge as many as they like.
 type refusals struct {
 	limit    rate.Sometimes
-	unlogged int // since the last line
+	unlogged int // refusals since the last line
 }
 
 func (r *refusals) log(log *slog.Logger, level slog.Level, what string, args ...any) {
@@ -65,7 +64,7 @@ func (r *refusals) log(log *slog.Logger, level slog.Level, what string, args ...
 	})
 }
 
-// Subscribe registers and returns at once; the channel begins to speak when
+// Subscribe registers the feed and returns at once. The channel delivers when
 // the broker has confirmed.
 func (f *feed) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
 	ctx, cancel := context.WithCancel(ctx)
@@ -77,18 +76,19 @@ func (f *feed) Subscribe(ctx context.Context, topic string) (<-chan *message.Mes
 		defer close(out)
 		defer stop()
 		defer cancel()
-		var again sync.WaitGroup
-		defer again.Wait()
-		again.Go(func() { f.readAgain(ctx, topic) })
+		var backlog sync.WaitGroup
+		defer backlog.Wait()
+		backlog.Go(func() { f.readBacklog(ctx, topic) })
 		f.pump(ctx, topic, out)
 	}()
 	return out, nil
 }
 
-// Close is Watermill's; the feed ends with its contexts.
+// Close is part of Watermill's Subscriber and does nothing: a feed ends when
+// either of its contexts ends.
 func (f *feed) Close() error { return nil }
 
-// close ends the feed and waits until it has delivered its last.
+// close ends the feed and waits until it has delivered its last message.
 func (f *feed) close() {
 	f.cancel()
 	if f.started.Load() {
@@ -97,30 +97,30 @@ func (f *feed) close() {
 }
 
 // pump subscribes until it succeeds and passes messages on, one at a time,
-// until ctx ends. A subscription that ends by itself is begun again.
+// until ctx ends. If the subscription ends by itself, pump subscribes again.
 func (f *feed) pump(ctx context.Context, topic string, out chan<- *message.Message) {
-	pause := f.r.cfg.RetryMin
+	backoff := pause.Backoff{Min: f.r.cfg.RetryMin, Max: f.r.cfg.RetryMax}
 	for ctx.Err() == nil {
 		in, err := f.r.sub.Subscribe(ctx, topic)
 		if errors.Is(err, domain.ErrClosed) {
 			return
 		}
 		if err != nil {
-			f.deaf.Do(func() {
+			f.unconfirmed.Do(func() {
 				f.r.cfg.Logger.WarnContext(ctx, "the bus does not confirm: nobody hears this system; trying again",
 					"system", f.stream.System().String(), "topic", topic, "error", err)
 			})
-			sleep(ctx, pause)
-			pause = min(2*pause, f.r.cfg.RetryMax)
+			backoff.Wait(ctx)
 			continue
 		}
-		pause = f.r.cfg.RetryMin
+		backoff.Reset()
 		forward(ctx, in, out)
-		sleep(ctx, pause) // it ended by itself: not at once again
+		pause.For(ctx, pause.Jitter(f.r.cfg.RetryMin)) // it ended by itself: do not try again at once
 	}
 }
 
-// forward passes on what comes in, the next one when the last was settled.
+// forward passes on what comes in, each message when the one before was acked
+// or nacked.
 func forward(ctx context.Context, in <-chan *message.Message, out chan<- *message.Message) {
 	for msg := range in {
 		select {
@@ -129,21 +129,11 @@ func forward(ctx context.Context, in <-chan *message.Message, out chan<- *messag
 			msg.Nack()
 			return
 		}
-		// The handler settles every message it gets, so this ends.
+		// The handler acks or nacks every message that it gets, so this ends.
 		select {
 		case <-msg.Acked():
 		case <-msg.Nacked():
 		}
-	}
-}
-
-// sleep pauses for about d, or until ctx ends.
-func sleep(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d/2 + rand.N(d/2+1))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
 	}
 }
 
@@ -178,7 +168,7 @@ func (f *feed) step(e *domain.Entry) {
 	f.stream.Step(e, m)
 }
 
-// recover keeps one entry's panic from taking the others with it.
+// recover keeps a panic that one entry causes from taking the others with it.
 func (f *feed) recover(e *domain.Entry) {
 	if p := recover(); p != nil {
 		f.r.panics.Add(1)
@@ -188,12 +178,13 @@ func (f *feed) recover(e *domain.Entry) {
 	}
 }
 
+// complain logs that a record cannot be decoded, within bounds.
 func (f *feed) complain(e *domain.Entry, err error) {
-	f.unlogged++
-	f.warn.Do(func() {
+	f.poisonUnlogged++
+	f.poison.Do(func() {
 		f.r.cfg.Logger.Warn("a message cannot be read; it is passed over",
 			"system", f.stream.System().String(), "position", hex.EncodeToString([]byte(e.Position)),
-			"bytes", len(e.Body), "error", err, "since_last_line", f.unlogged)
-		f.unlogged = 0
+			"bytes", len(e.Body), "error", err, "since_last_line", f.poisonUnlogged)
+		f.poisonUnlogged = 0
 	})
 }

@@ -15,30 +15,37 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/domain/envelope"
 	"github.com/fanfarebus/fanfare/domain/stream"
+	"github.com/fanfarebus/fanfare/internal/defaults"
 )
 
-// Config tunes a Router. The zero Config is good.
+// What a [Config] has where nothing else is said.
+const (
+	DefaultReplayTimeout = 10 * time.Second
+	DefaultRetryMin      = 50 * time.Millisecond
+	DefaultRetryMax      = 2 * time.Second
+)
+
+// Config tunes a [Router]. The zero Config is good.
 type Config struct {
-	Rules envelope.Rules // how entries are read
+	Rules envelope.Rules // how entries are decoded
 	// Replayer, if the transport has a log, serves sessions that resume from
-	// before the window. ReplayTimeout bounds each reading; default 10 s.
+	// before the window. ReplayTimeout bounds each reading; default
+	// DefaultReplayTimeout.
 	Replayer      Replayer
 	ReplayTimeout time.Duration
-	RetryMin      time.Duration // first pause when the broker does not confirm, jittered; default 50 ms
-	RetryMax      time.Duration // longest pause; default 2 s
-	Logger        *slog.Logger  // default: discard
+	// RetryMin and RetryMax are the first and the longest pause, before jitter,
+	// when the broker does not confirm; default DefaultRetryMin and
+	// DefaultRetryMax.
+	RetryMin, RetryMax time.Duration
+	Logger             *slog.Logger // default: discard
 }
 
 func (c Config) withDefaults() Config {
-	if c.RetryMin <= 0 {
-		c.RetryMin = 50 * time.Millisecond
-	}
+	defaults.Set(&c.RetryMin, DefaultRetryMin)
 	if c.RetryMax < c.RetryMin {
-		c.RetryMax = max(c.RetryMin, 2*time.Second)
+		c.RetryMax = max(c.RetryMin, DefaultRetryMax)
 	}
-	if c.ReplayTimeout <= 0 {
-		c.ReplayTimeout = 10 * time.Second
-	}
+	defaults.Set(&c.ReplayTimeout, DefaultReplayTimeout)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -48,20 +55,20 @@ func (c Config) withDefaults() Config {
 // Stats count what a Router has passed on since it was made.
 type Stats struct {
 	Entries uint64 // records read
-	Poison  uint64 // of these, not decodable
-	Panics  uint64 // of these, with a panic on their way
+	Poison  uint64 // of these, the ones that nobody can decode
+	Panics  uint64 // entries that caused a panic
 	Feeds   int    // open now
 }
 
-// A Router feeds streams from a Watermill subscriber. It is safe for
-// concurrent use.
+// A Router feeds streams from a Watermill subscriber: it implements
+// [stream.Source]. It is safe for concurrent use.
 type Router struct {
 	sub    message.Subscriber
 	topics domain.Topics
 	cfg    Config
 	wm     *message.Router
 
-	reading turns // for logs that are read again
+	reading turns // who may read a log again
 
 	entries, poison, panics atomic.Uint64
 
@@ -73,23 +80,23 @@ type Router struct {
 
 var _ stream.Source = (*Router)(nil)
 
-// New returns a Router over the batch face of a transport, which remains the
-// caller's: its messages carry entries (domain.EntriesFrom).
+// New returns a Router that consumes from the batch face of a transport, whose
+// messages carry entries ([domain.EntriesFrom]). The subscriber remains the
+// caller's.
 func New(sub message.Subscriber, topics domain.Topics, cfg Config) (*Router, error) {
 	cfg = cfg.withDefaults()
 	wm, err := message.NewRouter(message.RouterConfig{CloseTimeout: 10 * time.Second}, logger(cfg.Logger))
 	if err != nil {
 		return nil, fmt.Errorf("router: %w", err)
 	}
-	r := &Router{sub: sub, topics: topics, cfg: cfg, wm: wm,
-		feeds: make(map[*stream.Stream]*feed)}
-	// A Watermill Router whose last handler ends, ends with it. This one stays.
+	r := &Router{sub: sub, topics: topics, cfg: cfg, wm: wm, feeds: make(map[*stream.Stream]*feed)}
+	// A Watermill Router ends with its last handler. This one never ends.
 	wm.AddConsumerHandler("permanent", "", silence{}, func(*message.Message) error { return nil })
 	return r, nil
 }
 
-// Open begins to feed s. It returns at once; s.Begin is called when the broker
-// has confirmed. Feeds opened before Run start with it.
+// Open begins to feed s. It returns at once; the stream is given a Start entry
+// when the broker has confirmed. Feeds that are opened before Run start with it.
 func (r *Router) Open(s *stream.Stream) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -99,12 +106,12 @@ func (r *Router) Open(s *stream.Stream) error {
 	r.generation++
 	f := newFeed(r, s)
 	r.feeds[s] = f
-	name := fmt.Sprintf("%s#%d", s.System(), r.generation) // a name is never used twice: Watermill panics
+	name := fmt.Sprintf("%s#%d", s.System(), r.generation) // Watermill panics if a name is used twice
 	r.wm.AddConsumerHandler(name, r.topics.Topic(s.System()), f, f.handle)
 	return r.runHandlers()
 }
 
-// Close ends what Open began, and returns when nothing more is delivered.
+// Close ends the feed of s, and returns when nothing more is delivered.
 func (r *Router) Close(s *stream.Stream) {
 	r.mu.Lock()
 	f := r.feeds[s]
@@ -115,9 +122,9 @@ func (r *Router) Close(s *stream.Stream) {
 	}
 }
 
-// Run consumes until ctx ends; then it returns nil when all is handled. If
-// the Watermill Router ends by itself, Run returns an error: the node is deaf
-// and must not go on.
+// Run consumes until ctx ends, and returns nil when all messages are handled
+// then. If the Watermill Router ends by itself, Run returns an error: the node
+// receives nothing more and must not continue.
 func (r *Router) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -146,8 +153,8 @@ func fatal(ctx context.Context, err error) error {
 	return fmt.Errorf("router: the Watermill router ended by itself: %w", err)
 }
 
-// started lets Open run handlers itself from now on, and runs those that came
-// between Watermill's start and now.
+// started lets Open run handlers itself from now on, and runs those that were
+// opened between Watermill's start and now.
 func (r *Router) started(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -157,7 +164,7 @@ func (r *Router) started(ctx context.Context) error {
 
 func (r *Router) runHandlers() error {
 	if r.ctx == nil {
-		return nil // Run will
+		return nil // Run will do it
 	}
 	if err := r.wm.RunHandlers(r.ctx); err != nil {
 		return fmt.Errorf("router: %w", err)
@@ -173,7 +180,7 @@ func (r *Router) Stats() Stats {
 	return Stats{Entries: r.entries.Load(), Poison: r.poison.Load(), Panics: r.panics.Load(), Feeds: feeds}
 }
 
-// silence is the permanent handler's subscriber: it never says anything.
+// silence is the permanent handler's subscriber. It never delivers anything.
 type silence struct{}
 
 func (silence) Subscribe(ctx context.Context, _ string) (<-chan *message.Message, error) {
@@ -184,7 +191,8 @@ func (silence) Subscribe(ctx context.Context, _ string) (<-chan *message.Message
 
 func (silence) Close() error { return nil }
 
-// logger makes Watermill's chatter debugging.
+// logger lowers Watermill's log lines by one level: what it tells as news is
+// for debugging here.
 func logger(log *slog.Logger) watermill.LoggerAdapter {
 	return watermill.NewSlogLoggerWithLevelMapping(log.With("part", "watermill"), map[slog.Level]slog.Level{
 		slog.LevelInfo:  slog.LevelDebug,

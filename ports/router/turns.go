@@ -11,34 +11,37 @@ import (
 const (
 	// maxReading is how many logs are read again at a time.
 	maxReading = 4
-	// maxReadingFor is how many of these for one user: so that one who asks in many
-	// systems does not keep all others waiting.
+	// maxReadingFor is how many of these may be for one user, so that a user who
+	// asks in many systems does not keep all others waiting.
 	maxReadingFor = 2
 )
 
-// A reader wants a log read again, on behalf of whoever it says when it is asked:
-// while it waits for its turn, others may come who go first.
+// A reader wants to have a log read again. NextReader says on whose behalf, each
+// time it is asked: while the reader waits for its turn, sessions may come that
+// go first.
 type reader interface {
 	NextReader(barred func(user string) bool) (who stream.Asker, weight float64, wanted bool)
 }
 
-// Turns say who may read a log again now: few at a time, and first those for whom
-// least was read. The zero turns is ready. It is safe for concurrent use.
+// Turns say who may read a log again now: a few at a time, and those first for
+// whom the least was read. The zero turns is ready. It is safe for concurrent
+// use.
 type turns struct {
 	mu      sync.Mutex
-	running int            // guarded by mu
-	users   map[string]int // of these, by user; guarded by mu
-	waiting []*turn        // in the order in which they came; guarded by mu
+	running int            // turns that have come and not ended; guarded by mu
+	users   map[string]int // of these, the number for each user; guarded by mu
+	waiting []*turn        // in the order in which they were asked for; guarded by mu
 }
 
 type turn struct {
 	reader
-	come chan struct{} // closed when it is its turn
-	user string        // for whom that is; set before come is closed
+	come chan struct{} // closed when the turn has come
+	user string        // for whom it is; set before come is closed
 }
 
-// take waits for the reader's turn, which lasts until done is called; not ok if
-// ctx ended first. Changed receives when what the reader says may have changed.
+// take waits for the reader's turn, which lasts until done is called. Not ok
+// means that ctx ended first. Changed receives when what the reader says may
+// have changed.
 func (t *turns) take(ctx context.Context, r reader, changed <-chan struct{}) (done func(), ok bool) {
 	mine := &turn{reader: r, come: make(chan struct{})}
 	t.wait(mine)
@@ -71,7 +74,7 @@ func (t *turns) look() {
 	t.next()
 }
 
-// leave ends the wait; false if the turn has come.
+// leave ends the wait. It returns false if the turn has come.
 func (t *turns) leave(mine *turn) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -83,7 +86,7 @@ func (t *turns) leave(mine *turn) bool {
 	return true
 }
 
-// end gives a turn back.
+// end ends a turn.
 func (t *turns) end(mine *turn) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -96,7 +99,7 @@ func (t *turns) end(mine *turn) {
 	t.next()
 }
 
-// next lets begin whoever may. Call it with mu held.
+// next lets the readers begin who may. The caller holds mu.
 func (t *turns) next() {
 	for t.running < maxReading {
 		first, user := t.lightest()
@@ -115,11 +118,12 @@ func (t *turns) next() {
 	}
 }
 
-// barred says whether enough is read for the user now. Call it with mu held.
+// barred reports whether as much is read for the user now as may be. The caller
+// holds mu.
 func (t *turns) barred(user string) bool { return user != "" && t.users[user] >= maxReadingFor }
 
-// lightest returns whose turn is next, and for which user; -1 if nobody may
-// begin.
+// lightest returns the index of the turn that is next, and for which user it
+// is; -1 if none may begin. The caller holds mu.
 func (t *turns) lightest() (first int, user string) {
 	first = -1
 	least := 0.0

@@ -75,7 +75,7 @@ func TestTurns(t *testing.T) {
 }
 
 // While a reader waits for its turn, somebody else may come there, or all may go.
-func TestTurnsAreForWhoeverIsThereWhenTheyCome(t *testing.T) {
+func TestTurnsAreForSessionsThatWaitWhenTheyCome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var all turns
 		var busy []func()

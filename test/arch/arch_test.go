@@ -25,6 +25,8 @@ var rules = []rule{
 		"the domain knows nobody: it can be read, tested and trusted by itself"},
 	{"/domain", []string{"net", "os", "log", "github.com", "golang.org", "go.uber.org"}, []string{module, "net/url"},
 		"the domain has no sockets, no files and no libraries: it is the standard library and rules"},
+	{"/domain/history", []string{"/domain/stream", "sync"}, nil,
+		"where a cursor stands is a question about values: without lock and sessions a table of cases can test it"},
 	{"/internal", []string{module, "github.com", "golang.org", "go.uber.org"}, []string{"/internal"},
 		"what all may use uses nobody: it is the standard library and a few lines"},
 	{"/ports", []string{"/adapters"}, nil,

@@ -91,6 +91,7 @@ func StopSharedKafka() {
 // topics of their own there.
 func KafkaURL(t testing.TB) string {
 	t.Helper()
+	skipIfShort(t)
 	if named := os.Getenv("KAFKA_URL"); named != "" {
 		if u, err := url.Parse(named); err != nil || u.Scheme != "kafka" {
 			t.Fatal("KAFKA_URL is no URL such as kafka://host:9092")
@@ -104,6 +105,7 @@ func KafkaURL(t testing.TB) string {
 // scripts/kafka has put it.
 func needsKafka(t testing.TB) string {
 	t.Helper()
+	skipIfShort(t)
 	cache, err := os.UserCacheDir()
 	home := filepath.Join(cache, "fanfare", "kafka")
 	if err == nil {

@@ -34,6 +34,7 @@ type NATSServer struct {
 // the test ends.
 func NATS(t testing.TB, args ...string) *NATSServer {
 	t.Helper()
+	skipIfShort(t)
 	s := &NATSServer{t: t, dir: t.TempDir(), args: args}
 	s.t.Cleanup(s.end)
 	var err error

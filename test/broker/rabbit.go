@@ -39,6 +39,7 @@ func HasRabbit() bool {
 // test ends.
 func Rabbit(t testing.TB) *RabbitServer {
 	t.Helper()
+	skipIfShort(t)
 	s := &RabbitServer{t: t, dir: t.TempDir(), port: FreePort(t)}
 	t.Cleanup(s.end)
 	if err := s.start(); err != nil {

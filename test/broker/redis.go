@@ -68,6 +68,7 @@ func Sentinel(t testing.TB, name string, master *RedisServer, lines ...string) *
 
 func (s *RedisServer) run() *RedisServer {
 	s.t.Helper()
+	skipIfShort(s.t)
 	s.t.Cleanup(s.end)
 	var err error
 	for range 5 { // somebody else may take the port between our look and our start
@@ -76,6 +77,7 @@ func (s *RedisServer) run() *RedisServer {
 			break
 		}
 	}
+	skipIfUnwanted(s.t, err)
 	s.must(err)
 	return s
 }

@@ -43,6 +43,9 @@ func passes(t *testing.T, h conformance.Harness) {
 // It catches what is not: each mutation fails the case that is there for it, and
 // for the right reason.
 func TestBrokenDriversAreCaught(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs the suite on more than forty broken drivers: left out with -short; `make test` runs it")
+	}
 	for _, m := range mutations {
 		t.Run(m.name, func(t *testing.T) {
 			found := m.look(t, time.Second)

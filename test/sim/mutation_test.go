@@ -28,7 +28,7 @@ const (
 
 var mutations = []mutation{
 	{"off by one at the seam", "domain/history/find.go",
-		"Next: n, Cursor: c, Resumed: true", "Next: n + 1, Cursor: c, Resumed: true", logged},
+		"Next: n, Cursor: *c, Resumed: true", "Next: n + 1, Cursor: *c, Resumed: true", logged},
 	{"forgotten gap entry", "domain/history/history.go",
 		"	h.gaps.Push(n)\n", "", logged},
 	{"cursor of the entry before", "domain/history/history.go",

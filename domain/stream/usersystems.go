@@ -7,21 +7,22 @@ import (
 )
 
 // ErrUserSystems says that a user has too many systems open that nobody else
-// uses. It is a domain.ErrLimit.
+// uses. It is a [domain.ErrLimit].
 var ErrUserSystems = fmt.Errorf("too many systems of one user: %w", domain.ErrLimit)
 
 // Each stream that is open because sessions attach to it is charged to one user:
-// who opened it, or who else uses it, and while nobody does, whoever did last. So
-// those of a user who comes and goes count until they are closed.
+// the one who opened it; when that user has left it, another one who uses it;
+// and while nobody does, the one who used it last. So the streams of a user who
+// comes and goes count until they are closed.
 
-// charge notes that a user takes a lease on a slot, and says whether he may. The
-// caller holds mu.
+// charge notes that a user takes a lease on a slot, or returns why the user may
+// not. The caller holds mu.
 func (h *Hub) charge(sl *slot, user string) error {
 	if user == "" || h.always[sl.stream.system] {
 		return nil
 	}
 	if sl.users[sl.owner] == 0 && sl.owner != user {
-		// Others who left may have left him more than he could open.
+		// Others may have left the user with more than one may open.
 		for h.owned[user] >= h.cfg.UserSystems {
 			if !h.shed(user) {
 				return fmt.Errorf("system %s: %w: at most %d",
@@ -40,7 +41,7 @@ func (h *Hub) charge(sl *slot, user string) error {
 // discharge notes that a lease of the user's has ended. The caller holds mu.
 func (h *Hub) discharge(sl *slot, user string) {
 	if sl.users[user] == 0 {
-		return // it was not charged
+		return // the lease was not charged
 	}
 	if sl.users[user]--; sl.users[user] > 0 {
 		return
@@ -55,7 +56,7 @@ func (h *Hub) discharge(sl *slot, user string) {
 	}
 }
 
-// own charges a slot to a user, or with "" to nobody. The caller holds mu.
+// own charges a slot to a user; with "", to nobody. The caller holds mu.
 func (h *Hub) own(sl *slot, user string) {
 	if sl.owner != "" {
 		if h.owned[sl.owner]--; h.owned[sl.owner] == 0 {
@@ -67,8 +68,8 @@ func (h *Hub) own(sl *slot, user string) {
 	}
 }
 
-// shed charges one of the user's slots to somebody else who uses it and has
-// fewer. The caller holds mu.
+// shed charges one of the user's slots to another user of it, one who is below
+// the limit. It returns false if there is none. The caller holds mu.
 func (h *Hub) shed(user string) bool {
 	for _, sl := range h.slots {
 		if sl.owner != user || len(sl.users) == 0 {

@@ -64,7 +64,7 @@ func TestUserKeepsOnlySoManySystemsOpenAlone(t *testing.T) {
 
 // Whatever users do, nobody opens a system who has as many as he may alone, and
 // nothing is charged that is closed.
-func TestNobodyOpensASystemWhoHasHisShareAlone(t *testing.T) {
+func TestUserWithTooManySystemsOpensNoMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		seed := rand.Uint64()
 		t.Logf("seed %d", seed)

@@ -1,0 +1,224 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/domain/envelope"
+	"github.com/fanfarebus/fanfare/domain/stream"
+	"github.com/fanfarebus/fanfare/internal/pause"
+)
+
+// A Replayer reads a topic's log again, for sessions whose cursors are older
+// than the window. It is the side of a transport with a log that a [Router]
+// uses. It is safe for concurrent use.
+type Replayer interface {
+	// Replay reads the topic from the time from on, if it is not zero, as well
+	// as it can, and from the location after on with proven continuity, until
+	// yield returns false or ctx ends. It waits at the tail. A
+	// *domain.GapError says that continuity is not proven, or that the topic's
+	// log is another one than the location's.
+	Replay(
+		ctx context.Context, topic string, after domain.Location, from time.Time,
+		yield func([]domain.Entry) (more bool),
+	) error
+
+	// Locate looks for locations in other logs among the copies that the
+	// topic's log holds from the time from on, and looks at no more entries
+	// than most. Wanted is in the order of logs and positions. It returns
+	// where each one is in the topic's log, zero where that is not proven, and
+	// how many entries it has looked at: fewer than most if the log has no
+	// more, or all locations were settled.
+	Locate(
+		ctx context.Context, topic string, wanted []domain.Location, from time.Time, most int,
+	) (found []domain.Location, looked int, err error)
+
+	// Origins returns the logs of which the topic's log holds copies that
+	// sessions can resume from, as far as its oldest entries say, and how many
+	// entries it has looked at, at most most. With an error it returns what it
+	// has found until then.
+	Origins(ctx context.Context, topic string, most int) (logs []domain.LogID, looked int, err error)
+}
+
+// readBacklog reads from the log what the stream's sessions wait for, until
+// ctx ends.
+func (f *feed) readBacklog(ctx context.Context, topic string) {
+	if f.r.cfg.Replayer == nil {
+		return
+	}
+	backoff := pause.Backoff{Min: f.r.cfg.RetryMin, Max: f.r.cfg.RetryMax}
+	for {
+		select {
+		case <-f.stream.Wake():
+		case <-ctx.Done():
+			return
+		}
+		for {
+			did, ok := f.readNext(ctx, topic)
+			if !did {
+				break
+			}
+			if ok {
+				backoff.Reset()
+				continue
+			}
+			if !backoff.Wait(ctx) {
+				return
+			}
+		}
+	}
+}
+
+// readNext does one thing that the stream wants to have read, if there is any,
+// when it is its turn. Not ok means that the log could not be reached. What is
+// read is chosen only when the turn has come, as sessions that go first may
+// have come meanwhile. Lookups and backfills alternate, so that neither keep
+// the others waiting.
+func (f *feed) readNext(ctx context.Context, topic string) (did, ok bool) {
+	if _, _, wanted := f.stream.NextReader(noUser); !wanted {
+		return false, false
+	}
+	done, ok := f.r.reading.take(ctx, f.stream, f.stream.Wake())
+	if !ok {
+		return true, false
+	}
+	defer done()
+	f.backfillNext = !f.backfillNext
+	for range 2 {
+		if f.backfillNext {
+			if b, wanted := f.stream.NextBackfill(); wanted {
+				return true, f.backfill(ctx, topic, b)
+			}
+		} else if l, wanted := f.stream.NextLookup(); wanted {
+			return true, f.lookUp(ctx, topic, l)
+		}
+		f.backfillNext = !f.backfillNext
+	}
+	return false, false
+}
+
+func noUser(string) bool { return false }
+
+// lookUp looks for locations in logs that were there before the bus was moved.
+// It returns false if the log could not be reached.
+func (f *feed) lookUp(ctx context.Context, topic string, l *stream.Lookup) bool {
+	bounded, cancel := context.WithTimeout(ctx, f.r.cfg.ReplayTimeout)
+	defer cancel()
+	if l.Survey {
+		origins, looked, err := f.r.cfg.Replayer.Origins(bounded, topic, l.Most)
+		if f.isUnreachable(ctx, bounded, l, err) {
+			return false
+		}
+		f.stream.Surveyed(l, origins, err == nil || looked > 0) // copies come first in a log
+		return true
+	}
+	locations, looked, err := f.r.cfg.Replayer.Locate(bounded, topic, wanted(l), l.From(), l.Most)
+	if f.isUnreachable(ctx, bounded, l, err) {
+		return false
+	}
+	f.stream.Found(l, found(l, locations), looked)
+	return true
+}
+
+// isUnreachable reports whether the log could not be reached for a Lookup, and
+// ends the Lookup then. Any other error is logged: nothing is found.
+func (f *feed) isUnreachable(ctx, bounded context.Context, l *stream.Lookup, err error) bool {
+	if err == nil {
+		return false
+	}
+	log := f.r.cfg.Logger.With("system", f.stream.System().String())
+	if ctx.Err() != nil || bounded.Err() == nil && errors.Is(err, domain.ErrBusDown) {
+		log.Debug("positions from before the move cannot be looked up now", "error", err)
+		f.stream.Found(l, nil, 0)
+		return true
+	}
+	f.refusals.log(log, slog.LevelInfo, "positions from before the move cannot be looked up", "error", err)
+	return false
+}
+
+func wanted(l *stream.Lookup) []domain.Location {
+	all := make([]domain.Location, len(l.Wanted))
+	for i, c := range l.Wanted {
+		all[i] = domain.Location{Log: c.Log, Position: c.Position}
+	}
+	return all
+}
+
+// found returns the cursors of the locations that were found for those wanted;
+// zero ones where there is no location.
+func found(l *stream.Lookup, locations []domain.Location) []domain.Cursor {
+	all := make([]domain.Cursor, len(l.Wanted))
+	for i, at := range locations {
+		if at.Log != 0 {
+			all[i] = domain.Cursor{Log: at.Log, Position: at.Position, Time: l.Wanted[i].Time, ID: l.Wanted[i].ID}
+		}
+	}
+	return all
+}
+
+// backfill reads one Backfill. It returns false if the log could not be
+// reached.
+func (f *feed) backfill(ctx context.Context, topic string, b *stream.Backfill) bool {
+	bounded, cancel := context.WithTimeout(ctx, f.r.cfg.ReplayTimeout)
+	defer cancel()
+	enough, lost := false, error(nil)
+	after := domain.Location{Log: b.After.Log, Position: b.After.Position}
+	err := f.r.cfg.Replayer.Replay(bounded, topic, after, b.From, func(batch []domain.Entry) bool {
+		for i := range batch {
+			e := &batch[i]
+			if e.Kind == domain.Gap {
+				lost = &domain.GapError{Reason: e.Reason, Detail: "something was not copied when the bus was moved"}
+				return false
+			}
+			if !b.Add(e, f.decode(e)) {
+				enough = true
+				return false
+			}
+		}
+		return true
+	})
+	return f.settle(ctx, bounded, b, enough, errors.Join(err, lost))
+}
+
+// settle ends a Backfill as its reading ended. It returns false if the log
+// could not be reached.
+func (f *feed) settle(ctx, bounded context.Context, b *stream.Backfill, enough bool, err error) bool {
+	var gap *domain.GapError
+	log := f.r.cfg.Logger.With("system", f.stream.System().String())
+	switch {
+	case enough:
+		f.stream.Extend(b)
+	case errors.As(err, &gap):
+		f.refusals.log(log, slog.LevelInfo, "sessions cannot resume from the log",
+			"reason", string(gap.Reason), "detail", gap.Detail)
+		f.stream.Fail(b, gap.Reason)
+	case ctx.Err() == nil && bounded.Err() != nil:
+		f.refusals.log(log, slog.LevelWarn, "reading the log again takes too long",
+			"timeout", f.r.cfg.ReplayTimeout)
+		f.stream.Fail(b, domain.TooFar)
+	case ctx.Err() != nil || errors.Is(err, domain.ErrBusDown) || errors.Is(err, domain.ErrClosed):
+		log.Debug("the log cannot be read again now", "error", err)
+		f.stream.Abandon(b)
+		return false
+	default: // it never can be: there is no such position
+		f.refusals.log(log, slog.LevelInfo, "sessions cannot resume from the log", "error", err)
+		f.stream.Fail(b, domain.UnknownCursor)
+	}
+	return true
+}
+
+// decode returns the entry's message, nil if it is none.
+func (f *feed) decode(e *domain.Entry) (m *domain.Message) {
+	if e.Kind != domain.Record {
+		return nil
+	}
+	defer f.recover(e)
+	m, err := envelope.Decode(e, f.r.cfg.Rules)
+	if err != nil {
+		return nil // it was counted and logged when it came first
+	}
+	return m
+}

@@ -22,10 +22,12 @@ type Config struct {
 	// Topic is the template of topic names. It holds {system} exactly once, and is
 	// the same as in the nodes' settings. Default: DefaultTopic.
 	Topic string
-	// PublishTimeout bounds a Publish, waiting in line included; default 800 ms.
+	// PublishTimeout bounds a Publish, waiting in line included. Default:
+	// transport.DefaultPublishTimeout, which is 800 ms.
 	PublishTimeout time.Duration
 	// PublishQueue is how many messages may wait behind those that are being
-	// published on the same topic; beyond it Publish fails with ErrLimit. Default 8192.
+	// published on the same topic; beyond it Publish fails with ErrLimit. Default:
+	// transport.DefaultPublishQueue, which is 8192.
 	PublishQueue int
 	// MessageBytes is the most data that a message may have; more is ErrTooLarge.
 	// Default: any size that the bus takes.

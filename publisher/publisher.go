@@ -17,7 +17,7 @@ var (
 	ErrClosed   = domain.ErrClosed   // Close was called
 )
 
-// A PublishError says how many messages were accepted before a publish failed.
+// A PublishError says how far a publish came: [domain.PublishError].
 type PublishError = domain.PublishError
 
 // A Publisher sends messages to systems. It is safe for concurrent use:
@@ -42,10 +42,10 @@ func New(ctx context.Context, url string, drivers ...transport.Openers) (*Publis
 // bus has taken all of them. It tries once, and for Config.PublishTimeout at most.
 //
 // If a message breaks a rule, nothing is sent and there are no ids. If the bus fails,
-// the ids are returned beside the error, in which [errors.As] finds a [PublishError]:
-// it says how many messages were accepted, counted from the first. Of the others the
-// outcome is unknown, so publish them again under the same ids. Nothing was sent if
-// the error is [ErrTooLarge] or [ErrClosed].
+// the ids are returned beside the error, in which [errors.As] finds a [*PublishError].
+// It says how many messages were accepted, counted from the first, and whether it is
+// certain that the bus has none of the others. Publishing them again under the same ids
+// is safe in any case.
 func (p *Publisher) Publish(ctx context.Context, system string, msgs ...Message) (ids []string, err error) {
 	s, err := domain.ParseSystem(system)
 	if err != nil {

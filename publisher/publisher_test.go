@@ -200,7 +200,7 @@ func TestErrorSaysHowManyWereAccepted(t *testing.T) {
 	defer p.Close()
 	ids, err := p.Publish(t.Context(), "orders", to("*", 1), to("*", 2), to("*", 3), to("*", 4))
 	var failed *publisher.PublishError
-	if !errors.As(err, &failed) || failed.Accepted != 2 || !errors.Is(err, publisher.ErrBusDown) {
+	if !errors.As(err, &failed) || failed.Accepted != 2 || failed.Refused || !errors.Is(err, publisher.ErrBusDown) {
 		t.Errorf("failed with %v", err)
 	}
 	if len(ids) != 4 {

@@ -1,20 +1,21 @@
 package domain
 
-// A CredentialError says why a token or a key is not believed. It is an
-// ErrUnauthenticated.
+// A CredentialError says why a token or an API key was refused. It is an
+// [ErrUnauthenticated].
 type CredentialError struct {
-	// Reason is one word of a few that whoever checks credentials has, so that
-	// metrics can count by it. It never comes from outside.
+	// Reason is one word from the fixed list of the package that checks the
+	// credential. Metrics count by it, so it never holds anything that the
+	// client sent.
 	Reason string
-	// Detail is for the operator. It holds no part of what is secret in the
-	// credential.
+	// Detail explains the reason to the operator, in the log. It holds no
+	// secret part of the credential.
 	Detail string
-	// Told is what the client may know. Empty: nothing, since it would help
-	// somebody who guesses.
+	// Told is what the client may be told. It is empty where an explanation
+	// would help somebody who guesses credentials.
 	Told string
 }
 
 func (e *CredentialError) Error() string { return e.Detail + ": " + ErrUnauthenticated.Error() }
 
-// Unwrap makes a CredentialError an ErrUnauthenticated.
+// Unwrap makes a CredentialError an [ErrUnauthenticated].
 func (e *CredentialError) Unwrap() error { return ErrUnauthenticated }

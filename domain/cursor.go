@@ -6,33 +6,37 @@ import (
 	"time"
 )
 
-// A Cursor says "I have seen everything up to here" in one system. To clients
-// it is an opaque token. It is unsigned and names no user: what a session gets
-// is decided by its token, so a forged cursor harms nobody.
+// A Cursor says "I have seen everything up to here" in one system. Clients see
+// it as an opaque token. The token is unsigned and names no user: a session's
+// own token decides what the session receives, so a forged cursor gives nobody
+// a message that is not theirs.
 type Cursor struct {
-	Log      LogID     // the log that Position is a place in
-	Position Position  // at most MaxPosition bytes
-	Time     time.Time // when the log took the entry, to the millisecond
-	// ID proves that the place is the one that was meant. In a log it is HashID
-	// of the entry's message, 0 where there is none. Without one it is the
-	// Landmark of the last record up to here, by which other nodes find the
-	// place; 0 if they cannot.
+	Log      LogID     // the log that Position is in
+	Position Position  // of the last entry seen; at most MaxPosition bytes
+	Time     time.Time // when the log took that entry, to the millisecond
+	// ID lets a node check that Position is still the one that was meant. On a
+	// bus with a log it is [HashID] of the entry's message id, or 0 if the entry
+	// is no message. On a bus without a log it is the [Fingerprint] of the last
+	// record up to here, by which other nodes find the position; 0 if they
+	// cannot.
 	ID uint64
 }
 
-// MaxPosition is the longest position a cursor can hold, in bytes.
+// MaxPosition is the longest position that a cursor can hold, in bytes.
 const MaxPosition = 255
 
-// MaxCursor is the longest token that ParseCursor reads, in bytes.
+// MaxCursor is the longest token that [ParseCursor] reads, in bytes.
 const MaxCursor = 400
 
 const cursorVersion = 1
 
-// IsZero reports whether c says nothing.
+// IsZero reports whether c is the zero Cursor, which says nothing about what
+// was seen.
 func (c Cursor) IsZero() bool { return c == Cursor{} }
 
-// Append appends the cursor's token to dst: URL-safe base64 of version, log,
-// id, time and position.
+// Append appends the cursor's token to dst. The token is the URL-safe base64 of
+// a version byte, the log and the ID (8 bytes each, big-endian), the time in
+// Unix milliseconds as a varint, and the position.
 func (c Cursor) Append(dst []byte) []byte {
 	var raw [1 + 8 + 8 + binary.MaxVarintLen64 + MaxPosition]byte
 	raw[0] = cursorVersion
@@ -55,8 +59,8 @@ func (c Cursor) String() string {
 	return string(c.Append(nil))
 }
 
-// ParseCursor reads a token. Any input is safe; what is no cursor is a
-// FieldError.
+// ParseCursor reads a token that [Cursor.Append] wrote. Any input is safe; one
+// that is not a cursor returns a [FieldError].
 func ParseCursor(token string) (Cursor, error) {
 	bad := invalid("", "not a cursor")
 	if len(token) > MaxCursor {
@@ -82,8 +86,10 @@ func ParseCursor(token string) (Cursor, error) {
 	return c, nil
 }
 
-// HashID condenses a message id for a Cursor: 64-bit FNV-1a, the same on every
-// node. It is never 0 for a real id.
+// HashID condenses a message id to the 64 bits that a [Cursor] carries. It is
+// [FNV-1a], the same on every node, and never 0.
+//
+// [FNV-1a]: http://www.isthe.com/chongo/tech/comp/fnv/
 func HashID(id string) uint64 {
 	const offset, prime = 14695981039346656037, 1099511628211
 	h := uint64(offset)
@@ -96,8 +102,8 @@ func HashID(id string) uint64 {
 	return h
 }
 
-// NewLogID condenses what identifies a log (transport, topic, creation…) into
-// a LogID. It is never 0.
+// NewLogID condenses the parts that identify a log, such as its transport, its
+// topic and when it was created, into a [LogID]. It is never 0.
 func NewLogID(parts ...string) LogID {
 	var all []byte
 	for _, p := range parts {

@@ -6,10 +6,10 @@ import (
 	"github.com/fanfarebus/fanfare/domain/jsontext"
 )
 
-// SetData gives the message its data, if this is what the content type says:
-// one JSON value for JSON types, UTF-8 for text. JSON is put on one line. The
-// message keeps data, or a copy, which nobody may change from then on. The
-// error is a FieldError without a path.
+// SetData sets the message's data and content type. It checks that data is what
+// the content type promises: one JSON value for JSON types, UTF-8 for text. It
+// puts JSON on one line. The message keeps data, or a copy, and from then on
+// nobody may change it. The error is a [FieldError] without a path.
 func (m *Message) SetData(contentType string, data []byte) error {
 	form := FormOf(contentType)
 	switch form {
@@ -27,8 +27,8 @@ func (m *Message) SetData(contentType string, data []byte) error {
 	return nil
 }
 
-// SetJSON is SetData for one value of a larger text that was read: it need not
-// be read again. The content type must be a JSON type.
+// SetJSON does what [Message.SetData] does for JSON that is already known to be
+// valid, and does not validate it again. The content type must be a JSON type.
 func (m *Message) SetJSON(contentType string, value ValidJSON) error {
 	if FormOf(contentType) != JSONForm {
 		return invalid("", "content type %q is no JSON type", clip(contentType))
@@ -37,32 +37,32 @@ func (m *Message) SetJSON(contentType string, value ValidJSON) error {
 	return nil
 }
 
-// ValidJSON is the text of one value, as a function of jsontext handed it to its
-// caller. Who converts to it vouches for that.
+// ValidJSON is the text of one JSON value that a function of [jsontext] has
+// validated. Code that converts to it vouches for that.
 type ValidJSON []byte
 
 func (m *Message) setData(contentType string, form Form, data []byte) {
 	m.ContentType, m.Data = contentType, data
-	m.proof = proof{form: form, size: len(data)}
+	m.checked = checkedData{form: form, size: len(data)}
 	if len(data) > 0 {
-		m.proof.first = &data[0]
+		m.checked.first = &data[0]
 	}
 }
 
-// Form is how the message's data may be written. What writes data asks Form,
-// and not the content type: where the data breaks the promise of its type, it
-// is Bytes. So nothing is written as it is that was not checked, whoever made
-// the message, and however.
+// Form returns how the message's data may be written. Encoders must ask Form
+// and not the content type: if the data is not what its type promises, Form is
+// [Bytes]. So unchecked data is never written into JSON verbatim, no matter who
+// made the message, or how.
 func (m *Message) Form() Form {
 	form := FormOf(m.ContentType)
-	if form == Bytes || m.proof.holds(form, m.Data) || keeps(form, m.Data) {
+	if form == Bytes || m.checked.covers(form, m.Data) || hasForm(form, m.Data) {
 		return form
 	}
 	return Bytes
 }
 
-// keeps says whether data is what the form promises.
-func keeps(form Form, data []byte) bool {
+// hasForm reports whether data is what the form promises.
+func hasForm(form Form, data []byte) bool {
 	switch form {
 	case JSONForm:
 		return jsontext.Valid(data) == nil && !jsontext.HasLineBreak(data)
@@ -72,14 +72,15 @@ func keeps(form Form, data []byte) bool {
 	return true
 }
 
-// A proof remembers which bytes were checked, and for which form, so that they
-// are not read again by each writer. It proves nothing of other bytes.
-type proof struct {
-	first *byte
-	size  int
+// checkedData remembers which slice was checked, and for which form, so that
+// each encoder need not check it again. Any other slice has to be checked anew.
+type checkedData struct {
+	first *byte // the slice's first byte, nil if it was empty
+	size  int   // in bytes
 	form  Form
 }
 
-func (p proof) holds(form Form, data []byte) bool {
-	return len(data) > 0 && p.first == &data[0] && p.size == len(data) && p.form == form
+// covers reports whether data is the very slice that was checked for the form.
+func (c checkedData) covers(form Form, data []byte) bool {
+	return len(data) > 0 && c.first == &data[0] && c.size == len(data) && c.form == form
 }

@@ -147,8 +147,8 @@ func TestScopes(t *testing.T) {
 }
 
 func TestGlobIsNotSlow(t *testing.T) {
-	// Two thousand stars against a long name that does not match: exponential
-	// matchers do not come back from this.
+	// A thousand stars against a long name that does not match: a matcher that
+	// backtracks over all of them would need exponential time.
 	g := domain.Grant{Systems: []string{"chat"}, Rooms: []string{"chat/" + strings.Repeat("*a", 1000) + "b"}}
 	s, err := domain.ParseSystem("chat")
 	if err != nil {
@@ -188,7 +188,7 @@ func FuzzParseTarget(f *testing.F) {
 	})
 }
 
-func TestFieldErrorsNest(t *testing.T) {
+func TestAtBuildsThePathFromTheInside(t *testing.T) {
 	_, err := domain.ParseTarget("nobody")
 	err = domain.At("[3]", domain.At("to", domain.At("[1]", err)))
 	var field *domain.FieldError

@@ -58,7 +58,7 @@ type Entry struct {
 	Body     []byte
 	Log      LogID     // of a Start, Gap or MovedHere: the log that follows
 	Tail     Position  // of a Start or MovedHere: the log's tail when the subscription began
-	Next     LogID     // of a Start: the log that will follow when the bus is moved; 0 if none is known
+	Next     LogID     // of a Start: the log that follows when the bus is moved; 0 if none is known
 	Reason   GapReason // of a Gap
 
 	// Origins are the locations that the entry was copied from, newest first.

@@ -7,43 +7,47 @@ import (
 
 // Sentinel errors. Ports turn them into status and close codes in one place.
 var (
-	// ErrInvalid marks input that breaks a rule of this package. A FieldError
-	// says which one and where.
+	// ErrInvalid means that input breaks a rule of this package. A FieldError
+	// says which rule, and where.
 	ErrInvalid = errors.New("invalid")
-	// ErrTooLarge marks input that is over a size limit.
+	// ErrTooLarge means that input is over a size limit.
 	ErrTooLarge = errors.New("too large")
-	// ErrUnauthenticated: no credentials, or ones that prove nothing.
+	// ErrUnauthenticated means that there were no credentials, or that they
+	// were refused. A CredentialError says why.
 	ErrUnauthenticated = errors.New("unauthenticated")
-	// ErrForbidden: known, but not allowed.
+	// ErrForbidden means that the caller is known, but may not do this.
 	ErrForbidden = errors.New("forbidden")
-	// ErrNotServed: this node does not serve the system.
+	// ErrNotServed means that this node does not serve the system.
 	ErrNotServed = errors.New("system is not served")
-	// ErrLimit: a configured limit is reached; try later or elsewhere.
+	// ErrLimit means that a configured limit is reached. The caller may succeed
+	// later, or on another node.
 	ErrLimit = errors.New("limit reached")
-	// ErrInboundFull is an ErrLimit: so much of what users have sent to a system is
-	// not consumed yet that no more is taken.
+	// ErrInboundFull is an ErrLimit. It means that the business system has left
+	// so many messages of its users unconsumed that the bus takes no more.
 	ErrInboundFull = fmt.Errorf("what was sent before is not consumed yet: %w", ErrLimit)
-	// ErrBusDown: the bus did not take the message in time. Whether it has it
-	// is unknown; publishing again with the same id is safe.
+	// ErrBusDown means that the bus did not take the message in time. Whether
+	// the bus has it is unknown; publishing it again with the same id is safe.
 	ErrBusDown = errors.New("bus is down")
-	// ErrBusRefused: the bus answered that it does not take the message: it is
-	// out of memory, read only, or the topic is something else there. It comes
-	// with ErrBusDown, and is certain: the bus does not have it.
+	// ErrBusRefused means that the bus answered that it does not take the
+	// message: it is out of memory or read-only, or the topic's name is taken by
+	// something else. It always comes together with ErrBusDown, but here it is
+	// certain that the bus does not have the message.
 	ErrBusRefused = errors.New("the bus refused")
-	// ErrBusFull: the bus has no room, and was told to refuse rather than to
-	// make some. It comes with ErrBusRefused.
+	// ErrBusFull means that the bus has no room, and is configured to refuse new
+	// messages rather than to drop old ones. It always comes together with
+	// ErrBusRefused.
 	ErrBusFull = errors.New("the bus is full")
-	// ErrUnsupported: the transport cannot do this.
+	// ErrUnsupported means that the transport cannot do this.
 	ErrUnsupported = errors.New("not supported by this transport")
-	// ErrClosed: the value was closed before the call.
+	// ErrClosed means that the value was closed before the call.
 	ErrClosed = errors.New("closed")
 )
 
-// A FieldError is an ErrInvalid with a place: the path of the field, such as
-// "to[2]" or "ttl", and what is wrong with it, fit to show to a caller.
+// A FieldError is an [ErrInvalid] that names the field. Both parts are fit to
+// be shown to the caller.
 type FieldError struct {
-	Path    string
-	Problem string
+	Path    string // of the field, such as "to[2]" or "ttl"; "" for the whole input
+	Problem string // what is wrong with it
 }
 
 func (e *FieldError) Error() string {
@@ -53,15 +57,15 @@ func (e *FieldError) Error() string {
 	return e.Path + ": " + e.Problem
 }
 
-// Unwrap makes a FieldError an ErrInvalid.
+// Unwrap makes a FieldError an [ErrInvalid].
 func (e *FieldError) Unwrap() error { return ErrInvalid }
 
 func invalid(path, format string, args ...any) error {
 	return &FieldError{Path: path, Problem: fmt.Sprintf(format, args...)}
 }
 
-// Refused makes an error that the bus answered with an ErrBusRefused, and so an
-// ErrBusDown. Its text is the answer's. A nil error stays nil.
+// Refused wraps the error that a bus answered with, so that it is an
+// [ErrBusRefused] and an [ErrBusDown] as well. It returns nil for nil.
 func Refused(err error) error {
 	if err == nil || errors.Is(err, ErrBusRefused) && errors.Is(err, ErrBusDown) {
 		return err
@@ -74,9 +78,9 @@ type refusal struct{ answer error }
 func (r *refusal) Error() string   { return ErrBusRefused.Error() + ": " + r.answer.Error() }
 func (r *refusal) Unwrap() []error { return []error{ErrBusRefused, ErrBusDown, r.answer} }
 
-// At puts a FieldError one level deeper: At("to[2]", err) turns "name: …" into
-// "to[2].name: …". Other errors pass through. A path may be a name that came from
-// outside, so a long one is cut.
+// At puts the path in front of the path of a [FieldError]: At("to[2]", err)
+// turns "name: …" into "to[2].name: …". It returns other errors as they are. A
+// path may be a name that came from outside, so a long one is cut.
 func At(path string, err error) error {
 	var f *FieldError
 	if !errors.As(err, &f) {

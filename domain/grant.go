@@ -6,27 +6,30 @@ import (
 	"time"
 )
 
-// A Grant is what a token entitles a session to. What it does not name is
-// denied. Patterns are globs in which * matches any run of characters within
-// one part; parts are split by slashes.
+// A Grant is what a token entitles a session to. Whatever it does not name is
+// denied. Its patterns are globs: slashes split a pattern into parts, and *
+// matches any number of characters within one part.
 type Grant struct {
 	User    string
-	Systems []string  // globs of systems: "orders", "shop-*"
-	Rooms   []string  // globs of system/room: "chat/*"
-	Send    []string  // globs of system/target: "chat/room:*"; everyone is "chat/all", the business system "chat/inbound"
-	Expires time.Time // the session ends then; zero means never
+	Systems []string // globs of systems: "orders", "shop-*"
+	Rooms   []string // globs of system/room: "chat/*"
+	// Send holds globs of system/target, such as "chat/room:*". The target "*"
+	// is spelled "chat/all", and the business system itself "chat/inbound".
+	Send    []string
+	Expires time.Time // when the session ends; zero means never
 }
 
-// MayAttach says whether the session may receive the system's messages.
+// MayAttach reports whether the session may receive the system's messages.
 func (g *Grant) MayAttach(s System) bool { return anyMatch(g.Systems, s.name) }
 
-// MayJoin says whether the session may join a room of a system it may attach to.
+// MayJoin reports whether the session may join the room of the system. It must
+// also be allowed to attach to the system.
 func (g *Grant) MayJoin(s System, room string) bool {
 	return g.MayAttach(s) && anyMatch(g.Rooms, s.name+"/"+room)
 }
 
-// MaySend says whether the session may send to the target. Everyone needs the
-// literal grant "system/all"; no glob gives it.
+// MaySend reports whether the session may send to the target. Sending to
+// [Everyone] needs the literal entry "system/all"; no glob matches it.
 func (g *Grant) MaySend(s System, to Target) bool {
 	if !g.MayAttach(s) {
 		return false
@@ -42,13 +45,13 @@ func (g *Grant) MaySend(s System, to Target) bool {
 	return false
 }
 
-// inboundGrant is what a grant names instead of a target. No target is written so:
-// each has a colon, or is "*".
+// inboundGrant is what an entry of Grant.Send has in place of a target. It
+// cannot be mistaken for a target, since each of those has a colon or is "*".
 const inboundGrant = "/inbound"
 
-// MaySendInbound says whether the session may send to the business system
-// itself. It needs the grant "system/inbound": the system may be a glob, as in
-// Systems, but inbound is spelled out; "chat/*" is about targets.
+// MaySendInbound reports whether the session may send to the business system
+// itself. It needs an entry "system/inbound" in Send. The system may be a glob,
+// as in Systems, but "inbound" must be spelled out: "chat/*" is about targets.
 func (g *Grant) MaySendInbound(s System) bool {
 	return g.MayAttach(s) && slices.ContainsFunc(g.Send, func(pattern string) bool {
 		system, inbound := strings.CutSuffix(pattern, inboundGrant)
@@ -56,11 +59,11 @@ func (g *Grant) MaySendInbound(s System) bool {
 	})
 }
 
-// Scopes are what an API key is good for: "*", or entries such as
-// "publish/orders" with the same globs as a Grant.
+// Scopes are what an API key may do: "*" for everything, or entries such as
+// "publish/orders", with the same globs as in a [Grant].
 type Scopes []string
 
-// Allow says whether the scopes hold "action/system".
+// Allow reports whether a scope matches "action/system".
 func (s Scopes) Allow(action string, system System) bool {
 	for _, p := range s {
 		if p == "*" || glob(p, action+"/"+system.name) {
@@ -79,22 +82,23 @@ func anyMatch(patterns []string, s string) bool {
 	return false
 }
 
-// glob matches in time linear in len(s) per star, without backtracking over
-// more than the last one, and never lets a star cross a slash.
+// glob reports whether s matches the pattern. A star matches no slash. On a
+// mismatch only the last star is tried again with one more byte, so the time is
+// at most linear in len(s) for each star: a hostile pattern is not slow.
 func glob(pattern, s string) bool {
-	star, mark := -1, 0
+	star, starEnd := -1, 0 // where the last star is in pattern, and up to where in s it matches
 	p, i := 0, 0
 	for i < len(s) {
 		switch {
 		case p < len(pattern) && pattern[p] == '*':
-			star, mark = p, i
+			star, starEnd = p, i
 			p++
 		case p < len(pattern) && pattern[p] == s[i]:
 			p++
 			i++
-		case star >= 0 && s[mark] != '/':
-			mark++
-			p, i = star+1, mark
+		case star >= 0 && s[starEnd] != '/':
+			starEnd++
+			p, i = star+1, starEnd
 		default:
 			return false
 		}

@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// An id of ours is a ULID: 48 bits of Unix milliseconds and 80 random bits, in
-// 26 characters of Crockford's base 32 whose byte order is that of time. All
-// randomness is the operating system's, so that nobody can tell the next id
-// from those that were seen.
-
-// NewID returns an id that cannot be guessed. Ids of the same millisecond have
-// no order.
+// NewID returns an id that cannot be guessed: a [ULID], which is 48 bits of Unix
+// milliseconds and 80 random bits, written as 26 characters of Crockford's base
+// 32. The randomness is the operating system's, so nobody can tell the next id
+// from ids that were seen. Ids sort by their millisecond; ids of the same
+// millisecond are in no order.
+//
+// [ULID]: https://github.com/ulid/spec
 func NewID() string {
 	var u ulid
 	u.setTime(time.Now())
@@ -21,33 +21,34 @@ func NewID() string {
 	return u.String()
 }
 
-// IDs makes ids that grow from one to the next, so that the ids of a batch sort
-// as the batch does. Whoever has seen one can guess at those around it: they
-// name things, and protect nothing. The zero value is ready; it is safe for
-// concurrent use.
+// IDs makes ULIDs of which each is greater than the one before, so that the ids
+// of a batch sort as the batch does. Somebody who has seen one can guess those
+// around it, so they must not serve as secrets; use [NewID] for that. The zero
+// value is ready to use. IDs is safe for concurrent use.
 type IDs struct {
 	mu   sync.Mutex
 	last ulid // guarded by mu
 }
 
-// Next returns an id that is greater than all before it, even when the clock
-// has been set back.
-func (g *IDs) Next() string {
-	g.mu.Lock()
-	defer g.mu.Unlock()
+// Next returns an id that is greater than all that it returned before, even if
+// the clock was set back.
+func (ids *IDs) Next() string {
+	ids.mu.Lock()
+	defer ids.mu.Unlock()
 	var u ulid
 	u.setTime(time.Now())
-	if u.time() > g.last.time() {
+	if u.time() > ids.last.time() {
 		rand.Read(u[6:]) // never fails
 		u[6] &= 0x7f     // leaves room to grow within the millisecond
 	} else {
-		u = g.last.after()
+		u = ids.last.after()
 	}
-	g.last = u
+	ids.last = u
 	return u.String()
 }
 
-// A ulid is an id in binary: big-endian, so that its order is the text's.
+// A ulid is an id in binary. It is big-endian, so that its byte order is also
+// that of its text.
 type ulid [16]byte
 
 func (u *ulid) setTime(t time.Time) {
@@ -58,8 +59,8 @@ func (u *ulid) setTime(t time.Time) {
 
 func (u *ulid) time() uint64 { return binary.BigEndian.Uint64(u[:8]) >> 16 }
 
-// after returns a ulid that is greater by 1 to 2^32. Where the random bits
-// overflow, they carry into the time: that is the next millisecond.
+// after returns a ulid that is greater by 1 to 2^32. If the random bits
+// overflow, the carry goes into the time and makes it the next millisecond.
 func (u ulid) after() ulid {
 	var step [4]byte
 	rand.Read(step[:]) // never fails
@@ -72,10 +73,10 @@ func (u ulid) after() ulid {
 	return u
 }
 
-// crockford has no letters that are taken for digits.
+// crockford is an alphabet without the letters that look like digits.
 const crockford = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
-// String writes 5 bits a character; the first one has the 3 that are left.
+// String writes 5 bits in each character, and the remaining 3 in the first.
 func (u ulid) String() string {
 	var text [26]byte
 	high, low := binary.BigEndian.Uint64(u[:8]), binary.BigEndian.Uint64(u[8:])

@@ -29,8 +29,8 @@ func TestIDsAreULIDs(t *testing.T) {
 	}
 }
 
-// A generator that is seeded with the time gives the same ids at the same
-// time: here all are made at the same time.
+// A generator that is seeded with the time would make the same ids at the same
+// time. In this bubble all ids are made at the same time.
 func TestIDsCannotBeGuessedFromTheTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		seen := make(map[string]bool)
@@ -60,7 +60,7 @@ func TestIDsOfAGeneratorGrow(t *testing.T) {
 			}
 		}
 		if !slices.IsSorted(all) || len(slices.Compact(all)) != 5000 {
-			t.Error("they do not")
+			t.Error("the ids are not sorted, or not distinct")
 		}
 	})
 }
@@ -81,8 +81,9 @@ func TestIDsGrowThoughTheClockIsSetBackAndTheBitsOverflow(t *testing.T) {
 	}
 }
 
-// A step is at most 2^32, so that from the lower half of 2^80 at least 2^47 ids
-// follow before one says the next millisecond.
+// The first id of a millisecond is in the lower half of 2^80, and each further
+// one is greater by at most 2^32. So at least 2^47 ids fit in a millisecond
+// before one carries into the next.
 func TestIDsLeaveRoomWithinTheirMillisecond(t *testing.T) {
 	for range 100 {
 		var ids IDs

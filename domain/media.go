@@ -5,34 +5,34 @@ import (
 	"strings"
 )
 
-// Content types with a meaning of their own.
+// The content types that data has if nothing else is said about it.
 const (
 	JSON   = "application/json"
 	Text   = "text/plain"
 	Binary = "application/octet-stream"
 )
 
-// A Form is how data is written where it travels in JSON.
+// A Form is how data is written inside a JSON object.
 type Form uint8
 
 const (
-	// Bytes are anything, and are written in base64.
+	// Bytes may be anything. They are written in base64.
 	Bytes Form = iota
-	// TextForm is UTF-8, and is written as a string.
+	// TextForm is UTF-8. It is written as a JSON string.
 	TextForm
-	// JSONForm is one JSON value on one line, and is written as it is.
+	// JSONForm is one JSON value on one line. It is written verbatim.
 	JSONForm
 )
 
-// FormOf is the form that data of the content type has to have. It is the one
-// rule for what is JSON, what is text, and what is neither:
+// FormOf returns the form that data of the content type must have. No other
+// code decides what is JSON, what is text, and what is neither:
 //
-//   - application/json and every type that ends in +json is JSON;
+//   - application/json, and every type that ends in +json, is JSON;
 //   - any other text/… type is text;
-//   - but what is said to be in another charset than UTF-8 is bytes, as is
-//     everything else, and what is no media type at all.
+//   - everything else is bytes, and so is data in a charset other than UTF-8,
+//     and data whose content type is no media type at all.
 func FormOf(contentType string) Form {
-	switch contentType { // nearly all messages
+	switch contentType { // a short cut that nearly all messages take
 	case JSON:
 		return JSONForm
 	case Text:
@@ -52,20 +52,22 @@ func FormOf(contentType string) Form {
 	return Bytes
 }
 
-// IsJSON says whether data of the content type is JSON.
+// IsJSON reports whether data of the content type is JSON.
 func IsJSON(contentType string) bool { return FormOf(contentType) == JSONForm }
 
-// IsText says whether data of the content type is text, which must be UTF-8.
+// IsText reports whether data of the content type is text in UTF-8.
 func IsText(contentType string) bool { return FormOf(contentType) == TextForm }
 
-// A MediaType is what matters to us of a media type (RFC 9110 §8.3).
+// A MediaType is the part of a media type ([RFC 9110 §8.3]) that Fanfare uses.
+//
+// [RFC 9110 §8.3]: https://www.rfc-editor.org/rfc/rfc9110#section-8.3
 type MediaType struct {
 	Name    string // type/subtype, in lower case
-	Charset string // in lower case; "" if it is not said
+	Charset string // in lower case; "" if none is given
 }
 
-// UTF8 says whether the charset, if one is said, is UTF-8 or the part of it that
-// is ASCII.
+// UTF8 reports whether text of the media type can be read as UTF-8: its charset
+// is UTF-8 or ASCII, or none is given.
 func (m MediaType) UTF8() bool {
 	switch m.Charset {
 	case "", "utf-8", "utf8", "us-ascii", "ascii":
@@ -74,9 +76,10 @@ func (m MediaType) UTF8() bool {
 	return false
 }
 
-// ParseMediaType reads type/subtype and the parameters behind it. It is strict:
-// what is malformed anywhere, or names a parameter twice, is no media type. Nor
-// is what is longer than MaxType: each parameter is compared with all others.
+// ParseMediaType reads type/subtype and the parameters after it. It is strict:
+// ok is false for text that is malformed anywhere, that names a parameter twice,
+// or that is longer than [MaxType]. The limit bounds the time that the
+// comparison of each parameter with all others takes.
 func ParseMediaType(text string) (m MediaType, ok bool) {
 	if len(text) > MaxType {
 		return MediaType{}, false
@@ -90,7 +93,7 @@ func ParseMediaType(text string) (m MediaType, ok bool) {
 	m.Name = strings.ToLower(name)
 	var seen []string
 	for rest = trimLeft(rest); rest != ""; rest = trimLeft(rest) {
-		if rest[0] == ';' { // a parameter may be empty
+		if rest[0] == ';' { // parameters may be empty, as in "text/plain;;"
 			rest = rest[1:]
 			continue
 		}
@@ -129,7 +132,7 @@ func parameter(text string) (name, value, rest string, ok bool) {
 	return name, value, rest, ok
 }
 
-// quoted reads up to the quote that ends a quoted string.
+// quoted reads the rest of a quoted string, up to the quote that ends it.
 func quoted(text string) (value, rest string, ok bool) {
 	var b strings.Builder
 	for i := 0; i < len(text); i++ {
@@ -149,7 +152,9 @@ func quoted(text string) (value, rest string, ok bool) {
 	return "", "", false
 }
 
-// isToken says whether s is a token (RFC 9110 §5.6.2).
+// isToken reports whether s is a token ([RFC 9110 §5.6.2]).
+//
+// [RFC 9110 §5.6.2]: https://www.rfc-editor.org/rfc/rfc9110#section-5.6.2
 func isToken(s string) bool {
 	for i := range len(s) {
 		c := s[i]

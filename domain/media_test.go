@@ -35,8 +35,7 @@ func TestFormOf(t *testing.T) {
 
 var emptyParameter = regexp.MustCompile(`;[ \t]*(;|$)`)
 
-// FuzzMediaType compares with the standard library, which also takes what we
-// refuse.
+// FuzzMediaType compares with the standard library, which accepts more.
 func FuzzMediaType(f *testing.F) {
 	for _, text := range []string{"text/plain", `a/b; c="d\"e"; charset=UTF-8`, "a/b;;c=d;", "A/B ; c=d", "a/b; c=d; C=e", `a/b; c="\`} {
 		f.Add(text)
@@ -44,7 +43,9 @@ func FuzzMediaType(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		got, ok := domain.ParseMediaType(text)
 		if !ok || strings.ContainsAny(text, `*\`) || emptyParameter.MatchString(text) {
-			return // the standard library decodes RFC 2231, keeps some backslashes, and takes nothing for a parameter
+			// The standard library decodes RFC 2231, keeps some backslashes, and
+			// refuses empty parameters.
+			return
 		}
 		name, params, err := mime.ParseMediaType(text)
 		if err != nil || name != got.Name || strings.ToLower(params["charset"]) != got.Charset {
@@ -53,7 +54,8 @@ func FuzzMediaType(f *testing.F) {
 	})
 }
 
-// Reading compares each parameter with all others, which must not be many.
+// ParseMediaType compares each parameter with all others, so their number must
+// be bounded.
 func TestALongContentTypeIsNoMediaType(t *testing.T) {
 	longest := "text/x;a=" + strings.Repeat("b", domain.MaxType-len("text/x;a="))
 	if form := domain.FormOf(longest); form != domain.TextForm {
@@ -89,9 +91,10 @@ func TestSetDataHoldsDataToItsContentType(t *testing.T) {
 	}
 }
 
-// Form does not believe a proof of other bytes, or for another type.
-func TestFormIsOfTheDataThatIsThere(t *testing.T) {
-	proven := func() *domain.Message {
+// Form remembers which data SetData has checked. It must check again whatever
+// somebody has put in its place, or has declared to be of another type.
+func TestFormChecksDataThatWasReplaced(t *testing.T) {
+	checked := func() *domain.Message {
 		m := &domain.Message{To: []domain.Target{domain.Everyone}}
 		if err := m.SetData(domain.JSON, []byte(`"1"`)); err != nil {
 			t.Fatal(err)
@@ -106,7 +109,7 @@ func TestFormIsOfTheDataThatIsThere(t *testing.T) {
 		"more":         func(m *domain.Message) { m.Data = append(m.Data, ",1"...) },
 		"nothing":      func(m *domain.Message) { m.Data = nil },
 		"a line break": func(m *domain.Message) { m.Data = []byte("[\n1]") },
-		"text that was proven, as JSON": func(m *domain.Message) {
+		"text that was checked, as JSON": func(m *domain.Message) {
 			_ = m.SetData(domain.Text, forged)
 			m.ContentType = "application/x+json"
 		},
@@ -115,7 +118,7 @@ func TestFormIsOfTheDataThatIsThere(t *testing.T) {
 			m.ContentType = domain.Text
 		},
 	} {
-		m := proven()
+		m := checked()
 		change(m)
 		if form := m.Form(); form != domain.Bytes {
 			t.Errorf("%s: %q may be written as form %d", name, m.Data, form)
@@ -124,10 +127,11 @@ func TestFormIsOfTheDataThatIsThere(t *testing.T) {
 			t.Errorf("%s: %q passes Check", name, m.Data)
 		}
 	}
-	if m := proven(); m.Form() != domain.JSONForm || m.Check() != nil {
-		t.Error("what is proven is not believed")
+	if m := checked(); m.Form() != domain.JSONForm || m.Check() != nil {
+		t.Error("data that SetData has checked is not taken for JSON")
 	}
-	if m := (&domain.Message{To: proven().To, ContentType: domain.JSON, Data: []byte(`{"a":1}`)}); m.Form() != domain.JSONForm || m.Check() != nil {
-		t.Error("good data that nobody has proven is not believed")
+	m := &domain.Message{To: checked().To, ContentType: domain.JSON, Data: []byte(`{"a":1}`)}
+	if m.Form() != domain.JSONForm || m.Check() != nil {
+		t.Error("good data that SetData has not seen is not taken for JSON")
 	}
 }

@@ -11,50 +11,59 @@ import (
 	"unicode/utf8"
 )
 
-// A Message is what a business system tells its users. It is read only once
-// it has been published or delivered: many sessions share it.
+// A Message is what a business system tells its users. Nobody may change a
+// Message once it has been published or delivered, since many sessions share
+// it.
 type Message struct {
-	// ID tells a message from a repetition of it. Empty on arrival means that
-	// the publisher gave none; the stream then derives one from the position.
+	// ID identifies the message: a second message with the same ID is a
+	// repetition. It is empty if the publisher gave none; the stream then
+	// derives one from the position.
 	ID string
-	// To is whom it is for: 1 to MaxTargets targets.
+	// To is whom the message is for: 1 to [MaxTargets] targets.
 	To []Target
 	// Type is the application's name for what happened, such as "order.paid".
 	Type string
-	// Data is the payload, as its content type promises: one JSON value without
-	// raw line breaks, UTF-8, or any bytes. SetData sees to it, Check says
-	// whether it is so, and Form says how it may be written.
+	// Data is the payload. Its content type says what it is: one JSON value
+	// without raw line breaks, UTF-8 text, or any bytes. [Message.SetData]
+	// enforces that, [Message.Check] checks it, and [Message.Form] says how the
+	// data may be written.
 	Data []byte
-	// ContentType is a media type, or what its publisher takes for one; it is
-	// never empty in a message that was decoded.
+	// ContentType is a media type, or whatever the publisher wrote in its
+	// place. It is never empty in a message that was decoded.
 	ContentType string
-	// Time is when it happened, by the publisher's clock; zero if not said. Its
-	// year is 0 to 9999 in UTC, which is what RFC 3339 can say.
+	// Time is when the event happened, by the publisher's clock; zero if the
+	// publisher did not say. Its year is 0 to 9999 in UTC, the range of RFC
+	// 3339.
 	Time time.Time
-	// TTL is how long after its time in the log it is worth delivering; zero
-	// means always. Whole seconds on the wire.
+	// TTL is how long the message is worth delivering, counted from the time at
+	// which the log took it. Zero means forever. On the wire it has whole
+	// seconds.
 	TTL time.Duration
-	// Headers are the application's own.
+	// Headers belong to the application. The domain does not interpret them.
 	Headers map[string]string
-	// From is the user who sent it through a node; empty for services.
+	// From is the user who sent the message through a node; it is empty if a
+	// service published it.
 	From string
-	// Session is the session it was sent from. Business services see it, other
-	// users do not.
+	// Session is the session that the message was sent from. Business services
+	// see it, other users do not.
 	Session string
 
-	proof proof // of Data
+	checked checkedData // which Data was checked, and for which form
 }
 
 // Limits of a message's small parts.
 const (
-	MaxID      = 256 // bytes
-	MaxType    = 256 // bytes; also of a content type
-	MaxHeaders = 64  // entries; a name and its value have at most 4 KiB
-	MaxTTL     = 366 * 24 * time.Hour
+	MaxID      = 256                  // longest id, in bytes
+	MaxType    = 256                  // longest type or content type, in bytes
+	MaxHeaders = 64                   // most headers of one message
+	MaxTTL     = 366 * 24 * time.Hour // longest TTL
+
+	maxHeader = 4096 // bytes of one header, its name and value together
 )
 
-// Check says what is wrong with the message, as a FieldError with the field's
-// wire name. A message that passes can be written and read again, on any bus.
+// Check returns what is wrong with the message as a [FieldError] whose path is
+// the field's name on the wire. A message that passes can be written to any bus
+// and read back.
 func (m *Message) Check() error {
 	if len(m.To) == 0 {
 		return invalid("to", "a message needs at least one target")
@@ -69,10 +78,10 @@ func (m *Message) Check() error {
 	}
 	for _, f := range []struct {
 		name, value string
-		most        int
+		limit       int
 	}{{"id", m.ID, MaxID}, {"type", m.Type, MaxType}, {"content_type", m.ContentType, MaxType},
 		{"from", m.From, MaxName}, {"session", m.Session, MaxName}} {
-		if err := checkText(f.name, f.value, f.most); err != nil {
+		if err := checkText(f.name, f.value, f.limit); err != nil {
 			return err
 		}
 	}
@@ -85,9 +94,10 @@ func (m *Message) Check() error {
 	if len(m.Headers) > MaxHeaders {
 		return invalid("headers", "at most %d, got %d", MaxHeaders, len(m.Headers))
 	}
-	for k, v := range m.Headers {
-		if len(k)+len(v) > 4096 || !utf8.ValidString(k) || !utf8.ValidString(v) {
-			return invalid("headers", "%q: want valid UTF-8 of at most 4096 bytes, name and value together", clip(k))
+	for name, value := range m.Headers {
+		if len(name)+len(value) > maxHeader || !utf8.ValidString(name) || !utf8.ValidString(value) {
+			return invalid("headers",
+				"%q: want valid UTF-8 of at most %d bytes, name and value together", clip(name), maxHeader)
 		}
 	}
 	if m.Form() != FormOf(m.ContentType) {
@@ -96,7 +106,8 @@ func (m *Message) Check() error {
 	return nil
 }
 
-// CheckTime says whether RFC 3339 can say the time.
+// CheckTime returns a [FieldError] without a path if RFC 3339 cannot express
+// the time, since its years have four digits.
 func CheckTime(t time.Time) error {
 	if year := t.UTC().Year(); year < 0 || year > 9999 {
 		return invalid("", "the year %d in UTC is not within 0 to 9999", year)
@@ -104,7 +115,8 @@ func CheckTime(t time.Time) error {
 	return nil
 }
 
-// Equal says whether two messages say the same.
+// Equal reports whether two messages have the same content. It compares times
+// as instants.
 func (m Message) Equal(other Message) bool {
 	return m.ID == other.ID && slices.Equal(m.To, other.To) && m.Type == other.Type &&
 		m.ContentType == other.ContentType && bytes.Equal(m.Data, other.Data) &&
@@ -112,15 +124,21 @@ func (m Message) Equal(other Message) bool {
 		m.From == other.From && m.Session == other.Session
 }
 
-// Expired says whether the message, logged at the given time, is past its TTL.
+// Expired reports whether the message is past its TTL at the time now, if the
+// log took it at the time logged.
 func (m *Message) Expired(logged, now time.Time) bool {
 	return m.TTL > 0 && now.Sub(logged) > m.TTL
 }
 
-// Size is about how many bytes of the heap the message keeps alive.
+// Size estimates how many bytes of the heap the message keeps alive.
 func (m *Message) Size() int {
-	const itself, target, header = 176, 16, 48
-	n := itself + HeapSize(len(m.Data)) + HeapSize(target*len(m.To))
+	const (
+		message  = 176 // the struct itself
+		target   = 16  // one element of To
+		smallMap = 360 // a map of up to eight headers
+		header   = 48  // one entry of a larger map
+	)
+	n := message + HeapSize(len(m.Data)) + HeapSize(target*len(m.To))
 	for _, s := range [...]string{m.ID, m.Type, m.From, m.Session} {
 		n += HeapSize(len(s))
 	}
@@ -131,10 +149,10 @@ func (m *Message) Size() int {
 		n += HeapSize(len(t.text))
 	}
 	if len(m.Headers) > 0 {
-		n += 360 // a map of up to eight
+		n += smallMap
 	}
-	for k, v := range m.Headers {
-		n += HeapSize(len(k)) + HeapSize(len(v))
+	for name, value := range m.Headers {
+		n += HeapSize(len(name)) + HeapSize(len(value))
 	}
 	if len(m.Headers) > 8 {
 		n += header * len(m.Headers)
@@ -142,7 +160,8 @@ func (m *Message) Size() int {
 	return n
 }
 
-// HeapSize is about what an allocation of n bytes takes.
+// HeapSize estimates how many bytes an allocation of n bytes takes from the
+// heap, whose size classes round up.
 func HeapSize(n int) int {
 	switch {
 	case n <= 0:
@@ -155,9 +174,9 @@ func HeapSize(n int) int {
 	return n + n/16
 }
 
-func checkText(field, s string, most int) error {
-	if len(s) > most {
-		return invalid(field, "at most %d bytes, got %d", most, len(s))
+func checkText(field, s string, limit int) error {
+	if len(s) > limit {
+		return invalid(field, "at most %d bytes, got %d", limit, len(s))
 	}
 	if !isPrintable(s) {
 		return invalid(field, "want valid UTF-8 without control characters")
@@ -165,7 +184,7 @@ func checkText(field, s string, most int) error {
 	return nil
 }
 
-// isPrintable says whether s is valid UTF-8 without control characters.
+// isPrintable reports whether s is valid UTF-8 without control characters.
 func isPrintable(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; c < ' ' || c >= 0x7f {

@@ -5,31 +5,32 @@ import (
 	"fmt"
 )
 
-// A Publisher puts messages on the bus. It is safe for concurrent use; the
+// A Publisher puts messages on the bus. It is safe for concurrent use, and the
 // messages remain the caller's.
 type Publisher interface {
-	// Publish sends a system's messages in order and returns once the bus has
-	// taken all of them, or a *PublishError. It is bounded by ctx and by the
-	// publish deadline, and tries once.
+	// Publish sends the system's messages in their order. It returns nil once
+	// the bus has taken all of them, and a *PublishError otherwise. It blocks
+	// until then, until ctx ends, or until the publish deadline passes. It does
+	// not retry.
 	Publish(ctx context.Context, system System, msgs ...*Message) error
 
-	// Inbound sends what a user said to the business system itself. The
-	// message's From is the user; To is empty.
+	// Inbound sends a user's message from the named session to the business
+	// system itself. The message's From is the user, and its To is empty.
 	Inbound(ctx context.Context, system System, m *Message, session string) error
 }
 
-// A PublishError says how far a publish came: the first Accepted messages are
-// on the bus. Whether the bus has the others is unknown, unless Refused;
-// publishing them again with the same ids is safe.
+// A PublishError says how far a publish has come. Whether the bus has the messages
+// that are not Accepted is unknown, unless Refused is set; publishing them again
+// with the same ids is safe.
 type PublishError struct {
-	Accepted int
-	// Refused: it is certain that the bus has none of the others. They were not
+	Accepted int // the first so many messages are on the bus
+	// Refused says that the bus certainly has none of the others. They were not
 	// sent, or the bus answered that it does not take them.
 	Refused bool
-	// Err wraps [ErrBusDown] when the bus could not be reached or did not answer
-	// in time, [ErrLimit] when too many publishes wait, [ErrInvalid] or
-	// [ErrTooLarge] for what cannot be sent at all, [ErrClosed] after Close, and
-	// the context's error when the caller's context ended.
+	// Err is the cause. It wraps [ErrBusDown] if the bus could not be reached or did
+	// not answer in time, [ErrLimit] if too many publishes wait, [ErrInvalid] or
+	// [ErrTooLarge] for a message that cannot be sent at all, [ErrClosed] after
+	// Close, and the context's error if the caller's context has ended.
 	Err error
 }
 
@@ -44,5 +45,5 @@ func (e *PublishError) Error() string {
 	return fmt.Sprintf("%v (%s)", e.Err, how)
 }
 
-// Unwrap returns Err.
+// Unwrap returns Err, the cause.
 func (e *PublishError) Unwrap() error { return e.Err }

@@ -6,18 +6,18 @@ import (
 	"unicode/utf8"
 )
 
-// MaxTargets is how many targets one message may have.
+// MaxTargets is the largest number of targets that one message may have.
 const MaxTargets = 1000
 
 // MaxName is the longest name of a user, session or room, in bytes.
 const MaxName = 256
 
 // A Target is whom a message is for: "user:alice", "session:…", "room:lobby",
-// or "*", everyone attached to the system. Targets are comparable; the zero
+// or "*" for everyone attached to the system. Targets are comparable; the zero
 // Target matches nobody.
 type Target struct{ text string }
 
-// Kinds of targets.
+// The kinds of targets, as [Target.Kind] returns them.
 const (
 	KindUser    = "user"
 	KindSession = "session"
@@ -28,7 +28,9 @@ const (
 // Everyone is the target "*".
 var Everyone = Target{KindAll}
 
-// ParseTarget reads "kind:name", split at the first colon, or "*".
+// ParseTarget reads "kind:name", which it splits at the first colon, or "*".
+// The name has 1 to [MaxName] bytes of valid UTF-8 without control characters.
+// The error is a [FieldError] without a path.
 func ParseTarget(text string) (Target, error) {
 	if text == KindAll {
 		return Everyone, nil
@@ -43,40 +45,43 @@ func ParseTarget(text string) (Target, error) {
 	return Target{text}, nil
 }
 
-// UserTarget returns "user:name".
+// UserTarget returns the target "user:name". See [ParseTarget] for what a name
+// may be.
 func UserTarget(name string) (Target, error) { return ParseTarget(KindUser + ":" + name) }
 
-// SessionTarget returns "session:id".
+// SessionTarget returns the target "session:id".
 func SessionTarget(id string) (Target, error) { return ParseTarget(KindSession + ":" + id) }
 
-// RoomTarget returns "room:name".
+// RoomTarget returns the target "room:name".
 func RoomTarget(name string) (Target, error) { return ParseTarget(KindRoom + ":" + name) }
 
 // String returns the target as it is written.
 func (t Target) String() string { return t.text }
 
-// Kind returns one of the Kind constants, or "" for the zero Target.
+// Kind returns [KindUser], [KindSession], [KindRoom] or [KindAll], and "" for
+// the zero Target.
 func (t Target) Kind() string {
 	kind, _, _ := strings.Cut(t.text, ":")
 	return kind
 }
 
-// Name returns what stands behind the colon, "" for Everyone.
+// Name returns the part after the colon, and "" for [Everyone].
 func (t Target) Name() string {
 	_, name, _ := strings.Cut(t.text, ":")
 	return name
 }
 
-// MarshalText lets a Target be written as its text.
+// MarshalText returns the target's text.
 func (t Target) MarshalText() ([]byte, error) { return []byte(t.text), nil }
 
-// UnmarshalText parses a target.
+// UnmarshalText parses a target, as [ParseTarget] does.
 func (t *Target) UnmarshalText(text []byte) (err error) {
 	*t, err = ParseTarget(string(text))
 	return err
 }
 
-// CheckUser says what is wrong with a user's name, if anything.
+// CheckUser returns a [FieldError] without a path if name cannot be a user's
+// name.
 func CheckUser(name string) error { return checkName(name) }
 
 func checkName(name string) error {
@@ -95,11 +100,11 @@ func checkName(name string) error {
 	return nil
 }
 
-// clip shortens hostile input for an error message.
+// clip shortens input for an error message, since a caller may send any length.
 func clip(s string) string {
-	const most = 64
-	if len(s) <= most {
+	const limit = 64 // bytes
+	if len(s) <= limit {
 		return s
 	}
-	return strings.ToValidUTF8(s[:most], "") + "…"
+	return strings.ToValidUTF8(s[:limit], "") + "…"
 }

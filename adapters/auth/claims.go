@@ -11,22 +11,23 @@ import (
 	"github.com/fanfarebus/fanfare/domain/jsontext"
 )
 
-// The claims of a token are read here and nowhere else, by names that are
-// compared exactly. A name that stands twice, and a claim of another type than
-// RFC 7519 or this package gives it, are refused: two readers of such a token
-// could see two different users in it.
-
-// claims are what a token says.
+// claims are the claims of a token that this package uses. They are read here
+// and nowhere else. Names are compared exactly. A name that is there twice is
+// refused, and so is a claim of another type than [RFC 7519] or this package
+// gives it, since two readers of such a token could see two different users in
+// it.
+//
+// [RFC 7519]: https://www.rfc-editor.org/rfc/rfc7519
 type claims struct {
 	subject, issuer      string
 	audience             []string
 	expires, notBefore   time.Time
 	systems, rooms, send []string
 
-	has map[string]bool // which names there are
+	has map[string]bool // the names of the claims that are there
 }
 
-// parseClaims reads a payload.
+// parseClaims reads a token's payload.
 func parseClaims(text []byte) (*claims, error) {
 	c := &claims{has: make(map[string]bool, 8)}
 	err := jsontext.Object(text, c.take)
@@ -41,7 +42,7 @@ func parseClaims(text []byte) (*claims, error) {
 	return c, nil
 }
 
-// A claimError is a claim that is not what it should be.
+// A claimError says what is wrong with one claim.
 type claimError struct{ name, problem string }
 
 func (e *claimError) Error() string { return e.name + ": " + e.problem }
@@ -94,16 +95,16 @@ func texts(value []byte) (all []string, err error) {
 	if one, err := jsontext.String(value); err == nil {
 		return []string{one}, nil
 	}
-	err = jsontext.Array(value, func(elem []byte) error {
-		text, err := jsontext.String(elem)
+	err = jsontext.Array(value, func(element []byte) error {
+		text, err := jsontext.String(element)
 		all = append(all, text)
 		return err
 	})
 	return all, err
 }
 
-// globs is texts that takes null for none: libraries write it for an empty
-// list, and what a token does not name it does not grant.
+// globs reads an array of strings, or null as an empty one. Some libraries write
+// null for an empty list, and accepting it is safe: an empty list grants nothing.
 func globs(value []byte) ([]string, error) {
 	if string(value) == "null" {
 		return nil, nil
@@ -112,13 +113,15 @@ func globs(value []byte) ([]string, error) {
 }
 
 // endOfTime is the first moment that a claim cannot name: the year 10000, in
-// seconds since 1970. Whoever writes milliseconds is beyond it.
+// seconds since 1970. It also catches issuers that write milliseconds.
 const endOfTime = 253_402_300_800
 
 const wantDate = "want seconds since 1970, not milliseconds, in a year up to 9999"
 
-// numericDate reads RFC 7519's NumericDate: seconds since 1970, perhaps with a
-// fraction.
+// numericDate reads a NumericDate ([RFC 7519 §2]): seconds since 1970, perhaps
+// with a fraction.
+//
+// [RFC 7519 §2]: https://www.rfc-editor.org/rfc/rfc7519#section-2
 func numericDate(value []byte) (time.Time, error) {
 	n, err := jsontext.Number(value)
 	if err != nil {
@@ -131,18 +134,18 @@ func numericDate(value []byte) (time.Time, error) {
 	return time.Unix(int64(whole), int64(fraction*1e9)), nil
 }
 
-// check holds the claims against the settings and the clock.
+// check checks the claims against the settings and the clock.
 func (c *claims) check(cfg *JWTConfig, now time.Time) error {
 	switch {
 	case !c.has["exp"]:
 		return distrust(ReasonClaims, "the token has no exp: one that never ends is not taken")
 	case !now.Before(c.expires):
 		return conceal(ReasonExpired, "the token has expired", "the token expired %v ago",
-			late(now.Sub(c.expires)))
+			seconds(now.Sub(c.expires)))
 	case c.notBefore.After(now.Add(cfg.Leeway)):
 		return conceal(ReasonNotYet, "the token is not valid yet",
 			"the token is not valid for another %v (its nbf), and auth.jwt.leeway is %v",
-			late(c.notBefore.Sub(now)), cfg.Leeway)
+			seconds(c.notBefore.Sub(now)), cfg.Leeway)
 	case cfg.Issuer != "" && c.issuer != cfg.Issuer:
 		return conceal(ReasonIssuer, "the token is of another issuer",
 			"the token's iss is %.100q, and auth.jwt.issuer is %q", c.issuer, cfg.Issuer)
@@ -155,14 +158,18 @@ func (c *claims) check(cfg *JWTConfig, now time.Time) error {
 	return c.checkAudience(cfg)
 }
 
-// checkAudience follows RFC 7519 §4.1.3: a token that names an audience is for
-// nobody else, thus not for a node that has no name to be found there.
+// checkAudience follows [RFC 7519 §4.1.3]: a token that names an audience must be
+// refused by everybody who is not named there. So a node without a configured
+// audience refuses it as well.
+//
+// [RFC 7519 §4.1.3]: https://www.rfc-editor.org/rfc/rfc7519#section-4.1.3
 func (c *claims) checkAudience(cfg *JWTConfig) error {
 	const told = "the token is for another audience"
 	switch {
 	case cfg.Audience == "" && c.has["aud"]:
 		return conceal(ReasonAudience, told,
-			"the token is for the audience %s, and this node has none: set auth.jwt.audience to what your tokens name", brief(c.audience))
+			"the token is for the audience %s, and this node has none: "+
+				"set auth.jwt.audience to what your tokens name", brief(c.audience))
 	case cfg.Audience != "" && !slices.Contains(c.audience, cfg.Audience):
 		return conceal(ReasonAudience, told,
 			"the token is for the audience %s, and auth.jwt.audience is %q", brief(c.audience),
@@ -171,7 +178,8 @@ func (c *claims) checkAudience(cfg *JWTConfig) error {
 	return nil
 }
 
-// brief shows the first of some names that came from outside.
+// brief quotes the first three of the names, which came from outside and may be
+// many.
 func brief(names []string) string {
 	text := fmt.Sprintf("%.100q", names[:min(len(names), 3)])
 	if len(names) > 3 {
@@ -180,5 +188,5 @@ func brief(names []string) string {
 	return text
 }
 
-// late is a duration as people read it.
-func late(d time.Duration) time.Duration { return d.Round(time.Second) }
+// seconds rounds a duration for people to read.
+func seconds(d time.Duration) time.Duration { return d.Round(time.Second) }

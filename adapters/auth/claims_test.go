@@ -46,7 +46,7 @@ func reasonOf(t testing.TB, err error) string {
 	return c.Reason
 }
 
-// A token that two readers could read in two ways is read in none.
+// A token that two readers could understand in two ways is refused.
 func TestClaimsAreReadByOneStrictParser(t *testing.T) {
 	j := newJWT(t, auth.JWTConfig{Secret: secret})
 	const exp = `"exp":9999999999`
@@ -96,7 +96,7 @@ func TestClaimsAreReadByOneStrictParser(t *testing.T) {
 	}
 }
 
-// Every number that becomes a time has a bound, and is exact up to there.
+// Every number that becomes a time is bounded, and exact within the bounds.
 func TestTimesInTokensAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // the year 2000
 		j := newJWT(t, auth.JWTConfig{Secret: secret, Leeway: time.Minute})
@@ -147,7 +147,7 @@ func TestTimesInTokensAreBounded(t *testing.T) {
 	})
 }
 
-// RFC 7519 §4.1.3: who is not named in an audience is not meant.
+// RFC 7519 §4.1.3: a token is only for those whom its audience names.
 func TestAudience(t *testing.T) {
 	for _, test := range []struct {
 		aud, configured, reason string
@@ -175,7 +175,7 @@ func TestAudience(t *testing.T) {
 	}
 }
 
-// What is told to clients helps those who hold a token, and not those who guess.
+// What clients are told helps the holder of a signed token, and nobody who guesses.
 func TestWhatClientsAreTold(t *testing.T) {
 	j := newJWT(t, auth.JWTConfig{Secret: secret, Issuer: "the-shop", Audience: "the-push"})
 	const rest = `,"iss":"the-shop","aud":"the-push"`
@@ -204,7 +204,7 @@ func TestWhatClientsAreTold(t *testing.T) {
 	}
 }
 
-// Whatever is granted is what the payload's names say to the letter, once.
+// What is granted is exactly what the payload's claims say, each of them once.
 func TestDecisionsAgreeWithThePayload(t *testing.T) {
 	j := newJWT(t, auth.JWTConfig{Secret: secret})
 	names := []string{"sub", "Sub", "SUB", "s\u017fb", "exp", "Exp", "nbf", "systems", "Systems", "rooms", "send", "aud", "iss", "x"}
@@ -283,8 +283,8 @@ func agrees(t interface{ Fatalf(string, ...any) }, payload string, g domain.Gran
 	}
 }
 
-// What Mint gives out, Authenticate takes, and understands as it was meant.
-func TestWhatIsMintedIsReadAsItWasMeant(t *testing.T) {
+// Authenticate accepts what Mint returns, and grants what Mint was given.
+func TestAuthenticateGrantsWhatMintWasGiven(t *testing.T) {
 	j := newJWT(t, auth.JWTConfig{Secret: secret, Issuer: "é\u2028\"", Audience: "<&>"})
 	globs := rapid.SliceOfN(rapid.String(), 0, 3)
 	rapid.Check(t, func(t *rapid.T) {

@@ -1,9 +1,12 @@
-// Package auth says who somebody is: JWT for the sessions of users, API keys
-// for publishers, and Dev, which believes everybody.
+// Package auth checks credentials. [JWT] checks the tokens of users' sessions
+// and [Keys] checks the API keys of publishers. [Dev] trusts everybody and
+// [Nobody] refuses every token.
 //
-// All of them are safe for concurrent use, do no I/O, and answer with a
-// [domain.CredentialError] where a credential proves nothing. No error holds a
-// token, a key or what is secret in one.
+// All of them are safe for concurrent use and do no I/O. If a credential is
+// refused, the error is a [domain.CredentialError]. No error holds a token, a
+// key or a secret part of one.
+//
+// The example of [JWT.Mint] shows how tokens are made and checked.
 package auth
 
 import (
@@ -12,29 +15,29 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// Reasons of a [domain.CredentialError], which metrics count by.
+// The reasons of a [domain.CredentialError]. Metrics count by them.
 const (
 	ReasonNone      = "none"      // there is no credential
-	ReasonMalformed = "malformed" // it is not what a token or its header looks like
-	ReasonAlgorithm = "algorithm" // no key is for the token's algorithm
-	ReasonSignature = "signature" // no key made the token's signature
+	ReasonMalformed = "malformed" // it does not have the form of a token
+	ReasonAlgorithm = "algorithm" // no configured key is for the token's algorithm
+	ReasonSignature = "signature" // the token was not signed with a configured key
 	ReasonClaims    = "claims"    // the token is signed, but its claims cannot be read
 	ReasonExpired   = "expired"   // the token's exp has passed
 	ReasonNotYet    = "not_yet"   // the token's nbf is further ahead than the leeway
-	ReasonIssuer    = "issuer"    // the token is another issuer's
-	ReasonAudience  = "audience"  // the token is for others
-	ReasonUnknown   = "unknown"   // no entry has the API key
-	ReasonNotTaken  = "not_taken" // the node takes none
-	ReasonNoName    = "no_name"   // development: the client does not say who it is
+	ReasonIssuer    = "issuer"    // the token is from another issuer
+	ReasonAudience  = "audience"  // the token is for another audience
+	ReasonUnknown   = "unknown"   // the API key is not configured
+	ReasonNotTaken  = "not_taken" // the node is not configured to accept tokens
+	ReasonNoName    = "no_name"   // in development: the client does not say who it is
 )
 
-// distrust is an error that the client may know.
+// distrust returns an error that the client may see in full.
 func distrust(reason, format string, args ...any) error {
 	detail := fmt.Sprintf(format, args...)
 	return &domain.CredentialError{Reason: reason, Detail: detail, Told: detail}
 }
 
-// conceal is an error of which the client may know only what told says.
+// conceal returns an error of which the client may see only what told says.
 func conceal(reason, told, format string, args ...any) error {
 	return &domain.CredentialError{Reason: reason, Detail: fmt.Sprintf(format, args...), Told: told}
 }

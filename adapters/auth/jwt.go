@@ -15,37 +15,47 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// MaxToken is the longest token that is looked at, in bytes.
+// MaxToken is the longest token that is accepted, in bytes.
 const MaxToken = 8 << 10
 
-// Bounds of JWTConfig.Leeway.
+// The default and the limit of JWTConfig.Leeway.
 const (
 	DefaultLeeway = time.Minute
 	MaxLeeway     = 10 * time.Minute
 )
 
-// A JWTConfig says which tokens to believe. Exactly one of Secret and
-// PublicKey is set.
+// A JWTConfig says which tokens a [JWT] accepts. Exactly one of Secret and
+// PublicKey must be set.
 type JWTConfig struct {
-	Secret    string        // for HMAC; at least MinSecret bytes
-	PublicKey string        // PEM, one key or several; RSA, ECDSA or Ed25519
-	Issuer    string        // if set, what "iss" must be
-	Audience  string        // what "aud" must hold; if empty, tokens that have one are refused
-	Leeway    time.Duration // how far ahead "nbf" may be, for clocks that differ; 0: DefaultLeeway
+	Secret    string // for HMAC; at least MinSecret bytes
+	PublicKey string // one or more RSA, ECDSA or Ed25519 keys in PEM
+	Issuer    string // if set, a token's "iss" must be equal
+	// Audience must be in a token's "aud". If it is empty, tokens that have an
+	// "aud" are refused.
+	Audience string
+	// Leeway is how far ahead a token's "nbf" may be, since the issuer's clock may
+	// differ. 0 means DefaultLeeway.
+	Leeway time.Duration
 }
 
-// A JWT checks session tokens: JSON Web Tokens with the claims sub (the user),
-// exp (required: a session ends with its token), nbf, and systems, rooms and
-// send, each an array of globs as in domain.Grant. What a token does not name
-// it does not grant.
+// A JWT checks session tokens. They are JSON Web Tokens ([RFC 7519]) with these
+// claims:
+//
+//   - sub, required: the user;
+//   - exp, required: the session ends when its token expires;
+//   - nbf, iss and aud as in RFC 7519;
+//   - systems, rooms and send: arrays of globs, as in [domain.Grant]. Whatever a
+//     token does not name there, it does not grant.
+//
+// [RFC 7519]: https://www.rfc-editor.org/rfc/rfc7519
 type JWT struct {
 	cfg  JWTConfig
 	keys []key
 	now  func() time.Time
 }
 
-// NewJWT returns a JWT. The keys' types alone decide which algorithms count,
-// so a token cannot choose.
+// NewJWT returns a JWT. The types of the keys decide which algorithms are
+// accepted, so a token cannot choose a weaker one.
 func NewJWT(cfg JWTConfig) (*JWT, error) {
 	keys, err := parseKeys(cfg)
 	if err != nil {
@@ -60,8 +70,8 @@ func NewJWT(cfg JWTConfig) (*JWT, error) {
 	return &JWT{cfg, keys, time.Now}, nil
 }
 
-// Authenticate returns what the token entitles its bearer to. The claims are
-// read only once the signature is good.
+// Authenticate returns what the token entitles its bearer to. It reads the claims
+// only after it has verified the signature.
 func (j *JWT) Authenticate(_ context.Context, token string) (domain.Grant, error) {
 	switch {
 	case token == "":
@@ -93,8 +103,8 @@ func (j *JWT) Authenticate(_ context.Context, token string) (domain.Grant, error
 	}, nil
 }
 
-// verify checks the signature with every key that is for its algorithm. The
-// library does the cryptography; what it parses of tokens is never asked for.
+// verify checks the signature with every key that is for its algorithm. It uses
+// the JWT library only for cryptography, and not to parse tokens.
 func (j *JWT) verify(s signed) error {
 	tried := false
 	for _, k := range j.keys {
@@ -113,7 +123,7 @@ func (j *JWT) verify(s signed) error {
 	return conceal(ReasonSignature, "", "the token is not signed with the configured key")
 }
 
-// algorithms names those that count.
+// algorithms names the algorithms of the configured keys.
 func (j *JWT) algorithms() string {
 	var all []string
 	for _, k := range j.keys {
@@ -123,8 +133,8 @@ func (j *JWT) algorithms() string {
 	return strings.Join(slices.Compact(all), ", ")
 }
 
-// Mint signs a token that is good for g until g.Expires, which must be set.
-// Only a JWT with a secret can.
+// Mint signs a token that grants g until g.Expires, which must be set. It needs a
+// JWT with a secret.
 func (j *JWT) Mint(g domain.Grant) (string, error) {
 	secret, ok := j.keys[0].public.([]byte)
 	switch {

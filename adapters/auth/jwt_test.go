@@ -75,7 +75,7 @@ func TestTokenWithoutClaimsGrantsNothing(t *testing.T) {
 	}
 }
 
-func TestEveryHMACSizeCounts(t *testing.T) {
+func TestEveryHMACSizeIsAccepted(t *testing.T) {
 	j := newJWT(t, auth.JWTConfig{Secret: secret})
 	for _, m := range []jwt.SigningMethod{jwt.SigningMethodHS256, jwt.SigningMethodHS384, jwt.SigningMethodHS512} {
 		if _, err := j.Authenticate(t.Context(), sign(t, m, []byte(secret), jwt.MapClaims{"sub": "a", "exp": in(time.Hour)})); err != nil {
@@ -139,7 +139,7 @@ func TestTokenIsRefused(t *testing.T) {
 	}
 }
 
-func TestTokensAreLookedAtUpToTheirBound(t *testing.T) {
+func TestTokensAreReadUpToTheirLimit(t *testing.T) {
 	j := newJWT(t, auth.JWTConfig{Secret: secret})
 	signed := func(size int) string {
 		for pad := auth.MaxToken / 2; ; pad++ {

@@ -11,18 +11,20 @@ import (
 	"strings"
 )
 
-// MinSecret is the shortest HMAC secret, in bytes: RFC 7518 wants as many as
-// the hash has.
+// MinSecret is the length of the shortest HMAC secret, in bytes. [RFC 7518 §3.2]
+// requires a secret that is at least as long as the hash.
+//
+// [RFC 7518 §3.2]: https://www.rfc-editor.org/rfc/rfc7518#section-3.2
 const MinSecret = 32
 
-// maxKeys is how many public keys there may be: a token that nobody signed
-// costs a try with each of them.
+// maxKeys is the largest number of public keys, since a forged token costs a
+// verification with each of them.
 const maxKeys = 16
 
 // A key verifies signatures of the algorithms that fit its type, and of no
 // others.
 type key struct {
-	public     any // or the secret, as bytes
+	public     any // a public key, or an HMAC secret as []byte
 	algorithms []string
 }
 
@@ -37,7 +39,8 @@ func parseKeys(cfg JWTConfig) ([]key, error) {
 				"`openssl rand -base64 48` makes a good one", len(cfg.Secret), MinSecret)
 		}
 		if strings.Contains(cfg.Secret, pemBegin) {
-			// A public key is no secret: whoever has it could sign tokens with it.
+			// As an HMAC secret, a public key would let everybody who knows it
+			// sign tokens.
 			return nil, errors.New("the secret is a key in PEM: a public key belongs in public_key, " +
 				"and a private one on no node")
 		}
@@ -49,10 +52,11 @@ func parseKeys(cfg JWTConfig) ([]key, error) {
 	}
 }
 
-// parsePublicKeys reads every key of the text: while keys are changed, tokens
-// of the old one and of the new one count. Between them there may be empty
-// lines and comments that begin with "#". Anything else is refused: it could be
-// a key that somebody believes to be in use.
+// parsePublicKeys reads all keys in the text. There may be several, so that
+// tokens of the old key and of the new one are accepted while keys are rotated.
+// Between them there may be empty lines and comments that begin with "#".
+// Anything else is refused, since it could be a damaged key that somebody
+// believes to be in use.
 func parsePublicKeys(text string) (keys []key, err error) {
 	for {
 		if text = skipComments(text); text == "" {
@@ -77,7 +81,7 @@ func parsePublicKeys(text string) (keys []key, err error) {
 	return keys, nil
 }
 
-// numbered says which key an error is about, where there is more than one.
+// numbered adds to an error which key it is about, if there is more than one.
 func numbered(before int, last bool, err error) error {
 	if before == 0 && last {
 		return err
@@ -103,8 +107,8 @@ const (
 var errNoPEM = errors.New(`want PEM that begins with "-----BEGIN PUBLIC KEY-----": ` +
 	"`openssl pkey -in private.pem -pubout` prints it")
 
-// cutBlock reads the PEM block with which the text begins. It finds the block's
-// end by itself, since pem.Decode passes over what it cannot read.
+// cutBlock reads the PEM block that the text begins with, and returns the rest.
+// It finds the block's end by itself, since pem.Decode skips what it cannot read.
 func cutBlock(text string) (*pem.Block, string, error) {
 	if !strings.HasPrefix(text, pemBegin) {
 		return nil, "", errNoPEM

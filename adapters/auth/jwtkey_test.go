@@ -17,8 +17,8 @@ import (
 	"github.com/fanfarebus/fanfare/adapters/auth"
 )
 
-// While keys are changed, both count, each for the algorithms of its own type.
-func TestSeveralPublicKeysCount(t *testing.T) {
+// While keys are rotated both are accepted, each for the algorithms of its type.
+func TestSeveralPublicKeysAreAccepted(t *testing.T) {
 	first, _ := rsa.GenerateKey(rand.Reader, 2048)
 	second, _ := rsa.GenerateKey(rand.Reader, 2048)
 	third, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -16,8 +16,8 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// Keys are the API keys of publishers. Only the SHA-256 of each is known here:
-// keys are long and random, so that is enough.
+// Keys checks the API keys of publishers. It knows only the SHA-256 of each.
+// Keys are long and random, so a slow password hash is not needed.
 type Keys struct {
 	entries []keyEntry
 }
@@ -27,10 +27,11 @@ type keyEntry struct {
 	sum    [sha256.Size]byte
 }
 
-// NewKeys reads entries such as "shop:publish/orders+publish/chat:<64 hex
-// digits>", the hash being the key's SHA-256, or "ops:*:…" for every scope.
-// Several entries may share a name, so that keys can be rotated. All faults
-// are joined.
+// NewKeys reads entries of the form name:scopes:hash, such as
+// "shop:publish/orders+publish/chat:<64 hex digits>". The scopes are joined by
+// "+", or are "*" for everything. The hash is the key's SHA-256. Several entries
+// may have the same name, so that keys can be rotated. The error joins the faults
+// of all entries.
 func NewKeys(entries ...string) (*Keys, error) {
 	k := &Keys{}
 	var faults []error
@@ -42,7 +43,8 @@ func NewKeys(entries ...string) (*Keys, error) {
 		}
 		if first := k.find(e.sum); first >= 0 && !slices.Equal(k.entries[first].scopes, e.scopes) {
 			faults = append(faults,
-				fmt.Errorf("entry %d: it is the key of an entry before it, with other scopes: keep one", i+1))
+				fmt.Errorf("entry %d: it is the key of an entry before it, with other scopes: keep one",
+					i+1))
 			continue
 		}
 		k.entries = append(k.entries, e)
@@ -50,13 +52,13 @@ func NewKeys(entries ...string) (*Keys, error) {
 	return k, errors.Join(faults...)
 }
 
-// find returns the entry of a key's hash, -1 if there is none.
+// find returns the index of the entry with a key's hash, or -1.
 func (k *Keys) find(sum [sha256.Size]byte) int {
 	return slices.IndexFunc(k.entries, func(e keyEntry) bool { return e.sum == sum })
 }
 
-// Authorize returns what the key is good for. It compares with every entry,
-// and takes the same time whichever matches.
+// Authorize returns the scopes of the key. It compares the key with every entry
+// in constant time, so that its duration tells nothing about which one matches.
 func (k *Keys) Authorize(_ context.Context, key string) (domain.Scopes, error) {
 	sum := sha256.Sum256([]byte(key))
 	var scopes domain.Scopes
@@ -74,8 +76,8 @@ func (k *Keys) Authorize(_ context.Context, key string) (domain.Scopes, error) {
 	return scopes, nil
 }
 
-// NewKey makes a key with 256 random bits and the entry that makes it count.
-// The key itself is kept nowhere.
+// NewKey makes a key with 256 random bits, and the entry for [NewKeys] that makes
+// it valid. The key is not stored anywhere.
 func NewKey(name string, scopes domain.Scopes) (key, entry string, err error) {
 	if !keyName.MatchString(name) {
 		return "", "", errName
@@ -97,7 +99,8 @@ var (
 var errName = errors.New("a key's name is 1 to 64 letters, digits, dots, dashes and underscores," +
 	" and begins with a letter or a digit")
 
-// parseEntry quotes nothing that may be a key put in the wrong place.
+// parseEntry reads an entry. Its errors quote nothing but the name and never the
+// third part, which may be a key that somebody put in place of its hash.
 func parseEntry(text string) (keyEntry, error) {
 	parts := strings.Split(text, ":")
 	if len(parts) != 3 {
@@ -110,13 +113,15 @@ func parseEntry(text string) (keyEntry, error) {
 	for _, s := range e.scopes {
 		if !keyScope.MatchString(s) {
 			return keyEntry{},
-				fmt.Errorf("%s: scopes are * or publish/SYSTEM, joined by +, as in publish/orders+publish/chat", parts[0])
+				fmt.Errorf("%s: scopes are * or publish/SYSTEM, joined by +, as in publish/orders+publish/chat",
+					parts[0])
 		}
 	}
 	sum, err := hex.DecodeString(parts[2])
 	if err != nil || len(sum) != sha256.Size {
 		return keyEntry{},
-			fmt.Errorf("%s: the third part must be the key's SHA-256 in 64 hex digits, not the key itself", parts[0])
+			fmt.Errorf("%s: the third part must be the key's SHA-256 in 64 hex digits, not the key itself",
+				parts[0])
 	}
 	e.sum = [sha256.Size]byte(sum)
 	return e, nil

@@ -65,7 +65,7 @@ func TestBadKeyEntriesAreAllNamedAndNotQuoted(t *testing.T) {
 	}
 }
 
-// Which entry counts for a key must not depend on who reads them.
+// Two entries with different scopes for one key are ambiguous, and so refused.
 func TestOneKeyWithTwoMeaningsIsRefused(t *testing.T) {
 	sum := strings.Repeat("0a", 32)
 	for _, entries := range [][]string{
@@ -81,7 +81,7 @@ func TestOneKeyWithTwoMeaningsIsRefused(t *testing.T) {
 	}
 }
 
-func TestDevBelievesEverybodyWhoHasAName(t *testing.T) {
+func TestDevTrustsEverybodyWithAName(t *testing.T) {
 	orders, _ := domain.ParseSystem("orders")
 	g, err := auth.Dev{}.Authenticate(t.Context(), "alice")
 	if err != nil || g.User != "alice" || !g.MayAttach(orders) || !g.MayJoin(orders, "a/b") {

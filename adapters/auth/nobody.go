@@ -6,7 +6,8 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// Nobody believes no one: a node with API keys alone takes no sessions.
+// Nobody refuses every token. It is for nodes that are configured with API keys
+// only, and so accept no sessions.
 type Nobody struct{}
 
 // Authenticate refuses every token.

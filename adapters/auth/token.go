@@ -8,16 +8,19 @@ import (
 	"github.com/fanfarebus/fanfare/domain/jsontext"
 )
 
-// A signed is a token that is taken apart: JWS in its compact form (RFC 7515
-// §7.1). Nothing in it is to be believed before verify has.
+// signed holds the decoded parts of a token, which is a JWS in the compact form
+// ([RFC 7515 §7.1]). Nothing in it may be trusted before JWT.verify has checked
+// the signature.
+//
+// [RFC 7515 §7.1]: https://www.rfc-editor.org/rfc/rfc7515#section-7.1
 type signed struct {
-	input     string // what was signed: header and payload as they came
+	input     string // what was signed: the encoded header and payload, and the dot between them
 	algorithm string
 	payload   []byte
 	signature []byte
 }
 
-// parseToken takes a token apart.
+// parseToken decodes the parts of a token.
 func parseToken(text string) (s signed, err error) {
 	parts := strings.Split(text, ".")
 	if len(parts) != 3 {
@@ -43,8 +46,11 @@ var base64url = base64.RawURLEncoding.Strict()
 
 var errBase64 = errors.New("not base64url")
 
-// decodePart reads base64url as RFC 7515 §2 wants it: no padding, no line
-// breaks, which Go's decoder would pass over, and no bits that mean nothing.
+// decodePart decodes base64url as [RFC 7515 §2] defines it: without padding,
+// without line breaks, which Go's decoder would skip, and without unused bits
+// that are set.
+//
+// [RFC 7515 §2]: https://www.rfc-editor.org/rfc/rfc7515#section-2
 func decodePart(text string) ([]byte, error) {
 	if strings.ContainsAny(text, "\r\n") {
 		return nil, errBase64
@@ -52,10 +58,10 @@ func decodePart(text string) ([]byte, error) {
 	return base64url.DecodeString(text)
 }
 
-// parseHeader returns the algorithm that a token's header names. It refuses
-// extensions that the token calls critical, as RFC 7515 §4.1.11 demands: we
-// understand none. And b64 (RFC 7797), with which the payload would be read in
-// another way than ours. What else stands there decides nothing.
+// parseHeader returns the algorithm that a token's header names. It refuses a
+// header with crit, as RFC 7515 §4.1.11 requires, since no extension is
+// implemented here. It also refuses b64 (RFC 7797), which changes how the payload
+// has to be read. Other fields have no effect.
 func parseHeader(text []byte) (algorithm string, err error) {
 	found := false
 	err = jsontext.Object(text, func(name string, value []byte) (err error) {

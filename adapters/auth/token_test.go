@@ -39,8 +39,8 @@ func TestHeadersAreReadByOneStrictParser(t *testing.T) {
 	}
 }
 
-// One token has one spelling: whoever keeps a list of tokens can rely on that.
-func TestOnlyTheOneSpellingOfATokenCounts(t *testing.T) {
+// Each token has only one spelling, so that lists of tokens can be relied on.
+func TestEachTokenHasOneSpelling(t *testing.T) {
 	j := newJWT(t, auth.JWTConfig{Secret: secret})
 	good := signText(t, hs256, `{"sub":"alice","exp":9999999999}`)
 	if _, err := j.Authenticate(t.Context(), good); err != nil {

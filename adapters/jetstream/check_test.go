@@ -1,59 +1,21 @@
 package jetstream_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"log/slog"
-	"net/url"
-	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	stock "github.com/nats-io/nats.go/jetstream"
 
-	"github.com/fanfarebus/fanfare/adapters/jetstream"
 	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/test/broker"
+	"github.com/fanfarebus/fanfare/test/driverkit"
 )
-
-// A journal is a log that a test reads.
-type journal struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (j *journal) Write(p []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.b.Write(p)
-}
-
-func (j *journal) has(text string) bool {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return strings.Contains(j.b.String(), text)
-}
-
-func openLogged(t testing.TB, rawURL string) (transport.Driver, *journal) {
-	t.Helper()
-	u, err := url.Parse(rawURL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	j := &journal{}
-	d, err := jetstream.Open(t.Context(), u, slog.New(slog.NewTextHandler(j, nil)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = d.Close() })
-	return d, j
-}
 
 // What a stream is decides whether one may read it, and whether one may publish
 // to it; the rest is said in the log.
@@ -118,20 +80,20 @@ func TestAStreamIsCheckedWhenItIsOpened(t *testing.T) {
 			if f != nil {
 				defer f.Close()
 			}
-			if refused := c.refused == both; refused != (err != nil) || refused && !says(err, c.fault, domain.ErrUnsupported) {
+			if refused := c.refused == both; refused != (err != nil) || refused && !driverkit.Says(err, c.fault, domain.ErrUnsupported) {
 				t.Errorf("Follow: %v", err)
 			}
 			start := time.Now()
-			err = errors.Join(d.Publish(t.Context(), on(topic, raw("x")))...)
+			err = errors.Join(d.Publish(t.Context(), driverkit.Outgoing(topic, driverkit.Raw("x")))...)
 			refused := c.refused == both || c.refused == publish
-			if refused != (err != nil) || refused && !says(err, c.fault, domain.ErrBusRefused, domain.ErrBusDown) {
+			if refused != (err != nil) || refused && !driverkit.Says(err, c.fault, domain.ErrBusRefused, domain.ErrBusDown) {
 				t.Errorf("Publish: %v", err)
 			}
 			if took := time.Since(start); took > time.Second {
 				t.Errorf("it took %v", took)
 			}
-			if told := j.has("what the broker has for a topic"); told != (c.refused != silent) || told && !j.has(c.fault) {
-				t.Errorf("logged: %s", j.b.String())
+			if told := j.Contains("what the broker has for a topic"); told != (c.refused != silent) || told && !j.Contains(c.fault) {
+				t.Errorf("logged: %s", j)
 			}
 		})
 	}
@@ -165,15 +127,6 @@ func fill(c *stock.StreamConfig, topic string) {
 	}
 }
 
-func says(err error, text string, sentinels ...error) bool {
-	for _, s := range sentinels {
-		if !errors.Is(err, s) {
-			return false
-		}
-	}
-	return err != nil && strings.Contains(err.Error(), text)
-}
-
 // A stream that is changed under a running node: what publishing can no longer
 // be proven for is refused with the reason, at the latest after one that got no
 // answer; and a log line tells.
@@ -184,7 +137,7 @@ func TestAStreamThatIsChangedIsNoticed(t *testing.T) {
 	publish := func() error {
 		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 		defer cancel()
-		return errors.Join(d.Publish(ctx, on("t", raw("x")))...)
+		return errors.Join(d.Publish(ctx, driverkit.Outgoing("t", driverkit.Raw("x")))...)
 	}
 	k.must(publish())
 	change := func(noAck bool) {
@@ -198,7 +151,7 @@ func TestAStreamThatIsChangedIsNoticed(t *testing.T) {
 	if err := publish(); !errors.Is(err, domain.ErrBusDown) {
 		t.Errorf("without an answer: %v", err)
 	}
-	if err := publish(); !says(err, "no_ack", domain.ErrBusRefused) {
+	if err := publish(); !driverkit.Says(err, "no_ack", domain.ErrBusRefused) {
 		t.Errorf("after that: %v", err)
 	}
 	change(false)
@@ -212,11 +165,11 @@ func TestAStreamThatIsChangedIsNoticed(t *testing.T) {
 	tail()
 	change(true)
 	tail()
-	if err := publish(); !says(err, "no_ack", domain.ErrBusRefused) {
+	if err := publish(); !driverkit.Says(err, "no_ack", domain.ErrBusRefused) {
 		t.Errorf("after a look: %v", err)
 	}
-	if !j.has("no_ack") || !j.has("is good now") {
-		t.Errorf("log: %s", j.b.String())
+	if !j.Contains("no_ack") || !j.Contains("is good now") {
+		t.Errorf("log: %s", j)
 	}
 }
 
@@ -227,11 +180,11 @@ func TestAStreamThatConfirmsNothingIsRead(t *testing.T) {
 	k.create(func(c *stock.StreamConfig) { c.NoAck = true })
 	f := k.follow("")
 	nc := k.Client()
-	for _, n := range numbers(1, 3) {
+	for _, n := range driverkit.Numbers(1, 3) {
 		k.must(nc.Publish("t", []byte(n)))
 	}
-	k.want(numbers(1, 3), k.bodies(f, 3))
-	k.want(numbers(2, 3), k.bodies(k.follow(at(1)), 2))
+	k.want(driverkit.Numbers(1, 3), k.bodies(f, 3))
+	k.want(driverkit.Numbers(2, 3), k.bodies(k.follow(at(1)), 2))
 }
 
 func TestASealedStreamIsReadAndNotPublishedTo(t *testing.T) {
@@ -241,13 +194,13 @@ func TestASealedStreamIsReadAndNotPublishedTo(t *testing.T) {
 	c.Sealed = true
 	_, err := k.js().UpdateStream(t.Context(), c)
 	k.must(err)
-	if err := errors.Join(k.d.Publish(t.Context(), on("t", raw("3")))...); !says(err, "", domain.ErrBusRefused) {
+	if err := errors.Join(k.d.Publish(t.Context(), driverkit.Outgoing("t", driverkit.Raw("3")))...); !driverkit.Says(err, "", domain.ErrBusRefused) {
 		t.Errorf("published: %v", err)
 	}
-	if err := errors.Join(k.d.Publish(t.Context(), on("t", raw("3")))...); !says(err, "it is sealed", domain.ErrBusRefused) {
+	if err := errors.Join(k.d.Publish(t.Context(), driverkit.Outgoing("t", driverkit.Raw("3")))...); !driverkit.Says(err, "it is sealed", domain.ErrBusRefused) {
 		t.Errorf("published again: %v", err)
 	}
-	k.want(numbers(1, 2), k.bodies(k.follow(at(0)), 2))
+	k.want(driverkit.Numbers(1, 2), k.bodies(k.follow(at(0)), 2))
 }
 
 func TestAFullStreamSaysThatItIsFull(t *testing.T) {
@@ -259,8 +212,8 @@ func TestAFullStreamSaysThatItIsFull(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			k := newKit(t)
 			k.create(func(c *stock.StreamConfig) { c.Discard = stock.DiscardNew; change(c) })
-			errs := k.d.Publish(t.Context(), on("t", raw("1"), raw("2"), raw("3"), raw("4")))
-			if len(errs) != 4 || !says(errs[3], "is full", domain.ErrBusFull, domain.ErrBusRefused, domain.ErrBusDown) {
+			errs := k.d.Publish(t.Context(), driverkit.Outgoing("t", driverkit.Raw("1"), driverkit.Raw("2"), driverkit.Raw("3"), driverkit.Raw("4")))
+			if len(errs) != 4 || !driverkit.Says(errs[3], "is full", domain.ErrBusFull, domain.ErrBusRefused, domain.ErrBusDown) {
 				t.Errorf("errors %v", errs)
 			}
 		})
@@ -270,16 +223,16 @@ func TestAFullStreamSaysThatItIsFull(t *testing.T) {
 // An account that may store no more.
 func TestAnAccountWithoutRoomSaysSo(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "nats.conf")
-	write(t, file, `accounts { A { jetstream: {max_file: 200K, max_mem: 1K}, users: [{user: a, password: p}] } }`)
+	driverkit.WriteFile(t, file, `accounts { A { jetstream: {max_file: 200K, max_mem: 1K}, users: [{user: a, password: p}] } }`)
 	s := broker.NATS(t, "--config", file)
 	d := open(t, "jetstream://a:p@"+s.Addr())
 	var err error
 	for range 20 {
-		if err = errors.Join(d.Publish(t.Context(), on("t", raw(strings.Repeat("x", 50<<10))))...); err != nil {
+		if err = errors.Join(d.Publish(t.Context(), driverkit.Outgoing("t", driverkit.Raw(strings.Repeat("x", 50<<10))))...); err != nil {
 			break
 		}
 	}
-	if !says(err, "room", domain.ErrBusFull, domain.ErrBusRefused) {
+	if !driverkit.Says(err, "room", domain.ErrBusFull, domain.ErrBusRefused) {
 		t.Error(err)
 	}
 }
@@ -302,18 +255,11 @@ func TestOnlyTheStreamsAnswerCounts(t *testing.T) {
 			k.remove()
 			ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 			defer cancel()
-			if err := errors.Join(k.d.Publish(ctx, on("t", raw("nowhere")))...); !errors.Is(err, domain.ErrBusDown) || errors.Is(err, domain.ErrBusRefused) {
+			if err := errors.Join(k.d.Publish(ctx, driverkit.Outgoing("t", driverkit.Raw("nowhere")))...); !errors.Is(err, domain.ErrBusDown) || errors.Is(err, domain.ErrBusRefused) {
 				t.Errorf("taken by nobody: %v", err)
 			} else {
 				t.Log(err)
 			}
 		})
-	}
-}
-
-func write(t testing.TB, file, text string) {
-	t.Helper()
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
 	}
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/test/driverkit"
 )
 
 func TestFollowGoesOnExactlyAfterAPosition(t *testing.T) {
@@ -38,8 +39,8 @@ func TestAPositionWhoseFollowersWereTrimmedIsRefused(t *testing.T) {
 	k.trim(5)
 	k.refused(at(3), domain.Trimmed)
 	k.refused(at(0), domain.Trimmed)
-	k.want(numbers(6, 10), k.bodies(k.follow(at(5)), 5))
-	k.want(numbers(8, 10), k.bodies(k.follow(at(7)), 3))
+	k.want(driverkit.Numbers(6, 10), k.bodies(k.follow(at(5)), 5))
+	k.want(driverkit.Numbers(8, 10), k.bodies(k.follow(at(7)), 3))
 }
 
 func TestTheLastPositionIsGoodEvenWhenItsEntryIsGone(t *testing.T) {
@@ -73,7 +74,7 @@ func TestARestartWithoutStorageIsABreakAndThenDeliveryGoesOn(t *testing.T) {
 	k.add(1, 3)
 	k.read(f, 3)
 	k.Kill()
-	if err := k.ended(f, 0); !errors.Is(err, domain.ErrBusDown) {
+	if err := driverkit.ReadToEnd(k.t, f, 0); !errors.Is(err, domain.ErrBusDown) {
 		t.Fatalf("error %v", err)
 	}
 	k.Forget()
@@ -90,7 +91,7 @@ func TestARestartWithStorageIsNoBreak(t *testing.T) {
 	k.Kill()
 	k.Restart()
 	f := k.follow(at(1))
-	k.want(numbers(2, 3), k.bodies(f, 2))
+	k.want(driverkit.Numbers(2, 3), k.bodies(f, 2))
 	if f.Log() != log {
 		t.Fatal("another log")
 	}
@@ -122,7 +123,7 @@ func TestAStreamThatLostItsNewestMessagesIsABreakEvenWhenOthersHaveTheirPlaces(t
 	if g.Log() != log {
 		t.Fatal("another log: that tests nothing")
 	}
-	k.want(numbers(104, 107), k.bodies(g, 4))
+	k.want(driverkit.Numbers(104, 107), k.bodies(g, 4))
 }
 
 func TestASlowReaderOvertakenByTrimmingIsTold(t *testing.T) {
@@ -136,7 +137,7 @@ func TestASlowReaderOvertakenByTrimmingIsTold(t *testing.T) {
 	for {
 		batch, err := f.Read(ctx)
 		if err != nil {
-			wantBreak(t, err, domain.Trimmed)
+			driverkit.WantGap(t, err, domain.Trimmed)
 			break
 		}
 		for _, e := range batch {
@@ -181,7 +182,7 @@ func TestAPurgeOfWhatAReaderHadBeforeItIsTold(t *testing.T) {
 	k.read(f, 256)
 	k.trim(0)
 	err := k.endedSomewhere(f)
-	wantBreak(t, err, domain.Trimmed)
+	driverkit.WantGap(t, err, domain.Trimmed)
 }
 
 // endedSomewhere is ended for a feed that may bring something before.
@@ -203,7 +204,7 @@ func TestAStreamCreatedAnewUnderARunningReaderEndsItsFeedAndIsAnotherLog(t *test
 	k.remove()
 	k.create(nil)
 	k.add(1, 8)
-	if err := k.ended(f, 0); err == nil {
+	if err := driverkit.ReadToEnd(k.t, f, 0); err == nil {
 		t.Fatal("the feed went on")
 	}
 	g := k.follow(at(3))
@@ -233,7 +234,7 @@ func TestAStreamOfManySubjectsIsReadWithoutFalseBreaks(t *testing.T) {
 	other := func(n int) {
 		t.Helper()
 		for range n {
-			k.must(errors.Join(k.d.Publish(t.Context(), on("other.x", raw("not for us")))...))
+			k.must(errors.Join(k.d.Publish(t.Context(), driverkit.Outgoing("other.x", driverkit.Raw("not for us")))...))
 		}
 	}
 	log := k.d.(transport.LogDriver)
@@ -361,8 +362,8 @@ func (k kit) churn(stream stock.Stream, r *rand.Rand, rounds int, trims *atomic.
 		first := next
 		next += 1 + r.IntN(400)
 		var records []transport.Outgoing
-		for _, body := range numbers(first, next-1) {
-			records = append(records, on("t", raw(body))...)
+		for _, body := range driverkit.Numbers(first, next-1) {
+			records = append(records, driverkit.Outgoing("t", driverkit.Raw(body))...)
 		}
 		if err := errors.Join(k.d.Publish(k.t.Context(), records)...); err != nil {
 			return err

@@ -21,12 +21,13 @@ import (
 	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/test/broker"
+	"github.com/fanfarebus/fanfare/test/driverkit"
 )
 
 func TestAMissingStreamIsCreatedAsTheURLSays(t *testing.T) {
 	k := newKit(t)
 	d := open(t, k.URL("jetstream")+"?retention=90m&storage=memory&max_bytes=1000000")
-	k.must(errors.Join(d.Publish(t.Context(), on("fanfare.my_orders.inbound", raw("x")))...))
+	k.must(errors.Join(d.Publish(t.Context(), driverkit.Outgoing("fanfare.my_orders.inbound", driverkit.Raw("x")))...))
 	s, err := k.js().Stream(t.Context(), "fanfare_my=5Forders_inbound")
 	k.must(err)
 	c := s.CachedInfo().Config
@@ -45,7 +46,7 @@ func TestAStreamThatExistsIsFoundBySubjectAndNotChanged(t *testing.T) {
 	f, err := d.Follow(t.Context(), "u.1", "")
 	k.must(err)
 	defer f.Close()
-	k.must(errors.Join(d.Publish(t.Context(), on("u.1", raw("x")))...))
+	k.must(errors.Join(d.Publish(t.Context(), driverkit.Outgoing("u.1", driverkit.Raw("x")))...))
 	k.want([]string{"x"}, k.bodies(f, 1))
 	s, err := k.js().Stream(t.Context(), "theirs")
 	k.must(err)
@@ -59,14 +60,14 @@ func TestWithoutCreateTheErrorSaysWhatToCreate(t *testing.T) {
 	d := open(t, k.URL("jetstream")+"?create=false&retention=2h")
 	want := "nats stream add t --subjects t --retention limits --discard old --max-age 2h0m0s --storage file --replicas 1"
 	_, err := d.Follow(t.Context(), "t", "")
-	published := d.Publish(t.Context(), on("t", raw("x")))
+	published := d.Publish(t.Context(), driverkit.Outgoing("t", driverkit.Raw("x")))
 	for _, err := range []error{err, errors.Join(published...)} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v", err)
 		}
 	}
 	k.create(nil)
-	k.must(errors.Join(d.Publish(t.Context(), on("t", raw("x")))...))
+	k.must(errors.Join(d.Publish(t.Context(), driverkit.Outgoing("t", driverkit.Raw("x")))...))
 }
 
 func TestAServerWithoutJetStreamSaysSo(t *testing.T) {
@@ -81,7 +82,7 @@ func TestAServerWithoutJetStreamSaysSo(t *testing.T) {
 		t.Fatalf("error %v", err)
 	}
 	t.Log(err)
-	if err := errors.Join(d.Publish(t.Context(), on("t", raw("x")))...); err == nil || !strings.Contains(err.Error(), "JetStream") {
+	if err := errors.Join(d.Publish(t.Context(), driverkit.Outgoing("t", driverkit.Raw("x")))...); err == nil || !strings.Contains(err.Error(), "JetStream") {
 		t.Fatalf("error %v", err)
 	}
 }
@@ -89,7 +90,7 @@ func TestAServerWithoutJetStreamSaysSo(t *testing.T) {
 func TestADomainThatIsNotThereIsNamed(t *testing.T) {
 	k := newKit(t)
 	d := open(t, k.URL("jetstream")+"?domain=hub")
-	if err := errors.Join(d.Publish(t.Context(), on("t", raw("x")))...); err == nil || !strings.Contains(err.Error(), "domain is hub") {
+	if err := errors.Join(d.Publish(t.Context(), driverkit.Outgoing("t", driverkit.Raw("x")))...); err == nil || !strings.Contains(err.Error(), "domain is hub") {
 		t.Errorf("error %v", err)
 	}
 }
@@ -116,15 +117,15 @@ func TestWhatIsForbiddenIsToldAtOnce(t *testing.T) {
 		t.Errorf("who may not use the API: %v", err)
 	}
 	all := open(t, "jetstream://all:p@"+s.Addr())
-	if err := errors.Join(all.Publish(t.Context(), on("t", raw("x")))...); err != nil {
+	if err := errors.Join(all.Publish(t.Context(), driverkit.Outgoing("t", driverkit.Raw("x")))...); err != nil {
 		t.Fatal(err)
 	}
-	errs := reader.Publish(t.Context(), append(on("t", raw("x")), on("t", raw("y"))...))
+	errs := reader.Publish(t.Context(), append(driverkit.Outgoing("t", driverkit.Raw("x")), driverkit.Outgoing("t", driverkit.Raw("y"))...))
 	if len(errs) != 2 || !errors.Is(errs[0], domain.ErrForbidden) || !errors.Is(errs[1], domain.ErrForbidden) {
 		t.Errorf("who may not publish: %v", errs)
 	}
 	for user, says := range map[string]string{"nobody": `Publish to "$JS.API.STREAM.NAMES"`, "deaf": "may not subscribe to answers"} {
-		err := errors.Join(open(t, "jetstream://"+user+":p@"+s.Addr()).Publish(t.Context(), on("t", raw("x")))...)
+		err := errors.Join(open(t, "jetstream://"+user+":p@"+s.Addr()).Publish(t.Context(), driverkit.Outgoing("t", driverkit.Raw("x")))...)
 		if err == nil || !strings.Contains(err.Error(), says) || strings.Contains(err.Error(), "canceled") {
 			t.Errorf("%s publishes: %v", user, err)
 		}
@@ -147,8 +148,8 @@ func TestMessagesKeepUUIDMetadataAndPayload(t *testing.T) {
 	f := k.follow("")
 	m := message.NewMessage("id-1", []byte{0, 0xff, '{'})
 	m.Metadata = message.Metadata{"b": "2", "a": "é", "fanfare.origin": "redis-streams/1-2=="}
-	r := raw("bare")
-	both := raw("with both")
+	r := driverkit.Raw("bare")
+	both := driverkit.Raw("with both")
 	both.Metadata.Set("fanfare.origin", "x")
 	k.publish(m, r, both, message.NewMessage("id-2", nil))
 	got := k.read(f, 4)
@@ -188,7 +189,7 @@ func TestForeignersPublishWithHeadersAndReadBarePayloads(t *testing.T) {
 	sub, err := nc.SubscribeSync("t")
 	k.must(err)
 	k.must(nc.Flush())
-	k.publish(raw("bare"))
+	k.publish(driverkit.Raw("bare"))
 	if m, err := sub.NextMsg(10 * time.Second); err != nil || string(m.Data) != "bare" || len(m.Header) != 0 {
 		t.Errorf("%+v, %v", m, err)
 	}
@@ -204,8 +205,8 @@ func TestEachRecordHasItsOwnResultAndOrderIsKept(t *testing.T) {
 	server.Metadata.Set("Nats-Msg-Id", "1")
 	bad := message.NewMessage("1", nil)
 	bad.Metadata.Set("a:b c", "1")
-	errs := k.d.Publish(t.Context(), on("t", raw("1"), uuid, raw(strings.Repeat("x", 2000)), line, raw("2"), server,
-		raw(strings.Repeat("x", 2<<20)), bad, raw("3")))
+	errs := k.d.Publish(t.Context(), driverkit.Outgoing("t", driverkit.Raw("1"), uuid, driverkit.Raw(strings.Repeat("x", 2000)), line, driverkit.Raw("2"), server,
+		driverkit.Raw(strings.Repeat("x", 2<<20)), bad, driverkit.Raw("3")))
 	want := []error{nil, domain.ErrInvalid, domain.ErrTooLarge, domain.ErrInvalid, nil, domain.ErrInvalid, domain.ErrTooLarge, domain.ErrInvalid, nil}
 	if len(errs) != len(want) {
 		t.Fatalf("errors %v", errs)
@@ -217,14 +218,14 @@ func TestEachRecordHasItsOwnResultAndOrderIsKept(t *testing.T) {
 	}
 	k.want([]string{"1", "2", "3"}, k.bodies(f, 3))
 	// The same again is no repetition to the server.
-	k.publish(raw("3"), raw("3"))
+	k.publish(driverkit.Raw("3"), driverkit.Raw("3"))
 	k.want([]string{"3", "3"}, k.bodies(f, 2))
 }
 
 func TestAFullStreamRefuses(t *testing.T) {
 	k := newKit(t)
 	k.create(func(c *stock.StreamConfig) { c.MaxMsgs, c.Discard = 2, stock.DiscardNew })
-	errs := k.d.Publish(t.Context(), on("t", raw("1"), raw("2"), raw("3")))
+	errs := k.d.Publish(t.Context(), driverkit.Outgoing("t", driverkit.Raw("1"), driverkit.Raw("2"), driverkit.Raw("3")))
 	if len(errs) != 3 || errs[0] != nil || errs[1] != nil || !errors.Is(errs[2], domain.ErrBusDown) {
 		t.Fatalf("errors %v", errs)
 	}
@@ -234,7 +235,7 @@ func TestAStreamThatIsGoneIsCreatedByTheNextPublish(t *testing.T) {
 	k := newKit(t)
 	k.add(1, 1)
 	k.remove()
-	if errs := k.d.Publish(t.Context(), on("t", raw("2"))); !errors.Is(errors.Join(errs...), domain.ErrBusDown) {
+	if errs := k.d.Publish(t.Context(), driverkit.Outgoing("t", driverkit.Raw("2"))); !errors.Is(errors.Join(errs...), domain.ErrBusDown) {
 		t.Fatalf("errors %v", errs)
 	}
 	k.add(3, 3)
@@ -248,7 +249,7 @@ func TestPublishingIsBoundedAndNothingIsSentLater(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 		defer cancel()
 		start := time.Now()
-		errs := k.d.Publish(ctx, on("t", raw("lost"), raw("lost")))
+		errs := k.d.Publish(ctx, driverkit.Outgoing("t", driverkit.Raw("lost"), driverkit.Raw("lost")))
 		if len(errs) != 2 || !errors.Is(errs[0], domain.ErrBusDown) || !errors.Is(errs[1], domain.ErrBusDown) {
 			t.Errorf("errors %v", errs)
 		}
@@ -280,7 +281,7 @@ func TestABusThatIsDownDoesNotFailOpen(t *testing.T) {
 	if _, err := d.(transport.LogDriver).Tail(t.Context(), "t"); !errors.Is(err, domain.ErrBusDown) {
 		t.Errorf("Tail: %v", err)
 	}
-	if err := errors.Join(d.Publish(t.Context(), on("t", raw("x")))...); !errors.Is(err, domain.ErrBusDown) {
+	if err := errors.Join(d.Publish(t.Context(), driverkit.Outgoing("t", driverkit.Raw("x")))...); !errors.Is(err, domain.ErrBusDown) {
 		t.Errorf("Publish: %v", err)
 	}
 }
@@ -292,7 +293,7 @@ func TestAFeedThatEndsLeavesNoConsumer(t *testing.T) {
 		t.Fatalf("%d consumers", n)
 	}
 	_ = f.Close()
-	poll(t, func() bool { return k.consumers() == 0 })
+	driverkit.Poll(t, func() bool { return k.consumers() == 0 })
 }
 
 func (k kit) consumers() int { return k.stream().CachedInfo().State.Consumers }
@@ -302,7 +303,7 @@ func TestLargeMessagesAreRead(t *testing.T) {
 	f := k.follow("")
 	big := strings.Repeat("x", 900<<10)
 	for range 3 {
-		k.publish(raw(big), raw(big), raw("small"))
+		k.publish(driverkit.Raw(big), driverkit.Raw(big), driverkit.Raw("small"))
 	}
 	for i, e := range k.read(f, 9) {
 		if want := len(big); i%3 < 2 && len(e.Body) != want {
@@ -340,7 +341,7 @@ func TestFollowSinceBeginsWithTheFirstThatIsNotOlder(t *testing.T) {
 	later := since(time.Now().Add(time.Hour), 6)
 	k.want(k.add(7, 8), k.bodies(later, 2))
 	k.trim(3)
-	k.want(numbers(6, 8), k.bodies(since(time.Time{}, 5), 3))
+	k.want(driverkit.Numbers(6, 8), k.bodies(since(time.Time{}, 5), 3))
 	k.trim(0)
 	empty := since(time.Time{}, 8)
 	k.want(k.add(9, 9), k.bodies(empty, 1))
@@ -460,7 +461,7 @@ func TestAGroupOutlivesARestartAndAServerThatForgotIt(t *testing.T) {
 	for i, prepare := range []func(){func() {}, func() { k.Kill(); k.Restart() }, func() { k.Kill(); k.Forget(); k.Restart() }} {
 		prepare()
 		body := fmt.Sprint(i)
-		poll(t, func() bool { return k.d.Publish(t.Context(), on("t", raw(body))) == nil })
+		driverkit.Poll(t, func() bool { return k.d.Publish(t.Context(), driverkit.Outgoing("t", driverkit.Raw(body))) == nil })
 		for got := ""; got != body; {
 			select {
 			case m := <-in:

@@ -7,6 +7,7 @@ import (
 
 	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/test/driverkit"
 )
 
 // A listener is a node's subscription.
@@ -56,7 +57,7 @@ func (l *listener) all() string {
 // hears waits until exactly this was heard.
 func (l *listener) hears(want string) {
 	l.t.Helper()
-	poll(l.t, func() bool { return len(l.all()) >= len(want) })
+	driverkit.Poll(l.t, func() bool { return len(l.all()) >= len(want) })
 	if got := l.all(); got != want {
 		l.t.Fatalf("heard %q, want %q", got, want)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/test/broker"
+	"github.com/fanfarebus/fanfare/test/driverkit"
 )
 
 // A node whose user loses its rights hears nothing for a while. When it has them
@@ -27,7 +28,7 @@ func TestAReaderThatLosesItsRightsGoesOnWhereItWas(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			file := filepath.Join(t.TempDir(), "nats.conf")
-			conf := func(user string) { write(t, file, "authorization { users: ["+admin+"\n"+user+"] }") }
+			conf := func(user string) { driverkit.WriteFile(t, file, "authorization { users: ["+admin+"\n"+user+"] }") }
 			conf(`{user: u, password: p}`)
 			s := broker.NATS(t, "--config", file)
 			bus := transport.New(open(t, "jetstream://u:p@"+s.Addr()), transport.Config{})
@@ -36,7 +37,7 @@ func TestAReaderThatLosesItsRightsGoesOnWhereItWas(t *testing.T) {
 			add := func(first, last int) {
 				t.Helper()
 				for i := first; i <= last; i++ {
-					if err := errors.Join(foreign.Publish(t.Context(), on("t", raw(fmt.Sprint(i))))...); err != nil {
+					if err := errors.Join(foreign.Publish(t.Context(), driverkit.Outgoing("t", driverkit.Raw(fmt.Sprint(i))))...); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -77,7 +78,7 @@ func TestAReaderThatLosesItsRightsGoesOnWhereItWas(t *testing.T) {
 			const more = 4 * transport.BatchSize
 			add(4, more)
 			end := make(chan struct{})
-			go func() { defer close(end); poll(t, func() bool { return bus.Stats().Interruptions > 0 }) }()
+			go func() { defer close(end); driverkit.Poll(t, func() bool { return bus.Stats().Interruptions > 0 }) }()
 			for over := false; !over; {
 				select {
 				case m := <-in:
@@ -114,34 +115,34 @@ func TestRightsThatAreTakenAwayAndGivenBack(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "nats.conf")
-			write(t, file, good)
+			driverkit.WriteFile(t, file, good)
 			s := broker.NATS(t, "--config", file)
 			d, _ := openLogged(t, "jetstream://u:p@"+s.Addr())
 			taken := 0
 			publish := func() error {
 				ctx, cancel := context.WithTimeout(t.Context(), 400*time.Millisecond)
 				defer cancel()
-				errs := d.Publish(ctx, on("t", raw(fmt.Sprint(taken+1))))
+				errs := d.Publish(ctx, driverkit.Outgoing("t", driverkit.Raw(fmt.Sprint(taken+1))))
 				if errs == nil {
 					taken++
 				}
 				return errors.Join(errs...)
 			}
-			poll(t, func() bool { return publish() == nil })
-			write(t, file, c.conf)
+			driverkit.Poll(t, func() bool { return publish() == nil })
+			driverkit.WriteFile(t, file, c.conf)
 			s.Reload()
 			var err error
-			poll(t, func() bool {
+			driverkit.Poll(t, func() bool {
 				err = publish()
-				return says(err, c.text) && errors.Is(err, domain.ErrBusRefused)
+				return driverkit.Says(err, c.text) && errors.Is(err, domain.ErrBusRefused)
 			})
 			if !errors.Is(err, domain.ErrBusDown) {
 				t.Errorf("refused: %v", err)
 			}
 			t.Log(err)
-			write(t, file, good)
+			driverkit.WriteFile(t, file, good)
 			s.Reload()
-			poll(t, func() bool { return publish() == nil })
+			driverkit.Poll(t, func() bool { return publish() == nil })
 			// What was taken is there: each number once, or more often where the
 			// outcome was unknown.
 			f, err := d.Follow(t.Context(), "t", at(0))

@@ -1,68 +1,30 @@
 package kafka_test
 
 import (
-	"errors"
-	"fmt"
 	"runtime"
-	"strings"
 	"testing"
-
-	"github.com/ThreeDotsLabs/watermill"
-	"github.com/ThreeDotsLabs/watermill/message"
 
 	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/test/broker"
+	"github.com/fanfarebus/fanfare/test/driverkit"
 )
 
-var payload200 = strings.Repeat("x", 200)
-
-func messages(n int) []*message.Message {
-	all := make([]*message.Message, n)
-	for i := range all {
-		all[i] = newMessage(watermill.NewULID(), payload200)
-	}
-	return all
-}
-
-// Both run on a real broker.
+// BenchmarkPublish runs on a real broker.
 func BenchmarkPublish(b *testing.B) {
-	for _, size := range []int{1, 64, 256} {
-		b.Run(fmt.Sprint(size), func(b *testing.B) {
-			k := newKit(b, broker.KafkaURL(b))
-			records := on(k.topic, messages(size)...)
-			k.must(errors.Join(k.d.Publish(b.Context(), records)...))
-			b.ReportAllocs()
-			for b.Loop() {
-				if err := errors.Join(k.d.Publish(b.Context(), records)...); err != nil {
-					b.Fatal(err)
-				}
-			}
-			b.ReportMetric(float64(b.N*size)/b.Elapsed().Seconds(), "records/s")
-		})
-	}
+	driverkit.BenchmarkPublish(b, func(b *testing.B) driverkit.PublishBenchmark {
+		k := newKit(b, broker.KafkaURL(b))
+		k.publish(driverkit.FramedPayloads(1)...) // creates the topic
+		return driverkit.PublishBenchmark{Driver: k.d, Topic: k.topic, Messages: driverkit.FramedPayloads}
+	})
 }
 
-// BenchmarkRead reads a topic again and again; an operation is a record.
+// BenchmarkRead runs on a real broker.
 func BenchmarkRead(b *testing.B) {
-	const held = 100_000
 	k := newKit(b, broker.KafkaURL(b))
-	for range held / 1000 {
-		k.publish(messages(1000)...)
+	for range driverkit.LogLength / 1000 {
+		k.publish(driverkit.FramedPayloads(1000)...)
 	}
-	b.ReportAllocs()
-	b.ResetTimer()
-	for n := 0; n < b.N; {
-		f := k.follow(beginning)
-		for read := 0; read < held && n < b.N; {
-			batch, err := f.Read(b.Context())
-			if err != nil {
-				b.Fatal(err)
-			}
-			read, n = read+len(batch), n+len(batch)
-		}
-		_ = f.Close()
-	}
-	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "records/s")
+	driverkit.BenchmarkReadLog(b, func() transport.Feed { return k.follow(beginning) })
 }
 
 // What a feed costs: `go test -bench FeedsAtRest` prints it for each.

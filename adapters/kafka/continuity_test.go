@@ -14,6 +14,7 @@ import (
 	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/test/broker"
+	"github.com/fanfarebus/fanfare/test/driverkit"
 )
 
 func TestFollowGoesOnExactlyAfterAPosition(t *testing.T) {
@@ -126,7 +127,7 @@ func TestARestartOfTheBrokerIsNoBreak(t *testing.T) {
 	}
 	s.Restart()
 	var g transport.Feed
-	poll(t, func() (ok bool) { // a broker that has just started is slow
+	driverkit.Poll(t, func() (ok bool) { // a broker that has just started is slow
 		next, err := k.d.Follow(t.Context(), k.topic, at(3))
 		g = next
 		return err == nil
@@ -212,7 +213,7 @@ func TestFollowSinceBeginsWithTheFirstThatIsNotOlder(t *testing.T) {
 		for i := 1; i <= 4; i++ {
 			k.add(i, i)
 			times = append(times, k.read(f, 1)[0].Time)
-			poll(k.t, func() bool { return time.Since(times[i-1]) > 5*time.Millisecond })
+			driverkit.Poll(k.t, func() bool { return time.Since(times[i-1]) > 5*time.Millisecond })
 		}
 		for i, from := range times {
 			g := k.since(from)

@@ -2,19 +2,11 @@ package kafka_test
 
 import (
 	"context"
-	"crypto/ed25519"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/big"
-	"net"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -28,6 +20,7 @@ import (
 	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/test/broker"
+	"github.com/fanfarebus/fanfare/test/driverkit"
 )
 
 func newMessage(uuid, body string, metadata ...string) *message.Message {
@@ -43,17 +36,6 @@ func fields(kv ...string) (h []domain.Field) {
 		h = append(h, domain.Field{Name: kv[i], Value: kv[i+1]})
 	}
 	return h
-}
-
-// bare drops what differs from run to run.
-func bare(entries []domain.Entry) []domain.Entry {
-	for i := range entries {
-		entries[i].Position, entries[i].Time = "", time.Time{}
-		if len(entries[i].Body) == 0 {
-			entries[i].Body = nil
-		}
-	}
-	return entries
 }
 
 func TestPublishedMessagesComeBackWhole(t *testing.T) {
@@ -75,7 +57,7 @@ func TestPublishedMessagesComeBackWhole(t *testing.T) {
 			{UUID: "id-3", Header: fields("fanfare.origin", "\x00\x01\xff"), Body: []byte("x")},
 			{},
 		}
-		if diff := cmp.Diff(want, bare(got)); diff != "" {
+		if diff := cmp.Diff(want, driverkit.WithoutLog(got)); diff != "" {
 			k.t.Error(diff)
 		}
 		if raw.Metadata.Get(transport.RawKey) == "" {
@@ -102,7 +84,7 @@ func TestRecordsOfStrangersAreUnderstood(t *testing.T) {
 			{},
 			{Header: fields("to", "(the record has no value)", "id", "1")}, // no message without data
 		}
-		if diff := cmp.Diff(want, bare(k.read(f, 5))); diff != "" {
+		if diff := cmp.Diff(want, driverkit.WithoutLog(k.read(f, 5))); diff != "" {
 			k.t.Error(diff)
 		}
 	})
@@ -114,7 +96,7 @@ func TestEveryCompressionIsWrittenAndRead(t *testing.T) {
 		text := strings.Repeat("again and ", 1000)
 		for _, name := range []string{"none", "gzip", "snappy", "lz4", "zstd"} {
 			d := open(k.t, k.url+"?compression="+name)
-			k.must(errors.Join(d.Publish(k.t.Context(), on(k.topic, newMessage("", text+name)))...))
+			k.must(errors.Join(d.Publish(k.t.Context(), driverkit.Outgoing(k.topic, newMessage("", text+name)))...))
 			k.want([]string{text + name}, k.bodies(f, 1))
 		}
 	})
@@ -135,7 +117,7 @@ func TestManyRecordsGoInOrderInBatchesThatTheTopicTakes(t *testing.T) {
 			}
 			msgs = append(msgs, newMessage("", body, transport.RawKey, "1"))
 		}
-		errs := k.d.Publish(k.t.Context(), on(k.topic, msgs...))
+		errs := k.d.Publish(k.t.Context(), driverkit.Outgoing(k.topic, msgs...))
 		for i, err := range errs {
 			if (i == 150) != errors.Is(err, domain.ErrTooLarge) || i != 150 && err != nil {
 				k.t.Errorf("record %d: %v", i, err)
@@ -151,8 +133,8 @@ func TestManyRecordsGoInOrderInBatchesThatTheTopicTakes(t *testing.T) {
 func TestARefusedRecordDoesNotStopTheOthers(t *testing.T) {
 	onEach(t, func(k kit) {
 		f := k.follow("")
-		records := append(on(k.topic, newMessage("", "1"), newMessage("2", "2", "_watermill_message_uuid", "x"), newMessage("", "3")),
-			on(k.topic+".other", newMessage("", "4"))...)
+		records := append(driverkit.Outgoing(k.topic, newMessage("", "1"), newMessage("2", "2", "_watermill_message_uuid", "x"), newMessage("", "3")),
+			driverkit.Outgoing(k.topic+".other", newMessage("", "4"))...)
 		errs := k.d.Publish(k.t.Context(), records)
 		if len(errs) != 4 || errs[0] != nil || !errors.Is(errs[1], domain.ErrInvalid) || errs[2] != nil || errs[3] != nil {
 			k.t.Fatalf("errors %v", errs)
@@ -164,7 +146,7 @@ func TestARefusedRecordDoesNotStopTheOthers(t *testing.T) {
 func TestATopicIsCreatedSoThatRetentionWorks(t *testing.T) {
 	onEach(t, func(k kit) {
 		d := open(k.t, k.url+"?retention=24h&replicas=1")
-		k.must(errors.Join(d.Publish(k.t.Context(), on(k.topic, newMessage("", "1")))...))
+		k.must(errors.Join(d.Publish(k.t.Context(), driverkit.Outgoing(k.topic, newMessage("", "1")))...))
 		k.settled()
 		topics, err := k.admin.ListTopics(k.t.Context(), k.topic)
 		k.must(err)
@@ -209,7 +191,7 @@ func TestAMissingTopicThatMayNotBeCreatedSaysWhatToDo(t *testing.T) {
 	onEach(t, func(k kit) {
 		d := open(k.t, k.url+"?create=false&retention=2h&replicas=3")
 		_, err := d.Follow(k.t.Context(), k.topic, "")
-		for _, err := range append(d.Publish(k.t.Context(), on(k.topic, newMessage("", "1"))), err) {
+		for _, err := range append(d.Publish(k.t.Context(), driverkit.Outgoing(k.topic, newMessage("", "1"))), err) {
 			for _, want := range []string{"--create --topic " + k.topic, "--partitions 1", "retention.ms=7200000", "--replication-factor 3"} {
 				if err == nil || !strings.Contains(err.Error(), want) {
 					k.t.Errorf("%v lacks %q", err, want)
@@ -223,7 +205,7 @@ func TestATopicOfMorePartitionsIsRefused(t *testing.T) {
 	onEach(t, func(k kit) {
 		k.create(3)
 		_, err := k.d.Follow(k.t.Context(), k.topic, "")
-		for _, err := range append(k.d.Publish(k.t.Context(), on(k.topic, newMessage("", "1"))), err) {
+		for _, err := range append(k.d.Publish(k.t.Context(), driverkit.Outgoing(k.topic, newMessage("", "1"))), err) {
 			if !errors.Is(err, domain.ErrUnsupported) || !strings.Contains(err.Error(), "3 partitions") || !strings.Contains(err.Error(), "--partitions 1") {
 				k.t.Errorf("error %v", err)
 			}
@@ -242,7 +224,7 @@ func TestABrokerThatIsAwayIsABusThatIsDown(t *testing.T) {
 		defer cancel()
 		start := time.Now()
 		_, err := k.d.Follow(ctx, k.topic, "")
-		errs := k.d.Publish(ctx, on(k.topic, newMessage("1", ""), newMessage("2", "")))
+		errs := k.d.Publish(ctx, driverkit.Outgoing(k.topic, newMessage("1", ""), newMessage("2", "")))
 		if len(errs) != 2 {
 			t.Fatalf("Publish: %v", errs)
 		}
@@ -294,7 +276,7 @@ func TestTransactionsAreReadWhenTheyAreCommitted(t *testing.T) {
 			batch, _ := f.Read(k.t.Context())
 			more <- batch
 		}()
-		poll(k.t, func() bool {
+		driverkit.Poll(k.t, func() bool {
 			tail, err := k.log().Tail(k.t.Context(), k.topic)
 			return err == nil && tail == last
 		})
@@ -364,7 +346,11 @@ func TestUsersLogIn(t *testing.T) {
 }
 
 func TestConnectionsAreEncrypted(t *testing.T) {
-	cert, ca := certificate(t)
+	ca, key := driverkit.Certificate(t)
+	cert, err := tls.LoadX509KeyPair(ca, key)
+	if err != nil {
+		t.Fatal(err)
+	}
 	at := strings.Replace(fakeURL(t, kfake.TLS(&tls.Config{Certificates: []tls.Certificate{cert}})), "127.0.0.1", "localhost", 1)
 	if err := open(t, at+"?tls_ca="+ca+"&tls_server_name=127.0.0.1").Ping(t.Context()); err != nil {
 		t.Errorf("with its authority: %v", err)
@@ -374,26 +360,4 @@ func TestConnectionsAreEncrypted(t *testing.T) {
 			t.Errorf("%q: %v", params, err)
 		}
 	}
-}
-
-// certificate makes one for 127.0.0.1, signed by itself, and writes it to a file.
-func certificate(t *testing.T) (tls.Certificate, string) {
-	t.Helper()
-	public, private, err := ed25519.GenerateKey(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, public, private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: private}, file
 }

@@ -1,12 +1,10 @@
 package kafka_test
 
 import (
-	"context"
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/url"
 	"strings"
 	"testing"
@@ -18,20 +16,15 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"go.uber.org/goleak"
 
 	"github.com/fanfarebus/fanfare/adapters/kafka"
 	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/test/broker"
+	"github.com/fanfarebus/fanfare/test/driverkit"
 )
 
-// Watermill's suite reads from several subscribers through a multiplier of its
-// own, which leaves its goroutines behind.
-func TestMain(m *testing.M) {
-	const multiplier = "github.com/ThreeDotsLabs/watermill/internal/subscriber.(*multiplier).Subscribe"
-	goleak.VerifyTestMain(withBroker{m}, goleak.IgnoreAnyFunction(multiplier+".func2"), goleak.IgnoreAnyFunction(multiplier+".func3"))
-}
+func TestMain(m *testing.M) { driverkit.VerifyNoLeaks(withBroker{m}) }
 
 // withBroker stops the tests' broker before somebody looks for what they left behind.
 type withBroker struct{ *testing.M }
@@ -95,16 +88,12 @@ func uniqueTopic() string { return "test." + strings.ToLower(rand.Text()[:12]) }
 
 func open(t testing.TB, rawURL string) transport.Driver {
 	t.Helper()
-	u, err := url.Parse(rawURL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	d, err := kafka.Open(t.Context(), u, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = d.Close() })
-	return d
+	return driverkit.Open(t, kafka.Open, rawURL)
+}
+
+func openLogged(t testing.TB, rawURL string) (transport.Driver, *driverkit.Log) {
+	t.Helper()
+	return driverkit.OpenLogged(t, kafka.Open, rawURL)
 }
 
 func (k kit) log() transport.LogDriver { return k.d.(transport.LogDriver) }
@@ -119,10 +108,7 @@ func at(offset int64) domain.Position {
 
 func (k kit) follow(after domain.Position) transport.Feed {
 	k.t.Helper()
-	f, err := k.d.Follow(k.t.Context(), k.topic, after)
-	k.must(err)
-	k.t.Cleanup(func() { _ = f.Close() })
-	return f
+	return driverkit.Follow(k.t, k.d, k.topic, after)
 }
 
 func (k kit) since(from time.Time) transport.Feed {
@@ -133,78 +119,33 @@ func (k kit) since(from time.Time) transport.Feed {
 	return f
 }
 
-// refused follows after a position and wants a break.
+// refused follows after a position and wants a gap.
 func (k kit) refused(after domain.Position, want domain.GapReason) {
 	k.t.Helper()
-	f, err := k.d.Follow(k.t.Context(), k.topic, after)
-	if err == nil {
-		_ = f.Close()
-	}
-	wantBreak(k.t, err, want)
+	driverkit.WantRefused(k.t, k.d, k.topic, after, want)
 }
 
-// broken reads until the feed is over and wants a break, having read n records
+// broken reads until the feed is over and wants a gap, having read n records
 // before it.
 func (k kit) broken(f transport.Feed, want domain.GapReason, n int) {
 	k.t.Helper()
-	ctx, cancel := context.WithTimeout(k.t.Context(), 20*time.Second)
-	defer cancel()
-	for {
-		batch, err := f.Read(ctx)
-		if err != nil {
-			wantBreak(k.t, err, want)
-			if n != 0 {
-				k.t.Fatalf("%d records fewer than wanted before the break", n)
-			}
-			if _, again := f.Read(ctx); again == nil {
-				k.t.Fatal("a feed went on after its break")
-			}
-			return
-		}
-		n -= len(batch)
-	}
-}
-
-func wantBreak(t testing.TB, err error, want domain.GapReason) {
-	t.Helper()
-	var lost *transport.GapError
-	if !errors.As(err, &lost) || lost.Reason != want {
-		t.Fatalf("got %v, want a break: %s", err, want)
-	}
-	t.Log(err)
+	driverkit.WantGap(k.t, driverkit.ReadToEnd(k.t, f, n), want)
 }
 
 func (k kit) read(f transport.Feed, n int) []domain.Entry {
 	k.t.Helper()
-	ctx, cancel := context.WithTimeout(k.t.Context(), 30*time.Second)
-	defer cancel()
-	var all []domain.Entry
-	for len(all) < n {
-		batch, err := f.Read(ctx)
-		if err != nil {
-			k.t.Fatalf("after %d of %d records: %v", len(all), n, err)
-		}
-		if len(batch) == 0 || len(batch) > transport.BatchSize {
-			k.t.Fatalf("a batch of %d", len(batch))
-		}
-		all = append(all, batch...)
-	}
-	for i := 1; i < len(all); i++ {
-		if all[i-1].Position >= all[i].Position {
-			k.t.Fatalf("positions do not rise at %d", i)
-		}
-	}
-	return all
+	return driverkit.ReadLog(k.t, f, n)
 }
 
 // bodies reads n records and returns their bodies.
 func (k kit) bodies(f transport.Feed, n int) []string {
 	k.t.Helper()
-	var all []string
-	for _, e := range k.read(f, n) {
-		all = append(all, string(e.Body))
-	}
-	return all
+	return driverkit.Bodies(k.read(f, n))
+}
+
+func (k kit) publish(msgs ...*message.Message) {
+	k.t.Helper()
+	driverkit.Publish(k.t, k.d, k.topic, msgs...)
 }
 
 func (k kit) want(want, got []string) {
@@ -230,7 +171,7 @@ func (k kit) create(partitions int32, configs ...string) {
 // settled waits until the broker knows the topic.
 func (k kit) settled() {
 	k.t.Helper()
-	poll(k.t, func() bool {
+	driverkit.Poll(k.t, func() bool {
 		listed, err := k.admin.ListEndOffsets(k.t.Context(), k.topic)
 		return err == nil && listed.Error() == nil
 	})
@@ -270,7 +211,7 @@ func (k kit) remove() {
 	k.t.Helper()
 	_, err := k.admin.DeleteTopic(k.t.Context(), k.topic)
 	k.must(err)
-	poll(k.t, func() bool {
+	driverkit.Poll(k.t, func() bool {
 		topics, err := k.admin.ListTopics(k.t.Context(), k.topic)
 		return err == nil && !topics.Has(k.topic)
 	})
@@ -289,7 +230,7 @@ func (k kit) recreate() {
 	old := id()
 	_, err := k.admin.DeleteTopic(k.t.Context(), k.topic)
 	k.must(err)
-	poll(k.t, func() bool { return id() != old })
+	driverkit.Poll(k.t, func() bool { return id() != old })
 	k.c.PurgeTopicsFromClient(k.topic)
 	if _, err = k.admin.CreateTopic(k.t.Context(), 1, 1, nil, k.topic); !errors.Is(err, kerr.TopicAlreadyExists) {
 		k.must(err)
@@ -301,34 +242,5 @@ func (k kit) must(err error) {
 	k.t.Helper()
 	if err != nil {
 		k.t.Fatal(err)
-	}
-}
-
-func (k kit) publish(msgs ...*message.Message) {
-	k.t.Helper()
-	k.must(errors.Join(k.d.Publish(k.t.Context(), on(k.topic, msgs...))...))
-}
-
-func on(topic string, msgs ...*message.Message) []transport.Outgoing {
-	records := make([]transport.Outgoing, len(msgs))
-	for i, m := range msgs {
-		records[i] = transport.Outgoing{Topic: topic, Message: m}
-	}
-	return records
-}
-
-func poll(t testing.TB, done func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for !done() {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Error("it did not happen in time")
-			return
-		}
 	}
 }

@@ -3,68 +3,22 @@ package kafka_test
 import (
 	"context"
 	"errors"
-	"log/slog"
-	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/fanfarebus/fanfare/adapters/kafka"
 	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/test/broker"
+	"github.com/fanfarebus/fanfare/test/driverkit"
 )
-
-// A journal is a log that a test reads.
-type journal struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (j *journal) Write(p []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.text.Write(p)
-}
-
-func (j *journal) String() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.text.String()
-}
-
-func openLogged(t testing.TB, rawURL string) (transport.Driver, *journal) {
-	t.Helper()
-	u, err := url.Parse(rawURL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	j := &journal{}
-	d, err := kafka.Open(t.Context(), u, slog.New(slog.NewTextHandler(j, nil)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = d.Close() })
-	return d, j
-}
-
-func says(err error, text string, sentinels ...error) bool {
-	for _, s := range sentinels {
-		if !errors.Is(err, s) {
-			return false
-		}
-	}
-	return err != nil && strings.Contains(err.Error(), text)
-}
 
 // answering starts a fake cluster whose answers to produce requests change may
 // change.
@@ -123,8 +77,8 @@ func TestWhatABrokerAnswersIsToldForWhatItIs(t *testing.T) {
 			d := open(t, answering(t, func(r *kmsg.ProduceResponse) {
 				r.Topics[0].Partitions[0].ErrorCode, r.Topics[0].Partitions[0].ErrorMessage = c.answer.Code, &text
 			}))
-			errs := d.Publish(t.Context(), on("t", raw("x")))
-			if len(errs) != 1 || !says(errs[0], c.answer.Message, c.want...) || !says(errs[0], text) {
+			errs := d.Publish(t.Context(), driverkit.Outgoing("t", driverkit.Raw("x")))
+			if len(errs) != 1 || !driverkit.Says(errs[0], c.answer.Message, c.want...) || !driverkit.Says(errs[0], text) {
 				t.Fatalf("got %v", errs)
 			}
 			if certain := errors.Is(errs[0], domain.ErrBusRefused); certain != (len(c.want) == 2) {
@@ -145,13 +99,13 @@ func TestAnAnswerThatConfirmsNothingIsNoSuccess(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := open(t, answering(t, change))
-			errs := d.Publish(t.Context(), on("t", raw("1"), raw("2")))
+			errs := d.Publish(t.Context(), driverkit.Outgoing("t", driverkit.Raw("1"), driverkit.Raw("2")))
 			if len(errs) != 2 || !errors.Is(errs[0], domain.ErrBusDown) || !errors.Is(errs[1], domain.ErrBusDown) {
 				t.Fatalf("got %v", errs)
 			}
 		})
 	}
-	if errs := open(t, answering(t, func(*kmsg.ProduceResponse) {})).Publish(t.Context(), on("t", raw("1"))); errs != nil {
+	if errs := open(t, answering(t, func(*kmsg.ProduceResponse) {})).Publish(t.Context(), driverkit.Outgoing("t", driverkit.Raw("1"))); errs != nil {
 		t.Fatalf("a good answer: %v", errs)
 	}
 }
@@ -183,16 +137,16 @@ func TestWhoIsNotAllowedIsToldSo(t *testing.T) {
 	publish := func(d transport.Driver, body string) error {
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
-		return errors.Join(d.Publish(ctx, on("t", raw(body)))...)
+		return errors.Join(d.Publish(ctx, driverkit.Outgoing("t", driverkit.Raw(body)))...)
 	}
 	for _, wrong := range []string{"u:wrong@" + addr, "v:right@" + addr, "u:right@" + addr + "?sasl=scram-sha-256"} {
 		err := publish(open(t, "kafka://"+wrong), "x")
-		if !says(err, "do not accept the URL's user", domain.ErrBusRefused, domain.ErrBusDown) || strings.Contains(err.Error(), "wrong") {
+		if !driverkit.Says(err, "do not accept the URL's user", domain.ErrBusRefused, domain.ErrBusDown) || strings.Contains(err.Error(), "wrong") {
 			t.Errorf("%s: %v", wrong, err)
 		}
 	}
 	d := open(t, "kafka://u:right@"+addr)
-	poll(t, func() bool { return publish(d, "1") == nil })
+	driverkit.Poll(t, func() bool { return publish(d, "1") == nil })
 	f, err := d.Follow(t.Context(), "t", beginning)
 	if err != nil {
 		t.Fatal(err)
@@ -207,14 +161,14 @@ func TestWhoIsNotAllowedIsToldSo(t *testing.T) {
 		if err := errors.Join(ofCreate(admin.CreateACLs(t.Context(), deny(op)))); err != nil {
 			t.Fatal(err)
 		}
-		poll(t, func() bool {
+		driverkit.Poll(t, func() bool {
 			err = publish(d, "2")
-			return says(err, "TOPIC_AUTHORIZATION_FAILED", domain.ErrBusRefused, domain.ErrBusDown)
+			return driverkit.Says(err, "TOPIC_AUTHORIZATION_FAILED", domain.ErrBusRefused, domain.ErrBusDown)
 		})
 		if _, err := admin.DeleteACLs(t.Context(), deny(op)); err != nil {
 			t.Fatal(err)
 		}
-		poll(t, func() bool { return publish(d, "3") == nil })
+		driverkit.Poll(t, func() bool { return publish(d, "3") == nil })
 	}
 	// What was confirmed is there, in order; a refusal that came a moment late may
 	// have let one in.
@@ -263,11 +217,11 @@ func TestATopicIsCheckedWhenItIsOpened(t *testing.T) {
 				if f != nil {
 					defer f.Close()
 				}
-				if c.refused != (err != nil) || c.refused && !says(err, c.fault, domain.ErrUnsupported) {
+				if c.refused != (err != nil) || c.refused && !driverkit.Says(err, c.fault, domain.ErrUnsupported) {
 					t.Errorf("Follow: %v", err)
 				}
-				err = errors.Join(d.Publish(t.Context(), on(k.topic, raw("x")))...)
-				if c.refused && !says(err, c.fault, domain.ErrBusRefused, domain.ErrBusDown) {
+				err = errors.Join(d.Publish(t.Context(), driverkit.Outgoing(k.topic, driverkit.Raw("x")))...)
+				if c.refused && !driverkit.Says(err, c.fault, domain.ErrBusRefused, domain.ErrBusDown) {
 					t.Errorf("Publish: %v", err)
 				}
 				if told := strings.Contains(j.String(), "what the broker has"); told != (c.fault != "") || !strings.Contains(j.String(), c.fault) {
@@ -283,7 +237,9 @@ func TestATopicThatIsChangedIsNoticed(t *testing.T) {
 	onEach(t, func(k kit) {
 		k.create(1, "cleanup.policy=delete")
 		d, _ := openLogged(k.t, k.url)
-		attempt := func() error { return errors.Join(d.Publish(k.t.Context(), on(k.topic, raw("x")))...) }
+		attempt := func() error {
+			return errors.Join(d.Publish(k.t.Context(), driverkit.Outgoing(k.topic, driverkit.Raw("x")))...)
+		}
 		k.must(attempt())
 		set := func(policy string) {
 			k.t.Helper()
@@ -292,17 +248,11 @@ func TestATopicThatIsChangedIsNoticed(t *testing.T) {
 		}
 		set("compact")
 		if strings.Contains(k.t.Name(), "real") { // the fake takes them all the same
-			poll(k.t, func() bool { return says(attempt(), "cleanup.policy=compact", domain.ErrBusRefused) })
+			driverkit.Poll(k.t, func() bool { return driverkit.Says(attempt(), "cleanup.policy=compact", domain.ErrBusRefused) })
 			set("delete")
-			poll(k.t, func() bool { return attempt() == nil })
+			driverkit.Poll(k.t, func() bool { return attempt() == nil })
 		}
 	})
-}
-
-func raw(payload string) *message.Message {
-	m := message.NewMessage("ignored", []byte(payload))
-	m.Metadata.Set(transport.RawKey, "1")
-	return m
 }
 
 // Whatever times foreign producers write, an entry's time is one at which it can

@@ -7,6 +7,7 @@ import (
 
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/test/broker"
+	"github.com/fanfarebus/fanfare/test/driverkit"
 )
 
 // A broker without replicas that loses the end of its log, as in a power cut,
@@ -24,7 +25,7 @@ func TestALogThatLostItsEndAndGrewAgainIsABreak(t *testing.T) {
 	s.Kill()
 	k.must(os.Truncate(segment, before.Size()))
 	s.Restart()
-	poll(t, func() bool { return k.d.Ping(t.Context()) == nil })
+	driverkit.Poll(t, func() bool { return k.d.Ping(t.Context()) == nil })
 	k.settled()
 	k.add(5, 9)
 	k.refused(at(4), domain.UnknownCursor)

@@ -1,11 +1,12 @@
-// Package loglimit bounds how many log lines others can cause. What a client
-// does can be logged without a thought for how often it does that: a [Handler]
-// stands in front of a program's own, lets so many lines of a kind pass, and
-// says in the next one how many it has left out.
+// Package loglimit bounds how many log lines clients can cause. With it, a
+// program can log what a client does without asking how often the client does
+// it.
 //
-// A line's kind is its message, which is constant text, together with its
-// attribute "reason" if it has one: who causes one kind in a flood hides no
-// other.
+// A [Handler] stands in front of the program's own handler. For each kind of
+// line it lets a bounded number pass, and adds to the next line that passes how
+// many it has left out. A line's kind is its level, its message, which should be
+// constant text, and its attribute "reason" if there is one. A flood of one kind
+// does not suppress lines of another.
 package loglimit
 
 import (
@@ -15,72 +16,74 @@ import (
 	"time"
 )
 
-// How many lines of one kind pass. Below slog.LevelInfo, somebody is looking
-// for something: ten times as many do.
+// How many lines of one kind pass.
 const (
 	Burst     = 50 // at once
 	PerSecond = 1  // in the long run
 
+	// debugFactor is how many times as many lines pass below slog.LevelInfo,
+	// where somebody has turned on the level to look for something.
 	debugFactor = 10
 )
 
-// LeftOut is the attribute that says how many lines of the same kind were left
-// out since the last one.
+// LeftOut is the name of the attribute that says how many lines of the same kind
+// were left out since the last one that passed.
 const LeftOut = "left_out"
 
-// maxKinds bounds what is remembered. Kinds beyond it are one.
+// maxKinds bounds how many kinds are remembered. All lines of further kinds
+// count as one kind for each level.
 const maxKinds = 1000
 
-// A Handler is a slog.Handler that passes a bounded number of lines to another.
-// It is as safe for concurrent use as that one is.
+// A Handler is a [slog.Handler] that passes a bounded number of lines to
+// another handler. It is safe for concurrent use if the other one is.
 type Handler struct {
 	next  slog.Handler
-	kind  string // of all lines; "" if each says it itself
-	kinds *kinds
+	kind  string // of all lines; "" if each line has its own
+	kinds *kinds // shared with all handlers that were derived from the same one
 }
 
-// New returns a Handler in front of next, or next itself if it is one.
+// New returns a Handler in front of next, or next itself if that is a Handler.
 func New(next slog.Handler) *Handler {
 	if h, ok := next.(*Handler); ok {
 		return h
 	}
-	return &Handler{next: next, kinds: &kinds{of: make(map[key]*allowance)}}
+	return &Handler{next: next, kinds: &kinds{buckets: make(map[key]*bucket)}}
 }
 
-// Kind returns a Handler whose lines are all of one kind, for sources whose
-// messages are never the same.
+// Kind returns a Handler whose lines are all of one kind. It is for sources
+// whose messages are not constant text.
 func (h *Handler) Kind(name string) *Handler {
 	return &Handler{next: h.next, kind: name, kinds: h.kinds}
 }
 
-// Enabled is next's.
+// Enabled reports whether the other handler handles lines of the level.
 func (h *Handler) Enabled(ctx context.Context, level slog.Level) bool {
 	return h.next.Enabled(ctx, level)
 }
 
-// Handle passes the line on, or leaves it out.
+// Handle passes the line to the other handler, or leaves it out.
 func (h *Handler) Handle(ctx context.Context, r slog.Record) error {
 	k := key{level: r.Level, text: h.kind}
 	if k.text == "" {
 		k.text, k.reason = r.Message, reason(r)
 	}
-	pass, left := h.kinds.take(k, r.Time)
+	pass, leftOut := h.kinds.take(k, r.Time)
 	if !pass {
 		return nil
 	}
-	if left > 0 {
+	if leftOut > 0 {
 		r = r.Clone()
-		r.AddAttrs(slog.Uint64(LeftOut, left))
+		r.AddAttrs(slog.Uint64(LeftOut, leftOut))
 	}
 	return h.next.Handle(ctx, r)
 }
 
-// WithAttrs is next's, within the same bounds.
+// WithAttrs returns a Handler that adds attributes and shares h's bounds.
 func (h *Handler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return &Handler{next: h.next.WithAttrs(attrs), kind: h.kind, kinds: h.kinds}
 }
 
-// WithGroup is next's, within the same bounds.
+// WithGroup returns a Handler that opens a group and shares h's bounds.
 func (h *Handler) WithGroup(name string) slog.Handler {
 	return &Handler{next: h.next.WithGroup(name), kind: h.kind, kinds: h.kinds}
 }
@@ -96,28 +99,29 @@ func reason(r slog.Record) (text string) {
 	return text
 }
 
-// A key is a kind of line.
+// A key identifies a kind of line.
 type key struct {
 	level        slog.Level
 	text, reason string
 }
 
-// kinds knows how many lines of each kind may pass. It is safe for concurrent
+// kinds holds a token bucket for each kind of line. It is safe for concurrent
 // use.
 type kinds struct {
-	mu sync.Mutex
-	of map[key]*allowance // guarded by mu
+	mu      sync.Mutex
+	buckets map[key]*bucket // guarded by mu
 }
 
-// An allowance is what is left of one kind.
-type allowance struct {
-	lines float64 // that may pass at the time at
-	at    time.Time
-	left  uint64 // left out since one passed
+// A bucket says how many lines of one kind may pass.
+type bucket struct {
+	tokens  float64   // lines that could pass at the time updated
+	updated time.Time // when tokens was computed
+	leftOut uint64    // lines left out since the last one that passed
 }
 
-// take says whether a line passes, and how many were left out before it.
-func (s *kinds) take(k key, now time.Time) (pass bool, left uint64) {
+// take reports whether a line passes, and if so how many lines of its kind were
+// left out before it.
+func (s *kinds) take(k key, now time.Time) (pass bool, leftOut uint64) {
 	if now.IsZero() {
 		now = time.Now()
 	}
@@ -127,23 +131,23 @@ func (s *kinds) take(k key, now time.Time) (pass bool, left uint64) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	a := s.of[k]
-	if a == nil && len(s.of) >= maxKinds {
+	b := s.buckets[k]
+	if b == nil && len(s.buckets) >= maxKinds {
 		k = key{level: k.level}
-		a = s.of[k]
+		b = s.buckets[k]
 	}
-	if a == nil {
-		a = &allowance{lines: burst, at: now}
-		s.of[k] = a
+	if b == nil {
+		b = &bucket{tokens: burst, updated: now}
+		s.buckets[k] = b
 	}
-	if passed := now.Sub(a.at).Seconds(); passed > 0 {
-		a.lines, a.at = min(a.lines+passed*rate, burst), now
+	if elapsed := now.Sub(b.updated).Seconds(); elapsed > 0 {
+		b.tokens, b.updated = min(b.tokens+elapsed*rate, burst), now
 	}
-	if a.lines < 1 {
-		a.left++
+	if b.tokens < 1 {
+		b.leftOut++
 		return false, 0
 	}
-	a.lines--
-	left, a.left = a.left, 0
-	return true, left
+	b.tokens--
+	leftOut, b.leftOut = b.leftOut, 0
+	return true, leftOut
 }

@@ -46,7 +46,7 @@ func TestAFloodOfOneKindIsBoundedAndCounted(t *testing.T) {
 	})
 }
 
-func TestAFloodHidesNoOtherKind(t *testing.T) {
+func TestAFloodOfOneKindSuppressesNoOther(t *testing.T) {
 	log, out := newLog()
 	with := log.With("topic", "fanfare.orders").WithGroup("g")
 	for range 10_000 {
@@ -66,7 +66,7 @@ func TestAFloodHidesNoOtherKind(t *testing.T) {
 	}
 }
 
-func TestDebuggingShowsMore(t *testing.T) {
+func TestMoreDebugLinesPass(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log, out := newLog()
 		for range 10_000 {
@@ -103,7 +103,7 @@ func TestLinesOfOneSourceCanBeOneKind(t *testing.T) {
 	})
 }
 
-func TestALimitBeforeALimitIsOne(t *testing.T) {
+func TestAHandlerInFrontOfAHandlerIsThatHandler(t *testing.T) {
 	h := loglimit.New(slog.NewTextHandler(os.Stderr, nil))
 	if loglimit.New(h) != h {
 		t.Error("it is another")

@@ -11,6 +11,7 @@ import (
 
 	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/internal/defaults"
 )
 
 const (
@@ -18,28 +19,31 @@ const (
 	maxTopics = 10_000 // topics of one bus
 )
 
-// Config bounds what each topic of a Bus keeps. The zero Config is good.
+// The defaults of [Config].
+const (
+	DefaultRetention = time.Hour
+	DefaultMessages  = 100_000
+	DefaultBytes     = 64 << 20
+)
+
+// Config bounds what each topic of a [Bus] keeps. The zero Config has the
+// defaults.
 type Config struct {
-	Retention time.Duration // how long an entry is kept; default 1 h
-	Messages  int           // most entries kept; default 100,000
-	Bytes     int           // most bytes kept, overhead included; default 64 MiB
+	Retention time.Duration // how long an entry is kept
+	Messages  int           // how many entries are kept at most
+	Bytes     int           // how many bytes are kept at most, overhead included
 }
 
 func (c Config) withDefaults() Config {
-	if c.Retention <= 0 {
-		c.Retention = time.Hour
-	}
-	if c.Messages <= 0 {
-		c.Messages = 100_000
-	}
-	if c.Bytes <= 0 {
-		c.Bytes = 64 << 20
-	}
+	defaults.Set(&c.Retention, DefaultRetention)
+	defaults.Set(&c.Messages, DefaultMessages)
+	defaults.Set(&c.Bytes, DefaultBytes)
 	return c
 }
 
-// A Bus holds the logs of its topics. It is a transport.Driver, safe for
-// concurrent use; several nodes of one process share it through Driver.
+// A Bus holds the logs of its topics. It is a [transport.Driver] and safe for
+// concurrent use. Several nodes in one process can share it: each takes a handle
+// of its own from [Bus.Driver].
 type Bus struct {
 	cfg Config
 	ctx context.Context // ends with Close
@@ -56,38 +60,42 @@ var (
 	_ transport.Trimmer     = (*Bus)(nil)
 )
 
-// New returns a bus without topics: publishing and following make them.
+// New returns a bus without topics. A topic is created when somebody publishes
+// to it or follows it for the first time.
 func New(cfg Config) *Bus {
 	b := &Bus{cfg: cfg.withDefaults(), topics: make(map[string]*log)}
 	b.ctx, b.end = context.WithCancel(context.Background())
 	return b
 }
 
-// Driver returns a handle on the bus that can be closed without closing the
-// others or the bus.
+// Driver returns a handle on the bus. Closing the handle closes neither the bus
+// nor other handles.
 func (b *Bus) Driver() transport.Driver {
 	return &handle{Bus: b}
 }
 
-// Guarantees says what the bus promises.
+// Guarantees returns what the bus promises: everything there is.
 func (b *Bus) Guarantees() transport.Guarantees {
 	return transport.Guarantees{Log: true, AtLeast: true, TotalOrder: true, Groups: true}
 }
 
-// CheckTopic wants a name of 1 to 255 bytes of valid UTF-8 without control
-// characters.
+// CheckTopic returns a [domain.ErrInvalid] unless the topic's name has 1 to 255
+// bytes of valid UTF-8 without control characters.
 func (b *Bus) CheckTopic(topic string) error {
 	switch {
 	case topic == "" || len(topic) > maxTopic:
-		return fmt.Errorf("memory: a topic's name has 1 to %d bytes, this one has %d: %w", maxTopic, len(topic), domain.ErrInvalid)
+		return fmt.Errorf("memory: a topic's name has 1 to %d bytes, this one has %d: %w",
+			maxTopic, len(topic), domain.ErrInvalid)
 	case !utf8.ValidString(topic) || strings.ContainsFunc(topic, unicode.IsControl):
-		return fmt.Errorf("memory: a topic's name is valid UTF-8 without control characters: %w", domain.ErrInvalid)
+		return fmt.Errorf("memory: a topic's name is valid UTF-8 without control characters: %w",
+			domain.ErrInvalid)
 	}
 	return nil
 }
 
-// Follow opens a feed behind a position: a sequence number of 8 bytes, big
-// endian. An empty topic's tail is sequence 0.
+// Follow opens a feed of what comes after a position, which is a sequence number
+// of 8 bytes, big-endian. The first record has sequence number 1, so 0 is the
+// position before it.
 func (b *Bus) Follow(ctx context.Context, topic string, after domain.Position) (transport.Feed, error) {
 	if err := b.live(ctx); err != nil {
 		return nil, fmt.Errorf("memory: follow %q: %w", topic, err)
@@ -96,15 +104,15 @@ func (b *Bus) Follow(ctx context.Context, topic string, after domain.Position) (
 	if err != nil {
 		return nil, fmt.Errorf("memory: follow %q: %w", topic, err)
 	}
-	id, begin, err := l.place(after, time.Now())
+	id, begin, err := l.resolve(after, time.Now())
 	if err != nil {
 		return nil, err
 	}
 	return newFeed(l, id, begin, b.ctx.Done()), nil
 }
 
-// FollowSince opens a feed of what was published at or after t and is still
-// kept.
+// FollowSince opens a feed of what was published at or after t and is still in
+// the log.
 func (b *Bus) FollowSince(ctx context.Context, topic string, t time.Time) (transport.Feed, error) {
 	if err := b.live(ctx); err != nil {
 		return nil, fmt.Errorf("memory: follow %q: %w", topic, err)
@@ -117,8 +125,8 @@ func (b *Bus) FollowSince(ctx context.Context, topic string, t time.Time) (trans
 	return newFeed(l, id, begin, b.ctx.Done()), nil
 }
 
-// Tail returns the position of what was published last; sequence 0 if that is
-// nothing.
+// Tail returns the position of the record that was published last, and that of
+// sequence number 0 if there is none.
 func (b *Bus) Tail(ctx context.Context, topic string) (domain.Position, error) {
 	if err := b.live(ctx); err != nil {
 		return "", fmt.Errorf("memory: tail of %q: %w", topic, err)
@@ -132,15 +140,15 @@ func (b *Bus) Tail(ctx context.Context, topic string) (domain.Position, error) {
 	return position(l.tail()), nil
 }
 
-// Publish appends to the logs. It copies what it keeps. What is larger than a
-// topic may hold is refused with domain.ErrTooLarge.
+// Publish appends to the logs and copies what it keeps. A message that is larger
+// than a topic may be is refused with a [domain.ErrTooLarge].
 func (b *Bus) Publish(ctx context.Context, records []transport.Outgoing) []error {
 	if err := b.live(ctx); err != nil {
 		return refuse(len(records), fmt.Errorf("memory: publish: %w", err))
 	}
 	var errs []error
 	for at := 0; at < len(records); {
-		end := run(records, at)
+		end := sameTopicEnd(records, at)
 		if faults := b.append(records[at:end]); faults != nil {
 			if errs == nil {
 				errs = make([]error, len(records))
@@ -152,8 +160,9 @@ func (b *Bus) Publish(ctx context.Context, records []transport.Outgoing) []error
 	return errs
 }
 
-// run returns where the records of one topic that begin at start end.
-func run(records []transport.Outgoing, start int) int {
+// sameTopicEnd returns the end of the consecutive records, from start on, that
+// have the same topic.
+func sameTopicEnd(records []transport.Outgoing, start int) int {
 	end := start + 1
 	for end < len(records) && records[end].Topic == records[start].Topic {
 		end++
@@ -171,11 +180,11 @@ func (b *Bus) append(records []transport.Outgoing) []error {
 	return l.append(pack(records, b.cfg.Bytes))
 }
 
-// Ping says that the bus is there until it is closed.
+// Ping returns an error only once the bus is closed or ctx has ended.
 func (b *Bus) Ping(ctx context.Context) error { return b.live(ctx) }
 
-// Trim drops what is older than the retention. Publish and Follow do so too:
-// Trim is for topics on which nothing happens.
+// Trim drops what is older than the retention. Publish and Follow do so as well;
+// Trim is for topics that nobody uses at the moment.
 func (b *Bus) Trim(_ context.Context, topic string) error {
 	b.mu.RLock()
 	l := b.topics[topic]
@@ -186,8 +195,8 @@ func (b *Bus) Trim(_ context.Context, topic string) error {
 	return nil
 }
 
-// Forget drops all but the newest keep entries of a topic, as a broker does
-// whose operator trims it. It is for tests.
+// Forget drops all but the newest keep entries of a topic, as an operator of a
+// broker could. It is for tests.
 func (b *Bus) Forget(topic string, keep int) {
 	b.mu.RLock()
 	l := b.topics[topic]
@@ -197,8 +206,9 @@ func (b *Bus) Forget(topic string, keep int) {
 	}
 }
 
-// Renew makes a topic anew, empty and as another log: its feeds are told, and
-// its groups begin anew. It is for tests.
+// Renew replaces a topic's log by a new and empty one, as if the topic had been
+// deleted and created again. Its feeds end with a gap, and its groups start at
+// the beginning of the new log. It is for tests.
 func (b *Bus) Renew(topic string) {
 	b.mu.RLock()
 	l := b.topics[topic]
@@ -208,13 +218,14 @@ func (b *Bus) Renew(topic string) {
 	}
 }
 
-// Close ends all feeds and group members, of all drivers. The logs go with the bus.
+// Close ends all feeds and group members, those of handles included. The logs
+// are lost.
 func (b *Bus) Close() error {
 	b.end()
 	return nil
 }
 
-// live says why nothing can be done: the bus is closed, or ctx has ended.
+// live returns an error if the bus is closed or ctx has ended.
 func (b *Bus) live(ctx context.Context) error {
 	if b.ctx.Err() != nil {
 		return domain.ErrClosed
@@ -222,7 +233,7 @@ func (b *Bus) live(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// log returns the log of a topic, a new one if there is none yet.
+// log returns the log of a topic, and creates it if there is none yet.
 func (b *Bus) log(topic string) (*log, error) {
 	b.mu.RLock()
 	l := b.topics[topic]
@@ -243,7 +254,7 @@ func (b *Bus) log(topic string) (*log, error) {
 	return l, nil
 }
 
-// refuse says the same of n records.
+// refuse returns the same error for each of n records.
 func refuse(n int, err error) []error {
 	errs := make([]error, n)
 	for i := range errs {

@@ -1,9 +1,17 @@
-// Package memory is the memory:// transport: an ordered log per topic, in this
-// process. It is Fanfare's transport for one node, for development and for
-// tests, and it promises all that a broker with a log does: every follower sees
-// one order, a follower that was interrupted goes on where it stopped, and one
-// that trimming overtook is told so.
+// Package memory is the memory:// transport: one ordered log for each topic, in
+// this process. It is for single nodes, for development and for tests.
 //
-// A publisher never waits for a reader, and a topic never keeps more than its
-// Config allows: what is too old or too much is dropped from the front.
+// # Guarantees
+//
+// It promises what a broker with a log does. Every follower sees the same order.
+// A follower that was interrupted can continue where it stopped. A follower that
+// fell behind what the log keeps is told a gap.
+//
+// # Limits
+//
+// A publisher never waits for a reader. A topic never keeps more than its
+// [Config] allows: the oldest entries are dropped first.
+//
+// [New] makes a [Bus], which the nodes of a test can share, and [Open] makes one
+// from a URL. The package example shows both ends.
 package memory

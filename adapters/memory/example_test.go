@@ -34,7 +34,8 @@ func Example() {
 	// Output: 1 paid
 }
 
-// A bus by its URL, and all that one read returned in one Watermill message.
+// A bus is opened by its URL. Each Watermill message carries the batch of entries
+// that one read returned.
 func ExampleOpen() {
 	openers := transport.Openers{"memory": memory.Open}
 	bus, err := openers.Open(context.Background(), "memory://dev?retention=5m", transport.Config{})

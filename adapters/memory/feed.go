@@ -8,16 +8,16 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// A feed reads one log forward.
+// A feed reads one log forward. Only one goroutine may call Read at a time.
 type feed struct {
 	log   *log
 	id    domain.LogID
-	begin uint64
-	last  uint64          // read already; the reader's alone
-	batch []record        // the reader's alone, kept from one Read to the next
-	bus   <-chan struct{} // closed with the bus
-	done  chan struct{}   // closed with the feed
-	once  sync.Once
+	begin uint64          // sequence number of the last record before the feed
+	last  uint64          // sequence number of the last record that was read; used by Read only
+	batch []record        // kept from one Read to the next, to be used again; used by Read only
+	bus   <-chan struct{} // closed when the bus is closed
+	done  chan struct{}   // closed when the feed is closed
+	once  sync.Once       // closes done
 }
 
 func newFeed(l *log, id domain.LogID, begin uint64, bus <-chan struct{}) *feed {
@@ -53,7 +53,7 @@ func (f *feed) Read(ctx context.Context) ([]domain.Entry, error) {
 	}
 }
 
-// live says why the feed is over.
+// live returns an error if the feed or the bus is closed, or if ctx has ended.
 func (f *feed) live(ctx context.Context) error {
 	select {
 	case <-f.done:

@@ -12,16 +12,17 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 
 	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/internal/pause"
 )
 
 const (
 	maxGroups = 1000                  // of one topic
-	nackPause = 10 * time.Millisecond // before a member that refused a message takes another
+	nackPause = 10 * time.Millisecond // how long a member pauses after a nack
 )
 
-// Group returns a subscriber in the named consumer group. A new group begins
-// with the oldest message there is; a group lasts as long as the bus. What is
-// dropped from a topic before the group has read it is lost to the group.
+// Group returns a subscriber in the named consumer group. A new group starts at
+// the oldest record of a topic, and exists until the bus is closed. A record that
+// the topic drops before the group has read it is lost to the group.
 func (b *Bus) Group(name string) (message.Subscriber, error) {
 	if name == "" {
 		return nil, fmt.Errorf("memory: %w: a consumer group needs a name", domain.ErrInvalid)
@@ -31,7 +32,7 @@ func (b *Bus) Group(name string) (message.Subscriber, error) {
 	return m, nil
 }
 
-// A member is a subscriber in a group. It is safe for concurrent use.
+// A member is one subscriber in a group. It is safe for concurrent use.
 type member struct {
 	bus    *Bus
 	name   string
@@ -44,8 +45,8 @@ type member struct {
 }
 
 // Subscribe takes the group's messages of a topic, one at a time, until ctx
-// ends: what is nacked, or not acked when the subscription ends, goes back to
-// the group.
+// ends. A message that is nacked, or not acked when the subscription ends, goes
+// back to the group.
 func (m *member) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
 	if err := m.bus.live(ctx); err != nil {
 		return nil, fmt.Errorf("memory: group %q: subscribe to %q: %w", m.name, topic, err)
@@ -65,11 +66,11 @@ func (m *member) Subscribe(ctx context.Context, topic string) (<-chan *message.M
 	}
 	out := make(chan *message.Message)
 	ctx, cancel := context.WithCancel(ctx)
-	forget := context.AfterFunc(m.ctx, cancel)
+	stop := context.AfterFunc(m.ctx, cancel)
 	m.running.Go(func() {
 		defer close(out)
 		defer cancel()
-		defer forget()
+		defer stop()
 		g.serve(ctx, out)
 	})
 	return out, nil
@@ -85,24 +86,25 @@ func (m *member) Close() error {
 	return nil
 }
 
-// A group shares a log among its members. It is safe for concurrent use.
+// A group shares a log among its members. It is safe for concurrent use. Its
+// lock may be held when the log's lock is taken, but not the other way round.
 type group struct {
 	log *log
 
-	mu   sync.Mutex
-	last uint64        // everything up to here was handed out; guarded by mu
-	back []parcel      // handed out and not acked, in order; guarded by mu
-	more chan struct{} // closed when something comes back; guarded by mu
+	mu       sync.Mutex
+	last     uint64        // sequence number up to which records were delivered; guarded by mu
+	returned []delivery    // delivered and not acked, in order; guarded by mu
+	more     chan struct{} // closed, and replaced, when a record is returned; guarded by mu
 }
 
-// A parcel is a record on its way to a member.
-type parcel struct {
+// A delivery is a record on its way to a member.
+type delivery struct {
 	seq uint64
 	record
 }
 
-// group returns the named group, a new one at the log's beginning if there is
-// none yet.
+// group returns the named group, and creates it at the log's beginning if there
+// is none yet.
 func (l *log) group(name string) (*group, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -120,32 +122,30 @@ func (l *log) group(name string) (*group, error) {
 	return g, nil
 }
 
-// serve hands messages to one member until ctx ends.
+// serve delivers messages to one member until ctx ends.
 func (g *group) serve(ctx context.Context, out chan<- *message.Message) {
 	for {
-		p, ok := g.take(ctx)
+		d, ok := g.take(ctx)
 		if !ok {
 			return
 		}
-		acked := p.hand(ctx, out)
-		if acked {
+		if d.send(ctx, out) {
 			continue
 		}
-		g.giveBack(p)
-		select {
-		case <-time.After(nackPause):
-		case <-ctx.Done():
+		g.giveBack(d)
+		if !pause.For(ctx, nackPause) {
 			return
 		}
 	}
 }
 
-// take waits for the next record that is nobody's, and says whether ctx lasted.
-func (g *group) take(ctx context.Context) (parcel, bool) {
+// take waits for the next record that no member has. It returns false if ctx
+// ends first.
+func (g *group) take(ctx context.Context) (delivery, bool) {
 	for ctx.Err() == nil {
-		p, ok, appended, returned := g.next()
+		d, ok, appended, returned := g.next()
 		if ok {
-			return p, true
+			return d, true
 		}
 		select {
 		case <-appended:
@@ -153,56 +153,60 @@ func (g *group) take(ctx context.Context) (parcel, bool) {
 		case <-ctx.Done():
 		}
 	}
-	return parcel{}, false
+	return delivery{}, false
 }
 
-// next returns the next record that is nobody's, or what to wait for.
-func (g *group) next() (p parcel, ok bool, appended, returned <-chan struct{}) {
+// next returns the next record that no member has. If there is none it returns
+// channels of which one is closed when there may be one.
+func (g *group) next() (d delivery, ok bool, appended, returned <-chan struct{}) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if len(g.back) > 0 {
-		p, g.back = g.back[0], g.back[1:]
-		return p, true, nil, nil
+	if len(g.returned) > 0 {
+		d, g.returned = g.returned[0], g.returned[1:]
+		return d, true, nil, nil
 	}
 	g.last = max(g.last, g.log.begin())
 	records, appended, err := g.log.read(nil, 0, g.last, 1)
 	switch {
-	case err != nil: // dropped this very moment: begin anew at once
+	case err != nil:
+		// The log dropped the record after g.last between the two calls. The
+		// caller tries again at once.
 		now := make(chan struct{})
 		close(now)
-		return parcel{}, false, now, nil
+		return delivery{}, false, now, nil
 	case len(records) > 0:
 		g.last++
-		return parcel{g.last, records[0]}, true, nil, nil
+		return delivery{g.last, records[0]}, true, nil, nil
 	}
-	return parcel{}, false, appended, g.more
+	return delivery{}, false, appended, g.more
 }
 
-// restart begins anew, in a log that did.
+// restart starts the group at the beginning of a log that has been renewed.
 func (g *group) restart() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.last, g.back = 0, nil
+	g.last, g.returned = 0, nil
 }
 
-func (g *group) giveBack(p parcel) {
+func (g *group) giveBack(d delivery) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	i, _ := slices.BinarySearchFunc(g.back, p, func(a, b parcel) int { return cmp.Compare(a.seq, b.seq) })
-	g.back = slices.Insert(g.back, i, p)
+	bySeq := func(a, b delivery) int { return cmp.Compare(a.seq, b.seq) }
+	i, _ := slices.BinarySearchFunc(g.returned, d, bySeq)
+	g.returned = slices.Insert(g.returned, i, d)
 	close(g.more)
 	g.more = make(chan struct{})
 }
 
-// hand hands a record out and says whether it was acked.
-func (p parcel) hand(ctx context.Context, out chan<- *message.Message) (acked bool) {
-	m := message.NewMessage(p.uuid, bytes.Clone(p.body))
-	for _, f := range p.header {
+// send sends the record to a member and reports whether it was acked.
+func (d delivery) send(ctx context.Context, out chan<- *message.Message) (acked bool) {
+	m := message.NewMessage(d.uuid, bytes.Clone(d.body))
+	for _, f := range d.header {
 		m.Metadata[f.Name] = f.Value
 	}
-	until, cancel := context.WithCancel(ctx)
+	messageCtx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	m.SetContext(until)
+	m.SetContext(messageCtx)
 	select {
 	case out <- m:
 	case <-ctx.Done():

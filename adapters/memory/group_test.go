@@ -114,7 +114,7 @@ func TestMessageThatIsNotAckedGoesToAnotherMember(t *testing.T) {
 	})
 }
 
-func TestGroupGoesOnBehindWhatWasDropped(t *testing.T) {
+func TestGroupContinuesAfterDroppedMessages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := memory.New(memory.Config{Messages: 2})
 		in := hearing(t, join(t, bus, "workers"))
@@ -132,7 +132,7 @@ func TestGroupGoesOnBehindWhatWasDropped(t *testing.T) {
 	})
 }
 
-func TestGroupBeginsAnewWithItsTopic(t *testing.T) {
+func TestGroupRestartsWhenItsTopicIsRenewed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := memory.New(memory.Config{})
 		in := hearing(t, join(t, bus, "workers"))

@@ -12,7 +12,8 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// A handle is a Bus as one of its users sees it.
+// A handle gives one user access to a Bus that others use as well. Closing it
+// closes only the handle.
 type handle struct {
 	*Bus
 	closed atomic.Bool
@@ -60,8 +61,8 @@ func (h *handle) Ping(ctx context.Context) error {
 	return h.Bus.Ping(ctx)
 }
 
-// Close ends the handle, not the bus. Its feeds and group members are closed by
-// who opened them.
+// Close makes further calls on the handle fail. It closes neither the bus nor the
+// feeds and group members that were opened through the handle.
 func (h *handle) Close() error {
 	h.closed.Store(true)
 	return nil

@@ -10,24 +10,23 @@ import (
 	"sync"
 	"time"
 
-	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// A log is one topic: records with ascending sequence numbers, the oldest of
-// which are dropped when they are too many, too large together or too old. It
-// is safe for concurrent use.
+// A log holds the records of one topic, with ascending sequence numbers. It
+// drops the oldest when there are too many, when they are too large together, or
+// when they are too old. It is safe for concurrent use.
 type log struct {
 	cfg Config
 
 	mu     sync.Mutex
 	id     domain.LogID      // guarded by mu
-	ring   []record          // a power of two long; sequence n is at n modulo that; guarded by mu
-	first  uint64            // the oldest kept; guarded by mu
-	next   uint64            // the next to be given out; guarded by mu
-	bytes  int               // of what is kept; guarded by mu
-	groups map[string]*group // guarded by mu; at most maxGroups
-	more   chan struct{}     // not nil: somebody waits for its close; guarded by mu
+	ring   []record          // a power of two long; record n is at n modulo that; guarded by mu
+	first  uint64            // sequence number of the oldest record kept; guarded by mu
+	next   uint64            // sequence number that the next record gets; guarded by mu
+	bytes  int               // size of the records kept; guarded by mu
+	groups map[string]*group // at most maxGroups; guarded by mu
+	more   chan struct{}     // closed at the next change; nil if nobody waits; guarded by mu
 }
 
 func newLog(cfg Config) *log {
@@ -37,16 +36,16 @@ func newLog(cfg Config) *log {
 func newID() domain.LogID {
 	var id [8]byte
 	rand.Read(id[:]) // never fails
-	id[0] |= 1       // 0 would be no log
+	id[0] |= 1       // a LogID of 0 means "no log"
 	return domain.LogID(binary.BigEndian.Uint64(id[:]))
 }
 
-// append adds the records, which it keeps, and drops what is then too much.
-// The errors are as Driver.Publish returns them.
+// append appends the records, which the caller may not use any more, and drops
+// old ones to make room. The errors are what Driver.Publish returns.
 func (l *log) append(records []record) (errs []error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now := time.Now() // under the lock: times ascend as positions do
+	now := time.Now() // taken under the lock, so that times ascend as positions do
 	for i := range records {
 		r := &records[i]
 		if r.size > l.cfg.Bytes {
@@ -60,12 +59,12 @@ func (l *log) append(records []record) (errs []error) {
 		r.time = now
 		l.push(*r)
 	}
-	l.drop(now)
+	l.dropExpired(now)
 	l.wake()
 	return errs
 }
 
-// wake wakes who waits for more. Call it with mu held.
+// wake wakes everybody who waits for a change. mu must be held.
 func (l *log) wake() {
 	if l.more != nil {
 		close(l.more)
@@ -73,7 +72,7 @@ func (l *log) wake() {
 	}
 }
 
-// push appends one record and makes room for it. Call it with mu held.
+// push makes room for a record and appends it. mu must be held.
 func (l *log) push(r record) {
 	for l.next > l.first && (l.kept() >= l.cfg.Messages || l.bytes+r.size > l.cfg.Bytes) {
 		l.dropFirst()
@@ -86,10 +85,13 @@ func (l *log) push(r record) {
 	l.bytes += r.size
 }
 
+// kept returns the number of records. mu must be held.
 func (l *log) kept() int { return int(l.next - l.first) }
 
+// at returns the record with a sequence number. mu must be held.
 func (l *log) at(seq uint64) *record { return &l.ring[seq&uint64(len(l.ring)-1)] }
 
+// grow doubles the ring. mu must be held.
 func (l *log) grow() {
 	ring := make([]record, max(64, 2*len(l.ring)))
 	for seq := l.first; seq < l.next; seq++ {
@@ -98,7 +100,7 @@ func (l *log) grow() {
 	l.ring = ring
 }
 
-// dropFirst drops the oldest record. Call it with mu held and something kept.
+// dropFirst drops the oldest record, which must exist. mu must be held.
 func (l *log) dropFirst() {
 	r := l.at(l.first)
 	l.bytes -= r.size
@@ -110,11 +112,11 @@ func (l *log) dropFirst() {
 func (l *log) expire(now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.drop(now)
+	l.dropExpired(now)
 }
 
-// drop is expire with mu held.
-func (l *log) drop(now time.Time) {
+// dropExpired does what expire does. mu must be held.
+func (l *log) dropExpired(now time.Time) {
 	for l.kept() > 0 && now.Sub(l.at(l.first).time) > l.cfg.Retention {
 		l.dropFirst()
 	}
@@ -129,7 +131,7 @@ func (l *log) forget(keep int) {
 	}
 }
 
-// renew makes it another log, an empty one.
+// renew makes this another log, which is empty, and restarts the groups.
 func (l *log) renew() {
 	l.mu.Lock()
 	for l.kept() > 0 {
@@ -139,74 +141,89 @@ func (l *log) renew() {
 	groups := slices.Collect(maps.Values(l.groups))
 	l.wake()
 	l.mu.Unlock()
-	for _, g := range groups { // a group's lock comes before the log's
+	// A group takes the log's lock while it holds its own, so its lock must not
+	// be taken while the log's is held.
+	for _, g := range groups {
 		g.restart()
 	}
 }
 
-// place resolves a position to the sequence number after which to read, or says
-// why reading on from there would not be continuous.
-func (l *log) place(after domain.Position, now time.Time) (domain.LogID, uint64, error) {
+// resolve returns the sequence number that a position stands for. The error is a
+// GapError if not everything after the position is in the log.
+func (l *log) resolve(after domain.Position, now time.Time) (domain.LogID, uint64, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.drop(now)
+	l.dropExpired(now)
 	if after == "" {
 		return l.id, l.next - 1, nil
 	}
 	if len(after) != positionSize {
-		return 0, 0, &transport.GapError{Reason: domain.UnknownCursor, Detail: fmt.Sprintf("position %x is not one of this transport", string(after))}
+		return 0, 0, &domain.GapError{
+			Reason: domain.UnknownCursor,
+			Detail: fmt.Sprintf("position %x is not one of this transport", string(after)),
+		}
 	}
 	seq := binary.BigEndian.Uint64([]byte(after))
 	if seq >= l.next {
-		return 0, 0, &transport.GapError{Reason: domain.UnknownCursor, Detail: fmt.Sprintf("position %d is beyond the end, %d", seq, l.next-1)}
+		return 0, 0, &domain.GapError{
+			Reason: domain.UnknownCursor,
+			Detail: fmt.Sprintf("position %d is beyond the end, %d", seq, l.next-1),
+		}
 	}
 	return l.id, seq, l.keeps(seq)
 }
 
-// before returns the sequence number after which everything was published at or
-// after t, so far as it is kept.
+// before returns the sequence number of the last record before the first one
+// that was published at or after t.
 func (l *log) before(t, now time.Time) (domain.LogID, uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.drop(now)
-	older := sort.Search(l.kept(), func(i int) bool { return !l.at(l.first + uint64(i)).time.Before(t) })
+	l.dropExpired(now)
+	isSince := func(i int) bool { return !l.at(l.first + uint64(i)).time.Before(t) }
+	older := sort.Search(l.kept(), isSince)
 	return l.id, l.first + uint64(older) - 1
 }
 
+// tail returns the sequence number of the newest record, or 0 if there never was
+// one.
 func (l *log) tail() uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.next - 1
 }
 
-// begin is the sequence number after which everything is kept.
+// begin returns the sequence number after which everything is in the log.
 func (l *log) begin() uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.first - 1
 }
 
-// keeps says whether everything after seq is still there. Call it with mu held.
+// keeps returns a GapError unless everything after seq is in the log. mu must be
+// held.
 func (l *log) keeps(seq uint64) error {
 	if seq+1 < l.first {
-		return &transport.GapError{Reason: domain.Trimmed, Detail: fmt.Sprintf("the log begins at %d, and %d was the last one read", l.first, seq)}
+		return &domain.GapError{
+			Reason: domain.Trimmed,
+			Detail: fmt.Sprintf("the log begins at %d, and %d was the last one read", l.first, seq),
+		}
 	}
 	return nil
 }
 
-// read appends to dst up to most records after seq of the log id; 0 is whatever
-// log this is. If there are none yet, the channel is closed when that may have
-// changed.
-func (l *log) read(dst []record, id domain.LogID, seq uint64, most int) ([]record, <-chan struct{}, error) {
+// read appends up to limit records after seq to dst. The log must still be the
+// one with the given id, unless that is 0. If there are no such records yet, the
+// channel is closed when that may have changed.
+func (l *log) read(dst []record, id domain.LogID, seq uint64, limit int) ([]record, <-chan struct{}, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if id != 0 && id != l.id {
-		return dst, nil, &transport.GapError{Reason: domain.UnknownCursor, Detail: "the topic was made anew"}
+		return dst, nil, &domain.GapError{Reason: domain.UnknownCursor, Detail: "the topic was made anew"}
 	}
 	if err := l.keeps(seq); err != nil {
 		return dst, nil, err
 	}
-	end := min(l.next, seq+1+uint64(most))
+	end := min(l.next, seq+1+uint64(limit))
 	if seq+1 >= end {
 		if l.more == nil {
 			l.more = make(chan struct{})

@@ -214,7 +214,7 @@ func TestClosedBusRefuses(t *testing.T) {
 	}
 }
 
-func TestLogsAreToldApart(t *testing.T) {
+func TestEachLogHasItsOwnID(t *testing.T) {
 	bus := memory.New(memory.Config{})
 	other := memory.New(memory.Config{})
 	a, again := follow(t, bus, ""), follow(t, bus, "")

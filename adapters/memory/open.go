@@ -17,16 +17,16 @@ var _ transport.Opener = Open
 // fanfare.WithOpeners.
 func Openers() transport.Openers { return transport.Openers{"memory": Open} }
 
-// Open makes a bus from a URL, memory:// or memory://name: a bus of its own
-// each time, the name is for people. Parameters: retention (a duration, 1h),
-// messages (100000) and bytes (67108864), the most that each topic keeps.
+// Open makes a new bus from a URL, memory:// or memory://name. Two calls with
+// the same name make two buses; the name is only for people. The URL's
+// parameters are retention (a duration such as 1h), messages and bytes. They are
+// the fields of [Config].
 func Open(_ context.Context, u *url.URL, _ *slog.Logger) (transport.Driver, error) {
 	p := dsn.NewParams(u)
-	fallback := Config{}.withDefaults()
 	cfg := Config{
-		Retention: p.Duration("retention", fallback.Retention, time.Millisecond),
-		Messages:  p.IntTo("messages", fallback.Messages, 1, 1<<30),
-		Bytes:     p.IntTo("bytes", fallback.Bytes, 1024, 1<<40),
+		Retention: p.Duration("retention", DefaultRetention, time.Millisecond),
+		Messages:  p.IntTo("messages", DefaultMessages, 1, 1<<30),
+		Bytes:     p.IntTo("bytes", DefaultBytes, 1024, 1<<40),
 	}
 	err := p.Err()
 	if u.User != nil || u.Opaque != "" || u.Port() != "" || u.Path != "" && u.Path != "/" {

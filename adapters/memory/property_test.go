@@ -15,9 +15,9 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// However many publish at once, in whatever portions, through several nodes:
-// each subscriber gets each message once, all see one order, and that order is
-// each publisher's own.
+// Any number of publishers publish at the same time, in any portions, through
+// several nodes. Each subscriber receives each message once, and all see the same
+// order, which agrees with that of each publisher.
 func TestOrderAndOnce(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		bus := memory.New(memory.Config{})

@@ -15,31 +15,32 @@ import (
 // positionSize is the length of a position: a sequence number, big endian.
 const positionSize = 8
 
-// A record is what a log keeps of a message. Nobody changes it.
+// A record is what a log keeps of a message. It is not changed once it is in the
+// log.
 type record struct {
-	time   time.Time
+	time   time.Time // when the log took it
 	uuid   string
 	header []domain.Field // sorted by name
 	body   []byte
-	size   int // about how many bytes it keeps alive
+	size   int // estimate of the bytes that it keeps alive
 }
 
-// pack copies what is published. The bodies share one buffer, since records
-// that came together are also dropped together. What is larger than most keeps
-// its size only.
-func pack(records []transport.Outgoing, most int) []record {
+// pack makes records of copies of what is published. The bodies share one
+// buffer, since records that are published together are mostly dropped together.
+// A record that is larger than limit has only a size, for the log to refuse it.
+func pack(records []transport.Outgoing, limit int) []record {
 	packed := make([]record, len(records))
 	total := 0
 	for i := range records {
 		packed[i].size = size(records[i].Message)
-		if packed[i].size <= most {
+		if packed[i].size <= limit {
 			total += len(records[i].Message.Payload)
 		}
 	}
 	bodies := make([]byte, 0, total)
 	for i := range packed {
 		r, m := &packed[i], records[i].Message
-		if r.size > most {
+		if r.size > limit {
 			continue
 		}
 		r.uuid = m.UUID
@@ -51,8 +52,8 @@ func pack(records []transport.Outgoing, most int) []record {
 
 func size(m *message.Message) int {
 	n := 128 + len(m.UUID) + len(m.Payload)
-	for k, v := range m.Metadata {
-		n += 32 + len(k) + len(v)
+	for name, value := range m.Metadata {
+		n += 32 + len(name) + len(value)
 	}
 	return n
 }
@@ -62,17 +63,17 @@ func header(m message.Metadata) []domain.Field {
 		return nil
 	}
 	fields := make([]domain.Field, 0, len(m))
-	for k, v := range m {
-		if k != transport.RawKey {
-			fields = append(fields, domain.Field{Name: k, Value: v})
+	for name, value := range m {
+		if name != transport.RawKey {
+			fields = append(fields, domain.Field{Name: name, Value: value})
 		}
 	}
 	slices.SortFunc(fields, func(a, b domain.Field) int { return strings.Compare(a.Name, b.Name) })
 	return fields
 }
 
-// unpack makes entries of records that stand behind seq. The entries share
-// nothing with the records that could be changed.
+// unpack makes entries of the records that follow seq. The entries are the
+// reader's: it can change them without changing the records.
 func unpack(records []record, seq uint64) []domain.Entry {
 	bytes, fields := 0, 0
 	for i := range records {
@@ -96,8 +97,9 @@ func unpack(records []record, seq uint64) []domain.Entry {
 	return entries
 }
 
-// carve appends a copy of values to buffer, which has room for it, and returns
-// the buffer and the copy. Appending to the copy cannot reach what follows it.
+// carve appends a copy of values to buffer, which must have room for it, and
+// returns the buffer and the copy. The copy's capacity is its length, so that
+// appending to it does not overwrite what follows it in the buffer.
 func carve[T any](buffer, values []T) (all, copied []T) {
 	if len(values) == 0 {
 		return buffer, nil
@@ -107,10 +109,10 @@ func carve[T any](buffer, values []T) (all, copied []T) {
 	return all, all[start:len(all):len(all)]
 }
 
-// position returns the place of seq.
+// position returns the position of the record with a sequence number.
 func position(seq uint64) domain.Position { return positions(seq-1, 1) }
 
-// positions returns the n places behind seq, one after the other.
+// positions returns the positions of the n records that follow seq, joined.
 func positions(seq uint64, n int) domain.Position {
 	all := make([]byte, 0, n*positionSize)
 	for i := range n {

@@ -1,7 +1,6 @@
 package memory_test
 
 import (
-	"context"
 	"errors"
 	"testing"
 
@@ -10,20 +9,8 @@ import (
 
 	"github.com/fanfarebus/fanfare/adapters/memory"
 	"github.com/fanfarebus/fanfare/adapters/transport"
-	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/test/driverkit"
 )
-
-// fromBeginning is a bus whose subscribers start at the beginning of the log,
-// where a node's start at its tail: most of Watermill's tests publish before
-// they subscribe.
-type fromBeginning struct{ transport.Driver }
-
-func (d fromBeginning) Follow(ctx context.Context, topic string, after domain.Position) (transport.Feed, error) {
-	if after == "" {
-		after = "\x00\x00\x00\x00\x00\x00\x00\x00"
-	}
-	return d.Driver.Follow(ctx, topic, after)
-}
 
 type suiteTest func(*testing.T, tests.TestContext, tests.PubSubConstructor)
 
@@ -59,8 +46,8 @@ func TestWatermillsSuite(t *testing.T) {
 	})
 }
 
-// What the suite checks only when exactly-once is declared needs one instance
-// that everybody shares.
+// Some checks of the suite run only if exactly-once delivery is declared, which
+// needs one instance that all share.
 func TestWatermillsSuiteExactlyOnce(t *testing.T) {
 	features := tests.Features{
 		ExactlyOnceDelivery:   true,
@@ -79,12 +66,12 @@ func TestWatermillsSuiteExactlyOnce(t *testing.T) {
 	}
 }
 
-// pubSubs makes publishers and subscribers of one bus, which are closed with the
-// test at the latest: some of the suite's tests leave theirs open.
+// pubSubs returns a constructor of publishers and subscribers of one bus. They are
+// closed when the test ends, since some tests of the suite close nothing.
 func pubSubs(bus *memory.Bus) tests.PubSubConstructor {
 	return func(t *testing.T) (message.Publisher, message.Subscriber) {
 		pub := transport.New(bus.Driver(), transport.Config{})
-		sub := transport.New(fromBeginning{bus.Driver()}, transport.Config{})
+		sub := transport.New(driverkit.FromBeginning{Driver: bus.Driver(), Beginning: "\x00\x00\x00\x00\x00\x00\x00\x00"}, transport.Config{})
 		t.Cleanup(func() {
 			if err := errors.Join(pub.Close(), sub.Close()); err != nil {
 				t.Error(err)
@@ -101,7 +88,7 @@ func runSuiteTest(t *testing.T, name string, test suiteTest, features tests.Feat
 	})
 }
 
-// In a group Watermill's suite finds at-least-once delivery that several share.
+// The members of a group share messages that are delivered at least once.
 func TestWatermillsSuiteInAGroup(t *testing.T) {
 	bus := memory.New(memory.Config{})
 	newPubSub := func(t *testing.T) (message.Publisher, message.Subscriber) { return member(t, bus, "workers") }

@@ -5,37 +5,40 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/internal/defaults"
+	"github.com/fanfarebus/fanfare/internal/pause"
 )
 
-// ErrNotACopy says that a new bus already carries something that is no copy:
-// a publisher has moved too early, or the topic is not empty.
+// ErrNotACopy means that the new bus holds something that was not copied from
+// the old one, although it has not taken over yet. Either a publisher has moved
+// too early, or the topic was not empty.
 var ErrNotACopy = errors.New("the new bus carries something that was not copied from the old one")
 
-// BridgeConfig tunes a Bridge. The zero BridgeConfig is good.
+// BridgeConfig tunes a [Bridge]. The zero BridgeConfig has the defaults.
 type BridgeConfig struct {
-	RetryMin  time.Duration // first pause after a failure, doubled each time; default 100 ms
-	RetryMax  time.Duration // longest pause; default 5 s
-	HereEvery time.Duration // how often the new bus is told that it has taken over; default 1 min
-	CheckEach time.Duration // how often the new bus is searched for what is no copy; default 5 s
-	Logger    *slog.Logger  // default: discard
+	RetryMin time.Duration // first pause after a failure, doubled each time; default 100 ms
+	RetryMax time.Duration // longest pause; default 5 s
+	// AnnounceEvery is how often the Bridge writes to the new bus that it has
+	// taken over, and how far it is copied. It counts from the move on. Default:
+	// 1 min.
+	AnnounceEvery time.Duration
+	// CheckEvery is how often, until the move, the Bridge searches the new bus
+	// for entries that are no copies. Default: 5 s.
+	CheckEvery time.Duration
+	Logger     *slog.Logger // default: discard
 }
 
 func (c BridgeConfig) withDefaults() BridgeConfig {
-	for _, d := range []struct {
-		value    *time.Duration
-		fallback time.Duration
-	}{{&c.RetryMin, 100 * time.Millisecond}, {&c.RetryMax, 5 * time.Second}, {&c.HereEvery, time.Minute}, {&c.CheckEach, 5 * time.Second}} {
-		if *d.value <= 0 {
-			*d.value = d.fallback
-		}
-	}
+	defaults.Set(&c.RetryMin, 100*time.Millisecond)
+	defaults.Set(&c.RetryMax, 5*time.Second)
+	defaults.Set(&c.AnnounceEvery, time.Minute)
+	defaults.Set(&c.CheckEvery, 5*time.Second)
 	c.RetryMax = max(c.RetryMax, c.RetryMin)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -43,60 +46,45 @@ func (c BridgeConfig) withDefaults() BridgeConfig {
 	return c
 }
 
-// A Bridge copies topics from an old bus to a new one, in order, beginning with
-// the oldest entry that the old one still holds. Its checkpoint is the new bus
-// itself: it goes on behind the last copy there, so it can be stopped and
-// started anywhere, and what is copied twice is recognised as such. Run one at a
-// time all the same.
+// A Bridge copies topics from an old bus to a new one, in their order, beginning
+// with the oldest entry that the old bus still holds.
+//
+// Its only checkpoint is the new bus: it continues after the last copy there, so
+// it may be stopped, killed and started again on any machine. If two Bridges run
+// at once, both copy, and readers recognise the second copy of an entry; this is
+// safe, but does the work twice.
 type Bridge struct {
 	from, to *transport.Transport
 	cfg      BridgeConfig
-
-	mu     sync.Mutex
-	copied map[string]*copier // by topic; guarded by mu
 }
 
-// NewBridge makes a Bridge between two buses, which remain the caller's. Both
-// must keep logs.
+// NewBridge makes a Bridge from one bus to another. Both must keep logs, else
+// the error is a [domain.ErrUnsupported]. The caller closes them after Run has
+// returned.
 func NewBridge(from, to *transport.Transport, cfg BridgeConfig) (*Bridge, error) {
 	if !from.Guarantees().Log || !to.Guarantees().Log {
 		return nil, fmt.Errorf("move: both buses must keep a log: %w", domain.ErrUnsupported)
 	}
-	return &Bridge{from: from, to: to, cfg: cfg.withDefaults(), copied: make(map[string]*copier)}, nil
+	return &Bridge{from: from, to: to, cfg: cfg.withDefaults()}, nil
 }
 
-// Run copies the topics until ctx ends, and returns nil then. While a bus is
-// down it waits. It gives up with ErrNotACopy, before anything is lost: what must
-// not be on the new bus yet would never reach those who still read the old one.
+// Run copies the topics until ctx ends, and then returns nil. While a bus is
+// down it keeps trying. It returns [ErrNotACopy] if the new bus holds something
+// else before it has taken over: nodes that still read the old bus would never
+// receive that.
 func (b *Bridge) Run(ctx context.Context, topics ...string) error {
-	work, ctx := errgroup.WithContext(ctx)
-	for _, name := range topics {
-		if err := errors.Join(b.from.CheckTopic(name), b.to.CheckTopic(name)); err != nil {
+	for _, topic := range topics {
+		if err := errors.Join(b.from.CheckTopic(topic), b.to.CheckTopic(topic)); err != nil {
 			return fmt.Errorf("move: %w", err)
 		}
-		c := &copier{b: b, name: name, log: b.cfg.Logger.With("topic", name)}
-		b.mu.Lock()
-		b.copied[name] = c
-		b.mu.Unlock()
+	}
+	work, ctx := errgroup.WithContext(ctx)
+	for _, topic := range topics {
+		c := &copier{
+			bridge: b, topic: topic, log: b.cfg.Logger.With("topic", topic),
+			backoff: pause.Backoff{Min: b.cfg.RetryMin, Max: b.cfg.RetryMax},
+		}
 		work.Go(func() error { return c.run(ctx) })
 	}
 	return work.Wait()
-}
-
-// Progress is how far a topic was copied.
-type Progress struct {
-	Copied uint64 // entries, since Run began
-	Unfit  uint64 // of these, not fit for the new bus: a gap stands in their place
-	Moved  bool   // the mark was copied: the new bus has its turn
-}
-
-// Progress returns how far each topic is. The map is the caller's.
-func (b *Bridge) Progress() map[string]Progress {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	all := make(map[string]Progress, len(b.copied))
-	for name, c := range b.copied {
-		all[name] = Progress{Copied: c.copied.Load(), Unfit: c.unfit.Load(), Moved: c.moved.Load()}
-	}
-	return all
 }

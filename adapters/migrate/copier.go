@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,84 +14,78 @@ import (
 
 	"github.com/fanfarebus/fanfare/adapters/transport/provenance"
 	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/internal/pause"
 )
 
 // A copier copies one topic.
 type copier struct {
-	b    *Bridge
-	name string
-	log  *slog.Logger
+	bridge *Bridge
+	topic  string
+	log    *slog.Logger
 
-	copied, unfit atomic.Uint64
-	moved         atomic.Bool
+	moved atomic.Bool // the mark's copy is on the new bus
 
-	mu      sync.Mutex
-	at      domain.Location // everything up to there, on the old bus, is on the new one; guarded by mu
-	time    time.Time       // of the entry there; guarded by mu
-	checked domain.Position // everything up to there, on the new bus, was copied from the old one; guarded by mu
+	mu sync.Mutex
+	// copied is the location in the old log up to which everything is on the new
+	// bus, and copiedTime is when the old log took the entry there.
+	copied     domain.Location // guarded by mu
+	copiedTime time.Time       // guarded by mu
+	// checked is the position in the new log up to which check has looked.
+	checked domain.Position // guarded by mu
 
-	pause time.Duration // before the next try; run's alone
+	backoff pause.Backoff // used by run's goroutine only
 }
 
-// errAgain ends a session that has to find its place anew.
-var errAgain = errors.New("the old bus does not lead on from the last copy")
+// errFindAgain ends a session that has to look up its checkpoint again.
+var errFindAgain = errors.New("the old bus does not lead on from the last copy")
 
-// run copies until ctx ends. Whenever something fails, it looks again how far
-// the new bus is.
+// run copies until ctx ends. After each failure it starts a new session, which
+// looks up the checkpoint on the new bus again.
 func (c *copier) run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		err := c.session(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case errors.Is(err, ErrNotACopy), errors.Is(err, domain.ErrClosed), errors.Is(err, domain.ErrUnsupported):
-			return fmt.Errorf("move: copy %q: %w", c.name, err)
+		case errors.Is(err, ErrNotACopy), errors.Is(err, domain.ErrClosed),
+			errors.Is(err, domain.ErrUnsupported):
+			return fmt.Errorf("move: copy %q: %w", c.topic, err)
 		}
 		c.log.Warn("copying was interrupted; trying again", "error", err)
-		c.sleep(ctx)
+		c.backoff.Wait(ctx)
 	}
 	return nil
 }
 
-func (c *copier) sleep(ctx context.Context) {
-	c.pause = min(max(c.b.cfg.RetryMin, 2*c.pause), c.b.cfg.RetryMax)
-	timer := time.NewTimer(c.pause/2 + rand.N(c.pause/2+1))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-}
-
-// session finds out where to go on, and copies until something fails.
+// session looks up where to continue, and copies until something fails.
 func (c *copier) session(ctx context.Context) error {
-	found, err := c.find(ctx)
+	found, err := c.findCheckpoint(ctx)
 	if err != nil {
 		return err
 	}
 	if !found {
 		c.log.Info("copying from the beginning")
-		if err := c.copyAll(ctx); err != nil {
+		if err := c.copyBacklog(ctx); err != nil {
 			return err
 		}
 	}
-	at, _ := c.location()
-	c.log.Info("copying", "behind", fmt.Sprintf("%x", string(at.Position)), "moved", c.moved.Load())
-	c.pause = 0
+	copied, _ := c.checkpoint()
+	c.log.Info("copying", "behind", fmt.Sprintf("%x", string(copied.Position)), "moved", c.moved.Load())
+	c.backoff.Reset()
 	work, ctx := errgroup.WithContext(ctx)
-	work.Go(func() error { return every(ctx, c.b.cfg.HereEvery, c.sayHere) })
-	work.Go(func() error { return every(ctx, c.b.cfg.CheckEach, c.check) })
-	work.Go(func() error { return c.copyOn(ctx) })
+	work.Go(func() error { return every(ctx, c.bridge.cfg.AnnounceEvery, c.announce) })
+	work.Go(func() error { return every(ctx, c.bridge.cfg.CheckEvery, c.check) })
+	work.Go(func() error { return c.follow(ctx) })
 	return work.Wait()
 }
 
-// every calls do until ctx ends or do fails.
-func every(ctx context.Context, d time.Duration, do func(context.Context) error) error {
-	tick := time.NewTicker(d)
-	defer tick.Stop()
+// every calls do once per interval, until ctx ends or do fails.
+func every(ctx context.Context, interval time.Duration, do func(context.Context) error) error {
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
 	for {
 		select {
-		case <-tick.C:
+		case <-ticker.C:
 			if err := do(ctx); err != nil {
 				return err
 			}
@@ -102,252 +95,163 @@ func every(ctx context.Context, d time.Duration, do func(context.Context) error)
 	}
 }
 
-// find finds the latest copy on the new bus. A look at the newest entries
-// mostly does.
-func (c *copier) find(ctx context.Context) (found bool, err error) {
-	old, err := c.b.from.Tail(ctx, c.name)
-	if err != nil {
-		return false, err
-	}
-	for _, from := range []time.Time{time.Now().Add(-2 * c.b.cfg.HereEvery), {}} {
-		foreign := false
-		last, err := c.b.to.Scan(ctx, c.name, "", from, func(batch []domain.Entry) bool {
-			for i := range batch {
-				e := &batch[i]
-				if !isCopy(e, old.Log) {
-					foreign = foreign || isStrange(e, old.Log)
-					continue
-				}
-				found = true
-				c.reach(e.Origins[0], e.Time)
-				if e.Late || e.Kind == domain.MovedHere && len(e.Origins) == 1 {
-					c.moved.Store(true)
-				}
-			}
-			return true
-		})
-		if err != nil {
-			return false, err
-		}
-		c.mu.Lock()
-		c.checked = last.Position
-		c.mu.Unlock()
-		if (found || from.IsZero()) && foreign && !c.moved.Load() {
-			return false, ErrNotACopy
-		}
-		if found {
-			return true, nil
-		}
-	}
-	c.mu.Lock()
-	c.at = domain.Location{Log: old.Log}
-	c.mu.Unlock()
-	return false, nil
-}
-
-// location is how far the new bus is, and when that was published.
-func (c *copier) location() (domain.Location, time.Time) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.at, c.time
-}
-
-func (c *copier) reach(at domain.Location, t time.Time) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if at.Log != c.at.Log || at.Position > c.at.Position {
-		c.at, c.time = at, t
-	}
-}
-
-// copyAll copies what the old bus holds, but what was copied before.
-func (c *copier) copyAll(ctx context.Context) error {
+// copyBacklog copies what the old bus holds after the checkpoint.
+func (c *copier) copyBacklog(ctx context.Context) error {
 	var failed error
-	last, err := c.b.from.Scan(ctx, c.name, "", time.Time{}, func(batch []domain.Entry) bool {
+	last, err := c.bridge.from.Scan(ctx, c.topic, "", time.Time{}, func(batch []domain.Entry) bool {
 		failed = c.copy(ctx, batch)
 		return failed == nil
 	})
 	if err := errors.Join(err, failed); err != nil {
 		return err
 	}
-	c.reach(last, time.Now())
+	c.advance(last, time.Now())
 	return nil
 }
 
-// copyOn copies what comes behind the latest copy, as it comes.
-func (c *copier) copyOn(ctx context.Context) error {
-	at, _ := c.location()
+// follow copies what comes after the checkpoint, as it comes.
+func (c *copier) follow(ctx context.Context) error {
+	copied, _ := c.checkpoint()
 	var failed error
-	err := c.b.from.Replay(ctx, c.name, at, time.Time{}, func(batch []domain.Entry) bool {
+	copyBatch := func(batch []domain.Entry) bool {
 		failed = c.copy(ctx, batch)
 		return failed == nil
-	})
+	}
+	err := c.bridge.from.Replay(ctx, c.topic, copied, time.Time{}, copyBatch)
 	lost := (*domain.GapError)(nil)
 	switch {
 	case failed != nil:
 		return failed
 	case errors.As(err, &lost):
-		return c.leap(ctx, lost)
+		return c.skipGap(ctx, lost)
 	case err == nil:
-		return errAgain
+		return errFindAgain
 	}
 	return err
 }
 
-// leap goes on behind a gap, with what the old bus still has.
-func (c *copier) leap(ctx context.Context, lost *domain.GapError) error {
+// skipGap continues after a gap in the old log: it writes the gap to the new bus
+// and copies what the old bus still has.
+func (c *copier) skipGap(ctx context.Context, lost *domain.GapError) error {
 	c.log.Error("the old bus has lost entries before they were copied: a gap stands in their place",
 		"reason", string(lost.Reason), "detail", lost.Detail)
-	now, err := c.b.from.Tail(ctx, c.name)
+	tail, err := c.bridge.from.Tail(ctx, c.topic)
 	if err != nil {
 		return err
 	}
-	at, _ := c.location()
-	if now.Log != at.Log {
-		at = domain.Location{Log: now.Log}
+	copied, _ := c.checkpoint()
+	if tail.Log != copied.Log {
+		copied = domain.Location{Log: tail.Log}
 	}
-	if err := c.publish(ctx, c.gap(at, time.Now())); err != nil {
+	if err := c.publish(ctx, c.newGap(copied, time.Now())); err != nil {
 		return err
 	}
-	c.reach(behind(at), time.Now())
-	if err := c.copyAll(ctx); err != nil {
+	c.advance(rightAfter(copied), time.Now())
+	if err := c.copyBacklog(ctx); err != nil {
 		return err
 	}
-	return errAgain
+	return errFindAgain
 }
 
-// behind is the place right behind another: before all that come behind that.
-func behind(p domain.Location) domain.Location {
-	return domain.Location{Log: p.Log, Position: p.Position + "\x00"}
+// rightAfter returns a location between l and every entry that follows it. No
+// entry is there, so a gap can have it as its own.
+func rightAfter(l domain.Location) domain.Location {
+	return domain.Location{Log: l.Log, Position: l.Position + "\x00"}
 }
 
-// gap says that something behind a place is missing.
-func (c *copier) gap(at domain.Location, t time.Time) *message.Message {
+// newGap makes an entry for the new bus which says that something is missing
+// after a location of the old log.
+func (c *copier) newGap(after domain.Location, t time.Time) *message.Message {
 	e := &domain.Entry{Kind: domain.Gap, UUID: domain.NewID()}
 	return provenance.NewCopy(e, provenance.Origin{
-		Locations: []domain.Location{behind(at)}, After: at.Position, Time: t, Late: c.moved.Load()})
+		Locations: []domain.Location{rightAfter(after)},
+		After:     after.Position, Time: t, Late: c.moved.Load(),
+	})
 }
 
-// copy copies a batch, but what was copied before.
+// copy copies the entries of a batch that come after the checkpoint.
 func (c *copier) copy(ctx context.Context, batch []domain.Entry) error {
-	at, _ := c.location()
+	copied, _ := c.checkpoint()
 	var copies []*message.Message
 	for i := range batch {
 		e := &batch[i]
-		if e.Kind == domain.Gap && e.Position == at.Position { // found missing there: it is no entry itself
-			copies = append(copies, c.gap(at, e.Time))
-			at = behind(at)
+		// A Gap has the position of the entry before it, as it is no entry of
+		// the log itself.
+		if e.Kind == domain.Gap && e.Position == copied.Position {
+			copies = append(copies, c.newGap(copied, e.Time))
+			copied = rightAfter(copied)
 			continue
 		}
-		if e.Position <= at.Position {
+		if e.Position <= copied.Position {
 			continue
 		}
 		if e.Kind == domain.MovedAway && !c.moved.Load() {
 			if err := c.publishAll(ctx, copies, batch[:i]); err != nil {
 				return err
 			}
-			copies, batch = nil, batch[i:]
-			if err := c.cutOver(ctx, e); err != nil {
+			if err := c.copyMark(ctx, e); err != nil {
 				return err
 			}
-			return c.copy(ctx, batch)
+			return c.copy(ctx, batch[i:])
 		}
-		copies = append(copies, provenance.NewCopy(e, provenance.OriginOf(e, at.Log, at.Position, c.moved.Load())))
-		at.Position = e.Position
+		origin := provenance.OriginOf(e, copied.Log, copied.Position, c.moved.Load())
+		copies = append(copies, provenance.NewCopy(e, origin))
+		copied.Position = e.Position
 	}
 	return c.publishAll(ctx, copies, batch)
 }
 
-// cutOver copies the mark. What is no copy and stands before it would be missed by
-// whoever comes from the old bus: a gap says so.
-func (c *copier) cutOver(ctx context.Context, e *domain.Entry) error {
-	last, _ := c.location()
-	place := domain.Location{Log: last.Log, Position: e.Position}
+// copyMark copies the mark, and so makes the new bus take over. If the new bus
+// holds something before it that is no copy, nodes that come from the old bus do
+// not receive that, so a gap follows the mark's copy.
+func (c *copier) copyMark(ctx context.Context, e *domain.Entry) error {
+	copied, _ := c.checkpoint()
+	mark := domain.Location{Log: copied.Log, Position: e.Position}
 	err := c.check(ctx)
 	if err != nil && !errors.Is(err, ErrNotACopy) {
 		return err
 	}
-	copies := []*message.Message{provenance.NewCopy(e, provenance.OriginOf(e, last.Log, last.Position, false))}
+	origin := provenance.OriginOf(e, copied.Log, copied.Position, false)
+	copies := []*message.Message{provenance.NewCopy(e, origin)}
 	if err != nil {
-		c.log.Error("the new bus takes over, though something was published on it before: clients are told a gap")
-		copies = append(copies, c.gap(place, e.Time))
+		c.log.Error("the new bus takes over, though something was published on it before: " +
+			"clients are told a gap")
+		copies = append(copies, c.newGap(mark, e.Time))
 	}
 	if err := c.publish(ctx, copies...); err != nil {
 		return err
 	}
 	c.moved.Store(true)
-	c.copied.Add(1)
-	c.reach(place, e.Time)
+	c.advance(mark, e.Time)
 	c.log.Info("the new bus has taken over")
 	return nil
 }
 
-// publishAll publishes the copies of a batch. What is not fit for the new bus
-// becomes a gap.
+// publishAll publishes the copies of a batch and advances the checkpoint to its
+// end. A copy that the new bus cannot carry is replaced by a gap.
 func (c *copier) publishAll(ctx context.Context, copies []*message.Message, batch []domain.Entry) error {
 	for len(copies) > 0 {
 		err := c.publish(ctx, copies...)
-		part := (*domain.PublishError)(nil)
-		unfit := errors.Is(err, domain.ErrInvalid) || errors.Is(err, domain.ErrTooLarge)
-		if !unfit || !errors.As(err, &part) {
-			if err != nil {
-				return err
-			}
-			c.copied.Add(uint64(len(copies)))
+		if err == nil {
 			break
 		}
-		c.copied.Add(uint64(part.Accepted))
-		copies = copies[part.Accepted:]
-		c.unfit.Add(1)
+		partial := (*domain.PublishError)(nil)
+		unfit := errors.Is(err, domain.ErrInvalid) || errors.Is(err, domain.ErrTooLarge)
+		if !unfit || !errors.As(err, &partial) {
+			return err
+		}
+		copies = copies[partial.Accepted:]
 		c.log.Error("an entry is not fit for the new bus: a gap stands in its place", "error", err)
 		copies[0] = provenance.AsGap(copies[0])
 	}
-	if n := len(batch); n > 0 {
-		at, _ := c.location()
-		c.reach(domain.Location{Log: at.Log, Position: batch[n-1].Position}, batch[n-1].Time)
+	if len(batch) > 0 {
+		last := &batch[len(batch)-1]
+		copied, _ := c.checkpoint()
+		c.advance(domain.Location{Log: copied.Log, Position: last.Position}, last.Time)
 	}
 	return nil
 }
 
 func (c *copier) publish(ctx context.Context, copies ...*message.Message) error {
-	return c.b.to.PublishContext(ctx, c.name, copies...)
-}
-
-// sayHere tells those who come late that the new bus has taken over, and the
-// next Bridge how far this one was.
-func (c *copier) sayHere(ctx context.Context) error {
-	if !c.moved.Load() {
-		return nil
-	}
-	at, t := c.location()
-	return c.publish(ctx, provenance.NewMovedHere(domain.NewID(), provenance.Origin{Locations: []domain.Location{at}, Time: t, Late: true}))
-}
-
-// check looks at what has come to the new bus since the last time. Before it has
-// taken over, everything must be a copy.
-func (c *copier) check(ctx context.Context) error {
-	if c.moved.Load() {
-		return nil
-	}
-	c.mu.Lock()
-	behind, old := c.checked, c.at.Log
-	c.mu.Unlock()
-	foreign := false
-	last, err := c.b.to.Scan(ctx, c.name, behind, time.Now().Add(-2*c.b.cfg.CheckEach), func(batch []domain.Entry) bool {
-		foreign = foreign || strange(batch, old)
-		return true
-	})
-	if lost := (*domain.GapError)(nil); errors.As(err, &lost) {
-		last, err = domain.Location{}, nil // trimmed: from two rounds back, the next time
-	}
-	if err != nil {
-		return err
-	}
-	c.mu.Lock()
-	c.checked = last.Position
-	c.mu.Unlock()
-	if foreign && !c.moved.Load() {
-		return ErrNotACopy
-	}
-	return nil
+	return c.bridge.to.PublishContext(ctx, c.topic, copies...)
 }

@@ -16,8 +16,8 @@ import (
 	"github.com/fanfarebus/fanfare/adapters/transport/provenance"
 )
 
-// tryToLeave is Leave with some patience.
-func (w *world) tryToLeave(from, to *memory.Bus) error {
+// tryCutOver calls CutOver with a deadline of 10 s.
+func (w *world) tryCutOver(from, to *memory.Bus) error {
 	w.Helper()
 	ctx, cancel := context.WithTimeout(w.Context(), 10*time.Second)
 	defer cancel()
@@ -36,15 +36,16 @@ func (w *world) bridgeBetween(from, to *memory.Bus, name string) {
 	go func() { ended <- b.Run(ctx, name) }()
 	w.Cleanup(func() {
 		cancel()
-		if err := <-ended; err != nil && !errors.Is(err, migrate.ErrNotACopy) { // one that goes the wrong way meets what is published
+		// A bridge in the wrong direction finds what is published meanwhile.
+		if err := <-ended; err != nil && !errors.Is(err, migrate.ErrNotACopy) {
 			w.Errorf("a bridge ended: %v", err)
 		}
 	})
 	synctest.Wait()
 }
 
-// The mark is put only where a Bridge has just shown that it lives. Copies that
-// are there, an empty topic and Bridges of something else show nothing.
+// The mark is put only if a Bridge has just shown that it runs. Existing copies,
+// an empty topic and a Bridge of something else show nothing.
 func TestNoMarkUnlessABridgeCopiesThisTopicNow(t *testing.T) {
 	for name, prepare := range map[string]func(w *world){
 		"nothing was published and no bridge runs": func(*world) {},
@@ -86,32 +87,33 @@ func TestNoMarkUnlessABridgeCopiesThisTopicNow(t *testing.T) {
 			in(t, func(w *world) {
 				prepare(w)
 				n := w.node()
-				heard := n.heard()
-				err := w.tryToLeave(w.old, w.new)
+				received := n.received()
+				err := w.tryCutOver(w.old, w.new)
 				if !errors.Is(err, migrate.ErrNoBridge) || !errors.Is(err, context.DeadlineExceeded) {
-					w.Errorf("Leave: %v, want %v", err, migrate.ErrNoBridge)
+					w.Errorf("CutOver: %v, want %v", err, migrate.ErrNoBridge)
 				}
 				if strings.Contains(err.Error(), "the mark is") {
-					w.Errorf("it tells of a mark: %v", err)
+					w.Errorf("the error claims that there is a mark: %v", err)
 				}
-				w.want(n, heard)
-				if strings.Contains(w.plain(w.old).heard(), "leave") {
+				w.want(n, received)
+				if strings.Contains(w.plain(w.old).received(), "movedAway") {
 					w.Error("the mark is on the old bus")
 				}
 				time.Sleep(10 * time.Second)
 				if n.bus.Deaf() {
-					w.Error("a node is deaf, though nothing was to be done")
+					w.Error("a node is deaf, though there is no mark to wait for")
 				}
 				w.publish(w.old)
-				w.want(n, strings.TrimSpace(heard+" "+numbers(w.number, w.number)))
+				w.want(n, strings.TrimSpace(received+" "+numbers(w.number, w.number)))
 			})
 		})
 	}
 }
 
-// Who tries again after the mark was put, and its copy has not come, is told that
-// it is there: that nothing was done this time does not mean that nothing is.
-func TestMarkOfAnEarlierTryIsTold(t *testing.T) {
+// If an earlier call has put the mark, and its copy has not come, the error of
+// the next call says so. That this call did nothing does not mean that there is
+// no mark.
+func TestErrorMentionsTheMarkOfAnEarlierTry(t *testing.T) {
 	for _, messages := range []int{0, 3} {
 		in(t, func(w *world) {
 			stop := w.bridge()
@@ -122,90 +124,90 @@ func TestMarkOfAnEarlierTryIsTold(t *testing.T) {
 			_ = stop()
 			w.send(w.old, provenance.NewMovedAway("mark"))
 			w.publish(w.old)
-			err := w.tryToLeave(w.old, w.new)
+			err := w.tryCutOver(w.old, w.new)
 			if !errors.Is(err, migrate.ErrNoBridge) || !strings.Contains(err.Error(), "the mark is on the old bus") {
 				w.Errorf("with %d messages before the mark: %v", messages, err)
 			}
 			w.bridge()
-			if err := w.tryToLeave(w.old, w.new); !errors.Is(err, migrate.ErrMoved) {
+			if err := w.tryCutOver(w.old, w.new); !errors.Is(err, migrate.ErrMoved) {
 				w.Errorf("with a bridge: %v", err)
 			}
 		})
 	}
 }
 
-// A quiet topic moves like any other, while a Bridge runs; what stays of it is
-// heard by nobody.
+// An empty topic moves like any other while a Bridge runs. Readers do not notice
+// the entries that the move adds, apart from the two marks.
 func TestTopicWithoutAMessageMoves(t *testing.T) {
 	in(t, func(w *world) {
 		n := w.node()
 		w.bridge()
-		w.leave()
+		w.cutOver()
 		w.publish(w.new)
-		w.want(n, "arrive 1")
-		w.want(w.plain(w.old), "leave")
-		w.want(w.plain(w.new), "arrive 1")
-		if err := w.tryToLeave(w.old, w.new); !errors.Is(err, migrate.ErrMoved) {
+		w.want(n, "movedHere 1")
+		w.want(w.plain(w.old), "movedAway")
+		w.want(w.plain(w.new), "movedHere 1")
+		if err := w.tryCutOver(w.old, w.new); !errors.Is(err, migrate.ErrMoved) {
 			w.Errorf("again: %v, want %v", err, migrate.ErrMoved)
 		}
 	})
 }
 
-// A Bridge that is behind has the time that Leave is given; and one that starts
-// late counts.
-func TestLeaveWaitsForABridge(t *testing.T) {
+// A Bridge may start and catch up until the deadline of CutOver.
+func TestCutOverWaitsForABridge(t *testing.T) {
 	in(t, func(w *world) {
 		for range 50 {
 			w.publish(w.old)
 		}
-		left := make(chan error, 1)
-		go func() { left <- w.tryToLeave(w.old, w.new) }()
+		moved := make(chan error, 1)
+		go func() { moved <- w.tryCutOver(w.old, w.new) }()
 		time.Sleep(5 * time.Second)
 		w.bridge()
-		if err := <-left; err != nil {
+		if err := <-moved; err != nil {
 			w.Error(err)
 		}
 	})
 }
 
-// An old bus that keeps less than a Bridge needs to come back loses the probe:
-// what is copied of what came after it shows the same.
+// An old bus that keeps very little may trim the probe before a Bridge copies
+// it. Then a copy of an entry after the probe is proof enough.
 func TestProbeThatWasTrimmedNeedNotBeCopied(t *testing.T) {
 	in(t, func(w *world) {
 		w.old = memory.New(memory.Config{Messages: 3})
-		left := make(chan error, 1)
-		go func() { left <- w.tryToLeave(w.old, w.new) }()
+		moved := make(chan error, 1)
+		go func() { moved <- w.tryCutOver(w.old, w.new) }()
 		time.Sleep(time.Second)
 		for range 5 {
 			w.publish(w.old)
 		}
 		w.bridge()
-		if err := <-left; err != nil {
+		if err := <-moved; err != nil {
 			w.Error(err)
 		}
 	})
 }
 
-// Buses that are mixed up in the command do no harm to a Bridge that copies the
-// right way, nor to the topic on the new bus.
-func TestProbeOnTheNewBusIsNothingForeign(t *testing.T) {
+// An operator may confuse the two buses, so that the probe is put on the new
+// bus. That does not disturb a Bridge in the right direction, nor the topic on
+// the new bus.
+func TestProbeOnTheNewBusIsNotForeign(t *testing.T) {
 	in(t, func(w *world) {
 		stop := w.bridge()
-		if err := w.tryToLeave(w.new, w.old); !errors.Is(err, migrate.ErrNoBridge) {
-			w.Errorf("Leave the other way: %v", err)
+		if err := w.tryCutOver(w.new, w.old); !errors.Is(err, migrate.ErrNoBridge) {
+			w.Errorf("CutOver the other way: %v", err)
 		}
 		time.Sleep(time.Minute)
 		_ = stop()
 		w.bridge()
 		w.publish(w.old)
-		w.leave()
+		w.cutOver()
 		w.publish(w.new)
-		w.want(w.plain(w.new), "1 arrive 2")
+		w.want(w.plain(w.new), "1 movedHere 2")
 	})
 }
 
-// Prove leaves nothing behind that anybody hears.
-func TestProve(t *testing.T) {
+// Readers do not notice the probes that Prove leaves on the buses.
+func TestReadersSkipTheProbesOfProve(t *testing.T) {
 	in(t, func(w *world) {
 		n, fresh := w.node(), w.plain(w.new)
 		w.bridge()
@@ -222,8 +224,9 @@ func TestProve(t *testing.T) {
 	})
 }
 
-// While a bus is down Leave waits; when it is not back in time, nothing was done.
-func TestLeaveWaitsForABusThatIsDown(t *testing.T) {
+// While a bus is down CutOver waits. If the bus is not back by the deadline, no
+// mark was put.
+func TestCutOverWaitsForABusThatIsDown(t *testing.T) {
 	for name, which := range map[string]func(*world) **memory.Bus{
 		"the old one": func(w *world) **memory.Bus { return &w.old },
 		"the new one": func(w *world) **memory.Bus { return &w.new },
@@ -245,15 +248,15 @@ func TestLeaveWaitsForABusThatIsDown(t *testing.T) {
 					down.set(true)
 					ctx, cancel := context.WithTimeout(w.Context(), 10*time.Second)
 					defer cancel()
-					left := make(chan error, 1)
-					go func() { left <- migrate.CutOver(ctx, from, to, topic) }()
+					moved := make(chan error, 1)
+					go func() { moved <- migrate.CutOver(ctx, from, to, topic) }()
 					time.Sleep(5 * time.Second)
 					down.set(!comesBack)
-					err := <-left
+					err := <-moved
 					if comesBack && err != nil || !comesBack && !errors.Is(err, migrate.ErrNoBridge) {
-						w.Errorf("comes back: %v; Leave: %v", comesBack, err)
+						w.Errorf("comes back: %v; CutOver: %v", comesBack, err)
 					}
-					if marked := strings.Contains(w.plain(w.old).heard(), "leave"); marked != comesBack {
+					if marked := strings.Contains(w.plain(w.old).received(), "movedAway"); marked != comesBack {
 						w.Errorf("comes back: %v; the mark is there: %v", comesBack, marked)
 					}
 				})
@@ -262,7 +265,7 @@ func TestLeaveWaitsForABusThatIsDown(t *testing.T) {
 	}
 }
 
-// A node's copy of the probe is a note like any other.
+// A probe and its copy are of the kind Control, which readers skip.
 func TestProbeIsNoMessage(t *testing.T) {
 	in(t, func(w *world) {
 		n := w.node()

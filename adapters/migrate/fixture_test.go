@@ -21,7 +21,7 @@ import (
 
 const topic = "orders"
 
-// A world has an old bus and a new one, in a synctest bubble.
+// A world has an old bus and a new bus, in a synctest bubble.
 type world struct {
 	*testing.T
 	old, new *memory.Bus
@@ -56,7 +56,7 @@ func (w *world) send(bus *memory.Bus, m *message.Message) {
 	}
 }
 
-// bridge starts a Bridge, and returns what stops it and says how it ended.
+// bridge starts a Bridge. Stop stops it and returns what Run returned.
 func (w *world) bridge() (stop func() error) {
 	w.Helper()
 	b, err := migrate.NewBridge(w.open(w.old), w.open(w.new), migrate.BridgeConfig{})
@@ -72,7 +72,7 @@ func (w *world) bridge() (stop func() error) {
 	return stop
 }
 
-func (w *world) leave() {
+func (w *world) cutOver() {
 	w.Helper()
 	ctx, cancel := context.WithTimeout(w.Context(), time.Minute)
 	defer cancel()
@@ -82,14 +82,14 @@ func (w *world) leave() {
 	synctest.Wait()
 }
 
-// A reader writes down what a node would hear.
+// A reader records what a node would receive.
 type reader struct {
-	bus  *migrate.DualBus
-	mu   sync.Mutex
-	told []string
+	bus   *migrate.DualBus
+	mu    sync.Mutex
+	words []string
 }
 
-// node reads as a node that is set up for both buses.
+// node reads as a node does that is configured with both buses.
 func (w *world) node() *reader {
 	w.Helper()
 	b, err := migrate.NewDualBus(w.open(w.old), w.open(w.new), migrate.Config{})
@@ -102,7 +102,7 @@ func (w *world) node() *reader {
 	return r
 }
 
-// plain reads as a node that is set up for one bus alone.
+// plain reads as a node does that is configured with one bus only.
 func (w *world) plain(bus *memory.Bus) *reader {
 	w.Helper()
 	r := &reader{}
@@ -121,7 +121,7 @@ func (r *reader) read(w *world, face message.Subscriber, name string) {
 			batch, _ := domain.EntriesFrom(m.Context())
 			r.mu.Lock()
 			for i := range batch {
-				r.told = append(r.told, words(&batch[i])...)
+				r.words = append(r.words, describe(&batch[i])...)
 			}
 			r.mu.Unlock()
 			m.Ack()
@@ -130,31 +130,33 @@ func (r *reader) read(w *world, face message.Subscriber, name string) {
 	synctest.Wait()
 }
 
-func words(e *domain.Entry) []string {
+// describe returns an entry as the tests write it: a record's body, or the entry's
+// kind. It returns nothing for kinds that the tests do not mention.
+func describe(e *domain.Entry) []string {
 	switch e.Kind {
 	case domain.Record:
 		return []string{string(e.Body)}
 	case domain.MovedHere:
-		return []string{"arrive"}
+		return []string{"movedHere"}
 	case domain.MovedAway:
-		return []string{"leave"}
+		return []string{"movedAway"}
 	case domain.Gap:
 		return []string{"gap"}
 	}
 	return nil
 }
 
-func (r *reader) heard() string {
+func (r *reader) received() string {
 	synctest.Wait()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return strings.Join(r.told, " ")
+	return strings.Join(r.words, " ")
 }
 
 func (w *world) want(r *reader, want string) {
 	w.Helper()
-	if got := r.heard(); got != want {
-		w.Errorf("heard %q, want %q", got, want)
+	if got := r.received(); got != want {
+		w.Errorf("received %q, want %q", got, want)
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// Nodes hear everything once and in one order, whenever they began.
+// Nodes receive everything once and in one order, whenever they started.
 func TestMove(t *testing.T) {
 	in(t, func(w *world) {
 		early := w.node()
@@ -26,18 +26,18 @@ func TestMove(t *testing.T) {
 		w.publish(w.old) // 3
 		before := w.node()
 		fresh := w.plain(w.new)
-		w.leave()
+		w.cutOver()
 		w.publish(w.new) // 4
-		w.publish(w.old) // 5: from one that has not moved
+		w.publish(w.old) // 5: from a publisher that has not moved
 		synctest.Wait()
 		w.publish(w.new) // 6
 		late := w.node()
 		w.publish(w.new) // 7
 
-		w.want(early, "1 2 3 arrive 4 5 6 7")
-		w.want(before, "1 2 3 arrive 4 5 6 7")
-		w.want(fresh, "1 2 3 arrive 4 5 6 7")
-		w.want(late, "1 2 3 arrive 4 5 6 7")
+		w.want(early, "1 2 3 movedHere 4 5 6 7")
+		w.want(before, "1 2 3 movedHere 4 5 6 7")
+		w.want(fresh, "1 2 3 movedHere 4 5 6 7")
+		w.want(late, "1 2 3 movedHere 4 5 6 7")
 		for _, r := range []*reader{early, before, late} {
 			if r.bus.Deaf() {
 				w.Error("a node is deaf")
@@ -46,9 +46,9 @@ func TestMove(t *testing.T) {
 	})
 }
 
-// A node publishes where its topic is: on the old bus until it has passed the
-// mark, with what belongs to the topic.
-func TestNodesPublishWhereTheTopicIs(t *testing.T) {
+// A node publishes a topic, and the inbound topic that belongs to it, on the old
+// bus until it has read the mark, and then on the new bus.
+func TestNodesPublishOnTheBusThatIsCurrent(t *testing.T) {
 	in(t, func(w *world) {
 		n := w.node()
 		w.bridge()
@@ -60,12 +60,12 @@ func TestNodesPublishWhereTheTopicIs(t *testing.T) {
 		}
 		say(topic, "one")
 		say(topic+domain.InboundSuffix, "inbound one")
-		w.leave()
+		w.cutOver()
 		say(topic, "two")
 		say(topic+domain.InboundSuffix, "inbound two")
 		say("other", "not followed here")
-		w.want(n, "one arrive two")
-		w.want(w.plain(w.old), "one leave")
+		w.want(n, "one movedHere two")
+		w.want(w.plain(w.old), "one movedAway")
 		for bus, want := range map[*memory.Bus]string{w.old: "inbound one", w.new: "inbound two"} {
 			r := &reader{}
 			r.read(w, w.open(bus).BatchesSince(time.Minute), topic+domain.InboundSuffix)
@@ -74,10 +74,10 @@ func TestNodesPublishWhereTheTopicIs(t *testing.T) {
 	})
 }
 
-// What a node publishes on the old bus behind the mark has no place in the order
-// until it is copied: until then its publisher is not told that it was published, so
-// that what he publishes next, elsewhere, does not overtake it.
-func TestWhatIsPublishedBehindTheMarkIsNotConfirmedBeforeItIsCopied(t *testing.T) {
+// A message that a node publishes on the old bus after the mark has no place in
+// the order until it is copied. Until then the publish is not confirmed, so that
+// the publisher's next message, through another node, does not overtake it.
+func TestPublishAfterTheMarkIsConfirmedOnceCopied(t *testing.T) {
 	in(t, func(w *world) {
 		n := w.node()
 		stop := w.bridge()
@@ -96,7 +96,7 @@ func TestWhatIsPublishedBehindTheMarkIsNotConfirmedBeforeItIsCopied(t *testing.T
 		synctest.Wait()
 		select {
 		case err := <-published:
-			w.Fatalf("confirmed without a place: %v", err)
+			w.Fatalf("confirmed before it has a place in the order: %v", err)
 		default:
 		}
 		w.bridge()
@@ -108,11 +108,11 @@ func TestWhatIsPublishedBehindTheMarkIsNotConfirmedBeforeItIsCopied(t *testing.T
 			w.Error(err)
 		}
 		synctest.Wait()
-		w.want(n, "1 arrive behind later")
+		w.want(n, "1 movedHere behind later")
 	})
 }
 
-func TestWhatDoesNotComeBackMayBePublishedOrNot(t *testing.T) {
+func TestPublishThatIsNotReadBackHasUnknownOutcome(t *testing.T) {
 	in(t, func(w *world) {
 		n := w.node()
 		w.send(w.old, provenance.NewMovedAway("mark"))
@@ -125,15 +125,16 @@ func TestWhatDoesNotComeBackMayBePublishedOrNot(t *testing.T) {
 	})
 }
 
-// A message on the new bus that is no copy does not mean that it has taken over.
-func TestForeignEntryIsNoMove(t *testing.T) {
+// A message on the new bus that is no copy does not show that the new bus has
+// taken over.
+func TestForeignEntryDoesNotShowAMove(t *testing.T) {
 	in(t, func(w *world) {
 		w.publish(w.old)
 		w.publish(w.new)
 		ctx, cancel := context.WithTimeout(w.Context(), time.Minute)
 		defer cancel()
 		if err := migrate.CutOver(ctx, w.open(w.old), w.open(w.new), topic); !errors.Is(err, migrate.ErrNotACopy) {
-			w.Errorf("Leave: %v", err)
+			w.Errorf("CutOver: %v", err)
 		}
 		b, err := migrate.NewDualBus(w.open(w.old), w.open(w.new), migrate.Config{})
 		if err != nil {
@@ -147,9 +148,9 @@ func TestForeignEntryIsNoMove(t *testing.T) {
 	})
 }
 
-// A Bridge that is stopped anywhere and started again leaves nothing out and
-// copies nothing twice that anybody sees.
-func TestBridgeGoesOnWhereItWas(t *testing.T) {
+// A Bridge that is stopped at any point and started again leaves nothing out,
+// and readers receive nothing twice.
+func TestBridgeContinuesAfterARestart(t *testing.T) {
 	in(t, func(w *world) {
 		fresh := w.plain(w.new)
 		for range 5 {
@@ -166,13 +167,13 @@ func TestBridgeGoesOnWhereItWas(t *testing.T) {
 	})
 }
 
-// After the move, too; and long after, when its copies are gone from the new
-// bus.
-func TestBridgeGoesOnLongAfterTheMove(t *testing.T) {
+// The same holds after the move, and even when the new bus has trimmed the
+// Bridge's last copies.
+func TestBridgeContinuesLongAfterTheMove(t *testing.T) {
 	in(t, func(w *world) {
 		stop := w.bridge()
 		w.publish(w.old) // 1
-		w.leave()
+		w.cutOver()
 		for range 3 {
 			time.Sleep(50 * time.Minute) // a memory bus keeps an hour
 			if err := stop(); err != nil {
@@ -187,8 +188,7 @@ func TestBridgeGoesOnLongAfterTheMove(t *testing.T) {
 	})
 }
 
-// A second Bridge does no harm.
-func TestTwoBridges(t *testing.T) {
+func TestTwoBridgesDoNoHarm(t *testing.T) {
 	in(t, func(w *world) {
 		fresh := w.plain(w.new)
 		w.bridge()
@@ -197,15 +197,15 @@ func TestTwoBridges(t *testing.T) {
 			w.publish(w.old)
 		}
 		synctest.Wait()
-		w.leave()
+		w.cutOver()
 		w.publish(w.old)
-		w.want(fresh, numbers(1, 20)+" arrive 21")
-		w.want(w.node(), numbers(1, 20)+" arrive 21")
+		w.want(fresh, numbers(1, 20)+" movedHere 21")
+		w.want(w.node(), numbers(1, 20)+" movedHere 21")
 	})
 }
 
-// Whoever publishes on the new bus before its turn would not be heard by those
-// on the old one: the Bridge says so and stops, and there is no move.
+// Nodes that read the old bus would not receive what a publisher puts on the new
+// bus too early. So the Bridge ends with an error, and nothing moves.
 func TestBridgeRefusesForeignEntries(t *testing.T) {
 	for name, early := range map[string]bool{"before it begins": true, "while it copies": false} {
 		t.Run(name, func(t *testing.T) {
@@ -228,8 +228,8 @@ func TestBridgeRefusesForeignEntries(t *testing.T) {
 	}
 }
 
-// If it comes to a move all the same, clients are told a gap.
-func TestWhatCameTooEarlyIsAGap(t *testing.T) {
+// If the topic moves in spite of such messages, clients are told a gap.
+func TestMessagesPublishedTooEarlyBecomeAGap(t *testing.T) {
 	in(t, func(w *world) {
 		n := w.node()
 		w.publish(w.old)
@@ -238,12 +238,12 @@ func TestWhatCameTooEarlyIsAGap(t *testing.T) {
 		w.send(w.old, provenance.NewMovedAway("mark"))
 		synctest.Wait()
 		w.publish(w.new) // 3
-		w.want(n, "1 arrive gap gap 3")
+		w.want(n, "1 movedHere gap gap 3")
 	})
 }
 
-// Without a Bridge nothing is moved; a mark without one makes nodes deaf, and
-// they go on when there is one.
+// Without a Bridge nothing is moved. A mark without a Bridge makes nodes deaf,
+// and they continue once a Bridge runs.
 func TestNoMoveWithoutABridge(t *testing.T) {
 	in(t, func(w *world) {
 		n := w.node()
@@ -251,7 +251,7 @@ func TestNoMoveWithoutABridge(t *testing.T) {
 		ctx, cancel := context.WithTimeout(w.Context(), 5*time.Second)
 		defer cancel()
 		if err := migrate.CutOver(ctx, w.open(w.old), w.open(w.new), topic); !errors.Is(err, context.DeadlineExceeded) {
-			w.Errorf("Leave without a bridge: %v", err)
+			w.Errorf("CutOver without a bridge: %v", err)
 		}
 		w.want(n, "1")
 
@@ -266,20 +266,21 @@ func TestNoMoveWithoutABridge(t *testing.T) {
 		}
 		w.bridge()
 		w.publish(w.new)
-		w.want(n, "1 arrive 2")
+		w.want(n, "1 movedHere 2")
 		if n.bus.Deaf() {
 			w.Error("a node is deaf though it has arrived")
 		}
 	})
 }
 
-// A node that has just started does not know yet which bus counts: what it took
-// for the old one, behind the mark, could be overtaken by what is published next.
-func TestPublishingWaitsUntilItIsKnownWhichBusCounts(t *testing.T) {
+// A node that has just started does not know yet which bus is current. If it
+// published on the old bus, after the mark, the publisher's next message could
+// overtake that.
+func TestPublishingWaitsUntilTheCurrentBusIsKnown(t *testing.T) {
 	in(t, func(w *world) {
 		w.publish(w.old)
 		w.bridge()
-		w.leave()
+		w.cutOver()
 		b, err := migrate.NewDualBus(w.open(w.old), w.open(w.new), migrate.Config{Topics: []string{topic}})
 		if err != nil {
 			w.Fatal(err)
@@ -296,8 +297,8 @@ func TestPublishingWaitsUntilItIsKnownWhichBusCounts(t *testing.T) {
 		if err := <-published; err != nil {
 			w.Error(err)
 		}
-		w.want(w.plain(w.old), "1 leave")
-		w.want(w.plain(w.new), "1 arrive 2")
+		w.want(w.plain(w.old), "1 movedAway")
+		w.want(w.plain(w.new), "1 movedHere 2")
 	})
 }
 
@@ -306,7 +307,7 @@ func TestMovedTwice(t *testing.T) {
 		first := w.old
 		w.publish(w.old)
 		stop := w.bridge()
-		w.leave()
+		w.cutOver()
 		w.publish(w.new) // 2
 		w.publish(w.old) // 3: late
 		synctest.Wait()
@@ -316,15 +317,15 @@ func TestMovedTwice(t *testing.T) {
 		w.old, w.new = w.new, memory.New(memory.Config{})
 		w.Cleanup(func() { first.Close() })
 		n := w.node()
-		w.want(n, "1 arrive 2 3")
+		w.want(n, "1 movedHere 2 3")
 		w.bridge()
 		w.publish(w.old) // 4
-		w.leave()
+		w.cutOver()
 		w.publish(w.new) // 5
-		w.want(n, "1 arrive 2 3 4 arrive 5")
-		w.want(w.plain(w.new), "1 arrive 2 3 4 arrive 5")
+		w.want(n, "1 movedHere 2 3 4 movedHere 5")
+		w.want(w.plain(w.new), "1 movedHere 2 3 4 movedHere 5")
 
-		// A place of the first log is found in the third.
+		// A location in the first log is found in the third.
 		third := w.open(w.new)
 		tail, err := w.open(first).Tail(w.Context(), topic)
 		if err != nil {
@@ -332,12 +333,12 @@ func TestMovedTwice(t *testing.T) {
 		}
 		found, _, err := third.Locate(w.Context(), topic, []domain.Location{{Log: tail.Log, Position: "\x00\x00\x00\x00\x00\x00\x00\x01"}}, time.Time{}, 1000)
 		if err != nil || found[0].Position == "" {
-			w.Errorf("a place two moves back is at %v, %v", found, err)
+			w.Errorf("a location two moves back is at %v, %v", found, err)
 		}
 	})
 }
 
-// What the new bus does not take becomes a gap, and the rest goes on.
+// An entry that the new bus cannot carry becomes a gap, and copying continues.
 func TestUnfitEntriesBecomeGaps(t *testing.T) {
 	in(t, func(w *world) {
 		w.new = memory.New(memory.Config{Bytes: 2000})
@@ -350,8 +351,8 @@ func TestUnfitEntriesBecomeGaps(t *testing.T) {
 	})
 }
 
-// What the old bus has trimmed before it was copied is a gap.
-func TestWhatWasNotCopiedInTimeIsAGap(t *testing.T) {
+// Entries that the old bus trims before they are copied become a gap.
+func TestEntriesTrimmedBeforeTheyAreCopiedBecomeAGap(t *testing.T) {
 	in(t, func(w *world) {
 		w.old = memory.New(memory.Config{Messages: 4})
 		fresh := w.plain(w.new)
@@ -373,11 +374,12 @@ func TestWhatWasNotCopiedInTimeIsAGap(t *testing.T) {
 func TestMoveNeedsLogs(t *testing.T) {
 	bus := memory.New(memory.Config{})
 	defer bus.Close()
-	log, none := transport.New(bus.Driver(), transport.Config{}), transport.New(noLog{bus.Driver()}, transport.Config{})
+	log := transport.New(bus.Driver(), transport.Config{})
+	none := transport.New(noLog{bus.Driver()}, transport.Config{})
 	defer log.Close()
 	defer none.Close()
 	if _, err := migrate.NewDualBus(log, none, migrate.Config{}); !errors.Is(err, domain.ErrUnsupported) {
-		t.Errorf("NewBus to a bus without a log: %v", err)
+		t.Errorf("NewDualBus to a bus without a log: %v", err)
 	}
 	if _, err := migrate.NewBridge(none, log, migrate.BridgeConfig{}); !errors.Is(err, domain.ErrUnsupported) {
 		t.Errorf("NewBridge from a bus without a log: %v", err)

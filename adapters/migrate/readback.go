@@ -10,69 +10,78 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// Echoes tell who has published when his messages have come back, and so have
-// their place in the order: known by their payloads, which all buses carry as
-// they are.
+// readbacks tells publishers when a subscription has read back the messages that
+// they published, so that the messages have their place in the order. It
+// recognises messages by their payloads, since every bus carries those
+// unchanged. It is safe for concurrent use.
 type readbacks struct {
 	seed maphash.Seed
 
 	mu      sync.Mutex
-	waiting map[uint64][]*readback // by payload; guarded by mu
+	waiting map[uint64][]*readback // by the payload's hash; guarded by mu
 }
 
-// An readback is what one call has published.
+// A readback stands for the messages of one call of PublishContext.
 type readback struct {
-	payloads []uint64
-	missing  int           // guarded by the echoes' mu
-	back     chan struct{} // closed when all have come back
+	payloads []uint64      // their hashes
+	missing  int           // how many have not been read back; guarded by readbacks.mu
+	done     chan struct{} // closed when all have been read back
 }
 
-// expect waits for messages that are about to be published. Forget it in any
-// case.
-func (e *readbacks) expect(messages []*message.Message) *readback {
-	x := &readback{missing: len(messages), back: make(chan struct{})}
-	e.mu.Lock()
-	defer e.mu.Unlock()
+func newReadbacks() *readbacks {
+	return &readbacks{seed: maphash.MakeSeed(), waiting: make(map[uint64][]*readback)}
+}
+
+// expect registers messages that are about to be published. The caller must
+// call forget in the end, in any case.
+func (r *readbacks) expect(messages []*message.Message) *readback {
+	expected := &readback{missing: len(messages), done: make(chan struct{})}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for _, m := range messages {
-		h := maphash.Bytes(e.seed, m.Payload)
-		x.payloads = append(x.payloads, h)
-		e.waiting[h] = append(e.waiting[h], x)
+		hash := maphash.Bytes(r.seed, m.Payload)
+		expected.payloads = append(expected.payloads, hash)
+		r.waiting[hash] = append(r.waiting[hash], expected)
 	}
-	if x.missing == 0 {
-		close(x.back)
+	if expected.missing == 0 {
+		close(expected.done)
 	}
-	return x
+	return expected
 }
 
-func (e *readbacks) forget(x *readback) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for _, h := range x.payloads {
-		e.waiting[h] = slices.DeleteFunc(e.waiting[h], func(w *readback) bool { return w == x })
-		if len(e.waiting[h]) == 0 {
-			delete(e.waiting, h)
+func (r *readbacks) forget(expected *readback) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	isExpected := func(other *readback) bool { return other == expected }
+	for _, hash := range expected.payloads {
+		r.waiting[hash] = slices.DeleteFunc(r.waiting[hash], isExpected)
+		if len(r.waiting[hash]) == 0 {
+			delete(r.waiting, hash)
 		}
 	}
 }
 
-// hear notes what has come.
-func (e *readbacks) hear(batch []domain.Entry) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+// observe takes a batch into account that a subscription has read.
+func (r *readbacks) observe(batch []domain.Entry) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for i := range batch {
-		if len(e.waiting) == 0 {
+		if len(r.waiting) == 0 {
 			return
 		}
-		h := maphash.Bytes(e.seed, batch[i].Body)
-		// One for each: the same payload may have been published twice.
-		if waiting := e.waiting[h]; len(waiting) > 0 {
-			x := waiting[0]
-			if x.missing--; x.missing == 0 {
-				close(x.back)
-			}
-			if e.waiting[h] = waiting[1:]; len(waiting) == 1 {
-				delete(e.waiting, h)
-			}
+		hash := maphash.Bytes(r.seed, batch[i].Body)
+		waiting := r.waiting[hash]
+		if len(waiting) == 0 {
+			continue
+		}
+		// Each entry counts for one message only, since the same payload may
+		// have been published twice.
+		first := waiting[0]
+		if first.missing--; first.missing == 0 {
+			close(first.done)
+		}
+		if r.waiting[hash] = waiting[1:]; len(waiting) == 1 {
+			delete(r.waiting, hash)
 		}
 	}
 }

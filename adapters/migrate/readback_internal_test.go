@@ -1,7 +1,6 @@
 package migrate
 
 import (
-	"hash/maphash"
 	"testing"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -9,29 +8,29 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// What was published twice has come back when it has come twice: one of them
-// proves nothing of the other.
-func TestEachEchoIsOneMessages(t *testing.T) {
-	e := &readbacks{seed: maphash.MakeSeed(), waiting: make(map[uint64][]*readback)}
+// A payload that was published three times must be read back three times: one
+// entry is not proof of the other two messages.
+func TestEachEntryReadsBackOneMessage(t *testing.T) {
+	r := newReadbacks()
 	same := func() *message.Message { return message.NewMessage("", []byte(`{"to":"*"}`)) }
-	back := func(x *readback) bool {
+	isDone := func(expected *readback) bool {
 		select {
-		case <-x.back:
+		case <-expected.done:
 			return true
 		default:
 			return false
 		}
 	}
-	first, both := e.expect([]*message.Message{same()}), e.expect([]*message.Message{same(), same()})
-	for i, want := range []struct{ first, both bool }{{true, false}, {true, false}, {true, true}} {
-		e.hear([]domain.Entry{{Body: []byte(`{"to":"*"}`)}})
-		if back(first) != want.first || back(both) != want.both {
-			t.Errorf("after %d: %v and %v are back, want %v", i+1, back(first), back(both), want)
+	one, two := r.expect([]*message.Message{same()}), r.expect([]*message.Message{same(), same()})
+	for i, want := range []struct{ one, two bool }{{true, false}, {true, false}, {true, true}} {
+		r.observe([]domain.Entry{{Body: []byte(`{"to":"*"}`)}})
+		if isDone(one) != want.one || isDone(two) != want.two {
+			t.Errorf("after %d entries: done are %v and %v, want %v", i+1, isDone(one), isDone(two), want)
 		}
 	}
-	e.forget(first)
-	e.forget(both)
-	if len(e.waiting) != 0 {
-		t.Errorf("%d are waited for", len(e.waiting))
+	r.forget(one)
+	r.forget(two)
+	if len(r.waiting) != 0 {
+		t.Errorf("%d payloads are still waited for", len(r.waiting))
 	}
 }

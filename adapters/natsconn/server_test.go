@@ -2,18 +2,9 @@ package natsconn_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
 	"fmt"
-	"math/big"
-	"net"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -26,6 +17,7 @@ import (
 	"github.com/fanfarebus/fanfare/adapters/transport/dsn"
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/test/broker"
+	"github.com/fanfarebus/fanfare/test/driverkit"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -116,7 +108,7 @@ func TestWaysToLogIn(t *testing.T) {
 	}
 	public, _ := user.PublicKey()
 	seed, _ := user.Seed()
-	write(t, filepath.Join(dir, "user.nk"), string(seed))
+	driverkit.WriteFile(t, filepath.Join(dir, "user.nk"), string(seed))
 	for name, c := range map[string]struct{ conf, user, params string }{
 		"password": {`authorization { user: u, password: "p/?" }`, "u:p%2F%3F@", ""},
 		"token":    {`authorization { token: "secret" }`, "", "?token=secret"},
@@ -124,7 +116,7 @@ func TestWaysToLogIn(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			conf := filepath.Join(t.TempDir(), "nats.conf")
-			write(t, conf, c.conf)
+			driverkit.WriteFile(t, conf, c.conf)
 			s := broker.NATS(t, "--config", conf)
 			if err := connects(t, "nats://"+c.user+s.Addr()+c.params); err != nil {
 				t.Error(err)
@@ -137,8 +129,7 @@ func TestWaysToLogIn(t *testing.T) {
 }
 
 func TestTLS(t *testing.T) {
-	dir := t.TempDir()
-	cert, key := certificate(t, dir)
+	cert, key := driverkit.Certificate(t)
 	s := broker.NATS(t, "--tls", "--tlscert", cert, "--tlskey", key)
 	for params, ok := range map[string]bool{
 		"?tls_ca=" + cert: true, "?tls_skip_verify=true": true, "?tls=true": false, "": false,
@@ -148,38 +139,6 @@ func TestTLS(t *testing.T) {
 			t.Errorf("%s: %v", params, err)
 		}
 	}
-}
-
-func write(t *testing.T, file, text string) {
-	t.Helper()
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// certificate writes a certificate of 127.0.0.1 and its key.
-func certificate(t *testing.T, dir string) (cert, key string) {
-	t.Helper()
-	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, IsCA: true, BasicConstraintsValid: true,
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, k.Public(), k)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(k)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	write(t, cert, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
-	write(t, key, string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})))
-	return cert, key
 }
 
 // However many ask for a connection at once, one is made; who gives up does not

@@ -22,107 +22,20 @@ import (
 	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/test/broker"
+	"github.com/fanfarebus/fanfare/test/driverkit"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func open(t testing.TB, rawURL string) transport.Driver {
 	t.Helper()
-	u, err := url.Parse(rawURL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	d, err := natscore.Open(t.Context(), u, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = d.Close() })
-	return d
+	return driverkit.Open(t, natscore.Open, rawURL)
 }
 
+// follow follows a topic from now on.
 func follow(t testing.TB, d transport.Driver, topic string) transport.Feed {
 	t.Helper()
-	f, err := d.Follow(t.Context(), topic, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = f.Close() })
-	return f
-}
-
-// read reads until it has n entries.
-func read(t testing.TB, f transport.Feed, n int) []domain.Entry {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	var all []domain.Entry
-	for len(all) < n {
-		batch, err := f.Read(ctx)
-		if err != nil {
-			t.Fatalf("after %d of %d entries: %v", len(all), n, err)
-		}
-		if len(batch) == 0 || len(batch) > transport.BatchSize {
-			t.Fatalf("a batch of %d", len(batch))
-		}
-		all = append(all, batch...)
-	}
-	return all
-}
-
-// end returns the error that ends the feed, and how long it took.
-func end(t testing.TB, f transport.Feed) (error, time.Duration) {
-	t.Helper()
-	start := time.Now()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	for {
-		if _, err := f.Read(ctx); err != nil {
-			if ctx.Err() != nil {
-				t.Fatal("the feed did not notice")
-			}
-			if _, again := f.Read(ctx); again == nil {
-				t.Fatal("the feed went on after its end")
-			}
-			return err, time.Since(start)
-		}
-	}
-}
-
-func publish(t testing.TB, d transport.Driver, topic string, msgs ...*message.Message) {
-	t.Helper()
-	if err := errors.Join(d.Publish(t.Context(), on(topic, msgs...))...); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func on(topic string, msgs ...*message.Message) []transport.Outgoing {
-	records := make([]transport.Outgoing, len(msgs))
-	for i, m := range msgs {
-		records[i] = transport.Outgoing{Topic: topic, Message: m}
-	}
-	return records
-}
-
-func raw(payload string) *message.Message {
-	m := message.NewMessage("ignored", []byte(payload))
-	m.Metadata.Set(transport.RawKey, "1")
-	return m
-}
-
-func poll(t testing.TB, done func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for !done() {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Error("it did not happen in time")
-			return
-		}
-	}
+	return driverkit.Follow(t, d, topic, "")
 }
 
 func TestForeignersPublishAndReadBarePayloads(t *testing.T) {
@@ -137,14 +50,14 @@ func TestForeignersPublishAndReadBarePayloads(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []domain.Entry{{Body: envelope}, {UUID: "u", Header: []domain.Field{{Name: "to", Value: "user:alice"}}, Body: []byte("x")}}
-	if diff := cmp.Diff(want, read(t, f, 2)); diff != "" {
+	if diff := cmp.Diff(want, driverkit.Read(t, f, 2)); diff != "" {
 		t.Error(diff)
 	}
 	theirs, err := nc.SubscribeSync("fanfare.orders")
 	if err := errors.Join(err, nc.Flush()); err != nil {
 		t.Fatal(err)
 	}
-	publish(t, d, "fanfare.orders", raw(string(envelope)))
+	driverkit.Publish(t, d, "fanfare.orders", driverkit.Raw(string(envelope)))
 	if m, err := theirs.NextMsg(10 * time.Second); err != nil || string(m.Data) != string(envelope) || len(m.Header) > 0 {
 		t.Fatalf("a foreign subscriber received %+v, %v", m, err)
 	}
@@ -157,11 +70,11 @@ func TestMessagesKeepUUIDAndMetadata(t *testing.T) {
 	m := message.NewMessage("id-1", []byte{0, 0xff})
 	m.Metadata = message.Metadata{"b": "2", "a": "é"}
 	before := m.Copy()
-	both := raw("both")
+	both := driverkit.Raw("both")
 	both.Metadata.Set("k", "v")
 	bad := message.NewMessage("x", nil)
 	bad.Metadata.Set("k", " v")
-	errs := d.Publish(t.Context(), on("t", m, bad, both, raw(strings.Repeat("x", 2<<20)), raw("last")))
+	errs := d.Publish(t.Context(), driverkit.Outgoing("t", m, bad, both, driverkit.Raw(strings.Repeat("x", 2<<20)), driverkit.Raw("last")))
 	if len(errs) != 5 || !errors.Is(errs[1], domain.ErrInvalid) || !errors.Is(errs[3], domain.ErrTooLarge) ||
 		errs[0] != nil || errs[2] != nil || errs[4] != nil {
 		t.Fatalf("errors %v", errs)
@@ -171,7 +84,7 @@ func TestMessagesKeepUUIDAndMetadata(t *testing.T) {
 		{UUID: "ignored", Header: []domain.Field{{Name: "k", Value: "v"}}, Body: []byte("both")},
 		{Body: []byte("last")},
 	}
-	if diff := cmp.Diff(want, read(t, f, 3)); diff != "" {
+	if diff := cmp.Diff(want, driverkit.Read(t, f, 3)); diff != "" {
 		t.Error(diff)
 	}
 	if !m.Equals(before) || !slices.Equal(m.Payload, before.Payload) {
@@ -183,16 +96,16 @@ func TestAFeedEndsWhenTheServerDiesAndNothingIsSentLater(t *testing.T) {
 	s := broker.NATS(t)
 	d := open(t, s.URL("nats"))
 	f := follow(t, d, "t")
-	publish(t, d, "t", raw("1"))
-	read(t, f, 1)
+	driverkit.Publish(t, d, "t", driverkit.Raw("1"))
+	driverkit.Read(t, f, 1)
 	s.Kill()
-	if err, _ := end(t, f); !errors.Is(err, domain.ErrBusDown) {
+	if _, err := driverkit.WaitForEnd(t, f); !errors.Is(err, domain.ErrBusDown) {
 		t.Fatalf("error %v", err)
 	}
 	if _, err := d.Follow(t.Context(), "t", ""); !errors.Is(err, domain.ErrBusDown) {
 		t.Fatalf("Follow: %v", err)
 	}
-	errs := d.Publish(t.Context(), on("t", raw("lost"), raw("lost")))
+	errs := d.Publish(t.Context(), driverkit.Outgoing("t", driverkit.Raw("lost"), driverkit.Raw("lost")))
 	if len(errs) != 2 || !errors.Is(errs[0], domain.ErrBusDown) || !errors.Is(errs[1], domain.ErrBusDown) {
 		t.Fatalf("Publish: %v", errs)
 	}
@@ -201,8 +114,8 @@ func TestAFeedEndsWhenTheServerDiesAndNothingIsSentLater(t *testing.T) {
 	}
 	s.Restart()
 	f = follow(t, d, "t")
-	publish(t, d, "t", raw("4"))
-	if got := read(t, f, 1); string(got[0].Body) != "4" {
+	driverkit.Publish(t, d, "t", driverkit.Raw("4"))
+	if got := driverkit.Read(t, f, 1); string(got[0].Body) != "4" {
 		t.Fatalf("read %+v", got)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -222,17 +135,17 @@ func TestASlowReaderIsToldThatItLostSomething(t *testing.T) {
 	for i := 0; i < n; i += 500 {
 		var msgs []*message.Message
 		for j := range 500 {
-			msgs = append(msgs, raw(fmt.Sprint(i+j)))
+			msgs = append(msgs, driverkit.Raw(fmt.Sprint(i+j)))
 		}
-		publish(t, d, "t", msgs...)
+		driverkit.Publish(t, d, "t", msgs...)
 	}
-	publish(t, d, "other", raw(""))
-	read(t, other, 1) // by now all has come
+	driverkit.Publish(t, d, "other", driverkit.Raw(""))
+	driverkit.Read(t, other, 1) // by now all has come
 	next := 0
 	for {
-		publish(t, d, "t", raw("behind what was lost")) // there is room again
-		publish(t, d, "other", raw(""))
-		read(t, other, 1)
+		driverkit.Publish(t, d, "t", driverkit.Raw("behind what was lost")) // there is room again
+		driverkit.Publish(t, d, "other", driverkit.Raw(""))
+		driverkit.Read(t, other, 1)
 		batch, err := f.Read(t.Context())
 		if err != nil {
 			if !errors.Is(err, nats.ErrSlowConsumer) {
@@ -267,7 +180,7 @@ func TestWhatIsForbiddenIsTold(t *testing.T) {
 	if _, err := d.Follow(t.Context(), "c", ""); !errors.Is(err, domain.ErrForbidden) {
 		t.Errorf("Follow: %v", err)
 	}
-	records := slices.Concat(on("a", raw("1")), on("ok", raw("2")), on("b", raw("3")), on("a", raw("4")))
+	records := slices.Concat(driverkit.Outgoing("a", driverkit.Raw("1")), driverkit.Outgoing("ok", driverkit.Raw("2")), driverkit.Outgoing("b", driverkit.Raw("3")), driverkit.Outgoing("a", driverkit.Raw("4")))
 	f := follow(t, d, "ok")
 	for range 20 {
 		errs := d.Publish(t.Context(), records)
@@ -275,11 +188,11 @@ func TestWhatIsForbiddenIsTold(t *testing.T) {
 			t.Fatalf("Publish: %v", errs)
 		}
 	}
-	read(t, f, 20)
+	driverkit.Read(t, f, 20)
 	// A right that is taken away ends the feed.
 	write("c, ok")
 	s.Reload()
-	if err, _ := end(t, f); err == nil {
+	if _, err := driverkit.WaitForEnd(t, f); err == nil {
 		t.Fatal("the feed goes on")
 	} else {
 		t.Log(err)
@@ -309,9 +222,9 @@ func TestAQueueGroupSharesATopic(t *testing.T) {
 	fan := follow(t, d, "t")
 	const n = 100
 	for i := range n {
-		publish(t, d, "t", raw(fmt.Sprint(i)))
+		driverkit.Publish(t, d, "t", driverkit.Raw(fmt.Sprint(i)))
 	}
-	read(t, fan, n) // who is in no group gets all
+	driverkit.Read(t, fan, n) // who is in no group gets all
 	seen, nacked := map[string]int{}, false
 	var fromBoth [2]int
 	for len(seen) < n {
@@ -365,8 +278,8 @@ func TestAGroupOutlivesARestart(t *testing.T) {
 		m.Ack()
 		close(got)
 	}()
-	poll(t, func() bool { // until the member is back
-		_ = d.Publish(t.Context(), on("t", raw("x")))
+	driverkit.Poll(t, func() bool { // until the member is back
+		_ = d.Publish(t.Context(), driverkit.Outgoing("t", driverkit.Raw("x")))
 		select {
 		case <-got:
 			return true

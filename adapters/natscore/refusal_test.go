@@ -13,6 +13,7 @@ import (
 	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/test/broker"
+	"github.com/fanfarebus/fanfare/test/driverkit"
 )
 
 // Credentials that change on a running node: what is published is refused, and
@@ -35,12 +36,14 @@ func TestRightsThatAreTakenAwayAndGivenBack(t *testing.T) {
 			write(good)
 			s := broker.NATS(t, "--config", file)
 			d := open(t, "nats://u:p@"+s.Addr())
-			attempt := func() error { return errors.Join(d.Publish(t.Context(), on("t", raw("x")))...) }
-			publish(t, d, "t", raw("x"))
+			attempt := func() error {
+				return errors.Join(d.Publish(t.Context(), driverkit.Outgoing("t", driverkit.Raw("x")))...)
+			}
+			driverkit.Publish(t, d, "t", driverkit.Raw("x"))
 			write(c.conf)
 			s.Reload()
 			var err error
-			poll(t, func() bool {
+			driverkit.Poll(t, func() bool {
 				err = attempt()
 				return errors.Is(err, domain.ErrBusRefused) && strings.Contains(err.Error(), c.text)
 			})
@@ -49,7 +52,7 @@ func TestRightsThatAreTakenAwayAndGivenBack(t *testing.T) {
 			}
 			write(good)
 			s.Reload()
-			poll(t, func() bool { return attempt() == nil })
+			driverkit.Poll(t, func() bool { return attempt() == nil })
 		})
 	}
 }
@@ -65,7 +68,7 @@ func TestRefusalsThatAreTooManyToRemember(t *testing.T) {
 	d := open(t, "nats://u:p@"+s.Addr())
 	var records []transport.Outgoing
 	for i := range 3000 {
-		records = append(records, on(fmt.Sprintf("no.%d", i), raw("x"))...)
+		records = append(records, driverkit.Outgoing(fmt.Sprintf("no.%d", i), driverkit.Raw("x"))...)
 	}
 	errs := d.Publish(t.Context(), records)
 	if len(errs) != len(records) {
@@ -76,7 +79,7 @@ func TestRefusalsThatAreTooManyToRemember(t *testing.T) {
 			t.Fatalf("record %d: %v", i, err)
 		}
 	}
-	publish(t, d, "yes", raw("x"))
+	driverkit.Publish(t, d, "yes", driverkit.Raw("x"))
 }
 
 // A refusal of a longer subject, such as a topic's inbound one, says nothing
@@ -89,7 +92,7 @@ func TestARefusalIsOfOneSubjectOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := broker.NATS(t, "--config", file)
-	records := append(on("t.inbound", raw("refused")), on("t", raw("taken"))...)
+	records := append(driverkit.Outgoing("t.inbound", driverkit.Raw("refused")), driverkit.Outgoing("t", driverkit.Raw("taken"))...)
 	errs := open(t, "nats://v:p@"+s.Addr()).Publish(t.Context(), records)
 	if len(errs) != 2 || !errors.Is(errs[0], domain.ErrBusRefused) || errs[1] != nil {
 		t.Errorf("one of them may be published on: %v", errs)
@@ -116,15 +119,15 @@ func TestTooManySubscriptionsAreTold(t *testing.T) {
 	} else if !errors.Is(err, domain.ErrBusDown) || !strings.Contains(err.Error(), "maximum subscriptions") {
 		t.Errorf("the second subscription: %v", err)
 	}
-	publish(t, d, "t", raw("x"))
-	read(t, first, 1)
+	driverkit.Publish(t, d, "t", driverkit.Raw("x"))
+	driverkit.Read(t, first, 1)
 }
 
 // Rights that change between two messages: the server does not say which of them
 // it refused, so nobody is told that his is certainly not there.
 func TestWhatWasRefusedInPartIsUnknown(t *testing.T) {
 	d := open(t, "nats://"+refusing(t, 1))
-	errs := d.Publish(t.Context(), append(on("t", raw("1"), raw("2")), on("other", raw("3"))...))
+	errs := d.Publish(t.Context(), append(driverkit.Outgoing("t", driverkit.Raw("1"), driverkit.Raw("2")), driverkit.Outgoing("other", driverkit.Raw("3"))...))
 	if len(errs) != 3 || errs[2] != nil {
 		t.Fatalf("errors %v", errs)
 	}
@@ -133,7 +136,7 @@ func TestWhatWasRefusedInPartIsUnknown(t *testing.T) {
 			t.Errorf("error %v", err)
 		}
 	}
-	errs = open(t, "nats://"+refusing(t, 2)).Publish(t.Context(), on("t", raw("1"), raw("2")))
+	errs = open(t, "nats://"+refusing(t, 2)).Publish(t.Context(), driverkit.Outgoing("t", driverkit.Raw("1"), driverkit.Raw("2")))
 	for _, err := range errs {
 		if !errors.Is(err, domain.ErrBusRefused) {
 			t.Errorf("all were refused: %v", err)

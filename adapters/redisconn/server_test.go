@@ -2,18 +2,9 @@ package redisconn_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
 	"fmt"
-	"math/big"
-	"net"
 	"net/url"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -26,6 +17,7 @@ import (
 	"github.com/fanfarebus/fanfare/adapters/transport/dsn"
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/test/broker"
+	"github.com/fanfarebus/fanfare/test/driverkit"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -136,8 +128,8 @@ func TestPasswordsUsersAndDatabases(t *testing.T) {
 }
 
 func TestTLS(t *testing.T) {
-	dir := t.TempDir()
-	ca, cert, key := certificates(t, dir)
+	cert, key := driverkit.Certificate(t)
+	ca := cert
 	port := broker.FreePort(t)
 	broker.Redis(t, "--tls-port", fmt.Sprint(port), "--tls-ca-cert-file", ca, "--tls-cert-file", cert, "--tls-key-file", key)
 	base := fmt.Sprintf("redis://127.0.0.1:%d?", port)
@@ -168,38 +160,6 @@ func TestTLS(t *testing.T) {
 			t.Errorf("%s: accepted", query)
 		}
 	}
-}
-
-// certificates writes a self-signed certificate that is good for both sides.
-func certificates(t *testing.T, dir string) (ca, cert, key string) {
-	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true,
-		DNSNames: []string{"broker.test"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-	}
-	public, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	secret, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	write := func(name, kind string, der []byte) string {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	cert = write("cert.pem", "CERTIFICATE", public)
-	return cert, cert, write("key.pem", "PRIVATE KEY", secret)
 }
 
 func TestSentinelsShowTheMaster(t *testing.T) {
@@ -303,8 +263,8 @@ func publishes(t *testing.T, rawURL string) error {
 
 // With TLS the sentinels are asked by TLS, too.
 func TestSentinelsWithTLS(t *testing.T) {
-	dir := t.TempDir()
-	ca, cert, key := certificates(t, dir)
+	cert, key := driverkit.Certificate(t)
+	ca := cert
 	files := func(port int) []string {
 		return []string{fmt.Sprintf("tls-port %d", port), "tls-ca-cert-file " + ca, "tls-cert-file " + cert, "tls-key-file " + key}
 	}

@@ -20,22 +20,20 @@ import (
 	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/test/broker"
+	"github.com/fanfarebus/fanfare/test/driverkit"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func open(t testing.TB, rawURL string) transport.Driver {
 	t.Helper()
-	u, err := url.Parse(rawURL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	d, err := redispubsub.Open(t.Context(), u, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = d.Close() })
-	return d
+	return driverkit.Open(t, redispubsub.Open, rawURL)
+}
+
+// follow follows a topic from now on.
+func follow(t testing.TB, d transport.Driver, topic string) transport.Feed {
+	t.Helper()
+	return driverkit.Follow(t, d, topic, "")
 }
 
 // shared makes all feeds of a driver share connections.
@@ -48,72 +46,6 @@ func eachWay(t *testing.T, test func(t *testing.T, params string)) {
 	t.Run("shared connection", func(t *testing.T) { test(t, shared) })
 }
 
-func follow(t testing.TB, d transport.Driver, topic string) transport.Feed {
-	t.Helper()
-	f, err := d.Follow(t.Context(), topic, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = f.Close() })
-	return f
-}
-
-// read reads until it has n entries.
-func read(t testing.TB, f transport.Feed, n int) []domain.Entry {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	var all []domain.Entry
-	for len(all) < n {
-		batch, err := f.Read(ctx)
-		if err != nil {
-			t.Fatalf("after %d of %d entries: %v", len(all), n, err)
-		}
-		if len(batch) == 0 || len(batch) > transport.BatchSize {
-			t.Fatalf("a batch of %d", len(batch))
-		}
-		all = append(all, batch...)
-	}
-	return all
-}
-
-// end returns the error that ends the feed, and how long it took.
-func end(t testing.TB, f transport.Feed) (error, time.Duration) {
-	t.Helper()
-	start := time.Now()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	for {
-		if _, err := f.Read(ctx); err != nil {
-			if ctx.Err() != nil {
-				t.Fatal("the feed did not notice")
-			}
-			return err, time.Since(start)
-		}
-	}
-}
-
-func publish(t testing.TB, d transport.Driver, topic string, msgs ...*message.Message) {
-	t.Helper()
-	if err := errors.Join(d.Publish(t.Context(), on(topic, msgs...))...); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func on(topic string, msgs ...*message.Message) []transport.Outgoing {
-	records := make([]transport.Outgoing, len(msgs))
-	for i, m := range msgs {
-		records[i] = transport.Outgoing{Topic: topic, Message: m}
-	}
-	return records
-}
-
-func raw(payload string) *message.Message {
-	m := message.NewMessage("ignored", []byte(payload))
-	m.Metadata.Set(transport.RawKey, "1")
-	return m
-}
-
 func TestForeignersPublishAndReadBarePayloads(t *testing.T) {
 	s := broker.Redis(t)
 	d := open(t, s.URL("redis"))
@@ -123,7 +55,7 @@ func TestForeignersPublishAndReadBarePayloads(t *testing.T) {
 		t.Fatalf("PUBLISH = %s receivers", got)
 	}
 	want := []domain.Entry{{Body: []byte(envelope)}}
-	if diff := cmp.Diff(want, read(t, f, 1)); diff != "" {
+	if diff := cmp.Diff(want, driverkit.Read(t, f, 1)); diff != "" {
 		t.Error(diff)
 	}
 
@@ -132,7 +64,7 @@ func TestForeignersPublishAndReadBarePayloads(t *testing.T) {
 	if _, err := theirs.Receive(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	publish(t, d, "fanfare.orders", raw(envelope))
+	driverkit.Publish(t, d, "fanfare.orders", driverkit.Raw(envelope))
 	m, err := theirs.ReceiveMessage(t.Context())
 	if err != nil || m.Payload != envelope {
 		t.Fatalf("a foreign subscriber received %v, %v", m, err)
@@ -147,12 +79,12 @@ func TestOnTheWireEnvelopesAreNumbered(t *testing.T) {
 	t.Cleanup(func() { _ = bus.Close() })
 	f := follow(t, open(t, s.URL("redis")), "t")
 	for _, envelope := range []string{`{"to":"*","data":1}`, `{"to":"*","data":2}`} {
-		if err := bus.Publish("t", raw(envelope)); err != nil {
+		if err := bus.Publish("t", driverkit.Raw(envelope)); err != nil {
 			t.Fatal(err)
 		}
 		s.CLI("PUBLISH", "t", envelope)
 	}
-	got := read(t, f, 4)
+	got := driverkit.Read(t, f, 4)
 	for i, want := range []string{`:1","to":"*","data":1}`, `{"to":"*","data":1}`, `:2","to":"*","data":2}`, `{"to":"*","data":2}`} {
 		body := string(got[i].Body)
 		if stamped := strings.HasPrefix(body, `{"stamp":"`); stamped != (i%2 == 0) || !strings.HasSuffix(body, want) {
@@ -166,11 +98,11 @@ func TestAMessageThatJSONWouldChangeIsRefusedAndTheOthersAreSent(t *testing.T) {
 	d := open(t, s.URL("redis"))
 	f := follow(t, d, "t")
 	bad := message.NewMessage("\xff", nil)
-	errs := d.Publish(t.Context(), on("t", raw("1"), bad, raw("2")))
+	errs := d.Publish(t.Context(), driverkit.Outgoing("t", driverkit.Raw("1"), bad, driverkit.Raw("2")))
 	if len(errs) != 3 || errs[0] != nil || !errors.Is(errs[1], domain.ErrInvalid) || errs[2] != nil {
 		t.Fatalf("errors %v", errs)
 	}
-	got := read(t, f, 2)
+	got := driverkit.Read(t, f, 2)
 	if string(got[0].Body)+string(got[1].Body) != "12" {
 		t.Fatalf("read %+v", got)
 	}
@@ -181,16 +113,16 @@ func TestAFeedEndsWhenTheServerDies(t *testing.T) {
 		s := broker.Redis(t)
 		d := open(t, s.URL("redis")+params)
 		f := follow(t, d, "t")
-		publish(t, d, "t", raw("1"))
-		read(t, f, 1)
+		driverkit.Publish(t, d, "t", driverkit.Raw("1"))
+		driverkit.Read(t, f, 1)
 		s.Kill()
-		if err, _ := end(t, f); !errors.Is(err, domain.ErrBusDown) {
+		if _, err := driverkit.WaitForEnd(t, f); !errors.Is(err, domain.ErrBusDown) {
 			t.Fatalf("error %v", err)
 		}
 		if _, err := d.Follow(t.Context(), "t", ""); !errors.Is(err, domain.ErrBusDown) {
 			t.Fatalf("Follow: %v", err)
 		}
-		errs := d.Publish(t.Context(), on("t", raw("2"), raw("3")))
+		errs := d.Publish(t.Context(), driverkit.Outgoing("t", driverkit.Raw("2"), driverkit.Raw("3")))
 		if len(errs) != 2 || !errors.Is(errs[0], domain.ErrBusDown) || !errors.Is(errs[1], domain.ErrBusDown) {
 			t.Fatalf("Publish: %v", errs)
 		}
@@ -199,8 +131,8 @@ func TestAFeedEndsWhenTheServerDies(t *testing.T) {
 		}
 		s.Restart()
 		f = follow(t, d, "t")
-		publish(t, d, "t", raw("4"))
-		if got := read(t, f, 1); string(got[0].Body) != "4" {
+		driverkit.Publish(t, d, "t", driverkit.Raw("4"))
+		if got := driverkit.Read(t, f, 1); string(got[0].Body) != "4" {
 			t.Fatalf("read %+v", got)
 		}
 		if _, err := f.Read(canceled()); err == nil {
@@ -215,7 +147,7 @@ func TestAConnectionThatSwallowsBytesIsNoticedWithinFiveSeconds(t *testing.T) {
 		d := open(t, s.URL("redis")+params)
 		f := follow(t, d, "t")
 		s.Freeze()
-		err, took := end(t, f)
+		took, err := driverkit.WaitForEnd(t, f)
 		s.Thaw()
 		if !errors.Is(err, domain.ErrBusDown) || took > 5*time.Second {
 			t.Fatalf("after %v: %v", took, err)
@@ -229,12 +161,12 @@ func TestAQuietFeedStaysAliveByPings(t *testing.T) {
 		d := open(t, s.URL("redis")+params)
 		f := follow(t, d, "t")
 		go func() {
-			poll(t, func() bool { // two pings later
+			driverkit.Poll(t, func() bool { // two pings later
 				return strings.Contains(s.CLI("INFO", "commandstats"), "cmdstat_ping:calls=4")
 			})
 			s.CLI("PUBLISH", "t", "late")
 		}()
-		if got := read(t, f, 1); string(got[0].Body) != "late" {
+		if got := driverkit.Read(t, f, 1); string(got[0].Body) != "late" {
 			t.Fatalf("read %+v", got)
 		}
 	})
@@ -244,13 +176,13 @@ func TestAServerThatCutsASlowReaderEndsTheFeed(t *testing.T) {
 	s := broker.Redis(t, "--client-output-buffer-limit", "pubsub", "1mb", "0", "0")
 	d := open(t, s.URL("redis"))
 	f := follow(t, d, "t")
-	big := raw(strings.Repeat("x", 256<<10))
+	big := driverkit.Raw(strings.Repeat("x", 256<<10))
 	cut := func() bool {
-		publish(t, d, "t", big, big, big, big)
+		driverkit.Publish(t, d, "t", big, big, big, big)
 		return s.CLI("PUBSUB", "NUMSUB", "t") == "t\n0"
 	}
-	poll(t, cut)
-	if err, _ := end(t, f); !errors.Is(err, domain.ErrBusDown) {
+	driverkit.Poll(t, cut)
+	if _, err := driverkit.WaitForEnd(t, f); !errors.Is(err, domain.ErrBusDown) {
 		t.Fatalf("error %v", err)
 	}
 }
@@ -271,9 +203,9 @@ func TestHostilePayloadsNeverStopTheFeed(t *testing.T) {
 			if err := c.Publish(t.Context(), "t", hostile[i%len(hostile)]).Err(); err != nil {
 				t.Fatal(err)
 			}
-			publish(t, d, "t", raw(fmt.Sprint("good ", i)))
+			driverkit.Publish(t, d, "t", driverkit.Raw(fmt.Sprint("good ", i)))
 		}
-		got := read(t, f, 2*n)
+		got := driverkit.Read(t, f, 2*n)
 		for i := range n {
 			if string(got[2*i].Body) != hostile[i%len(hostile)] || string(got[2*i+1].Body) != fmt.Sprint("good ", i) {
 				t.Fatalf("at %d: %q, %q", i, got[2*i].Body, got[2*i+1].Body)
@@ -325,22 +257,6 @@ func TestOpenRefusesWhatItDoesNotKnow(t *testing.T) {
 	_, err := redispubsub.Open(t.Context(), u, slog.New(slog.DiscardHandler))
 	if err == nil || !strings.Contains(err.Error(), `"retention"`) || strings.Contains(err.Error(), "hunter2") {
 		t.Fatalf("error %v", err)
-	}
-}
-
-func poll(t testing.TB, done func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for !done() {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Error("it did not happen in time")
-			return
-		}
 	}
 }
 

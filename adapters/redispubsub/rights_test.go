@@ -10,13 +10,14 @@ import (
 	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/test/broker"
+	"github.com/fanfarebus/fanfare/test/driverkit"
 )
 
 // Nodes and publishers need exactly the rights that docs/operating.md lists.
 func TestTheDocumentedRightsAreNeededAndDo(t *testing.T) {
 	const topic = "fanfare.orders"
 	publishes := func(bus *transport.Transport) error {
-		return errors.Join(bus.Publish(topic, raw("one")), bus.Publish(topic+domain.InboundSuffix, raw("in")))
+		return errors.Join(bus.Publish(topic, driverkit.Raw("one")), bus.Publish(topic+domain.InboundSuffix, driverkit.Raw("in")))
 	}
 	for user, work := range map[string]func(context.Context, *transport.Transport, transport.Driver) error{
 		"channels-publisher": func(_ context.Context, bus *transport.Transport, _ transport.Driver) error {

@@ -13,6 +13,7 @@ import (
 	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/test/broker"
+	"github.com/fanfarebus/fanfare/test/driverkit"
 )
 
 // connections counts those of the server's clients that subscribe.
@@ -41,7 +42,7 @@ func numbers(ctx context.Context, f transport.Feed, first, last int) error {
 func number(t testing.TB, d transport.Driver, topic string, first, last int) {
 	t.Helper()
 	for i := first; i <= last; i++ {
-		publish(t, d, topic, raw(fmt.Sprint(i)))
+		driverkit.Publish(t, d, topic, driverkit.Raw(fmt.Sprint(i)))
 	}
 }
 
@@ -70,7 +71,7 @@ func TestManyChannelsShareFewConnections(t *testing.T) {
 	}
 	for n := range each {
 		for i := range topics {
-			publish(t, d, fmt.Sprint("t", i), raw(fmt.Sprint(n+1)))
+			driverkit.Publish(t, d, fmt.Sprint("t", i), driverkit.Raw(fmt.Sprint(n+1)))
 		}
 	}
 	reading.Wait()
@@ -83,7 +84,7 @@ func TestManyChannelsShareFewConnections(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	poll(t, func() bool { return connections(s) == 0 })
+	driverkit.Poll(t, func() bool { return connections(s) == 0 })
 }
 
 func TestAFeedThatClosesMakesRoomForAConnectionOfItsOwn(t *testing.T) {
@@ -100,11 +101,11 @@ func TestAFeedThatClosesMakesRoomForAConnectionOfItsOwn(t *testing.T) {
 		if n := connections(s); n > 3 { // f's may be on its way out
 			t.Fatalf("%d connections", n)
 		}
-		poll(t, func() bool { return connections(s) == 2 })
+		driverkit.Poll(t, func() bool { return connections(s) == 2 })
 		if err := errors.Join(g.Close(), h.Close()); err != nil {
 			t.Fatal(err)
 		}
-		poll(t, func() bool { return connections(s) == 0 })
+		driverkit.Poll(t, func() bool { return connections(s) == 0 })
 	}
 }
 
@@ -134,13 +135,13 @@ func TestAChannelThatIsFollowedAgainHasNoHole(t *testing.T) {
 			case <-stop:
 				return
 			default:
-				publish(t, d, "t", raw("noise"))
+				driverkit.Publish(t, d, "t", driverkit.Raw("noise"))
 			}
 		}
 	})
 	for round := range 200 {
 		f := follow(t, d, "t")
-		publish(t, d, "t", raw(fmt.Sprint(round)))
+		driverkit.Publish(t, d, "t", driverkit.Raw(fmt.Sprint(round)))
 		for found := false; !found; {
 			batch, err := f.Read(ctx)
 			if err != nil {
@@ -204,7 +205,7 @@ func TestAReaderThatStopsIsOverAlone(t *testing.T) {
 	big := strings.Repeat("x", 1<<20)
 	const n = 40 // more than may wait
 	for i := 1; i <= n; i++ {
-		publish(t, d, "slow", raw(big))
+		driverkit.Publish(t, d, "slow", driverkit.Raw(big))
 		number(t, d, "quick", i, i)
 	}
 	if err := numbers(bounded(t), quick, 1, n); err != nil {
@@ -245,7 +246,7 @@ func TestReadersThatStopTogetherDoNotTakeAMultiple(t *testing.T) {
 	big := strings.Repeat("x", 1<<20)
 	for i := 1; i <= n; i++ {
 		for j := range topics {
-			publish(t, d, fmt.Sprint("slow", j), raw(big))
+			driverkit.Publish(t, d, fmt.Sprint("slow", j), driverkit.Raw(big))
 		}
 		number(t, d, "quick", i, i)
 	}
@@ -273,7 +274,7 @@ func TestReadersThatStopTogetherDoNotTakeAMultiple(t *testing.T) {
 	again := follow(t, d, "again")
 	for range 3 {
 		for range 15 {
-			publish(t, d, "again", raw(big))
+			driverkit.Publish(t, d, "again", driverkit.Raw(big))
 		}
 		for got := 0; got < 15; {
 			batch, err := again.Read(bounded(t))

@@ -14,6 +14,7 @@ import (
 
 	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/test/driverkit"
 )
 
 func (k kit) want(want, got []string) {
@@ -107,7 +108,7 @@ func TestASlowReaderOfASharedConnectionOvertakenByTrimmingIsTold(t *testing.T) {
 	f := k.follow("")
 	const n = 20_000
 	k.add(1, n)
-	poll(t, func() bool { // the feed has all that it takes without a reader
+	driverkit.Poll(t, func() bool { // the feed has all that it takes without a reader
 		calls := k.calls("xread")
 		k.must(k.c.Ping(t.Context()).Err())
 		return calls >= 4 && calls == k.calls("xread")
@@ -117,7 +118,7 @@ func TestASlowReaderOfASharedConnectionOvertakenByTrimmingIsTold(t *testing.T) {
 	for {
 		batch, err := f.Read(t.Context())
 		if err != nil {
-			wantBreak(t, err, domain.Trimmed)
+			driverkit.WantGap(t, err, domain.Trimmed)
 			break
 		}
 		for _, e := range batch {
@@ -213,7 +214,7 @@ func (k kit) idle(f interface{}) {
 	})
 	calls := k.calls("xread")
 	go func() {
-		poll(k.t, func() bool { return k.calls("xread") >= calls+2 })
+		driverkit.Poll(k.t, func() bool { return k.calls("xread") >= calls+2 })
 		k.add(0, 0)
 	}()
 	batch, err := feed.Read(k.t.Context())

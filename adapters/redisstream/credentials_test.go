@@ -1,14 +1,11 @@
 package redisstream_test
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -16,85 +13,21 @@ import (
 
 	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/test/driverkit"
 )
 
-// A logbook keeps what is logged.
-type logbook struct {
-	mu   sync.Mutex
-	text bytes.Buffer // guarded by mu
-}
-
-func (l *logbook) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(b)
-}
-
-// lines returns those that contain all the words.
-func (l *logbook) lines(words ...string) (found []string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for line := range strings.Lines(l.text.String()) {
-		matches := true
-		for _, w := range words {
-			matches = matches && strings.Contains(line, w)
-		}
-		if matches {
-			found = append(found, line)
-		}
-	}
-	return found
-}
-
-func (l *logbook) logger() *slog.Logger {
-	return slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{Level: slog.LevelInfo}))
-}
-
-// A station is a node's bus whose subscription is heard to the end.
+// A station is a node's bus with a subscription to the topic t, and its log.
 type station struct {
+	*driverkit.Subscriber
 	bus *transport.Transport
-	log logbook
-
-	mu     sync.Mutex
-	bodies []string // guarded by mu
-	gaps   int      // guarded by mu
+	log *driverkit.Log
 }
 
-// tune opens a bus as a user and follows the topic t.
-func tune(t *testing.T, d transport.Driver) *station {
+func newStation(t *testing.T, d transport.Driver) *station {
 	t.Helper()
-	s := &station{}
-	s.bus = transport.New(d, transport.Config{RetryMax: 100 * time.Millisecond, Logger: s.log.logger()})
-	batches, err := s.bus.Batches().Subscribe(t.Context(), "t")
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for m := range batches {
-			entries, _ := domain.EntriesFrom(m.Context())
-			s.mu.Lock()
-			for _, e := range entries {
-				switch e.Kind {
-				case domain.Record:
-					s.bodies = append(s.bodies, string(e.Body))
-				case domain.Gap:
-					s.gaps++
-				}
-			}
-			s.mu.Unlock()
-			m.Ack()
-		}
-	}()
-	t.Cleanup(func() { _ = s.bus.Close(); <-done })
-	return s
-}
-
-func (s *station) heard() (bodies []string, gaps int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return append([]string{}, s.bodies...), s.gaps
+	log := &driverkit.Log{}
+	bus := transport.New(d, transport.Config{RetryMax: 100 * time.Millisecond, Logger: log.Logger()})
+	return &station{driverkit.Subscribe(t, bus, "t"), bus, log}
 }
 
 func (s *station) publish(body string) error {
@@ -135,10 +68,10 @@ func TestCredentialsThatChangeOnARunningNodeLoseNothing(t *testing.T) {
 				t.Parallel()
 				k := newKit(t)
 				k.acl(everything...)
-				s := tune(t, open(t, "redis-streams://node:right@"+k.Addr()+"/0"+query))
+				s := newStation(t, open(t, "redis-streams://node:right@"+k.Addr()+"/0"+query))
 				k.must(s.publish("first"))
 				want := []string{"first"}
-				poll(t, func() bool { bodies, _ := s.heard(); return len(bodies) == 1 })
+				driverkit.Poll(t, func() bool { bodies, _ := s.Received(); return len(bodies) == 1 })
 
 				c.worsen(k)
 				for i := range 20 {
@@ -156,26 +89,26 @@ func TestCredentialsThatChangeOnARunningNodeLoseNothing(t *testing.T) {
 					want = append(want, foreign)
 				}
 				if c.reads {
-					poll(t, func() bool { bodies, _ := s.heard(); return len(bodies) == len(want) })
+					driverkit.Poll(t, func() bool { bodies, _ := s.Received(); return len(bodies) == len(want) })
 				} else {
-					poll(t, func() bool { return len(s.log.lines("nobody hears this topic", c.explains)) > 0 })
+					driverkit.Poll(t, func() bool { return len(s.log.Lines("nobody hears this topic", c.explains)) > 0 })
 				}
-				if refusals := s.log.lines("publishing failed"); (len(refusals) == 1) == c.writes {
+				if refusals := s.log.Lines("publishing failed"); (len(refusals) == 1) == c.writes {
 					t.Errorf("refusals in the log: %q", refusals)
 				}
 				k.acl(everything...)
-				poll(t, func() bool { return s.publish("last") == nil })
-				poll(t, func() bool {
-					bodies, _ := s.heard()
+				driverkit.Poll(t, func() bool { return s.publish("last") == nil })
+				driverkit.Poll(t, func() bool {
+					bodies, _ := s.Received()
 					return bodies[len(bodies)-1] == "last"
 				})
-				bodies, gaps := s.heard()
+				bodies, gaps := s.Received()
 				k.want(append(want, "last"), bodies)
 				if gaps != 0 {
 					t.Errorf("%d gaps", gaps)
 				}
-				if n := len(s.log.lines("")); n > 12 {
-					t.Errorf("%d lines in the log: %v", n, s.log.lines(""))
+				if n := len(s.log.Lines("")); n > 12 {
+					t.Errorf("%d lines in the log: %v", n, s.log.Lines(""))
 				}
 			})
 		}
@@ -200,7 +133,7 @@ func TestEveryStateOfAServerThatRefusesIsARefusal(t *testing.T) {
 			k.must(k.c.ConfigSet(k.t.Context(), "save", "3600 1").Err())
 			k.must(os.Mkdir(filepath.Join(k.Dir(), "dump.rdb"), 0o700)) // where the file should go
 			_ = k.c.BgSave(k.t.Context()).Err()
-			poll(k.t, func() bool { return strings.Contains(k.CLI("INFO", "persistence"), "rdb_last_bgsave_status:err") })
+			driverkit.Poll(k.t, func() bool { return strings.Contains(k.CLI("INFO", "persistence"), "rdb_last_bgsave_status:err") })
 		}},
 		{"no stream", "WRONGTYPE", func(k kit) {
 			k.must(k.c.Del(k.t.Context(), "t").Err())
@@ -209,7 +142,7 @@ func TestEveryStateOfAServerThatRefusesIsARefusal(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			k := newKit(t)
-			s := tune(t, k.d)
+			s := newStation(t, k.d)
 			k.must(s.publish("first"))
 			c.worsen(k)
 			for range 3 {
@@ -225,11 +158,11 @@ func TestEveryStateOfAServerThatRefusesIsARefusal(t *testing.T) {
 					t.Errorf("a refusal is not certain: %v", err)
 				}
 			}
-			if n := len(s.log.lines("publishing failed", c.code)); n != 1 {
+			if n := len(s.log.Lines("publishing failed", c.code)); n != 1 {
 				t.Errorf("%d lines in the log", n)
 			}
 			if c.code == "WRONGTYPE" { // one topic that cannot be followed is told
-				poll(t, func() bool { return len(s.log.lines("nobody hears this topic", "topic=t", c.code)) == 1 })
+				driverkit.Poll(t, func() bool { return len(s.log.Lines("nobody hears this topic", "topic=t", c.code)) == 1 })
 			}
 		})
 	}

@@ -20,18 +20,8 @@ import (
 	"github.com/fanfarebus/fanfare/adapters/redisstream"
 	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/test/driverkit"
 )
-
-// bare drops what differs from run to run.
-func bare(entries []domain.Entry) []domain.Entry {
-	for i := range entries {
-		entries[i].Position, entries[i].Time = "", time.Time{}
-		if len(entries[i].Body) == 0 {
-			entries[i].Body = nil
-		}
-	}
-	return entries
-}
 
 func TestEntriesAddedByHandAreUnderstood(t *testing.T) {
 	fields := func(kv ...string) (h []domain.Field) {
@@ -69,7 +59,7 @@ func TestEntriesAddedByHandAreUnderstood(t *testing.T) {
 			k := newKit(t)
 			f := k.follow("")
 			k.CLI(append([]string{"XADD", "t", "*"}, c.fields...)...)
-			if diff := cmp.Diff([]domain.Entry{c.want}, bare(k.read(f, 1))); diff != "" {
+			if diff := cmp.Diff([]domain.Entry{c.want}, driverkit.WithoutLog(k.read(f, 1))); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -130,7 +120,7 @@ func TestTheStockPublisherIsUnderstood(t *testing.T) {
 		{UUID: "u1", Header: []domain.Field{{Name: "to", Value: "user:alice"}, {Name: "x"}}, Body: []byte("p1")},
 		{UUID: "u2", Body: []byte("p2")},
 	}
-	if diff := cmp.Diff(want, bare(k.read(f, 2))); diff != "" {
+	if diff := cmp.Diff(want, driverkit.WithoutLog(k.read(f, 2))); diff != "" {
 		t.Error(diff)
 	}
 	k.must(p.Close())
@@ -162,9 +152,9 @@ func TestARefusedRecordDoesNotStopTheOthers(t *testing.T) {
 	reserved := message.NewMessage("2", nil)
 	reserved.Metadata.Set("_watermill_message_uuid", "x")
 	errs := k.d.Publish(t.Context(), append(append(
-		on("t", message.NewMessage("1", []byte("1")), reserved),
-		on("string", message.NewMessage("3", nil))...),
-		on("t", message.NewMessage("4", []byte("4")))...))
+		driverkit.Outgoing("t", message.NewMessage("1", []byte("1")), reserved),
+		driverkit.Outgoing("string", message.NewMessage("3", nil))...),
+		driverkit.Outgoing("t", message.NewMessage("4", []byte("4")))...))
 	if len(errs) != 4 || errs[0] != nil || !errors.Is(errs[1], domain.ErrInvalid) || errs[3] != nil ||
 		errs[2] == nil || errors.Is(errs[2], domain.ErrBusDown) {
 		t.Fatalf("errors %v", errs)
@@ -181,7 +171,7 @@ func TestAServerThatIsAwayIsABusThatIsDown(t *testing.T) {
 		defer cancel()
 		start := time.Now()
 		_, err := k.d.Follow(ctx, "t", "")
-		errs := k.d.Publish(ctx, on("t", message.NewMessage("1", nil), message.NewMessage("2", nil)))
+		errs := k.d.Publish(ctx, driverkit.Outgoing("t", message.NewMessage("1", nil), message.NewMessage("2", nil)))
 		if len(errs) != 2 {
 			t.Fatalf("Publish: %v", errs)
 		}
@@ -276,8 +266,8 @@ func TestAGroupOutlivesAServerThatForgotIt(t *testing.T) {
 	messages, err := g.Subscribe(t.Context(), "t")
 	k.must(err)
 	for _, body := range []string{"before", "after"} {
-		poll(t, func() bool {
-			return k.d.Publish(t.Context(), on("t", message.NewMessage(body, []byte(body)))) == nil
+		driverkit.Poll(t, func() bool {
+			return k.d.Publish(t.Context(), driverkit.Outgoing("t", message.NewMessage(body, []byte(body)))) == nil
 		})
 		select {
 		case m := <-messages:

@@ -3,30 +3,22 @@ package redisstream_test
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/redis/go-redis/v9"
-	"go.uber.org/goleak"
 
 	"github.com/fanfarebus/fanfare/adapters/redisstream"
 	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/test/broker"
+	"github.com/fanfarebus/fanfare/test/driverkit"
 )
 
-// Watermill's suite reads from several subscribers through a multiplier of its
-// own, which leaves its goroutines behind.
-func TestMain(m *testing.M) {
-	const multiplier = "github.com/ThreeDotsLabs/watermill/internal/subscriber.(*multiplier).Subscribe"
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction(multiplier+".func2"), goleak.IgnoreAnyFunction(multiplier+".func3"))
-}
+func TestMain(m *testing.M) { driverkit.VerifyNoLeaks(m) }
 
 // A kit is a server, our driver on it, and a foreign client.
 type kit struct {
@@ -56,105 +48,46 @@ func eachWay(t *testing.T, name string, test func(t *testing.T, k kit)) {
 
 func open(t testing.TB, rawURL string) transport.Driver {
 	t.Helper()
-	return openWith(t, rawURL, slog.New(slog.DiscardHandler))
+	return driverkit.Open(t, redisstream.Open, rawURL)
 }
 
 func openWith(t testing.TB, rawURL string, log *slog.Logger) transport.Driver {
 	t.Helper()
-	u, err := url.Parse(rawURL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	d, err := redisstream.Open(t.Context(), u, log)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = d.Close() })
-	return d
+	return driverkit.OpenWithLogger(t, redisstream.Open, rawURL, log)
 }
 
 func (k kit) follow(after domain.Position) transport.Feed {
 	k.t.Helper()
-	f, err := k.d.Follow(k.t.Context(), "t", after)
-	if err != nil {
-		k.t.Fatal(err)
-	}
-	k.t.Cleanup(func() { _ = f.Close() })
-	return f
+	return driverkit.Follow(k.t, k.d, "t", after)
 }
 
-// refused follows after a position and wants a break.
+// refused follows after a position and wants a gap.
 func (k kit) refused(after domain.Position, want domain.GapReason) {
 	k.t.Helper()
-	f, err := k.d.Follow(k.t.Context(), "t", after)
-	if err == nil {
-		_ = f.Close()
-	}
-	wantBreak(k.t, err, want)
+	driverkit.WantRefused(k.t, k.d, "t", after, want)
 }
 
-// broken reads until the feed is over and wants a break, having read n
-// entries before it.
+// broken reads until the feed is over and wants a gap, having read n entries
+// before it.
 func (k kit) broken(f transport.Feed, want domain.GapReason, n int) {
 	k.t.Helper()
-	ctx, cancel := context.WithTimeout(k.t.Context(), 20*time.Second)
-	defer cancel()
-	for {
-		batch, err := f.Read(ctx)
-		if err != nil {
-			wantBreak(k.t, err, want)
-			if n != 0 {
-				k.t.Fatalf("%d entries fewer than wanted before the break", n)
-			}
-			if _, again := f.Read(ctx); again == nil {
-				k.t.Fatal("a feed went on after its break")
-			}
-			return
-		}
-		n -= len(batch)
-	}
-}
-
-func wantBreak(t testing.TB, err error, want domain.GapReason) {
-	t.Helper()
-	var lost *transport.GapError
-	if !errors.As(err, &lost) || lost.Reason != want {
-		t.Fatalf("got %v, want a break: %s", err, want)
-	}
-	t.Log(err)
+	driverkit.WantGap(k.t, driverkit.ReadToEnd(k.t, f, n), want)
 }
 
 func (k kit) read(f transport.Feed, n int) []domain.Entry {
 	k.t.Helper()
-	ctx, cancel := context.WithTimeout(k.t.Context(), 20*time.Second)
-	defer cancel()
-	var all []domain.Entry
-	for len(all) < n {
-		batch, err := f.Read(ctx)
-		if err != nil {
-			k.t.Fatalf("after %d of %d entries: %v", len(all), n, err)
-		}
-		if len(batch) == 0 || len(batch) > transport.BatchSize {
-			k.t.Fatalf("a batch of %d", len(batch))
-		}
-		all = append(all, batch...)
-	}
-	for i := 1; i < len(all); i++ {
-		if all[i-1].Position >= all[i].Position {
-			k.t.Fatalf("positions do not rise at %d", i)
-		}
-	}
-	return all
+	return driverkit.ReadLog(k.t, f, n)
 }
 
 // bodies reads n entries and returns their bodies.
 func (k kit) bodies(f transport.Feed, n int) []string {
 	k.t.Helper()
-	var all []string
-	for _, e := range k.read(f, n) {
-		all = append(all, string(e.Body))
-	}
-	return all
+	return driverkit.Bodies(k.read(f, n))
+}
+
+func (k kit) publish(msgs ...*message.Message) {
+	k.t.Helper()
+	driverkit.Publish(k.t, k.d, "t", msgs...)
 }
 
 // add adds entries whose bodies are the given numbers, from first to last.
@@ -191,35 +124,6 @@ func (k kit) must(err error) {
 func (k kit) trim(keep int64) {
 	k.t.Helper()
 	k.must(k.c.XTrimMaxLen(k.t.Context(), "t", keep).Err())
-}
-
-func (k kit) publish(msgs ...*message.Message) {
-	k.t.Helper()
-	k.must(errors.Join(k.d.Publish(k.t.Context(), on("t", msgs...))...))
-}
-
-func on(topic string, msgs ...*message.Message) []transport.Outgoing {
-	records := make([]transport.Outgoing, len(msgs))
-	for i, m := range msgs {
-		records[i] = transport.Outgoing{Topic: topic, Message: m}
-	}
-	return records
-}
-
-func poll(t testing.TB, done func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for !done() {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Error("it did not happen in time")
-			return
-		}
-	}
 }
 
 type ctx = context.Context

@@ -13,6 +13,7 @@ import (
 	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/test/broker"
+	"github.com/fanfarebus/fanfare/test/driverkit"
 )
 
 const rightsTopic = "fanfare.orders"
@@ -180,8 +181,8 @@ func TestAGroupThatMayNotConfirmSaysSo(t *testing.T) {
 	const inbound = rightsTopic + domain.InboundSuffix
 	k := newKit(t)
 	k.SetUser("consumer")
-	book := &logbook{}
-	group, err := openWith(t, "redis-streams://consumer:secret@"+k.Addr()+"/0", book.logger()).(transport.GroupDriver).Group("g")
+	log := &driverkit.Log{}
+	group, err := openWith(t, "redis-streams://consumer:secret@"+k.Addr()+"/0", log.Logger()).(transport.GroupDriver).Group("g")
 	k.must(err)
 	messages, err := group.Subscribe(t.Context(), inbound)
 	k.must(err)
@@ -202,10 +203,10 @@ func TestAGroupThatMayNotConfirmSaysSo(t *testing.T) {
 		k.must(k.c.XAdd(t.Context(), xadd(inbound, body)).Err())
 	}
 	next("one")
-	poll(t, func() bool { return len(book.lines("cannot confirm", "NOPERM", "group=g")) == 1 })
+	driverkit.Poll(t, func() bool { return len(log.Lines("cannot confirm", "NOPERM", "group=g")) == 1 })
 	k.acl("SETUSER", "consumer", "+xack")
 	next("two")
-	poll(t, func() bool { return k.c.XPending(t.Context(), inbound, "g").Val().Count == 0 })
+	driverkit.Poll(t, func() bool { return k.c.XPending(t.Context(), inbound, "g").Val().Count == 0 })
 	k.must(group.Close())
 }
 

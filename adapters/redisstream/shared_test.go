@@ -14,6 +14,7 @@ import (
 	"github.com/fanfarebus/fanfare/adapters/redisconn"
 	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/test/driverkit"
 )
 
 // followAll follows as many topics, t0 and so on, from their tails.
@@ -98,7 +99,7 @@ func TestManyStreamsShareFewConnections(t *testing.T) {
 	for _, f := range feeds {
 		k.must(f.Close())
 	}
-	poll(t, func() bool { return k.connections() == 0 })
+	driverkit.Poll(t, func() bool { return k.connections() == 0 })
 }
 
 func TestTwoFeedsOfOneStreamBothHearAll(t *testing.T) {

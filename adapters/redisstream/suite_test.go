@@ -1,8 +1,6 @@
 package redisstream_test
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"testing"
 
@@ -12,24 +10,13 @@ import (
 	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/test/broker"
+	"github.com/fanfarebus/fanfare/test/driverkit"
 )
 
-// fromBeginning is a bus whose subscribers start at the beginning of the
-// stream, where a node's start at its tail: most of Watermill's tests publish
-// before they subscribe.
-type fromBeginning struct{ transport.Driver }
-
-func (d fromBeginning) Follow(ctx context.Context, topic string, after domain.Position) (transport.Feed, error) {
-	if after == "" {
-		after = domain.Position(make([]byte, 16))
-	}
-	return d.Driver.Follow(ctx, topic, after)
-}
-
-// Watermill's suite on the fan-out face. Left out by the features declared:
+// Watermill's suite as a node uses the bus. The features leave out
 // ConsumerGroups, which TestWatermillsSuiteInGroups runs, and Reconnect, which
-// has a data race of its own and so cannot run under the race detector:
-// TestARestartOfTheServerLosesNothing is ours.
+// has a data race of its own and so cannot run under the race detector;
+// TestARestartOfTheServerLosesNothing does the same.
 func TestWatermillsSuite(t *testing.T) {
 	s := broker.Redis(t)
 	features := tests.Features{
@@ -37,18 +24,15 @@ func TestWatermillsSuite(t *testing.T) {
 		Persistent:                       true,
 		NewSubscriberReceivesOldMessages: true,
 	}
-	tests.TestPubSub(t, features, func(t *testing.T) (message.Publisher, message.Subscriber) {
-		pub := transport.New(open(t, s.URL("redis-streams")), transport.Config{})
-		sub := transport.New(fromBeginning{open(t, s.URL("redis-streams"))}, transport.Config{})
-		closeAtEnd(t, pub.Close, sub.Close)
-		return pub, sub
-	}, nil)
+	openHere := func(t testing.TB) transport.Driver { return open(t, s.URL("redis-streams")) }
+	driverkit.RunSuite(t, features, domain.Position(make([]byte, 16)), openHere, transport.Config{})
 }
 
-// In groups it is the stock subscriber that is tested: the short form will do.
-// Several subscribers of a group share its messages, so no order is declared,
-// and PublishSubscribeInOrder and NoAck are left out; so is Reconnect, as above.
-// What a cancelled subscription had read is waited for, 15 seconds at most.
+// In groups this tests Watermill's own subscriber, so the short form of the suite
+// is enough. The subscribers of a group share its messages, so no order is
+// declared, and PublishSubscribeInOrder and NoAck are left out. So is Reconnect,
+// as above. With claim_after=2s, entries that a cancelled subscription has read
+// come again within the 15 seconds that the suite waits.
 func TestWatermillsSuiteInGroups(t *testing.T) {
 	s := broker.Redis(t)
 	features := tests.Features{
@@ -57,19 +41,11 @@ func TestWatermillsSuiteInGroups(t *testing.T) {
 		NewSubscriberReceivesOldMessages: true,
 		ForceShort:                       true,
 	}
-	inGroup := func(t *testing.T, group string) (message.Publisher, message.Subscriber) {
-		bus := transport.New(open(t, s.URL("redis-streams")+"?claim_after=2s"), transport.Config{})
-		sub, err := bus.Group(group)
-		if err != nil {
-			t.Fatal(err)
-		}
-		pub := transport.New(open(t, s.URL("redis-streams")), transport.Config{})
-		closeAtEnd(t, pub.Close, sub.Close, bus.Close)
-		return pub, sub
+	openPublisher := func(t testing.TB) transport.Driver { return open(t, s.URL("redis-streams")) }
+	openSubscriber := func(t testing.TB) transport.Driver {
+		return open(t, s.URL("redis-streams")+"?claim_after=2s")
 	}
-	tests.TestPubSub(t, features, func(t *testing.T) (message.Publisher, message.Subscriber) {
-		return inGroup(t, string(tests.NewTestID()))
-	}, inGroup)
+	driverkit.RunSuiteInGroups(t, features, openPublisher, openSubscriber, transport.Config{})
 }
 
 // What the server confirmed before it was killed comes through, in order, and
@@ -87,7 +63,7 @@ func TestARestartOfTheServerLosesNothing(t *testing.T) {
 	go func() {
 		for i := range n {
 			m := message.NewMessage(fmt.Sprint(i), nil)
-			poll(t, func() bool { return bus.Publish("t", m) == nil }) // again until it is confirmed
+			driverkit.Poll(t, func() bool { return bus.Publish("t", m) == nil }) // again until it is confirmed
 			if i%(n/4) == n/4-1 && i < n-1 {
 				restarts <- struct{}{}
 			}
@@ -96,7 +72,7 @@ func TestARestartOfTheServerLosesNothing(t *testing.T) {
 		close(restarts)
 	}()
 	received := make(chan error, 1)
-	go func() { received <- inOrder(batches, n) }()
+	go func() { received <- driverkit.ReceiveNumbers(batches, n) }()
 	for range restarts {
 		s.Kill()
 		s.Restart()
@@ -107,39 +83,4 @@ func TestARestartOfTheServerLosesNothing(t *testing.T) {
 	if len(published) != n {
 		t.Fatalf("%d published", len(published))
 	}
-}
-
-// inOrder wants the UUIDs 0 to n-1, in order, each at least once, and no break.
-func inOrder(batches <-chan *message.Message, n int) error {
-	next := 0
-	for m := range batches {
-		entries, _ := domain.EntriesFrom(m.Context())
-		for _, e := range entries {
-			switch {
-			case e.Kind == domain.Gap:
-				return fmt.Errorf("a break after %d: %s", next, e.Reason)
-			case e.Kind == domain.Record && e.UUID == fmt.Sprint(next):
-				next++
-			case e.Kind == domain.Record && e.UUID != fmt.Sprint(next-1): // published twice
-				return fmt.Errorf("%s instead of %d", e.UUID, next)
-			}
-		}
-		m.Ack()
-		if next == n {
-			return nil
-		}
-	}
-	return fmt.Errorf("the subscription ended after %d", next)
-}
-
-// closeAtEnd closes with the test at the latest: some of the suite's tests
-// leave theirs open.
-func closeAtEnd(t *testing.T, closers ...func() error) {
-	t.Cleanup(func() {
-		for _, c := range closers {
-			if err := c(); err != nil && !errors.Is(err, domain.ErrClosed) {
-				t.Error(err)
-			}
-		}
-	})
 }

@@ -12,46 +12,53 @@ import (
 
 	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/internal/defaults"
 )
 
-// Config says what a Publisher and Subscriber do. The zero Config claims the
-// least.
+// DefaultCloseTimeout is the default of [Config].CloseTimeout.
+const DefaultCloseTimeout = 10 * time.Second
+
+// Config says what a Publisher and Subscriber can do. The zero Config claims
+// nothing.
 type Config struct {
-	// AtLeast: what is published while a subscription is interrupted arrives
-	// when it is back, perhaps repeated. Without it, at most once.
+	// AtLeast says that messages published while a subscription is interrupted
+	// arrive afterwards, perhaps more than once. Without it, messages arrive at
+	// most once.
 	AtLeast bool
-	// TotalOrder: all nodes see all publishers' messages in one order.
+	// TotalOrder says that all nodes receive the messages of all publishers in
+	// the same order.
 	TotalOrder bool
-	// Group returns a Subscriber in a consumer group, for inbound topics. Nil:
-	// there are no groups.
+	// Group returns a Subscriber in a consumer group, for inbound topics. If it
+	// is nil, there are no groups.
 	Group func(name string) (message.Subscriber, error)
-	// CheckTopic refuses topics that the broker cannot carry. Nil: only those
-	// without a name.
+	// CheckTopic returns an error for topics that the broker cannot carry. If it
+	// is nil, only a topic without a name is refused.
 	CheckTopic func(topic string) error
-	// Ping asks the broker for a sign of life. Nil: the bus counts as down from
-	// when a subscription failed or ended until one succeeds.
+	// Ping returns an error if the broker does not answer. If it is nil, the bus
+	// counts as down from the time when a subscription fails or ends until one
+	// succeeds.
 	Ping func(ctx context.Context) error
-	// CloseTimeout bounds Close; default 10 s.
+	// CloseTimeout bounds Close. 0 means DefaultCloseTimeout.
 	CloseTimeout time.Duration
 }
 
-// A Driver is a transport.Driver over a Publisher and a Subscriber. It is safe
-// for concurrent use if these are.
+// A Driver is a [transport.Driver] over a Watermill Publisher and Subscriber. It
+// is safe for concurrent use if these are.
 type Driver struct {
 	pub message.Publisher
 	sub message.Subscriber
 	cfg Config
 
-	lanes [lanes]chan struct{} // hold a token while somebody publishes
-	ctx   context.Context      // ends with Close
-	end   context.CancelFunc
-	once  sync.Once
-	ended error // what Close returns; read after once
+	lanes     [lanes]chan struct{} // a lane holds a token while somebody publishes on it
+	ctx       context.Context      // ends with Close
+	end       context.CancelFunc
+	closeOnce sync.Once
+	closeErr  error // what Close returns; set by closeOnce
 
 	mu      sync.Mutex
 	closed  bool           // guarded by mu
 	running sync.WaitGroup // calls and feeds; Add under mu while not closed
-	fault   error          // of the last subscription; guarded by mu
+	fault   error          // of the last subscription, nil if it is healthy; guarded by mu
 }
 
 var (
@@ -59,12 +66,11 @@ var (
 	_ transport.GroupDriver = (*Driver)(nil)
 )
 
-// New returns a Driver that owns pub and sub, which may be one value. Either may
-// be nil if nobody publishes or nobody subscribes.
+// New returns a Driver, which closes pub and sub when it is closed. Both may be
+// the same value. Pub may be nil if nobody publishes, and sub if nobody
+// subscribes.
 func New(pub message.Publisher, sub message.Subscriber, cfg Config) *Driver {
-	if cfg.CloseTimeout <= 0 {
-		cfg.CloseTimeout = 10 * time.Second
-	}
+	defaults.Set(&cfg.CloseTimeout, DefaultCloseTimeout)
 	d := &Driver{pub: pub, sub: sub, cfg: cfg}
 	d.ctx, d.end = context.WithCancel(context.Background())
 	for i := range d.lanes {
@@ -73,12 +79,17 @@ func New(pub message.Publisher, sub message.Subscriber, cfg Config) *Driver {
 	return d
 }
 
-// Guarantees are what Config claims; there is no log.
+// Guarantees returns what the [Config] claims. There is no log.
 func (d *Driver) Guarantees() transport.Guarantees {
-	return transport.Guarantees{AtLeast: d.cfg.AtLeast, TotalOrder: d.cfg.TotalOrder, Groups: d.cfg.Group != nil}
+	return transport.Guarantees{
+		AtLeast:    d.cfg.AtLeast,
+		TotalOrder: d.cfg.TotalOrder,
+		Groups:     d.cfg.Group != nil,
+	}
 }
 
-// CheckTopic is Config's.
+// CheckTopic refuses topics without a name, and those that Config.CheckTopic
+// refuses.
 func (d *Driver) CheckTopic(topic string) error {
 	switch {
 	case topic == "":
@@ -89,8 +100,8 @@ func (d *Driver) CheckTopic(topic string) error {
 	return nil
 }
 
-// Follow subscribes, and trusts that what is published after Subscribe has
-// returned arrives. There are no positions: after must be "".
+// Follow subscribes. It relies on the Subscriber to deliver what is published
+// after Subscribe has returned. There are no positions, so after must be "".
 func (d *Driver) Follow(ctx context.Context, topic string, after domain.Position) (transport.Feed, error) {
 	f, err := d.follow(ctx, topic, after)
 	if err != nil {
@@ -109,7 +120,7 @@ func (d *Driver) follow(ctx context.Context, topic string, after domain.Position
 	if err := d.enter(); err != nil {
 		return nil, err
 	}
-	f := &feed{d: d, topic: topic}
+	f := &feed{driver: d, topic: topic}
 	f.ctx, f.cancel = context.WithCancel(d.ctx)
 	ready := make(chan error, 1)
 	go func() {
@@ -118,19 +129,20 @@ func (d *Driver) follow(ctx context.Context, topic string, after domain.Position
 	}()
 	select {
 	case err := <-ready:
-		d.health(err)
+		d.setFault(err)
 		if err != nil {
 			return nil, err
 		}
 		return f, nil
 	case <-ctx.Done():
-		f.cancel() // Subscribe may not obey: run waits for it
-		d.health(ctx.Err())
+		f.cancel() // Subscribe may ignore that; f.run waits for it to return
+		d.setFault(ctx.Err())
 		return nil, ctx.Err()
 	}
 }
 
-// Group is Config's; without it the error is domain.ErrUnsupported.
+// Group returns a Subscriber in a consumer group, from Config.Group. If that is
+// nil, the error is a [domain.ErrUnsupported].
 func (d *Driver) Group(name string) (message.Subscriber, error) {
 	if d.cfg.Group == nil {
 		return nil, fmt.Errorf("watermillbus: consumer group %q: %w", name, domain.ErrUnsupported)
@@ -142,7 +154,8 @@ func (d *Driver) Group(name string) (message.Subscriber, error) {
 	return d.cfg.Group(name)
 }
 
-// Ping is Config's, or says how the last subscription fared.
+// Ping calls Config.Ping. If that is nil, it returns the error with which the
+// last subscription failed or ended, if it did.
 func (d *Driver) Ping(ctx context.Context) error {
 	d.mu.Lock()
 	closed, fault := d.closed, d.fault
@@ -157,11 +170,12 @@ func (d *Driver) Ping(ctx context.Context) error {
 }
 
 // Close ends all feeds, closes the Subscriber and the Publisher, and waits for
-// every goroutine, all within Config.CloseTimeout. If that is not enough it
-// returns an error, and the rest ends when the Pub/Sub lets it.
+// all goroutines. If that takes longer than Config.CloseTimeout it returns an
+// error, and goroutines remain until the Publisher or Subscriber returns. It is
+// idempotent.
 func (d *Driver) Close() error {
-	d.once.Do(func() { d.ended = d.close() })
-	return d.ended
+	d.closeOnce.Do(func() { d.closeErr = d.close() })
+	return d.closeErr
 }
 
 func (d *Driver) close() error {
@@ -199,12 +213,13 @@ func (d *Driver) closeBoth() error {
 	return errors.Join(errs...)
 }
 
-// same says whether both are one value.
+// same reports whether pub and sub are the same value.
 func same(pub message.Publisher, sub message.Subscriber) bool {
 	return sub != nil && reflect.TypeOf(pub).Comparable() && any(pub) == any(sub)
 }
 
-// enter counts a piece of work that Close waits for, until running.Done.
+// enter makes Close wait until running.Done is called. It fails if the driver is
+// closed.
 func (d *Driver) enter() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -215,8 +230,8 @@ func (d *Driver) enter() error {
 	return nil
 }
 
-// health notes how a subscription fares.
-func (d *Driver) health(err error) {
+// setFault records the error of the last subscription, or nil if it works.
+func (d *Driver) setFault(err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.fault = err

@@ -20,7 +20,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// A pubSub does what its test says.
+// A pubSub is a Publisher and Subscriber whose methods a test provides.
 type pubSub struct {
 	publish   func(topic string, m *message.Message) error
 	subscribe func(ctx context.Context) (<-chan *message.Message, error)
@@ -85,7 +85,7 @@ func TestPublishIsBoundedAndTheCallIsWaitedFor(t *testing.T) {
 		}
 		copy(records[1].Message.Payload, "spoiled")
 
-		// The topic's next waits for it, another topic's does not.
+		// The next message of the topic waits for it, that of another topic does not.
 		if errs := d.Publish(t.Context(), on("another", "elsewhere")); errs != nil {
 			t.Errorf("another topic: %v", errs)
 		}
@@ -189,8 +189,8 @@ func acked(m *message.Message) bool {
 	}
 }
 
-// A subscription that ends by itself is an interruption, and so a gap; the next
-// one goes on.
+// A subscription that ends by itself is an interruption, and so a gap. The next
+// subscription continues.
 func TestASubscriptionThatEndsIsAGap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
@@ -282,8 +282,8 @@ func TestAPanicInThePubSubIsAnError(t *testing.T) {
 	}
 }
 
-// What is not there is not offered.
-func TestHalvesAndWhatThePairCannotDo(t *testing.T) {
+// Without a publisher, a subscriber or groups, the calls that need them fail.
+func TestMissingHalvesAreUnsupported(t *testing.T) {
 	d := watermillbus.New(nil, nil, watermillbus.Config{})
 	_, follow := d.Follow(t.Context(), "t", "")
 	_, group := d.Group("g")

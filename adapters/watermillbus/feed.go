@@ -17,7 +17,7 @@ var errEnded = errors.New("the subscription ended by itself")
 
 // A feed is one subscription.
 type feed struct {
-	d      *Driver
+	driver *Driver
 	topic  string
 	in     <-chan *message.Message // set before Follow returns
 	ctx    context.Context         // of the subscription; ends with Close
@@ -27,18 +27,19 @@ type feed struct {
 func (*feed) Log() domain.LogID      { return 0 }
 func (*feed) Begin() domain.Position { return "" }
 
-// Close ends the subscription. What it still brings is nacked.
+// Close ends the subscription. Messages that still come are nacked.
 func (f *feed) Close() error {
 	f.cancel()
 	return nil
 }
 
-// run subscribes and, once the subscription's context has ended, takes what
-// still comes: not every Subscriber ends while somebody does not.
+// run subscribes. Once the subscription's context has ended, it nacks what still
+// comes until the channel is closed, since some Subscribers only end when their
+// last message has been taken.
 func (f *feed) run(ready chan<- error) {
 	defer f.cancel()
-	err := guard(func() (err error) {
-		f.in, err = f.d.sub.Subscribe(f.ctx, f.topic)
+	err := recoverPanic(func() (err error) {
+		f.in, err = f.driver.sub.Subscribe(f.ctx, f.topic)
 		return err
 	})
 	ready <- err
@@ -51,8 +52,8 @@ func (f *feed) run(ready chan<- error) {
 	}
 }
 
-// Read waits for a message and takes along what is there already. Each is acked
-// when it has been taken.
+// Read waits for a message, and adds those that are there already, up to a full
+// batch. It acks each message as soon as it has taken it.
 func (f *feed) Read(ctx context.Context) ([]domain.Entry, error) {
 	if f.ctx.Err() != nil {
 		return nil, domain.ErrClosed
@@ -60,9 +61,9 @@ func (f *feed) Read(ctx context.Context) ([]domain.Entry, error) {
 	select {
 	case m, ok := <-f.in:
 		if !ok {
-			return nil, f.over()
+			return nil, f.ended()
 		}
-		return f.takeAlong([]domain.Entry{take(m)}), nil
+		return f.fill([]domain.Entry{take(m)}), nil
 	case <-f.ctx.Done():
 		return nil, domain.ErrClosed
 	case <-ctx.Done():
@@ -70,12 +71,13 @@ func (f *feed) Read(ctx context.Context) ([]domain.Entry, error) {
 	}
 }
 
-func (f *feed) takeAlong(batch []domain.Entry) []domain.Entry {
+// fill adds the messages to a batch that can be received without waiting.
+func (f *feed) fill(batch []domain.Entry) []domain.Entry {
 	for len(batch) < transport.BatchSize {
 		select {
 		case m, ok := <-f.in:
 			if !ok {
-				return batch // the next Read tells
+				return batch // the next Read returns the error
 			}
 			batch = append(batch, take(m))
 		default:
@@ -85,15 +87,17 @@ func (f *feed) takeAlong(batch []domain.Entry) []domain.Entry {
 	return batch
 }
 
-func (f *feed) over() error {
+// ended returns the error of a subscription that the Subscriber has ended.
+func (f *feed) ended() error {
 	err := fmt.Errorf("watermillbus: read %q: %w", f.topic, errEnded)
 	if f.ctx.Err() == nil {
-		f.d.health(err)
+		f.driver.setFault(err)
 	}
 	return err
 }
 
-// take makes an entry of a message, which it then owns, and acks it.
+// take makes an entry of a message and acks it. The entry takes over the
+// message's payload.
 func take(m *message.Message) domain.Entry {
 	e := domain.Entry{UUID: m.UUID, Body: m.Payload}
 	for name, value := range m.Metadata {

@@ -12,64 +12,66 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// lanes is how many messages are published at a time. A topic always has the
-// same lane, which keeps its order; and no more goroutines than this can hang
-// in a Publisher that does not return.
+// lanes is how many messages are published at the same time. Each topic has a
+// fixed lane, which keeps its messages in order. The number also bounds how many
+// goroutines can hang in a Publisher that does not return.
 const lanes = 16
 
-// envelopeKey is a metadata key that marks envelopes (transport.RawKey), which
-// have an id and numbers of their own. A Subscriber may make up a UUID where
-// there is none, so its absence would tell nothing.
+// envelopeKey is the metadata key that marks messages without framing (see
+// [transport.RawKey]) on this bus. They have an id inside, and no UUID that
+// matters. The absence of a UUID could not mark them, since a Subscriber may make
+// one up.
 const envelopeKey = "fanfare_envelope"
 
-// Publish publishes one message after the other, until ctx ends.
+// Publish publishes one message after the other, until ctx ends. It copies the
+// messages. The outcome of those that were not answered by then is unknown.
 func (d *Driver) Publish(ctx context.Context, records []transport.Outgoing) []error {
-	c := newCommit(records)
+	p := newPublication(records)
 	if d.pub == nil {
-		return c.outcome(domain.ErrUnsupported)
+		return p.outcome(domain.ErrUnsupported)
 	}
 	if err := d.enter(); err != nil {
-		return c.outcome(err)
+		return p.outcome(err)
 	}
 	go func() {
 		defer d.running.Done()
-		defer close(c.done)
-		c.run(ctx, d)
+		defer close(p.done)
+		p.run(ctx, d)
 	}()
 	select {
-	case <-c.done:
+	case <-p.done:
 	case <-ctx.Done():
 	}
-	return c.outcome(ctx.Err())
+	return p.outcome(ctx.Err())
 }
 
-// A commit is one call of Publish. It may go on behind the caller's back, so
-// all that it uses is its own.
-type commit struct {
+// A publication is one call of Publish. Its goroutine may still run after the
+// call has returned, so it uses copies of what it publishes.
+type publication struct {
 	topics   []string
 	messages []*message.Message
-	done     chan struct{}
+	done     chan struct{} // closed when run has returned
 
 	mu       sync.Mutex
-	answered int     // guarded by mu
-	errs     []error // of the first answered; guarded by mu
-	failed   bool    // guarded by mu
+	answered int     // how many messages the Publisher has answered; guarded by mu
+	errs     []error // of the messages that were answered; guarded by mu
+	failed   bool    // one of these errors is not nil; guarded by mu
 }
 
-func newCommit(records []transport.Outgoing) *commit {
-	c := &commit{
+func newPublication(records []transport.Outgoing) *publication {
+	p := &publication{
 		topics:   make([]string, len(records)),
 		messages: make([]*message.Message, len(records)),
 		errs:     make([]error, len(records)),
 		done:     make(chan struct{}),
 	}
-	for i, o := range records {
-		c.topics[i], c.messages[i] = o.Topic, pack(o.Message)
+	for i, record := range records {
+		p.topics[i], p.messages[i] = record.Topic, pack(record.Message)
 	}
-	return c
+	return p
 }
 
-// pack copies what is to be sent.
+// pack copies a message in the form in which it is published.
 func pack(m *message.Message) *message.Message {
 	packed := message.NewMessage(m.UUID, bytes.Clone(m.Payload))
 	for name, value := range m.Metadata {
@@ -81,10 +83,10 @@ func pack(m *message.Message) *message.Message {
 	return packed
 }
 
-func (c *commit) run(ctx context.Context, d *Driver) {
-	for i, m := range c.messages {
+func (p *publication) run(ctx context.Context, d *Driver) {
+	for i, m := range p.messages {
 		m.SetContext(ctx)
-		lane := d.lanes[domain.HashID(c.topics[i])%lanes]
+		lane := d.lanes[domain.HashID(p.topics[i])%lanes]
 		select {
 		case lane <- struct{}{}:
 		case <-ctx.Done():
@@ -92,16 +94,16 @@ func (c *commit) run(ctx context.Context, d *Driver) {
 		}
 		err := ctx.Err()
 		if err == nil {
-			err = guard(func() error { return d.pub.Publish(c.topics[i], m) })
+			err = recoverPanic(func() error { return d.pub.Publish(p.topics[i], m) })
 		}
 		<-lane
-		c.answer(err)
+		p.answer(err)
 	}
 }
 
-// guard makes an error of a panic in the embedder's library: it runs in a
-// goroutine of ours, and would end the node with all its sessions.
-func guard(call func() error) (err error) {
+// recoverPanic turns a panic in the embedder's library into an error. The call
+// runs in a goroutine of this package, where a panic would end the node.
+func recoverPanic(call func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("a panic in the Pub/Sub: %v", p)
@@ -110,28 +112,30 @@ func guard(call func() error) (err error) {
 	return call()
 }
 
-func (c *commit) answer(err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+// answer records the error of the next message, nil if it was published.
+func (p *publication) answer(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if err != nil {
-		err = fmt.Errorf("watermillbus: publish to %q: %w", c.topics[c.answered], err)
-		c.failed = true
+		err = fmt.Errorf("watermillbus: publish to %q: %w", p.topics[p.answered], err)
+		p.failed = true
 	}
-	c.errs[c.answered] = err
-	c.answered++
+	p.errs[p.answered] = err
+	p.answered++
 }
 
-// outcome returns what is known now; of the rest it is not known, for why.
-func (c *commit) outcome(why error) []error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.failed && c.answered == len(c.errs) {
+// outcome returns the errors that are known now. Messages that were not answered
+// get an error that wraps why. It returns nil if all were published.
+func (p *publication) outcome(why error) []error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.failed && p.answered == len(p.errs) {
 		return nil
 	}
-	errs := make([]error, len(c.errs))
-	copy(errs, c.errs[:c.answered])
-	for i := c.answered; i < len(errs); i++ {
-		errs[i] = fmt.Errorf("watermillbus: publish to %q: %w", c.topics[i], why)
+	errs := make([]error, len(p.errs))
+	copy(errs, p.errs[:p.answered])
+	for i := p.answered; i < len(errs); i++ {
+		errs[i] = fmt.Errorf("watermillbus: publish to %q: %w", p.topics[i], why)
 	}
 	return errs
 }

@@ -1,6 +1,6 @@
-// Writes dist, and the script of the page that `fanfare dev` shows, which is
-// committed so that Go builds it in without npm. With --check it writes
-// nothing, and fails if that script is not what the sources make.
+// Writes dist, and the script of the page that `fanfare dev` shows. The script is
+// committed, so that Go can embed it without npm. With --check this program writes
+// nothing, and fails if the committed script is not what the sources make.
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
@@ -12,7 +12,7 @@ const here = dirname(fileURLToPath(import.meta.url));
 const page = join(here, "../../ports/devpage");
 const shared = { bundle: true, format: "esm", target: "es2022", absWorkingDir: here, logLevel: "error" };
 
-/** The digest of what the page's script is made of; a test in Go computes the same. */
+/** The digest of the sources of the page's script. A test in Go computes the same. */
 export function sources() {
   const digest = createHash("sha256");
   for (const dir of [join(here, "src"), join(page, "src")]) {
@@ -43,7 +43,7 @@ async function main() {
   const tsc = spawnSync(join(here, "node_modules/.bin/tsc"), ["-p", "tsconfig.dist.json"], { cwd: here, stdio: "inherit" });
   if (tsc.status !== 0) process.exit(tsc.status ?? 1);
   for (const name of readdirSync(join(here, "dist")).filter(n => n.endsWith(".d.ts"))) {
-    const file = join(here, "dist", name); // the compiler leaves the sources' extensions
+    const file = join(here, "dist", name); // the compiler does not change the extensions in imports
     writeFileSync(file, readFileSync(file, "utf8").replace(/(from "\.\/\w+)\.ts"/g, '$1.js"'));
   }
 }

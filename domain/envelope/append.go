@@ -11,8 +11,8 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// Append appends the message's JSON form to dst: one line, which Parse reads
-// back as the same message.
+// Append appends the message as an envelope to dst: one line of JSON, which
+// [Parse] reads back as the same message. A TTL is rounded up to whole seconds.
 func Append(dst []byte, m *domain.Message) []byte {
 	dst = append(dst, '{')
 	if len(m.To) > 0 {
@@ -40,8 +40,9 @@ func Append(dst []byte, m *domain.Message) []byte {
 	return append(AppendData(dst, m), '}')
 }
 
-// AppendData appends the data field, and the content type where it says more
-// than the field's form: "data":… for JSON and text, else "data_base64":"…".
+// AppendData appends the data field: "data":… for JSON and text, and
+// "data_base64":"…" for anything else. Before it, it appends the content type
+// unless that is the one that readers assume for such a field.
 func AppendData(dst []byte, m *domain.Message) []byte {
 	switch m.Form() {
 	case domain.JSONForm:
@@ -63,7 +64,7 @@ func AppendData(dst []byte, m *domain.Message) []byte {
 	return append(dst, '"')
 }
 
-// AppendHeaders appends an object of strings, sorted by name.
+// AppendHeaders appends the headers as an object of strings, sorted by name.
 func AppendHeaders(dst []byte, headers map[string]string) []byte {
 	dst = append(dst, '{')
 	for i, name := range slices.Sorted(maps.Keys(headers)) {

@@ -10,18 +10,18 @@ import (
 	"github.com/fanfarebus/fanfare/domain/jsontext"
 )
 
-// Rules say how a system's entries are to be read.
+// Rules say how to read the entries of a system.
 type Rules struct {
-	// UserField, if set, adopts a channel that others fill: each entry is any
-	// JSON object, this field of it names the user, and the whole object is
-	// the data.
+	// UserField, if set, adopts a channel that another program fills with its
+	// own JSON objects: the field of this name says which user the message is
+	// for, and the whole object is the data.
 	UserField string
-	// MaxData is the largest data in bytes; 0 means any.
+	// MaxData is the size limit of the data in bytes; 0 means no limit.
 	MaxData int
 }
 
-// Decode reads what the bus carried, in whichever form it is. The message
-// does not share memory with the entry.
+// Decode reads an entry of the bus, in either form. The message does not share
+// memory with the entry. The errors are those of [Parse].
 func Decode(e *domain.Entry, r Rules) (*domain.Message, error) {
 	if r.UserField != "" {
 		return adopt(e.Body, r)
@@ -57,27 +57,28 @@ func fromHeader(e *domain.Entry, r Rules) (*domain.Message, error) {
 	if err := h.setData(); err != nil {
 		return nil, domain.At("data", err)
 	}
-	whole := *m // h keeps the body alive
-	return &whole, finish(&whole, Options{MaxData: r.MaxData})
+	result := *m // a copy, since a pointer into h would keep all of h alive
+	return &result, finish(&result, Options{MaxData: r.MaxData})
 }
 
-// headerFields collects what headers say.
+// headerFields collects the fields of a message from an entry's headers.
 type headerFields struct {
-	m    domain.Message
-	seen uint16 // bits of the names that were there
-	body []byte
-	// encoded: the body comes from data_base64, so it is there even if it is empty.
-	encoded bool
+	m       domain.Message
+	seen    uint16 // bit i is set if headerNames[i] was there
+	body    []byte // the data
+	encoded bool   // the body comes from data_base64, so it was given even if it is empty
 }
 
-// headerNames are the headers that mean something, if the first is there.
+// headerNames are the headers that hold fields of a message, provided that the
+// first of them, "to", is there.
 var headerNames = [...]string{
 	"to", "id", "type", "content_type", "time", "ttl", "from", "session", "data_base64",
 }
 
-// Repeated returns a name that makes the header unreadable because it is there
-// twice; "" if there is none. Who copies a header to where a name cannot be there
-// twice must not make a message of it.
+// Repeated returns the name of a field that the header holds twice, which makes
+// the message unreadable, or "" if there is none. Code that copies a header into
+// a map, where the repetition would disappear, must not make a readable message
+// of it.
 func Repeated(header []domain.Field) (name string) {
 	var seen uint16
 	for _, f := range header {
@@ -90,7 +91,7 @@ func Repeated(header []domain.Field) (name string) {
 			seen |= 1 << i
 		}
 	}
-	if seen&1 == 0 { // without "to" no header means anything
+	if seen&1 == 0 { // without "to" the headers are not the message's fields
 		return ""
 	}
 	return name
@@ -106,7 +107,7 @@ func (h *headerFields) take(f domain.Field) (err error) {
 	}
 	h.seen |= 1 << i
 	if f.Value == "" && f.Name != "to" && f.Name != "data_base64" {
-		return nil // as if it were not there
+		return nil // an empty field counts as absent
 	}
 	m := &h.m
 	switch f.Name {
@@ -138,8 +139,9 @@ func (h *headerFields) take(f domain.Field) (err error) {
 	return err
 }
 
-// setData says what the body is, by its content type or else by how it looks.
-// Where JSON is wanted, or nothing is known, no data is null, as in an envelope.
+// setData sets the body as data of the given content type, or else of the one
+// that it looks like. An empty body is the JSON value null if the content type
+// is JSON or missing, as in an envelope without data.
 func (h *headerFields) setData() error {
 	m, contentType := &h.m, h.m.ContentType
 	if len(h.body) == 0 {
@@ -156,8 +158,8 @@ func (h *headerFields) setData() error {
 	return Sniff(m, h.body)
 }
 
-// Sniff sets data that came without a content type: it is JSON if it can be,
-// else text, else bytes.
+// Sniff sets data that came without a content type. The data is JSON if it is
+// valid JSON, else text if it is valid UTF-8, else bytes.
 func Sniff(m *domain.Message, data []byte) error {
 	for _, contentType := range []string{domain.JSON, domain.Text} {
 		if err := m.SetData(contentType, data); err == nil {
@@ -179,7 +181,7 @@ func headerTargets(s string) ([]domain.Target, error) {
 	return targets([]byte(s))
 }
 
-// adopt takes a foreign object as it is.
+// adopt makes a message of another program's JSON object, as [Rules] describe.
 func adopt(body []byte, r Rules) (*domain.Message, error) {
 	if err := jsontext.Valid(body); err != nil {
 		return nil, syntax(err)
@@ -187,7 +189,7 @@ func adopt(body []byte, r Rules) (*domain.Message, error) {
 	m := &domain.Message{}
 	err := jsontext.Walk(body, func(quoted, value []byte) (err error) {
 		if name, err := jsontext.String(quoted); err != nil || name != r.UserField {
-			return nil // others' fields may be called whatever they like
+			return nil // the names of the other fields need not be valid
 		}
 		if m.To != nil {
 			return &domain.FieldError{Path: r.UserField, Problem: "is there twice"}
@@ -207,8 +209,8 @@ func adopt(body []byte, r Rules) (*domain.Message, error) {
 	return m, finish(m, Options{MaxData: r.MaxData})
 }
 
-// adoptedUser reads the user's name, a string or a whole number, which names
-// the same user however it is written: 42 and 42.0.
+// adoptedUser reads the user's name, which is a string or a whole number. A
+// number names the same user however it is written, such as 42 and 42.0.
 func adoptedUser(value []byte) ([]domain.Target, error) {
 	var user string
 	switch c := value[0]; {
@@ -225,7 +227,7 @@ func adoptedUser(value []byte) ([]domain.Target, error) {
 			return nil, errNoUser
 		}
 		user = strconv.FormatInt(n, 10)
-	default: // as it stands: it may be larger than any integer of ours
+	default: // verbatim, since the number may not fit in an int64
 		user = string(value)
 	}
 	to, err := domain.UserTarget(user)

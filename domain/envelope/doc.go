@@ -1,15 +1,23 @@
-// Package envelope reads and writes messages as they travel on the bus, and
-// as the HTTP API takes them: one definition for both.
+// Package envelope reads and writes the wire form of messages. The bus and the
+// HTTP API share it. docs/protocol.md describes it for authors of clients and
+// publishers.
 //
-// A message is either a JSON object
+// # Forms
+//
+// A message has one of two forms. It is a JSON object, the envelope:
 //
 //	{"to":"user:alice","type":"order.paid","data":{"n":1}}
 //
-// or, where the transport has headers or fields that hold "to", a body that is
-// the data verbatim with the rest beside it. Whatever the input, reading it is
-// safe, and what comes out keeps the promises of domain.Message: JSON data is
-// valid and on one line, text is UTF-8.
+// Or, on a transport with headers or fields, it has a header "to". Then the
+// body is the data, verbatim, and further headers hold the other fields.
+// [Decode] reads either form, [Parse] reads the envelope, and [Append] writes
+// it. A channel that another program fills with its own JSON objects can be
+// adopted, see [Rules].
 //
-// The JSON is read in one pass that validates it and finds the fields; the
-// data is not decoded.
+// # Promises
+//
+// Any input is safe to read. A message that was read passes
+// [domain.Message.Check]: JSON data is valid and on one line, and text is UTF-8.
+// One pass over the JSON validates it and finds the fields; the data is not
+// decoded.
 package envelope

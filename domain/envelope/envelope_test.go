@@ -205,8 +205,8 @@ func TestDecodedMessageOwnsItsMemory(t *testing.T) {
 	}
 }
 
-// FuzzParse holds the scanner against encoding/json, and each message against
-// its own round trip.
+// FuzzParse compares the scanner with encoding/json, and each message with what is
+// read back after it was written.
 func FuzzParse(f *testing.F) {
 	for _, s := range []string{`{"to":"user:a","data":{"a":[1,-0.5e+7,true,null,"\u00e9\n"]}}`, `{"to":["*"],"data_base64":"AA=="}`,
 		`{"to":"*","content_type":"text/plain","data":"x"}`, `{`, `[1]`, "{\"to\":\"*\",\"data\":[\n1]}"} {

@@ -46,7 +46,7 @@ func target(value []byte) (domain.Target, error) {
 }
 
 func text(value []byte) (string, error) {
-	said, err := jsontext.String(value)
+	s, err := jsontext.String(value)
 	switch {
 	case errors.Is(err, jsontext.ErrType):
 		return "", &domain.FieldError{Problem: "want a string"}
@@ -54,7 +54,7 @@ func text(value []byte) (string, error) {
 		return "", &domain.FieldError{
 			Problem: "want a string of characters: half a surrogate pair is none"}
 	}
-	return said, nil
+	return s, nil
 }
 
 func timestamp(value []byte) (time.Time, error) {
@@ -65,10 +65,12 @@ func timestamp(value []byte) (time.Time, error) {
 	return parseTime(s)
 }
 
-// parseTime reads an RFC 3339 time. A leap second is the one that follows it,
-// as everywhere in Go and Unix.
+// parseTime reads an [RFC 3339] time. A leap second becomes the second after it,
+// since neither Go nor Unix time can express one.
+//
+// [RFC 3339]: https://www.rfc-editor.org/rfc/rfc3339
 func parseTime(s string) (time.Time, error) {
-	upper := strings.ToUpper(s) // t and z may be written so
+	upper := strings.ToUpper(s) // RFC 3339 §5.6 allows a lower-case t and z
 	const seconds = len("2006-01-02T15:04:")
 	leap := len(upper) > seconds+2 && upper[seconds-1:seconds+2] == ":60"
 	if leap {
@@ -78,7 +80,7 @@ func parseTime(s string) (time.Time, error) {
 	t = t.UTC()
 	if leap {
 		if t.Hour() != 23 || t.Minute() != 59 {
-			err = errors.New("no leap second") // they end a day in UTC
+			err = errors.New("no leap second") // leap seconds end a day in UTC
 		}
 		t = t.Add(time.Second).Truncate(time.Second)
 	}
@@ -89,7 +91,7 @@ func parseTime(s string) (time.Time, error) {
 	return t, nil
 }
 
-// seconds reads an integer as JSON Schema understands it: 30.0 is one.
+// seconds reads an integer in the sense of JSON Schema, in which 30.0 is one.
 func seconds(value []byte) (time.Duration, error) {
 	n, err := jsontext.Int(value)
 	if err != nil || n < 0 || n > int64(domain.MaxTTL/time.Second) {
@@ -99,8 +101,8 @@ func seconds(value []byte) (time.Duration, error) {
 	return time.Duration(n) * time.Second, nil
 }
 
-// headerSeconds reads seconds that stand in a header, where they need not be
-// written as JSON: 030 and +30 were always taken.
+// headerSeconds reads seconds from a header, where they need not be written as
+// JSON: existing publishers write 030 and +30, which were always accepted.
 func headerSeconds(s string) (time.Duration, error) {
 	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
 		s = strconv.FormatInt(n, 10)
@@ -114,21 +116,23 @@ func headers(value []byte) (map[string]string, error) {
 	}
 	var all map[string]string
 	err := jsontext.Object(value, func(name string, v []byte) error {
-		said, err := text(v)
+		header, err := text(v)
 		if err != nil {
 			return domain.At(name, err)
 		}
 		if all == nil {
 			all = make(map[string]string)
 		}
-		all[name] = said
+		all[name] = header
 		if len(all) > domain.MaxHeaders {
 			return &domain.FieldError{Problem: fmt.Sprintf("at most %d", domain.MaxHeaders)}
 		}
 		return nil
 	})
 	if errors.Is(err, ErrSyntax) {
-		err = &domain.FieldError{Problem: err.Error()} // the text is well-formed: a name is bad
+		// The envelope around it was well-formed, so a header's name must be at
+		// fault: it is there twice, or has half a surrogate pair.
+		err = &domain.FieldError{Problem: err.Error()}
 	}
 	return all, err
 }

@@ -9,11 +9,12 @@ import (
 	"github.com/fanfarebus/fanfare/domain/jsontext"
 )
 
-// ErrSyntax marks input that is not well-formed JSON, or that could be read in
-// two ways. It comes with domain.ErrInvalid.
+// ErrSyntax means that input is not well-formed JSON, or that two readers could
+// understand it in two ways. Errors of this package that wrap it also wrap
+// [domain.ErrInvalid].
 var ErrSyntax = jsontext.ErrSyntax
 
-// A syntaxError is what jsontext says, as a domain.ErrInvalid.
+// A syntaxError makes an error of jsontext a domain.ErrInvalid as well.
 type syntaxError struct{ error }
 
 func (e syntaxError) Unwrap() []error { return []error{e.error, domain.ErrInvalid} }
@@ -25,17 +26,18 @@ func syntax(err error) error {
 	return err
 }
 
-// Options say how to read an envelope. The zero Options read what the bus
-// carries: any size, fields of the future ignored.
+// Options say how to read an envelope. The zero Options are for entries of the
+// bus: data of any size, and unknown fields are ignored, since a later version
+// may have written them.
 type Options struct {
-	MaxData int  // largest data in bytes, else domain.ErrTooLarge; 0 means any
+	MaxData int  // size limit of the data in bytes; 0 means no limit
 	Strict  bool // refuse unknown fields, for callers who can be told
-	NoTo    bool // "to" may be missing, as in what users send inbound
+	NoTo    bool // "to" may be missing, as in messages from users to the business system
 }
 
-// Parse reads the JSON form. What is wrong comes as ErrSyntax, as a
-// domain.FieldError with the field's path, or as domain.ErrTooLarge. The
-// message does not share memory with body.
+// Parse reads an envelope. The error is an [ErrSyntax], a [domain.FieldError]
+// with the field's path, or a [domain.ErrTooLarge] if the data is over MaxData.
+// The message does not share memory with body.
 func Parse(body []byte, o Options) (*domain.Message, error) {
 	f := Fields{Options: o}
 	err := jsontext.Fields(body, func(name, value []byte) error {
@@ -54,20 +56,23 @@ func Parse(body []byte, o Options) (*domain.Message, error) {
 var errUnknown = &domain.FieldError{Problem: "unknown field: use to, type, data, data_base64, " +
 	"content_type, id, time, ttl, headers"}
 
-// Fields collects what an envelope says, field by field, for texts that have
-// other fields as well.
+// Fields collects the fields of an envelope one by one. It is for JSON objects
+// that have other fields beside those of a message. It is not safe for
+// concurrent use.
 type Fields struct {
 	Options
 	m      domain.Message
 	data   domain.ValidJSON // nil if absent
-	base64 *string
+	base64 *string          // nil if absent
 }
 
-// Take takes a field as jsontext found it. It keeps data, and copies the rest.
-// Known says whether it is a field of an envelope.
+// Take takes a field with the name and value that [jsontext.Fields] found. It
+// keeps the value of "data", which the caller may not change until it has called
+// Message, and copies other values. Known reports whether an envelope has a
+// field of that name.
 func (f *Fields) Take(name, value []byte) (known bool, err error) {
 	if string(value) == "null" && string(name) != "data" {
-		return isField(name), nil // as if it were not there
+		return isField(name), nil // null counts as absent
 	}
 	switch string(name) {
 	case "to":
@@ -84,7 +89,9 @@ func (f *Fields) Take(name, value []byte) (known bool, err error) {
 		f.m.Type, err = text(value)
 	case "content_type":
 		f.m.ContentType, err = text(value)
-		if err == nil && len(f.m.ContentType) > domain.MaxType { // before it says what data is
+		// A content type that is too long would count as bytes, and the error
+		// would then be about the data.
+		if err == nil && len(f.m.ContentType) > domain.MaxType {
 			err = &domain.FieldError{Problem: fmt.Sprintf("at most %d bytes", domain.MaxType)}
 		}
 	case "time":
@@ -94,9 +101,9 @@ func (f *Fields) Take(name, value []byte) (known bool, err error) {
 	case "headers":
 		f.m.Headers, err = headers(value)
 	case "from":
-		f.m.From, err = f.stamped(value)
+		f.m.From, err = f.nodeField(value)
 	case "session":
-		f.m.Session, err = f.stamped(value)
+		f.m.Session, err = f.nodeField(value)
 	default:
 		return false, nil
 	}
@@ -115,23 +122,25 @@ func isField(name []byte) bool {
 	return false
 }
 
-// HasData says whether data was given, in either form.
+// HasData reports whether data was given, as "data" or as "data_base64".
 func (f *Fields) HasData() bool { return f.data != nil || f.base64 != nil }
 
-// stamped reads a field that nodes write, and callers may not.
-func (f *Fields) stamped(value []byte) (string, error) {
+// nodeField reads a field that only nodes may write.
+func (f *Fields) nodeField(value []byte) (string, error) {
 	if f.Strict {
 		return "", &domain.FieldError{Problem: "is set by the node alone"}
 	}
 	return text(value)
 }
 
-// Message returns the message that the fields make.
+// Message returns the message that the fields make. It does not share memory
+// with the values that [Fields.Take] took. The errors are those of [Parse].
 func (f *Fields) Message() (*domain.Message, error) {
 	m := &f.m
 	switch {
 	case f.data != nil && f.base64 != nil:
-		return nil, &domain.FieldError{Path: "data_base64", Problem: "give data or data_base64, not both"}
+		return nil, &domain.FieldError{Path: "data_base64",
+			Problem: "give data or data_base64, not both"}
 	case f.base64 != nil:
 		if err := f.setBytes(*f.base64); err != nil {
 			return nil, domain.At("data_base64", err)
@@ -141,12 +150,12 @@ func (f *Fields) Message() (*domain.Message, error) {
 			return nil, domain.At("data", err)
 		}
 	}
-	whole := *m // f keeps the envelope alive
-	return &whole, finish(&whole, f.Options)
+	result := *m // a copy, since a pointer into f would keep the whole envelope alive
+	return &result, finish(&result, f.Options)
 }
 
-// setData takes the data field as it is, or, when the content type is text, what
-// the string says.
+// setData sets the JSON text of the data field, or, if the content type is text,
+// the characters of its string.
 func (f *Fields) setData() error {
 	m := &f.m
 	if f.data == nil {
@@ -159,11 +168,11 @@ func (f *Fields) setData() error {
 	case domain.JSONForm:
 		return m.SetJSON(m.ContentType, f.data)
 	case domain.TextForm:
-		said, err := text(f.data)
+		s, err := text(f.data)
 		if err != nil {
 			return err
 		}
-		return m.SetData(m.ContentType, []byte(said))
+		return m.SetData(m.ContentType, []byte(s))
 	}
 	return &domain.FieldError{Problem: fmt.Sprintf(
 		"content_type %.64q is neither JSON nor text in UTF-8: give data_base64", m.ContentType)}
@@ -181,9 +190,11 @@ func (f *Fields) setBytes(encoded string) error {
 	return f.m.SetData(contentType, data)
 }
 
+// finish checks a message whose fields have all been read.
 func finish(m *domain.Message, o Options) error {
 	if o.MaxData > 0 && len(m.Data) > o.MaxData {
-		return fmt.Errorf("data: %w: %d bytes, at most %d are allowed", domain.ErrTooLarge, len(m.Data), o.MaxData)
+		return fmt.Errorf("data: %w: %d bytes, at most %d are allowed",
+			domain.ErrTooLarge, len(m.Data), o.MaxData)
 	}
 	if o.NoTo && len(m.To) == 0 {
 		check := *m

@@ -17,15 +17,16 @@ import (
 	"github.com/fanfarebus/fanfare/domain/envelope"
 )
 
-// What is accepted is encoded, and read again as the same message: by the API,
-// for a client's send, for the Go publisher, and in every form that a bus has.
+// Every message that is accepted can be encoded and read back as the same message,
+// for the API, for a client's send, for the Go publisher, and in every form that a
+// bus has.
 
-// contentTypes are of every form, and some are none.
+// contentTypes are content types of every form, and some that are invalid.
 var contentTypes = []string{"", domain.JSON, domain.Text, domain.Binary, "Application/JSON", "application/json; charset=utf-8",
 	`application/json;charset="UTF-8"`, "application/json;charset=iso-8859-1", "application/x+json", "APPLICATION/x+JSON ; v=1", "text/html",
 	"text/html; charset=UTF-8", "text/html;charset=latin1", "image/png", "text/", "/json", "json", "application/json;", "application/json; a", "a/b; c=\"\\\"", "😀/x+json"}
 
-// datas are what is hard to tell apart, or to write.
+// datas are data that are hard to tell apart, or to encode.
 var datas = []string{"", "null", "1", `"x"`, `{"a":1}`, `1,"session":"01VICTIM"`, "1}", "{\n\"a\": [1,\r\n2]}", " 1 ", `"\ud83d"`, `"<&>"`, "\"\u2028\"",
 	"\xff", "a\nb", "\x00", "plain", `{"a":1,"a":2}`, strings.Repeat("[", 128) + strings.Repeat("]", 128), strings.Repeat("[", 129) + strings.Repeat("]", 129),
 	"{\"a\":\"\xed\xa0\xbd\"}", "1 2", "\ufeff1", "-0", "1e999"}
@@ -147,8 +148,8 @@ func checkReadAgain(t *rapid.T, m *domain.Message) {
 	}
 }
 
-// headerForms are a message with its data as the body, or in base64, and the
-// rest beside it.
+// headerForms returns a message in the forms with headers: with the data as the
+// body, and with the data in base64.
 func headerForms(m *domain.Message) map[string]*domain.Entry {
 	var names []string
 	for _, to := range m.To {

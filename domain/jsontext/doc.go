@@ -1,16 +1,22 @@
-// Package jsontext reads JSON text (RFC 8259) that comes from outside, and is
-// stricter than encoding/json where two readers of the same text could
+// Package jsontext reads JSON text ([RFC 8259]) that comes from outside, and
+// writes JSON strings.
+//
+// # Strictness
+//
+// It is stricter than encoding/json where two readers of the same text could
 // understand two different things:
 //
 //   - names are compared exactly, never without regard to case;
-//   - a name that stands twice in the object that is read is refused;
-//   - a string that is taken as a Go string has no lone surrogates, which would
-//     all become the same U+FFFD;
-//   - the text is UTF-8, and nothing follows its one value.
+//   - an object with the same name twice is refused;
+//   - a string with a lone surrogate is refused when it is decoded, because
+//     encoding/json turns every lone surrogate into the same U+FFFD;
+//   - the text must be UTF-8, and nothing may follow its one value.
 //
-// The values of an object or array are not decoded but handed over as they
-// are, as text that is known to be valid: what nobody asks for travels
-// untouched, with whatever duplicates and surrogates are in it.
+// # Values
+//
+// The values of an object or array are handed over as text that is known to be
+// valid, but not decoded. So a value that the caller does not decode is passed
+// on unchanged, with any repeated names and lone surrogates inside it.
 //
 //	err := jsontext.Object(text, func(name string, value []byte) (err error) {
 //		switch name {
@@ -22,7 +28,12 @@
 //		return err
 //	})
 //
-// Errors of the reading itself wrap [ErrSyntax], or [ErrType] where the text is
-// good but is not what was asked for. Errors of callbacks are returned as they
-// are. No input can cause a panic, and none takes more than linear time.
+// # Errors and time
+//
+// An error wraps [ErrSyntax] if the text is at fault, and [ErrType] if the text
+// is valid but its value has another type than the caller asked for. Errors of
+// callbacks are returned as they are. No input causes a panic, and the time is
+// linear in the length of the input.
+//
+// [RFC 8259]: https://www.rfc-editor.org/rfc/rfc8259
 package jsontext

@@ -16,7 +16,7 @@ import (
 	"github.com/fanfarebus/fanfare/domain/jsontext"
 )
 
-func TestObjectHandsOverEachFieldAsItStands(t *testing.T) {
+func TestObjectPassesEachFieldUnchanged(t *testing.T) {
 	text := ` {"sub" : "al\u00efce", "Sub":[ 1 ,{"a":1,"a":2}], "\u0073\/\ud83d\ude00":"\ud83d","":null}` + "\n"
 	want := [][2]string{{"sub", `"al\u00efce"`}, {"Sub", `[ 1 ,{"a":1,"a":2}]`}, {"s/😀", `"\ud83d"`}, {"", "null"}}
 	var got [][2]string
@@ -119,7 +119,7 @@ func TestOneLine(t *testing.T) {
 	}
 }
 
-func TestErrorsOfCallbacksComeBackAsTheyAre(t *testing.T) {
+func TestErrorsOfCallbacksAreReturnedUnchanged(t *testing.T) {
 	mine := errors.New("mine")
 	object := jsontext.Object([]byte(`{"a":1,"b":2}`), func(name string, _ []byte) error {
 		if name != "a" {

@@ -6,8 +6,8 @@ import (
 	"strconv"
 )
 
-// Number returns a JSON number as the nearest float64. It refuses what is too
-// large for one.
+// Number returns a JSON number as the nearest float64. A number that is too
+// large for a float64 is an [ErrType].
 func Number(value []byte) (float64, error) {
 	value, err := number(value)
 	if err != nil {
@@ -20,9 +20,10 @@ func Number(value []byte) (float64, error) {
 	return f, nil
 }
 
-// Int returns a JSON number that is an integer in the sense of JSON Schema:
-// its value has no fraction, however it is written, so 30, 30.0 and 3e1 are
-// the same. It refuses what does not fit into an int64.
+// Int returns a JSON number that is an integer in the sense of JSON Schema: its
+// value has no fraction, however it is written, so 30, 30.0 and 3e1 are the
+// same. A number that is no integer, or does not fit in an int64, is an
+// [ErrType].
 func Int(value []byte) (int64, error) {
 	value, err := number(value)
 	if err != nil {
@@ -48,7 +49,8 @@ func Int(value []byte) (int64, error) {
 	return n, nil
 }
 
-// number returns the text of a number without space around it.
+// number checks that value is a number, and returns it without the white space
+// around it.
 func number(value []byte) ([]byte, error) {
 	value = trim(value)
 	if len(value) == 0 || value[0] != '-' && !isDigit(value[0]) {
@@ -61,14 +63,14 @@ func number(value []byte) ([]byte, error) {
 	return value, s.end()
 }
 
-// decimal takes a valid number apart: it is the digits, which neither begin
-// nor end with a zero, times ten to the power of the exponent.
+// decimal splits a valid number into a sign, digits that neither begin nor end
+// with a zero, and an exponent: the number is digits × 10^exponent.
 func decimal(value []byte) (sign string, digits []byte, exponent int64) {
 	if value[0] == '-' {
 		sign, value = "-", value[1:]
 	}
 	if e := bytes.IndexAny(value, "eE"); e >= 0 {
-		exponent = power(value[e+1:])
+		exponent = parseExponent(value[e+1:])
 		value = value[:e]
 	}
 	whole, fraction, _ := bytes.Cut(value, []byte{'.'})
@@ -79,9 +81,9 @@ func decimal(value []byte) (sign string, digits []byte, exponent int64) {
 	return sign, short, exponent + int64(len(digits)-len(short))
 }
 
-// power reads an exponent. What does not fit is as good as the largest that is
-// returned: no text is long enough to make up for it.
-func power(text []byte) int64 {
+// parseExponent reads an exponent, and clamps it to ±2^50. The clamping changes
+// no result, since no text has enough digits to compensate for such an exponent.
+func parseExponent(text []byte) int64 {
 	const largest = 1 << 50
 	n, err := strconv.ParseInt(string(text), 10, 64)
 	if err != nil || n > largest || n < -largest {

@@ -8,11 +8,12 @@ import (
 	"io"
 )
 
-// ErrType marks a value that is well-formed, but of another type than was
-// asked for.
+// ErrType means that a value is well-formed, but has another type than the
+// caller asked for.
 var ErrType = errors.New("wrong type of JSON value")
 
-// Valid says what is wrong with text that should be one JSON value.
+// Valid returns an [ErrSyntax] unless text is one valid JSON value. Arrays and
+// objects in it may be nested [MaxDepth] deep.
 func Valid(text []byte) error {
 	s, err := scan(text)
 	if err != nil {
@@ -25,8 +26,9 @@ func Valid(text []byte) error {
 }
 
 // Object reads text as one object, and calls field with each name, unescaped,
-// and each value as it stands. The value shares memory with text. It refuses
-// names that are there twice, and names with lone surrogates.
+// and the text of each value. The value shares memory with text. It refuses
+// names that are there twice, and names with lone surrogates. It stops at the
+// first error of field and returns that error.
 func Object(text []byte, field func(name string, value []byte) error) error {
 	return Fields(text, func(name, value []byte) error { return field(string(name), value) })
 }
@@ -36,7 +38,7 @@ func Object(text []byte, field func(name string, value []byte) error) error {
 func Fields(text []byte, field func(name, value []byte) error) error {
 	var seen names
 	return Walk(text, func(quoted, value []byte) error {
-		name, err := inner(quoted)
+		name, err := unquote(quoted)
 		if err != nil {
 			return err
 		}
@@ -47,8 +49,9 @@ func Fields(text []byte, field func(name, value []byte) error) error {
 	})
 }
 
-// Walk is [Object] for objects that others define: it takes names that are
-// there twice, and hands them over quoted, as they stand.
+// Walk is [Object] for objects whose names are not ours to judge: it accepts a
+// name that is there twice, and passes each name quoted and escaped as it is in
+// text.
 func Walk(text []byte, field func(quoted, value []byte) error) error {
 	s, err := scan(text)
 	if err != nil {
@@ -60,34 +63,38 @@ func Walk(text []byte, field func(quoted, value []byte) error) error {
 	return s.end()
 }
 
-// Array reads text as one array, and calls elem with each value as it stands.
-func Array(text []byte, elem func(value []byte) error) error {
+// Array reads text as one array, and calls element with the text of each value,
+// which shares memory with text. It stops at the first error of element and
+// returns that error.
+func Array(text []byte, element func(value []byte) error) error {
 	s, err := scan(text)
 	if err != nil {
 		return err
 	}
-	if err := s.array(around, elem); err != nil {
+	if err := s.array(outermost, element); err != nil {
 		return err
 	}
 	return s.end()
 }
 
-// Values are the values of a text that holds any number of them, one after the
-// other. They may be nested deeper than what other functions take.
+// Values reads a text that holds any number of values, one after the other.
+// They may be nested eight times [MaxDepth] deep. It is not safe for concurrent
+// use.
 type Values struct {
 	s   scanner
-	err error // that the text begins with
+	err error // of the text as a whole; Next returns it once
 }
 
-// NewValues returns the values of text.
+// NewValues returns a reader of the values in text. It keeps text.
 func NewValues(text []byte) *Values {
 	s, err := scan(text)
-	s.most = skimDepth
+	s.maxDepth = skimDepth
 	return &Values{s, err}
 }
 
-// Next returns the next value as it stands, or io.EOF. Behind an error nothing
-// more can be read.
+// Next returns the text of the next value, which shares memory with the whole
+// text, or io.EOF. After an error it returns io.EOF, since what follows cannot
+// be read.
 func (v *Values) Next() (value []byte, err error) {
 	if err = v.err; err == nil {
 		if v.s.space(); v.s.at >= len(v.s.text) {
@@ -102,8 +109,9 @@ func (v *Values) Next() (value []byte, err error) {
 	return value, nil
 }
 
-// OneLine returns a copy of valid text without the line breaks between its
-// tokens, and without space around it. Strings have no raw line breaks.
+// OneLine returns a copy of valid text that is one line: without the line breaks
+// between its tokens, and without white space around it. Strings in JSON have no
+// raw line breaks.
 func OneLine(text []byte) []byte {
 	text = trim(text)
 	if !HasLineBreak(text) {
@@ -111,29 +119,29 @@ func OneLine(text []byte) []byte {
 	}
 	var b bytes.Buffer
 	if err := json.Compact(&b, text); err != nil {
-		return bytes.Clone(text) // it was not valid: that is for others to say
+		return bytes.Clone(text) // the text is not valid; it is the caller's to check that
 	}
-	return bytes.Clone(b.Bytes()) // the buffer may be twice as long
+	return bytes.Clone(b.Bytes()) // the buffer's capacity may be twice as large
 }
 
-// HasLineBreak says whether text has a raw line break.
+// HasLineBreak reports whether text has a raw line break: CR or LF.
 func HasLineBreak(text []byte) bool {
 	return bytes.IndexByte(text, '\n') >= 0 || bytes.IndexByte(text, '\r') >= 0
 }
 
-// names is a set of names that needs no memory of its own while it is small.
+// names is a set of names that allocates nothing while it is small.
 type names struct {
 	few   [12][]byte
-	count int
-	many  map[string]struct{}
+	count int                 // of few
+	many  map[string]struct{} // all names, once few is full
 }
 
-// add reports whether the name was there already.
-func (n *names) add(name []byte) (again bool) {
+// add adds a name, and reports whether it was there already.
+func (n *names) add(name []byte) (found bool) {
 	if n.many != nil {
-		_, again = n.many[string(name)]
+		_, found = n.many[string(name)]
 		n.many[string(name)] = struct{}{}
-		return again
+		return found
 	}
 	for _, other := range n.few[:n.count] {
 		if bytes.Equal(other, name) {

@@ -7,34 +7,37 @@ import (
 	"unicode/utf8"
 )
 
-// ErrSyntax marks text that is not well-formed, or that strict readers refuse.
+// ErrSyntax means that text is not well-formed JSON, or that this package
+// refuses it because two readers could understand it differently.
 var ErrSyntax = errors.New("invalid JSON")
 
-// MaxDepth bounds how deep arrays and objects may be nested in each other, for
-// the clients' parsers as for ours. The object that [Object] walks over is not
-// counted: each of its values may be as deep as what [Valid] takes. The same
-// is so for such objects that are elements of an [Array].
+// MaxDepth bounds how deep arrays and objects may be nested in each other. It
+// protects our own recursive parser and those of the clients. The object that
+// [Object] reads does not count, so each of its values may be as deep as
+// [Valid] allows. Nor do the array that [Array] reads and the objects in it.
 const MaxDepth = 128
 
-// skimDepth bounds the nesting of [Values], which are only told apart: who reads
-// one is to find what else it says, such as who asks, though part is too deep.
+// skimDepth is the bound for [Values], which only finds where a value ends. It
+// is higher so that a caller can still read parts of a request, such as its id,
+// although another part is nested too deep.
 const skimDepth = 8 * MaxDepth
 
-// around is the depth of values that may be objects to be walked over.
-const around = -1
+// outermost is the depth of an array whose elements the caller may read as
+// objects, each of which does not count either.
+const outermost = -1
 
-// A scanner walks over JSON text and checks it as it goes.
+// A scanner walks over JSON text and validates it on the way.
 type scanner struct {
-	text []byte // known to be UTF-8
-	at   int
-	most int // deepest nesting
+	text     []byte // known to be UTF-8
+	at       int    // offset of the next byte
+	maxDepth int
 }
 
 func scan(text []byte) (scanner, error) {
 	if !utf8.Valid(text) {
 		return scanner{}, fmt.Errorf("%w: it is not UTF-8", ErrSyntax)
 	}
-	return scanner{text: text, most: MaxDepth}, nil
+	return scanner{text: text, maxDepth: MaxDepth}, nil
 }
 
 func (s *scanner) fail(want string) error {
@@ -55,7 +58,7 @@ func (s *scanner) space() {
 	}
 }
 
-// peek returns the next byte that is no space; 0 at the end.
+// peek skips white space and returns the next byte, or 0 at the end.
 func (s *scanner) peek() byte {
 	s.space()
 	if s.at < len(s.text) {
@@ -64,7 +67,7 @@ func (s *scanner) peek() byte {
 	return 0
 }
 
-// end checks that nothing but space is left.
+// end checks that nothing but white space is left.
 func (s *scanner) end() error {
 	if s.space(); s.at < len(s.text) {
 		return s.fail("the end")
@@ -72,8 +75,9 @@ func (s *scanner) end() error {
 	return nil
 }
 
-// object walks over an object and calls field with each name, quoted as it
-// stands, and each raw value.
+// object walks over an object that is nested in depth others. It calls field,
+// unless that is nil, with each name, quoted and escaped as in the text, and
+// with the text of each value.
 func (s *scanner) object(depth int, field func(name, value []byte) error) error {
 	if s.peek() != '{' {
 		return s.fail("an object")
@@ -110,7 +114,8 @@ func (s *scanner) object(depth int, field func(name, value []byte) error) error 
 	}
 }
 
-// array walks over an array and calls element with each raw value.
+// array walks over an array that is nested in depth others. It calls element,
+// unless that is nil, with the text of each value.
 func (s *scanner) array(depth int, element func(value []byte) error) error {
 	if s.peek() != '[' {
 		return s.fail("an array")
@@ -136,7 +141,8 @@ func (s *scanner) array(depth int, element func(value []byte) error) error {
 	}
 }
 
-// more consumes a comma, or the closing bracket.
+// more consumes a comma or the closing bracket, and reports whether it was a
+// comma.
 func (s *scanner) more(closing byte) (bool, error) {
 	switch s.peek() {
 	case ',':
@@ -149,8 +155,8 @@ func (s *scanner) more(closing byte) (bool, error) {
 	return false, s.fail("a comma or " + string(closing))
 }
 
-// value walks over any value that stands inside depth others, and returns its
-// text.
+// value walks over a value of any type that is nested in depth others, and
+// returns its text.
 func (s *scanner) value(depth int) (raw []byte, err error) {
 	c := s.peek()
 	start := s.at
@@ -158,8 +164,8 @@ func (s *scanner) value(depth int) (raw []byte, err error) {
 	case c == '"':
 		err = s.str()
 	case c == '{' || c == '[':
-		if depth >= s.most {
-			return nil, fmt.Errorf("%w: nested deeper than %d levels", ErrSyntax, s.most)
+		if depth >= s.maxDepth {
+			return nil, fmt.Errorf("%w: nested deeper than %d levels", ErrSyntax, s.maxDepth)
 		}
 		if c == '{' {
 			err = s.object(depth+1, nil)
@@ -197,15 +203,20 @@ func (s *scanner) str() error {
 }
 
 // ordinary counts the bytes up to the first quote, backslash or control
-// character. It looks at eight bytes at once, as data is mostly long strings.
+// character. It looks at eight bytes at once, because data is mostly long
+// strings (see [Bit Twiddling Hacks], hasless).
+//
+// [Bit Twiddling Hacks]: https://graphics.stanford.edu/~seander/bithacks.html#HasLessInWord
 func ordinary(text []byte) int {
 	const ones, high = 0x0101010101010101, 0x8080808080808080
 	n := 0
 	for ; len(text)-n >= 8; n += 8 {
-		// A byte of x less than k leaves its high bit in (x - k*ones) &^ x.
-		x := binary.LittleEndian.Uint64(text[n:])
-		quote, backslash := x^('"'*ones), x^('\\'*ones)
-		if ((x-' '*ones)&^x|(quote-ones)&^quote|(backslash-ones)&^backslash)&high != 0 {
+		// (word - k*ones) &^ word has the high bit of some byte set exactly if
+		// a byte of word is less than k (for k up to 128). A byte equals c if it
+		// is less than 1 after an exclusive or with c.
+		word := binary.LittleEndian.Uint64(text[n:])
+		quote, backslash := word^('"'*ones), word^('\\'*ones)
+		if ((word-' '*ones)&^word|(quote-ones)&^quote|(backslash-ones)&^backslash)&high != 0 {
 			break
 		}
 	}
@@ -257,7 +268,7 @@ func (s *scanner) number() error {
 	return nil
 }
 
-// here returns the next byte; 0 at the end, which stands nowhere in JSON.
+// here returns the next byte, or 0 at the end. No byte of valid JSON is 0.
 func (s *scanner) here() byte {
 	if s.at < len(s.text) {
 		return s.text[s.at]

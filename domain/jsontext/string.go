@@ -8,11 +8,11 @@ import (
 	"unicode/utf8"
 )
 
-// String returns what a JSON string says. It refuses lone surrogates such as
-// "\ud83d": no UTF-8 says the same.
+// String decodes a JSON string. It refuses lone surrogates such as "\ud83d",
+// since UTF-8 cannot express them.
 func String(value []byte) (string, error) {
-	if said, ok := plain(value); ok {
-		return string(said), nil
+	if s, ok := plain(value); ok {
+		return string(s), nil
 	}
 	value = trim(value)
 	if len(value) == 0 || value[0] != '"' {
@@ -21,28 +21,28 @@ func String(value []byte) (string, error) {
 	if err := Valid(value); err != nil {
 		return "", err
 	}
-	said, err := inner(value)
-	return string(said), err
+	s, err := unquote(value)
+	return string(s), err
 }
 
-// plain returns what stands in a string of ASCII without escapes, as nearly
-// all names are.
-func plain(value []byte) (said []byte, ok bool) {
+// plain decodes a string if it is ASCII without escapes, as nearly all names
+// are. The result shares memory with value.
+func plain(value []byte) (s []byte, ok bool) {
 	if len(value) < 2 || value[0] != '"' || value[len(value)-1] != '"' {
 		return nil, false
 	}
-	said = value[1 : len(value)-1]
-	for _, c := range said {
+	s = value[1 : len(value)-1]
+	for _, c := range s {
 		if c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {
 			return nil, false
 		}
 	}
-	return said, true
+	return s, true
 }
 
-// inner returns what a string that the scanner has checked says. It shares
-// memory with quoted where it can.
-func inner(quoted []byte) ([]byte, error) {
+// unquote decodes a string that the scanner has validated. The result shares
+// memory with quoted if the string has no escapes.
+func unquote(quoted []byte) ([]byte, error) {
 	text := quoted[1 : len(quoted)-1]
 	if bytes.IndexByte(text, '\\') < 0 {
 		return text, nil
@@ -50,28 +50,28 @@ func inner(quoted []byte) ([]byte, error) {
 	return unescape(text)
 }
 
-// unescape returns what the inside of a valid string says.
-func unescape(inner []byte) ([]byte, error) {
-	out := make([]byte, 0, len(inner))
-	for len(inner) > 0 {
-		if inner[0] != '\\' {
-			out = append(out, inner[0])
-			inner = inner[1:]
+// unescape decodes the text between the quotes of a valid string.
+func unescape(text []byte) ([]byte, error) {
+	out := make([]byte, 0, len(text))
+	for len(text) > 0 {
+		if text[0] != '\\' {
+			out = append(out, text[0])
+			text = text[1:]
 			continue
 		}
-		c := inner[1]
+		c := text[1]
 		if c != 'u' {
 			out = append(out, unescaped[c])
-			inner = inner[2:]
+			text = text[2:]
 			continue
 		}
-		r, size := codePoint(inner)
+		r, size := codePoint(text)
 		if size == 0 {
 			return nil, fmt.Errorf(`%w: %s is half a surrogate pair, which is no character`,
-				ErrSyntax, inner[:6])
+				ErrSyntax, text[:6])
 		}
 		out = utf8.AppendRune(out, r)
-		inner = inner[size:]
+		text = text[size:]
 	}
 	return out, nil
 }
@@ -79,29 +79,30 @@ func unescape(inner []byte) ([]byte, error) {
 var unescaped = [256]byte{'"': '"', '\\': '\\', '/': '/',
 	'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
 
-// codePoint reads the escape, or pair of escapes, that valid text begins with.
-// The size is 0 for a lone surrogate.
+// codePoint decodes the \u escape, or the pair of them, that valid text begins
+// with. The size is that of the escapes in bytes, or 0 for a lone surrogate.
 func codePoint(text []byte) (r rune, size int) {
-	r = unit(text)
+	r = codeUnit(text)
 	if !utf16.IsSurrogate(r) {
 		return r, 6
 	}
 	if len(text) < 12 || text[6] != '\\' || text[7] != 'u' {
 		return 0, 0
 	}
-	if r = utf16.DecodeRune(r, unit(text[6:])); r == utf8.RuneError {
+	if r = utf16.DecodeRune(r, codeUnit(text[6:])); r == utf8.RuneError {
 		return 0, 0
 	}
 	return r, 12
 }
 
-// unit reads \uXXXX.
-func unit(text []byte) rune {
-	n, _ := strconv.ParseUint(string(text[2:6]), 16, 16) // the scanner has checked it
+// codeUnit decodes the UTF-16 code unit \uXXXX that text begins with.
+func codeUnit(text []byte) rune {
+	n, _ := strconv.ParseUint(string(text[2:6]), 16, 16) // the scanner has validated it
 	return rune(n)
 }
 
-// notA says that value is of another type than the one that was asked for.
+// notA returns an ErrType for a value that is not of the type that the caller
+// wants, or an ErrSyntax if it is no JSON value at all.
 func notA(want string, value []byte) error {
 	if err := Valid(value); err != nil {
 		return err
@@ -109,5 +110,5 @@ func notA(want string, value []byte) error {
 	return fmt.Errorf("%w: want a %s", ErrType, want)
 }
 
-// trim takes off what JSON calls space.
+// trim removes white space, as JSON defines it, from both ends.
 func trim(value []byte) []byte { return bytes.Trim(value, " \t\r\n") }

@@ -1,6 +1,6 @@
-// Package orders is a small service that tells users what becomes of their
-// orders, and answers their questions. Its tests show how to test a service with
-// test/cluster.
+// Package orders is an example of a small service. It tells users about their
+// payments, and answers their questions. Its tests show how to test such a
+// service with package test/cluster.
 package orders
 
 import (
@@ -17,26 +17,26 @@ import (
 	"github.com/fanfarebus/fanfare"
 )
 
-// A Publisher sends messages to users. [fanfare.Publisher] and [fanfare.Node]
-// implement it.
+// A Publisher publishes messages to users. Both [*fanfare.Publisher] and
+// [*fanfare.Node] are Publishers.
 type Publisher interface {
 	Publish(ctx context.Context, system string, msgs ...fanfare.Message) (ids []string, err error)
 }
 
-// A Service takes payments over HTTP, and reads questions from Fanfare's inbound
+// A Service receives payments over HTTP, and questions from Fanfare's inbound
 // topic. It is safe for concurrent use.
 type Service struct {
 	push Publisher
 
 	mu   sync.Mutex
-	paid map[string]bool // orders; guarded by mu
+	paid map[string]bool // orders that are paid; guarded by mu
 }
 
 // New returns a service that publishes through push.
 func New(push Publisher) *Service { return &Service{push: push, paid: make(map[string]bool)} }
 
 // Handler serves POST /orders/{order}/payment?user=NAME. It answers 204 once the
-// bus has the message for the user's devices, and 503 if that is not known.
+// bus has the message to the user, and 503 if that is not certain.
 func (s *Service) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /orders/{order}/payment", func(w http.ResponseWriter, r *http.Request) {
@@ -53,17 +53,17 @@ func (s *Service) pay(ctx context.Context, order, user string) error {
 	s.mu.Lock()
 	s.paid[order] = true
 	s.mu.Unlock()
-	return s.tell(ctx, "orders", fanfare.Message{
-		ID:   "order-" + order + "-paid", // names the event: publishing it again repeats nothing
+	return s.publish(ctx, "orders", fanfare.Message{
+		ID:   "order-" + order + "-paid", // names the event, so that publishing it twice is safe
 		To:   []string{"user:" + user},
 		Type: "order.paid",
 		Data: map[string]string{"order": order},
 	})
 }
 
-// tell publishes a message. While the bus does not say whether it has the message,
-// tell publishes it again under the same id, so that it is delivered once.
-func (s *Service) tell(ctx context.Context, system string, m fanfare.Message) (err error) {
+// publish publishes a message. While the outcome is unknown it tries again, a few
+// times, with the same id.
+func (s *Service) publish(ctx context.Context, system string, m fanfare.Message) (err error) {
 	for pause := 100 * time.Millisecond; pause < time.Second; pause *= 2 {
 		if _, err = s.push.Publish(ctx, system, m); !errors.Is(err, fanfare.ErrBusDown) {
 			return err
@@ -77,9 +77,9 @@ func (s *Service) tell(ctx context.Context, system string, m fanfare.Message) (e
 	return fmt.Errorf("orders: telling %v of %s: %w", m.To, m.ID, err)
 }
 
-// Answer answers what users send to the service, until said is closed.
-func (s *Service) Answer(said <-chan *message.Message) {
-	for m := range said {
+// Answer answers the questions of users, until the channel is closed.
+func (s *Service) Answer(questions <-chan *message.Message) {
+	for m := range questions {
 		if err := s.answer(m.Context(), m.Payload); err != nil {
 			m.Nack() // the bus delivers it again
 			continue
@@ -89,20 +89,20 @@ func (s *Service) Answer(said <-chan *message.Message) {
 }
 
 func (s *Service) answer(ctx context.Context, payload []byte) error {
-	var asked struct {
+	var question struct {
 		ID, From, Type string
 		Data           struct{ Order string }
 	}
-	if json.Unmarshal(payload, &asked) != nil || asked.Type != "chat.said" {
-		return nil // acked: it would be just as unreadable the next time
+	if json.Unmarshal(payload, &question) != nil || question.Type != "chat.said" {
+		return nil // an error would only make the bus deliver it again
 	}
 	s.mu.Lock()
-	paid := s.paid[asked.Data.Order]
+	paid := s.paid[question.Data.Order]
 	s.mu.Unlock()
-	return s.tell(ctx, "chat", fanfare.Message{
-		ID:   "answer-to-" + asked.ID,
-		To:   []string{"user:" + asked.From}, // the node has written it: clients cannot forge it
+	return s.publish(ctx, "chat", fanfare.Message{
+		ID:   "answer-to-" + question.ID,
+		To:   []string{"user:" + question.From}, // set by the node, so no client can forge it
 		Type: "chat.answered",
-		Data: map[string]any{"order": asked.Data.Order, "paid": paid},
+		Data: map[string]any{"order": question.Data.Order, "paid": paid},
 	})
 }

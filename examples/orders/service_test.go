@@ -14,7 +14,8 @@ import (
 	"github.com/fanfarebus/fanfare/test/cluster"
 )
 
-// inBubble runs a test in a [synctest] bubble: pauses and timeouts take no time.
+// inBubble runs a test in a synctest bubble, in which pauses and timeouts take no
+// real time.
 func inBubble(t *testing.T, test func(t *testing.T)) { synctest.Test(t, test) }
 
 // start starts the service on a cluster.
@@ -22,11 +23,11 @@ func start(t *testing.T, opts ...cluster.Option) (*cluster.Cluster, http.Handler
 	t.Helper()
 	c := cluster.Start(t, 3, opts...)
 	service := orders.New(c.Publisher())
-	said, err := c.Subscriber("orders").Subscribe(context.Background(), c.Inbound("chat"))
+	questions, err := c.Subscriber("orders").Subscribe(context.Background(), c.Inbound("chat"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	go service.Answer(said) // the cluster closes said when it ends
+	go service.Answer(questions) // the cluster closes the channel when it ends
 	return c, service.Handler()
 }
 
@@ -37,15 +38,17 @@ func pay(t *testing.T, service http.Handler, order string) (status int) {
 	return w.Code
 }
 
-// paid is the message that alice gets when she has paid the order.
+// paid returns the message that alice should receive.
 func paid(order string) fanfare.Message {
 	return fanfare.Message{ID: "order-" + order + "-paid", Type: "order.paid", Data: map[string]string{"order": order}}
 }
 
-// This test needs no bubble, because it does not wait for time to pass.
-func TestEachOfTheUsersDevicesHearsOfThePaymentOnce(t *testing.T) {
+// This test needs no bubble, since nothing in it takes time.
+func TestEachDeviceIsToldOfThePaymentOnce(t *testing.T) {
 	c, service := start(t)
-	phone, laptop, tab := c.Node(0).Client("alice", "orders"), c.Node(1).Client("alice", "orders"), c.Node(1).Client("alice", "orders")
+	phone := c.Node(0).Client("alice", "orders")
+	laptop := c.Node(1).Client("alice", "orders")
+	tab := c.Node(1).Client("alice", "orders")
 	bob := c.Client("bob", "orders")
 	if got := pay(t, service, "7"); got != http.StatusNoContent {
 		t.Errorf("answered %d", got)
@@ -78,12 +81,12 @@ func TestUserIsToldOfAMessageThatTheBusLost(t *testing.T) {
 		alice := c.Client("alice", "orders")
 		c.Drop("orders", 1)
 		pay(t, service, "1")
-		alice.WantGap("lossy") // her device fetches her orders anew
+		alice.WantGap("lossy") // her device would now fetch her orders again
 		alice.WantNothing()
 	})
 }
 
-func TestPaymentThatIsToldTwiceIsHeardOnce(t *testing.T) {
+func TestPaymentThatIsPublishedTwiceIsDeliveredOnce(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		c, service := start(t)
 		alice := c.Client("alice", "orders")
@@ -106,7 +109,7 @@ func TestPaymentIsNotToldWhileTheBusIsDown(t *testing.T) {
 		if got := pay(t, service, "1"); got != http.StatusServiceUnavailable {
 			t.Errorf("answered %d", got)
 		}
-		alice.WaitForBus(false) // her device is told, and can show it
+		alice.WaitForBus(false) // her device could show that
 		c.Heal()
 		pay(t, service, "1") // the shop tries again
 		alice.Want(paid("1"))
@@ -114,7 +117,7 @@ func TestPaymentIsNotToldWhileTheBusIsDown(t *testing.T) {
 	})
 }
 
-func TestNodeThatHearsNothingGetsNoUsersUntilItHeals(t *testing.T) {
+func TestDeafNodeGetsNoUsersUntilItHeals(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		c, service := start(t)
 		alice := c.Node(0).Client("alice", "orders")
@@ -139,7 +142,7 @@ func TestUserIsAnswered(t *testing.T) {
 		c, service := start(t)
 		pay(t, service, "7")
 		alice := c.Client("alice", "chat")
-		c.Delay("chat", 1, time.Minute) // takes the test no time: it runs in a bubble
+		c.Delay("chat", 1, time.Minute) // takes no real time in the bubble
 		alice.Send("chat", client.Sending{Type: "chat.said", Data: map[string]string{"order": "7"}})
 		synctest.Wait()
 		alice.WantNothing()

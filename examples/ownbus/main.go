@@ -1,11 +1,11 @@
-// Ownbus is a Fanfare node on a bus that Fanfare does not know: RabbitMQ, with
-// the Publisher and Subscriber of watermill-amqp. It is a module of its own, as
-// your program is.
+// Ownbus is an example of a Fanfare node on a bus for which Fanfare has no
+// driver: RabbitMQ, with the Publisher and Subscriber of watermill-amqp. It is a
+// module of its own, as your program is.
 //
 //	go run . amqp://guest:guest@127.0.0.1:5672/
 //
-// prints the address on which it listens. It is in development mode: it has no
-// protection, and serves this machine only.
+// It prints the address on which it listens. The node is in development mode,
+// without any protection, so it listens on this machine only.
 package main
 
 import (
@@ -57,8 +57,8 @@ func serve(ctx context.Context, uri, listen string) error {
 	return node.Run(ctx)
 }
 
-// newNode makes a node on the bus, which it then owns.
+// newNode makes a node on the bus. The node closes the bus when it is closed.
 func newNode(ctx context.Context, bus rabbit, log *slog.Logger) (*fanfare.Node, error) {
 	return fanfare.New(ctx, fanfare.Config{Dev: true, Systems: []string{"orders"}},
-		fanfare.WithPubSub(bus.pub, bus.sub, bus.does()), fanfare.WithLogger(log))
+		fanfare.WithPubSub(bus.pub, bus.sub, bus.claims()), fanfare.WithLogger(log))
 }

@@ -16,9 +16,9 @@ import (
 	"github.com/fanfarebus/fanfare/test/broker"
 )
 
-// deliver checks that a session on one node gets what another node publishes. It
-// also checks that the session is told a gap when RabbitMQ loses messages while
-// its node is cut off, although watermill-amqp reports nothing.
+// deliver checks that a session on one node receives what another node publishes.
+// When RabbitMQ loses a message because the session's node is cut off, the session
+// is told a gap, although watermill-amqp reports no interruption.
 func deliver(t *testing.T, server *broker.RabbitServer) {
 	proxy := broker.NewProxy(t, server.Addr())
 	one, two := start(t, server.Addr()), start(t, proxy.Addr())
@@ -32,20 +32,20 @@ func deliver(t *testing.T, server *broker.RabbitServer) {
 	proxy.Cut()
 	publish(t, one, 2)
 	proxy.Mend()
-	// The first message is certainly lost. How many others are lost before the
-	// node is back depends on chance.
+	// The first message is always lost. How many more are lost until the node is
+	// back is a matter of chance.
 	n, told := 2, ""
 	for told == "" && n < 100 {
 		n++
 		publish(t, one, n)
-		told = hear(alice, 200*time.Millisecond)
+		told = next(alice, 200*time.Millisecond)
 	}
 	if told != "gap lossy" {
 		t.Fatalf("after %d messages the session was told %q, want a gap", n, told)
 	}
 	publish(t, one, n+1)
 	for told != fmt.Sprint("message ", n+1) {
-		if told = hear(alice, 20*time.Second); told == "message 2" || told == "" {
+		if told = next(alice, 20*time.Second); told == "message 2" || told == "" {
 			t.Fatalf("the session was told %q", told)
 		}
 	}
@@ -76,7 +76,7 @@ func publish(t *testing.T, node *fanfare.Node, n int) {
 	}
 }
 
-// listen connects as alice, and sends what she is told to the channel it returns.
+// listen connects as alice, and returns what she is told.
 func listen(t *testing.T, url string) <-chan string {
 	t.Helper()
 	d := websocket.Dialer{Subprotocols: []string{"fanfare.v1.json"}}
@@ -93,14 +93,14 @@ func listen(t *testing.T, url string) <-chan string {
 				return
 			}
 			for _, line := range strings.Split(string(frame), "\n") {
-				tell(told, line)
+				record(told, line)
 			}
 		}
 	}()
 	return told
 }
 
-func tell(told chan<- string, line string) {
+func record(told chan<- string, line string) {
 	var op struct {
 		Op, Reason string
 		Data       json.RawMessage
@@ -118,8 +118,8 @@ func tell(told chan<- string, line string) {
 	}
 }
 
-// hear returns what alice is told next, or "" if that takes too long.
-func hear(told <-chan string, patience time.Duration) string {
+// next returns what alice is told next, or "" if that takes too long.
+func next(told <-chan string, patience time.Duration) string {
 	select {
 	case what := <-told:
 		return what
@@ -130,7 +130,7 @@ func hear(told <-chan string, patience time.Duration) string {
 
 func want(t *testing.T, told <-chan string, what string) {
 	t.Helper()
-	if got := hear(told, 20*time.Second); got != what {
+	if got := next(told, 20*time.Second); got != what {
 		t.Fatalf("the session was told %q, want %q", got, what)
 	}
 }

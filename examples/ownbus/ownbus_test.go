@@ -30,7 +30,7 @@ func conform(t *testing.T, server *broker.RabbitServer) {
 		Name: "watermill-amqp",
 		Open: func(t testing.TB) transport.Driver {
 			bus := connect(t, proxy.Addr())
-			return watermillbus.New(bus.pub, bus.sub, bus.does())
+			return watermillbus.New(bus.pub, bus.sub, bus.claims())
 		},
 		Cut: proxy.Cut, Mend: proxy.Mend,
 		Freeze: proxy.Swallow, Thaw: proxy.Pass,
@@ -56,7 +56,7 @@ func connect(t testing.TB, addr string) rabbit {
 	return bus
 }
 
-// publishPoison sends what the stock marshaler cannot read.
+// publishPoison publishes a message that the default marshaler cannot read.
 func publishPoison(t testing.TB, server *broker.RabbitServer, topic string) {
 	t.Helper()
 	conn, err := amqp091.Dial(uri(server.Addr()))

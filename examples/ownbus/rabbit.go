@@ -17,13 +17,13 @@ import (
 	"github.com/fanfarebus/fanfare/adapters/watermillbus"
 )
 
-// A rabbit is one node's Publisher and Subscriber on RabbitMQ. The broker must be
-// running when it is made.
+// A rabbit is the Publisher and Subscriber of one node on RabbitMQ.
 type rabbit struct {
 	pub *amqp.Publisher
 	sub *amqp.Subscriber
 }
 
+// newRabbit connects to a broker, which must be running.
 func newRabbit(uri string, log *slog.Logger) (rabbit, error) {
 	cfg, logger := rabbitConfig(uri), watermill.NewSlogLogger(log)
 	pub, err := amqp.NewPublisher(cfg, logger)
@@ -37,11 +37,11 @@ func newRabbit(uri string, log *slog.Logger) (rabbit, error) {
 	return rabbit{pub, sub}, nil
 }
 
-// does is what this Pub/Sub claims. A fanout exchange gives each queue the messages
-// in the order in which they were published. It does not claim AtLeast: a node's
-// queue ends with its connection, so it keeps nothing of what is published while
-// the node is cut off.
-func (r rabbit) does() watermillbus.Config {
+// claims returns what this Pub/Sub can do. There is a total order, since a fanout
+// exchange gives every queue the messages in the order in which they came in.
+// Delivery is at most once: a node's queue is deleted when its connection ends, so
+// it misses what is published until the node is back.
+func (r rabbit) claims() watermillbus.Config {
 	return watermillbus.Config{
 		TotalOrder: true,
 		CheckTopic: func(topic string) error {
@@ -54,8 +54,8 @@ func (r rabbit) does() watermillbus.Config {
 	}
 }
 
-// ping opens a channel and closes it. The library's calls have no context. A call
-// that gets no answer ends when its connection does, after [silence].
+// ping opens a channel and closes it. The library's calls have no context, but a
+// call without an answer ends when the connection does, after readTimeout.
 func (r rabbit) ping(ctx context.Context) error {
 	if !r.pub.IsConnected() || !r.sub.IsConnected() {
 		return errors.New("rabbitmq: not connected")
@@ -76,8 +76,8 @@ func (r rabbit) ping(ctx context.Context) error {
 	}
 }
 
-// rabbitConfig makes a fanout exchange for each topic, and for each subscription a
-// queue that ends with it. So each node gets every message.
+// rabbitConfig returns a configuration with a fanout exchange for each topic and a
+// queue for each subscription, so that each node receives every message.
 func rabbitConfig(uri string) amqp.Config {
 	cfg := amqp.NewNonDurablePubSubConfig(uri, func(topic string) string {
 		return topic + "." + watermill.NewShortUUID()
@@ -88,54 +88,57 @@ func rabbitConfig(uri string) amqp.Config {
 		Locale:    "en_US",
 	}
 	cfg.Connection.Reconnect = &amqp.ReconnectConfig{
-		BackoffInitialInterval: 100 * time.Millisecond, BackoffMultiplier: 1.5, BackoffMaxInterval: 2 * time.Second,
+		BackoffInitialInterval: 100 * time.Millisecond,
+		BackoffMultiplier:      1.5,
+		BackoffMaxInterval:     2 * time.Second,
 	}
-	cfg.Exchange.Durable = true // survives a restart of the broker, after which publishers do not declare it again
+	cfg.Exchange.Durable = true // publishers do not declare it again after a restart of the broker
 	cfg.Queue.Exclusive, cfg.Queue.AutoDelete = true, true
-	cfg.Publish.ConfirmDelivery = true // otherwise Publish succeeds before the broker has the message
+	cfg.Publish.ConfirmDelivery = true // without it Publish succeeds before the broker has the message
 	cfg.Consume.Qos.PrefetchCount = 256
 	cfg.Consume.NoRequeueOnNack = true
 	cfg.Marshaler = tolerant{amqp.DefaultMarshaler{NotPersistentDeliveryMode: true}}
 	return cfg
 }
 
-// silence is how long a connection may receive nothing, not even a heartbeat.
-const silence = 3 * time.Second
+// readTimeout is how long a connection may bring nothing, not even a heartbeat.
+const readTimeout = 3 * time.Second
 
 func dial(network, addr string) (net.Conn, error) {
-	conn, err := net.DialTimeout(network, addr, silence)
+	conn, err := net.DialTimeout(network, addr, readTimeout)
 	if err != nil {
 		return nil, err
 	}
-	return listening{conn}, nil
+	return timedConn{conn}, nil
 }
 
-// A listening connection fails when it has received nothing for [silence]. The
-// library sets deadlines of its own, but not after every frame, and it removes
+// A timedConn is a connection that fails when it brings nothing for readTimeout.
+// The library sets deadlines of its own, but not after every frame, and it clears
 // them after the login.
-type listening struct{ net.Conn }
+type timedConn struct{ net.Conn }
 
-func (l listening) Read(b []byte) (int, error) {
-	_ = l.SetReadDeadline(time.Now().Add(silence))
-	return l.Conn.Read(b)
+func (c timedConn) Read(b []byte) (int, error) {
+	_ = c.SetReadDeadline(time.Now().Add(readTimeout))
+	return c.Conn.Read(b)
 }
 
-func (l listening) SetDeadline(t time.Time) error {
+func (c timedConn) SetDeadline(t time.Time) error {
 	if t.IsZero() {
-		return errors.Join(l.SetWriteDeadline(t), l.SetReadDeadline(time.Now().Add(silence)))
+		return errors.Join(c.SetWriteDeadline(t), c.SetReadDeadline(time.Now().Add(readTimeout)))
 	}
-	return l.Conn.SetDeadline(t)
+	return c.Conn.SetDeadline(t)
 }
 
-// A tolerant marshaler reads what foreign publishers send. The stock marshaler
-// demands that every header is a string, and nacks other messages, which then come
-// again and again. A tolerant marshaler also refuses metadata that the stock one
-// would lose.
+// A tolerant marshaler can read the messages of other programs. The default
+// marshaler refuses headers that are not strings, and the broker then delivers the
+// message again and again. The tolerant one also refuses to publish metadata that
+// the default one would overwrite.
 type tolerant struct{ amqp.DefaultMarshaler }
 
 func (t tolerant) Marshal(m *message.Message) (amqp091.Publishing, error) {
 	if _, ok := m.Metadata[amqp.DefaultMessageUUIDHeaderKey]; ok {
-		return amqp091.Publishing{}, fmt.Errorf("metadata %s: %w", amqp.DefaultMessageUUIDHeaderKey, fanfare.ErrInvalid)
+		return amqp091.Publishing{}, fmt.Errorf("metadata %s: %w",
+			amqp.DefaultMessageUUIDHeaderKey, fanfare.ErrInvalid)
 	}
 	return t.DefaultMarshaler.Marshal(m)
 }

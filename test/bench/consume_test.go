@@ -25,9 +25,9 @@ import (
 // entries are consumed in each round.
 const entries = 200_000
 
-// BenchmarkConsume reads a log of envelopes with 128 B of data through the
-// Watermill Router into a stream: decoded, deduplicated, in the window, for
-// users who have no session here.
+// BenchmarkConsume reads a log of envelopes with 128 bytes of data through the
+// Watermill Router into a stream. Each is decoded, deduplicated and put into the
+// window. Its users have no sessions on the node.
 func BenchmarkConsume(b *testing.B) {
 	b.Run("memory", func(b *testing.B) {
 		consume(b, memory.New(memory.Config{Messages: 2 * entries, Bytes: 1 << 30}))

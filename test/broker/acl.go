@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// ACLs reads the lines `ACL SETUSER name rules…` of docs/operating.md: each
-// user's rules, by name. So the tests try what the page says.
+// ACLs returns the rules of each user that docs/operating.md lists in lines
+// `ACL SETUSER name rules…`. So the tests try exactly what the page says.
 func ACLs(t testing.TB) map[string][]string {
 	t.Helper()
 	_, here, _, _ := runtime.Caller(0)
@@ -30,8 +30,8 @@ func ACLs(t testing.TB) map[string][]string {
 	return users
 }
 
-// SetUser makes a user of this server with the rules that docs/operating.md
-// names for it, but those left out, and the password "secret".
+// SetUser creates a user on this server with the password "secret" and the rules
+// of docs/operating.md, except those in without.
 func (s *RedisServer) SetUser(name string, without ...string) {
 	s.t.Helper()
 	rules, ok := ACLs(s.t)[name]
@@ -47,7 +47,7 @@ func (s *RedisServer) SetUser(name string, without ...string) {
 	s.must(s.Client().Do(s.t.Context(), args...).Err())
 }
 
-// Grants are the rules of a user in docs/operating.md that allow commands.
+// Grants returns the rules of a user in docs/operating.md that allow commands.
 func Grants(t testing.TB, name string) (commands []string) {
 	t.Helper()
 	for _, r := range ACLs(t)[name] {

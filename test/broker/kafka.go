@@ -19,16 +19,17 @@ import (
 // kafkaTimeout bounds how long a Kafka may take to start or to stop.
 const kafkaTimeout = 90 * time.Second
 
-// A KafkaServer is a Kafka broker, which is its own controller. Its methods fail
-// the test when something goes wrong; they are for the test's own goroutine.
+// A KafkaServer is a Kafka broker that is its own controller. Its methods fail
+// the test if something goes wrong, so only the test's own goroutine may call
+// them.
 type KafkaServer struct {
 	t testing.TB
 	p *kafkaProcess
 }
 
-// Kafka starts a broker that belongs to the test, and returns once it answers. Settings
-// are the broker's own, such as "auto.create.topics.enable=true". Without a
-// Kafka to start the test is skipped.
+// Kafka starts a broker that belongs to the test, and returns once it answers.
+// Settings are the broker's own, such as "auto.create.topics.enable=true". If
+// Kafka is not installed, the test is skipped.
 func Kafka(t testing.TB, settings ...string) *KafkaServer {
 	t.Helper()
 	p, err := newKafka(needsKafka(t), t.TempDir(), settings)
@@ -42,9 +43,10 @@ func Kafka(t testing.TB, settings ...string) *KafkaServer {
 	return &KafkaServer{t, p}
 }
 
-// SharedKafka returns one broker for all tests of a package, up and undisturbed;
-// what other tests left in it is there. It takes a while to start. Tests that
-// disturb it must not run in parallel. TestMain calls StopSharedKafka.
+// SharedKafka returns one broker for all tests of a package, since starting one
+// takes a while. The broker is up and without faults, but holds what other tests
+// have left in it. Tests that disturb it must not run in parallel. TestMain must
+// call StopSharedKafka.
 func SharedKafka(t testing.TB) *KafkaServer {
 	t.Helper()
 	home := needsKafka(t)
@@ -75,7 +77,7 @@ var shared struct {
 	p  *kafkaProcess // guarded by mu
 }
 
-// StopSharedKafka ends the broker of SharedKafka, if there is one.
+// StopSharedKafka stops the broker of SharedKafka, if there is one.
 func StopSharedKafka() {
 	shared.mu.Lock()
 	defer shared.mu.Unlock()
@@ -86,9 +88,9 @@ func StopSharedKafka() {
 	}
 }
 
-// KafkaURL returns the URL of a real Kafka: that of the environment variable
-// KAFKA_URL, such as kafka://host:9092, else that of SharedKafka. Tests use
-// topics of their own there.
+// KafkaURL returns the URL of a real Kafka. It is the one in the environment
+// variable KAFKA_URL, such as kafka://host:9092, or else that of SharedKafka.
+// Tests must use topics of their own there.
 func KafkaURL(t testing.TB) string {
 	t.Helper()
 	skipIfShort(t)
@@ -115,28 +117,29 @@ func needsKafka(t testing.TB) string {
 		_, err = exec.LookPath("java")
 	}
 	if err != nil {
-		t.Skipf("NO REAL KAFKA: this test did not run. `make tools` installs java and maven and fetches a broker (%v)", err)
+		t.Skipf("NO REAL KAFKA: this test did not run. "+
+			"`make tools` installs java and maven and fetches a broker (%v)", err)
 	}
 	return home
 }
 
-// Addr is the broker's host:port.
+// Addr returns the broker's host:port.
 func (s *KafkaServer) Addr() string { return s.p.addr() }
 
-// URL is the broker's address as a transport.
+// URL returns the broker's URL as a transport.
 func (s *KafkaServer) URL() string { return "kafka://" + s.Addr() }
 
-// Proxy stands before the broker. Clients that come through it stay behind it,
-// since the broker tells them that it is the proxy.
+// Proxy returns a proxy to the broker. To clients that connect through it, the
+// broker announces the proxy's address, so all their connections go through it.
 func (s *KafkaServer) Proxy() *Proxy { return s.p.proxy }
 
-// Dir is the directory that holds the broker's log segments.
+// Dir returns the directory that holds the broker's log segments.
 func (s *KafkaServer) Dir() string { return filepath.Join(s.p.dir, "data") }
 
-// Kill ends the process as kill -9 does.
+// Kill kills the process, as kill -9 does.
 func (s *KafkaServer) Kill() { s.signal(syscall.SIGKILL); <-s.p.ended }
 
-// Stop ends the process as an operator does.
+// Stop stops the process with SIGTERM, as an operator does.
 func (s *KafkaServer) Stop() {
 	s.t.Helper()
 	s.signal(syscall.SIGTERM)
@@ -147,8 +150,8 @@ func (s *KafkaServer) Stop() {
 	}
 }
 
-// Restart starts the broker again on the same port, with what it has on disk,
-// stopping it first if it runs.
+// Restart starts the broker again on the same port, with what it has on disk. It
+// stops the broker first if it runs.
 func (s *KafkaServer) Restart() {
 	s.t.Helper()
 	if s.p.running() {
@@ -159,8 +162,8 @@ func (s *KafkaServer) Restart() {
 	}
 }
 
-// Freeze makes the broker deaf: connections stay open and swallow what is sent.
-// Thaw wakes it.
+// Freeze suspends the broker: connections stay open and swallow what is sent, until
+// Thaw.
 func (s *KafkaServer) Freeze() { s.signal(syscall.SIGSTOP) }
 
 // Thaw wakes a frozen broker.
@@ -228,9 +231,10 @@ func (p *kafkaProcess) start() error {
 		return err
 	}
 	defer log.Close()
-	// A small heap, and a compiler that is done soon: tests are short.
+	// Tests are short, so the heap is small and only the fast compiler is used.
 	cmd := exec.Command("java", "-Xms64m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
-		"-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", filepath.Join(p.home, "libs", "*"), "kafka.Kafka", config)
+		"-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+		"-cp", filepath.Join(p.home, "libs", "*"), "kafka.Kafka", config)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = p.dir, log, log
 	if err := cmd.Start(); err != nil {
 		return err
@@ -238,7 +242,7 @@ func (p *kafkaProcess) start() error {
 	ended := make(chan struct{})
 	p.cmd, p.ended = cmd, ended
 	go func() { _ = cmd.Wait(); close(ended) }()
-	if err := p.answers(); err != nil {
+	if err := p.awaitAnswer(); err != nil {
 		p.kill()
 		text, _ := os.ReadFile(filepath.Join(p.dir, "kafka.log"))
 		return fmt.Errorf("kafka did not start: %w\n%s", err, text)
@@ -274,8 +278,9 @@ log.segment.delete.delay.ms=0
 `, p.ports[0], p.ports[1], p.ports[2], p.proxy.Addr(), filepath.Join(p.dir, "data"), strings.Join(p.settings, "\n"))
 }
 
-// answers returns once the broker answers, or has ended.
-func (p *kafkaProcess) answers() error {
+// awaitAnswer returns once the broker answers, or with an error if the process
+// ends or takes too long.
+func (p *kafkaProcess) awaitAnswer() error {
 	ctx, cancel := context.WithTimeout(context.Background(), kafkaTimeout)
 	defer cancel()
 	client, err := kgo.NewClient(kgo.SeedBrokers(p.addr()))

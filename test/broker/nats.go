@@ -17,9 +17,9 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// A NATSServer is a nats-server process with JetStream that belongs to one
-// test. Its methods fail that test when something goes wrong; they are for the
-// test's own goroutine.
+// A NATSServer is a nats-server process with JetStream that belongs to one test.
+// Its methods fail the test if something goes wrong, so only the test's own
+// goroutine may call them.
 type NATSServer struct {
 	t    testing.TB
 	dir  string
@@ -38,7 +38,7 @@ func NATS(t testing.TB, args ...string) *NATSServer {
 	s := &NATSServer{t: t, dir: t.TempDir(), args: args}
 	s.t.Cleanup(s.end)
 	var err error
-	for range 5 { // somebody else may take the port between our look and our start
+	for range 5 { // another process may take the port before the server does
 		s.port = FreePort(s.t)
 		if err = s.start(); err == nil {
 			break
@@ -48,8 +48,8 @@ func NATS(t testing.TB, args ...string) *NATSServer {
 	return s
 }
 
-// natsServer returns the path of the binary, which is built when it is first
-// asked for and then kept with all else that go builds.
+// natsServer returns the path of the binary. Go builds it at the first call and
+// keeps it in its build cache.
 var natsServer = sync.OnceValues(func() (string, error) {
 	out, err := exec.Command("go", "tool", "-n", "nats-server").CombinedOutput()
 	if err != nil {
@@ -58,13 +58,13 @@ var natsServer = sync.OnceValues(func() (string, error) {
 	return strings.TrimSpace(string(out)), nil
 })
 
-// Addr is the server's host:port.
+// Addr returns the server's host:port.
 func (s *NATSServer) Addr() string { return fmt.Sprintf("127.0.0.1:%d", s.port) }
 
-// URL is the server's address in the given scheme: URL("jetstream").
+// URL returns the server's URL with a scheme, such as URL("jetstream").
 func (s *NATSServer) URL(scheme string) string { return scheme + "://" + s.Addr() }
 
-// Dir is where the server keeps what it stores.
+// Dir returns the directory in which the server stores its data.
 func (s *NATSServer) Dir() string { return s.dir }
 
 // Client returns a connection that is closed when the test ends.
@@ -76,14 +76,14 @@ func (s *NATSServer) Client(options ...nats.Option) *nats.Conn {
 	return nc
 }
 
-// Kill ends the process as kill -9 does.
+// Kill kills the process, as kill -9 does.
 func (s *NATSServer) Kill() { s.signal(syscall.SIGKILL); s.wait() }
 
-// Stop ends the process as an operator does.
+// Stop stops the process with SIGTERM, as an operator does.
 func (s *NATSServer) Stop() { s.signal(syscall.SIGTERM); s.wait() }
 
-// Restart starts the server again on the same port, stopping it first if it
-// runs. Streams in files are there again.
+// Restart starts the server again on the same port. It stops the server first if
+// it runs. Streams in files are there again.
 func (s *NATSServer) Restart() {
 	s.t.Helper()
 	if s.cmd != nil {
@@ -92,11 +92,11 @@ func (s *NATSServer) Restart() {
 	s.must(s.start())
 }
 
-// Forget removes what a server that is down has stored.
+// Forget deletes the data of a server that is down.
 func (s *NATSServer) Forget() { s.must(os.RemoveAll(filepath.Join(s.dir, "jetstream"))) }
 
-// Freeze makes the server deaf: connections stay open and swallow what is
-// sent. It returns when the server has stopped. Thaw wakes it.
+// Freeze suspends the server: connections stay open and swallow what is sent,
+// until Thaw. It returns when the server has stopped.
 func (s *NATSServer) Freeze() {
 	s.t.Helper()
 	s.signal(syscall.SIGSTOP)
@@ -107,8 +107,8 @@ func (s *NATSServer) Freeze() {
 	}
 }
 
-// stopped says whether all threads have stopped, which a signal does not wait
-// for. Where that cannot be seen it says so at once.
+// stopped reports whether all threads have stopped, which sending the signal does
+// not wait for. Where there is no /proc it reports true at once.
 func (s *NATSServer) stopped() bool {
 	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", s.cmd.Process.Pid))
 	for _, thread := range threads {
@@ -140,7 +140,7 @@ func (s *NATSServer) start() error {
 		return err
 	}
 	s.cmd = cmd
-	if err := s.answers(log); err != nil {
+	if err := s.awaitAnswer(log); err != nil {
 		s.end()
 		said, _ := os.ReadFile(log)
 		return fmt.Errorf("nats-server did not start: %w\n%s", err, said)
@@ -148,9 +148,9 @@ func (s *NATSServer) start() error {
 	return nil
 }
 
-// answers returns once our process listens: its own log says so, for a stranger
-// may have taken the port first.
-func (s *NATSServer) answers(log string) error {
+// awaitAnswer returns once the process listens. It reads that in the process's own
+// log, since another process may have taken the port.
+func (s *NATSServer) awaitAnswer(log string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
 	for {
@@ -181,7 +181,7 @@ func (s *NATSServer) signal(sig syscall.Signal) {
 }
 
 func (s *NATSServer) wait() {
-	_ = s.cmd.Wait() // it ends by a signal: that is no failure
+	_ = s.cmd.Wait() // the error says that a signal has ended it
 	s.cmd = nil
 }
 

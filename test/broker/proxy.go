@@ -8,39 +8,40 @@ import (
 	"testing"
 )
 
-// A Proxy stands between a client and a server on 127.0.0.1. It can swallow
-// what passes, without closing a connection, and it can be cut. It is safe for
-// concurrent use.
+// A Proxy forwards connections from clients to a server on 127.0.0.1. It can
+// swallow what is sent, without closing connections, and it can cut them. It is
+// safe for concurrent use.
 type Proxy struct {
 	target   string
 	listener net.Listener
 	running  sync.WaitGroup
 
-	mu    sync.Mutex
-	only  []byte             // what a client must have sent to be swallowed; nil: anybody is; guarded by mu
-	eats  bool               // guarded by mu
-	links map[*link]struct{} // guarded by mu
-	cut   bool               // guarded by mu
-	ended bool               // guarded by mu
+	mu         sync.Mutex
+	swallowing bool               // guarded by mu
+	only       []byte             // swallow only links whose client has sent this; nil: all; guarded by mu
+	links      map[*link]struct{} // guarded by mu
+	cut        bool               // guarded by mu
+	ended      bool               // guarded by mu
 }
 
-// A link is a client's connection and the broker's. What is swallowed once
-// never recovers: the bytes are missing.
+// A link is a client's connection and the one to the server. Once it has
+// swallowed something it stays dead, since bytes are missing.
 type link struct {
 	client, server net.Conn
-	sent           []byte // by the client, up to maxSent; guarded by the Proxy's mu
+	sent           []byte // what the client has sent, up to maxSent; guarded by the Proxy's mu
 	dead           bool   // guarded by the Proxy's mu
 }
 
-// ProxyGoroutines names, for those who look for goroutines, the functions in
-// which a Proxy's own run: a connection's outlive it for a moment, and a
-// swallowed one's for as long as the other side does not end it.
+// ProxyGoroutines names the functions in which a Proxy's goroutines run, for
+// checks for goroutines that are left behind. The goroutines of a connection
+// outlive it for a moment, and those of a dead link live until the other side
+// closes it.
 var ProxyGoroutines = []string{
 	"github.com/fanfarebus/fanfare/test/broker.(*Proxy).accept",
 	"github.com/fanfarebus/fanfare/test/broker.(*Proxy).copy",
 }
 
-// maxSent is how much of what a client sends is remembered, to be matched.
+// maxSent is how many of the first bytes of a client are kept for SwallowWho.
 const maxSent = 1 << 10
 
 // NewProxy starts a proxy to host:port, which ends with the test.
@@ -69,36 +70,38 @@ func (p *Proxy) start(target string) {
 	p.running.Go(p.accept)
 }
 
-// Addr is the proxy's own host:port.
+// Addr returns the proxy's own host:port.
 func (p *Proxy) Addr() string { return p.listener.Addr().String() }
 
-// URL is the broker's URL through the proxy.
+// URL returns the broker's URL through the proxy.
 func (p *Proxy) URL(scheme string) string { return scheme + "://" + p.Addr() + "/0" }
 
-// Swallow makes every connection there is, and every new one, swallow all.
+// Swallow makes all connections, new ones included, swallow everything until
+// Pass.
 func (p *Proxy) Swallow() { p.swallow(nil) }
 
-// SwallowWho swallows only connections on which the client has sent the given
-// bytes, or sends them from now on.
+// SwallowWho makes only those connections swallow everything on which the client
+// has sent the given bytes, or sends them from now on.
 func (p *Proxy) SwallowWho(sent string) { p.swallow([]byte(sent)) }
 
 func (p *Proxy) swallow(only []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.eats, p.only = true, only
+	p.swallowing, p.only = true, only
 	for l := range p.links {
 		l.dead = l.dead || bytes.Contains(l.sent, only)
 	}
 }
 
-// Pass lets new connections pass. Those that were swallowed stay so.
+// Pass lets new connections pass. Connections that have swallowed something stay
+// dead.
 func (p *Proxy) Pass() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.eats = false
+	p.swallowing = false
 }
 
-// Cut ends every connection there is, and every new one at once, until Mend.
+// Cut closes all connections, and every new one at once, until Mend.
 func (p *Proxy) Cut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -152,15 +155,16 @@ func (p *Proxy) add(l *link) bool {
 	if p.ended {
 		return false
 	}
-	l.dead = p.eats && p.only == nil
+	l.dead = p.swallowing && p.only == nil
 	p.links[l] = struct{}{}
-	if p.cut { // meanwhile
+	if p.cut { // Cut was called since accept has looked
 		l.close()
 	}
 	return true
 }
 
-// copy copies until one side ends; a dead link's other side does not hear of it.
+// copy copies until one side closes. If the link is dead, the other side is not
+// told.
 func (p *Proxy) copy(l *link, to io.Writer, from io.Reader, fromClient bool) {
 	buffer := make([]byte, 32<<10)
 	for {
@@ -182,7 +186,7 @@ func (p *Proxy) swallows(l *link, b []byte, fromClient bool) bool {
 	if room := maxSent - len(l.sent); fromClient && room > 0 {
 		l.sent = append(l.sent, b[:min(room, len(b))]...)
 	}
-	l.dead = l.dead || p.eats && bytes.Contains(l.sent, p.only)
+	l.dead = l.dead || p.swallowing && bytes.Contains(l.sent, p.only)
 	return l.dead
 }
 

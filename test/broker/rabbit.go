@@ -12,10 +12,11 @@ import (
 	"time"
 )
 
-// rabbitStart bounds how long RabbitMQ may take to answer: it is slow to start.
+// rabbitStart bounds how long RabbitMQ may take to start, which is slow.
 const rabbitStart = 90 * time.Second
 
-// rabbitScript is where packages put the script that does not change the user.
+// rabbitScript is where distributions install the script that does not change the
+// user.
 const rabbitScript = "/usr/lib/rabbitmq/bin/rabbitmq-server"
 
 // A RabbitServer is a rabbitmq-server process that belongs to one test, with an
@@ -28,7 +29,7 @@ type RabbitServer struct {
 	cmd  *exec.Cmd
 }
 
-// HasRabbit says whether RabbitMQ is installed.
+// HasRabbit reports whether RabbitMQ is installed.
 func HasRabbit() bool {
 	_, noEpmd := exec.LookPath("epmd")
 	_, err := os.Stat(rabbitScript)
@@ -48,13 +49,13 @@ func Rabbit(t testing.TB) *RabbitServer {
 	return s
 }
 
-// Addr is the server's host:port.
+// Addr returns the server's host:port.
 func (s *RabbitServer) Addr() string { return fmt.Sprintf("127.0.0.1:%d", s.port) }
 
 func (s *RabbitServer) start() error {
 	epmdPort := FreePort(s.t)
 	env := append(os.Environ(), "HOME="+s.dir, fmt.Sprint("ERL_EPMD_PORT=", epmdPort), "ERL_EPMD_ADDRESS=127.0.0.1")
-	s.epmd = exec.Command("epmd") // in the foreground: the server would leave one behind
+	s.epmd = exec.Command("epmd") // started here, since the server would leave its own behind
 	s.epmd.Env = env
 	if err := s.epmd.Start(); err != nil {
 		return err
@@ -94,7 +95,7 @@ func (s *RabbitServer) start() error {
 	}
 	exited := make(chan struct{})
 	go func() {
-		_ = s.cmd.Wait() // it ends by a signal: that is no failure
+		_ = s.cmd.Wait() // the error says that a signal has ended it
 		close(exited)
 	}()
 	s.t.Cleanup(func() { s.kill(exited) })
@@ -105,8 +106,8 @@ func (s *RabbitServer) start() error {
 	return nil
 }
 
-// answering returns once somebody accepts, and answers the greeting if there is
-// one.
+// answering returns once the address accepts connections and, if there is a
+// greeting, answers it.
 func answering(addr, greeting string, end time.Time, exited <-chan struct{}) error {
 	for {
 		err := greet(addr, greeting)
@@ -141,7 +142,7 @@ func greet(addr, greeting string) error {
 	return err
 }
 
-// kill ends the server's own group of processes, and waits for it.
+// kill kills the server's process group, and waits for the server.
 func (s *RabbitServer) kill(exited <-chan struct{}) {
 	_ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL)
 	<-exited

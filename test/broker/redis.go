@@ -1,5 +1,7 @@
-// Package broker starts real message brokers for tests: each on a free port
-// of 127.0.0.1, with a directory of its own, gone when the test ends.
+// Package broker starts real message brokers for tests. Each listens on a free
+// port of 127.0.0.1 and has a directory of its own. Both are gone when the test
+// ends. [NewProxy] makes a proxy that can cut and swallow connections to any of
+// them.
 package broker
 
 import (
@@ -22,9 +24,9 @@ import (
 // startTimeout bounds how long a broker may take to answer its first ping.
 const startTimeout = 15 * time.Second
 
-// A RedisServer is a redis-server process that belongs to one test. Its
-// methods fail that test when something goes wrong; they are for the test's
-// own goroutine.
+// A RedisServer is a redis-server process that belongs to one test. Its methods
+// fail the test if something goes wrong, so only the test's own goroutine may call
+// them.
 type RedisServer struct {
 	t    testing.TB
 	dir  string
@@ -46,8 +48,8 @@ func Redis(t testing.TB, args ...string) *RedisServer {
 	return s.run()
 }
 
-// Sentinel starts a sentinel that watches the master under the given name. More
-// lines of its configuration may be given, such as "requirepass secret".
+// Sentinel starts a sentinel that watches the master under the given name. Lines
+// are further lines of its configuration, such as "requirepass secret".
 func Sentinel(t testing.TB, name string, master *RedisServer, lines ...string) *RedisServer {
 	t.Helper()
 	s := &RedisServer{t: t, dir: t.TempDir()}
@@ -71,7 +73,7 @@ func (s *RedisServer) run() *RedisServer {
 	skipIfShort(s.t)
 	s.t.Cleanup(s.end)
 	var err error
-	for range 5 { // somebody else may take the port between our look and our start
+	for range 5 { // another process may take the port before the server does
 		s.port = FreePort(s.t)
 		if err = s.start(); err == nil || errors.Is(err, exec.ErrNotFound) {
 			break
@@ -82,13 +84,13 @@ func (s *RedisServer) run() *RedisServer {
 	return s
 }
 
-// Addr is the server's host:port.
+// Addr returns the server's host:port.
 func (s *RedisServer) Addr() string { return fmt.Sprintf("127.0.0.1:%d", s.port) }
 
-// URL is the address of database 0 in the given scheme: URL("redis").
+// URL returns the URL of database 0 with a scheme, such as URL("redis").
 func (s *RedisServer) URL(scheme string) string { return scheme + "://" + s.Addr() + "/0" }
 
-// Dir is the server's working directory.
+// Dir returns the server's working directory.
 func (s *RedisServer) Dir() string { return s.dir }
 
 // Client returns a client that is closed when the test ends.
@@ -110,14 +112,14 @@ func (s *RedisServer) CLI(args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// Kill ends the process as kill -9 does: no goodbye, nothing saved.
+// Kill kills the process, as kill -9 does. It saves nothing.
 func (s *RedisServer) Kill() { s.signal(syscall.SIGKILL); s.wait() }
 
-// Stop ends the process as an operator does.
+// Stop stops the process with SIGTERM, as an operator does.
 func (s *RedisServer) Stop() { s.signal(syscall.SIGTERM); s.wait() }
 
-// Restart starts the server again on the same port, stopping it first if it
-// runs.
+// Restart starts the server again on the same port. It stops the server first if
+// it runs.
 func (s *RedisServer) Restart() {
 	s.t.Helper()
 	if s.cmd != nil {
@@ -126,8 +128,8 @@ func (s *RedisServer) Restart() {
 	s.must(s.start())
 }
 
-// Freeze makes the server deaf: connections stay open and swallow what is
-// sent. Thaw wakes it.
+// Freeze suspends the server: connections stay open and swallow what is sent,
+// until Thaw.
 func (s *RedisServer) Freeze() { s.signal(syscall.SIGSTOP) }
 
 // Thaw wakes a frozen server.
@@ -139,12 +141,13 @@ func (s *RedisServer) start() error {
 	cmd := exec.Command("redis-server", args...)
 	if err := cmd.Start(); err != nil {
 		if errors.Is(err, exec.ErrNotFound) {
-			err = fmt.Errorf("redis-server is not installed: run `make tools`, or `apt-get install redis-server`: %w", err)
+			err = fmt.Errorf("redis-server is not installed: "+
+				"run `make tools`, or `apt-get install redis-server`: %w", err)
 		}
 		return err
 	}
 	s.cmd = cmd
-	if err := s.answers(); err != nil {
+	if err := s.awaitAnswer(); err != nil {
 		s.end()
 		log, _ := os.ReadFile(filepath.Join(s.dir, "redis.log"))
 		return fmt.Errorf("redis-server did not start: %w\n%s", err, log)
@@ -152,9 +155,9 @@ func (s *RedisServer) start() error {
 	return nil
 }
 
-// answers returns once our process answers on the port: a stranger who took
-// the port first has another process id.
-func (s *RedisServer) answers() error {
+// awaitAnswer returns once the process answers on the port. It compares the process
+// id, since another server may have taken the port.
+func (s *RedisServer) awaitAnswer() error {
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
 	c := redis.NewClient(&redis.Options{
@@ -191,7 +194,7 @@ func (s *RedisServer) signal(sig syscall.Signal) {
 }
 
 func (s *RedisServer) wait() {
-	_ = s.cmd.Wait() // it ends by a signal: that is no failure
+	_ = s.cmd.Wait() // the error says that a signal has ended it
 	s.cmd = nil
 }
 
@@ -209,7 +212,7 @@ func (s *RedisServer) must(err error) {
 	}
 }
 
-// FreePort returns a port of 127.0.0.1 that nobody uses now.
+// FreePort returns a port of 127.0.0.1 that is free at the moment.
 func FreePort(t testing.TB) int {
 	t.Helper()
 	port, err := freePort()

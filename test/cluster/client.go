@@ -15,14 +15,16 @@ import (
 	"github.com/fanfarebus/fanfare/client"
 )
 
-// A Protocol is what a client and its node speak.
+// A Protocol is what a client speaks with its node.
 type Protocol string
 
 // The protocols of docs/protocol.md.
 const (
-	V1    Protocol = "fanfare.v1.json" // over a WebSocket, by package client
-	SSE   Protocol = "sse"             // Server-Sent Events: sends nothing
-	Plain Protocol = "fanfare.plain"   // one system, no rooms; hears data alone, nothing of what it missed, and of no gap
+	V1  Protocol = "fanfare.v1.json" // over a WebSocket, with package client
+	SSE Protocol = "sse"             // Server-Sent Events; the client cannot send
+	// Plain is a WebSocket without a subprotocol. The client has one system and
+	// no rooms. It receives only data: nothing that it missed, and no gaps.
+	Plain Protocol = "fanfare.plain"
 )
 
 // A ClientConfig says who connects, and for what. User and Systems are
@@ -30,17 +32,19 @@ const (
 type ClientConfig struct {
 	User    string
 	Systems []string
-	Rooms   []string // to be in from the beginning, as system/room
-	// Node is where it connects, always; nil: where the load balancer sends it.
+	Rooms   []string // rooms to join when it connects, as system/room
+	// Node is the node that it always connects to. If it is nil, the load
+	// balancer chooses.
 	Node *Node
-	// Protocol is what it speaks; V1 if empty.
+	// Protocol is what it speaks; empty means V1.
 	Protocol Protocol
-	// Token returns its session token, for nodes that Configure made want one.
+	// Token returns its session token, for nodes that [Configure] has made to
+	// require one.
 	Token func(ctx context.Context) (string, error)
 }
 
-// A Client is one device of a user. When its connection is lost, it comes back
-// by itself and resumes. What it hears is for its Inbox.
+// A Client is one device of a user. When it loses its connection, it reconnects
+// by itself and resumes. Its [Inbox] holds what it receives.
 type Client struct {
 	Inbox // of all its systems
 
@@ -54,21 +58,22 @@ type Client struct {
 	ended sync.WaitGroup
 
 	mu    sync.Mutex
-	node  *Node           // to connect to; nil: any; guarded by mu
+	node  *Node           // where it connects to; nil means any; guarded by mu
 	gate  chan struct{}   // closed while it may connect; guarded by mu
-	conn  net.Conn        // the newest; guarded by mu
-	at    *Node           // that conn is to; guarded by mu
-	plain *websocket.Conn // the newest of a plain client; guarded by mu
+	conn  net.Conn        // its newest connection; guarded by mu
+	at    *Node           // the node that conn leads to; guarded by mu
+	plain *websocket.Conn // the newest WebSocket of a plain client; guarded by mu
 }
 
 // Client connects a user's device through the load balancer and waits until it
-// is welcome. Of is what it wants: names of systems, and rooms as system/room.
+// has a session. Of names the systems to attach to, and rooms as system/room.
 func (c *Cluster) Client(user string, of ...string) *Client {
 	c.t.Helper()
 	return c.Connect(wishes(user, of))
 }
 
-// Client connects a user's device to this node, which it also comes back to.
+// Client connects a user's device to this node, and waits until it has a session.
+// The device also reconnects to this node only.
 func (n *Node) Client(user string, of ...string) *Client {
 	n.c.t.Helper()
 	cfg := wishes(user, of)
@@ -90,7 +95,7 @@ func wishes(user string, of []string) ClientConfig {
 	return cfg
 }
 
-// Connect connects a client and waits until it is welcome.
+// Connect connects a client and waits until it has a session.
 func (c *Cluster) Connect(cfg ClientConfig) *Client {
 	c.t.Helper()
 	one := c.newClient(cfg)
@@ -133,7 +138,7 @@ func (c *Cluster) newClient(cfg ClientConfig) *Client {
 	return one
 }
 
-// count is how many clients a user has. Call it with mu held.
+// count returns how many clients a user has. mu must be held.
 func (c *Cluster) count(user string) (n int) {
 	for _, one := range c.clients {
 		if one.cfg.User == user {
@@ -165,39 +170,46 @@ func (c *Client) stop() {
 	c.ended.Wait()
 }
 
-// Name is the user's, with a number from the second device on.
+// Name returns the user's name, with a number from the second device on.
 func (c *Client) Name() string { return c.name }
 
-// SDK returns the client that does the work, for what Client does not offer:
-// its Send, Join and Leave return errors. Its Run is taken. It is nil where the
-// client does not speak V1.
+// SDK returns the underlying client, for tests that need the errors of its Send,
+// Join and Leave. Its Run must not be called. It is nil if the client does not
+// speak [V1].
 func (c *Client) SDK() *client.Client { return c.sdk }
 
-// WaitForBus waits until the client was told that its node's bus is up, or
-// down.
+// WaitForBus waits until the client has been told that its node's bus is up, or
+// that it is down.
 func (c *Client) WaitForBus(up bool) {
 	c.c.t.Helper()
 	c.wait(fmt.Sprintf("be told that the bus is up: %v", up), func(s state) bool { return s.busUp == up })
 }
 
-// Send sends as the user, and returns the message's id; without m.To it is for
-// the system's service. See Cluster.Inbound.
+// Send sends a message as the user, and returns the message's id. Without m.To
+// the message is for the system's service, see [Cluster.Inbound].
 func (c *Client) Send(system string, m client.Sending) (id string) {
 	c.c.t.Helper()
-	c.ask("send in "+system, func(ctx context.Context) (err error) { id, err = c.sdk.Send(ctx, system, m); return err })
+	c.ask("send in "+system, func(ctx context.Context) (err error) {
+		id, err = c.sdk.Send(ctx, system, m)
+		return err
+	})
 	return id
 }
 
-// Join enters a room, here and on all connections that follow.
+// Join joins a room, on this connection and on later ones.
 func (c *Client) Join(system, room string) {
 	c.c.t.Helper()
-	c.ask("join "+system+"/"+room, func(ctx context.Context) error { return c.sdk.Join(ctx, system, room, "") })
+	c.ask("join "+system+"/"+room, func(ctx context.Context) error {
+		return c.sdk.Join(ctx, system, room, "")
+	})
 }
 
 // Leave leaves a room.
 func (c *Client) Leave(system, room string) {
 	c.c.t.Helper()
-	c.ask("leave "+system+"/"+room, func(ctx context.Context) error { return c.sdk.Leave(ctx, system, room) })
+	c.ask("leave "+system+"/"+room, func(ctx context.Context) error {
+		return c.sdk.Leave(ctx, system, room)
+	})
 }
 
 func (c *Client) ask(what string, do func(ctx context.Context) error) {
@@ -213,7 +225,7 @@ func (c *Client) ask(what string, do func(ctx context.Context) error) {
 	c.note("did %s", what)
 }
 
-// wait waits until the client is in some state.
+// wait waits until the client is in a state that is good enough.
 func (c *Client) wait(what string, enough func(state) bool) {
 	c.c.t.Helper()
 	if err := c.box.wait(c.c.cfg.patience, enough); err != nil {
@@ -223,7 +235,7 @@ func (c *Client) wait(what string, enough func(state) bool) {
 
 func (c *Client) note(format string, args ...any) { c.c.tl.addClient(c.name, format, args...) }
 
-// fail ends the test with what happened to the client.
+// fail ends the test and shows what happened to the client.
 func (c *Client) fail(format string, args ...any) {
 	c.c.t.Helper()
 	c.c.told.Store(true)

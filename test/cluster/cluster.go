@@ -21,7 +21,7 @@ import (
 	"github.com/fanfarebus/fanfare/test/internal/pipes"
 )
 
-// A Cluster is some nodes on one bus.
+// A Cluster is a number of nodes on one bus.
 type Cluster struct {
 	t      T
 	cfg    config
@@ -31,19 +31,20 @@ type Cluster struct {
 	nodes  []*Node
 	own    *fanfare.Publisher
 	topics domain.Topics
-	told   atomic.Bool // a failure said what happened to a client
+	told   atomic.Bool // a failure has shown what happened to a client
 
 	mu         sync.Mutex
 	publishers []*fanfare.Publisher // guarded by mu
-	closes     []func() error       // buses of publishers and subscribers; guarded by mu
+	closes     []func() error       // close the buses of publishers and subscribers; guarded by mu
 	clients    []*Client            // guarded by mu
-	turn       int                  // of the load balancer; guarded by mu
-	fences     int                  // sent so far; guarded by mu
-	down       bool                 // the bus is; guarded by mu
+	turn       int                  // connections that the load balancer has made; guarded by mu
+	fences     int                  // fences sent so far; guarded by mu
+	down       bool                 // the bus is down; guarded by mu
 }
 
-// Start starts n nodes, named n0, n1 and so on, on a bus in memory that keeps a
-// log, and waits until all are ready. They end with the test.
+// Start starts n nodes, named n0, n1 and so on, and waits until all are ready.
+// The bus is in memory and keeps a log, see [Lossy] for one that does not.
+// Everything ends with the test.
 func Start(t T, n int, opts ...Option) *Cluster {
 	t.Helper()
 	cfg := newConfig(opts)
@@ -72,7 +73,7 @@ func topics(cfg config) (domain.Topics, error) {
 	return domain.ParseTopics(template)
 }
 
-// stop ends everything, and tells of what happened if the test has failed.
+// stop ends everything, and logs the timeline if the test has failed.
 func (c *Cluster) stop() {
 	c.mu.Lock()
 	clients, closes := c.clients, c.closes
@@ -120,11 +121,12 @@ func (c *Cluster) Publish(system string, msgs ...fanfare.Message) (ids []string)
 	return ids
 }
 
-// Publisher returns a service's connection to the bus. It is closed with the
-// cluster, unless the service does so before.
+// Publisher returns a service's connection to the bus. The cluster closes it in
+// the end; the service may close it before.
 func (c *Cluster) Publisher() *fanfare.Publisher {
 	c.t.Helper()
-	p, err := fanfare.NewPublisher(context.Background(), "", c.cfg.settings("n0").Topic, fanfare.WithDriver(c.Driver()))
+	topic := c.cfg.settings("n0").Topic
+	p, err := fanfare.NewPublisher(context.Background(), "", topic, fanfare.WithDriver(c.Driver()))
 	if err != nil {
 		c.t.Fatalf("cluster: %v", err)
 	}
@@ -135,15 +137,14 @@ func (c *Cluster) Publisher() *fanfare.Publisher {
 	return p
 }
 
-// Driver returns a connection to the bus of its own, for what is made with
-// fanfare.WithDriver: a publisher, or a service that is a node itself. Who makes
-// it also closes it.
+// Driver returns another connection to the bus, for [fanfare.WithDriver]: for a
+// publisher, or for a service that is a node itself. The caller must close it.
 func (c *Cluster) Driver() transport.Driver { return c.bus.Link().Driver() }
 
-// Subscriber returns a service's Watermill subscriber, for what users send: the
-// topics are those that Inbound names, the payloads envelopes. Services that
-// name the same group share the messages; without a group, and on a Lossy bus,
-// each hears all. It is closed with the cluster.
+// Subscriber returns a Watermill subscriber with which a service receives what
+// users send. [Cluster.Inbound] returns the topics, and the payloads are
+// envelopes. Subscribers with the same group share the messages. Without a group,
+// and on a [Lossy] bus, each receives all. The cluster closes it in the end.
 func (c *Cluster) Subscriber(group string) message.Subscriber {
 	c.t.Helper()
 	bus := transport.New(c.Driver(), transport.Config{})
@@ -160,7 +161,8 @@ func (c *Cluster) Subscriber(group string) message.Subscriber {
 	return s
 }
 
-// Inbound returns the topic on which a system's service hears its users.
+// Inbound returns the topic on which a system's service receives what users send
+// to it.
 func (c *Cluster) Inbound(system string) string {
 	c.t.Helper()
 	return c.topics.Inbound(c.system(system))
@@ -175,26 +177,26 @@ func (c *Cluster) system(name string) domain.System {
 	return s
 }
 
-// The addresses of nodes end in a port that tells them apart; nothing listens
-// there.
+// The addresses of nodes differ in their ports. Nothing listens on these ports.
 const (
 	host      = "127.0.0.1"
 	basePort  = 8000
 	urlScheme = "http://"
 )
 
-// URL is the load balancer's address, which HTTP and Dial understand.
+// URL returns the load balancer's address, which [Cluster.HTTP] and
+// [Cluster.Dial] understand.
 func (c *Cluster) URL() string { return urlScheme + net.JoinHostPort(host, strconv.Itoa(basePort)) }
 
-// HTTP returns a client that reaches the nodes: through the load balancer at
-// URL, each alone at Node.URL. It may be used by any goroutine.
+// HTTP returns a client that reaches the load balancer at [Cluster.URL], and each
+// node at [Node.URL]. Any goroutine may use it.
 func (c *Cluster) HTTP() *http.Client {
 	return &http.Client{Transport: &http.Transport{DialContext: c.Dial, DisableKeepAlives: true}}
 }
 
-// Dial connects to a node at its address, or, at the address of URL, to the
-// next one whose turn it is. It is for dialers of HTTP and WebSocket clients,
-// and may be used by any goroutine.
+// Dial connects to the node with the given address. At the address of
+// [Cluster.URL] it connects to one node after the other, as a load balancer does.
+// It is for dialers of HTTP and WebSocket clients. Any goroutine may call it.
 func (c *Cluster) Dial(ctx context.Context, _, addr string) (net.Conn, error) {
 	_, port, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -213,7 +215,7 @@ func (c *Cluster) Dial(ctx context.Context, _, addr string) (net.Conn, error) {
 
 var errNoNode = errors.New("cluster: no node runs")
 
-// balance connects to the next node that is ready; if none is, to the next
+// balance connects to the next node that is ready or, if none is, to the next
 // that runs.
 func (c *Cluster) balance(ctx context.Context) (conn net.Conn, to *Node, err error) {
 	c.mu.Lock()
@@ -235,13 +237,13 @@ func (c *Cluster) balance(ctx context.Context) (conn net.Conn, to *Node, err err
 	return nil, nil, err
 }
 
-// patience returns a context that ends when waiting is of no use any more.
+// patience returns a context that ends when a wait has taken too long.
 func (c *Cluster) patience() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.Background(), c.cfg.patience)
 }
 
-// isOurs says that a payload is nobody's message: a fence, or a mark of a bus
-// without a log.
+// isOurs reports whether a payload is no message of the test: a fence, or the
+// mark that a publisher writes on a bus without a log when it has been idle.
 func isOurs(payload []byte) bool {
 	var e struct {
 		Type string

@@ -7,8 +7,7 @@ import (
 	"github.com/fanfarebus/fanfare/adapters/memory"
 )
 
-// A T is what a cluster needs of the test it runs in: a *testing.T, or one
-// that stands for it.
+// A T is what a cluster needs of the test that it runs in. A *testing.T is one.
 type T interface {
 	Helper()
 	Cleanup(func())
@@ -35,27 +34,29 @@ func newConfig(opts []Option) config {
 	return cfg
 }
 
-// Lossy gives the cluster a bus that keeps no log, such as Redis pub/sub: what
-// a node does not hear is lost, and a client that changes nodes is told a gap.
+// Lossy gives the cluster a bus that keeps no log, as Redis pub/sub does. What a
+// node does not receive is lost to it, and a client that changes nodes is told a
+// gap.
 func Lossy() Option { return func(c *config) { c.lossy = true } }
 
-// Keep lets the bus and the windows of nodes keep only so many messages of a
-// system, so that clients that stay away come too late. So do nodes: who
-// publishes more than that before they have heard it makes a gap for all.
+// Keep limits how many messages of a system the bus and the windows of nodes
+// keep, so that clients that stay away long enough are told a gap. The limit holds
+// for nodes as well: if more than that is published before a node has read it,
+// all its clients are told a gap.
 func Keep(messages int) Option { return func(c *config) { c.log.Messages = messages } }
 
-// Patience is how long to wait for what must come; default 10 s.
+// Patience sets how long to wait for what must come. The default is 10 s.
 func Patience(d time.Duration) Option { return func(c *config) { c.patience = d } }
 
-// Configure changes the settings of each node before it starts, also before it
-// starts again. They are a development node's that serves any system; Node
-// names it. Envelope.UserField is not for clusters: what they publish themselves
-// would not be understood.
+// Configure changes the settings of each node whenever it starts. Initially they
+// are those of a development node that serves any system; their field Node has
+// the node's name. Envelope.UserField must not be set, since nodes could then not
+// read what the cluster itself publishes.
 func Configure(change func(cfg *fanfare.Config)) Option {
 	return func(c *config) { c.node = append(c.node, change) }
 }
 
-// settings are those of the named node.
+// settings returns the settings of the named node.
 func (c *config) settings(name string) fanfare.Config {
 	cfg := fanfare.Config{Node: name, Dev: true, Drain: 50 * time.Millisecond}
 	cfg.Window.Messages = c.log.Messages

@@ -11,7 +11,7 @@ func (c *Client) WaitConnected() {
 	c.wait("be connected", func(s state) bool { return s.connected })
 }
 
-// Node returns the node that holds the client's session, which it waits for.
+// Node waits until the client has a session, and returns the node that holds it.
 func (c *Client) Node() *Node {
 	c.c.t.Helper()
 	c.WaitConnected()
@@ -25,7 +25,8 @@ func (c *Client) on() *Node {
 	return c.at
 }
 
-// dial connects to the node that is wanted, once it may.
+// dial waits until the client may connect, and connects to the node that it
+// should connect to.
 func (c *Client) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	c.mu.Lock()
 	gate := c.gate
@@ -50,15 +51,15 @@ func (c *Client) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.gate != gate {
-		conn.Close() // it was sent away meanwhile
+		conn.Close() // Disconnect was called in the meantime
 		return nil, net.ErrClosed
 	}
 	c.conn, c.at = conn, node
 	return conn, nil
 }
 
-// Cut breaks the client's connection, as a network does, and waits until it has
-// noticed. It comes back by itself.
+// Cut breaks the client's connection, as a network failure does, and waits until
+// the client has noticed. The client reconnects by itself.
 func (c *Client) Cut() {
 	c.c.t.Helper()
 	c.note("is cut off")
@@ -76,8 +77,8 @@ func (c *Client) cut() {
 	c.wait("notice that it is cut off", func(s state) bool { return !s.connected || s.hellos > before })
 }
 
-// Disconnect breaks the client's connection, and keeps it away until
-// Reconnect.
+// Disconnect breaks the client's connection, and keeps the client from
+// reconnecting until [Client.Reconnect].
 func (c *Client) Disconnect() {
 	c.c.t.Helper()
 	c.note("is cut off, and stays away")
@@ -87,8 +88,8 @@ func (c *Client) Disconnect() {
 	c.cut()
 }
 
-// Reconnect lets the client come back to the node given, or, without one, to
-// where it always connects; and waits until it is welcome.
+// Reconnect lets the client connect to the given node or, without one, to where
+// it usually connects, and waits until it has a session.
 func (c *Client) Reconnect(to ...*Node) {
 	c.c.t.Helper()
 	before := c.box.now()

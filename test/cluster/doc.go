@@ -1,8 +1,9 @@
-// Package cluster runs Fanfare nodes inside a test: real ones, on a bus and a
-// network in memory, with clients to ask and faults to order. It is for teams
-// that test their own services and handlers.
+// Package cluster runs Fanfare nodes inside a test. The nodes are real; the bus
+// and the network are in memory. The test connects clients, asks what they
+// received, and causes faults. It is for teams that test their own services and
+// handlers; docs/testing.md is the guide, and examples/orders an example.
 //
-//	func TestOrderIsTold(t *testing.T) {
+//	func TestUserIsToldOfThePayment(t *testing.T) {
 //		c := cluster.Start(t, 3)
 //		alice := c.Client("alice", "orders")
 //		shop := NewShop(c.Publisher())
@@ -13,19 +14,26 @@
 //		alice.WantNothing()
 //	}
 //
-// What holds:
+// # What a test can rely on
 //
-//   - No ports, and no sleeping. Everything also works in a testing/synctest
-//     bubble, where no real time passes; Start is called inside it then. In
-//     either case a wait ends as soon as what it waits for is there.
-//   - WantNothing is no guess: it sends a message through the bus to the
-//     client, behind all that was published before, and looks what came first.
-//   - A client sees all that its node tells it, gaps included, in order. What
-//     a test did not expect fails it, with what happened to that client.
-//   - What a test starts ends with it: clients, nodes, publishers and all
-//     their goroutines, before the cleanups that were registered before Start.
+//   - Nothing listens on a port, and nothing sleeps. Everything works in a
+//     [testing/synctest] bubble as well, in which no real time passes; call Start
+//     inside the bubble. In either case a wait ends as soon as its condition
+//     holds.
+//   - [Inbox.WantNothing] does not guess. It sends a message through the bus to
+//     the client, after everything that was published before, and checks that
+//     nothing comes before it.
+//   - A client records everything that its node tells it, gaps included, in
+//     order. Anything unexpected fails the test, and the failure shows what
+//     happened to that client.
+//   - Everything ends with the test: clients, nodes, publishers and all their
+//     goroutines. It ends before the cleanups that were registered before Start
+//     run.
 //
-// Methods may be called concurrently, but those that can fail the test (all
-// that say Want, Wait or Next, and those that return no error where something
-// can go wrong) are for the test's own goroutine, as testing.T's FailNow is.
+// # Concurrency
+//
+// Methods may be called concurrently. But methods that can fail the test must be
+// called from the test's own goroutine, as testing.T's FailNow must. These are
+// all whose names begin with Want, Wait or Next, and those that can go wrong but
+// return no error.
 package cluster

@@ -8,10 +8,10 @@ import (
 	"github.com/fanfarebus/fanfare/test/cluster"
 )
 
-// Alice has a device on each of two nodes. One of them crashes, and what is
-// published meanwhile comes on another.
+// Alice has a device on each of two nodes. One node crashes, and its device receives
+// what is published in the meantime on another node.
 func ExampleStart() {
-	t := &standIn{} // in a test, its *testing.T
+	t := &standIn{} // a test would use its *testing.T
 	defer t.end()
 
 	c := cluster.Start(t, 3)
@@ -34,7 +34,7 @@ func ExampleStart() {
 	// nothing is missing
 }
 
-// A standIn is what examples have in the place of a *testing.T.
+// A standIn takes the place of a *testing.T in an example.
 type standIn struct{ cleanups []func() }
 
 func (*standIn) Helper()                           {}

@@ -12,7 +12,7 @@ import (
 	"github.com/fanfarebus/fanfare/test/cluster"
 )
 
-// A failing is a test that may fail: it writes down what it said.
+// A failing is a stand-in for a test that fails. It records the failure.
 type failing struct {
 	*testing.T
 	failed bool
@@ -28,8 +28,8 @@ func (f *failing) Fatalf(format string, args ...any) {
 	runtime.Goexit()
 }
 
-// failure returns what a test says that must fail. It waits in vain in a
-// bubble, so that this takes no time.
+// failure runs a test that must fail, and returns what it says. It runs in a bubble,
+// so that waits which must time out take no real time.
 func failure(t *testing.T, test func(t cluster.T)) string {
 	t.Helper()
 	f := &failing{}

@@ -7,8 +7,8 @@ import (
 	"github.com/fanfarebus/fanfare/test/internal/faulty"
 )
 
-// BusDown lets the bus answer nobody until Heal: publishing fails, what nodes
-// followed is interrupted.
+// BusDown makes the bus answer nobody until [Cluster.Heal]. Publishing fails, and
+// the nodes' subscriptions are interrupted.
 func (c *Cluster) BusDown() {
 	c.tl.add("", "the bus goes down")
 	c.setDown(true)
@@ -21,22 +21,23 @@ func (c *Cluster) setDown(down bool) {
 	c.bus.Set(func(f *faulty.Faults) { f.Down = down })
 }
 
-// Interrupt breaks every node's subscriptions once. With a log they go on where
-// they stopped; without one, each is a gap.
+// Interrupt breaks every node's subscriptions once. With a log they continue
+// where they stopped. Without one, each interruption is a gap.
 func (c *Cluster) Interrupt() {
 	c.tl.add("", "all subscriptions break")
 	c.bus.Interrupt()
 }
 
-// Forget lets the bus lose its logs, as one does that keeps nothing on disk
-// and is started anew. Members of a Subscriber's group end with them.
+// Forget makes the bus lose its logs, as a broker does that stores nothing on
+// disk and is restarted. The members of a Subscriber's group end.
 func (c *Cluster) Forget() {
 	c.tl.add("", "the bus forgets its logs")
 	c.bus.Forget()
 }
 
-// Heal ends what BusDown, Drop, Duplicate, Delay and LoseAnswers began, and on
-// every node what Partition and Deafen did. Nodes that were stopped stay so.
+// Heal ends the faults that BusDown, Drop, Duplicate, Delay and LoseAnswers
+// began, and calls [Node.Heal] on every node. Nodes that were stopped stay
+// stopped.
 func (c *Cluster) Heal() {
 	c.tl.add("", "everything heals")
 	c.bus.Unplan()
@@ -46,14 +47,15 @@ func (c *Cluster) Heal() {
 	}
 }
 
-// Drop lets the next n messages of a system reach none of the nodes given, or,
-// if none are, no node at all. It is for a Lossy cluster: a log loses nothing
-// that it has taken, except by Keep and Forget.
+// Drop keeps the next n messages of a system from the given nodes or, if none
+// are given, from all nodes. It is for a [Lossy] cluster: a log loses nothing that
+// it has taken, except by [Keep] and [Cluster.Forget].
 //
-// A hole is noticed by the numbers of its publisher: with the publisher's next
-// message, or its mark a second later. What a node misses before it has heard
-// of a publisher at all nobody can notice, so Drop introduces the cluster's
-// publishers to the nodes that have clients in the system.
+// Nodes notice a missing sequence by the numbers of its publisher: when the
+// publisher's next message comes, or the mark that it writes a second later.
+// Before a node has received anything from a publisher it cannot notice what it
+// misses. So Drop first sends a message from each of the cluster's publishers to
+// the nodes that have clients in the system.
 func (c *Cluster) Drop(system string, n int, nodes ...*Node) {
 	c.t.Helper()
 	if !c.cfg.lossy {
@@ -63,15 +65,16 @@ func (c *Cluster) Drop(system string, n int, nodes ...*Node) {
 	c.plan(system, n, nodes, faulty.Plan{Drop: true}, "will not be heard")
 }
 
-// Duplicate lets the bus take each of the next n messages of a system twice, as
-// when a publisher repeats itself.
+// Duplicate makes the bus take each of the next n messages of a system twice, as
+// if the publisher had repeated them.
 func (c *Cluster) Duplicate(system string, n int) {
 	c.t.Helper()
 	c.plan(system, n, nil, faulty.Plan{Twice: true}, "will be on the bus twice")
 }
 
-// Delay lets the next n messages of a system reach the nodes given, or all,
-// later by d. What is behind them waits, too: a bus keeps its order.
+// Delay delays the next n messages of a system by d on their way to the given
+// nodes, or to all. Messages that follow them wait as well, since a bus keeps its
+// order.
 func (c *Cluster) Delay(system string, n int, d time.Duration, nodes ...*Node) {
 	c.t.Helper()
 	if d <= 0 {
@@ -80,9 +83,9 @@ func (c *Cluster) Delay(system string, n int, d time.Duration, nodes ...*Node) {
 	c.plan(system, n, nodes, faulty.Plan{Delay: d}, "will be late by "+d.String())
 }
 
-// LoseAnswers lets the bus take the next n messages of a system, and tell their
-// publishers that it failed: fanfare.ErrBusDown, or 503 over HTTP. Who then
-// publishes again must do so with the same id.
+// LoseAnswers makes the bus take the next n messages of a system, but tell their
+// publishers that it failed: with [fanfare.ErrBusDown], or 503 over HTTP. A
+// publisher that then tries again must use the same id.
 func (c *Cluster) LoseAnswers(system string, n int) {
 	c.t.Helper()
 	c.plan(system, n, nil, faulty.Plan{LostAnswer: true}, "will be taken without a word")
@@ -106,7 +109,8 @@ func (c *Cluster) plan(system string, n int, nodes []*Node, p faulty.Plan, what 
 	c.bus.Plan(topic, n, p)
 }
 
-// introduce lets the nodes that have clients in a system hear of all publishers.
+// introduce sends a fence from each publisher to the clients in a system, so that
+// their nodes know the publishers.
 func (c *Cluster) introduce(system string) {
 	c.t.Helper()
 	c.mu.Lock()

@@ -10,16 +10,18 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// A fence is a message that means nothing: it only tells that what was
-// published before it has come. It goes the same way, through the bus, and no
-// test sees it.
+// fenceType is the type of a fence. A fence is a message from the cluster to a
+// client. When the client receives it, everything that was published before it
+// has come as well, since it takes the same way through the bus. Tests do not see
+// fences.
 const fenceType = "fanfare.test.fence"
 
 const (
-	// fenceAgain is after how long a fence is sent anew: the first may have
-	// been for a session that ended, or dropped with what the client missed.
+	// fenceAgain is how long the cluster waits for a fence before it sends
+	// another. The first one may have been for a session that has ended, or it
+	// may have been dropped by a fault.
 	fenceAgain = time.Second
-	// quiet is how long nothing must come where no fence can.
+	// quiet is how long nothing must come for a client that no fence can reach.
 	quiet = 50 * time.Millisecond
 )
 
@@ -27,7 +29,8 @@ type fenceData struct {
 	Fence int `json:"fanfare_test_fence"`
 }
 
-// fenceOf reads a fence; plain clients know no type.
+// fenceOf returns the number of a fence, if the message is one. Plain clients
+// receive no type, so kind may be empty.
 func fenceOf(kind string, data []byte) (n int, ok bool) {
 	if kind != fenceType && kind != "" {
 		return 0, false
@@ -39,8 +42,8 @@ func fenceOf(kind string, data []byte) (n int, ok bool) {
 	return f.Fence, true
 }
 
-// settle waits until the client has heard all that was published in a system
-// up to now.
+// settle waits until the client has received everything that was published in a
+// system before the call.
 func (c *Client) settle(system string) {
 	c.c.t.Helper()
 	if !c.isAway() {
@@ -48,7 +51,7 @@ func (c *Client) settle(system string) {
 	}
 }
 
-// fence sends fences until one has come.
+// fence sends fences through a publisher until the client has received one.
 func (c *Client) fence(p *fanfare.Publisher, system string) {
 	c.c.t.Helper()
 	first, patience := 0, time.Now().Add(c.c.cfg.patience)
@@ -75,7 +78,8 @@ func (c *Client) fence(p *fanfare.Publisher, system string) {
 	}
 }
 
-// address is what reaches the client; of a plain one only the user is known.
+// address returns a target that reaches the client. The session of a plain
+// client is unknown, so its target is the user.
 func (c *Client) address() string {
 	if session := c.box.now().session; session != "" {
 		return "session:" + session
@@ -83,7 +87,7 @@ func (c *Client) address() string {
 	return "user:" + c.cfg.User
 }
 
-// unreachable says that no fence can come to the client now.
+// unreachable reports whether a fault keeps fences from the client now.
 func (c *Client) unreachable(system string) bool {
 	c.c.mu.Lock()
 	down := c.c.down
@@ -97,6 +101,7 @@ func (c *Cluster) sendFence(p *fanfare.Publisher, to, system string) (n int, err
 	c.fences++
 	n = c.fences
 	c.mu.Unlock()
-	_, err = p.Publish(context.Background(), system, fanfare.Message{To: []string{to}, Type: fenceType, Data: fenceData{n}})
+	fence := fanfare.Message{To: []string{to}, Type: fenceType, Data: fenceData{n}}
+	_, err = p.Publish(context.Background(), system, fence)
 	return n, err
 }

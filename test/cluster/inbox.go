@@ -9,16 +9,16 @@ import (
 	"github.com/fanfarebus/fanfare/client"
 )
 
-// An Inbox is what a client hears, in all of its systems or in one: messages
-// and gaps, in the order in which they came. Each Want and Next takes what it
-// looked at out of it. Between systems there is no order: a client with several
-// is asked by In.
+// An Inbox holds what a client received in all of its systems, or in one of them:
+// messages and gaps, in the order in which they came. Methods that begin with
+// Want, and Next, remove what they return or check. There is no order between
+// systems, so ask a client with several systems by [Client.In].
 type Inbox struct {
 	client *Client
 	system string // "" for all
 }
 
-// In returns what the client hears in one of its systems.
+// In returns the inbox of one of the client's systems.
 func (c *Client) In(system string) Inbox {
 	c.c.t.Helper()
 	if !slices.Contains(c.cfg.Systems, system) {
@@ -27,7 +27,7 @@ func (c *Client) In(system string) Inbox {
 	return Inbox{client: c, system: system}
 }
 
-// Next waits for the next message and returns it; a gap is a failure.
+// Next waits for the next message and returns it. A gap fails the test.
 func (i Inbox) Next() *client.Message {
 	i.client.c.t.Helper()
 	e := i.take("a message")
@@ -37,10 +37,10 @@ func (i Inbox) Next() *client.Message {
 	return e.message
 }
 
-// Want waits until the client has heard these messages next, in this order, and
-// nothing between them. Of each only what is set must be so: a message without
-// Data may have any. Data are the same if they are as JSON; To must hold the
-// target by which the client got it. TTL means nothing.
+// Want waits for these messages to come next, in this order and with nothing
+// between them. It compares only the fields that are set, so a wanted message
+// without Data matches any data. Data are compared as JSON values. To must
+// contain the target by which the client received the message. TTL is ignored.
 func (i Inbox) Want(want ...fanfare.Message) {
 	i.client.c.t.Helper()
 	for n := range want {
@@ -58,8 +58,9 @@ func (i Inbox) Want(want ...fanfare.Message) {
 	}
 }
 
-// WantGap waits until the next that the client has heard is a gap, for one of
-// the reasons given or, if none are, any; see docs/protocol.md for them.
+// WantGap waits for the next message or gap, which must be a gap for one of the
+// given reasons. Without reasons, any gap will do. docs/protocol.md lists the
+// reasons.
 func (i Inbox) WantGap(reasons ...string) *client.Gap {
 	i.client.c.t.Helper()
 	what := strings.TrimSuffix("a gap: "+strings.Join(reasons, " or "), ": ")
@@ -70,10 +71,10 @@ func (i Inbox) WantGap(reasons ...string) *client.Gap {
 	return e.gap
 }
 
-// WantNothing waits until the client has heard all that was published so far,
-// and wants nothing to be left in the inbox. What a fault of the cluster keeps
-// from it, it need not hear: it may be away, its node cut off, a message
-// delayed.
+// WantNothing waits until the client has received everything that was published
+// so far, and fails the test unless the inbox is then empty. It does not wait for
+// what a fault keeps from the client: the client may be away, its node cut off,
+// or a message delayed.
 func (i Inbox) WantNothing() {
 	i.client.c.t.Helper()
 	for _, system := range i.systems() {
@@ -84,8 +85,9 @@ func (i Inbox) WantNothing() {
 	}
 }
 
-// WaitFor waits until the client has heard n messages in all, taken or not, and
-// returns all that it has. It takes none, and does not mind gaps.
+// WaitFor waits until the client has received n messages in all, and returns all
+// that it has received. It counts messages that were removed, removes none, and
+// ignores gaps.
 func (i Inbox) WaitFor(n int) []*client.Message {
 	i.client.c.t.Helper()
 	count := func() (have int) {
@@ -102,8 +104,9 @@ func (i Inbox) WaitFor(n int) []*client.Message {
 	return i.Messages()
 }
 
-// Messages returns all that the client has heard so far, taken or not. It may
-// be called from any goroutine; the messages are not to be changed.
+// Messages returns all messages that the client has received so far, including
+// those that were removed. It may be called from any goroutine. The caller must
+// not change the messages.
 func (i Inbox) Messages() []*client.Message { return i.client.box.messages(i.system) }
 
 func (i Inbox) systems() []string {

@@ -11,7 +11,7 @@ import (
 	"github.com/fanfarebus/fanfare/client"
 )
 
-// An event is a message or a gap, as a client heard it.
+// An event is a message or a gap that a client received.
 type event struct {
 	system  string
 	message *client.Message // nil for a gap
@@ -37,30 +37,30 @@ func (e *event) String() string {
 	return text
 }
 
-// A state is how a client is.
+// A state is what is known of a client's connection.
 type state struct {
 	connected bool
-	hellos    int    // so far
-	session   string // of the last one
-	busUp     bool
-	gaveUp    error
+	hellos    int    // how many sessions it has had
+	session   string // the id of the newest session
+	busUp     bool   // what its node has last said of the bus
+	gaveUp    error  // why it does not reconnect any more; nil if it does
 }
 
-// A mailbox holds what a client has heard. It is safe for concurrent use.
+// A mailbox holds what a client has received. It is safe for concurrent use.
 type mailbox struct {
 	mu      sync.Mutex
 	state   state             // guarded by mu
-	events  []event           // not taken yet; guarded by mu
-	all     []*client.Message // taken or not; guarded by mu
-	fences  map[string]int    // system: the newest that came; guarded by mu
-	changed chan struct{}     // closed with each change; guarded by mu
+	events  []event           // what the test has not taken yet; guarded by mu
+	all     []*client.Message // all messages, taken or not; guarded by mu
+	fences  map[string]int    // by system: the number of the newest fence; guarded by mu
+	changed chan struct{}     // closed, and replaced, at each change; guarded by mu
 }
 
 func newMailbox() *mailbox {
 	return &mailbox{fences: make(map[string]int), changed: make(chan struct{})}
 }
 
-// change changes something, and lets all look who wait.
+// change makes a change with mu held, and wakes everybody who waits.
 func (b *mailbox) change(how func()) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -90,7 +90,7 @@ func (b *mailbox) now() state {
 
 var errPatience = errors.New("nothing came")
 
-// until waits, at most for d, until enough says so; that is called with mu
+// until waits, at most for d, until enough returns true. It calls enough with mu
 // held.
 func (b *mailbox) until(d time.Duration, enough func() bool) error {
 	ctx, cancel := context.WithTimeout(context.Background(), d)
@@ -113,17 +113,18 @@ func (b *mailbox) until(d time.Duration, enough func() bool) error {
 	}
 }
 
-// wait waits until the client is in some state.
+// wait waits, at most for d, until enough accepts the client's state.
 func (b *mailbox) wait(d time.Duration, enough func(state) bool) error {
 	return b.until(d, func() bool { return enough(b.state) })
 }
 
-// find returns where the first event of a system is; of any for "".
+// find returns the index of the first event of a system, or of any for "". It
+// returns -1 if there is none. mu must be held.
 func (b *mailbox) find(system string) int {
 	return slices.IndexFunc(b.events, func(e event) bool { return system == "" || e.system == system })
 }
 
-// take waits for the next event of a system, and takes it out.
+// take waits for the next event of a system, and removes it.
 func (b *mailbox) take(d time.Duration, system string) (e event, err error) {
 	err = b.until(d, func() bool {
 		i := b.find(system)
@@ -148,7 +149,7 @@ func (b *mailbox) peek(system string) (e event, ok bool) {
 	return b.events[i], true
 }
 
-// messages are those of a system that came so far.
+// messages returns all messages of a system so far, or of all systems for "".
 func (b *mailbox) messages(system string) (all []*client.Message) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

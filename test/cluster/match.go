@@ -13,7 +13,7 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// describe shows what is wanted of a message.
+// describe shows a wanted message.
 func describe(m *fanfare.Message) string {
 	var data any = m.Data
 	if text, ok := m.Data.(string); ok && m.ContentType != "" {
@@ -38,7 +38,7 @@ func describe(m *fanfare.Message) string {
 	return text
 }
 
-// differences says in what a message is not as wanted.
+// differences lists the fields in which a message is not as wanted.
 func differences(want *fanfare.Message, got *client.Message) (faults []string) {
 	differs := func(what string, want, got any) {
 		faults = append(faults, fmt.Sprintf("%s: want %v, got %v", what, want, got))
@@ -69,7 +69,8 @@ func differences(want *fanfare.Message, got *client.Message) (faults []string) {
 	return faults
 }
 
-// sameData compares data as its publisher would encode it.
+// sameData compares a message's data with what a publisher would make of the
+// wanted data, which it also returns.
 func sameData(want *fanfare.Message, got []byte) (expected string, same bool) {
 	raw, isRaw := want.Data.([]byte)
 	foreign := want.ContentType != "" && !domain.IsJSON(want.ContentType)
@@ -87,12 +88,12 @@ func sameData(want *fanfare.Message, got []byte) (expected string, same bool) {
 }
 
 func sameJSON(a, b []byte) bool {
-	x, errX := parseJSON(a)
-	y, errY := parseJSON(b)
-	return errX == nil && errY == nil && reflect.DeepEqual(x, y)
+	valueA, errA := parseJSON(a)
+	valueB, errB := parseJSON(b)
+	return errA == nil && errB == nil && reflect.DeepEqual(valueA, valueB)
 }
 
-// parseJSON keeps numbers as they are written.
+// parseJSON decodes a JSON value, and keeps numbers as they are written.
 func parseJSON(text []byte) (value any, err error) {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()

@@ -10,7 +10,8 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// An op is what a node says, as far as clients without package client hear it.
+// An op is a message of the protocol (docs/protocol.md) from a node, with the
+// fields that clients without package client need.
 type op struct {
 	Op          string
 	System      string
@@ -33,8 +34,8 @@ type op struct {
 	Systems     map[string]client.Place
 }
 
-// tell tells a handler of an op.
-func tell(ctx context.Context, text []byte, h client.Handler) error {
+// dispatch decodes an op and calls the handler's function for it.
+func dispatch(ctx context.Context, text []byte, h client.Handler) error {
 	var o op
 	if err := json.Unmarshal(text, &o); err != nil {
 		return fmt.Errorf("the node said what is no op: %q: %w", text, err)
@@ -45,7 +46,10 @@ func tell(ctx context.Context, text []byte, h client.Handler) error {
 	case "message":
 		return h.Message(ctx, o.message())
 	case "gap":
-		return h.Gap(ctx, &client.Gap{System: o.System, Reason: o.Reason, Cursor: o.Cursor, After: time.Duration(o.AfterMS) * time.Millisecond})
+		return h.Gap(ctx, &client.Gap{
+			System: o.System, Reason: o.Reason, Cursor: o.Cursor,
+			After: time.Duration(o.AfterMS) * time.Millisecond,
+		})
 	case "bus":
 		return h.Bus(ctx, o.Up)
 	}

@@ -11,7 +11,8 @@ import (
 	"github.com/fanfarebus/fanfare/client"
 )
 
-// plainSession is any WebSocket client's: each frame is a message's data.
+// plainSession is the session of a WebSocket client that knows nothing of
+// Fanfare: each frame is the data of a message.
 func (c *Client) plainSession(ctx context.Context) error {
 	header := http.Header{}
 	if err := c.authorize(ctx, header); err != nil {
@@ -29,14 +30,14 @@ func (c *Client) plainSession(ctx context.Context) error {
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	c.setPlain(conn)
-	hear := c.handler()
-	_ = hear.Hello(ctx, &client.Hello{Node: c.on().name}) // nobody says it
+	h := c.handler()
+	_ = h.Hello(ctx, &client.Hello{Node: c.on().name}) // a plain client receives no hello
 	for {
 		_, data, err := conn.ReadMessage()
 		if err != nil {
 			return err
 		}
-		_ = hear.Message(ctx, &client.Message{System: c.cfg.Systems[0], Data: data}) // never fails
+		_ = h.Message(ctx, &client.Message{System: c.cfg.Systems[0], Data: data}) // never fails
 	}
 }
 
@@ -46,7 +47,7 @@ func (c *Client) setPlain(conn *websocket.Conn) {
 	c.plain = conn
 }
 
-// Say sends text as a plain client does: to the system's service.
+// Say sends text as a plain client does. It goes to the system's service.
 func (c *Client) Say(text string) {
 	c.c.t.Helper()
 	if c.cfg.Protocol != Plain {

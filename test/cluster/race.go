@@ -4,9 +4,10 @@ package cluster
 
 import "runtime"
 
-// Under the race detector tests that use a cluster run on one thread. Timers of a
-// synctest bubble share one context of the detector (bubble.timers.raceCtx in Go
-// 1.26's runtime/time.go): two threads that receive from expired timers at once both
-// write to it, and the detector crashes with a SIGSEGV. One thread finds races as well:
-// the detector compares what is ordered, not what happened to coincide.
+// Under the race detector, tests that use a cluster run on one thread. All timers
+// of a synctest bubble share one context of the detector (bubble.timers.raceCtx
+// in runtime/time.go of Go 1.26). If two threads receive from expired timers at
+// the same time, both write to it, and the detector crashes with a SIGSEGV. With
+// one thread the detector still finds races, since it checks whether accesses are
+// ordered, not whether they happened at the same time.
 func init() { runtime.GOMAXPROCS(1) }

@@ -9,16 +9,18 @@ import (
 	"time"
 
 	"github.com/fanfarebus/fanfare/client"
+	"github.com/fanfarebus/fanfare/internal/pause"
 )
 
-// again is how long a client without package client waits before it comes back.
-const again = 5 * time.Millisecond
+// reconnectAfter is how long a client without package client waits before it
+// reconnects.
+const reconnectAfter = 5 * time.Millisecond
 
-// errFinal says that coming back would be wrong.
+// errFinal means that the client must not reconnect.
 var errFinal = errors.New("it is not to come back")
 
-// stay holds sessions, one after the other, until ctx ends or one ended for
-// good.
+// stay runs one session after the other, until ctx ends or a session ends with
+// errFinal.
 func (c *Client) stay(ctx context.Context, session func(context.Context) error) error {
 	h := c.handler()
 	for failures := 0; ; failures++ {
@@ -29,11 +31,8 @@ func (c *Client) stay(ctx context.Context, session func(context.Context) error) 
 		case errors.Is(err, errFinal):
 			return err
 		}
-		_ = h.Lost(ctx, &client.Lost{Err: err, Delay: again, Failures: failures})
-		select {
-		case <-time.After(again):
-		case <-ctx.Done():
-		}
+		_ = h.Lost(ctx, &client.Lost{Err: err, Delay: reconnectAfter, Failures: failures})
+		pause.For(ctx, reconnectAfter)
 	}
 }
 
@@ -50,7 +49,8 @@ func (c *Client) authorize(ctx context.Context, h http.Header) error {
 	return nil
 }
 
-// refused makes an error of a node's answer.
+// refused makes an error of a node's HTTP response. It is an errFinal if trying
+// again would not help.
 func refused(answer *http.Response) error {
 	problem, _ := io.ReadAll(io.LimitReader(answer.Body, 4<<10))
 	err := fmt.Errorf("the node answered %s: %s", answer.Status, problem)

@@ -12,22 +12,22 @@ import (
 	"github.com/fanfarebus/fanfare/client"
 )
 
-// An eventSource is a client over Server-Sent Events, as a browser's: it comes
-// back with the id of the last event. It does not wait as long as it is told
-// to.
+// An eventSource is a client over Server-Sent Events, like a browser's
+// EventSource: it reconnects with the id of the last event. It ignores the pause
+// that the node asks for.
 type eventSource struct {
 	*Client
-	http *http.Client
-	hear client.Handler
-	last string // event id
+	http      *http.Client
+	handler   client.Handler
+	lastEvent string // id of the last event
 }
 
 func (c *Client) newEventSource() *eventSource {
 	dialed := &http.Transport{DialContext: c.dial, DisableKeepAlives: true}
-	return &eventSource{Client: c, http: &http.Client{Transport: dialed}, hear: c.handler()}
+	return &eventSource{Client: c, http: &http.Client{Transport: dialed}, handler: c.handler()}
 }
 
-// session connects, and hears until the connection ends.
+// session connects, and reads events until the connection ends.
 func (s *eventSource) session(ctx context.Context) error {
 	query := url.Values{"user": {s.cfg.User}, "systems": s.cfg.Systems, "rooms": s.cfg.Rooms}
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.c.URL()+"/sse?"+query.Encode(), nil)
@@ -37,8 +37,8 @@ func (s *eventSource) session(ctx context.Context) error {
 	if err := s.authorize(ctx, r.Header); err != nil {
 		return err
 	}
-	if s.last != "" {
-		r.Header.Set("Last-Event-ID", s.last)
+	if s.lastEvent != "" {
+		r.Header.Set("Last-Event-ID", s.lastEvent)
 	}
 	answer, err := s.http.Do(r)
 	if err != nil {
@@ -55,7 +55,7 @@ func (s *eventSource) session(ctx context.Context) error {
 func (s *eventSource) read(ctx context.Context, body io.Reader) error {
 	lines := bufio.NewScanner(body)
 	lines.Buffer(nil, 16<<20)
-	id, data := s.last, ""
+	id, data := s.lastEvent, ""
 	for lines.Scan() {
 		name, value, _ := strings.Cut(lines.Text(), ":")
 		switch value = strings.TrimPrefix(value, " "); {
@@ -73,14 +73,14 @@ func (s *eventSource) read(ctx context.Context, body io.Reader) error {
 	return fmt.Errorf("the stream has ended: %w", lines.Err())
 }
 
-// event takes an event; one without data moves the id alone.
+// event handles an event. An event without data only sets the last id.
 func (s *eventSource) event(ctx context.Context, id, data string) error {
 	if _, code, stop := strings.Cut(id, "!"); stop {
 		return fmt.Errorf("%w: the node closed the session: %s", errFinal, code)
 	}
-	s.last = id
+	s.lastEvent = id
 	if data == "" {
 		return nil
 	}
-	return tell(ctx, []byte(data), s.hear)
+	return dispatch(ctx, []byte(data), s.handler)
 }

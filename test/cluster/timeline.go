@@ -8,17 +8,17 @@ import (
 )
 
 const (
-	mostLines = 2000 // that a timeline keeps
-	mostShown = 40   // with one failure
+	maxLines = 2000 // how many lines a timeline keeps
+	maxShown = 40   // how many lines a failure shows
 )
 
-// A timeline notes what happened, so that a failed test can tell. It is safe
-// for concurrent use.
+// A timeline records what happened, so that a failed test can show it. It is
+// safe for concurrent use.
 type timeline struct {
 	start time.Time
 
 	mu    sync.Mutex
-	lines []line // the newest; guarded by mu
+	lines []line // the newest lines; guarded by mu
 }
 
 type line struct {
@@ -36,12 +36,12 @@ func (l line) String() string {
 	return fmt.Sprintf("  %8.3fs  %-12s %s", l.at.Seconds(), who, l.text)
 }
 
-// add notes what happened to a node, or to the cluster for "".
+// add records what happened to a node, or to the cluster if who is "".
 func (t *timeline) add(who, format string, args ...any) {
 	t.note(line{who: who, text: fmt.Sprintf(format, args...)})
 }
 
-// addClient notes what happened to a client.
+// addClient records what happened to a client.
 func (t *timeline) addClient(who, format string, args ...any) {
 	t.note(line{who: who, client: true, text: fmt.Sprintf(format, args...)})
 }
@@ -49,38 +49,39 @@ func (t *timeline) addClient(who, format string, args ...any) {
 func (t *timeline) note(l line) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.lines) >= mostLines {
-		t.lines = append(t.lines[:0], t.lines[mostLines/2:]...)
+	if len(t.lines) >= maxLines {
+		t.lines = append(t.lines[:0], t.lines[maxLines/2:]...)
 	}
 	l.at = time.Since(t.start)
 	t.lines = append(t.lines, l)
 }
 
-// of returns what happened, but to other clients.
+// of returns the newest lines, without those about other clients.
 func (t *timeline) of(who string) string {
-	return t.show(func(l line) bool { return !l.client || l.who == who }, mostShown)
+	return t.show(func(l line) bool { return !l.client || l.who == who }, maxShown)
 }
 
 func (t *timeline) all() string {
-	return t.show(func(line) bool { return true }, mostLines)
+	return t.show(func(line) bool { return true }, maxLines)
 }
 
-func (t *timeline) show(which func(line) bool, most int) string {
+// show returns up to limit of the newest lines that are wanted.
+func (t *timeline) show(wanted func(line) bool, limit int) string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var shown []string
 	for _, l := range t.lines {
-		if which(l) {
+		if wanted(l) {
 			shown = append(shown, l.String())
 		}
 	}
-	if left := len(shown) - most; left > 0 {
-		shown = append([]string{fmt.Sprintf("  (%d lines before)", left)}, shown[left:]...)
+	if before := len(shown) - limit; before > 0 {
+		shown = append([]string{fmt.Sprintf("  (%d lines before)", before)}, shown[before:]...)
 	}
 	return strings.Join(shown, "\n")
 }
 
-// A logWriter notes what a node logs.
+// A logWriter records what a node logs.
 type logWriter struct {
 	*timeline
 	who string

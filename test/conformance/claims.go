@@ -10,8 +10,8 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// checkClaims compares what a driver says of itself with what can be seen at
-// once; the other cases hold it to the rest.
+// checkClaims compares what a driver claims with what can be seen at once. The
+// other cases check the rest.
 func checkClaims(r *run) {
 	d, topic := r.driver(), r.topic()
 	if again := d.Guarantees(); again != r.claims {
@@ -42,31 +42,33 @@ func checkClaims(r *run) {
 	if err := d.Ping(ctx); err != nil {
 		r.Errorf("Ping: %v", err)
 	}
-	r.checkPlaces(d, topic)
+	r.checkPositions(d, topic)
 }
 
-// checkPlaces: a log has an identity and places, what is no log has neither.
-func (r *run) checkPlaces(d transport.Driver, topic string) {
+// checkPositions checks that a bus with a log has a log's identity and positions,
+// and that a bus without a log has neither.
+func (r *run) checkPositions(d transport.Driver, topic string) {
 	f := r.follow(d, topic, "")
 	switch log, begin := f.Log(), f.Begin(); {
 	case r.claims.Log && (log == 0 || begin == ""):
 		r.Errorf("claims a log, but a feed has log %d and begins at %x", log, string(begin))
 	case !r.claims.Log && (log != 0 || begin != ""):
-		r.report.beyond("its feeds have places, but it claims no log")
+		r.report.beyond("its feeds have positions, but it claims no log")
 	}
 	if r.claims.Log {
 		return
 	}
 	ctx, cancel := r.patient()
 	defer cancel()
-	if g, err := d.Follow(ctx, topic, "a place"); err == nil {
+	if g, err := d.Follow(ctx, topic, "a position"); err == nil {
 		_ = g.Close()
 		r.Errorf("follows after a position, though it claims no log")
 	}
 	r.report.cannot("be read again: who comes back later, or to another node, gets a gap")
 }
 
-// groups: a group's members share a topic, groups do not.
+// groups checks that the members of a group share a topic's messages, and that
+// each group receives all of them.
 func groups(r *run) {
 	bus, topic := r.bus(), r.topic()
 	a, err := bus.Group("a")
@@ -87,7 +89,7 @@ func groups(r *run) {
 	const n = 60
 	r.publish(pub, topic, framed(1, n)...)
 
-	refused := r.receiveFrom(one, two) // it may be one of them that gets all
+	refused := r.receiveFrom(one, two) // one of them may receive everything
 	refused.Nack()
 	for name, members := range map[string][]<-chan *message.Message{"a": {one, two}, "b": {other}} {
 		r.share(name, members, n)
@@ -110,7 +112,7 @@ func (r *run) group(name string) message.Subscriber {
 	return s
 }
 
-// framed returns messages that are no envelopes, as Watermill's users send.
+// framed returns messages with framing, as programs that use Watermill send.
 func framed(first, last int) []*message.Message {
 	all := numbered(0, first, last)
 	for _, m := range all {
@@ -120,11 +122,11 @@ func framed(first, last int) []*message.Message {
 	return all
 }
 
-// lull is how long a group is heard after it has received everything: what
-// comes twice comes then.
+// lull is how long a group is watched for repetitions after it has received
+// everything.
 const lull = 200 * time.Millisecond
 
-// share wants that the members together receive each number up to n once.
+// share checks that the members together receive each number up to n once.
 func (r *run) share(group string, members []<-chan *message.Message, n int) {
 	r.Helper()
 	ctx, cancel := r.patient()

@@ -8,7 +8,8 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// cancel: a context that ends, or a Close, ends what hangs on it.
+// cancel checks that subscriptions, reads and messages end with their contexts,
+// and that reads end with Close.
 func cancel(r *run) {
 	d, bus, topic := r.driver(), r.bus(), r.topic()
 	single, leaveSingle := r.subscribe(bus, topic)
@@ -36,8 +37,8 @@ func cancel(r *run) {
 	})
 }
 
-// endsRead wants that a Read that waits ends with an error, and that after Close
-// every other one does.
+// endsRead checks that a waiting Read ends with an error, and that after Close
+// every further Read does.
 func (r *run) endsRead(with string, f *reader, end func(*reader, context.CancelFunc)) {
 	r.Helper()
 	ctx, stop := context.WithCancel(context.Background())
@@ -47,7 +48,7 @@ func (r *run) endsRead(with string, f *reader, end func(*reader, context.CancelF
 		_, err := f.read(ctx)
 		done <- err
 	}()
-	pause(20 * time.Millisecond) // it may wait by now; if not, it must end as well
+	pause(20 * time.Millisecond) // Read probably waits by now; it must end in either case
 	end(f, stop)
 	select {
 	case err := <-done:
@@ -65,14 +66,14 @@ func (r *run) endsRead(with string, f *reader, end func(*reader, context.CancelF
 	}
 }
 
-// closing: Close ends everything, may be called twice, and what is closed says
-// so.
+// closing checks that Close ends everything and may be called twice, and that
+// calls after it fail.
 func closing(r *run) {
 	d, bus, topic := r.driver(), r.bus(), r.topic()
 	in, _ := r.subscribe(bus, topic)
 	f := r.follow(d, topic, "")
 	r.publish(d, topic, framed(1, 2)...)
-	r.receive(in) // and never settled
+	r.receive(in) // is neither acked nor nacked
 	f.take(2)
 	r.closes("a feed", f.Close)
 	for range 2 {
@@ -102,8 +103,8 @@ func closing(r *run) {
 	}
 }
 
-// closeWhilePublishing: what was confirmed before Close is on the bus, and every
-// other call fails.
+// closeWhilePublishing checks that what was confirmed before Close is on the bus,
+// and that every other call fails.
 func closeWhilePublishing(r *run) {
 	const publishers = 4
 	bus, pub, topic := r.bus(), r.bus(), r.topic()
@@ -121,7 +122,7 @@ func closeWhilePublishing(r *run) {
 			}
 		}()
 	}
-	h := r.hears(in, func(h *history) bool { return h.last(0) >= 20 })
+	h := r.collect(in, func(h *history) bool { return h.last(0) >= 20 })
 	closed := make(chan struct{}, 2)
 	for range cap(closed) {
 		go func() {
@@ -129,7 +130,7 @@ func closeWhilePublishing(r *run) {
 			closed <- struct{}{}
 		}()
 	}
-	r.hearsOn(in, h, func(*history) bool { return len(closed) == cap(closed) && len(all) == publishers })
+	r.collectInto(in, h, func(*history) bool { return len(closed) == cap(closed) && len(all) == publishers })
 	for range publishers {
 		<-all
 	}
@@ -137,7 +138,7 @@ func closeWhilePublishing(r *run) {
 		if !errors.Is(err, domain.ErrClosed) && !errors.Is(err, domain.ErrBusDown) {
 			r.Errorf("a Publish that Close overtook: %v", err)
 		}
-		r.hearsOn(in, h, func(h *history) bool { return h.last(p) >= confirmed[p] || h.breaks > 0 })
+		r.collectInto(in, h, func(h *history) bool { return h.last(p) >= confirmed[p] || h.gaps > 0 })
 		h.check(r, p, confirmed[p], nil)
 	}
 }

@@ -13,29 +13,31 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// A sample is a message that must come as it was published. What the wire of a
-// transport cannot carry it may refuse, if odd says that this is odd enough; it
-// may never change it.
+// A sample is a message that must arrive as it was published. A transport may
+// refuse odd samples, but may not change any.
 type sample struct {
 	name string
 	*message.Message
-	odd bool
+	odd bool // unusual enough that a transport need not be able to carry it
 }
 
-// origin is what copies are known by when a bus is moved.
+// origin is the metadata key of copies when a bus is moved.
 const origin = "fanfare.origin"
 
 func samples() []sample {
 	return []sample{
-		newSample("a plain message", false, "0b9d1c0e-7f61-4f0c-9a51-3b6a0c1f2d3e", `{"n":1}`, "to", "user:alice", "type", "order.paid"),
+		newSample("a plain message", false, "0b9d1c0e-7f61-4f0c-9a51-3b6a0c1f2d3e", `{"n":1}`,
+			"to", "user:alice", "type", "order.paid"),
 		newSample("a payload of every byte", false, "1", string(everyByte())),
 		newSample("an empty payload", false, "2", "", "k", "v"),
 		newSample("no UUID", false, "", "x"),
 		newSample("neither UUID nor payload", false, "", ""),
 		newSample("a payload of 256 KiB", false, "3", strings.Repeat("0123456789abcdef", 16<<10)),
-		newSample("a payload that looks like a frame", false, "4", `{"_watermill_message_uuid":"no","metadata":{"a":"b"},"payload":"eA=="}`),
+		newSample("a payload that looks like a frame", false, "4",
+			`{"_watermill_message_uuid":"no","metadata":{"a":"b"},"payload":"eA=="}`),
 		newSample("a payload that looks like a stamp", false, "5", `{"stamp":"0123456789abcdef:1","to":"*"}`, "k", "v"),
-		newSample("the old place of a moved message", false, "6", "x", origin, strings.Repeat("kafka:0123456789abcdef/", 200)),
+		newSample("the origin of a copy", false, "6", "x",
+			origin, strings.Repeat("kafka:0123456789abcdef/", 200)),
 		newSample("many metadata", false, "7", "x", many(50)...),
 		newSample("names that differ in case", false, "8", "x", "Trace-Id", "1", "trace-id", "2", "TRACE-ID", "3"),
 		newSample("metadata in UTF-8", false, "9", "x", "k", "žluťoučký kůň 🐎"),
@@ -75,13 +77,14 @@ func many(n int) (pairs []string) {
 	return pairs
 }
 
-// content: UUID, metadata and payload come byte for byte, or are refused.
+// content checks that UUID, metadata and payload arrive byte for byte, or are
+// refused.
 func content(r *run) {
 	pub, topic := r.driver(), r.topic()
 	f := r.follow(r.driver(), topic, "")
 	for _, s := range samples() {
 		if s.Metadata[origin] != "" && !r.claims.Log {
-			continue // nobody moves away from it, or to it
+			continue // only buses with a log can be moved from or to
 		}
 		switch err := r.try(pub, topic, s.Message); {
 		case errors.Is(err, domain.ErrInvalid) && s.odd:
@@ -126,11 +129,14 @@ func short(v any) string {
 	return text
 }
 
-// raw: with RawKey the payload comes as it is, and the key itself never travels.
+// raw checks that with RawKey the payload arrives unchanged, and that the key
+// itself is not sent.
 func raw(r *run) {
 	pub, topic := r.driver(), r.topic()
 	f := r.follow(r.driver(), topic, "")
-	for _, payload := range []string{`{"to":"user:alice","data":1}`, string(everyByte()), "no JSON", `{"_watermill_message_uuid":"no"`} {
+	for _, payload := range []string{
+		`{"to":"user:alice","data":1}`, string(everyByte()), "no JSON", `{"_watermill_message_uuid":"no"`,
+	} {
 		m := message.NewMessage("id", []byte(payload))
 		m.Metadata.Set(transport.RawKey, "1")
 		r.publish(pub, topic, m)
@@ -154,8 +160,8 @@ func raw(r *run) {
 	}
 }
 
-// untouched: what the caller gave is neither changed nor kept, and what a
-// reader got is its own.
+// untouched checks that Publish neither changes nor keeps what it is given, and
+// that entries belong to the reader.
 func untouched(r *run) {
 	pub, d, topic := r.driver(), r.driver(), r.topic()
 	one, two := r.follow(d, topic, ""), r.follow(d, topic, "")
@@ -199,7 +205,8 @@ func scribble(records []transport.Outgoing) {
 	}
 }
 
-// whole wants numbers from 1 to n, and then does with them what a reader may.
+// whole checks that the numbers from 1 to n come. If spoil is set it then changes
+// the entries, as their owner may.
 func (r *run) whole(what string, f *reader, n int, spoil bool) {
 	r.Helper()
 	entries := f.take(n)
@@ -225,14 +232,15 @@ func (r *run) whole(what string, f *reader, n int, spoil bool) {
 	}
 }
 
-// poison: whatever bytes are published, nobody dies of them, on either face.
+// poison checks that no payload breaks a feed or a subscription, whatever its bytes.
 func poison(r *run) {
 	pub, bus, topic := r.driver(), r.bus(), r.topic()
 	f := r.follow(r.driver(), topic, "")
 	in, _ := r.subscribe(bus, topic)
 	bad := []string{
 		"\x00", "{", `{"_watermill_message_uuid":`, `{"_watermill_message_uuid":5,"payload":"x"}`, "\xff\xfe\xfd",
-		`{"stamp":"`, strings.Repeat("[", 100_000), "*1\r\n$4\r\nPING\r\n", "\x1f\x8b\x08", `{"stamp":"0123456789abcdef:18446744073709551615","to":"*"}`, "null", "-",
+		`{"stamp":"`, strings.Repeat("[", 100_000), "*1\r\n$4\r\nPING\r\n", "\x1f\x8b\x08",
+		`{"stamp":"0123456789abcdef:18446744073709551615","to":"*"}`, "null", "-",
 	}
 	for i, payload := range bad {
 		m := message.NewMessage("", []byte(payload))
@@ -255,7 +263,8 @@ func poison(r *run) {
 	}
 }
 
-// foreignPoison is poison that others put on the topic.
+// foreignPoison checks that unreadable messages which another program publishes
+// stop no reader, and are returned for the reader to count.
 func foreignPoison(r *run) {
 	pub, bus, topic := r.driver(), r.bus(), r.topic()
 	f := r.follow(r.driver(), topic, "")

@@ -11,7 +11,8 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// fanOut: every follower hears every publisher, and its own topic only.
+// fanOut checks that every follower receives the messages of every publisher, and
+// of its own topic only.
 func fanOut(r *run) {
 	one, two, topic, elsewhere := r.driver(), r.driver(), r.topic(), r.topic()
 	followers := map[string]*reader{
@@ -32,8 +33,8 @@ func fanOut(r *run) {
 	r.inOrder("another topic", other.take(2), map[int]int{3: 1})
 }
 
-// order: one publisher's messages come in order, once, in batches that are no
-// larger than they may be.
+// order checks that one publisher's messages come in order and once, in batches of
+// the allowed size.
 func order(r *run) {
 	d, pub, topic := r.driver(), r.driver(), r.topic()
 	f := r.follow(d, topic, "")
@@ -54,17 +55,21 @@ func order(r *run) {
 	}
 	r.inOrder("the follower", got, map[int]int{1: 1})
 	r.ascend(got)
-	// One more: if something came twice at the end, it comes before this.
+	// If an entry at the end comes twice, the repetition comes before this one.
 	r.publish(pub, topic, numbered(1, n+1, n+1)...)
 	r.inOrder("the follower", f.take(1), map[int]int{1: n + 1})
 }
 
-// totalOrder: of several publishers at once every reader sees each one's order,
-// and, where that is claimed, all readers see the same.
+// totalOrder lets several publishers publish at the same time. Every reader must
+// see the order of each publisher. If a total order is claimed, all readers must
+// see the same order.
 func totalOrder(r *run) {
 	const publishers, n = 4, 200
 	topic := r.topic()
-	readers := []*reader{r.follow(r.driver(), topic, ""), r.follow(r.driver(), topic, ""), r.follow(r.driver(), topic, "")}
+	var readers []*reader
+	for range 3 {
+		readers = append(readers, r.follow(r.driver(), topic, ""))
+	}
 	var all sync.WaitGroup
 	errs, first := make([]error, publishers), make(map[int]int)
 	for p := range publishers {
@@ -99,26 +104,26 @@ func totalOrder(r *run) {
 	}
 }
 
-// firstMessage: what is published right after Follow or Subscribe has returned
-// is not missed, and nothing from before comes.
+// firstMessage checks that a message is not missed if it is published right after
+// Follow or Subscribe has returned, and that nothing older comes.
 func firstMessage(r *run) {
 	pub, d, bus, topic := r.driver(), r.driver(), r.bus(), r.topic()
 	n := 0
-	say := func() []domain.Entry {
+	publishNext := func() []domain.Entry {
 		n++
 		r.publish(pub, topic, number{1, n}.message())
 		return []domain.Entry{{Body: number{1, n}.body()}}
 	}
 	for range 10 {
 		f := r.follow(d, topic, "")
-		want := r.numbers(say())
+		want := r.numbers(publishNext())
 		if got := r.numbers(f.take(1)); got[0] != want[0] {
 			r.Fatalf("the first that came after Follow is %v, want %v", got[0], want[0])
 		}
 		r.closes("a feed", f.Close)
 
 		in, leave := r.subscribe(bus, topic)
-		want = r.numbers(say())
+		want = r.numbers(publishNext())
 		m := r.receive(in)
 		if got, _ := parseNumber(m.Payload); got != want[0] {
 			r.Fatalf("the first that came after Subscribe is %v, want %v", got, want[0])
@@ -128,7 +133,8 @@ func firstMessage(r *run) {
 	}
 }
 
-// slowReader: who does not read holds up neither publishers nor other readers.
+// slowReader checks that a subscriber that does not read holds up neither
+// publishers nor other readers.
 func slowReader(r *run) {
 	bus, pub, topic := r.bus(), r.driver(), r.topic()
 	slow, _ := r.subscribe(bus.Batches(), topic)
@@ -140,18 +146,18 @@ func slowReader(r *run) {
 	}
 	r.inOrder("the quick reader", f.take(n), map[int]int{1: 1})
 
-	idle.Ack() // and now it catches up, or is told
+	idle.Ack() // from now on it catches up, or is told a gap
 	h := newHistory()
 	for h.last(1) < n {
 		m := r.receive(slow)
-		h.hear(m)
+		h.record(m)
 		m.Ack()
 	}
 	h.check(r, 1, n, nil)
 }
 
-// faces: one by one and in batches a subscriber gets the same, again what it
-// nacks, and never again what it acked.
+// faces checks that subscribers receive the same as single messages and as
+// batches. What they nack comes again, and what they ack does not.
 func faces(r *run) {
 	bus, pub, topic := r.bus(), r.driver(), r.topic()
 	single, _ := r.subscribe(bus, topic)
@@ -167,7 +173,7 @@ func faces(r *run) {
 			r.Fatalf("message %d is %q with UUID %q and metadata %v", i+1, m.Payload, m.UUID, m.Metadata)
 		}
 		if shuffle.IntN(4) == 0 {
-			m.Nack() // it must come again, next
+			m.Nack() // it must come again, before any other
 			continue
 		}
 		m.Ack()
@@ -192,7 +198,7 @@ func faces(r *run) {
 	}
 }
 
-// startsWell wants that a subscription's first batch says where it starts.
+// startsWell checks that a subscription's first batch says where it starts.
 func (r *run) startsWell(m *message.Message) domain.Entry {
 	r.Helper()
 	batch, _ := domain.EntriesFrom(m.Context())

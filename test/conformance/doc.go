@@ -1,5 +1,6 @@
-// Package conformance is the suite that every transport must pass, Fanfare's
-// own and yours. A transport's author gives it a Harness and calls Run:
+// Package conformance is the suite of tests that every transport must pass:
+// Fanfare's own and yours. The author of a transport writes a [Harness] and calls
+// [Run]:
 //
 //	func TestConformance(t *testing.T) {
 //		conformance.Run(t, conformance.Harness{
@@ -8,33 +9,38 @@
 //		})
 //	}
 //
-// The drivers under test are used both bare and below a transport.Transport,
-// as nodes and publishers use them. A case that the transport cannot undergo,
-// since it claims no log for example, or since the harness has no hook for the
-// fault, is skipped with the reason; none passes unseen. At the end Run logs a
-// Report of what the transport truly can and cannot do: read it with -v.
+// docs/transports.md says how to write a transport and how to prove it.
 //
-// What is checked:
+// # How it works
 //
-//   - Claims: Guarantees say what the driver does, no more; and what it does
-//     beyond them is reported.
-//   - FanOut, Order, TotalOrder, FirstMessage: each follower gets everything
-//     that was published after Follow returned, in order, once.
-//   - Faces, SlowReader: both faces of the Transport, acks, nacks, and one who
-//     does not read.
-//   - Content, Raw, Untouched, Poison: every message comes as it was published
-//     or is refused; nothing of the caller's is changed or kept; what nobody
-//     can read stops nobody.
-//   - Replay, Since, Tail, Seam: a log is read again from a place and from a
-//     time, and on into what is new.
-//   - Trim, Recreate: what is gone is told.
-//   - Cut, Freeze: connections that end, and ones that swallow everything.
-//     Nothing is lost silently, and nobody waits longer than he said.
-//   - Down, Deaf: a node soon knows that the bus is down, or that it hears
-//     nothing though the bus is up.
-//   - Stamps: without a log, numbers find what is lost.
-//   - Groups: consumer groups share a topic.
-//   - Close, Cancel: in every state, twice, while others publish.
+// The suite uses the drivers both directly and through a [transport.Transport],
+// as nodes and publishers do. A case may not apply, for example because the
+// transport claims no log, or because the harness has no function for the fault.
+// Such a case is skipped with the reason, so that none seems to pass. At the end
+// Run logs a [Report] of what the transport can and cannot do; use -v to read it.
 //
-// After each case every goroutine that it started must have ended.
+// # What is checked
+//
+//   - Claims: the driver does what its Guarantees claim. What it does beyond them
+//     is reported.
+//   - FanOut, Order, TotalOrder, FirstMessage: each follower receives everything
+//     that was published after Follow returned, in order and once.
+//   - Faces, SlowReader: the Transport delivers single messages and batches, with
+//     acks and nacks, and a subscriber that does not read holds up nobody.
+//   - Content, Raw, Untouched, Poison: every message arrives as it was published,
+//     or is refused. The driver neither changes nor keeps what belongs to the
+//     caller. An unreadable message stops nobody.
+//   - Replay, Since, Tail, Seam: a log can be read again from a position and from
+//     a time, and reading continues with new entries.
+//   - Trim, Recreate: readers of entries that are gone are told a gap.
+//   - Cut, Freeze: connections end, or swallow everything. Nothing is lost
+//     silently, and no call takes longer than its context.
+//   - Down, Deaf: a node soon notices that the bus is down, or that it receives
+//     nothing although the bus is up.
+//   - Stamps: on a bus without a log, the publishers' numbers reveal what was
+//     lost.
+//   - Groups: the members of a consumer group share a topic.
+//   - Close, Cancel: both work in every state, twice, and while others publish.
+//
+// After each case, every goroutine that it started must have ended.
 package conformance

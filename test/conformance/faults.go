@@ -12,9 +12,9 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// cut: a subscription outlives its connections. What was published around the
-// cuts, and confirmed, arrives; or a break stands in its place where the
-// transport keeps no log.
+// cut checks that a subscription survives the loss of its connections. What was
+// published around that time and confirmed arrives. On a transport without a log
+// there may be a gap in its place.
 func cut(r *run) {
 	defer r.h.Mend()
 	bus, pub, topic := r.bus(), r.bus(), r.topic()
@@ -24,15 +24,15 @@ func cut(r *run) {
 	h := newHistory()
 	for range 3 {
 		a.publish(20)
-		r.hearsOn(in, h, func(h *history) bool { return h.breaks > 0 || a.until(h) })
+		r.collectInto(in, h, func(h *history) bool { return h.gaps > 0 || a.caughtUp(h) })
 		r.h.Cut()
 		r.isDown(pub, topic)
 		r.h.Mend()
-		a.publish(20) // as soon as it can, and so perhaps before the subscriber is back
-		r.hearsOn(in, h, a.until)
+		a.publish(20) // succeeds at once, perhaps before the subscriber is back
+		r.collectInto(in, h, a.caughtUp)
 	}
 	h.check(r, 1, a.last, a.twice)
-	if r.claims.Log && h.breaks > 0 {
+	if r.claims.Log && h.gaps > 0 {
 		r.Errorf("the log was there all the time, but continuity was not proven: %s", h)
 	}
 	if interrupted := bus.Stats().Interruptions > 0; !interrupted && r.h.HidesCuts {
@@ -41,7 +41,7 @@ func cut(r *run) {
 	}
 }
 
-// isDown wants that while nobody can connect everything fails, and says why.
+// isDown checks that publishing fails with ErrBusDown while nobody can connect.
 func (r *run) isDown(bus *transport.Transport, topic string) {
 	r.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
@@ -59,8 +59,10 @@ type author struct {
 	topic    string
 	last     int
 	attempts map[int]int
-	next     time.Time     // when until publishes again
-	pause    time.Duration // before it does once more: longer and longer, or who is slow never catches up
+	next     time.Time // when caughtUp publishes again
+	// pause is how long caughtUp waits after that. It doubles each time, since a
+	// slow subscriber would otherwise never catch up.
+	pause time.Duration
 }
 
 func newAuthor(r *run, bus *transport.Transport, topic string) *author {
@@ -85,10 +87,12 @@ func (a *author) attempt(n int) error {
 	return a.bus.PublishContext(ctx, a.topic, number{1, n}.message())
 }
 
+// twice reports whether a number may have been published more than once.
 func (a *author) twice(n int) bool { return a.attempts[n] > 1 }
 
-// until publishes more now and then, and says whether the newest was heard.
-func (a *author) until(h *history) bool {
+// caughtUp reports whether the newest number has come. If not, it publishes
+// another one now and then, so that a missing number is noticed.
+func (a *author) caughtUp(h *history) bool {
 	if h.last(1) == a.last {
 		return true
 	}
@@ -100,8 +104,8 @@ func (a *author) until(h *history) bool {
 	return false
 }
 
-// cutFeed: the end of the connection is the end of the feed, and behind it one
-// goes on exactly where it was, if there is a log.
+// cutFeed checks that a feed ends with its connection, and that with a log one
+// can continue exactly where it was.
 func cutFeed(r *run) {
 	defer r.h.Mend()
 	d, topic := r.driver(), r.topic()
@@ -122,12 +126,13 @@ func cutFeed(r *run) {
 		back = r.follow(d, topic, all[2].Position)
 		r.inOrder("a feed from before the cut", back.take(2), map[int]int{1: 4})
 	}
-	// A client may learn only now that a connection of its own has ended.
+	// The client may notice only now that a connection has ended.
 	r.soon(func() bool { return r.try(d, topic, number{1, 6}.message()) == nil })
 	r.inOrder("a feed across the cut", back.take(1), map[int]int{1: 6})
 }
 
-// failsSoon wants that a call fails once the client has noticed that it is cut off.
+// failsSoon checks that a call fails once the client has noticed that it is cut
+// off.
 func (r *run) failsSoon(what string, call func(context.Context) error) {
 	r.Helper()
 	if !r.soon(func() bool {
@@ -139,7 +144,8 @@ func (r *run) failsSoon(what string, call func(context.Context) error) {
 	}
 }
 
-// feedEnds says whether a feed ends by itself. Without a log it must.
+// feedEnds reports whether a feed has ended. Without a log it must end by itself,
+// unless the harness declares HidesCuts.
 func (r *run) feedEnds(f *reader) bool {
 	r.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), min(r.h.Patience, 3*time.Second))
@@ -154,12 +160,13 @@ func (r *run) feedEnds(f *reader) bool {
 	case len(batch) > 0:
 		r.Errorf("%d entries came over a connection that was cut", len(batch))
 	case !r.claims.Log:
-		r.Errorf("the feed does not end with its connection: what is lost meanwhile is lost silently (or declare HidesCuts)")
+		r.Errorf("the feed does not end with its connection: " +
+			"what is lost meanwhile is lost silently (or declare HidesCuts)")
 	}
-	return true // it was closed by us
+	return true // read has closed it
 }
 
-// reopens wants that Follow succeeds again, in time.
+// reopens checks that Follow and Ping succeed again in time.
 func (r *run) reopens(d transport.Driver, topic string) {
 	r.Helper()
 	var err error
@@ -178,11 +185,12 @@ func (r *run) reopens(d transport.Driver, topic string) {
 	}
 }
 
-// slack is how much longer than it may a call is given: machines are busy.
+// slack is how much longer than its deadline a call may take, since machines may
+// be busy.
 const slack = 2 * time.Second
 
-// freeze: a broker that answers no more keeps nobody longer than he said, and
-// when it is back nothing was lost silently.
+// freeze checks that calls obey their deadlines when the broker does not answer
+// any more, and that nothing was lost silently when it is back.
 func freeze(r *run) {
 	thaw := func() { r.h.Thaw() }
 	defer func() { thaw() }()
@@ -193,7 +201,7 @@ func freeze(r *run) {
 	r.startsWell(r.receive(in))
 	a := newAuthor(r, hasty, topic)
 	a.publish(5)
-	h := r.hears(in, func(h *history) bool { return h.last(1) == 5 })
+	h := r.collect(in, func(h *history) bool { return h.last(1) == 5 })
 
 	r.h.Freeze()
 	kept := message.NewMessage("", []byte("#################"))
@@ -212,9 +220,9 @@ func freeze(r *run) {
 	thaw = func() {}
 	r.reopens(d, topic)
 	a.publish(5)
-	r.hearsOn(in, h, a.until)
+	r.collectInto(in, h, a.caughtUp)
 	h.check(r, 1, a.last, a.twice)
-	if r.claims.Log && h.breaks > 0 {
+	if r.claims.Log && h.gaps > 0 {
 		r.Errorf("the log was there all the time, but continuity was not proven: %s", h)
 	}
 	if slices.Contains(h.other, string(kept.Payload)) {
@@ -222,7 +230,8 @@ func freeze(r *run) {
 	}
 }
 
-// closeFrozen: a broker that answers no more cannot keep a driver from closing.
+// closeFrozen checks that a driver can be closed when the broker does not answer
+// any more.
 func closeFrozen(r *run) {
 	defer func() { r.h.Thaw() }()
 	d, bus, topic := r.driver(), r.bus(), r.topic()
@@ -249,7 +258,7 @@ func (r *run) closesAtOnce(f transport.Feed, err error) error {
 	return err
 }
 
-// bounded wants that a call fails within d.
+// bounded checks that a call fails within d.
 func (r *run) bounded(what string, d time.Duration, call func(context.Context) error) {
 	r.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), d)

@@ -8,8 +8,8 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// trim: a place whose followers are gone is refused, and one whose followers
-// are there is not.
+// trim checks that a position is refused if entries after it were trimmed, and
+// accepted if they are all there.
 func trim(r *run) {
 	d, topic := r.driver(), r.topic()
 	begin, all := r.filled(d, topic, 20)
@@ -37,7 +37,8 @@ func trim(r *run) {
 	r.inOrder("a reader of a log that was emptied", g.take(1), map[int]int{1: 21})
 }
 
-// overtaken: a reader that trimming overtakes is told, or misses nothing.
+// overtaken checks that a reader is told a gap if entries are trimmed that it has
+// not read yet, or else misses nothing.
 func overtaken(r *run) {
 	const n, keep = 3000, 10
 	d, topic := r.driver(), r.topic()
@@ -61,8 +62,8 @@ func overtaken(r *run) {
 	}
 }
 
-// toldOf wants that the error that ended a feed is a break, or that the next
-// feed is.
+// toldOf checks that a feed has ended with a gap, or else that following after
+// the last position does.
 func (r *run) toldOf(err error, d transport.Driver, topic string, at domain.Position) {
 	r.Helper()
 	lost := (*domain.GapError)(nil)
@@ -74,8 +75,8 @@ func (r *run) toldOf(err error, d transport.Driver, topic string, at domain.Posi
 	}
 }
 
-// recreate: readers of a topic that was deleted and made anew are told, and can
-// go on.
+// recreate checks that readers of a topic that was deleted and created again are
+// told a gap, and can then continue.
 func recreate(r *run) {
 	d, bus, topic := r.driver(), r.bus(), r.topic()
 	begin, all := r.filled(d, topic, 5)
@@ -84,7 +85,7 @@ func recreate(r *run) {
 	r.startsWell(r.receive(in))
 	r.publish(d, topic, numbered(1, 6, 7)...)
 	r.inOrder("a reader", old.take(2), map[int]int{1: 6})
-	r.hears(in, func(h *history) bool { return h.last(1) == 7 })
+	r.collect(in, func(h *history) bool { return h.last(1) == 7 })
 
 	r.h.Recreate(r.TB, topic)
 	fresh := r.follow(d, topic, "")
@@ -97,20 +98,21 @@ func recreate(r *run) {
 	}
 	r.inOrder("a reader of the new topic", fresh.take(2), map[int]int{2: 1})
 
-	// A subscription is told, and then goes on: what is published until it
-	// hears is published again and again.
+	// A subscription is told a gap and then continues. It may miss what is
+	// published before it has subscribed again, so more is published each time.
 	n := 2
-	h := r.hears(in, func(h *history) bool {
+	h := r.collect(in, func(h *history) bool {
 		n++
 		r.publish(d, topic, number{2, n}.message())
 		return h.last(2) >= 3
 	})
-	if h.breaks == 0 {
-		r.Errorf("a subscription went on in a new topic without a break: %s", h)
+	if h.gaps == 0 {
+		r.Errorf("a subscription went on in a new topic without a gap: %s", h)
 	}
 }
 
-// isAnew wants that a position is refused, or read in another log than it is of.
+// isAnew checks that a position of the old log is refused, or that the feed says
+// that it reads another log.
 func (r *run) isAnew(d transport.Driver, topic string, after domain.Position, old domain.LogID) {
 	r.Helper()
 	ctx, cancel := r.patient()
@@ -120,7 +122,8 @@ func (r *run) isAnew(d transport.Driver, topic string, after domain.Position, ol
 	switch {
 	case err == nil:
 		if f.Log() == old {
-			r.Errorf("the topic was made anew, but Follow after %x goes on, and the log has the old identity", string(after))
+			r.Errorf("the topic was made anew, but Follow after %x goes on, and the log has the old identity",
+				string(after))
 		}
 		_ = f.Close()
 	case !errors.As(err, &lost):

@@ -9,63 +9,65 @@ import (
 	"github.com/fanfarebus/fanfare/adapters/transport"
 )
 
-// A Harness is what the suite needs of one transport. Only Open is required. A
-// fault without a function cannot be checked, and the suite says so.
+// A Harness tells the suite about a transport. Only Open is required. If the
+// function for a fault is nil, the suite cannot check that fault, and says so.
 //
-// A Harness's functions may fail the test they are given. They are called from
-// its goroutine, one at a time.
+// The functions may fail the test that they are given. The suite calls them from
+// the test's goroutine, one at a time.
 type Harness struct {
-	// Name heads the report.
+	// Name is the title of the report.
 	Name string
 
-	// Open returns a new driver, each time of the same broker: one more node, or
-	// one more publisher. The suite closes it. A Watermill Publisher and
-	// Subscriber become a driver by adapters/watermillbus.
+	// Open returns a new driver for the same broker, as if for one more node or
+	// publisher. The suite closes it. Package adapters/watermillbus makes a
+	// driver of a Watermill Publisher and Subscriber.
 	Open func(t testing.TB) transport.Driver
 
-	// Topic returns the name of a topic that nobody has used. Default: a random
-	// name of lower-case letters, digits, dots and hyphens.
+	// Topic returns the name of a topic that nobody has used before. By default
+	// it is a random name of lower-case letters, digits and dots.
 	Topic func(t testing.TB) string
 
-	// Cut ends every connection to the broker and refuses new ones, until Mend.
+	// Cut ends all connections to the broker. It also refuses new ones, until
+	// Mend.
 	Cut, Mend func()
 
-	// Freeze makes the broker swallow all that is sent to it without ending a
-	// connection, until Thaw. Connections that were frozen may stay so; new
-	// ones must work again.
+	// Freeze makes the broker swallow everything that is sent to it, without
+	// ending connections, until Thaw. After Thaw new connections must work; those
+	// that were frozen may stay frozen.
 	Freeze, Thaw func()
 
-	// Deafen makes it swallow what belongs to subscriptions alone, until Thaw:
-	// who publishes, or asks for a sign of life, is answered. It makes sense
-	// where these have connections of their own.
+	// Deafen makes the broker swallow only what belongs to subscriptions, until
+	// Thaw. Publishing and Ping still work. It can only be written for clients
+	// whose subscriptions have connections of their own.
 	Deafen func()
 
-	// Trim makes the log of a topic forget all but the newest keep entries.
+	// Trim makes the log of a topic drop all but the newest keep entries.
 	Trim func(t testing.TB, topic string, keep int)
 
-	// Recreate deletes a topic with all that it held, and makes it anew where
-	// publishing does not.
+	// Recreate deletes a topic with everything in it. It also creates the topic
+	// again, unless publishing does that.
 	Recreate func(t testing.TB, topic string)
 
-	// Poison puts something on the topic, with the broker's own means, that the
-	// driver's format does not foresee.
+	// Poison publishes something, with the broker's own client, that the
+	// driver's format does not provide for.
 	Poison func(t testing.TB, topic string)
 
 	// HidesCuts says that the client library reconnects by itself and tells
-	// nobody. Only a transport without a log may do so, and the report says what
-	// stays unnoticed.
+	// nobody. Only a transport without a log may do that. The report says what
+	// is lost unnoticed.
 	HidesCuts bool
 
-	// Waive names cases that the transport is known to fail, each with the reason.
-	// They do not run; the report says what the transport cannot do.
+	// Waive names cases that the transport is known to fail, each with the
+	// reason. They do not run, and the report lists them.
 	Waive map[string]string
 
-	// Goroutines names functions, as a stack shows them, whose goroutines are
-	// the harness's own and may outlive a case: those of an embedded broker.
+	// Goroutines names functions, as a stack trace shows them, whose goroutines
+	// belong to the harness and may outlive a case, such as those of an embedded
+	// broker.
 	Goroutines []string
 
-	// Patience is how long what must happen may take before a case fails;
-	// default 10 s.
+	// Patience is how long an expected event may take before a case fails. The
+	// default is 10 s.
 	Patience time.Duration
 }
 

@@ -9,15 +9,15 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// A history is what a subscriber of the batch face was told, in order.
+// A history is what a subscription to batches has brought, in order.
 type history struct {
 	events []event
-	latest map[int]int // the highest number of each publisher
-	breaks int
-	other  []string // what is no number
+	latest map[int]int // by publisher: its highest number
+	gaps   int
+	other  []string // bodies that are no numbers
 }
 
-// An event is a number, or a break.
+// An event is a number or a gap.
 type event struct {
 	number
 	gap domain.GapReason // "" for a number
@@ -25,13 +25,13 @@ type event struct {
 
 func newHistory() *history { return &history{latest: make(map[int]int)} }
 
-// hear writes down what a batch tells.
-func (h *history) hear(m *message.Message) {
+// record adds the entries of a batch.
+func (h *history) record(m *message.Message) {
 	batch, _ := domain.EntriesFrom(m.Context())
 	for _, e := range batch {
 		switch n, ok := parseNumber(e.Body); {
 		case e.Kind == domain.Gap:
-			h.breaks++
+			h.gaps++
 			h.events = append(h.events, event{gap: e.Reason})
 		case e.Kind == domain.Record && ok:
 			h.events = append(h.events, event{number: n})
@@ -42,13 +42,14 @@ func (h *history) hear(m *message.Message) {
 	}
 }
 
-// last is the highest number of a publisher that came.
+// last returns the highest number of a publisher so far.
 func (h *history) last(publisher int) int { return h.latest[publisher] }
 
-// check wants of a publisher that its numbers from 1 to last came in order,
-// that none is missing unless a break stands in its place, and that none came
-// twice, except those that may have been published twice. Where the transport
-// promises it, none is missing at all.
+// check checks that a publisher's numbers from 1 to last have come in order. If
+// one is missing there must be a gap in its place. None may have come twice,
+// unless twice says that it may have been published twice. A transport that
+// claims at-least-once delivery without a log may repeat numbers, but may not
+// miss any.
 func (h *history) check(r *run, publisher, last int, twice func(n int) bool) {
 	r.Helper()
 	seen, told := 0, false
@@ -66,7 +67,7 @@ func (h *history) check(r *run, publisher, last int, twice func(n int) bool) {
 			}
 			continue
 		case e.n > seen+1 && !told:
-			r.Fatalf("lost silently: number %d is followed by %d, and no break is between: %s", seen, e.n, h)
+			r.Fatalf("lost silently: number %d is followed by %d, and no gap is between: %s", seen, e.n, h)
 		case e.n > seen+1 && r.claims.AtLeast && !r.claims.Log:
 			r.Fatalf("claims at least once, but number %d is followed by %d: %s", seen, e.n, h)
 		}
@@ -77,7 +78,7 @@ func (h *history) check(r *run, publisher, last int, twice func(n int) bool) {
 	}
 }
 
-// String shows the history, runs of numbers shortened.
+// String formats the history, with consecutive numbers as ranges.
 func (h *history) String() string {
 	var b strings.Builder
 	for i := 0; i < len(h.events); i++ {

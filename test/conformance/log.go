@@ -10,8 +10,8 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// filled returns a topic that holds the numbers from 1 to n, their entries, and
-// the place before all of them.
+// filled publishes the numbers from 1 to n to a new topic. It returns their
+// entries and the position before all of them.
 func (r *run) filled(d transport.Driver, topic string, n int) (begin domain.Position, all []domain.Entry) {
 	r.Helper()
 	f := r.follow(d, topic, "")
@@ -25,8 +25,8 @@ func (r *run) filled(d transport.Driver, topic string, n int) (begin domain.Posi
 	return f.Begin(), all
 }
 
-// replay: after a position comes exactly what follows it, on any node, and what
-// is no position of this log is refused.
+// replay checks that reading after a position returns exactly what follows it, on
+// any node, and that anything that is no position of this log is refused.
 func replay(r *run) {
 	const n = 600
 	d, other, topic := r.driver(), r.driver(), r.topic()
@@ -40,13 +40,14 @@ func replay(r *run) {
 	r.inOrder("a reader from the beginning", again, map[int]int{1: 1})
 	for _, i := range []int{0, 1, 255, 256, n - 2} {
 		if again[i].Position != all[i].Position {
-			r.Errorf("number %d is at %x, and read again at %x", i+1, string(all[i].Position), string(again[i].Position))
+			r.Errorf("number %d is at %x, and read again at %x",
+				i+1, string(all[i].Position), string(again[i].Position))
 		}
 		f := r.follow(other, topic, all[i].Position)
 		if f.Begin() != all[i].Position {
 			r.Errorf("Follow after %x begins at %x", string(all[i].Position), string(f.Begin()))
 		}
-		r.inOrder("a reader from a place", f.take(min(5, n-1-i)), map[int]int{1: i + 2})
+		r.inOrder("a reader from a position", f.take(min(5, n-1-i)), map[int]int{1: i + 2})
 		r.closes("a feed", f.Close)
 	}
 	end := r.follow(other, topic, all[n-1].Position)
@@ -59,7 +60,7 @@ func replay(r *run) {
 	r.isAnother(d, log)
 }
 
-// isAnother wants that another topic is another log.
+// isAnother checks that another topic is another log.
 func (r *run) isAnother(d transport.Driver, log domain.LogID) {
 	r.Helper()
 	if other := r.follow(d, r.topic(), "").Log(); other == log {
@@ -67,7 +68,7 @@ func (r *run) isAnother(d transport.Driver, log domain.LogID) {
 	}
 }
 
-// plus adds to a position as to a number, big endian.
+// plus adds to a position as if it were a big-endian number.
 func plus(p domain.Position, n uint64) domain.Position {
 	b := []byte(p)
 	for i := len(b) - 1; i >= 0 && n > 0; i-- {
@@ -78,7 +79,8 @@ func plus(p domain.Position, n uint64) domain.Position {
 	return domain.Position(b)
 }
 
-// since: from a time on comes what is not older, by the log's own times.
+// since checks that reading from a time returns the entries that are not older, by
+// the log's own times.
 func since(r *run) {
 	d, topic := r.driver(), r.topic()
 	log := d.(transport.LogDriver)
@@ -104,7 +106,8 @@ func since(r *run) {
 			r.Fatalf("from the time of number %d on come %v, want %v", first+1, got, want)
 		}
 	}
-	r.inOrder("a reader from long ago", r.followSince(log, topic, time.Now().Add(-24*time.Hour)).take(10), map[int]int{1: 1})
+	early := r.followSince(log, topic, time.Now().Add(-24*time.Hour))
+	r.inOrder("a reader from long ago", early.take(10), map[int]int{1: 1})
 	later := r.followSince(log, topic, time.Now().Add(time.Hour))
 	if later.Begin() < all[9].Position {
 		r.Errorf("from the future on it begins at %x, before the tail", string(later.Begin()))
@@ -124,7 +127,8 @@ func (r *run) followSince(d transport.LogDriver, topic string, from time.Time) *
 	return r.reads(f)
 }
 
-// tail is where the log ends, and one can go on from there.
+// tail checks that Tail returns the last position, and that one can read on from
+// there.
 func tail(r *run) {
 	d, topic := r.driver(), r.topic()
 	empty := r.tail(d, topic)
@@ -151,8 +155,9 @@ func (r *run) tail(d transport.Driver, topic string) domain.Position {
 	return at
 }
 
-// seam: who begins in the past, while others publish, gets history and then
-// what is new, nothing lost and nothing twice.
+// seam checks a subscription that begins in the past while others publish. It
+// receives the old entries and then the new ones, with none missing and none
+// twice.
 func seam(r *run) {
 	const n, before = 800, 300
 	bus, pub, topic := r.bus(), r.driver(), r.topic()
@@ -192,14 +197,15 @@ func seam(r *run) {
 		r.Errorf("%d entries came, want %d", len(got), n)
 	}
 	if start.Tail < got[before-1].Position {
-		r.Errorf("history is said to end at %x, though number %d was there before, at %x", string(start.Tail), before, string(got[before-1].Position))
+		r.Errorf("history is said to end at %x, though number %d was there before, at %x",
+			string(start.Tail), before, string(got[before-1].Position))
 	}
 	for _, after := range []int{0, before, n - 1} {
-		r.replays(bus, topic, append([]domain.Position{begin}, places(got)...), after, n)
+		r.replays(bus, topic, append([]domain.Position{begin}, positions(got)...), after, n)
 	}
 }
 
-func places(entries []domain.Entry) []domain.Position {
+func positions(entries []domain.Entry) []domain.Position {
 	all := make([]domain.Position, len(entries))
 	for i := range entries {
 		all[i] = entries[i].Position
@@ -207,8 +213,8 @@ func places(entries []domain.Entry) []domain.Position {
 	return all
 }
 
-// replays wants what follows number after from Replay, and, when it is asked,
-// what came before.
+// replays checks that Replay returns what follows number after, and also what
+// came before it if it is called with a time in the past.
 func (r *run) replays(bus *transport.Transport, topic string, at []domain.Position, after, n int) {
 	r.Helper()
 	for _, from := range []time.Time{{}, time.Now().Add(-time.Hour)} {

@@ -14,8 +14,8 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// A mutant is a sound driver with one fault: a function that is set stands in
-// for the driver's own.
+// A mutant is a sound driver with one fault: each function that is set replaces a
+// method of the driver.
 type mutant struct {
 	*wireDriver
 	guarantees func(transport.Guarantees) transport.Guarantees
@@ -103,7 +103,7 @@ func (f *mutantFeed) Read(ctx context.Context) ([]domain.Entry, error) {
 	return f.m.read(f, batch, err)
 }
 
-// A placed feed says that it begins elsewhere, or is of another log.
+// A placed feed claims another beginning, or another log, than its own.
 type placed struct {
 	transport.Feed
 	begin domain.Position
@@ -118,7 +118,7 @@ func broken(err error) bool {
 	return errors.As(err, &lost)
 }
 
-// before is the place one lower.
+// before returns the position before a position.
 func before(p domain.Position) domain.Position {
 	b := []byte(p)
 	for i := len(b) - 1; i >= 0; i-- {
@@ -136,7 +136,7 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// replace gives a batch whose entries were moved ascending positions again.
+// replace gives a batch whose entries were reordered ascending positions again.
 func replace(batch []domain.Entry) []domain.Entry {
 	var at []domain.Position
 	for i := range batch {
@@ -149,7 +149,7 @@ func replace(batch []domain.Entry) []domain.Entry {
 	return batch
 }
 
-// A claiming driver claims what it likes.
+// A claiming driver claims guarantees that it does not have.
 type claiming struct {
 	transport.Driver
 	claims transport.Guarantees
@@ -178,7 +178,7 @@ func (f *lateFeed) Read(ctx context.Context) ([]domain.Entry, error) {
 	return f.Feed.Read(ctx)
 }
 
-// A reopening feed goes on where it can when it has lost its place.
+// A reopening feed continues at the oldest entry when its position was trimmed.
 type reopening struct {
 	transport.Feed
 	d     *wireDriver
@@ -199,7 +199,7 @@ func (f *reopening) Read(ctx context.Context) ([]domain.Entry, error) {
 	return f.Feed.Read(ctx)
 }
 
-// A silent driver's feeds connect again by themselves.
+// A silent driver's feeds reconnect by themselves.
 type silent struct{ lossyDriver }
 
 func (s silent) Follow(ctx context.Context, topic string, after domain.Position) (transport.Feed, error) {
@@ -264,7 +264,7 @@ func (f framing) Publish(ctx context.Context, records []transport.Outgoing) []er
 	return f.Driver.Publish(ctx, framed)
 }
 
-// A stubborn feed's Read waits for the end of the world.
+// A stubborn feed's Read does not end before the test does.
 type stubborn struct {
 	transport.Feed
 	over <-chan struct{}
@@ -278,7 +278,7 @@ func (s stubborn) Read(ctx context.Context) ([]domain.Entry, error) {
 	return batch, err
 }
 
-// A well driver's broker is always there.
+// A well driver says that its broker is there even if it is not.
 type well struct{ *mutant }
 
 func (well) Ping(context.Context) error { return nil }

@@ -10,7 +10,7 @@ import (
 	"github.com/fanfarebus/fanfare/test/conformance"
 )
 
-// The suite passes what is sound, with every fault that it can make.
+// Sound drivers pass the suite, with every fault that it can cause.
 func TestASoundDriverPasses(t *testing.T) {
 	t.Run("with a log", func(t *testing.T) {
 		passes(t, newWire().harness(func(d *wireDriver) transport.Driver { return d }))
@@ -40,8 +40,8 @@ func passes(t *testing.T, h conformance.Harness) {
 	}
 }
 
-// It catches what is not: each mutation fails the case that is there for it, and
-// for the right reason.
+// Faulty drivers fail the suite: each mutation fails the case that is meant for it,
+// and for the right reason.
 func TestBrokenDriversAreCaught(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs the suite on more than forty broken drivers: left out with -short; `make test` runs it")
@@ -75,8 +75,8 @@ func (m mutation) look(t *testing.T, patience time.Duration) *recorder {
 	})
 }
 
-// A client library that reconnects by itself is no fault where that is said; but
-// then the report says what nobody can notice.
+// A client library may reconnect by itself if the harness declares it. The report
+// then says what is lost unnoticed.
 func TestWhatStaysUnnoticedIsReported(t *testing.T) {
 	h := newWire().harness(func(d *wireDriver) transport.Driver { return silent{lossyDriver{d}} })
 	h.HidesCuts = true
@@ -103,7 +103,7 @@ func TestWhatTheHarnessCannotDoIsSaidLoudly(t *testing.T) {
 	}
 }
 
-// Who does more than he claims is told so, and does not fail for it.
+// A driver that does more than it claims does not fail. The report mentions it.
 func TestWhatADriverDoesBeyondItsClaimsIsReported(t *testing.T) {
 	h := newWire().harness(func(d *wireDriver) transport.Driver {
 		return &mutant{wireDriver: d, guarantees: func(transport.Guarantees) transport.Guarantees { return transport.Guarantees{} }}

@@ -9,10 +9,11 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// A number is what a message of most cases says: the nth of a publisher.
+// A number is the content of most messages: the nth message of a publisher.
 type number struct{ publisher, n int }
 
-// message makes an envelope of it, as our publishers do.
+// message returns a message with the number, without framing, as Fanfare's
+// publishers send theirs.
 func (n number) message() *message.Message {
 	m := message.NewMessage(fmt.Sprintf("id-%d-%d", n.publisher, n.n), n.body())
 	m.Metadata.Set(transport.RawKey, "1")
@@ -35,7 +36,7 @@ func parseNumber(body []byte) (n number, ok bool) {
 	return n, err == nil && string(n.body()) == string(body)
 }
 
-// numbers reads entries as numbers.
+// numbers returns the numbers in the entries, each of which must have one.
 func (r *run) numbers(entries []domain.Entry) []number {
 	r.Helper()
 	all := make([]number, len(entries))
@@ -49,8 +50,8 @@ func (r *run) numbers(entries []domain.Entry) []number {
 	return all
 }
 
-// inOrder wants that entries are, for each publisher, its numbers from first[p]
-// on, none missing and none twice.
+// inOrder checks that for each publisher p the entries are its numbers from
+// first[p] on, with none missing and none repeated.
 func (r *run) inOrder(who string, entries []domain.Entry, first map[int]int) {
 	r.Helper()
 	next := make(map[int]int, len(first))
@@ -59,14 +60,16 @@ func (r *run) inOrder(who string, entries []domain.Entry, first map[int]int) {
 	}
 	for i, got := range r.numbers(entries) {
 		if want, known := next[got.publisher]; !known || got.n != want {
-			r.Fatalf("%s: entry %d is number %d of publisher %d, want number %d", who, i, got.n, got.publisher, want)
+			r.Fatalf("%s: entry %d is number %d of publisher %d, want number %d",
+				who, i, got.n, got.publisher, want)
 		}
 		next[got.publisher]++
 	}
 }
 
-// ascend wants that positions ascend, are of one length, and that times are
-// there and do not descend; without a log, that there are no positions.
+// ascend checks the positions and times of entries. With a log, positions must
+// ascend and have the same length, and times must be there and not descend.
+// Without a log there must be no positions.
 func (r *run) ascend(entries []domain.Entry) {
 	r.Helper()
 	for i := range entries {
@@ -81,9 +84,11 @@ func (r *run) ascend(entries []domain.Entry) {
 			r.Fatalf("entry %d has no time", i)
 		case i == 0:
 		case len(e.Position) != len(entries[i-1].Position):
-			r.Fatalf("positions are of different length: %x and %x", string(entries[i-1].Position), string(e.Position))
+			r.Fatalf("positions are of different length: %x and %x",
+				string(entries[i-1].Position), string(e.Position))
 		case e.Position <= entries[i-1].Position:
-			r.Fatalf("positions do not ascend: %x is followed by %x", string(entries[i-1].Position), string(e.Position))
+			r.Fatalf("positions do not ascend: %x is followed by %x",
+				string(entries[i-1].Position), string(e.Position))
 		case e.Time.Before(entries[i-1].Time):
 			r.Fatalf("times descend: %v is followed by %v", entries[i-1].Time, e.Time)
 		}

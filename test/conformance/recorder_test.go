@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// A recorder is a test that may fail without failing anybody: it writes down
-// why. It is safe for concurrent use, as a testing.TB is.
+// A recorder stands in for a test. It records failures without failing the real
+// test. It is safe for concurrent use, as a testing.TB is.
 type recorder struct {
 	testing.TB // the real test, for what is not recorded
 
@@ -20,8 +20,8 @@ type recorder struct {
 	cleanups []func()
 }
 
-// record runs test under a recorder, in a goroutine that a fatal failure ends,
-// and returns when it and its clean-ups are over.
+// record runs test under a recorder, in a goroutine that a fatal failure ends. It
+// returns when the test and its clean-ups have ended.
 func record(t testing.TB, test func(testing.TB)) *recorder {
 	r := &recorder{TB: t}
 	done := make(chan struct{})
@@ -49,7 +49,7 @@ func (r *recorder) fault(text string) {
 	r.faults = append(r.faults, text)
 }
 
-// String is all that went wrong.
+// String returns all recorded failures.
 func (r *recorder) String() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -7,23 +7,23 @@ import (
 	"github.com/fanfarebus/fanfare/adapters/transport"
 )
 
-// An Outcome is what became of a case.
+// An Outcome says how a case ended.
 type Outcome string
 
 // The outcomes.
 const (
 	Passed       Outcome = "passed"
 	Failed       Outcome = "failed"
-	Inapplicable Outcome = "does not apply" // by what the transport claims
-	Unchecked    Outcome = "NOT CHECKED"    // the harness has no way to
+	Inapplicable Outcome = "does not apply" // because of what the transport claims
+	Unchecked    Outcome = "NOT CHECKED"    // the harness has no function for it
 	Waived       Outcome = "WAIVED"         // the harness says that it would fail
 )
 
-// A Result is what became of one case, and why it was not checked.
+// A Result is the outcome of one case.
 type Result struct {
 	Case    string
 	Outcome Outcome
-	Why     string
+	Why     string // the case did not run; "" if it did
 }
 
 // A Report says what a transport can and cannot do.
@@ -31,10 +31,10 @@ type Report struct {
 	Name    string
 	Claims  transport.Guarantees
 	Results []Result
-	// Cannot: what the transport does not do, and need not, by its claims.
+	// Cannot lists what the transport does not do, and by its claims need not do.
 	Cannot []string
-	// Beyond: what it was seen to do though it does not claim it. What was seen
-	// is no proof.
+	// Beyond lists what the transport was seen to do although it does not claim
+	// it. That is no proof that it always does.
 	Beyond []string
 }
 
@@ -42,7 +42,7 @@ func (r *Report) add(result Result)  { r.Results = append(r.Results, result) }
 func (r *Report) cannot(what string) { r.Cannot = append(r.Cannot, what) }
 func (r *Report) beyond(what string) { r.Beyond = append(r.Beyond, what) }
 
-// String shows the report to people.
+// String formats the report for people, several lines long.
 func (r *Report) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "what %s can and cannot do\n", r.Name)

@@ -15,7 +15,7 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// A run is one case under way. It closes what it opens.
+// A run is one execution of a case. It closes what the case has opened.
 type run struct {
 	testing.TB
 	h      Harness
@@ -28,8 +28,8 @@ type run struct {
 }
 
 type closer struct {
-	what  string
-	close func() error
+	what string
+	call func() error
 }
 
 func newRun(t testing.TB, h Harness, report *Report) *run {
@@ -41,23 +41,24 @@ func newRun(t testing.TB, h Harness, report *Report) *run {
 	return r
 }
 
-// finish closes what is open, the newest first, and looks for goroutines.
+// finish closes everything that the case has opened, the newest first, and checks
+// that no goroutines are left.
 func (r *run) finish() {
 	r.mu.Lock()
 	closers := r.closers
 	r.closers = nil
 	r.mu.Unlock()
 	for i := len(closers) - 1; i >= 0; i-- {
-		r.closes(closers[i].what, closers[i].close)
+		r.closes(closers[i].what, closers[i].call)
 	}
 	r.leavesNoGoroutine()
 }
 
-// closes wants that close returns in time, and nil.
-func (r *run) closes(what string, close func() error) {
+// closes calls a Close method, which must return nil in time.
+func (r *run) closes(what string, call func() error) {
 	r.Helper()
 	done := make(chan error, 1)
-	go func() { done <- close() }()
+	go func() { done <- call() }()
 	select {
 	case err := <-done:
 		if err != nil {
@@ -76,16 +77,16 @@ func (r *run) leavesNoGoroutine() {
 	}
 }
 
-func (r *run) closeLater(what string, close func() error) {
+func (r *run) closeLater(what string, call func() error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.closers = append(r.closers, closer{what, close})
+	r.closers = append(r.closers, closer{what, call})
 }
 
-// soon polls until it is so, and says whether that was in time.
-func (r *run) soon(is func() bool) bool {
+// soon polls until the condition holds, and reports whether it did in time.
+func (r *run) soon(condition func() bool) bool {
 	end := time.Now().Add(r.h.Patience)
-	for wait := time.Millisecond; !is(); wait = min(2*wait, 50*time.Millisecond) {
+	for wait := time.Millisecond; !condition(); wait = min(2*wait, 50*time.Millisecond) {
 		if time.Now().After(end) {
 			return false
 		}
@@ -96,7 +97,7 @@ func (r *run) soon(is func() bool) bool {
 
 func pause(d time.Duration) { <-time.After(d) }
 
-// patient returns a context in which what must happen has time to.
+// patient returns a context that ends after the harness's Patience.
 func (r *run) patient() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.Background(), r.h.Patience)
 }
@@ -118,21 +119,22 @@ func (r *run) bus() *transport.Transport {
 
 func (r *run) busOver(d transport.Driver) *transport.Transport {
 	b := transport.New(d, transport.Config{
-		PublishTimeout: r.h.Patience, FollowTimeout: r.h.Patience, RetryMin: 10 * time.Millisecond, RetryMax: 200 * time.Millisecond,
+		PublishTimeout: r.h.Patience, FollowTimeout: r.h.Patience,
+		RetryMin: 10 * time.Millisecond, RetryMax: 200 * time.Millisecond,
 	})
 	r.closeLater("a Transport", b.Close)
 	return b
 }
 
-// A reader reads a feed, each wait bounded.
+// A reader reads a feed, and waits for each entry only so long.
 type reader struct {
 	*run
 	transport.Feed
-	left   []domain.Entry // read and not taken
+	left   []domain.Entry // read from the feed, but not returned by next yet
 	gaveUp bool           // nothing came in time
 }
 
-// follow opens a feed after a position and wants it to succeed.
+// follow opens a feed after a position, which must succeed.
 func (r *run) follow(d transport.Driver, topic string, after domain.Position) *reader {
 	r.Helper()
 	ctx, cancel := r.patient()
@@ -149,7 +151,8 @@ func (r *run) reads(f transport.Feed) *reader {
 	return &reader{run: r, Feed: f}
 }
 
-// read reads once, for as long as ctx lasts: not every Read watches it.
+// read calls Read once. When ctx ends it closes the feed, since not every Read
+// obeys its context.
 func (f *reader) read(ctx context.Context) ([]domain.Entry, error) {
 	f.Helper()
 	defer context.AfterFunc(ctx, func() { _ = f.Close() })()
@@ -201,7 +204,7 @@ func (f *reader) take(n int) []domain.Entry {
 	return all
 }
 
-// refused wants that Follow after a position is a break.
+// refused calls Follow with a position, which must be refused with a gap.
 func (r *run) refused(d transport.Driver, topic string, after domain.Position, why string) *domain.GapError {
 	r.Helper()
 	ctx, cancel := r.patient()
@@ -218,7 +221,7 @@ func (r *run) refused(d transport.Driver, topic string, after domain.Position, w
 	return lost
 }
 
-// publish publishes through a driver and wants it to succeed.
+// publish publishes through a driver, which must succeed.
 func (r *run) publish(d transport.Driver, topic string, msgs ...*message.Message) {
 	r.Helper()
 	if err := r.try(d, topic, msgs...); err != nil {
@@ -240,7 +243,7 @@ func on(topic string, msgs ...*message.Message) []transport.Outgoing {
 	return records
 }
 
-// subscribe subscribes until the case is over or cancel is called.
+// subscribe subscribes until the case ends or the returned function is called.
 func (r *run) subscribe(s message.Subscriber, topic string) (<-chan *message.Message, context.CancelFunc) {
 	r.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -252,7 +255,7 @@ func (r *run) subscribe(s message.Subscriber, topic string) (<-chan *message.Mes
 	return in, cancel
 }
 
-// receive returns the next message, unsettled.
+// receive returns the next message, which the caller must ack or nack.
 func (r *run) receive(in <-chan *message.Message) *message.Message {
 	r.Helper()
 	return r.receiveFrom(in, nil)
@@ -274,7 +277,7 @@ func (r *run) receiveFrom(one, other <-chan *message.Message) (m *message.Messag
 	return m
 }
 
-// ends wants that a subscription's channel is closed in time.
+// ends checks that a subscription's channel is closed in time.
 func (r *run) ends(in <-chan *message.Message, why string) {
 	r.Helper()
 	late := time.After(r.h.Patience)
@@ -292,15 +295,17 @@ func (r *run) ends(in <-chan *message.Message, why string) {
 	}
 }
 
-// hears reads batches until it is enough, which is asked again and again.
-func (r *run) hears(in <-chan *message.Message, enough func(*history) bool) *history {
+// collect reads batches until enough returns true. It calls enough again and
+// again, also while nothing comes.
+func (r *run) collect(in <-chan *message.Message, enough func(*history) bool) *history {
 	r.Helper()
 	h := newHistory()
-	r.hearsOn(in, h, enough)
+	r.collectInto(in, h, enough)
 	return h
 }
 
-func (r *run) hearsOn(in <-chan *message.Message, h *history, enough func(*history) bool) {
+// collectInto does what collect does, and adds to an existing history.
+func (r *run) collectInto(in <-chan *message.Message, h *history, enough func(*history) bool) {
 	r.Helper()
 	late := time.After(r.h.Patience)
 	for !enough(h) {
@@ -309,7 +314,7 @@ func (r *run) hearsOn(in <-chan *message.Message, h *history, enough func(*histo
 			if !ok {
 				r.Fatalf("the subscription ended by itself: %s", h)
 			}
-			h.hear(m)
+			h.record(m)
 			m.Ack()
 		case <-time.After(20 * time.Millisecond):
 		case <-late:

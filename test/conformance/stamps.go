@@ -7,19 +7,20 @@ import (
 	"github.com/fanfarebus/fanfare/adapters/transport"
 )
 
-// A dropper is a driver that loses one of the numbers that it is to publish, and
-// says that it was taken.
+// A dropper is a driver that does not publish some of the numbers, and reports
+// success for them.
 type dropper struct {
 	transport.Driver
 	drops func(n int) bool
 }
 
 func (d dropper) Publish(ctx context.Context, records []transport.Outgoing) []error {
-	return d.Driver.Publish(ctx, slices.DeleteFunc(slices.Clone(records), d.lost))
+	return d.Driver.Publish(ctx, slices.DeleteFunc(slices.Clone(records), d.isDropped))
 }
 
-// lost looks behind the stamp, which is an object's first field.
-func (d dropper) lost(o transport.Outgoing) bool {
+// isDropped looks for a number after the stamp, which is the first field of the
+// object.
+func (d dropper) isDropped(o transport.Outgoing) bool {
 	body := string(o.Message.Payload)
 	for i := range body {
 		if n, ok := parseNumber([]byte("{" + body[i:])); ok {
@@ -29,8 +30,9 @@ func (d dropper) lost(o transport.Outgoing) bool {
 	return false
 }
 
-// stamps: what our publishers send is numbered, the numbers come through, and a
-// hole in them is a break, also at the end, where a mark tells.
+// stamps checks that Fanfare's publishers number what they send, that the numbers
+// arrive, and that a missing number becomes a gap. That holds for a publisher's
+// last message as well, by the mark that it writes when it is idle.
 func stamps(r *run) {
 	bus, topic := r.bus(), r.topic()
 	in, _ := r.subscribe(bus.Batches(), topic)
@@ -41,9 +43,9 @@ func stamps(r *run) {
 			r.Fatalf("Publish: %v", err)
 		}
 	}
-	h := r.hears(in, func(h *history) bool { return h.last(1) == 7 && h.breaks == 2 })
+	h := r.collect(in, func(h *history) bool { return h.last(1) == 7 && h.gaps == 2 })
 	h.check(r, 1, 8, nil)
-	if holes := bus.Stats().Missing; holes != 2 {
-		r.Errorf("%d holes were counted, want 2", holes)
+	if missing := bus.Stats().Missing; missing != 2 {
+		r.Errorf("%d missing sequences were counted, want 2", missing)
 	}
 }

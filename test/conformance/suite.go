@@ -6,9 +6,9 @@ import (
 	"github.com/fanfarebus/fanfare/adapters/transport"
 )
 
-// Run checks a transport, a sub-test for each case, and logs the report, which
-// it also returns. The cases run one after the other, and look for goroutines
-// that are left: nothing else may run beside them.
+// Run checks a transport in one subtest for each case. It logs the report and
+// also returns it. The cases run one after the other. Since each looks for
+// goroutines that are left, no other test may run at the same time.
 func Run(t *testing.T, h Harness) *Report {
 	t.Helper()
 	h = h.withDefaults()
@@ -20,7 +20,7 @@ func Run(t *testing.T, h Harness) *Report {
 	return report
 }
 
-// claims asks a driver what it claims.
+// claims returns what the transport's drivers claim.
 func claims(t testing.TB, h Harness) transport.Guarantees {
 	t.Helper()
 	d := h.Open(t)
@@ -36,8 +36,8 @@ func claims(t testing.TB, h Harness) transport.Guarantees {
 type testCase struct {
 	name    string
 	run     func(*run)
-	applies func(transport.Guarantees) (bool, string) // nil: to every transport
-	hooks   func(Harness) (bool, string)              // nil: it needs none
+	applies func(transport.Guarantees) (bool, string) // nil: it applies to every transport
+	hooks   func(Harness) (bool, string)              // nil: it needs no function of the harness
 }
 
 var cases = []testCase{
@@ -91,7 +91,8 @@ func hasDeafen(h Harness) (bool, string) {
 	return h.Deafen != nil && h.Thaw != nil, "the harness has no Deafen and Thaw"
 }
 
-// check runs a case and writes down what became of it.
+// check runs a case, or skips it with the reason, and adds the result to the
+// report.
 func (c testCase) check(t testing.TB, h Harness, report *Report) {
 	if c.applies != nil {
 		if ok, why := c.applies(report.Claims); !ok {

@@ -10,45 +10,45 @@ import (
 	"github.com/fanfarebus/fanfare/adapters/transport"
 )
 
-// notice is how long it may take until a node knows that it hears nothing.
-const notice = 6*time.Second + slack
+// noticeWithin is how long it may take a node to notice that it receives nothing.
+const noticeWithin = 6*time.Second + slack
 
-// A watch is a Transport's Run, and what it told.
+// A watch records what a Transport's Run reports.
 type watch struct {
-	mu   sync.Mutex
-	told []bool // guarded by mu
+	mu       sync.Mutex
+	reported []bool // guarded by mu
 }
 
-// watch runs the Transport's watch until the case is over.
+// watch calls the Transport's Run until the case ends.
 func (r *run) watch(bus *transport.Transport) *watch {
 	w := &watch{}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- bus.Run(ctx, w.tell) }()
+	go func() { ended <- bus.Run(ctx, w.record) }()
 	r.closeLater("a watch", func() error { cancel(); return <-ended })
 	return w
 }
 
-func (w *watch) tell(up bool) {
+func (w *watch) record(up bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.told = append(w.told, up)
+	w.reported = append(w.reported, up)
 }
 
 func (w *watch) has(want ...bool) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return slices.Equal(w.told, want)
+	return slices.Equal(w.reported, want)
 }
 
 func (w *watch) String() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return fmt.Sprint(w.told)
+	return fmt.Sprint(w.reported)
 }
 
-// down: a node whose broker answers nobody knows soon that the bus is down, and
-// does not take itself for deaf; when the broker is back, so is the node.
+// down checks a node whose broker answers nobody. The node soon notices that the
+// bus is down, and is not deaf. When the broker is back, the node works again.
 func down(r *run) {
 	thaw := r.h.Thaw
 	defer func() { thaw() }()
@@ -58,10 +58,10 @@ func down(r *run) {
 	a := newAuthor(r, r.bus(), topic)
 	a.publish(1)
 	w := r.watch(bus)
-	h := r.hears(in, func(h *history) bool { return h.last(1) == 1 && w.has(true) })
+	h := r.collect(in, func(h *history) bool { return h.last(1) == 1 && w.has(true) })
 
 	r.h.Freeze()
-	r.within(notice, "down", func() bool {
+	r.within(noticeWithin, "down", func() bool {
 		if bus.Deaf() {
 			r.Errorf("the node takes itself for deaf, though the broker answers nobody")
 		}
@@ -69,17 +69,18 @@ func down(r *run) {
 	})
 	r.h.Thaw()
 	thaw = func() {}
-	r.hearsOn(in, h, func(*history) bool { return bus.Up() })
+	r.collectInto(in, h, func(*history) bool { return bus.Up() })
 	a.publish(5)
-	r.hearsOn(in, h, a.until)
+	r.collectInto(in, h, a.caughtUp)
 	h.check(r, 1, a.last, a.twice)
 	if !w.has(true, false, true) {
 		r.Errorf("Run told %s, want up, down, up", w)
 	}
 }
 
-// deaf: a node whose broker answers, but whose subscriptions bring nothing, knows
-// soon that it is deaf, and heals.
+// deaf checks a node whose broker answers, but whose subscriptions receive
+// nothing. The node soon notices that it is deaf. When the fault ends, the node
+// works again.
 func deaf(r *run) {
 	thaw := r.h.Thaw
 	defer func() { thaw() }()
@@ -89,26 +90,26 @@ func deaf(r *run) {
 	a := newAuthor(r, r.bus(), topic)
 	a.publish(1)
 	w := r.watch(bus)
-	h := r.hears(in, func(h *history) bool { return h.last(1) == 1 && w.has(true) })
+	h := r.collect(in, func(h *history) bool { return h.last(1) == 1 && w.has(true) })
 
 	r.h.Deafen()
 	a.publish(1)
-	r.within(notice, "deaf", bus.Deaf)
+	r.within(noticeWithin, "deaf", bus.Deaf)
 	if !bus.Up() || bus.Stats().Lagging != 1 {
 		r.Errorf("up is %v and %d subscriptions are behind, want true and 1", bus.Up(), bus.Stats().Lagging)
 	}
 	r.h.Thaw()
 	thaw = func() {}
-	r.hearsOn(in, h, func(*history) bool { return !bus.Deaf() })
+	r.collectInto(in, h, func(*history) bool { return !bus.Deaf() })
 	a.publish(1)
-	r.hearsOn(in, h, a.until)
+	r.collectInto(in, h, a.caughtUp)
 	h.check(r, 1, a.last, a.twice)
 }
 
-// within polls until it is so, and wants that in time.
-func (r *run) within(d time.Duration, what string, is func() bool) {
+// within polls until the condition holds, which must happen in time.
+func (r *run) within(d time.Duration, what string, condition func() bool) {
 	r.Helper()
-	for end := time.Now().Add(d); !is(); pause(20 * time.Millisecond) {
+	for end := time.Now().Add(d); !condition(); pause(20 * time.Millisecond) {
 		if time.Now().After(end) {
 			r.Fatalf("the node is not %s within %v", what, d)
 		}

@@ -16,8 +16,8 @@ import (
 	"github.com/fanfarebus/fanfare/test/conformance"
 )
 
-// A wire is a memory bus as if it were a broker elsewhere: what connects to it
-// can be cut and frozen.
+// A wire is a memory bus that behaves like a broker on another machine: connections
+// to it can be cut and frozen.
 type wire struct {
 	bus    *memory.Bus
 	over   chan struct{} // closed by who is done with mutants
@@ -64,7 +64,7 @@ func (w *wire) cut() {
 	}
 }
 
-// drop ends the feeds there are.
+// drop ends all feeds.
 func (w *wire) drop() {
 	w.cut()
 	w.mend()
@@ -113,7 +113,7 @@ func (w *wire) hear(ctx context.Context) error {
 	}
 }
 
-// pass says whether anything passes now.
+// pass waits while the wire is frozen. It returns an error if the wire is cut.
 func (w *wire) pass(ctx context.Context) error {
 	w.mu.Lock()
 	isCut, thawed := w.isCut, w.thawed
@@ -129,7 +129,7 @@ func (w *wire) pass(ctx context.Context) error {
 	}
 }
 
-// A wireDriver is one connection's.
+// A wireDriver is a driver on one connection to the wire.
 type wireDriver struct {
 	transport.Driver
 	w *wire
@@ -232,7 +232,7 @@ func (l lossyDriver) CheckTopic(topic string) error    { return l.d.CheckTopic(t
 func (l lossyDriver) Ping(ctx context.Context) error   { return l.d.Ping(ctx) }
 func (l lossyDriver) Close() error                     { return l.d.Close() }
 
-// Publish sends envelopes bare.
+// Publish sends raw messages without framing.
 func (l lossyDriver) Publish(ctx context.Context, records []transport.Outgoing) []error {
 	bare := slices.Clone(records)
 	for i, o := range records {

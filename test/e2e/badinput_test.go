@@ -14,8 +14,8 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// What is wrong with a publish is answered as problem+json, through the load
-// balancer too, and publishes nothing.
+// A bad publish publishes nothing, and is answered with problem+json that says
+// what is wrong, through the load balancer as well.
 func TestBadPublishIsExplained(t *testing.T) {
 	chatKey := "a key for chat alone"
 	sum := sha256.Sum256([]byte(chatKey))
@@ -94,7 +94,7 @@ func TestBadPublishIsExplained(t *testing.T) {
 	}
 }
 
-// Who may not connect is told before the upgrade.
+// A client that may not connect is refused before the upgrade to WebSocket.
 func TestBadConnectIsRefusedBeforeTheUpgrade(t *testing.T) {
 	c := newCluster(t, 1, "memory://", nil)
 	c.withNginx()
@@ -161,9 +161,9 @@ func TestBadConnectIsRefusedBeforeTheUpgrade(t *testing.T) {
 	if status, body, err := get("http://" + c.front + "/ws?systems=orders"); err != nil || status != http.StatusUpgradeRequired {
 		t.Errorf("GET without an upgrade: %d %s %v", status, body, err)
 	}
-	// Who shows one wrong token after the other is told to stay away. Others are
-	// not, though all of them come through the load balancer, and nor are good
-	// tokens, wherever they come from.
+	// A client that shows one wrong token after the other is told to stay away.
+	// Other clients are not, although all come through the load balancer. Nor is a
+	// client with a good token, wherever it comes from.
 	answer := func(from, token string) int {
 		d := websocket.Dialer{HandshakeTimeout: 10 * time.Second}
 		conn, res, err := d.Dial("ws://"+c.front+"/ws?systems=orders", http.Header{"X-Forwarded-For": {from}, "Authorization": {"Bearer " + token}})

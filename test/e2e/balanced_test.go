@@ -18,8 +18,8 @@ const (
 	perSender = 120 // letters of each publisher
 )
 
-// Publish once; every session of the users it is for gets it, on whichever
-// node it is, once and in order, and nobody else does.
+// What is published once reaches every session of its users, on whichever node
+// that is, once and in order, and nobody else.
 func TestLoadBalanced(t *testing.T) {
 	python := needsPython(t)
 	t.Run("redis", func(t *testing.T) {
@@ -71,7 +71,7 @@ func anyOrder(*clients) error { return nil }
 
 func oneOrder(k *clients) error { return inOneOrder(k.sorted()) }
 
-// orderOf is the one order of a log, whose places it is given.
+// orderOf is the order of a log that holds the letters at the given positions.
 func orderOf(log func() map[label]int) order {
 	return func(k *clients) error {
 		places := log()

@@ -8,10 +8,10 @@ import (
 	"github.com/fanfarebus/fanfare/test/broker"
 )
 
-// In a browser, through nginx, with all that can go wrong going wrong in turn:
-// a log gives the page every number once and in order, over WebSocket and over
-// EventSource; pub/sub tells it wherever it has lost some.
-func TestBrowserMissesNothingUntold(t *testing.T) {
+// A page in a browser is connected through nginx while one fault follows another.
+// With a log the page receives every number once and in order, over WebSocket and
+// over EventSource. With pub/sub it is told a gap wherever numbers are missing.
+func TestBrowserIsToldOfEverythingItMisses(t *testing.T) {
 	t.Run("redis-streams", func(t *testing.T) {
 		needs(t, "redis-server")
 		p := newPage(t, "ws", "sse")

@@ -15,10 +15,10 @@ import (
 	"time"
 )
 
-// A page of plain http, under a name that is not localhost: browsers say with
-// neither Origin nor Sec-Fetch-Site where its EventSource is from. Its cookie
-// works all the same, and the same cookie in what a page of a sibling host asks
-// for, which the browser sends it with, does not.
+// For a page of plain http, under a name other than localhost, browsers send
+// neither Origin nor Sec-Fetch-Site with an EventSource. Its cookie must work all
+// the same. The same cookie must not work for a page of a sibling host, although
+// the browser sends it with that page's requests.
 func TestCookiesOfPagesOverPlainHTTP(t *testing.T) {
 	browser := "/usr/bin/chromium"
 	if other := os.Getenv("CHROMIUM"); other != "" {

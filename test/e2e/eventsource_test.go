@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// The EventSources of a browser, which nobody helps, outlive the drain of the
-// only node, its absence and its return, and so they do behind nginx.
+// The EventSources of a browser, without a client library, survive the drain of the
+// only node, its absence and its return, with nginx and without.
 func TestNativeEventSourcesOutliveTheOnlyNode(t *testing.T) {
 	for _, front := range []string{"node", "nginx"} {
 		t.Run(front, func(t *testing.T) {
@@ -37,7 +37,7 @@ func TestNativeEventSourcesOutliveTheOnlyNode(t *testing.T) {
 	}
 }
 
-// While a node drains slowly, an EventSource that comes back to it is not lost.
+// An EventSource that reconnects to a node that drains slowly is not lost.
 func TestNativeEventSourcesOutliveALongDrain(t *testing.T) {
 	browser := needsBrowser(t)
 	p := newSources(t)

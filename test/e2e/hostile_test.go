@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// hostile makes input that is wrong, in as many ways as came to mind. It is
-// made from a seed, and none of it can pass for a message or an op.
+// hostile makes invalid input of many kinds from a seed. None of it can be taken for
+// a message or an op.
 type hostile struct{ *rand.Rand }
 
 func (h hostile) bytes(most int) string {

@@ -20,8 +20,8 @@ const (
 	floodBytes = 60_000           // of each message
 )
 
-// A flood is one user who sends to the business system as fast as he may, on
-// several connections, and comes back when he is closed.
+// A flood is one user who sends to the business system as fast as the limits
+// allow, on several connections, and reconnects when a connection is closed.
 type flood struct {
 	c             *cluster
 	quit          chan struct{}
@@ -78,9 +78,9 @@ func (f *flood) send(conn *websocket.Conn) {
 
 func (f *flood) end() { close(f.quit); f.work.Wait() }
 
-// One user with a plain token cannot stop the publishing of others by filling
-// Redis with what he sends to a system, whether somebody consumes it or not; and
-// when it was consumed it is gone, and there is room again.
+// A user with an ordinary token cannot stop the publishing of others by filling
+// Redis with messages to a system, whether they are consumed or not. When they have
+// been consumed they are removed, and there is room again.
 func TestOneTokenCannotFillTheBus(t *testing.T) {
 	needs(t, "redis-server")
 	r := broker.Redis(t)

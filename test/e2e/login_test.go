@@ -52,8 +52,8 @@ func TestAWrongPasswordIsNeverASuccess(t *testing.T) {
 	}
 }
 
-// A system that is published to and followed by nobody does not fill Redis: nor
-// does one that only `fanfare publish --transport` writes.
+// A system that nobody follows does not fill Redis, not even if only `fanfare
+// publish --transport` publishes to it.
 func TestWhatNobodyFollowsIsTrimmed(t *testing.T) {
 	needs(t, "redis-server")
 	r := broker.Redis(t)

@@ -29,7 +29,8 @@ func seeded(t *testing.T) hostile {
 	return hostile{rand.New(rand.NewPCG(seed, 2))}
 }
 
-// What is no message is counted and passed over; the messages between arrive.
+// Entries that are no messages are counted and skipped. The messages between them
+// arrive.
 func TestPoisonOnTheBus(t *testing.T) {
 	for name, add := range map[string]func(context.Context, redis.Pipeliner, hostile){
 		"redis": func(ctx context.Context, p redis.Pipeliner, h hostile) {
@@ -86,9 +87,9 @@ func TestPoisonOnTheBus(t *testing.T) {
 	}
 }
 
-// Every wrong op is answered with an error and counted; ten in a row, text that is
-// not UTF-8, or what is too large or no WebSocket at all, end the session, and no
-// other one.
+// Every wrong op is answered with an error and counted. A session ends after ten in
+// a row, and after text that is not UTF-8, a message that is too large, or bytes
+// that are no WebSocket frame. Other sessions do not end.
 func TestPoisonOnTheSocket(t *testing.T) {
 	c := newCluster(t, 1, "memory://", settings{"LIMITS_INBOUND_RATE": "1000"})
 	c.withNginx()
@@ -143,7 +144,7 @@ func TestPoisonOnTheSocket(t *testing.T) {
 	counted("panics", func() float64 { return c.metric("fanfare_panics_total") }, 0)
 }
 
-// An attack is one user who says nothing but what is wrong.
+// An attack is one user who sends only wrong ops.
 type attack struct {
 	c        *cluster
 	user     string

@@ -12,9 +12,9 @@ import (
 	"time"
 )
 
-// A process is one that a test started. When the test ends it is killed if it
-// still runs, its log is searched for what must not be there, and is shown if
-// the test failed.
+// A process is started by a test. When the test ends, the process is killed if it
+// still runs, its log is searched for what must not be there, and the log is shown
+// if the test has failed.
 type process struct {
 	t     *testing.T
 	name  string
@@ -54,7 +54,7 @@ func (p *process) cleanup() {
 	}
 }
 
-// fatal is what no process of ours may say.
+// fatal is text that must not be in the log of any process.
 var fatal = regexp.MustCompile(`DATA RACE|(?m)^panic: .*|^fatal error: .*|goroutine \d+ \[|caused a panic`)
 
 // kill ends it as kill -9 does, and waits until it is gone.

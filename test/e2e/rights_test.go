@@ -11,11 +11,11 @@ import (
 	"github.com/fanfarebus/fanfare/test/broker"
 )
 
-// lacking is what a process says that may not do what it has to.
+// lacking matches what a process logs if it lacks a right.
 var lacking = regexp.MustCompile(`NOPERM|NOAUTH|WRONGPASS|failed|interrupted|nobody hears|is not known`)
 
-// Nodes, publishers, a bridge and a move have exactly the rights that
-// docs/operating.md lists for their users, and nobody complains.
+// Nodes, publishers, a bridge and a move work with exactly the rights that
+// docs/operating.md lists for their users.
 func TestEverythingRunsWithTheDocumentedRights(t *testing.T) {
 	needs(t, "redis-server")
 	for _, bus := range []struct{ scheme, node, publisher string }{

@@ -11,8 +11,8 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// Nodes are restarted one by one while people come, and stay: whoever comes is let
-// in by some node, each time, and the nodes that were away take their share again.
+// Nodes are restarted one by one while more and more clients connect. Every client
+// gets a session on some node at once, and restarted nodes get their share again.
 func TestRollingRestartRefusesNobody(t *testing.T) {
 	c := newCluster(t, 3, "memory://", nil)
 	c.withNginx()

@@ -17,9 +17,9 @@ import (
 	"github.com/fanfarebus/fanfare/test/broker"
 )
 
-// What clients say reaches a room on every node, in their order and under
-// their name; what they say to the business system reaches that system, which
-// listens with the stock watermill-redisstream subscriber.
+// What clients send to a room reaches its members on every node, in order and with
+// the sender's name. What they send to the business system reaches that system,
+// which reads with the subscriber of watermill-redisstream.
 func TestClientsSpeak(t *testing.T) {
 	needs(t, "redis-server")
 	r := broker.Redis(t)

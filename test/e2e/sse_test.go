@@ -13,8 +13,8 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// nginx must pass each event on as it comes, not when it has a bufferful of
-// them, and an EventSource must be able to go on behind it.
+// nginx must forward each event as it comes, and not wait until its buffer is full.
+// An EventSource behind nginx must be able to resume.
 func TestEventsComeThroughNginxUnbuffered(t *testing.T) {
 	c := newCluster(t, 1, "memory://", nil)
 	c.withNginx()
@@ -89,7 +89,7 @@ func (c *cluster) say(t *testing.T, number int) {
 	}
 }
 
-// The limits of a node are for its sessions of every kind together.
+// The limits of a node apply to its sessions of all kinds together.
 func TestSessionsOfAUserAreCountedOverAllPorts(t *testing.T) {
 	c := newCluster(t, 1, "memory://", settings{"LIMITS_SESSIONS_PER_USER": "1"})
 	header := http.Header{"Authorization": {"Bearer " + c.token("alice", "orders")}, "Sec-Websocket-Protocol": {"fanfare.v1.json"}}

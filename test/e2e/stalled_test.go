@@ -28,7 +28,7 @@ const (
 	fillBatches  = 3      // together more than all buffers on the way take
 )
 
-// A client that stops reading falls back, and is closed when it takes nothing
+// A client that stops reading falls behind, and is closed when it has read nothing
 // for limits.stall. Its neighbours in the room do not notice.
 func TestStalledClientIsClosedAndNeighboursLive(t *testing.T) {
 	c := newCluster(t, 1, "memory://", settings{"LIMITS_STALL": "6s"})
@@ -42,8 +42,9 @@ func TestStalledClientIsClosedAndNeighboursLive(t *testing.T) {
 		return nil
 	})
 
-	// What only the deaf one is sent fills its outbox and all buffers on the
-	// way; from then on it stays behind, and whoever else falls back is counted.
+	// Messages for the deaf client alone fill its outbox and all buffers on the way.
+	// From then on it stays behind, and any other session that falls behind is
+	// counted.
 	one := fmt.Sprintf(`{"to":"user:slow","data":"%s"}`, strings.Repeat("x", fillBytes))
 	for range fillBatches {
 		mustAccept(t, c, "["+one+strings.Repeat(","+one, fillBatch-1)+"]")

@@ -12,12 +12,12 @@ import (
 )
 
 // noticed is how long a node may take to notice that a connection to Redis
-// swallows what is sent. A second of it is this machine's, which has other work.
+// swallows what is sent. It includes a second because the machine may be busy.
 const noticed = 7 * time.Second
 
-// A connection to Redis swallows everything and stays open, as one does whose
-// firewall has forgotten it. The node notices by itself, says so, and heals; on
-// a log its session misses nothing, and without one it is told a gap.
+// A connection to Redis swallows everything and stays open, as happens when a
+// firewall has forgotten it. The node notices by itself, reports it, and
+// reconnects. With a log its session misses nothing. Without one it is told a gap.
 func TestSwallowingConnectionIsNoticed(t *testing.T) {
 	needs(t, "redis-server")
 	for _, test := range []struct {
@@ -117,7 +117,7 @@ func (b *nodeBehindProxy) heals() {
 	})
 }
 
-// goesOn checks what alice hears of it: everything, or a gap and what follows.
+// goesOn checks what alice receives: everything, or a gap and what follows it.
 func (b *nodeBehindProxy) goesOn(keeps bool) {
 	b.Helper()
 	if !keeps {

@@ -64,12 +64,12 @@ var mutations = []mutation{
 		"h.fingerprints.add(p.ID, h.window.head)", "h.fingerprints.add(p.ID, h.window.head+1)", calm},
 	{"full outbox forgotten", "domain/stream/fill.go",
 		"	if !a.out.Offer(f) {\n		return false\n	}\n	a.stream.stats.Offered++", "	a.out.Offer(f)\n	a.stream.stats.Offered++", logged},
-	{"what stands behind the mark's copy left out", "adapters/migrate/face.go",
+	{"what stands behind the mark's copy left out", "adapters/migrate/subscription.go",
 		"return append(rest, batch[i+1:]...), true", "return rest, true", moving},
-	{"publish confirmed before its place is known", "adapters/migrate/dualbus.go",
-		"	case <-echo.back:\n", "	default:\n", moving},
-	{"bridge goes on where the old bus ends", "adapters/migrate/copier.go",
-		"c.reach(e.Origins[0], e.Time)", "c.reach(old, e.Time)", moving},
+	{"publish confirmed before its place is known", "adapters/migrate/publish.go",
+		"	case <-published.done:\n", "	default:\n", moving},
+	{"bridge goes on where the old bus ends", "adapters/migrate/checkpoint.go",
+		"c.advance(e.Origins[0], e.Time)", "c.advance(old, e.Time)", moving},
 }
 
 // TestCheckerCatchesMistakes builds the simulator with each mistake in the real

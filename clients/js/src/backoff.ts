@@ -1,14 +1,14 @@
-const least = 1000;
-const most = 30_000;
+const first = 1000;
+const max = 30_000;
 
 /**
- * Milliseconds to wait after so many connections in a row that did not last.
- * Chosen at random over the whole span: those who lost the same node must not
- * come back together.
+ * How many milliseconds to wait after so many connections in a row that did not
+ * last. The time is random between 0 and an upper limit that doubles, so that the
+ * clients of a node that died do not come back together.
  */
 export function backoff(failures: number): number {
-  return Math.random() * Math.min(most, least * 2 ** failures);
+  return Math.random() * Math.min(max, first * 2 ** failures);
 }
 
-/** A timer's longest delay: beyond it, it would fire at once. */
-export const longest = 2 ** 31 - 1;
+/** The longest delay of a timer, in milliseconds. With a longer one it fires at once. */
+export const longestTimeout = 2 ** 31 - 1;

@@ -9,91 +9,92 @@ export interface Options extends ConnectionOptions {
   /** The systems to receive from. */
   systems: string[];
   /**
-   * Rooms to be in from the beginning, as `system/room`: what was missed in them
-   * is made up for too. A node refuses a connection that names a room which the
-   * token does not allow.
+   * Rooms to join when connecting, as `system/room`. The client also catches up
+   * on what it missed in them. A node refuses the connection if the token does not
+   * allow one of them.
    */
   rooms?: string[];
-  /** Where to go on: what `client.cursors` was once. */
+  /** Where to resume: an earlier value of `client.cursors`. */
   cursors?: Record<string, string>;
 }
 
 export interface Join {
-  /** Begin with what the room missed since this cursor. */
+  /** Begin with what the client missed in the room since this cursor. */
   since?: string;
 }
 
 export interface Sending {
-  /** Targets such as `room:lobby` or `user:bob`; without it, the business system itself. */
+  /** Targets such as `room:lobby` or `user:bob`. Without it the message is for the business system itself. */
   to?: string | string[];
-  /** Tells the message from its repetition. */
+  /** Identifies the message: a second message with the same id is a repetition. */
   id?: string;
   type?: string;
-  /** JSON, or with a `text/…` content type a string. */
+  /** A JSON value; with a `text/…` content type, a string. */
   data?: unknown;
-  /** Instead of `data`: bytes, in base64. */
+  /** Bytes in base64, instead of `data`. */
   data_base64?: string;
-  /** Default: `application/json`, with `data_base64` `application/octet-stream`. */
+  /** The default is `application/json`, and with `data_base64` it is `application/octet-stream`. */
   content_type?: string;
-  /** Whole seconds. */
+  /** How long the message is worth delivering, in whole seconds. */
   ttl?: number;
   headers?: Record<string, string>;
 }
 
 export interface Send {
   /**
-   * Wait for a connection, and send again if it is lost before the answer: with
-   * the same id, so that the message arrives once.
+   * Wait for a connection, and send again if the connection is lost before the
+   * answer. The id stays the same, so that the message is delivered once.
    */
   retry?: boolean;
 }
 
-/** Addresses cannot say half of a surrogate pair: they make U+FFFD of it, which is another name. */
-const halved = /\p{Surrogate}/u;
+/** URLs cannot contain half of a surrogate pair. It would become U+FFFD, and so another room's name. */
+const loneSurrogate = /\p{Surrogate}/u;
 
 function badRoom(): FanfareError {
   return new FanfareError("invalid", "a room's name cannot hold half of a surrogate pair");
 }
 
-/** The most that may wait for an answer. */
-const mostOps = 1000;
+/** How many ops may wait for an answer at the same time. */
+const maxOps = 1000;
 
 /**
- * Characters that rooms may take in the address of a WebSocket: with all else it stays below
- * the 8 KiB that proxies read. What does not fit is joined once the node has said hello.
+ * How many characters rooms may take in the URL of a WebSocket, so that the whole URL stays
+ * below the 8 KiB that proxies accept. The client joins the other rooms after the hello.
  */
 const roomSpace = 3000;
 
-/** Answers that can be others in a moment. */
-const later = /^(busy|rate_limited|bus_down)$/;
+/** Codes of errors that may pass in a moment. */
+const transient = /^(busy|rate_limited|bus_down)$/;
 
 /**
- * A Client holds one session with Fanfare: it connects, comes back when the
- * connection is lost, and goes on where it was. Where it cannot prove that
- * nothing was missed, it says so with a `gap`.
+ * A Client holds one session with Fanfare. It connects, reconnects when the
+ * connection is lost, and resumes where it was. If it cannot be proven that nothing
+ * was missed, it emits a `gap`.
  */
 export class Client extends Emitter {
   /**
-   * How far each system has been seen. A message's cursor is here once its
-   * handlers have returned. Keep a copy to go on from another page.
+   * The cursor of each system: everything up to it has been seen. It advances to a
+   * message's cursor once the message's handlers have returned. Keep a copy to
+   * resume from another page.
    */
   readonly cursors: Record<string, string>;
 
   readonly #systems: Set<string>;
-  readonly #rooms: Set<string>; // as system/room, to be named at connect
-  readonly #ahead: Record<string, string> = {}; // how far is seen, where `cursors` must wait for a late room
-  #late: string[] = []; // of the rooms, those that the present connection's address does not name
+  readonly #rooms: Set<string>; // rooms to join when connecting, as system/room
+  readonly #seen: Record<string, string> = {}; // newest cursors, while `cursors` must wait for a late room
+  #lateRooms: string[] = []; // the rooms for which the connection's URL had no space
   readonly #ops = new Map<number, Op>();
   readonly #connection: Connection;
   #ref = 0;
   #session = "";
 
-  /** `url` is a node's or a load balancer's, such as `https://push.example.com`. */
+  /** `url` is the address of a node or a load balancer, such as `https://push.example.com`. */
   constructor(url: string, options: Options) {
     super();
     this.#systems = new Set(options.systems);
     this.#rooms = new Set(options.rooms);
-    if (options.rooms?.some(room => halved.test(room))) throw badRoom();
+    if (options.rooms?.some(room => loneSurrogate.test(room))) throw badRoom();
     this.cursors = { ...options.cursors };
     for (const name of this.#systems) {
       if (!/^[a-z0-9][\w-]*$/.test(name)) throw new FanfareError("invalid", `"${name}" is no name of a system`);
@@ -104,7 +105,7 @@ export class Client extends Emitter {
       ended: (closed, wasOpen) => this.#ended(closed, wasOpen),
       failed: err => this.emit("error", err),
       refresh: token => this.#ask({ op: "auth", token }, false),
-      // Leaving a room that one is not in changes nothing, and is answered.
+      // Leaving a room that the session is not in changes nothing, and is answered.
       probe: () => JSON.stringify({ op: "leave", ref: 0, system: [...this.#systems][0], room: "not " + this.#session }),
     });
   }
@@ -113,27 +114,28 @@ export class Client extends Emitter {
     return this.#connection.state;
   }
 
-  /** Connects, and stays connected until `close` or a final close code. */
+  /** Connects, and reconnects until `close` is called or a close code is final. */
   connect(): void {
     if (this.state === "closed") this.#connection.start();
   }
 
-  /** Ends the session. `connect` goes on from the same cursors, in the same rooms. */
+  /** Ends the session. A later `connect` resumes from the same cursors, in the same rooms. */
   close(): void {
     if (this.state !== "closed") this.#connection.stop(1000, "");
   }
 
   /**
-   * Enters a room, on this connection and all that follow. Without a connection
-   * it waits for one, and if that is lost before the answer, for the next.
+   * Joins a room, on this connection and on later ones. Without a connection it
+   * waits for one. If the connection is lost before the answer, it waits for the
+   * next.
    */
   async join(system: string, room: string, { since }: Join = {}): Promise<void> {
-    // A WebSocket's node would refuse it, but an EventSource's would hear of another room.
-    if (halved.test(room)) throw badRoom();
+    // Over a WebSocket the node would refuse such a name. In an EventSource's URL it would become another one.
+    if (loneSurrogate.test(room)) throw badRoom();
     await this.#ask({ op: "join", system, room, since }, true);
   }
 
-  /** Leaves a room. Without a connection that is done at once. */
+  /** Leaves a room. Without a connection this takes effect at once. */
   async leave(system: string, room: string): Promise<void> {
     this.#rooms.delete(`${system}/${room}`);
     for (const op of this.#ops.values()) {
@@ -150,25 +152,25 @@ export class Client extends Emitter {
     return this.#ask({ ...message, op: "send", system, id }, retry);
   }
 
-  async #ask(frame: Frame, again: boolean): Promise<string> {
+  async #ask(frame: Frame, retry: boolean): Promise<string> {
     if (this.state === "closed") throw new FanfareError("closed", "the client is closed");
-    if (this.state !== "open" && !again) throw new FanfareError("disconnected", "there is no connection: nothing was sent");
-    if (this.#ops.size >= mostOps) throw new FanfareError("rate_limited", "too much is waiting for an answer");
-    const op = new Op(++this.#ref, frame, again);
+    if (this.state !== "open" && !retry) throw new FanfareError("disconnected", "there is no connection: nothing was sent");
+    if (this.#ops.size >= maxOps) throw new FanfareError("rate_limited", "too much is waiting for an answer");
+    const op = new Op(++this.#ref, frame, retry);
     this.#ops.set(op.ref, op);
     if (this.state === "open") this.#transmit([op]);
     return op.answer;
   }
 
-  /** Puts ops to the node. With EventSource all that a client can do is to connect anew, naming other rooms. */
+  /** Sends ops to the node. With EventSource a client can only reconnect and name other rooms. */
   #transmit(ops: Iterable<Op>): void {
     const { link } = this.#connection;
     let renew = false;
     for (const op of ops) {
       if (link!.send) {
-        if (!op.late || op === this.#nextLate()) this.#connection.say(op.text());
+        if (!op.late || op === this.#nextLate()) this.#connection.send(op.text());
       } else if (op.trial) {
-        // What the room missed cannot be asked for here.
+        // An EventSource cannot ask for what was missed in the room.
         if (op.late && op.frame.since) this.emit("gap", { system: op.frame.system as string, reason: "too_far", after_ms: 0 });
         this.#settle(op);
       } else if (op.frame.op !== "join" || op.frame.since) {
@@ -185,7 +187,7 @@ export class Client extends Emitter {
     op.resolve(answer);
   }
 
-  /** Rooms that the address had no space for are joined one after the other: nodes limit the rate. */
+  /** Late rooms are joined one after the other, since nodes limit the rate. This is the next one. */
   #nextLate(): Op | undefined {
     return [...this.#ops.values()].find(op => op.late);
   }
@@ -198,13 +200,13 @@ export class Client extends Emitter {
       if (op.trial) rooms.push(`${op.frame.system}/${op.frame.room}`);
     }
     let space = via === "ws" ? roomSpace : Infinity;
-    this.#late = rooms.filter(name => (space -= String(new URLSearchParams({ room: name })).length + 1) < 0);
-    const named = rooms.filter(name => !this.#late.includes(name));
+    this.#lateRooms = rooms.filter(name => (space -= String(new URLSearchParams({ room: name })).length + 1) < 0);
+    const named = rooms.filter(name => !this.#lateRooms.includes(name));
     return {
       systems: systems.join(),
-      rooms: named.filter(name => !name.includes(",")).join(), // a list ends its elements at commas
+      rooms: named.filter(name => !name.includes(",")).join(), // commas separate the names in this list
       room: named.filter(name => name.includes(",")),
-      resume: systems.filter(s => this.#at(s)).map(s => `${s}:${this.#at(s)}`).join(),
+      resume: systems.filter(s => this.#resumeFrom(s)).map(s => `${s}:${this.#resumeFrom(s)}`).join(),
     };
   }
 
@@ -218,18 +220,18 @@ export class Client extends Emitter {
         this.emit("error", new FanfareError("protocol", "the node said what is no JSON", { cause }));
         continue;
       }
-      this.#take(op ?? {});
+      this.#dispatch(op ?? {});
       if (this.#connection.link !== link) return; // a handler closed the client
     }
   }
 
-  /** What it does not know it ignores: nodes may be newer. */
-  #take({ op, ...event }: any): void {
+  /** Handles an op. It ignores ops that it does not know, since the node may be newer. */
+  #dispatch({ op, ...event }: any): void {
     switch (op) {
       case "hello":
         return this.#greeted(event);
       case "message":
-        if ([...this.#ops.values()].some(join => join.knows(event))) return;
+        if ([...this.#ops.values()].some(join => join.isRepetition(event))) return;
         this.emit(op, event);
         return this.#advance(event);
       case "gap":
@@ -241,7 +243,7 @@ export class Client extends Emitter {
         return this.emit(op, event);
       case "goaway":
         return this.#connection.sentAway(event.retry_ms);
-      case "close": // EventSource has no close codes
+      case "close": // stands for a close code, which EventSource does not have
         return this.#connection.lost(event.code, event.reason);
       case "left":
         this.#left(event);
@@ -252,32 +254,35 @@ export class Client extends Emitter {
     }
   }
 
-  /** Where a connection resumes. */
-  #at(system: string): string | undefined {
-    return this.#ahead[system] ?? this.cursors[system];
+  /** The cursor from which a connection resumes. */
+  #resumeFrom(system: string): string | undefined {
+    return this.#seen[system] ?? this.cursors[system];
   }
 
-  /** Without a cursor the place is what it was. */
+  /** Moves the cursor of a system forward. An event without a cursor does not move it. */
   #advance({ system, cursor }: { system: string; cursor?: string | null }): void {
-    if (cursor) this.#ahead[system] = cursor;
+    if (cursor) this.#seen[system] = cursor;
     this.#publish(system);
   }
 
-  /** While a room is still to be told what it missed, whoever goes on from `cursors` must begin before that. */
+  /**
+   * Copies the newest cursor to `cursors`. While a late room has not caught up, `cursors`
+   * must stay before what it missed, for a client that resumes from them.
+   */
   #publish(system: string): void {
-    const at = this.#ahead[system];
+    const at = this.#seen[system];
     if (!at || [...this.#ops.values()].some(op => op.late && op.frame.system === system)) return;
     this.cursors[system] = at;
-    delete this.#ahead[system];
+    delete this.#seen[system];
   }
 
-  /** Makes ops of the rooms that the address did not name. Each begins where the connection does. */
+  /** Makes a join of each late room, which begins at the cursor at which the connection began. */
   #joinLate(): void {
-    for (const name of this.#late.splice(0)) {
-      if (!this.#rooms.delete(name)) continue; // it was left meanwhile
+    for (const name of this.#lateRooms.splice(0)) {
+      if (!this.#rooms.delete(name)) continue; // the room was left in the meantime
       const [system] = name.split("/", 1) as [string];
       const room = name.slice(system.length + 1);
-      const op = new Op(++this.#ref, { op: "join", system, room, since: this.#at(system) }, true);
+      const op = new Op(++this.#ref, { op: "join", system, room, since: this.#resumeFrom(system) }, true);
       op.late = true;
       this.#ops.set(op.ref, op);
       const settled = () => {
@@ -287,9 +292,9 @@ export class Client extends Emitter {
       };
       op.answer.then(settled, err => {
         if (err.code === "closed") {
-          // `connect` goes on in the room, and for what it missed from `cursors`.
+          // A later `connect` names the room again, and catches up from `cursors`.
           this.#rooms.add(name);
-          delete this.#ahead[system];
+          delete this.#seen[system];
           return;
         }
         if (err.code !== "left") this.emit("left", { system, room, reason: err.code });
@@ -300,9 +305,10 @@ export class Client extends Emitter {
 
   #greeted(hello: Hello): void {
     for (const [system, { cursor }] of Object.entries(hello.systems)) {
-      // A cursor that was given stays until a message or a gap comes after it:
-      // if the connection breaks before that, it is the place to go on from.
-      if (!this.#at(system)) this.#advance({ system, cursor });
+      // A cursor that the client resumes from stays until a message or a gap comes
+      // after it. If the connection breaks before that, the client must resume from
+      // it again.
+      if (!this.#resumeFrom(system)) this.#advance({ system, cursor });
     }
     this.#session = hello.session;
     this.#connection.greeted();
@@ -314,13 +320,13 @@ export class Client extends Emitter {
 
   #answered(answer: string | FanfareError, ref?: number): void {
     const op = this.#ops.get(ref!);
-    if (op && answer instanceof FanfareError && later.test(answer.code) && (op.late || answer.code === "busy")) this.#later(op);
+    if (op && answer instanceof FanfareError && transient.test(answer.code) && (op.late || answer.code === "busy")) this.#retrySoon(op);
     else if (op) this.#settle(op, answer);
     else if (answer instanceof FanfareError && ref !== 0) this.emit("error", answer);
   }
 
-  /** A node that is still looking for another place in the log asks to wait for a moment. */
-  #later(op: Op): void {
+  /** Sends an op again in a moment, for nodes that are busy, for example with reading a log. */
+  #retrySoon(op: Op): void {
     const { link } = this.#connection;
     setTimeout(() => {
       if (this.#connection.link === link && this.#ops.has(op.ref)) this.#transmit([op]);

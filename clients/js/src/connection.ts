@@ -1,4 +1,4 @@
-import { backoff, longest } from "./backoff.ts";
+import { backoff, longestTimeout } from "./backoff.ts";
 import { FanfareError } from "./error.ts";
 import type { Closed } from "./events.ts";
 import { eventSource, locate, webSocket, type EventSourceClass, type Link, type Query, type Via, type WebSocketClass } from "./link.ts";
@@ -6,39 +6,40 @@ import { keepFor } from "./token.ts";
 
 export interface ConnectionOptions {
   /**
-   * Returns a token that is good now. Called before each connection, and before
-   * the token expires if it is a JWT that says when.
+   * Returns a valid token. It is called before each connection and, if the token is
+   * a JWT with an expiry, before it expires.
    */
   token?: () => string | null | undefined | Promise<string | null | undefined>;
-  /** Milliseconds for a connection, and for an answer; default 10,000. */
+  /** How long a connection or an answer may take, in milliseconds. The default is 10,000. */
   timeout?: number;
-  /** Milliseconds of silence after which the node is asked whether it is there; default 60,000; 0: never. */
+  /** After how many milliseconds of silence to ask whether the node is there. The default is 60,000; 0 means never. */
   heartbeat?: number;
-  /** Default: the global one. Null: use EventSource only. */
+  /** The default is the global WebSocket. Null means to use EventSource only. */
   WebSocket?: WebSocketClass | null;
-  /** For networks where WebSocket is blocked. Default: the global one, if any. Null: never. */
+  /** For networks that block WebSocket. The default is the global EventSource, if there is one. Null turns it off. */
   EventSource?: EventSourceClass | null;
 }
 
-/** - `waiting`: for the next attempt to connect. */
+/** The state `waiting` means: until the next attempt to connect. */
 export type State = "closed" | "connecting" | "open" | "waiting";
 
-/** Whom a Connection serves. */
+/** What a Connection needs of the client that it serves. */
 export interface Owner {
-  /** What to ask a node for. `proven`: this way of connecting has worked just before. */
+  /** Returns what to ask a node for. `proven` says that this way of connecting has worked just before. */
   query(via: Via, proven: boolean): Query;
+  /** Takes a text from the node. */
   read(text: string): void;
-  /** The link, which was open or not, is gone. */
+  /** The link is gone. `wasOpen` says whether it was open. */
   ended(closed: Closed, wasOpen: boolean): void;
   failed(err: Error): void;
-  /** Gives a node a new token; settles with its answer. */
+  /** Sends a new token to the node, and settles with its answer. */
   refresh(token: string): Promise<unknown>;
-  /** Something harmless that a node answers. */
+  /** Returns a harmless request that a node answers. */
   probe(): string;
 }
 
-/** Close codes after which coming back would be wrong. */
-const final = new Set([
+/** Close codes after which the client must not reconnect. */
+const finalCodes = new Set([
   4003, // forbidden
   4009, // disconnected by the server
   4010, // the user has too many sessions, and this was the oldest
@@ -46,24 +47,24 @@ const final = new Set([
 const EXPIRED = 4001;
 const ABNORMAL = 1006;
 
-/** A connection that lasts so many milliseconds was a good one. */
-const good = 10_000;
+/** A connection that lasts so many milliseconds counts as a success. */
+const stableAfter = 10_000;
 
-/** For so long EventSource is used before WebSocket is tried again. */
-const fallback = 600_000;
+/** How many milliseconds EventSource is used before WebSocket is tried again. */
+const eventSourceFor = 600_000;
 
-/** The longest that a node can ask a client to stay away, in milliseconds. */
-const longestAsked = 3_600_000;
+/** The longest time that a node can ask a client to stay away, in milliseconds. */
+const longestRetry = 3_600_000;
 
-/** How many good WebSockets in a row must fail before EventSource is tried. */
-const patience = 3;
+/** How many WebSockets in a row must fail, after one has worked, before EventSource is tried. */
+const webSocketTries = 3;
 
-/** The request is wrong. With another token (401) and at another time (408, 429) it may be right. */
-function hopeless(status: number): boolean {
+/** Whether a refusal will not pass. Another token (401) or another time (408, 429) may help. */
+function isPermanent(status: number): boolean {
   return status >= 400 && status < 500 && ![401, 408, 429].includes(status);
 }
 
-/** A Connection is a link that comes back when it is lost. */
+/** A Connection opens links, one after the other, and opens the next when one is lost. */
 export class Connection {
   state: State = "closed";
   link?: Link;
@@ -74,18 +75,18 @@ export class Connection {
   readonly #timeout: number;
   readonly #heartbeat: number;
 
-  #turn = 0; // tells what belongs to an earlier attempt
-  #era = 0; // tells attempts before a hello, or before the user's start or stop, from those after it
+  #turn = 0; // grows with each attempt, so that callbacks of an earlier one can be recognised
+  #epoch = 0; // grows with each hello, start and stop, so that an older inquiry can be recognised
   #token?: string;
   #failures = 0; // connections in a row that did not last
-  #opened = 0; // when
+  #opened = 0; // when the node said hello
   #retry?: number; // the delay that the node asked for
-  #speaks = false; // a WebSocket has worked once
-  #listensUntil = 0; // EventSource is used until then
+  #webSocketWorked = false; // at least once
+  #eventSourceUntil = 0; // until when EventSource is used
 
-  #heard = 0; // when
-  #asked = 0; // since when something is due, 0 for nothing
-  #timer?: ReturnType<typeof setTimeout>; // of the attempt, or until the next one
+  #lastHeard = 0; // when the last frame came
+  #waitingSince = 0; // since when the client waits for an answer; 0 if it does not
+  #timer?: ReturnType<typeof setTimeout>; // bounds the attempt, or ends the wait for the next one
   #refresh?: ReturnType<typeof setTimeout>;
   #pulse?: ReturnType<typeof setInterval>;
 
@@ -93,12 +94,12 @@ export class Connection {
     this.#url = url;
     this.#options = options;
     this.#owner = owner;
-    this.#timeout = Math.min(options.timeout ?? 10_000, longest);
-    this.#heartbeat = (options.heartbeat ?? 60_000) * (1 + Math.random() / 4); // not all at once
+    this.#timeout = Math.min(options.timeout ?? 10_000, longestTimeout);
+    this.#heartbeat = (options.heartbeat ?? 60_000) * (1 + Math.random() / 4); // so that clients do not ask all at once
   }
 
   start(): void {
-    this.#era++;
+    this.#epoch++;
     this.#failures = 0;
     globalThis.addEventListener?.("online", this.#wake);
     globalThis.document?.addEventListener("visibilitychange", this.#wake);
@@ -106,44 +107,44 @@ export class Connection {
   }
 
   stop(code: number, reason: string): void {
-    this.#era++;
+    this.#epoch++;
     const wasOpen = this.#drop("closed");
     globalThis.removeEventListener?.("online", this.#wake);
     globalThis.document?.removeEventListener("visibilitychange", this.#wake);
     this.#owner.ended({ code, reason, retry: false, delay: 0, failures: this.#failures }, wasOpen);
   }
 
-  /** Replaces the link by one that asks for what is wanted now. */
+  /** Replaces the link by one with the query that the owner wants now. */
   renew(): void {
     this.#drop("waiting");
     this.#next(0);
   }
 
-  /** Says something that a node answers. */
-  say(text: string): void {
-    this.#asked ||= Date.now();
+  /** Sends something that the node answers. */
+  send(text: string): void {
+    this.#waitingSince ||= Date.now();
     this.link?.send?.(text);
   }
 
-  /** A node said hello. */
+  /** The node has said hello. */
   greeted(): void {
     clearTimeout(this.#timer);
-    this.#era++;
-    const now = (this.#opened = this.#heard = Date.now());
+    this.#epoch++;
+    const now = (this.#opened = this.#lastHeard = Date.now());
     this.state = "open";
     if (this.link!.send) {
-      this.#speaks = true;
-      this.#listensUntil = 0;
-      this.#pulse = setInterval(() => this.#beat(), this.#timeout / 2);
-    } else if (this.#listensUntil < now) {
-      this.#listensUntil = now + fallback;
+      this.#webSocketWorked = true;
+      this.#eventSourceUntil = 0;
+      this.#pulse = setInterval(() => this.#checkPulse(), this.#timeout / 2);
+    } else if (this.#eventSourceUntil < now) {
+      this.#eventSourceUntil = now + eventSourceFor;
     }
-    this.#keep();
+    this.#scheduleRefresh();
   }
 
-  /** A node asks to come back after so many milliseconds. */
+  /** The node asks the client to come back after so many milliseconds. */
   sentAway(delay: number): void {
-    this.#retry = Math.min(Math.max(delay, 0) || 0, longestAsked);
+    this.#retry = Math.min(Math.max(delay, 0) || 0, longestRetry);
   }
 
   async #attempt(): Promise<void> {
@@ -155,7 +156,7 @@ export class Connection {
       this.#owner.failed(new FanfareError("token", "the token callback failed", { cause }));
       return this.lost(ABNORMAL, "no token");
     }
-    if (turn === this.#turn) this.#dial(this.#listensUntil > Date.now() ? "sse" : "ws");
+    if (turn === this.#turn) this.#dial(this.#eventSourceUntil > Date.now() ? "sse" : "ws");
   }
 
   #begin(): number {
@@ -167,11 +168,11 @@ export class Connection {
   #dial(via: Via): void {
     const { WebSocket, EventSource } = this.#choices();
     if (!WebSocket) via = "sse";
-    const to = { url: this.#url, query: this.#owner.query(via, this.#listensUntil > Date.now()), token: this.#token };
+    const to = { url: this.#url, query: this.#owner.query(via, this.#eventSourceUntil > Date.now()), token: this.#token };
     const on = {
       frame: (text: string) => {
-        this.#heard = Date.now();
-        this.#asked = 0;
+        this.#lastHeard = Date.now();
+        this.#waitingSince = 0;
         this.#owner.read(text);
       },
       end: (code: number, reason: string) => this.lost(code, reason),
@@ -191,27 +192,27 @@ export class Connection {
     return { WebSocket, EventSource };
   }
 
-  /** The link is gone, or was not to be had, or the node says that it ends. */
+  /** The link is gone, or could not be opened, or the node says that it ends. */
   lost(code: number, reason: string): void {
     const via = this.link?.via;
-    if (via === "ws" && this.state === "connecting" && (!this.#speaks || this.#failures >= patience) && this.#choices().EventSource) {
+    if (via === "ws" && this.state === "connecting" && (!this.#webSocketWorked || this.#failures >= webSocketTries) && this.#choices().EventSource) {
       this.#begin();
       return this.#dial("sse");
     }
-    if (final.has(code)) return this.stop(code, reason);
+    if (finalCodes.has(code)) return this.stop(code, reason);
     const wasOpen = this.#drop("waiting");
-    this.#failures = wasOpen && Date.now() - this.#opened >= good ? 0 : this.#failures + 1;
-    if (via === "sse" && !wasOpen && this.#failures > 1) this.#listensUntil = 0;
+    this.#failures = wasOpen && Date.now() - this.#opened >= stableAfter ? 0 : this.#failures + 1;
+    if (via === "sse" && !wasOpen && this.#failures > 1) this.#eventSourceUntil = 0;
     const delay = Math.round(this.#delay(code));
     this.#next(delay);
     this.#owner.ended({ code, reason, retry: true, delay, failures: this.#failures }, wasOpen);
-    // Neither WebSocket nor EventSource says why it was refused. Some refusals are for ever.
-    if (!wasOpen && this.#failures % 4 === 2 && this.state === "waiting") void this.#inquire();
+    // Neither WebSocket nor EventSource tells why it was refused, and the reason may be permanent.
+    if (!wasOpen && this.#failures % 4 === 2 && this.state === "waiting") void this.#askWhyRefused();
   }
 
-  /** Asks why there is no connection, and gives up if there will never be one. */
-  async #inquire(): Promise<void> {
-    const era = this.#era;
+  /** Asks the node why it refuses connections, and gives up if it always will. */
+  async #askWhyRefused(): Promise<void> {
+    const epoch = this.#epoch;
     const token = this.#token;
     try {
       const via = this.#choices().WebSocket ? "ws" : "sse";
@@ -225,11 +226,11 @@ export class Connection {
       const byNode = headers.get("Content-Type")?.startsWith("application/problem+json");
       const detail = byNode ? (await answer.json()).detail : "the address is too long";
       if (!byNode) await body?.cancel();
-      if (era !== this.#era || !(byNode ? hopeless(status) : status === 414 || status === 431)) return;
+      if (epoch !== this.#epoch || !(byNode ? isPermanent(status) : status === 414 || status === 431)) return;
       this.#owner.failed(new FanfareError("refused", detail));
       this.stop(ABNORMAL, detail);
     } catch {
-      // That there is no answer says nothing about the next attempt.
+      // A missing answer says nothing about the next attempt.
     }
   }
 
@@ -237,22 +238,22 @@ export class Connection {
     const asked = this.#retry ?? (code === EXPIRED ? 0 : undefined);
     this.#retry = undefined;
     if (asked === undefined) return backoff(this.#failures);
-    return asked + (this.#failures && backoff(this.#failures)); // a node that always sends away is a failure too
+    return asked + (this.#failures && backoff(this.#failures)); // so that a node that always sends clients away is not asked too often
   }
 
   #next(delay: number): void {
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => void this.#attempt(), Math.min(delay, longest));
+    this.#timer = setTimeout(() => void this.#attempt(), Math.min(delay, longestTimeout));
   }
 
-  /** Lets go of the link and all timers. Says whether it was open. */
+  /** Closes the link and stops all timers. Returns whether the link was open. */
   #drop(next: State): boolean {
     const wasOpen = this.state === "open";
     const link = this.link;
     this.state = next;
     this.link = undefined;
     this.#turn++;
-    this.#asked = 0;
+    this.#waitingSince = 0;
     clearTimeout(this.#timer);
     clearTimeout(this.#refresh);
     clearInterval(this.#pulse);
@@ -260,14 +261,14 @@ export class Connection {
     return wasOpen;
   }
 
-  /** Sees to it that the token is replaced in time. */
-  #keep(): void {
+  /** Starts the timer that replaces the token before it expires. */
+  #scheduleRefresh(): void {
     const delay = this.#token ? keepFor(this.#token) : undefined;
     clearTimeout(this.#refresh);
-    if (delay) this.#refresh = setTimeout(() => void this.#replace(), Math.min(delay, longest));
+    if (delay) this.#refresh = setTimeout(() => void this.#replaceToken(), Math.min(delay, longestTimeout));
   }
 
-  async #replace(): Promise<void> {
+  async #replaceToken(): Promise<void> {
     if (!this.link?.send) return this.renew();
     const turn = this.#turn;
     try {
@@ -276,21 +277,21 @@ export class Connection {
     } catch (err) {
       if (turn === this.#turn) this.#owner.failed(err as Error);
     }
-    if (turn === this.#turn) this.#keep();
+    if (turn === this.#turn) this.#scheduleRefresh();
   }
 
-  /** A connection can be dead without anybody saying so. */
-  #beat(): void {
+  /** Detects a dead connection, and asks for an answer after a long silence. */
+  #checkPulse(): void {
     const now = Date.now();
-    if (this.#asked && now - this.#asked >= this.#timeout) this.lost(ABNORMAL, "no answer in time");
-    else if (!this.#asked && this.#heartbeat && now - this.#heard >= this.#heartbeat) this.say(this.#owner.probe());
+    if (this.#waitingSince && now - this.#waitingSince >= this.#timeout) this.lost(ABNORMAL, "no answer in time");
+    else if (!this.#waitingSince && this.#heartbeat && now - this.#lastHeard >= this.#heartbeat) this.send(this.#owner.probe());
   }
 
-  /** The network is back, or the page is looked at again. */
+  /** The network is back, or the page is visible again. */
   readonly #wake = ({ type }: { type: string }): void => {
     if (globalThis.document?.hidden) return;
     if (this.state === "waiting" && this.#failures) this.#next(backoff(0));
-    else if (this.state === "open" && this.link!.send) this.#asked || this.say(this.#owner.probe());
-    else if (this.state === "open" && type === "online") this.renew(); // it cannot be asked
+    else if (this.state === "open" && this.link!.send) this.#waitingSince || this.send(this.#owner.probe());
+    else if (this.state === "open" && type === "online") this.renew(); // an EventSource cannot be probed
   };
 }

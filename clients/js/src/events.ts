@@ -1,9 +1,9 @@
-/** What a node says first on each connection. */
+/** What a node sends first on each connection. */
 export interface Hello {
   session: string;
   node: string;
   user: string;
-  /** `resumed` is false where the client begins anew; if it gave a cursor, a gap follows. */
+  /** `resumed` says whether the client resumes from its cursor. If it gave one and does not, a gap follows. */
   systems: Record<string, { cursor: string | null; resumed: boolean }>;
   /** How this connection was made. */
   via: "ws" | "sse";
@@ -12,7 +12,7 @@ export interface Hello {
 export interface Message<Data = any> {
   system: string;
   id: string;
-  /** Absent in what a `join` with `since` replays, null where the bus has no places. */
+  /** Absent in messages that a `join` with `since` replays, null on a bus without positions. */
   cursor?: string | null;
   /** The first target that matched this session. */
   to: string;
@@ -24,7 +24,7 @@ export interface Message<Data = any> {
   /** JSON unless `content_type` says otherwise. */
   data: Data;
   content_type?: string;
-  /** Instead of `data`, for what is neither JSON nor text. */
+  /** Data that is neither JSON nor text, instead of `data`. */
   data_base64?: string;
 }
 
@@ -39,7 +39,7 @@ export interface Gap {
   after_ms: number;
 }
 
-/** A new token lacks the room, or without `room` the whole system; or the room could not be joined again. */
+/** A new token does not allow the room (or, without `room`, the whole system), or the room could not be joined again. */
 export interface Left {
   system: string;
   room?: string;
@@ -48,7 +48,7 @@ export interface Left {
 
 /** A connection has ended, or could not be made. */
 export interface Closed {
-  /** The WebSocket's close code; 1006 where there is none. */
+  /** The WebSocket's close code, or 1006 if there is none. */
   code: number;
   reason: string;
   /** Whether the client will connect again by itself. */
@@ -61,7 +61,7 @@ export interface Closed {
 
 /** Events by name. Those with a system also exist as `message:orders`. */
 export interface Events {
-  /** The session is there; what was missed follows. */
+  /** The session has begun. The missed messages follow. */
   open: Hello;
   close: Closed;
   message: Message;
@@ -69,7 +69,7 @@ export interface Events {
   /** The node lost its bus, or has it again. */
   bus: { up: boolean };
   left: Left;
-  /** What went wrong beside the promises: a handler, the token callback, what a node said. */
+  /** An error for which there is no promise: of a handler, of the token callback, or in what a node sent. */
   error: Error;
 }
 
@@ -78,7 +78,7 @@ type Name<K extends keyof Events> = K extends "message" | "gap" | "left" ? K | `
 /** An event's name, such as `gap` or `gap:orders`. */
 export type EventName = { [K in keyof Events]: Name<K> }[keyof Events];
 
-/** What handlers of an event get. */
+/** What the handlers of an event receive. */
 export type EventOf<N extends EventName> = N extends keyof Events ? Events[N]
   : N extends `${infer K extends keyof Events}:${string}` ? Events[K] : never;
 

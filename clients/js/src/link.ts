@@ -1,4 +1,4 @@
-/** The part of WebSocket that is used here. */
+/** The part of WebSocket that this package uses. */
 export interface WebSocketLike {
   onmessage: ((event: any) => void) | null;
   onclose: ((event: any) => void) | null;
@@ -7,7 +7,7 @@ export interface WebSocketLike {
   close(code?: number): void;
 }
 
-/** The part of EventSource that is used here. */
+/** The part of EventSource that this package uses. */
 export interface EventSourceLike {
   onmessage: ((event: any) => void) | null;
   onerror: ((event: any) => void) | null;
@@ -19,31 +19,31 @@ export type EventSourceClass = new (url: string, init: { withCredentials: boolea
 
 export type Via = "ws" | "sse";
 
-/** One connection. After `close` it calls nobody. */
+/** One connection. After `close` it calls its listener no more. */
 export interface Link {
   readonly via: Via;
-  /** Undefined where a client cannot speak. */
+  /** Undefined if the client cannot send. */
   send?(text: string): void;
   close(): void;
 }
 
-/** What a Link calls: `frame` for each text, `end` when it is over. Who hears of the end closes the link. */
+/** What a Link calls: `frame` for each text, and `end` when it has ended. The listener must then close the link. */
 export interface Listener {
   frame(text: string): void;
   end(code: number, reason: string): void;
 }
 
-/** What to ask for; each of several values is a parameter. */
+/** The parameters of the URL. A name with several values becomes several parameters. */
 export type Query = Record<string, string | string[]>;
 
-/** Where to connect, and what to ask for. */
+/** Where to connect, and with which parameters. */
 export interface Address {
   url: string;
   query: Query;
   token?: string;
 }
 
-const ABNORMAL = 1006; // what browsers say of a connection that broke
+const ABNORMAL = 1006; // the code that browsers give to a connection that broke
 
 export function webSocket(make: WebSocketClass, to: Address, on: Listener): Link {
   const protocols = ["fanfare.v1.json"];
@@ -63,13 +63,13 @@ export function webSocket(make: WebSocketClass, to: Address, on: Listener): Link
 }
 
 /**
- * EventSource would come back by itself, but with the token and the cursors
- * of its beginning. So each one is used once.
+ * An EventSource would reconnect by itself, but with its first token and cursors.
+ * So each one is used only once.
  */
 export function eventSource(make: EventSourceClass, to: Address, on: Listener): Link {
-  // pad: some proxies hold back what is less than 2 KiB.
+  // pad is for proxies that hold back responses of less than 2 KiB.
   const query = { ...to.query, pad: "1", token: to.token ?? "" };
-  // Only who has no token needs a cookie; nodes that allow all origins take none.
+  // Cookies are needed only without a token, and nodes that allow all origins accept none.
   const es = new make(locate({ ...to, query }, "sse"), { withCredentials: !to.token });
   es.onmessage = ({ data }) => on.frame(data);
   es.onerror = () => on.end(ABNORMAL, "");
@@ -82,7 +82,7 @@ export function eventSource(make: EventSourceClass, to: Address, on: Listener): 
   };
 }
 
-/** The address of a node's endpoint. What the node's URL asks for stays. */
+/** The URL of a node's endpoint. It keeps the parameters of the node's URL. */
 export function locate({ url, query }: Address, endpoint: string): string {
   const at = new URL(url, globalThis.location?.href);
   at.protocol = at.protocol.replace("ws", "http");

@@ -1,16 +1,16 @@
 import { FanfareError } from "./error.ts";
 import type { Message } from "./events.ts";
 
-/** What a client asks for: its frame without the ref. */
+/** A request of the client, without its ref. */
 export type Frame = { op: "join" | "leave" | "send" | "auth"; [field: string]: unknown };
 
-/** For so long nodes know a message that is sent again, with a margin; in milliseconds. */
-const remembered = 100_000;
+/** For how many milliseconds nodes recognise a message that is sent again, less a margin. */
+const rememberedFor = 100_000;
 
-/** The most messages that a repeated join is compared with. */
-const overlap = 1000;
+/** With how many messages the replay of a repeated join is compared. */
+const maxSeen = 1000;
 
-/** Something that was asked for and has not been answered. */
+/** A request that has not been answered. */
 export class Op {
   readonly ref: number;
   readonly frame: Frame;
@@ -19,21 +19,21 @@ export class Op {
   resolve!: (id: string) => void;
   reject!: (err: FanfareError) => void;
 
-  /** The room is named in the address of an EventSource. */
+  /** The room is named in the URL of an EventSource, and is joined if that opens. */
   trial = false;
-  /** The room is one of the client's, for which there was no space in the address. */
+  /** The client is in the room, but the connection's URL had no space for it. */
   late = false;
 
-  readonly #again: boolean;
-  #sent = 0; // when first, 0 for not yet
-  #repeated = false;
+  readonly #retry: boolean;
+  #sentAt = 0; // when it was first sent; 0 if it was not
+  #repeated = false; // it was sent more than once
   #seen?: Set<string>;
 
-  /** `again`: ask on the next connection if this one is lost. */
-  constructor(ref: number, frame: Frame, again: boolean) {
+  /** `retry` says whether to send a message again on the next connection if this one is lost. */
+  constructor(ref: number, frame: Frame, retry: boolean) {
     this.ref = ref;
     this.frame = frame;
-    this.#again = again;
+    this.#retry = retry;
     this.answer = new Promise((resolve, reject) => {
       this.resolve = resolve;
       this.reject = reject;
@@ -45,14 +45,14 @@ export class Op {
     return this.frame.op === "join" && this.frame.system === system && this.frame.room === room;
   }
 
-  /** The text to be sent now. */
+  /** Returns the text to send now. */
   text(): string {
-    this.#repeated = this.#sent > 0;
-    this.#sent ||= Date.now();
+    this.#repeated = this.#sentAt > 0;
+    this.#sentAt ||= Date.now();
     return JSON.stringify({ ...this.frame, ref: this.ref });
   }
 
-  /** The connection is lost. Says whether to ask again on the next one. */
+  /** The connection is lost. Returns whether to send the request again on the next one. */
   lost(code: number): boolean {
     switch (this.frame.op) {
       case "join":
@@ -64,27 +64,27 @@ export class Op {
         this.resolve("");
         return false;
     }
-    if (!this.#sent || (this.#again && code !== 1009 && Date.now() - this.#sent < remembered)) return true;
+    if (!this.#sentAt || (this.#retry && code !== 1009 && Date.now() - this.#sentAt < rememberedFor)) return true;
     this.reject(code === 1009 ? new FanfareError("too_large", "the node takes no message of this size") : unknown());
     return false;
   }
 
   /** The client is closed. */
   abandon(): void {
-    this.reject(this.#sent && this.frame.op === "send" ? unknown() : new FanfareError("closed", "the client is closed"));
+    this.reject(this.#sentAt && this.frame.op === "send" ? unknown() : new FanfareError("closed", "the client is closed"));
   }
 
   /**
-   * Says whether a message was seen on an earlier connection, while this join
-   * was asked for. Only what a join replays can come twice, so nothing else is
-   * ever held back: and of that, only what is the same in every field.
+   * Returns whether a replayed message was seen on an earlier connection, while this
+   * join was waiting for its answer. Only messages that a join replays can come
+   * twice, and only those that are the same in every field count as repetitions.
    */
-  knows(m: Message): boolean {
+  isRepetition(m: Message): boolean {
     if (!this.#seen || m.system !== this.frame.system) return false;
     const key = fingerprint(m);
     if (this.#seen.has(key)) return this.#repeated && m.cursor === undefined;
     this.#seen.add(key);
-    if (this.#seen.size > overlap) this.#seen.delete(this.#seen.values().next().value!);
+    if (this.#seen.size > maxSeen) this.#seen.delete(this.#seen.values().next().value!);
     return false;
   }
 }
@@ -93,7 +93,7 @@ function unknown(): FanfareError {
   return new FanfareError("unknown", "the connection was lost before the answer: the message may have been published");
 }
 
-/** The id, and a digest of all but the place: the length and 32 bits of FNV-1a. */
+/** The id, the length and 32 bits of FNV-1a, of everything but the cursor. */
 function fingerprint(m: Message): string {
   const text = JSON.stringify({ ...m, cursor: undefined });
   let hash = 0x811c9dc5;

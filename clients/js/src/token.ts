@@ -1,4 +1,4 @@
-/** When a JWT expires, in milliseconds since 1970; undefined if it does not say or is none. */
+/** When a JWT expires, in milliseconds since 1970. Undefined if the token has no expiry or is no JWT. */
 export function expiry(token: string): number | undefined {
   try {
     const claims = token.split(".")[1]!.replace(/-/g, "+").replace(/_/g, "/");
@@ -10,9 +10,9 @@ export function expiry(token: string): number | undefined {
 }
 
 /**
- * How long to keep a token before asking for the next: some four fifths of the
- * time it has left, so that those who were given theirs together do not ask
- * together. Undefined if it is too late, or there is no need.
+ * How many milliseconds to keep a token before asking for the next one: a random
+ * part, about four fifths, of the time that it has left, so that clients do not ask
+ * all at once. Undefined if the token has no expiry, or expires too soon.
  */
 export function keepFor(token: string): number | undefined {
   const left = (expiry(token) ?? NaN) - Date.now();

@@ -6,31 +6,31 @@ import { WebSocketServer, type WebSocket } from "ws";
 export interface Peer {
   query: URLSearchParams;
   token?: string;
-  /** What the client says, in order. */
+  /** What the client has sent, in order. */
   said: any[];
-  /** Says ops in one frame. */
+  /** Sends ops in one frame. */
   say(...ops: unknown[]): void;
   raw(text: string): void;
   close(code: number): void;
-  /** Breaks the connection without a word. */
+  /** Breaks the connection without a close frame. */
   cut(): void;
 }
 
-/** A node that does what a test tells it. */
+/** A fake node, which does what a test tells it. */
 export class Fake {
   url = "";
-  /** All WebSockets, and all EventSources. */
+  /** All WebSockets (sockets) and EventSources (streams), in the order in which they were opened. */
   readonly sockets: Peer[] = [];
   readonly streams: Peer[] = [];
-  /** The status with which to refuse the next ones; 0 hangs. */
+  /** The statuses with which to refuse the next connections; 0 means not to answer. */
   readonly refuse: number[] = [];
   refuseSockets = false;
-  /** What a client that asks why it gets no session is answered; 204: it would get one. */
+  /** The answer to a client that asks why it is refused; 204 means that it would not be. */
   verdict = { status: 204, detail: "" };
   checks = 0;
-  /** What the last one asked about. */
+  /** The parameters of the last such question. */
   checked?: URLSearchParams;
-  /** What to do with a new peer; default: say hello. */
+  /** What to do with a new peer. By default it is sent a hello. */
   script: (peer: Peer, index: number) => void = peer => peer.say(hello(peer));
 
   readonly #http = createServer((req, res) => this.#stream(req, res));
@@ -95,7 +95,7 @@ export class Fake {
   }
 }
 
-/** The hello that a peer expects: it resumes where it was asked to, and else begins at `start`. */
+/** The hello for a peer: each system resumes from the cursor that the peer named, or else begins at `start`. */
 export function hello(peer: Peer, resumed = true): object {
   const given = new Map((peer.query.get("resume") ?? "").split(",").filter(Boolean).map(r => r.split(":") as [string, string]));
   const systems = peer.query.get("systems")!.split(",").map(s => [s, { cursor: given.get(s) ?? "start", resumed: resumed && given.has(s) }]);

@@ -17,7 +17,7 @@ export async function until<T>(what: string, condition: () => T | Promise<T>, wi
   }
 }
 
-/** A client and all that it told. */
+/** A client and all its events. */
 export class Watched {
   readonly client: Client;
   readonly events: { [K in keyof Events]: Events[K][] } = { open: [], close: [], message: [], gap: [], bus: [], left: [], error: [] };
@@ -48,12 +48,12 @@ export async function fake(t: TestContext, script?: Fake["script"]): Promise<Fak
   return node;
 }
 
-/** Makes every random pause as long as it can be, or as short. */
+/** Makes Math.random return a fixed value, so that random pauses have a known length. */
 export function luck(t: TestContext, value: number): void {
   t.mock.method(Math, "random", () => value);
 }
 
-/** Lets a test be the browser that says that it is online, or looked at, again. Returns how many were told. */
+/** Lets a test send the browser's events "online" and "visibilitychange". Returns the number of listeners. */
 export function wakes(t: TestContext): (type: string) => number {
   const listeners = new Map<string, Set<(event: { type: string }) => void>>();
   const of = (type: string) => listeners.get(type) ?? listeners.set(type, new Set()).get(type)!;
@@ -72,7 +72,7 @@ export function wakes(t: TestContext): (type: string) => number {
 
 export const code = (wanted: string) => (err: any) => err.name === "FanfareError" && err.code === wanted;
 
-/** What Node has not: an EventSource, as far as the client needs one. */
+/** An EventSource, which Node does not have, as far as the client needs one. */
 export class NodeEventSource {
   onmessage: ((event: { data: string }) => void) | null = null;
   onerror: ((event: unknown) => void) | null = null;
@@ -110,7 +110,7 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
-/** A `fanfare dev` of one's own. */
+/** A `fanfare dev` process that belongs to one test. */
 export class Node {
   readonly url: string;
   readonly #port: number;

@@ -24,7 +24,7 @@ test("receives for the user, rooms and everyone, in order, by system", async t =
   assert.equal(w.events.message.length, 3);
 });
 
-test("goes on where it was after a cut, and on another client with its cursors", async t => {
+test("resumes after a cut, and on another client with its cursors", async t => {
   const first = await new Watched(t, node.url + "/?user=carol").open();
   await node.publish("orders", { to: "user:carol", data: 1 });
   await until("the first", () => first.ids.length === 1);
@@ -70,7 +70,7 @@ test("joins, sends, leaves; errors are typed", async t => {
   await assert.rejects(alice.client.join("orders", "x"), code("not_found"));
 });
 
-test("a room joined since a cursor begins with what it missed", async t => {
+test("a join with since begins with what was missed in the room", async t => {
   const w = await new Watched(t, node.url + "/?user=dora", { systems: ["chat"] }).open();
   const since = w.client.cursors.chat!;
   for (const n of [1, 2]) await node.publish("chat", { to: "room:attic", data: n });
@@ -82,7 +82,7 @@ test("a room joined since a cursor begins with what it missed", async t => {
   assert.equal(w.client.cursors.chat, place);
 });
 
-test("rooms that were joined are made up for after a cut", async t => {
+test("what was missed in joined rooms comes after a cut", async t => {
   const w = await new Watched(t, node.url + "/?user=emil", { systems: ["chat"] }).open();
   await w.client.join("chat", "cellar");
   w.client.close();
@@ -91,7 +91,7 @@ test("rooms that were joined are made up for after a cut", async t => {
   await until("what was missed", () => w.events.message[0]?.data === "missed");
 });
 
-test("a node that drains is left and found again; what it forgot is a gap", async t => {
+test("a client leaves a draining node and reconnects; what the node forgot is a gap", async t => {
   const own = await Node.start(t);
   const w = await new Watched(t, own.url + "/?user=alice").open();
   await own.publish("orders", { to: "user:alice", data: 1 });
@@ -183,7 +183,7 @@ test("as many rooms as a node allows, with the longest names, miss nothing over 
   assert.deepEqual([w.events.gap, w.events.left, w.events.error], [[], [], []]);
 });
 
-test("a refusal for ever ends the client with what the node says", async t => {
+test("a permanent refusal ends the client with the node's explanation", async t => {
   for (const [options, why] of [[{ systems: ["chat"], rooms: ["orders/x"] }, /not among systems/], [{ cursors: { orders: "x" } }, /not a cursor/]] as const) {
     for (const via of [{}, { WebSocket: null, EventSource: NodeEventSource as any }]) {
       const w = new Watched(t, node.url + "/?user=jan", { ...(options as object), ...via });

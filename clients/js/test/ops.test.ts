@@ -7,7 +7,7 @@ import { code, fake, luck, until, Watched } from "./kit.ts";
 
 const asked = (peer: Peer | undefined, op: string) => until(`the client asks to ${op}`, () => peer?.said.find(s => s.op === op));
 
-test("answers find their question by ref, in any order", async t => {
+test("answers are matched to requests by ref, in any order", async t => {
   const node = await fake(t);
   const { client } = await new Watched(t, node.url).open();
   const peer = node.sockets[0]!;
@@ -78,7 +78,7 @@ test("a join while there is no connection waits for one; leaving the room ends i
   await a;
 });
 
-test("a replay that breaks off is asked for again from its beginning, and tells nothing twice", async t => {
+test("a replay that breaks off is asked for again, and no message is delivered twice", async t => {
   luck(t, 0);
   const past = (id: string, more = {}) => message(id, { cursor: undefined, to: "room:a", ...more });
   const node = await fake(t);
@@ -100,7 +100,7 @@ test("a replay that breaks off is asked for again from its beginning, and tells 
   assert.equal(w.events.message[4]!.data, "other");
 });
 
-test("a node that is busy is asked again in a moment", async t => {
+test("a join that is answered with busy is sent again", async t => {
   luck(t, 0);
   const node = await fake(t);
   const w = await new Watched(t, node.url).open();
@@ -112,7 +112,7 @@ test("a node that is busy is asked again in a moment", async t => {
   await joined;
 });
 
-test("a send that was not answered may have happened or not", async t => {
+test("a send without an answer has an unknown outcome", async t => {
   luck(t, 0);
   const node = await fake(t);
   const w = await new Watched(t, node.url).open();
@@ -139,7 +139,7 @@ test("a send with retry is repeated with its id", async t => {
   assert.equal(await sent, id);
 });
 
-test("a send with retry ends when nodes may have forgotten it, or when it is too big", async t => {
+test("a send with retry ends when nodes may have forgotten its id, or when it is too big", async t => {
   luck(t, 0);
   const node = await fake(t);
   const w = await new Watched(t, node.url).open();
@@ -155,7 +155,7 @@ test("a send with retry ends when nodes may have forgotten it, or when it is too
   await old;
 });
 
-test("close ends what is pending, truthfully", async t => {
+test("close rejects what is pending, with the code that is true for it", async t => {
   const node = await fake(t);
   const w = await new Watched(t, node.url).open();
   const ends = [
@@ -168,7 +168,7 @@ test("close ends what is pending, truthfully", async t => {
   await assert.rejects(w.client.send("orders", { data: 1 }, { retry: true }), code("closed"));
 });
 
-test("what waits for answers is bounded", async t => {
+test("the number of requests that wait for answers is bounded", async t => {
   const node = await fake(t);
   node.refuse.push(0);
   const w = new Watched(t, node.url);
@@ -180,7 +180,7 @@ test("what waits for answers is bounded", async t => {
   assert.ok((await ends).every(e => e.status === "rejected" && e.reason.code === "closed"));
 });
 
-test("what a new token lacks is not asked for again", async t => {
+test("what a new token does not allow is not asked for again", async t => {
   luck(t, 0);
   const node = await fake(t, (peer, i) => {
     peer.say(hello(peer));
@@ -236,7 +236,7 @@ test("a room with a comma in its name has a parameter of its own", async t => {
   assert.deepEqual([query.getAll("room"), query.getAll("rooms")], [["orders/a,b", "orders/a,chat/b"], ["orders/c"]]);
 });
 
-test("rooms for which the address has no space are joined after the hello, since where the connection begins", async t => {
+test("rooms for which the URL has no space are joined after the hello, since the connection's first cursor", async t => {
   luck(t, 0);
   const node = await fake(t);
   const rooms = many(40);
@@ -289,7 +289,7 @@ test("a room that was not joined yet when the connection broke is joined since t
   assert.deepEqual([...all].sort(), rooms);
 });
 
-test("who closes while rooms wait, and connects again, goes on before what these rooms missed", async t => {
+test("a client that is closed while rooms wait resumes before what these rooms missed", async t => {
   luck(t, 0);
   const node = await fake(t);
   const rooms = many(30);
@@ -309,7 +309,7 @@ test("who closes while rooms wait, and connects again, goes on before what these
   }
 });
 
-test("half of a surrogate pair is no name: it is not made another one", async t => {
+test("a name with half of a surrogate pair is refused, not changed", async t => {
   const node = await fake(t);
   const w = await new Watched(t, node.url).open();
   await assert.rejects(w.client.join("orders", "\ud83d"), code("invalid"));
@@ -319,7 +319,7 @@ test("half of a surrogate pair is no name: it is not made another one", async t 
   assert.equal((await asked(node.sockets[0], "send")).id, "\ud83d");
 });
 
-test("an empty id is none: with retry one is made, so that the message comes once", async t => {
+test("an empty id counts as none: with retry the client makes one, so that the message is delivered once", async t => {
   const node = await fake(t);
   const { client } = await new Watched(t, node.url).open();
   void client.send("orders", { id: "", data: "" }, { retry: true }).catch(() => {});
@@ -328,7 +328,7 @@ test("an empty id is none: with retry one is made, so that the message comes onc
   assert.equal(data, "");
 });
 
-test("empty data is data", async t => {
+test("empty data is sent", async t => {
   const node = await fake(t);
   const w = await new Watched(t, node.url).open();
   node.sockets[0]!.say(message("1", { content_type: "text/plain", data: "" }), message("2", { data: undefined, data_base64: "" }), message("3", { data: null }));

@@ -79,7 +79,7 @@ test("a device that was cut catches up in order, once, and goes on", { skip }, a
   assert.equal(await phone.locator(".gap").count(), 0);
 });
 
-test("a place that the node cannot know is told as a gap", { skip }, async t => {
+test("a cursor that the node cannot know is a gap", { skip }, async t => {
   const page = await open(t);
   const phone = device(page, "alice, Phone");
   await phone.getByRole("button", { name: "Cut" }).click();

@@ -1,11 +1,11 @@
-// Coming back: when, with what, and when not.
+// Reconnecting: when, from which cursor, and when not.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { backoff } from "../src/backoff.ts";
 import { hello, message } from "./fake.ts";
 import { fake, luck, NodeEventSource, until, Watched, wakes } from "./kit.ts";
 
-test("goes on at the last message of which the handlers have returned", async t => {
+test("resumes at the last message whose handlers have returned", async t => {
   luck(t, 0);
   const node = await fake(t, (peer, i) => {
     peer.say(hello(peer));
@@ -25,7 +25,7 @@ test("goes on at the last message of which the handlers have returned", async t 
   assert.deepEqual(w.events.close.map(c => [c.code, c.retry]), [[1006, true]]);
 });
 
-test("a connection that breaks before it has caught up is taken up where it was, not where hello said", async t => {
+test("a connection that breaks before it has caught up resumes from its own cursor, not from that of the hello", async t => {
   luck(t, 0);
   const node = await fake(t, (peer, i) => {
     peer.say({ ...hello(peer), systems: { orders: { cursor: "head", resumed: true } } });
@@ -37,7 +37,7 @@ test("a connection that breaks before it has caught up is taken up where it was,
   assert.deepEqual(w.ids, ["4"]);
 });
 
-test("a cursor that was not honoured stays until its gap has come", async t => {
+test("a cursor that the node could not resume from stays until its gap has come", async t => {
   luck(t, 0);
   const node = await fake(t, (peer, i) => {
     peer.say(hello(peer, false));
@@ -52,7 +52,7 @@ test("a cursor that was not honoured stays until its gap has come", async t => {
   assert.equal(w.client.cursors.orders, "c9");
 });
 
-test("what comes without a cursor, or with null, leaves the place as it is", async t => {
+test("events without a cursor, or with null, do not move the cursor", async t => {
   const node = await fake(t, peer => peer.say(hello(peer), message("1"), message("2", { cursor: undefined }),
     { op: "gap", system: "orders", reason: "lossy", after_ms: 1 }, message("3", { cursor: null }), { op: "bus", up: false }));
   const w = await new Watched(t, node.url).open();
@@ -61,7 +61,7 @@ test("what comes without a cursor, or with null, leaves the place as it is", asy
   assert.equal(w.client.cursors.orders, "c1");
 });
 
-test("cursor ops move the place of those who hear nothing", async t => {
+test("cursor ops move the cursor of a client that receives no messages", async t => {
   const node = await fake(t, peer => peer.say(hello(peer), { op: "cursor", system: "orders", cursor: "c8" }));
   const w = await new Watched(t, node.url).open();
   await until("the place", () => w.client.cursors.orders === "c8");
@@ -192,7 +192,7 @@ test("close during a token callback, and between attempts, leaves nothing behind
   assert.equal(node.sockets[0]!.token, "good");
 });
 
-test("garbage is reported and does not stop what comes after it", async t => {
+test("garbage is reported, and what comes after it is still handled", async t => {
   const node = await fake(t, peer => {
     peer.say(hello(peer));
     for (const text of ["", "no json", "null", "7", "[]", '{"op":"future"}', '{"op":"ok","ref":99}', '{"op":"message"\n{"op":']) peer.raw(text);
@@ -204,7 +204,7 @@ test("garbage is reported and does not stop what comes after it", async t => {
   assert.equal(w.events.error.length, 5);
 });
 
-test("a handler that throws stops neither the others nor the place", async t => {
+test("a handler that throws stops neither the other handlers nor the cursor", async t => {
   const node = await fake(t, peer => peer.say(hello(peer), message("1"), message("2")));
   const w = new Watched(t, node.url);
   w.client.on("message:orders", () => {
@@ -216,7 +216,7 @@ test("a handler that throws stops neither the others nor the place", async t => 
   assert.equal(w.client.cursors.orders, "c2");
 });
 
-test("a handler that closes the client hears nothing more, and misses nothing", async t => {
+test("a handler that closes the client receives nothing more, and misses nothing", async t => {
   const node = await fake(t, (peer, i) => peer.say(hello(peer), ...(i ? [message("2")] : [message("1"), message("2")])));
   const w = new Watched(t, node.url);
   const off = w.client.on("message", () => w.client.close());
@@ -229,13 +229,13 @@ test("a handler that closes the client hears nothing more, and misses nothing", 
   assert.deepEqual(w.ids, ["1", "2"]);
 });
 
-test("the same id may come again: nodes, not clients, know what is a repetition", async t => {
+test("the same id may come again, since nodes and not clients filter repetitions", async t => {
   const node = await fake(t, peer => peer.say(hello(peer), message("1"), message("1", { data: "other" }), message("1")));
   const w = await new Watched(t, node.url).open();
   await until("all", () => w.ids.length === 3);
 });
 
-test("when the network is back a client does not wait on", async t => {
+test("when the network is back a client reconnects at once", async t => {
   const wake = wakes(t);
   luck(t, 0.999);
   const node = await fake(t);
@@ -249,7 +249,7 @@ test("when the network is back a client does not wait on", async t => {
   assert.equal(node.refuse.length, 0);
 });
 
-test("when the page is looked at again the node is asked whether it is there", async t => {
+test("when the page is visible again the client probes the node", async t => {
   const wake = wakes(t);
   const node = await fake(t);
   const w = await new Watched(t, node.url).open();
@@ -264,7 +264,7 @@ for (const [status, detail, why] of [
   [422, "query: unknown parameter", "query: unknown parameter"], [404, "system x: not served", "system x: not served"], [403, "no", "no"],
   [414, "", "the address is too long"], [431, "", "the address is too long"],
 ] as const) {
-  test(`a refusal that can never pass ends the client, and says why: ${status}`, async t => {
+  test(`a permanent refusal ends the client, and says why: ${status}`, async t => {
     luck(t, 0);
     const node = await fake(t);
     node.refuse.push(...Array(10).fill(status));
@@ -280,7 +280,7 @@ for (const [status, detail, why] of [
   });
 }
 
-test("who has EventSource alone asks about the address that EventSource was refused", async t => {
+test("a client with EventSource only asks about the URL that EventSource was refused", async t => {
   luck(t, 0);
   const node = await fake(t);
   node.refuse.push(...Array(10).fill(431));

@@ -17,7 +17,7 @@ test("EventSource is tried at once where the first WebSocket is refused", async 
   assert.deepEqual([query.get("systems"), query.get("rooms"), token], ["orders", "orders/a", "t1"]);
 });
 
-test("each EventSource is a new one, with a new token and the present place", async t => {
+test("each connection is a new EventSource, with a new token and the current cursors", async t => {
   luck(t, 0);
   const node = await fake(t, (peer, i) => peer.say(hello(peer), message(String(i + 1))));
   node.refuseSockets = true;
@@ -31,7 +31,7 @@ test("each EventSource is a new one, with a new token and the present place", as
   assert.deepEqual(node.streams.map(s => [s.token, s.query.get("resume")]), [["t1", null], ["t2", "orders:c1"], ["t3", "orders:c2"]]);
 });
 
-test("a goaway is heeded", async t => {
+test("a goaway makes the client reconnect when it says", async t => {
   luck(t, 0);
   const node = await fake(t, (peer, i) => {
     peer.say(hello(peer));
@@ -43,7 +43,7 @@ test("a goaway is heeded", async t => {
   assert.equal(w.events.close[0]!.delay, 30);
 });
 
-test("rooms are changed by connecting anew; a refusal of one does not cost the others", async t => {
+test("rooms are changed by reconnecting; if one is refused, the others stay", async t => {
   luck(t, 0);
   const node = await fake(t);
   node.refuseSockets = true;
@@ -68,7 +68,7 @@ test("what EventSource cannot do is refused, not lost", async t => {
   await assert.rejects(w.client.join("orders", "a", { since: "c1" }), code("unsupported"));
 });
 
-test("a WebSocket that worked is given three chances before EventSource", async t => {
+test("a WebSocket that worked is tried three times before EventSource", async t => {
   luck(t, 0);
   const node = await fake(t);
   const w = await new Watched(t, node.url, listening).open();
@@ -79,7 +79,7 @@ test("a WebSocket that worked is given three chances before EventSource", async 
   assert.deepEqual(w.events.close.map(c => c.failures), [1, 2, 3]);
 });
 
-test("a cookie is asked for only where there is no token: nodes that allow all origins take none", async t => {
+test("cookies are sent only without a token, since nodes that allow all origins accept none", async t => {
   const node = await fake(t);
   const asked: boolean[] = [];
   class Spy extends NodeEventSource {
@@ -115,7 +115,7 @@ for (const [close, retry] of [[4001, true], [4003, false], [4009, false], [4010,
   });
 }
 
-test("an EventSource that fails twice gives WebSocket its chance again", async t => {
+test("after an EventSource has failed twice, WebSocket is tried again", async t => {
   luck(t, 0);
   const node = await fake(t);
   node.refuseSockets = true;

@@ -1,6 +1,5 @@
-// Package embedded runs brokers inside the test's own process: nothing is built
-// or started, and nothing can be killed or frozen. Package broker has those that
-// can.
+// Package embedded runs brokers inside the test's own process. That is quick, but
+// these brokers cannot be killed or frozen. Package broker has brokers that can.
 package embedded
 
 import (
@@ -13,8 +12,8 @@ import (
 // startTimeout bounds how long a server may take to listen.
 const startTimeout = 15 * time.Second
 
-// Goroutines names the functions in which a NATS server's own goroutines run, for
-// those who look for goroutines that somebody has left behind.
+// Goroutines names the functions in which a NATS server's goroutines run, for
+// checks for goroutines that are left behind.
 var Goroutines = func() (all []string) {
 	const server = "github.com/nats-io/nats-server/v2/server"
 	for _, name := range []string{
@@ -28,8 +27,8 @@ var Goroutines = func() (all []string) {
 	return append(all, server+"/ats.Register.func1")
 }()
 
-// NATS starts a NATS server with JetStream on a free port of 127.0.0.1 and
-// returns its host:port. It ends with the test.
+// NATS starts a NATS server with JetStream on a free port of 127.0.0.1, and returns
+// its host:port. The server is stopped when the test ends.
 func NATS(t testing.TB) string {
 	t.Helper()
 	s, err := server.NewServer(&server.Options{

@@ -22,24 +22,24 @@ type Config struct {
 	// Lossy makes it a bus that keeps no log: what a link does not hear is
 	// lost to it.
 	Lossy bool
-	// Rand decides where Faults leave something to chance. It becomes the
-	// Bus's; nil is allowed while no such fault is set.
+	// Rand is used for Faults that are left to chance. Only the Bus may use it
+	// from then on. It may be nil if no such fault is set.
 	Rand *rand.Rand
-	// Spare says of which payloads no Plan takes notice; nil: of none.
+	// Spare reports which payloads a Plan ignores. If it is nil, there are none.
 	Spare func(payload []byte) bool
 }
 
-// Faults are those of the whole bus.
+// Faults are the faults of the whole bus.
 type Faults struct {
 	Down        bool          // nothing answers
-	Late        time.Duration // most that an answer takes
-	Step        time.Duration // of the log's clock
-	Loss        float64       // of what a lossy bus gives to a link
-	LostAnswers int           // one publish in so many is taken, and the publisher told that it failed
+	Late        time.Duration // how long an answer may take, at most
+	Step        time.Duration // by how much the log's clock is wrong
+	Loss        float64       // the probability that a lossy bus loses a message to a link
+	LostAnswers int           // of so many publishes, one is taken but reported as failed
 }
 
-// A Bus is a memory bus that can be made to fail. It writes down what it has
-// carried, in its order. It is safe for concurrent use.
+// A Bus is a memory bus that can be made to fail. It records what it has carried,
+// in order. It is safe for concurrent use.
 type Bus struct {
 	cfg Config
 
@@ -66,7 +66,7 @@ func New(cfg Config) *Bus {
 	}
 }
 
-// Lossy says that the bus keeps no log.
+// Lossy reports whether the bus keeps no log.
 func (b *Bus) Lossy() bool { return b.cfg.Lossy }
 
 // Set changes how the bus behaves. When it goes down, every feed ends.
@@ -86,8 +86,8 @@ func (b *Bus) Interrupt() {
 	b.cut(nil)
 }
 
-// Forget makes the logs anew, empty, as a broker does that keeps nothing on
-// disk. Members of consumer groups end.
+// Forget replaces the logs by new, empty ones, as the restart of a broker does that
+// stores nothing on disk. Members of consumer groups end.
 func (b *Bus) Forget() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -98,21 +98,21 @@ func (b *Bus) Forget() {
 	old.Close()
 }
 
-// Carried returns what a topic has carried so far. It is only to be read.
+// Carried returns what a topic has carried so far. The caller may not change it.
 func (b *Bus) Carried(topic string) []*message.Message {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.wire[topic]
 }
 
-// Close ends the bus, and all feeds of all links.
+// Close ends all feeds of all links.
 func (b *Bus) Close() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.bus.Close()
 }
 
-// cut ends the feeds of a link; of all for nil. Call it with mu held.
+// cut ends the feeds of a link, or all feeds for nil. mu must be held.
 func (b *Bus) cut(of *Link) {
 	for f := range b.feeds {
 		if of == nil || f.link == of {
@@ -132,7 +132,7 @@ func (b *Bus) pause(ctx context.Context) error {
 	return wait(ctx, d)
 }
 
-// lateness is how long an answer takes now. Call it with mu held.
+// lateness returns how long an answer takes now. mu must be held.
 func (b *Bus) lateness() time.Duration {
 	if b.faults.Late <= 0 {
 		return 0
@@ -140,7 +140,8 @@ func (b *Bus) lateness() time.Duration {
 	return time.Duration(b.cfg.Rand.Int64N(int64(b.faults.Late)))
 }
 
-// publish takes all or nothing; now and then it takes all and says nothing.
+// publish takes all records or none. With LostAnswers it sometimes takes all and
+// reports an error.
 func (b *Bus) publish(ctx context.Context, records []transport.Outgoing) []error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -159,7 +160,7 @@ func (b *Bus) publish(ctx context.Context, records []transport.Outgoing) []error
 	return nil
 }
 
-// note writes down that a record was taken. Call it with mu held.
+// note records that a record was taken. mu must be held.
 func (b *Bus) note(r transport.Outgoing) {
 	b.wire[r.Topic] = append(b.wire[r.Topic], r.Message.Copy())
 }

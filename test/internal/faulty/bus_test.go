@@ -99,7 +99,7 @@ func TestPlansAreForTheNextMessagesAndForTheLinksNamed(t *testing.T) {
 	})
 }
 
-func TestPartedLinkPassesNothingAndOthersDoNotNotice(t *testing.T) {
+func TestPartedLinkPassesNothingAndOthersStayUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := faulty.New(faulty.Config{})
 		defer b.Close()

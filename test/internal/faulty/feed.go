@@ -8,19 +8,19 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// A feed ends when the bus or its link says so.
+// A feed is a feed of the memory bus on which faults can be caused.
 type feed struct {
 	transport.Feed
 	topic  string
 	link   *Link
 	ctx    context.Context
 	cancel context.CancelFunc
-	again  chan struct{} // one token: the plans have changed
+	again  chan struct{} // holds one token if the plans have changed
 
-	held []domain.Entry // read and not yet due; the reader's alone
+	held []domain.Entry // entries that were read and are not yet due; used by Read only
 }
 
-// newFeed registers a feed. Call it with b.mu held.
+// newFeed registers a feed. b.mu must be held.
 func (l *Link) newFeed(topic string, inner transport.Feed) *feed {
 	f := &feed{Feed: inner, topic: topic, link: l, again: make(chan struct{}, 1)}
 	f.ctx, f.cancel = context.WithCancel(context.Background())
@@ -30,7 +30,7 @@ func (l *Link) newFeed(topic string, inner transport.Feed) *feed {
 
 var _ transport.LastHeard = (*feed)(nil)
 
-// LastHeard is when the link became deaf, or now.
+// LastHeard returns when the link became deaf, or the present time if it is not.
 func (f *feed) LastHeard() time.Time {
 	f.link.b.mu.Lock()
 	defer f.link.b.mu.Unlock()
@@ -66,7 +66,7 @@ func (f *feed) Read(ctx context.Context) ([]domain.Entry, error) {
 	}
 }
 
-// fetch reads what there is, in the time that it takes.
+// fetch reads the next entries. It takes as long as Faults say.
 func (f *feed) fetch(ctx context.Context) (err error) {
 	if f.held, err = f.Feed.Read(ctx); err != nil {
 		return err
@@ -79,13 +79,13 @@ func (f *feed) fetch(ctx context.Context) (err error) {
 		f.held[i].Time = f.held[i].Time.Add(step)
 	}
 	if late > 0 {
-		_ = wait(ctx, late) // what was read is the subscriber's even so
+		_ = wait(ctx, late) // the entries are delivered even if ctx ends
 	}
 	return nil
 }
 
-// release returns what is due of what is held, without what is dropped; if
-// nothing is, when something will be.
+// release returns the held entries that are due, without those that are dropped.
+// If none is due, it returns when the next one will be.
 func (f *feed) release() (batch []domain.Entry, due time.Time) {
 	b := f.link.b
 	b.mu.Lock()
@@ -111,7 +111,7 @@ func (f *feed) release() (batch []domain.Entry, due time.Time) {
 	return batch, now
 }
 
-// linger waits for d, or until there is a reason to look again.
+// linger waits for d, or until the plans change.
 func (f *feed) linger(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -12,18 +12,18 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// noticed is how long a deaf link takes to notice: drivers of real brokers send
-// themselves something to hear.
+// noticed is how long a deaf link takes to notice that it is. Drivers of real
+// brokers notice it because they send themselves messages.
 const noticed = 2 * time.Second
 
-// A Link is what one node, or one publisher, has of the bus. It can be cut off
-// alone. It is safe for concurrent use.
+// A Link is the connection of one node, or one publisher, to the bus. Faults can be
+// caused on one link alone. It is safe for concurrent use.
 type Link struct {
 	b *Bus
 
 	// Guarded by b.mu:
-	parted bool          // nothing passes
-	hears  chan struct{} // closed while feeds bring what the bus carries
+	parted bool          // nothing passes in either direction
+	hears  chan struct{} // closed while the link is not deaf
 	since  time.Time     // when it became deaf
 	notice *time.Timer   // ends the feeds of a deaf link
 }
@@ -35,7 +35,7 @@ func (b *Bus) Link() *Link {
 	return l
 }
 
-// Driver returns what a Node or a Publisher is given.
+// Driver returns a driver that uses the link, for a node or a publisher.
 func (l *Link) Driver() transport.Driver {
 	if l.b.cfg.Lossy {
 		return lossyDriver{driver: &driver{l}, heard: make(map[string]bool)}
@@ -43,7 +43,7 @@ func (l *Link) Driver() transport.Driver {
 	return logDriver{&driver{l}}
 }
 
-// Part lets nothing pass: feeds end, and nobody answers.
+// Part separates the link from the bus: feeds end, and calls fail.
 func (l *Link) Part() {
 	l.b.mu.Lock()
 	defer l.b.mu.Unlock()
@@ -51,9 +51,9 @@ func (l *Link) Part() {
 	l.b.cut(l)
 }
 
-// Deafen lets feeds bring nothing, though the bus answers and takes what is
-// published: a connection that swallows all. After a while the feeds notice
-// and end, and new ones are not confirmed.
+// Deafen makes feeds bring nothing, although the bus answers and takes what is
+// published, like a connection that swallows everything. After a while the feeds
+// notice and end, and new feeds are not confirmed.
 func (l *Link) Deafen() {
 	l.b.mu.Lock()
 	defer l.b.mu.Unlock()
@@ -70,7 +70,7 @@ func (l *Link) Deafen() {
 	})
 }
 
-// Heal makes the link whole.
+// Heal ends the faults of the link.
 func (l *Link) Heal() {
 	l.b.mu.Lock()
 	defer l.b.mu.Unlock()
@@ -81,7 +81,7 @@ func (l *Link) Heal() {
 	}
 }
 
-// deaf says whether feeds bring nothing. Call it with b.mu held.
+// deaf reports whether the link is deaf. b.mu must be held.
 func (l *Link) deaf() bool {
 	select {
 	case <-l.hears:
@@ -102,7 +102,7 @@ func (l *Link) pause(ctx context.Context) error {
 	return l.b.pause(ctx)
 }
 
-// hear waits until the link hears.
+// hear waits until the link is not deaf.
 func (l *Link) hear(ctx context.Context) error {
 	l.b.mu.Lock()
 	hears, deaf := l.hears, l.deaf()
@@ -118,7 +118,8 @@ func (l *Link) hear(ctx context.Context) error {
 	}
 }
 
-// A driver is a link as a transport.Driver, as far as all buses go.
+// A driver has the methods of a transport.Driver that are the same with and
+// without a log.
 type driver struct{ *Link }
 
 func (d *driver) CheckTopic(topic string) error  { return nil }
@@ -132,9 +133,11 @@ func (d *driver) Publish(ctx context.Context, records []transport.Outgoing) []er
 	return d.b.publish(ctx, records)
 }
 
-// open opens a feed once the bus has confirmed it, which a deaf link never
-// hears.
-func (d *driver) open(ctx context.Context, topic string, follow func(*memory.Bus) (transport.Feed, error)) (*feed, error) {
+// open opens a feed once the bus has confirmed it. On a deaf link the confirmation
+// never comes.
+func (d *driver) open(
+	ctx context.Context, topic string, follow func(*memory.Bus) (transport.Feed, error),
+) (*feed, error) {
 	if err := d.pause(ctx); err != nil {
 		return nil, err
 	}
@@ -150,7 +153,7 @@ func (d *driver) open(ctx context.Context, topic string, follow func(*memory.Bus
 	return d.newFeed(topic, inner), nil
 }
 
-// A logDriver is one of a bus with a log.
+// A logDriver is the driver of a bus with a log.
 type logDriver struct{ *driver }
 
 var (
@@ -189,7 +192,8 @@ func (d logDriver) Tail(ctx context.Context, topic string) (domain.Position, err
 	return d.b.bus.Tail(ctx, topic)
 }
 
-// Group returns a member that no fault reaches, but Bus.Forget.
+// Group returns a member of a consumer group. Of the faults only Bus.Forget
+// affects it.
 func (d logDriver) Group(name string) (message.Subscriber, error) {
 	d.b.mu.Lock()
 	defer d.b.mu.Unlock()

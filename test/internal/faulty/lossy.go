@@ -10,11 +10,12 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// A lossyDriver is one without a log. By chance it loses nothing of a publisher
-// before its link has heard of it: what is lost then nobody can notice.
+// A lossyDriver is the driver of a bus without a log. Faults.Loss applies to a
+// publisher's messages only after the link has received one, since nobody could
+// notice a loss before that.
 type lossyDriver struct {
 	*driver
-	heard map[string]bool // publishers, by topic and the head of their stamps; guarded by b.mu
+	heard map[string]bool // publishers, by topic and the first part of their stamps; guarded by b.mu
 }
 
 func (d lossyDriver) Guarantees() transport.Guarantees { return transport.Guarantees{TotalOrder: true} }
@@ -27,8 +28,9 @@ func (d lossyDriver) Follow(ctx context.Context, topic string, _ domain.Position
 	return lossyFeed{f, d.heard}, nil
 }
 
-// A lossyFeed gives no places, and loses some of what is stamped: what foreign
-// publishers send is lost only when a feed is interrupted, or planned to be.
+// A lossyFeed removes positions, and loses some of the messages with stamps.
+// Messages of other programs, which have no stamps, are lost only by interruptions
+// and plans.
 type lossyFeed struct {
 	*feed
 	heard map[string]bool
@@ -68,7 +70,7 @@ func (l lossyFeed) lose(batch []domain.Entry) []domain.Entry {
 	return kept
 }
 
-// publisher returns who stamped a payload.
+// publisher returns the publisher that a payload's stamp names.
 func publisher(body []byte) (who string, stamped bool) {
 	rest, stamped := strings.CutPrefix(string(body), `{"stamp":"`)
 	if !stamped {

@@ -9,30 +9,30 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// A Plan is what will happen to the next messages of a topic. Exactly one of
-// the faults is set.
+// A Plan says what will happen to the next messages of a topic. Exactly one of
+// the faults must be set.
 type Plan struct {
-	Drop       bool          // the links do not hear it: on a lossy bus only
-	Delay      time.Duration // the links hear it, and all behind it, later by this
+	Drop       bool          // the links do not receive it; on a lossy bus only
+	Delay      time.Duration // the links receive it, and everything after it, later by this
 	Twice      bool          // the bus takes it twice
 	LostAnswer bool          // the bus takes it, and the publisher is told that it failed
 
 	Links []*Link // those whose feeds drop or delay; none: all
 }
 
-// A plan is one that is under way.
+// A plan is a Plan that is being carried out.
 type plan struct {
 	Plan
 	left int // messages that it will still be used on
 }
 
-// marks are the plans that were used on an entry.
+// marks are the plans that apply to an entry.
 type marks struct {
 	published     time.Time
 	drops, delays []*plan
 }
 
-// due is when a link hears the entry.
+// due returns when a link receives the entry.
 func (m *marks) due(l *Link) (due time.Time) {
 	for _, p := range m.delays {
 		if at := m.published.Add(p.Delay); p.concerns(l) && at.After(due) {
@@ -46,8 +46,8 @@ func (m *marks) drop(l *Link) bool {
 	return slices.ContainsFunc(m.drops, func(p *plan) bool { return p.concerns(l) })
 }
 
-// Plan decides what happens to the next n messages that are published on a
-// topic, those that Config.Spare names not counted.
+// Plan decides what happens to the next n messages that are published on a topic.
+// Messages that Config.Spare names do not count.
 func (b *Bus) Plan(topic string, n int, p Plan) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -56,7 +56,7 @@ func (b *Bus) Plan(topic string, n int, p Plan) {
 	}
 }
 
-// Unplan forgets what was to happen, and what is still delayed.
+// Unplan ends all plans, delays included.
 func (b *Bus) Unplan() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -67,8 +67,8 @@ func (b *Bus) Unplan() {
 	}
 }
 
-// Delays says whether a link has yet to hear something of a topic that is
-// delayed, and so hears nothing behind it either.
+// Delays reports whether a delayed message of a topic has yet to reach a link. The
+// messages after it wait as well.
 func (b *Bus) Delays(topic string, l *Link) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -80,8 +80,8 @@ func (b *Bus) Delays(topic string, l *Link) bool {
 	return false
 }
 
-// publishPlanned publishes records one by one where a plan waits for one of
-// them. Call it with mu held.
+// publishPlanned publishes the records one by one if a plan applies to one of them.
+// mu must be held.
 func (b *Bus) publishPlanned(ctx context.Context, records []transport.Outgoing) (errs []error, planned bool) {
 	if !slices.ContainsFunc(records, func(r transport.Outgoing) bool { return len(b.plans[r.Topic]) > 0 }) {
 		return nil, false
@@ -125,7 +125,7 @@ func (b *Bus) publishOne(ctx context.Context, r transport.Outgoing) error {
 	return nil
 }
 
-// use counts a record in the plans that wait for it, and returns them.
+// use returns the plans that apply to a record, and counts the record in them.
 func (b *Bus) use(r transport.Outgoing) (used []*plan) {
 	if b.cfg.Spare != nil && b.cfg.Spare(r.Message.Payload) {
 		return nil
@@ -138,7 +138,7 @@ func (b *Bus) use(r transport.Outgoing) (used []*plan) {
 	return used
 }
 
-// mark notes at the newest entry of a topic what is to happen to it.
+// mark records what will happen to the newest entry of a topic.
 func (b *Bus) mark(ctx context.Context, topic string, m marks) {
 	if len(m.drops)+len(m.delays) == 0 {
 		return
@@ -153,5 +153,5 @@ func (b *Bus) mark(ctx context.Context, topic string, m marks) {
 	b.marks[topic][at] = &m
 }
 
-// concerns says whether a plan is for a link.
+// concerns reports whether a plan applies to a link.
 func (p *plan) concerns(l *Link) bool { return len(p.Links) == 0 || slices.Contains(p.Links, l) }

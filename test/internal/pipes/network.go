@@ -1,5 +1,5 @@
-// Package pipes is a network in memory: connections without ports, that can be
-// cut, and on which time may be a test's own.
+// Package pipes is a network in memory. Its connections need no ports, can be cut,
+// and work in a testing/synctest bubble.
 package pipes
 
 import (
@@ -20,7 +20,7 @@ type Network struct {
 // New returns a network without nodes.
 func New() *Network { return &Network{nodes: make(map[string]*Listener)} }
 
-// Listen opens a node's listener, in the place of the one it had before.
+// Listen opens a node's listener, and replaces the one that it had before.
 func (n *Network) Listen(node string) *Listener {
 	l := &Listener{accept: make(chan net.Conn), closed: make(chan struct{}), conns: make(map[*server]struct{})}
 	n.mu.Lock()
@@ -52,7 +52,7 @@ func (n *Network) Dial(ctx context.Context, node string) (net.Conn, error) {
 	}
 }
 
-// A server is a node's end of a connection, which comes from this machine.
+// A server is a node's end of a connection. The client seems to be on this machine.
 type server struct {
 	net.Conn
 	of *Listener
@@ -67,8 +67,7 @@ func (s *server) Close() error {
 
 var here = &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}
 
-// A Listener is a node's: a net.Listener of pipes. It is safe for concurrent
-// use.
+// A Listener is a node's net.Listener. It is safe for concurrent use.
 type Listener struct {
 	accept chan net.Conn
 	closed chan struct{}
@@ -112,11 +111,11 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 }
 
-// Close lets nobody in any more. Connections that there are stay.
+// Close refuses further connections. Existing ones stay open.
 func (l *Listener) Close() error {
 	l.once.Do(func() { close(l.closed) })
 	return nil
 }
 
-// Addr is an address of this machine; nobody listens there.
+// Addr returns an address of this machine on which nobody listens.
 func (l *Listener) Addr() net.Addr { return here }

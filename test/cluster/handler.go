@@ -9,8 +9,8 @@ import (
 	"github.com/fanfarebus/fanfare/client"
 )
 
-// handler puts what the client hears into its mailbox, and what happens to it
-// on the timeline.
+// handler returns a handler that records what the client receives in its mailbox,
+// and what happens to it on the timeline.
 func (c *Client) handler() client.Handler {
 	return client.Handler{
 		Hello: func(_ context.Context, h *client.Hello) error {
@@ -26,11 +26,11 @@ func (c *Client) handler() client.Handler {
 				c.box.change(func() { c.box.fences[m.System] = max(n, c.box.fences[m.System]) })
 				return nil
 			}
-			c.hear(event{system: m.System, message: m})
+			c.record(event{system: m.System, message: m})
 			return nil
 		},
 		Gap: func(_ context.Context, g *client.Gap) error {
-			c.hear(event{system: g.System, gap: g})
+			c.record(event{system: g.System, gap: g})
 			return nil
 		},
 		Bus: func(_ context.Context, up bool) error {
@@ -50,7 +50,7 @@ func (c *Client) handler() client.Handler {
 	}
 }
 
-func (c *Client) hear(e event) {
+func (c *Client) record(e event) {
 	c.note("hears %s", &e)
 	c.box.add(e)
 }
@@ -68,7 +68,7 @@ func resumed(h *client.Hello) string {
 	return ", goes on in " + strings.Join(all, ", ")
 }
 
-// briefly shows a message on a line.
+// briefly shows a message on one line, its data shortened.
 func briefly(id, kind string, data any) string {
 	text, ok := data.([]byte)
 	if !ok {
@@ -77,10 +77,10 @@ func briefly(id, kind string, data any) string {
 			text = []byte(err.Error())
 		}
 	}
-	const most = 200
+	const limit = 200 // bytes
 	shown := string(text)
-	if len(shown) > most {
-		shown = shown[:most] + "…"
+	if len(shown) > limit {
+		shown = shown[:limit] + "…"
 	}
 	if kind != "" {
 		shown = kind + " " + shown

@@ -1,0 +1,95 @@
+package migrate
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+
+	"github.com/fanfarebus/fanfare/domain"
+)
+
+// PublishContext publishes on the new bus if a subscription of the topic has
+// found that it has taken over, and else on the old bus, from where the Bridge
+// copies it. An inbound topic follows the topic that it belongs to.
+//
+// A message that is published on the old bus may come after the mark there. Then
+// it has no place in the order until it is copied. So, if the topic is
+// subscribed to, PublishContext returns only when the subscription has read the
+// messages back: whatever is published afterwards, here or on another node,
+// comes after them. If that takes longer than [Config].ReadbackTimeout, the error
+// is a [domain.ErrBusDown], and the messages may still come. If the topic is not
+// subscribed to, PublishContext does not wait, and a later message of another
+// node may come before these.
+func (b *DualBus) PublishContext(ctx context.Context, topic string, messages ...*message.Message) error {
+	system := strings.TrimSuffix(topic, domain.InboundSuffix)
+	if slices.Contains(b.cfg.Topics, system) {
+		if err := b.awaitSubscription(ctx, system); err != nil {
+			return fmt.Errorf("move: publish to %q: %w", topic, err)
+		}
+	}
+	if b.hasMoved(system) {
+		return b.to.PublishContext(ctx, topic, messages...)
+	}
+	if !b.isSubscribed(topic) {
+		return b.from.PublishContext(ctx, topic, messages...)
+	}
+	published := b.readbacks.expect(messages)
+	defer b.readbacks.forget(published)
+	if err := b.from.PublishContext(ctx, topic, messages...); err != nil {
+		return err
+	}
+	timeout := time.NewTimer(b.cfg.ReadbackTimeout)
+	defer timeout.Stop()
+	select {
+	case <-published.done:
+		return nil
+	case <-timeout.C:
+		return fmt.Errorf("move: publish to %q: what was published does not come back: %w (outcome unknown)",
+			topic, domain.ErrBusDown)
+	case <-ctx.Done():
+		return fmt.Errorf("move: publish to %q: %w (outcome unknown)", topic, ctx.Err())
+	case <-b.ctx.Done():
+		return fmt.Errorf("move: publish to %q: %w (outcome unknown)", topic, domain.ErrClosed)
+	}
+}
+
+// Unconsumed returns the age of the oldest unconsumed entry of an inbound topic,
+// on the bus on which PublishContext would publish to it; see
+// [transport.Transport.Unconsumed].
+func (b *DualBus) Unconsumed(ctx context.Context, topic string) (time.Duration, error) {
+	return b.current(strings.TrimSuffix(topic, domain.InboundSuffix)).Unconsumed(ctx, topic)
+}
+
+func (b *DualBus) isSubscribed(topic string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	t := b.topics[topic]
+	return t != nil && t.subscriptions > 0
+}
+
+// awaitSubscription waits until the topic is subscribed to or known to have
+// moved, at most for ReadbackTimeout.
+func (b *DualBus) awaitSubscription(ctx context.Context, topic string) error {
+	ctx, cancel := context.WithTimeout(ctx, b.cfg.ReadbackTimeout)
+	defer cancel()
+	for {
+		b.mu.Lock()
+		t, changed := b.topics[topic], b.topicsChanged
+		known := t != nil && (t.subscriptions > 0 || t.moved)
+		b.mu.Unlock()
+		if known {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return fmt.Errorf("whether the new bus has taken over is not known yet: %w", domain.ErrBusDown)
+		case <-b.ctx.Done():
+			return domain.ErrClosed
+		}
+	}
+}

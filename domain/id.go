@@ -87,3 +87,13 @@ func (u ulid) String() string {
 	}
 	return string(text[:])
 }
+
+// Name gives an id to every message that has none. The ids that it gives sort
+// as the messages do.
+func (ids *IDs) Name(messages ...*Message) {
+	for _, m := range messages {
+		if m.ID == "" {
+			m.ID = ids.Next()
+		}
+	}
+}

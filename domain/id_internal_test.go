@@ -93,6 +93,15 @@ func TestIDsLeaveRoomWithinTheirMillisecond(t *testing.T) {
 	}
 }
 
+func TestMessagesWithoutAnIDAreNamedInOrder(t *testing.T) {
+	var ids IDs
+	first, given, last := &Message{}, &Message{ID: "order-1042-paid"}, &Message{}
+	ids.Name(first, given, last)
+	if !isULID.MatchString(first.ID) || given.ID != "order-1042-paid" || last.ID <= first.ID {
+		t.Errorf("got %q, %q and %q", first.ID, given.ID, last.ID)
+	}
+}
+
 func TestIDsAreMadeConcurrently(t *testing.T) {
 	var ids IDs
 	var seen sync.Map

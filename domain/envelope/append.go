@@ -2,13 +2,13 @@ package envelope
 
 import (
 	"encoding/base64"
-	"encoding/json"
 	"maps"
 	"slices"
 	"strconv"
 	"time"
 
 	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/domain/jsontext"
 )
 
 // Append appends the message as an envelope to dst: one line of JSON, which
@@ -54,7 +54,7 @@ func AppendData(dst []byte, m *domain.Message) []byte {
 	case domain.TextForm:
 		dst = appendField(dst, "content_type", m.ContentType)
 		dst = append(dst, `"data":`...)
-		return AppendString(dst, string(m.Data))
+		return jsontext.AppendString(dst, m.Data)
 	}
 	if m.ContentType != domain.Binary {
 		dst = appendField(dst, "content_type", m.ContentType)
@@ -71,33 +71,20 @@ func AppendHeaders(dst []byte, headers map[string]string) []byte {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = AppendString(dst, name)
+		dst = jsontext.AppendString(dst, name)
 		dst = append(dst, ':')
-		dst = AppendString(dst, headers[name])
+		dst = jsontext.AppendString(dst, headers[name])
 	}
 	return append(dst, '}')
 }
 
-// AppendString appends s as a JSON string.
-func AppendString(dst []byte, s string) []byte {
-	for i := range len(s) {
-		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c >= 0x7f {
-			quoted, _ := json.Marshal(s) // cannot fail for a string
-			return append(dst, quoted...)
-		}
-	}
-	dst = append(dst, '"')
-	dst = append(dst, s...)
-	return append(dst, '"')
-}
-
 func appendTo(dst []byte, to []domain.Target) []byte {
 	if len(to) == 1 {
-		return AppendString(dst, to[0].String())
+		return jsontext.AppendString(dst, to[0].String())
 	}
 	separator := byte('[')
 	for _, t := range to {
-		dst = AppendString(append(dst, separator), t.String())
+		dst = jsontext.AppendString(append(dst, separator), t.String())
 		separator = ','
 	}
 	return append(dst, ']')
@@ -111,6 +98,6 @@ func appendField(dst []byte, name, value string) []byte {
 	dst = append(dst, '"')
 	dst = append(dst, name...)
 	dst = append(dst, `":`...)
-	dst = AppendString(dst, value)
+	dst = jsontext.AppendString(dst, value)
 	return append(dst, ',')
 }

@@ -178,9 +178,9 @@ func TestWhatAMoveCannotProveIsAGap(t *testing.T) {
 		since domain.Cursor
 		want  []string
 	}{
-		"beyond the move in the old log": {stayed(t, stream.Config{}, end), domain.Cursor{Log: logA, Position: pos(8)}, []string{"gap unknown_cursor 10"}},
-		"the same, on one that came":     {came(t, stream.Config{}, 0, end), domain.Cursor{Log: logA, Position: pos(8)}, []string{"gap unknown_cursor 10"}},
-		"another message at the position":   {came(t, stream.Config{}, 0, end), domain.Cursor{Log: logA, Position: pos(3), ID: 7}, []string{"gap unknown_cursor 10"}},
+		"beyond the move in the old log":  {stayed(t, stream.Config{}, end), domain.Cursor{Log: logA, Position: pos(8)}, []string{"gap unknown_cursor 10"}},
+		"the same, on one that came":      {came(t, stream.Config{}, 0, end), domain.Cursor{Log: logA, Position: pos(8)}, []string{"gap unknown_cursor 10"}},
+		"another message at the position": {came(t, stream.Config{}, 0, end), domain.Cursor{Log: logA, Position: pos(3), ID: 7}, []string{"gap unknown_cursor 10"}},
 		"a copy, on a node that has read the original": {stayed(t, stream.Config{}, end), domain.Cursor{Log: logB, Position: pos(6)},
 			[]string{"gap trimmed 7", "8 user:alice eight", "9 user:alice nine", "10 user:alice ten"}},
 		"a log that nothing was copied from": {came(t, stream.Config{}, 0, end), domain.Cursor{Log: 0xC, Position: pos(3)}, []string{"gap unknown_cursor 10"}},

@@ -13,7 +13,7 @@ import (
 	"github.com/fanfarebus/fanfare/ports/api"
 )
 
-// checkOnBus fails unless every node reads what the bus took as the same.
+// checkOnBus fails unless every node reads what the bus took as the same message.
 func checkOnBus(t *testing.T, all []*domain.Message) {
 	t.Helper()
 	for _, m := range all {
@@ -91,8 +91,8 @@ func TestContentTypesOfRequests(t *testing.T) {
 	}
 }
 
-// FuzzBody holds that what is answered 202 is read by every node as the same,
-// and comes to clients as JSON.
+// FuzzBody checks that a message which is answered 202 is read by every node as the same,
+// and reaches clients as JSON.
 func FuzzBody(f *testing.F) {
 	f.Add([]byte(good), false)
 	f.Add([]byte(`[{"to":"user:alice","time":"9999-12-31T23:59:59-05:00","ttl":30.0,"headers":{"a":""}}]`), false)

@@ -12,15 +12,16 @@ import (
 	"github.com/fanfarebus/fanfare/domain/jsontext"
 )
 
-// errTooMany ends the reading of an array that has more elements than a batch.
+// errTooMany ends the reading of an array that has more elements than a batch may have.
 var errTooMany = errors.New("too many messages")
 
 // A batch is what one request publishes.
 type batch struct {
 	messages []*domain.Message
-	many     bool // an array or NDJSON, so the answer speaks of ids
+	many     bool // an array or NDJSON, even of one message: the answer has ids, not id
 }
 
+// ids returns the messages' ids.
 func (b batch) ids() []string {
 	ids := make([]string, len(b.messages))
 	for i, m := range b.messages {
@@ -29,9 +30,10 @@ func (b batch) ids() []string {
 	return ids
 }
 
-// read reads and checks all of the body. Its memory is on the claim.
+// read reads the body and checks all messages in it. What memory that takes is on the
+// claim.
 func (a *API) read(w http.ResponseWriter, r *http.Request, c *claim) (batch, *Problem) {
-	lines, p := form(r)
+	lines, p := bodyForm(r)
 	if p != nil {
 		return batch{}, p
 	}
@@ -46,37 +48,41 @@ func (a *API) read(w http.ResponseWriter, r *http.Request, c *claim) (batch, *Pr
 	case lines:
 		return a.parseAll(bytes.Lines(body))
 	case bytes.HasPrefix(trimLeft(body), []byte("[")):
-		var elements [][]byte
-		err := jsontext.Array(body, func(element []byte) error {
-			if elements = append(elements, element); len(elements) > a.cfg.Batch {
-				return errTooMany
-			}
-			return nil
-		})
-		if err != nil && !errors.Is(err, errTooMany) {
-			return batch{}, problem(http.StatusBadRequest, "malformed JSON: "+err.Error())
-		}
-		return a.parseAll(slices.Values(elements))
+		return a.parseArray(body)
 	default:
 		m, err := a.parse(body)
 		if err != nil {
-			var f faults
-			f.add("", err)
-			return batch{}, f.problem()
+			return batch{}, invalid(err)
 		}
 		return batch{messages: []*domain.Message{m}}, nil
 	}
 }
 
-// trimLeft takes off what JSON calls space, which is less than Unicode does.
+// parseArray parses a JSON array of messages. It reads one more than a batch may have, of
+// which parseAll makes the answer.
+func (a *API) parseArray(body []byte) (batch, *Problem) {
+	var elements [][]byte
+	err := jsontext.Array(body, func(element []byte) error {
+		if elements = append(elements, element); len(elements) > a.cfg.Batch {
+			return errTooMany
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, errTooMany) {
+		return batch{}, problem(http.StatusBadRequest, "malformed JSON: "+err.Error())
+	}
+	return a.parseAll(slices.Values(elements))
+}
+
+// trimLeft removes white space as JSON defines it, which is less than Unicode does.
 func trimLeft(text []byte) []byte { return bytes.TrimLeft(text, " \t\r\n") }
 
-// parsed is how many times a body's size its messages take beside it: the
-// messages' data, and their encoding on the way to the bus.
+// parsed is how many times the size of a body is taken beside the body itself: by its
+// messages' data, and by their encoding on the way to the bus.
 const parsed = 2
 
-// form says whether the body is NDJSON rather than JSON.
-func form(r *http.Request) (lines bool, _ *Problem) {
+// bodyForm reports whether the body is NDJSON, a message per line, rather than JSON.
+func bodyForm(r *http.Request) (lines bool, _ *Problem) {
 	if e := r.Header.Get("Content-Encoding"); e != "" && e != "identity" {
 		return false, problem(http.StatusUnsupportedMediaType, "compressed bodies are not accepted")
 	}
@@ -96,11 +102,12 @@ func form(r *http.Request) (lines bool, _ *Problem) {
 		return true, nil
 	}
 	return false, problem(http.StatusUnsupportedMediaType,
-		"want Content-Type: application/json (a message, or an array of them) or application/x-ndjson (a message per line)")
+		"want Content-Type: application/json (a message, or an array of them) "+
+			"or application/x-ndjson (a message per line)")
 }
 
-// parseAll parses every message before it answers, and names every fault up to
-// a limit.
+// parseAll parses all messages, even after a fault, so that the answer names every fault
+// up to maxFaults.
 func (a *API) parseAll(texts func(func([]byte) bool)) (batch, *Problem) {
 	in := batch{many: true}
 	var f faults
@@ -110,7 +117,8 @@ func (a *API) parseAll(texts func(func([]byte) bool)) (batch, *Problem) {
 			continue
 		}
 		if i == a.cfg.Batch {
-			return batch{}, problem(http.StatusRequestEntityTooLarge, fmt.Sprintf("more than %d messages: publish in several requests", a.cfg.Batch))
+			return batch{}, problem(http.StatusRequestEntityTooLarge,
+				fmt.Sprintf("more than %d messages: publish in several requests", a.cfg.Batch))
 		}
 		m, err := a.parse(text)
 		if err != nil {

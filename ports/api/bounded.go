@@ -5,38 +5,39 @@ import (
 	"time"
 )
 
-// Bounded sees to it that nobody can keep a request open that is no session:
-// not by not reading the answer, nor by not sending the body. A session sets
-// deadlines of its own when it begins. The server may be anybody's: what it
-// says about time holds up to here.
+// Bounded bounds the time of every request that is not a session: a client cannot keep
+// one open by not reading the answer, or by not sending the body. A session sets
+// deadlines of its own when it begins. The node may be embedded in anybody's HTTP server,
+// so Bounded does not rely on the server's own timeouts.
 //
-// [API.body] gives a body that is read more time, as long as it comes.
+// A body that is read gets more time as long as it comes: see upload.
 func (a *API) Bounded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		control, now := http.NewResponseController(w), time.Now()
-		// A writer that has no deadlines is no connection: there is nobody to
-		// wait for.
+		// An error means that the writer has no deadlines. Then it is no connection,
+		// and nobody can make the node wait.
 		_ = control.SetWriteDeadline(now.Add(a.cfg.AnswerTime))
 		if r.ContentLength != 0 {
-			// A body that no handler wants is read by the server, before it
-			// answers and after.
+			// The server reads a body that no handler wants, before the answer and
+			// after it.
 			_ = control.SetReadDeadline(now.Add(min(a.cfg.BodyStall, a.cfg.AnswerTime/2)))
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-// working takes an answer's time back until there is one, where it would end the
-// request while its body comes and the bus takes it: in HTTP/2 a deadline is the
-// stream's and not a write's. A body and the bus have times of their own.
-func (a *API) working(w http.ResponseWriter, r *http.Request) {
+// suspendAnswer takes the deadline of the answer back until there is one to write. In
+// HTTP/2 a write deadline ends the stream even while nothing is written, so it would end
+// the request while its body comes or the bus takes it. Both have time limits of their
+// own.
+func (a *API) suspendAnswer(w http.ResponseWriter, r *http.Request) {
 	if r.ProtoMajor > 1 {
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
 	}
 }
 
-// answering gives an answer that begins now its time: reading the body and
-// publishing may have taken what it had.
-func (a *API) answering(w http.ResponseWriter) {
+// startAnswer gives an answer that begins now its full time. Reading the body and
+// publishing may have used up the time that Bounded gave it.
+func (a *API) startAnswer(w http.ResponseWriter) {
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(a.cfg.AnswerTime))
 }

@@ -5,30 +5,29 @@ import (
 	"sync"
 )
 
-// A budget bounds the memory that bodies of requests take, of all publishers
-// together and of each API key. What counts is memory that was allocated for
-// bytes that have come, not what a request announces. It is safe for
-// concurrent use.
+// A budget bounds the memory that bodies of requests take, for all publishers together
+// and for each API key. What counts is memory that was allocated for bytes that have
+// come, not what a request announces. It is safe for concurrent use.
 type budget struct {
-	all, each int64 // most bytes, of all keys and of one
+	all, each int64 // most bytes, of all API keys and of one
 
 	mu    sync.Mutex
 	used  int64            // guarded by mu
-	byKey map[string]int64 // of keys that have bytes in flight; guarded by mu
+	byKey map[string]int64 // of API keys with requests in flight; guarded by mu
 }
 
 func newBudget(all, each int64) *budget {
 	return &budget{all: all, each: each, byKey: map[string]int64{}}
 }
 
-// inUse returns how many bytes are taken.
+// inUse returns how many bytes are taken now.
 func (b *budget) inUse() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.used
 }
 
-// A claim is what one request has of a budget. It is its goroutine's own.
+// A claim is what one request has taken of a budget. Only the request's goroutine uses it.
 type claim struct {
 	from  *budget
 	key   string
@@ -37,16 +36,18 @@ type claim struct {
 
 func (b *budget) claim(key string) *claim { return &claim{from: b, key: key} }
 
-// more takes n more bytes, or answers why there are none.
+// more takes n more bytes, or returns the answer why there are none.
 func (c *claim) more(n int64) *Problem {
 	b := c.from
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
 	case b.byKey[c.key]+n > b.each:
-		return problem(http.StatusTooManyRequests, "this API key has too many bytes in flight: publish less at a time")
+		return problem(http.StatusTooManyRequests,
+			"this API key has too many bytes in flight: publish less at a time")
 	case b.used+n > b.all:
-		return problem(http.StatusServiceUnavailable, "this node has too many bytes of requests in flight: publish again later")
+		return problem(http.StatusServiceUnavailable,
+			"this node has too many bytes of requests in flight: publish again later")
 	}
 	b.used += n
 	b.byKey[c.key] += n

@@ -18,7 +18,7 @@ import (
 	"github.com/fanfarebus/fanfare/ports/api"
 )
 
-// A tap is a body of which part has come, and the rest does not.
+// A tap is a body of which only a part comes.
 type tap struct {
 	come  io.Reader
 	dried func()
@@ -35,10 +35,10 @@ func (t *tap) Read(p []byte) (int, error) {
 	return n, err
 }
 
-var spaces = strings.Repeat(" ", 4_000_000) // shared, so that it is not in the account
+var spaces = strings.Repeat(" ", 4_000_000) // shared, so that it does not count in the measurement
 
-// upload sends size bytes of a body of 4 MB and returns when they are read, or
-// refused with the status.
+// upload sends size bytes of a body of 4 MB. It returns when they are read, or when the
+// request is refused with the status.
 func upload(t *testing.T, h http.Handler, key string, size int, more chan struct{}, all *sync.WaitGroup) (status int) {
 	t.Helper()
 	dried, answered := make(chan struct{}), make(chan int, 1)
@@ -92,12 +92,12 @@ func TestBodiesInFlightHaveABudget(t *testing.T) {
 	if n, status := count("ops"); status != 503 || n < 1 {
 		t.Errorf("another key: %d bodies, then %d; want some, then 503", n, status)
 	}
-	counted, real := a.Stats().Bodies, heap()-before
+	counted, used := a.Stats().Bodies, heap()-before
 	if counted < 30<<20 || counted > 40<<20 {
 		t.Errorf("%d bytes are counted", counted)
 	}
-	if real > counted*5/4+(4<<20) {
-		t.Errorf("%d bytes are counted, but the heap has %d more", counted, real)
+	if used > counted*5/4+(4<<20) {
+		t.Errorf("%d bytes are counted, but the heap has %d more", counted, used)
 	}
 	close(more)
 	all.Wait()
@@ -112,7 +112,7 @@ func TestBodiesInFlightHaveABudget(t *testing.T) {
 	}
 }
 
-// What a request announces costs nothing: only what has come counts.
+// The length that a request announces costs nothing: only what has come counts.
 func TestAnAnnouncedBodyCostsNothing(t *testing.T) {
 	a, h := newAPI(t, &bus{}, api.Config{Bodies: 40 << 20, BodiesPerKey: 24 << 20})
 	more, all := make(chan struct{}), new(sync.WaitGroup)
@@ -128,7 +128,7 @@ func TestAnAnnouncedBodyCostsNothing(t *testing.T) {
 	all.Wait()
 }
 
-// A budget that is too small for one request would refuse it for ever.
+// A budget that is too small for one request would refuse that request for ever.
 func TestARequestThatIsAloneIsAlwaysPossible(t *testing.T) {
 	_, h := newAPI(t, &bus{}, api.Config{Bodies: 1, BodiesPerKey: 1})
 	line := `{"to":"*","data":"` + strings.Repeat("x", 60_000) + `"}` + "\n"
@@ -143,7 +143,7 @@ func TestARequestThatIsAloneIsAlwaysPossible(t *testing.T) {
 	}
 }
 
-// held is a bus that is slow.
+// held is a bus that takes messages only when the test lets it.
 type held struct{ in, out chan struct{} }
 
 func (b held) Publish(context.Context, domain.System, ...*domain.Message) error {
@@ -152,7 +152,8 @@ func (b held) Publish(context.Context, domain.System, ...*domain.Message) error 
 	return nil
 }
 
-// What is made of a body counts until the bus has it, and the account is true.
+// The messages of a body count until the bus has them, and the memory that is counted is
+// the memory that is used.
 func TestMessagesOnTheirWayToTheBusCount(t *testing.T) {
 	for name, element := range map[string]string{
 		"large": `{"to":"*","data":"` + strings.Repeat("x", 60_000) + `"}`,
@@ -174,11 +175,11 @@ func TestMessagesOnTheirWayToTheBusCount(t *testing.T) {
 			})
 			<-b.in
 		}
-		// Besides the bodies' strings, which are the test's own, a thousand
-		// messages have a price of their own.
-		counted, real := a.Stats().Bodies, heap()-before
-		if real > counted+requests*(1<<20) {
-			t.Errorf("%s: %d bytes are counted, but the heap has %d more", name, counted, real)
+		// A thousand messages take memory of their own, beside the bodies' strings,
+		// which belong to the test.
+		counted, used := a.Stats().Bodies, heap()-before
+		if used > counted+requests*(1<<20) {
+			t.Errorf("%s: %d bytes are counted, but the heap has %d more", name, counted, used)
 		}
 		close(b.out)
 		all.Wait()
@@ -215,7 +216,7 @@ func TestHostileBodiesAreRefusedSoon(t *testing.T) {
 	}
 }
 
-// A client that asks first hears of a refusal before it sends the body.
+// A client that sends Expect: 100-continue is refused before it sends the body.
 func TestARefusedRequestIsNotAskedForItsBody(t *testing.T) {
 	a, err := api.New(&bus{}, keys{}, &node{}, api.Config{})
 	if err != nil {

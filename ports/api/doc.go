@@ -1,14 +1,25 @@
-// Package api is the HTTP face of a node: publishing, health, metrics and the
+// Package api is the HTTP interface of a node: publishing, health, metrics, and the
 // documentation of all that.
 //
-//   - Who may not publish is told so before the body is read.
-//   - A batch is checked as a whole before anything of it is published, and
-//     every fault found is answered with its place, such as [3].to[0].
-//   - Messages without an id get a ULID. Every answer to something that may
-//     have reached the bus names the ids, so that retrying is safe.
-//   - Errors are application/problem+json (RFC 9457).
+// # Guarantees
 //
-// The publish route is described to OpenAPI and served by a plain handler,
-// since it is the one that has to be fast and has a body that only package
-// envelope may define.
+//   - A client that may not publish is told so before its body is read.
+//   - A batch is checked as a whole before anything of it is published. Every fault is
+//     answered with its location, such as [3].to[0].
+//   - Messages without an id get a ULID. Every answer about messages that may have
+//     reached the bus names their ids, so that publishing them again is safe.
+//   - Errors are application/problem+json ([RFC 9457]).
+//   - The memory for bodies of requests is bounded, for each API key and for all of
+//     them, and so is the time that a client may take to send a body or to read an
+//     answer ([Config]).
+//
+// # OpenAPI
+//
+// The health routes are served by huma. The publish route is only described to huma and
+// served by a plain handler: it has to be fast, and what its body may contain is defined
+// by package domain/envelope alone.
+//
+// publish_test.go shows requests and their answers.
+//
+// [RFC 9457]: https://www.rfc-editor.org/rfc/rfc9457
 package api

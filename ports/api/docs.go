@@ -20,7 +20,7 @@ var docsHTML string
 //go:embed docs.css
 var docsCSS string
 
-// A page is the documentation, rendered once. It needs no script and loads
+// A page is the documentation of the API, rendered once. It needs no script and loads
 // nothing, so its content security policy allows neither.
 type page struct {
 	html   []byte
@@ -34,16 +34,19 @@ func newPage(doc *huma.OpenAPI) (page, error) {
 	}
 	var html bytes.Buffer
 	err = t.Execute(&html, map[string]any{
-		"Info": doc.Info, "Style": template.CSS(docsCSS), "Operations": operations(doc), "Schemas": doc.Components.Schemas.Map(),
+		"Info": doc.Info, "Style": template.CSS(docsCSS),
+		"Operations": operations(doc), "Schemas": doc.Components.Schemas.Map(),
 	})
 	sum := sha256.Sum256([]byte(docsCSS))
 	return page{
 		html: html.Bytes(),
-		policy: "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; " +
+		policy: "default-src 'none'; base-uri 'none'; form-action 'none'; " +
+			"frame-ancestors 'none'; " +
 			"style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'",
 	}, err
 }
 
+// operations returns the operations, publishing first.
 func operations(doc *huma.OpenAPI) (all []*huma.Operation) {
 	for _, path := range slices.Backward(slices.Sorted(maps.Keys(doc.Paths))) {
 		item := doc.Paths[path]
@@ -56,6 +59,7 @@ func operations(doc *huma.OpenAPI) (all []*huma.Operation) {
 	return all
 }
 
+// indented returns a value as indented JSON.
 func indented(v any) (string, error) {
 	compact, err := json.Marshal(v)
 	if err != nil {

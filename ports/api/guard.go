@@ -8,10 +8,10 @@ import (
 	"strings"
 )
 
-// DevGuard protects a node that believes everybody from everybody but its own
-// machine: it refuses callers from elsewhere, names that are not loopback (DNS
-// rebinding), pages of other hosts, what came through a proxy or a tunnel, and
-// bodies that a page could send without asking.
+// DevGuard protects a node in development, which trusts every client, from all clients
+// but those on its own machine. It refuses callers from elsewhere, hosts that are not
+// loopback (DNS rebinding), pages of other hosts, requests that came through a proxy or a
+// tunnel, and bodies that a page could send without a CORS preflight.
 func DevGuard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if p := guard(r); p != nil {
@@ -22,9 +22,11 @@ func DevGuard(next http.Handler) http.Handler {
 	})
 }
 
+// guard returns why DevGuard refuses a request, nil if it does not.
 func guard(r *http.Request) *Problem {
 	const why = "development mode is for this machine only: "
-	if peer, err := netip.ParseAddrPort(r.RemoteAddr); err != nil || !peer.Addr().Unmap().IsLoopback() {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil || !peer.Addr().Unmap().IsLoopback() {
 		return problem(http.StatusForbidden, why+"the caller is another one")
 	}
 	if !loopback(r.Host) {
@@ -41,15 +43,15 @@ func guard(r *http.Request) *Problem {
 		}
 	}
 	if r.ContentLength != 0 {
-		if _, p := form(r); p != nil {
+		if _, p := bodyForm(r); p != nil {
 			return p
 		}
 	}
 	return nil
 }
 
-// loopback says whether host, with or without a port, is this machine by a
-// name that nobody else can own.
+// loopback reports whether a host, with or without a port, names this machine in a way
+// that nobody else can own.
 func loopback(host string) bool {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name

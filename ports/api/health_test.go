@@ -71,7 +71,7 @@ func TestReadyOnlyWhenNewClientsShouldCome(t *testing.T) {
 	}
 }
 
-// One deaf system keeps no client of the others away, but for who asks for it.
+// One deaf system keeps the node ready for the others, except for a check that names it.
 func TestReadyWhileSomeSystemsAreDeaf(t *testing.T) {
 	for query, want := range map[string]struct {
 		status int
@@ -156,7 +156,7 @@ func TestOpenAPIDescribesEveryRouteAndItsAnswers(t *testing.T) {
 			t.Errorf("the message's field %s is not described", field)
 		}
 	}
-	// Every reference leads somewhere.
+	// Every reference refers to a schema that exists.
 	for _, ref := range regexp.MustCompile(`"#/components/schemas/([^"]+)"`).FindAllStringSubmatch(w.Body.String(), -1) {
 		if _, ok := doc.Components.Schemas[ref[1]]; !ok {
 			t.Errorf("schema %s is missing", ref[1])

@@ -8,11 +8,11 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// authorize says what the request's key is good for.
-func (a *API) authorize(r *http.Request) (domain.Scopes, *Problem) {
+// scopes returns what the request's API key grants.
+func (a *API) scopes(r *http.Request) (domain.Scopes, *Problem) {
 	key, ok := bearer(r.Header.Values("Authorization"))
 	if !ok {
-		a.note(r, "ambiguous", "there are several keys in Authorization")
+		a.recordBadKey(r, "ambiguous", "there are several keys in Authorization")
 		return nil, problem(http.StatusUnauthorized,
 			"there are several API keys in Authorization: want one")
 	}
@@ -25,15 +25,14 @@ func (a *API) authorize(r *http.Request) (domain.Scopes, *Problem) {
 	if errors.As(err, &c) {
 		reason, detail = c.Reason, c.Detail
 	}
-	a.note(r, reason, detail)
+	a.recordBadKey(r, reason, detail)
 	return nil, problem(http.StatusUnauthorized,
 		"publishing needs an API key, as in \"Authorization: Bearer <key>\"")
 }
 
-// bearer returns the key of the scheme Bearer, "" if there is none. What else is
-// there is not ours: a proxy in front may have credentials of its own. It is
-// false if there are two keys that differ: two readers would not choose the
-// same one.
+// bearer returns the key of the scheme Bearer, "" if there is none. It ignores other
+// schemes: a proxy in front of the node may ask for credentials of its own. It returns
+// false if there are two keys that differ, since two readers might choose different ones.
 func bearer(headers []string) (key string, ok bool) {
 	for _, h := range headers {
 		i := strings.IndexAny(h, " \t")
@@ -51,18 +50,18 @@ func bearer(headers []string) (key string, ok bool) {
 	return key, true
 }
 
-// maxReasons is more than there are: an Authorizer that made up ever new ones
-// would fill the memory.
+// maxReasons is more than there are. An [Authorizer] that made up a new reason for each
+// key would otherwise fill the memory.
 const maxReasons = 100
 
-// note counts and logs that a key is the reason why a request is refused.
-func (a *API) note(r *http.Request, reason, detail string) {
+// recordBadKey counts and logs that a request is refused because of its key.
+func (a *API) recordBadKey(r *http.Request, reason, detail string) {
 	a.mu.Lock()
-	if _, known := a.distrust[reason]; !known && len(a.distrust) >= maxReasons {
+	if _, known := a.unauthorized[reason]; !known && len(a.unauthorized) >= maxReasons {
 		reason = "other"
 	}
-	a.distrust[reason]++
+	a.unauthorized[reason]++
 	a.mu.Unlock()
-	a.cfg.Logger.Info("a publisher was refused", "reason", reason, "detail", detail, "connection",
-		r.RemoteAddr)
+	a.cfg.Logger.Info("a publisher was refused",
+		"reason", reason, "detail", detail, "connection", r.RemoteAddr)
 }

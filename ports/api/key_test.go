@@ -30,7 +30,7 @@ func (reasoned) Authorize(_ context.Context, key string) (domain.Scopes, error) 
 	return nil, &domain.CredentialError{Reason: "unknown", Detail: "unknown API key"}
 }
 
-// inventive is an Authorizer that has a reason of its own for each key.
+// inventive is an Authorizer that makes up a reason for each key.
 type inventive struct{}
 
 func (inventive) Authorize(_ context.Context, key string) (domain.Scopes, error) {
@@ -54,7 +54,7 @@ func TestReasonsThatAreCountedAreBounded(t *testing.T) {
 	}
 }
 
-// Only Bearer is ours; what a proxy has in Authorization is not.
+// Only the scheme Bearer is read; other schemes in Authorization are a proxy's.
 func TestKeysInAuthorization(t *testing.T) {
 	for _, test := range []struct {
 		system  string

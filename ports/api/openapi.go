@@ -13,17 +13,18 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// describe makes the OpenAPI document, the page that shows it, and the health
-// routes, which huma serves.
+// describe makes the OpenAPI document, the page that shows it, and the health routes,
+// which huma serves.
 func (a *API) describe() error {
 	cfg := huma.DefaultConfig("Fanfare", a.cfg.Version)
-	cfg.Info.Description = "Publish a message once; every session of the users it is for receives it."
-	// The document and the page are our own: huma's page loads scripts from
-	// elsewhere, and its document is made when it is first asked for.
+	cfg.Info.Description = "Publish a message once; " +
+		"every session of the users it is for receives it."
+	// The document and the page are made here: huma's page loads scripts from elsewhere,
+	// and huma makes its document only when it is first asked for.
 	cfg.OpenAPIPath, cfg.DocsPath, cfg.SchemasPath, cfg.CreateHooks = "", "", "", nil
-	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
-		"key": {Type: "http", Scheme: "bearer", Description: "An API key with the scope publish/SYSTEM."},
-	}
+	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"key": {
+		Type: "http", Scheme: "bearer", Description: "An API key with the scope publish/SYSTEM.",
+	}}
 	mux := http.NewServeMux()
 	api := humago.New(mux, cfg)
 	a.describePublishing(api.OpenAPI())
@@ -40,27 +41,59 @@ func (a *API) describe() error {
 	return nil
 }
 
+// describePublishing adds the publish route to the document.
 func (a *API) describePublishing(doc *huma.OpenAPI) {
 	schemas := doc.Components.Schemas
 	schemas.Map()["Message"] = a.messageSchema()
+	schemas.Map()["Problem"] = problemSchema(schemas)
+	doc.AddOperation(&huma.Operation{
+		OperationID: "publish", Method: http.MethodPost,
+		Path: "/v1/systems/{system}/messages", Tags: []string{"Publishing"},
+		Summary: "Publish messages",
+		Description: "One message, or a batch: a JSON array, or NDJSON. " +
+			"All of a batch is checked before anything of it is published. " +
+			"There are no hidden retries; " +
+			"publishing again with the same id and content delivers once.",
+		Security: []map[string][]string{{"key": {}}},
+		Parameters: []*huma.Param{{
+			Name: "system", In: "path", Required: true,
+			Description: "The business system.", Example: "orders",
+			Schema: &huma.Schema{Type: "string", Pattern: "^[a-z0-9][a-z0-9_-]{0,63}$"},
+		}},
+		RequestBody: a.publishBody(),
+		Responses:   a.publishResponses(),
+	})
+}
+
+// publishBody describes the body of a publish request.
+func (a *API) publishBody() *huma.RequestBody {
 	message := &huma.Schema{Ref: "#/components/schemas/Message"}
-	fault := huma.SchemaFromType(schemas, reflect.TypeFor[Problem]())
-	schemas.Map()["Problem"] = fault
-	refused := func(status int, what string) (string, *huma.Response) {
-		r := &huma.Response{Description: what, Content: map[string]*huma.MediaType{
-			"application/problem+json": {Schema: &huma.Schema{Ref: "#/components/schemas/Problem"}},
-		}}
-		if status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {
-			r.Headers = map[string]*huma.Param{"Retry-After": {Description: "Seconds.", Schema: &huma.Schema{Type: "integer"}}}
-		}
-		return strconv.Itoa(status), r
-	}
+	most := a.cfg.Batch
+	array := &huma.Schema{Type: "array", Items: message, MinItems: new(1), MaxItems: &most}
+	return &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
+		"application/json": {
+			Schema: &huma.Schema{OneOf: []*huma.Schema{message, array}},
+			Example: map[string]any{
+				"to": "user:alice", "type": "order.paid", "data": map[string]any{"n": 1},
+			},
+		},
+		"application/x-ndjson": {
+			Schema: &huma.Schema{Type: "string", Description: "A message per line."},
+		},
+	}}
+}
+
+// publishResponses describes the answers to a publish request, by status.
+func (a *API) publishResponses() map[string]*huma.Response {
 	responses := map[string]*huma.Response{"202": {
 		Description: "The bus has it: id for a single message, ids for a batch.",
-		Content: map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{OneOf: []*huma.Schema{
-			object(map[string]*huma.Schema{"id": {Type: "string"}}),
-			object(map[string]*huma.Schema{"ids": {Type: "array", Items: &huma.Schema{Type: "string"}}}),
-		}}}},
+		Content: map[string]*huma.MediaType{
+			"application/json": {Schema: &huma.Schema{OneOf: []*huma.Schema{
+				object("id", &huma.Schema{Type: "string"}),
+				object("ids", &huma.Schema{
+					Type: "array", Items: &huma.Schema{Type: "string"}}),
+			}}},
+		},
 	}}
 	for status, what := range map[int]string{
 		400: "Malformed JSON.",
@@ -68,66 +101,98 @@ func (a *API) describePublishing(doc *huma.OpenAPI) {
 		403: "The API key lacks the scope publish/SYSTEM.",
 		404: "The system is not served here.",
 		408: "The body did not come in time.",
-		413: fmt.Sprintf("More than %d bytes, %d messages, or %d bytes of data in a message.", a.cfg.BodyBytes, a.cfg.Batch, a.cfg.MessageBytes),
+		413: fmt.Sprintf("More than %d bytes, %d messages, or %d bytes of data in a message.",
+			a.cfg.BodyBytes, a.cfg.Batch, a.cfg.MessageBytes),
 		415: "Another content type than JSON or NDJSON.",
-		422: "Something in a message is not valid; errors names each place. Nothing was published.",
+		422: "Something in a message is not valid; errors names each place. " +
+			"Nothing was published.",
 		429: "This API key has too many bytes of requests in flight.",
-		503: "The bus did not take it in time. The first accepted messages are on it; publish the others again, with the same ids.",
+		503: "The bus did not take it in time. The first accepted messages are on it; " +
+			"publish the others again, with the same ids.",
 	} {
-		key, r := refused(status, what)
-		responses[key] = r
+		responses[strconv.Itoa(status)] = problemResponse(status, what)
 	}
-	most := a.cfg.Batch
-	doc.AddOperation(&huma.Operation{
-		OperationID: "publish", Method: http.MethodPost, Path: "/v1/systems/{system}/messages", Tags: []string{"Publishing"},
-		Summary: "Publish messages",
-		Description: "One message, or a batch: a JSON array, or NDJSON. All of a batch is checked before anything of it is published. " +
-			"There are no hidden retries; publishing again with the same id and content delivers once.",
-		Security: []map[string][]string{{"key": {}}},
-		Parameters: []*huma.Param{{
-			Name: "system", In: "path", Required: true, Description: "The business system.", Example: "orders",
-			Schema: &huma.Schema{Type: "string", Pattern: "^[a-z0-9][a-z0-9_-]{0,63}$"},
-		}},
-		RequestBody: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
-			"application/json": {
-				Schema:  &huma.Schema{OneOf: []*huma.Schema{message, {Type: "array", Items: message, MinItems: new(1), MaxItems: &most}}},
-				Example: map[string]any{"to": "user:alice", "type": "order.paid", "data": map[string]any{"n": 1}},
-			},
-			"application/x-ndjson": {Schema: &huma.Schema{Type: "string", Description: "A message per line."}},
-		}},
-		Responses: responses,
-	})
+	return responses
 }
 
+// problemResponse describes an answer that is a [Problem].
+func problemResponse(status int, what string) *huma.Response {
+	r := &huma.Response{Description: what, Content: map[string]*huma.MediaType{
+		"application/problem+json": {Schema: &huma.Schema{Ref: "#/components/schemas/Problem"}},
+	}}
+	if status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {
+		r.Headers = map[string]*huma.Param{"Retry-After": {
+			Description: "Seconds.", Schema: &huma.Schema{Type: "integer"},
+		}}
+	}
+	return r
+}
+
+// problemSchema describes a [Problem].
+func problemSchema(schemas huma.Registry) *huma.Schema {
+	s := huma.SchemaFromType(schemas, reflect.TypeFor[Problem]())
+	for name, text := range map[string]string{
+		"title":  "What kind of problem: the status in words.",
+		"detail": "What is wrong, and what to do.",
+		"errors": "Each thing that is wrong, with its place.",
+		"id": "The message's id, where it is unknown whether the bus has it: " +
+			"publish again with this id.",
+		"accepted": "How many messages, from the first, are on the bus for sure.",
+		"ids":      "The ids of all messages of the batch, in order.",
+	} {
+		s.Properties[name].Description = text
+	}
+	return s
+}
+
+// messageSchema describes a message, as package domain/envelope reads it.
 func (a *API) messageSchema() *huma.Schema {
 	text := func(most int, doc string) *huma.Schema {
 		return &huma.Schema{Type: "string", MaxLength: &most, Description: doc}
 	}
-	target := &huma.Schema{Type: "string", Description: "user:NAME, session:ID, room:NAME, or * for everyone.", Examples: []any{"user:alice"}}
-	most, ttl := domain.MaxTargets, float64(domain.MaxTTL.Seconds())
 	return &huma.Schema{
 		Type:                 "object",
 		Required:             []string{"to"},
 		AdditionalProperties: false,
 		Properties: map[string]*huma.Schema{
-			"to":          {OneOf: []*huma.Schema{target, {Type: "array", Items: target, MinItems: new(1), MaxItems: &most}}},
-			"data":        {Description: fmt.Sprintf("Any JSON, at most %d bytes.", a.cfg.MessageBytes)},
-			"data_base64": {Type: "string", ContentEncoding: "base64", Description: "Instead of data: any bytes."},
-			"content_type": text(domain.MaxType, "Of the data; application/json if not said, application/octet-stream with data_base64. "+
-				"Types that end in +json are JSON, text/… types are text in UTF-8, all else is bytes."),
-			"id":      text(domain.MaxID, "Tells the message from a repetition of it. Made by the node if not said."),
-			"type":    text(domain.MaxType, "What happened, such as order.paid."),
-			"time":    {Type: "string", Format: "date-time", Description: "When it happened."},
-			"ttl":     {Type: "integer", Minimum: new(0.0), Maximum: &ttl, Description: "Seconds after which it is not worth delivering any more."},
-			"headers": {Type: "object", AdditionalProperties: &huma.Schema{Type: "string"}, Description: "The application's own."},
+			"to": targetsSchema(),
+			"data": {Description: fmt.Sprintf(
+				"Any JSON, at most %d bytes.", a.cfg.MessageBytes)},
+			"data_base64": {Type: "string", ContentEncoding: "base64",
+				Description: "Instead of data: any bytes."},
+			"content_type": text(domain.MaxType,
+				"Of the data; application/json if not said, "+
+					"application/octet-stream with data_base64. Types that end in +json are JSON, "+
+					"text/… types are text in UTF-8, all else is bytes."),
+			"id": text(domain.MaxID, "Tells the message from a repetition of it. "+
+				"Made by the node if not said."),
+			"type": text(domain.MaxType, "What happened, such as order.paid."),
+			"time": {Type: "string", Format: "date-time", Description: "When it happened."},
+			"ttl": {Type: "integer", Minimum: new(0.0), Maximum: new(domain.MaxTTL.Seconds()),
+				Description: "Seconds after which it is not worth delivering any more."},
+			"headers": {Type: "object", AdditionalProperties: &huma.Schema{Type: "string"},
+				Description: "The application's own."},
 		},
 	}
 }
 
-func object(properties map[string]*huma.Schema) *huma.Schema {
-	s := &huma.Schema{Type: "object", Properties: properties}
-	for name := range properties {
-		s.Required = append(s.Required, name)
+// targetsSchema describes one target, or an array of them.
+func targetsSchema() *huma.Schema {
+	one := &huma.Schema{
+		Type:        "string",
+		Description: "user:NAME, session:ID, room:NAME, or * for everyone.",
+		Examples:    []any{"user:alice"},
 	}
-	return s
+	most := domain.MaxTargets
+	return &huma.Schema{OneOf: []*huma.Schema{
+		one, {Type: "array", Items: one, MinItems: new(1), MaxItems: &most},
+	}}
+}
+
+// object describes an object with one member, which is required.
+func object(name string, value *huma.Schema) *huma.Schema {
+	return &huma.Schema{
+		Type: "object", Required: []string{name},
+		Properties: map[string]*huma.Schema{name: value},
+	}
 }

@@ -9,16 +9,18 @@ import (
 	"github.com/fanfarebus/fanfare/domain/envelope"
 )
 
-// A Problem is an error answer: RFC 9457, with the ids of what may have
-// reached the bus.
+// A Problem is an error answer ([RFC 9457]), with the ids of the messages that may have
+// reached the bus. problemSchema says what each member means.
+//
+// [RFC 9457]: https://www.rfc-editor.org/rfc/rfc9457
 type Problem struct {
-	Title    string   `json:"title" doc:"What kind of problem: the status in words." example:"Unprocessable Entity"`
+	Title    string   `json:"title" example:"Unprocessable Entity"`
 	Status   int      `json:"status" doc:"The HTTP status." example:"422"`
-	Detail   string   `json:"detail,omitempty" doc:"What is wrong, and what to do."`
-	Errors   []Fault  `json:"errors,omitempty" doc:"Each thing that is wrong, with its place."`
-	ID       string   `json:"id,omitempty" doc:"The message's id, where it is unknown whether the bus has it: publish again with this id."`
-	Accepted *int     `json:"accepted,omitempty" doc:"How many messages, from the first, are on the bus for sure."`
-	IDs      []string `json:"ids,omitempty" doc:"The ids of all messages of the batch, in order."`
+	Detail   string   `json:"detail,omitempty"`
+	Errors   []Fault  `json:"errors,omitempty"`
+	ID       string   `json:"id,omitempty"`
+	Accepted *int     `json:"accepted,omitempty"`
+	IDs      []string `json:"ids,omitempty"`
 }
 
 // A Fault is one thing that is wrong in a request.
@@ -31,7 +33,7 @@ func problem(status int, detail string) *Problem {
 	return &Problem{Title: http.StatusText(status), Status: status, Detail: detail}
 }
 
-// retryAfter is in seconds. A bus that comes back does so within moments.
+// retryAfter is in seconds. It is short because most interruptions of a bus are.
 const retryAfter = "1"
 
 func (p *Problem) write(w http.ResponseWriter) {
@@ -47,7 +49,7 @@ func (p *Problem) write(w http.ResponseWriter) {
 	_ = json.NewEncoder(w).Encode(p)
 }
 
-// invalid turns one error of a request into its answer.
+// invalid turns one fault of a request into its answer.
 func invalid(err error) *Problem {
 	var f faults
 	f.add("", err)
@@ -64,7 +66,7 @@ type faults struct {
 	status int
 }
 
-// add notes what is wrong with the message at path.
+// add notes that the message at path is wrong.
 func (f *faults) add(path string, err error) {
 	fault, status := Fault{Location: path, Message: err.Error()}, http.StatusUnprocessableEntity
 	var field *domain.FieldError
@@ -77,7 +79,7 @@ func (f *faults) add(path string, err error) {
 	case errors.As(err, &field):
 		fault = Fault{join(path, field.Path), field.Problem}
 	}
-	// Of several kinds, the one that must be mended first: 400, 413, 422.
+	// Of several statuses, the one that has to be fixed first: 400, then 413, then 422.
 	if f.status == 0 || status < f.status {
 		f.status = status
 	}
@@ -88,6 +90,7 @@ func (f *faults) add(path string, err error) {
 	f.list = append(f.list, fault)
 }
 
+// join returns the path of a field in what path names.
 func join(path, field string) string {
 	if path == "" || field == "" || field[0] == '[' {
 		return path + field
@@ -95,7 +98,7 @@ func join(path, field string) string {
 	return path + "." + field
 }
 
-// problem returns the answer, nil if nothing was wrong.
+// problem returns the answer, nil if there is no fault.
 func (f *faults) problem() *Problem {
 	if len(f.list) == 0 {
 		return nil

@@ -20,7 +20,7 @@ import (
 	"github.com/fanfarebus/fanfare/ports/api"
 )
 
-// bus is a Publisher that remembers, or fails with err.
+// bus is a Publisher that remembers messages, or fails with err.
 type bus struct {
 	mu  sync.Mutex
 	got []*domain.Message
@@ -36,7 +36,7 @@ func (b *bus) Publish(_ context.Context, _ domain.System, msgs ...*domain.Messag
 	return b.err
 }
 
-// keys knows "shop", good for orders-like systems, and "ops".
+// keys knows "shop", which may publish to some systems, and "ops".
 type keys struct{}
 
 func (keys) Authorize(_ context.Context, key string) (domain.Scopes, error) {
@@ -66,7 +66,7 @@ func newAPI(t testing.TB, p api.Publisher, cfg api.Config) (*api.API, http.Handl
 	return a, mux
 }
 
-// request is a good one; tests change what they are about.
+// request returns a valid request; tests change what they are about.
 func request(body string, header ...string) *http.Request {
 	r := httptest.NewRequest("POST", "/v1/systems/orders/messages", strings.NewReader(body))
 	r.Header.Set("Authorization", "Bearer shop")
@@ -156,8 +156,8 @@ func TestBatchIsPublishedInOrder(t *testing.T) {
 	}
 }
 
-// Only what JSON calls space makes an empty line: others' parsers refuse the rest.
-func TestEmptyLinesAreThoseOfJSONsSpace(t *testing.T) {
+// Only white space as JSON defines it makes an empty line: other parsers refuse the rest.
+func TestOnlyJSONWhiteSpaceMakesAnEmptyLine(t *testing.T) {
 	for line, want := range map[string]int{
 		"": 202, " \t\r": 202, "\u00a0": 400, "\v": 400, "\f": 400, "\u0085": 400, "\u2028": 400, "\ufeff": 400,
 	} {
@@ -170,7 +170,7 @@ func TestEmptyLinesAreThoseOfJSONsSpace(t *testing.T) {
 	}
 }
 
-// chunked is a request whose length is not known beforehand.
+// chunked returns a request whose length is not announced.
 func chunked(body string) *http.Request {
 	r := request("")
 	r.Body, r.ContentLength = io.NopCloser(strings.NewReader(body)), -1
@@ -277,7 +277,7 @@ func (b untouchable) Read([]byte) (int, error) {
 }
 func (untouchable) Close() error { return nil }
 
-func TestWhoMayNotPublishIsToldBeforeTheBodyIsRead(t *testing.T) {
+func TestClientsThatMayNotPublishAreRefusedBeforeTheBodyIsRead(t *testing.T) {
 	_, h := newAPI(t, &bus{}, api.Config{BodyBytes: 100})
 	for name, change := range map[string]func(*http.Request){
 		"401": func(r *http.Request) { r.Header.Del("Authorization") },
@@ -439,8 +439,8 @@ func BenchmarkPublish(b *testing.B) {
 	}
 }
 
-// Who is told that nothing was sent need not wonder what became of it.
-func TestWhatWasCertainlyNotSentIsToldSo(t *testing.T) {
+// Where it is certain that nothing was sent, the answer says so.
+func TestAnswerSaysWhatWasCertainlyNotSent(t *testing.T) {
 	batch := "[" + good + "," + good + "]"
 	for name, tt := range map[string]struct {
 		err  domain.PublishError

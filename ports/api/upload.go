@@ -9,21 +9,25 @@ import (
 	"time"
 )
 
-// smallBody is how much is allocated for a body of which nothing has come yet.
+// smallBody is how many bytes are allocated for a body of which nothing has come yet.
 const smallBody = 4 << 10
 
-// body reads the body. Its memory grows with what comes, whatever the request
-// announces, and is on the claim before it is allocated.
+// body reads the body. Its memory grows with what comes, whatever the request announces,
+// and is on the claim before it is allocated.
 func (a *API) body(w http.ResponseWriter, r *http.Request, c *claim) ([]byte, *Problem) {
-	large := problem(http.StatusRequestEntityTooLarge, fmt.Sprintf("the body has more than %d bytes: publish in several requests", a.cfg.BodyBytes))
+	large := problem(http.StatusRequestEntityTooLarge, fmt.Sprintf(
+		"the body has more than %d bytes: publish in several requests", a.cfg.BodyBytes))
 	if r.ContentLength > a.cfg.BodyBytes {
 		return nil, large
 	}
 	most := r.ContentLength
 	if most < 0 {
-		most = a.cfg.BodyBytes + 1
+		most = a.cfg.BodyBytes + 1 // one more, to notice that there is more
 	}
-	u := upload{from: r.Body, control: http.NewResponseController(w), by: time.Now().Add(a.cfg.BodyTime), stall: a.cfg.BodyStall}
+	u := upload{
+		from: r.Body, control: http.NewResponseController(w),
+		by: time.Now().Add(a.cfg.BodyTime), stall: a.cfg.BodyStall,
+	}
 	body, p := u.read(most, c)
 	switch {
 	case p != nil:
@@ -41,10 +45,10 @@ type upload struct {
 	from    io.Reader
 	control *http.ResponseController
 	by      time.Time     // when all of it must have come
-	stall   time.Duration // how long nothing may come
+	stall   time.Duration // the longest time in which nothing may come
 }
 
-// read reads until the body ends, at most so many bytes.
+// read reads until the body ends, but no more than most bytes.
 func (u *upload) read(most int64, c *claim) ([]byte, *Problem) {
 	var body []byte
 	for int64(len(body)) < most {
@@ -69,19 +73,19 @@ func (u *upload) read(most int64, c *claim) ([]byte, *Problem) {
 	return body, nil
 }
 
-// next reads what comes next. The server begins to watch the connection when
-// the body has ended, and takes the deadline back.
+// next reads what comes next, for which it sets a deadline. When the body has ended, the
+// server starts to watch the connection, and takes the deadline back.
 func (u *upload) next(into []byte) (int, error) {
 	by := time.Now().Add(u.stall)
 	if by.After(u.by) {
 		by = u.by
 	}
-	_ = u.control.SetReadDeadline(by) // see Bounded
+	_ = u.control.SetReadDeadline(by) // see Bounded for what an error means
 	return u.from.Read(into)
 }
 
-// grow returns the body in a buffer of twice the size. The old one is garbage,
-// not to be kept: pools of large buffers do not shrink.
+// grow returns the body in a buffer of twice the size. The old buffer is left to the
+// garbage collector and not pooled, since pools of large buffers do not shrink.
 func grow(body []byte, most int64, c *claim) ([]byte, *Problem) {
 	size := min(max(2*int64(cap(body)), smallBody), most)
 	if p := c.more(size); p != nil {

@@ -56,8 +56,7 @@ func TestThePolicyAllowsThePageAndItsNodeOnly(t *testing.T) {
 	}
 }
 
-// inside returns what stands between the first pair of marks, as a browser
-// reads it.
+// inside returns what is between the first begin and the next end, as a browser reads it.
 func inside(t *testing.T, html, begin, end string) string {
 	t.Helper()
 	_, rest, ok := strings.Cut(html, begin)
@@ -103,8 +102,8 @@ func TestThePageKnowsItsNodeButNoSecrets(t *testing.T) {
 	}
 }
 
-// The script is committed, so that a node is built without npm: it must not be
-// older than what it is made of.
+// The script is committed, so that a node can be built without npm. It must not be older
+// than its sources.
 func TestTheScriptIsMadeOfItsSources(t *testing.T) {
 	digest := sha256.New()
 	for _, dir := range []string{"../../clients/js/src", "src"} {
@@ -131,8 +130,8 @@ func TestTheScriptIsMadeOfItsSources(t *testing.T) {
 	}
 }
 
-// The digest above is in the script itself, so it says nothing of changes by
-// hand. Where npm's packages are, the script is built again and compared.
+// The digest of the sources does not show that somebody has changed the script by hand.
+// Where npm's packages are installed, the script is built again and compared.
 func TestTheScriptIsWhatTheBuildMakes(t *testing.T) {
 	if _, err := os.Stat("../../clients/js/node_modules/esbuild"); err != nil {
 		t.Skip("clients/js has no node_modules: 'npm ci' there, or 'make tools', lets this run")

@@ -8,61 +8,66 @@ import (
 	"github.com/fanfarebus/fanfare/domain/stream"
 )
 
-// An Attachment is a session's part in one system. It is the stream's way into
-// the session's Conn.
+// An Attachment is a session's part in one system. The system's stream offers
+// frames to it, and it passes them on to the session's [Conn].
 type Attachment struct {
 	session *Session
 	lease   *stream.Lease
 	stream  *stream.Attachment
 	resumed bool
-	since   domain.Cursor // what the client asked for
+	since   domain.Cursor // what the client asked to resume from; zero if it did not
 
 	rooms []domain.Target // see Join
-	told  domain.Cursor   // where the client was told that it is; Registry.tick's
-	heard atomic.Bool     // something was offered since the last tick
+	// sentCursor is the cursor that the client was sent last: in hello, and then
+	// at ticks. Only Open and Registry.tick use it.
+	sentCursor domain.Cursor
+	heard      atomic.Bool // something was offered since the last tick
 }
 
-// attach registers with the stream; nothing is offered before the first Fill.
+// attach registers with the stream. The stream offers nothing before the first
+// Fill.
 func (a *Attachment) attach(enc stream.Encoder) {
 	targets := append(make([]domain.Target, 0, len(a.rooms)+2), a.session.targets()...)
 	targets = append(targets, a.rooms...)
-	a.stream, a.told, a.resumed = a.lease.AttachFor(a.session.asker, a, enc, a.since, targets...)
+	a.stream, a.sentCursor, a.resumed = a.lease.AttachFor(
+		a.session.asker, a, enc, a.since, targets...)
 }
 
-// System is the system.
+// System returns the system.
 func (a *Attachment) System() domain.System { return a.lease.System() }
 
-// Cursor is where the client can go on if it gets nothing from this session:
-// where it said it was, or else where the session began. It is for a Conn that
-// begins.
+// Cursor returns the cursor with which the client can resume if it gets nothing
+// from this session: the one that it came with, or else the one at which the
+// session began. It is for a Conn that begins.
 func (a *Attachment) Cursor() domain.Cursor {
 	if !a.since.IsZero() {
-		return a.since // if that is impossible, a gap will say so: here, or after the next reconnect
+		return a.since // if it cannot be resumed from, the client is told a gap, now or next time
 	}
-	return a.told
+	return a.sentCursor
 }
 
-// Offer takes a frame for the session.
+// Offer gives a frame to the session's Conn. It is the stream that calls it; it
+// returns false if the Conn has no room.
 func (a *Attachment) Offer(f stream.Frame) bool {
 	if !a.session.conn.Offer(a, f) {
 		return false
 	}
-	if !a.heard.Load() {
+	if !a.heard.Load() { // a load is cheaper than a store, and this is the hot path
 		a.heard.Store(true)
 	}
 	return true
 }
 
-// moved returns the session's place if the client can not know it from what it
-// heard since the last call.
+// moved returns the session's cursor, and whether the client has to be sent it: it
+// has changed, and nothing that the client heard since the last call says so.
 func (a *Attachment) moved() (at domain.Cursor, moved bool) {
 	heard := a.heard.Swap(false)
 	at, live := a.stream.Cursor()
-	return at, live && !heard && at != a.told
+	return at, live && !heard && at != a.sentCursor
 }
 
-// Rooms are the rooms that were joined. As all that follows, it is for one
-// goroutine of the session's port.
+// Rooms returns the rooms that the session has joined. Like the methods below, it
+// is for one goroutine of the session's port.
 func (a *Attachment) Rooms() []domain.Target { return a.rooms }
 
 // Join lets the session hear a room from now on.
@@ -73,8 +78,9 @@ func (a *Attachment) Join(room domain.Target) {
 	}
 }
 
-// JoinSince is Join for a client that was in the room up to a place: done
-// follows what it missed there. False means that it can not be done now.
+// JoinSince is Join for a client that was in the room up to a cursor. What it
+// missed since then is offered, and then the frame done. It returns false if that
+// cannot be done now.
 func (a *Attachment) JoinSince(room domain.Target, since domain.Cursor, done []byte) bool {
 	if !a.stream.JoinSince(room, since, stream.Frame{Bytes: done}) {
 		return false
@@ -85,7 +91,7 @@ func (a *Attachment) JoinSince(room domain.Target, since domain.Cursor, done []b
 	return true
 }
 
-// Leave ends what Join began.
+// Leave undoes Join.
 func (a *Attachment) Leave(room domain.Target) {
 	if i := slices.Index(a.rooms, room); i >= 0 {
 		a.rooms = slices.Delete(a.rooms, i, i+1)
@@ -93,7 +99,7 @@ func (a *Attachment) Leave(room domain.Target) {
 	}
 }
 
-// detach ends it; it is idempotent.
+// detach undoes attach. It is idempotent.
 func (a *Attachment) detach() {
 	a.stream.Detach()
 	a.lease.Release()

@@ -2,15 +2,15 @@ package session
 
 import "time"
 
-// A Bucket holds its owner to a rate. There are several for each session, so it is
-// small: a Meter is not.
+// A Bucket bounds the rate of one thing. Its zero value is ready. It is not safe for
+// concurrent use. Each session has several, so it is smaller than a [Meter].
 type Bucket struct {
-	used float64 // of what is allowed at once
-	last time.Time
+	used float64   // how much of what may come at once was used, as of last
+	last time.Time // of the last Take
 }
 
-// Take says whether one more is within the rate per second; at once, as many
-// are as the rate allows over the span.
+// Take counts one more, and reports whether that is within the rate per second. As
+// many as the rate allows over the span may come at once, and never less than one.
 func (b *Bucket) Take(now time.Time, rate float64, span time.Duration) bool {
 	b.used = max(0, b.used-rate*now.Sub(b.last).Seconds())
 	b.last = now
@@ -21,7 +21,7 @@ func (b *Bucket) Take(now time.Time, rate float64, span time.Duration) bool {
 	return true
 }
 
-// idle says whether the bucket has forgotten all it has seen.
+// idle reports whether nothing that was taken counts any more.
 func (b *Bucket) idle(now time.Time, rate float64) bool {
 	return b.used <= rate*now.Sub(b.last).Seconds()
 }

@@ -8,76 +8,80 @@ import (
 	"time"
 
 	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/internal/defaults"
 )
 
-// Config holds what may differ between nodes. Its zero value is usable; New
-// fills in the defaults named here.
+// The defaults of [Config].
+const (
+	DefaultProxyHeader     = "X-Forwarded-For"
+	DefaultSystems         = 16
+	DefaultRooms           = 100
+	DefaultSessions        = 100_000
+	DefaultSessionsPerUser = 32
+	DefaultFailureRate     = 5 // wrong tokens a second
+	DefaultAuthenticate    = 10 * time.Second
+	DefaultIdle            = 25 * time.Second
+	DefaultDrain           = 20 * time.Second
+	DefaultRetrySpan       = 3 * time.Second
+)
+
+// Config holds what may differ between nodes. Its zero value is usable: [New]
+// gives every field that is zero its default.
 type Config struct {
-	Node string // this node's name, told in hello
+	Node string // this node's name, which hello tells the client
 
 	// Origins are the allowed origins ("https://app.example.com"), with a star
 	// for what stands in front of the host ("https://*.example.com") or for the
-	// port ("http://localhost:*"), or "*" for any. Empty means the host that was
-	// asked, over a scheme that is as safe.
+	// port ("http://localhost:*"), or "*" for any. If empty, only pages of the
+	// host that was asked are allowed, over a scheme that is as safe.
 	Origins []string
-	// QueryToken allows tokens in the URL's query, where logs may see them.
+	// QueryToken allows tokens in the URL's query, where access logs may show
+	// them.
 	QueryToken bool
 	// Tokenless says who a client without a token is, or why it is refused. Nil
 	// refuses all of them. It is for development.
 	Tokenless func(*http.Request) (domain.Grant, error)
-	// Proxies are the networks whose ProxyHeader is believed: X-Forwarded-For,
-	// which is the default, another header of its form, or Forwarded.
+	// Proxies are the networks of the proxies whose ProxyHeader is believed:
+	// X-Forwarded-For, which is the default, another header of its form, or
+	// Forwarded (RFC 7239).
 	Proxies     []netip.Prefix
 	ProxyHeader string
 
-	Systems         int  // most systems of a session; default 16
-	Rooms           int  // most rooms of a session; default 100
-	Sessions        int  // most sessions of the node; default 100,000
-	SessionsPerUser int  // most sessions of a user on the node; default 32
-	FailureRate     Rate // wrong tokens of one address, Messages only; default 5/s
+	Systems         int  // most systems of a session
+	Rooms           int  // most rooms of a session
+	Sessions        int  // most sessions of the node
+	SessionsPerUser int  // most sessions of a user on the node
+	FailureRate     Rate // most wrong tokens of one address; only Messages counts
 
-	Authenticate time.Duration // for a token to be checked; default 10 s
-	Idle         time.Duration // between the places told to sessions that hear nothing; default 25 s
-	Drain        time.Duration // over which Drain closes the sessions; default 20 s
-	RetrySpan    time.Duration // goaway's retry delays are spread over it; default 3 s
+	Authenticate time.Duration // most time to check a token
+	Idle         time.Duration // between the cursors sent to a session that hears nothing
+	Drain        time.Duration // over which Drain closes the sessions
+	RetrySpan    time.Duration // over which the retry delays in goaway are spread
 }
 
 func (c Config) withDefaults() Config {
-	number := func(p *int, fallback int) {
-		if *p == 0 {
-			*p = fallback
-		}
-	}
-	number(&c.Systems, 16)
-	number(&c.Rooms, 100)
-	number(&c.Sessions, 100_000)
-	number(&c.SessionsPerUser, 32)
-	if c.ProxyHeader == "" {
-		c.ProxyHeader = "X-Forwarded-For"
-	}
-	c.FailureRate = c.FailureRate.Or(Rate{Messages: 5})
-
-	span := func(p *time.Duration, fallback time.Duration) {
-		if *p == 0 {
-			*p = fallback
-		}
-	}
-	span(&c.Authenticate, 10*time.Second)
-	span(&c.Idle, 25*time.Second)
-	span(&c.Drain, 20*time.Second)
-	span(&c.RetrySpan, 3*time.Second)
+	defaults.Set(&c.ProxyHeader, DefaultProxyHeader)
+	defaults.Set(&c.Systems, DefaultSystems)
+	defaults.Set(&c.Rooms, DefaultRooms)
+	defaults.Set(&c.Sessions, DefaultSessions)
+	defaults.Set(&c.SessionsPerUser, DefaultSessionsPerUser)
+	defaults.Set(&c.FailureRate.Messages, DefaultFailureRate)
+	defaults.Set(&c.Authenticate, DefaultAuthenticate)
+	defaults.Set(&c.Idle, DefaultIdle)
+	defaults.Set(&c.Drain, DefaultDrain)
+	defaults.Set(&c.RetrySpan, DefaultRetrySpan)
 	return c
 }
 
-// Validate says everything that is wrong with the settings; zero values are
-// right.
+// Validate returns an error that names everything that is wrong with the
+// settings. Zero values are right, since they stand for the defaults.
 func (c Config) Validate() error {
-	c = c.withDefaults()
 	var faults []error
 	for name, n := range map[string]int{
-		"systems": c.Systems, "rooms": c.Rooms, "sessions": c.Sessions, "sessions_per_user": c.SessionsPerUser,
+		"systems": c.Systems, "rooms": c.Rooms, "sessions": c.Sessions,
+		"sessions_per_user": c.SessionsPerUser,
 	} {
-		if n < 1 {
+		if n < 0 {
 			faults = append(faults, fmt.Errorf("session: %s: want at least 1, got %d", name, n))
 		}
 	}
@@ -88,13 +92,14 @@ func (c Config) Validate() error {
 		"authenticate": c.Authenticate, "idle": c.Idle, "drain": c.Drain, "retry span": c.RetrySpan,
 	} {
 		if d < 0 {
-			faults = append(faults, fmt.Errorf("session: %s: must not be negative, got %v", name, d))
+			err := fmt.Errorf("session: %s: must not be negative, got %v", name, d)
+			faults = append(faults, err)
 		}
 	}
 	if _, err := parseOrigins(c.Origins); err != nil {
 		faults = append(faults, fmt.Errorf("session: %w", err))
 	}
-	if err := CheckProxyHeader(c.ProxyHeader); err != nil {
+	if err := CheckProxyHeader(c.withDefaults().ProxyHeader); err != nil {
 		faults = append(faults, fmt.Errorf("session: %w", err))
 	}
 	return errors.Join(faults...)

@@ -33,8 +33,7 @@ func TestDataComesInTheFormOfItsContentType(t *testing.T) {
 	}
 }
 
-// However a message was made, its data writes no members of the op, and no
-// further line.
+// Whatever is in a message, its data adds no members to the op, and no second line.
 func TestDataWritesNothingButItself(t *testing.T) {
 	for _, contentType := range []string{"application/json", "application/x+json", "Application/X+JSON; a=b", "text/plain", "text/html", "image/png", "", "a\r\nb+json"} {
 		for _, data := range []string{`1,"session":"forged"`, `1}`, "1}\n{\"op\":\"goaway\"", "{\n\"a\":1}", "\"\xff\"", "\xff", "", "\r\n\r\ndata: forged", "\"\r\nid: forged\"", strings.Repeat("[", 200) + strings.Repeat("]", 200)} {

@@ -5,19 +5,25 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"time"
+
+	"github.com/fanfarebus/fanfare/internal/pause"
 )
 
-// Drain turns new clients away and closes the sessions with CloseGoingAway,
-// spread evenly over Config.Drain; they are told before when to come back, each
-// a little differently. It returns when all have ended. If ctx ends earlier, it
-// cuts off who is left, and returns the context's error.
+// Drain turns new clients away and closes the sessions with [CloseGoingAway],
+// spread evenly over [Config.Drain]. Each client is told first when to come back;
+// the times differ, so that the clients do not all come at once. Drain returns when
+// all sessions have ended. If ctx ends earlier, Drain cuts off those that are left,
+// and returns an error that wraps the context's.
 func (reg *Registry) Drain(ctx context.Context) error {
 	reg.stopAdmitting()
 	sessions := reg.snapshot()
-	rand.Shuffle(len(sessions), func(i, j int) { sessions[i], sessions[j] = sessions[j], sessions[i] })
+	rand.Shuffle(len(sessions), func(i, j int) {
+		sessions[i], sessions[j] = sessions[j], sessions[i]
+	})
 	start := reg.now()
 	for i, s := range sessions {
-		if wait(ctx, start.Add(turnAt(reg.cfg.Drain, i, len(sessions))).Sub(reg.now())) != nil {
+		turn := start.Add(turnAt(reg.cfg.Drain, i, len(sessions)))
+		if !pause.For(ctx, turn.Sub(reg.now())) {
 			break
 		}
 		s.goAway()
@@ -35,23 +41,9 @@ func (reg *Registry) Drain(ctx context.Context) error {
 	return fmt.Errorf("session: drain: %d sessions were cut off: %w", len(left), ctx.Err())
 }
 
-// turnAt is when it is the turn of one of so many, evenly over a span. A product
-// of durations could overflow.
+// turnAt returns when it is the turn of session i, if the turns of so many sessions
+// are spread evenly over span. It is computed as a float, since a product of
+// durations could overflow.
 func turnAt(span time.Duration, i, of int) time.Duration {
 	return time.Duration(float64(span) * float64(i) / float64(of))
-}
-
-// wait waits for d, or for ctx to end.
-func wait(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return ctx.Err()
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

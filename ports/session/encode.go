@@ -6,35 +6,37 @@ import (
 	"maps"
 	"slices"
 	"time"
-	"unicode/utf8"
 
 	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/domain/jsontext"
 	"github.com/fanfarebus/fanfare/domain/stream"
 )
 
-// V1Encoder makes the frames of fanfare.v1.json: one op each, without line
-// breaks. All sessions that use it share them, whatever their port.
+// V1Encoder makes the frames of fanfare.v1.json: one op each, without line breaks.
+// All sessions that use it share the frames, whatever their port.
 type V1Encoder struct{}
 
 var _ stream.Encoder = V1Encoder{}
 
 // Message encodes m in one allocation, unless it holds much to escape.
-func (V1Encoder) Message(system domain.System, m *domain.Message, to domain.Target, at domain.Cursor) stream.Frame {
+func (V1Encoder) Message(
+	system domain.System, m *domain.Message, to domain.Target, at domain.Cursor,
+) stream.Frame {
 	b := make([]byte, 0, sizeOf(system, m, to, at))
 	b = append(b, `{"op":"message","system":"`...)
 	b = append(b, system.String()...)
 	b = append(b, `","id":`...)
-	b = AppendString(b, m.ID)
-	b = appendPlace(b, at)
+	b = jsontext.AppendString(b, m.ID)
+	b = appendCursorMember(b, at)
 	b = append(b, `,"to":`...)
-	b = AppendString(b, to.String())
+	b = jsontext.AppendString(b, to.String())
 	if m.From != "" {
 		b = append(b, `,"from":`...)
-		b = AppendString(b, m.From)
+		b = jsontext.AppendString(b, m.From)
 	}
 	if m.Type != "" {
 		b = append(b, `,"type":`...)
-		b = AppendString(b, m.Type)
+		b = jsontext.AppendString(b, m.Type)
 	}
 	if t := firstTime(m.Time, at.Time); !t.IsZero() && domain.CheckTime(t) == nil {
 		b = append(b, `,"time":"`...)
@@ -47,16 +49,18 @@ func (V1Encoder) Message(system domain.System, m *domain.Message, to domain.Targ
 	return stream.Frame{Bytes: append(appendData(b, m), '}')}
 }
 
-// Gap encodes the notice that continuity could not be proven, with a delay of
-// its own for each session, so that they do not fetch all at once.
-func (V1Encoder) Gap(system domain.System, reason domain.GapReason, at domain.Cursor) stream.Frame {
+// Gap encodes a gap. It asks the client to wait for a random time before it fetches
+// what it may have missed, so that not all clients fetch at once.
+func (V1Encoder) Gap(
+	system domain.System, reason domain.GapReason, at domain.Cursor,
+) stream.Frame {
 	b := append(make([]byte, 0, 192), `{"op":"gap","system":"`...)
 	b = append(b, system.String()...)
 	b = append(b, `","reason":`...)
-	b = AppendString(b, string(reason))
-	b = appendPlace(b, at)
+	b = jsontext.AppendString(b, string(reason))
+	b = appendCursorMember(b, at)
 	b = append(b, `,"after_ms":`...)
-	b = appendInt(b, jitter(gapSpan))
+	b = appendInt(b, jitterMillis(gapSpan))
 	return stream.Frame{Bytes: append(b, '}')}
 }
 
@@ -64,8 +68,8 @@ func (V1Encoder) Gap(system domain.System, reason domain.GapReason, at domain.Cu
 // after a gap.
 const gapSpan = 2 * time.Second
 
-// sizeOf is how many bytes the frame of a message takes if nothing needs
-// escaping.
+// sizeOf returns how many bytes the frame of a message takes at most, if nothing in
+// it needs escaping.
 func sizeOf(system domain.System, m *domain.Message, to domain.Target, at domain.Cursor) int {
 	const fixed = 160 // names, punctuation, time
 	n := fixed + len(system.String()) + len(m.ID) + len(to.String()) + len(m.From) + len(m.Type) +
@@ -84,14 +88,15 @@ func sizeOf(system domain.System, m *domain.Message, to domain.Target, at domain
 	return n
 }
 
-// appendPlace appends the member "cursor", if there is one.
-func appendPlace(b []byte, at domain.Cursor) []byte {
+// appendCursorMember appends the member "cursor", if there is a cursor.
+func appendCursorMember(b []byte, at domain.Cursor) []byte {
 	if at.IsZero() {
 		return b
 	}
 	return appendCursor(append(b, `,"cursor":`...), at)
 }
 
+// appendCursor appends a cursor as JSON: a string, or null if it is zero.
 func appendCursor(b []byte, at domain.Cursor) []byte {
 	if at.IsZero() {
 		return append(b, "null"...)
@@ -100,12 +105,13 @@ func appendCursor(b []byte, at domain.Cursor) []byte {
 	return append(at.Append(b), '"')
 }
 
+// appendHeaders appends the member "headers", sorted by name.
 func appendHeaders(b []byte, headers map[string]string) []byte {
 	b = append(b, `,"headers":{`...)
 	if len(headers) == 1 {
 		for k, v := range headers {
-			b = append(AppendString(b, k), ':')
-			b = AppendString(b, v)
+			b = append(jsontext.AppendString(b, k), ':')
+			b = jsontext.AppendString(b, v)
 		}
 		return append(b, '}')
 	}
@@ -113,14 +119,15 @@ func appendHeaders(b []byte, headers map[string]string) []byte {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = append(AppendString(b, k), ':')
-		b = AppendString(b, headers[k])
+		b = append(jsontext.AppendString(b, k), ':')
+		b = jsontext.AppendString(b, headers[k])
 	}
 	return append(b, '}')
 }
 
-// appendData appends the data as its form says, which is checked: what stood
-// here as it is, unchecked, could write any member of the op.
+// appendData appends the data in the form that its content type promises. Whether it
+// has that form is checked: data that were copied unchecked could add members to the
+// op.
 func appendData(b []byte, m *domain.Message) []byte {
 	promised := domain.FormOf(m.ContentType)
 	switch form := m.Form(); {
@@ -130,15 +137,15 @@ func appendData(b []byte, m *domain.Message) []byte {
 		}
 		return append(append(b, `,"data":`...), m.Data...)
 	case promised == domain.TextForm:
-		return AppendString(append(appendContentType(b, m), `,"data":`...), m.Data)
+		return jsontext.AppendString(append(appendContentType(b, m), `,"data":`...), m.Data)
 	case promised == domain.JSONForm:
 		return appendBroken(b, m)
 	}
 	return appendBytes(b, m)
 }
 
-// appendBroken appends what is not the JSON that it should be. No decoder lets
-// that through.
+// appendBroken appends data that should be JSON and is not. Decoders refuse such
+// messages, so this is for messages that were made otherwise.
 func appendBroken(b []byte, m *domain.Message) []byte {
 	if len(m.Data) == 0 {
 		return b
@@ -150,58 +157,14 @@ func appendBroken(b []byte, m *domain.Message) []byte {
 	return appendBytes(b, m)
 }
 
+// appendBytes appends data as base64.
 func appendBytes(b []byte, m *domain.Message) []byte {
 	b = append(appendContentType(b, m), `,"data_base64":"`...)
 	return append(base64.StdEncoding.AppendEncode(b, m.Data), '"')
 }
 
 func appendContentType(b []byte, m *domain.Message) []byte {
-	return AppendString(append(b, `,"content_type":`...), m.ContentType)
-}
-
-// AppendString appends s as a JSON string. What is no UTF-8 becomes U+FFFD.
-func AppendString[T string | []byte](b []byte, s T) []byte {
-	const hex = "0123456789abcdef"
-	b = append(b, '"')
-	start := 0
-	for i := 0; i < len(s); {
-		c := s[i]
-		if c >= ' ' && c != '"' && c != '\\' && c < utf8.RuneSelf {
-			i++
-			continue
-		}
-		n := 1
-		if c >= utf8.RuneSelf {
-			var r rune
-			if r, n = decodeRune(s[i:]); r != utf8.RuneError || n > 1 {
-				i += n
-				continue
-			}
-		}
-		b = append(b, s[start:i]...)
-		switch {
-		case c >= utf8.RuneSelf:
-			b = append(b, "\ufffd"...)
-		case c == '"' || c == '\\':
-			b = append(b, '\\', c)
-		case c == '\n':
-			b = append(b, `\n`...)
-		case c == '\r':
-			b = append(b, `\r`...)
-		case c == '\t':
-			b = append(b, `\t`...)
-		default:
-			b = append(b, `\u00`...)
-			b = append(b, hex[c>>4], hex[c&15])
-		}
-		i += n
-		start = i
-	}
-	return append(append(b, s[start:]...), '"')
-}
-
-func decodeRune[T string | []byte](s T) (rune, int) {
-	return utf8.DecodeRuneInString(string(s[:min(len(s), utf8.UTFMax)]))
+	return jsontext.AppendString(append(b, `,"content_type":`...), m.ContentType)
 }
 
 func firstTime(a, b time.Time) time.Time {

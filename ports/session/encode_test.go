@@ -40,7 +40,7 @@ func TestV1Frames(t *testing.T) {
 	}
 }
 
-func TestFramesWithoutAPlaceHaveNoCursor(t *testing.T) {
+func TestFramesWithoutACursorHaveNoMember(t *testing.T) {
 	m := &domain.Message{ID: "i", Data: []byte(`1`), ContentType: domain.JSON}
 	f := session.V1Encoder{}.Message(system("chat"), m, targets("room:lobby")[0], domain.Cursor{})
 	if want := `{"op":"message","system":"chat","id":"i","to":"room:lobby","data":1}`; string(f.Bytes) != want {

@@ -9,10 +9,10 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// failures bounds what wrong tokens of one address cost. An address that has
-// shown too many of them is not shut out, since others may share it: its tokens
-// are checked one at a time from then on, and wrong ones are answered with 429.
-// It is safe for concurrent use, and holds at most maxFailures addresses.
+// failures bounds what wrong tokens of one address cost. An address that has shown
+// too many is not shut out, since others may share it: from then on its tokens are
+// checked one at a time, and wrong ones are answered with 429. It is safe for
+// concurrent use, and remembers at most maxFailures addresses.
 type failures struct {
 	rate Rate
 
@@ -24,23 +24,25 @@ const maxFailures = 10_000
 
 // A suspect is an address that has shown wrong tokens.
 type suspect struct {
-	wrong   *rate.Limiter // its tokens are the failures that are left
-	turn    chan struct{} // holds one value while a token of the address is checked
-	waiting int           // for turn; guarded by failures.mu
+	wrong   *rate.Limiter // how many more wrong tokens it may show
+	turn    chan struct{} // holds a value while a token of the address is checked
+	waiting int           // requests that wait for turn; guarded by failures.mu
 }
 
-// Bounds of those who wait for an address's turn.
+// Bounds of the requests that wait for an address's turn. To check a JWT takes 10 to
+// 100 µs, so 256 of them wait for some milliseconds.
 const (
-	maxWaiting  = 256 // with JWT, moments: a check takes some 10 to 100 µs
-	longestTurn = time.Second
+	maxWaiting  = 256
+	longestWait = time.Second
 )
 
 func newFailures(r Rate) *failures {
 	return &failures{rate: r, seen: make(map[netip.Addr]*suspect)}
 }
 
-// enter waits until a token of the address may be checked, if it must wait at
-// all, and returns what to call then. It is false if that takes too long.
+// enter waits, if it has to, until a token of the address may be checked. It returns
+// the function to call when the token has been checked, or false if the wait would
+// be too long.
 func (f *failures) enter(
 	ctx context.Context, a netip.Addr, now time.Time,
 ) (leave func(), ok bool) {
@@ -52,7 +54,7 @@ func (f *failures) enter(
 		return func() {}, true
 	}
 	defer f.unqueue(s)
-	timer := time.NewTimer(longestTurn)
+	timer := time.NewTimer(longestWait)
 	defer timer.Stop()
 	select {
 	case s.turn <- struct{}{}:
@@ -63,8 +65,9 @@ func (f *failures) enter(
 	return nil, false
 }
 
-// queue returns the suspect whose turn there is to wait for, nil if there is
-// none. Full: too many are waiting.
+// queue returns the suspect for whose turn the caller has to wait, and counts it as
+// waiting. It returns nil if there is nothing to wait for, and full if too many wait
+// already.
 func (f *failures) queue(a netip.Addr, now time.Time) (s *suspect, full bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -84,14 +87,15 @@ func (f *failures) unqueue(s *suspect) {
 	s.waiting--
 }
 
-// note counts a wrong token, and says whether there were too many before.
-func (f *failures) note(a netip.Addr, now time.Time) (tooMany bool) {
+// count counts a wrong token, and reports whether the address had shown too many
+// before it.
+func (f *failures) count(a netip.Addr, now time.Time) (tooMany bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s := f.seen[a]
 	if s == nil {
 		if len(f.seen) >= maxFailures {
-			f.forget()
+			f.forgetOne()
 		}
 		s = &suspect{
 			wrong: rate.NewLimiter(rate.Limit(f.rate.Messages), max(int(10*f.rate.Messages), 1)),
@@ -102,7 +106,7 @@ func (f *failures) note(a netip.Addr, now time.Time) (tooMany bool) {
 	return !s.wrong.AllowN(now, 1)
 }
 
-// sweep drops the addresses that have behaved for a while.
+// sweep forgets the addresses that have shown no wrong token for long enough.
 func (f *failures) sweep(now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -113,8 +117,8 @@ func (f *failures) sweep(now time.Time) {
 	}
 }
 
-// forget makes room for one address, whichever the map offers first.
-func (f *failures) forget() {
+// forgetOne makes room for an address. It forgets whichever one the map yields first.
+func (f *failures) forgetOne() {
 	for a := range f.seen {
 		delete(f.seen, a)
 		return

@@ -11,7 +11,7 @@ func TestAddressesThatFailAreBounded(t *testing.T) {
 	now := time.Now()
 	addr := netip.MustParseAddr("2001:db8::")
 	for range 2 * maxFailures {
-		f.note(addr, now)
+		f.count(addr, now)
 		addr = addr.Next()
 	}
 	if len(f.seen) != maxFailures {

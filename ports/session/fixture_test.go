@@ -17,12 +17,12 @@ func (anyone) Authenticate(context.Context, string) (domain.Grant, error) {
 	return domain.Grant{User: "alice", Systems: []string{"*"}}, nil
 }
 
-// panicking is an error with which failing panics.
+// panicking is an error that makes failing panic.
 type panicking struct{}
 
 func (panicking) Error() string { return "panicking" }
 
-// failing is an Authenticator that says one error, or believes everybody.
+// failing is an Authenticator that returns its error, or accepts every token.
 type failing struct{ err error }
 
 func (f failing) Authenticate(ctx context.Context, token string) (domain.Grant, error) {
@@ -35,14 +35,14 @@ func (f failing) Authenticate(ctx context.Context, token string) (domain.Grant, 
 	return anyone{}.Authenticate(ctx, token)
 }
 
-// until believes everybody, up to a time.
+// until accepts every token, as one that expires at a time.
 type until struct{ t time.Time }
 
 func (u until) Authenticate(context.Context, string) (domain.Grant, error) {
 	return domain.Grant{User: "alice", Systems: []string{"*"}, Expires: u.t}, nil
 }
 
-// slow believes everybody who says "good", and takes its time.
+// slow accepts the token "good". Each check takes a while.
 type slow struct {
 	takes              time.Duration
 	now, most, checked atomic.Int64

@@ -11,11 +11,11 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// tokenCookie is where browsers keep a token for every request.
+// tokenCookie is the name of the cookie that may hold a token.
 const tokenCookie = "fanfare_token"
 
-// checkOrigin holds browsers, which say where their page is from, to the
-// origins that are allowed.
+// checkOrigin refuses a request from a page whose origin is not allowed. Clients that
+// are no browsers send no origin.
 func (reg *Registry) checkOrigin(r *http.Request) error {
 	if _, allowed := reg.AllowedOrigin(r); allowed {
 		return nil
@@ -24,12 +24,15 @@ func (reg *Registry) checkOrigin(r *http.Request) error {
 	if len(reg.cfg.Origins) == 0 {
 		hint = "it is not this host's over the same or a safer scheme, and origins is empty"
 	}
-	return &Rejection{Status: http.StatusForbidden, Detail: "origin is not allowed", reason: "origin",
-		log: []any{"origin", brief(strings.Join(r.Header.Values("Origin"), ", ")), "host",
-			brief(r.Host), "hint", hint}}
+	sent := strings.Join(r.Header.Values("Origin"), ", ")
+	return &Rejection{
+		Status: http.StatusForbidden, Detail: "origin is not allowed", reason: "origin",
+		log: []any{"origin", brief(sent), "host", brief(r.Host), "hint", hint},
+	}
 }
 
-// identify finds the token and says whose it is.
+// identify finds the token and returns what it grants. The token that the port has
+// found may be "".
 func (reg *Registry) identify(
 	r *http.Request, from netip.Addr, token string,
 ) (grant domain.Grant, err error) {
@@ -45,13 +48,13 @@ func (reg *Registry) identify(
 		grant, err = reg.cfg.Tokenless(r)
 		return reg.checked(grant, err)
 	default:
-		return domain.Grant{}, distrust("none", "there is none")
+		return domain.Grant{}, badToken("none", "there is none")
 	}
 }
 
-// findToken looks for a token where one can be. A header beats the protocol's
-// own place beats a query beats a cookie, which the client may not even know
-// of.
+// findToken looks for a token wherever one can be, in this order: the header
+// Authorization, what the port has found, the query, and the cookie. The cookie is
+// last because the client may not even know that it sends it.
 func (reg *Registry) findToken(r *http.Request, token string) (string, error) {
 	bearer, err := bearerToken(r.Header.Values("Authorization"))
 	if bearer != "" || err != nil {
@@ -71,17 +74,26 @@ func (reg *Registry) findToken(r *http.Request, token string) (string, error) {
 		values = append(values, c.Value)
 	}
 	token, err = OneToken("the cookie "+tokenCookie, values)
-	if token != "" && !reg.fromPage(r) {
-		return "", &Rejection{Status: http.StatusForbidden, reason: "cookie",
-			Detail: "a token in a cookie needs an Origin or a Referer that is named in origins, or this host's",
-			log: []any{"origin", brief(r.Header.Get("Origin")), "fetch_site",
-				brief(r.Header.Get("Sec-Fetch-Site")), "host", brief(r.Host)}}
+	if token != "" && !reg.fromNamedPage(r) {
+		return "", unsafeCookie(r)
 	}
 	return token, err
 }
 
-// bearerToken returns the token of the scheme Bearer. What else is there is not
-// ours: a proxy in front may have credentials of its own, such as Basic ones,
+// unsafeCookie refuses a token in a cookie that any page could have made the browser
+// send.
+func unsafeCookie(r *http.Request) error {
+	return &Rejection{
+		Status: http.StatusForbidden, reason: "cookie",
+		Detail: "a token in a cookie needs an Origin or a Referer that is named in origins, " +
+			"or this host's",
+		log: []any{"origin", brief(r.Header.Get("Origin")),
+			"fetch_site", brief(r.Header.Get("Sec-Fetch-Site")), "host", brief(r.Host)},
+	}
+}
+
+// bearerToken returns the token of the scheme Bearer. It ignores other schemes: a
+// proxy in front of the node may ask for credentials of its own, such as Basic ones,
 // which browsers then send along.
 func bearerToken(headers []string) (string, error) {
 	var tokens []string
@@ -94,16 +106,16 @@ func bearerToken(headers []string) (string, error) {
 			continue
 		}
 		if token == "" {
-			return "", distrust("malformed", "there is none behind Bearer in Authorization")
+			return "", badToken("malformed", "there is none behind Bearer in Authorization")
 		}
 		tokens = append(tokens, token)
 	}
 	return OneToken("Authorization", tokens)
 }
 
-// OneToken returns the token that all values are, "" if there is none. Two that
-// differ are refused: two readers would not choose the same one, and whoever
-// can set a cookie for a domain above could choose for the user.
+// OneToken returns the one token among values, "" if there is none. It refuses two
+// that differ: two readers might choose different ones, and whoever can set a cookie
+// for a parent domain could choose for the user. Where names the values in the error.
 func OneToken(where string, values []string) (token string, err error) {
 	for _, v := range values {
 		switch {
@@ -111,29 +123,32 @@ func OneToken(where string, values []string) (token string, err error) {
 		case token == "":
 			token = v
 		default:
-			return "", distrust("ambiguous", "there are several in %s", where)
+			return "", badToken("ambiguous", "there are several in %s", where)
 		}
 	}
 	return token, nil
 }
 
-// verify says whose a token is. Only a token that the Authenticator calls wrong
-// counts against the address.
-func (reg *Registry) verify(ctx context.Context, from netip.Addr, token string) (domain.Grant, error) {
+// verify returns what a token grants. Only a token that the [Authenticator] calls
+// wrong counts against the address.
+func (reg *Registry) verify(
+	ctx context.Context, from netip.Addr, token string,
+) (domain.Grant, error) {
 	leave, ok := reg.failures.enter(ctx, from, reg.now())
 	if !ok {
 		return domain.Grant{}, lockedOut("locked_out", nil)
 	}
 	grant, err := reg.checked(reg.authenticate(ctx, token, leave))
-	if errors.Is(err, domain.ErrUnauthenticated) && reg.failures.note(from, reg.now()) {
+	if errors.Is(err, domain.ErrUnauthenticated) && reg.failures.count(from, reg.now()) {
 		r := asRejection(err)
 		return domain.Grant{}, lockedOut(r.reason, r.log)
 	}
 	return grant, err
 }
 
-// authenticate asks the Authenticator, and leaves the address's turn to the next
-// even if that panics, which net/http recovers from.
+// authenticate asks the [Authenticator], and then calls leave, which ends the
+// address's turn. It does so even if the Authenticator panics, since net/http recovers
+// from that.
 func (reg *Registry) authenticate(
 	ctx context.Context, token string, leave func(),
 ) (domain.Grant, error) {
@@ -143,36 +158,39 @@ func (reg *Registry) authenticate(
 
 // lockedOut refuses a client whose address has shown too many wrong tokens.
 func lockedOut(reason string, log []any) error {
-	return &Rejection{Status: http.StatusTooManyRequests,
+	return &Rejection{
+		Status: http.StatusTooManyRequests, Retry: retryLater,
 		Detail: "too many wrong tokens from your address",
-		Retry:  retryLater, reason: reason, log: log}
+		reason: reason, log: log,
+	}
 }
 
-// checked is what an Authenticator said, unless it makes no sense.
+// checked returns what an Authenticator said, or an error if that makes no sense.
 func (reg *Registry) checked(grant domain.Grant, err error) (domain.Grant, error) {
 	switch {
 	case err != nil:
 		return domain.Grant{}, err
 	case domain.CheckUser(grant.User) != nil:
-		return domain.Grant{}, distrust("claims", "its user is no name")
+		return domain.Grant{}, badToken("claims", "its user is no name")
 	case !grant.Expires.IsZero() && !grant.Expires.After(reg.now()):
-		return domain.Grant{}, distrust("expired", "it has expired")
+		return domain.Grant{}, badToken("expired", "it has expired")
 	}
 	return grant, nil
 }
 
-// distrust is an error about a token that the client may know.
-func distrust(reason, format string, args ...any) error {
+// badToken returns an error about a token of which the client may know all.
+func badToken(reason, format string, args ...any) error {
 	detail := fmt.Sprintf(format, args...)
 	return &domain.CredentialError{Reason: reason, Detail: detail, Told: detail}
 }
 
-// fromPage says whether a browser vouches for where the request is from: its
-// origin, which was checked, or that it is this very host's, for which it sends
-// no Origin when it only reads. Over plain http it does not say that either,
-// and then there is the Referer, which no page can forge. An origin that only
-// "*" allows vouches for nothing: the cookie would serve any page.
-func (reg *Registry) fromPage(r *http.Request) bool {
+// fromNamedPage reports whether a browser says that the request is from a page that
+// is named in [Config.Origins] or is this host's own. Such a page may use the user's
+// cookie. An origin that only "*" allows is not enough: any page could use the cookie.
+//
+// Browsers send no Origin with a GET of the page's own host, but Sec-Fetch-Site; over
+// plain http not that either, but the Referer, which no page can forge.
+func (reg *Registry) fromNamedPage(r *http.Request) bool {
 	if r.Header.Get("Origin") != "" {
 		origin, allowed := reg.AllowedOrigin(r)
 		return allowed && origin != "*"
@@ -191,19 +209,19 @@ func (reg *Registry) fromPage(r *http.Request) bool {
 	return err == nil && (reg.origins.names(o) || reg.ownPage(r, o))
 }
 
-// Refresh says what a new token of the session's user entitles to. Why one is
-// refused is counted and logged as when a session is opened.
+// Refresh returns what a new token of the session's user grants. If it is refused,
+// the reason is counted and logged as when a session is opened.
 func (s *Session) Refresh(ctx context.Context, token string) (domain.Grant, error) {
 	if s.registry.auth == nil {
 		return domain.Grant{}, fmt.Errorf("this node takes no tokens: %w", domain.ErrUnsupported)
 	}
 	grant, err := s.registry.verify(ctx, s.from, token)
 	if err == nil && grant.User != s.User {
-		err = distrust("other_user", "it is another user's")
+		err = badToken("other_user", "it is another user's")
 	}
 	if err != nil {
-		s.registry.note(s.from, asRejection(err), "a session's new token was refused", "user", s.User,
-			"session", s.ID)
+		s.registry.record(s.from, asRejection(err), "a session's new token was refused",
+			"user", s.User, "session", s.ID)
 	}
 	return grant, err
 }

@@ -29,9 +29,12 @@ func newRegistry(t *testing.T, auth session.Authenticator, cfg session.Config) (
 	return registry, &logged
 }
 
-// open makes a request a session, and lets go of it again.
+// v1 is what a port would read from the requests of these tests.
+var v1 = session.Protocol{Encoder: session.V1Encoder{}}
+
+// open makes a session of a request, and ends it again.
 func open(registry *session.Registry, r *http.Request) error {
-	s, err := registry.Open(r, func() (session.Protocol, error) { return session.Protocol{Encoder: session.V1Encoder{}}, nil })
+	s, err := registry.Open(r, v1)
 	if s != nil {
 		s.End(0)
 	}
@@ -46,7 +49,7 @@ func request(token string) *http.Request {
 	return r
 }
 
-// status is what a client gets to see of err.
+// status returns the status and the body with which a client is answered.
 func status(registry *session.Registry, r *http.Request, err error) (code int, detail string) {
 	if err == nil {
 		return http.StatusOK, ""
@@ -56,8 +59,8 @@ func status(registry *session.Registry, r *http.Request, err error) (code int, d
 	return w.Code, w.Body.String()
 }
 
-// A page that is allowed only because all are must not ride on a user's cookie,
-// and no browser says where a page of plain http is from but in the Referer.
+// A page that is allowed only because all pages are must not use a user's cookie. Over
+// plain http, browsers say only in the Referer which page a request is from.
 func TestCookieNeedsAPageThatIsNamed(t *testing.T) {
 	app := []string{"https://app.example.com"}
 	for _, tt := range []struct {
@@ -104,15 +107,15 @@ func TestCookieNeedsAPageThatIsNamed(t *testing.T) {
 		if err := open(registry, r); (err == nil) != tt.want {
 			t.Errorf("%s: %v", tt.name, err)
 		}
-		r.Header.Add("Sec-Fetch-Site", "cross-site") // beside another one, which no browser sends
+		r.Header.Add("Sec-Fetch-Site", "cross-site") // a second one, which no browser sends
 		if err := open(registry, r); err == nil && tt.origin == "" {
 			t.Errorf("%s, and from a stranger: allowed", tt.name)
 		}
 	}
 }
 
-// The operator learns why somebody is refused, and the client what gives
-// nothing away. Neither text holds the token.
+// The operator learns why a client is refused. The client learns as much as helps no
+// attacker. Neither text contains the token.
 func TestReasonsAreShown(t *testing.T) {
 	const secret = "eyJhbGciOiJIUzI1NiJ9"
 	concealed := &domain.CredentialError{Reason: "signature", Detail: "the key is another"}
@@ -123,8 +126,8 @@ func TestReasonsAreShown(t *testing.T) {
 		change func(*http.Request)
 		status int
 		reason string
-		client string // in what the client sees
-		hidden string // not in what the client sees
+		client string // is in what the client sees
+		hidden string // is not in what the client sees
 		logged string
 	}{
 		{"concealed", concealed, nil, 401, "signature", `"no valid token"`, "key", "the key is another"},
@@ -179,8 +182,8 @@ func TestReasonsThatAreCountedAreBounded(t *testing.T) {
 	}
 }
 
-// Whoever shares the address of somebody who guesses still gets in, and the
-// guesses cost no more than one check at a time.
+// A client that shares its address with somebody who guesses tokens still gets in, and
+// the guesses cost no more than one check at a time.
 func TestGoodTokensGetInFromAnAddressThatIsLockedOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		auth := &slow{takes: 10 * time.Millisecond}
@@ -214,7 +217,7 @@ func TestGoodTokensGetInFromAnAddressThatIsLockedOut(t *testing.T) {
 		if most := auth.most.Load(); most != 1 {
 			t.Errorf("%d tokens of the address were checked at once", most)
 		}
-		// Others are not held up by it, and more than may wait are turned away.
+		// Other addresses do not wait for that, and no more than 256 requests wait.
 		auth.takes = 100 * time.Millisecond
 		for range 400 {
 			go try("bad", here)
@@ -235,7 +238,8 @@ func TestGoodTokensGetInFromAnAddressThatIsLockedOut(t *testing.T) {
 	})
 }
 
-// net/http recovers from a panic. The others at the address must not pay for it.
+// net/http recovers from a panic in an Authenticator. The next token of the same
+// address must still be checked.
 func TestAnAuthenticatorThatPanicsHoldsUpNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		auth := &failing{err: domain.ErrUnauthenticated}
@@ -277,7 +281,7 @@ func TestExpiryBeyondNanosecondsIsKept(t *testing.T) {
 			ctx, stop := context.WithCancel(t.Context())
 			ended := make(chan error, 1)
 			go func() { ended <- registry.Run(ctx) }()
-			s, err := registry.Open(request("x"), func() (session.Protocol, error) { return session.Protocol{Encoder: session.V1Encoder{}}, nil })
+			s, err := registry.Open(request("x"), v1)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -300,7 +304,7 @@ func TestSessionsEndWithTheirTokens(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- registry.Run(ctx) }()
-		s, err := registry.Open(request("x"), func() (session.Protocol, error) { return session.Protocol{Encoder: session.V1Encoder{}}, nil })
+		s, err := registry.Open(request("x"), v1)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -320,7 +324,7 @@ func TestSessionsEndWithTheirTokens(t *testing.T) {
 	})
 }
 
-func TestProxiesThatNameNobodyAreTold(t *testing.T) {
+func TestProxiesThatNameNoClientAreCountedAndLogged(t *testing.T) {
 	proxies := prefixes("192.0.2.0/24")
 	registry, logged := newRegistry(t, anyone{}, session.Config{Proxies: proxies})
 	for _, header := range []string{"", "unknown", "_hidden", "198.51.100.7:1"} {

@@ -8,13 +8,13 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// A Rate bounds what clients send. Bursts of two seconds' worth are allowed.
+// A Rate bounds what clients send. Two seconds' worth may come at once.
 type Rate struct {
 	Messages float64 // per second
 	Bytes    float64 // per second
 }
 
-// Or returns r with what is zero taken from fallback.
+// Or returns r with fields that are zero taken from fallback.
 func (r Rate) Or(fallback Rate) Rate {
 	if r.Messages == 0 {
 		r.Messages = fallback.Messages
@@ -25,7 +25,7 @@ func (r Rate) Or(fallback Rate) Rate {
 	return r
 }
 
-// Check says what is wrong with the rate, if anything.
+// Check returns what is wrong with the rate, if anything.
 func (r Rate) Check() error {
 	if r.Messages < 0 || r.Bytes < 0 {
 		return errors.New("must not be negative")
@@ -36,8 +36,8 @@ func (r Rate) Check() error {
 // A Meter holds a client to a Rate. It is safe for concurrent use.
 type Meter struct{ messages, bytes *rate.Limiter }
 
-// NewMeter allows two seconds' worth at once, and never less than one message
-// of the largest size.
+// NewMeter returns a Meter that allows two seconds' worth at once, and never less
+// than one message of the largest size, in bytes.
 func NewMeter(r Rate, largest int) *Meter {
 	return &Meter{
 		messages: rate.NewLimiter(rate.Limit(r.Messages), max(int(math.Ceil(2*r.Messages)), 1)),
@@ -45,13 +45,13 @@ func NewMeter(r Rate, largest int) *Meter {
 	}
 }
 
-// Allow counts a message that costs as much as so many, and says whether it is
-// within the rate. One that costs more than a burst counts as a burst.
+// Allow counts a message, and reports whether it is within the rate. The message
+// counts as cost messages, or as the most that may come at once if that is less.
 func (m *Meter) Allow(now time.Time, cost, bytes int) bool {
 	return m.messages.AllowN(now, min(cost, m.messages.Burst())) && m.bytes.AllowN(now, bytes)
 }
 
-// full says that the meter has forgotten all it has seen.
+// full reports whether nothing that was sent counts any more. A nil meter is full.
 func (m *Meter) full(now time.Time) bool {
 	return m == nil || m.messages.TokensAt(now) >= float64(m.messages.Burst()) &&
 		m.bytes.TokensAt(now) >= float64(m.bytes.Burst())

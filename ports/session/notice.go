@@ -6,12 +6,13 @@ import (
 	"time"
 
 	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/domain/jsontext"
 )
 
-// What a node tells fanfare.v1.json clients beside messages and gaps. Each
-// function makes one frame.
+// Notices are what a node sends to clients of fanfare.v1.json beside messages and
+// gaps. Each function makes one frame.
 
-// CursorNotice says where the client is in a system.
+// CursorNotice tells the client its cursor in a system.
 func CursorNotice(system domain.System, at domain.Cursor) []byte {
 	b := append(make([]byte, 0, 160), `{"op":"cursor","system":"`...)
 	b = append(b, system.String()...)
@@ -19,7 +20,7 @@ func CursorNotice(system domain.System, at domain.Cursor) []byte {
 	return append(appendCursor(b, at), '}')
 }
 
-// BusNotice says whether the node can reach its bus.
+// BusNotice tells the client whether the node can reach its bus.
 func BusNotice(up bool) []byte {
 	return append(strconv.AppendBool([]byte(`{"op":"bus","up":`), up), '}')
 }
@@ -29,18 +30,18 @@ func GoawayNotice(retry time.Duration) []byte {
 	return append(appendInt([]byte(`{"op":"goaway","retry_ms":`), retry.Milliseconds()), '}')
 }
 
-// RefusedNotice is GoawayNotice for a client that was not even let in, and says
+// RefusedNotice is like [GoawayNotice], for a client that gets no session. It says
 // why.
 func RefusedNotice(retry time.Duration, r *Rejection) []byte {
 	b := appendInt([]byte(`{"op":"goaway","retry_ms":`), retry.Milliseconds())
 	b = appendInt(append(b, `,"status":`...), int64(r.Status))
-	b = AppendString(append(b, `,"reason":`...), r.Detail)
+	b = jsontext.AppendString(append(b, `,"reason":`...), r.Detail)
 	return append(b, '}')
 }
 
 func appendInt(b []byte, n int64) []byte { return strconv.AppendInt(b, n, 10) }
 
-// jitter returns a random number of milliseconds below span.
-func jitter(span time.Duration) int64 {
+// jitterMillis returns a random number of milliseconds, less than span.
+func jitterMillis(span time.Duration) int64 {
 	return rand.Int64N(max(span.Milliseconds(), 1))
 }

@@ -10,24 +10,26 @@ import (
 	"unicode/utf8"
 )
 
-// An origin is where a page is from, as browsers write it (RFC 6454 §6.2), but
-// in lower case and without the port that its scheme has anyway.
+// An origin is where a page is from, as browsers write it ([RFC 6454 §6.2]), but in
+// lower case and without the default port of its scheme.
+//
+// [RFC 6454 §6.2]: https://www.rfc-editor.org/rfc/rfc6454#section-6.2
 type origin struct{ scheme, host, port string }
 
-// A pattern is an entry of Config.Origins.
+// A pattern is an entry of [Config.Origins].
 type pattern struct {
 	origin
-	below   bool // any host below host, and not host itself
+	below   bool // matches any host below host, and not host itself
 	anyPort bool
 }
 
-// origins are the pages that may connect from elsewhere.
+// origins are the pages that may connect although they are not this host's.
 type origins struct {
 	any  bool // "*"
 	list []pattern
 }
 
-// CheckOrigin says why an entry of Config.Origins cannot work.
+// CheckOrigin returns why an entry of [Config.Origins] cannot work.
 func CheckOrigin(text string) error {
 	if text == "*" {
 		return nil
@@ -65,28 +67,28 @@ func parsePattern(text string) (p pattern, err error) {
 	p.origin, err = parseOrigin(bare)
 	switch {
 	case text == "null":
-		return p,
-			errors.New("null is every page without an origin, sandboxed ones of strangers too: it cannot be allowed")
+		return p, errors.New("null is every page without an origin, " +
+			"sandboxed ones of strangers too: it cannot be allowed")
 	case err != nil:
-		return p, explain(text, err)
+		return p, explainOrigin(text, err)
 	case p.anyPort && p.port != "" || p.below && isAddr(p.host):
 		return p, errPattern
 	case endsInNumber(p.host) && (p.below || !isAddr(p.host)):
 		return p, errors.New("browsers take a host that ends in a number for an IPv4 address, " +
 			"and write all four parts of it, as in http://127.0.0.1")
 	case p.below && p.host != "localhost" && !strings.Contains(strings.Trim(p.host, "."), "."):
-		return p,
-			fmt.Errorf("*.%s is everybody: name the domain below it, as in https://*.example.%s", p.host,
-				p.host)
+		return p, fmt.Errorf("*.%s is everybody: "+
+			"name the domain below it, as in https://*.example.%s", p.host, p.host)
 	}
 	return p, nil
 }
 
-var errPattern = errors.New("want scheme://host or scheme://host:port, such as https://app.example.com, " +
-	"https://*.example.com or http://localhost:*; or * for any")
+var errPattern = errors.New("want scheme://host or scheme://host:port, " +
+	"such as https://app.example.com, https://*.example.com or http://localhost:*; or * for any")
 
-// explain tells the mistakes that people make from the others.
-func explain(text string, err error) error {
+// explainOrigin returns an error that says more than err about mistakes that people
+// often make.
+func explainOrigin(text string, err error) error {
 	scheme, rest, found := strings.Cut(text, "://")
 	host, path, hasPath := strings.Cut(rest, "/")
 	switch {
@@ -99,16 +101,18 @@ func explain(text string, err error) error {
 	case !isASCII(host):
 		return errors.New("write the host as browsers send it, in ASCII: xn--…")
 	case strings.Contains(host, "*"):
-		return errors.New("a star stands for whole labels in front of the host, as in https://*.example.com, or for the port")
+		return errors.New("a star stands for whole labels in front of the host, " +
+			"as in https://*.example.com, or for the port")
 	}
 	return err
 }
 
-// parseOrigin reads an origin. It takes upper case and default ports, which
-// browsers never send.
+// parseOrigin reads an origin. It also takes upper case and default ports, which
+// people write and browsers never send.
 func parseOrigin(text string) (o origin, err error) {
 	scheme, authority, found := strings.Cut(strings.ToLower(text), "://")
-	if !found || !isScheme(scheme) || !isASCII(text) { // ToLower makes a k of the Kelvin sign
+	// ToLower makes ASCII of some letters that are not, as of the Kelvin sign.
+	if !found || !isScheme(scheme) || !isASCII(text) {
 		return o, errPattern
 	}
 	o.scheme = scheme
@@ -121,7 +125,7 @@ func parseOrigin(text string) (o origin, err error) {
 
 var defaultPorts = map[string]string{"http": "80", "https": "443", "ws": "80", "wss": "443"}
 
-// splitHost takes host and port apart, and gives each one spelling.
+// splitHost returns host and port in the one spelling that can be compared.
 func splitHost(authority string) (host, port string, err error) {
 	host = strings.ToLower(authority)
 	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
@@ -163,6 +167,8 @@ func isScheme(s string) bool {
 	return s != ""
 }
 
+// endsInNumber reports whether browsers would read the host as an IPv4 address: its
+// last label is a number.
 func endsInNumber(host string) bool {
 	labels := strings.Split(strings.TrimSuffix(host, "."), ".")
 	last := labels[len(labels)-1]
@@ -183,8 +189,8 @@ func (p *pattern) matches(o origin) bool {
 	return host && o.scheme == p.scheme && (p.anyPort || o.port == p.port)
 }
 
-// names says whether the origin is in the list, as itself or by a star in an
-// entry; "*" names nobody.
+// names reports whether an entry of the list matches the origin. The entry "*" does
+// not count: it allows everybody and names nobody.
 func (all *origins) names(o origin) bool {
 	for i := range all.list {
 		if all.list[i].matches(o) {
@@ -194,9 +200,9 @@ func (all *origins) names(o origin) bool {
 	return false
 }
 
-// AllowedOrigin says whether the request is from a page that may open
-// sessions, or from no page at all: then origin is "". It is "*" for a page
-// that is allowed because all are.
+// AllowedOrigin reports whether the request is from a page that may open sessions, or
+// from no page at all. The origin is the page's, "" without a page, or "*" if the
+// page is allowed only because all pages are.
 func (reg *Registry) AllowedOrigin(r *http.Request) (origin string, allowed bool) {
 	switch sent := r.Header.Values("Origin"); {
 	case len(sent) == 0 || len(sent) == 1 && sent[0] == "":
@@ -208,9 +214,9 @@ func (reg *Registry) AllowedOrigin(r *http.Request) (origin string, allowed bool
 	}
 }
 
-// allows is AllowedOrigin of a page of the origin that text names.
+// allows is AllowedOrigin for a page whose origin is text.
 func (reg *Registry) allows(r *http.Request, text string) (origin string, allowed bool) {
-	o, err := parseOrigin(text) // "null", and what else is none, is nobody's
+	o, err := parseOrigin(text) // an error for "null" and other texts that are no origin
 	switch {
 	case err == nil && reg.origins.names(o):
 		return text, true
@@ -222,11 +228,11 @@ func (reg *Registry) allows(r *http.Request, text string) (origin string, allowe
 	return text, false
 }
 
-// ownPage says whether a page of the origin is this very host's. Its scheme
-// must not be less safe than the request's: who can change a page on its way
-// over http must not get at what the browser sends over https. A page of https
-// whose request comes as http is fine: browsers send no such request, so there
-// is a proxy that ends TLS.
+// ownPage reports whether a page of the origin is this very host's. Its scheme must
+// not be less safe than the request's: an attacker who can change a page that comes
+// over http must not get at what the browser sends over https. A page of https whose
+// request comes as http is fine: browsers do not send that, so there is a proxy
+// between that ends TLS.
 func (reg *Registry) ownPage(r *http.Request, o origin) bool {
 	if o.scheme != "https" && (o.scheme != "http" || reg.overTLS(r)) {
 		return false

@@ -36,10 +36,10 @@ func TestOriginsAreMatchedAsPeopleWriteThem(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		d := &Registry{origins: all}
+		reg := &Registry{origins: all}
 		for _, sent := range append(test.good, test.bad...) {
 			r := httptest.NewRequest(http.MethodGet, "http://bus.example.org/ws", nil)
-			_, allowed := d.allows(r, sent)
+			_, allowed := reg.allows(r, sent)
 			if want := len(test.good) > 0 && contained(test.good, sent); allowed != want {
 				t.Errorf("%s: a page of %q: %v", test.listed, sent, allowed)
 			}
@@ -108,8 +108,8 @@ func TestOriginsThatCannotWorkAreRefused(t *testing.T) {
 	}
 }
 
-// A page of the very host that was asked needs no entry, unless it came over a
-// less safe scheme: somebody on the way may have written it.
+// A page of the very host that was asked needs no entry, unless it came over a less
+// safe scheme: then somebody between may have written it.
 func TestOwnPages(t *testing.T) {
 	proxies := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
 	for _, test := range []struct {
@@ -136,7 +136,7 @@ func TestOwnPages(t *testing.T) {
 		{"http://bus.example.com/", "bus.example.com", "192.0.2.1:9", "", false, false},     // no origin
 		{"http://bus.example.com", "", "192.0.2.1:9", "", false, false},
 	} {
-		d := &Registry{cfg: Config{Proxies: proxies}.withDefaults()}
+		reg := &Registry{cfg: Config{Proxies: proxies}.withDefaults()}
 		r := httptest.NewRequest(http.MethodGet, "/ws", nil)
 		r.Host, r.RemoteAddr = test.host, test.remote
 		r.Header.Set("Origin", test.origin)
@@ -146,7 +146,7 @@ func TestOwnPages(t *testing.T) {
 		if test.tls {
 			r.TLS = &tls.ConnectionState{}
 		}
-		if _, got := d.AllowedOrigin(r); got != test.want {
+		if _, got := reg.AllowedOrigin(r); got != test.want {
 			t.Errorf("%+v: %v", test, got)
 		}
 	}
@@ -154,14 +154,14 @@ func TestOwnPages(t *testing.T) {
 
 func TestAStarAllowsEveryPageAndNamesNone(t *testing.T) {
 	all, _ := parseOrigins([]string{"*", "https://app.example.com"})
-	d := &Registry{origins: all}
+	reg := &Registry{origins: all}
 	for sent, want := range map[string]string{
 		"https://app.example.com": "https://app.example.com", "http://bus.example.org": "http://bus.example.org",
 		"https://evil.example.net": "*", "null": "*", "file://": "*", "x": "*",
 	} {
 		r := httptest.NewRequest(http.MethodGet, "http://bus.example.org/ws", nil)
 		r.Header.Set("Origin", sent)
-		if got, allowed := d.AllowedOrigin(r); got != want || !allowed {
+		if got, allowed := reg.AllowedOrigin(r); got != want || !allowed {
 			t.Errorf("%s: %q, %v", sent, got, allowed)
 		}
 	}
@@ -183,10 +183,10 @@ func TestWhereOthersAreListedThisHostMustBeToo(t *testing.T) {
 		{[]string{"https://app.example.com", "http://bus.example.org"}, true},
 	} {
 		all, _ := parseOrigins(test.listed)
-		d := &Registry{origins: all}
+		reg := &Registry{origins: all}
 		r := httptest.NewRequest(http.MethodGet, "http://bus.example.org/ws", nil)
 		r.Header.Set("Origin", "http://bus.example.org")
-		if _, allowed := d.AllowedOrigin(r); allowed != test.want {
+		if _, allowed := reg.AllowedOrigin(r); allowed != test.want {
 			t.Errorf("%q: %v", test.listed, allowed)
 		}
 	}
@@ -194,10 +194,10 @@ func TestWhereOthersAreListedThisHostMustBeToo(t *testing.T) {
 
 func TestTwoOriginsAreNone(t *testing.T) {
 	all, _ := parseOrigins([]string{"https://app.example.com"})
-	d := &Registry{origins: all}
+	reg := &Registry{origins: all}
 	r := httptest.NewRequest(http.MethodGet, "/ws", nil)
 	r.Header["Origin"] = []string{"https://app.example.com", "https://evil.example.net"}
-	if _, allowed := d.AllowedOrigin(r); allowed {
+	if _, allowed := reg.AllowedOrigin(r); allowed {
 		t.Error("allowed")
 	}
 }
@@ -218,7 +218,7 @@ func FuzzOrigins(f *testing.F) {
 		if err != nil || !all.names(o) {
 			return
 		}
-		// What matches has the scheme, and ends in the host, of what is listed.
+		// An origin that matches has the scheme of the entry, and ends in its host.
 		scheme, host, _ := strings.Cut(strings.ToLower(listed), "://")
 		host = strings.TrimPrefix(strings.TrimSuffix(host, ":*"), "*.")
 		if p, err := parseOrigin(scheme + "://" + host); err != nil || o.scheme != p.scheme || !strings.HasSuffix("."+o.host, "."+p.host) {

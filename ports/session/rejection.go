@@ -12,29 +12,31 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// A Rejection is why a request gets no session, as a client gets to see it.
+// A Rejection says why a request gets no session, in words that the client may see.
 type Rejection struct {
 	Status int
 	Detail string
-	Retry  int // seconds; 0 says nothing
+	Retry  int // seconds until the client may try again; 0 if nothing is said about it
 
-	reason string // for the metrics: one of a few; if empty, the status decides
+	reason string // for the metrics, one of a few; if empty, see Reason
 	log    []any  // what only the operator sees, as arguments of slog
-	failed bool   // it is not the client's doing
+	failed bool   // the node or the Authenticator failed: it is not the client's fault
 }
 
+// Error returns the detail.
 func (r *Rejection) Error() string { return r.Detail }
 
-// Rejected returns a Refusal.
+// Rejected returns a [Rejection].
 func Rejected(status int, format string, args ...any) error {
 	return &Rejection{Status: status, Detail: fmt.Sprintf(format, args...)}
 }
 
-// retryLater is how long a client is asked to stay away when the node is busy,
-// in seconds.
+// retryLater is how long a client is asked to stay away when the node is busy, in
+// seconds.
 const retryLater = 5
 
-// asRejection turns any error into one, in this one place.
+// asRejection turns any error into a Rejection. It is the one place that gives errors
+// of the domain their status.
 func asRejection(err error) *Rejection {
 	if r := (*Rejection)(nil); errors.As(err, &r) {
 		return r
@@ -56,15 +58,14 @@ func asRejection(err error) *Rejection {
 			Retry: retryLater, reason: "gone"}
 	default:
 		return &Rejection{Status: http.StatusServiceUnavailable, Detail: "not possible now",
-			Retry:  retryLater,
-			reason: "failed", log: []any{"error", err}, failed: true}
+			Retry: retryLater, reason: "failed", log: []any{"error", err}, failed: true}
 	}
 }
 
-// unauthorized tells the client as much of the reason as it may know, and the
-// operator all of it.
+// unauthorized tells the client as much of the reason as it may know, and the operator
+// all of it.
 func unauthorized(err error) *Rejection {
-	r := &Rejection{Status: http.StatusUnauthorized, Detail: Told("no valid token", err),
+	r := &Rejection{Status: http.StatusUnauthorized, Detail: TokenDetail("no valid token", err),
 		reason: "unauthenticated", log: []any{"detail", err}}
 	var c *domain.CredentialError
 	if errors.As(err, &c) {
@@ -73,8 +74,9 @@ func unauthorized(err error) *Rejection {
 	return r
 }
 
-// Told is what, and as much of why a token is wrong as its bearer may know.
-func Told(what string, err error) string {
+// TokenDetail returns a text about a wrong token, for its bearer: what, and as much of
+// the reason in err as the bearer may know.
+func TokenDetail(what string, err error) string {
 	var c *domain.CredentialError
 	if errors.As(err, &c) && c.Told != "" {
 		return what + ": " + c.Told
@@ -82,7 +84,7 @@ func Told(what string, err error) string {
 	return what
 }
 
-// reasons are those of refusals that say none, by status.
+// reasons are the reasons of rejections that name none, by their status.
 var reasons = map[int]string{
 	http.StatusBadRequest:          "no_websocket",
 	http.StatusUnauthorized:        "none",
@@ -95,7 +97,7 @@ var reasons = map[int]string{
 	http.StatusServiceUnavailable:  "unavailable",
 }
 
-// Reason is the one word by which metrics count the refusal.
+// Reason returns the one word by which metrics count the rejection.
 func (r *Rejection) Reason() string {
 	if r.reason != "" {
 		return r.reason
@@ -106,25 +108,25 @@ func (r *Rejection) Reason() string {
 	return "other"
 }
 
-// Reject answers a request that gets no session.
+// Reject counts and logs that a request gets no session, and answers it.
 func (reg *Registry) Reject(w http.ResponseWriter, r *http.Request, err error) {
 	reg.Rejection(r, err).Write(w)
 }
 
-// Rejection counts and logs that a request gets no session, and returns how it is
-// to be answered.
+// Rejection counts and logs that a request gets no session. It returns the answer,
+// which the caller has to write.
 func (reg *Registry) Rejection(r *http.Request, err error) *Rejection {
-	refusal := asRejection(err)
-	reg.counters.countRefused(refusal.Status)
-	reg.note(reg.caller(r).addr, refusal, "a client was refused",
-		"path", r.URL.Path, "status", refusal.Status)
-	return refusal
+	rejection := asRejection(err)
+	reg.counters.countRefused(rejection.Status)
+	reg.record(reg.caller(r).addr, rejection, "a client was refused",
+		"path", r.URL.Path, "status", rejection.Status)
+	return rejection
 }
 
-// note counts a refusal and logs it. What the client wrote is not repeated,
-// unless it was checked or is known to be no secret: tokens get into the
-// strangest places.
-func (reg *Registry) note(from netip.Addr, r *Rejection, what string, args ...any) {
+// record counts a rejection by its reason and logs it. The log repeats nothing that
+// the client wrote, unless it was checked or cannot be a secret: people put tokens
+// into parameters and headers where no token belongs.
+func (reg *Registry) record(from netip.Addr, r *Rejection, what string, args ...any) {
 	reg.counters.countReason(r.Reason())
 	args = append([]any{"reason", r.Reason(), "address", from.String()}, args...)
 	args = append(args, r.log...)
@@ -135,17 +137,18 @@ func (reg *Registry) note(from netip.Addr, r *Rejection, what string, args ...an
 	reg.log.Info(what, args...)
 }
 
-// noteUnnamed counts and logs that all who come through a proxy look the same. A
-// missing header is logged once: it may be a client of ours in the proxies'
-// network that came without one.
-func (reg *Registry) noteUnnamed(r *http.Request, c caller) {
+// recordUnnamed counts and logs that a proxy does not say who its client is. A missing
+// header is logged only once, since it may come from a client inside the proxies'
+// network that uses no proxy.
+func (reg *Registry) recordUnnamed(r *http.Request, c caller) {
 	reg.counters.countUnnamed(c.unnamed)
-	if c.unnamed == hopMissing && reg.missing.Swap(true) {
+	if c.unnamed == hopMissing && reg.headerMissing.Swap(true) {
 		return
 	}
-	reg.log.Warn("a proxy does not say whose request it is: all that come through it count as one client",
-		"reason", c.unnamed, "proxy", brief(r.RemoteAddr), "header", reg.cfg.ProxyHeader, "element",
-		brief(c.hop))
+	reg.log.Warn("a proxy does not say whose request it is: "+
+		"all that come through it count as one client",
+		"reason", c.unnamed, "proxy", brief(r.RemoteAddr),
+		"header", reg.cfg.ProxyHeader, "element", brief(c.hop))
 }
 
 // brief shortens what a client wrote, for a log.
@@ -157,7 +160,9 @@ func brief(text string) string {
 	return text
 }
 
-// Write answers with RFC 9457 problem+json.
+// Write answers with problem+json ([RFC 9457]).
+//
+// [RFC 9457]: https://www.rfc-editor.org/rfc/rfc9457
 func (r *Rejection) Write(w http.ResponseWriter) {
 	body, err := json.Marshal(struct {
 		Title  string `json:"title"`

@@ -1,10 +1,8 @@
 package session
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -12,152 +10,103 @@ import (
 	"strings"
 
 	"github.com/fanfarebus/fanfare/domain"
-	"github.com/fanfarebus/fanfare/domain/stream"
 )
 
-// Protocol are what a port makes of a request by its own protocol.
-type Protocol struct {
-	Encoder stream.Encoder
-	Plain   bool   // one system, no resume, and told nothing but messages
-	Token   string // if the protocol has a place of its own for it
-	Resume  string // if it has one; wins over the query's
-
-	// Params are the names of what the port itself takes from the query, each at
-	// most once.
-	Params []string
-}
-
-// Open makes a request a session that has not begun, or says why not; terms is
-// asked before anything else. Who gets a Session calls its End.
-func (reg *Registry) Open(r *http.Request, terms func() (Protocol, error)) (*Session, error) {
-	w, err := reg.authorize(r, terms)
-	if err == nil {
-		err = reg.mayOpen(w.grant.User)
-	}
-	if err == nil {
-		err = reg.reserve()
-	}
-	if err != nil {
-		return nil, err
-	}
-	s, err := reg.begin(r.Context(), w)
-	if err != nil {
-		s.End(0)
-		return nil, err
-	}
-	return s, nil
-}
-
-// Check says why a request would get no session, and opens none.
-func (reg *Registry) Check(r *http.Request, terms func() (Protocol, error)) error {
-	_, err := reg.authorize(r, terms)
-	if err == nil {
-		err = reg.reserve()
-	}
-	if err == nil {
-		reg.release()
-	}
-	return err
-}
-
-// begin attaches a session, so that nothing is missed of what is published
-// after the client has its answer.
-func (reg *Registry) begin(ctx context.Context, w *wish) (*Session, error) {
-	s := &Session{ID: domain.NewID(), User: w.grant.User, Grant: w.grant, from: w.from,
-		asker:    askerOf(w.grant.User, w.from),
-		registry: reg, plain: w.Plain, slot: -1, turn: rand.IntN(1 << 16)}
-	s.SetExpiry(w.grant.Expires)
-	for _, asked := range w.systems {
-		lease, err := reg.hub.AcquireFor(ctx, s.User, asked.system)
-		if errors.Is(err, stream.ErrUserSystems) {
-			return s, &Rejection{
-				Status: http.StatusTooManyRequests, Retry: retryLater, reason: "user_systems",
-				Detail: "systems: this user has too many open that nobody else uses: " +
-					"close sessions, or wait until systems that are not used any more are let go",
-			}
-		}
-		if err != nil {
-			return s, err
-		}
-		a := &Attachment{session: s, lease: lease, rooms: asked.rooms, since: asked.since}
-		a.attach(w.Encoder)
-		s.systems = append(s.systems, a)
-	}
-	return s, nil
-}
-
-func askerOf(user string, from netip.Addr) stream.Asker {
-	if !from.IsValid() {
-		return stream.Asker{User: user}
-	}
-	return stream.Asker{User: user, Address: from.String()}
-}
-
-// A wish is what a request asks for and is allowed to have.
-type wish struct {
+// A connectRequest is what a client asks for when it connects, and who it is.
+type connectRequest struct {
 	Protocol
-	from    netip.Addr
+	from    netip.Addr // the client's address
 	grant   domain.Grant
-	systems []asked
+	systems []systemRequest
 }
 
-// asked is one system of a wish.
-type asked struct {
+// A systemRequest is what a client asks for in one system.
+type systemRequest struct {
 	system domain.System
 	rooms  []domain.Target
-	since  domain.Cursor
+	since  domain.Cursor // to resume from; zero if it does not
 }
 
-// authorize reads a request. The order is from cheap to dear, and nothing is told
-// about systems and rooms before the client is known.
-func (reg *Registry) authorize(r *http.Request, terms func() (Protocol, error)) (w *wish, err error) {
-	w = &wish{}
-	if w.Protocol, err = terms(); err != nil {
-		return nil, err
-	}
+// authorize reads a request and checks that the client may have what it asks
+// for. The order is from cheap to expensive, and nothing is said about systems and
+// rooms before the client is known.
+func (reg *Registry) authorize(r *http.Request, p Protocol) (*connectRequest, error) {
 	if err := reg.checkOrigin(r); err != nil {
 		return nil, err
 	}
 	from := reg.caller(r)
 	if from.unnamed != "" {
-		reg.noteUnnamed(r, from)
+		reg.recordUnnamed(r, from)
 	}
-	w.from = from.addr
-	if w.grant, err = reg.identify(r, w.from, w.Token); err != nil {
-		return nil, reg.explain(err, r, w.Token)
+	grant, err := reg.identify(r, from.addr, p.Token)
+	if err != nil {
+		return nil, reg.explainToken(err, r, p.Token)
 	}
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return nil, Rejected(http.StatusUnprocessableEntity, "query: escape special characters as %%XX")
+		return nil, Rejected(http.StatusUnprocessableEntity,
+			"query: escape special characters as %%XX")
 	}
-	if err := w.parse(query, reg.cfg); err != nil {
+	c := &connectRequest{Protocol: p, from: from.addr, grant: grant}
+	if err := c.parse(query, reg.cfg); err != nil {
 		return nil, err
 	}
-	return w, reg.allowed(w)
+	if err := reg.checkGrant(c); err != nil {
+		return nil, err
+	}
+	return c, reg.checkServed(c)
 }
 
-// parse reads systems, rooms and resume, which are lists, and room, which is
-// repeated.
-func (w *wish) parse(query url.Values, cfg Config) error {
-	if err := w.checkParams(query, cfg); err != nil {
+// checkGrant checks that the token grants what the client asks for.
+func (reg *Registry) checkGrant(c *connectRequest) error {
+	for _, a := range c.systems {
+		if !c.grant.MayAttach(a.system) {
+			return Rejected(http.StatusForbidden, "the token does not allow system %s", a.system)
+		}
+		for _, room := range a.rooms {
+			if !c.grant.MayJoin(a.system, room.Name()) {
+				return Rejected(http.StatusForbidden,
+					"the token does not allow room %s/%s", a.system, room.Name())
+			}
+		}
+	}
+	return nil
+}
+
+// checkServed checks that the node serves the systems, and names all that it does
+// not.
+func (reg *Registry) checkServed(c *connectRequest) error {
+	var faults []error
+	for _, a := range c.systems {
+		if !reg.hub.Serves(a.system) {
+			faults = append(faults, fmt.Errorf("%s: %w", a.system, domain.ErrNotServed))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// parse reads the query: systems, rooms and resume, which are lists, and room,
+// which may be repeated.
+func (c *connectRequest) parse(query url.Values, cfg Config) error {
+	if err := c.checkParams(query, cfg); err != nil {
 		return err
 	}
 	systems, err := list("systems", query["systems"])
 	if err == nil {
-		err = w.parseSystems(systems, cfg.Systems)
+		err = c.parseSystems(systems, cfg.Systems)
 	}
 	if err == nil {
-		err = w.parseRooms(query, cfg.Rooms)
+		err = c.parseRooms(query, cfg.Rooms)
 	}
 	if err == nil {
-		err = w.parseResumes(query)
+		err = c.parseResumes(query)
 	}
 	return err
 }
 
-// parseRooms reads rooms in both of their spellings. An element of a list ends
-// at a comma, so a room with a comma in its name needs the other.
-func (w *wish) parseRooms(query url.Values, most int) error {
+// parseRooms reads both parameters that name rooms. Elements of the list rooms end
+// at a comma, so a room with a comma in its name needs the parameter room.
+func (c *connectRequest) parseRooms(query url.Values, most int) error {
 	rooms, err := list("rooms", query["rooms"])
 	if err != nil {
 		return err
@@ -166,67 +115,71 @@ func (w *wish) parseRooms(query url.Values, most int) error {
 		return Rejected(http.StatusUnprocessableEntity, "rooms: at most %d, got %d", most, n)
 	}
 	for i, text := range rooms {
-		if err := w.parseRoom(text); err != nil {
+		if err := c.parseRoom(text); err != nil {
 			return domain.At(fmt.Sprintf("rooms[%d]", i), err)
 		}
 	}
 	for i, text := range query["room"] {
-		if err := w.parseRoom(text); err != nil {
+		if err := c.parseRoom(text); err != nil {
 			return domain.At(fmt.Sprintf("room[%d]", i), err)
 		}
 	}
 	return nil
 }
 
-func (w *wish) parseResumes(query url.Values) error {
+// parseResumes reads what the port has found, or else the parameter resume.
+func (c *connectRequest) parseResumes(query url.Values) error {
 	resume, err := list("resume", query["resume"])
-	if w.Resume != "" {
-		resume, err = list("resume", []string{w.Resume})
+	if c.Resume != "" {
+		resume, err = list("resume", []string{c.Resume})
 	}
 	switch {
 	case err != nil:
 		return err
-	case w.Plain && len(resume) > 0:
-		return Rejected(http.StatusUnprocessableEntity, "resume: only with the subprotocol fanfare.v1.json")
+	case c.Plain && len(resume) > 0:
+		return Rejected(http.StatusUnprocessableEntity,
+			"resume: only with the subprotocol fanfare.v1.json")
 	}
 	for i, text := range resume {
-		if err := w.parseResume(text); err != nil {
+		if err := c.parseResume(text); err != nil {
 			return domain.At(fmt.Sprintf("resume[%d]", i), err)
 		}
 	}
 	return nil
 }
 
-func (w *wish) parseSystems(names []string, most int) error {
+func (c *connectRequest) parseSystems(names []string, most int) error {
 	switch {
 	case len(names) == 0:
 		return Rejected(http.StatusUnprocessableEntity, "systems: missing: want ?systems=name,…")
 	case len(names) > most:
-		return Rejected(http.StatusUnprocessableEntity, "systems: at most %d, got %d", most, len(names))
+		return Rejected(http.StatusUnprocessableEntity,
+			"systems: at most %d, got %d", most, len(names))
 	}
 	for i, name := range names {
 		system, err := domain.ParseSystem(name)
 		if err != nil {
 			return domain.At(fmt.Sprintf("systems[%d]", i), err)
 		}
-		if w.find(system) == nil {
-			w.systems = append(w.systems, asked{system: system})
+		if c.find(system) == nil {
+			c.systems = append(c.systems, systemRequest{system: system})
 		}
 	}
-	if w.Plain && len(w.systems) > 1 {
+	if c.Plain && len(c.systems) > 1 {
 		return Rejected(http.StatusUnprocessableEntity,
-			"systems: a plain client takes exactly one; use the subprotocol fanfare.v1.json for more")
+			"systems: a plain client takes exactly one; "+
+				"use the subprotocol fanfare.v1.json for more")
 	}
 	return nil
 }
 
-func (w *wish) parseRoom(text string) error {
+func (c *connectRequest) parseRoom(text string) error {
 	name, room, found := strings.Cut(text, "/")
 	if !found {
 		return &domain.FieldError{Problem: "want system/room; a room with a comma in its name " +
 			"has a parameter of its own, room=system/name"}
 	}
-	a, err := w.named(name)
+	a, err := c.named(name)
 	if err != nil {
 		return err
 	}
@@ -237,12 +190,12 @@ func (w *wish) parseRoom(text string) error {
 	return err
 }
 
-func (w *wish) parseResume(text string) error {
+func (c *connectRequest) parseResume(text string) error {
 	name, token, found := strings.Cut(text, ":")
 	if !found {
 		return &domain.FieldError{Problem: "want system:cursor"}
 	}
-	a, err := w.named(name)
+	a, err := c.named(name)
 	if err != nil {
 		return err
 	}
@@ -254,44 +207,24 @@ func (w *wish) parseResume(text string) error {
 	return err
 }
 
-func (w *wish) named(name string) (*asked, error) {
+// named returns the system of that name among those that were asked for.
+func (c *connectRequest) named(name string) (*systemRequest, error) {
 	system, err := domain.ParseSystem(name)
 	if err != nil {
 		return nil, err
 	}
-	if a := w.find(system); a != nil {
+	if a := c.find(system); a != nil {
 		return a, nil
 	}
 	return nil, &domain.FieldError{Problem: "system " + name + " is not among systems"}
 }
 
-func (w *wish) find(system domain.System) *asked {
-	for i := range w.systems {
-		if w.systems[i].system == system {
-			return &w.systems[i]
+// find returns the system among those that were asked for, nil if it is not.
+func (c *connectRequest) find(system domain.System) *systemRequest {
+	for i := range c.systems {
+		if c.systems[i].system == system {
+			return &c.systems[i]
 		}
 	}
 	return nil
-}
-
-// allowed holds what is asked for against the grant, and then against what the
-// node serves.
-func (reg *Registry) allowed(w *wish) error {
-	for _, a := range w.systems {
-		if !w.grant.MayAttach(a.system) {
-			return Rejected(http.StatusForbidden, "the token does not allow system %s", a.system)
-		}
-		for _, room := range a.rooms {
-			if !w.grant.MayJoin(a.system, room.Name()) {
-				return Rejected(http.StatusForbidden, "the token does not allow room %s/%s", a.system, room.Name())
-			}
-		}
-	}
-	var faults []error
-	for _, a := range w.systems {
-		if !reg.hub.Serves(a.system) {
-			faults = append(faults, fmt.Errorf("%s: %w", a.system, domain.ErrNotServed))
-		}
-	}
-	return errors.Join(faults...)
 }

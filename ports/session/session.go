@@ -7,56 +7,59 @@ import (
 	"time"
 
 	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/domain/jsontext"
 	"github.com/fanfarebus/fanfare/domain/stream"
 )
 
-// A Conn is a session's way to its client, as its port makes it. Its methods
-// never block and may be called concurrently; Offer, Tell and Close with locks
-// held that they must not want again.
+// A Conn is a session's connection to its client, as the port makes it. Its
+// methods never block and may be called concurrently. Callers of Offer, Notify
+// and Close hold locks of a stream or of the [Registry], so these three must not
+// call back into either.
 type Conn interface {
-	// Offer takes a frame of one of the session's systems, or has no room.
+	// Offer takes a frame of one of the session's systems. It returns false if it
+	// has no room.
 	Offer(a *Attachment, f stream.Frame) bool
-	// Offered is how often something was offered so far.
+	// Offered returns how often Offer was called so far.
 	Offered() uint64
-	// SendCursor lets the client know that it is at a place in the attachment's
-	// system, unless something was offered since Offered returned offers.
+	// SendCursor tells the client its cursor in the attachment's system. It does
+	// nothing and returns false if Offer was called since Offered returned offers.
 	SendCursor(a *Attachment, at domain.Cursor, offers uint64) bool
-	// Notify gives the client a notice, an op of fanfare.v1.json.
+	// Notify sends the client a notice: an op of fanfare.v1.json.
 	Notify(op []byte)
-	// GoAway ends the session because the node drains. The client is to come
+	// GoAway ends the session because the node drains. The client is asked to come
 	// back after retry.
 	GoAway(retry time.Duration)
-	// Close ends the session with one of the Close codes, after what was
-	// offered. The first call counts.
+	// Close ends the session with one of the Close codes, after what was offered
+	// before. Only the first call counts.
 	Close(code int, reason string)
 	// Abort cuts the connection off.
 	Abort()
 }
 
-// A Session is one connection of one user, attached to one or more systems. It
-// is what sessions are to the Registry; a port adds its Conn.
+// A Session is one connection of one user, attached to one or more systems. A
+// port embeds it in its Conn.
 type Session struct {
 	ID    string
 	User  string
-	Grant domain.Grant // the port's; see SetExpiry
+	Grant domain.Grant // only the port uses it after Open; see SetExpiry
 
 	registry *Registry
-	conn     Conn
+	conn     Conn         // nil until Begin
 	asker    stream.Asker // for whom its streams read their logs again
-	plain    bool         // is told nothing but messages
-	turn     int          // when it is due, see Registry.tick
-	slot     int          // in Registry.sessions, -1 outside; guarded by Registry.mu
+	plain    bool         // the client is sent messages and no notices
+	turn     int          // when its cursors are sent; see Registry.due
+	slot     int          // its index in Registry.sessions, -1 outside; guarded by Registry.mu
 
 	from    netip.Addr   // the client's address, as wrong tokens are counted by
 	expires atomic.Int64 // Unix milliseconds, 0 for never
 
 	mu      sync.Mutex
-	systems []*Attachment // never changed in place; guarded by mu
-	first   int           // whose turn it is to be filled first; guarded by mu
+	systems []*Attachment // the slice is never changed in place; guarded by mu
+	first   int           // counts Fills, and so says which system is filled first; guarded by mu
 }
 
-// Begin says hello through conn, makes the session known to the Registry, and
-// lets the streams offer.
+// Begin says hello through conn, adds the session to the registry, and lets the
+// streams offer. If the node has begun to drain, it asks the client to go away.
 func (s *Session) Begin(conn Conn) {
 	s.conn = conn
 	s.registry.counters.opened.Add(1)
@@ -68,8 +71,8 @@ func (s *Session) Begin(conn Conn) {
 	s.Fill()
 }
 
-// Leave lets go of the streams and the Registry; nothing is offered or told after
-// it. It is idempotent.
+// Leave detaches the session from its streams and removes it from the registry:
+// nothing is offered or notified after it. It is idempotent.
 func (s *Session) Leave() {
 	s.registry.remove(s)
 	s.mu.Lock()
@@ -81,7 +84,8 @@ func (s *Session) Leave() {
 	}
 }
 
-// End is called once, when the connection is done. Drain waits for it.
+// End leaves, and releases the session's place. It must be called once for each
+// session that Open returned, when the connection is done: Drain waits for it.
 func (s *Session) End(code int) {
 	s.Leave()
 	if s.conn != nil { // it began
@@ -91,7 +95,8 @@ func (s *Session) End(code int) {
 	s.registry.release()
 }
 
-// Attachments returns the session's parts. The slice is not to be changed.
+// Attachments returns the session's parts in its systems. The slice must not be
+// changed.
 func (s *Session) Attachments() []*Attachment {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -127,8 +132,8 @@ func (s *Session) Keep(keep func(*Attachment) bool) (lost []*Attachment) {
 	return lost
 }
 
-// Fill lets each stream offer what the session has missed. Who was first the
-// last time is last the next time.
+// Fill lets each stream offer what the session has not been offered yet. The
+// systems take turns in being first, so that none always gets the room there is.
 func (s *Session) Fill() {
 	s.mu.Lock()
 	systems, first := s.systems, s.first
@@ -139,13 +144,14 @@ func (s *Session) Fill() {
 	}
 }
 
-// SetExpiry sets when the session ends with its token; zero means never.
+// SetExpiry sets when the session ends because its token expires. Zero means
+// never.
 func (s *Session) SetExpiry(t time.Time) {
 	if t.IsZero() {
 		s.expires.Store(0)
 		return
 	}
-	// Not nanoseconds: they overflow in 2262, and tokens may say more.
+	// Not nanoseconds: they overflow in 2262, and tokens may name later times.
 	ms := int64(endOfTime * 1000)
 	if t.Unix() < endOfTime {
 		ms = max(t.UnixMilli(), 1)
@@ -153,8 +159,8 @@ func (s *Session) SetExpiry(t time.Time) {
 	s.expires.Store(ms)
 }
 
-// endOfTime is later than any session, and as milliseconds within an int64: the
-// year 10000, in seconds since 1970.
+// endOfTime is the year 10000, in seconds since 1970. No session lasts so long,
+// and in milliseconds it still fits an int64.
 const endOfTime = 253_402_300_800
 
 func (s *Session) expired(now time.Time) bool {
@@ -162,13 +168,13 @@ func (s *Session) expired(now time.Time) bool {
 	return at != 0 && now.UnixMilli() >= at
 }
 
-// UserMeter returns the meter that the sessions of the user on this node
-// share, made with the first caller's rate; nil once the session is over.
-func (s *Session) UserMeter(r Rate, largest int) *Meter {
-	return s.registry.userMeter(s.User, r, largest)
+// UserMeter returns the meter that the sessions of the user on this node share.
+// The first caller decides its rate. It is nil once the session is over.
+func (s *Session) UserMeter(rate Rate, largest int) *Meter {
+	return s.registry.userMeter(s.User, rate, largest)
 }
 
-// Rooms is how many rooms the session has joined, and most how many it may.
+// Rooms returns how many rooms the session has joined, and how many it may.
 func (s *Session) Rooms() (joined, most int) {
 	for _, a := range s.Attachments() {
 		joined += len(a.rooms)
@@ -176,37 +182,39 @@ func (s *Session) Rooms() (joined, most int) {
 	return joined, s.registry.cfg.Rooms
 }
 
-// sendCursors tells where the session is in the systems that it heard nothing
-// of since the last time. A place must not be told behind a message that comes
-// after it: the client would go back, and get that message again.
+// sendCursors tells the client its cursor in the systems from which it heard
+// nothing since the last time. A cursor must not be sent behind a message that
+// comes after it: the client would go back, and get that message again.
 func (s *Session) sendCursors() {
 	for _, a := range s.Attachments() {
-		quiet := s.conn.Offered()
-		if at, moved := a.moved(); moved && s.conn.SendCursor(a, at, quiet) {
-			a.told = at
+		offers := s.conn.Offered()
+		if at, moved := a.moved(); moved && s.conn.SendCursor(a, at, offers) {
+			a.sentCursor = at
 		}
 	}
 }
 
+// goAway asks the client to come back after a random part of Config.RetrySpan.
 func (s *Session) goAway() {
-	s.conn.GoAway(time.Duration(jitter(s.registry.cfg.RetrySpan)) * time.Millisecond)
+	s.conn.GoAway(time.Duration(jitterMillis(s.registry.cfg.RetrySpan)) * time.Millisecond)
 }
 
-// targets are what the session hears without joining anything.
+// targets returns what the session hears without joining anything.
 func (s *Session) targets() []domain.Target {
-	user, _ := domain.UserTarget(s.User) // checked in identify
+	user, _ := domain.UserTarget(s.User) // the name was checked in identify
 	self, _ := domain.SessionTarget(s.ID)
 	return []domain.Target{user, self}
 }
 
-// hello says who, where, and from which places on.
+// hello makes the first op of every session: who the client is, where, and the
+// cursors at which its systems begin.
 func (s *Session) hello() []byte {
 	b := append(make([]byte, 0, 256), `{"op":"hello","session":`...)
-	b = AppendString(b, s.ID)
+	b = jsontext.AppendString(b, s.ID)
 	b = append(b, `,"node":`...)
-	b = AppendString(b, s.registry.cfg.Node)
+	b = jsontext.AppendString(b, s.registry.cfg.Node)
 	b = append(b, `,"user":`...)
-	b = AppendString(b, s.User)
+	b = jsontext.AppendString(b, s.User)
 	b = append(b, `,"systems":{`...)
 	for i, a := range s.systems {
 		if i > 0 {
@@ -215,7 +223,7 @@ func (s *Session) hello() []byte {
 		b = append(b, '"')
 		b = append(b, a.System().String()...)
 		b = append(b, `":{"cursor":`...)
-		b = appendCursor(b, a.told)
+		b = appendCursor(b, a.sentCursor)
 		if a.resumed {
 			b = append(b, `,"resumed":true}`...)
 		} else {

@@ -13,7 +13,7 @@ import (
 	"github.com/fanfarebus/fanfare/ports/session"
 )
 
-// EventSources that cannot set headers put the id into the address.
+// Replacements of EventSource that cannot set headers put the id into the URL.
 func TestLastEventIDComesInTheHeaderOrTheAddress(t *testing.T) {
 	n := serve(t, config{})
 	s := n.hello("alice", "systems=orders")
@@ -79,7 +79,7 @@ func TestEveryRoomCanBeNamedInTheAddress(t *testing.T) {
 	}
 }
 
-// An EventSource never comes back after an answer that is no stream.
+// An EventSource never comes back after an answer that is not an event stream.
 func TestEventSourcesAreToldWhenToComeBack(t *testing.T) {
 	events := http.Header{"Accept": {"text/event-stream"}}
 	draining := serve(t, config{})
@@ -123,7 +123,7 @@ func TestEventSourcesAreToldWhenToComeBack(t *testing.T) {
 	}
 }
 
-// A check tells a script what a connection would be answered, and is none.
+// A check answers what a connection would be answered, and opens none.
 func TestCheckSaysWhyThereWouldBeNoSession(t *testing.T) {
 	n := serve(t, config{registry: session.Config{Sessions: 1, SessionsPerUser: 1}})
 	for query, want := range map[string]int{

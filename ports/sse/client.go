@@ -8,47 +8,52 @@ import (
 	"time"
 
 	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/domain/jsontext"
 	"github.com/fanfarebus/fanfare/domain/stream"
 	"github.com/fanfarebus/fanfare/ports/session"
 )
 
-// A client is a session over Server-Sent Events: its session.Conn. The request's
-// goroutine writes; the streams and the Registry call the rest.
+// A client is a session over Server-Sent Events: its [session.Conn]. The request's
+// goroutine writes (serve); the streams and the [session.Registry] call the rest.
 type client struct {
 	*session.Session
-	server  *Server
-	out     outbox
-	script  *script // serve's
-	cursors bool    // the client does not keep ids, and wants cursor ops
+	server    *Server
+	out       outbox
+	script    *script // only serve uses it
+	cursorOps bool    // the client asked for cursor ops instead of ids without data
 
-	w     http.ResponseWriter // serve's
-	http  *http.ResponseController
-	timed bool // the deadline is the stream's and not the write's: it ends even one that is idle
+	w       http.ResponseWriter // only serve uses it
+	control *http.ResponseController
+	// idleTimed says that a write deadline ends the stream even while nothing is
+	// written, as in HTTP/2. It has to be taken back after each write.
+	idleTimed bool
 
-	mu      sync.Mutex
-	set     time.Time // the write deadline; guarded by mu
-	closeBy time.Time // no later one is set; zero for never; guarded by mu
-	over    bool      // the response is not ours any more; guarded by mu
+	mu       sync.Mutex
+	deadline time.Time // the write deadline that is set; zero for none; guarded by mu
+	closeBy  time.Time // the deadline once the session is closing, else zero; guarded by mu
+	over     bool      // the handler has returned, or is about to; guarded by mu
 }
 
 var _ session.Conn = (*client)(nil)
 
 // Offer takes a message or a gap.
-func (c *client) Offer(a *session.Attachment, f stream.Frame) bool { return c.out.offer(a, f.Bytes) }
-
-// Offered is how often something was offered.
-func (c *client) Offered() uint64 { return c.out.offered() }
-
-// SendCursor moves the id, without an event that the client could see unless it
-// asked for that.
-func (c *client) SendCursor(a *session.Attachment, at domain.Cursor, offers uint64) bool {
-	if c.cursors {
-		return c.out.move(item{of: a, op: session.CursorNotice(a.System(), at)}, offers)
-	}
-	return c.out.move(item{of: a, place: at.Append(nil)}, offers)
+func (c *client) Offer(a *session.Attachment, f stream.Frame) bool {
+	return c.out.offer(a, f.Bytes)
 }
 
-// Notify gives a notice. A client that lets many of them pile up is not reading.
+// Offered returns how often Offer was called.
+func (c *client) Offered() uint64 { return c.out.offered() }
+
+// SendCursor sends an id without data, or a cursor op if the client asked for that.
+func (c *client) SendCursor(a *session.Attachment, at domain.Cursor, offers uint64) bool {
+	if c.cursorOps {
+		return c.out.takeIfQuiet(item{of: a, op: session.CursorNotice(a.System(), at)}, offers)
+	}
+	return c.out.takeIfQuiet(item{of: a, cursor: at.Append(nil)}, offers)
+}
+
+// Notify sends a notice. A client that lets so many of them wait that there is no room
+// is not reading, and is closed.
 func (c *client) Notify(op []byte) {
 	if c.out.reply(op) || c.out.farewell() != nil {
 		return
@@ -58,56 +63,60 @@ func (c *client) Notify(op []byte) {
 }
 
 // Close ends the session after what is in its outbox, and at the latest after
-// Config.CloseWait. It never blocks; the first call counts.
+// Config.CloseWait. It never blocks. Only the first call counts.
 func (c *client) Close(code int, reason string) {
 	op := append([]byte(`{"op":"close","code":`), strconv.Itoa(code)...)
-	op = session.AppendString(append(op, `,"reason":`...), reason)
+	op = jsontext.AppendString(append(op, `,"reason":`...), reason)
 	stop := code == session.CloseDisconnected || code == session.CloseReplaced
 	c.end(farewell{op: append(op, '}'), code: code, stop: stop})
 }
 
 // GoAway ends the session for a drain.
 func (c *client) GoAway(retry time.Duration) {
-	c.end(farewell{op: session.GoawayNotice(retry), code: session.CloseGoingAway, retry: max(retry, time.Millisecond)})
+	c.end(farewell{
+		op: session.GoawayNotice(retry), code: session.CloseGoingAway,
+		retry: max(retry, time.Millisecond),
+	})
 }
 
+// end lets the farewell follow what is in the outbox.
 func (c *client) end(f farewell) {
 	if c.out.close(f) {
 		c.writeBy(c.server.now().Add(c.server.cfg.CloseWait))
 	}
 }
 
-// Abort lets the write in flight fail, and all that follow.
+// Abort makes the write in flight fail, and all that follow.
 func (c *client) Abort() { c.writeBy(c.server.now()) }
 
-// writeBy bounds all writes from now on.
+// writeBy sets the deadline of all writes from now on.
 func (c *client) writeBy(t time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.over {
 		return
 	}
-	c.closeBy, c.set = t, t
-	_ = c.http.SetWriteDeadline(t) // it could be set before
+	c.closeBy, c.deadline = t, t
+	_ = c.control.SetWriteDeadline(t) // arm has checked that deadlines can be set
 }
 
-// arm gives the next write its time. The deadline is moved only if it is off
-// by more than a second: to move it costs a part of a write.
+// arm gives the next write Config.Stall. The deadline is moved only if it would move by
+// more than a second, since to move it costs a part of what a write costs.
 func (c *client) arm() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	stall := c.server.cfg.Stall
 	t, slack := c.server.now().Add(stall), min(time.Second, stall/8)
-	if d := t.Sub(c.set); !c.closeBy.IsZero() || d <= slack {
+	if d := t.Sub(c.deadline); !c.closeBy.IsZero() || d <= slack {
 		return nil
 	}
-	c.set = t
-	return c.http.SetWriteDeadline(t)
+	c.deadline = t
+	return c.control.SetWriteDeadline(t)
 }
 
-// disarm takes back what arm did, where an idle session needs that.
+// disarm takes the deadline back after a write, where it would end an idle session.
 func (c *client) disarm() error {
-	if !c.timed {
+	if !c.idleTimed {
 		return nil
 	}
 	c.mu.Lock()
@@ -115,21 +124,21 @@ func (c *client) disarm() error {
 	if !c.closeBy.IsZero() {
 		return nil
 	}
-	c.set = time.Time{}
-	return c.http.SetWriteDeadline(c.set)
+	c.deadline = time.Time{}
+	return c.control.SetWriteDeadline(c.deadline)
 }
 
-// finish gives the response back. Late says whether the write deadline has
-// passed.
+// finish ends the use of the response: no deadline is set after it. It reports whether
+// the write deadline has passed.
 func (c *client) finish() (late bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.over = true
-	return !c.set.IsZero() && !c.server.now().Before(c.set)
+	return !c.deadline.IsZero() && !c.server.now().Before(c.deadline)
 }
 
-// serve writes until the session is closed, or the client has gone, and
-// returns the code for it.
+// serve writes until the session is closed or the client has gone, and returns the
+// close code of the session.
 func (c *client) serve(ctx context.Context) (code int) {
 	every := c.server.cfg.Heartbeat
 	beat := time.NewTimer(every)
@@ -159,8 +168,7 @@ func (c *client) serve(ctx context.Context) (code int) {
 	}
 }
 
-// work writes what waits until nothing does; done means that the farewell was
-// written.
+// work writes what waits until nothing does. Done means that the farewell was written.
 func (c *client) work() (done bool, err error) {
 	for {
 		queue, last := c.out.next()
@@ -177,7 +185,8 @@ func (c *client) work() (done bool, err error) {
 	}
 }
 
-// perform writes events, several at a time.
+// perform writes the events of a queue, several in one write, and then the farewell if
+// there is one.
 func (c *client) perform(queue *[]item, last *farewell) (err error) {
 	b := takeBuffer()
 	defer func() { putBuffer(b) }()
@@ -203,9 +212,11 @@ func (c *client) perform(queue *[]item, last *farewell) (err error) {
 	return c.write(*b)
 }
 
-// chunk is how much is written before progress is noted.
+// chunk is how many bytes are written before the deadline is moved on.
 const chunk = 32 << 10
 
+// write writes p in chunks. Each chunk has Config.Stall, so that a slow client has time
+// as long as there is progress.
 func (c *client) write(p []byte) error {
 	for len(p) > 0 {
 		part := p[:min(len(p), chunk)]
@@ -216,7 +227,7 @@ func (c *client) write(p []byte) error {
 		if _, err := c.w.Write(part); err != nil {
 			return err
 		}
-		if err := c.http.Flush(); err != nil {
+		if err := c.control.Flush(); err != nil {
 			return err
 		}
 		c.server.counters.bytesOut.Add(uint64(len(part)))
@@ -225,8 +236,8 @@ func (c *client) write(p []byte) error {
 	return c.disarm()
 }
 
-// buffers holds what writes are put together in, so that idle sessions have
-// none.
+// buffers holds the buffers in which writes are put together, so that idle sessions
+// have none.
 var buffers = sync.Pool{New: func() any {
 	b := make([]byte, 0, 4096)
 	return &b

@@ -1,48 +1,62 @@
 package sse
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/fanfarebus/fanfare/internal/defaults"
 )
 
-// Config holds what may differ between nodes. Its zero value is usable; New
-// fills in the defaults named here.
-type Config struct {
-	OutboxBytes  int // most bytes of an outbox; default 64 KiB
-	OutboxFrames int // most frames of an outbox; default 1024
+// The defaults of [Config].
+const (
+	DefaultOutboxBytes  = 64 << 10
+	DefaultOutboxFrames = 1024
+	DefaultStall        = 20 * time.Second
+	DefaultHeartbeat    = 15 * time.Second
+	DefaultCloseWait    = 5 * time.Second
+	DefaultRetry        = time.Second
+	DefaultRetrySpan    = 3 * time.Second
+)
 
-	Stall     time.Duration // a write without progress ends the session; default 20 s
-	Heartbeat time.Duration // of silence before a comment is sent; default 15 s
-	CloseWait time.Duration // for a closing session to take what is written; default 5 s
-	Retry     time.Duration // an EventSource waits so long before it comes back; default 1 s
-	RetrySpan time.Duration // and up to so much longer, each another; default 3 s
+// Config holds what may differ between nodes. Its zero value is usable: [New]
+// gives every field that is zero its default.
+type Config struct {
+	OutboxBytes  int // most bytes of an outbox
+	OutboxFrames int // most frames of an outbox
+
+	Stall     time.Duration // a write that makes no progress for so long ends the session
+	Heartbeat time.Duration // silence after which a comment is sent
+	CloseWait time.Duration // for a closing session to write its outbox
+	Retry     time.Duration // an EventSource waits at least so long before it comes back
+	RetrySpan time.Duration // and a random part of this longer
 }
 
 func (c Config) withDefaults() Config {
-	c.OutboxBytes = cmp.Or(c.OutboxBytes, 64<<10)
-	c.OutboxFrames = cmp.Or(c.OutboxFrames, 1024)
-	c.Stall = cmp.Or(c.Stall, 20*time.Second)
-	c.Heartbeat = cmp.Or(c.Heartbeat, 15*time.Second)
-	c.CloseWait = cmp.Or(c.CloseWait, 5*time.Second)
-	c.Retry = cmp.Or(c.Retry, time.Second)
-	c.RetrySpan = cmp.Or(c.RetrySpan, 3*time.Second)
+	defaults.Set(&c.OutboxBytes, DefaultOutboxBytes)
+	defaults.Set(&c.OutboxFrames, DefaultOutboxFrames)
+	defaults.Set(&c.Stall, DefaultStall)
+	defaults.Set(&c.Heartbeat, DefaultHeartbeat)
+	defaults.Set(&c.CloseWait, DefaultCloseWait)
+	defaults.Set(&c.Retry, DefaultRetry)
+	defaults.Set(&c.RetrySpan, DefaultRetrySpan)
 	return c
 }
 
-// Validate says everything that is wrong with the settings; zero values are
-// right.
+// Validate returns an error that names everything that is wrong with the
+// settings. Zero values are right, since they stand for the defaults.
 func (c Config) Validate() error {
-	c = c.withDefaults()
 	var faults []error
-	for name, n := range map[string]int{"outbox_bytes": c.OutboxBytes, "outbox_frames": c.OutboxFrames} {
-		if n < 1 {
+	for name, n := range map[string]int{
+		"outbox_bytes": c.OutboxBytes, "outbox_frames": c.OutboxFrames,
+	} {
+		if n < 0 {
 			faults = append(faults, fmt.Errorf("sse: %s: want at least 1, got %d", name, n))
 		}
 	}
 	for name, d := range map[string]time.Duration{
-		"stall": c.Stall, "heartbeat": c.Heartbeat, "close wait": c.CloseWait, "retry": c.Retry, "retry span": c.RetrySpan,
+		"stall": c.Stall, "heartbeat": c.Heartbeat, "close wait": c.CloseWait,
+		"retry": c.Retry, "retry span": c.RetrySpan,
 	} {
 		if d < 0 {
 			faults = append(faults, fmt.Errorf("sse: %s: must not be negative, got %v", name, d))

@@ -6,8 +6,8 @@ import (
 	"github.com/fanfarebus/fanfare/ports/session"
 )
 
-// allowOrigin lets pages of allowed origins read the answer, refusals too. One
-// that is allowed only because all are may not bring the user's cookies.
+// allowOrigin lets pages of allowed origins read the answer, also if it is a refusal. A
+// page that is allowed only because all pages are may not send the user's cookies.
 func (s *Server) allowOrigin(h http.Header, r *http.Request) {
 	h.Set("Vary", "Origin")
 	origin, allowed := s.registry.AllowedOrigin(r)
@@ -21,8 +21,8 @@ func (s *Server) allowOrigin(h http.Header, r *http.Request) {
 	}
 }
 
-// preflight answers browsers that ask before they send a request with headers
-// that an EventSource does not have, such as a token.
+// preflight answers browsers that ask before they send a request with headers of a
+// script's own, such as a token.
 func (s *Server) preflight(w http.ResponseWriter, r *http.Request) {
 	if _, allowed := s.registry.AllowedOrigin(r); !allowed {
 		s.registry.Reject(w, r, session.Rejected(http.StatusForbidden, "origin is not allowed"))

@@ -1,33 +1,51 @@
-// Package sse drives the domain over Server-Sent Events: the same sessions and
-// the same ops as fanfare.v1.json over WebSocket, to clients that only listen.
+// Package sse serves sessions over Server-Sent Events: the same sessions and the same
+// ops as fanfare.v1.json over WebSocket, for clients that only listen. The format is
+// that of the [HTML standard].
 //
-// Each event's data is one op. What it promises:
+// # Shape
 //
-//   - Order: events leave in the order in which they were offered; hello comes
-//     first.
-//   - The id of an event is the resume string of all of the session's systems
-//     as it is once the event has been received, so that an EventSource resumes
-//     by itself, with nothing lost or repeated. It moves only with what was
-//     written before it. A session that hears nothing gets, now and then, an
-//     event with an id and no data: it is not dispatched, but its id is kept.
-//     Clients that make an EventSource anew each time do not see that, and ask
-//     for cursor ops with ?cursors=1.
-//   - One goroutine per session, the request's, and one write in flight. What
-//     gathers meanwhile leaves together.
-//   - Bounds: an outbox is bounded in bytes and frames. When it is full the
-//     session falls back to catching up; nothing that was offered is lost. If
-//     its writes make no progress for Config.Stall it is ended.
-//   - The end of a stream is told: goaway when the node drains, else close with
-//     a code. An EventSource comes back by itself, so where it must not (the
-//     session was disconnected, or gave way to a newer one) the last id is
-//     marked, and who comes back with the mark is answered 204: the standard's
-//     way to say stop. Any other status stops it, too.
+// A [Server] is an http.Handler. A session lasts as long as its request, and the
+// request's goroutine writes all its events. The data of each event is one op. Who may
+// connect, and when sessions end, is decided by [session.Registry].
 //
-// A proxy that holds back what it passes on can not be seen from here. A client
-// sees it: hello is sent at once, so one that has none a few seconds after the
-// answer began, or after its request, is behind such a proxy. With ?pad=1 hello
-// is followed by 2 KiB of a comment, which is enough for those that wait for a
-// block; nothing helps against those that wait for the end. The answer asks for
-// what is customary: X-Accel-Buffering: no, and no transformation, since
-// compression holds back, too.
+// # Guarantees
+//
+//   - Events leave in the order in which they were offered; hello comes first.
+//   - Each session has at most one write in flight. What gathers meanwhile leaves
+//     together.
+//   - An outbox is bounded in bytes and frames. When it is full, the session falls
+//     back to catching up from its stream; nothing that was offered is lost. If its
+//     writes make no progress for [Config.Stall], it is ended.
+//
+// # Resuming
+//
+// The id of an event is the resume string of all of the session's systems: the cursor
+// of each, as it is once the client has received the event. So an EventSource, which
+// sends the last id when it comes back, resumes by itself, and nothing is lost or
+// repeated. A session that hears nothing is sent, now and then, an event with an id
+// and without data: an EventSource keeps its id and dispatches nothing. Clients that
+// make a new EventSource each time do not see such ids; with ?cursors=1 they get cursor
+// ops instead.
+//
+// # The end of a stream
+//
+// The last event says why the stream ends: goaway if the node drains, otherwise close
+// with a code. An EventSource comes back by itself. Where it must not (its session was
+// disconnected, or replaced by a newer one), the last id carries a mark, and a client
+// that comes back with the mark is answered 204, by which the standard stops an
+// EventSource. Any other answer but an event stream would stop it, too, so a client
+// that may be let in later is answered with a stream that tells it when to come back.
+//
+// # Proxies that hold back
+//
+// The node cannot see whether a proxy holds back what it should pass on. A client can:
+// hello is sent at once, so a client that has none a few seconds after its request is
+// behind such a proxy. With ?pad=1, 2 KiB of comment follow hello, which is enough for
+// proxies that wait until they have a block. Nothing helps against those that wait for
+// the end. The answer carries the customary X-Accel-Buffering: no, and forbids
+// transformation, since compression holds back, too.
+//
+// session_test.go shows what a client sees.
+//
+// [HTML standard]: https://html.spec.whatwg.org/multipage/server-sent-events.html
 package sse

@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// A node is a Server on real streams, fed by hand.
+// A node is a Server on real streams. The test delivers the messages.
 type node struct {
 	t        testing.TB
 	hub      *stream.Hub
@@ -49,7 +49,7 @@ type node struct {
 
 const log = domain.LogID(7)
 
-// Open is stream.Source: the bus confirms at once.
+// Open is part of stream.Source. The bus confirms the subscription at once.
 func (n *node) Open(s *stream.Stream) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -62,7 +62,7 @@ func (n *node) Close(*stream.Stream) {}
 
 func pos(n int) domain.Position { return domain.Position(fmt.Sprintf("%012d", n)) }
 
-// config is what a node can be told.
+// A config says how a node differs from the usual one.
 type config struct {
 	registry session.Config
 	sse      sse.Config
@@ -114,7 +114,7 @@ func (n *node) listen(listener *httptest.Server) {
 	})
 }
 
-// deliver lets the bus bring a JSON message.
+// deliver delivers a JSON message, as if it came from the bus.
 func (n *node) deliver(to, sys, data string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -142,7 +142,7 @@ func targets(names ...string) (all []domain.Target) {
 	return all
 }
 
-// tokens authenticates "alice", and "alice/ttl=1s" as alice for a second.
+// tokens accepts "alice", and "alice/ttl=1s" as alice for a second.
 type tokens struct{}
 
 func (tokens) Authenticate(_ context.Context, token string) (domain.Grant, error) {
@@ -168,7 +168,7 @@ func (tokens) Authenticate(_ context.Context, token string) (domain.Grant, error
 	return g, nil
 }
 
-// A source reads events as the HTML standard wants an EventSource to.
+// A source reads events as the HTML standard demands of an EventSource.
 type source struct {
 	t      testing.TB
 	resp   *http.Response
@@ -227,7 +227,7 @@ func (n *node) hello(token, query string) *source {
 	return s
 }
 
-// again is what an EventSource does when its connection is lost.
+// again connects anew, as an EventSource does when its connection is lost.
 func (n *node) again(s *source, token, query string) *source {
 	n.t.Helper()
 	s.close()
@@ -243,13 +243,13 @@ func (s *source) next() (data string, err error) {
 	return s.read()
 }
 
-// read is next without patience.
+// read is next without a time limit of its own.
 func (s *source) read() (data string, err error) {
 	some, id := false, s.id
 	for {
 		line, err := s.lines.ReadString('\n')
 		if err != nil {
-			return "", err // what is not complete is not dispatched
+			return "", err // an event that is not complete is not dispatched
 		}
 		field, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ":")
 		value = strings.TrimPrefix(value, " ")
@@ -276,7 +276,7 @@ func (s *source) read() (data string, err error) {
 	}
 }
 
-// wants reads one event, which must be JSON and start so.
+// wants reads one event, which must be JSON and start with prefix.
 func (s *source) wants(prefix string) string {
 	s.t.Helper()
 	data, err := s.next()
@@ -299,7 +299,7 @@ func (s *source) wantsData(data string) {
 	}
 }
 
-// wantsEnd says that the stream ends here, and properly.
+// wantsEnd checks that the stream ends here, without an error.
 func (s *source) wantsEnd() {
 	s.t.Helper()
 	if data, err := s.next(); !errors.Is(err, io.EOF) {
@@ -307,7 +307,7 @@ func (s *source) wantsEnd() {
 	}
 }
 
-// poll waits for something to become true.
+// poll waits until a condition is true.
 func poll(t testing.TB, done func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(6 * patience)

@@ -7,92 +7,93 @@ import (
 	"github.com/fanfarebus/fanfare/ports/session"
 )
 
-// An outbox is what a session has been offered and has not been written. It is
-// safe for concurrent use and never blocks. The session's goroutine takes all
-// that is there, writes it, and says so (sent); until then it counts as flying.
+// An outbox holds the items that a session was offered and that are not written yet.
+// It is safe for concurrent use and never blocks. The session's goroutine takes all
+// that waits (next), writes it, and reports that (sent); until then it is in flight.
 //
-// A session can not be left waiting, because of two rules that hold whenever
-// the lock is free:
+// An item is refused if there is no room. The session then falls back to catching up:
+// the outbox must tell it when there is room to fill. It cannot forget that, because
+// two rules hold whenever the lock is free:
 //
-//  1. If anything waits, wake holds a token or the session's goroutine is about
-//     to take.
-//  2. A refusal is noted (behind) in the critical section that refused, and
-//     refusals happen only while something waits or flies.
+//  1. If anything waits, wake holds a value, or the session's goroutine is about to
+//     call next.
+//  2. A refusal sets behind under the same lock, and items are refused only while
+//     something waits or is in flight.
 //
-// So after each refusal there is a call of sent that sees the note, and says
-// that it is time to fill. Any single frame fits an empty outbox, whatever its
-// size.
+// So each refusal is followed by a call of sent that sees behind, and reports that it
+// is time to fill. Any single item fits into an empty outbox, whatever its size.
 type outbox struct {
-	bytes  int           // most bytes, waiting and flying
-	frames int           // most frames that wait
-	wake   chan struct{} // holds one token while there may be something to take
+	maxBytes int           // waiting and in flight
+	maxItems int           // waiting
+	wake     chan struct{} // holds one value while there may be something to take
 
-	mu      sync.Mutex
-	queue   *[]item // nil when nothing waits
-	waiting int     // bytes in queue
-	flying  int     // bytes being written
-	busy    bool    // something flies
-	behind  bool    // an offer was refused since the last fill
-	offers  uint64  // so far
-	last    *farewell
+	mu            sync.Mutex // guards all below
+	queue         *[]item    // items that wait; nil if there are none
+	waitingBytes  int        // in queue
+	inFlightBytes int
+	busy          bool      // something is in flight
+	behind        bool      // an item was refused since sent last reported time to fill
+	offers        uint64    // calls of offer so far
+	last          *farewell // what follows the queue; nil until close
 }
 
-// An item is one event, or, if it is nothing but a place, the id of one.
+// An item is one event. If it has a cursor and no op, it is an id without data.
 type item struct {
-	of    *session.Attachment // whose place comes with it; nil for a notice
-	op    []byte              // shared: not to be changed
-	place []byte              // the token of a cursor, without an op
+	of     *session.Attachment // the system whose cursor it moves; nil for a notice
+	op     []byte              // shared by sessions: not to be changed
+	cursor []byte              // as text
 }
 
-// A farewell is what a session is told last.
+// A farewell is the last event of a session.
 type farewell struct {
 	op    []byte
-	code  int
-	retry time.Duration // 0: what was said before holds
+	code  int           // the session's close code
+	retry time.Duration // 0 to leave what was written before
 	stop  bool          // the client is not to come back by itself
 }
 
 // replyBytes and replyFrames are kept for notices when messages fill the rest.
 const replyBytes, replyFrames = 16 << 10, 128
 
-// offer takes a message or gap of an attachment, or refuses it because there
-// is no room.
+// offer takes a message or a gap of an attachment. It returns false if there is no
+// room.
 func (o *outbox) offer(of *session.Attachment, op []byte) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.offers++
-	return o.take(item{of: of, op: op}, o.bytes, o.frames)
+	return o.take(item{of: of, op: op}, o.maxBytes, o.maxItems)
 }
 
 // reply takes a notice, for which there is more room.
 func (o *outbox) reply(op []byte) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.take(item{op: op}, o.bytes+replyBytes, o.frames+replyFrames)
+	return o.take(item{op: op}, o.maxBytes+replyBytes, o.maxItems+replyFrames)
 }
 
-// move takes a place, told or not, if nothing was offered since offered
-// returned since.
-func (o *outbox) move(i item, since uint64) bool {
+// takeIfQuiet takes an item, unless something was offered since offered returned
+// offers. It has no more room than a message.
+func (o *outbox) takeIfQuiet(i item, offers uint64) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.offers == since && o.take(i, o.bytes, o.frames)
+	return o.offers == offers && o.take(i, o.maxBytes, o.maxItems)
 }
 
-// offered returns how often something was offered.
+// offered returns how often offer was called.
 func (o *outbox) offered() uint64 {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.offers
 }
 
-func (o *outbox) take(i item, mostBytes, mostFrames int) bool {
-	size := len(i.op) + len(i.place)
+// take lets an item wait. The caller holds mu.
+func (o *outbox) take(i item, maxBytes, maxItems int) bool {
+	size := len(i.op) + len(i.cursor)
 	switch {
 	case o.last != nil:
 		return false
-	case o.queue == nil && !o.busy: // it fits
-	case o.waiting+o.flying+size > mostBytes || o.queue != nil && len(*o.queue) >= mostFrames:
+	case o.queue == nil && !o.busy: // anything fits into an empty outbox
+	case o.waitingBytes+o.inFlightBytes+size > maxBytes || o.queued() >= maxItems:
 		o.behind = true
 		return false
 	}
@@ -100,13 +101,21 @@ func (o *outbox) take(i item, mostBytes, mostFrames int) bool {
 		o.queue = takeQueue()
 	}
 	*o.queue = append(*o.queue, i)
-	o.waiting += size
-	o.poke()
+	o.waitingBytes += size
+	o.wakeUp()
 	return true
 }
 
-// close takes nothing more, and lets the farewell follow what is there. The
-// first call counts.
+// queued returns how many items wait.
+func (o *outbox) queued() int {
+	if o.queue == nil {
+		return 0
+	}
+	return len(*o.queue)
+}
+
+// close lets the farewell follow what is there. Nothing more is taken. Only the first
+// call counts, and returns true.
 func (o *outbox) close(f farewell) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -114,46 +123,46 @@ func (o *outbox) close(f farewell) bool {
 		return false
 	}
 	o.last = &f
-	o.poke()
+	o.wakeUp()
 	return true
 }
 
-func (o *outbox) poke() {
+func (o *outbox) wakeUp() {
 	select {
 	case o.wake <- struct{}{}:
 	default:
 	}
 }
 
-// next returns all that waits, nil for nothing, and the farewell if it is time
-// for it. What it returns flies until sent is called.
+// next returns all that waits, nil if there is nothing, and the farewell if the outbox
+// was closed. What it returns is in flight until sent is called.
 func (o *outbox) next() (*[]item, *farewell) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	queue := o.queue
-	o.queue, o.flying, o.waiting = nil, o.waiting, 0
+	o.queue, o.inFlightBytes, o.waitingBytes = nil, o.waitingBytes, 0
 	o.busy = queue != nil
 	return queue, o.last
 }
 
-// sent notes that what flew was written, and says whether it is time to fill.
+// sent notes that what was in flight is written, and reports whether it is time to fill.
 func (o *outbox) sent() (fill bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.busy, o.flying = false, 0
+	o.busy, o.inFlightBytes = false, 0
 	fill, o.behind = o.behind && o.last == nil, false
 	return fill
 }
 
-// farewell returns what the session was told last, nil if it was not closed.
+// farewell returns the farewell, nil if the outbox was not closed.
 func (o *outbox) farewell() *farewell {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.last
 }
 
-// queues holds queues for sessions that have something waiting, so that idle
-// ones have none.
+// queues holds queues for sessions for which something waits, so that idle sessions
+// have none.
 var queues = sync.Pool{New: func() any {
 	q := make([]item, 0, 32)
 	return &q

@@ -6,21 +6,21 @@ import (
 	"github.com/fanfarebus/fanfare/ports/session"
 )
 
-func newOutbox(bytes, frames int) *outbox {
-	return &outbox{bytes: bytes, frames: frames, wake: make(chan struct{}, 1)}
+func newOutbox(maxBytes, maxItems int) *outbox {
+	return &outbox{maxBytes: maxBytes, maxItems: maxItems, wake: make(chan struct{}, 1)}
 }
 
-func TestPlaceIsNotToldBehindAMessageThatCameMeanwhile(t *testing.T) {
+func TestCursorIsNotSentBehindAMessageThatCameMeanwhile(t *testing.T) {
 	o, a := newOutbox(1000, 10), &session.Attachment{}
-	quiet := o.offered()
-	if !o.move(item{of: a, place: []byte("cursor")}, quiet) {
-		t.Error("nothing was offered, and the place was not taken")
+	offers := o.offered()
+	if !o.takeIfQuiet(item{of: a, cursor: []byte("cursor")}, offers) {
+		t.Error("nothing was offered, and the cursor was not taken")
 	}
 	if !o.offer(a, []byte("message")) {
 		t.Fatal("no room")
 	}
-	if o.move(item{of: a, place: []byte("cursor")}, quiet) {
-		t.Error("the place was taken behind a message")
+	if o.takeIfQuiet(item{of: a, cursor: []byte("cursor")}, offers) {
+		t.Error("the cursor was taken behind a message")
 	}
 }
 
@@ -43,7 +43,7 @@ func TestOutboxKeepsItsBoundsAndRoomForNotices(t *testing.T) {
 	}
 }
 
-func TestWhatFliesCountsUntilItWasSentAndARefusalIsMadeGood(t *testing.T) {
+func TestItemsInFlightCountUntilTheyAreSentAndARefusalIsRemembered(t *testing.T) {
 	o := newOutbox(1000, 10)
 	if !o.offer(nil, make([]byte, 5000)) {
 		t.Fatal("one frame fits an empty outbox, whatever its size")

@@ -9,27 +9,27 @@ import (
 	"github.com/fanfarebus/fanfare/ports/session"
 )
 
-// refuse says no. By the HTML standard any answer but an event stream ends an
-// EventSource for good. One that may be let in later is therefore answered with
-// a stream that tells it when to come back, and ends.
+// refuse answers a request that gets no session. By the HTML standard, any answer but
+// an event stream ends an EventSource for good. A client that may be let in later is
+// therefore answered with a stream that tells it when to come back, and ends.
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
-	refusal := s.registry.Rejection(r, err)
-	if !mayPass(refusal) || !wantsEvents(r) {
-		refusal.Write(w)
+	rejection := s.registry.Rejection(r, err)
+	if !mayPass(rejection) || !wantsEvents(r) {
+		rejection.Write(w)
 		return
 	}
-	retry := time.Duration(max(refusal.Retry, 1))*time.Second + rand.N(max(s.cfg.RetrySpan, 1))
+	retry := time.Duration(max(rejection.Retry, 1))*time.Second + rand.N(max(s.cfg.RetrySpan, 1))
 	startStream(w, r)
-	s.counters.later.Add(1)
-	_, _ = w.Write(laterEvent(retry, refusal)) // a client that has gone comes back all the same
+	s.counters.sentAway.Add(1)
+	_, _ = w.Write(sentAwayEvent(retry, rejection)) // a client that has gone comes back anyway
 }
 
-// mayPass says whether the same request can be granted later.
+// mayPass reports whether the same request may get a session later.
 func mayPass(r *session.Rejection) bool {
 	return r.Status == http.StatusTooManyRequests || r.Status >= http.StatusInternalServerError
 }
 
-// wantsEvents says whether the client is an EventSource, or takes what they do.
+// wantsEvents reports whether the client is an EventSource, or understands the same.
 func wantsEvents(r *http.Request) bool {
 	for _, accept := range r.Header.Values("Accept") {
 		if strings.Contains(strings.ToLower(accept), "text/event-stream") {
@@ -39,9 +39,9 @@ func wantsEvents(r *http.Request) bool {
 	return false
 }
 
-// laterEvent is all of a stream that sends its client away. It has no id: the
-// client's place stays what it is.
-func laterEvent(retry time.Duration, r *session.Rejection) []byte {
+// sentAwayEvent makes the one event of a stream that sends its client away. It has no
+// id, so the client keeps the one that it has.
+func sentAwayEvent(retry time.Duration, r *session.Rejection) []byte {
 	s := script{retry: retry}
 	return appendData(s.head(nil, ""), session.RefusedNotice(retry, r))
 }

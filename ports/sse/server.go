@@ -10,8 +10,8 @@ import (
 	"github.com/fanfarebus/fanfare/ports/session"
 )
 
-// A Server is an http.Handler that turns requests into sessions which last as
-// long as their requests. It is safe for concurrent use. The Registry holds its
+// A Server is an http.Handler that makes sessions of requests. A session lasts as long
+// as its request. A Server is safe for concurrent use. The [session.Registry] holds its
 // sessions, and ends them.
 type Server struct {
 	registry *session.Registry
@@ -20,7 +20,7 @@ type Server struct {
 	counters counters
 }
 
-// New returns a Server whose sessions begin at registry.
+// New returns a Server whose sessions registry admits.
 func New(registry *session.Registry, cfg Config) (*Server, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -31,8 +31,8 @@ func New(registry *session.Registry, cfg Config) (*Server, error) {
 // Stats returns what was counted since New.
 func (s *Server) Stats() Stats { return s.counters.stats() }
 
-// ServeHTTP refuses the request with problem+json, or makes it a session and
-// returns when that has ended.
+// ServeHTTP refuses the request, or makes a session of it and returns when that has
+// ended.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.allowOrigin(w.Header(), r)
 	query := r.URL.Query()
@@ -42,16 +42,20 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.preflight(w, r)
 		return
 	case stop && r.Method == http.MethodGet:
-		s.counters.stop.Add(1)
+		s.counters.stopped.Add(1)
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	ask := func() (session.Protocol, error) { return terms(r, query, resume) }
-	if query.Get("check") == "1" {
-		s.check(w, r, ask)
+	p, err := readProtocol(r, query, resume)
+	if err != nil {
+		s.refuse(w, r, err)
 		return
 	}
-	open, err := s.registry.Open(r, ask)
+	if query.Get("check") == "1" {
+		s.check(w, r, p)
+		return
+	}
+	open, err := s.registry.Open(r, p)
 	if err != nil {
 		s.refuse(w, r, err)
 		return
@@ -65,12 +69,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.begin(r)
 }
 
-// lastEventParam is where EventSources that are made of something else put the
-// id, as they cannot set headers everywhere.
+// lastEventParam is the parameter in which replacements of EventSource that cannot set
+// headers send the last id.
 const lastEventParam = "lastEventId"
 
-// lastEventID is the id of the last event that the client has. The header wins:
-// an EventSource sends it anew each time, while its address stays.
+// lastEventID returns the id of the last event that the client has. The header comes
+// first: an EventSource updates it each time, while its address stays the same.
 func lastEventID(r *http.Request, query url.Values) string {
 	if id := r.Header.Get("Last-Event-ID"); id != "" {
 		return id
@@ -81,27 +85,32 @@ func lastEventID(r *http.Request, query url.Values) string {
 // flags are the parameters that are 1 or 0.
 var flags = []string{"check", "cursors", "pad"}
 
-// params are all that is read here.
+// params are all parameters that are read here. [session.Registry] reads the others.
 var params = append([]string{lastEventParam}, flags...)
 
-// terms says what an EventSource asks for: its id is where it wants to go on.
-func terms(r *http.Request, query url.Values, resume string) (session.Protocol, error) {
-	t := session.Protocol{Encoder: session.V1Encoder{}, Resume: resume, Params: params}
+// readProtocol reads what an EventSource asks for. Resume is the id with which it
+// comes back.
+func readProtocol(
+	r *http.Request, query url.Values, resume string,
+) (session.Protocol, error) {
 	if r.Method != http.MethodGet {
-		return t, session.Rejected(http.StatusMethodNotAllowed, "want GET")
+		return session.Protocol{}, session.Rejected(http.StatusMethodNotAllowed, "want GET")
 	}
 	for _, name := range flags {
 		if v := query.Get(name); v != "" && v != "0" && v != "1" {
-			return t, session.Rejected(http.StatusUnprocessableEntity, "%s: want 1 or 0", name)
+			return session.Protocol{}, session.Rejected(http.StatusUnprocessableEntity,
+				"%s: want 1 or 0", name)
 		}
 	}
-	return t, nil
+	return session.Protocol{
+		Encoder: session.V1Encoder{}, Resume: resume, Params: params,
+	}, nil
 }
 
-// check answers scripts that want to know why they get no session: neither
-// WebSocket nor EventSource tells them.
-func (s *Server) check(w http.ResponseWriter, r *http.Request, ask func() (session.Protocol, error)) {
-	if err := s.registry.Check(r, ask); err != nil {
+// check answers scripts that want to know why they get no session, since neither
+// WebSocket nor EventSource tells them. It makes no session.
+func (s *Server) check(w http.ResponseWriter, r *http.Request, p session.Protocol) {
+	if err := s.registry.Check(r, p); err != nil {
 		s.registry.Reject(w, r, err)
 		return
 	}
@@ -109,12 +118,20 @@ func (s *Server) check(w http.ResponseWriter, r *http.Request, ask func() (sessi
 	w.WriteHeader(http.StatusNoContent)
 }
 
-func (s *Server) newClient(open *session.Session, w http.ResponseWriter, r *http.Request, query url.Values) *client {
+func (s *Server) newClient(
+	open *session.Session, w http.ResponseWriter, r *http.Request, query url.Values,
+) *client {
 	retry := s.cfg.Retry + rand.N(max(s.cfg.RetrySpan, 1))
-	c := &client{Session: open, server: s, w: w, http: http.NewResponseController(w), timed: r.ProtoMajor > 1,
-		script: newScript(open.Attachments(), retry, query.Get("pad") == "1"), cursors: query.Get("cursors") == "1"}
-	c.out.bytes, c.out.frames, c.out.wake = s.cfg.OutboxBytes, s.cfg.OutboxFrames, make(chan struct{}, 1)
-	return c
+	return &client{
+		Session: open, server: s,
+		script:    newScript(open.Attachments(), retry, query.Get("pad") == "1"),
+		cursorOps: query.Get("cursors") == "1",
+		w:         w, control: http.NewResponseController(w), idleTimed: r.ProtoMajor > 1,
+		out: outbox{
+			maxBytes: s.cfg.OutboxBytes, maxItems: s.cfg.OutboxFrames,
+			wake: make(chan struct{}, 1),
+		},
+	}
 }
 
 // begin answers the request and writes the session's events until it ends.
@@ -130,14 +147,16 @@ func (c *client) begin(r *http.Request) {
 	code = c.serve(r.Context())
 }
 
-// startStream answers with the head of an event stream.
+// startStream answers with the header of an event stream.
 func startStream(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store, no-transform") // compressed streams are held back
 	h.Set("X-Accel-Buffering", "no")
 	if r.ProtoMajor == 1 {
-		h.Set("Connection", "close") // after a drain, to come back here would be in vain
+		// Otherwise a client that is to go to another node when this one drains would
+		// come back over the same connection.
+		h.Set("Connection", "close")
 	}
 	w.WriteHeader(http.StatusOK)
 }

@@ -55,7 +55,7 @@ func TestMessagesReachEverySessionOfTheirUserInOrder(t *testing.T) {
 	other.wantsData(`"all"`)
 }
 
-func TestIdIsThePlaceInAllSystems(t *testing.T) {
+func TestIDHasTheCursorsOfAllSystems(t *testing.T) {
 	n := serve(t, config{})
 	s := n.hello("alice", "systems=orders,chat")
 	start := s.id
@@ -92,7 +92,7 @@ func TestEventSourceResumesByItself(t *testing.T) {
 	s.wantsData(`"live"`)
 }
 
-func TestLastEventIdWinsOverResume(t *testing.T) {
+func TestLastEventIDWinsOverResume(t *testing.T) {
 	n := serve(t, config{})
 	s := n.hello("alice", "systems=orders")
 	old := s.id
@@ -109,7 +109,7 @@ func TestLastEventIdWinsOverResume(t *testing.T) {
 	s.wantsData(`2`)
 }
 
-func TestPlaceThatIsLostIsToldAsAGapAndOnlyThenLeft(t *testing.T) {
+func TestIDMovesOnlyAfterTheGapWasTold(t *testing.T) {
 	n := serve(t, config{})
 	foreign := "orders:" + domain.Cursor{Log: 1, Position: "x", Time: time.UnixMilli(1)}.String()
 	s := n.open("alice", "systems=orders", http.Header{"Last-Event-Id": {foreign}})
@@ -163,9 +163,9 @@ func TestDrainTellsEachSessionAndEndsIt(t *testing.T) {
 	}
 }
 
-// Who is disconnected, or gives way to a newer session, must not come back by
-// itself, but may on purpose, and loses nothing then.
-func TestWhoIsNotToComeBackIsStopped(t *testing.T) {
+// A client that was disconnected, or replaced by a newer session, must not come back by
+// itself. If it comes back on purpose, it has lost nothing.
+func TestClientsThatMustNotComeBackAreStopped(t *testing.T) {
 	for name, end := range map[string]func(*node){
 		`{"op":"close","code":4009,"reason":"`: func(n *node) { n.registry.Disconnect("alice") },
 		`{"op":"close","code":4010,"reason":"`: func(n *node) { n.hello("alice", "systems=orders") },
@@ -213,8 +213,8 @@ func TestPaddingComesOnlyWhereItIsAskedFor(t *testing.T) {
 	}
 }
 
-// A client whose connection is cut again and again, anywhere, sees every
-// message once and in order, by nothing but its last event id.
+// A client whose connection is cut again and again, at any byte, receives every message
+// once and in order, with nothing but its last event id.
 func TestCutConnectionsLoseAndRepeatNothing(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -273,7 +273,7 @@ func TestMessagesLargerThanTheOutboxArrive(t *testing.T) {
 	}
 }
 
-// Over HTTP/2 a deadline ends the stream even when nothing is being written.
+// Over HTTP/2 a write deadline ends the stream even when nothing is being written.
 func TestSessionsOverHTTP2(t *testing.T) {
 	n := newNode(t, config{sse: sse.Config{Stall: 50 * time.Millisecond, Heartbeat: time.Hour}})
 	listener := httptest.NewUnstartedServer(n.server)

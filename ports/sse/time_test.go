@@ -17,8 +17,8 @@ import (
 	"github.com/fanfarebus/fanfare/ports/sse"
 )
 
-// pipes is a listener whose connections are net.Pipes: a write there ends when
-// it has been read, and deadlines are on the test's clock.
+// pipes is a listener whose connections are net.Pipes. A write to one ends when it was
+// read, and deadlines go by the test's clock.
 type pipes struct {
 	conns chan net.Conn
 	once  sync.Once
@@ -43,7 +43,7 @@ type pipedNode struct {
 	ends  []net.Conn
 }
 
-// inBubble runs a test on a clock of its own, with a node on pipes.
+// inBubble runs a test in a synctest bubble, with a node on pipes.
 func inBubble(t *testing.T, cfg config, test func(t *testing.T, n *pipedNode)) {
 	synctest.Test(t, func(t *testing.T) {
 		n := &pipedNode{node: newNode(t, cfg), pipes: &pipes{conns: make(chan net.Conn), done: make(chan struct{})}}
@@ -74,7 +74,7 @@ func (n *pipedNode) connect(token, query string) *source {
 	return &source{t: n.t, resp: resp, lines: bufio.NewReaderSize(resp.Body, 16), cancel: func() { _ = here.Close() }}
 }
 
-// hello connects and reads the first event, on the test's clock.
+// hello connects and reads the first event, in a bubble.
 func (n *pipedNode) hello(token, query string) *source {
 	n.t.Helper()
 	s := n.connect(token, query)
@@ -84,7 +84,7 @@ func (n *pipedNode) hello(token, query string) *source {
 	return s
 }
 
-// until reads until an event with the prefix comes, however long it takes.
+// until reads until an event with the prefix comes.
 func (s *source) until(prefix string) time.Time {
 	s.t.Helper()
 	for {
@@ -109,7 +109,7 @@ func (s *source) rest() (last string, err error) {
 	}
 }
 
-// pauseFor lets time pass, on the test's clock.
+// pauseFor lets time pass on the test's clock.
 func pauseFor(d time.Duration) { <-time.After(d) }
 
 func TestSessionEndsWithItsToken(t *testing.T) {
@@ -161,7 +161,7 @@ func TestIdOfASessionThatHearsNothingMovesOn(t *testing.T) {
 	})
 }
 
-func TestClientsThatKeepNoIdsAreToldWhereTheyAre(t *testing.T) {
+func TestClientsThatKeepNoIDsAreSentCursorOps(t *testing.T) {
 	inBubble(t, config{}, func(t *testing.T, n *pipedNode) {
 		s := n.hello("alice", "systems=orders&cursors=1")
 		start, before := time.Now(), s.id
@@ -198,7 +198,7 @@ func TestClientThatStopsReadingIsClosedAndItsNeighbourIsNot(t *testing.T) {
 	inBubble(t, config{sse: sse.Config{OutboxFrames: 8}}, func(t *testing.T, n *pipedNode) {
 		n.hello("alice", "systems=orders") // and reads nothing more
 		fine := n.hello("alice", "systems=orders")
-		synctest.Wait() // hello is written, or stuck
+		synctest.Wait() // hello is written, or its write is stuck
 		start := time.Now()
 		for i := range 1000 {
 			n.deliver("user:alice", "orders", fmt.Sprint(i))

@@ -61,9 +61,10 @@ func BenchmarkOps(b *testing.B) {
 	}
 }
 
-// BenchmarkFanOut sends messages to 1,000 sessions, so many at a time, and
-// waits until all have them. The clients are another process: the CPU reported
-// is the server's. "bare" is a loop of writes of ready-made frames.
+// BenchmarkFanOut sends messages to 1,000 sessions, several at a time, and waits until
+// all sessions have them. The clients run in another process, so the CPU time reported
+// is the server's alone. "bare" is, for comparison, a loop of writes of frames made
+// before.
 func BenchmarkFanOut(b *testing.B) {
 	for _, inFlight := range []int{1, 32} {
 		b.Run(fmt.Sprintf("bare/%d", inFlight), func(b *testing.B) { bareFanOut(b, inFlight) })
@@ -131,8 +132,8 @@ func measure(b *testing.B, inFlight int, all *bufio.Reader, send func()) {
 	b.ReportMetric(float64(cpu()-before)/float64(deliveries), "cpu-ns/delivery")
 }
 
-// BenchmarkIdleSession reports what 2,000 sessions that do nothing keep of the
-// server's memory.
+// BenchmarkIdleSession reports how much of the server's memory 2,000 idle sessions
+// hold.
 func BenchmarkIdleSession(b *testing.B) {
 	const sessions = 2000
 	for _, protocol := range []string{ws.V1, ws.Plain} {
@@ -149,7 +150,8 @@ func BenchmarkIdleSession(b *testing.B) {
 	}
 }
 
-// resident returns the process's resident memory after giving back what can be.
+// resident returns the process's resident memory, after it has returned what it can to
+// the system.
 func resident(b *testing.B) int64 {
 	for range 3 {
 		debug.FreeOSMemory() // stacks shrink by half each time
@@ -173,14 +175,14 @@ func cpu() int64 {
 	return u.Utime.Nano() + u.Stime.Nano()
 }
 
-// The data of a benchmark's message holds one mark, so that clients can count
-// messages without parsing them.
+// The data of a benchmark's message contains one mark, by which clients count messages
+// without parsing them.
 const mark = "#!"
 
 var benchData = `{"n":"` + mark + strings.Repeat("x", 118) + `"}`
 
-// others connects clients from another process. One byte can be read for each
-// message that all of them have.
+// others connects clients from another process. It returns a reader that yields a byte
+// for each message that all of them have received.
 func others(b *testing.B, address, protocol string, count int) *bufio.Reader {
 	b.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^$")
@@ -205,7 +207,7 @@ func others(b *testing.B, address, protocol string, count int) *bufio.Reader {
 	return all
 }
 
-// beOthers is what the other process does, until its input ends.
+// beOthers is what the other process does, until its standard input ends.
 func beOthers(what string) {
 	var address, protocol string
 	var count int
@@ -241,7 +243,7 @@ func reach(address, protocol string) (net.Conn, error) {
 
 func countMarks(conn net.Conn, count int64, received *atomic.Int64) {
 	buf := make([]byte, 16<<10)
-	kept := 0 // the first half of a mark, from the read before
+	kept := 0 // how much of a mark the read before ended with
 	for {
 		n, err := conn.Read(buf[kept:])
 		if err != nil {

@@ -13,9 +13,9 @@ import (
 	"github.com/fanfarebus/fanfare/ports/session"
 )
 
-// A client is a session over WebSocket: its session.Conn. Four parties call
-// it: melody's read pump (receive), melody's write pump (sent), the streams
-// (Offer) and the Registry.
+// A client is a session over WebSocket: its [session.Conn]. Four parties call it:
+// melody's read pump (receive), melody's write pump (sent), the streams (Offer) and
+// the [session.Registry].
 type client struct {
 	*session.Session
 	server *Server
@@ -23,21 +23,23 @@ type client struct {
 	conn   *conn
 	out    outbox
 
-	closing atomic.Bool  // Close was called: what the client says is not heard
-	code    atomic.Int32 // why it ended, the first reason counts
+	closing atomic.Bool  // Close was called: what the client sends is ignored
+	code    atomic.Int32 // the close code with which the session ends; the first one set counts
 
-	fails int            // errors in a row; the read pump's
-	meter *session.Meter // nil until something was received; the read pump's
-	mine  *session.Meter // the user's, as meter
+	// Only the read pump uses what follows.
 
-	frames, controls session.Bucket // the read pump's
+	errorsInRow int            // see countError
+	meter       *session.Meter // of the session; nil until something was received
+	userMeter   *session.Meter // of the user's sessions on this node; nil as meter is
+
+	frames, controls session.Bucket // see allowFrame
 }
 
 var _ session.Conn = (*client)(nil)
 
 // open says hello and begins to offer. It runs before either pump.
 func (c *client) open(m *melody.Session) {
-	m.Request.Header = nil // has served its purpose
+	m.Request.Header = nil // not needed any more, and the session may live for days
 	c.out.writer = m
 	m.WebsocketConnection().SetPingHandler(c.pinged)
 	c.Begin(c)
@@ -46,16 +48,16 @@ func (c *client) open(m *melody.Session) {
 // Offer takes a message or a gap.
 func (c *client) Offer(_ *session.Attachment, f stream.Frame) bool { return c.out.offer(f) }
 
-// Offered is how often something was offered.
+// Offered returns how often Offer was called.
 func (c *client) Offered() uint64 { return c.out.offered() }
 
-// SendCursor tells a fanfare.v1.json client where it is in a system.
+// SendCursor sends a cursor op.
 func (c *client) SendCursor(a *session.Attachment, at domain.Cursor, offers uint64) bool {
 	return c.out.replyIfQuiet(session.CursorNotice(a.System(), at), offers)
 }
 
-// Notify gives a notice or an answer to a fanfare.v1.json client. One that lets
-// so many of them pile up is not reading.
+// Notify sends a notice or an answer to a client of fanfare.v1.json. A client that
+// lets so many of them wait that there is no room is not reading, and is closed.
 func (c *client) Notify(frame []byte) {
 	if c.plain || c.closing.Load() || len(frame) == 0 {
 		return
@@ -83,25 +85,26 @@ func (c *client) pinged(data string) error {
 	if c.closing.Load() {
 		return nil
 	}
-	err := c.out.writer.WebsocketConnection().WriteControl(websocket.PongMessage, []byte(data), time.Now().Add(c.server.cfg.Stall))
+	ws, by := c.out.writer.WebsocketConnection(), time.Now().Add(c.server.cfg.Stall)
+	err := ws.WriteControl(websocket.PongMessage, []byte(data), by)
 	if errors.Is(err, websocket.ErrCloseSent) {
 		return nil
 	}
 	return err
 }
 
-// What may come at once, in time at the rate. A link that was stuck delivers all
-// the pings that a client sent meanwhile, and they cost little; what else was stuck
-// with them is beyond the rate of ops anyway.
+// How many frames may come at once, in time at their rate. A connection that was
+// stuck delivers all the pings that the client sent meanwhile, and pings are cheap.
+// Data frames that were stuck with them exceed the rate of ops anyway.
 const (
 	frameSpan   = 2 * time.Second
 	controlSpan = 10 * time.Second
 )
 
-// frame counts a frame of the client's, whatever is in it, and says whether it
-// is within the rate. Control frames have a rate of their own: nobody needs
-// many.
-func (c *client) frame(control bool) bool {
+// allowFrame counts a frame of the client's, whatever is in it, and reports whether
+// it is within the rate. Control frames have a rate of their own, since no client
+// needs many.
+func (c *client) allowFrame(control bool) bool {
 	c.server.counters.framesIn.Add(1)
 	cfg, now := &c.server.cfg, c.server.now()
 	if control {
@@ -110,8 +113,8 @@ func (c *client) frame(control bool) bool {
 	return c.frames.Take(now, cfg.FrameRate, frameSpan)
 }
 
-// breach ends the session at once, for what the client did on the level of
-// frames. It runs in the read pump, which ends with it.
+// breach ends the session at once because the client's frames break a rule. It runs
+// in the read pump, which ends with it.
 func (c *client) breach(b *breach) {
 	c.server.counters.breaches.Add(1)
 	c.closing.Store(true)
@@ -119,11 +122,11 @@ func (c *client) breach(b *breach) {
 	wait := min(c.server.cfg.CloseWait, time.Second)
 	c.conn.closeBy(wait)
 	m, ws := melody.FormatCloseMessage(b.code, b.reason), c.out.writer.WebsocketConnection()
-	_ = ws.WriteControl(websocket.CloseMessage, m, time.Now().Add(wait)) // it may have gone
+	_ = ws.WriteControl(websocket.CloseMessage, m, time.Now().Add(wait)) // the client may have gone
 }
 
-// Close ends the session with a code, after what is in its outbox, and at the
-// latest after Config.CloseWait. It never blocks; the first call counts.
+// Close ends the session with a code, after what is in its outbox, and at the latest
+// after Config.CloseWait. It never blocks. Only the first call counts.
 func (c *client) Close(code int, reason string) {
 	if c.closing.Swap(true) {
 		return
@@ -139,47 +142,49 @@ func (c *client) GoAway(retry time.Duration) {
 	c.Close(session.CloseGoingAway, "the node drains")
 }
 
-// Abort gives the connection up.
+// Abort cuts the connection off.
 func (c *client) Abort() { _ = c.conn.Conn.Close() }
 
-// failed notes why the connection ended. Melody calls it from either pump, and
-// from inside its own Write: it takes no lock.
+// failed notes why the connection ended. Melody calls it from either pump, and even
+// from inside its own Write, so it takes no lock.
 func (c *client) failed(err error) {
 	code := session.CloseAbnormal
 	var closed *websocket.CloseError
 	switch {
 	case errors.As(err, new(*breach)), errors.Is(err, errStillSending):
-		return // it was noted
+		return // the code was set before
 	case errors.Is(err, melody.ErrWriteClosed), errors.Is(err, melody.ErrMessageBufferFull):
-		return // why it is closed is noted where it was
+		return // the code is set where the session is closed
 	case errors.Is(err, websocket.ErrCloseSent):
-		// The other pump, or we, have said why; the client is to see that.
+		// A close frame with the reason was sent before. The client is to see it.
 		c.conn.closeBy(min(c.server.cfg.CloseWait, time.Second))
 		return
 	case errors.Is(err, websocket.ErrReadLimit):
 		code = session.CloseTooBig
 		c.conn.closeBy(min(c.server.cfg.CloseWait, time.Second)) // nobody reads the answer to it
 	case errors.As(err, &closed):
-		code = knownCode(closed.Code)
-		c.conn.done.Store(true)
+		code = countableCode(closed.Code)
+		c.conn.clientClosed.Store(true)
 	case c.conn.stalled.Load():
 		code = session.CloseSlow
 	}
 	c.code.CompareAndSwap(0, int32(code))
 }
 
-// knownCode keeps clients from making up codes to count.
-func knownCode(code int) int {
+// countableCode returns a close code of the client's, or inventedCode. Each code is
+// counted, so clients must not make up as many as they like.
+func countableCode(code int) int {
 	if code >= 1000 && code <= 1015 {
 		return code
 	}
-	return madeUp
+	return inventedCode
 }
 
-// madeUp stands for all the codes that clients may invent.
-const madeUp = -1
+// inventedCode stands for all codes that clients may invent. It is not 0, which
+// means that no code was set, and is counted as 0: see end.
+const inventedCode = -1
 
-// end lets go of everything, once the connection is done.
+// end ends the session, once the connection is done.
 func (c *client) end() {
 	c.closing.Store(true)
 	c.Leave()

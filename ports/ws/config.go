@@ -6,68 +6,79 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/fanfarebus/fanfare/internal/defaults"
 	"github.com/fanfarebus/fanfare/ports/session"
 )
 
-// Config holds what may differ between nodes. Its zero value is usable; New
-// fills in the defaults named here.
+// The defaults of [Config]. Rates are per second.
+const (
+	DefaultMessageBytes = 64 << 10
+	DefaultOutboxBytes  = 64 << 10
+	DefaultOutboxFrames = 1024
+
+	DefaultSessionMessages = 50
+	DefaultSessionBytes    = 256 << 10
+	DefaultUserMessages    = 200     // or four sessions' worth, if that is more
+	DefaultUserBytes       = 1 << 20 // likewise
+	DefaultControlRate     = 10
+
+	DefaultStall     = 20 * time.Second
+	DefaultPing      = 25 * time.Second
+	DefaultPongWait  = 60 * time.Second
+	DefaultHandshake = 10 * time.Second
+	DefaultPublish   = 2 * time.Second
+	DefaultCloseWait = 5 * time.Second
+)
+
+// Config holds what may differ between nodes. Its zero value is usable: [New]
+// gives every field that is zero its default.
 type Config struct {
-	MessageBytes int // most bytes of data that a client sends at once; default 64 KiB
-	OutboxBytes  int // most bytes of an outbox; default 64 KiB
-	OutboxFrames int // most frames of an outbox; default 1024
+	MessageBytes int // most bytes of data that a client sends at once
+	OutboxBytes  int // most bytes of an outbox
+	OutboxFrames int // most frames of an outbox
 
-	SessionRate session.Rate // what one session may send; default 50/s and 256 KiB/s
-	UserRate    session.Rate // what one user may send; default 200/s, 1 MiB/s, or four sessions' worth
-	FrameRate   float64      // parts of messages a second from one session; default 10 a message
-	ControlRate float64      // pings and pongs a second from one session; default 10
+	SessionRate session.Rate // of what one session sends
+	UserRate    session.Rate // of what all sessions of one user send
+	FrameRate   float64      // data frames a second of one session; default 10 a message
+	ControlRate float64      // pings and pongs a second of one session
 
-	Stall     time.Duration // a write without progress ends the session; default 20 s
-	Ping      time.Duration // between pings; default 25 s
-	PongWait  time.Duration // silence that ends the session; default 60 s
-	Handshake time.Duration // for the answer to a handshake; default 10 s
-	Publish   time.Duration // for one publish of a client; default 2 s
-	CloseWait time.Duration // for a closing session to flush and answer; default 5 s
+	Stall     time.Duration // a write that makes no progress for so long ends the session
+	Ping      time.Duration // between pings
+	PongWait  time.Duration // silence that ends the session
+	Handshake time.Duration // to write the answer to a handshake
+	Publish   time.Duration // for one publish, or the check of one token
+	CloseWait time.Duration // for a closing session to flush its outbox and to answer
 }
 
 func (c Config) withDefaults() Config {
-	number := func(p *int, fallback int) {
-		if *p == 0 {
-			*p = fallback
-		}
-	}
-	number(&c.MessageBytes, 64<<10)
-	number(&c.OutboxBytes, 64<<10)
-	number(&c.OutboxFrames, 1024)
-
-	c.SessionRate = c.SessionRate.Or(session.Rate{Messages: 50, Bytes: 256 << 10})
-	c.UserRate = c.UserRate.Or(session.Rate{
-		Messages: max(200, 4*c.SessionRate.Messages), Bytes: max(1<<20, 4*c.SessionRate.Bytes)})
-	c.FrameRate = cmp.Or(c.FrameRate, 10*c.SessionRate.Messages)
-	c.ControlRate = cmp.Or(c.ControlRate, 10)
-
-	span := func(p *time.Duration, fallback time.Duration) {
-		if *p == 0 {
-			*p = fallback
-		}
-	}
-	span(&c.Stall, 20*time.Second)
-	span(&c.Ping, 25*time.Second)
-	span(&c.PongWait, 60*time.Second)
-	span(&c.Handshake, 10*time.Second)
-	span(&c.Publish, 2*time.Second)
-	span(&c.CloseWait, 5*time.Second)
+	defaults.Set(&c.MessageBytes, DefaultMessageBytes)
+	defaults.Set(&c.OutboxBytes, DefaultOutboxBytes)
+	defaults.Set(&c.OutboxFrames, DefaultOutboxFrames)
+	one, user := &c.SessionRate, &c.UserRate
+	defaults.Set(&one.Messages, DefaultSessionMessages)
+	defaults.Set(&one.Bytes, DefaultSessionBytes)
+	defaults.Set(&user.Messages, max(DefaultUserMessages, 4*one.Messages))
+	defaults.Set(&user.Bytes, max(DefaultUserBytes, 4*one.Bytes))
+	defaults.Set(&c.FrameRate, 10*one.Messages)
+	defaults.Set(&c.ControlRate, DefaultControlRate)
+	defaults.Set(&c.Stall, DefaultStall)
+	defaults.Set(&c.Ping, DefaultPing)
+	defaults.Set(&c.PongWait, DefaultPongWait)
+	defaults.Set(&c.Handshake, DefaultHandshake)
+	defaults.Set(&c.Publish, DefaultPublish)
+	defaults.Set(&c.CloseWait, DefaultCloseWait)
 	return c
 }
 
-// Validate says everything that is wrong with the settings; zero values are
-// right.
+// Validate returns an error that names everything that is wrong with the
+// settings. Zero values are right, since they stand for the defaults.
 func (c Config) Validate() error {
-	c = c.withDefaults()
 	var faults []error
 	for name, n := range map[string]int{
-		"message_bytes": c.MessageBytes, "outbox_bytes": c.OutboxBytes, "outbox_frames": c.OutboxFrames,
+		"message_bytes": c.MessageBytes, "outbox_bytes": c.OutboxBytes,
+		"outbox_frames": c.OutboxFrames,
 	} {
-		if n < 1 {
+		if n < 0 {
 			faults = append(faults, fmt.Errorf("ws: %s: want at least 1, got %d", name, n))
 		}
 	}
@@ -87,8 +98,10 @@ func (c Config) Validate() error {
 			faults = append(faults, fmt.Errorf("ws: %s: must not be negative, got %v", name, d))
 		}
 	}
-	if c.PongWait <= c.Ping {
-		faults = append(faults, fmt.Errorf("ws: pong wait %v must be longer than the ping period %v", c.PongWait, c.Ping))
+	pong, ping := cmp.Or(c.PongWait, DefaultPongWait), cmp.Or(c.Ping, DefaultPing)
+	if pong <= ping {
+		faults = append(faults, fmt.Errorf(
+			"ws: pong wait %v must be longer than the ping period %v", pong, ping))
 	}
 	return errors.Join(faults...)
 }

@@ -1,7 +1,6 @@
 package ws
 
 import (
-	"encoding/binary"
 	"errors"
 	"io"
 	"net"
@@ -11,33 +10,42 @@ import (
 	"time"
 )
 
-// A conn is a session's hijacked connection. It adds what melody and its
-// WebSocket library leave out: several frames in one write, deadlines that
-// mean "no progress" and are not moved at each write, bytes that came with the
-// handshake, and a close that does not cut off its own last words.
+// A conn is a session's hijacked connection. It adds what melody and its WebSocket
+// library lack:
+//
+//   - several frames leave in one write (putAhead);
+//   - a write deadline means that a write makes no progress, and is not moved at each
+//     write (SetWriteDeadline);
+//   - bytes that came together with the handshake are read (unread);
+//   - the client's frames are checked before the library reads them (frames);
+//   - the close frame reaches the client even if the client still sends (Close).
 type conn struct {
 	net.Conn
-	unread []byte        // came with the handshake; the reader's
-	frames frames        // the reader's
-	breach func(*breach) // ends the connection for what the client did
-	late   int           // bytes read since closing; the reader's
-	stall  time.Duration
+	stall  time.Duration // a write that makes no progress for so long fails
+	breach func(*breach) // called when the client's frames break a rule
 
-	deadline time.Time // the write deadline that is set; the writer's
+	unread []byte // bytes that came with the handshake; only the reader uses it
+	frames frames // only the reader uses it
+	late   int    // bytes read since closing; only the reader uses it
+
+	deadline time.Time // the write deadline that is set; only the writer uses it
 
 	mu      sync.Mutex
 	ahead   *[]byte // complete frames that go out before the next write; guarded by mu
-	closing bool    // the read deadline is fixed; guarded by mu
+	closing bool    // closeBy was called, and has set the read deadline; guarded by mu
 
-	stalled atomic.Bool // a write ran into its deadline
-	done    atomic.Bool // the client has said that it closes
+	stalled      atomic.Bool // a write ran into its deadline
+	clientClosed atomic.Bool // the client has sent a close frame
 }
 
-// chunk is how much is written before progress is noted.
+// chunk is how many bytes are written before the deadline is moved on.
 const chunk = 32 << 10
 
-// Read returns what the client sends, as far as that is in order. Sessions wait
-// here, most of them for ever, on a stack that one more call would double.
+// Read returns what the client sends, as long as its frames break no rule.
+//
+// Idle sessions wait in this method, and one more call between it and the system's
+// read would double the stack that each of them holds. So nothing may wrap the read:
+// the bytes are inspected after it.
 func (c *conn) Read(p []byte) (n int, err error) {
 	if len(c.unread) > 0 {
 		n = copy(p, c.unread)
@@ -46,34 +54,36 @@ func (c *conn) Read(p []byte) (n int, err error) {
 		c.unread = nil
 		n, err = c.Conn.Read(p)
 	}
-	if wrong := c.judge(p[:n]); wrong != nil {
-		return 0, wrong
+	if refused := c.inspect(p[:n]); refused != nil {
+		return 0, refused
 	}
 	return n, err
 }
 
-// judge says why nothing more is to be read.
-func (c *conn) judge(p []byte) error {
+// inspect looks at bytes that were read. It returns an error if nothing more is to be
+// read.
+func (c *conn) inspect(p []byte) error {
 	if c.isClosing() {
-		if c.late += len(p); c.late > mostLate {
+		if c.late += len(p); c.late > maxLate {
 			return errStillSending
 		}
 	}
-	if b := c.frames.see(p); b != nil {
+	if b := c.frames.follow(p); b != nil {
 		c.breach(b)
 		return b
 	}
 	return nil
 }
 
-// mostLate is how much is read of a client after its session was closed, so
-// that it sees the close code. To read on would be work for nothing.
-const mostLate = 1 << 20
+// maxLate is how many bytes are read from a client after its session was closed. They
+// are read so that the client sees the close code (see Close), and then ignored, so
+// there has to be an end.
+const maxLate = 1 << 20
 
 var errStillSending = errors.New("ws: the session is closed, and the client goes on sending")
 
-// Write writes p behind the frames that were put ahead of it. The WebSocket
-// library serialises its calls.
+// Write writes the frames that putAhead has left, and then p. The WebSocket library
+// makes one call at a time.
 func (c *conn) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	ahead := c.ahead
@@ -93,6 +103,8 @@ func (c *conn) Write(p []byte) (int, error) {
 	return c.write(p)
 }
 
+// write writes p in chunks. Each chunk that is written moves the deadline on, so that
+// a slow client has time as long as there is progress.
 func (c *conn) write(p []byte) (n int, err error) {
 	for {
 		part := p[n:min(n+chunk, len(p))]
@@ -109,22 +121,23 @@ func (c *conn) write(p []byte) (n int, err error) {
 	}
 }
 
-// putAhead leaves complete frames to the next write. There is one: the caller
-// hands it to melody next.
+// putAhead leaves complete frames for the next Write to send before its own. The
+// caller must give melody something to write next.
 func (c *conn) putAhead(frames *[]byte) {
 	c.mu.Lock()
 	c.ahead = frames
 	c.mu.Unlock()
 }
 
-// SetDeadline is used around the handshake only.
+// SetDeadline sets both deadlines. The WebSocket library calls it around the handshake
+// only.
 func (c *conn) SetDeadline(t time.Time) error {
 	c.deadline = t
 	return c.Conn.SetDeadline(t)
 }
 
-// SetWriteDeadline moves the real deadline only if it is off by more than a
-// second: to move it costs a tenth of a write.
+// SetWriteDeadline moves the connection's deadline only if it would move by more than
+// a second, since to move it costs a tenth of what a write costs.
 func (c *conn) SetWriteDeadline(t time.Time) error {
 	slack := min(time.Second, c.stall/8)
 	if d := t.Sub(c.deadline); !t.IsZero() && -slack <= d && d <= slack {
@@ -134,8 +147,8 @@ func (c *conn) SetWriteDeadline(t time.Time) error {
 	return c.Conn.SetWriteDeadline(t)
 }
 
-// SetReadDeadline does nothing once the session is closing: a pong must not
-// prolong it.
+// SetReadDeadline does nothing once the session is closing. Melody calls it for each
+// pong, which must not prolong the closing.
 func (c *conn) SetReadDeadline(t time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -145,8 +158,8 @@ func (c *conn) SetReadDeadline(t time.Time) error {
 	return c.Conn.SetReadDeadline(t)
 }
 
-// closeBy bounds what is left of the connection. Until then Close only ends
-// the sending side. The first call counts.
+// closeBy bounds the time that is left for the connection. From now on Close ends
+// only the sending side. Only the first call counts.
 func (c *conn) closeBy(wait time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -162,45 +175,28 @@ func (c *conn) isClosing() bool {
 	return c.closing
 }
 
-// Close closes the connection, or, after closeBy, its sending side: with bytes
-// of the client still unread, the system would answer with a reset, and the
-// client would never see the close code.
+// Close closes the connection or, after closeBy, its sending side only. If bytes of
+// the client were unread when the whole connection is closed, the system would send a
+// reset, and the client would never see the close code.
 func (c *conn) Close() error {
 	half, ok := c.Conn.(interface{ CloseWrite() error })
 	if !ok || !c.isClosing() {
 		return c.Conn.Close()
 	}
-	_ = c.Conn.SetWriteDeadline(time.Now()) // a write that is stuck would hold up TLS's farewell
+	_ = c.Conn.SetWriteDeadline(time.Now()) // else a stuck write would block TLS's close_notify
 	return half.CloseWrite()
 }
 
-// finish reads off what the client still sends, until it ends or the time of
-// closeBy is over, and closes.
+// finish reads what the client still sends, until that ends or the time of closeBy is
+// over, and closes the connection.
 func (c *conn) finish() {
-	if c.isClosing() && !c.done.Load() {
-		_, _ = io.Copy(io.Discard, io.LimitReader(c.Conn, mostLate))
+	if c.isClosing() && !c.clientClosed.Load() {
+		_, _ = io.Copy(io.Discard, io.LimitReader(c.Conn, maxLate))
 	}
 	_ = c.Conn.Close()
 }
 
-// appendHeader appends the header of an unfragmented, unmasked WebSocket frame
-// (RFC 6455, 5.2).
-func appendHeader(dst []byte, binaryData bool, size int) []byte {
-	first := byte(0x81)
-	if binaryData {
-		first = 0x82
-	}
-	switch {
-	case size <= 125:
-		return append(dst, first, byte(size))
-	case size < 1<<16:
-		return binary.BigEndian.AppendUint16(append(dst, first, 126), uint16(size))
-	default:
-		return binary.BigEndian.AppendUint64(append(dst, first, 127), uint64(size))
-	}
-}
-
-// buffers holds what batches are put together in.
+// buffers holds the buffers in which batches are put together.
 var buffers bufferPool
 
 type bufferPool struct{ pool sync.Pool }

@@ -20,11 +20,11 @@ func TestWrongTokensOfOneAddressAreLimited(t *testing.T) {
 	if resp == nil || resp.StatusCode != http.StatusTooManyRequests || resp.Header.Get("Retry-After") == "" {
 		t.Errorf("want 429 with Retry-After, got %v", resp)
 	}
-	// Others share the address: theirs are good.
+	// Clients with good tokens share the address.
 	n.v1("alice", "systems=orders")
 }
 
-// Any page can have a browser send these, as often as it likes.
+// Any page can make a browser send such requests, as often as it likes.
 func TestRequestsWithoutAWrongTokenLockNobodyOut(t *testing.T) {
 	n := serve(t, config{registry: session.Config{FailureRate: session.Rate{Messages: 0.1}}})
 	base := "http" + strings.TrimPrefix(n.url, "ws") + "/ws?systems=orders"
@@ -49,7 +49,7 @@ func TestRequestsWithoutAWrongTokenLockNobodyOut(t *testing.T) {
 			{"alice", "systems=unknown", v1},
 			{"alice", "", v1},
 			{"alice", "systems=%zz", v1},
-			{"alice/late", "systems=orders", v1}, // whoever checks tokens is down
+			{"alice/late", "systems=orders", v1}, // the Authenticator fails
 		} {
 			if _, resp, err := n.try(test.token, test.query, test.header.Clone()); err == nil || resp.StatusCode == 429 {
 				t.Errorf("%+v: %v", test, resp)
@@ -86,7 +86,7 @@ func TestForeignCredentialsArePassedOver(t *testing.T) {
 	}
 }
 
-func TestTwoTokensInOnePlaceAreRefused(t *testing.T) {
+func TestTwoTokensFromTheSameSourceAreRefused(t *testing.T) {
 	n := serve(t, config{registry: session.Config{QueryToken: true}})
 	host := "http://" + strings.TrimPrefix(n.url, "ws://")
 	v1 := []string{ws.V1}

@@ -15,8 +15,8 @@ import (
 	"github.com/fanfarebus/fanfare/ports/ws"
 )
 
-// Whatever its type is said to be, data cannot write members of the envelope
-// that carries it.
+// Whatever content type a client names, its data adds no members to the envelope that
+// carries it.
 func TestDataOfAnOpWritesNoMembersOfItsEnvelope(t *testing.T) {
 	forged := []string{`1,"session":"01VICTIM"`, `1}`, `{"a":1},"from":"admin"`, `"`, ``, "1\n{}", `1,"to":"*"`}
 	for _, contentType := range []string{"application/json", "application/x+json", "Application/X+JSON", "application/json; charset=utf-8",
@@ -25,7 +25,7 @@ func TestDataOfAnOpWritesNoMembersOfItsEnvelope(t *testing.T) {
 			encoded := base64.StdEncoding.EncodeToString([]byte(data))
 			op, err := ws.NewOps(fmt.Appendf(nil, `{"op":"send","system":"chat","to":"room:a","content_type":%q,"data_base64":"%s"}`, contentType, encoded)).Next()
 			if err != nil {
-				continue // refused is as good
+				continue // to refuse it is right, too
 			}
 			op.Send.To = op.To
 			var got map[string]any
@@ -77,7 +77,7 @@ func TestAnOpIsReadByOneParser(t *testing.T) {
 func TestPlainClientGetsAnEmptyFrameForEmptyData(t *testing.T) {
 	n := serve(t, config{ws: ws.Config{OutboxBytes: 2000, OutboxFrames: 16}})
 	c := n.plain("alice", "systems=orders")
-	const rounds = 50 // so that some wait in the outbox together
+	const rounds = 50 // enough that some wait together in the outbox
 	for range rounds {
 		n.deliverMessage("orders", &domain.Message{To: targets("user:alice"), Data: []byte(""), ContentType: domain.Text})
 		n.deliverMessage("orders", &domain.Message{To: targets("user:alice"), Data: nil, ContentType: domain.Binary})

@@ -1,11 +1,11 @@
 package ws
 
-// SeeFrames follows pieces of a client's bytes, and returns the close code that
-// they are answered with, 0 for none, and how many frames were in order.
-func SeeFrames(pieces ...[]byte) (code, count int) {
+// FollowFrames follows pieces of a client's bytes. It returns the close code with which
+// they are answered, 0 for none, and how many frames came before.
+func FollowFrames(pieces ...[]byte) (code, count int) {
 	f := frames{allow: func(bool) bool { count++; return true }}
 	for _, p := range pieces {
-		if b := f.see(p); b != nil {
+		if b := f.follow(p); b != nil {
 			return b.code, count
 		}
 	}

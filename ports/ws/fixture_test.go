@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// A node is a Server on real streams, fed by hand.
+// A node is a Server on real streams. The test delivers the messages.
 type node struct {
 	t        testing.TB
 	hub      *stream.Hub
@@ -52,7 +52,7 @@ type node struct {
 
 const log = domain.LogID(7)
 
-// Open is stream.Source: the bus confirms at once.
+// Open is part of stream.Source. The bus confirms the subscription at once.
 func (n *node) Open(s *stream.Stream) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -65,7 +65,7 @@ func (n *node) Close(*stream.Stream) {}
 
 func pos(n int) domain.Position { return domain.Position(fmt.Sprintf("%012d", n)) }
 
-// config is what a node can be told.
+// A config says how a node differs from the usual one.
 type config struct {
 	registry session.Config
 	ws       ws.Config
@@ -115,7 +115,7 @@ func serve(t testing.TB, cfg config) *node {
 	return n
 }
 
-// deliver lets the bus bring a JSON message.
+// deliver delivers a JSON message, as if it came from the bus.
 func (n *node) deliver(to, sys, data string) {
 	n.deliverMessage(sys, &domain.Message{To: targets(to), Data: []byte(data), ContentType: domain.JSON})
 }
@@ -155,7 +155,7 @@ func targets(names ...string) (all []domain.Target) {
 	return all
 }
 
-// tokens authenticates "alice", and "alice/name" as alice with what name says.
+// tokens accepts "alice", and "alice/name" as alice with the grant that name stands for.
 type tokens struct{}
 
 func (tokens) Authenticate(_ context.Context, token string) (domain.Grant, error) {
@@ -214,13 +214,13 @@ func (b *bus) Publish(_ context.Context, s domain.System, msgs ...*domain.Messag
 	return nil
 }
 
-func (b *bus) Inbound(_ context.Context, s domain.System, m *domain.Message, session string) error {
+func (b *bus) Inbound(_ context.Context, s domain.System, m *domain.Message, from string) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.err != nil {
 		return &domain.PublishError{Err: b.err}
 	}
-	if session == "" || m.ID == "" || m.Time.IsZero() || len(m.To) > 0 {
+	if from == "" || m.ID == "" || m.Time.IsZero() || len(m.To) > 0 {
 		return errors.New("bus: inbound without session, id or time, or with targets")
 	}
 	b.published = append(b.published, fmt.Sprintf("%s inbound from=%s type=%s %s %s", s, m.From, m.Type, m.ContentType, m.Data))
@@ -240,8 +240,8 @@ type client struct {
 	lines [][]byte // of the last frame, not read yet
 }
 
-// dial connects, with the token in a header and the v1 protocol unless header
-// says otherwise.
+// dial connects with the token in a header and the subprotocol V1, unless header says
+// otherwise.
 func (n *node) dial(token, query string, header http.Header) *client {
 	n.t.Helper()
 	c, resp, err := n.try(token, query, header)
@@ -284,8 +284,8 @@ func (n *node) v1(user, query string) *client {
 	return c
 }
 
-// plain connects a plain client. It is told nothing, and misses nothing of
-// what is delivered from now on.
+// plain connects a plain client. It gets no notices, and misses nothing that is
+// delivered from now on.
 func (n *node) plain(user, query string) *client {
 	n.t.Helper()
 	return n.dial(user, query, http.Header{})
@@ -308,7 +308,7 @@ func (c *client) next() (string, error) {
 	return string(line), nil
 }
 
-// wants reads one op, which must be JSON and start so.
+// wants reads one op, which must be JSON and start with prefix.
 func (c *client) wants(prefix string) string {
 	c.t.Helper()
 	line, err := c.next()
@@ -352,7 +352,7 @@ func (c *client) wantsClose(code int) {
 	}
 }
 
-// poll waits for something to become true.
+// poll waits until a condition is true.
 func poll(t testing.TB, done func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(6 * patience)
@@ -364,6 +364,5 @@ func poll(t testing.TB, done func() bool) {
 	}
 }
 
-// pause yields for a moment without sleeping a fixed time on the clock of the
-// test: a timer that is waited for.
+// pause waits for a moment.
 func pause() { <-time.After(time.Millisecond) }

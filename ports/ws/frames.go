@@ -7,31 +7,36 @@ import (
 	"github.com/fanfarebus/fanfare/ports/session"
 )
 
-// The WebSocket library handles control frames and empty fragments itself and
-// tells nobody, so a client could keep it at that for ever. frames sees every
-// frame before the library does.
+// The WebSocket library handles control frames and empty fragments by itself, and
+// tells nobody of them, so a client could send nothing else for ever. Therefore frames
+// sees every frame before the library does.
 
-// A breach is what ends a connection: the close code, and why.
+// A breach is a rule that a client's frames have broken: the close code for it, and
+// the reason.
 type breach struct {
 	code   int
 	reason string
 }
 
+// Error returns the reason.
 func (b *breach) Error() string { return b.reason }
 
-// frames follows a client's frames (RFC 6455, 5.2) through whatever pieces they
-// arrive in. It is the reader's.
+// frames follows a client's frames ([RFC 6455 §5.2]) through the pieces in which they
+// arrive. It is not safe for concurrent use.
+//
+// [RFC 6455 §5.2]: https://www.rfc-editor.org/rfc/rfc6455#section-5.2
 type frames struct {
-	allow func(control bool) bool // counts a frame, and says whether it is within the rate
+	allow func(control bool) bool // counts a frame, and reports whether it is within the rate
 
-	head    [14]byte // of a frame, as far as it has come
-	have    int      // of head
-	left    uint64   // of the payload of the frame before head
-	within  bool     // a message has begun and not ended
-	closing bool     // the payload is that of a close frame
-	last    []byte   // of a close frame: its payload
+	head       [14]byte // the header of the next frame, as far as it has come
+	have       int      // how many bytes of head have come
+	left       uint64   // bytes of the current frame's payload that have not come yet
+	within     bool     // a message has begun and not ended
+	closing    bool     // the payload is that of a close frame
+	closeFrame []byte   // the payload of a close frame, as far as it has come
 }
 
+// The parts of a frame's header.
 const (
 	opContinuation = 0
 	opBinary       = 2
@@ -39,21 +44,21 @@ const (
 	opPong         = 10
 
 	finalBit, reservedBits, maskBit = 0x80, 0x70, 0x80
-	length16, length64              = 126, 127 // the length follows, in so many bits
-	highestBit                      = 0x80     // of a length of 64 bits
+	length16, length64              = 126, 127 // a length of 16 or 64 bits follows
+	highestBit                      = 0x80     // of a length of 64 bits; it must be 0
 
-	lengthAt      = 2 // where the longer lengths are in a head
-	maskLen       = 4
-	codeLen       = 2 // of a close frame's payload
-	mostOfControl = 125
+	lengthAt   = 2 // where a length of 16 or 64 bits is in a header
+	maskLen    = 4
+	codeLen    = 2   // the length of the close code in a close frame's payload
+	maxControl = 125 // the most payload of a control frame
 )
 
-// see follows bytes, and returns what the client does wrong in them.
-func (f *frames) see(p []byte) *breach {
+// follow looks at the next bytes, and returns the first rule that they break.
+func (f *frames) follow(p []byte) *breach {
 	for len(p) > 0 {
 		if f.left > 0 {
 			n := int(min(f.left, uint64(len(p))))
-			if b := f.payload(p[:n]); b != nil {
+			if b := f.followPayload(p[:n]); b != nil {
 				return b
 			}
 			p = p[n:]
@@ -62,19 +67,19 @@ func (f *frames) see(p []byte) *breach {
 		f.head[f.have] = p[0]
 		f.have++
 		p = p[1:]
-		if b := f.judge(); b != nil {
+		if b := f.checkHead(); b != nil {
 			return b
 		}
 	}
 	return nil
 }
 
-// judge looks at a head as far as it has come: the library, which follows, is not
-// to see what is wrong first.
-func (f *frames) judge() *breach {
+// checkHead checks a header as far as it has come. It does not wait until the header is
+// complete, because the library, which reads the same bytes, would find a fault first.
+func (f *frames) checkHead() *breach {
 	switch {
 	case f.have == lengthAt:
-		if reason := f.wrong(f.head[0]&0x0f, f.head[0]&0x08 != 0); reason != "" {
+		if reason := f.fault(f.head[0]&0x0f, f.head[0]&0x08 != 0); reason != "" {
 			return &breach{session.CloseProtocol, reason}
 		}
 	case f.have == lengthAt+1 && f.head[1]&^maskBit == length64 && f.head[lengthAt]&highestBit != 0:
@@ -85,7 +90,7 @@ func (f *frames) judge() *breach {
 	return nil
 }
 
-// headLen is how long the head is, mask included.
+// headLen returns how long the header is, with its mask.
 func (f *frames) headLen() int {
 	switch f.head[1] &^ maskBit {
 	case length16:
@@ -96,7 +101,7 @@ func (f *frames) headLen() int {
 	return lengthAt + maskLen
 }
 
-// begin counts a frame by its head, and waits for its payload.
+// begin counts a frame whose header is complete. Its payload follows.
 func (f *frames) begin() *breach {
 	f.have = 0
 	op, control := f.head[0]&0x0f, f.head[0]&0x08 != 0
@@ -115,13 +120,13 @@ func (f *frames) begin() *breach {
 		f.within = f.head[0]&finalBit == 0
 	}
 	if f.closing = op == opClose; f.closing && f.left > 0 {
-		f.last = make([]byte, 0, f.left)
+		f.closeFrame = make([]byte, 0, f.left)
 	}
 	return nil
 }
 
-// wrong says what is wrong with the first two bytes of a head.
-func (f *frames) wrong(op byte, control bool) string {
+// fault returns what is wrong with the first two bytes of a header, "" if nothing is.
+func (f *frames) fault(op byte, control bool) string {
 	switch {
 	case f.head[1]&maskBit == 0:
 		return "a client's frames are masked"
@@ -131,7 +136,7 @@ func (f *frames) wrong(op byte, control bool) string {
 		return "reserved opcode"
 	case control && f.head[0]&finalBit == 0:
 		return "a control frame is not fragmented"
-	case control && f.head[1]&^maskBit > mostOfControl:
+	case control && f.head[1]&^maskBit > maxControl:
 		return "a control frame has at most 125 bytes"
 	case op == opContinuation && !f.within:
 		return "nothing is to be continued"
@@ -141,30 +146,33 @@ func (f *frames) wrong(op byte, control bool) string {
 	return ""
 }
 
-// payload takes a part of one; of a close frame it is judged when it is whole.
-func (f *frames) payload(p []byte) *breach {
+// followPayload looks at a part of a frame's payload. That of a close frame is checked
+// when all of it has come.
+func (f *frames) followPayload(p []byte) *breach {
 	f.left -= uint64(len(p))
 	if !f.closing {
 		return nil
 	}
-	f.last = append(f.last, p...)
+	f.closeFrame = append(f.closeFrame, p...)
 	if f.left > 0 {
 		return nil
 	}
 	mask := f.head[lengthAt : lengthAt+maskLen]
-	for i := range f.last {
-		f.last[i] ^= mask[i%maskLen]
+	for i := range f.closeFrame {
+		f.closeFrame[i] ^= mask[i%maskLen]
 	}
 	switch {
-	case len(f.last) < codeLen || !mayClose(binary.BigEndian.Uint16(f.last)):
+	case len(f.closeFrame) < codeLen || !mayClose(binary.BigEndian.Uint16(f.closeFrame)):
 		return &breach{session.CloseProtocol, "a close frame needs a close code"}
-	case !utf8.Valid(f.last[codeLen:]):
+	case !utf8.Valid(f.closeFrame[codeLen:]):
 		return &breach{session.CloseNotUTF8, "the reason is not UTF-8"}
 	}
 	return nil
 }
 
-// mayClose says whether a code may stand in a close frame (RFC 6455, 7.4).
+// mayClose reports whether a code may stand in a close frame ([RFC 6455 §7.4]).
+//
+// [RFC 6455 §7.4]: https://www.rfc-editor.org/rfc/rfc6455#section-7.4
 func mayClose(code uint16) bool {
 	switch {
 	case code >= 3000 && code < 5000:

@@ -24,7 +24,7 @@ const (
 	fin                                     = 0x80
 )
 
-// masked is a frame as a client sends it.
+// masked returns a frame as clients send it.
 func masked(head byte, payload string) []byte {
 	b := []byte{head}
 	switch n := len(payload); {
@@ -47,7 +47,7 @@ func closing(code uint16, reason string) []byte {
 	return masked(fin|bye, string(binary.BigEndian.AppendUint16(nil, code))+reason)
 }
 
-// A rawClient speaks frames.
+// A rawClient sends and receives frames of its own making.
 type rawClient struct {
 	net.Conn
 	in *bufio.Reader
@@ -71,7 +71,7 @@ func (n *node) raw(protocol string) *rawClient {
 	return &rawClient{conn, in}
 }
 
-// frame reads one of the node's.
+// frame reads one frame from the node.
 func (c *rawClient) frame() (op byte, payload []byte, err error) {
 	var head [2]byte
 	if _, err = io.ReadFull(c.in, head[:]); err != nil {
@@ -90,7 +90,7 @@ func (c *rawClient) frame() (op byte, payload []byte, err error) {
 	return head[0] & 0x0f, payload, err
 }
 
-// code reads on to the close frame.
+// code reads up to the close frame, and returns its code.
 func (c *rawClient) code() (int, string) {
 	for {
 		op, payload, err := c.frame()
@@ -172,8 +172,8 @@ func TestFramesThatBreakTheProtocolAreAnsweredWithTheirCode(t *testing.T) {
 	}
 }
 
-// Whatever a client's frames are, too many of them end the session: also those
-// that no message comes of.
+// Too many frames end the session, whatever they are: also those that make up no
+// message.
 func TestTooManyFramesEndTheSession(t *testing.T) {
 	for name, flood := range map[string]struct{ first, frame []byte }{
 		"pings":                   {nil, masked(fin|ping, "")},
@@ -204,12 +204,12 @@ func TestTooManyFramesEndTheSession(t *testing.T) {
 				t.Errorf("%s, %s: %d frames were looked at", name, protocol, in)
 			}
 			_ = c.Close()
-			<-ended // it was cut off, or the buffers of the system took it all
+			<-ended // it was cut off, or the system's buffers have taken everything
 		}
 	}
 }
 
-// A client that keeps to the rates is answered, however it cuts its messages.
+// A client that keeps to the rates is answered, however it fragments its messages.
 func TestFragmentsAndPingsWithinTheRateAreServed(t *testing.T) {
 	n := serve(t, config{ws: ws.Config{ControlRate: 10}})
 	c := n.raw(ws.V1)
@@ -237,8 +237,8 @@ func TestFragmentsAndPingsWithinTheRateAreServed(t *testing.T) {
 	}
 }
 
-// A client that pings each second, over a link that was stuck for a minute, is no
-// attacker.
+// A client that pings each second is not closed when all pings of a minute come at once
+// because the connection was stuck.
 func TestPingsThatWaitedForALinkAreAnswered(t *testing.T) {
 	const waited = 60
 	n := serve(t, config{})
@@ -257,7 +257,7 @@ func TestPingsThatWaitedForALinkAreAnswered(t *testing.T) {
 	}
 }
 
-// Who is closed and goes on sending costs little more.
+// A client that is closed and goes on sending is cut off soon.
 func TestClientThatSendsOnAfterItsCloseIsCutOff(t *testing.T) {
 	n := serve(t, config{ws: ws.Config{CloseWait: time.Hour}})
 	c := n.raw(ws.V1)
@@ -274,20 +274,21 @@ func TestClientThatSendsOnAfterItsCloseIsCutOff(t *testing.T) {
 	}
 }
 
-// Any bytes are frames or an end, in whatever pieces they come.
+// Any bytes are either valid frames or end the session, whatever the pieces are in which
+// they come.
 func FuzzFrames(f *testing.F) {
 	f.Add(slices.Concat(masked(text, "{"), masked(fin|ping, "x"), masked(fin|more, "}"), closing(1000, "bye")), uint64(1))
 	f.Add([]byte{fin | text, 0xff, 1, 2, 3, 4, 5, 6, 7, 8, 9}, uint64(2))
 	f.Add(closing(1000, "\xff"), uint64(3))
 	f.Fuzz(func(t *testing.T, data []byte, seed uint64) {
-		whole, wholeFrames := ws.SeeFrames(data)
+		whole, wholeFrames := ws.FollowFrames(data)
 		rng := rand.New(rand.NewPCG(seed, 0))
 		var pieces [][]byte
 		for rest := data; len(rest) > 0; {
 			n := 1 + rng.IntN(len(rest))
 			pieces, rest = append(pieces, rest[:n]), rest[n:]
 		}
-		if code, frames := ws.SeeFrames(pieces...); code != whole || frames != wholeFrames {
+		if code, frames := ws.FollowFrames(pieces...); code != whole || frames != wholeFrames {
 			t.Fatalf("%x: %d after %d frames, in pieces %d after %d", data, whole, wholeFrames, code, frames)
 		}
 		if whole != 0 && whole != session.CloseProtocol && whole != session.CloseNotUTF8 {

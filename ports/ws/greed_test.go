@@ -12,12 +12,12 @@ import (
 	"github.com/fanfarebus/fanfare/ports/ws"
 )
 
-// What a client can make a node do in a circle is bounded by what it costs.
-func TestOpsInACircleAreMeteredByTheirCost(t *testing.T) {
+// Ops that a client can repeat for ever are limited by what they cost the node.
+func TestRepeatedOpsAreMeteredByTheirCost(t *testing.T) {
 	const rounds = 400
 	for name, test := range map[string]struct {
 		ops  []string
-		most int // of the first op, at once
+		most int // how many of the first op may succeed at once
 	}{
 		"join and leave":      {[]string{`{"op":"join","ref":1,"system":"chat","room":"a"}`, `{"op":"leave","ref":2,"system":"chat","room":"a"}`}, 50},
 		"join since":          {[]string{`{"op":"join","ref":1,"system":"chat","room":"a","since":"` + since + `"}`, `{"op":"leave","ref":2,"system":"chat","room":"a"}`}, 34},
@@ -55,7 +55,7 @@ func TestOpsInACircleAreMeteredByTheirCost(t *testing.T) {
 
 var since = strings.TrimPrefix(strings.Split(sameCursor, ",")[0], "chat:")
 
-// Refusals that alternate with what is allowed are held to the rate, too.
+// Refused ops count against the rate, too, when allowed ones come between.
 func TestRefusedOpsAreMetered(t *testing.T) {
 	for name, bad := range map[string]func(c *client) error{
 		"binary frames":   func(c *client) error { return c.conn.WriteMessage(2, make([]byte, 10_000)) },
@@ -90,7 +90,7 @@ func TestRefusedOpsAreMetered(t *testing.T) {
 	}
 }
 
-// Answers that nobody reads are bounded, and end the session.
+// Answers that the client does not read are bounded, and end the session.
 func TestClientThatAsksAndNeverReadsIsClosed(t *testing.T) {
 	n := serve(t, config{ws: ws.Config{SessionRate: session.Rate{Messages: 1e9, Bytes: 1e12}, UserRate: session.Rate{Messages: 1e9, Bytes: 1e12}, FrameRate: 1e9}})
 	c := n.raw(ws.V1)
@@ -108,7 +108,7 @@ func TestClientThatAsksAndNeverReadsIsClosed(t *testing.T) {
 	}
 }
 
-// A user who comes and goes without end is asked to wait.
+// A user who opens and closes sessions all the time is asked to wait.
 func TestSessionsThatAUserOpensInAStormAreBounded(t *testing.T) {
 	n := serve(t, config{registry: session.Config{SessionsPerUser: 8}})
 	began, opened, refused := time.Now(), 0, 0

@@ -11,55 +11,68 @@ import (
 	"github.com/fanfarebus/fanfare/ports/session"
 )
 
-// A handshake is what a request asks for by means of WebSocket itself.
+// A handshake is what a request says by means of WebSocket itself.
 type handshake struct {
-	plain    bool
-	protocol string // to be answered; "" for none
+	plain       bool
+	subprotocol string // to be named in the answer; "" for none
+	token       string // from among the subprotocols; "" for none
 }
 
-// tokenProtocol is where browsers can put a token.
+// tokenProtocol begins the subprotocol in which browsers can send a token.
 const tokenProtocol = "fanfare.token."
 
-// terms reads a request's headers.
-func (h *handshake) terms(r *http.Request) (session.Protocol, error) {
+// readHandshake reads a request's headers.
+func readHandshake(r *http.Request) (h handshake, err error) {
 	if err := checkUpgrade(r); err != nil {
-		return session.Protocol{}, err
+		return handshake{}, err
 	}
-	token, err := h.negotiate(r)
-	if h.plain {
-		return session.Protocol{Encoder: PlainEncoder{}, Plain: true, Token: token}, err
-	}
-	return session.Protocol{Encoder: session.V1Encoder{}, Token: token}, err
+	return negotiate(r)
 }
 
-// checkUpgrade sees to it that the upgrade itself can not fail.
+// protocol returns what the [session.Registry] has to know of the handshake.
+func (h handshake) protocol() session.Protocol {
+	p := session.Protocol{Encoder: session.V1Encoder{}, Plain: h.plain, Token: h.token}
+	if h.plain {
+		p.Encoder = PlainEncoder{}
+	}
+	return p
+}
+
+// checkUpgrade refuses requests for which melody's upgrade would fail later, when
+// problem+json cannot be answered any more.
 func checkUpgrade(r *http.Request) error {
 	key, err := base64.StdEncoding.DecodeString(r.Header.Get("Sec-WebSocket-Key"))
 	switch {
 	case r.Method != http.MethodGet:
 		return session.Rejected(http.StatusMethodNotAllowed, "want GET")
 	case !websocket.IsWebSocketUpgrade(r):
-		return session.Rejected(http.StatusUpgradeRequired, "this is a WebSocket endpoint: connect with a WebSocket client")
+		return session.Rejected(http.StatusUpgradeRequired,
+			"this is a WebSocket endpoint: connect with a WebSocket client")
 	case r.Header.Get("Sec-WebSocket-Version") != "13":
 		return session.Rejected(http.StatusUpgradeRequired, "want WebSocket version 13")
 	case err != nil || len(key) != 16:
-		return session.Rejected(http.StatusBadRequest, "Sec-WebSocket-Key: want 16 bytes in base64")
+		return session.Rejected(http.StatusBadRequest,
+			"Sec-WebSocket-Key: want 16 bytes in base64")
 	}
 	return nil
 }
 
-// refuse says no, and to who came without an upgrade also what to upgrade to.
-func (s *Server) refuse(w http.ResponseWriter, request *http.Request, err error) {
-	if r := (*session.Rejection)(nil); errors.As(err, &r) && r.Status == http.StatusUpgradeRequired {
+// refuse answers a request that gets no session. A client that did not ask for an
+// upgrade is told what to upgrade to ([RFC 9110 §15.5.22]).
+//
+// [RFC 9110 §15.5.22]: https://www.rfc-editor.org/rfc/rfc9110#section-15.5.22
+func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	var rejection *session.Rejection
+	if errors.As(err, &rejection) && rejection.Status == http.StatusUpgradeRequired {
 		w.Header().Set("Upgrade", "websocket")
 		w.Header().Set("Connection", "Upgrade")
 		w.Header().Set("Sec-WebSocket-Version", "13")
 	}
-	s.registry.Reject(w, request, err)
+	s.registry.Reject(w, r, err)
 }
 
-// negotiate picks the protocol and returns the token among the subprotocols.
-func (h *handshake) negotiate(r *http.Request) (token string, err error) {
+// negotiate picks the subprotocol, and finds the token among those that are offered.
+func negotiate(r *http.Request) (h handshake, err error) {
 	var others, v1 bool
 	var tokens []string
 	for _, line := range r.Header.Values("Sec-WebSocket-Protocol") {
@@ -71,26 +84,28 @@ func (h *handshake) negotiate(r *http.Request) (token string, err error) {
 			case p == V1:
 				v1 = true
 			case p == Plain:
-				h.protocol = Plain
+				h.subprotocol = Plain
 			default:
 				others = others || p != ""
 			}
 		}
 	}
-	if token, err = session.OneToken("Sec-WebSocket-Protocol", tokens); err != nil {
-		return "", err
+	if h.token, err = session.OneToken("Sec-WebSocket-Protocol", tokens); err != nil {
+		return handshake{}, err
 	}
 	switch {
 	case v1:
-		h.protocol = V1
-	case h.protocol == Plain:
+		h.subprotocol = V1
+	case h.subprotocol == Plain:
 	case others:
-		return "", session.Rejected(http.StatusUnprocessableEntity, "Sec-WebSocket-Protocol: want %s, %s, or none", V1, Plain)
-	case token != "":
-		// A browser fails a connection whose subprotocols are all declined,
-		// and the token must not be echoed.
-		return "", session.Rejected(http.StatusUnprocessableEntity, "Sec-WebSocket-Protocol: name %s or %s beside the token", V1, Plain)
+		return handshake{}, session.Rejected(http.StatusUnprocessableEntity,
+			"Sec-WebSocket-Protocol: want %s, %s, or none", V1, Plain)
+	case h.token != "":
+		// Browsers close a connection of which no subprotocol was accepted, and the
+		// one with the token must not be repeated in the answer.
+		return handshake{}, session.Rejected(http.StatusUnprocessableEntity,
+			"Sec-WebSocket-Protocol: name %s or %s beside the token", V1, Plain)
 	}
 	h.plain = !v1
-	return token, nil
+	return h, nil
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/fanfarebus/fanfare/ports/session"
 )
 
-// Who may attach may not therefore send to the system's own service: that is a
-// grant by name. The answer says which.
+// A token that allows a client to attach does not allow it to send to the business
+// system: that is a grant of its own, which the answer names.
 func TestSendingToTheSystemNeedsItsGrant(t *testing.T) {
 	n := serve(t, config{})
 	c := n.v1("alice/mute", "systems=orders,shop")
@@ -27,7 +27,7 @@ func TestSendingToTheSystemNeedsItsGrant(t *testing.T) {
 	}
 }
 
-// A plain client has no answers: it is told with the end of its session, and why.
+// A plain client gets no answers: its session ends with the reason.
 func TestPlainClientThatMayNotSendIsToldSo(t *testing.T) {
 	n := serve(t, config{})
 	c := n.plain("alice/mute", "systems=orders")

@@ -48,13 +48,13 @@ func TestJoinWithACursorBringsWhatTheRoomHadBeforeTheAnswer(t *testing.T) {
 	}
 }
 
-func TestJoinWithACursorThatFitsNowhereTellsAGap(t *testing.T) {
+func TestJoinWithAnUnknownCursorTellsAGap(t *testing.T) {
 	n := serve(t, config{})
 	c := n.v1("alice", "systems=chat")
 	foreign := domain.Cursor{Log: 1, Position: "x", Time: time.UnixMilli(1)}
 	c.says(`{"op":"join","ref":1,"system":"chat","room":"lobby","since":"` + foreign.String() + `"}`)
 	if line := c.wants(`{"op":"gap","system":"chat","reason":"unknown_cursor"`); strings.Contains(line, `"cursor"`) {
-		t.Errorf("the session's place is another: %s", line)
+		t.Errorf("the session's cursor is not the room's: %s", line)
 	}
 	c.wants(`{"op":"ok","ref":1}`)
 	n.deliver("room:lobby", "chat", `1`)
@@ -79,7 +79,7 @@ func TestJoinsThatWaitAreAnsweredBusyAndDoNotEndTheSession(t *testing.T) {
 	c.wantsData(`"joined"`)
 }
 
-// A cursor's time is what a client says: no time of all may do harm.
+// The time in a cursor comes from the client: no value of it may do harm.
 func TestCursorsWithAbsurdTimesAreAnswered(t *testing.T) {
 	n := serve(t, config{})
 	n.deliver("room:lobby", "chat", `1`)

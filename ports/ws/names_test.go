@@ -14,7 +14,7 @@ import (
 	"github.com/fanfarebus/fanfare/ports/ws"
 )
 
-// Whatever room an op joins can be named in the address of the next connection.
+// Every room that an op can join can also be named in the URL of the next connection.
 func TestEveryRoomThatAnOpJoinsCanBeNamedInTheAddress(t *testing.T) {
 	n := serve(t, config{registry: session.Config{SessionsPerUser: 1000, FailureRate: session.Rate{Messages: 1e6}}})
 	seed := rand.Uint64()
@@ -40,7 +40,7 @@ func TestEveryRoomThatAnOpJoinsCanBeNamedInTheAddress(t *testing.T) {
 	}
 }
 
-// Lists with commas are read as they always were.
+// Lists with commas are read as in the first release.
 func TestListsAndSingleRoomsAreReadTogether(t *testing.T) {
 	n := serve(t, config{})
 	c := n.dial("alice/everywhere", "systems=chat,orders&systems=shop&rooms=chat/a,chat/b&rooms=orders/c&room=chat/d,e&room=chat/f&resume=&_=17", nil)
@@ -51,7 +51,7 @@ func TestListsAndSingleRoomsAreReadTogether(t *testing.T) {
 	}
 }
 
-// roomNames are names that are hard on somebody, and random ones.
+// roomNames are names that some parser could take wrongly, and random ones.
 func roomNames(rng *rand.Rand) []string {
 	names := []string{
 		"a,b", ",", ",,", "a,", ",a", "a,chat/b", "chat/a,chat/b", "a/b", "/", "//", "a:b", ":", " ", " a ", "a b", "%", "%2C", "%2c", "100%",
@@ -69,7 +69,8 @@ func roomNames(rng *rand.Rand) []string {
 	return names
 }
 
-// Who names a parameter that nobody reads is told, and which one was meant.
+// A client that sends a parameter which nobody reads is told so, and which one it
+// probably meant.
 func TestUnknownParametersAreRefused(t *testing.T) {
 	n := serve(t, config{registry: session.Config{SessionsPerUser: 1000, FailureRate: session.Rate{Messages: 1e6}}})
 	for query, want := range map[string]string{

@@ -2,42 +2,44 @@ package ws
 
 import (
 	"github.com/fanfarebus/fanfare/domain"
-	"github.com/fanfarebus/fanfare/ports/session"
+	"github.com/fanfarebus/fanfare/domain/jsontext"
 )
 
-// What only WebSocket clients are told: answers to their ops, and what a new
-// token took from them. Each function makes one frame.
+// Only WebSocket clients are sent what is made here: answers to their ops, and what
+// they left because of a new token. Each function makes one frame.
 
-// leftNotice says that a room, or with room "" a system, was left because the
-// new token lacks it.
+// leftNotice says that a room was left because the new token does not grant it, or
+// the whole system if room is "".
 func leftNotice(system domain.System, room string) []byte {
 	b := append([]byte(`{"op":"left","system":"`), system.String()...)
 	b = append(b, '"')
 	if room != "" {
 		b = append(b, `,"room":`...)
-		b = session.AppendString(b, room)
+		b = jsontext.AppendString(b, room)
 	}
 	return append(b, `,"reason":"token"}`...)
 }
 
-// okAnswer answers an op; id is the message's, of a send.
+// okAnswer answers an op that succeeded. The id is that of the message sent, else "".
 func okAnswer(ref []byte, id string) []byte {
 	b := appendRef([]byte(`{"op":"ok"`), ref)
 	if id != "" {
 		b = append(b, `,"id":`...)
-		b = session.AppendString(b, id)
+		b = jsontext.AppendString(b, id)
 	}
 	return append(b, '}')
 }
 
+// errorAnswer answers an op that failed.
 func errorAnswer(ref []byte, code Code, message string) []byte {
 	b := appendRef([]byte(`{"op":"error"`), ref)
 	b = append(b, `,"code":"`...)
 	b = append(b, code...)
 	b = append(b, `","message":`...)
-	return append(session.AppendString(b, message), '}')
+	return append(jsontext.AppendString(b, message), '}')
 }
 
+// appendRef appends the op's ref as the client wrote it, if there is one.
 func appendRef(b, ref []byte) []byte {
 	if len(ref) == 0 {
 		return b

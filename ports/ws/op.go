@@ -12,59 +12,32 @@ import (
 	"github.com/fanfarebus/fanfare/domain/jsontext"
 )
 
-// A Code says to a fanfare.v1.json client why an op failed.
-type Code string
-
-// The codes of error answers.
-const (
-	Invalid     Code = "invalid"
-	Forbidden   Code = "forbidden"
-	NotFound    Code = "not_found"
-	TooLarge    Code = "too_large"
-	RateLimited Code = "rate_limited"
-	BusDown     Code = "bus_down"
-	Busy        Code = "busy"
-	Unsupported Code = "unsupported"
-)
-
-// An OpError is a refused op: the code, and what to tell the client.
-type OpError struct {
-	Code    Code
-	Message string
-}
-
-func (e *OpError) Error() string { return string(e.Code) + ": " + e.Message }
-
-func refuse(code Code, format string, args ...any) error {
-	return &OpError{code, fmt.Sprintf(format, args...)}
-}
-
-// An Op is what a fanfare.v1.json client asks for. Which fields matter depends
-// on Name.
+// An Op is what a client of fanfare.v1.json asks for. Which fields are set depends on
+// Name.
 type Op struct {
 	Name   string // join, leave, send or auth
-	Ref    []byte // JSON string or number that the answer repeats; may be nil
+	Ref    []byte // the JSON string or number that the answer repeats; nil for none
 	System domain.System
 	Room   domain.Target   // join, leave
 	Since  domain.Cursor   // join; zero if it was not given
 	Token  string          // auth
-	To     []domain.Target // send; none means the business system itself
+	To     []domain.Target // send; empty means the business system itself
 	Send   *domain.Message // send; without To, From, Time
 }
 
 // MaxRef is the longest ref, in bytes.
 const MaxRef = 64
 
-// Ops reads the ops of one frame: JSON objects, one or several with white
-// space between them. It is safe on any input.
+// Ops reads the ops of one frame: one JSON object, or several with white space between
+// them. It is safe on any input.
 type Ops struct{ values *jsontext.Values }
 
-// NewOps returns the ops of a frame. They share its memory.
+// NewOps returns the ops of a frame, with which they share memory.
 func NewOps(frame []byte) *Ops { return &Ops{jsontext.NewValues(frame)} }
 
-// Next returns the next op, or io.EOF. With an OpError the op has a Ref if one
-// could be read, and reading can go on: what cannot be parsed at all ends the
-// frame.
+// Next returns the next op, or [io.EOF]. With an [OpError], the op has its Ref if that
+// could be read, and Next may be called again: it returns io.EOF if the rest of the
+// frame cannot be parsed at all.
 func (o *Ops) Next() (Op, error) {
 	text, err := o.values.Next()
 	switch {
@@ -77,7 +50,7 @@ func (o *Ops) Next() (Op, error) {
 	}
 	var w wireOp
 	if err := jsontext.Fields(text, w.take); err != nil {
-		w.fault = cmp.Or(w.fault, err) // the text is well-formed: a name is there twice
+		w.fault = cmp.Or(w.fault, err) // the text is well-formed, so a name is there twice
 	}
 	op := Op{Name: w.op}
 	if op.Ref, err = w.checkedRef(); err == nil {
@@ -94,25 +67,26 @@ func (o *Ops) Next() (Op, error) {
 	return op, nil
 }
 
-// wireOp is an op as it is written. What send has of an envelope is read by the
-// rules of envelopes.
+// A wireOp is an op as it was written. The members that send shares with an envelope
+// are read by the rules of envelopes.
 type wireOp struct {
 	op, system, since, token string
 	room                     *string
-	ref, to                  []byte // as they stand; nil for null
+	ref, to                  []byte // as written; nil for null
 	message                  envelope.Fields
-	fault                    error // the first
+	fault                    error // the first that was found
 }
 
-// take takes a field. It goes on after a fault, since the ref may follow.
+// take reads a member. It does not stop after a fault, since the ref may follow.
 func (w *wireOp) take(name, value []byte) error {
 	w.fault = cmp.Or(w.fault, w.read(name, value))
 	return nil
 }
 
+// read reads a member. One that is null counts as absent, except for data.
 func (w *wireOp) read(name, value []byte) (err error) {
 	if string(value) == "null" && string(name) != "data" {
-		return nil // as if it were not there
+		return nil
 	}
 	switch string(name) {
 	case "op":
@@ -133,9 +107,9 @@ func (w *wireOp) read(name, value []byte) (err error) {
 		w.to = value
 	case "id", "type", "ttl", "headers", "content_type", "data", "data_base64":
 		_, err = w.message.Take(name, value)
-		return err // it names the field
+		return err // Take has put the name into it
 	default:
-		err = misspelt(name)
+		err = misspelled(name)
 	}
 	if err != nil {
 		return domain.At(string(name), err)
@@ -143,14 +117,15 @@ func (w *wireOp) read(name, value []byte) (err error) {
 	return nil
 }
 
-// opFields are the names that mean something. Others are for nodes of the
-// future, and are ignored.
+// opFields are the names that are read. Others are ignored, since clients may be
+// written for later versions.
 var opFields = []string{"op", "ref", "system", "room", "since", "token", "to",
 	"id", "type", "ttl", "headers", "content_type", "data", "data_base64"}
 
-// misspelt refuses what other parsers than ours would take for a field: {"To":…}
-// must not go to whom "" means.
-func misspelt(name []byte) error {
+// misspelled refuses a name that differs from a known one only in case. If {"To":…}
+// were ignored, the message would go to the business system and not to whom the client
+// meant.
+func misspelled(name []byte) error {
 	for _, field := range opFields {
 		if strings.EqualFold(field, string(name)) {
 			return &domain.FieldError{
@@ -160,9 +135,9 @@ func misspelt(name []byte) error {
 	return nil
 }
 
-// text reads a string.
+// text reads a JSON string.
 func text(value []byte) (string, error) {
-	said, err := jsontext.String(value)
+	decoded, err := jsontext.String(value)
 	if errors.Is(err, jsontext.ErrType) {
 		return "", &domain.FieldError{Problem: "want a string"}
 	}
@@ -170,10 +145,10 @@ func text(value []byte) (string, error) {
 		return "", &domain.FieldError{
 			Problem: "want a string of characters: half a surrogate pair is none"}
 	}
-	return said, nil
+	return decoded, nil
 }
 
-// checkedRef returns the ref as it stands.
+// checkedRef returns the ref as it was written, if it is one.
 func (w *wireOp) checkedRef() ([]byte, error) {
 	if w.ref == nil {
 		return nil, nil
@@ -185,6 +160,7 @@ func (w *wireOp) checkedRef() ([]byte, error) {
 	return w.ref, nil
 }
 
+// fill sets the fields of op, and checks that they are there.
 func (w *wireOp) fill(op *Op) (err error) {
 	if w.fault != nil {
 		return w.fault
@@ -226,7 +202,7 @@ func (w *wireOp) fillSend(op *Op) (err error) {
 	if !w.message.HasData() {
 		return refuse(Invalid, "data: missing")
 	}
-	w.message.NoTo = true
+	w.message.NoTo = true // it stands in To, and may be missing
 	op.Send, err = w.message.Message()
 	return err
 }
@@ -257,7 +233,8 @@ func (w *wireOp) targets() (all []domain.Target, err error) {
 		err = &domain.FieldError{Problem: "want a target or an array of targets"}
 	default:
 		if err = jsontext.Array(w.to, add); err == nil && len(all) == 0 {
-			err = &domain.FieldError{Problem: fmt.Sprintf("want 1 to %d targets", domain.MaxTargets)}
+			problem := fmt.Sprintf("want 1 to %d targets", domain.MaxTargets)
+			err = &domain.FieldError{Problem: problem}
 		}
 	}
 	return all, err

@@ -1,6 +1,7 @@
 package ws
 
 import (
+	"encoding/binary"
 	"sync"
 
 	"github.com/olahol/melody"
@@ -8,42 +9,43 @@ import (
 	"github.com/fanfarebus/fanfare/domain/stream"
 )
 
-// An outbox is what a session has been offered and has not been sent. It is
-// safe for concurrent use and never blocks.
+// An outbox holds the frames that a session was offered and that are not sent yet. It
+// is safe for concurrent use and never blocks.
 //
-// It has at most one write in flight: what melody's write pump works on. The
-// pump reports each write that ended (sent), and only then the next one
-// starts, with everything that gathered.
+// At most one write is in flight: the one that melody's write pump works on. The pump
+// reports when it has ended (sent), and only then the next one starts, with
+// everything that has gathered.
 //
-// A session can not be left waiting, because of two rules that hold whenever
-// the lock is free:
+// A frame is refused if there is no room. The session then falls back to catching up:
+// the outbox must tell it when there is room to fill. It cannot forget that, because
+// two rules hold whenever the lock is free:
 //
 //  1. Frames wait only while a write is in flight.
-//  2. A refusal is noted (behind) in the critical section that refused, and
-//     refusals happen only while a write is in flight.
+//  2. A refusal sets behind under the same lock, and frames are refused only while a
+//     write is in flight.
 //
-// So after each refusal there is a call of sent that sees the note: if the
-// outbox is still more than half full then, frames wait (1) and another sent
-// follows; else sent says that it is time to fill. Any single frame fits an
-// empty outbox, whatever its size.
+// So each refusal is followed by a call of sent that sees behind. If the outbox is
+// still more than half full then, frames wait (rule 1), and another call of sent
+// follows. Otherwise sent reports that it is time to fill. Any single frame fits into
+// an empty outbox, whatever its size.
 type outbox struct {
-	bytes  int // most bytes, waiting and in flight
-	frames int // most frames that wait
-	plain  bool
-	conn   *conn
+	maxBytes  int // waiting and in flight
+	maxFrames int // waiting
+	plain     bool
+	conn      *conn
 
-	mu      sync.Mutex
-	writer  *melody.Session
-	queue   *[]stream.Frame // nil when nothing waits
-	waiting int             // bytes in queue
-	flying  int             // bytes in flight
-	count   int             // frames in flight
-	busy    bool            // a write is in flight
-	behind  bool            // an offer was refused since the last fill
-	offers  uint64          // so far
-	batch   *[]byte         // in flight and ours
-	closing bool            // nothing more is taken
-	last    []byte          // the close message that follows the queue
+	mu             sync.Mutex // guards all below, except that writer is set before any call
+	writer         *melody.Session
+	queue          *[]stream.Frame // frames that wait; nil if there are none
+	waitingBytes   int             // in queue
+	inFlightBytes  int
+	inFlightFrames int
+	busy           bool    // a write is in flight
+	behind         bool    // a frame was refused since sent last reported time to fill
+	offers         uint64  // calls of offer so far
+	batch          *[]byte // the buffer in flight, if it has to go back to buffers
+	closing        bool    // nothing more is taken
+	last           []byte  // the close message, which follows the queue
 }
 
 const (
@@ -54,36 +56,38 @@ const (
 	replyBytes, replyFrames = 16 << 10, 128
 )
 
-// offer takes a message frame, or refuses it because there is no room.
+// offer takes a message or a gap. It returns false if there is no room.
 func (o *outbox) offer(f stream.Frame) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.offers++
-	return o.take(f, o.bytes, o.frames)
+	return o.take(f, o.maxBytes, o.maxFrames)
 }
 
 // reply takes an answer or a notice, for which there is more room.
 func (o *outbox) reply(f []byte) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.take(stream.Frame{Bytes: f}, o.bytes+replyBytes, o.frames+replyFrames)
+	return o.take(stream.Frame{Bytes: f}, o.maxBytes+replyBytes, o.maxFrames+replyFrames)
 }
 
-// replyIfQuiet is reply, if nothing was offered since offered returned since.
-func (o *outbox) replyIfQuiet(f []byte, since uint64) bool {
+// replyIfQuiet takes a notice, unless something was offered since offered returned
+// offers. It has no more room than a message.
+func (o *outbox) replyIfQuiet(f []byte, offers uint64) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.offers == since && o.take(stream.Frame{Bytes: f}, o.bytes, o.frames)
+	return o.offers == offers && o.take(stream.Frame{Bytes: f}, o.maxBytes, o.maxFrames)
 }
 
-// offered returns how often something was offered.
+// offered returns how often offer was called.
 func (o *outbox) offered() uint64 {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.offers
 }
 
-func (o *outbox) take(f stream.Frame, mostBytes, mostFrames int) bool {
+// take sends a frame, or lets it wait while a write is in flight. The caller holds mu.
+func (o *outbox) take(f stream.Frame, maxBytes, maxFrames int) bool {
 	if f.Bytes == nil {
 		return true
 	}
@@ -93,7 +97,7 @@ func (o *outbox) take(f stream.Frame, mostBytes, mostFrames int) bool {
 	case !o.busy:
 		o.busy = true
 		o.send(f)
-	case o.waiting+o.flying+len(f.Bytes) > mostBytes || o.queue != nil && len(*o.queue) >= mostFrames:
+	case o.waitingBytes+o.inFlightBytes+len(f.Bytes) > maxBytes || o.queued() >= maxFrames:
 		o.behind = true
 		return false
 	default:
@@ -102,16 +106,25 @@ func (o *outbox) take(f stream.Frame, mostBytes, mostFrames int) bool {
 	return true
 }
 
+// queued returns how many frames wait.
+func (o *outbox) queued() int {
+	if o.queue == nil {
+		return 0
+	}
+	return len(*o.queue)
+}
+
 func (o *outbox) enqueue(f stream.Frame) {
 	if o.queue == nil {
 		o.queue = takeQueue()
 	}
 	*o.queue = append(*o.queue, f)
-	o.waiting += len(f.Bytes)
+	o.waitingBytes += len(f.Bytes)
 }
 
-// sent notes that the write in flight ended well, and what it carried, starts
-// the next one, and says whether it is time to fill. It runs in the write pump.
+// sent notes that the write in flight has ended well, and starts the next one. It
+// returns what the write carried, and whether it is time to fill. It runs in the write
+// pump.
 func (o *outbox) sent() (frames, bytes int, fill bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -119,8 +132,8 @@ func (o *outbox) sent() (frames, bytes int, fill bool) {
 		buffers.put(o.batch)
 		o.batch = nil
 	}
-	frames, bytes = o.count, o.flying
-	o.count, o.flying = 0, 0
+	frames, bytes = o.inFlightFrames, o.inFlightBytes
+	o.inFlightFrames, o.inFlightBytes = 0, 0
 	switch {
 	case o.queue != nil:
 		o.sendNext()
@@ -129,14 +142,15 @@ func (o *outbox) sent() (frames, bytes int, fill bool) {
 	default:
 		o.busy = false
 	}
-	if !o.behind || o.closing || o.waiting+o.flying > o.bytes/2 || o.queue != nil && len(*o.queue) > o.frames/2 {
+	full := o.waitingBytes+o.inFlightBytes > o.maxBytes/2 || o.queued() > o.maxFrames/2
+	if !o.behind || o.closing || full {
 		return frames, bytes, false
 	}
 	o.behind = false
 	return frames, bytes, true
 }
 
-// close takes nothing more, and lets the close message follow what is there.
+// close lets the close message follow what is there. Nothing more is taken.
 func (o *outbox) close(message []byte) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -151,22 +165,22 @@ func (o *outbox) close(message []byte) {
 
 func (o *outbox) sendClose() {
 	o.busy = true
-	_ = o.writer.CloseWithMsg(o.last) // an error means that it is closed
+	_ = o.writer.CloseWithMsg(o.last) // an error means that it is closed already
 }
 
-// send hands one frame to the write pump. Its queue has room for more than the
-// one frame and the close message that we ever put there.
+// send gives one frame to the write pump. The pump's own queue cannot be full: nothing
+// is ever there but one frame and the close message, and newMelody makes room for more.
 func (o *outbox) send(f stream.Frame) {
-	o.flying += len(f.Bytes)
-	o.count++
+	o.inFlightBytes += len(f.Bytes)
+	o.inFlightFrames++
 	if f.Binary && o.plain {
-		_ = o.writer.WriteBinary(f.Bytes) // an error means that it is closed
+		_ = o.writer.WriteBinary(f.Bytes) // an error means that it is closed already
 		return
 	}
 	_ = o.writer.Write(f.Bytes)
 }
 
-// sendNext sends as many of the frames that wait as make one batch.
+// sendNext sends as many of the waiting frames as fit into one batch.
 func (o *outbox) sendNext() {
 	queue := *o.queue
 	n, size := 1, len(queue[0].Bytes)
@@ -183,7 +197,7 @@ func (o *outbox) sendNext() {
 		o.sendLines(queue[:n])
 	}
 	for _, f := range queue[:n] {
-		o.waiting -= len(f.Bytes)
+		o.waitingBytes -= len(f.Bytes)
 	}
 	left := copy(queue, queue[n:])
 	clear(queue[left:])
@@ -194,7 +208,7 @@ func (o *outbox) sendNext() {
 	}
 }
 
-// sendLines joins frames into one, a line each.
+// sendLines sends several frames as one, with a line for each.
 func (o *outbox) sendLines(frames []stream.Frame) {
 	o.batch = buffers.take()
 	lines := *o.batch
@@ -205,25 +219,44 @@ func (o *outbox) sendLines(frames []stream.Frame) {
 		lines = append(lines, f.Bytes...)
 	}
 	*o.batch = lines
-	o.count = len(frames) - 1
+	o.inFlightFrames = len(frames) - 1 // send counts one more
 	o.send(stream.Frame{Bytes: lines})
 }
 
-// sendFrames sends frames as they are, in one write: all but the last are put
-// ahead of the connection's next write, which is the last one's.
+// sendFrames sends several frames as they are, in one write. All but the last are put
+// ahead of the connection's next write, which is that of the last one.
 func (o *outbox) sendFrames(frames []stream.Frame) {
 	ahead, last := buffers.take(), len(frames)-1
 	for _, f := range frames[:last] {
 		*ahead = append(appendHeader(*ahead, f.Binary, len(f.Bytes)), f.Bytes...)
-		o.flying += len(f.Bytes)
+		o.inFlightBytes += len(f.Bytes)
 	}
-	o.count += last
+	o.inFlightFrames += last
 	o.conn.putAhead(ahead)
 	o.send(frames[last])
 }
 
-// queues holds queues for sessions that have something waiting, so that idle
-// ones have none.
+// appendHeader appends the header of an unfragmented, unmasked WebSocket frame
+// ([RFC 6455 §5.2]).
+//
+// [RFC 6455 §5.2]: https://www.rfc-editor.org/rfc/rfc6455#section-5.2
+func appendHeader(dst []byte, binaryData bool, size int) []byte {
+	first := byte(0x81) // the last fragment of a text message
+	if binaryData {
+		first = 0x82
+	}
+	switch {
+	case size <= 125:
+		return append(dst, first, byte(size))
+	case size < 1<<16:
+		return binary.BigEndian.AppendUint16(append(dst, first, 126), uint16(size))
+	default:
+		return binary.BigEndian.AppendUint64(append(dst, first, 127), uint64(size))
+	}
+}
+
+// queues holds queues for sessions for which something waits, so that idle sessions
+// have none.
 var queues = sync.Pool{New: func() any {
 	q := make([]stream.Frame, 0, 32)
 	return &q

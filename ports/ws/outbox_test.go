@@ -6,23 +6,26 @@ import (
 	"github.com/fanfarebus/fanfare/domain/stream"
 )
 
-func TestPlaceIsNotToldBehindAMessageThatCameMeanwhile(t *testing.T) {
-	o := outbox{bytes: 1000, frames: 10, busy: true} // a write is in flight: all else waits
-	quiet := o.offered()
-	if !o.replyIfQuiet([]byte("cursor"), quiet) {
+func TestCursorIsNotSentBehindAMessageThatCameMeanwhile(t *testing.T) {
+	o := outbox{maxBytes: 1000, maxFrames: 10, busy: true} // a write is in flight, so all else waits
+	offers := o.offered()
+	if !o.replyIfQuiet([]byte("cursor"), offers) {
 		t.Error("nothing was offered, and the notice was not taken")
 	}
 	if !o.offer(stream.Frame{Bytes: []byte("message")}) {
 		t.Fatal("no room")
 	}
-	if o.replyIfQuiet([]byte("cursor"), quiet) {
+	if o.replyIfQuiet([]byte("cursor"), offers) {
 		t.Error("the notice was taken behind a message")
 	}
 }
 
 func TestOutboxKeepsItsBoundsAndRoomForAnswers(t *testing.T) {
 	frame := stream.Frame{Bytes: make([]byte, 100)}
-	for _, o := range []*outbox{{bytes: 1000, frames: 1 << 20, busy: true}, {bytes: 1 << 20, frames: 10, busy: true}} {
+	for _, o := range []*outbox{
+		{maxBytes: 1000, maxFrames: 1 << 20, busy: true},
+		{maxBytes: 1 << 20, maxFrames: 10, busy: true},
+	} {
 		taken := 0
 		for o.offer(frame) {
 			taken++

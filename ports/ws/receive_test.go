@@ -16,7 +16,7 @@ import (
 	"github.com/fanfarebus/fanfare/ports/ws"
 )
 
-// hostile is what clients may send, and the answer's start.
+// hostile maps what clients may send to the start of the answer.
 var hostile = []struct{ op, answer string }{
 	{``, `{"op":"error","code":"invalid"`},
 	{` `, `{"op":"error","code":"invalid"`},
@@ -78,7 +78,7 @@ func TestHostileOpsAreAnsweredAndTheSessionLives(t *testing.T) {
 	for _, h := range hostile {
 		c.says(h.op)
 		c.wants(h.answer)
-		c.says(`{"op":"leave","ref":0,"system":"chat","room":"x"}`) // so that errors are not in a row
+		c.says(`{"op":"leave","ref":0,"system":"chat","room":"x"}`) // so that the errors are not in a row
 		c.wants(`{"op":"ok","ref":0}`)
 	}
 	if err := c.conn.WriteMessage(websocket.BinaryMessage, []byte(`{"op":"join"}`)); err != nil {
@@ -130,7 +130,7 @@ func TestBusErrorsHaveTheirCodesAndDoNotEndTheSession(t *testing.T) {
 		c.says(`{"op":"send","ref":1,"system":"chat","data":1}`)
 		c.wants(`{"op":"error","ref":1,"code":"` + code)
 	}
-	// That the node may not publish is not the client's fault.
+	// It is not the client's fault that the bus refuses the node.
 	for reason, says := range map[error]string{domain.ErrForbidden: "refuses", domain.ErrUnsupported: "refuses", domain.ErrBusFull: "full"} {
 		n.bus.fail(domain.Refused(fmt.Errorf("nats: %w", reason)))
 		c.says(`{"op":"send","ref":1,"system":"chat","data":1}`)
@@ -191,7 +191,7 @@ func TestTooLargeMessagesEndTheSession(t *testing.T) {
 	poll(t, func() bool { return n.registry.Stats().Closed[session.CloseTooBig] == 1 })
 
 	plain := n.plain("alice", "systems=chat")
-	plain.says(strings.Repeat("x", 1001)) // an op of that size would be read
+	plain.says(strings.Repeat("x", 1001)) // an op of that size would be answered
 	plain.wantsClose(session.CloseTooBig)
 	poll(t, func() bool { return n.registry.Stats().Closed[session.CloseTooBig] == 2 })
 }
@@ -237,7 +237,7 @@ func TestRefreshLeavesWhatTheNewTokenLacks(t *testing.T) {
 	c.wantsClose(session.CloseForbidden)
 }
 
-// A new token is judged as the first one was, and its refusals count as much.
+// A new token is checked like the first one, and counts as much when it is wrong.
 func TestARefreshThatFailsSaysWhy(t *testing.T) {
 	n := serve(t, config{registry: session.Config{FailureRate: session.Rate{Messages: 0.2}}})
 	c := n.v1("alice", "systems=orders")
@@ -301,8 +301,8 @@ func checkSend(t *testing.T, op ws.Op) {
 	}
 }
 
-// What is answered ok must be readable for every node: the envelope's rules are
-// those of an op as well.
+// A message that is answered ok must be readable for every node, so the rules of
+// envelopes apply to ops as well.
 func TestSendRefusesWhatNoNodeCouldRead(t *testing.T) {
 	n := serve(t, config{})
 	c := n.v1("alice", "systems=orders,chat")

@@ -27,7 +27,7 @@ func TestMessageReachesEverySessionOfItsUserAndNobodyElse(t *testing.T) {
 	other.wantsData(`"all"`)
 }
 
-func TestHelloSaysWhoWhereAndFromWhichPlace(t *testing.T) {
+func TestHelloNamesUserNodeAndCursors(t *testing.T) {
 	n := serve(t, config{registry: session.Config{Node: "n7"}})
 	c := n.dial("alice", "systems=orders,chat", nil)
 	line := c.wants(`{"op":"hello","session":"`)

@@ -93,8 +93,8 @@ func TestResumeGivesWhatWasMissedAfterHello(t *testing.T) {
 	c.wants(`{"op":"gap","system":"chat","reason":"unknown_cursor","cursor":"`)
 }
 
-// A session must never be left waiting: with outboxes of a few frames, every
-// session falls back over and over while publishers, readers and joins race.
+// A session must never be forgotten. With outboxes of a few frames, every session falls
+// back again and again, while publishers, readers and joins race.
 func TestNoSessionIsLeftBehind(t *testing.T) {
 	for _, frames := range []int{1, 2, 7} {
 		t.Run(fmt.Sprint(frames, " frames"), func(t *testing.T) {
@@ -139,8 +139,8 @@ func readPlain(t *testing.T, c *client, count int) {
 	}
 }
 
-// readAll reads messages of several systems, each in its own order, and now
-// and then pauses or speaks.
+// readAll reads messages of several systems, which must come in order within each
+// system. Now and then it pauses or sends something.
 func readAll(t *testing.T, c *client, count int, r *rand.Rand) {
 	next := make(map[string]int)
 	for range count {
@@ -224,8 +224,8 @@ func TestClientsThatComeDuringADrainAreTurnedAwayOrSentAway(t *testing.T) {
 	}
 }
 
-// A writer that is stuck in the system's send buffer must not keep a session
-// that is to be closed, with or without TLS.
+// A write that is stuck in the system's send buffer must not keep a session open that
+// is to be closed, with or without TLS.
 func TestStuckSessionsAreClosedInTime(t *testing.T) {
 	for _, secure := range []bool{false, true} {
 		t.Run(fmt.Sprint("tls ", secure), func(t *testing.T) {

@@ -2,19 +2,19 @@ package ws
 
 import "sync/atomic"
 
-// Stats are what a Server counts.
+// Stats are what a [Server] counts.
 type Stats struct {
-	MessagesIn  uint64 // from clients
-	BytesIn     uint64 // of these messages
-	FramesIn    uint64 // of clients: parts of messages, pings, pongs and closes
-	Breaches    uint64 // sessions that ended for their frames: too many, or none of WebSocket's
-	FramesOut   uint64 // offered and taken: messages and notices
+	MessagesIn  uint64 // messages from clients
+	BytesIn     uint64 // bytes of these messages
+	FramesIn    uint64 // frames from clients: parts of messages, pings, pongs and closes
+	Breaches    uint64 // sessions closed because of their frames: too many, or invalid ones
+	FramesOut   uint64 // messages and notices that were sent
 	WritesOut   uint64 // WebSocket writes that carried them
-	BytesOut    uint64 // of these writes
-	Errors      uint64 // ops that were answered with an error, and plain messages dropped
-	RateLimited uint64 // of these, for their rate
+	BytesOut    uint64 // bytes of these writes
+	Errors      uint64 // ops answered with an error, and plain clients' messages dropped
+	RateLimited uint64 // those of Errors that were over a rate
 	FellBack    uint64 // times an outbox was filled again after it had been full
-	Dropped     uint64 // notices to sessions without room for them; these are closed
+	Dropped     uint64 // notices for which an outbox had no room; its session is closed
 }
 
 // counters are the live Stats.

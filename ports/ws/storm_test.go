@@ -25,14 +25,14 @@ import (
 	"github.com/fanfarebus/fanfare/ports/ws"
 )
 
-// missedEach is how many messages a session that comes back has missed.
+// missedEach is how many messages each session that comes back has missed.
 const missedEach = 10
 
-// BenchmarkResume is 10,000 sessions that come back to a window of 100,000
-// messages, 64 at a time: connect, hello, the ten messages that each has missed,
-// and away. "reconnect" is the same without a cursor: what a session costs
-// that has missed nothing. The clients are another process: the CPU reported is
-// the server's.
+// BenchmarkResume lets 10,000 sessions come back to a window of 100,000 messages, 64 at
+// a time. Each connects, reads hello and the ten messages that it has missed, and
+// leaves. "reconnect" is the same without a cursor, for what a session costs that has
+// missed nothing. The clients run in another process, so the CPU time reported is the
+// server's alone.
 func BenchmarkResume(b *testing.B) {
 	const storm = 10_000
 	b.Run("reconnect", func(b *testing.B) { comeBack(b, storm, 0) })
@@ -40,7 +40,7 @@ func BenchmarkResume(b *testing.B) {
 }
 
 func comeBack(b *testing.B, users, missed int) {
-	n := serve(b, config{window: stream.NewBudget(256 << 20)}) // which counts the index, too
+	n := serve(b, config{window: stream.NewBudget(256 << 20)}) // the budget counts the index, too
 	for i := range missedEach * users {
 		m := benchMessage()
 		m.ID, m.To = fmt.Sprintf("01JCXYZ%019d", i), targets(fmt.Sprint("user:u", i%users))
@@ -62,7 +62,8 @@ func comeBack(b *testing.B, users, missed int) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// stormers starts the other process; each call lets all its clients come once.
+// stormers starts the other process. Each call of the function that it returns lets all
+// clients come once.
 func stormers(b *testing.B, n *node, users, missed int) (storm func()) {
 	cmd := exec.Command(os.Args[0], "-test.run=^$")
 	since := domain.Cursor{Log: log, Position: pos(0)}.String()
@@ -92,7 +93,7 @@ func stormers(b *testing.B, n *node, users, missed int) (storm func()) {
 	}
 }
 
-// beStormers is what the other process does, until its input ends.
+// beStormers is what the other process does, until its standard input ends.
 func beStormers(what string) {
 	f := strings.Split(what, " ")
 	users, _ := strconv.Atoi(f[1])
@@ -118,7 +119,7 @@ func beStormers(what string) {
 	}
 }
 
-// visit connects, reads what was missed, or hello alone, and goes.
+// visit connects, reads hello and what was missed, and leaves.
 func visit(address, user, since string, missed int) error {
 	dialer := websocket.Dialer{Subprotocols: []string{ws.V1}, ReadBufferSize: 4096, WriteBufferSize: 256}
 	at := "ws://" + address + "/ws?systems=orders"

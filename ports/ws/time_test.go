@@ -18,8 +18,8 @@ import (
 	"github.com/fanfarebus/fanfare/ports/ws"
 )
 
-// pipes is a listener whose connections are net.Pipes: a write there ends when
-// it has been read, and deadlines are on the test's clock.
+// pipes is a listener whose connections are net.Pipes. A write to one ends when it was
+// read, and deadlines go by the test's clock.
 type pipes struct {
 	conns chan net.Conn
 	once  sync.Once
@@ -38,7 +38,7 @@ func (p *pipes) Accept() (net.Conn, error) {
 func (p *pipes) Close() error   { p.once.Do(func() { close(p.done) }); return nil }
 func (p *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)} }
 
-// inBubble runs a test on a clock of its own, with a node on pipes.
+// inBubble runs a test in a synctest bubble, with a node on pipes.
 func inBubble(t *testing.T, cfg config, test func(t *testing.T, n *pipedNode)) {
 	synctest.Test(t, func(t *testing.T) {
 		n := &pipedNode{node: newNode(t, cfg), pipes: &pipes{conns: make(chan net.Conn), done: make(chan struct{})}}
@@ -83,7 +83,7 @@ func (n *pipedNode) v1(token, query string) *client {
 	return c
 }
 
-// until reads until an op with the prefix comes, however long it takes.
+// until reads until an op with the prefix comes.
 func (c *client) until(prefix string) time.Time {
 	c.t.Helper()
 	for {
@@ -100,7 +100,7 @@ func (c *client) until(prefix string) time.Time {
 	}
 }
 
-// ended reads until the connection ends, and says when and with what code.
+// ended reads until the connection ends, and returns when that was, and with which code.
 func (c *client) ended() (code int, at time.Time) {
 	for {
 		_ = c.conn.SetReadDeadline(time.Time{})
@@ -165,7 +165,7 @@ func TestClientThatStopsReadingIsClosedAndItsNeighbourIsNot(t *testing.T) {
 		for i := range 1000 {
 			n.deliver("user:alice", "orders", fmt.Sprint(i))
 			fine.wantsData(fmt.Sprint(i))
-			synctest.Wait() // the write has ended for its pump, too
+			synctest.Wait() // the write pump has seen that the write has ended
 		}
 		if n.server.Stats().FellBack != 0 {
 			t.Error("the neighbour's outbox filled, too")
@@ -198,7 +198,7 @@ func TestSlowReaderCatchesUpWithoutLoss(t *testing.T) {
 	})
 }
 
-func TestSessionsThatHearNothingAreToldWhereTheyAre(t *testing.T) {
+func TestSessionsThatHearNothingAreSentTheirCursors(t *testing.T) {
 	inBubble(t, config{}, func(t *testing.T, n *pipedNode) {
 		c := n.v1("alice", "systems=orders,chat")
 		start := time.Now()
@@ -209,7 +209,7 @@ func TestSessionsThatHearNothingAreToldWhereTheyAre(t *testing.T) {
 		n.deliver("user:alice", "orders", `2`)
 		c.wantsData(`2`)
 		from := time.Now()
-		n.registry.SetBusUp(true) // known: nothing is told
+		n.registry.SetBusUp(true) // they know that, so they are told nothing
 		go func() { pauseFor(5 * time.Minute); n.registry.SetBusUp(false) }()
 		if d := c.until(`{"op":"bus","up":false}`).Sub(from); d < 5*time.Minute {
 			t.Errorf("the bus was told down after %v", d)
@@ -296,7 +296,7 @@ func TestClosingDoesNotWaitForAClientThatNeverAnswers(t *testing.T) {
 	})
 }
 
-// pauseFor lets time pass, on the test's clock.
+// pauseFor lets time pass on the test's clock.
 func pauseFor(d time.Duration) { <-time.After(d) }
 
 func TestWhatGathersDuringAWriteLeavesTogether(t *testing.T) {

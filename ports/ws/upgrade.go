@@ -9,15 +9,17 @@ import (
 	"net/http"
 
 	"github.com/olahol/melody"
-
-	"github.com/fanfarebus/fanfare/ports/session"
 )
 
-// ServeHTTP refuses the request with problem+json, or makes it a session and
-// returns: the session goes on in a goroutine of the Server's.
+// ServeHTTP refuses the request with problem+json, or makes a session of it and
+// returns. The session goes on in a goroutine of its own.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	var h handshake
-	open, err := s.registry.Open(r, func() (session.Protocol, error) { return h.terms(r) })
+	h, err := readHandshake(r)
+	if err != nil {
+		s.refuse(w, r, err)
+		return
+	}
+	open, err := s.registry.Open(r, h.protocol())
 	if err != nil {
 		s.refuse(w, r, err)
 		return
@@ -28,7 +30,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, err)
 		return
 	}
-	go c.run(slim(r, c, h.protocol)) // the Registry waits for it
+	go c.run(smallRequest(r, c, h.subprotocol)) // the Registry waits for its End
 }
 
 // hijack takes the connection from the HTTP server, so that its goroutine and
@@ -40,32 +42,39 @@ func (c *client) hijack(w http.ResponseWriter) error {
 	}
 	var unread []byte
 	if n := rw.Reader.Buffered(); n > 0 {
-		peeked, _ := rw.Reader.Peek(n) // what is buffered can be peeked
+		peeked, _ := rw.Reader.Peek(n) // does not fail for what is buffered
 		unread = append(unread, peeked...)
 	}
 	cfg := &c.server.cfg
 	c.conn = &conn{
-		Conn: raw, unread: unread, stall: cfg.Stall, frames: frames{allow: c.frame}, breach: c.breach,
+		Conn: raw, unread: unread, stall: cfg.Stall,
+		frames: frames{allow: c.allowFrame}, breach: c.breach,
 	}
-	c.out = outbox{bytes: cfg.OutboxBytes, frames: cfg.OutboxFrames, plain: c.plain, conn: c.conn}
+	c.out = outbox{
+		maxBytes: cfg.OutboxBytes, maxFrames: cfg.OutboxFrames, plain: c.plain, conn: c.conn,
+	}
 	return nil
 }
 
 // run serves the session until its connection ends.
 func (c *client) run(r *http.Request) {
-	if err := c.server.melody.HandleRequest(&takeover{c.conn}, r); err != nil {
+	if err := c.server.melody.HandleRequest(&hijacked{c.conn}, r); err != nil {
 		c.server.log.Debug("ws: upgrade failed", "user", c.User, "session", c.ID, "err", err)
 	}
 	c.end()
 }
 
+// A clientKey is the key of the client in a request's context.
 type clientKey struct{}
 
-// slim returns as much of a request as melody needs, and keeps for as long as
-// the session lives. It carries the client.
-func slim(r *http.Request, c *client, protocol string) *http.Request {
+// smallRequest returns a request with what melody needs, and the client in its
+// context. Melody keeps the request for as long as the session lives, so it holds no
+// more than that.
+func smallRequest(r *http.Request, c *client, protocol string) *http.Request {
 	header := make(http.Header, 5)
-	for _, name := range []string{"Connection", "Upgrade", "Sec-Websocket-Version", "Sec-Websocket-Key"} {
+	for _, name := range []string{
+		"Connection", "Upgrade", "Sec-Websocket-Version", "Sec-Websocket-Key",
+	} {
 		header[name] = r.Header[name]
 	}
 	if protocol != "" {
@@ -75,21 +84,26 @@ func slim(r *http.Request, c *client, protocol string) *http.Request {
 	return small.WithContext(context.WithValue(context.Background(), clientKey{}, c))
 }
 
-// clientOf returns the client that a request of slim carries.
+// clientOf returns the client of a melody session.
 func clientOf(m *melody.Session) *client {
 	return m.Request.Context().Value(clientKey{}).(*client)
 }
 
-// A takeover hands a hijacked connection to an upgrade. It is a ResponseWriter
-// in name: checkUpgrade has made sure that nothing is answered through it.
-type takeover struct{ conn *conn }
+// A hijacked passes a connection that was hijacked before to melody's upgrade, which
+// wants to hijack it from an http.ResponseWriter. Nothing is ever answered through
+// this one: checkUpgrade has made sure of that.
+type hijacked struct{ conn *conn }
 
-func (t *takeover) Header() http.Header       { return nil }
-func (t *takeover) Write([]byte) (int, error) { return 0, errors.New("ws: the connection is hijacked") }
-func (t *takeover) WriteHeader(int)           {}
+var errHijacked = errors.New("ws: the connection is hijacked")
 
-// Hijack returns the connection with small buffers, of which the WebSocket
-// library keeps none: it reads with its own, and answers from this one.
-func (t *takeover) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	return t.conn, bufio.NewReadWriter(bufio.NewReaderSize(t.conn, 16), bufio.NewWriterSize(t.conn, 256)), nil
+func (h *hijacked) Header() http.Header       { return nil }
+func (h *hijacked) Write([]byte) (int, error) { return 0, errHijacked }
+func (h *hijacked) WriteHeader(int)           {}
+
+// Hijack returns the connection with small buffers. The WebSocket library does not
+// keep them: it reads with a buffer of its own, and uses the writer for the answer
+// to the handshake alone.
+func (h *hijacked) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	reader, writer := bufio.NewReaderSize(h.conn, 16), bufio.NewWriterSize(h.conn, 256)
+	return h.conn, bufio.NewReadWriter(reader, writer), nil
 }

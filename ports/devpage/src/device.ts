@@ -1,16 +1,16 @@
 import { Client, type Gap, type Hello, type Message } from "../../../clients/js/src/index.ts";
 import { field, fill, find, make } from "./dom.ts";
 
-/** Lines that a log keeps. */
+/** How many lines a log keeps. */
 const kept = 200;
 
 export interface Options {
   user: string;
   name: string;
   systems: string[];
-  /** As system/room. */
+  /** Each as system/room. */
   rooms: string[];
-  /** The system whose rooms are used. */
+  /** The system whose rooms the device joins. */
   talk: string;
   /** `ws` or `sse`. */
   via: string;
@@ -25,7 +25,7 @@ export class Device {
   readonly #systems: string[];
   readonly #log: HTMLElement;
   readonly #rooms = new Set<string>();
-  #began = 0; // when it was connected last
+  #began = 0; // when it last connected
 
   constructor({ user, name, systems, rooms, talk, via }: Options, removed: (device: Device) => void) {
     this.user = user;
@@ -57,7 +57,7 @@ export class Device {
     this.#showState("connecting");
   }
 
-  /** Tells the page of the bus and of the node. */
+  /** Tells the page about the bus and the node. */
   on(name: "bus", handler: (event: { up: boolean }) => void): void;
   on(name: "open", handler: (event: Hello) => void): void;
   on(name: any, handler: any): void {
@@ -86,9 +86,9 @@ export class Device {
   #control(talk: string, removed: (device: Device) => void): void {
     find(".cut", this.card).addEventListener("click", () => (this.#client.state === "closed" ? this.connect() : this.#client.close()));
     find(".foreign", this.card).addEventListener("click", () => {
-      for (const [system, cursor] of Object.entries(this.#client.cursors)) this.#client.cursors[system] = foreign(cursor);
+      for (const [system, cursor] of Object.entries(this.#client.cursors)) this.#client.cursors[system] = inAnotherLog(cursor);
       this.connect();
-      find(".cut", this.card).focus(); // this button is gone now
+      find(".cut", this.card).focus(); // the button that had the focus is gone now
     });
     find(".remove", this.card).ariaLabel = find(".remove", this.card).title = `Remove ${this.card.ariaLabel}`;
     find(".remove", this.card).addEventListener("click", () => {
@@ -131,12 +131,12 @@ export class Device {
     const missed = m.time !== undefined && Date.parse(m.time) < this.#began;
     const head = make("span", "head", make("b", "", m.system), ...(m.type ? [" " + m.type] : []), ...(missed ? [" ", make("em", "", "caught up")] : []));
     const data = make("code", "data", m.data_base64 ?? JSON.stringify(m.data) ?? "");
-    this.#line("message", head, data, make("small", "", `to ${m.to}${m.from ? ` from ${m.from}` : ""} · `, place(m.cursor)));
+    this.#line("message", head, data, make("small", "", `to ${m.to}${m.from ? ` from ${m.from}` : ""} · `, shortCursor(m.cursor)));
   }
 
   #gap(g: Gap): void {
     this.#line("gap", make("span", "head", make("b", "", g.system), ` gap: ${g.reason}`),
-      make("span", "data", `Something may be missing here. Fetch anew after ${g.after_ms} ms.`), make("small", "", "goes on after ", place(g.cursor)));
+      make("span", "data", `Something may be missing here. Fetch anew after ${g.after_ms} ms.`), make("small", "", "goes on after ", shortCursor(g.cursor)));
   }
 
   #line(kind: string, ...content: (Node | string)[]): void {
@@ -146,12 +146,12 @@ export class Device {
     while (this.#log.childElementCount > kept) this.#log.firstElementChild!.remove();
     if (atEnd) this.#log.scrollTop = this.#log.scrollHeight;
     // The client moves its cursors when the handlers have returned.
-    queueMicrotask(() => this.#showPlaces());
+    queueMicrotask(() => this.#showCursors());
   }
 
-  #showPlaces(): void {
+  #showCursors(): void {
     find(".places", this.card).replaceChildren(...this.#systems.flatMap(s => [
-      make("dt", "", s), make("dd", "", place(this.#client.cursors[s])),
+      make("dt", "", s), make("dd", "", shortCursor(this.#client.cursors[s])),
     ]));
   }
 
@@ -174,17 +174,17 @@ export class Device {
   }
 }
 
-/** A cursor is long and alike at its beginning: its end tells it from others. */
-function place(cursor?: string | null): Node {
+/** Shortens a cursor. Cursors are long, and differ at their ends only. */
+function shortCursor(cursor?: string | null): Node {
   if (!cursor) return document.createTextNode("no cursor");
   const shown = make("code", "cursor", "…" + cursor.slice(-16));
   shown.title = cursor;
   return shown;
 }
 
-/** The same cursor, of another log. */
-function foreign(cursor: string): string {
+/** Returns the same cursor in another log. */
+function inAnotherLog(cursor: string): string {
   const bytes = Uint8Array.from(atob(cursor.replaceAll("-", "+").replaceAll("_", "/")), c => c.charCodeAt(0));
-  bytes[4]! ^= 0xff; // within the log's identity
+  bytes[4]! ^= 0xff; // a byte of the log's identity
   return btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_").replace(/=+$/, "");
 }

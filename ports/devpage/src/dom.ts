@@ -1,4 +1,4 @@
-/** The element that a selector finds: the page has it, or the page is wrong. */
+/** Returns the element that a selector finds. Throws if there is none: the page is wrong then. */
 export function find<E extends Element = HTMLElement>(selector: string, within: ParentNode = document): E {
   const element = within.querySelector<E>(selector);
   if (!element) throw new Error(`the page has no ${selector}`);
@@ -12,12 +12,12 @@ export function make<K extends keyof HTMLElementTagNameMap>(tag: K, className = 
   return element;
 }
 
-/** Fills a select with options, of which the first is chosen. */
+/** Fills a select with options, and chooses the first. */
 export function fill(select: HTMLSelectElement, values: string[]): void {
   select.replaceChildren(...values.map(v => new Option(v, v)));
 }
 
-/** What stands in a form's field. */
+/** Returns what is in a form's field. */
 export function field(form: HTMLFormElement, name: string): string {
   return String(new FormData(form).get(name) ?? "").trim();
 }

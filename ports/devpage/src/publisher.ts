@@ -11,7 +11,7 @@ export class Publisher {
   readonly #site: Site;
   readonly #system = find<HTMLSelectElement>("[name=system]", this.#form);
   readonly #type = find<HTMLInputElement>("[name=type]", this.#form);
-  /** What stands in the form for each kind of target. */
+  /** What the form shows for each kind of target. */
   readonly #kinds: Record<string, { name: string; system: string; type: string }>;
   #kind = "user";
 
@@ -33,7 +33,7 @@ export class Publisher {
     this.#changed();
   }
 
-  /** Publishes one after the other, so that they arrive in this order. */
+  /** Publishes messages one after the other, so that they arrive in this order. */
   async #publish(times: number): Promise<void> {
     if (!this.#form.reportValidity()) return;
     for (let i = 0; i < times; i++) {
@@ -60,7 +60,7 @@ export class Publisher {
     }
   }
 
-  /** What the form describes; undefined if its data is no JSON. */
+  /** Returns the message in the form; undefined if its data is not JSON. */
   #publication(): Publication | undefined {
     const type = this.#type.value.trim();
     const to = this.#kind === "*" ? "*" : `${this.#kind}:${this.#name.value.trim()}`;
@@ -111,7 +111,7 @@ export class Publisher {
     this.#show();
   }
 
-  /** Arrow keys walk through the tabs, as their role promises. */
+  /** Moves through the tabs with the arrow keys, as their ARIA role demands. */
   #walk(event: KeyboardEvent): void {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (!step) return;

@@ -1,11 +1,11 @@
-/** What is published, as the HTTP API takes it. */
+/** A message, as the HTTP API takes it. */
 export interface Publication {
   to: string;
   type?: string;
   data: unknown;
 }
 
-/** What the page knows of its node. */
+/** What the page knows about its node. */
 export interface Site {
   origin: string;
   topic: string; // template
@@ -13,7 +13,7 @@ export interface Site {
   server: string; // host and port of the bus
 }
 
-/** Commands that publish the same, by the tool that does it. */
+/** Returns commands that publish the same message, by the tool that they use. */
 export const shells: Record<string, (p: Publication, system: string, site: Site) => { command: string; hint?: string }> = {
   curl: (p, system, { origin }) => ({
     command: `curl -H 'Content-Type: application/json' \\\n  -d ${quote(JSON.stringify(p))} \\\n  ${origin}/v1/systems/${system}/messages`,
@@ -46,7 +46,7 @@ function address({ bus, server }: Site): string {
   return host + (at[2] && at[2] !== "6379" ? ` -p ${at[2]}` : "");
 }
 
-/** A word of a POSIX shell. */
+/** Quotes a text as one word of a POSIX shell. */
 export function quote(text: string): string {
   return /^[\w.:/@%+=-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }

@@ -2,9 +2,12 @@ package session
 
 import "bytes"
 
-// CursorIn returns the cursor's token in a frame that V1Encoder or CursorNotice
-// made, nil if it has none. It is part of the frame. Frames are shared by sessions that need to
-// know the place of each: to find it again costs less than to encode it again.
+// CursorIn returns the cursor, as text, in a frame that [V1Encoder] or
+// [CursorNotice] made, nil if the frame has none. The text shares the frame's memory.
+//
+// Sessions over Server-Sent Events need the cursor of each frame for the id of their
+// event. To find it in the frame, which all sessions share, costs less than to encode
+// it again for each.
 func CursorIn(frame []byte) []byte {
 	rest := frame
 	for range 3 { // op, system, and id or reason
@@ -19,8 +22,8 @@ func CursorIn(frame []byte) []byte {
 	return nil
 }
 
-// afterMember returns what follows the first member of an object, which is a
-// string; nil if that is not so.
+// afterMember returns what follows the first member in an object's text. It returns
+// nil if that member is not a string.
 func afterMember(object []byte) []byte {
 	i := bytes.Index(object, []byte(`":"`))
 	if i < 0 {

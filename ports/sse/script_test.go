@@ -8,9 +8,9 @@ import (
 	"github.com/fanfarebus/fanfare/ports/session"
 )
 
-func TestOnlyWhatHasAPlaceMovesTheId(t *testing.T) {
+func TestOnlyOpsWithACursorMoveTheID(t *testing.T) {
 	a := &session.Attachment{}
-	s := &script{places: []place{{of: a}}}
+	s := &script{cursors: []systemCursor{{of: a}}}
 	for _, test := range []struct {
 		i  item
 		id bool
@@ -55,7 +55,7 @@ func FuzzEventsAreTwoLinesAtMost(f *testing.F) {
 	})
 }
 
-func TestFarewellSaysWhenToComeBackOrThatOneShouldNot(t *testing.T) {
+func TestFarewellSaysWhenToComeBackOrNotTo(t *testing.T) {
 	s := &script{}
 	got := string(s.end(nil, &farewell{op: []byte(`{}`), retry: 1500 * time.Millisecond}))
 	if got != "retry: 1500\ndata: {}\n\n" {

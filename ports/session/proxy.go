@@ -8,19 +8,23 @@ import (
 	"strings"
 )
 
-// A proxy of ours says whose request it passes on, in the one header that
-// Config.ProxyHeader names: by default X-Forwarded-For, a list of addresses to
-// which each proxy adds its client's. Forwarded (RFC 7239) says the same in
-// another way. Only one of them is believed: a proxy sets one and passes on the
-// other as the client made it up.
+// A trusted proxy says whose request it passes on, in the one header that
+// [Config.ProxyHeader] names. By default that is X-Forwarded-For: a list of addresses
+// to which each proxy adds its client's. Forwarded ([RFC 7239]) says the same in
+// another form. Only one of the two is believed, since a proxy sets one of them and
+// passes on the other as the client made it up.
+//
+// [RFC 7239]: https://www.rfc-editor.org/rfc/rfc7239
 
-// A caller is who stands behind a request, as far as that can be known.
+// A caller is the client behind a request, as far as that can be known.
 type caller struct {
-	addr netip.Addr // the zero Addr if not even the connection has one; IPv6 counts by /64
+	// addr is the zero Addr if even the connection has none. IPv6 addresses count by
+	// their /64 network.
+	addr netip.Addr
 
-	// unnamed says why a proxy's address stands for that of its client, so that
-	// all who come through the proxy are one to us: "missing", "unreadable", or
-	// "" if it does not.
+	// unnamed says why addr is a proxy's address instead of the client's, so that
+	// all clients of the proxy look like one. It is hopMissing, hopUnreadable, or ""
+	// if addr is the client's.
 	unnamed string
 	hop     string // what could not be read
 }
@@ -31,8 +35,8 @@ const (
 	hopUnreadable = "unreadable"
 )
 
-// caller returns the address of the connection, or if that is from a proxy,
-// the nearest in the header that is no proxy of ours.
+// caller returns the address of the connection. If that is a trusted proxy's, it
+// returns the last address in the header that is not a trusted proxy's.
 func (reg *Registry) caller(r *http.Request) (c caller) {
 	at, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
@@ -62,8 +66,8 @@ func (reg *Registry) caller(r *http.Request) (c caller) {
 	return c
 }
 
-// overTLS says whether the browser's connection is known to be safe: it is ours,
-// or the proxy says so.
+// overTLS reports whether the browser's connection is known to use TLS: because this
+// node ends it, or because a trusted proxy says so.
 func (reg *Registry) overTLS(r *http.Request) bool {
 	if r.TLS != nil {
 		return true
@@ -86,11 +90,14 @@ func (reg *Registry) overTLS(r *http.Request) bool {
 
 const forwardedHeader = "Forwarded"
 
-func (reg *Registry) forwarded() bool { return strings.EqualFold(reg.cfg.ProxyHeader, forwardedHeader) }
+// forwarded reports whether Config.ProxyHeader has the form of RFC 7239.
+func (reg *Registry) forwarded() bool {
+	return strings.EqualFold(reg.cfg.ProxyHeader, forwardedHeader)
+}
 
-// lastElement cuts the last element off a list. It reads from the end, since
-// only the end was written by a proxy of ours: a quote that a client left open
-// must not swallow what comes behind it.
+// lastElement cuts the last element off a list. It reads from the end, since only the
+// end was written by a trusted proxy: a quote that a client left open before it must
+// not swallow it.
 func lastElement(list string) (rest, last string) {
 	quoted := false
 	for i := len(list) - 1; i >= 0; i-- {
@@ -104,14 +111,14 @@ func lastElement(list string) (rest, last string) {
 	return "", list
 }
 
-// escaped says whether the byte at i has a backslash before it, which is not
-// itself escaped: a proxy writes so what a client put into Host.
+// escaped reports whether the byte at i has a backslash before it that is not itself
+// escaped. Proxies escape quotes that a client has put into Host.
 func escaped(text string, i int) bool {
 	before := text[:i]
 	return (len(before)-len(strings.TrimRight(before, `\`)))%2 == 1
 }
 
-// cutPair cuts the first parameter off an element of Forwarded.
+// cutPair cuts the first parameter (name=value) off an element of Forwarded.
 func cutPair(element string) (pair, rest string) {
 	quoted := false
 	for i := range len(element) {
@@ -125,7 +132,7 @@ func cutPair(element string) (pair, rest string) {
 	return element, ""
 }
 
-// parseHop returns the address that an element names.
+// parseHop returns the address that an element of Config.ProxyHeader names.
 func (reg *Registry) parseHop(element string) (netip.Addr, bool) {
 	if reg.forwarded() {
 		node, found := parameter(element, "for")
@@ -137,8 +144,8 @@ func (reg *Registry) parseHop(element string) (netip.Addr, bool) {
 	return parseNode(element)
 }
 
-// parameter returns a parameter of an element of Forwarded. One that is there
-// twice is not found.
+// parameter returns a parameter of an element of Forwarded. A parameter that is there
+// twice counts as not found.
 func parameter(element, name string) (value string, found bool) {
 	for rest := element; rest != ""; {
 		var pair string
@@ -156,8 +163,9 @@ func parameter(element, name string) (value string, found bool) {
 }
 
 // parseNode reads an address with or without a port, in quotes or not: proxies
-// write 192.0.2.1, 192.0.2.1:99, 2001:db8::1, [2001:db8::1] and [2001:db8::1]:99.
-// It knows no "unknown", and no names that hide one ("_a1").
+// write 192.0.2.1, 192.0.2.1:99, 2001:db8::1, [2001:db8::1] and [2001:db8::1]:99. It
+// does not take what RFC 7239 allows instead of an address: "unknown", and names that
+// hide it ("_a1").
 func parseNode(text string) (netip.Addr, bool) {
 	text = strings.Trim(strings.TrimSpace(text), `"`)
 	host, port, inBrackets := strings.Cut(strings.TrimPrefix(text, "["), "]")
@@ -187,13 +195,14 @@ func contains(networks []netip.Prefix, a netip.Addr) bool {
 	return false
 }
 
-// CheckProxyHeader says why a header cannot be Config.ProxyHeader.
+// CheckProxyHeader returns why a header cannot be [Config.ProxyHeader].
 func CheckProxyHeader(name string) error {
 	if name == "" || strings.ContainsFunc(name, notInHeader) {
 		return fmt.Errorf("%q is no name of a header, such as X-Forwarded-For or Forwarded", name)
 	}
 	if strings.EqualFold(name, "Host") {
-		return errors.New("Host names this node, and no client: want X-Forwarded-For or Forwarded")
+		return errors.New("the header Host names this node, and no client: " +
+			"want X-Forwarded-For or Forwarded")
 	}
 	return nil
 }

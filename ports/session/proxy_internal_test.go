@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func deskBehind(header string, networks ...string) *Registry {
+func registryBehind(header string, networks ...string) *Registry {
 	cfg := Config{ProxyHeader: header}
 	for _, n := range networks {
 		cfg.Proxies = append(cfg.Proxies, netip.MustParsePrefix(n))
@@ -16,7 +16,7 @@ func deskBehind(header string, networks ...string) *Registry {
 }
 
 func TestCallerIsTheNearestAddressThatIsNoProxy(t *testing.T) {
-	d := deskBehind("", "10.0.0.0/8", "::1/128", "fe80::/10")
+	reg := registryBehind("", "10.0.0.0/8", "::1/128", "fe80::/10")
 	for _, test := range []struct {
 		remote    string
 		forwarded []string
@@ -39,13 +39,13 @@ func TestCallerIsTheNearestAddressThatIsNoProxy(t *testing.T) {
 		{"10.1.1.1:99", []string{"[::ffff:203.0.113.7]:1"}, "203.0.113.7", ""},
 		{"10.1.1.1:99", []string{"10.2.2.2"}, "10.2.2.2", ""},
 		{"10.1.1.1:99", []string{"198.51.100.7,"}, "198.51.100.7", ""},
-		{"10.1.1.1:99", []string{`", 198.51.100.7`}, "198.51.100.7", ""}, // an open quote of the client's
+		{"10.1.1.1:99", []string{`", 198.51.100.7`}, "198.51.100.7", ""}, // the client has left a quote open
 		{"10.1.1.1:99", nil, "10.1.1.1", hopMissing},
 		{"10.1.1.1:99", []string{""}, "10.1.1.1", hopMissing},
 		{"10.1.1.1:99", []string{" , ,", ""}, "10.1.1.1", hopMissing},
 		{"10.1.1.1:99", []string{"rubbish"}, "10.1.1.1", hopUnreadable},
 		{"10.1.1.1:99", []string{"unknown"}, "10.1.1.1", hopUnreadable},
-		{"10.1.1.1:99", []string{"1.2.3.4, _hidden"}, "10.1.1.1", hopUnreadable}, // what is behind it is anybody's word
+		{"10.1.1.1:99", []string{"1.2.3.4, _hidden"}, "10.1.1.1", hopUnreadable}, // who wrote what stands before is unknown
 		{"10.1.1.1:99", []string{"1.2.3.4, unknown, 10.2.2.2"}, "10.2.2.2", hopUnreadable},
 		{"10.1.1.1:99", []string{"203.0.113.7/24"}, "10.1.1.1", hopUnreadable},
 		{"10.1.1.1:99", []string{"[203.0.113.7"}, "10.1.1.1", hopUnreadable},
@@ -53,11 +53,11 @@ func TestCallerIsTheNearestAddressThatIsNoProxy(t *testing.T) {
 		{"[::ffff:192.0.2.1]:99", nil, "192.0.2.1", ""},
 	} {
 		r := &http.Request{RemoteAddr: test.remote, Header: http.Header{"X-Forwarded-For": test.forwarded, "Forwarded": {"for=1.1.1.1"}}}
-		if got := d.caller(r); got.addr.String() != test.want || got.unnamed != test.unnamed {
+		if got := reg.caller(r); got.addr.String() != test.want || got.unnamed != test.unnamed {
 			t.Errorf("%s %q: got %v, %q; want %s, %q", test.remote, test.forwarded, got.addr, got.unnamed, test.want, test.unnamed)
 		}
 	}
-	if got := d.caller(&http.Request{RemoteAddr: "pipe"}); got.addr.IsValid() {
+	if got := reg.caller(&http.Request{RemoteAddr: "pipe"}); got.addr.IsValid() {
 		t.Errorf("got %v of no address", got)
 	}
 }
@@ -74,7 +74,7 @@ func TestHeadersThatCannotNameClientsAreRefused(t *testing.T) {
 }
 
 func TestCallerInForwarded(t *testing.T) {
-	d := deskBehind("forwarded", "10.0.0.0/8")
+	reg := registryBehind("forwarded", "10.0.0.0/8")
 	for _, test := range []struct {
 		forwarded []string
 		want      string
@@ -85,11 +85,11 @@ func TestCallerInForwarded(t *testing.T) {
 		{[]string{"for=192.0.2.43", `For = "198.51.100.17:4711" ; proto=https`, "for=10.0.0.1"}, "198.51.100.17", ""},
 		{[]string{`by=10.0.0.1; for="[2001:db8:cafe::17]:4711"`}, "2001:db8:cafe::", ""},
 		{[]string{`for="[2001:db8:cafe::17]:_port"`}, "2001:db8:cafe::", ""},
-		{[]string{`for="x, for=198.51.100.17`}, "198.51.100.17", ""},           // an open quote of the client's
-		{[]string{`for=", for="[2001:db8::1]"`}, "2001:db8::", ""},             // and one before a quoted element
-		{[]string{`for=1.2.3.4;host="a,b", for=192.0.2.43`}, "192.0.2.43", ""}, // a comma that splits nothing
+		{[]string{`for="x, for=198.51.100.17`}, "198.51.100.17", ""},           // the client has left a quote open
+		{[]string{`for=", for="[2001:db8::1]"`}, "2001:db8::", ""},             // the same before a quoted element
+		{[]string{`for=1.2.3.4;host="a,b", for=192.0.2.43`}, "192.0.2.43", ""}, // a comma inside quotes
 		{[]string{`for=192.0.2.43;host="a,b"`}, "192.0.2.43", ""},
-		// A proxy quotes the Host that the client made up.
+		// A proxy quotes a Host that the client made up.
 		{[]string{`for=192.0.2.43;host="x;for=1.1.1.1"`}, "192.0.2.43", ""},
 		{[]string{`host="x\";for=1.1.1.1;y=\"";for=192.0.2.43`}, "192.0.2.43", ""},
 		{[]string{`for=6.6.6.6;x=", for=192.0.2.43;host="a\"b"`}, "192.0.2.43", ""},
@@ -102,7 +102,7 @@ func TestCallerInForwarded(t *testing.T) {
 		{[]string{"192.0.2.43"}, "10.1.1.1", hopUnreadable},
 	} {
 		r := &http.Request{RemoteAddr: "10.1.1.1:99", Header: http.Header{"Forwarded": test.forwarded, "X-Forwarded-For": {"1.1.1.1"}}}
-		if got := d.caller(r); got.addr.String() != test.want || got.unnamed != test.unnamed {
+		if got := reg.caller(r); got.addr.String() != test.want || got.unnamed != test.unnamed {
 			t.Errorf("%q: got %v, %q; want %s, %q", test.forwarded, got.addr, got.unnamed, test.want, test.unnamed)
 		}
 	}
@@ -124,12 +124,12 @@ func TestASchemeIsBelievedFromProxiesAlone(t *testing.T) {
 		{"Forwarded", "10.1.1.1:9", http.Header{"Forwarded": {`for=1.2.3.4;proto=http, for=1.2.3.4;Proto="https"`}}, true},
 		{"Forwarded", "10.1.1.1:9", http.Header{"X-Forwarded-Proto": {"https"}}, false},
 	} {
-		d := deskBehind(test.header, "10.0.0.0/8")
-		if got := d.overTLS(&http.Request{RemoteAddr: test.remote, Header: test.given}); got != test.want {
+		reg := registryBehind(test.header, "10.0.0.0/8")
+		if got := reg.overTLS(&http.Request{RemoteAddr: test.remote, Header: test.given}); got != test.want {
 			t.Errorf("%+v: %v", test, got)
 		}
 	}
-	if !deskBehind("").overTLS(&http.Request{RemoteAddr: "192.0.2.1:9", TLS: &tls.ConnectionState{}}) {
+	if !registryBehind("").overTLS(&http.Request{RemoteAddr: "192.0.2.1:9", TLS: &tls.ConnectionState{}}) {
 		t.Error("a connection of TLS is none")
 	}
 }
@@ -137,10 +137,10 @@ func TestASchemeIsBelievedFromProxiesAlone(t *testing.T) {
 func FuzzCaller(f *testing.F) {
 	f.Add(`for="[2001:db8::1]:1", for=_x`, "1.2.3.4:5, [::1]")
 	f.Add(`",;=`, "]:[")
-	plain, standard := deskBehind("", "10.0.0.0/8"), deskBehind("Forwarded", "10.0.0.0/8")
+	plain, standard := registryBehind("", "10.0.0.0/8"), registryBehind("Forwarded", "10.0.0.0/8")
 	f.Fuzz(func(t *testing.T, forwarded, list string) {
-		// A proxy adds its client's address at the end. Nothing that the client
-		// wrote before may change what is made of that.
+		// A proxy adds its client's address at the end. Nothing that the client has
+		// written before it may change how it is read.
 		r := &http.Request{RemoteAddr: "10.1.1.1:99", Header: http.Header{
 			"Forwarded":       {forwarded, `for="[2001:db8::1]:443";proto=https`},
 			"X-Forwarded-For": {list + ", 198.51.100.7:1"},

@@ -37,7 +37,7 @@ func FuzzCursorIsFoundInEveryFrame(f *testing.F) {
 	})
 }
 
-func TestOpsWithoutAPlaceHaveNoCursor(t *testing.T) {
+func TestOpsWithoutACursorHaveNone(t *testing.T) {
 	for _, op := range []string{`{"op":"bus","up":false}`, `{"op":"goaway","retry_ms":5}`, ``, `{"op":"hello","session":"s","node":"n","user":"u"`} {
 		if got := session.CursorIn([]byte(op)); got != nil {
 			t.Errorf("%q in %s", got, op)

@@ -12,17 +12,17 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// repeated are the parameters that may come more than once; what is asked for
-// is all of them together.
+// repeated are the parameters that may be given more than once. Their values add
+// up.
 var repeated = []string{"systems", "rooms", "room", "resume"}
 
-// ignoredPrefix begins the names of parameters that are not for us: what
-// libraries add so that no cache answers, such as jQuery's "_".
+// ignoredPrefix begins the names of parameters that are ignored: libraries add them
+// so that no cache answers, as jQuery does with "_".
 const ignoredPrefix = "_"
 
 // list joins the values of a parameter, each of which is a list with commas. An
-// empty value is an empty list; an empty element is a mistake, such as a
-// variable that was not set.
+// empty value is an empty list. An empty element is refused: it is a mistake, such
+// as a variable that was not set.
 func list(name string, values []string) (all []string, err error) {
 	for _, v := range values {
 		if v == "" {
@@ -39,11 +39,11 @@ func list(name string, values []string) (all []string, err error) {
 	return all, nil
 }
 
-// checkParams refuses parameters that nobody reads: who wrote one expects it to
-// do something.
-func (w *wish) checkParams(query url.Values, cfg Config) error {
-	once := append([]string{"token"}, w.Params...)
-	if user := query.Get("user"); cfg.Tokenless != nil || user == w.grant.User {
+// checkParams refuses parameters that nobody reads, because whoever wrote one
+// expects it to do something.
+func (c *connectRequest) checkParams(query url.Values, cfg Config) error {
+	once := append([]string{"token"}, c.Params...)
+	if user := query.Get("user"); cfg.Tokenless != nil || user == c.grant.User {
 		once = append(once, "user")
 	}
 	for _, name := range slices.Sorted(maps.Keys(query)) {
@@ -52,7 +52,7 @@ func (w *wish) checkParams(query url.Values, cfg Config) error {
 		case slices.Contains(repeated, name), strings.HasPrefix(name, ignoredPrefix):
 		case !slices.Contains(once, name):
 			return unknownParam(name, append(once, repeated...), cfg)
-		case len(values) > 1 && name != "token": // identify judges it
+		case len(values) > 1 && name != "token": // several tokens are identify's to refuse
 			return Rejected(http.StatusUnprocessableEntity,
 				"%s: it can be given once, and is there %d times", name, len(values))
 		case name == "token" && values[0] != "" && !cfg.QueryToken && cfg.Tokenless == nil:
@@ -65,9 +65,9 @@ func (w *wish) checkParams(query url.Values, cfg Config) error {
 // queryTokenOff says why a token was not looked at.
 const queryTokenOff = "this node takes no tokens from the query (auth.query_token is off)"
 
-// explain says more about a missing token where there is one that the node does
-// not look at.
-func (reg *Registry) explain(err error, r *http.Request, token string) error {
+// explainToken replaces the error of a missing token where there is a token in the
+// query, at which the node does not look.
+func (reg *Registry) explainToken(err error, r *http.Request, token string) error {
 	if !errors.Is(err, domain.ErrUnauthenticated) || reg.cfg.QueryToken || token != "" ||
 		r.Header.Get("Authorization") != "" || r.URL.Query().Get("token") == "" {
 		return err
@@ -75,18 +75,22 @@ func (reg *Registry) explain(err error, r *http.Request, token string) error {
 	return Rejected(http.StatusUnauthorized, "no valid token: %s", queryTokenOff)
 }
 
+// unknownParam refuses a parameter, and names the known one that is most like it.
 func unknownParam(name string, known []string, cfg Config) error {
 	if name == "user" {
 		return Rejected(http.StatusUnprocessableEntity,
-			"user: only a node in development takes that; here the token says who you are, somebody else")
+			"user: only a node in development takes that; "+
+				"here the token says who you are, somebody else")
 	}
 	hint := nearest(name, known)
 	if hint != "" {
 		hint = ": did you mean " + hint + "?"
 	}
-	return Rejected(http.StatusUnprocessableEntity, "query: unknown parameter %q%s", clip(name), hint)
+	return Rejected(http.StatusUnprocessableEntity,
+		"query: unknown parameter %q%s", clip(name), hint)
 }
 
+// clip shortens a parameter's name, for an answer.
 func clip(name string) string {
 	const most = 64
 	if len(name) <= most {
@@ -95,9 +99,9 @@ func clip(name string) string {
 	return strings.ToValidUTF8(name[:most], "") + "…"
 }
 
-// nearest returns the name that a mistaken one was meant to be, "" if none is
-// near: one that differs in case and punctuation only, that it is the beginning
-// or end of, or that a few letters make of it.
+// nearest returns the name that a mistaken one was probably meant to be, "" if there
+// is none. It may differ in case, punctuation or a few letters; or the mistaken name
+// ends in it, as access_token does in token, or begins it.
 func nearest(given string, names []string) string {
 	if len(given) > 64 {
 		return ""
@@ -106,8 +110,9 @@ func nearest(given string, names []string) string {
 	best, least := "", max(2, len(given)/3)+1
 	for _, name := range names {
 		d := edits(given, plainName(name))
-		if d > 0 && len(given) > 3 && (strings.HasSuffix(given, name) || strings.HasPrefix(name, given)) {
-			d = 1 // access_token
+		part := strings.HasSuffix(given, name) || strings.HasPrefix(name, given)
+		if d > 0 && len(given) > 3 && part {
+			d = 1
 		}
 		if d < least {
 			best, least = name, d
@@ -116,6 +121,7 @@ func nearest(given string, names []string) string {
 	return best
 }
 
+// plainName returns a name without what people mix up: case and punctuation.
 func plainName(name string) string {
 	return strings.Map(func(r rune) rune {
 		if r == '_' || r == '-' {
@@ -125,7 +131,8 @@ func plainName(name string) string {
 	}, strings.ToLower(name))
 }
 
-// edits counts the letters that have to be changed to make b of a.
+// edits returns how many letters have to be added, removed or replaced to turn a
+// into b (the Levenshtein distance).
 func edits(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

@@ -1,0 +1,63 @@
+// Package metric describes numbers that a node shows to whoever monitors it.
+//
+// A package that counts something describes it with a function
+// `Metrics() []metric.Metric`, next to the counters themselves. The root of the
+// module collects the descriptions, and adapters/metrics shows them to
+// Prometheus. So the packages that count need to know no metrics library.
+package metric
+
+import "fmt"
+
+// A Kind says how a metric's value behaves over time.
+type Kind uint8
+
+// The kinds of metrics.
+const (
+	Counter Kind = iota // only grows; its name ends in _total
+	Gauge               // goes up and down
+)
+
+// A Metric describes one number, or one for each value of a label. Exactly one
+// of Value and Values is set. Both are called at each scrape, by several
+// goroutines at once if scrapes overlap, so they are safe for concurrent use.
+type Metric struct {
+	// Name is without the prefix fanfare_, which adapters/metrics adds. Names
+	// and labels are part of what operators rely on; docs/operating.md lists them.
+	Name string
+	// Help is one sentence for whoever reads the scrape.
+	Help string
+	Kind Kind
+
+	// Value returns the number of a metric without a label.
+	Value func() float64
+
+	// Label names the label of Values, such as "system". It is empty with Value.
+	Label string
+	// Values returns the number for each value of the label. The map belongs to
+	// the caller.
+	Values func() map[string]float64
+}
+
+// A Number is what the packages of a node count with.
+type Number interface {
+	~int | ~int64 | ~uint64 | ~float64
+}
+
+// Of describes a metric that has one value, which read returns.
+func Of[N Number](kind Kind, name, help string, read func() N) Metric {
+	return Metric{Name: name, Help: help, Kind: kind, Value: func() float64 { return float64(read()) }}
+}
+
+// PerLabel describes a metric that has a value for each key of the map that
+// read returns. Keys become values of the label as [fmt.Sprint] writes them.
+// Package metric only reads the map.
+func PerLabel[K comparable, N Number](kind Kind, name, help, label string, read func() map[K]N) Metric {
+	return Metric{Name: name, Help: help, Kind: kind, Label: label, Values: func() map[string]float64 {
+		numbers := read()
+		values := make(map[string]float64, len(numbers))
+		for key, n := range numbers {
+			values[fmt.Sprint(key)] = float64(n)
+		}
+		return values
+	}}
+}

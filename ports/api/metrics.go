@@ -1,0 +1,21 @@
+package api
+
+import "github.com/fanfarebus/fanfare/internal/metric"
+
+// Metrics describes what the API counts.
+func (a *API) Metrics() []metric.Metric {
+	return []metric.Metric{
+		metric.Of(metric.Counter, "http_published_total",
+			"Messages that were published over HTTP and that the bus took.",
+			func() uint64 { return a.Stats().Accepted }),
+		metric.Of(metric.Gauge, "http_body_bytes",
+			"Bytes of memory that the bodies of publish requests in flight take.",
+			func() int64 { return a.Stats().Bodies }),
+		metric.PerLabel(metric.Counter, "http_refused_total",
+			"Publish requests that were refused, by HTTP status.", "status",
+			func() map[int]uint64 { return a.Stats().Refused }),
+		metric.PerLabel(metric.Counter, "http_unauthorized_total",
+			"Publish requests that were refused because of their API key, by reason.", "reason",
+			func() map[string]uint64 { return a.Stats().Unauthorized }),
+	}
+}

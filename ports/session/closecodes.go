@@ -1,0 +1,20 @@
+package session
+
+// Codes with which sessions end. Those below 4000 are defined by [RFC 6455 §7.4.1]
+// and its registry.
+//
+// [RFC 6455 §7.4.1]: https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1
+const (
+	CloseGoingAway    = 1001 // the node drains or stops
+	CloseProtocol     = 1002 // the client's frames break the rules of WebSocket
+	CloseAbnormal     = 1006 // the connection ended without a close frame
+	CloseNotUTF8      = 1007 // the client's text, or the reason in its close frame
+	ClosePolicy       = 1008 // ten errors in a row, or too many frames
+	CloseTooBig       = 1009 // what the client sent
+	CloseTryLater     = 1013 // a plain client sent more than the system consumes
+	CloseExpired      = 4001 // the token has expired
+	CloseForbidden    = 4003 // the new token grants nothing here, or a plain client may not send
+	CloseSlow         = 4008 // the client does not read
+	CloseDisconnected = 4009 // see Registry.Disconnect
+	CloseReplaced     = 4010 // the user has too many sessions, and this is the oldest
+)

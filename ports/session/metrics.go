@@ -1,0 +1,28 @@
+package session
+
+import "github.com/fanfarebus/fanfare/internal/metric"
+
+// Metrics describes what the registry counts, for all ports together.
+func (reg *Registry) Metrics() []metric.Metric {
+	return []metric.Metric{
+		metric.Of(metric.Gauge, "sessions", "Open sessions.",
+			func() int { return reg.Stats().Sessions }),
+		metric.Of(metric.Gauge, "users", "Users with an open session.",
+			func() int { return reg.Stats().Users }),
+		metric.Of(metric.Counter, "sessions_opened_total", "Sessions that were opened.",
+			func() uint64 { return reg.Stats().Opened }),
+		metric.PerLabel(metric.Counter, "sessions_closed_total",
+			"Sessions that were closed, by close code.", "code",
+			func() map[int]uint64 { return reg.Stats().Closed }),
+		metric.PerLabel(metric.Counter, "connects_refused_total",
+			"Requests that got no session, by HTTP status.", "status",
+			func() map[int]uint64 { return reg.Stats().Refused }),
+		metric.PerLabel(metric.Counter, "refusals_total",
+			"Requests that got no session, and new tokens of sessions that were refused, "+
+				"by reason.", "reason",
+			func() map[string]uint64 { return reg.Stats().Reasons }),
+		metric.PerLabel(metric.Counter, "unnamed_clients_total",
+			"Requests whose proxy did not say who the client is, by why not.", "reason",
+			func() map[string]uint64 { return reg.Stats().Unnamed }),
+	}
+}

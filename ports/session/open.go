@@ -1,0 +1,98 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"net/http"
+	"net/netip"
+
+	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/domain/stream"
+)
+
+// A Protocol is what a port has read from a request by the rules of its own
+// protocol.
+type Protocol struct {
+	Encoder stream.Encoder
+	Plain   bool   // one system, no resume, and messages without any notices
+	Token   string // "" if the protocol has no place for a token, or there is none in it
+	Resume  string // like ?resume=, which it replaces if it is not empty
+
+	// Params names the query parameters that only the port reads. Each may be
+	// given once.
+	Params []string
+}
+
+// Open makes a session of a request, or says why there is none. The session has
+// not begun; whoever gets it must call [Session.End].
+func (reg *Registry) Open(r *http.Request, p Protocol) (*Session, error) {
+	c, err := reg.authorize(r, p)
+	if err != nil {
+		return nil, err
+	}
+	if err := reg.mayOpen(c.grant.User); err != nil {
+		return nil, err
+	}
+	if err := reg.reserve(); err != nil {
+		return nil, err
+	}
+	s := reg.newSession(c)
+	if err := s.attach(r.Context(), c); err != nil {
+		s.End(0) // which releases the place
+		return nil, err
+	}
+	return s, nil
+}
+
+// Check says why a request would get no session. It opens none.
+func (reg *Registry) Check(r *http.Request, p Protocol) error {
+	if _, err := reg.authorize(r, p); err != nil {
+		return err
+	}
+	if err := reg.reserve(); err != nil {
+		return err
+	}
+	reg.release()
+	return nil
+}
+
+// newSession returns a session that is attached to nothing yet.
+func (reg *Registry) newSession(c *connectRequest) *Session {
+	s := &Session{
+		ID: domain.NewID(), User: c.grant.User, Grant: c.grant,
+		registry: reg, from: c.from, asker: askerOf(c.grant.User, c.from),
+		plain: c.Plain, slot: -1, turn: rand.IntN(1 << 16),
+	}
+	s.SetExpiry(c.grant.Expires)
+	return s
+}
+
+// attach attaches the session to the streams of all systems that were asked for.
+// From now on nothing is missed. What was attached before an error, End detaches.
+func (s *Session) attach(ctx context.Context, c *connectRequest) error {
+	for _, asked := range c.systems {
+		lease, err := s.registry.hub.AcquireFor(ctx, s.User, asked.system)
+		if errors.Is(err, stream.ErrUserSystems) {
+			return &Rejection{
+				Status: http.StatusTooManyRequests, Retry: retryLater, reason: "user_systems",
+				Detail: "systems: this user has too many open that nobody else uses: " +
+					"close sessions, or wait until systems that are not used any more are let go",
+			}
+		}
+		if err != nil {
+			return err
+		}
+		a := &Attachment{session: s, lease: lease, rooms: asked.rooms, since: asked.since}
+		a.attach(c.Encoder)
+		s.systems = append(s.systems, a)
+	}
+	return nil
+}
+
+func askerOf(user string, from netip.Addr) stream.Asker {
+	if !from.IsValid() {
+		return stream.Asker{User: user}
+	}
+	return stream.Asker{User: user, Address: from.String()}
+}

@@ -1,0 +1,86 @@
+package session
+
+import (
+	"fmt"
+	"net/http"
+
+	"github.com/fanfarebus/fanfare/domain"
+)
+
+// A place is what bounds the number of sessions. It is reserved for a request
+// before a session is made of it, and released when the session has ended or the
+// request got none. A session is added to the registry in between, when it begins.
+
+// reserve reserves a place for one session.
+func (reg *Registry) reserve() error {
+	reg.mu.Lock()
+	defer reg.mu.Unlock()
+	switch {
+	case reg.draining:
+		return &Rejection{Status: http.StatusServiceUnavailable,
+			Detail: "this node is draining", Retry: 1, reason: "draining"}
+	case reg.reserved >= reg.cfg.Sessions:
+		return fmt.Errorf("sessions: %w", domain.ErrLimit)
+	}
+	reg.reserved++
+	return nil
+}
+
+// release gives back a place that reserve took.
+func (reg *Registry) release() {
+	reg.mu.Lock()
+	defer reg.mu.Unlock()
+	if reg.reserved--; reg.draining && reg.reserved == 0 {
+		close(reg.ended)
+	}
+}
+
+// stopAdmitting turns new clients away from now on. It is idempotent.
+func (reg *Registry) stopAdmitting() {
+	reg.mu.Lock()
+	defer reg.mu.Unlock()
+	if reg.draining {
+		return
+	}
+	if reg.draining = true; reg.reserved == 0 {
+		close(reg.ended)
+	}
+}
+
+// add adds a session that begins, and notifies it if the bus is down. If its user
+// now has too many sessions, the oldest of them is closed. It returns false if
+// the node has begun to drain.
+func (reg *Registry) add(s *Session) bool {
+	reg.mu.Lock()
+	defer reg.mu.Unlock()
+	if reg.draining {
+		return false
+	}
+	s.slot = len(reg.sessions)
+	reg.sessions = append(reg.sessions, s)
+	u := reg.user(s.User)
+	u.sessions = append(u.sessions, s)
+	if over := len(u.sessions) - reg.cfg.SessionsPerUser; over > 0 {
+		u.sessions[over-1].conn.Close(CloseReplaced, "too many sessions of this user")
+	}
+	if reg.busDown {
+		s.conn.Notify(BusNotice(false))
+	}
+	return true
+}
+
+// remove undoes add. It is idempotent.
+func (reg *Registry) remove(s *Session) {
+	reg.mu.Lock()
+	defer reg.mu.Unlock()
+	if s.slot < 0 {
+		return
+	}
+	last := len(reg.sessions) - 1
+	reg.sessions[s.slot] = reg.sessions[last]
+	reg.sessions[s.slot].slot = s.slot
+	reg.sessions[last] = nil
+	reg.sessions = reg.sessions[:last]
+	s.slot = -1
+	reg.removeOfUser(s)
+}

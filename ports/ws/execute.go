@@ -1,0 +1,145 @@
+package ws
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/ports/session"
+)
+
+// execute carries out an op, and returns the answer to it.
+func (c *client) execute(op *Op) (ok []byte, err error) {
+	if op.Name == "auth" {
+		return okAnswer(op.Ref, ""), c.refresh(op.Token)
+	}
+	a := c.Find(op.System)
+	if a == nil {
+		return nil, refuse(NotFound, "not attached to system %s", op.System)
+	}
+	switch op.Name {
+	case "join":
+		return c.join(a, op)
+	case "leave":
+		a.Leave(op.Room)
+		return okAnswer(op.Ref, ""), nil
+	default:
+		id, err := c.send(op)
+		return okAnswer(op.Ref, id), err
+	}
+}
+
+// join lets the session hear a room. With a cursor, the stream first offers what the
+// client missed there and then the answer, so join itself returns none.
+func (c *client) join(a *session.Attachment, op *Op) (ok []byte, err error) {
+	rooms, most := c.Rooms()
+	switch {
+	case !c.Grant.MayJoin(op.System, op.Room.Name()):
+		return nil, refuse(Forbidden, "the token does not allow this room")
+	case rooms >= most && !slices.Contains(a.Rooms(), op.Room):
+		return nil, refuse(TooLarge, "at most %d rooms", most)
+	}
+	ok = okAnswer(op.Ref, "")
+	if op.Since == (domain.Cursor{}) {
+		a.Join(op.Room)
+		return ok, nil
+	}
+	if !a.JoinSince(op.Room, op.Since, ok) {
+		return nil, refuse(Busy,
+			"the session is still finding an earlier place: try again in a moment")
+	}
+	return nil, nil
+}
+
+// send publishes a client's message, and returns its id.
+func (c *client) send(op *Op) (id string, err error) {
+	for _, t := range op.To {
+		if !c.Grant.MaySend(op.System, t) {
+			return "", refuse(Forbidden, "the token does not allow sending to %s", t)
+		}
+	}
+	m := op.Send
+	m.To = op.To
+	return m.ID, c.publish(op.System, m)
+}
+
+// publish puts a message on the bus: for its targets, or for the business system if
+// it has none. It gives the message an id if it has none.
+func (c *client) publish(system domain.System, m *domain.Message) error {
+	if m.ID == "" {
+		m.ID = domain.NewID()
+	}
+	m.From, m.Time = c.User, c.server.now()
+	if err := check(m); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), c.server.cfg.Publish)
+	defer cancel()
+	var err error
+	switch {
+	case len(m.To) > 0:
+		err = c.server.pub.Publish(ctx, system, m)
+	case c.Grant.MaySendInbound(system):
+		err = c.server.pub.Inbound(ctx, system, m, c.ID)
+	default:
+		err = refuse(Forbidden, "the token does not grant sending: it needs %s/inbound", system)
+	}
+	if err != nil {
+		c.server.log.Debug("ws: a client's message was not published",
+			"system", system, "user", c.User, "session", c.ID, "err", err)
+	}
+	return err
+}
+
+// check checks a message by the rules of all messages, except that it may have no
+// targets.
+func check(m *domain.Message) error {
+	checked := *m
+	if len(m.To) == 0 {
+		checked.To = []domain.Target{domain.Everyone}
+	}
+	return checked.Check()
+}
+
+// refresh replaces the session's token, and leaves what the new one does not grant.
+func (c *client) refresh(token string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), c.server.cfg.Publish)
+	defer cancel()
+	grant, err := c.Refresh(ctx, token)
+	var locked *session.Rejection
+	switch {
+	case errors.Is(err, domain.ErrUnsupported):
+		return refuse(Unsupported, "this node takes no tokens")
+	case errors.As(err, &locked):
+		return refuse(RateLimited, "%s", locked.Detail)
+	case errors.Is(err, domain.ErrUnauthenticated):
+		return refuse(Forbidden, "%s", session.TokenDetail("not a valid token", err))
+	case err != nil:
+		return refuse(Busy, "the token cannot be checked now: try again")
+	}
+	c.Grant = grant
+	c.SetExpiry(grant.Expires)
+	c.restrict()
+	return nil
+}
+
+// restrict leaves the systems and rooms that the session's token does not grant, and
+// closes the session if no system is left.
+func (c *client) restrict() {
+	lost := c.Keep(func(a *session.Attachment) bool { return c.Grant.MayAttach(a.System()) })
+	for _, a := range lost {
+		c.Notify(leftNotice(a.System(), ""))
+	}
+	for _, a := range c.Attachments() {
+		for _, room := range slices.Clone(a.Rooms()) {
+			if !c.Grant.MayJoin(a.System(), room.Name()) {
+				a.Leave(room)
+				c.Notify(leftNotice(a.System(), room.Name()))
+			}
+		}
+	}
+	if len(c.Attachments()) == 0 {
+		c.Close(session.CloseForbidden, "the token allows none of the systems")
+	}
+}

@@ -43,9 +43,7 @@ func (m *Message) message(ids *domain.IDs) (*domain.Message, error) {
 	if out.Time.IsZero() {
 		out.Time = time.Now().UTC()
 	}
-	if out.ID == "" {
-		out.ID = ids.Next()
-	}
+	ids.Name(out)
 	for i, name := range m.To {
 		t, err := domain.ParseTarget(name)
 		if err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/fanfarebus/fanfare/ports/api"
 	"github.com/fanfarebus/fanfare/ports/session"
 	"github.com/fanfarebus/fanfare/ports/ws"
+	"github.com/fanfarebus/fanfare/publisher"
 )
 
 // A Config holds a node's settings. A zero field means its default, which
@@ -171,7 +172,7 @@ func DefaultConfig() Config {
 		Listen:      "127.0.0.1:8080",
 		Transport:   "memory://",
 		Systems:     []string{"*"},
-		Topic:       "fanfare.{system}",
+		Topic:       publisher.DefaultTopic,
 		Auth:        AuthConfig{JWT: JWTConfig{Leeway: auth.DefaultLeeway}},
 		ProxyHeader: session.DefaultProxyHeader,
 		Window: WindowConfig{

@@ -17,8 +17,10 @@
 // # Publishers
 //
 // A [Publisher] sends messages, for services that are written in Go.
-// [NewPublisher] opens one; a node publishes, too, with [Node.Publish]. Services
-// in other languages publish with the bus's own client or over HTTP.
+// [NewPublisher] opens one; a node publishes, too, with [Node.Publish]. A service
+// that only publishes had better use package publisher, which compiles nothing of
+// a node. Services in other languages publish with the bus's own client or over
+// HTTP.
 //
 // # The bus
 //

@@ -2,6 +2,7 @@ package fanfare
 
 import (
 	"log/slog"
+	"maps"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 
@@ -19,17 +20,14 @@ import (
 // Openers returns the transports that come with Fanfare, by the scheme of the
 // URLs that name them. The map belongs to the caller.
 func Openers() transport.Openers {
-	return transport.Openers{
-		"jetstream":      jetstream.Open,
-		"kafka":          kafka.Open,
-		"memory":         memory.Open,
-		"nats":           natscore.Open,
-		"redis":          redispubsub.Open,
-		"rediss":         redispubsub.Open,
-		"redis-streams":  redisstream.Open,
-		"rediss-streams": redisstream.Open,
-		"tls":            natscore.Open, // NATS's own clients write it for nats:// with TLS
+	all := make(transport.Openers)
+	for _, driver := range []transport.Openers{
+		jetstream.Openers(), kafka.Openers(), memory.Openers(),
+		natscore.Openers(), redispubsub.Openers(), redisstream.Openers(),
+	} {
+		maps.Copy(all, driver)
 	}
+	return all
 }
 
 // An Option changes what [New], [NewPublisher] and [NewMigration] make.

@@ -23,6 +23,7 @@ import (
 	"github.com/fanfarebus/fanfare/ports/session"
 	"github.com/fanfarebus/fanfare/ports/sse"
 	"github.com/fanfarebus/fanfare/ports/ws"
+	"github.com/fanfarebus/fanfare/publisher"
 )
 
 // This file holds the providers: each makes one part of a node from the settings
@@ -193,10 +194,11 @@ func newEnvelopePublisher(cfg Config, b bus, topics domain.Topics, o options) do
 	return out
 }
 
-// newPublisher makes the Publisher behind [Node.Publish]. It does not own the
-// bus, and its Close does nothing.
-func newPublisher(out domain.Publisher) *Publisher {
-	return &Publisher{out: out, close: func() error { return nil }}
+// newPublisher makes what publishes for [Node.Publish]. Nobody closes it: the bus
+// is closed with the node.
+func newPublisher(cfg Config, b bus) (*publisher.Publisher, error) {
+	pc := publisher.Config{Topic: cfg.Topic, MessageBytes: int(cfg.Limits.MessageBytes)}
+	return pc.NewOnBus(b)
 }
 
 // newRegistry makes what lets clients in and holds their sessions.

@@ -55,7 +55,11 @@ func assemble(ctx context.Context, cfg Config, o options) (*Node, func(), error)
 		cleanup()
 		return nil, nil, err
 	}
-	fanfarePublisher := newPublisher(publisher)
+	v, err := newPublisher(cfg, fanfareBus)
+	if err != nil {
+		cleanup()
+		return nil, nil, err
+	}
 	fanfareParts := parts{
 		bus:       fanfareBus,
 		router:    router,
@@ -64,7 +68,7 @@ func assemble(ctx context.Context, cfg Config, o options) (*Node, func(), error)
 		sockets:   server,
 		events:    sseServer,
 		api:       api,
-		publisher: fanfarePublisher,
+		publisher: v,
 		health:    fanfareHealth,
 	}
 	metricsRegistry := newMetrics(cfg, o, fanfareParts)

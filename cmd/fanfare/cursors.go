@@ -11,7 +11,7 @@ import (
 	"path/filepath"
 	"time"
 
-	client "github.com/fanfarebus/fanfare/clients/go"
+	"github.com/fanfarebus/fanfare/client"
 )
 
 // saveEvery is how often cursors are saved while a client runs. They are saved

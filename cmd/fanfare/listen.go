@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	client "github.com/fanfarebus/fanfare/clients/go"
+	"github.com/fanfarebus/fanfare/client"
 )
 
 // localNode is where `fanfare dev` listens by default.

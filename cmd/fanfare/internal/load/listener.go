@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	client "github.com/fanfarebus/fanfare/clients/go"
+	"github.com/fanfarebus/fanfare/client"
 )
 
 // A payload is the data of a message.

@@ -12,7 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	client "github.com/fanfarebus/fanfare/clients/go"
+	"github.com/fanfarebus/fanfare/client"
 	"github.com/fanfarebus/fanfare/internal/pause"
 )
 

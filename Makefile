@@ -10,7 +10,7 @@ TOOLS   ?= yes
 
 export TOOLS
 
-.PHONY: help run build check js test tools bench soak fuzz tidy wire clean
+.PHONY: help run build check js test tools bench soak fuzz tidy wire api clean
 
 help: ## print this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ tidy: ## tidy every module: examples/ownbus follows what Fanfare requires
 
 wire: ## write wire_gen.go anew
 	@$(GO) tool wire gen .
+
+api: ## list the supported API anew in test/api/testdata; name what changed in CHANGELOG.md
+	@$(GO) test -count=1 ./test/api -update
 
 clean: ## remove what was built
 	@rm -rf bin .cache

@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// bound is what a number in the settings may be. It keeps sums and products of
-// settings from overflowing, and finds what somebody wrote by mistake.
+// A bound says between what a number in the settings has to be, both ends
+// included. Bounds find what somebody wrote by mistake, and keep sums and
+// products of settings from overflowing.
 type bound struct {
 	key              string
 	value, low, high int64
@@ -14,36 +15,41 @@ type bound struct {
 }
 
 const (
-	day    = 24 * time.Hour
-	month  = 30 * day
-	aCount = 100_000_000
-	mebi   = 1 << 20
-	tebi   = 1 << 40
+	day      = 24 * time.Hour
+	month    = 30 * day
+	maxCount = 100_000_000
+	mebi     = 1 << 20
+	tebi     = 1 << 40
 )
 
+// bounds returns the bounds of all numbers in the settings but auth.jwt.leeway,
+// which checkAuth checks.
 func (c Config) bounds() []bound {
 	l, instant := c.Limits, int64(time.Millisecond)
 	span := func(key string, value time.Duration, low int64, high time.Duration) bound {
-		return bound{key, int64(value), low, int64(high), func(n int64) string { return briefly(time.Duration(n)) }}
+		show := func(n int64) string { return briefly(time.Duration(n)) }
+		return bound{key, int64(value), low, int64(high), show}
 	}
 	size := func(key string, value, high Size) bound {
-		return bound{key, int64(value), 1, int64(high), func(n int64) string { return Size(n).String() }}
+		show := func(n int64) string { return Size(n).String() }
+		return bound{key, int64(value), 1, int64(high), show}
 	}
 	count := func(key string, value int, high int64) bound {
-		return bound{key, int64(value), 1, high, func(n int64) string { return fmt.Sprint(n) }}
+		show := func(n int64) string { return fmt.Sprint(n) }
+		return bound{key, int64(value), 1, high, show}
 	}
 	return []bound{
-		count("window.messages", c.Window.Messages, aCount),
+		count("window.messages", c.Window.Messages, maxCount),
 		size("window.bytes", c.Window.Bytes, tebi),
 		span("window.age", c.Window.Age, 1, month),
 		span("dedupe.age", c.Dedupe.Age, 1, month),
-		count("resume.max_scan", c.Resume.MaxScan, aCount),
+		count("resume.max_scan", c.Resume.MaxScan, maxCount),
 		size("resume.bytes", c.Resume.Bytes, tebi),
 		size("limits.message_bytes", l.MessageBytes, 64*mebi),
 		size("limits.outbox_bytes", l.OutboxBytes, 1024*mebi),
 		count("limits.systems", l.Systems, 100_000),
-		count("limits.sessions", l.Sessions, aCount),
-		count("limits.sessions_per_user", l.SessionsPerUser, aCount),
+		count("limits.sessions", l.Sessions, maxCount),
+		count("limits.sessions_per_user", l.SessionsPerUser, maxCount),
 		count("limits.inbound_rate", l.InboundRate, 1_000_000),
 		size("limits.inbound_bytes", l.InboundBytes, tebi),
 		size("limits.inbound_user_bytes", l.InboundUserBytes, tebi),
@@ -56,13 +62,14 @@ func (c Config) bounds() []bound {
 		span("limits.body_stall", l.BodyStall, instant, time.Hour),
 		size("limits.body_bytes", l.BodyBytes, tebi),
 		size("limits.body_bytes_per_key", l.BodyBytesPerKey, tebi),
-		count("limits.idle_connections", l.IdleConnections, aCount),
+		count("limits.idle_connections", l.IdleConnections, maxCount),
 		size("limits.socket_bytes", l.SocketBytes, 1024*mebi),
 		span("drain", c.Drain, 1, day),
 		span("publish_timeout", c.PublishTimeout, instant, 10*time.Minute),
 	}
 }
 
+// fault returns what is wrong with the value, nil if nothing is.
 func (b bound) fault() error {
 	switch {
 	case b.value <= 0:
@@ -75,7 +82,7 @@ func (b bound) fault() error {
 	return nil
 }
 
-// briefly shows whole hours without the minutes and seconds that are none.
+// briefly shows a duration of whole hours as such: 24h, not 24h0m0s.
 func briefly(d time.Duration) string {
 	if d%time.Hour == 0 {
 		return fmt.Sprintf("%dh", d/time.Hour)

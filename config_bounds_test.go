@@ -21,7 +21,7 @@ func numbers(v reflect.Value, path string, all map[string]reflect.Value) {
 	}
 }
 
-// Each number has a bound, and what is at it is good.
+// Each number has a bound, and a value at the bound itself is good.
 func TestEveryNumberInTheSettingsHasABound(t *testing.T) {
 	valid := func() Config {
 		c := DefaultConfig()

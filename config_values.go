@@ -8,10 +8,12 @@ import (
 	"strings"
 )
 
-// A Size is a number of bytes. It is written as 65536, 64KiB or 1.5MiB
-// (powers of 1,024) or 64kB (powers of 1,000).
+// A Size is a number of bytes. As text it is 65536, 64KiB or 1.5MiB (powers of
+// 1,024), or 64kB (powers of 1,000).
 type Size int64
 
+// sizeUnits are the units that ParseSize knows. A longer name stands before one
+// that it ends in; String uses the first three.
 var sizeUnits = []struct {
 	name  string
 	bytes Size
@@ -20,7 +22,9 @@ var sizeUnits = []struct {
 	{"GB", 1e9}, {"MB", 1e6}, {"kB", 1e3}, {"KB", 1e3}, {"B", 1},
 }
 
-// ParseSize reads a Size.
+// ParseSize reads a Size. It refuses what is negative or too large for a Size. A
+// number of kilobytes or more may have a fraction; the size is rounded down to
+// whole bytes.
 func ParseSize(text string) (Size, error) {
 	number, unit := strings.TrimSpace(text), Size(1)
 	for _, u := range sizeUnits {
@@ -29,17 +33,21 @@ func ParseSize(text string) (Size, error) {
 			break
 		}
 	}
-	if n, err := strconv.ParseInt(number, 10, 64); err == nil && n >= 0 && n <= math.MaxInt64/int64(unit) {
+	n, err := strconv.ParseInt(number, 10, 64)
+	if err == nil && n >= 0 && n <= math.MaxInt64/int64(unit) {
 		return Size(n) * unit, nil
 	}
 	f, err := strconv.ParseFloat(number, 64)
-	if bytes := f * float64(unit); err == nil && unit > 1 && bytes >= 0 && bytes < 1<<62 && !strings.ContainsAny(number, "eExXpP_") {
+	bytes := f * float64(unit)
+	isDecimal := err == nil && !strings.ContainsAny(number, "eExXpP_")
+	if isDecimal && unit > 1 && bytes >= 0 && bytes < 1<<62 {
 		return Size(bytes), nil
 	}
 	return 0, fmt.Errorf("%q is no size: want bytes, such as 65536, 64KiB or 1.5MiB", text)
 }
 
-// String returns the size in the largest unit that divides it.
+// String returns the size in the largest of GiB, MiB, KiB and B that divides it.
+// [ParseSize] reads it back.
 func (s Size) String() string {
 	for _, u := range sizeUnits[:3] {
 		if s != 0 && s%u.bytes == 0 {
@@ -49,22 +57,22 @@ func (s Size) String() string {
 	return strconv.FormatInt(int64(s), 10) + "B"
 }
 
-// MarshalText returns what String does.
+// MarshalText writes the size as [Size.String] does.
 func (s Size) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// UnmarshalText does what ParseSize does.
+// UnmarshalText reads the size as [ParseSize] does.
 func (s *Size) UnmarshalText(text []byte) (err error) {
 	*s, err = ParseSize(string(text))
 	return err
 }
 
-// A Secret is a string that does not show itself when it is printed, logged or
-// encoded. A conversion to string does.
+// A Secret is a string that is not shown when it is printed, logged or encoded.
+// A conversion to string shows it.
 type Secret string
 
 const hidden = "(hidden)"
 
-// String says whether there is a secret, not which.
+// String returns "(hidden)", or "" if there is no secret.
 func (s Secret) String() string {
 	if s == "" {
 		return ""
@@ -81,6 +89,7 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 // LogValue keeps the secret out of logs.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
+// reveal returns the secrets as they are.
 func reveal(secrets []Secret) []string {
 	texts := make([]string, len(secrets))
 	for i, s := range secrets {

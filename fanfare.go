@@ -1,112 +1,40 @@
 // Package fanfare pushes messages to people, over whatever bus a team runs.
 //
 // A WebSocket session lives in one process. A service that has something to
-// tell a user cannot know which of several nodes holds that user's sessions,
-// so it does not ask: it publishes once, to the topic of its system, and every
-// node hears it. The node that holds a session of the user delivers; the
-// others let it pass.
+// tell a user cannot know which of several nodes holds that user's sessions, so
+// it does not ask: it publishes once, to the topic of its system, and every node
+// hears it. The node that holds a session of the user delivers the message; the
+// other nodes let it pass.
 //
-// A Node is such a node: an http.Handler to mount, or the whole of the
-// fanfare binary. A Publisher is the other end, for services written in Go;
-// services in other languages publish with the bus's own client, or over HTTP.
+// # Nodes
 //
-// What is guaranteed on which transport stands in the README and, for each
-// part, in the documentation of its package: domain/stream for delivery and
-// resume, adapters/transport for the bus, ports/ws for sessions.
+// A [Node] consumes systems from the bus and holds the sessions of users. It is an
+// HTTP handler, to be mounted in a server of your own; the command fanfare is the
+// same node with a server around it. [New] makes one from a [Config], and
+// [Node.Run] runs it until its context ends. The example of this package has two
+// nodes that share a bus.
+//
+// # Publishers
+//
+// A [Publisher] sends messages, for services that are written in Go.
+// [NewPublisher] opens one; a node publishes, too, with [Node.Publish]. A service
+// that only publishes had better use package publisher, which compiles nothing of
+// a node. Services in other languages publish with the bus's own client or over
+// HTTP.
+//
+// # The bus
+//
+// The URL in [Config].Transport names the bus, and [Openers] are the kinds of
+// buses that URLs can name. [WithDriver] and [WithPubSub] give a bus of your own;
+// the example of WithPubSub shows one that is made of Watermill's parts.
+//
+// A [Migration] moves systems from one bus to another while both are in use; the
+// example of [NewMigration] does it in memory.
+//
+// # What is guaranteed
+//
+// The README says what is guaranteed on which bus. The documentation of each
+// part has the details: domain/stream of delivery and resuming,
+// adapters/transport of the bus, ports/session of sessions, and ports/ws and
+// ports/sse of the two ways to connect.
 package fanfare
-
-import (
-	"context"
-	"log/slog"
-	"net/http"
-
-	"github.com/ThreeDotsLabs/watermill/message"
-
-	"github.com/fanfarebus/fanfare/adapters/jetstream"
-	"github.com/fanfarebus/fanfare/adapters/kafka"
-	"github.com/fanfarebus/fanfare/adapters/loglimit"
-	"github.com/fanfarebus/fanfare/adapters/memory"
-	"github.com/fanfarebus/fanfare/adapters/natscore"
-	"github.com/fanfarebus/fanfare/adapters/redispubsub"
-	"github.com/fanfarebus/fanfare/adapters/redisstream"
-	"github.com/fanfarebus/fanfare/adapters/transport"
-	"github.com/fanfarebus/fanfare/adapters/watermillbus"
-)
-
-// Openers returns the transports that come with Fanfare, by URL scheme.
-func Openers() transport.Openers {
-	return transport.Openers{
-		"jetstream":      jetstream.Open,
-		"kafka":          kafka.Open,
-		"memory":         memory.Open,
-		"nats":           natscore.Open,
-		"redis":          redispubsub.Open,
-		"rediss":         redispubsub.Open,
-		"redis-streams":  redisstream.Open,
-		"rediss-streams": redisstream.Open,
-		"tls":            natscore.Open, // as NATS's own clients write it: nats:// with TLS
-	}
-}
-
-// An Option changes what New and NewPublisher make.
-type Option func(*options)
-
-type options struct {
-	log     *slog.Logger
-	openers transport.Openers
-	driver  transport.Driver
-	version string
-
-	publishOnly bool // NewPublisher's: no sessions here
-}
-
-func newOptions(opts []Option) options {
-	o := options{log: slog.New(slog.DiscardHandler), openers: Openers(), version: "devel"}
-	for _, set := range opts {
-		set(&o)
-	}
-	o.log = slog.New(loglimit.New(o.log.Handler()))
-	return o
-}
-
-// WithLogger lets a node log. Without it, it is silent. Of each kind of line a
-// bounded number passes, since clients can cause some of them; package loglimit
-// says how many.
-func WithLogger(log *slog.Logger) Option { return func(o *options) { o.log = log } }
-
-// WithOpeners replaces the transports that URLs can name.
-func WithOpeners(all transport.Openers) Option { return func(o *options) { o.openers = all } }
-
-// WithDriver gives the bus itself, instead of Config.Transport's URL: two nodes
-// of one process can share a memory.Bus so. It is closed with the node.
-func WithDriver(d transport.Driver) Option { return func(o *options) { o.driver = d } }
-
-// WithPubSub gives a Watermill Publisher and Subscriber as the bus, instead of
-// Config.Transport's URL; they may be one value, and are closed with the node.
-// Each node needs a Subscriber that gets every message: none that shares a queue
-// with another node's. Package watermillbus says what such a bus can promise and
-// what it cannot notice; cfg is what this one does. NewPublisher needs no
-// Subscriber: nil will do.
-func WithPubSub(pub message.Publisher, sub message.Subscriber, cfg watermillbus.Config) Option {
-	return WithDriver(watermillbus.New(pub, sub, cfg))
-}
-
-// WithVersion names the software in the API's documentation and the metrics.
-func WithVersion(version string) Option { return func(o *options) { o.version = version } }
-
-// New makes a node. It opens its bus, but does not wait for it: a bus that is
-// down is no reason not to start. What is wrong with cfg comes as one error
-// that names every fault. Call Run to start it, or Close to let it go.
-func New(ctx context.Context, cfg Config, opts ...Option) (*Node, error) {
-	if err := cfg.Validate(); err != nil {
-		return nil, err
-	}
-	g, cleanup, err := assemble(ctx, cfg.withDefaults(), newOptions(opts))
-	if err != nil {
-		return nil, err
-	}
-	g.release = cleanup
-	return g, nil
-}
-
-var _ http.Handler = (*Node)(nil)

@@ -14,7 +14,8 @@ import (
 	"github.com/fanfarebus/fanfare"
 )
 
-// What is a little too large is answered; it does not cost the session.
+// A message that is a little too large is answered with an error. It does not end
+// the session.
 func TestTheLimitOfAMessageIsThatOfItsData(t *testing.T) {
 	node, err := fanfare.New(t.Context(), fanfare.Config{Dev: true, Systems: []string{"orders"}, Drain: 1})
 	if err != nil {
@@ -48,7 +49,7 @@ func TestTheLimitOfAMessageIsThatOfItsData(t *testing.T) {
 	}
 }
 
-// Who allows more operations allows the frames that they come in.
+// If the settings allow more operations, they allow the frames that these come in.
 func TestRateOfFramesFollowsThatOfOperations(t *testing.T) {
 	const ops = 2_000
 	node, err := fanfare.New(t.Context(), fanfare.Config{Dev: true, Systems: []string{"orders"}, Drain: 1, Limits: fanfare.LimitsConfig{InboundRate: ops}})
@@ -79,8 +80,9 @@ func TestRateOfFramesFollowsThatOfOperations(t *testing.T) {
 	}
 }
 
-// A user keeps only so many systems open alone, over all sessions and both ports,
-// also when the sessions are gone.
+// The number of systems that one user alone keeps open is bounded, over all the
+// user's sessions and both ports. Systems count until they are closed, also when the
+// sessions are gone.
 func TestUserWhoTakesManySystemsIsRefusedAndOthersAreNot(t *testing.T) {
 	node, err := fanfare.New(t.Context(), fanfare.Config{Dev: true, Drain: 1, Limits: fanfare.LimitsConfig{SystemsPerUser: 20}})
 	if err != nil {

@@ -12,73 +12,108 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/fanfarebus/fanfare/domain/stream"
+	"github.com/fanfarebus/fanfare/ports/api"
 	"github.com/fanfarebus/fanfare/ports/router"
 	"github.com/fanfarebus/fanfare/ports/session"
+	"github.com/fanfarebus/fanfare/ports/sse"
+	"github.com/fanfarebus/fanfare/ports/ws"
 )
 
-// sweepEvery is how often windows are aged and idle systems let go.
+// sweepEvery is how often the windows let go of what is too old, and the hub of
+// systems that nobody is attached to.
 const sweepEvery = 5 * time.Second
 
-// A Node is a node: it consumes systems and delivers to the sessions it
-// holds. It is safe for concurrent use.
+// A Node consumes systems from the bus and delivers their messages to the
+// sessions that it holds. [New] makes one, and [Node.Run] runs it. It is safe for
+// concurrent use.
 type Node struct {
-	cfg      Config
-	log      *slog.Logger
-	bus      bus
-	hub      *stream.Hub
-	router   *router.Router
-	registry *session.Registry
-	out      *Publisher
-	status   *status
-	public   http.Handler
-	admin    http.Handler
+	parts  parts
+	cfg    Config
+	log    *slog.Logger
+	public http.Handler
+	admin  http.Handler
 
 	release func()
-	once    sync.Once
+	once    sync.Once // guards release
 }
 
-// ServeHTTP serves clients and publishers: /ws, /sse, /v1/…, /healthz, /readyz and,
-// without Config.AdminListen, what AdminHandler serves.
+// parts are what Wire puts together into a Node.
+type parts struct {
+	bus       bus
+	router    *router.Router
+	hub       *stream.Hub
+	registry  *session.Registry
+	sockets   *ws.Server
+	events    *sse.Server
+	api       *api.API
+	publisher *Publisher
+	health    *health
+}
+
+var _ http.Handler = (*Node)(nil)
+
+// New makes a node from its settings. It opens the bus, but does not wait for
+// it, so a node starts while its bus is down. ctx bounds the opening alone. If
+// the settings are not valid, the error names everything that is wrong with
+// them, as that of [Config.Validate] does. Call [Node.Run] to start the node, or
+// [Node.Close] to let it go.
+func New(ctx context.Context, cfg Config, opts ...Option) (*Node, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	n, release, err := assemble(ctx, cfg.withDefaults(), newOptions(opts))
+	if err != nil {
+		return nil, err
+	}
+	n.release = release
+	return n, nil
+}
+
+// ServeHTTP serves clients and publishers: /ws, /sse, /v1/…, /healthz and
+// /readyz; and, unless Config.AdminListen is set, what [Node.AdminHandler]
+// serves.
 func (n *Node) ServeHTTP(w http.ResponseWriter, r *http.Request) { n.public.ServeHTTP(w, r) }
 
-// Handler returns the Node as an http.Handler, to be mounted at the root of
-// a server or, with http.StripPrefix, below a path.
+// Handler returns the Node as an [http.Handler], to be mounted at the root of a
+// server or, with [http.StripPrefix], below a path.
 func (n *Node) Handler() http.Handler { return n }
 
-// AdminHandler serves /metrics, /docs and /openapi.json, for the listener of
-// Config.AdminListen.
+// AdminHandler returns what serves /metrics, /docs, /openapi.json, /healthz and
+// /readyz, for the listener of Config.AdminListen.
 func (n *Node) AdminHandler() http.Handler { return n.admin }
 
 // Publish sends messages of a system through the node's own connection to the
-// bus; see Publisher.Publish.
-func (n *Node) Publish(ctx context.Context, system string, msgs ...Message) (ids []string, err error) {
-	return n.out.Publish(ctx, system, msgs...)
+// bus, as [Publisher.Publish] does.
+func (n *Node) Publish(
+	ctx context.Context, system string, msgs ...Message,
+) (ids []string, err error) {
+	return n.parts.publisher.Publish(ctx, system, msgs...)
 }
 
-// Run consumes and delivers until ctx ends. Then it drains: it tells every
-// session to go, each in its own time, over Config.Drain, and returns nil when
-// all are gone. Any other end is an error, and fatal: the node is of no use
-// any more. Run is called once; it closes the Node.
+// Run consumes and delivers until ctx ends. Then it drains: over the time of
+// Config.Drain it tells one session after the other to go, and returns nil when
+// all are gone. If it ends for any other reason, it returns an error, and the
+// node cannot be used any more. Run is called once, and closes the Node.
 func (n *Node) Run(ctx context.Context) error {
 	defer n.Close()
-	// The node works on while it drains, so its parts end later than ctx.
-	parts, end := context.WithCancel(context.WithoutCancel(ctx))
-	defer end()
-	work, parts := errgroup.WithContext(parts)
-	work.Go(func() error { return n.router.Run(parts) })
-	work.Go(func() error { return n.bus.Run(parts, n.busChanged) })
-	work.Go(func() error { return n.registry.Run(parts) })
-	work.Go(func() error { return n.sweep(parts) })
+	// The parts run until the node has drained, which is later than ctx ends.
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	work, running := errgroup.WithContext(running)
+	work.Go(func() error { return n.parts.router.Run(running) })
+	work.Go(func() error { return n.parts.bus.Run(running, n.busChanged) })
+	work.Go(func() error { return n.parts.registry.Run(running) })
+	work.Go(func() error { return n.sweep(running) })
 	work.Go(func() error {
-		if err := n.hub.Start(); err != nil {
+		if err := n.parts.hub.Start(); err != nil {
 			return err
 		}
-		n.status.started()
+		n.parts.health.started()
 		select {
 		case <-ctx.Done():
-			defer end()
-			return n.drain(parts)
-		case <-parts.Done():
+			defer stop()
+			return n.drain(running)
+		case <-running.Done():
 			return nil
 		}
 	})
@@ -88,16 +123,16 @@ func (n *Node) Run(ctx context.Context) error {
 	return nil
 }
 
-// Close lets go of the bus. Run does it too; it is for a Node that was not
-// run. It is idempotent.
+// Close closes the bus, for a Node that was not run: Run does it, too. It may be
+// called more than once. It returns nil; what goes wrong is logged.
 func (n *Node) Close() error {
 	n.once.Do(n.release)
 	return nil
 }
 
 func (n *Node) busChanged(up bool) {
-	n.hub.SetBusUp(up)
-	n.registry.SetBusUp(up)
+	n.parts.hub.SetBusUp(up)
+	n.parts.registry.SetBusUp(up)
 }
 
 func (n *Node) sweep(ctx context.Context) error {
@@ -106,17 +141,20 @@ func (n *Node) sweep(ctx context.Context) error {
 	for {
 		select {
 		case <-tick.C:
-			n.hub.Sweep()
+			n.parts.hub.Sweep()
 		case <-ctx.Done():
 			return nil
 		}
 	}
 }
 
+// drain returns no error: that some sessions had to be cut off is logged, and
+// does not make the end of the node a failure.
 func (n *Node) drain(ctx context.Context) error {
-	n.status.draining()
-	n.log.Info("draining", "node", n.cfg.Node, "sessions", n.registry.Stats().Sessions, "over", n.cfg.Drain)
-	if err := n.registry.Drain(ctx); err != nil {
+	n.parts.health.draining()
+	n.log.Info("draining",
+		"node", n.cfg.Node, "sessions", n.parts.registry.Stats().Sessions, "over", n.cfg.Drain)
+	if err := n.parts.registry.Drain(ctx); err != nil {
 		n.log.Warn("draining did not end well", "node", n.cfg.Node, "error", err)
 	}
 	return nil

@@ -11,7 +11,20 @@ import (
 // assemble puts a node together. The cleanup closes the bus.
 func assemble(ctx context.Context, cfg Config, o options) (*Node, func(), error) {
 	wire.Build(
-		openBus, newTopics, newRouter, newHub, newOutlet, newPublisher, newRegistry, newWebSockets, newEvents, newStatus, newAPI, newMetrics, newNode,
+		openBus,
+		newTopics,
+		newRouter,
+		newHub,
+		newEnvelopePublisher,
+		newPublisher,
+		newRegistry,
+		newWebSockets,
+		newEvents,
+		newHealth,
+		newAPI,
+		wire.Struct(new(parts), "*"),
+		newMetrics,
+		newNode,
 	)
 	return nil, nil, nil
 }

@@ -38,7 +38,7 @@ func assemble(ctx context.Context, cfg Config, o options) (*Node, func(), error)
 		cleanup()
 		return nil, nil, err
 	}
-	publisher := newOutlet(cfg, fanfareBus, topics, o)
+	publisher := newEnvelopePublisher(cfg, fanfareBus, topics, o)
 	server, err := newWebSockets(cfg, registry, publisher, o)
 	if err != nil {
 		cleanup()
@@ -49,15 +49,30 @@ func assemble(ctx context.Context, cfg Config, o options) (*Node, func(), error)
 		cleanup()
 		return nil, nil, err
 	}
-	fanfarePublisher := newPublisher(publisher)
-	fanfareStatus := newStatus(cfg, fanfareBus, topics, hub)
-	api, err := newAPI(cfg, publisher, fanfareStatus, o)
+	fanfareHealth := newHealth(cfg, fanfareBus, topics, hub)
+	api, err := newAPI(cfg, publisher, fanfareHealth, o)
 	if err != nil {
 		cleanup()
 		return nil, nil, err
 	}
-	metricsRegistry := newMetrics(cfg, o, fanfareBus, router, hub, registry, server, sseServer, api, fanfareStatus)
-	node, err := newNode(cfg, o, fanfareBus, hub, router, registry, server, sseServer, fanfarePublisher, api, fanfareStatus, metricsRegistry)
+	v, err := newPublisher(cfg, fanfareBus)
+	if err != nil {
+		cleanup()
+		return nil, nil, err
+	}
+	fanfareParts := parts{
+		bus:       fanfareBus,
+		router:    router,
+		hub:       hub,
+		registry:  registry,
+		sockets:   server,
+		events:    sseServer,
+		api:       api,
+		publisher: v,
+		health:    fanfareHealth,
+	}
+	metricsRegistry := newMetrics(cfg, o, fanfareParts)
+	node, err := newNode(cfg, o, fanfareParts, metricsRegistry)
 	if err != nil {
 		cleanup()
 		return nil, nil, err

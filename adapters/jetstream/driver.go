@@ -40,6 +40,10 @@ var (
 	_ transport.GroupDriver = (*Driver)(nil)
 )
 
+// Openers names this driver's URL scheme, jetstream://, for publisher.New and
+// fanfare.WithOpeners.
+func Openers() transport.Openers { return transport.Openers{"jetstream": Open} }
+
 // Open makes a Driver from a URL such as "jetstream://127.0.0.1:4222?retention=1h".
 // Beside the parameters of [natsconn.Parse] there are
 //

@@ -43,6 +43,10 @@ var (
 	_ transport.GroupDriver = (*Driver)(nil)
 )
 
+// Openers names this driver's URL scheme, kafka://, for publisher.New and
+// fanfare.WithOpeners.
+func Openers() transport.Openers { return transport.Openers{"kafka": Open} }
+
 // Open makes a Driver from a URL such as
 // "kafka://user:password@a:9092,b:9092?retention=6h". It does not wait for the
 // brokers. The parameters:

@@ -13,6 +13,10 @@ import (
 
 var _ transport.Opener = Open
 
+// Openers names this driver's URL scheme, memory://, for publisher.New and
+// fanfare.WithOpeners.
+func Openers() transport.Openers { return transport.Openers{"memory": Open} }
+
 // Open makes a new bus from a URL, memory:// or memory://name. Two calls with
 // the same name make two buses; the name is only for people. The URL's
 // parameters are retention (a duration such as 1h), messages and bytes. They are

@@ -1,6 +1,8 @@
-// Package metrics shows what a node counts to Prometheus. Components count for
-// themselves, in whatever way is cheap for them; a Registry reads them when it
-// is scraped, so that counting costs nothing here.
+// Package metrics shows what a node counts to Prometheus.
+//
+// The packages of a node count for themselves, in whatever way is cheap for
+// them, and describe their counters as [metric.Metric] values. A [Registry]
+// reads these when it is scraped, so counting costs nothing here.
 package metrics
 
 import (
@@ -11,28 +13,21 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/fanfarebus/fanfare/internal/metric"
 )
 
 // MaxLabels is how many values of one label are shown. Clients can invent
 // names, and each value costs memory in everything downstream.
 const MaxLabels = 1000
 
-// Other is the label value that sums up what is beyond MaxLabels.
+// Other is the label value that sums up what is beyond [MaxLabels].
 const Other = "other"
 
-// A Kind says how values behave over time.
-type Kind int
-
-// Kinds of values.
-const (
-	Counter Kind = iota // only grows
-	Gauge               // goes up and down
-)
-
-// A Registry holds what is shown. Register everything before the first scrape;
-// scrapes may be concurrent, and so may the calls to the read functions.
-// Registering a name twice, or one that Prometheus does not allow, is a
-// programming error and panics.
+// A Registry holds what is shown. Register everything before the first scrape.
+// Scrapes may be concurrent, and then the functions of the metrics are called
+// concurrently, too. Registering a name twice, or one that Prometheus does not
+// allow, is a programming error and panics.
 type Registry struct {
 	namespace string
 	inner     *prometheus.Registry
@@ -42,48 +37,67 @@ type Registry struct {
 // name, and already shows the Go runtime and the process.
 func New(namespace string) *Registry {
 	r := &Registry{namespace, prometheus.NewRegistry()}
-	r.inner.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	r.inner.MustRegister(
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	)
 	return r
 }
 
-// Counter shows a value that only grows. Its name ends in _total.
-func (r *Registry) Counter(name, help string, read func() float64) {
-	r.inner.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: r.namespace, Name: name, Help: help}, read))
+// Register shows the metrics from now on. Of one with a label it shows at most
+// [MaxLabels] values: those that came first, and the sum of the others as
+// [Other].
+func (r *Registry) Register(metrics ...metric.Metric) {
+	for _, m := range metrics {
+		r.inner.MustRegister(r.collector(m))
+	}
 }
 
-// Gauge shows a value that goes up and down.
-func (r *Registry) Gauge(name, help string, read func() float64) {
-	r.inner.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: r.namespace, Name: name, Help: help}, read))
+func (r *Registry) collector(m metric.Metric) prometheus.Collector {
+	switch {
+	case m.Values != nil:
+		name := prometheus.BuildFQName(r.namespace, "", m.Name)
+		return &perLabel{
+			desc:  prometheus.NewDesc(name, m.Help, []string{m.Label}, nil),
+			kind:  valueType(m.Kind),
+			read:  m.Values,
+			shown: map[string]bool{},
+		}
+	case m.Kind == metric.Gauge:
+		opts := prometheus.GaugeOpts{Namespace: r.namespace, Name: m.Name, Help: m.Help}
+		return prometheus.NewGaugeFunc(opts, m.Value)
+	default:
+		opts := prometheus.CounterOpts{Namespace: r.namespace, Name: m.Name, Help: m.Help}
+		return prometheus.NewCounterFunc(opts, m.Value)
+	}
 }
 
-// PerLabel shows one value for each key of what read returns, as the label's
-// value. Of more than MaxLabels keys those that came first are shown, and the
-// others' sum as Other. The map is not kept.
-func (r *Registry) PerLabel(name, help string, kind Kind, label string, read func() map[string]float64) {
-	r.inner.MustRegister(&perLabel{
-		desc:  prometheus.NewDesc(prometheus.BuildFQName(r.namespace, "", name), help, []string{label}, nil),
-		kind:  map[Kind]prometheus.ValueType{Counter: prometheus.CounterValue, Gauge: prometheus.GaugeValue}[kind],
-		read:  read,
-		shown: map[string]bool{},
-	})
+func valueType(k metric.Kind) prometheus.ValueType {
+	if k == metric.Gauge {
+		return prometheus.GaugeValue
+	}
+	return prometheus.CounterValue
 }
 
 // Info shows a constant 1 with labels that describe the node, such as its
 // version.
 func (r *Registry) Info(name, help string, labels map[string]string) {
-	g := prometheus.NewGauge(prometheus.GaugeOpts{Namespace: r.namespace, Name: name, Help: help, ConstLabels: labels})
+	g := prometheus.NewGauge(prometheus.GaugeOpts{
+		Namespace: r.namespace, Name: name, Help: help, ConstLabels: labels,
+	})
 	g.Set(1)
 	r.inner.MustRegister(g)
 }
 
-// Handler answers scrapes with Prometheus's text format. Those who ask
-// while somebody reads an answer may get that one, which is then less than a
-// second old: no number of them, and none who does not read, is in the way of
-// others.
+// Handler answers scrapes with Prometheus's text format. A scrape that comes
+// while another answer is still being written may get the same answer, which is
+// then less than a second old. So neither many scrapers nor one that does not
+// read its answer delays the others.
 func (r *Registry) Handler() http.Handler { return &scrape{from: r.inner, now: time.Now} }
 
-// perLabel is a collector of values by label. It remembers which label values
-// it shows, so that a series does not come and go as others do.
+// A perLabel is a [prometheus.Collector] of one metric with a label. It
+// remembers which values of the label it shows, so that a series does not
+// disappear because others have been added.
 type perLabel struct {
 	desc *prometheus.Desc
 	kind prometheus.ValueType
@@ -93,10 +107,10 @@ type perLabel struct {
 	shown map[string]bool // at most MaxLabels; guarded by mu
 }
 
-// Describe is part of prometheus.Collector.
+// Describe is part of [prometheus.Collector].
 func (p *perLabel) Describe(ch chan<- *prometheus.Desc) { ch <- p.desc }
 
-// Collect is part of prometheus.Collector.
+// Collect is part of [prometheus.Collector].
 func (p *perLabel) Collect(ch chan<- prometheus.Metric) {
 	for label, value := range p.capped(p.read()) {
 		m, err := prometheus.NewConstMetric(p.desc, p.kind, value, label)
@@ -107,6 +121,8 @@ func (p *perLabel) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
+// capped returns at most MaxLabels of the values, and the sum of the others as
+// Other.
 func (p *perLabel) capped(values map[string]float64) map[string]float64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()

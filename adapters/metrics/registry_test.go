@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/fanfarebus/fanfare/adapters/metrics"
+	"github.com/fanfarebus/fanfare/internal/metric"
 )
 
 func scrape(t *testing.T, r *metrics.Registry) string {
@@ -33,9 +34,11 @@ func lines(text, name string) (out []string) {
 func TestValuesAreReadWhenScraped(t *testing.T) {
 	r := metrics.New("fanfare")
 	n := 1.0
-	r.Counter("messages_total", "Messages.", func() float64 { return n })
-	r.Gauge("sessions", "Sessions.", func() float64 { return -n })
-	r.PerLabel("lag_seconds", "Lag.", metrics.Gauge, "system", func() map[string]float64 { return map[string]float64{"orders": n} })
+	r.Register(
+		metric.Of(metric.Counter, "messages_total", "Messages.", func() float64 { return n }),
+		metric.Of(metric.Gauge, "sessions", "Sessions.", func() float64 { return -n }),
+		metric.PerLabel(metric.Gauge, "lag_seconds", "Lag.", "system",
+			func() map[string]float64 { return map[string]float64{"orders": n} }))
 	r.Info("build_info", "Version.", map[string]string{"version": "v1"})
 	n = 7
 	text := scrape(t, r)
@@ -54,7 +57,8 @@ func TestValuesAreReadWhenScraped(t *testing.T) {
 func TestLabelsAreCappedAndTheRestIsSummed(t *testing.T) {
 	r := metrics.New("fanfare")
 	values := map[string]float64{"first": 5}
-	r.PerLabel("n_total", "N.", metrics.Counter, "system", func() map[string]float64 { return values })
+	r.Register(metric.PerLabel(metric.Counter, "n_total", "N.", "system",
+		func() map[string]float64 { return values }))
 	scrape(t, r)
 	const more = 50
 	for i := range metrics.MaxLabels - 1 + more {
@@ -83,9 +87,9 @@ func TestLabelsAreCappedAndTheRestIsSummed(t *testing.T) {
 
 func TestHostileLabelsDoNotBreakAScrape(t *testing.T) {
 	r := metrics.New("fanfare")
-	r.PerLabel("n", "N.", metrics.Gauge, "system", func() map[string]float64 {
+	r.Register(metric.PerLabel(metric.Gauge, "n", "N.", "system", func() map[string]float64 {
 		return map[string]float64{"\xff\n\"": 1, "other": 1, "": 1}
-	})
+	}))
 	if got := lines(scrape(t, r), "fanfare_n{"); len(got) != 3 {
 		t.Errorf("got %q; want three series", got)
 	}
@@ -93,7 +97,8 @@ func TestHostileLabelsDoNotBreakAScrape(t *testing.T) {
 
 func TestScrapesMayBeConcurrent(t *testing.T) {
 	r := metrics.New("fanfare")
-	r.PerLabel("n", "N.", metrics.Gauge, "system", func() map[string]float64 { return map[string]float64{"a": 1} })
+	r.Register(metric.PerLabel(metric.Gauge, "n", "N.", "system",
+		func() map[string]float64 { return map[string]float64{"a": 1} }))
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {

@@ -28,6 +28,12 @@ var (
 	_ transport.GroupDriver = (*Driver)(nil)
 )
 
+// Openers names this driver's URL schemes, nats:// and tls://, for publisher.New
+// and fanfare.WithOpeners. The clients of NATS write tls:// for nats:// with TLS.
+func Openers() transport.Openers {
+	return transport.Openers{"nats": Open, "tls": Open}
+}
+
 // Open makes a Driver from a URL such as "nats://127.0.0.1:4222". Beside the
 // parameters of [natsconn.Parse] there are two for how much may wait for a feed's
 // reader before the feed ends:

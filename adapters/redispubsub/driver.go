@@ -28,6 +28,12 @@ type Driver struct {
 
 var _ transport.Driver = (*Driver)(nil)
 
+// Openers names this driver's URL schemes, redis:// and, with TLS, rediss://, for
+// publisher.New and fanfare.WithOpeners.
+func Openers() transport.Openers {
+	return transport.Openers{"redis": Open, "rediss": Open}
+}
+
 // Open makes a [Driver] from a URL such as
 // "redis://127.0.0.1:6379/0?read_connections=16". The other parameters are those of
 // [redisconn.Parse]. Open does not connect to the server.

@@ -57,6 +57,12 @@ var (
 	_ transport.Retainer        = (*Driver)(nil)
 )
 
+// Openers names this driver's URL schemes, redis-streams:// and, with TLS,
+// rediss-streams://, for publisher.New and fanfare.WithOpeners.
+func Openers() transport.Openers {
+	return transport.Openers{"redis-streams": Open, "rediss-streams": Open}
+}
+
 // Open makes a [Driver] from a URL such as
 // "redis-streams://127.0.0.1:6379/0?retention=1h&claim_after=1m&read_connections=16".
 // The other parameters are those of [redisconn.Parse]. Open does not connect to the

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -17,6 +18,10 @@ import (
 // starts is no reason not to start.
 type Opener func(ctx context.Context, u *url.URL, log *slog.Logger) (Driver, error)
 
+// ErrUnknownScheme is wrapped by the error of [Openers.Open] for a URL whose scheme no
+// Opener has.
+var ErrUnknownScheme = errors.New("unknown scheme")
+
 // Openers are a program's Openers, by URL scheme.
 type Openers map[string]Opener
 
@@ -29,7 +34,7 @@ func (o Openers) Open(ctx context.Context, rawURL string, cfg Config) (*Transpor
 	}
 	open, ok := o[u.Scheme]
 	if !ok {
-		return nil, fmt.Errorf("transport: unknown scheme %q: use one of %s", u.Scheme, o.schemes())
+		return nil, fmt.Errorf("transport: %w %q: use one of %s", ErrUnknownScheme, u.Scheme, o.schemes())
 	}
 	d, err := open(ctx, u, cfg.withDefaults().Logger)
 	if err != nil {

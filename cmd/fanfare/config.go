@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -9,8 +10,8 @@ import (
 	"github.com/fanfarebus/fanfare/cmd/fanfare/internal/settings"
 )
 
-// withSettings gives a command flags for the settings with these keys, or for
-// all, and --config.
+// withSettings gives a command the flag --config, and a flag for each setting, or
+// for each of those with the given keys.
 func withSettings(cmd *cobra.Command, only ...string) *cobra.Command {
 	cmd.Flags().String("config", "", "YAML file with settings (or FANFARE_CONFIG)")
 	settings.AddFlags(cmd.Flags(), only...)
@@ -23,7 +24,11 @@ func (a *app) load(cmd *cobra.Command) (*settings.Settings, error) {
 	if err != nil {
 		return nil, err
 	}
-	return settings.Load(settings.Sources{File: or(path, a.env("CONFIG")), Environ: a.environ, Flags: cmd.Flags()})
+	return settings.Load(settings.Sources{
+		File:    cmp.Or(path, a.env("CONFIG")),
+		Environ: a.environ,
+		Flags:   cmd.Flags(),
+	})
 }
 
 func (a *app) config() *cobra.Command {
@@ -33,10 +38,16 @@ func (a *app) config() *cobra.Command {
 		Args:  unknownCommand,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	check := &cobra.Command{
+	cmd.AddCommand(withSettings(a.configCheck()), withSettings(a.configPrint()))
+	return cmd
+}
+
+func (a *app) configCheck() *cobra.Command {
+	return &cobra.Command{
 		Use:   "check",
 		Short: "Say whether a node would start with these settings",
-		Long:  "Reads the settings as `fanfare serve` does and names everything that is wrong with them. It does not wait for the bus.",
+		Long: "Reads the settings as `fanfare serve` does and names everything that is wrong " +
+			"with them. It does not wait for the bus.",
 		Example: `  fanfare config check --config fanfare.yaml
   FANFARE_TRANSPORT=redis://localhost:6379/0 fanfare config check --config fanfare.yaml`,
 		Args: cobra.NoArgs,
@@ -45,19 +56,23 @@ func (a *app) config() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			// A node is made, not run: that looks at the transport's URL, too.
-			g, err := fanfare.New(cmd.Context(), s.Config)
+			// A node is made, but not run: New also checks the URL of the bus.
+			node, err := fanfare.New(cmd.Context(), s.Config)
 			if err != nil {
 				return err
 			}
 			fmt.Fprintln(a.out, "the settings are good")
-			return g.Close()
+			return node.Close()
 		},
 	}
-	show := &cobra.Command{
-		Use:     "print",
-		Short:   "Print the effective settings and where each comes from",
-		Long:    "Prints every setting as it takes effect, with where it comes from: a flag, the environment, the file, or the default. Secrets are hidden.",
+}
+
+func (a *app) configPrint() *cobra.Command {
+	return &cobra.Command{
+		Use:   "print",
+		Short: "Print the effective settings and where each comes from",
+		Long: "Prints every setting as it takes effect, with where it comes from: a flag, " +
+			"the environment, the file, or the default. Secrets are hidden.",
 		Example: "  fanfare config print --config fanfare.yaml --drain 30s",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -69,6 +84,4 @@ func (a *app) config() *cobra.Command {
 			return nil
 		},
 	}
-	cmd.AddCommand(withSettings(check), withSettings(show))
-	return cmd
 }

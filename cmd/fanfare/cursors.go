@@ -11,24 +11,25 @@ import (
 	"path/filepath"
 	"time"
 
-	client "github.com/fanfarebus/fanfare/clients/go"
+	"github.com/fanfarebus/fanfare/client"
 )
 
-// saveEvery is how often cursors are saved at most, but for the end.
+// saveEvery is how often cursors are saved while a client runs. They are saved
+// once more at its end.
 const saveEvery = time.Second
 
-// A cursorFile keeps the cursors of a client, as a JSON object by system. Those
-// of systems that the client is not attached to are kept as they are.
+// A cursorFile keeps the cursors of a client in a file, as a JSON object by
+// system. Cursors of systems that the client is not attached to stay in the file.
 type cursorFile struct {
 	path  string
 	saved map[string]string // what the file holds
 }
 
-// openCursors reads the file, or makes it if there is none. It fails where the
-// file could not be written later.
+// openCursors reads the file, or makes it if it is missing. It returns an error if
+// the file cannot be written.
 func openCursors(path string) (*cursorFile, error) {
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		path = real // a link stays one
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		path = target // writing replaces the target, not the link to it
 	}
 	f := &cursorFile{path: path, saved: map[string]string{}}
 	text, err := os.ReadFile(path)
@@ -42,17 +43,18 @@ func openCursors(path string) (*cursorFile, error) {
 	return f, f.write()
 }
 
+// cursors returns a copy of what the file holds.
 func (f *cursorFile) cursors() map[string]string { return maps.Clone(f.saved) }
 
-// follow runs the client, and keeps the file near to what its handler is done
-// with. Whoever starts again from it may see a second's messages again, and
-// misses none.
+// follow runs the client, and saves the cursors of messages that its handler is
+// done with. A client that resumes from the file after a crash may receive the
+// messages of one second again, and misses none.
 func (f *cursorFile) follow(ctx context.Context, c *client.Client) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	saving := make(chan error, 1)
 	go func() {
-		defer stop() // without a place to keep them, cursors are lost
+		defer stop() // if cursors cannot be saved, the client ends
 		saving <- f.keep(ctx, c)
 	}()
 	err := c.Run(ctx)
@@ -79,7 +81,7 @@ func (f *cursorFile) keep(ctx context.Context, c *client.Client) error {
 	}
 }
 
-// save writes the file if there is something new.
+// save writes the file if a cursor has changed.
 func (f *cursorFile) save(cursors map[string]string) error {
 	next := f.cursors()
 	maps.Copy(next, cursors)
@@ -90,26 +92,42 @@ func (f *cursorFile) save(cursors map[string]string) error {
 	return f.write()
 }
 
-// write replaces the file as a whole: whoever reads it, even after a crash,
-// finds the old cursors or the new ones.
-func (f *cursorFile) write() (err error) {
+// write replaces the file as a whole, by way of a temporary file beside it. So
+// whoever reads the file finds the old cursors or the new ones, even after a crash.
+func (f *cursorFile) write() error {
 	text, err := json.Marshal(f.saved)
 	if err != nil {
 		return fmt.Errorf("--resume: %w", err)
 	}
-	next, err := os.CreateTemp(filepath.Dir(f.path), "."+filepath.Base(f.path)+".*")
+	dir := filepath.Dir(f.path)
+	temporary, err := os.CreateTemp(dir, "."+filepath.Base(f.path)+".*")
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("--resume: %s cannot be made: there is no directory %s", f.path, dir)
+	}
 	if err != nil {
-		return fmt.Errorf("--resume: %w", err)
+		return f.unwritable(err)
 	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(next.Name())
-			err = fmt.Errorf("--resume: %w", err)
-		}
-	}()
-	_, err = next.Write(append(text, '\n'))
-	if err = errors.Join(err, next.Sync(), next.Close()); err != nil {
-		return err
+	_, err = temporary.Write(append(text, '\n'))
+	if err = errors.Join(err, temporary.Sync(), temporary.Close()); err == nil {
+		err = os.Rename(temporary.Name(), f.path)
 	}
-	return os.Rename(next.Name(), f.path)
+	if err != nil {
+		_ = os.Remove(temporary.Name())
+		return f.unwritable(err)
+	}
+	return nil
+}
+
+// unwritable says that the file cannot be written. It leaves out the names of
+// temporary files, which the user has never heard of.
+func (f *cursorFile) unwritable(err error) error {
+	var path *fs.PathError
+	var link *os.LinkError
+	switch {
+	case errors.As(err, &path):
+		err = path.Err
+	case errors.As(err, &link):
+		err = link.Err
+	}
+	return fmt.Errorf("--resume: %s cannot be written: %w", f.path, err)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,22 +10,23 @@ import (
 
 	"github.com/spf13/cobra"
 
-	client "github.com/fanfarebus/fanfare/clients/go"
+	"github.com/fanfarebus/fanfare/client"
 )
 
+// localNode is where `fanfare dev` listens by default.
 const localNode = "http://127.0.0.1:8080"
 
-// A listening is what the flags of `fanfare listen` say.
-type listening struct {
+// A subscription is what the flags of `fanfare listen` say.
+type subscription struct {
 	node, token, user string
 	systems, rooms    []string
-	data              bool   // print data only
-	count             int    // messages to end after
-	resume            string // file for cursors
+	dataOnly          bool   // print the data of messages and nothing else
+	count             int    // messages to end after; 0: never
+	resume            string // file that keeps the cursors; "" for none
 }
 
 func (a *app) listen() *cobra.Command {
-	var l listening
+	var s subscription
 	cmd := &cobra.Command{
 		Use:   "listen",
 		Short: "Print what a user receives",
@@ -38,48 +40,51 @@ is started again: what was missed comes first, or a gap.`,
   fanfare listen --user alice --systems orders --resume alice.json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			l.node, l.token = or(l.node, a.env("URL"), localNode), or(l.token, a.env("TOKEN"))
-			if len(l.systems) == 0 {
+			s.node = cmp.Or(s.node, a.env("URL"), localNode)
+			s.token = cmp.Or(s.token, a.env("TOKEN"))
+			if len(s.systems) == 0 {
 				return errors.New("want --systems NAME,…")
 			}
-			if l.count < 0 {
-				return fmt.Errorf("--count: %d: want 0 or more", l.count)
+			if s.count < 0 {
+				return fmt.Errorf("--count: %d: want 0 or more", s.count)
 			}
 			ctx, stop := untilSignal(cmd.Context())
 			defer stop()
-			return a.listenTo(ctx, l)
+			return a.subscribe(ctx, s)
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&l.node, "url", "", "the node (or FANFARE_URL; default "+localNode+")")
-	f.StringVar(&l.token, "token", "", "session token (better as FANFARE_TOKEN)")
-	f.StringVar(&l.user, "user", "", "who to be, at a node in development")
-	f.StringSliceVar(&l.systems, "systems", nil, "systems to attach to")
-	f.StringSliceVar(&l.rooms, "rooms", nil, "rooms to join, as system/room; one with a comma stands in quotes of its own: '\"chat/a,b\"'")
-	f.BoolVar(&l.data, "plain-data", false, "print messages only, and of them only the data")
-	f.IntVar(&l.count, "count", 0, "end after this many messages; 0: never")
-	f.StringVar(&l.resume, "resume", "", "file that keeps how far each system was printed; made if it is missing")
+	f.StringVar(&s.node, "url", "", "the node (or FANFARE_URL; default "+localNode+")")
+	f.StringVar(&s.token, "token", "", "session token (better as FANFARE_TOKEN)")
+	f.StringVar(&s.user, "user", "", "who to be, at a node in development")
+	f.StringSliceVar(&s.systems, "systems", nil, "systems to attach to")
+	f.StringSliceVar(&s.rooms, "rooms", nil,
+		"rooms to join, as system/room; one with a comma stands in quotes of its own: '\"chat/a,b\"'")
+	f.BoolVar(&s.dataOnly, "plain-data", false, "print messages only, and of them only the data")
+	f.IntVar(&s.count, "count", 0, "end after this many messages; 0: never")
+	f.StringVar(&s.resume, "resume", "",
+		"file that keeps how far each system was printed; made if it is missing")
 	return cmd
 }
 
-// listenTo prints until ctx ends or count messages have come.
-func (a *app) listenTo(ctx context.Context, l listening) error {
-	ctx, enough := context.WithCancel(ctx)
-	defer enough()
+// subscribe prints until ctx ends or count messages have come.
+func (a *app) subscribe(ctx context.Context, s subscription) error {
+	ctx, end := context.WithCancel(ctx)
+	defer end()
 	cfg := client.Config{
-		URL: asUser(l.node, l.user), Systems: l.systems, Rooms: l.rooms, Handler: a.printer(l, enough),
+		URL: asUser(s.node, s.user), Systems: s.systems, Rooms: s.rooms, Handler: a.printer(s, end),
 	}
-	if l.token != "" {
-		cfg.Token = func(context.Context) (string, error) { return l.token, nil }
+	if s.token != "" {
+		cfg.Token = func(context.Context) (string, error) { return s.token, nil }
 	}
-	if l.resume == "" {
+	if s.resume == "" {
 		c, err := client.New(cfg)
 		if err != nil {
 			return err
 		}
 		return failed(c.Run(ctx))
 	}
-	file, err := openCursors(l.resume)
+	file, err := openCursors(s.resume)
 	if err != nil {
 		return err
 	}
@@ -91,8 +96,8 @@ func (a *app) listenTo(ctx context.Context, l listening) error {
 	return failed(file.follow(ctx, c))
 }
 
-// asUser adds to a node's URL who to be. A URL that cannot be read is left for
-// the client to complain about.
+// asUser adds the parameter user to a node's URL. It leaves a URL that cannot be
+// read as it is: the client says what is wrong with it.
 func asUser(node, user string) string {
 	u, err := url.Parse(node)
 	if err != nil || user == "" {
@@ -104,25 +109,26 @@ func asUser(node, user string) string {
 	return u.String()
 }
 
-// printer prints ops, or messages' data, and has enough after count messages.
-func (a *app) printer(l listening, enough func()) client.Handler {
+// printer prints ops, or only messages' data, and calls end after count messages.
+func (a *app) printer(s subscription, end func()) client.Handler {
 	seen := 0
 	h := client.Handler{
 		Lost: func(_ context.Context, lost *client.Lost) error {
-			fmt.Fprintf(a.err, "fanfare: connection lost (%v); trying again in %v\n", lost.Err, lost.Delay.Round(time.Millisecond))
+			fmt.Fprintf(a.err, "fanfare: connection lost (%v); trying again in %v\n",
+				lost.Err, lost.Delay.Round(time.Millisecond))
 			return nil
 		},
 		Message: func(_ context.Context, m *client.Message) (err error) {
-			if l.data {
+			if s.dataOnly {
 				_, err = fmt.Fprintf(a.out, "%s\n", m.Data)
 			}
-			if seen++; seen == l.count {
-				enough()
+			if seen++; seen == s.count {
+				end()
 			}
 			return err
 		},
 	}
-	if !l.data {
+	if !s.dataOnly {
 		h.Op = func(_ context.Context, raw []byte) error {
 			_, err := fmt.Fprintf(a.out, "%s\n", raw)
 			return err

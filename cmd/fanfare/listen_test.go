@@ -28,7 +28,8 @@ func TestListenGoesOnWhereItWasWhenItIsStartedAgain(t *testing.T) {
 	}
 	listen := []string{"listen", "--url", url, "--user", "alice", "--systems", "orders", "--resume", file}
 
-	// The first time it begins at the end. Interrupted, it has saved that.
+	// The first time it begins with what is published next. It saves that cursor when
+	// it is interrupted.
 	first := start(t, nil, listen...)
 	first.line(`"op":"hello"`)
 	first.signal(os.Interrupt)
@@ -42,13 +43,13 @@ func TestListenGoesOnWhereItWasWhenItIsStartedAgain(t *testing.T) {
 	}
 
 	publish(0, 5)
-	for _, from := range []int{0, 2} { // having had enough of two, it goes on with the third
+	for _, from := range []int{0, 2} { // after two messages it ends, and goes on with the third
 		got := fanfareRun(t, append(listen, "--plain-data", "--count", "2")...)
 		if want := fmt.Sprintf("%d\n%d\n", from, from+1); got.code != 0 || got.out != want {
 			t.Errorf("got %+v; want %q", got, want)
 		}
 	}
-	// Killed, it may repeat, and misses nothing.
+	// After it was killed it may print a message again, but misses none.
 	killed := start(t, nil, listen...)
 	killed.line(`"data":4`)
 	killed.signal(os.Kill)
@@ -71,7 +72,7 @@ func TestListenEndsWhenItsCursorsCanNoLongerBeKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	alice := start(t, nil, "listen", "--url", n.url(), "--user", "alice", "--systems", "orders", "--resume", filepath.Join(dir, "alice.json"))
-	alice.line("{") // an op: the file is there
+	alice.line("{") // an op: it has made the file
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
@@ -80,6 +81,16 @@ func TestListenEndsWhenItsCursorsCanNoLongerBeKept(t *testing.T) {
 	}
 	if alice.exit() != 1 || !strings.Contains(alice.output(), "fanfare: --resume: ") {
 		t.Errorf("exit code %d: %s", alice.code, alice.output())
+	}
+}
+
+func TestTheDirectoryThatCursorsLackIsNamed(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "missing")
+	file := filepath.Join(dir, "alice.json")
+	got := fanfareRun(t, "listen", "--systems", "orders", "--url", "http://127.0.0.1:1", "--resume", file)
+	want := fmt.Sprintf("fanfare: --resume: %s cannot be made: there is no directory %s\n", file, dir)
+	if got.code != 2 || got.err != want {
+		t.Errorf("got %+v; want %q", got, want)
 	}
 }
 

@@ -1,7 +1,9 @@
-// Command fanfare is a Fanfare node, and the tools around it.
+// Command fanfare is a Fanfare node, and the tools around it: `fanfare --help`
+// lists them.
 //
-// It exits with 0 when all went well, 1 when something failed while running,
-// and 2 when it could not start: wrong usage, wrong settings, a port in use.
+// It exits with 0 when all went well, with 1 when something failed while it was
+// running, and with 2 when it could not start: wrong usage, wrong settings, a port
+// in use.
 package main
 
 import (
@@ -22,7 +24,7 @@ import (
 	"github.com/fanfarebus/fanfare/cmd/fanfare/internal/settings"
 )
 
-// version is set when a release is linked.
+// version is set by the linker; see the Makefile.
 var version = ""
 
 func main() {
@@ -31,27 +33,28 @@ func main() {
 	os.Exit(a.run(context.Background(), os.Args[1:]))
 }
 
-// silence is a logger of the Redis client, which is one for the process and
-// would print what it also returns, where it is logged in context.
+// A silence replaces the logger of the Redis client, of which a process has one.
+// The client logs errors that it returns, too; we log those where we know what
+// they are about.
 type silence struct{}
 
-// Printf is part of the client's logger.
+// Printf is the one method of the Redis client's logger.
 func (silence) Printf(context.Context, string, ...any) {}
 
-// untilSignal returns a context that the first signal to stop ends. After it,
-// signals have their usual effect: the second one ends the process at once.
+// untilSignal returns a context that ends with the first signal to stop. A second
+// signal has its usual effect and ends the process at once.
 func untilSignal(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
 	return ctx, stop
 }
 
-// An app is what the commands have of the world.
+// An app is what the commands get from their process.
 type app struct {
 	in       io.Reader
 	out, err io.Writer
-	environ  []string
-	name     string // how it was called, for examples to copy
+	environ  []string // as os.Environ returns it
+	name     string   // how the command was called, for examples that can be copied
 }
 
 // run runs one command and returns the exit code.
@@ -71,11 +74,14 @@ func (a *app) run(ctx context.Context, args []string) int {
 	return 2
 }
 
-// A failure happened while running. Every other error is one of usage.
+// A failure is an error that happened while a command was running: run returns 1
+// for it. Every other error kept the command from starting.
 type failure struct{ error }
 
+// Unwrap returns the error.
 func (f failure) Unwrap() error { return f.error }
 
+// failed makes a failure of an error; nil stays nil.
 func failed(err error) error {
 	if err == nil {
 		return nil
@@ -103,10 +109,14 @@ every node hears it on the bus; the node that holds a session of that user deliv
 	root.SetOut(a.out)
 	root.SetErr(a.err)
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(a.serve(), a.dev(), a.publish(), a.listen(), a.bench(), a.bridge(), a.move(), a.token(), a.key(), a.config(), a.version())
+	root.AddCommand(
+		a.serve(), a.dev(), a.publish(), a.listen(), a.bench(), a.bridge(), a.move(),
+		a.token(), a.key(), a.config(), a.version(),
+	)
 	return root
 }
 
+// unknownCommand refuses arguments of a command that has only subcommands.
 func unknownCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
@@ -126,7 +136,8 @@ func flagError(cmd *cobra.Command, err error) error {
 	}
 	var names []string
 	cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, "--"+f.Name) })
-	return fmt.Errorf("unknown flag --%s%s", unknown.GetSpecifiedName(), settings.Suggest("--"+unknown.GetSpecifiedName(), names))
+	flag := "--" + unknown.GetSpecifiedName()
+	return fmt.Errorf("unknown flag %s%s", flag, settings.Suggest(flag, names))
 }
 
 func (a *app) version() *cobra.Command {
@@ -138,31 +149,24 @@ func (a *app) version() *cobra.Command {
 	}
 }
 
+// versionText returns the version: the linked one, that of the module when it was
+// built with `go install`, or "devel".
 func versionText() string {
 	if version != "" {
 		return version
 	}
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
+	info, ok := debug.ReadBuildInfo()
+	if ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
 		return info.Main.Version
 	}
 	return "devel"
 }
 
-// env returns an environment variable of ours, "" if it is not set.
+// env returns the environment variable FANFARE_name, "" if it is not set.
 func (a *app) env(name string) string {
 	for _, pair := range a.environ {
 		if value, ok := strings.CutPrefix(pair, settings.EnvPrefix+name+"="); ok {
 			return value
-		}
-	}
-	return ""
-}
-
-// or returns the first that is not empty.
-func or(texts ...string) string {
-	for _, t := range texts {
-		if t != "" {
-			return t
 		}
 	}
 	return ""

@@ -299,7 +299,7 @@ func TestDevelopmentNodeDeliversAndStopsWhenAsked(t *testing.T) {
 	alice := start(t, nil, "listen", "--url", url, "--user", "alice", "--systems", "orders", "--plain-data", "--count", "2")
 	v1 := start(t, nil, "listen", "--url", url, "--user", "alice", "--systems", "orders", "--rooms", "orders/ops")
 	v1.line(`"op":"hello"`)
-	// Plain output has no hello: publish until it has come.
+	// Plain output has no hello, so publish until the first message comes.
 	alice.until("alice's session", func() bool {
 		got := fanfareRun(t, "publish", "--url", url, "--system", "orders", "--to", "user:alice", "--text", "two\nlines", "--type", "greeting")
 		if got.code != 0 || len(strings.TrimSpace(got.out)) != 26 {
@@ -450,7 +450,7 @@ func TestNodeStartsBesideAServiceOfAPlatform(t *testing.T) {
 	n.url()
 }
 
-// A token names what it may send to, the system itself among it.
+// A token has to name all that its user may send to, also the system itself.
 func TestTokenThatMaySendToTheSystemItself(t *testing.T) {
 	n := node(t, []string{"FANFARE_AUTH_JWT_SECRET=" + secret}, "serve", "--systems", "orders")
 	for grant, want := range map[string]string{"orders/inbound": `"op":"ok","ref":1`, "orders/*": "it needs orders/inbound"} {
@@ -475,8 +475,8 @@ func TestTokenThatMaySendToTheSystemItself(t *testing.T) {
 	}
 }
 
-// Without a bridge nothing moves, and the command says so for each system; a
-// topic that nothing was published to is no exception.
+// Without a bridge nothing is moved, and the command says so for each system, also
+// for one that nothing was published to.
 func TestMoveWithoutABridgeDoesNothing(t *testing.T) {
 	got := fanfareRun(t, "move", "--from", "memory://old", "--to", "memory://new", "--systems", "quiet,orders", "--wait", "500ms")
 	if got.code != 1 || got.out != "" || strings.Count(got.err, "\n") != 2 {

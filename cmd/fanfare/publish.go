@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/fanfarebus/fanfare"
 	"github.com/fanfarebus/fanfare/cmd/fanfare/internal/client"
@@ -18,8 +20,8 @@ import (
 	"github.com/fanfarebus/fanfare/domain/envelope"
 )
 
-// A publishing is what the flags of `fanfare publish` say.
-type publishing struct {
+// A publication is what the flags of `fanfare publish` say.
+type publication struct {
 	node, key, system   string
 	to                  []string
 	kind, id            string
@@ -27,12 +29,12 @@ type publishing struct {
 	data, text          string
 	ttl                 time.Duration
 	hasData, hasText    bool
-	lines               bool // read NDJSON
-	transport, template string
+	fromInput           bool   // messages come from standard input, a JSON object per line
+	transport, template string // of the bus to publish to directly; "" for a node
 }
 
 func (a *app) publish() *cobra.Command {
-	var p publishing
+	var p publication
 	cmd := withSettings(&cobra.Command{
 		Use:   "publish [-]",
 		Short: "Publish messages: through a node, or straight to the bus",
@@ -42,16 +44,19 @@ their ids once the bus has them. It tries once; publishing again with the same i
   fanfare publish --system chat --to room:lobby --to user:bob --text 'hello' --ttl 1m
   echo '{"to":"user:alice","data":1}' | fanfare publish --system orders -
   fanfare publish --transport redis://localhost:6379/0 --system orders --to '*' --data '"closing"'`,
-		Args: func(cmd *cobra.Command, args []string) error {
+		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 || len(args) == 1 && args[0] != "-" {
-				return fmt.Errorf("unexpected argument %q: a message comes from flags, or with - from standard input", args[0])
+				return fmt.Errorf("unexpected argument %q: "+
+					"a message comes from flags, or with - from standard input", args[0])
 			}
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f := cmd.Flags()
-			p.node, p.key = or(p.node, a.env("URL"), localNode), or(p.key, a.env("KEY"))
-			p.hasData, p.hasText, p.lines = f.Changed("data"), f.Changed("text"), len(args) == 1
+			p.node = cmp.Or(p.node, a.env("URL"), localNode)
+			p.key = cmp.Or(p.key, a.env("KEY"))
+			p.hasData, p.hasText = f.Changed("data"), f.Changed("text")
+			p.fromInput = len(args) == 1
 			if f.Changed("transport") || f.Changed("transport_file") {
 				s, err := a.load(cmd)
 				if err != nil {
@@ -62,13 +67,18 @@ their ids once the bus has them. It tries once; publishing again with the same i
 			return a.send(cmd.Context(), p)
 		},
 	}, "transport", "topic")
-	f := cmd.Flags()
+	p.flags(cmd.Flags())
+	return cmd
+}
+
+func (p *publication) flags(f *pflag.FlagSet) {
 	f.Lookup("transport").Usage = "publish straight to this bus, past the nodes"
 	f.Lookup("transport").DefValue = ""
 	f.StringVar(&p.node, "url", "", "the node (or FANFARE_URL; default "+localNode+")")
 	f.StringVar(&p.key, "key", "", "API key (better as FANFARE_KEY)")
 	f.StringVar(&p.system, "system", "", "the system to publish to")
-	f.StringArrayVar(&p.to, "to", nil, "whom it is for: user:NAME, room:NAME, session:ID or *; may be repeated")
+	f.StringArrayVar(&p.to, "to", nil,
+		"whom it is for: user:NAME, room:NAME, session:ID or *; may be repeated")
 	f.StringVar(&p.kind, "type", "", "what happened, such as order.paid")
 	f.StringVar(&p.data, "data", "", "the data, as JSON")
 	f.StringVar(&p.text, "text", "", "the data, as text, instead of --data")
@@ -76,23 +86,22 @@ their ids once the bus has them. It tries once; publishing again with the same i
 		"what the data is; default application/json, and text/plain for --text")
 	f.StringVar(&p.id, "id", "", "tells the message from its repetition; made if not given")
 	f.DurationVar(&p.ttl, "ttl", 0, "how long it is worth delivering; 0: always")
-	return cmd
 }
 
 // send publishes what p says and prints the ids.
-func (a *app) send(ctx context.Context, p publishing) error {
+func (a *app) send(ctx context.Context, p publication) error {
 	if _, err := domain.ParseSystem(p.system); err != nil {
 		return fmt.Errorf("--system: %w", err)
 	}
 	input := a.in
-	if !p.lines {
+	if !p.fromInput {
 		line, err := p.message()
 		if err != nil {
 			return err
 		}
 		input = bytes.NewReader(line)
 	}
-	post := client.Publisher{Node: p.node, Key: p.key}.Publish
+	var post poster = client.Publisher{Node: p.node, Key: p.key}.Publish
 	if p.transport != "" {
 		out, err := fanfare.NewPublisher(ctx, p.transport, p.template)
 		if err != nil {
@@ -100,19 +109,21 @@ func (a *app) send(ctx context.Context, p publishing) error {
 		}
 		defer out.Close()
 		if strings.HasPrefix(p.transport, "memory:") {
-			fmt.Fprintln(a.err, "fanfare: nobody hears what is published to memory://, which is this command's own")
+			fmt.Fprintln(a.err, "fanfare: nobody hears what is published to memory://, "+
+				"which is this command's own")
 		}
 		post = direct(out)
 	}
 	return failed(a.pump(ctx, p, input, post))
 }
 
-// message is the one that the flags describe. What a flag says is published as it
-// is, or refused: nothing replaces what JSON cannot say.
-func (p publishing) message() ([]byte, error) {
+// message encodes the message that the flags describe. It refuses text that JSON
+// cannot hold, such as broken UTF-8, instead of replacing it.
+func (p publication) message() ([]byte, error) {
 	switch {
 	case len(p.to) == 0:
-		return nil, errors.New("want --to TARGET, such as --to user:alice, or - to read messages from standard input")
+		return nil, errors.New("want --to TARGET, such as --to user:alice, " +
+			"or - to read messages from standard input")
 	case p.hasData == p.hasText:
 		return nil, errors.New("want either --data or --text")
 	case p.ttl%time.Second != 0 || p.ttl < 0 || p.ttl > domain.MaxTTL:
@@ -135,7 +146,7 @@ func (p publishing) message() ([]byte, error) {
 	return envelope.Append(nil, m), nil
 }
 
-func (p publishing) setData(m *domain.Message) error {
+func (p publication) setData(m *domain.Message) error {
 	contentType := p.contentType
 	if p.hasText {
 		if contentType == "" {
@@ -159,6 +170,10 @@ func (p publishing) setData(m *domain.Message) error {
 	return nil
 }
 
+// A poster publishes messages of a system, each a JSON object on a line of its
+// own, and returns their ids.
+type poster func(ctx context.Context, system string, lines []byte) (ids []string, err error)
+
 // Bounds of what goes into one request.
 const (
 	batchLines = 500
@@ -166,61 +181,71 @@ const (
 	maxLine    = 4 << 20
 )
 
-// pump publishes lines in batches. It says at which line it ended.
-func (a *app) pump(ctx context.Context, p publishing, input io.Reader, post func(context.Context, string, []byte) ([]string, error)) error {
+// A batch is the lines of one request.
+type batch struct {
+	text  []byte
+	first int // number of its first line in the input, from 1
+	lines int // how many lines of the input it stands for, empty ones included
+}
+
+// pump publishes the lines of the input in batches, until one fails.
+func (a *app) pump(ctx context.Context, p publication, input io.Reader, post poster) error {
 	lines := bufio.NewScanner(input)
 	lines.Buffer(nil, maxLine)
-	var batch []byte
-	first, n := 1, 0 // the batch's first line, and how many it has
-	flush := func() error {
-		if len(batch) == 0 {
-			return nil
-		}
-		ids, err := post(ctx, p.system, batch)
-		for _, id := range ids {
-			fmt.Fprintln(a.out, id)
-		}
-		err = p.told(err, first, n)
-		batch, first, n = batch[:0], first+n, 0
-		return err
-	}
+	b := batch{first: 1}
 	for lines.Scan() {
-		n++
-		if line := bytes.Trim(lines.Bytes(), " \t\r"); len(line) > 0 { // what JSON calls space
-			batch = append(append(batch, line...), '\n')
+		b.lines++
+		if line := bytes.Trim(lines.Bytes(), " \t\r"); len(line) > 0 { // JSON's white space
+			b.text = append(append(b.text, line...), '\n')
 		}
-		if n == batchLines || len(batch) >= batchBytes {
-			if err := flush(); err != nil {
+		if b.lines == batchLines || len(b.text) >= batchBytes {
+			if err := a.post(ctx, p, &b, post); err != nil {
 				return err
 			}
 		}
 	}
 	if err := lines.Err(); err != nil {
-		return fmt.Errorf("standard input, after line %d: %w", first+n-1, err)
+		return fmt.Errorf("standard input, after line %d: %w", b.first+b.lines-1, err)
 	}
-	return flush()
+	return a.post(ctx, p, &b, post)
 }
 
-// told adds to an error what is needed to publish again.
-func (p publishing) told(err error, first, n int) error {
-	var r *client.Refusal
-	unknown := errors.As(err, &r) && len(r.IDs) > 0
-	switch {
-	case err == nil:
+// post publishes a batch, prints the ids, and makes b the empty batch behind it.
+func (a *app) post(ctx context.Context, p publication, b *batch, post poster) error {
+	if len(b.text) == 0 {
 		return nil
-	case !p.lines && unknown:
+	}
+	ids, err := post(ctx, p.system, b.text)
+	for _, id := range ids {
+		fmt.Fprintln(a.out, id)
+	}
+	if err != nil {
+		return p.explain(err, *b)
+	}
+	*b = batch{text: b.text[:0], first: b.first + b.lines}
+	return nil
+}
+
+// explain adds to an error what is needed to publish a batch again.
+func (p publication) explain(err error, b batch) error {
+	var r *client.Refusal
+	outcomeUnknown := errors.As(err, &r) && len(r.IDs) > 0
+	last := b.first + b.lines - 1
+	switch {
+	case !p.fromInput && outcomeUnknown:
 		return fmt.Errorf("%w (id %s)", err, r.IDs[0])
-	case !p.lines:
+	case !p.fromInput:
 		return err
-	case unknown:
-		return fmt.Errorf("lines %d to %d: %w (%d of them accepted)", first, first+n-1, err, r.Accepted)
+	case outcomeUnknown:
+		return fmt.Errorf("lines %d to %d: %w (%d of them accepted)",
+			b.first, last, err, r.Accepted)
 	default:
-		return fmt.Errorf("lines %d to %d: %w", first, first+n-1, err)
+		return fmt.Errorf("lines %d to %d: %w", b.first, last, err)
 	}
 }
 
 // direct publishes to the bus itself, past the nodes.
-func direct(out *fanfare.Publisher) func(context.Context, string, []byte) ([]string, error) {
+func direct(out *fanfare.Publisher) poster {
 	return func(ctx context.Context, system string, lines []byte) ([]string, error) {
 		var all []fanfare.Message
 		for line := range bytes.Lines(lines) {
@@ -238,6 +263,7 @@ func direct(out *fanfare.Publisher) func(context.Context, string, []byte) ([]str
 	}
 }
 
+// outgoing makes of a message that was read one to publish.
 func outgoing(m *domain.Message) fanfare.Message {
 	out := fanfare.Message{
 		Type: m.Type, Data: m.Data, ContentType: m.ContentType,

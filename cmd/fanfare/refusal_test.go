@@ -10,8 +10,8 @@ import (
 	"github.com/fanfarebus/fanfare/test/broker"
 )
 
-// A bus that does not take what is published says why, to who publishes past the
-// nodes; through a node it is 503, and the node's log says why.
+// If the bus refuses a message, a command that publishes past the nodes says why. A
+// node answers 503, and its log says why.
 func TestWhoPublishesIsToldWhyTheBusRefuses(t *testing.T) {
 	conf := write(t, `authorization { users: [
 			{user: all, password: p}

@@ -23,12 +23,12 @@ func leaks(text string) bool {
 	return strings.Contains(text, "S3C") || strings.Contains(text, "R3T") || strings.Contains(text, "1234")
 }
 
-// Whatever prints a setting hides what is secret in it, though it may be no URL
-// at all.
+// Whatever prints a setting hides what is secret in it, even if the setting is no
+// valid URL.
 func TestNoOutputShowsASecret(t *testing.T) {
 	for _, url := range hostile {
 		if strings.Contains(url, "\x00") {
-			continue // no argument can hold it
+			continue // a command-line argument cannot hold it
 		}
 		file := write(t, "transport: "+fmt.Sprintf("%q", url)+"\n")
 		inFile := write(t, url)

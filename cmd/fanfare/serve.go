@@ -41,7 +41,7 @@ the file. A flag beats the environment, which beats the file. Secrets are better
 			if err != nil {
 				return err
 			}
-			return a.node(cmd.Context(), s, func(net.Addr) {})
+			return a.runNode(cmd.Context(), s, func(net.Addr) {})
 		},
 	})
 }
@@ -61,12 +61,13 @@ publishing needs no key. So it answers this machine only, and nothing that came 
 				return err
 			}
 			s.Config.Dev = true
-			return a.node(cmd.Context(), s, a.announce)
+			return a.runNode(cmd.Context(), s, a.announce)
 		},
-	}, "listen", "admin_listen", "transport", "systems", "node", "topic", "origins", "drain", "log.level", "log.format")
+	}, "listen", "admin_listen", "transport", "systems", "node", "topic", "origins", "drain",
+		"log.level", "log.format")
 }
 
-// announce tells how to try a development node.
+// announce prints how to try a development node.
 func (a *app) announce(addr net.Addr) {
 	fmt.Fprintf(a.out, `Fanfare listens on http://%[1]s, unprotected: for this machine only.
 
@@ -85,9 +86,10 @@ func (a *app) announce(addr net.Addr) {
 `, addr, a.name)
 }
 
-// node runs a node until ctx ends and its sessions are gone. Errors from
-// before it listened are errors of usage, later ones are failures.
-func (a *app) node(ctx context.Context, s *settings.Settings, listening func(net.Addr)) error {
+// runNode runs a node until ctx ends, or a signal comes, and its sessions are
+// gone. It calls listening once it listens. An error from before that is one of
+// usage; a later one is a failure.
+func (a *app) runNode(ctx context.Context, s *settings.Settings, listening func(net.Addr)) error {
 	cfg := s.Config
 	ctx, stop := untilSignal(ctx)
 	defer stop()
@@ -96,77 +98,89 @@ func (a *app) node(ctx context.Context, s *settings.Settings, listening func(net
 	}
 	log := logger(a.err, cfg.Log)
 	if len(s.Ignored) > 0 {
-		log.Debug("no settings: the platform puts these into the environment for another service", "names", s.Ignored)
+		log.Debug("no settings: the platform puts these into the environment for another service",
+			"names", s.Ignored)
 	}
-	public, err := bind("listen", cfg.Listen)
+	public, err := listen("listen", cfg.Listen)
 	if err != nil {
 		return err
 	}
 	defer public.Close()
 	var admin net.Listener
 	if cfg.AdminListen != "" {
-		if admin, err = bind("admin_listen", cfg.AdminListen); err != nil {
+		if admin, err = listen("admin_listen", cfg.AdminListen); err != nil {
 			return err
 		}
 		defer admin.Close()
 	}
-	g, err := fanfare.New(ctx, cfg, fanfare.WithLogger(log), fanfare.WithVersion(versionText()))
+	node, err := fanfare.New(ctx, cfg, fanfare.WithLogger(log), fanfare.WithVersion(versionText()))
 	if err != nil {
 		return err
 	}
 	if strings.HasPrefix(cfg.Transport, "memory:") && !cfg.Dev {
-		log.Warn("the bus is this process's memory: other nodes hear nothing, and a restart forgets all")
+		log.Warn("the bus is this process's memory: " +
+			"other nodes hear nothing, and a restart forgets all")
 	}
 	log.Info("listening", "address", public.Addr().String(), "version", versionText())
 	listening(public.Addr())
-	return failed(run(ctx, g, log, cfg.Limits, server{public, g.Handler()}, server{admin, g.AdminHandler()}))
+	return failed(serveNode(ctx, node, log, cfg.Limits,
+		endpoint{public, node.Handler()}, endpoint{admin, node.AdminHandler()}))
 }
 
-// A server is a listener, nil for none, and what answers there.
-type server struct {
+// An endpoint is a listener, nil for none, and what answers there.
+type endpoint struct {
 	net.Listener
 	handler http.Handler
 }
 
-// run serves as long as the node runs: while it drains, health checks and
-// publishers are still answered.
-func run(ctx context.Context, g *fanfare.Node, log *slog.Logger, limits fanfare.LimitsConfig, servers ...server) error {
+// serveNode runs the node, and serves the endpoints as long as it runs: while it
+// drains, health checks and publishers are still answered.
+func serveNode(
+	ctx context.Context, node *fanfare.Node, log *slog.Logger, limits fanfare.LimitsConfig,
+	endpoints ...endpoint,
+) error {
 	work, ctx := errgroup.WithContext(ctx)
-	var all []*http.Server
-	for _, s := range servers {
-		if s.Listener == nil {
+	var servers []*http.Server
+	for _, e := range endpoints {
+		if e.Listener == nil {
 			continue
 		}
-		h := connections.Server(s.handler, limits, log)
-		all = append(all, h)
+		s := connections.Server(e.handler, limits, log)
+		servers = append(servers, s)
 		work.Go(func() error {
-			if err := h.Serve(connections.Bound(s.Listener, limits.SocketBytes)); !errors.Is(err, http.ErrServerClosed) {
-				return fmt.Errorf("listening on %s: %w", s.Addr(), err)
+			err := s.Serve(connections.Bound(e.Listener, limits.SocketBytes))
+			if !errors.Is(err, http.ErrServerClosed) {
+				return fmt.Errorf("listening on %s: %w", e.Addr(), err)
 			}
 			return nil
 		})
 	}
 	work.Go(func() error {
-		err := g.Run(ctx)
-		for _, h := range all {
-			err = errors.Join(err, shutdown(ctx, h))
+		err := node.Run(ctx)
+		for _, s := range servers {
+			err = errors.Join(err, shutdown(ctx, s))
 		}
 		return err
 	})
 	return work.Wait()
 }
 
-// shutdown lets requests in flight finish, and ends those that do not.
-func shutdown(ctx context.Context, h *http.Server) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+// shutdownTime is how long requests in flight may take to finish at the end.
+const shutdownTime = 5 * time.Second
+
+// shutdown lets requests in flight finish, and ends those that take too long.
+func shutdown(ctx context.Context, s *http.Server) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTime)
 	defer cancel()
-	if h.Shutdown(ctx) == nil {
+	if s.Shutdown(ctx) == nil {
 		return nil
 	}
-	return h.Close()
+	return s.Close()
 }
 
-func bind(key, address string) (net.Listener, error) {
+// listen listens on an address, which the setting key has. Its error says what is
+// wrong without the names of system calls.
+func listen(key, address string) (net.Listener, error) {
 	l, err := net.Listen("tcp", address)
 	var op *net.OpError
 	if errors.As(err, &op) {
@@ -181,6 +195,7 @@ func bind(key, address string) (net.Listener, error) {
 	return l, nil
 }
 
+// logger writes lines as the settings say. Of each kind it writes a bounded number.
 func logger(w io.Writer, cfg fanfare.LogConfig) *slog.Logger {
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(cfg.Level)) // it was validated

@@ -9,11 +9,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/fanfarebus/fanfare"
 	"github.com/fanfarebus/fanfare/adapters/auth"
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// maxTokenTTL is ten years: what is meant to be for ever.
+// maxTokenTTL is ten years. Whoever asks for more means for ever.
 const maxTokenTTL = 10 * 365 * 24 * time.Hour
 
 func (a *app) token() *cobra.Command {
@@ -26,32 +27,15 @@ func (a *app) token() *cobra.Command {
 which * stays within one part; sending to everyone needs SYSTEM/all, and to the system's own
 service SYSTEM/inbound, spelled out.`,
 		Example: `  fanfare token --config fanfare.yaml --user alice --systems orders,chat --ttl 1h
-  fanfare token --user alice --systems chat --rooms 'chat/*' --send 'chat/room:*,chat/inbound' --auth.jwt.secret_file jwt.secret`,
+  fanfare token --user alice --systems chat --rooms 'chat/*' --send 'chat/room:*,chat/inbound' ` +
+			"--auth.jwt.secret_file jwt.secret",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := a.load(cmd)
 			if err != nil {
 				return err
 			}
-			c := s.Config.Auth.JWT
-			if c.Secret == "" {
-				return errors.New("auth.jwt.secret: not set: minting needs the secret that the nodes have (see --auth.jwt.secret_file)")
-			}
-			if g.User == "" {
-				return errors.New("want --user NAME")
-			}
-			if ttl < time.Second || ttl > maxTokenTTL {
-				return fmt.Errorf("--ttl: %v: want at least 1s (a token ends at a whole second) and at most %v", ttl, maxTokenTTL)
-			}
-			if err := checkGlobs(g); err != nil {
-				return err
-			}
-			j, err := auth.NewJWT(auth.JWTConfig{Secret: string(c.Secret), Issuer: c.Issuer, Audience: c.Audience})
-			if err != nil {
-				return fmt.Errorf("auth.jwt: %w", err)
-			}
-			g.Expires = time.Now().Add(ttl)
-			token, err := j.Mint(g)
+			token, err := mint(s.Config.Auth.JWT, g, ttl)
 			if err != nil {
 				return err
 			}
@@ -63,9 +47,44 @@ service SYSTEM/inbound, spelled out.`,
 	f.StringVar(&g.User, "user", "", "who the token is for")
 	f.StringSliceVar(&g.Systems, "systems", nil, "systems to attach to, such as orders,shop-*")
 	f.StringSliceVar(&g.Rooms, "rooms", nil, "rooms to join, such as chat/*")
-	f.StringSliceVar(&g.Send, "send", nil, "targets to send to, such as chat/room:*, and chat/inbound for the system's own service")
+	f.StringSliceVar(&g.Send, "send", nil,
+		"targets to send to, such as chat/room:*, and chat/inbound for the system's own service")
 	f.DurationVar(&ttl, "ttl", time.Hour, "how long it is good for")
 	return cmd
+}
+
+// mint makes a token that grants g for the time ttl.
+func mint(cfg fanfare.JWTConfig, g domain.Grant, ttl time.Duration) (string, error) {
+	switch {
+	case cfg.Secret == "":
+		return "", errors.New("auth.jwt.secret: not set: minting needs the secret " +
+			"that the nodes have (see --auth.jwt.secret_file)")
+	case g.User == "":
+		return "", errors.New("want --user NAME")
+	case ttl < time.Second || ttl > maxTokenTTL:
+		return "", fmt.Errorf("--ttl: %v: want at least 1s (a token ends at a whole second) "+
+			"and at most %v", ttl, maxTokenTTL)
+	}
+	if err := checkGlobs(g); err != nil {
+		return "", err
+	}
+	jwt, err := newJWT(cfg)
+	if err != nil {
+		return "", err
+	}
+	g.Expires = time.Now().Add(ttl)
+	return jwt.Mint(g)
+}
+
+// newJWT makes what mints tokens with the nodes' secret.
+func newJWT(cfg fanfare.JWTConfig) (*auth.JWT, error) {
+	jwt, err := auth.NewJWT(auth.JWTConfig{
+		Secret: string(cfg.Secret), Issuer: cfg.Issuer, Audience: cfg.Audience,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("auth.jwt: %w", err)
+	}
+	return jwt, nil
 }
 
 var (
@@ -73,8 +92,8 @@ var (
 	targetGlob = regexp.MustCompile(`^[a-z0-9*][a-z0-9_*-]*/.`)
 )
 
-// checkGlobs refuses what no system's name matches: such a token would be good
-// for less than it seems.
+// checkGlobs refuses globs that match no possible system: a token with such a glob
+// would grant less than it seems to.
 func checkGlobs(g domain.Grant) error {
 	for _, list := range []struct {
 		flag, example string
@@ -87,8 +106,8 @@ func checkGlobs(g domain.Grant) error {
 	} {
 		for _, glob := range list.globs {
 			if !list.form.MatchString(glob) {
-				return fmt.Errorf("%s: %q matches nothing: want such as %s, with systems of a-z, 0-9, _ and -",
-					list.flag, glob, list.example)
+				return fmt.Errorf("%s: %q matches nothing: want such as %s, "+
+					"with systems of a-z, 0-9, _ and -", list.flag, glob, list.example)
 			}
 		}
 	}
@@ -107,7 +126,8 @@ hash. Add it to auth.api_keys of every node, and give the key to the publisher.`
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if name == "" || scopes == "" {
-				return errors.New("want --name NAME and --scopes SCOPES, such as --scopes publish/orders")
+				return errors.New("want --name NAME and --scopes SCOPES, " +
+					"such as --scopes publish/orders")
 			}
 			list := strings.FieldsFunc(scopes, func(r rune) bool { return r == '+' || r == ',' })
 			key, entry, err := auth.NewKey(name, list)
@@ -115,7 +135,8 @@ hash. Add it to auth.api_keys of every node, and give the key to the publisher.`
 				return err
 			}
 			fmt.Fprintf(a.out, "key:   %s\nentry: %s\n", key, entry)
-			fmt.Fprintln(a.err, "The key is not shown again. Add the entry to auth.api_keys of every node.")
+			fmt.Fprintln(a.err, "The key is not shown again. "+
+				"Add the entry to auth.api_keys of every node.")
 			return nil
 		},
 	}

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// Each says what to do instead, and nothing is done.
+// Each of these does nothing, and says what to do instead.
 func TestWhatCannotHaveBeenMeantIsRefused(t *testing.T) {
 	secret := "--auth.jwt.secret=" + strings.Repeat("s", 32)
 	empty := filepath.Join(t.TempDir(), "empty")

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/fanfarebus/fanfare"
-	client "github.com/fanfarebus/fanfare/clients/go"
+	"github.com/fanfarebus/fanfare/client"
 	"github.com/fanfarebus/fanfare/examples/orders"
 	"github.com/fanfarebus/fanfare/test/cluster"
 )

@@ -11,3 +11,12 @@ func Set[T cmp.Ordered](field *T, fallback T) {
 		*field = fallback
 	}
 }
+
+// SetZero gives *field the fallback only if it is its type's zero value. It is for
+// settings of which a negative value is a mistake to be reported.
+func SetZero[T comparable](field *T, fallback T) {
+	var zero T
+	if *field == zero {
+		*field = fallback
+	}
+}

@@ -17,3 +17,13 @@ func TestWhatWasGivenStays(t *testing.T) {
 		t.Errorf("got %v, %v, %v and %q", given, zero, negative, text)
 	}
 }
+
+func TestNegativesStayWhereTheyAreMistakes(t *testing.T) {
+	given, zero, negative := 2, 0, -2
+	for _, n := range []*int{&given, &zero, &negative} {
+		defaults.SetZero(n, 7)
+	}
+	if given != 2 || zero != 7 || negative != -2 {
+		t.Errorf("got %d, %d and %d", given, zero, negative)
+	}
+}

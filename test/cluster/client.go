@@ -12,7 +12,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
-	client "github.com/fanfarebus/fanfare/clients/go"
+	"github.com/fanfarebus/fanfare/client"
 )
 
 // A Protocol is what a client speaks with its node.
@@ -20,7 +20,7 @@ type Protocol string
 
 // The protocols of docs/protocol.md.
 const (
-	V1  Protocol = "fanfare.v1.json" // over a WebSocket, with clients/go
+	V1  Protocol = "fanfare.v1.json" // over a WebSocket, with package client
 	SSE Protocol = "sse"             // Server-Sent Events; the client cannot send
 	// Plain is a WebSocket without a subprotocol. The client has one system and
 	// no rooms. It receives only data: nothing that it missed, and no gaps.

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	client "github.com/fanfarebus/fanfare/clients/go"
+	"github.com/fanfarebus/fanfare/client"
 )
 
 // handler returns a handler that records what the client receives in its mailbox,

@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/fanfarebus/fanfare"
-	client "github.com/fanfarebus/fanfare/clients/go"
+	"github.com/fanfarebus/fanfare/client"
 )
 
 // An Inbox holds what a client received in all of its systems, or in one of them:

@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	client "github.com/fanfarebus/fanfare/clients/go"
+	"github.com/fanfarebus/fanfare/client"
 )
 
 // An event is a message or a gap that a client received.

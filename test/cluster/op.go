@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"time"
 
-	client "github.com/fanfarebus/fanfare/clients/go"
+	"github.com/fanfarebus/fanfare/client"
 	"github.com/fanfarebus/fanfare/domain"
 )
 
 // An op is a message of the protocol (docs/protocol.md) from a node, with the
-// fields that clients without clients/go need.
+// fields that clients without package client need.
 type op struct {
 	Op          string
 	System      string

@@ -8,7 +8,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
-	client "github.com/fanfarebus/fanfare/clients/go"
+	"github.com/fanfarebus/fanfare/client"
 )
 
 // plainSession is the session of a WebSocket client that knows nothing of

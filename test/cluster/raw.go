@@ -8,11 +8,11 @@ import (
 	"net/http"
 	"time"
 
-	client "github.com/fanfarebus/fanfare/clients/go"
+	"github.com/fanfarebus/fanfare/client"
 	"github.com/fanfarebus/fanfare/internal/pause"
 )
 
-// reconnectAfter is how long a client without clients/go waits before it
+// reconnectAfter is how long a client without package client waits before it
 // reconnects.
 const reconnectAfter = 5 * time.Millisecond
 

@@ -9,7 +9,7 @@ import (
 	"net/url"
 	"strings"
 
-	client "github.com/fanfarebus/fanfare/clients/go"
+	"github.com/fanfarebus/fanfare/client"
 )
 
 // An eventSource is a client over Server-Sent Events, like a browser's

@@ -11,7 +11,8 @@ import (
 	"strings"
 )
 
-// A Refusal is a node's answer that is not the one hoped for.
+// A Refusal is a node's answer that says why messages were not published. It is
+// the problem of the node's HTTP API, as docs/protocol.md has it.
 type Refusal struct {
 	Status   int      `json:"status"`
 	Detail   string   `json:"detail"`
@@ -26,6 +27,7 @@ type Fault struct {
 	Message  string `json:"message"`
 }
 
+// Error says what the node answered and, where that helps, what to do.
 func (r *Refusal) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "the node answered %d %s", r.Status, http.StatusText(r.Status))
@@ -44,7 +46,8 @@ func (r *Refusal) Error() string {
 	return b.String()
 }
 
-// refusal reads an answer's problem, as far as it is one.
+// refusal reads the problem that an answer's body holds. If it holds none, only
+// the status is known.
 func refusal(status int, body io.Reader) *Refusal {
 	r := &Refusal{}
 	if json.NewDecoder(io.LimitReader(body, 1<<20)).Decode(r) != nil {
@@ -57,11 +60,12 @@ func refusal(status int, body io.Reader) *Refusal {
 // endpoint adds a path to a node's URL.
 func endpoint(node, path string) (*url.URL, error) {
 	u, err := url.Parse(node)
-	if err != nil || u.Host == "" { // what cannot be read is not shown: there may be a password in it
+	if err != nil || u.Host == "" { // the URL is not shown: there may be a password in it
 		return nil, errors.New("the node's URL cannot be read: want http://host:port")
 	}
 	if u.Scheme != "http" && u.Scheme != "https" {
-		return nil, fmt.Errorf("the node's URL begins with %s://: want http:// or https://", u.Scheme)
+		return nil, fmt.Errorf(
+			"the node's URL begins with %s://: want http:// or https://", u.Scheme)
 	}
 	u.Path = strings.TrimSuffix(u.Path, "/") + path
 	return u, nil

@@ -11,30 +11,26 @@ import (
 	"time"
 )
 
-// A Publisher posts messages to a node.
+// publishTime bounds one request.
+const publishTime = 10 * time.Second
+
+// A Publisher posts messages to a node. It may be used concurrently.
 type Publisher struct {
-	Node string // its URL
+	Node string // URL of the node, or of a load balancer
 	Key  string // API key; "" for none
 }
 
-// unreached says that a node did not answer. The error of net/http shows the
-// whole URL, parameters too.
-func unreached(node *url.URL, err error) error {
-	var inner *url.Error
-	if errors.As(err, &inner) {
-		err = inner.Err
-	}
-	return fmt.Errorf("no answer from a node at %s://%s (see --url): %w", node.Scheme, node.Host, err)
-}
-
-// Publish posts a system's messages, each a JSON object on a line of its own,
-// and returns their ids. It tries once; a *Refusal says how far it came.
-func (p Publisher) Publish(ctx context.Context, system string, lines []byte) (ids []string, err error) {
+// Publish posts messages of a system, each a JSON object on a line of its own,
+// and returns their ids. It tries once. If the node refuses, the error is a
+// [*Refusal], which says how many messages are on the bus.
+func (p Publisher) Publish(
+	ctx context.Context, system string, lines []byte,
+) (ids []string, err error) {
 	u, err := endpoint(p.Node, "/v1/systems/"+system+"/messages")
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, publishTime)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), bytes.NewReader(lines))
 	if err != nil {
@@ -57,4 +53,15 @@ func (p Publisher) Publish(ctx context.Context, system string, lines []byte) (id
 		return nil, fmt.Errorf("the node's answer cannot be read: %w", err)
 	}
 	return accepted.IDs, nil
+}
+
+// unreached says that a node did not answer. It shows the URL without its
+// parameters and its user, which the error of net/http would show.
+func unreached(node *url.URL, err error) error {
+	var inner *url.Error
+	if errors.As(err, &inner) {
+		err = inner.Err
+	}
+	return fmt.Errorf("no answer from a node at %s://%s (see --url): %w",
+		node.Scheme, node.Host, err)
 }

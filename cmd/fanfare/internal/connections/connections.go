@@ -1,7 +1,7 @@
-// Package connections bounds what the connections of a node's HTTP server can
-// cost while they are no sessions: in time, in number, and in the system's
-// memory. What a handler can bound, the node bounds itself, in whatever server
-// it runs; the rest is here.
+// Package connections bounds what the connections of a node's HTTP server cost
+// while they are no sessions: in time, in number, and in the operating system's
+// memory. A node bounds by itself what a handler can bound, in whatever server it
+// runs; what only the server can bound is here.
 package connections
 
 import (
@@ -17,29 +17,34 @@ import (
 )
 
 const (
-	headerTime  = 10 * time.Second // a client's to send the header of a request
-	headerBytes = 64 << 10         // of a request: cursors and tokens are in there
-	idleTime    = 2 * time.Minute  // between two requests
+	headerTime  = 10 * time.Second // for a client to send the header of a request
+	headerBytes = 64 << 10         // of a request's header, which holds cursors and tokens
+	idleTime    = 2 * time.Minute  // between two requests of a connection
 )
 
 // Server returns a server for h whose connections are bounded.
 func Server(h http.Handler, limits fanfare.LimitsConfig, log *slog.Logger) *http.Server {
-	waiting := &waiting{most: limits.IdleConnections, log: log, places: map[net.Conn]*list.Element{}}
+	idle := &idleQueue{
+		limit: limits.IdleConnections, log: log, elements: map[net.Conn]*list.Element{},
+	}
+	// What http.Server logs is what clients do wrong, and they can do it often.
+	clientFaults := loglimit.New(log.Handler()).Kind("http")
 	return &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: headerTime,
-		ReadTimeout:       headerTime + limits.BodyTime, // the node is stricter, but for what never gets to it
-		WriteTimeout:      limits.AnswerTime,            // sessions have deadlines of their own
-		IdleTimeout:       idleTime,
-		MaxHeaderBytes:    headerBytes,
-		ConnState:         waiting.changed,
-		ErrorLog:          slog.NewLogLogger(loglimit.New(log.Handler()).Kind("http"), slog.LevelDebug), // what clients do wrong
+		// The node is stricter, but requests that it does not answer need a bound, too.
+		ReadTimeout:    headerTime + limits.BodyTime,
+		WriteTimeout:   limits.AnswerTime, // sessions have deadlines of their own
+		IdleTimeout:    idleTime,
+		MaxHeaderBytes: headerBytes,
+		ConnState:      idle.changed,
+		ErrorLog:       slog.NewLogLogger(clientFaults, slog.LevelDebug),
 	}
 }
 
 // Bound returns a listener whose connections have at most so many bytes in the
-// system's buffers, each way. The system would let a client that sends requests
-// and reads no answers grow them to megabytes.
+// operating system's buffers, each way. Otherwise the system lets a client that
+// sends requests and reads no answers grow them to megabytes.
 func Bound(l net.Listener, bytes fanfare.Size) net.Listener { return &bounded{l, int(bytes)} }
 
 type bounded struct {
@@ -47,8 +52,8 @@ type bounded struct {
 	bytes int
 }
 
-// Accept returns the next connection. One whose buffers cannot be set is as
-// the system makes it.
+// Accept returns the next connection. If its buffers cannot be set, they stay as
+// the system has made them.
 func (b *bounded) Accept() (net.Conn, error) {
 	c, err := b.Listener.Accept()
 	if tcp, ok := c.(*net.TCPConn); ok {
@@ -58,59 +63,62 @@ func (b *bounded) Accept() (net.Conn, error) {
 	return c, err
 }
 
-// waiting holds the connections that wait for their next request. It is safe
+// An idleQueue holds the connections that wait for their next request. It is safe
 // for concurrent use.
-type waiting struct {
-	most int
-	log  *slog.Logger
+type idleQueue struct {
+	limit int
+	log   *slog.Logger
 
-	mu     sync.Mutex
-	queue  list.List                  // of net.Conn, that which has waited longest first; guarded by mu
-	places map[net.Conn]*list.Element // in queue; guarded by mu
-	ended  int                        // since the last line in the log; guarded by mu
-	told   time.Time                  // when that was; guarded by mu
+	mu       sync.Mutex
+	queue    list.List                  // of net.Conn, longest wait first; guarded by mu
+	elements map[net.Conn]*list.Element // of queue; guarded by mu
+	ended    int                        // connections since the last log line; guarded by mu
+	logged   time.Time                  // when that line was written; guarded by mu
 }
 
-// changed is an [http.Server]'s ConnState. A connection that is new does not
-// count: it has to send a request soon.
-func (w *waiting) changed(c net.Conn, state http.ConnState) {
+// changed is the ConnState of an [http.Server]. A new connection does not count:
+// it has to send a request within headerTime.
+func (q *idleQueue) changed(c net.Conn, state http.ConnState) {
 	if state == http.StateNew {
 		return
 	}
-	if over := w.note(c, state == http.StateIdle); over != nil {
-		_ = over.Close() // its goroutine sees that
+	if over := q.update(c, state == http.StateIdle); over != nil {
+		_ = over.Close() // the goroutine that serves it sees this
 	}
 }
 
-// note returns the connection that has to go for c, if one has to.
-func (w *waiting) note(c net.Conn, waits bool) (over net.Conn) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if place := w.places[c]; place != nil {
-		w.queue.Remove(place)
-		delete(w.places, c)
+// update puts c into the queue or takes it out. It returns the connection that
+// has to be closed because there is no more room, or nil.
+func (q *idleQueue) update(c net.Conn, isIdle bool) (over net.Conn) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if e := q.elements[c]; e != nil {
+		q.queue.Remove(e)
+		delete(q.elements, c)
 	}
-	if !waits {
+	if !isIdle {
 		return nil
 	}
-	w.places[c] = w.queue.PushBack(c)
-	if len(w.places) <= w.most {
+	q.elements[c] = q.queue.PushBack(c)
+	if len(q.elements) <= q.limit {
 		return nil
 	}
-	over = w.queue.Remove(w.queue.Front()).(net.Conn)
-	delete(w.places, over)
-	w.tell()
+	over = q.queue.Remove(q.queue.Front()).(net.Conn)
+	delete(q.elements, over)
+	q.logEnded()
 	return over
 }
 
-// tellEvery is how often the log may say that connections are ended.
-const tellEvery = time.Minute
+// logEvery is how often the log may say that connections are ended.
+const logEvery = time.Minute
 
-func (w *waiting) tell() {
-	w.ended++
-	if now := time.Now(); now.Sub(w.told) >= tellEvery {
-		w.log.Warn("more connections wait for their next request than limits.idle_connections: ended those that waited longest",
-			"limit", w.most, "ended", w.ended)
-		w.told, w.ended = now, 0
+// logEnded counts a connection that is ended, and logs from time to time. q.mu is
+// held.
+func (q *idleQueue) logEnded() {
+	q.ended++
+	if now := time.Now(); now.Sub(q.logged) >= logEvery {
+		q.log.Warn("more connections wait for their next request than limits.idle_connections: "+
+			"ended those that waited longest", "limit", q.limit, "ended", q.ended)
+		q.logged, q.ended = now, 0
 	}
 }

@@ -78,7 +78,7 @@ func within(t *testing.T, limit time.Duration, what string, ok func() bool) {
 	}
 }
 
-// What net/http answers itself is bounded, too: OPTIONS * gets to no handler.
+// Requests that net/http answers by itself, such as OPTIONS *, are bounded, too.
 func TestAClientThatReadsNothingLosesItsConnection(t *testing.T) {
 	for _, request := range []string{"OPTIONS *", "GET /"} {
 		addr, open, _ := serve(t, limits())
@@ -123,7 +123,7 @@ func TestOneMoreIdleConnectionEndsThatWhichHasWaitedLongest(t *testing.T) {
 		if err := ask(c); err != nil {
 			t.Fatalf("connection %d: %v", i, err)
 		}
-		// The server notes that a connection waits when its answer is there already.
+		// The client may have its answer before the server notes that the connection waits.
 		within(t, 20*time.Second, "it waits", func() bool { return idled.Load() == int64(i+1) })
 		within(t, 20*time.Second, "at most three connections", func() bool { return open.Load() <= 3 })
 	}
@@ -134,7 +134,7 @@ func TestOneMoreIdleConnectionEndsThatWhichHasWaitedLongest(t *testing.T) {
 	}
 }
 
-// Connections that have asked nothing yet are bounded by time, not by number:
+// Connections that have not sent a request yet are bounded by time, not by number:
 // when all clients come back at once, many of them wait for their turn.
 func TestNewConnectionsAreNotIdle(t *testing.T) {
 	l := limits()

@@ -10,8 +10,8 @@ import (
 	"github.com/fanfarebus/fanfare/cmd/fanfare/internal/connections"
 )
 
-// What net/http says of clients is another text for each of them, so the bound
-// must not go by the text.
+// net/http logs another text for each client, so the bound on log lines must not
+// depend on the text.
 func TestLinesOfTheHTTPServerAreBounded(t *testing.T) {
 	var logged bytes.Buffer
 	level := &slog.HandlerOptions{Level: slog.LevelDebug}

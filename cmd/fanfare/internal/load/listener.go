@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	client "github.com/fanfarebus/fanfare/clients/go"
+	"github.com/fanfarebus/fanfare/client"
 )
 
 // A payload is the data of a message.
@@ -22,10 +22,10 @@ type payload struct {
 type listener struct {
 	run     *run
 	client  *client.Client
-	first   int // the number of the first message that is for it
-	step    int // from one to the next
-	greeted chan struct{}
-	once    sync.Once
+	first   int           // the number of the first message that is for it
+	step    int           // from the number of one message that is for it to that of the next
+	greeted chan struct{} // closed with the first hello
+	once    sync.Once     // guards closing greeted
 
 	mu    sync.Mutex
 	heard []uint64 // a bit for each message that is for it; guarded by mu
@@ -33,7 +33,7 @@ type listener struct {
 	counts
 }
 
-// Counts are what a listener counts; its mu guards them.
+// counts are what a listener counts; its mu guards them.
 type counts struct{ arrived, twice, disordered, gaps, hellos int }
 
 func (l *listener) handler() client.Handler {
@@ -55,11 +55,24 @@ func (l *listener) handler() client.Handler {
 		Lost: func(_ context.Context, lost *client.Lost) error {
 			select {
 			case <-l.greeted:
-				return nil // and tries again
-			default: // it could not get in
+				return nil // the client tries again
+			default: // it never had a session
 				return fmt.Errorf("a session was not let in: %w", lost.Err)
 			}
 		},
+	}
+}
+
+// awaitGreeting returns when the session was greeted for the first time. Its error
+// is why ctx or listening has ended before.
+func (l *listener) awaitGreeting(ctx, listening context.Context) error {
+	select {
+	case <-l.greeted:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-listening.Done():
+		return context.Cause(listening)
 	}
 }
 
@@ -67,8 +80,11 @@ func (l *listener) handler() client.Handler {
 func (l *listener) hear(data []byte) {
 	now := time.Now()
 	var p payload
-	if json.Unmarshal(data, &p) != nil || p.Run != l.run.id || p.N < l.first || (p.N-l.first)%l.step != 0 {
-		return
+	if json.Unmarshal(data, &p) != nil || p.Run != l.run.id {
+		return // of another load, or of no load at all
+	}
+	if p.N < l.first || (p.N-l.first)%l.step != 0 {
+		return // for another session
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -87,11 +103,12 @@ func (l *listener) hear(data []byte) {
 	l.last = max(l.last, p.N)
 	l.arrived++
 	l.run.arrived.Add(1)
-	l.run.latency.add(now.Sub(l.run.began) - time.Duration(p.Due)) // began is set: the message is ours
+	// began may be read: it was set before the first message was published.
+	l.run.latency.add(now.Sub(l.run.began) - time.Duration(p.Due))
 }
 
-// missing is how many of the first messages of a load it has not heard. Its mu
-// is held.
+// missing is how many of a load's first messages are for it and were not heard.
+// l.mu is held.
 func (l *listener) missing(messages int) (n int) {
 	for i := 0; l.first+i*l.step < messages; i++ {
 		if i/64 >= len(l.heard) || l.heard[i/64]&(1<<(i%64)) == 0 {

@@ -12,7 +12,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	client "github.com/fanfarebus/fanfare/clients/go"
+	"github.com/fanfarebus/fanfare/client"
+	"github.com/fanfarebus/fanfare/internal/pause"
 )
 
 // Bounds of a load.
@@ -27,23 +28,24 @@ const (
 // A Config says what the load is. All fields but Token, Everyone and Size are
 // required.
 type Config struct {
-	URL      string // a node's or a load balancer's
-	System   string
-	Sessions int           // each of a user of its own, bench-0 and so on
+	URL      string        // of a node or a load balancer
+	System   string        // to attach to and to publish to
+	Sessions int           // each of a user of its own: bench-0, bench-1 …
 	Rate     int           // messages a second
 	Duration time.Duration // for which messages are due
 	Size     int           // least bytes of a message's data
 	Everyone bool          // each message is for all sessions, else for one after the other
-	Wait     time.Duration // for what is on its way when all is published
+	Wait     time.Duration // for messages that are still on their way when all are published
+
 	// Token returns a session token for a user; nil at a node in development.
 	Token func(user string) (string, error)
 	// Publish posts messages, each a JSON object on a line of its own, and says
-	// how many of them are on the bus for sure. What is not is published again,
+	// how many of them are certainly on the bus. The others are published again,
 	// with the same ids.
 	Publish func(ctx context.Context, system string, lines []byte) (accepted int, err error)
 }
 
-// Validate says everything that is wrong.
+// Validate returns everything that is wrong as one error, nil if nothing is.
 func (c Config) Validate() error {
 	var faults []error
 	for _, f := range []struct {
@@ -55,7 +57,8 @@ func (c Config) Validate() error {
 		}
 	}
 	if c.Duration <= 0 || c.Duration > MaxDuration {
-		faults = append(faults, fmt.Errorf("duration: want more than 0 and at most %v", MaxDuration))
+		faults = append(faults,
+			fmt.Errorf("duration: want more than 0 and at most %v", MaxDuration))
 	}
 	if c.Wait < 0 || c.Wait > MaxDuration {
 		faults = append(faults, fmt.Errorf("wait: want 0s to %v", MaxDuration))
@@ -64,15 +67,16 @@ func (c Config) Validate() error {
 		faults = append(faults, fmt.Errorf("size: want 0 to %d", MaxSize))
 	}
 	if len(faults) == 0 && c.messages()*c.audience() > MaxDeliveries {
-		faults = append(faults, fmt.Errorf("that are more than %d deliveries: want fewer clients, a lower rate or less time", MaxDeliveries))
+		faults = append(faults, fmt.Errorf("that are more than %d deliveries: "+
+			"want fewer clients, a lower rate or less time", MaxDeliveries))
 	}
 	return errors.Join(faults...)
 }
 
-// messages is how many are due.
+// messages is how many messages are due.
 func (c Config) messages() int { return int(float64(c.Rate) * c.Duration.Seconds()) }
 
-// audience is for how many sessions a message is.
+// audience is how many sessions a message is for.
 func (c Config) audience() int {
 	if c.Everyone {
 		return c.Sessions
@@ -84,15 +88,15 @@ func (c Config) audience() int {
 type run struct {
 	cfg       Config
 	id        string
-	began     time.Time // messages are due from then on
+	began     time.Time // when the first message is due; set before anything is published
 	listeners []*listener
 	arrived   atomic.Int64
 	latency   histogram
 }
 
-// Run connects the sessions, publishes, waits for what is on its way, and
-// reports. When ctx ends it reports what has been until then. An error means that
-// a session was not let in or was sent away for good, or that publishing was
+// Run connects the sessions, publishes, waits for messages that are on their way,
+// and reports. When ctx ends, it reports what has happened until then. An error
+// means that a session was refused or closed for good, or that publishing was
 // refused for good; then there is no report.
 func Run(ctx context.Context, cfg Config) (Report, error) {
 	if err := cfg.Validate(); err != nil {
@@ -124,10 +128,13 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 // dialing is how many sessions connect at a time.
 const dialing = 64
 
-// connect returns when all sessions have been greeted. A session that ends for
-// good ends the others.
-func (r *run) connect(ctx, listening context.Context, sessions *sync.WaitGroup, end context.CancelCauseFunc) error {
-	places := make(chan struct{}, dialing)
+// connect starts all sessions, and returns when they have been greeted. They run
+// until listening ends, and sessions waits for them. A session that is closed for
+// good calls end, which ends the others.
+func (r *run) connect(
+	ctx, listening context.Context, sessions *sync.WaitGroup, end context.CancelCauseFunc,
+) error {
+	dials := make(chan struct{}, dialing)
 	for i := range r.cfg.Sessions {
 		l, err := r.listener(i)
 		if err != nil {
@@ -137,7 +144,7 @@ func (r *run) connect(ctx, listening context.Context, sessions *sync.WaitGroup, 
 	}
 	for _, l := range r.listeners {
 		select {
-		case places <- struct{}{}:
+		case dials <- struct{}{}:
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-listening.Done():
@@ -153,21 +160,18 @@ func (r *run) connect(ctx, listening context.Context, sessions *sync.WaitGroup, 
 			case <-l.greeted:
 			case <-listening.Done():
 			}
-			<-places
+			<-dials
 		})
 	}
 	for _, l := range r.listeners {
-		select {
-		case <-l.greeted:
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-listening.Done():
-			return context.Cause(listening)
+		if err := l.awaitGreeting(ctx, listening); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
+// listener makes the session number i.
 func (r *run) listener(i int) (*listener, error) {
 	l := &listener{run: r, first: i, step: r.cfg.Sessions, last: -1, greeted: make(chan struct{})}
 	if r.cfg.Everyone {
@@ -192,18 +196,20 @@ func (r *run) listener(i int) (*listener, error) {
 	return l, err
 }
 
-// A published load is how far publishing has come.
+// A published says how far publishing has come.
 type published struct {
-	accepted int           // messages on the bus
-	took     time.Duration // until the last of them was
+	accepted int           // messages that are on the bus
+	took     time.Duration // until the last of these was on the bus
 	retries  int
 }
 
-// mostLines is how many messages are posted at a time.
-const mostLines = 500
+const (
+	maxLines   = 500                    // messages in one request
+	retryPause = 100 * time.Millisecond // after a request that failed
+)
 
-// publish posts each message when it is due, or as soon as it can behind that.
-// It gives up when Wait has passed since the last one was due.
+// publish posts each message when it is due, or as soon after that as it can. It
+// gives up when Wait has passed since the last one was due.
 func (r *run) publish(ctx, listening context.Context) (p published, err error) {
 	ctx, cancel := context.WithDeadline(ctx, r.began.Add(r.cfg.Duration+r.cfg.Wait))
 	defer cancel()
@@ -212,8 +218,8 @@ func (r *run) publish(ctx, listening context.Context) (p published, err error) {
 	var lines []byte
 	for p.accepted < total {
 		due := int(time.Since(r.began).Seconds() * float64(r.cfg.Rate))
-		if due = min(due, total, p.accepted+mostLines); due <= p.accepted {
-			if !sleep(ctx, time.Until(r.began.Add(r.due(p.accepted+1)))) {
+		if due = min(due, total, p.accepted+maxLines); due <= p.accepted {
+			if !pause.For(ctx, time.Until(r.began.Add(r.due(p.accepted+1)))) {
 				break
 			}
 			continue
@@ -232,16 +238,17 @@ func (r *run) publish(ctx, listening context.Context) (p published, err error) {
 			return p, err
 		case err != nil:
 			p.retries++
-			sleep(ctx, 100*time.Millisecond)
+			pause.For(ctx, retryPause)
 		}
 	}
 	return p, nil
 }
 
-// ErrFinal marks an error of Publish that trying again does not mend.
+// ErrFinal marks an error of [Config.Publish] after which it is no use to try
+// again.
 var ErrFinal = errors.New("refused")
 
-// due is when message n is, since the load began.
+// due is when message n is due, counted from when the load began.
 func (r *run) due(n int) time.Duration {
 	return time.Duration(float64(n) / float64(r.cfg.Rate) * float64(time.Second))
 }
@@ -249,7 +256,7 @@ func (r *run) due(n int) time.Duration {
 // line appends message n.
 func (r *run) line(dst []byte, n int) []byte {
 	p := payload{Run: r.id, N: n, Due: int64(r.due(n))}
-	data, _ := json.Marshal(p) // it has nothing that could fail
+	data, _ := json.Marshal(p) // no field of it can fail
 	if pad := r.cfg.Size - len(data) - len(`,"pad":""`); pad > 0 {
 		p.Pad = strings.Repeat("x", pad)
 		data, _ = json.Marshal(p)
@@ -258,27 +265,17 @@ func (r *run) line(dst []byte, n int) []byte {
 	if !r.cfg.Everyone {
 		to = fmt.Sprint("user:bench-", n%r.cfg.Sessions)
 	}
-	return fmt.Appendf(dst, `{"id":"%s-%d","to":"%s","type":"bench","data":%s}`+"\n", r.id, n, to, data)
+	const envelope = `{"id":"%s-%d","to":"%s","type":"bench","data":%s}` + "\n"
+	return fmt.Appendf(dst, envelope, r.id, n, to, data)
 }
 
-// await waits for what was published, as long as Wait allows.
+// await waits until all messages that were published have arrived, at most for
+// Wait.
 func (r *run) await(ctx, listening context.Context, messages int) {
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.Wait)
 	defer cancel()
 	defer context.AfterFunc(listening, cancel)()
 	want := int64(messages * r.cfg.audience())
-	for r.arrived.Load() < want && sleep(ctx, 5*time.Millisecond) {
-	}
-}
-
-// sleep pauses, and says whether ctx lasted.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return ctx.Err() == nil
-	case <-ctx.Done():
-		return false
+	for r.arrived.Load() < want && pause.For(ctx, 5*time.Millisecond) {
 	}
 }

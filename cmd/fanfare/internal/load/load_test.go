@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) { http.DefaultClient.CloseIdleConnections() }))
 }
 
-// A publish is a load.Config's.
+// A publish is what load.Config.Publish is.
 type publish func(ctx context.Context, system string, lines []byte) (int, error)
 
 // node is a node in development, and what publishes through it.
@@ -166,7 +166,7 @@ func TestWhatWasNotTakenIsPublishedAgain(t *testing.T) {
 	calls := 0
 	cfg.Publish = func(ctx context.Context, system string, lines []byte) (int, error) {
 		if calls++; calls%2 == 1 {
-			_, _ = post(ctx, system, lines) // taken, and nobody knows
+			_, _ = post(ctx, system, lines) // they are published, but the answer is lost
 			return 0, errors.New("no answer")
 		}
 		return post(ctx, system, lines)

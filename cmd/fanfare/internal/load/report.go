@@ -7,15 +7,15 @@ import (
 	"time"
 )
 
-// A Report is what became of a load. Deliveries are counted once for each
-// session that a message is for.
+// A Report says what became of a load. A message that is for several sessions
+// counts once for each in Delivered, Lost, Twice and Disordered.
 type Report struct {
 	Sessions   int           `json:"sessions"`
 	Connect    time.Duration `json:"connect_ns"` // until all were greeted
 	Messages   int           `json:"messages"`   // due
 	Published  int           `json:"published"`  // of these, on the bus
-	Took       time.Duration `json:"took_ns"`    // until the last of them was
-	Retries    int           `json:"retries"`    // requests that failed and were made again
+	Took       time.Duration `json:"took_ns"`    // until the last of these was on the bus
+	Retries    int           `json:"retries"`    // requests that failed and were repeated
 	Delivered  int           `json:"delivered"`
 	Lost       int           `json:"lost"` // published, and not delivered
 	Twice      int           `json:"twice"`
@@ -25,8 +25,8 @@ type Report struct {
 	Latency    Quantiles     `json:"latency_ns"`
 }
 
-// Quantiles are latencies, from when a message was due to when its session had
-// it.
+// Quantiles are latencies, each from when a message was due to when its session
+// received it.
 type Quantiles struct {
 	P50  time.Duration `json:"p50"`
 	P90  time.Duration `json:"p90"`
@@ -35,7 +35,8 @@ type Quantiles struct {
 	Max  time.Duration `json:"max"`
 }
 
-// Fault says what is not as it should be, nil if nothing is.
+// Fault says what went wrong: messages that were lost, repeated, out of order or
+// not published. It returns nil if nothing did.
 func (r Report) Fault() error {
 	switch {
 	case r.Lost > 0 || r.Twice > 0 || r.Disordered > 0:
@@ -49,14 +50,16 @@ func (r Report) Fault() error {
 // Text writes the report for people.
 func (r Report) Text(w io.Writer) error {
 	ms := func(d time.Duration) time.Duration { return d.Round(10 * time.Microsecond) }
+	perSecond := float64(r.Published) / max(r.Took.Seconds(), 1e-9)
+	l := r.Latency
 	_, err := fmt.Fprintf(w, `sessions   %d, connected in %v
 published  %d of %d in %v (%.0f a second), %d requests made again
 delivered  %d: %d lost, %d twice, %d out of order; %d gaps told, %d reconnects
 latency    p50 %v, p90 %v, p99 %v, p99.9 %v, max %v, from when a message was due
 `, r.Sessions, ms(r.Connect),
-		r.Published, r.Messages, ms(r.Took), float64(r.Published)/max(r.Took.Seconds(), 1e-9), r.Retries,
+		r.Published, r.Messages, ms(r.Took), perSecond, r.Retries,
 		r.Delivered, r.Lost, r.Twice, r.Disordered, r.Gaps, r.Reconnects,
-		ms(r.Latency.P50), ms(r.Latency.P90), ms(r.Latency.P99), ms(r.Latency.P999), ms(r.Latency.Max))
+		ms(l.P50), ms(l.P90), ms(l.P99), ms(l.P999), ms(l.Max))
 	return err
 }
 
@@ -64,7 +67,10 @@ latency    p50 %v, p90 %v, p99 %v, p99.9 %v, max %v, from when a message was due
 func (r Report) JSON(w io.Writer) error { return json.NewEncoder(w).Encode(r) }
 
 func (r *run) report(p published) Report {
-	rep := Report{Sessions: r.cfg.Sessions, Messages: r.cfg.messages(), Published: p.accepted, Took: p.took, Retries: p.retries}
+	rep := Report{
+		Sessions: r.cfg.Sessions, Messages: r.cfg.messages(),
+		Published: p.accepted, Took: p.took, Retries: p.retries,
+	}
 	for _, l := range r.listeners {
 		l.mu.Lock()
 		rep.Delivered += l.arrived

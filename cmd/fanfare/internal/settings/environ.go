@@ -7,14 +7,18 @@ import (
 	"strings"
 )
 
-// EnvPrefix begins the name of every environment variable of ours.
+// EnvPrefix is what the names of Fanfare's environment variables begin with.
 const EnvPrefix = "FANFARE_"
 
-// foreign are environment variables of ours that are no settings: those of the
-// commands that are clients, and of the tests.
-var foreign = map[string]bool{"CONFIG": true, "URL": true, "KEY": true, "TOKEN": true, "USER": true, "LONG": true, "SKIP": true}
+// notSettings are Fanfare's environment variables that are no settings, without
+// the prefix: those of the commands that are clients, and those of the tests.
+var notSettings = map[string]bool{
+	"CONFIG": true, "URL": true, "KEY": true, "TOKEN": true, "USER": true,
+	"LONG": true, "SKIP": true,
+}
 
-// fromEnviron also returns the names of variables that a platform put there.
+// fromEnviron reads the environment. It also returns the names of variables that
+// a platform has set and that are to be ignored.
 func fromEnviron(src Sources) (_ layer, ignored []string, _ error) {
 	known := map[string]string{}
 	for _, key := range keys() {
@@ -23,9 +27,9 @@ func fromEnviron(src Sources) (_ layer, ignored []string, _ error) {
 	values := map[string]any{}
 	for _, pair := range src.Environ {
 		name, value, _ := strings.Cut(pair, "=")
-		rest, ours := strings.CutPrefix(name, EnvPrefix)
+		rest, isOurs := strings.CutPrefix(name, EnvPrefix)
 		switch key, isSetting := known[name]; {
-		case !ours || value == "" || foreign[rest]:
+		case !isOurs || value == "" || notSettings[rest]:
 		case isSetting:
 			values[key] = value
 		case injected(name, value):
@@ -44,10 +48,10 @@ func envName(key string) string {
 // address matches NAME_PORT_80_TCP and its like, where NAME may be FANFARE.
 var address = regexp.MustCompile(`_PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$`)
 
-// injected recognises what Kubernetes puts into the environment of a pod for
-// every service beside it, and Docker for every link: a service that is called
-// fanfare, or fanfare-redis, gets names that begin as ours do. The value has to
-// look so, too: a person may have written FANFARE_PORT=8080.
+// injected recognises what Kubernetes sets in a pod for each service of its
+// namespace, and Docker for each link: for a service called fanfare, or
+// fanfare-redis, the names begin with EnvPrefix. The value must look like theirs,
+// too, since a person may have written FANFARE_PORT=8080.
 func injected(name, value string) bool {
 	switch {
 	case address.MatchString(name):
@@ -63,7 +67,7 @@ func injected(name, value string) bool {
 		return found && (scheme == "tcp" || scheme == "udp" || scheme == "sctp")
 	case strings.HasSuffix(name, "_NAME"): // of a link: /this/that
 		return strings.HasPrefix(value, "/")
-	default: // a link passes on the environment of the other container
+	default: // a link also passes on the environment of the other container
 		return strings.Contains(name, "_ENV_")
 	}
 }

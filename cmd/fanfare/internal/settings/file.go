@@ -11,7 +11,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// null is a value that was written, as null or ~, and is none.
+// A null is a value that a file has as null or ~.
 type null string
 
 func fromFile(src Sources) (layer, error) {
@@ -29,7 +29,7 @@ func fromFile(src Sources) (layer, error) {
 	return l, nil
 }
 
-// plain cuts the path, which the caller names, off a file's error.
+// plain removes the path, which the caller names, from a file's error.
 func plain(err error) error {
 	var p *os.PathError
 	if errors.As(err, &p) {
@@ -38,8 +38,8 @@ func plain(err error) error {
 	return err
 }
 
-// readYAML puts the settings of a file into values, each as it was written:
-// YAML's idea of what 007, 1e3, yes or 12:30:45 mean is not asked for.
+// readYAML puts the settings of a file into values, each as the text that is in
+// the file: what YAML takes 007, 1e3, yes or 12:30:45 for does not count.
 func readYAML(text []byte, values map[string]any) error {
 	d := yaml.NewDecoder(bytes.NewReader(text))
 	var doc yaml.Node
@@ -65,8 +65,8 @@ func readYAML(text []byte, values map[string]any) error {
 	return section(root, "", values)
 }
 
-// cleaned keeps the parser's name, and what it quotes of the file, out of its
-// errors: there may be a secret in it.
+// cleaned removes from an error of the YAML parser its prefix, and what it quotes
+// of the file, in which there may be a secret.
 func cleaned(err error) error {
 	text := strings.TrimPrefix(err.Error(), "yaml: ")
 	switch {
@@ -80,7 +80,7 @@ func cleaned(err error) error {
 	return errors.New("no YAML: " + strings.TrimSpace(text))
 }
 
-// section reads a mapping whose keys stand below prefix.
+// section reads a mapping. The settings in it have names that begin with prefix.
 func section(m *yaml.Node, prefix string, values map[string]any) error {
 	for i := 0; i+1 < len(m.Content); i += 2 {
 		name, value := m.Content[i], m.Content[i+1]
@@ -116,7 +116,7 @@ func written(n *yaml.Node) (any, error) {
 	}
 	switch {
 	case n.Style&yaml.TaggedStyle != 0:
-		return nil, errors.New("has a tag: leave it away, or quote what begins with !")
+		return nil, errors.New("has a tag: leave it away, or quote what begins with \"!\"")
 	case n.Kind == yaml.SequenceNode:
 		all := []any{}
 		for _, item := range n.Content {
@@ -130,7 +130,7 @@ func written(n *yaml.Node) (any, error) {
 	case n.Kind == yaml.MappingNode && len(n.Content) == 0:
 		return nil, nil
 	case n.Kind == yaml.MappingNode:
-		return n.Content, nil // in a list: set will refuse it
+		return n.Content, nil // in a list, where set refuses it
 	case isNull(n) && n.Value == "":
 		return nil, nil
 	case isNull(n):

@@ -10,21 +10,21 @@ import (
 	"github.com/fanfarebus/fanfare"
 )
 
-// AddFlags adds a flag for each of the settings, or for those with the given
-// keys. Dashes are as good as underscores: --admin-listen.
+// AddFlags adds a flag for each setting, or for each of those with the given keys.
+// Flags may be written with dashes instead of underscores: --admin-listen.
 func AddFlags(fs *pflag.FlagSet, only ...string) {
 	defaults := fanfare.DefaultConfig()
-	for _, s := range All() {
+	for _, s := range of(&defaults) {
 		if len(only) > 0 && !slices.Contains(only, s.Key) {
 			continue
 		}
-		field := s.field(&defaults)
-		f := fs.VarPF(&flag{kind: kind(field), text: usual(field)}, s.Key, "", s.Help)
-		if _, isBool := field.(*bool); isBool {
+		f := fs.VarPF(&flag{kind: kind(s.field), text: usual(s.field)}, s.Key, "", s.Help)
+		if _, isBool := s.field.(*bool); isBool {
 			f.NoOptDefVal = "true"
 		}
 		if s.Secret {
-			fs.VarPF(&flag{kind: "path"}, s.Key+fileSuffix, "", "file that holds "+s.Key).Hidden = true
+			file := fs.VarPF(&flag{kind: "path"}, s.Key+fileSuffix, "", "file that holds "+s.Key)
+			file.Hidden = true
 		}
 	}
 	names := keys()
@@ -36,13 +36,14 @@ func AddFlags(fs *pflag.FlagSet, only ...string) {
 	})
 }
 
-// flag keeps what was given as text: Load parses it like any other source.
+// A flag keeps its value as text, which Load parses like that of any other source.
 type flag struct{ kind, text string }
 
 func (f *flag) String() string     { return f.text }
 func (f *flag) Set(s string) error { f.text = s; return nil }
 func (f *flag) Type() string       { return f.kind }
 
+// kind names the type of a field's values, for help.
 func kind(field any) string {
 	switch field.(type) {
 	case *bool:
@@ -60,7 +61,7 @@ func kind(field any) string {
 	}
 }
 
-// usual is the default as help shows it: nothing where there is none.
+// usual shows a default in help: "" if there is none.
 func usual(field any) string {
 	switch f := field.(type) {
 	case *bool:

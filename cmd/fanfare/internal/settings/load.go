@@ -1,12 +1,13 @@
-// Package settings finds a node's settings: flags, else the environment, else
-// a YAML file, else the defaults. A name that is no setting is refused, with
-// the nearest that is.
+// Package settings finds a node's settings. Each comes from a flag; without one,
+// from the environment; without that, from a YAML file; else it is the default. A
+// name that is no setting is refused, and the error suggests the nearest that is.
 package settings
 
 import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -19,27 +20,28 @@ import (
 type Sources struct {
 	File    string         // path of the YAML file; "" for none
 	Environ []string       // as os.Environ returns it
-	Flags   *pflag.FlagSet // flags that AddFlags made; the others are left alone
+	Flags   *pflag.FlagSet // of these, those that AddFlags made are read; may be nil
 }
 
-// Settings are a Config and where each part of it comes from.
+// Settings are a [fanfare.Config], and where each part of it comes from.
 type Settings struct {
 	Config fanfare.Config
-	// Ignored are environment variables that begin as ours do and were put there
-	// by a platform, for a service beside this one.
+	// Ignored are environment variables whose names begin with EnvPrefix, and that
+	// a platform set for another service.
 	Ignored []string
 
-	origin map[string]string // by key; absent: default
+	origin map[string]string // by key; a setting without one has its default
 }
 
-// A layer is one source's settings.
+// A layer is what one source says.
 type layer struct {
-	values map[string]any // by key
-	origin func(key string) string
+	values map[string]any          // by key: a string, a null, a list of these, or something else
+	origin func(key string) string // says where a key is, for people
 }
 
-// Load reads all sources. It joins everything that is wrong with their form;
-// whether the settings make sense together is Config.Validate's to say.
+// Load reads all sources. The error names everything that is wrong with the form
+// of the settings. Whether they make sense is for [fanfare.Config.Validate] to
+// say.
 func Load(src Sources) (*Settings, error) {
 	s := &Settings{Config: fanfare.DefaultConfig(), origin: map[string]string{}}
 	var faults []error
@@ -70,36 +72,21 @@ func fromFlags(src Sources) (layer, error) {
 	return layer{values, func(key string) string { return "flag --" + key }}, nil
 }
 
-// apply puts a layer over what is there.
+// apply sets what a layer has, over what the layers before it have set.
 func (s *Settings) apply(l layer) (faults []error) {
 	defaults := fanfare.DefaultConfig()
-	for _, setting := range All() {
-		value, given := take(l.values, setting.Key)
-		path, inFile := take(l.values, setting.Key+fileSuffix)
-		inFile = inFile && setting.Secret
-		origin := ""
-		switch {
-		case given && inFile:
-			faults = append(faults, fmt.Errorf("%s: is given, and so is %s%s: keep one", setting.Key, setting.Key, fileSuffix))
-			continue
-		case inFile:
-			name, err := scalar(path)
-			if err == nil {
-				value, err = SecretFile(name)
-			}
-			if err != nil {
-				faults = append(faults, fmt.Errorf("%s%s: %w", setting.Key, fileSuffix, err))
-				continue
-			}
-			origin = fmt.Sprintf("%s (%s)", l.origin(setting.Key+fileSuffix), name)
-		case given:
-			origin = l.origin(setting.Key)
-		default:
+	usual := of(&defaults)
+	for i, setting := range of(&s.Config) {
+		value, origin, err := l.find(setting)
+		if err != nil {
+			faults = append(faults, err)
 			continue
 		}
-		field := setting.field(&s.Config)
-		err := set(field, value)
-		if err == nil && empty(field) && !empty(setting.field(&defaults)) {
+		if origin == "" {
+			continue // not in this layer
+		}
+		err = set(setting.field, value)
+		if err == nil && empty(setting.field) && !empty(usual[i].field) {
 			err = errors.New("want at least one; leave it out for the default")
 		}
 		if err != nil {
@@ -110,31 +97,64 @@ func (s *Settings) apply(l layer) (faults []error) {
 	return append(faults, unknown(l)...)
 }
 
-// SecretFile returns what a file holds, without the space around it. A byte
-// order mark, which some editors write and nobody sees, is refused: as a part of
-// a secret it would make all tokens wrong. A file that holds nothing was not
-// written yet, or not to there. An error names the file, unless that may be the
-// secret itself, put in the wrong place.
-func SecretFile(name string) (string, error) {
-	content, err := os.ReadFile(name)
+// find takes a setting's value out of the layer, or out of the file that the
+// layer names for it. It also returns where the value comes from: "" if the
+// layer has none.
+func (l layer) find(s Setting) (value any, origin string, err error) {
+	value, given := take(l.values, s.Key)
+	path, inFile := take(l.values, s.Key+fileSuffix)
+	inFile = inFile && s.Secret
+	switch {
+	case given && inFile:
+		return nil, "", fmt.Errorf("%[1]s: is given, and so is %[1]s%[2]s: keep one",
+			s.Key, fileSuffix)
+	case given:
+		return value, l.origin(s.Key), nil
+	case !inFile:
+		return nil, "", nil
+	}
+	name, err := scalar(path)
 	if err == nil {
-		text := strings.TrimSpace(string(content))
-		if strings.HasPrefix(text, "\ufeff") {
-			return "", fmt.Errorf("%s: it begins with a byte order mark: save it as UTF-8 without one", name)
-		}
-		if text == "" {
-			return "", fmt.Errorf("%s: it is empty", name)
-		}
-		return text, nil
+		value, err = SecretFile(name)
 	}
-	isPath := strings.HasPrefix(name, "/") || strings.HasPrefix(name, "./") || strings.HasPrefix(name, "../") || len(name) < 32
-	if !isPath || strings.ContainsAny(name, "@=:\n") {
-		return "", fmt.Errorf("want the path of a file, not what is in it: %w", plain(err))
+	if err != nil {
+		return nil, "", fmt.Errorf("%s%s: %w", s.Key, fileSuffix, err)
 	}
-	return "", fmt.Errorf("%s: %w", name, plain(err))
+	return value, fmt.Sprintf("%s (%s)", l.origin(s.Key+fileSuffix), name), nil
 }
 
-// take removes a key. A key without a value, as in "node:", is not given.
+// SecretFile returns what a file holds, without the white space around it. It
+// refuses a file that begins with a byte order mark, which some editors write and
+// nobody sees: as a part of a secret it would make all tokens wrong. It also
+// refuses an empty file, which was not written yet, or is not the one that was
+// meant. The error names the file, unless the name may be the secret itself, put
+// in the wrong place.
+func SecretFile(name string) (string, error) {
+	content, err := os.ReadFile(name)
+	switch text := strings.TrimSpace(string(content)); {
+	case err != nil && !looksLikePath(name):
+		return "", fmt.Errorf("want the path of a file, not what is in it: %w", plain(err))
+	case err != nil:
+		return "", fmt.Errorf("%s: %w", name, plain(err))
+	case strings.HasPrefix(text, "\ufeff"):
+		return "", fmt.Errorf(
+			"%s: it begins with a byte order mark: save it as UTF-8 without one", name)
+	case text == "":
+		return "", fmt.Errorf("%s: it is empty", name)
+	default:
+		return text, nil
+	}
+}
+
+// looksLikePath says whether a name is more likely that of a file than a secret.
+func looksLikePath(name string) bool {
+	isPath := len(name) < 32 || slices.ContainsFunc([]string{"/", "./", "../"},
+		func(start string) bool { return strings.HasPrefix(name, start) })
+	return isPath && !strings.ContainsAny(name, "@=:\n")
+}
+
+// take removes a key, and returns its value and whether it has one: in a file,
+// "node:" has none.
 func take(values map[string]any, key string) (any, bool) {
 	v, ok := values[key]
 	delete(values, key)
@@ -147,7 +167,7 @@ func empty(field any) bool {
 	return ok && len(*list) == 0
 }
 
-// unknown refuses what apply did not take.
+// unknown refuses what is left of a layer after apply has taken all settings out.
 func unknown(l layer) (faults []error) {
 	names := keys()
 	for name, value := range l.values {
@@ -155,25 +175,31 @@ func unknown(l layer) (faults []error) {
 			continue // "auth:" with everything below it commented out
 		}
 		if strings.HasPrefix(name, EnvPrefix) {
-			if name == EnvPrefix+"PORT" {
-				faults = append(faults, fmt.Errorf("unknown setting %s in the environment: the address is %s, such as :8080", name, envName("listen")))
-				continue
-			}
-			names := each(names, envName)
-			faults = append(faults, fmt.Errorf("unknown setting %s in the environment%s", name, Suggest(name, names)))
+			faults = append(faults, unknownVariable(name))
 			continue
 		}
 		if key := secretAbove(name); key != "" {
-			faults = append(faults, fmt.Errorf("%s: want one value, not a section (%s)", key, l.origin(key)))
+			faults = append(faults,
+				fmt.Errorf("%s: want one value, not a section (%s)", key, l.origin(key)))
 			continue
 		}
-		faults = append(faults, fmt.Errorf("unknown setting %s%s (%s)", name, Suggest(name, names), l.origin(name)))
+		faults = append(faults,
+			fmt.Errorf("unknown setting %s%s (%s)", name, Suggest(name, names), l.origin(name)))
 	}
 	return faults
 }
 
-// secretAbove returns the secret setting below which a name stands, or "". Such
-// a name is a part of the secret: braces and colons made a section of it.
+func unknownVariable(name string) error {
+	const format = "unknown setting %s in the environment%s"
+	if name == EnvPrefix+"PORT" { // many platforms set PORT, so people expect it
+		return fmt.Errorf(format, name, ": the address is "+envName("listen")+", such as :8080")
+	}
+	return fmt.Errorf(format, name, Suggest(name, each(keys(), envName)))
+}
+
+// secretAbove returns the secret setting whose name, with a dot, a name begins
+// with, or "". Such a name is a part of the secret, whose braces and colons YAML
+// took for a section.
 func secretAbove(name string) string {
 	for _, s := range All() {
 		if s.Secret && strings.HasPrefix(name, s.Key+".") {
@@ -183,6 +209,7 @@ func secretAbove(name string) string {
 	return ""
 }
 
+// isSection says whether there are settings below a name, as below auth.
 func isSection(name string, keys []string) bool {
 	for _, k := range keys {
 		if strings.HasPrefix(k, name+".") {
@@ -192,21 +219,22 @@ func isSection(name string, keys []string) bool {
 	return false
 }
 
-// String shows every setting, its value and where it comes from, secrets
-// hidden, in a form that is a valid file.
+// String shows every setting, its value and where it comes from, in a form that
+// is a valid file. Secrets are hidden.
 func (s *Settings) String() string {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	for _, setting := range All() {
+	for _, setting := range of(&s.Config) {
 		origin := s.origin[setting.Key]
 		if origin == "" {
 			origin = "default"
 		}
-		fmt.Fprintf(w, "%s: %s\t# %s\n", setting.Key, show(setting.field(&s.Config)), origin)
+		fmt.Fprintf(w, "%s: %s\t# %s\n", setting.Key, show(setting.field), origin)
 	}
 	_ = w.Flush() // to memory
 	for _, name := range s.Ignored {
-		fmt.Fprintf(&b, "# %s in the environment is no setting: the platform puts it there for another service\n", name)
+		fmt.Fprintf(&b, "# %s in the environment is no setting: "+
+			"the platform puts it there for another service\n", name)
 	}
 	return b.String()
 }

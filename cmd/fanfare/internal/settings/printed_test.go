@@ -7,7 +7,7 @@ import (
 	"github.com/fanfarebus/fanfare/cmd/fanfare/internal/settings"
 )
 
-// What config print shows is a file that says the same.
+// The output of config print is a file that sets the same values.
 func TestWhatIsPrintedIsReadAgainAsTheSame(t *testing.T) {
 	for _, text := range []string{
 		"n1", "-", "- a", "-a", "--", "---", "...", "~", "null", "Null", ":", ": a", "a:", "a: b", "a #b", "#b", "<<", "!a", "&a", "*a",
@@ -21,7 +21,7 @@ func TestWhatIsPrintedIsReadAgainAsTheSame(t *testing.T) {
 	}
 }
 
-// What stands below a setting is a part of its value.
+// A section below a setting may be a part of its secret value.
 func TestASectionWhereAValueBelongsIsNotShown(t *testing.T) {
 	for _, text := range []string{"auth.jwt.secret: {s3cr3t}", "auth: {jwt: {secret: {s3cr3t: x}}}", "auth.jwt.secret:\n  s3cr3t: x", "auth.api_keys:\n  s3cr3t: x"} {
 		_, err := settings.Load(settings.Sources{File: write(t, "c.yaml", text)})

@@ -2,6 +2,7 @@ package settings
 
 import (
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -13,9 +14,9 @@ const (
 	unreadable = "(hidden: it cannot be read)"
 )
 
-// redactedURLs shows the URLs of buses without what is secret in them. One that
-// cannot be read shows no more than its scheme, and where the list itself is
-// doubtful, a space in a password may be why: then nothing is shown.
+// redactedURLs shows the URLs of buses without what is secret in them. Of a URL
+// that cannot be read it shows the scheme at most. If one of several items is no
+// URL, a password may have a space in it: then it shows nothing.
 func redactedURLs(text string) string {
 	all := dsn.SplitURLs(text)
 	for _, one := range all {
@@ -37,7 +38,7 @@ func redactedURL(text string) string {
 	case err != nil && strings.Contains(rest, ","): // servers, as brokers' clients take them
 		return dsn.Redact(text)
 	case err != nil, u.Opaque != "", u.Fragment != "",
-		end >= 0 && strings.Contains(rest[end:], "@"): // a password that was not escaped ends late
+		end >= 0 && strings.Contains(rest[end:], "@"): // of a password with a /, ? or # in it
 		return scheme + "://" + unreadable
 	}
 	query, ok := redactedQuery(u.RawQuery)
@@ -45,7 +46,7 @@ func redactedURL(text string) string {
 		return scheme + "://" + unreadable
 	}
 	u.RawQuery = query
-	if _, password := u.User.Password(); password {
+	if _, hasPassword := u.User.Password(); hasPassword {
 		u.User = url.UserPassword(u.User.Username(), hidden)
 	} else if u.User != nil { // a name alone is a token, for NATS
 		u.User = url.User(hidden)
@@ -58,14 +59,16 @@ func redactedURL(text string) string {
 }
 
 // redactedQuery hides the values of parameters whose names say that they are
-// secret, and of those that hold a URL of their own.
+// secret, and values that look like a URL with a user in it. It reports whether it
+// could read the query.
 func redactedQuery(raw string) (string, bool) {
 	query, err := url.ParseQuery(raw)
 	if err != nil {
 		return "", false
 	}
 	for pair := range strings.SplitSeq(raw, "&") {
-		if pair != "" && !strings.Contains(pair, "=") { // the end of a value with an & in it
+		if pair != "" && !strings.Contains(pair, "=") {
+			// It may be the end of a secret that has an & in it.
 			return "", false
 		}
 	}
@@ -79,15 +82,18 @@ func redactedQuery(raw string) (string, bool) {
 	return query.Encode(), true
 }
 
+// secretWords are what the names of parameters with secrets hold.
+var secretWords = []string{"pass", "pwd", "secret", "token", "key", "cred", "auth"}
+
 func secretName(name string) bool {
 	name = strings.ToLower(name)
-	return slices.ContainsFunc([]string{"pass", "pwd", "secret", "token", "key", "cred", "auth"}, func(word string) bool {
+	return slices.ContainsFunc(secretWords, func(word string) bool {
 		return strings.Contains(name, word)
 	})
 }
 
-// redacted shows a setting that is no URL, unless somebody put one there, or
-// something with a user's part, by mistake.
+// redacted shows a setting that is no URL. If somebody put a URL there, or a part
+// of one, it hides what may be secret.
 func redacted(text string) string {
 	switch {
 	case strings.Contains(text, "@"):
@@ -100,9 +106,10 @@ func redacted(text string) string {
 	return text
 }
 
+// schemeForm matches what the scheme of a URL may be, in a loose reading of RFC 3986
+// §3.1.
+var schemeForm = regexp.MustCompile(`^[a-zA-Z0-9+.-]+$`)
+
 func isScheme(text string) bool {
-	odd := func(r rune) bool {
-		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("+-.", r)
-	}
-	return text != "" && !strings.ContainsFunc(text, odd)
+	return schemeForm.MatchString(text)
 }

@@ -219,13 +219,13 @@ func TestPrintedSettingsHideSecretsAndSayWhereTheyComeFrom(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, text)
 		}
 	}
-	// What is printed is a file that can be read, but for what it hides.
+	// The output can be read as a file, except for what it hides.
 	if again := load(t, settings.Sources{File: write(t, "printed.yaml", text)}); again.Config.Drain != time.Hour || again.Config.Window != s.Config.Window {
 		t.Errorf("read again: %+v", again.Config)
 	}
 }
 
-// A transport that is no URL may have a password in it all the same.
+// A transport that is no valid URL may still hold a password.
 func TestPrintedSettingsHideATransportThatIsNoURL(t *testing.T) {
 	for _, transport := range []string{"me:pass-1@h:1", "nats:me:pass-1@h", "//me:pass-1@h", "nats://h memory:me:pass-1@h", "nats://h?token=x&pass-1"} {
 		if text := load(t, settings.Sources{Flags: flags(t, "--transport="+transport)}).String(); strings.Contains(text, "pass-1") {

@@ -17,8 +17,8 @@ func Suggest(given string, names []string) string {
 	return fmt.Sprintf(": did you mean %s?", best)
 }
 
-// distance counts the edits that make b of a. Long names are cut: they come
-// from outside.
+// distance is the Levenshtein distance of two names. Long names are cut, since
+// they come from outside and the time grows with the product of the lengths.
 func distance(a, b string) int {
 	a, b = a[:min(len(a), 64)], b[:min(len(b), 64)]
 	row := make([]int, len(b)+1)

@@ -13,11 +13,12 @@ import (
 	"github.com/fanfarebus/fanfare"
 )
 
-// urls are one URL or two, with a space between; a file may have a list.
+// urls are one URL, or two with a space between. A file may have them as a list.
 type urls string
 
-// set parses what a layer gave, a scalar or a list of scalars, into a field.
+// set parses what a layer has for a field, a scalar or a list of scalars.
 func set(field, given any) error {
+	items, isList := given.([]any)
 	switch f := field.(type) {
 	case *[]string:
 		texts, err := list(given)
@@ -25,14 +26,10 @@ func set(field, given any) error {
 		return err
 	case *[]fanfare.Secret:
 		texts, err := list(given)
-		*f = nil
-		for _, t := range texts {
-			*f = append(*f, fanfare.Secret(t))
-		}
+		*f = each(texts, func(t string) fanfare.Secret { return fanfare.Secret(t) })
 		return err
-	}
-	if f, ok := field.(*urls); ok {
-		if items, isList := given.([]any); isList {
+	case *urls:
+		if isList {
 			texts, err := list(items)
 			*f = urls(strings.Join(texts, " "))
 			return err
@@ -42,6 +39,10 @@ func set(field, given any) error {
 	if err != nil {
 		return err
 	}
+	return setScalar(field, text)
+}
+
+func setScalar(field any, text string) (err error) {
 	switch f := field.(type) {
 	case *string:
 		*f = text
@@ -67,8 +68,8 @@ func set(field, given any) error {
 	return nil
 }
 
-// integer reads a whole number, or math.MaxInt for one that is even larger:
-// Config.Validate then says how large it may be.
+// integer reads a whole number. Of one that is too large for an int it makes the
+// largest int, so that [fanfare.Config.Validate] says how large it may be.
 func integer(text string) (int, error) {
 	text = strings.ReplaceAll(text, "_", "")
 	if len(text) > 1 && text[0] == '0' {
@@ -76,35 +77,38 @@ func integer(text string) (int, error) {
 	}
 	n, err := strconv.Atoi(text)
 	if errors.Is(err, strconv.ErrRange) && n > 0 {
-		return n, nil
+		return n, nil // Atoi has made it the largest
 	}
 	return n, err
 }
 
-// long matches a duration that is well-formed, however long.
-var long = regexp.MustCompile(`^([0-9]+(\.[0-9]*)?(ns|us|µs|ms|s|m|h))+$`)
+// anyDuration matches a duration that is well-formed, however long.
+var anyDuration = regexp.MustCompile(`^([0-9]+(\.[0-9]*)?(ns|us|µs|ms|s|m|h))+$`)
 
-// duration reads a duration, or the longest there is for one that is longer.
+// duration reads a duration. One that is too long becomes the longest there is,
+// for the same reason as in integer.
 func duration(text string) (time.Duration, error) {
 	d, err := time.ParseDuration(text)
-	if err != nil && long.MatchString(text) {
+	if err != nil && anyDuration.MatchString(text) {
 		return math.MaxInt64, nil
 	}
 	return d, err
 }
 
-// large matches a size that is well-formed, however large.
-var large = regexp.MustCompile(`^[0-9]+(\.[0-9]+)? *([KMG]i?B|kB|B)?$`)
+// anySize matches a size that is well-formed, however large.
+var anySize = regexp.MustCompile(`^[0-9]+(\.[0-9]+)? *([KMG]i?B|kB|B)?$`)
 
-// size reads a size, or the largest there is for one that is larger.
+// size reads a size. One that is too large becomes the largest there is, for the
+// same reason as in integer.
 func size(text string) (fanfare.Size, error) {
 	n, err := fanfare.ParseSize(text)
-	if err != nil && large.MatchString(text) && !strings.Contains(text, ".") {
+	if err != nil && anySize.MatchString(text) && !strings.Contains(text, ".") {
 		return math.MaxInt64, nil
 	}
 	return n, err
 }
 
+// because replaces an error of strconv by one that says what is wanted.
 func because(err error, problem string) error {
 	if err == nil {
 		return nil
@@ -112,7 +116,8 @@ func because(err error, problem string) error {
 	return errors.New(problem)
 }
 
-// positive refuses zero too: it would count as "not set".
+// positive refuses what is not more than zero. Zero itself would count as "not
+// set", and be replaced by the default.
 func positive(n int64, err error, want string) error {
 	if err != nil || n <= 0 {
 		return fmt.Errorf("want %s, more than 0", want)
@@ -120,6 +125,7 @@ func positive(n int64, err error, want string) error {
 	return nil
 }
 
+// scalar returns the text of one value.
 func scalar(given any) (string, error) {
 	switch v := given.(type) {
 	case string:
@@ -177,7 +183,8 @@ func show(field any) string {
 	case *[]string:
 		return "[" + strings.Join(each(each(*f, redacted), quoted), ", ") + "]"
 	case *[]fanfare.Secret:
-		return "[" + strings.Join(each(*f, func(s fanfare.Secret) string { return quoted(entry(string(s))) }), ", ") + "]"
+		entries := each(*f, func(s fanfare.Secret) string { return quoted(entry(string(s))) })
+		return "[" + strings.Join(entries, ", ") + "]"
 	case *bool:
 		return strconv.FormatBool(*f)
 	case *int:
@@ -189,10 +196,10 @@ func show(field any) string {
 	}
 }
 
-// scopes matches what an entry's scopes can be.
+// scopes matches what the scopes of an API key's entry can be.
 var scopes = regexp.MustCompile(`^(\*|publish/[a-z0-9_*-]+)(\+(\*|publish/[a-z0-9_*-]+))*$`)
 
-// entry shows an API key's name and scopes without its hash.
+// entry shows the entry of an API key without the hash in it.
 func entry(text string) string {
 	parts := strings.Split(text, ":")
 	if len(parts) != 3 || !scopes.MatchString(parts[1]) {
@@ -201,7 +208,7 @@ func entry(text string) string {
 	return parts[0] + ":" + parts[1] + ":(hidden)"
 }
 
-// brief is a duration without the zeros that String adds: 10m, not 10m0s.
+// brief shows a duration without the zeros that its String adds: 10m, not 10m0s.
 func brief(d time.Duration) string {
 	s := d.String()
 	if strings.HasSuffix(s, "m0s") {
@@ -213,8 +220,8 @@ func brief(d time.Duration) string {
 	return s
 }
 
-// quoted is a text as it can stand in a file: in quotes, where YAML would take it
-// for something else.
+// quoted shows a text as it can stand in a file: in quotes where YAML would take
+// it for something else.
 func quoted(s string) string {
 	switch {
 	case s == "", s != strings.TrimSpace(s), strings.ContainsFunc(s, unprintable),
@@ -227,8 +234,12 @@ func quoted(s string) string {
 
 func unprintable(r rune) bool { return !unicode.IsPrint(r) }
 
-func each[T any](all []T, f func(T) string) []string {
-	out := make([]string, len(all))
+// each returns what f makes of each of all; nil of none.
+func each[T, U any](all []T, f func(T) U) []U {
+	if len(all) == 0 {
+		return nil
+	}
+	out := make([]U, len(all))
 	for i, v := range all {
 		out[i] = f(v)
 	}

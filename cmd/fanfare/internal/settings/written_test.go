@@ -68,7 +68,7 @@ func TestWhatAFileMayNotHoldIsRefused(t *testing.T) {
 	}
 }
 
-// What the parser quotes of a file may be a secret.
+// The YAML parser's errors quote the file, in which there may be a secret.
 func TestAFileThatIsNoYAMLShowsNothingOfItself(t *testing.T) {
 	for _, text := range []string{"auth.jwt.secret: *s3cr3t", "auth.jwt.secret: &s3cr3t", "a: 'b\ns3cr3t: c", "auth.jwt.secret: !s3cr3t x", "auth.jwt.secret: %s3cr3t", "auth.jwt.secret: @s3cr3t", "auth: {jwt: s3cr3t: x}"} {
 		if _, err := settings.Load(settings.Sources{File: write(t, "c.yaml", text)}); err != nil && strings.Contains(err.Error(), "s3cr3t") {
@@ -92,7 +92,8 @@ func TestTextFromTheEnvironmentAndFlags(t *testing.T) {
 	}
 }
 
-// A number that no type can hold is told its bound like any other.
+// A number that is too large for its type is refused like any that is over its
+// bound.
 func TestHugeNumbersAreToldTheirBound(t *testing.T) {
 	for pair, want := range map[string]string{
 		"drain=10000000h": "drain: ", "drain=99999999999999999999999h": "drain: ", "window.bytes=9999999999GB": "window.bytes: ", "window.bytes=99999999999999999999999999": "window.bytes: ",
@@ -155,6 +156,6 @@ func TestWhatAPersonWroteIsNotTakenForAPlatforms(t *testing.T) {
 	if len(s.Ignored) != 0 {
 		t.Errorf("settings are ignored: %v", s.Ignored)
 	}
-	// What our own commands read is neither setting nor typo.
+	// The variables of our other commands are not taken for misspelt settings.
 	load(t, settings.Sources{Environ: []string{"FANFARE_KEY=k", "FANFARE_URL=http://h", "FANFARE_TOKEN=t", "FANFARE_CONFIG=c", "FANFARE_LONG=1", "FANFARE_USER=alice"}})
 }

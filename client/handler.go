@@ -1,0 +1,102 @@
+package client
+
+import (
+	"context"
+	"time"
+)
+
+// A Handler holds the functions that a [Client] calls. Each may be nil. They are
+// called one at a time, in order, by the goroutine that called Run, and may block. If
+// one returns an error, Run ends and returns that error. Their ctx ends with Run's.
+//
+// A function that calls Send, Join or Leave must pass on the ctx that it was given. The
+// client then waits for the answer no longer than Config.Timeout: what the node sends
+// before the answer waits for the Handler, and may not fit into the queue.
+type Handler struct {
+	// Message is called for each message. The function may keep it.
+	Message func(ctx context.Context, m *Message) error
+	// Gap is called where messages may be missing.
+	Gap func(ctx context.Context, g *Gap) error
+	// Hello is called when a session begins, before what the client missed.
+	Hello func(ctx context.Context, h *Hello) error
+	// Bus is called when the node has lost its bus, and when it has it again.
+	Bus func(ctx context.Context, up bool) error
+	// Left is called when a new token no longer allows a system or room that the old
+	// one allowed, and when a room could not be joined again on a new connection.
+	Left func(ctx context.Context, l *Left) error
+	// Lost is called when a connection has ended or could not be made, and the client
+	// will connect again.
+	Lost func(ctx context.Context, l *Lost) error
+	// Op is called for each op as it was received, also one that this client does not
+	// know, before the function for its kind. Answers to Send, Join and Leave are left
+	// out. The function must not change the bytes.
+	Op func(ctx context.Context, raw []byte) error
+}
+
+// A Message was published for this session.
+type Message struct {
+	System string
+	ID     string
+	// Cursor says "seen everything up to and with this message". It is empty where the
+	// bus has no cursors, and for messages that a Join with a cursor brought.
+	Cursor string
+	// To is the first of the message's targets that matched, such as user:alice.
+	To string
+	// From is the user who sent the message; empty if a service published it.
+	From string
+	Type string
+	// Time is zero if the message has no time that can be read.
+	Time    time.Time
+	Headers map[string]string
+	// Data is what ContentType says: JSON, the text, or the bytes.
+	Data        []byte
+	ContentType string
+}
+
+// A Gap says that messages of a system may be missing here.
+type Gap struct {
+	System string
+	// Reason is trimmed, lossy, overflow, too_far or unknown_cursor.
+	Reason string
+	// Cursor is where the messages after the gap begin; empty where the bus has no
+	// cursors.
+	Cursor string
+	// After is how long to wait before fetching the state anew, so that not all
+	// clients do so at once.
+	After time.Duration
+}
+
+// A Hello is the first that a node sends in a session.
+type Hello struct {
+	Session string
+	Node    string
+	User    string
+	Systems map[string]Place // by the system's name
+}
+
+// A Place is where a session begins in a system.
+type Place struct {
+	// Cursor is empty while the node does not know it.
+	Cursor string
+	// Resumed says that the session continues from the cursor that the client gave.
+	Resumed bool
+}
+
+// A Left names what the session was taken out of: a room or, if Room is empty, a
+// system. The Reason is "token", or the code of the node's refusal.
+type Left struct {
+	System string
+	Room   string
+	Reason string
+}
+
+// A Lost says why a connection ended, and when the client connects again.
+type Lost struct {
+	// Err is a *CloseError if the node closed the session, and a *Refusal if the
+	// request for a connection was refused.
+	Err error
+	// Delay is how long the client waits before it connects again.
+	Delay time.Duration
+	// Failures counts the connections in a row that did not last.
+	Failures int
+}

@@ -1,0 +1,128 @@
+package client
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+)
+
+// An op is a message of the protocol from the node to the client, decoded. Which fields
+// are used depends on Name.
+type op struct {
+	Name        string            `json:"op"`
+	Ref         json.RawMessage   `json:"ref"`
+	System      string            `json:"system"`
+	ID          string            `json:"id"`
+	Cursor      string            `json:"cursor"` // null leaves it empty
+	To          string            `json:"to"`
+	From        string            `json:"from"`
+	Type        string            `json:"type"`
+	Time        string            `json:"time"`
+	Headers     map[string]string `json:"headers"`
+	ContentType string            `json:"content_type"`
+	Data        json.RawMessage   `json:"data"`
+	DataBase64  []byte            `json:"data_base64"`
+	Reason      string            `json:"reason"`
+	AfterMS     integer           `json:"after_ms"`
+	RetryMS     integer           `json:"retry_ms"`
+	Room        string            `json:"room"`
+	Up          bool              `json:"up"`
+	Code        string            `json:"code"`
+	Message     string            `json:"message"`
+	Session     string            `json:"session"`
+	Node        string            `json:"node"`
+	User        string            `json:"user"`
+	Systems     map[string]place  `json:"systems"`
+}
+
+type place struct {
+	Cursor  string `json:"cursor"`
+	Resumed bool   `json:"resumed"`
+}
+
+// An integer is one by JSON Schema: 30.0 and 3e1 are integers, too.
+type integer int64
+
+// UnmarshalJSON reads any number and cuts off its fraction: an odd delay is no reason to
+// refuse an op.
+func (n *integer) UnmarshalJSON(text []byte) error {
+	if string(text) == "null" {
+		return nil
+	}
+	f, err := strconv.ParseFloat(string(text), 64)
+	if err != nil && !errors.Is(err, strconv.ErrRange) {
+		return fmt.Errorf("%.40s is no number", text)
+	}
+	*n = integer(min(max(f, -1<<53), 1<<53))
+	return nil
+}
+
+// parse reads an op. If it does not know the name, it reads nothing else, so that newer
+// nodes can send ops that this client does not understand.
+func parse(raw []byte) (o op, err error) {
+	var head struct {
+		Name *string `json:"op"`
+	}
+	if err = json.Unmarshal(raw, &head); err == nil && head.Name == nil {
+		err = fmt.Errorf("it has no name")
+	}
+	if err != nil {
+		return op{}, fmt.Errorf("%w: %w", ErrProtocol, err)
+	}
+	switch *head.Name {
+	case "hello", "message", "cursor", "gap", "bus", "goaway", "left", "ok", "error":
+	default:
+		return op{Name: *head.Name}, nil
+	}
+	if err = json.Unmarshal(raw, &o); err != nil {
+		return op{}, fmt.Errorf("%w: %s: %w", ErrProtocol, *head.Name, err)
+	}
+	o.Name = *head.Name
+	return o, nil
+}
+
+func (o *op) message() *Message {
+	m := &Message{
+		System: o.System, ID: o.ID, Cursor: o.Cursor, To: o.To, From: o.From, Type: o.Type,
+		Headers: o.Headers, ContentType: o.ContentType, Data: o.Data,
+	}
+	if t, err := time.Parse(time.RFC3339, o.Time); err == nil {
+		m.Time = t
+	}
+	var text string
+	switch {
+	case o.DataBase64 != nil:
+		m.Data = o.DataBase64
+	case isText(m.ContentType) && json.Unmarshal(o.Data, &text) == nil:
+		m.Data = []byte(text)
+	case m.Data == nil:
+		m.Data = []byte("null")
+	}
+	if m.ContentType == "" {
+		m.ContentType = "application/json"
+	}
+	return m
+}
+
+func (o *op) gap() *Gap {
+	return &Gap{System: o.System, Reason: o.Reason, Cursor: o.Cursor, After: millis(o.AfterMS)}
+}
+
+func (o *op) hello() *Hello {
+	h := &Hello{Session: o.Session, Node: o.Node, User: o.User}
+	h.Systems = make(map[string]Place, len(o.Systems))
+	for name, p := range o.Systems {
+		h.Systems[name] = Place(p)
+	}
+	return h
+}
+
+// longest is the longest time for which a node can make a client wait.
+const longest = time.Hour
+
+// millis returns n milliseconds, from 0 to longest.
+func millis(n integer) time.Duration {
+	return time.Duration(min(max(int64(n), 0), longest.Milliseconds())) * time.Millisecond
+}

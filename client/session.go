@@ -1,0 +1,275 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+// errTooBig ends Run: a frame was larger than Config.FrameBytes, and on the next
+// connection it would come again.
+var errTooBig = errors.New("client: a frame is larger than FrameBytes allows")
+
+// A session is one connection to a node. The goroutine that calls run reads. Three
+// others, which run starts and waits for, write calls, replace the token, and close the
+// connection when the context ends.
+type session struct {
+	*Client
+	conn  *websocket.Conn
+	out   *queue
+	token string
+	named []string // the rooms in the address of the connection
+
+	greeted time.Time     // when the hello came; zero before
+	asked   time.Duration // how long the node asked to wait before connecting again
+}
+
+// An ending says how a session went.
+type ending struct {
+	err    error
+	asked  time.Duration // how long the node asked to wait before connecting again
+	lasted time.Duration // from the hello on; 0 without one
+}
+
+// session connects, and returns when the session has ended.
+func (c *Client) session(ctx context.Context, q *queue) ending {
+	token, err := c.freshToken(ctx)
+	if err != nil {
+		return ending{err: err}
+	}
+	s := &session{Client: c, out: q, token: token}
+	if err := s.dial(ctx); err != nil {
+		end := ending{err: err}
+		if r := (*Refusal)(nil); errors.As(err, &r) {
+			end.asked = r.RetryAfter
+		}
+		return end
+	}
+	err = s.run(ctx)
+	end := ending{err: err, asked: s.asked}
+	if !s.greeted.IsZero() {
+		end.lasted = time.Since(s.greeted)
+	}
+	return end
+}
+
+// freshToken asks Config.Token for a token; it returns "" if there are none.
+func (c *Client) freshToken(ctx context.Context) (string, error) {
+	if c.cfg.Token == nil {
+		return "", nil
+	}
+	token, err := c.cfg.Token(ctx)
+	if err != nil {
+		return "", fmt.Errorf("client: getting a token: %w", err)
+	}
+	return token, nil
+}
+
+// run reads until the connection is lost or ctx ends. It always returns an error.
+func (s *session) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var work sync.WaitGroup
+	work.Go(func() { <-ctx.Done(); s.leave() })
+	work.Go(func() { s.write(ctx) })
+	work.Go(func() { s.keepToken(ctx) })
+	defer func() {
+		cancel()
+		s.disconnected()
+		work.Wait()
+	}()
+	return s.read(ctx)
+}
+
+// leave closes the connection with a close frame, so that the node knows at once.
+func (s *session) leave() {
+	bye := websocket.FormatCloseMessage(websocket.CloseNormalClosure, "")
+	deadline := time.Now().Add(min(time.Second, s.cfg.Timeout))
+	_ = s.conn.WriteControl(websocket.CloseMessage, bye, deadline)
+	_ = s.conn.Close()
+}
+
+// read handles what the node sends: frames with one op a line.
+func (s *session) read(ctx context.Context) error {
+	s.conn.SetReadLimit(s.cfg.FrameBytes)
+	pong := s.conn.PingHandler()
+	s.conn.SetPingHandler(func(text string) error {
+		s.extendDeadline()
+		return pong(text)
+	})
+	_ = s.conn.SetReadDeadline(time.Now().Add(s.cfg.Timeout)) // for the hello
+	for {
+		_, frame, err := s.conn.ReadMessage()
+		if err != nil {
+			return readError(err)
+		}
+		for line := range bytes.SplitSeq(frame, []byte("\n")) {
+			if len(line) == 0 {
+				continue
+			}
+			if err := s.receive(ctx, line); err != nil {
+				return err
+			}
+		}
+		s.extendDeadline()
+	}
+}
+
+// extendDeadline gives a node that has said hello Config.Silence for what it sends
+// next. Until the hello, the deadline is Config.Timeout after connecting.
+func (s *session) extendDeadline() {
+	if !s.greeted.IsZero() {
+		_ = s.conn.SetReadDeadline(time.Now().Add(s.cfg.Silence))
+	}
+}
+
+// readError turns the error of a read into one of this package.
+func readError(err error) error {
+	var closed *websocket.CloseError
+	switch {
+	case errors.As(err, &closed) && closed.Code != websocket.CloseAbnormalClosure:
+		return &CloseError{closed.Code, closed.Text}
+	case errors.Is(err, websocket.ErrReadLimit):
+		return errTooBig
+	}
+	return fmt.Errorf("client: reading: %w", err)
+}
+
+// receive does what an op means for the connection, and puts those that are for the
+// Handler into the queue.
+func (s *session) receive(ctx context.Context, line []byte) error {
+	o, err := parse(line)
+	if err != nil {
+		return err
+	}
+	switch o.Name {
+	case "ok":
+		return s.answered(ctx, &o, nil)
+	case "error":
+		return s.answered(ctx, &o, &OpError{o.Code, o.Message})
+	case "goaway":
+		s.asked = max(millis(o.RetryMS), time.Millisecond)
+	case "left":
+		s.forgetLeft(o.System, o.Room)
+	}
+	if err := s.out.push(ctx, event{raw: line, op: o}); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.advance(s.seen, &o)
+	s.mu.Unlock()
+	if o.Name == "hello" {
+		s.greeted = time.Now()
+		s.connected(s.named)
+	}
+	return nil
+}
+
+// forgetLeft removes what the node has taken the session out of: a room or, if room is
+// empty, a system with all its rooms. Later connections do not ask for it again.
+func (s *session) forgetLeft(system, room string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if room == "" {
+		s.systems = slices.DeleteFunc(s.systems, func(name string) bool { return name == system })
+	}
+	s.rooms = slices.DeleteFunc(s.rooms, func(name string) bool {
+		return name == system+"/"+room || room == "" && inSystem(name, system)
+	})
+}
+
+// write sends calls until ctx ends or a write fails.
+func (s *session) write(ctx context.Context) {
+	for ctx.Err() == nil {
+		call, wait := s.nextCall()
+		if call == nil {
+			s.awaitCall(ctx, wait)
+			continue
+		}
+		_ = s.conn.SetWriteDeadline(time.Now().Add(s.cfg.Timeout))
+		if err := s.conn.WriteMessage(websocket.TextMessage, call.text); err != nil {
+			_ = s.conn.Close() // then read fails, and the session ends
+			return
+		}
+	}
+}
+
+// awaitCall waits until there may be something to send: for a signal, or for wait if
+// that is not 0.
+func (s *session) awaitCall(ctx context.Context, wait time.Duration) {
+	var due <-chan time.Time
+	if wait > 0 {
+		timer := time.NewTimer(wait)
+		defer timer.Stop()
+		due = timer.C
+	}
+	select {
+	case <-s.wake:
+	case <-due:
+	case <-ctx.Done():
+	}
+}
+
+// keepToken replaces the token before it expires, again and again.
+func (s *session) keepToken(ctx context.Context) {
+	for token := s.token; ; {
+		wait := keepFor(token, time.Now())
+		if s.cfg.Token == nil || wait == 0 || !pause(ctx, wait) {
+			return
+		}
+		fresh, err := s.freshToken(ctx)
+		if err == nil && fresh != "" {
+			err = s.auth(ctx, fresh)
+		}
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			s.cfg.Logger.Warn("client: the token could not be replaced", "err", err)
+		case fresh != "":
+			token = fresh
+		}
+	}
+}
+
+// auth sends a new token, and returns when the node has answered.
+func (s *session) auth(ctx context.Context, token string) error {
+	text, err := json.Marshal(map[string]string{"token": token})
+	if err == nil {
+		_, err = s.ask(ctx, &call{kind: callAuth, text: text})
+	}
+	return err
+}
+
+// answered settles the call that an op answers; refused is nil if the node did what was
+// asked.
+func (s *session) answered(ctx context.Context, o *op, refused *OpError) error {
+	ref, _ := strconv.ParseUint(string(o.Ref), 10, 64) // 0 is no ref: they begin at 1
+	var err error
+	if refused != nil {
+		err = refused
+	}
+	s.mu.Lock()
+	call := s.pending[ref]
+	postponed := call != nil && call.late && s.postpone(call, refused)
+	if call != nil && !postponed {
+		s.settle(call, o.ID, err)
+	}
+	s.mu.Unlock()
+	switch {
+	case postponed:
+	case call == nil && err != nil:
+		s.cfg.Logger.Warn("client: an error that belongs to nothing",
+			"ref", string(o.Ref), "err", err)
+	case call != nil && call.late:
+		return s.lateAnswered(ctx, call, refused)
+	}
+	return nil
+}

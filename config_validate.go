@@ -1,0 +1,209 @@
+package fanfare
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/fanfarebus/fanfare/adapters/auth"
+	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/ports/session"
+)
+
+// Validate returns everything that is wrong with the settings as one error, a
+// line for each fault, with the setting's name and what to do. It returns nil if
+// nothing is wrong. A zero field counts as its default. Validate does not look at
+// the bus.
+func (c Config) Validate() error {
+	c = c.withDefaults()
+	return errors.Join(slices.Concat(
+		c.checkNames(), c.checkAddresses(), c.checkAuth(), c.checkBounds(), c.checkLog())...)
+}
+
+func (c Config) checkNames() (faults []error) {
+	for _, s := range c.Systems {
+		if s == "*" {
+			if len(c.Systems) > 1 {
+				faults = append(faults,
+					fault("systems", `"*" stands alone: name the systems, or only "*"`))
+			}
+			continue
+		}
+		if _, err := domain.ParseSystem(s); err != nil {
+			faults = append(faults, fault("systems", "%v", err))
+		}
+	}
+	if err := domain.CheckUser(c.Node); err != nil {
+		faults = append(faults, fault("node", "%v", err))
+	}
+	if _, err := domain.ParseTopics(c.Topic); err != nil {
+		faults = append(faults, fault("topic",
+			"template %s must hold {system} exactly once, as in fanfare.{system}", shown(c.Topic)))
+	}
+	return faults
+}
+
+func (c Config) checkAddresses() []error {
+	faults := c.checkListen("listen", c.Listen)
+	faults = append(faults, c.checkListen("admin_listen", c.AdminListen)...)
+	anyPort := strings.HasSuffix(c.Listen, ":0")
+	if c.AdminListen != "" && c.AdminListen == c.Listen && !anyPort {
+		faults = append(faults, fault("admin_listen",
+			"is the same as listen: choose another port, "+
+				"or leave it empty to have everything on listen"))
+	}
+	for _, o := range c.Origins {
+		if err := session.CheckOrigin(o); err != nil {
+			faults = append(faults,
+				badItem("origins", c.Origins, o, fmt.Sprintf("is no origin: %v", err)))
+		}
+	}
+	faults = append(faults, c.checkProxies()...)
+	if err := session.CheckProxyHeader(c.ProxyHeader); err != nil {
+		faults = append(faults, fault("proxy_header", "%v", err))
+	}
+	return faults
+}
+
+// checkListen checks one of the addresses to listen on; an empty one is none.
+func (c Config) checkListen(key, address string) []error {
+	if address == "" {
+		return nil
+	}
+	host, port, err := net.SplitHostPort(address)
+	if err == nil {
+		_, err = net.LookupPort("tcp", port)
+	}
+	switch {
+	case err != nil:
+		return []error{fault(key, "%s is no address: want host:port with a port of at most 65535, "+
+			"such as 127.0.0.1:8080 or :8080", shown(address))}
+	case c.Dev && !loopback(host):
+		return []error{fault(key, "development mode lets everybody in, so it listens "+
+			"on this machine only: use 127.0.0.1, or serve with auth")}
+	}
+	return nil
+}
+
+func (c Config) checkProxies() (faults []error) {
+	for _, p := range c.Proxies {
+		network, err := netip.ParsePrefix(p)
+		switch {
+		case err != nil:
+			faults = append(faults, badItem("proxies", c.Proxies, p,
+				"is no network: want address/bits, such as 10.0.0.0/8 or 192.168.1.7/32"))
+		case network.Addr().Is4In6():
+			faults = append(faults, fault("proxies",
+				"%q would match nothing: write it as an IPv4 network, such as 10.0.0.0/8", p))
+		}
+	}
+	return faults
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+func (c Config) checkAuth() (faults []error) {
+	j := c.Auth.JWT
+	if j.Leeway < 0 || j.Leeway > auth.MaxLeeway {
+		faults = append(faults, fault("auth.jwt.leeway",
+			"want more than 0 and at most %v, got %v", auth.MaxLeeway, j.Leeway))
+		j.Leeway = 0 // so that NewJWT below does not complain about it again
+	}
+	switch {
+	case j.Secret != "" && j.PublicKey != "":
+		faults = append(faults, fault("auth.jwt", "has both a secret and a public key: keep one"))
+	case j.Secret != "" || j.PublicKey != "":
+		if _, err := auth.NewJWT(j.auth()); err != nil {
+			faults = append(faults, fault("auth.jwt", "%v", err))
+		}
+	case len(c.Auth.APIKeys) == 0 && !c.Dev:
+		faults = append(faults, fault("auth", "nothing is configured, and a node does not start "+
+			"unprotected: set auth.jwt.secret (or auth.jwt.secret_file) to at least "+
+			"32 random bytes, or try things out with `fanfare dev`"))
+	}
+	if _, err := auth.NewKeys(reveal(c.Auth.APIKeys)...); err != nil {
+		faults = append(faults, fault("auth.api_keys", "%v", err))
+	}
+	return faults
+}
+
+// auth returns the settings as the auth adapter takes them.
+func (j JWTConfig) auth() auth.JWTConfig {
+	return auth.JWTConfig{
+		Secret:    string(j.Secret),
+		PublicKey: j.PublicKey,
+		Issuer:    j.Issuer,
+		Audience:  j.Audience,
+		Leeway:    j.Leeway,
+	}
+}
+
+func (c Config) checkBounds() (faults []error) {
+	l := c.Limits
+	for _, b := range c.bounds() {
+		if err := b.fault(); err != nil {
+			faults = append(faults, err)
+		}
+	}
+	if l.OutboxBytes >= 0 && l.OutboxBytes/2 < l.MessageBytes {
+		faults = append(faults, fault("limits.outbox_bytes",
+			"%v is too small to hold a message of %v and its envelope: want at least %v",
+			l.OutboxBytes, l.MessageBytes, 2*l.MessageBytes))
+	}
+	if c.Window.Bytes >= 0 && c.Window.Bytes/2 < l.MessageBytes {
+		faults = append(faults, fault("window.bytes",
+			"%v is too small for messages of up to %v: want at least %v",
+			c.Window.Bytes, l.MessageBytes, 2*l.MessageBytes))
+	}
+	return faults
+}
+
+func (c Config) checkLog() (faults []error) {
+	for _, choice := range []struct {
+		key, value string
+		all        []string
+	}{
+		{"log.level", c.Log.Level, []string{"debug", "info", "warn", "error"}},
+		{"log.format", c.Log.Format, []string{"text", "json"}},
+	} {
+		if !slices.Contains(choice.all, choice.value) {
+			faults = append(faults, fault(choice.key, "%s is none: use %s",
+				shown(choice.value), strings.Join(choice.all, ", ")))
+		}
+	}
+	return faults
+}
+
+// badItem is a fault of one item of a list. The item is not shown if any item
+// looks like a part of a URL: the list may be a URL whose password has a comma in
+// it, and was put in the wrong place.
+func badItem(key string, all []string, item, problem string) error {
+	if slices.ContainsFunc(all, func(s string) bool { return !showable(s) }) {
+		return fault(key,
+			"one of them cannot be read, and looks like a URL with something secret in it")
+	}
+	return fault(key, "%q %s", item, problem)
+}
+
+// shown quotes a value, unless it looks like a URL with a user or parameters:
+// then a URL, with a secret in it, was put in the wrong place.
+func shown(value string) string {
+	if !showable(value) {
+		return "what is there"
+	}
+	return strconv.Quote(value)
+}
+
+func showable(value string) bool { return !strings.ContainsAny(value, "@?=#") }
+
+// fault is something wrong with the setting of that name.
+func fault(key, format string, args ...any) error {
+	return fmt.Errorf(key+": "+format, args...)
+}

@@ -1,0 +1,116 @@
+package publisher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"time"
+
+	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/adapters/transport/dsn"
+	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/internal/defaults"
+)
+
+// DefaultTopic is the template of topic names for who sets none.
+const DefaultTopic = "fanfare.{system}"
+
+// A Config tunes a Publisher. The zero Config is good.
+type Config struct {
+	// Topic is the template of topic names. It holds {system} exactly once, and is
+	// the same as in the nodes' settings. Default: DefaultTopic.
+	Topic string
+	// PublishTimeout bounds a Publish, waiting in line included. Default:
+	// transport.DefaultPublishTimeout, which is 800 ms.
+	PublishTimeout time.Duration
+	// PublishQueue is how many messages may wait behind those that are being
+	// published on the same topic; beyond it Publish fails with ErrLimit. Default:
+	// transport.DefaultPublishQueue, which is 8192.
+	PublishQueue int
+	// MessageBytes is the most data that a message may have; more is ErrTooLarge.
+	// Default: any size that the bus takes.
+	MessageBytes int
+	// Logger takes what the bus logs, such as that publishing failed. The default
+	// writes nothing.
+	Logger *slog.Logger
+}
+
+// A Bus is what a Publisher publishes on; [*transport.Transport] is one.
+type Bus interface {
+	transport.ContextPublisher
+	Close() error
+}
+
+// Validate says what is wrong with the settings.
+func (c Config) Validate() error {
+	_, err := c.topics()
+	return err
+}
+
+// New does what the function [New] does, with these settings.
+func (c Config) New(ctx context.Context, url string, drivers ...transport.Openers) (*Publisher, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	if len(drivers) == 0 {
+		return nil, errors.New("publisher: no driver was given: " +
+			"want publisher.New(ctx, url, " + exampleDriver + ")")
+	}
+	if n := len(dsn.SplitURLs(url)); n > 1 {
+		return nil, fmt.Errorf("publisher: want one URL, got %d: while a bus is moved, "+
+			"a publisher is on the old one or on the new one, see docs/moving.md", n)
+	}
+	openers := make(transport.Openers)
+	for _, driver := range drivers {
+		maps.Copy(openers, driver)
+	}
+	bus, err := openers.Open(ctx, url, c.transport())
+	if errors.Is(err, transport.ErrUnknownScheme) {
+		return nil, fmt.Errorf(
+			"%w; or give publisher.New another driver beside these, such as %s", err, exampleDriver)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return c.NewOnBus(bus)
+}
+
+// exampleDriver shows in an error how a driver is given.
+const exampleDriver = "redisstream.Openers()"
+
+// NewOnDriver returns a Publisher on a bus that a driver already stands for: one in
+// memory that a node shares, or one of your own. Closing the Publisher closes the
+// driver.
+func (c Config) NewOnDriver(d transport.Driver) (*Publisher, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	return c.NewOnBus(transport.New(d, c.transport()))
+}
+
+// NewOnBus returns a Publisher on a bus that is open. Closing the Publisher closes
+// the bus. Of the settings Topic and MessageBytes count: the others are the bus's.
+func (c Config) NewOnBus(bus Bus) (*Publisher, error) {
+	topics, err := c.topics()
+	if err != nil {
+		return nil, err
+	}
+	return &Publisher{out: transport.NewEnvelopePublisher(bus, topics, c.MessageBytes), bus: bus}, nil
+}
+
+func (c Config) topics() (domain.Topics, error) {
+	defaults.Set(&c.Topic, DefaultTopic)
+	return domain.ParseTopics(c.Topic)
+}
+
+// transport returns the settings as a Transport takes them; it has the defaults.
+func (c Config) transport() transport.Config {
+	return transport.Config{
+		PublishTimeout: c.PublishTimeout,
+		PublishQueue:   c.PublishQueue,
+		PublishOnly:    true,
+		Logger:         c.Logger,
+	}
+}

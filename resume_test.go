@@ -1,0 +1,179 @@
+package fanfare_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/fanfarebus/fanfare"
+	"github.com/fanfarebus/fanfare/adapters/memory"
+	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/domain"
+)
+
+// A counted bus counts how often somebody begins to read its log.
+type counted struct {
+	*memory.Bus
+	reads atomic.Int64
+}
+
+func (c *counted) Follow(ctx context.Context, topic string, after domain.Position) (transport.Feed, error) {
+	c.reads.Add(1)
+	return c.Bus.Follow(ctx, topic, after)
+}
+
+func (c *counted) FollowSince(ctx context.Context, topic string, t time.Time) (transport.Feed, error) {
+	c.reads.Add(1)
+	return c.Bus.FollowSince(ctx, topic, t)
+}
+
+// Many sessions come back at once, and the window has everything they missed.
+func TestStormOfReconnectsReadsNothingFromTheBus(t *testing.T) {
+	const sessions, missed = 100, 10
+	log := &counted{Bus: memory.New(memory.Config{})}
+	node, err := fanfare.New(t.Context(), fanfare.Config{Dev: true, Systems: []string{"orders"}, Drain: 1}, fanfare.WithDriver(log))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- node.Run(ctx) }()
+	server := httptest.NewServer(node)
+	defer server.Close()
+	defer func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}()
+	first := connect(t, server.URL, "nobody", "")
+	start := first.read(t).Systems["orders"].Cursor
+	for i := range sessions * missed {
+		if _, err := node.Publish(t.Context(), "orders", fanfare.Message{
+			To: []string{fmt.Sprint("user:u", i%sessions), "user:nobody"}, Data: json.RawMessage(fmt.Sprint(i))}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range sessions * missed {
+		first.read(t) // all of it is in the window
+	}
+	before := log.reads.Load()
+	var all sync.WaitGroup
+	for i := range sessions {
+		all.Go(func() {
+			s := connect(t, server.URL, fmt.Sprint("u", i), start)
+			if !s.read(t).Systems["orders"].Resumed {
+				t.Errorf("u%d did not resume", i)
+			}
+			for k := range missed {
+				if o := s.read(t); o.Op != "message" || string(o.Data) != fmt.Sprint(k*sessions+i) {
+					t.Errorf("u%d was told %+v", i, o)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if n := log.reads.Load() - before; n != 0 {
+		t.Errorf("the log was read %d times", n)
+	}
+}
+
+// A device is a client of fanfare.v1.json.
+type device struct {
+	conn  *websocket.Conn
+	lines []string
+}
+
+type told struct {
+	Op      string
+	Data    json.RawMessage
+	Systems map[string]struct {
+		Cursor  string
+		Resumed bool
+	}
+}
+
+func connect(t *testing.T, url, user, since string) *device {
+	d := websocket.Dialer{Subprotocols: []string{"fanfare.v1.json"}}
+	at := "ws" + strings.TrimPrefix(url, "http") + "/ws?systems=orders&user=" + user
+	if since != "" {
+		at += "&resume=orders:" + since
+	}
+	conn, _, err := d.Dial(at, nil)
+	if err != nil {
+		t.Error(err)
+		return &device{}
+	}
+	t.Cleanup(func() { conn.Close() })
+	_ = conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+	return &device{conn: conn}
+}
+
+// read returns the next op.
+func (d *device) read(t *testing.T) (o told) {
+	for len(d.lines) == 0 {
+		if d.conn == nil {
+			return o
+		}
+		_, frame, err := d.conn.ReadMessage()
+		if err != nil {
+			t.Error(err)
+			d.conn = nil
+			return o
+		}
+		d.lines = strings.Split(string(frame), "\n")
+	}
+	if err := json.Unmarshal([]byte(d.lines[0]), &o); err != nil {
+		t.Error(err)
+	}
+	d.lines = d.lines[1:]
+	return o
+}
+
+// A cursor of a log that has never existed is answered with a gap. However many
+// such cursors there are, the node looks for them in the bus's log only once.
+func TestForgedCursorsDoNotReadTheLog(t *testing.T) {
+	log := &counted{Bus: memory.New(memory.Config{})}
+	node, err := fanfare.New(t.Context(), fanfare.Config{Dev: true, Systems: []string{"orders"}, Drain: 1}, fanfare.WithDriver(log))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- node.Run(ctx) }()
+	server := httptest.NewServer(node)
+	defer server.Close()
+	defer func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}()
+	connect(t, server.URL, "nobody", "").read(t) // the system is open
+	for i := range 10 {
+		if _, err := node.Publish(t.Context(), "orders", fanfare.Message{To: []string{"user:alice"}, Data: json.RawMessage(fmt.Sprint(i))}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := log.reads.Load()
+	for i := range 50 {
+		forged := domain.Cursor{Log: domain.LogID(0xF0 + i), Position: domain.Position(fmt.Sprint("p", i)), Time: time.UnixMilli(int64(i - 25)), ID: 7}
+		eve := connect(t, server.URL, fmt.Sprint("eve", i%3), forged.String())
+		eve.read(t)
+		if o := eve.read(t); o.Op != "gap" {
+			t.Fatalf("%d: told %+v, want a gap", i, o)
+		}
+		eve.conn.Close()
+	}
+	if n := log.reads.Load() - before; n != 1 {
+		t.Errorf("the log was read %d times, want once", n)
+	}
+}

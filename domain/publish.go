@@ -19,15 +19,29 @@ type Publisher interface {
 }
 
 // A PublishError says how far a publish came: the first Accepted messages are
-// on the bus. Of the others it is not known; publishing them again with the
-// same ids is safe.
+// on the bus. Whether the bus has the others is unknown, unless Refused;
+// publishing them again with the same ids is safe.
 type PublishError struct {
 	Accepted int
-	Err      error // wraps ErrBusDown, ErrLimit, ErrTooLarge or ErrClosed
+	// Refused: it is certain that the bus has none of the others. They were not
+	// sent, or the bus answered that it does not take them.
+	Refused bool
+	// Err wraps [ErrBusDown] when the bus could not be reached or did not answer
+	// in time, [ErrLimit] when too many publishes wait, [ErrInvalid] or
+	// [ErrTooLarge] for what cannot be sent at all, [ErrClosed] after Close, and
+	// the context's error when the caller's context ended.
+	Err error
 }
 
 func (e *PublishError) Error() string {
-	return fmt.Sprintf("publish: %d accepted, then: %v", e.Accepted, e.Err)
+	how := "outcome unknown"
+	if e.Refused {
+		how = "none of it is on the bus"
+	}
+	if e.Accepted > 0 {
+		how = fmt.Sprintf("%d accepted, the rest: %s", e.Accepted, how)
+	}
+	return fmt.Sprintf("%v (%s)", e.Err, how)
 }
 
 // Unwrap returns Err.

@@ -13,7 +13,6 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/adapters/transport/provenance"
 	"github.com/fanfarebus/fanfare/domain"
 )
@@ -288,7 +287,7 @@ func (c *copier) cutOver(ctx context.Context, e *domain.Entry) error {
 func (c *copier) publishAll(ctx context.Context, copies []*message.Message, batch []domain.Entry) error {
 	for len(copies) > 0 {
 		err := c.publish(ctx, copies...)
-		part := (*transport.PublishError)(nil)
+		part := (*domain.PublishError)(nil)
 		unfit := errors.Is(err, domain.ErrInvalid) || errors.Is(err, domain.ErrTooLarge)
 		if !unfit || !errors.As(err, &part) {
 			if err != nil {

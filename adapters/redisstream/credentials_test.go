@@ -214,7 +214,7 @@ func TestEveryStateOfAServerThatRefusesIsARefusal(t *testing.T) {
 			c.worsen(k)
 			for range 3 {
 				err := s.publish("more")
-				var p *transport.PublishError
+				var p *domain.PublishError
 				if !errors.Is(err, domain.ErrBusRefused) || !errors.Is(err, domain.ErrBusDown) || !strings.Contains(err.Error(), c.code) {
 					t.Fatalf("want a refusal for %s: %v", c.code, err)
 				}

@@ -3,51 +3,65 @@ package transport
 import (
 	"log/slog"
 	"time"
+
+	"github.com/fanfarebus/fanfare/internal/defaults"
 )
 
-// Config tunes a Transport. The zero Config is good.
+// The defaults of a [Config].
+const (
+	DefaultPublishTimeout = 800 * time.Millisecond
+	DefaultFollowTimeout  = 5 * time.Second
+	DefaultRetryMin       = 50 * time.Millisecond
+	DefaultRetryMax       = 2 * time.Second
+	DefaultPublishQueue   = 8192
+	DefaultTrimEvery      = 30 * time.Second
+	DefaultTrimTopics     = 1024
+	DefaultDeafAfter      = 5 * time.Second
+)
+
+// Config tunes a [Transport]. The zero Config is good: every number and duration
+// that is not positive gets its default.
 type Config struct {
-	PublishTimeout time.Duration // bounds a publish, queueing included; default 800 ms
-	FollowTimeout  time.Duration // bounds one attempt to (re)subscribe; default 5 s
-	RetryMin       time.Duration // first pause after a failure, jittered; default 50 ms
-	RetryMax       time.Duration // longest pause; default 2 s
-	PublishQueue   int           // most messages waiting in line for one topic's pipeline; default 8192
-	TrimEvery      time.Duration // how often a log is trimmed, jittered; default 30 s
-	TrimTopics     int           // most topics that are trimmed but only published to; default 1024
-	DeafAfter      time.Duration // how long a subscription may be behind before the Transport is deaf; default 5 s
-	// PublishOnly: the process holds no sessions. How long the nodes want the bus
-	// to keep what it carries, it knows only if its driver was told: else it does
-	// not trim what it publishes to. See Retainer.
+	// PublishTimeout bounds a publish, queueing included.
+	PublishTimeout time.Duration
+	// FollowTimeout bounds one attempt to subscribe, or to subscribe again.
+	FollowTimeout time.Duration
+	// RetryMin is the first pause after a failure to subscribe again, and
+	// RetryMax the longest one. Pauses double, and are jittered.
+	RetryMin, RetryMax time.Duration
+	// PublishQueue is the most messages that wait in one pipeline. Topics are
+	// shared out among 16 pipelines.
+	PublishQueue int
+	// TrimEvery is how often each log is trimmed; jittered.
+	TrimEvery time.Duration
+	// TrimTopics is the most topics that are trimmed though nobody here follows
+	// them, because they were published to.
+	TrimTopics int
+	// DeafAfter is how long a subscription may lag behind the log before the
+	// Transport counts as deaf.
+	DeafAfter time.Duration
+	// PublishOnly says that the process holds no sessions. It knows how long the
+	// nodes want the bus to keep what it carries only if its driver was told: else
+	// it does not trim what it publishes to. See [Retainer].
 	PublishOnly bool
-	// NoNumbers: on a bus without a log, messages are not numbered, and numbers
-	// mean nothing. It is for topics that others defined.
+	// NoNumbers turns off package sequence on a bus without a log: messages are
+	// not numbered, and numbers in them mean nothing. It is for topics that others
+	// defined.
 	NoNumbers bool
-	Logger    *slog.Logger // default: discard
+	// Logger is nil for no log.
+	Logger *slog.Logger
 }
 
 func (c Config) withDefaults() Config {
-	for _, d := range []struct {
-		value    *time.Duration
-		fallback time.Duration
-	}{
-		{&c.PublishTimeout, 800 * time.Millisecond},
-		{&c.FollowTimeout, 5 * time.Second},
-		{&c.RetryMin, 50 * time.Millisecond},
-		{&c.RetryMax, 2 * time.Second},
-		{&c.TrimEvery, 30 * time.Second},
-		{&c.DeafAfter, 5 * time.Second},
-	} {
-		if *d.value <= 0 {
-			*d.value = d.fallback
-		}
-	}
+	defaults.Set(&c.PublishTimeout, DefaultPublishTimeout)
+	defaults.Set(&c.FollowTimeout, DefaultFollowTimeout)
+	defaults.Set(&c.RetryMin, DefaultRetryMin)
+	defaults.Set(&c.RetryMax, DefaultRetryMax)
 	c.RetryMax = max(c.RetryMax, c.RetryMin)
-	if c.TrimTopics <= 0 {
-		c.TrimTopics = 1024
-	}
-	if c.PublishQueue <= 0 {
-		c.PublishQueue = 8192
-	}
+	defaults.Set(&c.PublishQueue, DefaultPublishQueue)
+	defaults.Set(&c.TrimEvery, DefaultTrimEvery)
+	defaults.Set(&c.TrimTopics, DefaultTrimTopics)
+	defaults.Set(&c.DeafAfter, DefaultDeafAfter)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -180,7 +180,7 @@ func records(first, last int) []domain.Entry {
 	return batch
 }
 
-// summary writes entries for people: "start 0 of 1", "3", "break trimmed 9 of 1".
+// summary writes entries for people: "start 0 of 1", "3", "gap trimmed 9 of 1".
 func summary(batch []domain.Entry) []string {
 	var lines []string
 	for _, e := range batch {
@@ -192,7 +192,7 @@ func summary(batch []domain.Entry) []string {
 		case domain.Start:
 			lines = append(lines, fmt.Sprintf("start %s of %d", at, e.Log))
 		case domain.Gap:
-			lines = append(lines, fmt.Sprintf("break %s %s of %d", e.Reason, at, e.Log))
+			lines = append(lines, fmt.Sprintf("gap %s %s of %d", e.Reason, at, e.Log))
 		default:
 			lines = append(lines, at)
 		}

@@ -11,10 +11,10 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// Group returns a Watermill subscriber in a consumer group: each message goes
-// to one of the group's members until it is acked. Where the driver has no
-// groups the error is domain.ErrUnsupported. The caller closes the subscriber;
-// Close of the Transport does so too.
+// Group returns a Watermill subscriber in a consumer group: each message goes to
+// one of the group's members until it is acked. Where the driver is no
+// [GroupDriver] the error wraps [domain.ErrUnsupported]. The caller closes the
+// subscriber; if it does not, Close of the Transport does.
 func (t *Transport) Group(name string) (message.Subscriber, error) {
 	driver, ok := t.driver.(GroupDriver)
 	if !ok {
@@ -29,14 +29,15 @@ func (t *Transport) Group(name string) (message.Subscriber, error) {
 		return nil, fmt.Errorf("transport: consumer group %q: %w", name, busError(err))
 	}
 	m := &groupMember{Subscriber: sub, t: t, name: name}
-	if !t.admit(m) {
-		return nil, errors.Join(fmt.Errorf("transport: consumer group %q: %w", name, domain.ErrClosed), sub.Close())
+	if !t.addMember(m) {
+		closed := fmt.Errorf("transport: consumer group %q: %w", name, domain.ErrClosed)
+		return nil, errors.Join(closed, sub.Close())
 	}
 	return m, nil
 }
 
-// admit remembers a member for Close, unless that has begun.
-func (t *Transport) admit(m *groupMember) bool {
+// addMember has Close close a member. It returns false if Close has begun.
+func (t *Transport) addMember(m *groupMember) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closed {
@@ -46,13 +47,13 @@ func (t *Transport) admit(m *groupMember) bool {
 	return true
 }
 
-// A groupMember is a driver's group subscriber that its Transport knows of.
+// A groupMember is a driver's group subscriber, with errors like a Transport's.
 type groupMember struct {
 	message.Subscriber
 	t    *Transport
 	name string
 	once sync.Once
-	err  error // what the driver's Close said; read after once
+	err  error // what the driver's Close returned; read after once
 }
 
 func (m *groupMember) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
@@ -61,7 +62,8 @@ func (m *groupMember) Subscribe(ctx context.Context, topic string) (<-chan *mess
 	}
 	messages, err := m.Subscriber.Subscribe(ctx, topic)
 	if err != nil {
-		return nil, fmt.Errorf("transport: subscribe to %q in group %q: %w", topic, m.name, busError(err))
+		err = busError(err)
+		return nil, fmt.Errorf("transport: subscribe to %q in group %q: %w", topic, m.name, err)
 	}
 	return messages, nil
 }

@@ -263,13 +263,13 @@ func TestBusThatDoesNotSayWhatIsConsumed(t *testing.T) {
 func TestWhatTheBusRefusesTakesNoRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSender(t, transport.InboundLimits{User: 20_000})
-		s.shelf.fails = &transport.PublishError{Err: domain.ErrBusRefused}
+		s.shelf.fails = &domain.PublishError{Err: domain.ErrBusRefused}
 		for range 1000 {
 			if err := s.send("alice", "orders", 1000); !errors.Is(err, domain.ErrBusRefused) {
 				t.Fatal(err)
 			}
 		}
-		s.shelf.fails = &transport.PublishError{Err: domain.ErrBusDown}
+		s.shelf.fails = &domain.PublishError{Err: domain.ErrBusDown}
 		refused := 0
 		for range 1000 {
 			if err := s.send("alice", "orders", 1000); errors.Is(err, domain.ErrInboundFull) {

@@ -10,49 +10,51 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// Locate finds where places of other logs are in the topic's, which holds
-// copies of what they held. Wanted is in the order of logs and positions, each
-// once. It looks at what the log holds from the time from on, at most entries
-// of it, in one reading.
+// Locate finds locations of other logs in the topic's log, which holds copies of
+// what they held; see [provenance.Locator]. Wanted is in the order of logs and
+// positions, each once. Locate reads what the log holds from the time from on, in
+// one reading, and stops after about most entries.
 //
-// Found has a place for each one wanted: everything that was copied of what is
-// at or before the one wanted is at or before it, and everything else that was
-// copied behind it. It is zero where no copies prove that. Looked is how many
-// entries it has looked at: fewer than most if the log has no more, or all places
-// were settled. Errors are Scan's.
-func (t *Transport) Locate(ctx context.Context, topic string, wanted []domain.Location, from time.Time, most int) (found []domain.Location, looked int, err error) {
+// For each location wanted, found has one such that everything that was copied
+// from at or before the location wanted is at or before the one found, and
+// everything else that was copied is behind it. The location found is zero where
+// no copies prove that.
+//
+// Looked is how many entries were read: fewer than most if the log has no more,
+// or if all locations were settled. Errors are as in [Transport.Scan].
+func (t *Transport) Locate(
+	ctx context.Context, topic string, wanted []domain.Location, from time.Time, most int,
+) (found []domain.Location, looked int, err error) {
 	l := provenance.NewLocator(wanted)
 	at, err := t.Scan(ctx, topic, "", from, func(batch []domain.Entry) bool {
 		for i := range batch {
-			l.Look(&batch[i])
+			l.Take(&batch[i])
 		}
 		looked += len(batch)
-		return l.Open > 0 && looked < most
+		return !l.Done() && looked < most
 	})
 	if err != nil {
 		return nil, looked, fmt.Errorf("transport: locate in %q: %w", topic, err)
 	}
-	for i := range l.Found {
-		if l.Found[i].Position != "" {
-			l.Found[i].Log = at.Log
-		}
-	}
-	return l.Found, looked, nil
+	return l.Found(at.Log), looked, nil
 }
 
 // Origins returns the logs of which the topic's log holds copies that Locate
-// would find, each once, as far as its oldest entries say, most of them: copies
-// come first on a new bus. It returns at most 64, and how many entries it has
-// looked at. Errors are Scan's; with one it returns what it has come to.
-func (t *Transport) Origins(ctx context.Context, topic string, most int) (logs []domain.LogID, looked int, err error) {
+// would find, each once and at most [provenance.MaxLogs], as far as the log's
+// oldest entries say: on a new bus copies come first. It reads about most
+// entries, and returns how many it has read. Errors are as in [Transport.Scan];
+// with an error it returns what it has found so far.
+func (t *Transport) Origins(
+	ctx context.Context, topic string, most int,
+) (logs []domain.LogID, looked int, err error) {
 	_, err = t.Scan(ctx, topic, "", time.Time{}, func(batch []domain.Entry) bool {
 		for i := range batch {
 			if batch[i].Late {
 				continue
 			}
-			for _, p := range batch[i].Origins {
-				if len(logs) < provenance.MaxOriginals && !slices.Contains(logs, p.Log) {
-					logs = append(logs, p.Log)
+			for _, origin := range batch[i].Origins {
+				if len(logs) < provenance.MaxLogs && !slices.Contains(logs, origin.Log) {
+					logs = append(logs, origin.Log)
 				}
 			}
 		}

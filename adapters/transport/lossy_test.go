@@ -116,7 +116,7 @@ func envelope(body string) *message.Message {
 
 func numbered(n int) *message.Message { return envelope(fmt.Sprintf(`{"to":"*","data":%d}`, n)) }
 
-// A hearer collects what a subscription brings: data, and "gap" for breaks.
+// A hearer collects what a subscription brings: data, and "gap" for gaps.
 type hearer struct {
 	mu  sync.Mutex
 	got []string
@@ -205,7 +205,7 @@ func TestWhatArrivesIsWhatWasPublished(t *testing.T) {
 			got.Ack()
 			wire := b.seen[len(b.seen)-1]
 			if json.Valid(before.Payload) && !json.Valid([]byte(wire)) {
-				t.Errorf("a stamp spoiled %s: %s", before.Payload, wire)
+				t.Errorf("a number spoiled %s: %s", before.Payload, wire)
 			}
 		}
 		if !strings.HasPrefix(b.seen[0], `{"stamp":"`) || !strings.HasSuffix(b.seen[0], `:1","to":"*","data":1}`) {
@@ -214,7 +214,7 @@ func TestWhatArrivesIsWhatWasPublished(t *testing.T) {
 	})
 }
 
-func TestHoleIsOneBreakBeforeWhatFollows(t *testing.T) {
+func TestAMissingNumberIsOneGapBeforeWhatFollows(t *testing.T) {
 	lossy(t, func(t *testing.T, b *lossyBus, pub, sub *transport.Transport) {
 		h := hear(t, sub.Batches())
 		mustPublish(t, pub, numbered(1), numbered(2))
@@ -387,8 +387,8 @@ func TestMarkIsABeginning(t *testing.T) {
 }
 
 // Whether what is missing was lost in the interruption or right after it
-// nobody can say: so a publisher's hole is told even behind the interruption.
-func TestHoleAcrossAnInterruptionIsTold(t *testing.T) {
+// nobody can say: so a missing number is told even after the interruption.
+func TestANumberMissingAcrossAnInterruptionIsTold(t *testing.T) {
 	lossy(t, func(t *testing.T, b *lossyBus, pub, sub *transport.Transport) {
 		h := hear(t, sub.Batches())
 		mustPublish(t, pub, numbered(1))
@@ -409,7 +409,7 @@ func TestHoleAcrossAnInterruptionIsTold(t *testing.T) {
 	})
 }
 
-func TestStampsCanBeTurnedOff(t *testing.T) {
+func TestNumbersCanBeTurnedOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &lossyBus{}
 		bus := transport.New(b.driver(), transport.Config{NoNumbers: true})
@@ -428,7 +428,7 @@ func TestStampsCanBeTurnedOff(t *testing.T) {
 	})
 }
 
-func TestLogsAreNotStamped(t *testing.T) {
+func TestLogsAreNotNumbered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &lossyBus{}
 		driver := b.driver()

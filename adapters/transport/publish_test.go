@@ -78,7 +78,7 @@ func publishes(bus *transport.Transport, ctx context.Context, messages ...*messa
 
 // fails says what is wrong with err as a PublishError.
 func fails(err error, accepted int, refused bool, why error) string {
-	var p *transport.PublishError
+	var p *domain.PublishError
 	switch {
 	case !errors.As(err, &p):
 		return fmt.Sprintf("no PublishError: %v", err)
@@ -455,21 +455,6 @@ func TestWhatCannotBeSentIsRefused(t *testing.T) {
 	}
 }
 
-func TestPublishErrorReadsWell(t *testing.T) {
-	for _, tc := range []struct {
-		err  transport.PublishError
-		want string
-	}{
-		{transport.PublishError{Err: errNet}, "connection reset (outcome unknown)"},
-		{transport.PublishError{Err: errNet, Refused: true}, "connection reset (none of it is on the bus)"},
-		{transport.PublishError{Err: errNet, Accepted: 3}, "connection reset (3 accepted, the rest: outcome unknown)"},
-	} {
-		if got := tc.err.Error(); got != tc.want {
-			t.Errorf("%q, want %q", got, tc.want)
-		}
-	}
-}
-
 func TestCloseWaitsForPublishesUnderWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &wire{gate: make(chan struct{})}
@@ -531,7 +516,7 @@ func TestPublishersThatComeAndGo(t *testing.T) {
 					id := fmt.Sprintf("%d-%d", caller, round)
 					err := bus.PublishContext(ctx, fmt.Sprint(random.IntN(3)), msg(id))
 					cancel()
-					var p *transport.PublishError
+					var p *domain.PublishError
 					mu.Lock()
 					n := times[id]
 					mu.Unlock()

@@ -164,8 +164,8 @@ func TestReplayWaitsAtTheTailAndEndsWithItsContextOrTheTransport(t *testing.T) {
 	}
 }
 
-// A break in the middle ends a replay, with what came before it.
-func TestReplayEndsAtABreak(t *testing.T) {
+// A gap in the middle ends a replay, with what came before it.
+func TestReplayEndsAtAGap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLog(4)
 		bus := transport.New(l, transport.Config{})

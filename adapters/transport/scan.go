@@ -10,16 +10,18 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// Scan reads what the topic's log holds now: behind after, with continuity
-// proven; or, if after is "", from the time from on. It ends at the tail as it
-// was when Scan began, or when yield returns false; what comes meanwhile may be
-// given too. The entries are yield's.
+// Scan reads what the topic's log holds now: what follows after, with continuity
+// proven; or, if after is "", what the log holds from the time from on. It ends at
+// what was the tail when it began, or when yield returns false. What is published
+// meanwhile may be given to yield, too. The entries are yield's.
 //
-// It returns the log, and the position up to which it was read: after itself,
-// or where the log began to be read, if there was nothing. Errors are as
-// Replay's; without a log, domain.ErrUnsupported.
-func (t *Transport) Scan(ctx context.Context, topic string, after domain.Position, from time.Time,
-	yield func([]domain.Entry) (more bool)) (domain.Location, error) {
+// Scan returns the location up to which the log was read. If there was nothing to
+// read, that is after itself, or where the log would have been read. Errors are as
+// in [Transport.Replay].
+func (t *Transport) Scan(
+	ctx context.Context, topic string, after domain.Position, from time.Time,
+	yield func([]domain.Entry) (more bool),
+) (domain.Location, error) {
 	at, err := t.scan(ctx, topic, after, from, yield)
 	if err != nil {
 		return at, fmt.Errorf("transport: scan %q: %w", topic, err)
@@ -27,8 +29,10 @@ func (t *Transport) Scan(ctx context.Context, topic string, after domain.Positio
 	return at, nil
 }
 
-func (t *Transport) scan(ctx context.Context, topic string, after domain.Position, from time.Time,
-	yield func([]domain.Entry) (more bool)) (at domain.Location, err error) {
+func (t *Transport) scan(
+	ctx context.Context, topic string, after domain.Position, from time.Time,
+	yield func([]domain.Entry) (more bool),
+) (at domain.Location, err error) {
 	if t.log == nil {
 		return at, domain.ErrUnsupported
 	}
@@ -43,35 +47,36 @@ func (t *Transport) scan(ctx context.Context, topic string, after domain.Positio
 	defer cancel()
 	feed, tail, err := t.followTo(ctx, topic, after, from)
 	if err != nil {
-		return at, t.scanError(ctx, err)
+		return at, t.readError(ctx, err)
 	}
 	at = domain.Location{Log: feed.Log(), Position: feed.Begin()}
 	if at.Position >= tail {
-		t.shut(topic, feed)
+		t.closeFeed(topic, feed)
 		return at, nil
 	}
 	bounded, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	idle := time.AfterFunc(approachIdle, func() { stop(errIdle) })
+	idle := time.AfterFunc(readTimeout, func() { stop(errReadTimeout) })
 	defer idle.Stop()
-	past := provenance.Originals{}
-	err = t.drain(bounded, topic, feed, func(batch []domain.Entry) bool {
-		idle.Reset(approachIdle)
+	copies := provenance.Reader{}
+	err = t.readAll(bounded, topic, feed, func(batch []domain.Entry) bool {
+		idle.Reset(readTimeout)
 		before := at.Position
 		at.Position = batch[len(batch)-1].Position
-		return yield(past.Reveal(batch, at.Log, before)) && at.Position < tail
+		return yield(copies.Read(batch, at.Log, before)) && at.Position < tail
 	})
-	if cause := context.Cause(bounded); err != nil && errors.Is(cause, errIdle) {
+	if cause := context.Cause(bounded); err != nil && errors.Is(cause, errReadTimeout) {
 		err = cause
 	}
 	if err != nil {
-		err = t.scanError(ctx, err)
+		err = t.readError(ctx, err)
 	}
 	return at, err
 }
 
-// Tail returns the place of the last entry of the topic's log; if it holds none,
-// one at or before all that will come. Errors are Scan's.
+// Tail returns the location of the last entry of the topic's log. If the log holds
+// none, it returns one at or before everything that will come. Errors are as in
+// [Transport.Scan].
 func (t *Transport) Tail(ctx context.Context, topic string) (domain.Location, error) {
 	at, err := t.Scan(ctx, topic, "", time.Now(), func([]domain.Entry) bool { return false })
 	if err != nil {
@@ -85,8 +90,11 @@ func (t *Transport) Tail(ctx context.Context, topic string) (domain.Location, er
 	return at, nil
 }
 
-// followTo opens a feed, and says where the log ends.
-func (t *Transport) followTo(ctx context.Context, topic string, after domain.Position, from time.Time) (Feed, domain.Position, error) {
+// followTo opens a feed after a position, or from a time on if the position is "",
+// and returns where the log ends.
+func (t *Transport) followTo(
+	ctx context.Context, topic string, after domain.Position, from time.Time,
+) (Feed, domain.Position, error) {
 	if after == "" {
 		return t.followSince(ctx, topic, from)
 	}
@@ -98,21 +106,20 @@ func (t *Transport) followTo(ctx context.Context, topic string, after domain.Pos
 	defer cancel()
 	tail, err := t.log.Tail(bounded, topic)
 	if err != nil {
-		t.shut(topic, feed)
+		t.closeFeed(topic, feed)
 		return nil, "", err
 	}
 	return feed, tail, nil
 }
 
-// scanError says what a failure of reading a log again is.
-func (t *Transport) scanError(ctx context.Context, err error) error {
-	lost := (*GapError)(nil)
+// readError makes of a failure to read a log again what the caller is told.
+func (t *Transport) readError(ctx context.Context, err error) error {
 	switch {
-	case t.ending.Err() != nil:
-		return mark(err, domain.ErrClosed)
+	case t.closing.Err() != nil:
+		return wrapSentinel(err, domain.ErrClosed)
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case errors.As(err, &lost):
+	case errors.As(err, new(*GapError)):
 		return err
 	}
 	return notClosed(busError(err))

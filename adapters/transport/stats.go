@@ -8,26 +8,33 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// Stats count what a Transport has done since it was made, and say how it is.
+// Stats count what a [Transport] has done since it was made, and say how it is.
 type Stats struct {
-	Published     uint64 // messages the broker took
-	PublishErrors uint64 // messages it did not take, or of which that is not known
-	Batches       uint64 // reads that returned records, all subscriptions together
-	Entries       uint64 // records in them
-	Redelivered   uint64 // messages or batches handed out again after a nack
-	Interruptions uint64 // times a subscription lost its feed
-	Missing       uint64 // times that numbers were missing, on a bus without a log
-	Late          uint64 // messages dropped since their numbers came before, or after they were missed
-	Marks         uint64 // high-water marks published
-	Gaps          map[domain.GapReason]uint64
-	Lagging       int // subscriptions that are behind now, as Deaf means it
+	// Published counts messages that the broker took, and PublishErrors those that
+	// it did not take or of which that is not known.
+	Published, PublishErrors uint64
+	// Batches counts reads that returned records, of all subscriptions together,
+	// and Entries the records in them.
+	Batches, Entries uint64
+	// Redelivered counts messages or batches handed out again after a nack.
+	Redelivered uint64
+	// Interruptions counts how often a subscription lost its feed.
+	Interruptions uint64
+	// Missing counts how often sequence numbers were missing, Late the messages
+	// that were dropped because of theirs, and Marks the high-water marks that were
+	// published; see package sequence.
+	Missing, Late, Marks uint64
+	// Gaps counts the gaps that were passed on.
+	Gaps map[domain.GapReason]uint64
+	// Lagging is how many subscriptions lag now, as [Transport.Deaf] means it.
+	Lagging int
 }
 
 // Stats returns the counters as they are now. The map is the caller's.
 func (t *Transport) Stats() Stats {
 	c := &t.counts
 	c.mu.Lock()
-	breaks := maps.Clone(c.breaks)
+	gaps := maps.Clone(c.gaps)
 	c.mu.Unlock()
 	return Stats{
 		Published:     c.published.Load(),
@@ -36,10 +43,10 @@ func (t *Transport) Stats() Stats {
 		Entries:       c.entries.Load(),
 		Redelivered:   c.redelivered.Load(),
 		Interruptions: c.interruptions.Load(),
-		Missing:       c.holes.Load(),
+		Missing:       c.missing.Load(),
 		Late:          c.late.Load(),
 		Marks:         c.marks.Load(),
-		Gaps:          breaks,
+		Gaps:          gaps,
 		Lagging:       len(t.DeafTopics()),
 	}
 }
@@ -59,32 +66,34 @@ func (s Stats) Plus(other Stats) Stats {
 		Gaps:          make(map[domain.GapReason]uint64),
 		Lagging:       s.Lagging + other.Lagging,
 	}
-	for _, breaks := range []map[domain.GapReason]uint64{s.Gaps, other.Gaps} {
-		for reason, n := range breaks {
+	for _, gaps := range []map[domain.GapReason]uint64{s.Gaps, other.Gaps} {
+		for reason, n := range gaps {
 			sum.Gaps[reason] += n
 		}
 	}
 	return sum
 }
 
+// counters are what Stats reads.
 type counters struct {
 	published, publishErrors   atomic.Uint64
 	batches, entries           atomic.Uint64
 	redelivered, interruptions atomic.Uint64
-	holes, late, marks         atomic.Uint64
+	missing, late, marks       atomic.Uint64
 
-	mu     sync.Mutex
-	breaks map[domain.GapReason]uint64 // guarded by mu
+	mu   sync.Mutex
+	gaps map[domain.GapReason]uint64 // guarded by mu
 }
 
-func (c *counters) countBreak(reason domain.GapReason, times int) {
+// countGaps counts gaps; times may be 0.
+func (c *counters) countGaps(reason domain.GapReason, times int) {
 	if times == 0 {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.breaks == nil {
-		c.breaks = make(map[domain.GapReason]uint64)
+	if c.gaps == nil {
+		c.gaps = make(map[domain.GapReason]uint64)
 	}
-	c.breaks[reason] += uint64(times)
+	c.gaps[reason] += uint64(times)
 }

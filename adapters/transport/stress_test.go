@@ -24,10 +24,10 @@ const patience = 60 * time.Second
 func TestNobodyIsLeftWaiting(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
-	for _, stamped := range []bool{false, true} {
+	for _, numbering := range []bool{false, true} {
 		for _, closed := range []bool{false, true} {
-			t.Run(fmt.Sprintf("stamped %v, closed under way %v", stamped, closed), func(t *testing.T) {
-				driver := &fakeDriver{guarantees: transport.Guarantees{Log: !stamped}, publish: slowly(seed)}
+			t.Run(fmt.Sprintf("numbering %v, closed under way %v", numbering, closed), func(t *testing.T) {
+				driver := &fakeDriver{guarantees: transport.Guarantees{Log: !numbering}, publish: slowly(seed)}
 				bus := transport.New(driver, transport.Config{PublishTimeout: time.Millisecond, PublishQueue: 64})
 				var callers sync.WaitGroup
 				for caller := range 64 {

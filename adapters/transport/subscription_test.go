@@ -23,7 +23,7 @@ func TestContinuity(t *testing.T) {
 		driver *fakeDriver
 		want   []string          // entries, in order
 		asked  []domain.Position // what Follow was asked for
-		breaks map[domain.GapReason]uint64
+		gaps   map[domain.GapReason]uint64
 		cuts   uint64
 	}{
 		"a subscription starts with its place": {
@@ -31,7 +31,7 @@ func TestContinuity(t *testing.T) {
 			want:   []string{"start 7 of 1", "8", "9"},
 			asked:  []domain.Position{""},
 		},
-		"an interruption with proof goes on without a break": {
+		"an interruption with proof goes on without a gap": {
 			driver: script(logged,
 				feed(1, place(0), records(1, 2), errNet), errNet, errNet,
 				feed(1, place(2), records(3, 4))),
@@ -45,61 +45,61 @@ func TestContinuity(t *testing.T) {
 			asked:  []domain.Position{"", place(5)},
 			cuts:   1,
 		},
-		"an interruption without proof is a break before the new records": {
+		"an interruption without proof is a gap before the new records": {
 			driver: script(logged,
 				feed(1, place(0), records(1, 2), errNet), trimmed,
 				feed(1, place(9), records(10, 10))),
-			want:   []string{"start 0 of 1", "1", "2", "break trimmed 9 of 1", "10"},
-			asked:  []domain.Position{"", place(2), ""},
-			breaks: map[domain.GapReason]uint64{domain.Trimmed: 1},
-			cuts:   1,
+			want:  []string{"start 0 of 1", "1", "2", "gap trimmed 9 of 1", "10"},
+			asked: []domain.Position{"", place(2), ""},
+			gaps:  map[domain.GapReason]uint64{domain.Trimmed: 1},
+			cuts:  1,
 		},
-		"a feed that lost its place is a break": {
+		"a feed that lost its position is a gap": {
 			driver: script(logged,
 				feed(1, place(0), records(1, 1), trimmed),
 				feed(1, place(9), records(10, 10))),
-			want:   []string{"start 0 of 1", "1", "break trimmed 9 of 1", "10"},
-			asked:  []domain.Position{"", ""},
-			breaks: map[domain.GapReason]uint64{domain.Trimmed: 1},
+			want:  []string{"start 0 of 1", "1", "gap trimmed 9 of 1", "10"},
+			asked: []domain.Position{"", ""},
+			gaps:  map[domain.GapReason]uint64{domain.Trimmed: 1},
 		},
-		"a break is not forgotten while the broker is away": {
+		"a gap is not forgotten while the broker is away": {
 			driver: script(logged,
 				feed(1, place(0), records(1, 1), errNet), trimmed, errNet, errNet,
 				feed(1, place(9), records(10, 10))),
-			want:   []string{"start 0 of 1", "1", "break trimmed 9 of 1", "10"},
-			asked:  []domain.Position{"", place(1), "", "", ""},
-			breaks: map[domain.GapReason]uint64{domain.Trimmed: 1},
-			cuts:   1,
+			want:  []string{"start 0 of 1", "1", "gap trimmed 9 of 1", "10"},
+			asked: []domain.Position{"", place(1), "", "", ""},
+			gaps:  map[domain.GapReason]uint64{domain.Trimmed: 1},
+			cuts:  1,
 		},
-		"another log is a break, whatever the driver says": {
+		"another log is a gap, whatever the driver says": {
 			driver: script(logged,
 				feed(1, place(0), records(1, 1), errNet),
 				feed(2, place(1), records(2, 2)),
 				feed(2, place(3), records(4, 4))),
-			want:   []string{"start 0 of 1", "1", "break unknown_cursor 3 of 2", "4"},
-			asked:  []domain.Position{"", place(1), ""},
-			breaks: map[domain.GapReason]uint64{domain.UnknownCursor: 1},
-			cuts:   1,
+			want:  []string{"start 0 of 1", "1", "gap unknown_cursor 3 of 2", "4"},
+			asked: []domain.Position{"", place(1), ""},
+			gaps:  map[domain.GapReason]uint64{domain.UnknownCursor: 1},
+			cuts:  1,
 		},
-		"after a break it goes on from there": {
+		"after a gap it goes on from there": {
 			driver: script(logged,
 				feed(1, place(0), trimmed),
 				feed(2, place(9), errNet),
 				feed(2, place(9), records(10, 10))),
-			want:   []string{"start 0 of 1", "break trimmed 9 of 2", "10"},
-			asked:  []domain.Position{"", "", place(9)},
-			breaks: map[domain.GapReason]uint64{domain.Trimmed: 1},
-			cuts:   1,
+			want:  []string{"start 0 of 1", "gap trimmed 9 of 2", "10"},
+			asked: []domain.Position{"", "", place(9)},
+			gaps:  map[domain.GapReason]uint64{domain.Trimmed: 1},
+			cuts:  1,
 		},
-		"without a log every interruption is a break": {
+		"without a log every interruption is a gap": {
 			driver: script(lossy,
 				feed(0, "", []domain.Entry{{UUID: "a"}}, errNet), errNet,
 				feed(0, "", []domain.Entry{{UUID: "b"}}, errNet),
 				feed(0, "", []domain.Entry{{UUID: "c"}})),
-			want:   []string{"start - of 0", "-", "break lossy - of 0", "-", "break lossy - of 0", "-"},
-			asked:  []domain.Position{"", "", "", ""},
-			breaks: map[domain.GapReason]uint64{domain.Lossy: 2},
-			cuts:   2,
+			want:  []string{"start - of 0", "-", "gap lossy - of 0", "-", "gap lossy - of 0", "-"},
+			asked: []domain.Position{"", "", "", ""},
+			gaps:  map[domain.GapReason]uint64{domain.Lossy: 2},
+			cuts:  2,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -117,7 +117,7 @@ func TestContinuity(t *testing.T) {
 					t.Error("Follow was asked for", diff)
 				}
 				stats := bus.Stats()
-				if diff := cmp.Diff(tc.breaks, stats.Gaps); diff != "" {
+				if diff := cmp.Diff(tc.gaps, stats.Gaps); diff != "" {
 					t.Error(diff)
 				}
 				if stats.Interruptions != tc.cuts {
@@ -463,7 +463,7 @@ func TestForeignMessageGetsAnID(t *testing.T) {
 		m.Ack()
 		m = <-in
 		random := m.UUID
-		if len(random) != 36 {
+		if len(random) != len(domain.NewID()) {
 			t.Errorf("without: %q", random)
 		}
 		m.Nack()
@@ -473,7 +473,7 @@ func TestForeignMessageGetsAnID(t *testing.T) {
 	})
 }
 
-func TestBreaksAreInvisibleOneByOne(t *testing.T) {
+func TestGapsAreInvisibleOneByOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := transport.New(script(transport.Guarantees{},
 			feed(0, "", []domain.Entry{{UUID: "a"}}, errNet),

@@ -17,33 +17,35 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// A Transport is a bus: a Watermill Publisher and Subscriber over a Driver. It
+// A Transport is a bus: a Watermill Publisher and Subscriber over a [Driver]. It
 // is safe for concurrent use.
 type Transport struct {
-	driver   Driver
-	log      LogDriver // nil if the driver is none
-	promises Guarantees
-	cfg      Config
-	lines    [shards]*groupcommit.Pipeline[Outgoing]
-	stamps   *sequence.Stamper // nil: what is published is not numbered
-	mark     *message.Message  // stands for any topic's high-water mark
-	marking  sync.Once         // starts publishing marks
-	trims    *trims
-	counts   counters
-	down     atomic.Bool
-	refused  limitedLog               // of failed publishes
-	retries  limitedLog               // of subscriptions that cannot be had again
-	behind   atomic.Pointer[[]string] // the topics of subscriptions that were, when Run last looked
+	driver     Driver
+	log        LogDriver // nil if the driver is none
+	guarantees Guarantees
+	cfg        Config
+	counts     counters
 
-	// ending is done once Close has begun; every subscription hangs on it.
-	ending context.Context
-	end    context.CancelFunc
-	once   sync.Once
-	ended  error // what Close returns; read after once
+	pipelines       [pipelineCount]*groupcommit.Pipeline[Outgoing]
+	publishFailures limitedLog
+	trimming        *trimSchedule
+
+	numberer   *sequence.Numberer // nil: what is published is not numbered
+	mark       *message.Message   // stands for the high-water mark of any topic
+	startMarks sync.Once          // starts the goroutine that publishes marks
+
+	followFailures limitedLog               // lines on subscriptions that cannot be opened again
+	down           atomic.Bool              // the broker did not answer when Run last asked
+	lagging        atomic.Pointer[[]string] // topics of subscriptions; as Run saw it last
+
+	closing  context.Context // ends once Close has begun
+	cancel   context.CancelFunc
+	once     sync.Once
+	closeErr error // what Close returns; read after once
 
 	mu      sync.Mutex
 	closed  bool                       // guarded by mu
-	running sync.WaitGroup             // subscriptions and what trims and marks; Add under mu while not closed
+	running sync.WaitGroup             // what Close waits for; Add under mu, while not closed
 	subs    map[*subscription]struct{} // guarded by mu
 	groups  map[*groupMember]struct{}  // guarded by mu
 }
@@ -56,25 +58,25 @@ var (
 // New makes a Transport over a driver, which it then owns.
 func New(d Driver, cfg Config) *Transport {
 	t := &Transport{
-		driver:   d,
-		mark:     newMark(),
-		promises: d.Guarantees(),
-		cfg:      cfg.withDefaults(),
-		subs:     make(map[*subscription]struct{}),
-		groups:   make(map[*groupMember]struct{}),
-		refused:  limitedLog{every: 10 * time.Second},
-		retries:  limitedLog{every: 10 * time.Second},
+		driver:          d,
+		guarantees:      d.Guarantees(),
+		cfg:             cfg.withDefaults(),
+		publishFailures: limitedLog{every: 10 * time.Second},
+		followFailures:  limitedLog{every: 10 * time.Second},
+		mark:            newMark(),
+		subs:            make(map[*subscription]struct{}),
+		groups:          make(map[*groupMember]struct{}),
 	}
-	if t.promises.Log {
+	t.closing, t.cancel = context.WithCancel(context.Background())
+	if t.guarantees.Log {
 		t.log, _ = d.(LogDriver)
 	}
-	t.trims = newTrims(d, t.cfg)
-	t.ending, t.end = context.WithCancel(context.Background())
-	if !t.promises.Log && !t.cfg.NoNumbers {
-		t.stamps = sequence.NewStamper()
+	if !t.guarantees.Log && !t.cfg.NoNumbers {
+		t.numberer = sequence.NewNumberer()
 	}
-	for i := range t.lines {
-		t.lines[i] = groupcommit.New(groupcommit.Config[Outgoing]{
+	t.trimming = newTrimSchedule(d, t.cfg)
+	for i := range t.pipelines {
+		t.pipelines[i] = groupcommit.New(groupcommit.Config[Outgoing]{
 			Send: d.Publish, Prepare: t.prepare, Copy: t.copyMessages, Explain: busError,
 			MaxQueue: t.cfg.PublishQueue,
 		})
@@ -83,21 +85,21 @@ func New(d Driver, cfg Config) *Transport {
 }
 
 // Guarantees says what the bus promises.
-func (t *Transport) Guarantees() Guarantees { return t.promises }
+func (t *Transport) Guarantees() Guarantees { return t.guarantees }
 
 // CheckTopic says whether the bus can carry a topic of this name. An error
-// wraps domain.ErrInvalid.
+// wraps [domain.ErrInvalid].
 func (t *Transport) CheckTopic(topic string) error {
-	return mark(t.driver.CheckTopic(topic), domain.ErrInvalid)
+	return wrapSentinel(t.driver.CheckTopic(topic), domain.ErrInvalid)
 }
 
 // Close ends all subscriptions, waits for their goroutines and closes the
 // driver. Publishes under way finish or fail within Config.PublishTimeout;
-// later calls fail with domain.ErrClosed. Close may be called more than once,
-// and returns when all is done.
+// later calls fail with [domain.ErrClosed]. Close may be called more than once;
+// each call returns when all is done.
 func (t *Transport) Close() error {
-	t.once.Do(func() { t.ended = t.close() })
-	return t.ended
+	t.once.Do(func() { t.closeErr = t.close() })
+	return t.closeErr
 }
 
 func (t *Transport) close() error {
@@ -106,15 +108,15 @@ func (t *Transport) close() error {
 	groups := slices.Collect(maps.Keys(t.groups))
 	t.mu.Unlock()
 
-	t.end()
+	t.cancel()
 	var errs []error
 	for _, m := range groups {
 		if err := m.Close(); err != nil {
 			errs = append(errs, fmt.Errorf("transport: leave group %q: %w", m.name, err))
 		}
 	}
-	for i := range t.lines {
-		t.lines[i].Close()
+	for i := range t.pipelines {
+		t.pipelines[i].Close()
 	}
 	t.running.Wait()
 	if err := t.driver.Close(); err != nil {
@@ -123,7 +125,8 @@ func (t *Transport) close() error {
 	return errors.Join(errs...)
 }
 
-// enter counts a piece of work that Close waits for, until running.Done.
+// enter makes Close wait for the caller, until it calls t.running.Done. It fails
+// once Close has begun.
 func (t *Transport) enter() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()

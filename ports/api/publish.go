@@ -59,6 +59,7 @@ func (a *API) admit(r *http.Request) (domain.System, *Problem) {
 // failed tells how far a publish came. The cause is logged where it is known:
 // by the transport. What nobody expects is logged here.
 func (a *API) failed(system domain.System, in batch, err error) *Problem {
+	var partial *domain.PublishError
 	p := problem(http.StatusServiceUnavailable, "the bus did not take it in time: whether it has it is unknown, and publishing again with the same id is safe")
 	switch {
 	case errors.Is(err, domain.ErrNotServed):
@@ -75,12 +76,13 @@ func (a *API) failed(system domain.System, in batch, err error) *Problem {
 		p.Detail = "the bus is full, and refuses to take more; this node's log says what is full. Publish again later, with the same id"
 	case errors.Is(err, domain.ErrBusRefused):
 		p.Detail = "the bus refuses to take it; this node's log says why. Publish again later, with the same id"
+	case errors.Is(err, domain.ErrBusDown) && errors.As(err, &partial) && partial.Refused:
+		p.Detail = notSent(in, partial.Accepted)
 	case errors.Is(err, domain.ErrBusDown):
 	default:
 		a.cfg.Logger.Error("publish failed", "system", system.String(), "messages", len(in.messages), "error", err)
 		p = problem(http.StatusInternalServerError, "publishing failed: whether the bus has it is unknown, and publishing again with the same id is safe")
 	}
-	var partial *domain.PublishError
 	accepted := 0
 	if errors.As(err, &partial) {
 		accepted = min(max(partial.Accepted, 0), len(in.messages))
@@ -92,6 +94,16 @@ func (a *API) failed(system domain.System, in batch, err error) *Problem {
 		p.ID = in.messages[0].ID
 	}
 	return p
+}
+
+// notSent says that it is certain that the bus has none of a publish, or nothing
+// behind the messages that it has accepted.
+func notSent(in batch, accepted int) string {
+	what := "it was not sent"
+	if in.many && accepted > 0 {
+		what = "of the messages that it has not accepted none was sent"
+	}
+	return "the bus did not take it in time: " + what + "; publish again later, with the same id"
 }
 
 // accept answers 202 with the ids. It writes the JSON itself: this is the one

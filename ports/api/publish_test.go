@@ -438,3 +438,26 @@ func BenchmarkPublish(b *testing.B) {
 		})
 	}
 }
+
+// Who is told that nothing was sent need not wonder what became of it.
+func TestWhatWasCertainlyNotSentIsToldSo(t *testing.T) {
+	batch := "[" + good + "," + good + "]"
+	for name, tt := range map[string]struct {
+		err  domain.PublishError
+		body string
+		want string
+	}{
+		"single":     {domain.PublishError{Refused: true, Err: domain.ErrBusDown}, good, "it was not sent"},
+		"batch":      {domain.PublishError{Refused: true, Err: domain.ErrBusDown}, batch, "it was not sent"},
+		"half of it": {domain.PublishError{Refused: true, Accepted: 1, Err: domain.ErrBusDown}, batch, "none was sent"},
+		"unknown":    {domain.PublishError{Err: domain.ErrBusDown}, good, "is unknown"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, h := newAPI(t, &bus{err: &tt.err}, api.Config{})
+			got := do(t, h, request(tt.body))
+			if got.Status != 503 || !strings.Contains(got.Detail, tt.want) {
+				t.Errorf("got %+v; want %s", got, tt.want)
+			}
+		})
+	}
+}

@@ -96,22 +96,43 @@ var rules = []rule{
 	{"/cmd", []string{"/ports"}, nil, "commands use the library's face, as any user does; only the root assembles"},
 }
 
-// ofDrivers are rules for each package that is a driver, or is shared by drivers.
-func ofDrivers() (all []rule) {
-	for _, driver := range []string{
-		"/adapters/jetstream", "/adapters/kafka", "/adapters/memory", "/adapters/natsconn", "/adapters/natscore",
-		"/adapters/redisconn", "/adapters/redispubsub", "/adapters/redisstream", "/adapters/watermillbus",
-	} {
-		all = append(all, rule{driver, []string{
-			"/adapters/transport/groupcommit", "/adapters/transport/sequence", "/adapters/transport/provenance",
-		}, nil, "a driver is what transport/driver.go says, opened from a URL that dsn reads: the rest is the transport's"})
+// An inside is a package that only few may import.
+type inside struct {
+	of  string   // package below the module
+	by  []string // those that may, and all below them
+	why string
+}
+
+var insides = []inside{
+	{"/adapters/transport/groupcommit", []string{"/adapters/transport"},
+		"a driver is what transport/driver.go says: how publishes share a round trip is the transport's affair"},
+	{"/adapters/transport/sequence", []string{"/adapters/transport"},
+		"a driver is what transport/driver.go says: numbers and missing ones are the transport's affair"},
+	{"/adapters/transport/provenance", []string{"/adapters/transport", "/adapters/migrate"},
+		"only a move writes where copies come from, and only the transport reads it"},
+}
+
+func TestInsides(t *testing.T) {
+	packages := list(t)
+	for _, in := range insides {
+		for _, name := range append([]string{in.of}, in.by...) {
+			if !exists(packages, absolute(name)) {
+				t.Errorf("the rule for %s names %s, which is gone", in.of, name)
+			}
+		}
+		for _, p := range packages {
+			for _, imported := range p.Imports {
+				if below(imported, absolute(in.of)) && !matches(p.ImportPath, append(in.by, in.of)) {
+					t.Errorf("%s imports %s: %s", p.ImportPath, imported, in.why)
+				}
+			}
+		}
 	}
-	return all
 }
 
 func TestDependencies(t *testing.T) {
 	packages := list(t)
-	for _, r := range append(ofDrivers(), rules...) {
+	for _, r := range rules {
 		found := false
 		for _, p := range packages {
 			if !below(p.ImportPath, absolute(r.from)) {

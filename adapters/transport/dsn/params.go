@@ -11,12 +11,12 @@ import (
 	"time"
 )
 
-// Params reads a URL's query parameters. Each method names one valid
-// parameter and parses it; Err joins all faults, among them every parameter
-// that nobody asked for.
+// Params reads a URL's query parameters. Each method names one valid parameter and
+// parses it. It returns the fallback if the parameter is not set or is wrong; then
+// Err says what is wrong.
 type Params struct {
 	values url.Values
-	known  []string
+	known  []string // names that were asked for
 	faults []error
 }
 
@@ -25,7 +25,7 @@ func NewParams(u *url.URL) *Params {
 	values, err := url.ParseQuery(u.RawQuery)
 	p := &Params{values: values}
 	if err != nil {
-		p.faults = append(p.faults, errors.New("the query cannot be read: escape special characters as %XX"))
+		p.fault("the query cannot be read: escape special characters as %%XX")
 	}
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		if len(values[name]) > 1 {
@@ -44,8 +44,8 @@ func (p *Params) String(name, fallback string) string {
 	return p.values.Get(name)
 }
 
-// The most that a parameter can say. Times reach ten years, which every broker
-// and every clock can add to and take from now; timeouts an hour.
+// The most that a parameter can say. Every broker and every clock can add ten years
+// to the present time, and subtract them.
 const (
 	MaxDuration = 10 * 365 * 24 * time.Hour
 	MaxTimeout  = time.Hour
@@ -79,7 +79,7 @@ func (p *Params) duration(name string, fallback, least, most time.Duration) time
 	return fallback
 }
 
-// given notes that a parameter is known, and says whether it is there.
+// given notes that a parameter is known, and says whether it is set.
 func (p *Params) given(name string) bool {
 	p.known = append(p.known, name)
 	return p.values.Has(name)
@@ -98,7 +98,7 @@ func (p *Params) IntTo(name string, fallback, least, most int) int {
 	s := p.values.Get(name)
 	n, err := strconv.Atoi(s)
 	switch {
-	case errors.Is(err, strconv.ErrRange) && !strings.HasPrefix(s, "-"), err == nil && n > most:
+	case err == nil && n > most, errors.Is(err, strconv.ErrRange) && !strings.HasPrefix(s, "-"):
 		p.fault("%s=%s: want a whole number of at most %d", name, s, most)
 	case err != nil || n < least:
 		p.fault("%s=%s: want a whole number of at least %d", name, s, least)
@@ -122,7 +122,8 @@ func (p *Params) Bool(name string, fallback bool) bool {
 	return b
 }
 
-// Err returns every fault found, nil if there was none.
+// Err returns every fault that was found, among them each parameter that nobody has
+// asked for; nil if there was none. Call it last.
 func (p *Params) Err() error {
 	for _, name := range slices.Sorted(maps.Keys(p.values)) {
 		if slices.Contains(p.known, name) {

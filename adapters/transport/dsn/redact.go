@@ -10,14 +10,11 @@ import (
 // hidden stands where a secret was.
 const hidden = "xxxxx"
 
-// Place shows a transport's URL without user, password and parameters.
-func Place(u *url.URL) string { return u.Scheme + "://" + u.Host + u.Path }
-
 // Redact shows a URL, or a list of servers as brokers' clients take it, without
-// the secrets in it: passwords, users without one (which are tokens), and the
-// parameters that isSecret names. It need not be one that can be read: where it
-// is not clear what is a secret, more is hidden. Text that is no URL is shown as
-// it is.
+// the secrets in it. Secrets are passwords, users without a password (they are
+// tokens), and the values of the parameters that isSecret names. The URL need not
+// be a valid one: where it is not clear what is a secret, more is hidden. Text that
+// is no URL is returned as it is.
 func Redact(raw string) string {
 	if !strings.Contains(raw, "://") {
 		return raw
@@ -26,12 +23,12 @@ func Redact(raw string) string {
 	if i := strings.IndexAny(raw, "?#"); i >= 0 {
 		head, tail = raw[:i], raw[i:]
 	}
-	if strings.Contains(tail, "@") { // the end of a password that was not escaped
+	if strings.Contains(tail, "@") { // it ends a password with a ? or # in it
 		scheme, _, _ := strings.Cut(raw, "://")
 		return scheme + "://" + hidden
 	}
 	list := strings.Split(head, ",")
-	open := false // a user's part has begun, and its @ comes later
+	open := false // a password that has a comma in it ends behind here, and begins before
 	for i := len(list) - 1; i >= 0; i-- {
 		scheme, rest, whole := strings.Cut(list[i], "://")
 		whole = whole && (i == 0 || isScheme(strings.TrimSpace(scheme)))
@@ -46,10 +43,13 @@ func Redact(raw string) string {
 	return strings.Join(list, ",") + redactQuery(tail)
 }
 
-// redactServer hides the user of a server, which is whole if a scheme stands
-// before it. If the part behind it has an @ and no scheme, a comma may have been
-// in the password: then this one may hold the beginning, and nothing of it is
-// shown. Nor is one that has no user and is no host.
+// redactServer hides the user of a server, which is whole if a scheme stands before
+// it. It is called from the last server of a list to the first.
+//
+// A server with an @ and no scheme may be the end of a password that has a comma in
+// it. Then open is true, and behind is true for the server before it: that one may
+// be the beginning of the password, and nothing of it is shown. Nothing is shown
+// either of a server that has no user and is no host.
 func redactServer(server string, whole, behind bool) (shown string, open bool) {
 	at := strings.LastIndexByte(server, '@')
 	switch {
@@ -76,16 +76,19 @@ func redactServer(server string, whole, behind bool) (shown string, open bool) {
 
 // isScheme says whether a text can be a URL's scheme.
 func isScheme(text string) bool {
-	odd := func(r rune) bool {
-		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("+-.", r)
+	invalid := func(r rune) bool {
+		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
+		return !letter && (r < '0' || r > '9') && !strings.ContainsRune("+-.", r)
 	}
-	return text != "" && !strings.ContainsFunc(text, odd)
+	return text != "" && !strings.ContainsFunc(text, invalid)
 }
 
+// redactQuery hides the values of secret parameters; tail is what follows the host
+// and path.
 func redactQuery(tail string) string {
 	tail, _, fragment := strings.Cut(tail, "#")
 	end := ""
-	if fragment { // no URL of ours has one: it may be the end of a secret
+	if fragment { // no URL of a bus has one: it may be the end of a secret
 		end = "#" + hidden
 	}
 	pairs := strings.FieldsFunc(tail, func(r rune) bool { return r == '&' || r == ';' })
@@ -102,13 +105,13 @@ func redactQuery(tail string) string {
 	return strings.Join(pairs, "&") + end
 }
 
-// RedactError hides the URL's secrets in what an error says. The error behind it is
-// still found by errors.Is and As.
+// RedactError hides the secrets of u in the text of an error. [errors.Is] and
+// [errors.As] still find what the error wraps.
 func RedactError(err error, u *url.URL) error {
 	text := err.Error()
 	for _, secret := range secrets(u) {
-		// A very short secret would tear up the text, and so tell what it is:
-		// it is hidden where it stands as a password only.
+		// A very short secret may occur anywhere in the text. To hide it everywhere
+		// would tell what it is, so it is hidden only where it stands as a password.
 		if len(secret) < 4 {
 			text = strings.ReplaceAll(text, ":"+secret+"@", ":"+hidden+"@")
 			continue
@@ -121,6 +124,7 @@ func RedactError(err error, u *url.URL) error {
 	return &redacted{text, err}
 }
 
+// A redacted error has another text than the one that it wraps.
 type redacted struct {
 	text string
 	err  error
@@ -129,8 +133,8 @@ type redacted struct {
 func (e *redacted) Error() string { return e.text }
 func (e *redacted) Unwrap() error { return e.err }
 
-// secrets returns the password and the secret parameters of u, in each way
-// that an error might write them, the longest first.
+// secrets returns the password and the secret parameters of u, in each form in
+// which an error might show them, the longest first.
 func secrets(u *url.URL) []string {
 	var plain, all []string
 	if password, ok := u.User.Password(); ok {
@@ -143,7 +147,7 @@ func secrets(u *url.URL) []string {
 			plain = append(plain, values...)
 		}
 	}
-	before := false // a secret parameter, whose value may have had an & in it
+	before := false // the parameter before is secret; its value may have an & in it
 	for pair := range strings.SplitSeq(u.RawQuery, "&") {
 		name, value, ok := strings.Cut(pair, "=")
 		switch {
@@ -162,10 +166,9 @@ func secrets(u *url.URL) []string {
 	return slices.Compact(all)
 }
 
-// isSecret says whether a parameter of this name is one to hide.
+// isSecret says whether a parameter of this name has a secret value.
 func isSecret(name string) bool {
 	name = strings.ToLower(name)
-	return slices.ContainsFunc([]string{"pass", "secret", "token", "key", "cred"}, func(word string) bool {
-		return strings.Contains(name, word)
-	})
+	isIn := func(word string) bool { return strings.Contains(name, word) }
+	return slices.ContainsFunc([]string{"pass", "secret", "token", "key", "cred"}, isIn)
 }

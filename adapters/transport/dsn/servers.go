@@ -7,25 +7,26 @@ import (
 )
 
 var (
-	errURL     = errors.New("the URL cannot be read")
-	errUsers   = errors.New("all servers of a list have the same user: name it for the first, or for each the same")
+	errURL   = errors.New("the URL cannot be read")
+	errUsers = errors.New("all servers of a list have the same user: " +
+		"name it for the first, or for each the same")
 	errSchemes = errors.New("all servers of a list have the same scheme")
 	errPaths   = errors.New("of the servers of a list only the last can be followed by a path")
 )
 
-// tlsScheme is what the clients of NATS write before a server that wants TLS.
+// tlsScheme is what the clients of NATS write before a server that demands TLS.
 const tlsScheme = "tls"
 
-// readURL is url.Parse for a URL that may name several servers, as the brokers'
+// readURL is [url.Parse] for a URL that may name several servers, as the brokers'
 // own clients take it: with commas between hosts, or between whole URLs.
 //
 //	kafka://user:password@a:9092,b:9092?tls=true
 //	nats://user:password@a:4222, nats://user:password@b:4222
 //	nats://a,tls://b
 //
-// What it returns has the first URL's scheme, one user, and all hosts with
-// commas between them as its Host. A server that is tls:// is the parameter
-// tls=true. Its errors show nothing of the URL.
+// The URL that it returns has the first server's scheme, one user, and as its Host
+// all hosts with commas between them. The scheme tls:// of a server becomes the
+// parameter tls=true. Errors show nothing of the URL.
 func readURL(raw string) (*url.URL, error) {
 	scheme, rest, ok := strings.Cut(raw, "://")
 	if !ok {
@@ -54,26 +55,29 @@ func readURL(raw string) (*url.URL, error) {
 	return u, nil
 }
 
+// parseURL is [url.Parse] with an error that shows nothing of the URL.
 func parseURL(raw string) (*url.URL, error) {
 	u, err := url.Parse(raw)
 	if err != nil {
-		return nil, errURL // the error shows the URL
+		return nil, errURL // err would show the URL
 	}
 	return u, nil
 }
 
-// isList says whether the parts between commas are servers. A comma may also be
-// in a password, or in a path.
+// isList says whether the parts between commas are servers. A comma may also stand
+// in a password or in a path.
 func isList(parts []string) bool {
 	for i, part := range parts[1:] {
-		if !strings.Contains(part, "://") && strings.Contains(part, "@") && !strings.Contains(parts[i], "@") {
+		passwordEnds := !strings.Contains(part, "://") && strings.Contains(part, "@")
+		if passwordEnds && !strings.Contains(parts[i], "@") {
 			return false
 		}
 	}
-	return !strings.Contains(strings.Trim(parts[0], "/"), "/") || len(parts) > 1 && strings.Contains(parts[1], "://")
+	hasPath := strings.Contains(strings.Trim(parts[0], "/"), "/")
+	return !hasPath || len(parts) > 1 && strings.Contains(parts[1], "://")
 }
 
-// servers are what a list names.
+// servers are what a list of servers says.
 type servers struct {
 	hosts []string
 	user  string // with its @; "" if there is none
@@ -81,6 +85,8 @@ type servers struct {
 	tls   bool
 }
 
+// readServers reads a list of servers; scheme is that of the first, which is
+// already cut off.
 func readServers(scheme string, list []string) (s servers, err error) {
 	s.tls = scheme == tlsScheme
 	for i, server := range list {
@@ -116,17 +122,4 @@ func readServers(scheme string, list []string) (s servers, err error) {
 		s.hosts = append(s.hosts, host)
 	}
 	return s, nil
-}
-
-// SplitURLs splits a text that holds URLs with space between them, each of which
-// may be a list with space around its commas.
-func SplitURLs(text string) (all []string) {
-	for _, field := range strings.Fields(text) {
-		if n := len(all); n > 0 && (strings.HasSuffix(all[n-1], ",") || strings.HasPrefix(field, ",")) {
-			all[n-1] += field
-			continue
-		}
-		all = append(all, field)
-	}
-	return all
 }

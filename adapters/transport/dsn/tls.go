@@ -8,17 +8,18 @@ import (
 	"os"
 )
 
-// TLS returns how to encrypt, nil for not at all, from the parameters
+// TLS returns how to encrypt, or nil for not at all, from the parameters
 //
-//	tls               true: encrypt; implied by the others
+//	tls               true: encrypt; the other parameters imply it
 //	tls_ca            file with the authorities to trust, PEM
-//	tls_cert, tls_key files with the certificate to show, PEM
+//	tls_cert, tls_key files with the certificate to show and its key, PEM
 //	tls_server_name   the name to expect in the server's certificate
 //	tls_skip_verify   true: accept any certificate
 func (p *Params) TLS() *tls.Config { return p.readTLS("") }
 
-// SchemeTLS is TLS for a URL whose scheme says itself whether to encrypt, as
-// rediss:// does beside redis://: then it need not be said again.
+// SchemeTLS is [Params.TLS] for a URL whose scheme says itself whether to encrypt,
+// as rediss:// does beside redis://. If secure, the parameter tls is not needed,
+// and tls=false is a fault.
 func (p *Params) SchemeTLS(scheme string, secure bool) *tls.Config {
 	if !secure {
 		return p.TLS()
@@ -26,8 +27,7 @@ func (p *Params) SchemeTLS(scheme string, secure bool) *tls.Config {
 	return p.readTLS(scheme)
 }
 
-// readTLS reads the parameters. A scheme, if one is given, says that there is
-// encryption.
+// readTLS reads the parameters. A scheme, if one is given, demands encryption.
 func (p *Params) readTLS(scheme string) *tls.Config {
 	ca, cert, key := p.String("tls_ca", ""), p.String("tls_cert", ""), p.String("tls_key", "")
 	name, skip := p.String("tls_server_name", ""), p.Bool("tls_skip_verify", false)

@@ -6,67 +6,90 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// A Locator is one search. Copies come in the order of their logs, so that of
-// each log's places the ones that are settled come first.
+// A Locator finds locations of other logs in one log, which holds copies of what
+// they held. It is given the entries of that log in order, as a [Reader] has read
+// them. It belongs to one goroutine.
+//
+// Copies come in the order of their logs. So of the locations that are wanted in
+// one log, the earlier ones are settled before the later ones.
 type Locator struct {
-	wanted []domain.Location
-	Found  []domain.Location
-	logs   map[domain.LogID]*search
-	Open   int // places that are not settled
+	wanted    []domain.Location
+	found     []domain.Location // as long as wanted; a zero position is not found
+	logs      map[domain.LogID]*search
+	unsettled int // how many of wanted
 }
 
 // A search is one log's part.
 type search struct {
-	next, end int             // the places that are not settled: wanted[next:end]
-	last      domain.Position // where the latest copy is here; "" before the first
+	next, end int             // wanted[next:end] is not settled
+	lastCopy  domain.Position // where the latest copy is here; "" before the first
 }
 
-// NewLocator returns a Locator of places in the order of logs and positions.
+// NewLocator returns a Locator of locations, which are in the order of their logs
+// and positions, each once.
 func NewLocator(wanted []domain.Location) *Locator {
 	l := &Locator{
-		wanted: wanted, Found: make([]domain.Location, len(wanted)),
-		logs: make(map[domain.LogID]*search), Open: len(wanted),
+		wanted: wanted, found: make([]domain.Location, len(wanted)),
+		logs: make(map[domain.LogID]*search), unsettled: len(wanted),
 	}
 	for start := 0; start < len(wanted); {
 		log := wanted[start].Log
-		end := start + sort.Search(len(wanted)-start, func(i int) bool { return wanted[start+i].Log > log })
+		inNextLog := func(i int) bool { return wanted[start+i].Log > log }
+		end := start + sort.Search(len(wanted)-start, inNextLog)
 		l.logs[log] = &search{next: start, end: end}
 		start = end
 	}
 	return l
 }
 
-// Look takes in the next entry.
-func (l *Locator) Look(e *domain.Entry) {
+// Done says that further entries tell nothing more.
+func (l *Locator) Done() bool { return l.unsettled == 0 }
+
+// Take takes the next entry.
+func (l *Locator) Take(e *domain.Entry) {
 	if e.Late {
 		return
 	}
-	for _, p := range e.Origins {
-		s := l.logs[p.Log]
+	for _, origin := range e.Origins {
+		s := l.logs[origin.Log]
 		if s == nil {
 			continue
 		}
-		for s.next < s.end && l.settle(s, p.Position, e) {
+		for s.next < s.end && l.settle(s, origin.Position, e) {
 			s.next++
-			l.Open--
+			l.unsettled--
 		}
-		s.last = e.Position
+		s.lastCopy = e.Position
 	}
 }
 
-// settle says where the next place wanted is, if the entry at that place, or a
-// copy of it, tells. What is wanted before a copy is right behind the one before
-// it; what is wanted there is there. A break tells of what was not copied before
-// it: that is nowhere.
+// settle decides about the next location wanted in a log, if e tells; e is a copy
+// of what was at the position at.
+//
+//   - What is wanted at that position is where the copy is.
+//   - What is wanted before it, with no copy in between, is where the copy before
+//     this one is.
+//   - If e is a gap, it is not known what was there: it is not found.
 func (l *Locator) settle(s *search, at domain.Position, e *domain.Entry) (settled bool) {
-	wanted, found := l.wanted[s.next].Position, &l.Found[s.next].Position
+	wanted, found := l.wanted[s.next].Position, &l.found[s.next].Position
 	switch {
 	case wanted < at && e.Kind != domain.Gap:
-		*found = s.last
+		*found = s.lastCopy
 	case wanted == at && e.Kind != domain.Gap:
 		*found = e.Position
 	case wanted >= at:
 		return false
 	}
 	return true
+}
+
+// Found returns, for each location wanted, where it is in the log that was read,
+// whose id is log; a zero location if no copies prove that.
+func (l *Locator) Found(log domain.LogID) []domain.Location {
+	for i := range l.found {
+		if l.found[i].Position != "" {
+			l.found[i].Log = log
+		}
+	}
+	return l.found
 }

@@ -7,61 +7,68 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// A Checker checks the numbers of what one subscription reads. It belongs to the
-// subscription's reader.
+// A Checker takes the numbers out of what one subscription reads, finds what is
+// missing, and makes fingerprints. It belongs to the goroutine that reads.
 type Checker struct {
-	holes  holes
-	survey surveyor
+	tracker      tracker
+	fingerprints fingerprinter
 }
 
-// NewChecker returns a Checker; ordered says that the bus has one order for all.
-func NewChecker(ordered bool) Checker { return Checker{survey: surveyor{ordered: ordered}} }
+// NewChecker returns a Checker. Ordered says that all readers of the bus see one
+// order; only then there are fingerprints.
+func NewChecker(ordered bool) Checker {
+	return Checker{fingerprints: fingerprinter{ordered: ordered}}
+}
 
-// AfterGap says that a gap was told.
-func (c *Checker) AfterGap() { c.survey.last = 0 }
+// AfterGap tells the Checker that what comes next follows a gap: records without
+// a number have no fingerprint until one with a number has come.
+func (c *Checker) AfterGap() { c.fingerprints.last = 0 }
 
-// A Result is what a Checker makes of a batch.
+// A Result is what a [Checker] makes of a batch.
 type Result struct {
+	// Kept is the batch without marks and without what was dropped, and with a Gap
+	// wherever something is missing.
 	Kept []domain.Entry
-	// Holes is how often something was missing, and Late how many entries were
-	// dropped because they came before, or after they were said to be missing.
-	Holes, Late int
+	// Missing is how many gaps there are in Kept.
+	Missing int
+	// Late is how many messages were dropped because they came before, or because
+	// they came after they were told missing.
+	Late int
 }
 
-// Check takes the stamps off a batch, drops marks and what is repeated, and puts
-// breaks where something is missing. It works in the batch's memory as long as
-// there are no breaks.
+// Check takes the numbers out of a batch that was read from a log, which is 0
+// where the bus keeps none. It works in the batch's memory as long as nothing is
+// missing.
 func (c *Checker) Check(batch []domain.Entry, log domain.LogID) (r Result) {
 	now := time.Now()
-	c.holes.age(now)
-	kept := batch[:0]
+	c.tracker.retire(now)
+	r.Kept = batch[:0]
 	for i := range batch {
 		e := batch[i]
-		number, rest, ok := stamp{}, []byte(nil), false
+		n, rest, ok := number{}, []byte(nil), false
 		if e.UUID == "" { // else the bus framed it, and the body is the publisher's own
-			number, rest, ok = cutStamp(e.Body)
+			n, rest, ok = cutNumber(e.Body)
 		}
 		if !ok {
-			e.Fingerprint = c.survey.foreign(&e)
-			kept = append(kept, e)
+			e.Fingerprint = c.fingerprints.ofUnnumbered(&e)
+			r.Kept = append(r.Kept, e)
 			continue
 		}
 		e.Body = rest
 		isMark := string(rest) == "{"+markTail
-		switch c.holes.see(number, isMark, now) {
+		switch c.tracker.check(n, isMark, now) {
 		case repeated:
 			r.Late++
 			continue
-		case hole:
-			r.Holes++
-			lost := domain.Entry{Kind: domain.Gap, Log: log, Reason: domain.Lossy}
-			kept = append(slices.Clone(kept), lost) // a copy: there is no room for one more in batch
+		case missing:
+			r.Missing++
+			gap := domain.Entry{Kind: domain.Gap, Log: log, Reason: domain.Lossy}
+			r.Kept = append(slices.Clone(r.Kept), gap) // a copy: batch has no room for one more
 		}
 		if !isMark {
-			e.Fingerprint = c.survey.stamped(number, c.holes.sum)
-			kept = append(kept, e)
+			e.Fingerprint = c.fingerprints.ofNumbered(n, c.tracker.recentDigest)
+			r.Kept = append(r.Kept, e)
 		}
 	}
-	r.Kept = kept
 	return r
 }

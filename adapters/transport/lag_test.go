@@ -177,7 +177,7 @@ func TestWithoutAFeedItIsDeafOnlyWhileTheBrokerAnswers(t *testing.T) {
 			mute.Store(false)
 			wantDeaf(t, bus, 4*time.Second, false)
 			if !log {
-				(<-in).Ack() // the break
+				(<-in).Ack() // the gap
 			}
 		})
 	}

@@ -9,22 +9,22 @@ import (
 	"github.com/fanfarebus/fanfare/adapters/transport/sequence"
 )
 
-// newMark returns a message that stands for any topic's high-water mark, and is
-// known by its address.
+// newMark returns the message that stands for the high-water mark of any topic.
+// [Transport.number] recognises it by its address.
 func newMark() *message.Message {
 	m := message.NewMessage("", nil)
 	m.Metadata.Set(RawKey, "1")
 	return m
 }
 
-// stamp numbers a commit's records: it replaces their messages by copies and
-// changes none. The first time it starts the goroutine that publishes the marks,
-// which Close waits for.
-func (t *Transport) stamp(records []Outgoing) {
-	t.number(records)
-	t.marking.Do(func() {
+// number puts numbered copies in the place of the records' messages; the messages
+// themselves stay as they are. The first call starts the goroutine that publishes
+// the marks, which Close waits for.
+func (t *Transport) number(records []Outgoing) {
+	t.numberRecords(records)
+	t.startMarks.Do(func() {
 		if t.enter() != nil {
-			return // after Close nothing is due
+			return // closed: no mark is due any more
 		}
 		go func() {
 			defer t.running.Done()
@@ -33,16 +33,16 @@ func (t *Transport) stamp(records []Outgoing) {
 	})
 }
 
-func (t *Transport) number(records []Outgoing) {
+func (t *Transport) numberRecords(records []Outgoing) {
 	size := 0
 	for _, r := range records {
 		size += len(r.Message.Payload)
 	}
 	copies := make([]message.Message, len(records))
-	batch := t.stamps.Begin(len(records), size)
+	batch := t.numberer.Begin(len(records), size)
 	defer batch.End()
 	for i := range records {
-		payload, ok := t.numbered(batch, &records[i])
+		payload, ok := t.numberedPayload(batch, &records[i])
 		if !ok {
 			continue
 		}
@@ -53,8 +53,9 @@ func (t *Transport) number(records []Outgoing) {
 	}
 }
 
-// numbered returns a record's payload with its number; false if it gets none.
-func (t *Transport) numbered(batch *sequence.Batch, r *Outgoing) ([]byte, bool) {
+// numberedPayload returns a record's payload with its number in it; false if it
+// gets none.
+func (t *Transport) numberedPayload(batch *sequence.Batch, r *Outgoing) ([]byte, bool) {
 	switch {
 	case r.Message == t.mark:
 		return batch.Mark(r.Topic), true
@@ -68,7 +69,7 @@ func (t *Transport) numbered(batch *sequence.Batch, r *Outgoing) ([]byte, bool) 
 func (t *Transport) publishMarks() {
 	for {
 		now := time.Now()
-		topics, next := t.stamps.DueMarks(now)
+		topics, next := t.numberer.DueMarks(now)
 		for _, topic := range topics {
 			t.publishMark(topic)
 		}
@@ -79,22 +80,23 @@ func (t *Transport) publishMarks() {
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:
-		case <-t.stamps.Wake():
-		case <-t.ending.Done():
+		case <-t.numberer.Wake():
+		case <-t.closing.Done():
 		}
 		timer.Stop()
-		if t.ending.Err() != nil {
+		if t.closing.Err() != nil {
 			return
 		}
 	}
 }
 
-// publishMark tries once. The mark's number is given where all are, so a
-// message that overtakes it does no harm.
+// publishMark publishes a topic's high-water mark, and tries once. A mark gets its
+// number when it is sent, as messages do. So it stays true when messages that were
+// published after it became due are sent before it.
 func (t *Transport) publishMark(topic string) {
 	mark := []Outgoing{{Topic: topic, Message: t.mark}}
 	deadline := time.Now().Add(t.cfg.PublishTimeout)
-	out := t.line(topic).Publish(context.WithoutCancel(t.ending), deadline, mark)
+	out := t.pipeline(topic).Publish(context.WithoutCancel(t.closing), deadline, mark)
 	if out.Err != nil {
 		t.cfg.Logger.Debug("a high-water mark was not published", "topic", topic, "error", out.Err)
 		return

@@ -3,6 +3,7 @@ package transport_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -24,7 +25,7 @@ func (b *taken) PublishContext(_ context.Context, _ string, messages ...*message
 
 // An EnvelopePublisher is the last before the bus. However a message was made, what it lets
 // pass is read by every node as the same; inbound, too.
-func TestAnOutletPublishesNothingThatNodesCouldNotRead(t *testing.T) {
+func TestAnEnvelopePublisherPublishesNothingThatNodesCouldNotRead(t *testing.T) {
 	topics, err := domain.ParseTopics("{system}")
 	if err != nil {
 		t.Fatal(err)
@@ -84,5 +85,50 @@ func TestAnOutletPublishesNothingThatNodesCouldNotRead(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// failing is a bus whose publishes fail.
+type failing struct{ err error }
+
+func (b failing) PublishContext(context.Context, string, ...*message.Message) error { return b.err }
+
+// What is known of a publish that failed reaches the caller: how many messages the
+// bus has accepted, and whether it is certain that it has none of the others.
+func TestAnEnvelopePublisherSaysWhatIsKnownOfAFailure(t *testing.T) {
+	topics, err := domain.ParseTopics("{system}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	orders, err := domain.ParseSystem("orders")
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := &domain.Message{
+		ID: "1", To: []domain.Target{domain.Everyone}, ContentType: domain.JSON, Data: []byte("1"),
+	}
+	bad := &domain.Message{ID: "1", To: []domain.Target{domain.Everyone}, ContentType: domain.JSON}
+	refused := &domain.PublishError{Accepted: 3, Refused: true, Err: domain.ErrBusDown}
+	for name, tt := range map[string]struct {
+		err  error // the bus's
+		m    *domain.Message
+		want domain.PublishError
+	}{
+		"certain":         {refused, good, *refused},
+		"behind a word":   {fmt.Errorf("move: %w", refused), good, *refused},
+		"unknown":         {domain.ErrBusDown, good, domain.PublishError{Err: domain.ErrBusDown}},
+		"never sent":      {nil, bad, domain.PublishError{Refused: true, Err: domain.ErrInvalid}},
+		"half, unknown":   {&domain.PublishError{Accepted: 1, Err: domain.ErrBusDown}, good, domain.PublishError{Accepted: 1, Err: domain.ErrBusDown}},
+		"no PublishError": {errors.New("boom"), good, domain.PublishError{}},
+	} {
+		out := transport.NewEnvelopePublisher(failing{tt.err}, topics, 0)
+		var got *domain.PublishError
+		if err := out.Publish(t.Context(), orders, tt.m); !errors.As(err, &got) {
+			t.Errorf("%s: %v is no PublishError", name, err)
+			continue
+		}
+		if got.Accepted != tt.want.Accepted || got.Refused != tt.want.Refused || tt.want.Err != nil && !errors.Is(got, tt.want.Err) {
+			t.Errorf("%s: %+v, want %+v", name, got, tt.want)
+		}
 	}
 }

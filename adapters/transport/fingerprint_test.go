@@ -11,17 +11,17 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// A surveyed node notes the landmarks of what it hears.
-type surveyed struct {
-	bus   *lossyBus
-	feed  *pipeFeed
-	mu    sync.Mutex
-	marks map[string]domain.Fingerprint
+// A node notes the fingerprints of what it hears.
+type node struct {
+	bus          *lossyBus
+	feed         *pipeFeed
+	mu           sync.Mutex
+	fingerprints map[string]domain.Fingerprint
 }
 
-// survey makes two nodes that hear what the test gives each of them, and what
+// twoNodes makes two nodes that hear what the test gives each of them, and what
 // three publishers put on the wire: "p1" is the first message of the first.
-func survey(t *testing.T, g transport.Guarantees, test func(a, b *surveyed, wire func(names ...string) []string)) {
+func twoNodes(t *testing.T, g transport.Guarantees, test func(a, b *node, wire func(names ...string) []string)) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := &lossyBus{}
 		payloads := make(map[string]string)
@@ -36,13 +36,13 @@ func survey(t *testing.T, g transport.Guarantees, test func(a, b *surveyed, wire
 			bus.set(func() { payloads[name+"-mark"] = bus.seen[len(bus.seen)-1] })
 			mustClose(t, pub)
 		}
-		nodes := make([]*surveyed, 2)
+		nodes := make([]*node, 2)
 		for i := range nodes {
 			driver := bus.driver()
 			driver.guarantees = g
 			sub := transport.New(driver, transport.Config{})
 			defer mustClose(t, sub)
-			nodes[i] = &surveyed{bus: bus, marks: make(map[string]domain.Fingerprint)}
+			nodes[i] = &node{bus: bus, fingerprints: make(map[string]domain.Fingerprint)}
 			in := subscribe(t, sub.Batches())
 			bus.set(func() { nodes[i].feed = bus.feeds[len(bus.feeds)-1] })
 			go func() {
@@ -66,34 +66,34 @@ func survey(t *testing.T, g transport.Guarantees, test func(a, b *surveyed, wire
 	})
 }
 
-func (n *surveyed) note(batch []domain.Entry) {
+func (n *node) note(batch []domain.Entry) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, e := range batch {
 		for _, what := range said(e) {
-			n.marks[what] = e.Fingerprint
+			n.fingerprints[what] = e.Fingerprint
 		}
 	}
 }
 
-func (n *surveyed) hear(wire []string) {
+func (n *node) hear(wire []string) {
 	for _, p := range wire {
 		n.feed.in <- []domain.Entry{{Body: []byte(p)}}
 	}
 	synctest.Wait()
 }
 
-func (n *surveyed) mark(name string) domain.Fingerprint {
+func (n *node) fingerprint(name string) domain.Fingerprint {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.marks[fmt.Sprintf("%q", name)]
+	return n.fingerprints[fmt.Sprintf("%q", name)]
 }
 
 var oneOrder = transport.Guarantees{TotalOrder: true}
 
-// TestLandmarks lets two nodes hear what is written here, words parted by
-// spaces, and wants the landmarks of the last word to be the same or not.
-func TestLandmarks(t *testing.T) {
+// TestFingerprints lets two nodes hear what is written here, words parted by
+// spaces, and wants the fingerprints of the last word to be the same or not.
+func TestFingerprints(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		a, b []string
@@ -107,21 +107,21 @@ func TestLandmarks(t *testing.T) {
 		{"one missed something and knows", []string{"q1", "p1", "q2", "p2", "q3", "p3"}, []string{"q1", "p1", "p2", "q3", "p3"}, true},
 		{"one missed the first of a publisher", []string{"p1", "q1", "p2"}, []string{"p1", "p2"}, false},
 		{"one was told by a mark", []string{"p1", "p8", "p9", "p-mark", "q1"}, []string{"p1", "p8", "p-mark", "q1"}, true},
-		{"foreign messages behind a stamped one", []string{"p1", "x", "y"}, []string{"p1", "x", "y"}, true},
+		{"foreign messages behind a numbered one", []string{"p1", "x", "y"}, []string{"p1", "x", "y"}, true},
 		{"one misses a foreign message", []string{"p1", "x", "y"}, []string{"p1", "y"}, false},
-		{"and hears a stamped one behind it", []string{"p1", "x", "y", "p2"}, []string{"p1", "y", "p2"}, true},
+		{"and hears a numbered one behind it", []string{"p1", "x", "y", "p2"}, []string{"p1", "y", "p2"}, true},
 		{"foreign messages that are the same", []string{"p1", "x", "x"}, []string{"p1", "x"}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			survey(t, oneOrder, func(a, b *surveyed, wire func(names ...string) []string) {
+			twoNodes(t, oneOrder, func(a, b *node, wire func(names ...string) []string) {
 				a.hear(wire(c.a...))
 				b.hear(wire(c.b...))
 				last := c.a[len(c.a)-1]
-				if a.mark(last) == 0 || b.mark(last) == 0 {
-					t.Fatalf("no landmark: %v, %v", a.marks, b.marks)
+				if a.fingerprint(last) == 0 || b.fingerprint(last) == 0 {
+					t.Fatalf("no fingerprint: %v, %v", a.fingerprints, b.fingerprints)
 				}
-				if (a.mark(last) == b.mark(last)) != c.same {
-					t.Errorf("%s is at %x and %x", last, a.mark(last), b.mark(last))
+				if (a.fingerprint(last) == b.fingerprint(last)) != c.same {
+					t.Errorf("%s is at %x and %x", last, a.fingerprint(last), b.fingerprint(last))
 				}
 			})
 		})
@@ -129,50 +129,50 @@ func TestLandmarks(t *testing.T) {
 }
 
 func TestPublishersThatFellSilentCountNoMore(t *testing.T) {
-	survey(t, oneOrder, func(a, b *surveyed, wire func(names ...string) []string) {
+	twoNodes(t, oneOrder, func(a, b *node, wire func(names ...string) []string) {
 		a.hear(wire("q1", "p1"))
 		b.hear(wire("p1"))
 		time.Sleep(60 * time.Second) // a mark may come as late
 		a.hear(wire("p2"))
 		b.hear(wire("p2"))
-		if a.mark("p2") == b.mark("p2") {
+		if a.fingerprint("p2") == b.fingerprint("p2") {
 			t.Error("a publisher that may live is forgotten")
 		}
 		time.Sleep(40 * time.Second)
 		a.hear(wire("p3"))
 		b.hear(wire("p3"))
-		if a.mark("p3") != b.mark("p3") {
+		if a.fingerprint("p3") != b.fingerprint("p3") {
 			t.Error("a publisher that was heard no more still counts")
 		}
 		a.hear(wire("q2"))
 		b.hear(wire("q2"))
-		if a.mark("q2") != b.mark("q2") {
+		if a.fingerprint("q2") != b.fingerprint("q2") {
 			t.Error("one that came back is not what it was")
 		}
 	})
 }
 
-func TestNoLandmarksWhereThereIsNoOneOrder(t *testing.T) {
-	survey(t, transport.Guarantees{}, func(a, _ *surveyed, wire func(names ...string) []string) {
+func TestNoFingerprintsWhereThereIsNoOneOrder(t *testing.T) {
+	twoNodes(t, transport.Guarantees{}, func(a, _ *node, wire func(names ...string) []string) {
 		a.hear(wire("p1", "x"))
-		if a.mark("p1") != 0 || a.mark("x") != 0 {
-			t.Errorf("landmarks: %v", a.marks)
+		if a.fingerprint("p1") != 0 || a.fingerprint("x") != 0 {
+			t.Errorf("fingerprints: %v", a.fingerprints)
 		}
 	})
 }
 
-func TestNoLandmarkForForeignMessagesWithNothingBeforeThem(t *testing.T) {
-	survey(t, oneOrder, func(a, _ *surveyed, wire func(names ...string) []string) {
+func TestNoFingerprintForForeignMessagesWithNothingBeforeThem(t *testing.T) {
+	twoNodes(t, oneOrder, func(a, _ *node, wire func(names ...string) []string) {
 		a.hear(wire("x", "p1"))
-		if a.mark("x") != 0 || a.mark("p1") == 0 {
-			t.Errorf("landmarks: %v", a.marks)
+		if a.fingerprint("x") != 0 || a.fingerprint("p1") == 0 {
+			t.Errorf("fingerprints: %v", a.fingerprints)
 		}
 		close(a.feed.in) // what was lost with it may have been foreign
 		time.Sleep(time.Second)
 		a.bus.set(func() { a.feed = a.bus.feeds[len(a.bus.feeds)-1] })
 		a.hear(wire("y"))
-		if a.mark("y") != 0 {
-			t.Errorf("landmarks: %v", a.marks)
+		if a.fingerprint("y") != 0 {
+			t.Errorf("fingerprints: %v", a.fingerprints)
 		}
 	})
 }

@@ -12,17 +12,16 @@ import (
 	"github.com/fanfarebus/fanfare/adapters/transport/dsn"
 )
 
-// An Opener makes a Driver from a parsed URL. It checks every parameter, with
-// Params, and does not wait for the broker: a bus that is down at start is no
-// reason not to start.
+// An Opener makes a [Driver] from a parsed URL. It checks every parameter with
+// [dsn.Params], and does not wait for the broker: a bus that is down when a node
+// starts is no reason not to start.
 type Opener func(ctx context.Context, u *url.URL, log *slog.Logger) (Driver, error)
 
-// Openers maps URL schemes to their openers.
+// Openers are a program's Openers, by URL scheme.
 type Openers map[string]Opener
 
-// Open makes a Transport from a URL such as "redis://127.0.0.1:6379/0".
-// An unknown scheme is refused with the list of those there are; no error
-// shows a password.
+// Open makes a Transport from a URL such as "redis://127.0.0.1:6379/0". An unknown
+// scheme is refused with the list of those there are. No error shows a password.
 func (o Openers) Open(ctx context.Context, rawURL string, cfg Config) (*Transport, error) {
 	u, err := dsn.Parse(rawURL, o.schemes())
 	if err != nil {
@@ -39,6 +38,7 @@ func (o Openers) Open(ctx context.Context, rawURL string, cfg Config) (*Transpor
 	return New(d, cfg), nil
 }
 
+// schemes lists the schemes for people to read.
 func (o Openers) schemes() string {
 	all := slices.Sorted(maps.Keys(o))
 	for i := range all {

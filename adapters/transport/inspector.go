@@ -6,33 +6,35 @@ import (
 	"sync"
 )
 
-// A Fault is a property of what a broker has for a topic, told by what it
-// causes.
+// A Fault is something wrong with what a broker has for a topic, such as a setting
+// of its log.
 type Fault struct {
 	// Level is how bad it is: Error for what cannot work.
 	Level slog.Level
-	Text  string
+	// Text says what is wrong, and what it causes.
+	Text string
 }
 
-// An Inspector logs the faults of topics, once, and again when they have
-// changed. It is safe for concurrent use.
+// An Inspector logs the faults of topics: once, and again when they have changed.
+// Drivers that check what the broker has for a topic use it. It is safe for
+// concurrent use.
 type Inspector struct {
 	log *slog.Logger
 
 	mu   sync.Mutex
-	told map[string]string // by topic; guarded by mu
+	told map[string]string // what was last logged, by topic; guarded by mu
 }
 
-// maxInspected is of how many topics an Inspector knows what it has told.
+// maxInspected is of how many topics an Inspector remembers what it has logged.
 const maxInspected = 4096
 
-// NewInspector returns an Inspector that has told nothing yet.
+// NewInspector returns an Inspector that has logged nothing yet.
 func NewInspector(log *slog.Logger) *Inspector {
 	return &Inspector{log: log, told: make(map[string]string)}
 }
 
-// Inspect tells what is to be said about a topic, which the broker keeps under a
-// name. It says whether that differs from what was told last.
+// Inspect logs the faults of a topic, which the broker keeps under a name, if they
+// differ from those that were logged last. It says whether they do.
 func (i *Inspector) Inspect(topic, name string, faults []Fault) (changed bool) {
 	text := name
 	for _, f := range faults {
@@ -43,7 +45,8 @@ func (i *Inspector) Inspect(topic, name string, faults []Fault) (changed bool) {
 		return false
 	}
 	for _, f := range faults {
-		i.log.Log(context.Background(), f.Level, "what the broker has for a topic: "+f.Text, "topic", topic, "name", name)
+		i.log.Log(context.Background(), f.Level, "what the broker has for a topic: "+f.Text,
+			"topic", topic, "name", name)
 	}
 	if before != "" && len(faults) == 0 {
 		i.log.Info("what the broker has for a topic is good now", "topic", topic, "name", name)
@@ -51,6 +54,7 @@ func (i *Inspector) Inspect(topic, name string, faults []Fault) (changed bool) {
 	return true
 }
 
+// note remembers what is told about a topic, and returns what was told before.
 func (i *Inspector) note(topic, text string) (before string, changed bool) {
 	i.mu.Lock()
 	defer i.mu.Unlock()

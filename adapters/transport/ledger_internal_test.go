@@ -19,7 +19,7 @@ func TestLedgerForgetsNamesThatNeverComeAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLedger(prompt{}, InboundLimits{User: 1 << 20, System: 1 << 20}, slog.New(slog.DiscardHandler))
 		for i := range 1000 {
-			if _, err := l.take(t.Context(), "topic-"+strconv.Itoa(i), "user-"+strconv.Itoa(i), 300); err != nil {
+			if _, err := l.reserve(t.Context(), "topic-"+strconv.Itoa(i), "user-"+strconv.Itoa(i), 300); err != nil {
 				t.Fatal(err)
 			}
 			time.Sleep(time.Second)
@@ -44,12 +44,12 @@ func TestLedgerForgetsNamesThatNeverComeAgain(t *testing.T) {
 func TestWhatWasForgottenIsNotGivenBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLedger(prompt{}, InboundLimits{User: 1 << 20}, slog.New(slog.DiscardHandler))
-		giveback, err := l.take(t.Context(), "topic", "alice", 300)
+		giveback, err := l.reserve(t.Context(), "topic", "alice", 300)
 		if err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(20 * time.Second)
-		if _, err := l.take(t.Context(), "topic", "alice", 300); err != nil {
+		if _, err := l.reserve(t.Context(), "topic", "alice", 300); err != nil {
 			t.Fatal(err)
 		}
 		giveback()

@@ -1,0 +1,123 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+
+	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/domain/envelope"
+)
+
+// An EnvelopePublisher is the [domain.Publisher] of a node: it puts messages on the
+// bus as envelopes. It is safe for concurrent use.
+type EnvelopePublisher struct {
+	bus     ContextPublisher
+	topics  domain.Topics
+	maxData int     // the most bytes of a message's data; 0: any number
+	inbound *ledger // counts what users send to systems; nil: nothing is counted
+}
+
+// A ContextPublisher is the part of a [Transport] that an EnvelopePublisher uses.
+type ContextPublisher interface {
+	PublishContext(ctx context.Context, topic string, messages ...*message.Message) error
+}
+
+var _ domain.Publisher = (*EnvelopePublisher)(nil)
+
+// NewEnvelopePublisher returns an EnvelopePublisher. Messages with more than
+// maxData bytes of data are refused; 0 means any size.
+func NewEnvelopePublisher(
+	bus ContextPublisher, topics domain.Topics, maxData int,
+) *EnvelopePublisher {
+	return &EnvelopePublisher{bus: bus, topics: topics, maxData: maxData}
+}
+
+// LimitInbound limits what users send to systems, if the bus can say what is
+// consumed of it. Call it before anything is published.
+func (p *EnvelopePublisher) LimitInbound(limits InboundLimits, log *slog.Logger) {
+	if bus, ok := p.bus.(unconsumer); ok {
+		p.inbound = newLedger(bus, limits, log)
+	}
+}
+
+// Publish sends the messages to the system's topic. A message without an id gets
+// one, in its envelope. The error is a [*domain.PublishError].
+func (p *EnvelopePublisher) Publish(
+	ctx context.Context, system domain.System, msgs ...*domain.Message,
+) error {
+	for i, m := range msgs {
+		if err := p.check(m); err != nil {
+			return &domain.PublishError{Refused: true, Err: domain.At(fmt.Sprintf("[%d]", i), err)}
+		}
+	}
+	all := make([]*message.Message, len(msgs))
+	for i, m := range msgs {
+		all[i] = pack(m)
+	}
+	return p.send(ctx, p.topics.Topic(system), all...)
+}
+
+// Inbound sends m to the system's inbound topic, with the session's id in it. If too
+// much that was sent there before is not consumed yet, it is not sent, and the
+// error wraps [domain.ErrInboundFull]. The error is a [*domain.PublishError].
+func (p *EnvelopePublisher) Inbound(
+	ctx context.Context, system domain.System, m *domain.Message, session string,
+) error {
+	said := *m
+	said.To, said.Session = nil, session
+	checked := said
+	checked.To = []domain.Target{domain.Everyone} // Check demands a target
+	if err := p.check(&checked); err != nil {
+		return &domain.PublishError{Refused: true, Err: err}
+	}
+	topic, packed := p.topics.Inbound(system), pack(&said)
+	if p.inbound == nil {
+		return p.send(ctx, topic, packed)
+	}
+	giveBack, err := p.inbound.reserve(ctx, topic, m.From, int64(len(packed.Payload))+entryOverhead)
+	if err != nil {
+		return &domain.PublishError{Refused: true, Err: err}
+	}
+	err = p.send(ctx, topic, packed)
+	if errors.Is(err, domain.ErrBusRefused) || errors.Is(err, domain.ErrClosed) {
+		giveBack() // the bus does not have it
+	}
+	return err
+}
+
+// check is the last check before the bus: every node can read what it lets pass.
+func (p *EnvelopePublisher) check(m *domain.Message) error {
+	if p.maxData > 0 && len(m.Data) > p.maxData {
+		return fmt.Errorf("data: %w: %d bytes, at most %d are allowed",
+			domain.ErrTooLarge, len(m.Data), p.maxData)
+	}
+	return m.Check()
+}
+
+// send publishes, and makes of any error a [*domain.PublishError].
+func (p *EnvelopePublisher) send(ctx context.Context, topic string, all ...*message.Message) error {
+	err := p.bus.PublishContext(ctx, topic, all...)
+	if err == nil || errors.As(err, new(*domain.PublishError)) {
+		return err
+	}
+	return &domain.PublishError{Err: err}
+}
+
+// pack makes the envelope of a message, and a Watermill message of the same id
+// around it.
+func pack(m *domain.Message) *message.Message {
+	id := m.ID
+	if id == "" {
+		id = domain.NewID()
+		named := *m
+		named.ID = id
+		m = &named
+	}
+	packed := message.NewMessage(id, envelope.Append(make([]byte, 0, m.Size()), m))
+	packed.Metadata.Set(RawKey, "1")
+	return packed
+}

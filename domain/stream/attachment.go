@@ -52,7 +52,9 @@ type Attachment struct {
 //
 // At is the cursor where the session begins; zero while the bus has not
 // confirmed. Resumed reports whether since was honoured.
-func (s *Stream) Attach(out Outbox, enc Encoder, since domain.Cursor, targets ...domain.Target) (a *Attachment, at domain.Cursor, resumed bool) {
+func (s *Stream) Attach(
+	out Outbox, enc Encoder, since domain.Cursor, targets ...domain.Target,
+) (a *Attachment, at domain.Cursor, resumed bool) {
 	return s.AttachFor(Asker{}, out, enc, since, targets...)
 }
 

@@ -127,7 +127,8 @@ func (w *world) post(ctx context.Context, rnd *rand.Rand, l letter) bool {
 		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return w.net.Dial(ctx, node) },
 	}}
 	body := fmt.Sprintf(`{"id":%q,"to":%q,"data":%s}`, l.id, l.to[0], l.data())
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://127.0.0.1/v1/systems/"+l.system+"/messages", strings.NewReader(body))
+	url := "http://127.0.0.1/v1/systems/" + l.system + "/messages"
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(body))
 	if err != nil {
 		w.fault("%v", err)
 		return false

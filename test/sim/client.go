@@ -180,7 +180,8 @@ func (c *client) hear(line []byte) {
 func (c *client) hello(o op) {
 	c.hellos++
 	for name, s := range o.Systems {
-		c.note(name, event{kind: "hello", resumed: s.Resumed, node: o.Node, note: fmt.Sprintf("%s/resumed=%v", o.Node, s.Resumed)})
+		note := fmt.Sprintf("%s/resumed=%v", o.Node, s.Resumed)
+		c.note(name, event{kind: "hello", resumed: s.Resumed, node: o.Node, note: note})
 		if s.Resumed && c.node[name] != o.Node {
 			c.w.count(1)
 		}

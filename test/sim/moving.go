@@ -96,7 +96,8 @@ func (m *mover) leave(ctx context.Context) error {
 }
 
 func (m *mover) relocate(ctx context.Context, do func(*fanfare.Migration) error) error {
-	r, err := fanfare.NewMigration(ctx, fanfare.MigrationConfig{From: oldBus, To: newBus, Systems: m.w.systems}, m.w.openers())
+	cfg := fanfare.MigrationConfig{From: oldBus, To: newBus, Systems: m.w.systems}
+	r, err := fanfare.NewMigration(ctx, cfg, m.w.openers())
 	if err != nil {
 		m.w.fault("%v", err)
 		return err

@@ -63,7 +63,10 @@ type Result struct {
 // Run runs a world to its end. It must be called in a synctest bubble.
 func Run(cfg Config) Result {
 	rnd := rand.New(rand.NewPCG(cfg.Seed, 1))
-	w := &world{cfg: cfg, rnd: rnd, net: pipes.New(), systems: []string{"orders", "chat"}, accepted: make(map[string][]int)}
+	w := &world{
+		cfg: cfg, rnd: rnd, net: pipes.New(), systems: []string{"orders", "chat"},
+		accepted: make(map[string][]int),
+	}
 	// Half the worlds have a log that is trimmed while clients are away.
 	w.keep = memory.Config{Messages: 100_000}
 	if rnd.IntN(2) == 0 && !cfg.Moves {
@@ -114,7 +117,8 @@ func Run(cfg Config) Result {
 func (w *world) client(i int) *client {
 	c := &client{
 		w: w, rnd: rand.New(rand.NewPCG(w.cfg.Seed, uint64(100+i))), user: fmt.Sprint("u", i/2),
-		cursors: make(map[string]string), node: make(map[string]string), events: make(map[string][]event), rooms: make(map[string][]string),
+		cursors: make(map[string]string), node: make(map[string]string),
+		events: make(map[string][]event), rooms: make(map[string][]string),
 	}
 	c.systems = w.systems
 	if c.rnd.IntN(3) == 0 {
@@ -200,7 +204,8 @@ func (w *world) live(ctx context.Context, come func()) {
 func (w *world) publish(ctx context.Context) func() {
 	w.number++
 	by := w.authors[w.rnd.IntN(len(w.authors)-1)]
-	l := letter{n: w.number, system: w.systems[w.rnd.IntN(len(w.systems))], id: fmt.Sprint("m", w.number), to: w.targets()}
+	system := w.systems[w.rnd.IntN(len(w.systems))]
+	l := letter{n: w.number, system: system, id: fmt.Sprint("m", w.number), to: w.targets()}
 	if w.rnd.IntN(20) == 0 {
 		l.id = fmt.Sprint("m", w.number-1) // somebody's mistake: an id that has other content
 	}

@@ -10,7 +10,7 @@ import (
 var (
 	ErrInvalid  = publisher.ErrInvalid  // a rule is broken; the text says which and where
 	ErrTooLarge = publisher.ErrTooLarge // a message's data is over the limit
-	ErrBusDown  = publisher.ErrBusDown  // no answer in time: publish again, with the same ids
+	ErrBusDown  = publisher.ErrBusDown  // the bus is down, did not answer in time, or refused
 	ErrLimit    = publisher.ErrLimit    // too many messages are waiting to be published
 )
 

@@ -14,7 +14,7 @@ import (
 	"github.com/fanfarebus/fanfare/internal/defaults"
 )
 
-// DefaultTopic is the template of topic names for who sets none.
+// DefaultTopic is the template of topic names if Config.Topic is empty.
 const DefaultTopic = "fanfare.{system}"
 
 // A Config tunes a Publisher. The zero Config is good.
@@ -22,12 +22,12 @@ type Config struct {
 	// Topic is the template of topic names. It holds {system} exactly once, and is
 	// the same as in the nodes' settings. Default: DefaultTopic.
 	Topic string
-	// PublishTimeout bounds a Publish, waiting in line included. Default:
+	// PublishTimeout bounds a Publish, waiting in the queue included. Default:
 	// transport.DefaultPublishTimeout, which is 800 ms.
 	PublishTimeout time.Duration
-	// PublishQueue is how many messages may wait behind those that are being
-	// published on the same topic; beyond it Publish fails with ErrLimit. Default:
-	// transport.DefaultPublishQueue, which is 8192.
+	// PublishQueue is how many messages may wait in one of the 16 queues that topics
+	// share; beyond it Publish fails with ErrLimit. A topic always uses the same
+	// queue. Default: transport.DefaultPublishQueue, which is 8192.
 	PublishQueue int
 	// MessageBytes is the most data that a message may have; more is ErrTooLarge.
 	// Default: any size that the bus takes.
@@ -46,6 +46,18 @@ type Bus interface {
 // Validate says what is wrong with the settings.
 func (c Config) Validate() error {
 	_, err := c.topics()
+	for _, number := range []struct {
+		name  string
+		value int64
+	}{
+		{"PublishTimeout", int64(c.PublishTimeout)},
+		{"PublishQueue", int64(c.PublishQueue)},
+		{"MessageBytes", int64(c.MessageBytes)},
+	} {
+		if number.value < 0 {
+			err = errors.Join(err, fmt.Errorf("publisher: %s must not be negative", number.name))
+		}
+	}
 	return err
 }
 

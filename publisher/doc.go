@@ -29,9 +29,11 @@
 //     tries once. What the bus then promises stands in docs/transports.md.
 //   - The messages of one call keep their order. Concurrent calls share round trips
 //     to the broker and are sent in some order.
-//   - After an error that wraps [ErrBusDown] the outcome is unknown. Publishing again
-//     under the same ids is safe: nodes deliver an id with the same content once, for
-//     as long as their setting dedupe.age says (two minutes).
-//   - A message that Publish accepts can be read by every node; all else is refused
-//     with [ErrInvalid], before anything is sent.
+//   - After an error that wraps [ErrBusDown] the outcome is unknown unless
+//     [PublishError].Refused is set. Publishing again under the same ids is safe:
+//     nodes deliver an id with the same content once, for as long as their setting
+//     dedupe.age says (two minutes).
+//   - A message that Publish accepts can be read by every node. All else is refused
+//     before anything is sent: with [ErrInvalid], or with [ErrTooLarge] if its data is
+//     over Config.MessageBytes. The bus's own limit shows only when messages are sent.
 package publisher

@@ -12,7 +12,7 @@ import (
 var (
 	ErrInvalid  = domain.ErrInvalid  // a rule is broken; the text says which and where
 	ErrTooLarge = domain.ErrTooLarge // a message's data is over the limit
-	ErrBusDown  = domain.ErrBusDown  // no answer in time: publish again, with the same ids
+	ErrBusDown  = domain.ErrBusDown  // the bus is down, did not answer in time, or refused
 	ErrLimit    = domain.ErrLimit    // too many messages are waiting to be published
 	ErrClosed   = domain.ErrClosed   // Close was called
 )

@@ -107,6 +107,10 @@ func TestWhatCannotBeOpenedSaysWhy(t *testing.T) {
 		"no topic template": {
 			cfg: publisher.Config{Topic: "orders"}, url: "a://host", drivers: []transport.Openers{d.openers("a")},
 			want: []string{"topic", "{system}"}},
+		"negative numbers": {
+			cfg: publisher.Config{PublishTimeout: -1, PublishQueue: -1, MessageBytes: -1}, url: "a://host",
+			drivers: []transport.Openers{d.openers("a")},
+			want:    []string{"PublishTimeout must not be negative", "PublishQueue must", "MessageBytes must"}},
 		"a parameter that there is not": {
 			url: "memory://?retnetion=1h", drivers: []transport.Openers{memory.Openers()}, want: []string{"retnetion", "retention"}},
 	} {

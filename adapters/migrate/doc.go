@@ -12,7 +12,7 @@
 // [domain.MovedAway]. The Bridge copies it like everything else, and its copy
 // on the new bus is an entry of the kind [domain.MovedHere]. Up to the mark the
 // old bus defines the order; from the mark's copy on, the new bus does. Entries
-// after the mark on the old bus are copied as well, but their place in the order
+// after the mark on the old bus are copied as well, but their position in the order
 // is that of their copies.
 //
 // A [DualBus] is what nodes read in the meantime. It reads the old bus up to the

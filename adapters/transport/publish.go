@@ -11,7 +11,7 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// pipelines is how many group commits there are. A topic always uses the same one,
+// pipelineCount is how many group commits there are. A topic always uses the same one,
 // which keeps its order.
 const pipelineCount = 16
 

@@ -101,7 +101,7 @@ func (f *cursorFile) write() error {
 	}
 	dir := filepath.Dir(f.path)
 	temporary, err := os.CreateTemp(dir, "."+filepath.Base(f.path)+".*")
-	if errors.Is(err, fs.ErrNotExist) {
+	if _, missing := os.Stat(dir); errors.Is(err, fs.ErrNotExist) && errors.Is(missing, fs.ErrNotExist) {
 		return fmt.Errorf("--resume: %s cannot be made: there is no directory %s", f.path, dir)
 	}
 	if err != nil {

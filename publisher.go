@@ -12,7 +12,14 @@ var (
 	ErrTooLarge = publisher.ErrTooLarge // a message's data is over the limit
 	ErrBusDown  = publisher.ErrBusDown  // the bus is down, did not answer in time, or refused
 	ErrLimit    = publisher.ErrLimit    // too many messages are waiting to be published
+	ErrClosed   = publisher.ErrClosed   // the Publisher or the Node is closed
+
+	ErrBusRefused = publisher.ErrBusRefused // an ErrBusDown: the bus answered that it does not take the message
+	ErrBusFull    = publisher.ErrBusFull    // an ErrBusRefused: the bus has no room
 )
+
+// A PublishError says how far a publish came: that of package publisher.
+type PublishError = publisher.PublishError
 
 // A Message is something to tell users: that of package publisher.
 type Message = publisher.Message

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"strings"
 	"time"
 
 	"github.com/fanfarebus/fanfare/adapters/transport"
@@ -33,7 +34,9 @@ type Config struct {
 	// Default: any size that the bus takes.
 	MessageBytes int
 	// Logger takes what the bus logs, such as that publishing failed. The default
-	// writes nothing.
+	// writes nothing. The drivers of Redis use go-redis, which has one logger for the
+	// whole process, and that one writes to stderr while Redis is down; a program
+	// silences it with redis.SetLogger of github.com/redis/go-redis/v9.
 	Logger *slog.Logger
 }
 
@@ -80,17 +83,14 @@ func (c Config) New(ctx context.Context, url string, drivers ...transport.Opener
 	}
 	bus, err := openers.Open(ctx, url, c.transport())
 	if errors.Is(err, transport.ErrUnknownScheme) {
-		return nil, fmt.Errorf(
-			"%w; or give publisher.New another driver beside these, such as %s", err, exampleDriver)
+		scheme, _, _ := strings.Cut(strings.TrimSpace(url), "://")
+		return nil, fmt.Errorf("%w%s", err, hint(scheme, openers))
 	}
 	if err != nil {
 		return nil, err
 	}
 	return c.NewOnBus(bus)
 }
-
-// exampleDriver shows in an error how a driver is given.
-const exampleDriver = "redisstream.Openers()"
 
 // NewOnDriver returns a Publisher on a bus that a driver already stands for: one in
 // memory that a node shares, or one of your own. Closing the Publisher closes the

@@ -36,7 +36,7 @@ func ExampleNew() {
 	_, err := publisher.New(context.Background(), "kafka://localhost:9092", memory.Openers())
 	fmt.Println(err)
 	// Output:
-	// transport: unknown scheme "kafka": use one of memory://; or give publisher.New another driver beside these, such as redisstream.Openers()
+	// transport: unknown scheme "kafka": use one of memory://; or give publisher.New another driver beside these: kafka.Openers()
 }
 
 // Topics, deadlines and limits are settings.

@@ -15,6 +15,9 @@ var (
 	ErrBusDown  = domain.ErrBusDown  // the bus is down, did not answer in time, or refused
 	ErrLimit    = domain.ErrLimit    // too many messages are waiting to be published
 	ErrClosed   = domain.ErrClosed   // Close was called
+
+	ErrBusRefused = domain.ErrBusRefused // an ErrBusDown: the bus answered that it does not take the message
+	ErrBusFull    = domain.ErrBusFull    // an ErrBusRefused: the bus has no room
 )
 
 // A PublishError says how far a publish came: [domain.PublishError].

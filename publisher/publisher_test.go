@@ -15,7 +15,12 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 	"go.uber.org/goleak"
 
+	"github.com/fanfarebus/fanfare/adapters/jetstream"
+	"github.com/fanfarebus/fanfare/adapters/kafka"
 	"github.com/fanfarebus/fanfare/adapters/memory"
+	"github.com/fanfarebus/fanfare/adapters/natscore"
+	"github.com/fanfarebus/fanfare/adapters/redispubsub"
+	"github.com/fanfarebus/fanfare/adapters/redisstream"
 	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/adapters/watermillbus"
 	"github.com/fanfarebus/fanfare/domain"
@@ -99,7 +104,18 @@ func TestWhatCannotBeOpenedSaysWhy(t *testing.T) {
 			url: "kafka://host", want: []string{"no driver was given", "redisstream.Openers()"}},
 		"another driver's scheme": {
 			url: "kafka://host", drivers: []transport.Openers{d.openers("b"), d.openers("a")},
-			want: []string{`unknown scheme "kafka"`, "a://, b://", "redisstream.Openers()"}},
+			want: []string{`unknown scheme "kafka"`, "a://, b://", "kafka.Openers()"}},
+		"a slip of the pen": {
+			url: "redis-stream://host", drivers: []transport.Openers{d.openers("redis-streams")},
+			want: []string{`unknown scheme "redis-stream"`, "did you mean redis-streams://?"}, never: "redisstream.Openers()"},
+		"a slip in a scheme of one's own": {
+			url: "my-bsu://u:hunter2@host", drivers: []transport.Openers{d.openers("my-bus")},
+			want: []string{"did you mean my-bus://?"}, never: "hunter2"},
+		"a scheme that nobody has": {
+			url: "amqp://host", drivers: []transport.Openers{d.openers("a")},
+			want: []string{`unknown scheme "amqp": use one of a://`}, never: ";"},
+		"no URL": {
+			drivers: []transport.Openers{d.openers("a")}, want: []string{"the URL is empty", "a://"}},
 		"two URLs": {
 			url: "a://h b://h", drivers: []transport.Openers{d.openers("a")}, want: []string{"want one URL, got 2"}},
 		"what is no URL": {
@@ -125,9 +141,23 @@ func TestWhatCannotBeOpenedSaysWhy(t *testing.T) {
 				}
 			}
 			if tt.never != "" && strings.Contains(err.Error(), tt.never) {
-				t.Errorf("%q shows a password", err)
+				t.Errorf("%q says %q", err, tt.never)
 			}
 		})
+	}
+}
+
+func TestHintNamesTheDriverOfEachScheme(t *testing.T) {
+	for driver, openers := range map[string]transport.Openers{
+		"memory": memory.Openers(), "redispubsub": redispubsub.Openers(), "redisstream": redisstream.Openers(),
+		"natscore": natscore.Openers(), "jetstream": jetstream.Openers(), "kafka": kafka.Openers(),
+	} {
+		for scheme := range openers {
+			_, err := publisher.New(t.Context(), scheme+"://host", newDriver().openers("a"))
+			if err == nil || !strings.HasSuffix(err.Error(), " "+driver+".Openers()") {
+				t.Errorf("%s://: %v", scheme, err)
+			}
+		}
 	}
 }
 

@@ -108,7 +108,7 @@ func (t *Transport) copyMessages(records []Outgoing) {
 	values := make([]message.Message, len(records))
 	for i := range records {
 		m, c := records[i].Message, &values[i]
-		if m == t.mark {
+		if m == t.highWaterMark {
 			continue // nobody ever changes it, and number recognises it by its address
 		}
 		c.UUID = m.UUID

@@ -112,7 +112,7 @@ func (p *Pipeline[T]) admits(c *call[T]) error {
 	case p.idle != nil:
 		return domain.ErrClosed
 	case p.waiting+len(c.records) > p.cfg.MaxQueue:
-		return fmt.Errorf("%d messages are waiting in line: %w", p.waiting, domain.ErrLimit)
+		return fmt.Errorf("%d messages are waiting in the queue: %w", p.waiting, domain.ErrLimit)
 	}
 	return nil
 }

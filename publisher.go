@@ -45,5 +45,5 @@ func NewPublisher(ctx context.Context, url, topic string, opts ...Option) (*Publ
 	if err != nil {
 		return nil, err
 	}
-	return pc.NewOnBus(b)
+	return publisher.NewOnBus(b, pc)
 }

@@ -64,9 +64,11 @@ func (c Config) Validate() error {
 	return err
 }
 
-// New does what the function [New] does, with these settings.
-func (c Config) New(ctx context.Context, url string, drivers ...transport.Openers) (*Publisher, error) {
-	if err := c.Validate(); err != nil {
+// NewWithConfig is [New] with settings.
+func NewWithConfig(
+	ctx context.Context, url string, cfg Config, drivers ...transport.Openers,
+) (*Publisher, error) {
+	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
 	if len(drivers) == 0 {
@@ -81,7 +83,7 @@ func (c Config) New(ctx context.Context, url string, drivers ...transport.Opener
 	for _, driver := range drivers {
 		maps.Copy(openers, driver)
 	}
-	bus, err := openers.Open(ctx, url, c.transport())
+	bus, err := openers.Open(ctx, url, cfg.transport())
 	if errors.Is(err, transport.ErrUnknownScheme) {
 		scheme, _, _ := strings.Cut(strings.TrimSpace(url), "://")
 		return nil, fmt.Errorf("%w%s", err, hint(scheme, openers))
@@ -89,27 +91,28 @@ func (c Config) New(ctx context.Context, url string, drivers ...transport.Opener
 	if err != nil {
 		return nil, err
 	}
-	return c.NewOnBus(bus)
+	return NewOnBus(bus, cfg)
 }
 
 // NewOnDriver returns a Publisher on a bus that a driver already stands for: one in
 // memory that a node shares, or one of your own. Closing the Publisher closes the
 // driver.
-func (c Config) NewOnDriver(d transport.Driver) (*Publisher, error) {
-	if err := c.Validate(); err != nil {
+func NewOnDriver(d transport.Driver, cfg Config) (*Publisher, error) {
+	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	return c.NewOnBus(transport.New(d, c.transport()))
+	return NewOnBus(transport.New(d, cfg.transport()), cfg)
 }
 
 // NewOnBus returns a Publisher on a bus that is open. Closing the Publisher closes
-// the bus. Of the settings Topic and MessageBytes count: the others are the bus's.
-func (c Config) NewOnBus(bus Bus) (*Publisher, error) {
-	topics, err := c.topics()
+// the bus. Only Topic and MessageBytes of the settings count: PublishTimeout,
+// PublishQueue and Logger were settings of the bus when it was opened.
+func NewOnBus(bus Bus, cfg Config) (*Publisher, error) {
+	topics, err := cfg.topics()
 	if err != nil {
 		return nil, err
 	}
-	return &Publisher{out: transport.NewEnvelopePublisher(bus, topics, c.MessageBytes), bus: bus}, nil
+	return &Publisher{out: transport.NewEnvelopePublisher(bus, topics, cfg.MessageBytes), bus: bus}, nil
 }
 
 func (c Config) topics() (domain.Topics, error) {

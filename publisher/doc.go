@@ -19,9 +19,8 @@
 //
 // The drivers are the packages below adapters: redispubsub, redisstream, natscore,
 // jetstream, kafka and memory. Each has a function Openers. A driver of your own is
-// named as [transport.Openers]{"mybus": open}, or given as it is to
-// [Config.NewOnDriver]; any Watermill Publisher becomes a driver by
-// watermillbus.New. The package fanfare has a NewPublisher with all drivers.
+// named as [transport.Openers]{"mybus": open}, or given as it is to [NewOnDriver]; any
+// Watermill Publisher becomes a driver by watermillbus.New. The package fanfare has a NewPublisher with all drivers.
 //
 // # Guarantees
 //

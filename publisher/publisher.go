@@ -36,9 +36,9 @@ type Publisher struct {
 // the later one counts. New does not wait for the broker: a bus that is down is
 // no error before something is published.
 //
-// To set a topic template, a timeout, a limit or a logger, call [Config.New].
+// To set a topic template, a timeout, a limit or a logger, call [NewWithConfig].
 func New(ctx context.Context, url string, drivers ...transport.Openers) (*Publisher, error) {
-	return Config{}.New(ctx, url, drivers...)
+	return NewWithConfig(ctx, url, Config{}, drivers...)
 }
 
 // Publish sends messages of a system, in order, and returns their ids once the

@@ -131,7 +131,7 @@ func TestWhatCannotBeOpenedSaysWhy(t *testing.T) {
 			url: "memory://?retnetion=1h", drivers: []transport.Openers{memory.Openers()}, want: []string{"retnetion", "retention"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := tt.cfg.New(t.Context(), tt.url, tt.drivers...)
+			_, err := publisher.NewWithConfig(t.Context(), tt.url, tt.cfg, tt.drivers...)
 			if err == nil {
 				t.Fatal("it was opened")
 			}
@@ -163,7 +163,7 @@ func TestHintNamesTheDriverOfEachScheme(t *testing.T) {
 
 func TestMessagesAreSentInOrderUnderIdsThatGrow(t *testing.T) {
 	d := newDriver()
-	p, err := publisher.Config{Topic: "acme/{system}"}.NewOnDriver(d)
+	p, err := publisher.NewOnDriver(d, publisher.Config{Topic: "acme/{system}"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +187,7 @@ func TestMessagesAreSentInOrderUnderIdsThatGrow(t *testing.T) {
 
 func TestNothingIsSentIfOneMessageIsInvalid(t *testing.T) {
 	d := newDriver()
-	p, err := publisher.Config{MessageBytes: 10}.NewOnDriver(d)
+	p, err := publisher.NewOnDriver(d, publisher.Config{MessageBytes: 10})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -227,7 +227,7 @@ func TestErrorSaysHowManyWereAccepted(t *testing.T) {
 		}
 		return errs
 	}
-	p, err := publisher.Config{}.NewOnDriver(d)
+	p, err := publisher.NewOnDriver(d, publisher.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -250,7 +250,7 @@ func TestPublishIsBoundedByItsTimeout(t *testing.T) {
 				<-ctx.Done()
 				return slices.Repeat([]error{ctx.Err()}, len(records))
 			}
-			p, err := publisher.Config{PublishTimeout: tt.timeout}.NewOnDriver(d)
+			p, err := publisher.NewOnDriver(d, publisher.Config{PublishTimeout: tt.timeout})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -273,7 +273,7 @@ func TestQueueIsBounded(t *testing.T) {
 		d := newDriver()
 		release := make(chan struct{})
 		d.publish = func(context.Context, []transport.Outgoing) []error { <-release; return nil }
-		p, err := publisher.Config{PublishQueue: 2}.NewOnDriver(d)
+		p, err := publisher.NewOnDriver(d, publisher.Config{PublishQueue: 2})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -302,7 +302,7 @@ func TestQueueIsBounded(t *testing.T) {
 
 func TestClosedPublisherPublishesNothing(t *testing.T) {
 	d := newDriver()
-	p, err := publisher.Config{}.NewOnDriver(d)
+	p, err := publisher.NewOnDriver(d, publisher.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -333,7 +333,7 @@ func (p *pubSub) Close() error { return nil }
 
 func TestAnyWatermillPublisherWillDo(t *testing.T) {
 	pub := &pubSub{}
-	p, err := publisher.Config{}.NewOnDriver(watermillbus.New(pub, nil, watermillbus.Config{}))
+	p, err := publisher.NewOnDriver(watermillbus.New(pub, nil, watermillbus.Config{}), publisher.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,7 +32,7 @@ const (
 type Answer struct {
 	Kind    Kind
 	Next    uint64           // At and Gap: number of the first entry for the session
-	Cursor  domain.Cursor    // where the session is then
+	Cursor  domain.Cursor    // At and Gap: where the session is then; else the cursor that was asked for
 	Resumed bool             // At: continuity with the cursor is proven
 	Reason  domain.GapReason // Gap
 }

@@ -47,8 +47,8 @@ type sighting struct {
 // sightingSize is what one takes.
 const sightingSize = 32
 
-// NewDedupe returns a Dedupe that remembers at most so many ids, each for so
-// long.
+// NewDedupe returns a Dedupe that remembers at most `most` ids, each for age. It
+// must not be copied once it is in use.
 func NewDedupe(most int, age time.Duration) Dedupe {
 	return Dedupe{
 		seed: maphash.MakeSeed(), latest: make(map[uint64]uint64), most: most, age: age,
@@ -56,8 +56,8 @@ func NewDedupe(most int, age time.Duration) Dedupe {
 	}
 }
 
-// Check says what m is, and remembers it. T is when the log took m, and now
-// this node's time. Forgotten reports whether another id had to make room
+// Check says what m is, and remembers it. The log took m at time t; now is this
+// node's time. The result forgotten reports whether another id had to make room
 // before its time.
 func (d *Dedupe) Check(m *domain.Message, t, now time.Time) (v Verdict, forgotten bool) {
 	return d.check(m, d.clock.at(t, now))
@@ -140,8 +140,8 @@ func (d *Dedupe) forget() {
 // leastIds are remembered even when the node's memory is used up.
 const leastIds = 1024
 
-// Squeeze forgets more than Check is about to add, as memory is scarce, and
-// returns how many ids that were.
+// Squeeze forgets up to two ids, one more than the next Check adds, as memory is
+// scarce. It returns how many it forgot.
 func (d *Dedupe) Squeeze() (n int) {
 	for ; n < 2 && d.len() > leastIds; n++ {
 		d.forget()

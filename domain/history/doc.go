@@ -18,7 +18,7 @@
 // ([NeedsLookup]), or continuity cannot be proven ([Gap]). What becomes of the
 // session is not decided here: package stream turns answers into effects.
 //
-// The package has no lock, no sessions, no clock and no frames. Its types are
-// not safe for concurrent use, and each time is passed in. The tables in
-// testdata show, in words, what Find answers in which situation.
+// The package has no lock, no sessions and no frames, and it never reads the
+// time: callers pass it in. Its types are not safe for concurrent use. The
+// tables in testdata show, in words, what Find answers in which situation.
 package history

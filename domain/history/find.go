@@ -32,12 +32,12 @@ func (h *History[P]) Unknown() Answer {
 
 // GapAtHead is the answer that tells a gap and continues with what comes next.
 func (h *History[P]) GapAtHead(reason domain.GapReason) Answer {
-	return Answer{Kind: Gap, Reason: reason, Next: h.window.head, Cursor: h.head.Cursor}
+	return Answer{Kind: Gap, Reason: reason, Next: h.window.end, Cursor: h.head.Cursor}
 }
 
 // isAhead reports whether this history may still come to where the cursor is.
 func (h *History[P]) isAhead(c *domain.Cursor) bool {
-	if c.Log == h.next && h.next != 0 {
+	if c.Log == h.successor && h.successor != 0 {
 		return true
 	}
 	at, known := h.head.PositionIn(c.Log)
@@ -47,7 +47,7 @@ func (h *History[P]) isAhead(c *domain.Cursor) bool {
 // findInLog finds a cursor in the present log, at or before the head.
 func (h *History[P]) findInLog(c *domain.Cursor, now func() time.Time) Answer {
 	first, start := h.currentLog()
-	startsHere := h.logStartsInWindow() && first == h.logStart+1
+	afterGap := h.logStartsInWindow() && first == h.logStart+1 // start is the gap's position
 	switch {
 	case h.rewound.has(c.Position) && !h.holds(c, first):
 		// The log has been at this position twice, once before it went back.
@@ -56,8 +56,10 @@ func (h *History[P]) findInLog(c *domain.Cursor, now func() time.Time) Answer {
 			return h.acrossGap(h.logStart, start)
 		}
 		return h.GapAtHead(domain.UnknownCursor)
-	case c.Position == start.Position && c.ID != 0 && startsHere:
-		return h.acrossGap(h.logStart, *c) // the cursor of a message from before the gap
+	case c.Position == start.Position && c.ID != 0 && afterGap:
+		// A session that was told the gap has a cursor without an id. This one is
+		// a message's, from before the gap.
+		return h.acrossGap(h.logStart, *c)
 	case c.Position < start.Position && h.mayReadBacklog(c):
 		return h.needBacklog(c, now)
 	case c.Position < start.Position:
@@ -79,7 +81,7 @@ func (h *History[P]) findInLog(c *domain.Cursor, now func() time.Time) Answer {
 func (h *History[P]) currentLog() (first uint64, start domain.Cursor) {
 	first, start = h.window.start, h.start.Cursor
 	for _, n := range [...]uint64{h.logStart, h.movedAt} { // entry n is the gap, or the move
-		if n >= first && n < h.window.head {
+		if n >= first && n < h.window.end {
 			first, start = n+1, h.window.at(n).Cursor
 		}
 	}
@@ -110,7 +112,7 @@ func (h *History[P]) mayReadBacklog(c *domain.Cursor) bool {
 
 func (h *History[P]) needBacklog(c *domain.Cursor, now func() time.Time) Answer {
 	switch at := now(); {
-	case h.refused.has(backlogKey(*c), at):
+	case h.failedReads.has(backlogKey(*c), at):
 		return h.Refused(domain.UnknownCursor)
 	case h.barrier.covers(*c, at):
 		return h.Refused(h.barrier.reason)
@@ -121,7 +123,7 @@ func (h *History[P]) needBacklog(c *domain.Cursor, now func() time.Time) Answer 
 // findInOrigins finds a cursor in another log than the present one: the bus was
 // moved since.
 func (h *History[P]) findInOrigins(c *domain.Cursor, now func() time.Time) Answer {
-	from, to, found := h.segments.of(c.Log, h.window.head)
+	from, to, found := h.segments.of(c.Log, h.window.end)
 	if h.logStartsInWindow() {
 		from = max(from, h.logStart+1) // the entries before it do not lead here
 	}
@@ -155,6 +157,8 @@ func (h *History[P]) findBefore(c *domain.Cursor, n uint64, now func() time.Time
 		if h.window.at(n - 1).IsGap() {
 			return h.acrossGap(n-1, *c)
 		}
+		// Entry n is the first one that can be for the session: those before it
+		// belong to other logs.
 		unknown := h.Unknown()
 		unknown.Next, unknown.Cursor = n, h.window.at(n).Cursor
 		return unknown
@@ -177,7 +181,7 @@ func (h *History[P]) findBefore(c *domain.Cursor, n uint64, now func() time.Time
 func (h *History[P]) needLookup(c *domain.Cursor, now func() time.Time) Answer {
 	foreign := h.origins.complete && !h.IsOrigin(c.Log)
 	if !h.cfg.Backlog || !h.cfg.HasLog || h.logStartsInWindow() || foreign ||
-		h.refused.has(lookupKey(*c), now()) {
+		h.failedReads.has(lookupKey(*c), now()) {
 		return h.Unknown()
 	}
 	return Answer{Kind: NeedsLookup, Cursor: *c}

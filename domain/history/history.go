@@ -32,20 +32,20 @@ type History[P any] struct {
 	cfg      Config
 	window   window[P]
 	start    Point // the window is complete after this point
-	head     Point // everything up to this point was seen
+	head     Point // up to here everything was seen; later than the newest entry where others passed
 	gaps     Numbers
 	segments segments
 
-	logStart uint64       // number of the gap at which head.Log began; none without one in the window
-	movedAt  uint64       // number of the entry at which head.Log continued another; none likewise
-	rewound  span         // positions that came before the log went back to an earlier one
-	next     domain.LogID // will continue head.Log when the bus is moved; 0 if none is known
-	origins  origins
-	refused  refusals
-	barrier  barrier
+	logStart    uint64       // number of the gap at which head.Log began; none if it is not in the window
+	movedAt     uint64       // number of the entry at which the bus was moved to head.Log; likewise
+	rewound     span         // positions that came before the log went back to an earlier one
+	successor   domain.LogID // will continue head.Log when the bus is moved; 0 if none is known
+	origins     origins
+	failedReads failedReads
+	barrier     barrier
 
 	own     domain.LogID // identifies the positions that are counted here, without a log
-	ordinal uint64       // the last of these
+	ordinal uint64       // the last position that was counted here
 
 	fingerprints fingerprints
 	// fingerprintsFrom is when fingerprints become trustworthy: before it, this
@@ -53,11 +53,12 @@ type History[P any] struct {
 	fingerprintsFrom time.Time
 }
 
-// none is the number of no entry.
+// none is a number that no entry has.
 const none = math.MaxUint64
 
-// New returns an empty History. Own identifies the positions that it counts
-// itself where the bus has none; no other node may use the same.
+// New returns an empty History. The LogID own is for the positions that it
+// counts itself where the bus has none; no other node may use the same. A
+// History must not be copied once it is in use.
 func New[P any](own domain.LogID, cfg Config) History[P] {
 	return History[P]{cfg: cfg, window: newWindow[P](), logStart: none, movedAt: none, own: own}
 }
@@ -69,27 +70,29 @@ func (h *History[P]) Len() int { return h.window.len() }
 func (h *History[P]) First() uint64 { return h.window.start }
 
 // Next returns the number of the next entry to come.
-func (h *History[P]) Next() uint64 { return h.window.head }
+func (h *History[P]) Next() uint64 { return h.window.end }
 
 // At returns entry n, which must be in the window. It is good until the next
 // call that changes the History.
 func (h *History[P]) At(n uint64) *Entry[P] { return h.window.at(n) }
 
-// Head returns the point up to which everything was seen; zero before Begin.
+// Head returns the point up to which everything was seen; zero before Begin. It
+// is the History's own: do not change it, nor keep it over a change.
 func (h *History[P]) Head() *Point { return &h.head }
 
-// Start returns the point after which the window is complete.
+// Start returns the point after which the window is complete. It is the
+// History's own: do not change it, nor keep it over a change.
 func (h *History[P]) Start() *Point { return &h.start }
 
 // NextGap returns the number of the first gap in the window that is entry n or
 // a later one.
 func (h *History[P]) NextGap(n uint64) (gap uint64, found bool) { return h.gaps.From(n) }
 
-// Bytes is about what the entries take of the heap.
-func (h *History[P]) Bytes() int { return h.window.bytes }
+// EntryBytes returns about how many bytes of the heap the entries take.
+func (h *History[P]) EntryBytes() int { return h.window.bytes }
 
-// Size is about what the History takes of the heap beside its entries.
-func (h *History[P]) Size() int {
+// Overhead returns about how many bytes the History takes beside its entries.
+func (h *History[P]) Overhead() int {
 	return h.window.size() + h.gaps.Size() + h.fingerprints.size() + h.segments.size()
 }
 
@@ -99,10 +102,13 @@ func (h *History[P]) Grow(e *Entry[P], n int) {
 	h.window.bytes += n
 }
 
-// PointAt makes a point of what a transport says: a position in the present
-// log, or, where the bus has no positions, the next one of this History's own.
-// T is the log's time; if it is not plausible, it is now.
-func (h *History[P]) PointAt(log domain.LogID, at domain.Position, t, now time.Time, origins ...domain.Location) Point {
+// NextPoint makes the point of the next entry from what a transport says of it:
+// its position in the log, or "" where the bus has no positions; NextPoint then
+// counts one of the History's own. The log took the entry at time t; where that
+// is not plausible, now stands for it.
+func (h *History[P]) NextPoint(
+	log domain.LogID, at domain.Position, t, now time.Time, origins ...domain.Location,
+) Point {
 	if at == "" {
 		h.ordinal++
 		log, at = h.own, domain.Position(binary.BigEndian.AppendUint64(nil, h.ordinal))
@@ -118,16 +124,16 @@ func (h *History[P]) PointAt(log domain.LogID, at domain.Position, t, now time.T
 // IsOwn reports whether p is a position that this History has counted itself.
 func (h *History[P]) IsOwn(p *Point) bool { return p.Log == h.own }
 
-// Begin says where the first entry will follow.
+// Begin sets the point that the first entry will follow.
 func (h *History[P]) Begin(p Point, now time.Time) {
 	h.start = p
 	h.fingerprintsFrom = now.Add(h.cfg.FingerprintAge)
 	h.Advance(p)
 }
 
-// Expect says which log will continue the present one when the bus is moved.
-// Cursors in it are ahead until then. Zero is none.
-func (h *History[P]) Expect(next domain.LogID) { h.next = next }
+// Expect sets the log that will continue the present one when the bus is moved;
+// 0 for none. Cursors in it are ahead until then.
+func (h *History[P]) Expect(successor domain.LogID) { h.successor = successor }
 
 // Advance moves the head, for an entry that does not enter the window.
 func (h *History[P]) Advance(p Point) {
@@ -137,8 +143,8 @@ func (h *History[P]) Advance(p Point) {
 	}
 }
 
-// Append puts a message into the window and returns its entry's number. Extra
-// is what the payload takes of the heap, in bytes.
+// Append puts a message into the window and returns its entry's number. The
+// payload takes about extra bytes of the heap.
 func (h *History[P]) Append(m *domain.Message, p Point, now time.Time, payload P, extra int) uint64 {
 	h.Advance(p)
 	return h.push(Entry[P]{Point: p, Message: m, Added: now, Payload: payload, Size: m.Size() + p.Size() + extra})
@@ -166,8 +172,8 @@ func (h *History[P]) AppendGap(reason domain.GapReason, p Point, now time.Time) 
 // same log again at an earlier position.
 func (h *History[P]) beginLog(p Point) {
 	h.origins.logs = nil
-	h.forgetRefusals()
-	h.logStart, h.rewound = h.window.head, span{}
+	h.forgetFailedReads()
+	h.logStart, h.rewound = h.window.end, span{}
 	if p.Log == h.head.Log {
 		h.rewound = span{p.Position, h.head.Position}
 	}
@@ -181,8 +187,8 @@ func (h *History[P]) AppendMove(p Point, now time.Time) (n uint64, changed bool)
 		if h.head.Log != 0 {
 			h.origins.learn(h.head.Log)
 		}
-		h.forgetRefusals()
-		h.movedAt, h.next = h.window.head, 0
+		h.forgetFailedReads()
+		h.movedAt, h.successor = h.window.end, 0
 		h.rewound = span{}
 	}
 	n = h.push(Entry[P]{Point: p, Added: now, Size: p.Size()})
@@ -191,12 +197,12 @@ func (h *History[P]) AppendMove(p Point, now time.Time) (n uint64, changed bool)
 }
 
 func (h *History[P]) push(e Entry[P]) uint64 {
-	h.segments.push(h.window.head, &e.Point)
+	h.segments.push(h.window.end, &e.Point)
 	return h.window.push(e)
 }
 
-// DropOldest takes the oldest entry out of the window and returns it with its
-// number. There must be one.
+// DropOldest takes the oldest entry, which must exist, out of the window and
+// returns it with its number.
 func (h *History[P]) DropOldest() (n uint64, e Entry[P]) {
 	n = h.window.start
 	e = h.window.pop()
@@ -236,7 +242,7 @@ func (h *History[P]) Prepend(older []Entry[P], start Point) {
 // it remembers ids.
 func (h *History[P]) AddFingerprint(p *Point, now time.Time) {
 	if p.Log == h.own && p.ID != 0 && now.After(h.fingerprintsFrom) {
-		h.fingerprints.add(p.ID, h.window.head)
+		h.fingerprints.add(p.ID, h.window.end)
 		h.trimFingerprints()
 	}
 }

@@ -10,9 +10,9 @@ import "time"
 // as far as they move on and are not ahead of this node's clock. Where they
 // stand still, this node's own time goes on.
 type logClock struct {
-	latest  time.Time // what the clock says
-	highest time.Time // latest time of an entry
-	heard   time.Time // when the latest entry came, by this node's clock
+	latest   time.Time // what the clock says
+	highest  time.Time // latest time of an entry
+	received time.Time // when the latest entry came, by this node's clock
 }
 
 // at returns what the clock says when an entry with the log's time t is
@@ -24,14 +24,14 @@ func (c *logClock) at(t, now time.Time) time.Time {
 		if c.latest.Before(t) {
 			c.latest = t
 		}
-	case !c.heard.IsZero():
-		c.latest = c.latest.Add(max(0, now.Sub(c.heard)))
+	case !c.received.IsZero():
+		c.latest = c.latest.Add(max(0, now.Sub(c.received)))
 	}
 	if c.latest.After(now) { // the log's clock is ahead, or this node's was set back
 		c.latest = now.Round(0)
 		c.highest = c.latest
 	}
-	c.heard = now
+	c.received = now
 	return c.latest
 }
 

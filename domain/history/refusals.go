@@ -7,36 +7,36 @@ import (
 )
 
 const (
-	// maxRefusals bounds how many refused cursors are remembered.
-	maxRefusals = 1024
-	// refuseFor is for how long a refusal is remembered. What could not be read
-	// may be readable again after a failure of the broker.
-	refuseFor = 10 * time.Second
+	// maxFailedReads bounds how many of these cursors are remembered.
+	maxFailedReads = 1024
+	// failedReadAge is for how long a failed read is remembered. What could not be
+	// read may be readable again after a failure of the broker.
+	failedReadAge = 10 * time.Second
 )
 
-// Refusals are cursors for which the log was read in vain. They are remembered
-// for a while, so that asking the same again costs no reading. When there are
-// too many, the oldest is forgotten.
-type refusals struct {
+// FailedReads are cursors for which the log was read in vain. They are
+// remembered for a while, so that asking the same again costs no reading. When
+// there are too many, the oldest is forgotten.
+type failedReads struct {
 	until map[domain.Cursor]time.Time
 	queue []domain.Cursor
 }
 
-func (r *refusals) add(c domain.Cursor, now time.Time) {
+func (r *failedReads) add(c domain.Cursor, now time.Time) {
 	if r.until == nil {
 		r.until = make(map[domain.Cursor]time.Time)
 	}
 	if _, known := r.until[c]; !known {
-		if len(r.queue) == maxRefusals {
+		if len(r.queue) == maxFailedReads {
 			delete(r.until, r.queue[0])
 			r.queue = append(r.queue[:0], r.queue[1:]...)
 		}
 		r.queue = append(r.queue, c)
 	}
-	r.until[c] = now.Add(refuseFor)
+	r.until[c] = now.Add(failedReadAge)
 }
 
-func (r *refusals) has(c domain.Cursor, now time.Time) bool {
+func (r *failedReads) has(c domain.Cursor, now time.Time) bool {
 	until, known := r.until[c]
 	return known && now.Before(until)
 }
@@ -70,15 +70,15 @@ func (b *barrier) covers(c domain.Cursor, now time.Time) bool {
 // also all positions before it.
 func (h *History[P]) RefuseBacklog(c domain.Cursor, reason domain.GapReason, now time.Time) {
 	if reason == domain.UnknownCursor {
-		h.refused.add(backlogKey(c), now)
+		h.failedReads.add(backlogKey(c), now)
 	} else if !h.barrier.covers(c, now) {
-		h.barrier = barrier{c.Log, c.Position, reason, now.Add(refuseFor)}
+		h.barrier = barrier{c.Log, c.Position, reason, now.Add(failedReadAge)}
 	}
 }
 
 // RefuseLookup remembers that a cursor was looked up in vain.
 func (h *History[P]) RefuseLookup(c domain.Cursor, now time.Time) {
-	h.refused.add(lookupKey(c), now)
+	h.failedReads.add(lookupKey(c), now)
 }
 
 // Refused is the answer to a cursor from which the backlog is not read, for
@@ -91,4 +91,4 @@ func (h *History[P]) Refused(reason domain.GapReason) Answer {
 	return Answer{Kind: Gap, Reason: reason, Next: h.window.start, Cursor: h.start.Cursor}
 }
 
-func (h *History[P]) forgetRefusals() { h.refused, h.barrier = refusals{}, barrier{} }
+func (h *History[P]) forgetFailedReads() { h.failedReads, h.barrier = failedReads{}, barrier{} }

@@ -132,7 +132,7 @@ const ownLog = domain.LogID(0xFFFF)
 func (s *script) records(args []string) error {
 	first, last := span(args[0])
 	for i := first; i <= last; i++ {
-		p := s.h.PointAt(s.h.Head().Log, "", s.now, s.now)
+		p := s.h.NextPoint(s.h.Head().Log, "", s.now, s.now)
 		if s.h.Head().Log != ownLog {
 			p = s.point("", strconv.Itoa(i))
 			p.Log, p.ID = s.h.Head().Log, domain.HashID(fmt.Sprint("m", i))
@@ -165,9 +165,9 @@ func (s *script) backlog(text string) {
 // point is a position in a log; "-" is the next one of the history's own.
 func (s *script) point(log, at string) history.Point {
 	if at == "-" {
-		return s.h.PointAt(0, "", s.now, s.now)
+		return s.h.NextPoint(0, "", s.now, s.now)
 	}
-	return s.h.PointAt(logID(log), position(at), s.now, s.now)
+	return s.h.NextPoint(logID(log), position(at), s.now, s.now)
 }
 
 func (s *script) cursor(args []string) domain.Cursor {

@@ -40,10 +40,10 @@ func (s *segments) trim(start uint64) {
 }
 
 // of returns the newest run of entries that have positions in the log, if
-// there are any: those with from <= number < to. Head is the number after the
-// newest entry.
-func (s segments) of(log domain.LogID, head uint64) (from, to uint64, found bool) {
-	to = head
+// there are any: those with from <= number < to. The newest entry in the window
+// is the one before end.
+func (s segments) of(log domain.LogID, end uint64) (from, to uint64, found bool) {
+	to = end
 	for i := len(s) - 1; i >= 0; i-- {
 		switch has := slices.Contains(s[i].logs, log); {
 		case has:

@@ -14,7 +14,7 @@ import (
 type Entry[P any] struct {
 	Point
 	Message *domain.Message
-	Payload P // beside Message, as both are read for each session: one cache line less
+	Payload P // stands beside Message, so that one read of memory brings both
 	Reason  domain.GapReason
 	Added   time.Time // when this node received it
 	Size    int       // about what it takes of the heap, in bytes, beside its slot in the ring
@@ -42,28 +42,28 @@ func (e *Entry[P]) Expired(now time.Time) bool {
 const firstNumber = 1 << 40
 
 // A window holds the newest entries under consecutive numbers, in a ring:
-// entry n is at(n) for start <= n < head. Entries of one log are in the order
+// entry n is at(n) for start <= n < end. Entries of one log are in the order
 // of their positions, so both number and position find an entry quickly.
 type window[P any] struct {
 	ring  []Entry[P] // a power of two long; entry n is at index n & (len-1)
 	start uint64     // number of the oldest entry
-	head  uint64     // number of the next entry
+	end   uint64     // number of the next entry to come
 	bytes int        // sum of the entries' sizes
 }
 
-func newWindow[P any]() window[P] { return window[P]{start: firstNumber, head: firstNumber} }
+func newWindow[P any]() window[P] { return window[P]{start: firstNumber, end: firstNumber} }
 
-func (w *window[P]) len() int              { return int(w.head - w.start) }
+func (w *window[P]) len() int              { return int(w.end - w.start) }
 func (w *window[P]) at(n uint64) *Entry[P] { return &w.ring[n&uint64(len(w.ring)-1)] }
-func (w *window[P]) has(n uint64) bool     { return n >= w.start && n < w.head }
+func (w *window[P]) has(n uint64) bool     { return n >= w.start && n < w.end }
 
 // push adds the newest entry and returns its number.
 func (w *window[P]) push(e Entry[P]) (n uint64) {
 	if w.len() == len(w.ring) {
 		w.grow()
 	}
-	n = w.head
-	w.head++
+	n = w.end
+	w.end++
 	*w.at(n) = e
 	w.bytes += e.Size
 	return n
@@ -102,7 +102,7 @@ func (w *window[P]) shrink() {
 func (w *window[P]) resize(slots int) {
 	was := *w
 	w.ring = make([]Entry[P], slots)
-	for n := was.start; n != was.head; n++ {
+	for n := was.start; n != was.end; n++ {
 		*w.at(n) = *was.at(n)
 	}
 }
@@ -116,14 +116,14 @@ func EntrySize[P any]() int { return int(reflect.TypeFor[Entry[P]]().Size()) }
 // after returns the number of the first entry, from number from on, whose
 // position is after p. All entries from there on must belong to p's log.
 func (w *window[P]) after(from uint64, p domain.Position) uint64 {
-	return w.search(from, w.head, func(e *Entry[P]) bool { return e.Position > p })
+	return w.search(from, w.end, func(e *Entry[P]) bool { return e.Position > p })
 }
 
-// search returns the first of the entries from <= n < to for which is is true,
-// which must be true for all entries after it, too; to if there is none.
-func (w *window[P]) search(from, to uint64, is func(*Entry[P]) bool) uint64 {
+// search returns the first entry n with from <= n < to for which match is true,
+// or to if there is none. Match must also be true for all entries after it.
+func (w *window[P]) search(from, to uint64, match func(*Entry[P]) bool) uint64 {
 	from = max(from, w.start)
-	return from + uint64(sort.Search(int(to-from), func(i int) bool { return is(w.at(from + uint64(i))) }))
+	return from + uint64(sort.Search(int(to-from), func(i int) bool { return match(w.at(from + uint64(i))) }))
 }
 
 // A span is the positions after from, up to and including to; to is empty for

@@ -32,7 +32,7 @@ var entrySize = history.EntrySize[indexed]()
 // settleAccount charges the budget for what the stream takes beside its
 // entries.
 func (s *Stream) settleAccount() {
-	now := s.index.size + s.history.Size() + s.dedupe.Size()
+	now := s.index.size + s.history.Overhead() + s.dedupe.Size()
 	if now != s.charged {
 		s.cfg.Budget.add(now - s.charged)
 		s.charged = now

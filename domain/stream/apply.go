@@ -41,7 +41,7 @@ func (a *Attachment) apply(answer history.Answer, since domain.Cursor) (at domai
 			return a.apply(s.history.GapAtHead(domain.TooFar), since)
 		}
 		a.waiting, a.since = true, since
-		s.backlog.lost = append(s.backlog.lost, a)
+		s.backlog.unlocated = append(s.backlog.unlocated, a)
 		s.backlog.poke()
 		return since, true
 	default: // a gap
@@ -55,7 +55,7 @@ func (a *Attachment) apply(answer history.Answer, since domain.Cursor) (at domai
 func (a *Attachment) begin(n uint64) {
 	a.next = n
 	if m := a.joining; m != nil {
-		m.since, a.next, a.joining = n, min(n, a.back), nil
+		m.since, a.next, a.joining = n, min(n, a.othersNext), nil
 		return
 	}
 	a.first = n

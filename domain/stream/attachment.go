@@ -40,33 +40,26 @@ type Attachment struct {
 	pendingGap   domain.GapReason // a gap that the session is told before anything else; "" for none
 	pendingGapAt domain.Cursor
 
-	joining  *membership // when waiting: the target that waits; nil for all of them
-	back     uint64      // when joining: where the other targets are
-	notice   Frame       // offered when the joined target has caught up; none if empty
-	noticeAt uint64      // before this entry; messages offered until then have no cursors
+	joining    *membership // when waiting: the target that waits; nil for all of them
+	othersNext uint64      // when joining: where the other targets are
+	notice     Frame       // offered when the joined target has caught up; none if empty
+	noticeAt   uint64      // before this entry; messages offered until then have no cursors
 }
 
 // Attach registers a session for its targets, and for [domain.Everyone]. If
 // since is not zero, the session continues after that cursor; if it cannot, it
-// will be told a gap. Nothing is offered before the first Fill.
+// will be told a gap. Nothing is offered before the first Fill. What is read
+// again from the log for the session is charged to the asker.
 //
-// At is the cursor where the session begins; zero while the bus has not
+// The returned cursor is where the session begins; zero while the bus has not
 // confirmed. Resumed reports whether since was honoured.
 func (s *Stream) Attach(
-	out Outbox, enc Encoder, since domain.Cursor, targets ...domain.Target,
-) (a *Attachment, at domain.Cursor, resumed bool) {
-	return s.AttachFor(Asker{}, out, enc, since, targets...)
-}
-
-// AttachFor is [Stream.Attach] for a session whose user is known: what is read
-// again from the log for it is charged to the asker.
-func (s *Stream) AttachFor(
-	who Asker, out Outbox, enc Encoder, since domain.Cursor, targets ...domain.Target,
+	asker Asker, out Outbox, enc Encoder, since domain.Cursor, targets ...domain.Target,
 ) (a *Attachment, at domain.Cursor, resumed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	a = &Attachment{
-		stream: s, asker: who, out: out, enc: enc, held: true,
+		stream: s, asker: asker, out: out, enc: enc, held: true,
 		members: make([]*membership, 0, len(targets)+1),
 		next:    s.history.Next(), first: s.history.Next(),
 	}
@@ -117,20 +110,20 @@ func (a *Attachment) JoinSince(t domain.Target, since domain.Cursor, done Frame)
 	if a.waiting || a.detached || len(a.notice.Bytes) > 0 {
 		return false
 	}
-	a.back = a.next
+	a.othersNext = a.next
 	if a.live {
-		a.back, a.live = a.stream.history.Next(), false
+		a.othersNext, a.live = a.stream.history.Next(), false
 	}
-	a.next = a.back
-	a.notice, a.noticeAt = done, a.back
+	a.next = a.othersNext
+	a.notice, a.noticeAt = done, a.othersNext
 	if m := a.enter(t, a.stream.history.Next()); m != nil {
 		for _, other := range a.members {
 			if other != m {
-				other.heard = max(other.since, a.first)
-				other.since = max(other.since, a.back)
+				other.offeredFrom = max(other.since, a.first)
+				other.since = max(other.since, a.othersNext)
 			}
 		}
-		m.heard = math.MaxUint64
+		m.offeredFrom = math.MaxUint64
 		a.joining = m
 		a.resume(since)
 	}
@@ -187,7 +180,7 @@ func (a *Attachment) enter(t domain.Target, since uint64) *membership {
 		}
 	}
 	m := &membership{of: a, since: since}
-	a.stream.index.group(t).add(m)
+	a.stream.index.ensureGroup(t).add(m)
 	a.members = append(a.members, m)
 	return m
 }

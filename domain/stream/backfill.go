@@ -45,8 +45,8 @@ type scanned struct {
 	count int
 }
 
-// Add takes in the next entry, a Record or a Control. M is the message that it
-// was decoded to, nil if it is none. Add returns false when the Backfill needs
+// Add takes in the next entry, a Record or a Control. It was decoded to the
+// message m, nil if it is none. Add returns false when the Backfill needs
 // no more. What e and m point to is the stream's from then on.
 func (b *Backfill) Add(e *domain.Entry, m *domain.Message) (more bool) {
 	switch {
@@ -118,7 +118,7 @@ func (b *Backfill) take(e *domain.Entry, m *domain.Message) {
 	b.entries = append(b.entries, scanned{older, b.scanned})
 }
 
-// fits reports whether the stream may take so much.
+// fits reports whether the stream may take what was read.
 func (b *Backfill) fits() bool {
 	return b.scanned-b.skipped <= b.of.cfg.MaxScan && !b.of.cfg.Backlog.overWith(b.size, b.index)
 }

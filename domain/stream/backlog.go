@@ -14,16 +14,16 @@ import (
 // that waited for that continue as if it had always been so. One reading
 // serves all sessions that wait.
 type backlog struct {
-	wake    chan struct{} // holds one token while there may be something to read
-	waiting []*Attachment // for the log to be read again from their cursors
-	reading *Backfill     // under way; the window is not trimmed meanwhile
-	lost    []*Attachment // for a position in another log to be found in this one
-	looking bool          // a Lookup is under way
+	wake      chan struct{} // holds one token while there may be something to read
+	waiting   []*Attachment // for the log to be read again from their cursors
+	reading   *Backfill     // under way; the window is not trimmed meanwhile
+	unlocated []*Attachment // for a Lookup of their cursors, which are in other logs
+	looking   bool          // a Lookup is under way
 
-	end   uint64    // entries before this number were read again
-	keep  time.Time // until when they are kept
-	held  bool      // the budget knows that there are such entries
-	asker Asker     // for whom they were read last
+	end    uint64    // entries before this number were read again
+	keep   time.Time // until when they are kept
+	isHeld bool      // the budget knows that there are such entries
+	asker  Asker     // for whom they were read last
 }
 
 func (b *backlog) poke() {
@@ -40,7 +40,7 @@ func (b *backlog) pokeIf(more bool) {
 }
 
 // Wake receives when [Stream.NextBackfill] or [Stream.NextLookup] may have
-// something to do. Whoever feeds the stream serves it, if Config.Backlog is set.
+// something to do. The feed of the stream serves it, if Config.Backlog is set.
 func (s *Stream) Wake() <-chan struct{} { return s.backlog.wake }
 
 // hasBacklog reports whether the oldest entry is one that was read again.
@@ -149,7 +149,8 @@ func (s *Stream) chargeReading(b *Backfill) {
 	b.charged = read
 }
 
-// readCost is what reading so many entries costs; beginning costs, too.
+// readCost returns what it costs to read a number of entries: beginning costs,
+// too.
 func (s *Stream) readCost(entries int) int { return entries + max(1, s.cfg.MaxScan/100) }
 
 // sortWaiting lets the sessions proceed whom the window can serve by now, and
@@ -233,15 +234,15 @@ func (s *Stream) prepend(b *Backfill) {
 // holdBudget tells the budget when there begins to be a backlog, and when that
 // ends.
 func (s *Stream) holdBudget() {
-	if keeps := s.hasBacklog(); keeps != s.backlog.held {
-		s.backlog.held = keeps
+	if keeps := s.hasBacklog(); keeps != s.backlog.isHeld {
+		s.backlog.isHeld = keeps
 		s.cfg.Backlog.hold(s, keeps)
 	}
 }
 
-// giveBack drops the backlog, since somebody in another system wants to
-// resume, for whom so much was read, and memory is used up. The backlog stays
-// if somebody here needs it, unless more was read for that asker.
+// giveBack drops the backlog, since memory is used up and an asker of the given
+// weight wants to resume in another system. The backlog stays if a session here
+// needs it, unless the asker that it was read for weighs more.
 func (s *Stream) giveBack(weight float64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -268,9 +269,9 @@ func (s *Stream) tellOvertaken() {
 	for _, m := range s.index.everyone.members {
 		a := m.of
 		switch {
-		case a.joining != nil && a.back < first:
-			a.pendingGap, a.pendingGapAt, a.back = domain.Overflow, start, first
-			a.noticeAt = max(a.noticeAt, a.back)
+		case a.joining != nil && a.othersNext < first:
+			a.pendingGap, a.pendingGapAt, a.othersNext = domain.Overflow, start, first
+			a.noticeAt = max(a.noticeAt, a.othersNext)
 		case !a.live && !a.waiting && a.next < first:
 			a.beginAfterGap(domain.Overflow, first, start)
 		}

@@ -32,7 +32,7 @@ func BenchmarkDispatchUnicast(b *testing.B) {
 			for i := range targets {
 				targets[i] = target(fmt.Sprint("user:u", i))
 				if i < sessions {
-					a, _, _ := s.Attach(&sink{}, copier{}, domain.Cursor{}, targets[i])
+					a, _, _ := s.Attach(stream.Asker{}, &sink{}, copier{}, domain.Cursor{}, targets[i])
 					a.Fill()
 				}
 			}
@@ -55,7 +55,7 @@ func BenchmarkDispatchFanOut(b *testing.B) {
 		b.Run(fmt.Sprint(sessions, " sessions"), func(b *testing.B) {
 			s := begun(b, stream.Config{})
 			for i := range sessions {
-				a, _, _ := s.Attach(&sink{}, copier{}, domain.Cursor{}, target(fmt.Sprint("user:u", i)))
+				a, _, _ := s.Attach(stream.Asker{}, &sink{}, copier{}, domain.Cursor{}, target(fmt.Sprint("user:u", i)))
 				a.Fill()
 			}
 			data, everyone := make([]byte, 128), []domain.Target{domain.Everyone}

@@ -32,7 +32,7 @@ func (b *Budget) farOver() bool { return b.used.Load() > 2*b.most }
 // over reports whether a stream that has mine bytes has to trim.
 func (b *Budget) over(mine int) bool { return b.overWith(mine, 0) }
 
-// overWith reports what over would say if so much more were taken.
+// overWith reports what over would say if more bytes were taken.
 func (b *Budget) overWith(mine, more int) bool {
 	return b.used.Load()+int64(more) > b.most && int64(mine+more) > b.most/1024
 }
@@ -52,7 +52,7 @@ func (b *Budget) hold(s *Stream, keeps bool) {
 }
 
 // reclaim asks the other streams to give back their backlogs, on behalf of an
-// asker with such a weight, see Reads.weight. It must be called without locks.
+// asker of the given weight, see Reads.weight. It must be called without locks.
 func (b *Budget) reclaim(mine *Stream, weight float64) {
 	b.mu.Lock()
 	others := slices.Collect(maps.Keys(b.holders))

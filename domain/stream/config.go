@@ -37,12 +37,12 @@ type Config struct {
 
 	// Backlog, if set, lets sessions resume from the log what the window no longer
 	// has: the budget bounds what is read again, for all streams of the node
-	// together. Whoever feeds the stream must then serve [Stream.NextBackfill]
+	// together. The feed of the stream must then serve [Stream.NextBackfill]
 	// and [Stream.NextLookup].
 	Backlog     *Budget
 	MaxScan     int           // most entries that are read again at a time; default DefaultMaxScan
 	Reads       *Reads        // for whom logs are read again, of the node's streams together; default its own
-	KeepBacklog time.Duration // how long they are kept for sessions to take; default DefaultKeepPast
+	KeepBacklog time.Duration // how long they are kept for sessions to take; default DefaultKeepBacklog
 
 	HasLog bool             // entries come with positions of a log
 	Now    func() time.Time // default time.Now

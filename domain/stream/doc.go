@@ -6,10 +6,15 @@
 // An entry enters by [Stream.Step]. It is put into the history (package
 // history) and into the index by target, and offered to the live sessions of
 // its targets. A session attaches with the cursor that it has ([Stream.Attach]);
-// history.Find says where that is, and Attachment.apply turns the answer into
+// [history.History.Find] says where that is, and Attachment.apply turns the answer into
 // what becomes of the session: it is filled from the window, waits for the
 // stream to come to its cursor, waits for the log to be read again (a
 // [Backfill] or a [Lookup]), or is told a gap.
+//
+// In the code, a session's way has these verbs: Find answers where its cursor
+// is; apply turns the answer into effects; begin sets its next entry; settle
+// ends a wait for the stream, arrive a Lookup, and sortWaiting a Backfill;
+// proceed is the last step of each wait; fill offers what the session missed.
 //
 // # Guarantees
 //
@@ -31,6 +36,7 @@
 //   - Bounds: the window is bounded by messages, bytes and age. A resume costs
 //     what was missed, not what the window holds.
 //
-// The package has no sockets, no clock and no goroutines of its own: the time
-// comes from Config.Now, and everything happens in the caller's goroutine.
+// A Stream has no sockets, no clock and no goroutines of its own: the time comes
+// from Config.Now, and everything happens in the caller's goroutine. Only
+// [Hub.Acquire] waits, with a timer.
 package stream

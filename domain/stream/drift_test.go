@@ -48,7 +48,7 @@ func drift(t *testing.T, seed uint64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	lease, err := h.Acquire(t.Context(), orders)
+	lease, err := h.Acquire(t.Context(), "", orders)
 	if err != nil {
 		t.Fatal(err)
 	}

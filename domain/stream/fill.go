@@ -60,7 +60,7 @@ func (a *Attachment) offer(n uint64, now time.Time) bool {
 		return a.tell(e.Reason, domain.Cursor{})
 	case e.Message == nil:
 		return a.tell(e.Reason, e.Cursor)
-	case e.Expired(now), joins && a.hasHeard(e, n):
+	case e.Expired(now), joins && a.wasOffered(e, n):
 		return true
 	case joins:
 		return a.send(a.enc.Message(s.system, e.Message, a.matched(e), domain.Cursor{}))
@@ -72,20 +72,20 @@ func (a *Attachment) offer(n uint64, now time.Time) bool {
 	return a.send(s.frame(e, a.enc, to, keep))
 }
 
-// hasHeard reports whether the session got entry n through another target
-// already.
-func (a *Attachment) hasHeard(e *entry, n uint64) bool {
+// wasOffered reports whether the session was offered entry n through another
+// target already.
+func (a *Attachment) wasOffered(e *entry, n uint64) bool {
 	for _, m := range a.members {
-		if n >= m.heard && m.heard > 0 && slices.Contains(e.Payload.groups, m.group) {
+		if n >= m.offeredFrom && m.offeredFrom > 0 && slices.Contains(e.Payload.groups, m.group) {
 			return true
 		}
 	}
 	return false
 }
 
-// notify offers the notice that JoinSince was given, as soon as the next entry
-// for the session, entry n if one was found, is behind what the joined target
-// missed. It returns false if the outbox is full.
+// notify offers the notice that JoinSince was given, once no entry before
+// noticeAt is left for the session: n is its next entry, if one was found. It
+// returns false if the outbox is full.
 func (a *Attachment) notify(n uint64, found bool) bool {
 	if len(a.notice.Bytes) == 0 || found && n < a.noticeAt {
 		return true

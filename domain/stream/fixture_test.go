@@ -73,7 +73,7 @@ func (f *fixture) join(since domain.Cursor, to ...string) *session {
 	for i, t := range to {
 		targets[i] = target(t)
 	}
-	s.Attachment, s.at, s.resumed = f.Attach(s, encoder{s}, since, targets...)
+	s.Attachment, s.at, s.resumed = f.Attach(stream.Asker{}, s, encoder{s}, since, targets...)
 	return s
 }
 

@@ -70,7 +70,7 @@ func TestSystemsThatNeverComeAgainAreForgotten(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		lease, err := h.Acquire(t.Context(), sys)
+		lease, err := h.Acquire(t.Context(), "", sys)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -47,7 +47,7 @@ const (
 )
 
 // frame returns the entry's frame for a target: one that is kept already, or a
-// new one. Keep says that others may want the new one, too.
+// new one, which is kept if keep says that others may want it, too.
 func (s *Stream) frame(e *entry, enc Encoder, to domain.Target, keep bool) Frame {
 	frames := e.Payload.frames
 	for i := range frames {

@@ -47,11 +47,11 @@ type HubConfig struct {
 }
 
 func (c HubConfig) withDefaults() HubConfig {
-	defaults.Set(&c.MaxSystems, DefaultMaxSystems)
-	defaults.Set(&c.UserSystems, DefaultUserSystems)
-	defaults.Set(&c.Idle, DefaultIdle)
-	defaults.Set(&c.AttachWait, DefaultAttachWait)
-	c.Stream = c.Stream.withDefaults() // so that all share one Budget
+	defaults.SetZero(&c.MaxSystems, DefaultMaxSystems)
+	defaults.SetZero(&c.UserSystems, DefaultUserSystems)
+	defaults.SetZero(&c.Idle, DefaultIdle)
+	defaults.SetZero(&c.AttachWait, DefaultAttachWait) // negative: Acquire does not wait
+	c.Stream = c.Stream.withDefaults()                 // so that all share one Budget
 	return c
 }
 
@@ -68,7 +68,7 @@ type Hub struct {
 	owned map[string]int          // slots that are charged to a user; guarded by mu
 }
 
-// A slot is a stream's place in a Hub.
+// A slot is what a Hub knows of a stream.
 type slot struct {
 	stream *Stream
 	opened chan struct{} // closed when source.Open has returned
@@ -110,7 +110,7 @@ func (h *Hub) Start() error {
 // Serves reports whether sessions may attach to the system on this node.
 func (h *Hub) Serves(s domain.System) bool { return h.cfg.Any || h.always[s] }
 
-// SetBusUp tells whether the bus can be reached. While it cannot, Acquire does
+// SetBusUp records whether the bus can be reached. While it cannot, Acquire does
 // not wait for it, and streams believe cursors that are ahead of them.
 func (h *Hub) SetBusUp(up bool) {
 	h.down.Store(!up)
@@ -120,20 +120,16 @@ func (h *Hub) SetBusUp(up bool) {
 }
 
 // Acquire returns the system's stream, opened if need be, which stays open as
-// long as the lease is held. It waits up to HubConfig.AttachWait for the bus to
-// confirm. If it has not by then, the lease is good all the same, and sessions
-// are told when it does.
+// long as the lease is held. The lease is for a session of the user, who may
+// keep at most HubConfig.UserSystems open that nobody else uses; "" is nobody in
+// particular, without that limit.
 //
-// Errors: [domain.ErrNotServed], [domain.ErrLimit] (too many systems), the
-// context's, or the source's.
-func (h *Hub) Acquire(ctx context.Context, s domain.System) (*Lease, error) {
-	return h.AcquireFor(ctx, "", s)
-}
-
-// AcquireFor is [Hub.Acquire] for a session of the user, who may keep at most
-// HubConfig.UserSystems open that nobody else uses; beyond that it returns
-// [ErrUserSystems].
-func (h *Hub) AcquireFor(ctx context.Context, user string, s domain.System) (*Lease, error) {
+// Acquire waits up to HubConfig.AttachWait for the bus to confirm. If it has not
+// by then, the lease is good all the same, and sessions are told when it does.
+//
+// Errors: [domain.ErrNotServed], [domain.ErrLimit] (too many systems),
+// [ErrUserSystems], the context's, or the source's.
+func (h *Hub) Acquire(ctx context.Context, user string, s domain.System) (*Lease, error) {
 	lease, err := h.take(s, user)
 	if err != nil {
 		return nil, err

@@ -65,7 +65,7 @@ func TestHubServesItsOwnSystemsAlways(t *testing.T) {
 		if src.closed != 0 {
 			t.Error("a system of its own was closed")
 		}
-		if _, err := h.Acquire(t.Context(), system("chat")); !errors.Is(err, domain.ErrNotServed) {
+		if _, err := h.Acquire(t.Context(), "", system("chat")); !errors.Is(err, domain.ErrNotServed) {
 			t.Errorf("chat: %v, want ErrNotServed", err)
 		}
 	})
@@ -88,7 +88,7 @@ func TestAcquireWaitsForTheBusOnlyALittle(t *testing.T) {
 		h.SetBusUp(true)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if _, err := h.Acquire(ctx, system("orders")); !errors.Is(err, context.Canceled) {
+		if _, err := h.Acquire(ctx, "", system("orders")); !errors.Is(err, context.Canceled) {
 			t.Errorf("%v, want context.Canceled", err)
 		}
 	})
@@ -98,7 +98,7 @@ func TestHubIsBounded(t *testing.T) {
 	h := stream.NewHub(&source{confirm: true}, stream.HubConfig{Any: true, MaxSystems: 2})
 	acquire(t, h, "a")
 	acquire(t, h, "b")
-	if _, err := h.Acquire(t.Context(), system("c")); !errors.Is(err, domain.ErrLimit) {
+	if _, err := h.Acquire(t.Context(), "", system("c")); !errors.Is(err, domain.ErrLimit) {
 		t.Errorf("%v, want ErrLimit", err)
 	}
 }
@@ -107,7 +107,7 @@ func TestSourceThatFailsLeavesNothingBehind(t *testing.T) {
 	broken := errors.New("broken")
 	src := &source{err: broken}
 	h := stream.NewHub(src, stream.HubConfig{Any: true})
-	if _, err := h.Acquire(t.Context(), system("a")); !errors.Is(err, broken) {
+	if _, err := h.Acquire(t.Context(), "", system("a")); !errors.Is(err, broken) {
 		t.Errorf("%v, want the source's error", err)
 	}
 	src.err, src.confirm = nil, true
@@ -115,7 +115,7 @@ func TestSourceThatFailsLeavesNothingBehind(t *testing.T) {
 }
 
 func acquire(t *testing.T, h *stream.Hub, name string) *stream.Lease {
-	l, err := h.Acquire(t.Context(), system(name))
+	l, err := h.Acquire(t.Context(), "", system(name))
 	if err != nil {
 		t.Error(err)
 	}

@@ -27,23 +27,23 @@ type group struct {
 	backlog bool   // they were charged to the budget of the backlog
 }
 
-// A membership is one session's place in a group.
+// A membership is one session's part in a group.
 type membership struct {
 	*group
-	of    *Attachment
-	slot  int    // its index in group.members
-	since uint64 // entries before this number are not for the session
-	heard uint64 // the session has been offered entries from this number on through other targets
+	of          *Attachment
+	slot        int    // its index in group.members
+	since       uint64 // entries before this number are not for the session
+	offeredFrom uint64 // the session has been offered entries from this number on through other targets
 }
 
 func newIndex() index {
 	x := index{groups: make(map[domain.Target]*group)}
-	x.everyone = x.group(domain.Everyone)
+	x.everyone = x.ensureGroup(domain.Everyone)
 	return x
 }
 
-// group returns the target's group, and makes it if need be.
-func (x *index) group(t domain.Target) *group {
+// ensureGroup returns the target's ensureGroup, and makes it if need be.
+func (x *index) ensureGroup(t domain.Target) *group {
 	g := x.groups[t]
 	if g == nil {
 		g = &group{target: t, size: groupSize(t)}
@@ -59,7 +59,7 @@ func (x *index) groupsOf(m *domain.Message) []*group {
 	x.visits++
 	all := make([]*group, 0, len(m.To))
 	for _, t := range m.To {
-		if g := x.group(t); g.visited != x.visits {
+		if g := x.ensureGroup(t); g.visited != x.visits {
 			g.visited = x.visits
 			all = append(all, g)
 		}

@@ -36,7 +36,7 @@ func (l *Lookup) From() time.Time {
 // Asker returns for whom it is done.
 func (l *Lookup) Asker() Asker { return l.lead.asker }
 
-// lookFrom returns the time that is so much before one that a client has told;
+// lookFrom returns the time that is back before t, which a client has told;
 // zero, from the beginning, if no log can have that time.
 func lookFrom(t time.Time, back time.Duration) time.Time {
 	if t.IsZero() || t.Unix() < int64(back/time.Second) || t.Year() > 9998 {
@@ -53,11 +53,11 @@ func lookFrom(t time.Time, back time.Duration) time.Time {
 func (s *Stream) NextLookup() (*Lookup, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.backlog.looking || !s.bus.confirmed || len(s.backlog.lost) == 0 {
+	if s.backlog.looking || !s.bus.confirmed || len(s.backlog.unlocated) == 0 {
 		return nil, false
 	}
 	s.backlog.looking = true
-	lead, _ := s.cfg.Reads.lightest(s.backlog.lost, nobody)
+	lead, _ := s.cfg.Reads.lightest(s.backlog.unlocated, nobody)
 	l := &Lookup{Most: s.cfg.MaxScan, log: s.history.Head().Log, lead: lead}
 	if s.history.NeedsSurvey(l.lead.since.Log) {
 		l.Survey = true
@@ -65,7 +65,7 @@ func (s *Stream) NextLookup() (*Lookup, bool) {
 	}
 	from := l.From()
 	var later []*Attachment
-	for _, a := range s.backlog.lost {
+	for _, a := range s.backlog.unlocated {
 		if !s.history.IsOrigin(a.since.Log) || lookFrom(a.since.Time, maxClockSkew).Before(from) {
 			later = append(later, a)
 			continue
@@ -73,7 +73,7 @@ func (s *Stream) NextLookup() (*Lookup, bool) {
 		l.waiting = append(l.waiting, a)
 		l.Wanted = append(l.Wanted, a.since)
 	}
-	s.backlog.lost = later
+	s.backlog.unlocated = later
 	slices.SortFunc(l.Wanted, compareCursors)
 	l.Wanted = slices.CompactFunc(l.Wanted, func(a, b domain.Cursor) bool { return compareCursors(a, b) == 0 })
 	return l, true
@@ -104,22 +104,22 @@ func (s *Stream) Surveyed(l *Lookup, logs []domain.LogID, complete bool) {
 		return
 	}
 	s.history.Survey(logs, complete)
-	lost := s.backlog.lost
-	s.backlog.lost = nil
+	lost := s.backlog.unlocated
+	s.backlog.unlocated = nil
 	for _, a := range lost {
 		if s.history.IsOrigin(a.since.Log) {
-			s.backlog.lost = append(s.backlog.lost, a)
+			s.backlog.unlocated = append(s.backlog.unlocated, a)
 			continue
 		}
 		a.arrive(domain.Cursor{})
 	}
-	s.backlog.pokeIf(len(s.backlog.lost) > 0)
+	s.backlog.pokeIf(len(s.backlog.unlocated) > 0)
 }
 
 // Found ends a Lookup: found are the cursors in the present log, in the order
 // of Wanted, zero where there is none; looked is how many entries were looked
 // at. The sessions that waited continue there, or are told a gap; but those
-// whose positions may be further on get their own turn. Found is nil if the log
+// whose positions may be further on get their own turn. The slice is nil if the log
 // could not be reached, to survey it or to look something up: then the sessions
 // keep waiting, and NextLookup is to be called again.
 func (s *Stream) Found(l *Lookup, found []domain.Cursor, looked int) {
@@ -135,7 +135,7 @@ func (s *Stream) Found(l *Lookup, found []domain.Cursor, looked int) {
 			continue
 		}
 		if found == nil || l.log != s.history.Head().Log { // the bus was moved meanwhile: look there
-			s.backlog.lost = append(s.backlog.lost, a)
+			s.backlog.unlocated = append(s.backlog.unlocated, a)
 			continue
 		}
 		i, _ := slices.BinarySearchFunc(l.Wanted, a.since, compareCursors)
@@ -143,13 +143,13 @@ func (s *Stream) Found(l *Lookup, found []domain.Cursor, looked int) {
 		case !found[i].IsZero():
 			a.arrive(found[i])
 		case looked >= l.Most && compareCursors(a.since, l.lead.since) != 0:
-			s.backlog.lost = append(s.backlog.lost, a)
+			s.backlog.unlocated = append(s.backlog.unlocated, a)
 		default:
 			s.history.RefuseLookup(a.since, now)
 			a.arrive(domain.Cursor{})
 		}
 	}
-	s.backlog.pokeIf(len(s.backlog.lost) > 0 && found != nil)
+	s.backlog.pokeIf(len(s.backlog.unlocated) > 0 && found != nil)
 }
 
 // arrive continues at the cursor that was looked up; zero if there is none.

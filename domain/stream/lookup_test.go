@@ -14,7 +14,7 @@ import (
 func (f *fixture) by(user string, since domain.Cursor) *session {
 	s := &session{room: 1 << 20}
 	to := target("user:alice")
-	s.Attachment, s.at, s.resumed = f.AttachFor(stream.Asker{User: user, Address: "2001:db8::"}, s, encoder{s}, since, to)
+	s.Attachment, s.at, s.resumed = f.Attach(stream.Asker{User: user, Address: "2001:db8::"}, s, encoder{s}, since, to)
 	s.Fill()
 	return s
 }

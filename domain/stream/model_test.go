@@ -147,7 +147,7 @@ func (c *client) connect(resume bool, room int) {
 		since, c.got, c.since = domain.Cursor{}, nil, c.w.at+1
 	}
 	var at domain.Cursor
-	c.a, at, _ = c.w.s.Attach(c, encoder{&session{}}, since, target(c.name), target("room:x"))
+	c.a, at, _ = c.w.s.Attach(stream.Asker{}, c, encoder{&session{}}, since, target(c.name), target("room:x"))
 	if since.IsZero() {
 		c.cursor = at
 	}

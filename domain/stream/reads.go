@@ -13,8 +13,8 @@ type Asker struct {
 }
 
 // Reads keep account of how much was read again of the logs, and for whom.
-// Whoever has caused less reading comes first, and whoever has caused too much
-// is refused for a while. The streams of a node share one. It is safe for
+// Askers that have caused less reading come first, and those that have caused
+// too much are refused for a while. The streams of a node share one. It is safe for
 // concurrent use.
 type Reads struct {
 	burst float64 // entries that may be read for one user at once
@@ -73,7 +73,7 @@ func (r *Reads) weight(who Asker) float64 {
 	now := r.now()
 	w := 0.0
 	for _, d := range who.debtors() {
-		w = max(w, r.left(r.debts[d], now))
+		w = max(w, r.unpaid(r.debts[d], now))
 	}
 	return w
 }
@@ -91,19 +91,19 @@ func (r *Reads) charge(who Asker, entries int) {
 		if _, known := r.debts[d]; !known && len(r.debts) >= maxDebts {
 			r.makeRoom(now)
 		}
-		r.debts[d] = debt{r.left(r.debts[d], now) + n, now}
+		r.debts[d] = debt{r.unpaid(r.debts[d], now) + n, now}
 	}
 }
 
-// left is what of a debt is not paid off. A debt never exceeds twice the burst.
-func (r *Reads) left(d debt, now time.Time) float64 {
+// unpaid is what of a debt is not paid off. A debt never exceeds twice the burst.
+func (r *Reads) unpaid(d debt, now time.Time) float64 {
 	return min(2*r.burst, max(0, d.entries-r.rate*max(0, now.Sub(d.at).Seconds())))
 }
 
 // makeRoom forgets debtors that have paid off, or else any.
 func (r *Reads) makeRoom(now time.Time) {
 	for who, d := range r.debts {
-		if r.left(d, now) == 0 {
+		if r.unpaid(d, now) == 0 {
 			delete(r.debts, who)
 		}
 	}
@@ -136,7 +136,7 @@ func (s *Stream) NextReader(barred func(user string) bool) (who Asker, weight fl
 	if !s.bus.confirmed {
 		return Asker{}, 0, false
 	}
-	for _, all := range [...][]*Attachment{s.backlog.waiting, s.backlog.lost} {
+	for _, all := range [...][]*Attachment{s.backlog.waiting, s.backlog.unlocated} {
 		a, w := s.cfg.Reads.lightest(all, barred)
 		if a != nil && (!wanted || w < weight) {
 			who, weight, wanted = a.asker, w, true

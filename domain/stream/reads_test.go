@@ -19,7 +19,7 @@ func TestCrowdBehindFewAddressesIsNoFlood(t *testing.T) {
 	for i := range crowd {
 		s := &session{room: 1 << 20}
 		who := stream.Asker{User: fmt.Sprint("user", i), Address: fmt.Sprint("10.0.0.", i%3)}
-		s.Attachment, s.at, s.resumed = r.AttachFor(who, s, encoder{s}, r.cursorAt(19_990-i), alice, target(fmt.Sprint("user:u", i)))
+		s.Attachment, s.at, s.resumed = r.Attach(who, s, encoder{s}, r.cursorAt(19_990-i), alice, target(fmt.Sprint("user:u", i)))
 		s.Fill()
 		crowd[i] = s
 		if i%500 == 0 {

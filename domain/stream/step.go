@@ -8,10 +8,10 @@ import (
 	"github.com/fanfarebus/fanfare/domain/history"
 )
 
-// Step takes in the next entry that the bus carried. M is the message that a
-// Record was decoded to, nil if it is none; for other kinds of entries it is
-// nil. The Stream owns m from then on, and what e points to; it does not keep
-// e itself. A message without an id gets one that follows from its position.
+// Step takes in the next entry that the bus carried. For a Record, m is the
+// message that it was decoded to, nil if it could not be; for other kinds of
+// entries, m is nil. The Stream owns m from then on, and what e points to; it
+// does not keep e itself. A message without an id gets one that follows from its position.
 //
 // An entry that is no message still counts: cursors advance past it.
 func (s *Stream) Step(e *domain.Entry, m *domain.Message) {
@@ -24,11 +24,11 @@ func (s *Stream) Step(e *domain.Entry, m *domain.Message) {
 	case domain.Gap:
 		s.stats.Gaps[e.Reason]++
 		s.bus.target = "" // another log, or another position in it: the stream is ready here
-		s.gap(e.Reason, s.history.PointAt(e.Log, e.Position, e.Time, now), now)
+		s.gap(e.Reason, s.history.NextPoint(e.Log, e.Position, e.Time, now), now)
 	case domain.MovedAway:
-		s.bus.left = true
+		s.bus.movedAway = true
 		s.stats.Gaps[domain.Lossy]++
-		s.gap(domain.Lossy, s.history.PointAt(s.history.Head().Log, e.Position, e.Time, now), now)
+		s.gap(domain.Lossy, s.history.NextPoint(s.history.Head().Log, e.Position, e.Time, now), now)
 	case domain.MovedHere:
 		s.move(e, now)
 	default:
@@ -42,7 +42,7 @@ func (s *Stream) Step(e *domain.Entry, m *domain.Message) {
 // stream is ready when it has come to the tail.
 func (s *Stream) begin(e *domain.Entry, now time.Time) {
 	s.history.Expect(e.Next)
-	p := s.history.PointAt(e.Log, e.Position, e.Time, now)
+	p := s.history.NextPoint(e.Log, e.Position, e.Time, now)
 	if head := s.history.Head(); s.bus.confirmed || !head.IsZero() {
 		if p.Cursor != head.Cursor {
 			s.gap(domain.Lossy, p, now)
@@ -82,7 +82,7 @@ func (s *Stream) gap(reason domain.GapReason, p history.Point, now time.Time) {
 // position in its log, and the logs of the entry's origins end there. The
 // stream may be in one of those logs, or in this one already.
 func (s *Stream) move(e *domain.Entry, now time.Time) {
-	n, changed := s.history.AppendMove(s.history.PointAt(e.Log, e.Position, e.Time, now, e.Origins...), now)
+	n, changed := s.history.AppendMove(s.history.NextPoint(e.Log, e.Position, e.Time, now, e.Origins...), now)
 	s.cfg.Budget.add(s.history.At(n).Size)
 	if changed {
 		s.bus.target = max(e.Position, e.Tail)
@@ -92,7 +92,7 @@ func (s *Stream) move(e *domain.Entry, now time.Time) {
 
 // take takes in a record or a control entry.
 func (s *Stream) take(e *domain.Entry, m *domain.Message, now time.Time) {
-	p := s.history.PointAt(s.history.Head().Log, e.Position, e.Time, now)
+	p := s.history.NextPoint(s.history.Head().Log, e.Position, e.Time, now)
 	p.Origins = origins(e)
 	if s.history.IsOwn(&p) {
 		p.ID = uint64(e.Fingerprint)
@@ -116,7 +116,7 @@ func origins(e *domain.Entry) []domain.Location {
 }
 
 // deliver puts a message into the window and offers it to the sessions that it
-// is for, unless it is expired or a repetition. T is when the log took it.
+// is for, unless it is expired or a repetition. The log took it at time t.
 func (s *Stream) deliver(m *domain.Message, p history.Point, t, now time.Time) {
 	if !history.Plausible(t) {
 		t = now

@@ -30,7 +30,7 @@ func TestStormOfReconnectsCostsNoReadOfTheLog(t *testing.T) {
 	since := s.cursorAt(0)
 	for _, to := range targets {
 		out := &sink{}
-		a, _, resumed := s.Attach(out, copier{}, since, to)
+		a, _, resumed := s.Attach(stream.Asker{}, out, copier{}, since, to)
 		if live := a.Fill(); !resumed || !live || out.frames != 10 {
 			t.Fatalf("%s: resumed %v, live %v, got %d", to, resumed, live, out.frames)
 		}
@@ -62,7 +62,7 @@ func BenchmarkResume(b *testing.B) {
 			for b.Loop() {
 				i++
 				out := &sink{}
-				a, _, _ := s.Attach(out, copier{}, since, targets[i%users])
+				a, _, _ := s.Attach(stream.Asker{}, out, copier{}, since, targets[i%users])
 				if !a.Fill() || out.frames != 10 {
 					b.Fatalf("got %d frames, want 10", out.frames)
 				}
@@ -82,7 +82,7 @@ func BenchmarkStorm(b *testing.B) {
 	for b.Loop() {
 		for i, to := range targets {
 			out := &sink{}
-			attached[i], _, _ = s.Attach(out, copier{}, since, to)
+			attached[i], _, _ = s.Attach(stream.Asker{}, out, copier{}, since, to)
 			if !attached[i].Fill() || out.frames != 10 {
 				b.Fatalf("got %d frames, want 10", out.frames)
 			}

@@ -45,7 +45,7 @@ type busState struct {
 	asked     time.Time       // since when the reachable bus has been asked to confirm the subscription
 	confirmed bool            // it has, and the stream has come to target
 	target    domain.Position // the log's tail when the subscription began
-	left      bool            // the bus was moved, and this node does not follow
+	movedAway bool            // the bus was moved, and this node does not follow
 }
 
 // New returns an empty Stream of the system.
@@ -77,7 +77,7 @@ func (s *Stream) System() domain.System { return s.system }
 // has received what the log held then: what is published from then on arrives.
 func (s *Stream) Ready() <-chan struct{} { return s.ready }
 
-// SetBusUp tells whether the bus can be reached.
+// SetBusUp records whether the bus can be reached.
 func (s *Stream) SetBusUp(up bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -103,7 +103,7 @@ func (s *Stream) Unconfirmed() (since time.Time) {
 func (s *Stream) Left() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.bus.left
+	return s.bus.movedAway
 }
 
 // Sweep drops what is older than the window's age. Call it every few seconds:
@@ -128,7 +128,7 @@ func (s *Stream) Stats() Stats {
 			st.Behind++
 		}
 	}
-	st.Replaying = len(s.backlog.waiting) + len(s.backlog.lost)
-	st.Entries, st.Bytes = s.history.Len(), int64(s.history.Bytes()+s.charged)
+	st.Replaying = len(s.backlog.waiting) + len(s.backlog.unlocated)
+	st.Entries, st.Bytes = s.history.Len(), int64(s.history.EntryBytes()+s.charged)
 	return st
 }

@@ -15,7 +15,7 @@ func (s *Stream) mustTrim(now time.Time) bool {
 	if s.mustKeepBacklog(now) {
 		return false
 	}
-	return s.hasBacklog() || s.history.Len() > s.cfg.Messages || s.cfg.Budget.over(s.history.Bytes()) ||
+	return s.hasBacklog() || s.history.Len() > s.cfg.Messages || s.cfg.Budget.over(s.history.EntryBytes()) ||
 		now.Sub(s.history.At(s.history.First()).Added) > s.cfg.Age
 }
 

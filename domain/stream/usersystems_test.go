@@ -18,7 +18,7 @@ func TestUserKeepsOnlySoManySystemsOpenAlone(t *testing.T) {
 			Any: true, UserSystems: 3, Idle: time.Minute, Systems: []domain.System{system("fixed")}})
 		take := func(user, name string) *stream.Lease {
 			t.Helper()
-			l, err := h.AcquireFor(t.Context(), user, system(name))
+			l, err := h.Acquire(t.Context(), user, system(name))
 			if err != nil {
 				t.Fatalf("%s takes %s: %v", user, name, err)
 			}
@@ -26,7 +26,7 @@ func TestUserKeepsOnlySoManySystemsOpenAlone(t *testing.T) {
 		}
 		refuses := func(user, name string) {
 			t.Helper()
-			_, err := h.AcquireFor(t.Context(), user, system(name))
+			_, err := h.Acquire(t.Context(), user, system(name))
 			if !errors.Is(err, stream.ErrUserSystems) || !errors.Is(err, domain.ErrLimit) {
 				t.Fatalf("%s takes %s: %v, want ErrUserSystems", user, name, err)
 			}
@@ -88,13 +88,13 @@ func TestUserWithTooManySystemsOpensNoMore(t *testing.T) {
 				}
 			case 5:
 				src.err = errors.New("broken")
-				if _, err := h.AcquireFor(t.Context(), user, system("broken")); err == nil {
+				if _, err := h.Acquire(t.Context(), user, system("broken")); err == nil {
 					t.Fatal("no error")
 				}
 				src.err = nil
 			default:
 				before := src.opened
-				l, err := h.AcquireFor(t.Context(), user, system(name))
+				l, err := h.Acquire(t.Context(), user, system(name))
 				if err != nil {
 					if refused++; !errors.Is(err, stream.ErrUserSystems) {
 						t.Fatal(err)
@@ -113,7 +113,7 @@ func TestUserWithTooManySystemsOpensNoMore(t *testing.T) {
 		time.Sleep(time.Hour)
 		h.Sweep()
 		for i := range most {
-			if _, err := h.AcquireFor(t.Context(), "u0", system(fmt.Sprint("new", i))); err != nil {
+			if _, err := h.Acquire(t.Context(), "u0", system(fmt.Sprint("new", i))); err != nil {
 				t.Errorf("after all were closed: %v", err)
 			}
 		}

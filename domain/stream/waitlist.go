@@ -21,7 +21,7 @@ type waitlist struct {
 	until    time.Time       // when the first session is told a gap instead
 }
 
-// lookAgain says that something has changed for sessions that wait.
+// lookAgain makes the next isDue return true.
 func (w *waitlist) lookAgain() { w.log = 0 }
 
 // isDue reports whether a session may proceed when the stream is at head.
@@ -111,5 +111,5 @@ func (s *Stream) forget(a *Attachment) {
 	same := func(w *Attachment) bool { return w == a }
 	s.waitlist.sessions = slices.DeleteFunc(s.waitlist.sessions, same)
 	s.backlog.waiting = slices.DeleteFunc(s.backlog.waiting, same)
-	s.backlog.lost = slices.DeleteFunc(s.backlog.lost, same)
+	s.backlog.unlocated = slices.DeleteFunc(s.backlog.unlocated, same)
 }

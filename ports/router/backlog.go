@@ -45,19 +45,19 @@ type Replayer interface {
 
 // readBacklog reads from the log what the stream's sessions wait for, until
 // ctx ends.
-func (f *feed) readBacklog(ctx context.Context, topic string) {
-	if f.r.cfg.Replayer == nil {
+func (sub *subscription) readBacklog(ctx context.Context, topic string) {
+	if sub.r.cfg.Replayer == nil {
 		return
 	}
-	backoff := pause.Backoff{Min: f.r.cfg.RetryMin, Max: f.r.cfg.RetryMax}
+	backoff := pause.Backoff{Min: sub.r.cfg.RetryMin, Max: sub.r.cfg.RetryMax}
 	for {
 		select {
-		case <-f.stream.Wake():
+		case <-sub.stream.Wake():
 		case <-ctx.Done():
 			return
 		}
 		for {
-			did, ok := f.readNext(ctx, topic)
+			did, ok := sub.readNext(ctx, topic)
 			if !did {
 				break
 			}
@@ -77,25 +77,25 @@ func (f *feed) readBacklog(ctx context.Context, topic string) {
 // read is chosen only when the turn has come, as sessions that go first may
 // have come meanwhile. Lookups and backfills alternate, so that neither keep
 // the others waiting.
-func (f *feed) readNext(ctx context.Context, topic string) (did, ok bool) {
-	if _, _, wanted := f.stream.NextReader(noUser); !wanted {
+func (sub *subscription) readNext(ctx context.Context, topic string) (did, ok bool) {
+	if _, _, wanted := sub.stream.NextReader(noUser); !wanted {
 		return false, false
 	}
-	done, ok := f.r.reading.take(ctx, f.stream, f.stream.Wake())
+	done, ok := sub.r.reading.take(ctx, sub.stream, sub.stream.Wake())
 	if !ok {
 		return true, false
 	}
 	defer done()
-	f.backfillNext = !f.backfillNext
+	sub.backfillNext = !sub.backfillNext
 	for range 2 {
-		if f.backfillNext {
-			if b, wanted := f.stream.NextBackfill(); wanted {
-				return true, f.backfill(ctx, topic, b)
+		if sub.backfillNext {
+			if b, wanted := sub.stream.NextBackfill(); wanted {
+				return true, sub.backfill(ctx, topic, b)
 			}
-		} else if l, wanted := f.stream.NextLookup(); wanted {
-			return true, f.lookUp(ctx, topic, l)
+		} else if l, wanted := sub.stream.NextLookup(); wanted {
+			return true, sub.lookUp(ctx, topic, l)
 		}
-		f.backfillNext = !f.backfillNext
+		sub.backfillNext = !sub.backfillNext
 	}
 	return false, false
 }
@@ -104,38 +104,38 @@ func noUser(string) bool { return false }
 
 // lookUp looks for locations in logs that were there before the bus was moved.
 // It returns false if the log could not be reached.
-func (f *feed) lookUp(ctx context.Context, topic string, l *stream.Lookup) bool {
-	bounded, cancel := context.WithTimeout(ctx, f.r.cfg.ReplayTimeout)
+func (sub *subscription) lookUp(ctx context.Context, topic string, l *stream.Lookup) bool {
+	bounded, cancel := context.WithTimeout(ctx, sub.r.cfg.ReplayTimeout)
 	defer cancel()
 	if l.Survey {
-		origins, looked, err := f.r.cfg.Replayer.Origins(bounded, topic, l.Most)
-		if f.isUnreachable(ctx, bounded, l, err) {
+		origins, looked, err := sub.r.cfg.Replayer.Origins(bounded, topic, l.Most)
+		if sub.isUnreachable(ctx, bounded, l, err) {
 			return false
 		}
-		f.stream.Surveyed(l, origins, err == nil || looked > 0) // copies come first in a log
+		sub.stream.Surveyed(l, origins, err == nil || looked > 0) // copies come first in a log
 		return true
 	}
-	locations, looked, err := f.r.cfg.Replayer.Locate(bounded, topic, wanted(l), l.From(), l.Most)
-	if f.isUnreachable(ctx, bounded, l, err) {
+	locations, looked, err := sub.r.cfg.Replayer.Locate(bounded, topic, wanted(l), l.From(), l.Most)
+	if sub.isUnreachable(ctx, bounded, l, err) {
 		return false
 	}
-	f.stream.Found(l, found(l, locations), looked)
+	sub.stream.Found(l, found(l, locations), looked)
 	return true
 }
 
 // isUnreachable reports whether the log could not be reached for a Lookup, and
 // ends the Lookup then. Any other error is logged: nothing is found.
-func (f *feed) isUnreachable(ctx, bounded context.Context, l *stream.Lookup, err error) bool {
+func (sub *subscription) isUnreachable(ctx, bounded context.Context, l *stream.Lookup, err error) bool {
 	if err == nil {
 		return false
 	}
-	log := f.r.cfg.Logger.With("system", f.stream.System().String())
+	log := sub.r.cfg.Logger.With("system", sub.stream.System().String())
 	if ctx.Err() != nil || bounded.Err() == nil && errors.Is(err, domain.ErrBusDown) {
 		log.Debug("positions from before the move cannot be looked up now", "error", err)
-		f.stream.Found(l, nil, 0)
+		sub.stream.Found(l, nil, 0)
 		return true
 	}
-	f.refusals.log(log, slog.LevelInfo, "positions from before the move cannot be looked up", "error", err)
+	sub.failures.log(log, slog.LevelInfo, "positions from before the move cannot be looked up", "error", err)
 	return false
 }
 
@@ -161,62 +161,62 @@ func found(l *stream.Lookup, locations []domain.Location) []domain.Cursor {
 
 // backfill reads one Backfill. It returns false if the log could not be
 // reached.
-func (f *feed) backfill(ctx context.Context, topic string, b *stream.Backfill) bool {
-	bounded, cancel := context.WithTimeout(ctx, f.r.cfg.ReplayTimeout)
+func (sub *subscription) backfill(ctx context.Context, topic string, b *stream.Backfill) bool {
+	bounded, cancel := context.WithTimeout(ctx, sub.r.cfg.ReplayTimeout)
 	defer cancel()
 	enough, lost := false, error(nil)
 	after := domain.Location{Log: b.After.Log, Position: b.After.Position}
-	err := f.r.cfg.Replayer.Replay(bounded, topic, after, b.From, func(batch []domain.Entry) bool {
+	err := sub.r.cfg.Replayer.Replay(bounded, topic, after, b.From, func(batch []domain.Entry) bool {
 		for i := range batch {
 			e := &batch[i]
 			if e.Kind == domain.Gap {
 				lost = &domain.GapError{Reason: e.Reason, Detail: "something was not copied when the bus was moved"}
 				return false
 			}
-			if !b.Add(e, f.decode(e)) {
+			if !b.Add(e, sub.decode(e)) {
 				enough = true
 				return false
 			}
 		}
 		return true
 	})
-	return f.settle(ctx, bounded, b, enough, errors.Join(err, lost))
+	return sub.settle(ctx, bounded, b, enough, errors.Join(err, lost))
 }
 
 // settle ends a Backfill as its reading ended. It returns false if the log
 // could not be reached.
-func (f *feed) settle(ctx, bounded context.Context, b *stream.Backfill, enough bool, err error) bool {
+func (sub *subscription) settle(ctx, bounded context.Context, b *stream.Backfill, enough bool, err error) bool {
 	var gap *domain.GapError
-	log := f.r.cfg.Logger.With("system", f.stream.System().String())
+	log := sub.r.cfg.Logger.With("system", sub.stream.System().String())
 	switch {
 	case enough:
-		f.stream.Extend(b)
+		sub.stream.Extend(b)
 	case errors.As(err, &gap):
-		f.refusals.log(log, slog.LevelInfo, "sessions cannot resume from the log",
+		sub.failures.log(log, slog.LevelInfo, "sessions cannot resume from the log",
 			"reason", string(gap.Reason), "detail", gap.Detail)
-		f.stream.Fail(b, gap.Reason)
+		sub.stream.Fail(b, gap.Reason)
 	case ctx.Err() == nil && bounded.Err() != nil:
-		f.refusals.log(log, slog.LevelWarn, "reading the log again takes too long",
-			"timeout", f.r.cfg.ReplayTimeout)
-		f.stream.Fail(b, domain.TooFar)
+		sub.failures.log(log, slog.LevelWarn, "reading the log again takes too long",
+			"timeout", sub.r.cfg.ReplayTimeout)
+		sub.stream.Fail(b, domain.TooFar)
 	case ctx.Err() != nil || errors.Is(err, domain.ErrBusDown) || errors.Is(err, domain.ErrClosed):
 		log.Debug("the log cannot be read again now", "error", err)
-		f.stream.Abandon(b)
+		sub.stream.Abandon(b)
 		return false
 	default: // it never can be: there is no such position
-		f.refusals.log(log, slog.LevelInfo, "sessions cannot resume from the log", "error", err)
-		f.stream.Fail(b, domain.UnknownCursor)
+		sub.failures.log(log, slog.LevelInfo, "sessions cannot resume from the log", "error", err)
+		sub.stream.Fail(b, domain.UnknownCursor)
 	}
 	return true
 }
 
 // decode returns the entry's message, nil if it is none.
-func (f *feed) decode(e *domain.Entry) (m *domain.Message) {
+func (sub *subscription) decode(e *domain.Entry) (m *domain.Message) {
 	if e.Kind != domain.Record {
 		return nil
 	}
-	defer f.recover(e)
-	m, err := envelope.Decode(e, f.r.cfg.Rules)
+	defer sub.recover(e)
+	m, err := envelope.Decode(e, sub.r.cfg.Rules)
 	if err != nil {
 		return nil // it was counted and logged when it came first
 	}

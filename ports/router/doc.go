@@ -4,9 +4,10 @@
 //
 // # Guarantees
 //
-//   - No broker can block the Router. Its Subscribe only registers; the broker
-//     is asked in a goroutine of the feed, again and again until it confirms.
-//   - Order: a feed has one Watermill message in flight. With the batch face of
+//   - No broker can block the Router. Subscribe of a stream's subscription only
+//     registers; a goroutine of the subscription asks the broker, again and again
+//     until it confirms.
+//   - Order: a subscription has one Watermill message in flight. With the batch face of
 //     a transport that is the entries that one read returned; they are given
 //     to [stream.Stream.Step] in their order.
 //   - A message that cannot be decoded, or whose delivery panics, is counted,

@@ -175,7 +175,7 @@ func resumeFor(who stream.Asker, s *stream.Stream, at int) *listener {
 	if err != nil {
 		panic(err)
 	}
-	a, _, _ := s.AttachFor(who, l, l, domain.Cursor{Log: 1, Position: record(at, "").Position, Time: time.Now()}, alice)
+	a, _, _ := s.Attach(who, l, l, domain.Cursor{Log: 1, Position: record(at, "").Position, Time: time.Now()}, alice)
 	a.Fill()
 	return l
 }

@@ -73,7 +73,7 @@ type Router struct {
 	entries, poison, panics atomic.Uint64
 
 	mu         sync.Mutex // guards what follows, and is held while handlers are added
-	feeds      map[*stream.Stream]*feed
+	subs       map[*stream.Stream]*subscription
 	generation int
 	ctx        context.Context // of Run; nil before
 }
@@ -89,7 +89,7 @@ func New(sub message.Subscriber, topics domain.Topics, cfg Config) (*Router, err
 	if err != nil {
 		return nil, fmt.Errorf("router: %w", err)
 	}
-	r := &Router{sub: sub, topics: topics, cfg: cfg, wm: wm, feeds: make(map[*stream.Stream]*feed)}
+	r := &Router{sub: sub, topics: topics, cfg: cfg, wm: wm, subs: make(map[*stream.Stream]*subscription)}
 	// A Watermill Router ends with its last handler. This one never ends.
 	wm.AddConsumerHandler("permanent", "", silence{}, func(*message.Message) error { return nil })
 	return r, nil
@@ -104,21 +104,21 @@ func (r *Router) Open(s *stream.Stream) error {
 		return fmt.Errorf("router: open %s: %w", s.System(), domain.ErrClosed)
 	}
 	r.generation++
-	f := newFeed(r, s)
-	r.feeds[s] = f
+	sub := newSubscription(r, s)
+	r.subs[s] = sub
 	name := fmt.Sprintf("%s#%d", s.System(), r.generation) // Watermill panics if a name is used twice
-	r.wm.AddConsumerHandler(name, r.topics.Topic(s.System()), f, f.handle)
+	r.wm.AddConsumerHandler(name, r.topics.Topic(s.System()), sub, sub.handle)
 	return r.runHandlers()
 }
 
 // Close ends the feed of s, and returns when nothing more is delivered.
 func (r *Router) Close(s *stream.Stream) {
 	r.mu.Lock()
-	f := r.feeds[s]
-	delete(r.feeds, s)
+	sub := r.subs[s]
+	delete(r.subs, s)
 	r.mu.Unlock()
-	if f != nil {
-		f.close()
+	if sub != nil {
+		sub.close()
 	}
 }
 
@@ -175,7 +175,7 @@ func (r *Router) runHandlers() error {
 // Stats returns what the Router has counted.
 func (r *Router) Stats() Stats {
 	r.mu.Lock()
-	feeds := len(r.feeds)
+	feeds := len(r.subs)
 	r.mu.Unlock()
 	return Stats{Entries: r.entries.Load(), Poison: r.poison.Load(), Panics: r.panics.Load(), Feeds: feeds}
 }

@@ -295,7 +295,7 @@ func listen(s *stream.Stream, to string) *listener {
 	if err != nil {
 		panic(err)
 	}
-	a, _, _ := s.Attach(l, l, domain.Cursor{}, target)
+	a, _, _ := s.Attach(stream.Asker{}, l, l, domain.Cursor{}, target)
 	a.Fill()
 	return l
 }
@@ -404,7 +404,7 @@ func resumeAt(s *stream.Stream, since domain.Cursor) *listener {
 	if err != nil {
 		panic(err)
 	}
-	a, _, _ := s.Attach(l, l, since, alice)
+	a, _, _ := s.Attach(stream.Asker{}, l, l, since, alice)
 	a.Fill()
 	return l
 }

@@ -29,7 +29,7 @@ type Attachment struct {
 func (a *Attachment) attach(enc stream.Encoder) {
 	targets := append(make([]domain.Target, 0, len(a.rooms)+2), a.session.targets()...)
 	targets = append(targets, a.rooms...)
-	a.stream, a.sentCursor, a.resumed = a.lease.AttachFor(
+	a.stream, a.sentCursor, a.resumed = a.lease.Attach(
 		a.session.asker, a, enc, a.since, targets...)
 }
 

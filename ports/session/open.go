@@ -72,7 +72,7 @@ func (reg *Registry) newSession(c *connectRequest) *Session {
 // From now on nothing is missed. What was attached before an error, End detaches.
 func (s *Session) attach(ctx context.Context, c *connectRequest) error {
 	for _, asked := range c.systems {
-		lease, err := s.registry.hub.AcquireFor(ctx, s.User, asked.system)
+		lease, err := s.registry.hub.Acquire(ctx, s.User, asked.system)
 		if errors.Is(err, stream.ErrUserSystems) {
 			return &Rejection{
 				Status: http.StatusTooManyRequests, Retry: retryLater, reason: "user_systems",

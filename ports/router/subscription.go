@@ -1,0 +1,190 @@
+package router
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"golang.org/x/time/rate"
+
+	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/domain/envelope"
+	"github.com/fanfarebus/fanfare/domain/stream"
+	"github.com/fanfarebus/fanfare/internal/pause"
+)
+
+// A subscription feeds one stream. To the Watermill Router it is a Subscriber
+// that never waits.
+type subscription struct {
+	r      *Router
+	stream *stream.Stream
+
+	cancel  context.CancelFunc
+	ctx     context.Context // ends with close
+	started atomic.Bool
+	done    chan struct{} // closed when pump has returned
+
+	unconfirmed    rate.Sometimes // bounds the log lines on a bus that does not confirm; pump's alone
+	poison         rate.Sometimes // bounds the log lines on poison; the handler's alone
+	poisonUnlogged int            // records since the last of these lines; the handler's alone
+
+	backfillNext bool       // a Backfill is read next, not a Lookup; readBacklog's alone
+	failures     boundedLog // readBacklog's alone
+}
+
+func newSubscription(r *Router, s *stream.Stream) *subscription {
+	ctx, cancel := context.WithCancel(context.Background())
+	return &subscription{
+		r: r, stream: s, ctx: ctx, cancel: cancel, done: make(chan struct{}),
+		poison:      rate.Sometimes{First: 3, Interval: 10 * time.Second},
+		unconfirmed: rate.Sometimes{First: 1, Interval: time.Minute},
+		failures:    boundedLog{limit: rate.Sometimes{First: 3, Interval: 10 * time.Second}},
+	}
+}
+
+// A boundedLog bounds the log lines on cursors that sessions cannot resume
+// from: clients can forge as many as they like.
+type boundedLog struct {
+	limit    rate.Sometimes
+	unlogged int // events since the last line
+}
+
+func (r *boundedLog) log(log *slog.Logger, level slog.Level, what string, args ...any) {
+	r.unlogged++
+	r.limit.Do(func() {
+		log.Log(context.Background(), level, what, append(args, "since_last_line", r.unlogged)...)
+		r.unlogged = 0
+	})
+}
+
+// Subscribe registers the subscription and returns at once. The channel delivers when
+// the broker has confirmed.
+func (sub *subscription) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(sub.ctx, cancel)
+	out := make(chan *message.Message)
+	sub.started.Store(true)
+	go func() {
+		defer close(sub.done)
+		defer close(out)
+		defer stop()
+		defer cancel()
+		var backlog sync.WaitGroup
+		defer backlog.Wait()
+		backlog.Go(func() { sub.readBacklog(ctx, topic) })
+		sub.pump(ctx, topic, out)
+	}()
+	return out, nil
+}
+
+// Close is part of Watermill's Subscriber and does nothing: a subscription ends
+// when either of its contexts ends.
+func (sub *subscription) Close() error { return nil }
+
+// close ends the subscription and waits until it has delivered its last message.
+func (sub *subscription) close() {
+	sub.cancel()
+	if sub.started.Load() {
+		<-sub.done
+	}
+}
+
+// pump subscribes until it succeeds and passes messages on, one at a time,
+// until ctx ends. If the subscription ends by itself, pump subscribes again.
+func (sub *subscription) pump(ctx context.Context, topic string, out chan<- *message.Message) {
+	backoff := pause.Backoff{Min: sub.r.cfg.RetryMin, Max: sub.r.cfg.RetryMax}
+	for ctx.Err() == nil {
+		in, err := sub.r.sub.Subscribe(ctx, topic)
+		if errors.Is(err, domain.ErrClosed) {
+			return
+		}
+		if err != nil {
+			sub.unconfirmed.Do(func() {
+				sub.r.cfg.Logger.WarnContext(ctx, "the bus does not confirm: nobody hears this system; trying again",
+					"system", sub.stream.System().String(), "topic", topic, "error", err)
+			})
+			backoff.Wait(ctx)
+			continue
+		}
+		backoff.Reset()
+		forward(ctx, in, out)
+		pause.For(ctx, pause.Jitter(sub.r.cfg.RetryMin)) // it ended by itself: do not try again at once
+	}
+}
+
+// forward passes on what comes in, each message when the one before was acked
+// or nacked.
+func forward(ctx context.Context, in <-chan *message.Message, out chan<- *message.Message) {
+	for msg := range in {
+		select {
+		case out <- msg:
+		case <-ctx.Done():
+			msg.Nack()
+			return
+		}
+		// The handler acks or nacks every message that it gets, so this ends.
+		select {
+		case <-msg.Acked():
+		case <-msg.Nacked():
+		}
+	}
+}
+
+// handle brings the entries of one Watermill message to the stream. It never
+// fails.
+func (sub *subscription) handle(msg *message.Message) error {
+	entries, _ := domain.EntriesFrom(msg.Context())
+	for i := range entries {
+		sub.step(&entries[i])
+	}
+	return nil
+}
+
+// step decodes an entry and gives it to the stream.
+func (sub *subscription) step(e *domain.Entry) {
+	defer sub.recover(e)
+	var m *domain.Message
+	switch e.Kind {
+	case domain.Record:
+		sub.r.entries.Add(1)
+		var err error
+		if m, err = envelope.Decode(e, sub.r.cfg.Rules); err != nil {
+			m = nil
+			sub.r.poison.Add(1)
+			sub.complain(e, err)
+		}
+	case domain.MovedAway:
+		sub.r.cfg.Logger.Error("the bus was moved, and this node is not set up to follow: "+
+			"clients are told a gap; start it again with both buses",
+			"system", sub.stream.System().String())
+	}
+	sub.stream.Step(e, m)
+}
+
+// recover keeps a panic that one entry causes from taking the others with it.
+func (sub *subscription) recover(e *domain.Entry) {
+	if p := recover(); p != nil {
+		sub.r.panics.Add(1)
+		sub.r.cfg.Logger.Error("a message caused a panic; it is passed over",
+			"system", sub.stream.System().String(), "position", hex.EncodeToString([]byte(e.Position)),
+			"panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+	}
+}
+
+// complain logs that a record cannot be decoded, within bounds.
+func (sub *subscription) complain(e *domain.Entry, err error) {
+	sub.poisonUnlogged++
+	sub.poison.Do(func() {
+		sub.r.cfg.Logger.Warn("a message cannot be read; it is passed over",
+			"system", sub.stream.System().String(), "position", hex.EncodeToString([]byte(e.Position)),
+			"bytes", len(e.Body), "error", err, "since_last_line", sub.poisonUnlogged)
+		sub.poisonUnlogged = 0
+	})
+}

@@ -58,9 +58,9 @@ func (a *Attachment) Offer(f stream.Frame) bool {
 	return true
 }
 
-// moved returns the session's cursor, and whether the client has to be sent it: it
+// takeMoved returns the session's cursor, and whether the client has to be sent it: it
 // has changed, and nothing that the client heard since the last call says so.
-func (a *Attachment) moved() (at domain.Cursor, moved bool) {
+func (a *Attachment) takeMoved() (at domain.Cursor, moved bool) {
 	heard := a.heard.Swap(false)
 	at, live := a.stream.Cursor()
 	return at, live && !heard && at != a.sentCursor

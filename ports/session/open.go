@@ -31,7 +31,7 @@ func (reg *Registry) Open(r *http.Request, p Protocol) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := reg.mayOpen(c.grant.User); err != nil {
+	if err := reg.countOpen(c.grant.User); err != nil {
 		return nil, err
 	}
 	if err := reg.reserve(); err != nil {

@@ -72,7 +72,7 @@ func New(hub *stream.Hub, auth Authenticator, cfg Config, log *slog.Logger) (*Re
 // sends cursors to those that hear nothing. When ctx ends, Run closes the
 // sessions that [Registry.Drain] has left, and returns when every one has ended.
 func (reg *Registry) Run(ctx context.Context) error {
-	ticker := time.NewTicker(tick)
+	ticker := time.NewTicker(tickPeriod)
 	defer ticker.Stop()
 	for n := 0; ; n++ {
 		select {
@@ -90,7 +90,7 @@ func (reg *Registry) Run(ctx context.Context) error {
 }
 
 // tick is how often Run looks at the sessions.
-const tick = time.Second
+const tickPeriod = time.Second
 
 // tick does the work of the nth tick. It forgets what is not needed any more
 // about users and addresses, too.
@@ -110,7 +110,7 @@ func (reg *Registry) tick(now time.Time, n int) {
 // to be sent their cursors. The turn of each session comes once in Config.Idle,
 // and the turns are spread over all ticks of that time.
 func (reg *Registry) due(now time.Time, n int) (expired, due []*Session) {
-	turns := max(int(reg.cfg.Idle/tick), 1)
+	turns := max(int(reg.cfg.Idle/tickPeriod), 1)
 	reg.mu.Lock()
 	defer reg.mu.Unlock()
 	for _, s := range reg.sessions {

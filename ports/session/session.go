@@ -188,7 +188,7 @@ func (s *Session) Rooms() (joined, most int) {
 func (s *Session) sendCursors() {
 	for _, a := range s.Attachments() {
 		offers := s.conn.Offered()
-		if at, moved := a.moved(); moved && s.conn.SendCursor(a, at, offers) {
+		if at, moved := a.takeMoved(); moved && s.conn.SendCursor(a, at, offers) {
 			a.sentCursor = at
 		}
 	}

@@ -113,7 +113,7 @@ func TestEventSourcesAreToldWhenToComeBack(t *testing.T) {
 		if s.retry < test.retry || s.retry != notice.Retry || s.ids != 0 || s.resp.Header.Get("Content-Type") != "text/event-stream" {
 			t.Errorf("%s: retry %d, %d ids, %v", test.name, s.retry, s.ids, s.resp.Header)
 		}
-		if got := test.node.registry.Stats().Refused[test.status]; got != 2 || test.node.server.Stats().SentAway != 1 {
+		if got := test.node.registry.Stats().Rejected[test.status]; got != 2 || test.node.server.Stats().SentAway != 1 {
 			t.Errorf("%s: %d refusals counted, %+v", test.name, got, test.node.server.Stats())
 		}
 	}

@@ -79,7 +79,7 @@ func TestRefusalsComeBeforeTheUpgrade(t *testing.T) {
 			}
 		})
 	}
-	if s := n.registry.Stats(); s.Opened != 0 || s.Refused[401] != 5 {
+	if s := n.registry.Stats(); s.Opened != 0 || s.Rejected[401] != 5 {
 		t.Errorf("stats: %+v", s)
 	}
 }

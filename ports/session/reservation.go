@@ -58,7 +58,7 @@ func (reg *Registry) add(s *Session) bool {
 	}
 	s.slot = len(reg.sessions)
 	reg.sessions = append(reg.sessions, s)
-	u := reg.user(s.User)
+	u := reg.ensureUser(s.User)
 	u.sessions = append(u.sessions, s)
 	if over := len(u.sessions) - reg.cfg.SessionsPerUser; over > 0 {
 		u.sessions[over-1].conn.Close(CloseReplaced, "too many sessions of this user")

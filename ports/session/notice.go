@@ -30,8 +30,8 @@ func GoawayNotice(retry time.Duration) []byte {
 	return append(appendInt([]byte(`{"op":"goaway","retry_ms":`), retry.Milliseconds()), '}')
 }
 
-// RejectionNotice is like [GoawayNotice], for a client that gets no session. It says
-// why.
+// RejectionNotice is like [GoawayNotice], for a client that gets no session. It also
+// tells the client why.
 func RejectionNotice(retry time.Duration, r *Rejection) []byte {
 	b := appendInt([]byte(`{"op":"goaway","retry_ms":`), retry.Milliseconds())
 	b = appendInt(append(b, `,"status":`...), int64(r.Status))

@@ -23,7 +23,7 @@ func (reg *Registry) ensureUser(name string) *user {
 	return u
 }
 
-// countOpen counts a session that the user opens, and refuses it if there were too
+// countOpen counts a session that the user opens, and rejects it if there were too
 // many of late. Each costs a search in the window, and a hello.
 func (reg *Registry) countOpen(name string) error {
 	reg.mu.Lock()

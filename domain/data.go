@@ -8,8 +8,8 @@ import (
 
 // SetData sets the message's data and content type. It checks that data is what
 // the content type promises: one JSON value for JSON types, UTF-8 for text. It
-// puts JSON on one line. The message keeps data, or a copy, and from then on
-// nobody may change it. The error is a [FieldError] without a path.
+// puts JSON on one line. The message keeps data, or a copy, so data must not
+// be changed from then on. The error is a [FieldError] without a path.
 func (m *Message) SetData(contentType string, data []byte) error {
 	form := FormOf(contentType)
 	switch form {

@@ -13,7 +13,7 @@
 // What a bus carries arrives as an [Entry], in the order in which the bus
 // carried it. A [Position] is a place in one log, a [Location] is a position
 // together with its log, and a [Cursor] is what a client holds to resume from.
-// Where nobody can prove that nothing was lost, there is a gap: an Entry of the
+// Where it cannot be proven that nothing was lost, there is a gap: an Entry of the
 // kind [Gap], or a [GapError], each with a [GapReason].
 //
 // # Rights
@@ -24,7 +24,7 @@
 // # Values and errors
 //
 // The Parse functions make values that are valid from then on. Values are safe
-// for concurrent use, because nobody changes them after that. Errors wrap one of
+// for concurrent use, because they are not changed after that. Errors wrap one of
 // the sentinels in this package, such as [ErrInvalid], so that callers can tell
 // them apart with errors.Is.
 package domain

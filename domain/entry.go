@@ -48,7 +48,7 @@ type Location struct {
 }
 
 // An Entry is one thing that a bus carried, in the order in which it carried
-// them. Whoever receives an Entry owns it and what it points to.
+// them. The receiver of an Entry owns it and what it points to.
 type Entry struct {
 	Kind     EntryKind
 	Position Position  // of a Record: what to continue after
@@ -63,12 +63,12 @@ type Entry struct {
 
 	// Origins are the locations that the entry was copied from, newest first.
 	Origins []Location
-	// Late marks a copy that was made after the move. Nobody can resume from
-	// its Origins, as the log also holds messages that were published to it
+	// Late marks a copy that was made after the move. No session can resume
+	// from its Origins, as the log also holds messages that were published to it
 	// directly.
 	Late bool
 	// Fingerprint is set on a Record of a bus without a log; 0 if other nodes
-	// do not know the place after this record.
+	// cannot find the position after this record.
 	Fingerprint Fingerprint
 }
 
@@ -91,7 +91,7 @@ func PositionIn(locations []Location, log LogID) (Position, bool) {
 	return "", false
 }
 
-// A Fingerprint identifies the place right after a [Record] on a bus that
+// A Fingerprint identifies the position right after a [Record] on a bus that
 // keeps no log, where positions are each node's own. Two nodes that computed
 // the same Fingerprint have received the same record, and neither has missed
 // anything before it that the other has received, except what it announced as
@@ -137,6 +137,6 @@ const (
 	Overflow GapReason = "overflow"
 	// TooFar: catching up would take more reading than the node allows.
 	TooFar GapReason = "too_far"
-	// UnknownCursor: the cursor fits no place in this log.
+	// UnknownCursor: the cursor fits no position in this log.
 	UnknownCursor GapReason = "unknown_cursor"
 )

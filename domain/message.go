@@ -11,12 +11,12 @@ import (
 	"unicode/utf8"
 )
 
-// A Message is what a business system tells its users. Nobody may change a
-// Message once it has been published or delivered, since many sessions share
-// it.
+// A Message is what a business system tells its users. A Message must not be
+// changed once it has been published or delivered, since many sessions share it.
 type Message struct {
-	// ID identifies the message: a second message with the same ID is a
-	// repetition. It is empty if the publisher gave none; the stream then
+	// ID identifies the message: a second message with the same ID and the same
+	// content is a repetition, which is not delivered. With other content it is
+	// delivered, and counted as a conflict. ID is empty if the publisher gave none; the stream then
 	// derives one from the position.
 	ID string
 	// To is whom the message is for: 1 to [MaxTargets] targets.

@@ -23,7 +23,7 @@ type Publisher interface {
 // that are not Accepted is unknown, unless Refused is set; publishing them again
 // with the same ids is safe.
 type PublishError struct {
-	Accepted int // the first so many messages are on the bus
+	Accepted int // how many messages, from the first on, are certainly on the bus
 	// Refused says that the bus certainly has none of the others. They were not
 	// sent, or the bus answered that it does not take them.
 	Refused bool

@@ -54,7 +54,7 @@ func AppendData(dst []byte, m *domain.Message) []byte {
 	case domain.TextForm:
 		dst = appendField(dst, "content_type", m.ContentType)
 		dst = append(dst, `"data":`...)
-		return jsontext.AppendString(dst, m.Data)
+		return jsontext.AppendMarshaled(dst, m.Data)
 	}
 	if m.ContentType != domain.Binary {
 		dst = appendField(dst, "content_type", m.ContentType)
@@ -71,20 +71,20 @@ func AppendHeaders(dst []byte, headers map[string]string) []byte {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = jsontext.AppendString(dst, name)
+		dst = jsontext.AppendMarshaled(dst, name)
 		dst = append(dst, ':')
-		dst = jsontext.AppendString(dst, headers[name])
+		dst = jsontext.AppendMarshaled(dst, headers[name])
 	}
 	return append(dst, '}')
 }
 
 func appendTo(dst []byte, to []domain.Target) []byte {
 	if len(to) == 1 {
-		return jsontext.AppendString(dst, to[0].String())
+		return jsontext.AppendMarshaled(dst, to[0].String())
 	}
 	separator := byte('[')
 	for _, t := range to {
-		dst = jsontext.AppendString(append(dst, separator), t.String())
+		dst = jsontext.AppendMarshaled(append(dst, separator), t.String())
 		separator = ','
 	}
 	return append(dst, ']')
@@ -98,6 +98,6 @@ func appendField(dst []byte, name, value string) []byte {
 	dst = append(dst, '"')
 	dst = append(dst, name...)
 	dst = append(dst, `":`...)
-	dst = jsontext.AppendString(dst, value)
+	dst = jsontext.AppendMarshaled(dst, value)
 	return append(dst, ',')
 }

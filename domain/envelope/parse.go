@@ -68,7 +68,7 @@ type Fields struct {
 
 // Take takes a field with the name and value that [jsontext.Fields] found. It
 // keeps the value of "data", which the caller may not change until it has called
-// Message, and copies other values. Known reports whether an envelope has a
+// Message, and copies other values. It returns true for known if an envelope has a
 // field of that name.
 func (f *Fields) Take(name, value []byte) (known bool, err error) {
 	if string(value) == "null" && string(name) != "data" {

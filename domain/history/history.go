@@ -181,7 +181,7 @@ func (h *History[P]) beginLog(p Point) {
 
 // AppendMove puts the point at which the bus was moved into the window and
 // returns its entry's number: the log of p continues the logs of its origins.
-// Changed reports whether that is another log than the present one.
+// The result changed reports whether that is another log than the present one.
 func (h *History[P]) AppendMove(p Point, now time.Time) (n uint64, changed bool) {
 	if changed = p.Log != h.head.Log; changed {
 		if h.head.Log != 0 {

@@ -23,7 +23,7 @@ func (o *origins) learn(log domain.LogID) {
 	}
 }
 
-// Survey notes of which logs the present log holds copies. Complete says that
+// Survey notes of which logs the present log holds copies. If complete,
 // there are no others.
 func (h *History[P]) Survey(logs []domain.LogID, complete bool) {
 	for _, log := range logs {

@@ -120,7 +120,7 @@ func (w *window[P]) after(from uint64, p domain.Position) uint64 {
 }
 
 // search returns the first entry n with from <= n < to for which match is true,
-// or to if there is none. Match must also be true for all entries after it.
+// or to if there is none. It must also be true for all entries after it.
 func (w *window[P]) search(from, to uint64, match func(*Entry[P]) bool) uint64 {
 	from = max(from, w.start)
 	return from + uint64(sort.Search(int(to-from), func(i int) bool { return match(w.at(from + uint64(i))) }))

@@ -52,7 +52,7 @@ type Attachment struct {
 // again from the log for the session is charged to the asker.
 //
 // The returned cursor is where the session begins; zero while the bus has not
-// confirmed. Resumed reports whether since was honoured.
+// confirmed. The result resumed reports whether since was honoured.
 func (s *Stream) Attach(
 	asker Asker, out Outbox, enc Encoder, since domain.Cursor, targets ...domain.Target,
 ) (a *Attachment, at domain.Cursor, resumed bool) {
@@ -147,7 +147,7 @@ func (a *Attachment) Leave(t domain.Target) {
 }
 
 // Cursor returns the cursor up to which the session has been offered all there
-// was. Ok is false while it is behind or waiting, or the bus has not confirmed.
+// was. The result ok is false while it is behind or waiting, or the bus has not confirmed.
 func (a *Attachment) Cursor() (c domain.Cursor, ok bool) {
 	a.stream.mu.Lock()
 	defer a.stream.mu.Unlock()

@@ -1,4 +1,4 @@
-// Package metric describes numbers that a node shows to whoever monitors it.
+// Package metric describes the numbers by which a node is monitored.
 //
 // A package that counts something describes it with a function
 // `Metrics() []metric.Metric`, next to the counters themselves. The root of the
@@ -24,7 +24,7 @@ type Metric struct {
 	// Name is without the prefix fanfare_, which adapters/metrics adds. Names
 	// and labels are part of what operators rely on; docs/operating.md lists them.
 	Name string
-	// Help is one sentence for whoever reads the scrape.
+	// Help is one sentence that stands beside the number in a scrape.
 	Help string
 	Kind Kind
 
@@ -45,19 +45,25 @@ type Number interface {
 
 // Of describes a metric that has one value, which read returns.
 func Of[N Number](kind Kind, name, help string, read func() N) Metric {
-	return Metric{Name: name, Help: help, Kind: kind, Value: func() float64 { return float64(read()) }}
+	return Metric{
+		Name: name, Help: help, Kind: kind,
+		Value: func() float64 { return float64(read()) },
+	}
 }
 
 // PerLabel describes a metric that has a value for each key of the map that
 // read returns. Keys become values of the label as [fmt.Sprint] writes them.
 // Package metric only reads the map.
-func PerLabel[K comparable, N Number](kind Kind, name, help, label string, read func() map[K]N) Metric {
-	return Metric{Name: name, Help: help, Kind: kind, Label: label, Values: func() map[string]float64 {
+func PerLabel[K comparable, N Number](
+	kind Kind, name, help, label string, read func() map[K]N,
+) Metric {
+	values := func() map[string]float64 {
 		numbers := read()
-		values := make(map[string]float64, len(numbers))
+		all := make(map[string]float64, len(numbers))
 		for key, n := range numbers {
-			values[fmt.Sprint(key)] = float64(n)
+			all[fmt.Sprint(key)] = float64(n)
 		}
-		return values
-	}}
+		return all
+	}
+	return Metric{Name: name, Help: help, Kind: kind, Label: label, Values: values}
 }

@@ -15,7 +15,7 @@ func (a *API) Bounded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		control, now := http.NewResponseController(w), time.Now()
 		// An error means that the writer has no deadlines. Then it is no connection,
-		// and nobody can make the node wait.
+		// and no client can make the node wait.
 		_ = control.SetWriteDeadline(now.Add(a.cfg.AnswerTime))
 		if r.ContentLength != 0 {
 			// The server reads a body that no handler wants, before the answer and

@@ -43,7 +43,7 @@ type readyInput struct {
 }
 
 // Resolve refuses unknown parameters: a health check with a misspelled parameter must not
-// pass because nobody reads it.
+// pass because nothing reads it.
 func (*readyInput) Resolve(ctx huma.Context) (faults []error) {
 	u := ctx.URL()
 	for name := range u.Query() {

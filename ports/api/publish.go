@@ -139,12 +139,12 @@ func accept(w http.ResponseWriter, in batch) {
 			if i > 0 {
 				body = append(body, ',')
 			}
-			body = jsontext.AppendString(body, m.ID)
+			body = jsontext.AppendMarshaled(body, m.ID)
 		}
 		body = append(body, "]}\n"...)
 	} else {
 		body = append(body, `{"id":`...)
-		body = jsontext.AppendString(body, in.messages[0].ID)
+		body = jsontext.AppendMarshaled(body, in.messages[0].ID)
 		body = append(body, "}\n"...)
 	}
 	w.Header()["Content-Type"] = jsonType

@@ -126,6 +126,21 @@ func TestSingleMessageIsPublishedUnderItsIDOrANewOne(t *testing.T) {
 	}
 }
 
+func TestIDsInTheAnswerAreEscapedAsEncodingJSONDoes(t *testing.T) {
+	_, h := newAPI(t, new(bus), api.Config{})
+	for body, want := range map[string]string{
+		`{"to":"*","data":1,"id":"ä<\u2028>&"}`: `{"id":"ä\u003c\u2028\u003e\u0026"}` + "\n",
+		`{"to":"*","data":1,"id":"<b>&"}`:       `{"id":"<b>&"}` + "\n",
+		`[{"to":"*","data":1,"id":"ä<"}]`:       `{"ids":["ä\u003c"]}` + "\n",
+	} {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, request(body))
+		if w.Code != http.StatusAccepted || w.Body.String() != want {
+			t.Errorf("%s: got %d %s, want %s", body, w.Code, w.Body, want)
+		}
+	}
+}
+
 func TestBatchIsPublishedInOrder(t *testing.T) {
 	two := `{"to":"user:alice","data":1}`
 	other := `{"to":"user:bob","data":2,"id":"x"}`

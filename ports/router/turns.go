@@ -40,7 +40,7 @@ type turn struct {
 }
 
 // take waits for the reader's turn, which lasts until done is called. Not ok
-// means that ctx ended first. Changed receives when what the reader says may
+// means that ctx ended first. The channel changed receives when what the reader says may
 // have changed.
 func (t *turns) take(ctx context.Context, r reader, changed <-chan struct{}) (done func(), ok bool) {
 	mine := &turn{reader: r, come: make(chan struct{})}

@@ -19,7 +19,8 @@ type Attachment struct {
 
 	rooms []domain.Target // see Join
 	// sentCursor is the cursor that the client was sent last: in hello, and then
-	// at ticks. Only Open and Registry.tick use it.
+	// at ticks. It is written by Open, and once the session is added to the registry
+	// only by Registry.tick; hello and Cursor read it before that.
 	sentCursor domain.Cursor
 	heard      atomic.Bool // something was offered since the last tick
 }
@@ -58,9 +59,10 @@ func (a *Attachment) Offer(f stream.Frame) bool {
 	return true
 }
 
-// moved returns the session's cursor, and whether the client has to be sent it: it
-// has changed, and nothing that the client heard since the last call says so.
-func (a *Attachment) moved() (at domain.Cursor, moved bool) {
+// takeMoved returns the session's cursor, and whether the client has to be sent it: it
+// has changed, and nothing that the client heard since the last call says so. It
+// clears heard, so each call is about the time since the one before.
+func (a *Attachment) takeMoved() (at domain.Cursor, moved bool) {
 	heard := a.heard.Swap(false)
 	at, live := a.stream.Cursor()
 	return at, live && !heard && at != a.sentCursor

@@ -7,11 +7,11 @@
 //
 // A port reads what its own protocol says into a [Protocol] and calls
 // [Registry.Open]. Open checks the request (its origin, its token, its
-// parameters, and what the token grants), reserves a place for a session, and
-// attaches the session to the streams of its systems. The port makes a [Conn] and
-// calls [Session.Begin], which says hello, adds the session to the registry, and
-// lets the streams offer messages. When the connection is done, the port calls
-// [Session.End], which detaches the session and releases its place.
+// parameters, and what the token grants), makes a reservation, and attaches the
+// session to the streams of its systems. The port makes a [Conn] and calls
+// [Session.Begin], which says hello, adds the session to the registry, and lets the
+// streams offer messages. When the connection is done, the port calls
+// [Session.End], which detaches the session and releases its reservation.
 //
 // # Guarantees
 //

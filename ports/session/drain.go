@@ -41,9 +41,9 @@ func (reg *Registry) Drain(ctx context.Context) error {
 	return fmt.Errorf("session: drain: %d sessions were cut off: %w", len(left), ctx.Err())
 }
 
-// turnAt returns when it is the turn of session i, if the turns of so many sessions
-// are spread evenly over span. It is computed as a float, since a product of
+// turnAt returns when it is the turn of session i, if the turns of count sessions are
+// spread evenly over span. It is computed as a float, since a product of
 // durations could overflow.
-func turnAt(span time.Duration, i, of int) time.Duration {
-	return time.Duration(float64(span) * float64(i) / float64(of))
+func turnAt(span time.Duration, i, count int) time.Duration {
+	return time.Duration(float64(span) * float64(i) / float64(count))
 }

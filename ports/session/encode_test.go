@@ -28,6 +28,10 @@ func TestV1Frames(t *testing.T) {
 			`{"op":"message","system":"orders","id":"i",` + at + `,"to":"user:alice","time":"2023-11-14T22:13:20.123Z"}`},
 		{"text", domain.Message{ID: "i", Time: when, Data: []byte("a\"\\\n\r\t\x01é\xff"), ContentType: domain.Text},
 			`{"op":"message","system":"orders","id":"i",` + at + `,"to":"user:alice","time":"2026-01-02T02:04:05.067Z","content_type":"text/plain","data":"a\"\\\n\r\t\u0001é` + "\ufffd" + `"}`},
+		{"nothing is escaped for HTML", domain.Message{ID: "ä<i>", Type: "t&u", Time: when, Headers: map[string]string{"é<": "\u2028\b"},
+			Data: []byte("ä<b>&\u2028\u2029\b\f"), ContentType: domain.Text},
+			`{"op":"message","system":"orders","id":"ä<i>",` + at + `,"to":"user:alice","type":"t&u","time":"2026-01-02T02:04:05.067Z",` +
+				`"headers":{"é<":"` + "\u2028" + `\u0008"},"content_type":"text/plain","data":"ä<b>&` + "\u2028\u2029" + `\u0008\u000c"}`},
 		{"bytes", domain.Message{ID: "i", Time: when, Data: []byte{0, 1, 2}, ContentType: "image/png"},
 			`{"op":"message","system":"orders","id":"i",` + at + `,"to":"user:alice","time":"2026-01-02T02:04:05.067Z","content_type":"image/png","data_base64":"AAEC"}`},
 		{"JSON that is no UTF-8", domain.Message{ID: "i", Time: when, Data: []byte("\"\xff\""), ContentType: domain.JSON},

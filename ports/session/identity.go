@@ -114,8 +114,9 @@ func bearerToken(headers []string) (string, error) {
 }
 
 // OneToken returns the one token among values, "" if there is none. It refuses two
-// that differ: two readers might choose different ones, and whoever can set a cookie
-// for a parent domain could choose for the user. Where names the values in the error.
+// that differ: two readers might choose different ones, and an attacker who can set a
+// cookie for a parent domain could choose for the user. The text where tells the
+// client which values are meant.
 func OneToken(where string, values []string) (token string, err error) {
 	for _, v := range values {
 		switch {

@@ -16,7 +16,7 @@ func (reg *Registry) Metrics() []metric.Metric {
 			func() map[int]uint64 { return reg.Stats().Closed }),
 		metric.PerLabel(metric.Counter, "connects_refused_total",
 			"Requests that got no session, by HTTP status.", "status",
-			func() map[int]uint64 { return reg.Stats().Refused }),
+			func() map[int]uint64 { return reg.Stats().Rejected }),
 		metric.PerLabel(metric.Counter, "refusals_total",
 			"Requests that got no session, and new tokens of sessions that were refused, "+
 				"by reason.", "reason",

@@ -30,9 +30,9 @@ func GoawayNotice(retry time.Duration) []byte {
 	return append(appendInt([]byte(`{"op":"goaway","retry_ms":`), retry.Milliseconds()), '}')
 }
 
-// RefusedNotice is like [GoawayNotice], for a client that gets no session. It says
-// why.
-func RefusedNotice(retry time.Duration, r *Rejection) []byte {
+// RejectionNotice is like [GoawayNotice], for a client that gets no session. It also
+// tells the client why.
+func RejectionNotice(retry time.Duration, r *Rejection) []byte {
 	b := appendInt([]byte(`{"op":"goaway","retry_ms":`), retry.Milliseconds())
 	b = appendInt(append(b, `,"status":`...), int64(r.Status))
 	b = jsontext.AppendString(append(b, `,"reason":`...), r.Detail)

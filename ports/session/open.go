@@ -24,14 +24,14 @@ type Protocol struct {
 	Params []string
 }
 
-// Open makes a session of a request, or says why there is none. The session has
-// not begun; whoever gets it must call [Session.End].
+// Open makes a session of a request, or returns why there is none. The session has
+// not begun. The caller must call [Session.End].
 func (reg *Registry) Open(r *http.Request, p Protocol) (*Session, error) {
 	c, err := reg.authorize(r, p)
 	if err != nil {
 		return nil, err
 	}
-	if err := reg.mayOpen(c.grant.User); err != nil {
+	if err := reg.countOpen(c.grant.User); err != nil {
 		return nil, err
 	}
 	if err := reg.reserve(); err != nil {
@@ -39,13 +39,16 @@ func (reg *Registry) Open(r *http.Request, p Protocol) (*Session, error) {
 	}
 	s := reg.newSession(c)
 	if err := s.attach(r.Context(), c); err != nil {
-		s.End(0) // which releases the place
+		s.End(0) // which releases the reservation
 		return nil, err
 	}
 	return s, nil
 }
 
-// Check says why a request would get no session. It opens none.
+// Check returns an error if a request would get no session because of what it asks
+// for, its token, or the number of sessions. It opens none. A request that passes may
+// still be rejected: Check does not look at how often the user opens sessions, nor at
+// how many systems the user has open, since both count only sessions that are opened.
 func (reg *Registry) Check(r *http.Request, p Protocol) error {
 	if _, err := reg.authorize(r, p); err != nil {
 		return err

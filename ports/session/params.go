@@ -39,8 +39,8 @@ func list(name string, values []string) (all []string, err error) {
 	return all, nil
 }
 
-// checkParams refuses parameters that nobody reads, because whoever wrote one
-// expects it to do something.
+// checkParams rejects parameters that nothing reads, because the author of the
+// request expects them to do something.
 func (c *connectRequest) checkParams(query url.Values, cfg Config) error {
 	once := append([]string{"token"}, c.Params...)
 	if user := query.Get("user"); cfg.Tokenless != nil || user == c.grant.User {

@@ -36,19 +36,19 @@ type Registry struct {
 	// headerMissing is set when it was logged that a proxy sent no
 	// Config.ProxyHeader, which is logged once.
 	headerMissing atomic.Bool
-	// ended is closed when the node drains and no place is reserved any more.
+	// ended is closed when the node drains and the last reservation is released.
 	ended chan struct{}
 
 	mu       sync.Mutex       // guards all below
-	reserved int              // places: of sessions, and of requests that become one
-	draining bool             // no more places are reserved
+	reserved int              // reservations: of sessions, and of requests that become one
+	draining bool             // no more reservations are made
 	busDown  bool             // what the sessions were last told about the bus
 	sessions []*Session       // each knows its index: Session.slot
 	users    map[string]*user // those with sessions, or with a rate that is not forgotten yet
 }
 
-// New returns a Registry whose sessions attach to hub. Auth may be nil if
-// [Config.Tokenless] is set.
+// New returns a Registry whose sessions attach to hub. Without an auth, which may be
+// nil, [Config.Tokenless] has to be set.
 func New(hub *stream.Hub, auth Authenticator, cfg Config, log *slog.Logger) (*Registry, error) {
 	if auth == nil && cfg.Tokenless == nil {
 		return nil, errors.New("session: nobody could connect: want an authenticator")
@@ -72,7 +72,7 @@ func New(hub *stream.Hub, auth Authenticator, cfg Config, log *slog.Logger) (*Re
 // sends cursors to those that hear nothing. When ctx ends, Run closes the
 // sessions that [Registry.Drain] has left, and returns when every one has ended.
 func (reg *Registry) Run(ctx context.Context) error {
-	ticker := time.NewTicker(tick)
+	ticker := time.NewTicker(tickPeriod)
 	defer ticker.Stop()
 	for n := 0; ; n++ {
 		select {
@@ -89,8 +89,8 @@ func (reg *Registry) Run(ctx context.Context) error {
 	}
 }
 
-// tick is how often Run looks at the sessions.
-const tick = time.Second
+// tickPeriod is the time from one tick of Run to the next.
+const tickPeriod = time.Second
 
 // tick does the work of the nth tick. It forgets what is not needed any more
 // about users and addresses, too.
@@ -110,7 +110,7 @@ func (reg *Registry) tick(now time.Time, n int) {
 // to be sent their cursors. The turn of each session comes once in Config.Idle,
 // and the turns are spread over all ticks of that time.
 func (reg *Registry) due(now time.Time, n int) (expired, due []*Session) {
-	turns := max(int(reg.cfg.Idle/tick), 1)
+	turns := max(int(reg.cfg.Idle/tickPeriod), 1)
 	reg.mu.Lock()
 	defer reg.mu.Unlock()
 	for _, s := range reg.sessions {
@@ -123,8 +123,8 @@ func (reg *Registry) due(now time.Time, n int) (expired, due []*Session) {
 	return expired, due
 }
 
-// SetBusUp tells the sessions whether the bus can be reached. It does nothing
-// if they were told the same before.
+// SetBusUp records whether the bus can be reached, and notifies all sessions if
+// that has changed.
 func (reg *Registry) SetBusUp(up bool) {
 	reg.mu.Lock()
 	// The lock is held while the sessions are notified, so that none hears of two

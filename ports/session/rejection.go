@@ -117,7 +117,7 @@ func (reg *Registry) Reject(w http.ResponseWriter, r *http.Request, err error) {
 // which the caller has to write.
 func (reg *Registry) Rejection(r *http.Request, err error) *Rejection {
 	rejection := asRejection(err)
-	reg.counters.countRefused(rejection.Status)
+	reg.counters.countRejection(rejection.Status)
 	reg.record(reg.caller(r).addr, rejection, "a client was refused",
 		"path", r.URL.Path, "status", rejection.Status)
 	return rejection

@@ -84,7 +84,7 @@ func (s *Session) Leave() {
 	}
 }
 
-// End leaves, and releases the session's place. It must be called once for each
+// End leaves, and releases the session's reservation. It must be called once for each
 // session that Open returned, when the connection is done: Drain waits for it.
 func (s *Session) End(code int) {
 	s.Leave()
@@ -113,7 +113,9 @@ func (s *Session) Find(system domain.System) *Attachment {
 	return nil
 }
 
-// Keep detaches from the systems for which keep is false, and returns them.
+// Keep detaches from the systems for which keep is false, and returns them. Keep,
+// Leave and End must not run at the same time: Keep would put back a system that
+// Leave has detached.
 func (s *Session) Keep(keep func(*Attachment) bool) (lost []*Attachment) {
 	var kept []*Attachment
 	for _, a := range s.Attachments() {
@@ -159,8 +161,8 @@ func (s *Session) SetExpiry(t time.Time) {
 	s.expires.Store(ms)
 }
 
-// endOfTime is the year 10000, in seconds since 1970. No session lasts so long,
-// and in milliseconds it still fits an int64.
+// endOfTime is the year 10000, in seconds since 1970. No session lasts until
+// then, and in milliseconds it still fits an int64.
 const endOfTime = 253_402_300_800
 
 func (s *Session) expired(now time.Time) bool {
@@ -169,7 +171,8 @@ func (s *Session) expired(now time.Time) bool {
 }
 
 // UserMeter returns the meter that the sessions of the user on this node share.
-// The first caller decides its rate. It is nil once the session is over.
+// The first caller decides its rate. It is nil if the user has no session any more and
+// is forgotten.
 func (s *Session) UserMeter(rate Rate, largest int) *Meter {
 	return s.registry.userMeter(s.User, rate, largest)
 }
@@ -188,7 +191,7 @@ func (s *Session) Rooms() (joined, most int) {
 func (s *Session) sendCursors() {
 	for _, a := range s.Attachments() {
 		offers := s.conn.Offered()
-		if at, moved := a.moved(); moved && s.conn.SendCursor(a, at, offers) {
+		if at, moved := a.takeMoved(); moved && s.conn.SendCursor(a, at, offers) {
 			a.sentCursor = at
 		}
 	}

@@ -14,8 +14,8 @@ type Stats struct {
 	Opened uint64
 	// Closed counts by close code: CloseAbnormal if there was none, 0 if the client made
 	// one up.
-	Closed  map[int]uint64
-	Refused map[int]uint64 // requests, by status
+	Closed   map[int]uint64
+	Rejected map[int]uint64 // requests, by status
 
 	Reasons map[string]uint64 // of refused requests, and of refused new tokens of sessions
 	// Unnamed counts requests of which the proxy did not say who the client is: by
@@ -27,11 +27,11 @@ type Stats struct {
 type counters struct {
 	opened atomic.Uint64
 
-	mu      sync.Mutex
-	closed  map[int]uint64    // guarded by mu
-	refused map[int]uint64    // guarded by mu
-	reasons map[string]uint64 // at most maxReasons; guarded by mu
-	unnamed map[string]uint64 // guarded by mu
+	mu       sync.Mutex
+	closed   map[int]uint64    // guarded by mu
+	rejected map[int]uint64    // guarded by mu
+	reasons  map[string]uint64 // at most maxReasons; guarded by mu
+	unnamed  map[string]uint64 // guarded by mu
 }
 
 // maxReasons is more than there are. An [Authenticator] that made up a new reason
@@ -39,7 +39,7 @@ type counters struct {
 const maxReasons = 100
 
 func newCounters() *counters {
-	return &counters{closed: make(map[int]uint64), refused: make(map[int]uint64),
+	return &counters{closed: make(map[int]uint64), rejected: make(map[int]uint64),
 		reasons: make(map[string]uint64), unnamed: make(map[string]uint64)}
 }
 
@@ -49,10 +49,10 @@ func (c *counters) countClosed(code int) {
 	c.closed[code]++
 }
 
-func (c *counters) countRefused(status int) {
+func (c *counters) countRejection(status int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.refused[status]++
+	c.rejected[status]++
 }
 
 func (c *counters) countReason(reason string) {
@@ -74,7 +74,7 @@ func (c *counters) stats() Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return Stats{
-		Opened: c.opened.Load(), Closed: maps.Clone(c.closed), Refused: maps.Clone(c.refused),
+		Opened: c.opened.Load(), Closed: maps.Clone(c.closed), Rejected: maps.Clone(c.rejected),
 		Reasons: maps.Clone(c.reasons), Unnamed: maps.Clone(c.unnamed),
 	}
 }

@@ -12,9 +12,9 @@ type user struct {
 	opens    Bucket     // of the sessions opened; guarded by Registry.mu
 }
 
-// user returns the user of a name, and makes one if there is none. The caller
+// ensureUser returns the user of a name, and makes one if there is none. The caller
 // holds Registry.mu.
-func (reg *Registry) user(name string) *user {
+func (reg *Registry) ensureUser(name string) *user {
 	u := reg.users[name]
 	if u == nil {
 		u = &user{}
@@ -23,12 +23,12 @@ func (reg *Registry) user(name string) *user {
 	return u
 }
 
-// mayOpen counts a session that the user opens, and refuses it if there were too
+// countOpen counts a session that the user opens, and rejects it if there were too
 // many of late. Each costs a search in the window, and a hello.
-func (reg *Registry) mayOpen(name string) error {
+func (reg *Registry) countOpen(name string) error {
 	reg.mu.Lock()
 	defer reg.mu.Unlock()
-	if !reg.user(name).opens.Take(reg.now(), reg.openRate(), 2*time.Second) {
+	if !reg.ensureUser(name).opens.Take(reg.now(), reg.openRate(), 2*time.Second) {
 		return &Rejection{
 			Status: http.StatusTooManyRequests, Retry: retryLater, reason: "user_sessions",
 			Detail: "too many new sessions of this user",

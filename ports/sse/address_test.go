@@ -47,7 +47,7 @@ func TestLastEventIDComesInTheHeaderOrTheAddress(t *testing.T) {
 		s.close()
 	}
 	if s := n.try("alice", "systems=orders"+param(ids[0]+"!4010"), nil); s.resp.StatusCode != http.StatusNoContent {
-		t.Errorf("who was told not to come back got %d", s.resp.StatusCode)
+		t.Errorf("a client that was told not to come back got %d", s.resp.StatusCode)
 	}
 	for _, query := range []string{param("x"), param("chat:x"), param(ids[0]) + param(ids[1]), "&pad=yes", "&cursors=true", "&lastEventID=" + ids[0], "&last=1"} {
 		if s := n.try("alice", "systems=orders"+query, nil); s.resp.StatusCode != http.StatusUnprocessableEntity {
@@ -113,8 +113,8 @@ func TestEventSourcesAreToldWhenToComeBack(t *testing.T) {
 		if s.retry < test.retry || s.retry != notice.Retry || s.ids != 0 || s.resp.Header.Get("Content-Type") != "text/event-stream" {
 			t.Errorf("%s: retry %d, %d ids, %v", test.name, s.retry, s.ids, s.resp.Header)
 		}
-		if got := test.node.registry.Stats().Refused[test.status]; got != 2 || test.node.server.Stats().SentAway != 1 {
-			t.Errorf("%s: %d refusals counted, %+v", test.name, got, test.node.server.Stats())
+		if got := test.node.registry.Stats().Rejected[test.status]; got != 2 || test.node.server.Stats().SentAway != 1 {
+			t.Errorf("%s: %d rejections counted, %+v", test.name, got, test.node.server.Stats())
 		}
 	}
 	wrong := full.try("bob", "systems=orders&x=1", events)

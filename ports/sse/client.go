@@ -52,8 +52,8 @@ func (c *client) SendCursor(a *session.Attachment, at domain.Cursor, offers uint
 	return c.out.takeIfQuiet(item{of: a, cursor: at.Append(nil)}, offers)
 }
 
-// Notify sends a notice. A client that lets so many of them wait that there is no room
-// is not reading, and is closed.
+// Notify sends a notice. If the outbox has no room for it, the client is not reading,
+// and is closed.
 func (c *client) Notify(op []byte) {
 	if c.out.reply(op) || c.out.farewell() != nil {
 		return
@@ -168,7 +168,8 @@ func (c *client) serve(ctx context.Context) (code int) {
 	}
 }
 
-// work writes what waits until nothing does. Done means that the farewell was written.
+// work writes what waits until nothing does. It returns true for done once it has
+// written the farewell.
 func (c *client) work() (done bool, err error) {
 	for {
 		queue, last := c.out.next()

@@ -25,10 +25,10 @@ type Config struct {
 	OutboxBytes  int // most bytes of an outbox
 	OutboxFrames int // most frames of an outbox
 
-	Stall     time.Duration // a write that makes no progress for so long ends the session
+	Stall     time.Duration // time without progress after which a write ends the session
 	Heartbeat time.Duration // silence after which a comment is sent
 	CloseWait time.Duration // for a closing session to write its outbox
-	Retry     time.Duration // an EventSource waits at least so long before it comes back
+	Retry     time.Duration // that an EventSource waits at least before it comes back
 	RetrySpan time.Duration // and a random part of this longer
 }
 

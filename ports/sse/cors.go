@@ -6,8 +6,9 @@ import (
 	"github.com/fanfarebus/fanfare/ports/session"
 )
 
-// allowOrigin lets pages of allowed origins read the answer, also if it is a refusal. A
-// page that is allowed only because all pages are may not send the user's cookies.
+// allowOrigin lets pages of allowed origins read the answer, even one that rejects the
+// request. A page that is allowed only because all pages are may not send the user's
+// cookies.
 func (s *Server) allowOrigin(h http.Header, r *http.Request) {
 	h.Set("Vary", "Origin")
 	origin, allowed := s.registry.AllowedOrigin(r)

@@ -50,7 +50,7 @@ func TestRefusals(t *testing.T) {
 			}
 		})
 	}
-	if s := n.registry.Stats(); s.Opened != 0 || s.Refused[401] != 4 {
+	if s := n.registry.Stats(); s.Opened != 0 || s.Rejected[401] != 4 {
 		t.Errorf("stats: %+v", s)
 	}
 }

@@ -31,7 +31,7 @@ func New(registry *session.Registry, cfg Config) (*Server, error) {
 // Stats returns what was counted since New.
 func (s *Server) Stats() Stats { return s.counters.stats() }
 
-// ServeHTTP refuses the request, or makes a session of it and returns when that has
+// ServeHTTP rejects the request, or makes a session of it and returns when that has
 // ended.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.allowOrigin(w.Header(), r)
@@ -48,7 +48,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	p, err := readProtocol(r, query, resume)
 	if err != nil {
-		s.refuse(w, r, err)
+		s.reject(w, r, err)
 		return
 	}
 	if query.Get("check") == "1" {
@@ -57,7 +57,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	open, err := s.registry.Open(r, p)
 	if err != nil {
-		s.refuse(w, r, err)
+		s.reject(w, r, err)
 		return
 	}
 	c := s.newClient(open, w, r, query)
@@ -88,8 +88,8 @@ var flags = []string{"check", "cursors", "pad"}
 // params are all parameters that are read here. [session.Registry] reads the others.
 var params = append([]string{lastEventParam}, flags...)
 
-// readProtocol reads what an EventSource asks for. Resume is the id with which it
-// comes back.
+// readProtocol reads what an EventSource asks for. The id with which it comes back is
+// resume.
 func readProtocol(
 	r *http.Request, query url.Values, resume string,
 ) (session.Protocol, error) {

@@ -180,7 +180,7 @@ func TestClientsThatMustNotComeBackAreStopped(t *testing.T) {
 		n.deliver("user:alice", "orders", `2`)
 		back := n.try("alice", "systems=orders", http.Header{"Last-Event-Id": {s.id}})
 		if back.resp.StatusCode != http.StatusNoContent || n.server.Stats().Stopped != 1 {
-			t.Errorf("%s: answered %d to who came back with %q", name, back.resp.StatusCode, s.id)
+			t.Errorf("%s: answered %d to a client that came back with %q", name, back.resp.StatusCode, s.id)
 		}
 		resume, _, _ := strings.Cut(s.id, "!")
 		meant := n.open("alice", "systems=orders&resume="+resume, nil)

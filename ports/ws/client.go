@@ -56,8 +56,8 @@ func (c *client) SendCursor(a *session.Attachment, at domain.Cursor, offers uint
 	return c.out.replyIfQuiet(session.CursorNotice(a.System(), at), offers)
 }
 
-// Notify sends a notice or an answer to a client of fanfare.v1.json. A client that
-// lets so many of them wait that there is no room is not reading, and is closed.
+// Notify sends a notice or an answer to a client of fanfare.v1.json. If the outbox has
+// no room for it, the client is not reading, and is closed.
 func (c *client) Notify(frame []byte) {
 	if c.plain || c.closing.Load() || len(frame) == 0 {
 		return

@@ -42,7 +42,7 @@ type Config struct {
 	FrameRate   float64      // data frames a second of one session; default 10 a message
 	ControlRate float64      // pings and pongs a second of one session
 
-	Stall     time.Duration // a write that makes no progress for so long ends the session
+	Stall     time.Duration // time without progress after which a write ends the session
 	Ping      time.Duration // between pings
 	PongWait  time.Duration // silence that ends the session
 	Handshake time.Duration // to write the answer to a handshake

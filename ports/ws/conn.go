@@ -21,7 +21,7 @@ import (
 //   - the close frame reaches the client even if the client still sends (Close).
 type conn struct {
 	net.Conn
-	stall  time.Duration // a write that makes no progress for so long fails
+	stall  time.Duration // a write fails after this time without progress
 	breach func(*breach) // called when the client's frames break a rule
 
 	unread []byte // bytes that came with the handshake; only the reader uses it

@@ -61,7 +61,8 @@ func (c *client) send(op *Op) (id string, err error) {
 	}
 	m := op.Send
 	m.To = op.To
-	return m.ID, c.publish(op.System, m)
+	err = c.publish(op.System, m) // which may set the id
+	return m.ID, err
 }
 
 // publish puts a message on the bus: for its targets, or for the business system if

@@ -182,7 +182,7 @@ func (tokens) Authenticate(_ context.Context, token string) (domain.Grant, error
 	case "nothing":
 		g.Systems = nil
 	case "late":
-		return domain.Grant{}, errors.New("tokens: whoever checks them is down")
+		return domain.Grant{}, errors.New("tokens: the service that checks them is down")
 	default:
 		return domain.Grant{}, fmt.Errorf("tokens: %w", domain.ErrUnauthenticated)
 	}

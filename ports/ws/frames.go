@@ -7,9 +7,9 @@ import (
 	"github.com/fanfarebus/fanfare/ports/session"
 )
 
-// The WebSocket library handles control frames and empty fragments by itself, and
-// tells nobody of them, so a client could send nothing else for ever. Therefore frames
-// sees every frame before the library does.
+// The WebSocket library handles control frames and empty fragments by itself, and does
+// not report them, so a client could send nothing else for ever. Therefore frames sees
+// every frame before the library does.
 
 // A breach is a rule that a client's frames have broken: the close code for it, and
 // the reason.

@@ -57,11 +57,11 @@ func checkUpgrade(r *http.Request) error {
 	return nil
 }
 
-// refuse answers a request that gets no session. A client that did not ask for an
+// reject answers a request that gets no session. A client that did not ask for an
 // upgrade is told what to upgrade to ([RFC 9110 §15.5.22]).
 //
 // [RFC 9110 §15.5.22]: https://www.rfc-editor.org/rfc/rfc9110#section-15.5.22
-func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
+func (s *Server) reject(w http.ResponseWriter, r *http.Request, err error) {
 	var rejection *session.Rejection
 	if errors.As(err, &rejection) && rejection.Status == http.StatusUpgradeRequired {
 		w.Header().Set("Upgrade", "websocket")

@@ -64,7 +64,7 @@ func TestRefusalsComeBeforeTheUpgrade(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			_, resp, err := n.try(test.token, test.query, test.header.Clone())
 			if err == nil || resp == nil {
-				t.Fatalf("want a refusal, got %v", err)
+				t.Fatalf("want a rejection, got %v", err)
 			}
 			body, _ := io.ReadAll(resp.Body)
 			var problem struct {
@@ -79,7 +79,7 @@ func TestRefusalsComeBeforeTheUpgrade(t *testing.T) {
 			}
 		})
 	}
-	if s := n.registry.Stats(); s.Opened != 0 || s.Refused[401] != 5 {
+	if s := n.registry.Stats(); s.Opened != 0 || s.Rejected[401] != 5 {
 		t.Errorf("stats: %+v", s)
 	}
 }
@@ -274,6 +274,6 @@ func TestSessionsThroughAReverseProxy(t *testing.T) {
 	n.registry.Disconnect("alice")
 	c.wantsClose(session.CloseDisconnected)
 	if _, resp, err := n.try("alice/bad", "systems=orders", nil); err == nil || resp.StatusCode != 401 {
-		t.Errorf("refusals do not come through: %v", err)
+		t.Errorf("rejections do not come through: %v", err)
 	}
 }

@@ -69,7 +69,7 @@ func roomNames(rng *rand.Rand) []string {
 	return names
 }
 
-// A client that sends a parameter which nobody reads is told so, and which one it
+// A client that sends a parameter that nothing reads is told so, and which one it
 // probably meant.
 func TestUnknownParametersAreRefused(t *testing.T) {
 	n := serve(t, config{registry: session.Config{SessionsPerUser: 1000, FailureRate: session.Rate{Messages: 1e6}}})

@@ -11,23 +11,23 @@ import (
 	"github.com/olahol/melody"
 )
 
-// ServeHTTP refuses the request with problem+json, or makes a session of it and
+// ServeHTTP rejects the request with problem+json, or makes a session of it and
 // returns. The session goes on in a goroutine of its own.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h, err := readHandshake(r)
 	if err != nil {
-		s.refuse(w, r, err)
+		s.reject(w, r, err)
 		return
 	}
 	open, err := s.registry.Open(r, h.protocol())
 	if err != nil {
-		s.refuse(w, r, err)
+		s.reject(w, r, err)
 		return
 	}
 	c := &client{Session: open, server: s, plain: h.plain}
 	if err := c.hijack(w); err != nil {
 		c.End(0)
-		s.refuse(w, r, err)
+		s.reject(w, r, err)
 		return
 	}
 	go c.run(smallRequest(r, c, h.subprotocol)) // the Registry waits for its End

@@ -9,10 +9,10 @@ import (
 	"github.com/fanfarebus/fanfare/ports/session"
 )
 
-// refuse answers a request that gets no session. By the HTML standard, any answer but
+// reject answers a request that gets no session. By the HTML standard, any answer but
 // an event stream ends an EventSource for good. A client that may be let in later is
 // therefore answered with a stream that tells it when to come back, and ends.
-func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
+func (s *Server) reject(w http.ResponseWriter, r *http.Request, err error) {
 	rejection := s.registry.Rejection(r, err)
 	if !mayPass(rejection) || !wantsEvents(r) {
 		rejection.Write(w)
@@ -43,5 +43,5 @@ func wantsEvents(r *http.Request) bool {
 // id, so the client keeps the one that it has.
 func sentAwayEvent(retry time.Duration, r *session.Rejection) []byte {
 	s := script{retry: retry}
-	return appendData(s.head(nil, ""), session.RefusedNotice(retry, r))
+	return appendData(s.head(nil, ""), session.RejectionNotice(retry, r))
 }

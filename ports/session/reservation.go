@@ -7,11 +7,11 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// A place is what bounds the number of sessions. It is reserved for a request
-// before a session is made of it, and released when the session has ended or the
-// request got none. A session is added to the registry in between, when it begins.
+// Reservations bound the number of sessions. A request needs one before a session is
+// made of it. The reservation is released when the session has ended, or when the
+// request got none. In between, when the session begins, it is added to the registry.
 
-// reserve reserves a place for one session.
+// reserve makes a reservation for one session.
 func (reg *Registry) reserve() error {
 	reg.mu.Lock()
 	defer reg.mu.Unlock()
@@ -26,7 +26,7 @@ func (reg *Registry) reserve() error {
 	return nil
 }
 
-// release gives back a place that reserve took.
+// release gives back a reservation.
 func (reg *Registry) release() {
 	reg.mu.Lock()
 	defer reg.mu.Unlock()
@@ -58,7 +58,7 @@ func (reg *Registry) add(s *Session) bool {
 	}
 	s.slot = len(reg.sessions)
 	reg.sessions = append(reg.sessions, s)
-	u := reg.user(s.User)
+	u := reg.ensureUser(s.User)
 	u.sessions = append(u.sessions, s)
 	if over := len(u.sessions) - reg.cfg.SessionsPerUser; over > 0 {
 		u.sessions[over-1].conn.Close(CloseReplaced, "too many sessions of this user")

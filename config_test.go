@@ -28,7 +28,8 @@ func TestZeroConfigWithASecretIsValid(t *testing.T) {
 }
 
 func TestUnprotectedConfigIsRefusedExceptInDevelopment(t *testing.T) {
-	if err := (fanfare.Config{}).Validate(); err == nil || !strings.Contains(err.Error(), "auth.jwt.secret") {
+	if err := (fanfare.Config{}).Validate(); err == nil || !strings.Contains(err.Error(), "auth.jwt.secret") ||
+		!strings.Contains(err.Error(), "Config.Auth.JWT.Secret") || !strings.Contains(err.Error(), "Config.Dev") {
 		t.Errorf("got %v; want an error that names auth.jwt.secret", err)
 	}
 	if err := (fanfare.Config{Dev: true}).Validate(); err != nil {

@@ -125,8 +125,8 @@ func (c Config) checkAuth() (faults []error) {
 		}
 	case len(c.Auth.APIKeys) == 0 && !c.Dev:
 		faults = append(faults, fault("auth", "nothing is configured, and a node does not start "+
-			"unprotected: set auth.jwt.secret (or auth.jwt.secret_file) to at least "+
-			"32 random bytes, or try things out with `fanfare dev`"))
+			"unprotected: set auth.jwt.secret (or auth.jwt.secret_file; in Go, Config.Auth.JWT.Secret) "+
+			"to at least 32 random bytes, or try things out with `fanfare dev` (in Go, Config.Dev)"))
 	}
 	if _, err := auth.NewKeys(reveal(c.Auth.APIKeys)...); err != nil {
 		faults = append(faults, fault("auth.api_keys", "%v", err))

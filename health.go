@@ -123,8 +123,9 @@ func (h *health) phase(c condition) api.Phase {
 	return api.Starting
 }
 
-// restIsReady says whether every system is ready, as ready as on any other node,
-// or not confirmed by the bus for too long; and at least one is not the last.
+// restIsReady reports whether every system is ready, or awaits a cutover mark's copy as
+// on any node, or has been unconfirmed for too long. At least one is not of the third
+// kind.
 func (h *health) restIsReady(c condition) (some bool) {
 	for _, s := range c.streams {
 		ready := isReady(s) || slices.Contains(c.awaited, h.topics.Topic(s.System()))

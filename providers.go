@@ -198,7 +198,7 @@ func newEnvelopePublisher(cfg Config, b bus, topics domain.Topics, o options) do
 // is closed with the node.
 func newPublisher(cfg Config, b bus) (*publisher.Publisher, error) {
 	pc := publisher.Config{Topic: cfg.Topic, MessageBytes: int(cfg.Limits.MessageBytes)}
-	return pc.NewOnBus(b)
+	return publisher.NewOnBus(b, pc)
 }
 
 // newRegistry makes what lets clients in and holds their sessions.

@@ -10,9 +10,16 @@ import (
 var (
 	ErrInvalid  = publisher.ErrInvalid  // a rule is broken; the text says which and where
 	ErrTooLarge = publisher.ErrTooLarge // a message's data is over the limit
-	ErrBusDown  = publisher.ErrBusDown  // no answer in time: publish again, with the same ids
+	ErrBusDown  = publisher.ErrBusDown  // the bus is down, did not answer in time, or refused
 	ErrLimit    = publisher.ErrLimit    // too many messages are waiting to be published
+	ErrClosed   = publisher.ErrClosed   // the Publisher or the Node is closed
+
+	ErrBusRefused = publisher.ErrBusRefused // an ErrBusDown: the bus answered that it does not take the message
+	ErrBusFull    = publisher.ErrBusFull    // an ErrBusRefused: the bus has no room
 )
+
+// A PublishError says how far a publish came: that of package publisher.
+type PublishError = publisher.PublishError
 
 // A Message is something to tell users: that of package publisher.
 type Message = publisher.Message
@@ -38,5 +45,5 @@ func NewPublisher(ctx context.Context, url, topic string, opts ...Option) (*Publ
 	if err != nil {
 		return nil, err
 	}
-	return pc.NewOnBus(b)
+	return publisher.NewOnBus(b, pc)
 }

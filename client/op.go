@@ -11,33 +11,33 @@ import (
 // An op is a message of the protocol from the node to the client, decoded. Which fields
 // are used depends on Name.
 type op struct {
-	Name        string            `json:"op"`
-	Ref         json.RawMessage   `json:"ref"`
-	System      string            `json:"system"`
-	ID          string            `json:"id"`
-	Cursor      string            `json:"cursor"` // null leaves it empty
-	To          string            `json:"to"`
-	From        string            `json:"from"`
-	Type        string            `json:"type"`
-	Time        string            `json:"time"`
-	Headers     map[string]string `json:"headers"`
-	ContentType string            `json:"content_type"`
-	Data        json.RawMessage   `json:"data"`
-	DataBase64  []byte            `json:"data_base64"`
-	Reason      string            `json:"reason"`
-	AfterMS     integer           `json:"after_ms"`
-	RetryMS     integer           `json:"retry_ms"`
-	Room        string            `json:"room"`
-	Up          bool              `json:"up"`
-	Code        string            `json:"code"`
-	Message     string            `json:"message"`
-	Session     string            `json:"session"`
-	Node        string            `json:"node"`
-	User        string            `json:"user"`
-	Systems     map[string]place  `json:"systems"`
+	Name        string              `json:"op"`
+	Ref         json.RawMessage     `json:"ref"`
+	System      string              `json:"system"`
+	ID          string              `json:"id"`
+	Cursor      string              `json:"cursor"` // null leaves it empty
+	To          string              `json:"to"`
+	From        string              `json:"from"`
+	Type        string              `json:"type"`
+	Time        string              `json:"time"`
+	Headers     map[string]string   `json:"headers"`
+	ContentType string              `json:"content_type"`
+	Data        json.RawMessage     `json:"data"`
+	DataBase64  []byte              `json:"data_base64"`
+	Reason      string              `json:"reason"`
+	AfterMS     integer             `json:"after_ms"`
+	RetryMS     integer             `json:"retry_ms"`
+	Room        string              `json:"room"`
+	Up          bool                `json:"up"`
+	Code        string              `json:"code"`
+	Message     string              `json:"message"`
+	Session     string              `json:"session"`
+	Node        string              `json:"node"`
+	User        string              `json:"user"`
+	Systems     map[string]position `json:"systems"`
 }
 
-type place struct {
+type position struct {
 	Cursor  string `json:"cursor"`
 	Resumed bool   `json:"resumed"`
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"strings"
 	"time"
 
 	"github.com/fanfarebus/fanfare/adapters/transport"
@@ -14,7 +15,7 @@ import (
 	"github.com/fanfarebus/fanfare/internal/defaults"
 )
 
-// DefaultTopic is the template of topic names for who sets none.
+// DefaultTopic is the template of topic names if Config.Topic is empty.
 const DefaultTopic = "fanfare.{system}"
 
 // A Config tunes a Publisher. The zero Config is good.
@@ -22,18 +23,20 @@ type Config struct {
 	// Topic is the template of topic names. It holds {system} exactly once, and is
 	// the same as in the nodes' settings. Default: DefaultTopic.
 	Topic string
-	// PublishTimeout bounds a Publish, waiting in line included. Default:
+	// PublishTimeout bounds a Publish, waiting in the queue included. Default:
 	// transport.DefaultPublishTimeout, which is 800 ms.
 	PublishTimeout time.Duration
-	// PublishQueue is how many messages may wait behind those that are being
-	// published on the same topic; beyond it Publish fails with ErrLimit. Default:
-	// transport.DefaultPublishQueue, which is 8192.
+	// PublishQueue is how many messages may wait in one of the 16 queues that topics
+	// share; beyond it Publish fails with ErrLimit. A topic always uses the same
+	// queue. Default: transport.DefaultPublishQueue, which is 8192.
 	PublishQueue int
 	// MessageBytes is the most data that a message may have; more is ErrTooLarge.
 	// Default: any size that the bus takes.
 	MessageBytes int
 	// Logger takes what the bus logs, such as that publishing failed. The default
-	// writes nothing.
+	// writes nothing. The drivers of Redis use go-redis, which has one logger for the
+	// whole process, and that one writes to stderr while Redis is down; a program
+	// silences it with redis.SetLogger of github.com/redis/go-redis/v9.
 	Logger *slog.Logger
 }
 
@@ -46,12 +49,26 @@ type Bus interface {
 // Validate says what is wrong with the settings.
 func (c Config) Validate() error {
 	_, err := c.topics()
+	for _, number := range []struct {
+		name  string
+		value int64
+	}{
+		{"PublishTimeout", int64(c.PublishTimeout)},
+		{"PublishQueue", int64(c.PublishQueue)},
+		{"MessageBytes", int64(c.MessageBytes)},
+	} {
+		if number.value < 0 {
+			err = errors.Join(err, fmt.Errorf("publisher: %s must not be negative", number.name))
+		}
+	}
 	return err
 }
 
-// New does what the function [New] does, with these settings.
-func (c Config) New(ctx context.Context, url string, drivers ...transport.Openers) (*Publisher, error) {
-	if err := c.Validate(); err != nil {
+// NewWithConfig is [New] with settings.
+func NewWithConfig(
+	ctx context.Context, url string, cfg Config, drivers ...transport.Openers,
+) (*Publisher, error) {
+	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
 	if len(drivers) == 0 {
@@ -66,38 +83,36 @@ func (c Config) New(ctx context.Context, url string, drivers ...transport.Opener
 	for _, driver := range drivers {
 		maps.Copy(openers, driver)
 	}
-	bus, err := openers.Open(ctx, url, c.transport())
+	bus, err := openers.Open(ctx, url, cfg.transport())
 	if errors.Is(err, transport.ErrUnknownScheme) {
-		return nil, fmt.Errorf(
-			"%w; or give publisher.New another driver beside these, such as %s", err, exampleDriver)
+		scheme, _, _ := strings.Cut(strings.TrimSpace(url), "://")
+		return nil, fmt.Errorf("%w%s", err, hint(scheme, openers))
 	}
 	if err != nil {
 		return nil, err
 	}
-	return c.NewOnBus(bus)
+	return NewOnBus(bus, cfg)
 }
-
-// exampleDriver shows in an error how a driver is given.
-const exampleDriver = "redisstream.Openers()"
 
 // NewOnDriver returns a Publisher on a bus that a driver already stands for: one in
 // memory that a node shares, or one of your own. Closing the Publisher closes the
 // driver.
-func (c Config) NewOnDriver(d transport.Driver) (*Publisher, error) {
-	if err := c.Validate(); err != nil {
+func NewOnDriver(d transport.Driver, cfg Config) (*Publisher, error) {
+	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	return c.NewOnBus(transport.New(d, c.transport()))
+	return NewOnBus(transport.New(d, cfg.transport()), cfg)
 }
 
 // NewOnBus returns a Publisher on a bus that is open. Closing the Publisher closes
-// the bus. Of the settings Topic and MessageBytes count: the others are the bus's.
-func (c Config) NewOnBus(bus Bus) (*Publisher, error) {
-	topics, err := c.topics()
+// the bus. Only Topic and MessageBytes of the settings count: PublishTimeout,
+// PublishQueue and Logger were settings of the bus when it was opened.
+func NewOnBus(bus Bus, cfg Config) (*Publisher, error) {
+	topics, err := cfg.topics()
 	if err != nil {
 		return nil, err
 	}
-	return &Publisher{out: transport.NewEnvelopePublisher(bus, topics, c.MessageBytes), bus: bus}, nil
+	return &Publisher{out: transport.NewEnvelopePublisher(bus, topics, cfg.MessageBytes), bus: bus}, nil
 }
 
 func (c Config) topics() (domain.Topics, error) {

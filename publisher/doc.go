@@ -19,9 +19,8 @@
 //
 // The drivers are the packages below adapters: redispubsub, redisstream, natscore,
 // jetstream, kafka and memory. Each has a function Openers. A driver of your own is
-// named as [transport.Openers]{"mybus": open}, or given as it is to
-// [Config.NewOnDriver]; any Watermill Publisher becomes a driver by
-// watermillbus.New. The package fanfare has a NewPublisher with all drivers.
+// named as [transport.Openers]{"mybus": open}, or given as it is to [NewOnDriver]; any
+// Watermill Publisher becomes a driver by watermillbus.New. The package fanfare has a NewPublisher with all drivers.
 //
 // # Guarantees
 //
@@ -29,9 +28,11 @@
 //     tries once. What the bus then promises stands in docs/transports.md.
 //   - The messages of one call keep their order. Concurrent calls share round trips
 //     to the broker and are sent in some order.
-//   - After an error that wraps [ErrBusDown] the outcome is unknown. Publishing again
-//     under the same ids is safe: nodes deliver an id with the same content once, for
-//     as long as their setting dedupe.age says (two minutes).
-//   - A message that Publish accepts can be read by every node; all else is refused
-//     with [ErrInvalid], before anything is sent.
+//   - After an error that wraps [ErrBusDown] the outcome is unknown unless
+//     [PublishError].Refused is set. Publishing again under the same ids is safe:
+//     nodes deliver an id with the same content once, for as long as their setting
+//     dedupe.age says (two minutes).
+//   - A message that Publish accepts can be read by every node. All else is refused
+//     before anything is sent: with [ErrInvalid], or with [ErrTooLarge] if its data is
+//     over Config.MessageBytes. The bus's own limit shows only when messages are sent.
 package publisher

@@ -36,17 +36,17 @@ func ExampleNew() {
 	_, err := publisher.New(context.Background(), "kafka://localhost:9092", memory.Openers())
 	fmt.Println(err)
 	// Output:
-	// transport: unknown scheme "kafka": use one of memory://; or give publisher.New another driver beside these, such as redisstream.Openers()
+	// transport: unknown scheme "kafka": use one of memory://; or give publisher.New another driver beside these: kafka.Openers()
 }
 
 // Topics, deadlines and limits are settings.
-func ExampleConfig_New() {
+func ExampleNewWithConfig() {
 	ctx := context.Background()
-	p, err := publisher.Config{
+	p, err := publisher.NewWithConfig(ctx, "memory://", publisher.Config{
 		Topic:          "acme.{system}",
 		PublishTimeout: 2 * time.Second,
 		MessageBytes:   16,
-	}.New(ctx, "memory://", memory.Openers())
+	}, memory.Openers())
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -59,7 +59,7 @@ func ExampleConfig_New() {
 
 // A bus in memory has a driver for each of those who use it: here one for the
 // publisher and one for a reader.
-func ExampleConfig_NewOnDriver() {
+func ExampleNewOnDriver() {
 	ctx := context.Background()
 	bus := memory.New(memory.Config{})
 	defer bus.Close()
@@ -71,7 +71,7 @@ func ExampleConfig_NewOnDriver() {
 		return
 	}
 
-	p, err := publisher.Config{}.NewOnDriver(bus.Driver())
+	p, err := publisher.NewOnDriver(bus.Driver(), publisher.Config{})
 	if err != nil {
 		fmt.Println(err)
 		return

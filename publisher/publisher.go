@@ -12,9 +12,12 @@ import (
 var (
 	ErrInvalid  = domain.ErrInvalid  // a rule is broken; the text says which and where
 	ErrTooLarge = domain.ErrTooLarge // a message's data is over the limit
-	ErrBusDown  = domain.ErrBusDown  // no answer in time: publish again, with the same ids
+	ErrBusDown  = domain.ErrBusDown  // the bus is down, did not answer in time, or refused
 	ErrLimit    = domain.ErrLimit    // too many messages are waiting to be published
 	ErrClosed   = domain.ErrClosed   // Close was called
+
+	ErrBusRefused = domain.ErrBusRefused // an ErrBusDown: the bus answered that it does not take the message
+	ErrBusFull    = domain.ErrBusFull    // an ErrBusRefused: the bus has no room
 )
 
 // A PublishError says how far a publish came: [domain.PublishError].
@@ -33,9 +36,9 @@ type Publisher struct {
 // the later one counts. New does not wait for the broker: a bus that is down is
 // no error before something is published.
 //
-// To set a topic template, a timeout, a limit or a logger, call [Config.New].
+// To set a topic template, a timeout, a limit or a logger, call [NewWithConfig].
 func New(ctx context.Context, url string, drivers ...transport.Openers) (*Publisher, error) {
-	return Config{}.New(ctx, url, drivers...)
+	return NewWithConfig(ctx, url, Config{}, drivers...)
 }
 
 // Publish sends messages of a system, in order, and returns their ids once the

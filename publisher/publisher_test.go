@@ -15,7 +15,12 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 	"go.uber.org/goleak"
 
+	"github.com/fanfarebus/fanfare/adapters/jetstream"
+	"github.com/fanfarebus/fanfare/adapters/kafka"
 	"github.com/fanfarebus/fanfare/adapters/memory"
+	"github.com/fanfarebus/fanfare/adapters/natscore"
+	"github.com/fanfarebus/fanfare/adapters/redispubsub"
+	"github.com/fanfarebus/fanfare/adapters/redisstream"
 	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/adapters/watermillbus"
 	"github.com/fanfarebus/fanfare/domain"
@@ -99,7 +104,18 @@ func TestWhatCannotBeOpenedSaysWhy(t *testing.T) {
 			url: "kafka://host", want: []string{"no driver was given", "redisstream.Openers()"}},
 		"another driver's scheme": {
 			url: "kafka://host", drivers: []transport.Openers{d.openers("b"), d.openers("a")},
-			want: []string{`unknown scheme "kafka"`, "a://, b://", "redisstream.Openers()"}},
+			want: []string{`unknown scheme "kafka"`, "a://, b://", "kafka.Openers()"}},
+		"a slip of the pen": {
+			url: "redis-stream://host", drivers: []transport.Openers{d.openers("redis-streams")},
+			want: []string{`unknown scheme "redis-stream"`, "did you mean redis-streams://?"}, never: "redisstream.Openers()"},
+		"a slip in a scheme of one's own": {
+			url: "my-bsu://u:hunter2@host", drivers: []transport.Openers{d.openers("my-bus")},
+			want: []string{"did you mean my-bus://?"}, never: "hunter2"},
+		"a scheme that nobody has": {
+			url: "amqp://host", drivers: []transport.Openers{d.openers("a")},
+			want: []string{`unknown scheme "amqp": use one of a://`}, never: ";"},
+		"no URL": {
+			drivers: []transport.Openers{d.openers("a")}, want: []string{"the URL is empty", "a://"}},
 		"two URLs": {
 			url: "a://h b://h", drivers: []transport.Openers{d.openers("a")}, want: []string{"want one URL, got 2"}},
 		"what is no URL": {
@@ -107,11 +123,15 @@ func TestWhatCannotBeOpenedSaysWhy(t *testing.T) {
 		"no topic template": {
 			cfg: publisher.Config{Topic: "orders"}, url: "a://host", drivers: []transport.Openers{d.openers("a")},
 			want: []string{"topic", "{system}"}},
+		"negative numbers": {
+			cfg: publisher.Config{PublishTimeout: -1, PublishQueue: -1, MessageBytes: -1}, url: "a://host",
+			drivers: []transport.Openers{d.openers("a")},
+			want:    []string{"PublishTimeout must not be negative", "PublishQueue must", "MessageBytes must"}},
 		"a parameter that there is not": {
 			url: "memory://?retnetion=1h", drivers: []transport.Openers{memory.Openers()}, want: []string{"retnetion", "retention"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := tt.cfg.New(t.Context(), tt.url, tt.drivers...)
+			_, err := publisher.NewWithConfig(t.Context(), tt.url, tt.cfg, tt.drivers...)
 			if err == nil {
 				t.Fatal("it was opened")
 			}
@@ -121,15 +141,29 @@ func TestWhatCannotBeOpenedSaysWhy(t *testing.T) {
 				}
 			}
 			if tt.never != "" && strings.Contains(err.Error(), tt.never) {
-				t.Errorf("%q shows a password", err)
+				t.Errorf("%q says %q", err, tt.never)
 			}
 		})
 	}
 }
 
+func TestHintNamesTheDriverOfEachScheme(t *testing.T) {
+	for driver, openers := range map[string]transport.Openers{
+		"memory": memory.Openers(), "redispubsub": redispubsub.Openers(), "redisstream": redisstream.Openers(),
+		"natscore": natscore.Openers(), "jetstream": jetstream.Openers(), "kafka": kafka.Openers(),
+	} {
+		for scheme := range openers {
+			_, err := publisher.New(t.Context(), scheme+"://host", newDriver().openers("a"))
+			if err == nil || !strings.HasSuffix(err.Error(), " "+driver+".Openers()") {
+				t.Errorf("%s://: %v", scheme, err)
+			}
+		}
+	}
+}
+
 func TestMessagesAreSentInOrderUnderIdsThatGrow(t *testing.T) {
 	d := newDriver()
-	p, err := publisher.Config{Topic: "acme/{system}"}.NewOnDriver(d)
+	p, err := publisher.NewOnDriver(d, publisher.Config{Topic: "acme/{system}"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +187,7 @@ func TestMessagesAreSentInOrderUnderIdsThatGrow(t *testing.T) {
 
 func TestNothingIsSentIfOneMessageIsInvalid(t *testing.T) {
 	d := newDriver()
-	p, err := publisher.Config{MessageBytes: 10}.NewOnDriver(d)
+	p, err := publisher.NewOnDriver(d, publisher.Config{MessageBytes: 10})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -193,7 +227,7 @@ func TestErrorSaysHowManyWereAccepted(t *testing.T) {
 		}
 		return errs
 	}
-	p, err := publisher.Config{}.NewOnDriver(d)
+	p, err := publisher.NewOnDriver(d, publisher.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -216,7 +250,7 @@ func TestPublishIsBoundedByItsTimeout(t *testing.T) {
 				<-ctx.Done()
 				return slices.Repeat([]error{ctx.Err()}, len(records))
 			}
-			p, err := publisher.Config{PublishTimeout: tt.timeout}.NewOnDriver(d)
+			p, err := publisher.NewOnDriver(d, publisher.Config{PublishTimeout: tt.timeout})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -239,7 +273,7 @@ func TestQueueIsBounded(t *testing.T) {
 		d := newDriver()
 		release := make(chan struct{})
 		d.publish = func(context.Context, []transport.Outgoing) []error { <-release; return nil }
-		p, err := publisher.Config{PublishQueue: 2}.NewOnDriver(d)
+		p, err := publisher.NewOnDriver(d, publisher.Config{PublishQueue: 2})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -268,7 +302,7 @@ func TestQueueIsBounded(t *testing.T) {
 
 func TestClosedPublisherPublishesNothing(t *testing.T) {
 	d := newDriver()
-	p, err := publisher.Config{}.NewOnDriver(d)
+	p, err := publisher.NewOnDriver(d, publisher.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -299,7 +333,7 @@ func (p *pubSub) Close() error { return nil }
 
 func TestAnyWatermillPublisherWillDo(t *testing.T) {
 	pub := &pubSub{}
-	p, err := publisher.Config{}.NewOnDriver(watermillbus.New(pub, nil, watermillbus.Config{}))
+	p, err := publisher.NewOnDriver(watermillbus.New(pub, nil, watermillbus.Config{}), publisher.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}

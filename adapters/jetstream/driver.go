@@ -245,8 +245,7 @@ func (d *Driver) Publish(ctx context.Context, records []transport.Outgoing) []er
 	}
 	for i, err := range errs {
 		if err != nil {
-			errs[i] = fmt.Errorf("jetstream: publish on %s: %w",
-				records[i].Topic, natsconn.ClassifyRefusal(err))
+			errs[i] = fmt.Errorf("jetstream: %w", natsconn.ClassifyRefusal(err)) // the Transport names the topic
 		}
 	}
 	return errs

@@ -101,7 +101,7 @@ func (k kit) log() transport.LogDriver { return k.d.(transport.LogDriver) }
 // beginning is the position before all records.
 const beginning = domain.Position("\x00\x00\x00\x00\x00\x00\x00\x00")
 
-// at is the position after so many offsets.
+// at is the position after that number of offsets.
 func at(offset int64) domain.Position {
 	return domain.Position(binary.BigEndian.AppendUint64(nil, uint64(offset)))
 }
@@ -218,7 +218,7 @@ func (k kit) remove() {
 	k.c.PurgeTopicsFromClient(k.topic)
 }
 
-// recreate deletes the topic and creates it anew, unless somebody who follows it
+// recreate deletes the topic and creates it anew, unless a reader that follows it
 // was faster.
 func (k kit) recreate() {
 	k.t.Helper()

@@ -53,7 +53,7 @@ func (d *Driver) publishOn(
 	ctx context.Context, name string, records []transport.Outgoing, indexes []int, errs []error,
 ) {
 	fail := func(i int, err error) {
-		errs[i] = fmt.Errorf("kafka: publish on %s: %w", name, classifyRefusal(err))
+		errs[i] = fmt.Errorf("kafka: %w", classifyRefusal(err)) // the Transport names the topic
 	}
 	left := make([]pendingRecord, 0, len(indexes))
 	for _, i := range indexes {

@@ -148,9 +148,9 @@ func anyForeign(batch []domain.Entry, log domain.LogID) bool {
 	return slices.ContainsFunc(batch, func(e domain.Entry) bool { return isForeign(&e, log) })
 }
 
-// isRecordOfItsOwn reports whether an entry is a record that was published to
+// isOwnRecord reports whether an entry is a record that was published to
 // the log it is in, and not copied there.
-func isRecordOfItsOwn(e *domain.Entry) bool {
+func isOwnRecord(e *domain.Entry) bool {
 	return e.Kind == domain.Record && len(e.Origins) == 0
 }
 

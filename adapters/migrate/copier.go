@@ -189,7 +189,7 @@ func (c *copier) copy(ctx context.Context, batch []domain.Entry) error {
 			if err := c.publishAll(ctx, copies, batch[:i]); err != nil {
 				return err
 			}
-			if err := c.copyMark(ctx, e); err != nil {
+			if err := c.copyCutoverMark(ctx, e); err != nil {
 				return err
 			}
 			return c.copy(ctx, batch[i:])
@@ -201,12 +201,12 @@ func (c *copier) copy(ctx context.Context, batch []domain.Entry) error {
 	return c.publishAll(ctx, copies, batch)
 }
 
-// copyMark copies the mark, and so makes the new bus take over. If the new bus
+// copyCutoverMark copies the mark, and so makes the new bus take over. If the new bus
 // holds something before it that is no copy, nodes that come from the old bus do
 // not receive that, so a gap follows the mark's copy.
-func (c *copier) copyMark(ctx context.Context, e *domain.Entry) error {
+func (c *copier) copyCutoverMark(ctx context.Context, e *domain.Entry) error {
 	copied, _ := c.checkpoint()
-	mark := domain.Location{Log: copied.Log, Position: e.Position}
+	cutoverMark := domain.Location{Log: copied.Log, Position: e.Position}
 	err := c.check(ctx)
 	if err != nil && !errors.Is(err, ErrNotACopy) {
 		return err
@@ -216,13 +216,13 @@ func (c *copier) copyMark(ctx context.Context, e *domain.Entry) error {
 	if err != nil {
 		c.log.Error("the new bus takes over, though something was published on it before: " +
 			"clients are told a gap")
-		copies = append(copies, c.newGap(mark, e.Time))
+		copies = append(copies, c.newGap(cutoverMark, e.Time))
 	}
 	if err := c.publish(ctx, copies...); err != nil {
 		return err
 	}
 	c.moved.Store(true)
-	c.advance(mark, e.Time)
+	c.advance(cutoverMark, e.Time)
 	c.log.Info("the new bus has taken over")
 	return nil
 }

@@ -8,11 +8,11 @@
 // one. Each copy names the location of its original, so that cursors from the
 // old bus stay valid.
 //
-// [CutOver] puts the mark on the old bus: an entry of the kind
-// [domain.MovedAway]. The Bridge copies it like everything else, and its copy
+// [CutOver] puts the cutover mark on the old bus, here called the mark: an entry
+// of the kind [domain.MovedAway]. The Bridge copies it like everything else, and its copy
 // on the new bus is an entry of the kind [domain.MovedHere]. Up to the mark the
 // old bus defines the order; from the mark's copy on, the new bus does. Entries
-// after the mark on the old bus are copied as well, but their place in the order
+// after the mark on the old bus are copied as well, but their position in the order
 // is that of their copies.
 //
 // A [DualBus] is what nodes read in the meantime. It reads the old bus up to the

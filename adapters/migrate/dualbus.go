@@ -67,10 +67,10 @@ type DualBus struct {
 
 // A topicState is what a DualBus knows about a topic. DualBus.mu guards it.
 type topicState struct {
-	newLog        domain.LogID // the log on the new bus
-	moved         bool         // the new bus has taken over
-	subscriptions int
-	awaitsMark    time.Time // since when a subscription waits for the mark's copy; zero: none does
+	newLog            domain.LogID // the log on the new bus
+	moved             bool         // the new bus has taken over
+	subscriptions     int
+	awaitsCutoverMark time.Time // since when a subscription waits for the mark's copy; zero: none does
 }
 
 // NewDualBus makes one bus of two, which it then owns. Both must keep logs, else
@@ -158,7 +158,7 @@ func (b *DualBus) Up() bool {
 	b.mu.Lock()
 	needOld, needNew := len(b.topics) == 0, false
 	for _, t := range b.topics {
-		onNew := t.moved || !t.awaitsMark.IsZero()
+		onNew := t.moved || !t.awaitsCutoverMark.IsZero()
 		needNew = needNew || onNew
 		needOld = needOld || !onNew
 	}
@@ -184,7 +184,7 @@ func (b *DualBus) Awaited() (topics []string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for name, t := range b.topics {
-		if !t.awaitsMark.IsZero() && time.Since(t.awaitsMark) > b.cfg.DeafAfter {
+		if !t.awaitsCutoverMark.IsZero() && time.Since(t.awaitsCutoverMark) > b.cfg.DeafAfter {
 			topics = append(topics, name)
 		}
 	}

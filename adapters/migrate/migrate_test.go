@@ -122,7 +122,24 @@ func TestPublishThatIsNotReadBackHasUnknownOutcome(t *testing.T) {
 		if !errors.Is(err, domain.ErrBusDown) || time.Since(start) != 2*time.Second {
 			w.Errorf("after %v: %v", time.Since(start), err)
 		}
+		wantPublishError(w, err, false, `move: publish to "`+topic+
+			`": what was published does not come back: bus is down (outcome unknown)`)
+		ctx, cancel := context.WithTimeout(w.Context(), time.Second)
+		defer cancel()
+		err = n.bus.PublishContext(ctx, topic, message.NewMessage("", []byte("behind, too")))
+		wantPublishError(w, err, false, `move: publish to "`+topic+
+			`": context deadline exceeded (outcome unknown)`)
 	})
+}
+
+// wantPublishError checks that a failed publish says once what is known of its
+// messages.
+func wantPublishError(w *world, err error, refused bool, text string) {
+	w.Helper()
+	var failed *domain.PublishError
+	if !errors.As(err, &failed) || failed.Refused != refused || err.Error() != text {
+		w.Errorf("got %v\nwant %s; refused: %v", err, text, refused)
+	}
 }
 
 // A message on the new bus that is no copy does not show that the new bus has
@@ -289,6 +306,9 @@ func TestPublishingWaitsUntilTheCurrentBusIsKnown(t *testing.T) {
 		publish := func() error { return b.PublishContext(w.Context(), topic, message.NewMessage("id-2", []byte("2"))) }
 		if err := publish(); !errors.Is(err, domain.ErrBusDown) {
 			w.Errorf("nobody reads the topic: %v", err)
+		} else {
+			wantPublishError(w, err, true, `move: publish to "`+topic+
+				`": whether the new bus has taken over is not known yet: bus is down (none of it is on the bus)`)
 		}
 		published := make(chan error, 1)
 		go func() { published <- publish() }()

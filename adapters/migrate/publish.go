@@ -17,18 +17,23 @@ import (
 // copies it. An inbound topic follows the topic that it belongs to.
 //
 // A message that is published on the old bus may come after the mark there. Then
-// it has no place in the order until it is copied. So, if the topic is
+// it has no position in the order until it is copied. So, if the topic is
 // subscribed to, PublishContext returns only when the subscription has read the
 // messages back: whatever is published afterwards, here or on another node,
 // comes after them. If that takes longer than [Config].ReadbackTimeout, the error
 // is a [domain.ErrBusDown], and the messages may still come. If the topic is not
 // subscribed to, PublishContext does not wait, and a later message of another
 // node may come before these.
+//
+// The error is a [*domain.PublishError].
 func (b *DualBus) PublishContext(ctx context.Context, topic string, messages ...*message.Message) error {
 	system := strings.TrimSuffix(topic, domain.InboundSuffix)
 	if slices.Contains(b.cfg.Topics, system) {
 		if err := b.awaitSubscription(ctx, system); err != nil {
-			return fmt.Errorf("move: publish to %q: %w", topic, err)
+			return &domain.PublishError{
+				Refused: true, // nothing was sent
+				Err:     fmt.Errorf("move: publish to %q: %w", topic, err),
+			}
 		}
 	}
 	if b.hasMoved(system) {
@@ -48,13 +53,18 @@ func (b *DualBus) PublishContext(ctx context.Context, topic string, messages ...
 	case <-published.done:
 		return nil
 	case <-timeout.C:
-		return fmt.Errorf("move: publish to %q: what was published does not come back: %w (outcome unknown)",
-			topic, domain.ErrBusDown)
+		err := fmt.Errorf("what was published does not come back: %w", domain.ErrBusDown)
+		return unknownOutcome(topic, err)
 	case <-ctx.Done():
-		return fmt.Errorf("move: publish to %q: %w (outcome unknown)", topic, ctx.Err())
+		return unknownOutcome(topic, ctx.Err())
 	case <-b.ctx.Done():
-		return fmt.Errorf("move: publish to %q: %w (outcome unknown)", topic, domain.ErrClosed)
+		return unknownOutcome(topic, domain.ErrClosed)
 	}
+}
+
+// unknownOutcome is the error of a publish whose messages were not read back.
+func unknownOutcome(topic string, err error) error {
+	return &domain.PublishError{Err: fmt.Errorf("move: publish to %q: %w", topic, err)}
 }
 
 // Unconsumed returns the age of the oldest unconsumed entry of an inbound topic,

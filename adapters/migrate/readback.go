@@ -11,7 +11,7 @@ import (
 )
 
 // readbacks tells publishers when a subscription has read back the messages that
-// they published, so that the messages have their place in the order. It
+// they published, so that the messages have their position in the order. It
 // recognises messages by their payloads, since every bus carries those
 // unchanged. It is safe for concurrent use.
 type readbacks struct {

@@ -75,7 +75,7 @@ func (f subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messag
 		defer close(s.out)
 		defer stop()
 		defer cancel()
-		defer b.updateTopic(topic, func(t *topicState) { t.subscriptions--; t.awaitsMark = time.Time{} })
+		defer b.updateTopic(topic, func(t *topicState) { t.subscriptions--; t.awaitsCutoverMark = time.Time{} })
 		s.run(in, moved)
 	}()
 	return s.out, nil
@@ -100,16 +100,16 @@ func (b *DualBus) startSubscription() bool {
 func (b *DualBus) findMove(
 	ctx context.Context, topic string, age time.Duration,
 ) (newLog domain.LogID, moved bool, err error) {
-	foreign := false
+	ownRecord := false
 	search := func(batch []domain.Entry) bool {
 		for i := range batch {
-			foreign = foreign || isRecordOfItsOwn(&batch[i])
+			ownRecord = ownRecord || isOwnRecord(&batch[i])
 		}
 		moved = slices.ContainsFunc(batch, func(e domain.Entry) bool { return showsMove(&e) })
 		return !moved
 	}
 	last, err := b.to.Scan(ctx, topic, "", time.Now().Add(-age), search)
-	if err == nil && foreign && !moved {
+	if err == nil && ownRecord && !moved {
 		// The last Bridge may have ended long ago. Then only the mark's copy,
 		// further back, can show the move.
 		_, err = b.to.Scan(ctx, topic, "", time.Time{}, search)

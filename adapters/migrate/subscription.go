@@ -40,7 +40,7 @@ func (s *subscription) run(in <-chan *message.Message, moved bool) {
 	}
 	for m := range in {
 		batch, _ := domain.EntriesFrom(m.Context())
-		at := s.findMark(batch)
+		at := s.findCutoverMark(batch)
 		if at < 0 {
 			s.bus.readbacks.observe(batch)
 			if !s.forward(m) {
@@ -48,23 +48,23 @@ func (s *subscription) run(in <-chan *message.Message, moved bool) {
 			}
 			continue
 		}
-		mark := batch[at]
+		cutoverMark := batch[at]
 		s.bus.readbacks.observe(batch[:at])
 		if at > 0 && !s.deliver(batch[:at:at]) {
 			return
 		}
 		m.Ack()
 		s.endFirst()
-		s.switchToNew(mark)
+		s.switchToNew(cutoverMark)
 		return
 	}
 }
 
-// findMark returns the index of the mark in a batch from the old bus, or -1. An
+// findCutoverMark returns the index of the mark in a batch from the old bus, or -1. An
 // entry of the kind MovedAway is always the mark of this move, since the copies
 // of earlier marks are of other kinds. On the way it notes the log that is read,
 // and tells readers in each Start which log comes next.
-func (s *subscription) findMark(batch []domain.Entry) int {
+func (s *subscription) findCutoverMark(batch []domain.Entry) int {
 	for i := range batch {
 		switch e := &batch[i]; e.Kind {
 		case domain.Start:
@@ -79,27 +79,27 @@ func (s *subscription) findMark(batch []domain.Entry) int {
 }
 
 // switchToNew continues on the new bus, from the mark's copy on.
-func (s *subscription) switchToNew(mark domain.Entry) {
+func (s *subscription) switchToNew(cutoverMark domain.Entry) {
 	log := s.bus.cfg.Logger.With("topic", s.topic)
 	log.Info("the old bus has ended; waiting for the new one to begin")
-	s.bus.updateTopic(s.topic, func(t *topicState) { t.awaitsMark = time.Now() })
+	s.bus.updateTopic(s.topic, func(t *topicState) { t.awaitsCutoverMark = time.Now() })
 	age := clockSlack
-	if !mark.Time.IsZero() {
-		age += max(0, time.Since(mark.Time))
+	if !cutoverMark.Time.IsZero() {
+		age += max(0, time.Since(cutoverMark.Time))
 	}
 	in, ok := s.subscribeToNew(age)
 	if !ok {
 		return
 	}
-	search := markSearch{mark: domain.Location{Log: s.log, Position: mark.Position}}
+	search := cutoverMarkSearch{cutoverMark: domain.Location{Log: s.log, Position: cutoverMark.Position}}
 	for m := range in {
 		batch, _ := domain.EntriesFrom(m.Context())
 		rest, found := search.in(batch)
 		if found {
-			if search.foreign {
+			if search.ownRecord {
 				log.Error("something was published on the new bus before its turn: clients are told a gap")
 			}
-			s.bus.updateTopic(s.topic, func(t *topicState) { t.moved, t.awaitsMark = true, time.Time{} })
+			s.bus.updateTopic(s.topic, func(t *topicState) { t.moved, t.awaitsCutoverMark = true, time.Time{} })
 			log.Info("the new bus has begun")
 			s.bus.readbacks.observe(rest)
 			if !s.deliver(rest) {
@@ -172,18 +172,18 @@ func (s *subscription) deliver(batch []domain.Entry) bool {
 	}
 }
 
-// A markSearch looks for the mark's copy on the new bus.
-type markSearch struct {
-	mark    domain.Location // in the old log
-	tail    domain.Position // the new log's tail when reading began
-	foreign bool            // a record that is no copy came before the mark's copy
+// A cutoverMarkSearch looks for the mark's copy on the new bus.
+type cutoverMarkSearch struct {
+	cutoverMark domain.Location // in the old log
+	tail        domain.Position // the new log's tail when reading began
+	ownRecord   bool            // a record that is no copy came before the mark's copy
 }
 
 // in looks for the mark's copy in the next batch of the new bus. If found, it
 // returns the entries for the subscriber, of which the mark's copy is the first,
 // as a MovedHere. If there is a gap before the copy, the copy may be lost in it.
 // Then found is true as well, and the gap is the first entry.
-func (s *markSearch) in(batch []domain.Entry) (rest []domain.Entry, found bool) {
+func (s *cutoverMarkSearch) in(batch []domain.Entry) (rest []domain.Entry, found bool) {
 	for i := range batch {
 		e := &batch[i]
 		switch {
@@ -191,17 +191,17 @@ func (s *markSearch) in(batch []domain.Entry) (rest []domain.Entry, found bool) 
 			s.tail = e.Tail
 		case e.Kind == domain.Gap && e.Origins == nil:
 			return batch[i:], true
-		case e.Kind == domain.MovedHere && e.Origins[0] == s.mark:
+		case e.Kind == domain.MovedHere && e.Origins[0] == s.cutoverMark:
 			e.Tail = max(e.Position, s.tail)
 			rest = append(rest, *e)
-			if s.foreign {
+			if s.ownRecord {
 				rest = append(rest, domain.Entry{
 					Kind: domain.Gap, Position: e.Position, Time: e.Time, Log: e.Log, Reason: domain.Lossy,
 				})
 			}
 			return append(rest, batch[i+1:]...), true
-		case isRecordOfItsOwn(e):
-			s.foreign = true
+		case isOwnRecord(e):
+			s.ownRecord = true
 		}
 	}
 	return nil, false

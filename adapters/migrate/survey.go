@@ -27,7 +27,7 @@ type survey struct {
 
 	probeCopied bool // the probe's copy is on the new bus
 	moved       bool // the new bus has taken over
-	foreign     bool // the new bus holds a record that was not copied from the old log
+	otherRecord bool // the new bus holds a record that was not copied from the old log
 }
 
 func (s *survey) begin(ctx context.Context) error {
@@ -60,7 +60,7 @@ func (s *survey) explain(ctx context.Context) string {
 	switch {
 	case s.oldTail.Log == 0:
 		return "the buses did not answer in time"
-	case s.oldHasMark(ctx):
+	case s.oldHasCutoverMark(ctx):
 		return "the mark is on the old bus since an earlier try, and its copy does not come; " +
 			"start the bridge, nodes wait for it"
 	case s.lastCopy > s.lastCopyThen:
@@ -71,25 +71,26 @@ func (s *survey) explain(ctx context.Context) string {
 		"does `fanfare bridge` run, from and to these buses, for this system?"
 }
 
-// markSearchTimeout is how long the old bus is searched for a mark.
-const markSearchTimeout = 2 * time.Second
+// cutoverMarkTimeout is how long the old bus is searched for a mark.
+const cutoverMarkTimeout = 2 * time.Second
 
-// oldHasMark reports whether a mark is among the entries of the old log that
+// oldHasCutoverMark reports whether a mark is among the entries of the old log that
 // have not been copied. If the log cannot be read, it reports false. It works
 // after ctx has ended.
-func (s *survey) oldHasMark(ctx context.Context) (found bool) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), markSearchTimeout)
+func (s *survey) oldHasCutoverMark(ctx context.Context) (found bool) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cutoverMarkTimeout)
 	defer cancel()
-	isMark := func(e domain.Entry) bool { return e.Kind == domain.MovedAway }
+	isCutoverMark := func(e domain.Entry) bool { return e.Kind == domain.MovedAway }
 	_, _ = s.from.Scan(ctx, s.topic, s.lastCopy, time.Time{}, func(batch []domain.Entry) bool {
-		found = slices.ContainsFunc(batch, isMark)
+		found = slices.ContainsFunc(batch, isCutoverMark)
 		return !found
 	})
 	return found
 }
 
-// readNew reads what has come to the new bus since the last call. If there is
-// something foreign and the new bus has not taken over, it returns ErrNotACopy.
+// readNew reads what has come to the new bus since the last call. If there is a
+// record that is no copy from the old log, and the new bus has not taken over, it
+// returns ErrNotACopy.
 func (s *survey) readNew(ctx context.Context) error {
 	last, err := s.to.Scan(ctx, s.topic, s.readUpTo, time.Time{}, func(batch []domain.Entry) bool {
 		for i := range batch {
@@ -98,7 +99,7 @@ func (s *survey) readNew(ctx context.Context) error {
 		return true
 	})
 	s.readUpTo = last.Position
-	if err == nil && s.foreign && !s.moved {
+	if err == nil && s.otherRecord && !s.moved {
 		return ErrNotACopy
 	}
 	return err
@@ -108,7 +109,7 @@ func (s *survey) readNew(ctx context.Context) error {
 func (s *survey) observe(e *domain.Entry) {
 	s.moved = s.moved || showsMove(e)
 	if !isCopy(e, s.old) {
-		s.foreign = s.foreign || e.Kind == domain.Record
+		s.otherRecord = s.otherRecord || e.Kind == domain.Record
 		return
 	}
 	s.lastCopy = max(s.lastCopy, e.Origins[0].Position)

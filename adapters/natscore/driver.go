@@ -100,8 +100,7 @@ func (d *Driver) Publish(ctx context.Context, records []transport.Outgoing) []er
 	for i, err := range errs {
 		if err != nil {
 			failed = true
-			errs[i] = fmt.Errorf("natscore: publish on %s: %w",
-				records[i].Topic, natsconn.ClassifyRefusal(err))
+			errs[i] = fmt.Errorf("natscore: %w", natsconn.ClassifyRefusal(err)) // the Transport names the topic
 		}
 	}
 	if !failed {

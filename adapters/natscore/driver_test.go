@@ -224,7 +224,7 @@ func TestAQueueGroupSharesATopic(t *testing.T) {
 	for i := range n {
 		driverkit.Publish(t, d, "t", driverkit.Raw(fmt.Sprint(i)))
 	}
-	driverkit.Read(t, fan, n) // who is in no group gets all
+	driverkit.Read(t, fan, n) // a subscriber in no group gets all
 	seen, nacked := map[string]int{}, false
 	var fromBoth [2]int
 	for len(seen) < n {

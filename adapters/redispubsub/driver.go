@@ -129,7 +129,7 @@ func (d *Driver) Publish(ctx context.Context, records []transport.Outgoing) []er
 	errs := pipe.Exec(ctx)
 	for i, err := range errs {
 		if err != nil {
-			errs[i] = fmt.Errorf("redispubsub: publish on %s: %w", records[i].Topic, err)
+			errs[i] = fmt.Errorf("redispubsub: %w", err) // the Transport names the topic
 		}
 	}
 	return errs

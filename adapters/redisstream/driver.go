@@ -232,7 +232,7 @@ func (d *Driver) Publish(ctx context.Context, records []transport.Outgoing) []er
 	errs := pipe.Exec(ctx)
 	for i, err := range errs {
 		if err != nil {
-			errs[i] = fmt.Errorf("redisstream: publish on %s: %w", records[i].Topic, err)
+			errs[i] = fmt.Errorf("redisstream: %w", err) // the Transport names the topic
 		}
 	}
 	return errs

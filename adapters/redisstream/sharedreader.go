@@ -169,8 +169,8 @@ func (s *sharedReader) store(topic string, batch []domain.Entry, last id) {
 	}
 }
 
-// count returns how many entries of each stream to ask for: so many that the reply
-// has about batchBytes if every stream has them.
+// count returns how many entries of each stream to ask for. If every stream has that
+// number, the reply has about batchBytes.
 func (s *sharedReader) count() string {
 	n := batchBytes / (s.entrySize * len(s.reads))
 	return strconv.Itoa(min(max(n, 1), transport.BatchSize))

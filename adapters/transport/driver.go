@@ -139,7 +139,7 @@ type LogDriver interface {
 
 // A GroupDriver is a [Driver] whose broker shares a topic among the members of a
 // consumer group: each message goes to one of them until it is acked. Business
-// services consume inbound topics so. With a driver that is no GroupDriver,
+// services read inbound topics this way. With a driver that is no GroupDriver,
 // [Transport.Group] fails with [domain.ErrUnsupported], and inbound topics go to
 // every subscriber.
 type GroupDriver interface {
@@ -149,8 +149,7 @@ type GroupDriver interface {
 
 // A Trimmer is a [Driver] whose log grows until somebody trims it. [Transport]
 // calls Trim now and then for each topic that it follows or has published to.
-// Of a driver that is no Trimmer the broker itself is believed to keep its logs
-// short.
+// If a driver is no Trimmer, the Transport assumes that the broker trims.
 type Trimmer interface {
 	// Trim drops what is older than the retention the driver was opened with.
 	Trim(ctx context.Context, topic string) error
@@ -173,5 +172,7 @@ type ConsumedTrimmer interface {
 // could be shorter than what the nodes were told to keep. With a driver that is
 // no Retainer such a process does not trim what it publishes to.
 type Retainer interface {
+	// RetentionAsked reports whether the URL or the settings of the driver name a
+	// retention.
 	RetentionAsked() bool
 }

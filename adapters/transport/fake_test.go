@@ -166,16 +166,16 @@ func (f *fakeFeed) isClosed() bool {
 
 var logged = transport.Guarantees{Log: true, AtLeast: true, TotalOrder: true}
 
-// place is the nth position of a log.
-func place(n int) domain.Position {
+// position is the nth position of a log.
+func position(n int) domain.Position {
 	return domain.Position(binary.BigEndian.AppendUint32(nil, uint32(n)))
 }
 
-// records returns the records from the first place to the last.
+// records returns the records from the first position to the last.
 func records(first, last int) []domain.Entry {
 	var batch []domain.Entry
 	for n := first; n <= last; n++ {
-		batch = append(batch, domain.Entry{Position: place(n), UUID: fmt.Sprint(n), Body: fmt.Appendf(nil, "body %d", n)})
+		batch = append(batch, domain.Entry{Position: position(n), UUID: fmt.Sprint(n), Body: fmt.Appendf(nil, "body %d", n)})
 	}
 	return batch
 }

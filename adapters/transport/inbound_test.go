@@ -107,8 +107,8 @@ func (s *sender) fill(user, system string) (n int) {
 	return n
 }
 
-// One user fills his own part, in all systems together, and all users together a
-// system's.
+// One user fills a part of his own, counted over all systems. All users together fill
+// the part of a system.
 func TestInboundIsBoundedByUserAndSystem(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSender(t, transport.InboundLimits{User: 20_000, System: 50_000})

@@ -142,7 +142,7 @@ func TestWithoutAFeedItIsDeafOnlyWhileTheBrokerAnswers(t *testing.T) {
 	for _, log := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
 			var down, mute atomic.Bool
-			first := feed(1, place(0))
+			first := feed(1, position(0))
 			driver := &fakeDriver{guarantees: transport.Guarantees{Log: log}}
 			driver.ping = func(context.Context) error {
 				if down.Load() {
@@ -155,7 +155,7 @@ func TestWithoutAFeedItIsDeafOnlyWhileTheBrokerAnswers(t *testing.T) {
 				case mute.Load():
 					return nil, errNet
 				case first.isClosed():
-					return feed(1, place(0)), nil
+					return feed(1, position(0)), nil
 				}
 				return first, nil
 			}

@@ -82,7 +82,7 @@ func (l *ledger) reserve(
 	switch {
 	case a.unsupported:
 		return func() {}, nil
-	case l.over(a, user, bytes, 1):
+	case l.overShare(a, user, bytes, 1):
 		return nil, domain.ErrInboundFull
 	}
 	counted := a.add(time.Now(), user, bytes)
@@ -144,7 +144,7 @@ func (l *ledger) refreshDue(ctx context.Context, topic, user string, bytes int64
 		l.refresh(ctx, a)
 	}
 	for range maxOtherTopics {
-		if a.unsupported || !over(l.users[user], bytes, l.limits.User) {
+		if a.unsupported || !exceeds(l.users[user], bytes, l.limits.User) {
 			return
 		}
 		hasUser := func(a *account) bool { return a.users[user] > 0 }
@@ -171,16 +171,16 @@ func (l *ledger) leastRecentlyAsked(since time.Time, match func(*account) bool) 
 	return found
 }
 
-// over says whether so many bytes more would exceed a fraction of a limit: all of
-// it if share is 1, half of it if share is 2.
-func (l *ledger) over(a *account, user string, bytes, share int64) bool {
-	return over(l.users[user], bytes, l.limits.User/share) ||
-		over(a.total, bytes, l.limits.System/share)
+// overShare says whether that number of bytes more would exceed a fraction of a limit:
+// all of it if share is 1, half of it if share is 2.
+func (l *ledger) overShare(a *account, user string, bytes, share int64) bool {
+	return exceeds(l.users[user], bytes, l.limits.User/share) ||
+		exceeds(a.total, bytes, l.limits.System/share)
 }
 
-// over says whether a limit forbids so many bytes more. A single message is never
+// exceeds says whether a limit forbids that number of bytes more. A single message is never
 // too much, however large it is.
-func over(used, bytes, limit int64) bool { return limit > 0 && used > 0 && used+bytes > limit }
+func exceeds(used, bytes, limit int64) bool { return limit > 0 && used > 0 && used+bytes > limit }
 
 // due says whether the bus is to be asked about a topic: when it was not asked for
 // a while, and more often when half of a limit is reached.
@@ -189,7 +189,7 @@ func (l *ledger) due(a *account, user string, bytes int64, now time.Time) bool {
 		return false
 	}
 	since := now.Sub(a.askedAt)
-	return since >= askEveryIdle || since >= askEvery && l.over(a, user, bytes, 2)
+	return since >= askEveryIdle || since >= askEvery && l.overShare(a, user, bytes, 2)
 }
 
 // refresh asks the bus what is consumed of a topic. It is called with mu held, and

@@ -18,9 +18,9 @@ const oldLog = domain.LogID(0xA)
 // copied makes entry n of the log a copy of the old log's entry at, before which
 // after was copied; zero: nothing was.
 func copied(l *fakeLog, n, at, after int, more ...domain.Field) {
-	o := provenance.Origin{Locations: []domain.Location{{Log: oldLog, Position: place(at)}}, Time: second(n)}
+	o := provenance.Origin{Locations: []domain.Location{{Log: oldLog, Position: position(at)}}, Time: second(n)}
 	if after > 0 {
-		o.After = place(after)
+		o.After = position(after)
 	}
 	l.entries[n-1].Header = append([]domain.Field{{Name: "fanfare.origin", Value: o.String()}}, more...)
 }
@@ -60,12 +60,12 @@ func TestLocate(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			var wanted []domain.Location
 			for _, n := range tc.wanted {
-				wanted = append(wanted, domain.Location{Log: oldLog, Position: place(n)})
+				wanted = append(wanted, domain.Location{Log: oldLog, Position: position(n)})
 			}
 			want := make([]domain.Location, len(tc.found))
 			for i, n := range tc.found {
 				if n > 0 {
-					want[i] = domain.Location{Log: 1, Position: place(n)}
+					want[i] = domain.Location{Log: 1, Position: position(n)}
 				}
 			}
 			got, _, err := bus.Locate(t.Context(), topic, wanted, tc.from, tc.most)
@@ -78,14 +78,14 @@ func TestLocate(t *testing.T) {
 		})
 	}
 	t.Run("in a log that nothing was copied from", func(t *testing.T) {
-		got, _, err := bus.Locate(t.Context(), topic, []domain.Location{{Log: oldLog, Position: place(12)}, {Log: 0xB, Position: place(12)}}, time.Time{}, 100)
-		if want := []domain.Location{{Log: 1, Position: place(2)}, {}}; err != nil || !cmp.Equal(want, got) {
+		got, _, err := bus.Locate(t.Context(), topic, []domain.Location{{Log: oldLog, Position: position(12)}, {Log: 0xB, Position: position(12)}}, time.Time{}, 100)
+		if want := []domain.Location{{Log: 1, Position: position(2)}, {}}; err != nil || !cmp.Equal(want, got) {
 			t.Errorf("%v, %v", got, err)
 		}
 	})
 	t.Run("bus down", func(t *testing.T) {
 		l.set(func() { l.since = errNet })
-		if _, _, err := bus.Locate(t.Context(), topic, []domain.Location{{Log: oldLog, Position: place(12)}}, time.Time{}, 100); !errors.Is(err, domain.ErrBusDown) {
+		if _, _, err := bus.Locate(t.Context(), topic, []domain.Location{{Log: oldLog, Position: position(12)}}, time.Time{}, 100); !errors.Is(err, domain.ErrBusDown) {
 			t.Errorf("error %v", err)
 		}
 	})
@@ -93,8 +93,8 @@ func TestLocate(t *testing.T) {
 
 func TestOrigins(t *testing.T) {
 	l := newLog(6)
-	late := provenance.Origin{Locations: []domain.Location{{Log: 0xD, Position: place(1)}}, Time: second(3), Late: true}
-	twice := provenance.Origin{Locations: []domain.Location{{Log: 0xB, Position: place(1)}, {Log: 0xC, Position: place(1)}}, Time: second(5)}
+	late := provenance.Origin{Locations: []domain.Location{{Log: 0xD, Position: position(1)}}, Time: second(3), Late: true}
+	twice := provenance.Origin{Locations: []domain.Location{{Log: 0xB, Position: position(1)}, {Log: 0xC, Position: position(1)}}, Time: second(5)}
 	copied(l, 1, 10, 0)
 	copied(l, 2, 11, 10)
 	l.entries[2].Header = []domain.Field{{Name: "fanfare.origin", Value: late.String()}} // no place to resume from
@@ -122,7 +122,7 @@ func TestForgedTimesAreTimes(t *testing.T) {
 	bus := transport.New(l, transport.Config{})
 	defer mustClose(t, bus)
 	for _, from := range []time.Time{time.UnixMilli(math.MinInt64), time.UnixMilli(-1), time.UnixMilli(math.MaxInt64), time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)} {
-		if _, _, err := bus.Locate(t.Context(), topic, []domain.Location{{Log: oldLog, Position: place(10)}}, from, 100); err != nil {
+		if _, _, err := bus.Locate(t.Context(), topic, []domain.Location{{Log: oldLog, Position: position(10)}}, from, 100); err != nil {
 			t.Errorf("from %v: %v", from, err)
 		}
 		l.set(func() {

@@ -11,7 +11,7 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// A fakeLog is a driver with a log in which the nth record, at place n, has the
+// A fakeLog is a driver with a log in which the nth record, at position n, has the
 // time second(n).
 type fakeLog struct {
 	*fakeDriver
@@ -23,7 +23,7 @@ type fakeLog struct {
 	since   error         // what FollowSince fails with
 	from    time.Time     // what FollowSince was asked for last
 	lost    error         // what Follow and reads fail with
-	refuse  error         // what Follow of a place fails with
+	refuse  error         // what Follow of a position fails with
 	silent  bool          // FollowSince's feeds bring nothing
 	hidden  int           // entries before this one are not to be read any more
 }
@@ -65,7 +65,7 @@ func (l *fakeLog) followAfter(_ context.Context, _ string, after domain.Position
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if after == "" {
-		after = place(len(l.entries))
+		after = position(len(l.entries))
 	} else if err := errors.Join(l.lost, l.refuse); err != nil {
 		return nil, err
 	}
@@ -83,14 +83,14 @@ func (l *fakeLog) FollowSince(_ context.Context, _ string, t time.Time) (transpo
 	if n < 0 {
 		n = len(l.entries)
 	}
-	return &logFeed{fakeFeed: feed(1, place(n)), l: l, silent: l.silent}, nil
+	return &logFeed{fakeFeed: feed(1, position(n)), l: l, silent: l.silent}, nil
 }
 
 func (l *fakeLog) Tail(context.Context, string) (domain.Position, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.tails++
-	return place(len(l.entries)), nil
+	return position(len(l.entries)), nil
 }
 
 func (l *fakeLog) asks() int {

@@ -335,32 +335,32 @@ func TestMarksBackOff(t *testing.T) {
 			time.Sleep(900 * time.Millisecond)
 			mustPublish(t, pub, numbered(1))
 		}
-		if n := pub.Stats().Marks; n != 0 {
+		if n := pub.Stats().HighWaterMarks; n != 0 {
 			t.Errorf("%d marks in between", n)
 		}
 		last := time.Now()
 		for _, due := range []int{1, 3, 7, 15, 31, 63, 123, 183, 243} {
 			time.Sleep(time.Duration(due)*time.Second - time.Since(last) - time.Millisecond)
-			before := pub.Stats().Marks
+			before := pub.Stats().HighWaterMarks
 			time.Sleep(2 * time.Millisecond)
 			synctest.Wait()
-			if pub.Stats().Marks != before+1 {
+			if pub.Stats().HighWaterMarks != before+1 {
 				t.Errorf("no mark %d s after the last message", due)
 			}
 		}
-		if n := pub.Stats().Marks; n != 9 {
+		if n := pub.Stats().HighWaterMarks; n != 9 {
 			t.Errorf("%d marks, want 9", n)
 		}
 		mustPublish(t, pub, numbered(2)) // begins anew
 		time.Sleep(1100 * time.Millisecond)
 		synctest.Wait()
-		if n := pub.Stats().Marks; n != 10 {
+		if n := pub.Stats().HighWaterMarks; n != 10 {
 			t.Errorf("%d marks, want 10", n)
 		}
 		if got := h.take(); strings.Contains(got, "mark") || strings.Contains(got, "gap") {
 			t.Errorf("heard %q", got)
 		}
-		if n := sub.Stats().Marks + uint64(pub.Stats().Published); n != 52 {
+		if n := sub.Stats().HighWaterMarks + uint64(pub.Stats().Published); n != 52 {
 			t.Errorf("marks count as messages: %d", n)
 		}
 	})

@@ -9,26 +9,26 @@ import (
 	"github.com/fanfarebus/fanfare/adapters/transport/sequence"
 )
 
-// newMark returns the message that stands for the high-water mark of any topic.
+// newHighWaterMark returns the message that stands for the high-water mark of any topic.
 // [Transport.number] recognises it by its address.
-func newMark() *message.Message {
+func newHighWaterMark() *message.Message {
 	m := message.NewMessage("", nil)
 	m.Metadata.Set(RawKey, "1")
 	return m
 }
 
-// number puts numbered copies in the place of the records' messages; the messages
-// themselves stay as they are. The first call starts the goroutine that publishes
-// the marks, which Close waits for.
+// number replaces the records' messages by numbered copies; the messages themselves
+// stay as they are. The first call starts the goroutine that publishes the
+// high-water marks, which Close waits for.
 func (t *Transport) number(records []Outgoing) {
 	t.numberRecords(records)
-	t.startMarks.Do(func() {
+	t.startHighWaterMarks.Do(func() {
 		if t.enter() != nil {
 			return // closed: no mark is due any more
 		}
 		go func() {
 			defer t.running.Done()
-			t.publishMarks()
+			t.publishHighWaterMarks()
 		}()
 	})
 }
@@ -57,23 +57,23 @@ func (t *Transport) numberRecords(records []Outgoing) {
 // gets none.
 func (t *Transport) numberedPayload(batch *sequence.Batch, r *Outgoing) ([]byte, bool) {
 	switch {
-	case r.Message == t.mark:
-		return batch.Mark(r.Topic), true
+	case r.Message == t.highWaterMark:
+		return batch.HighWaterMark(r.Topic), true
 	case r.Message.Metadata[RawKey] == "":
 		return nil, false
 	}
 	return batch.Number(r.Topic, r.Message.Payload)
 }
 
-// publishMarks publishes high-water marks when they are due, until Close.
-func (t *Transport) publishMarks() {
+// publishHighWaterMarks publishes high-water marks when they are due, until Close.
+func (t *Transport) publishHighWaterMarks() {
 	for {
 		now := time.Now()
-		topics, next := t.numberer.DueMarks(now)
+		topics, next := t.numberer.DueHighWaterMarks(now)
 		for _, topic := range topics {
-			t.publishMark(topic)
+			t.publishHighWaterMark(topic)
 		}
-		wait := sequence.MarkMax
+		wait := sequence.HighWaterMarkMax
 		if !next.IsZero() {
 			wait = min(wait, time.Until(next))
 		}
@@ -90,16 +90,16 @@ func (t *Transport) publishMarks() {
 	}
 }
 
-// publishMark publishes a topic's high-water mark, and tries once. A mark gets its
+// publishHighWaterMark publishes a topic's high-water mark, and tries once. It gets its
 // number when it is sent, as messages do. So it stays true when messages that were
 // published after it became due are sent before it.
-func (t *Transport) publishMark(topic string) {
-	mark := []Outgoing{{Topic: topic, Message: t.mark}}
+func (t *Transport) publishHighWaterMark(topic string) {
+	mark := []Outgoing{{Topic: topic, Message: t.highWaterMark}}
 	deadline := time.Now().Add(t.cfg.PublishTimeout)
 	out := t.pipeline(topic).Publish(context.WithoutCancel(t.closing), deadline, mark)
 	if out.Err != nil {
 		t.cfg.Logger.Debug("a high-water mark was not published", "topic", topic, "error", out.Err)
 		return
 	}
-	t.counts.marks.Add(1)
+	t.counts.highWaterMarks.Add(1)
 }

@@ -28,6 +28,9 @@ type Openers map[string]Opener
 // Open makes a Transport from a URL such as "redis://127.0.0.1:6379/0". An unknown
 // scheme is refused with the list of those there are. No error shows a password.
 func (o Openers) Open(ctx context.Context, rawURL string, cfg Config) (*Transport, error) {
+	if strings.TrimSpace(rawURL) == "" {
+		return nil, fmt.Errorf("transport: the URL is empty: use one of %s", o.schemes())
+	}
 	u, err := dsn.Parse(rawURL, o.schemes())
 	if err != nil {
 		return nil, fmt.Errorf("transport: %w", err)

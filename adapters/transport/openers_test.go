@@ -70,7 +70,9 @@ func TestOpenReadsWell(t *testing.T) {
 	}
 	for _, tc := range []struct{ url, want string }{
 		{"kafka://host:9092", `transport: unknown scheme "kafka": use one of plain://, redis://`},
-		{"", `transport: unknown scheme "": use one of plain://, redis://`},
+		{"", `transport: the URL is empty: use one of plain://, redis://`},
+		{" ", `transport: the URL is empty: use one of plain://, redis://`},
+		{"host", `transport: unknown scheme "": use one of plain://, redis://`},
 		{"redis://h:1/0?retension=1h", `transport redis://h:1/0: unknown parameter "retension": use retention, tls`},
 		{"redis://h?retention=1&tls=perhaps", "transport redis://h: retention=1: want a duration of at least 1s, such as 1h0m0s\ntls=perhaps: want true or false"},
 		{"plain://h?x=1", `transport plain://h: unknown parameter "x": this transport takes none`},

@@ -11,7 +11,7 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// pipelines is how many group commits there are. A topic always uses the same one,
+// pipelineCount is how many group commits there are. A topic always uses the same one,
 // which keeps its order.
 const pipelineCount = 16
 
@@ -108,7 +108,7 @@ func (t *Transport) copyMessages(records []Outgoing) {
 	values := make([]message.Message, len(records))
 	for i := range records {
 		m, c := records[i].Message, &values[i]
-		if m == t.mark {
+		if m == t.highWaterMark {
 			continue // nobody ever changes it, and number recognises it by its address
 		}
 		c.UUID = m.UUID

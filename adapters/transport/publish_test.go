@@ -68,7 +68,7 @@ func msgs(n int) []*message.Message {
 	return all
 }
 
-// publishes starts a publish of its own goroutine and waits until it is in line.
+// publishes starts a publish of its own goroutine and waits until it is in the queue.
 func publishes(bus *transport.Transport, ctx context.Context, messages ...*message.Message) <-chan error {
 	result := make(chan error, 1)
 	go func() { result <- bus.PublishContext(ctx, topic, messages...) }()
@@ -319,7 +319,7 @@ func TestContextThatHasEndedSendsNothing(t *testing.T) {
 	}
 }
 
-// Who leaves while his messages are on the wire may reuse them at once: the
+// A caller that leaves while its messages are on the wire may reuse them at once: the
 // driver has a copy. The race detector watches, too.
 func TestWhoLeavesTheWireLeavesACopy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -26,7 +26,7 @@ func TestSubscriptionsBeginInThePast(t *testing.T) {
 			in := subscribe(t, bus.BatchesSince(tc.age))
 			m := <-in
 			start, _ := domain.EntriesFrom(m.Context())
-			want := []domain.Entry{{Kind: domain.Start, Position: place(tc.begin), Tail: place(5), Log: 1}}
+			want := []domain.Entry{{Kind: domain.Start, Position: position(tc.begin), Tail: position(5), Log: 1}}
 			if diff := cmp.Diff(want, start); diff != "" {
 				t.Errorf("%v back: %s", tc.age, diff)
 			}
@@ -85,9 +85,9 @@ func TestReplay(t *testing.T) {
 				bus := transport.New(l, transport.Config{})
 				defer mustClose(t, bus)
 				var got []string
-				err := bus.Replay(t.Context(), topic, domain.Location{Position: place(tc.after)}, tc.from, func(batch []domain.Entry) bool {
+				err := bus.Replay(t.Context(), topic, domain.Location{Position: position(tc.after)}, tc.from, func(batch []domain.Entry) bool {
 					got = append(got, strings.Join(summary(batch), " "))
-					return batch[len(batch)-1].Position != place(9)
+					return batch[len(batch)-1].Position != position(9)
 				})
 				if !errors.Is(err, tc.err) {
 					t.Errorf("error %v, want %v", err, tc.err)
@@ -110,7 +110,7 @@ func TestReplayOfAnotherLogIsRefused(t *testing.T) {
 		l := newLog(9)
 		bus := transport.New(l, transport.Config{})
 		defer mustClose(t, bus)
-		err := bus.Replay(t.Context(), topic, domain.Location{Log: 2, Position: place(3)}, from, func(batch []domain.Entry) bool {
+		err := bus.Replay(t.Context(), topic, domain.Location{Log: 2, Position: position(3)}, from, func(batch []domain.Entry) bool {
 			t.Errorf("got %v", summary(batch))
 			return true
 		})
@@ -131,7 +131,7 @@ func TestReplayWaitsAtTheTailAndEndsWithItsContextOrTheTransport(t *testing.T) {
 			replay := func(ctx context.Context) <-chan error {
 				ended := make(chan error, 1)
 				go func() {
-					ended <- bus.Replay(ctx, topic, domain.Location{Position: place(2)}, from, func(batch []domain.Entry) bool {
+					ended <- bus.Replay(ctx, topic, domain.Location{Position: position(2)}, from, func(batch []domain.Entry) bool {
 						n += len(batch)
 						return true
 					})
@@ -171,7 +171,7 @@ func TestReplayEndsAtAGap(t *testing.T) {
 		bus := transport.New(l, transport.Config{})
 		defer mustClose(t, bus)
 		var got []string
-		err := bus.Replay(t.Context(), topic, domain.Location{Position: place(1)}, second(1), func(batch []domain.Entry) bool {
+		err := bus.Replay(t.Context(), topic, domain.Location{Position: position(1)}, second(1), func(batch []domain.Entry) bool {
 			got = append(got, summary(batch)...)
 			if len(got) == 4 {
 				l.set(func() { l.lost = &domain.GapError{Reason: domain.UnknownCursor} })
@@ -190,7 +190,7 @@ func TestReplayYieldMayEndItInThePast(t *testing.T) {
 		bus := transport.New(newLog(9), transport.Config{})
 		defer mustClose(t, bus)
 		calls := 0
-		err := bus.Replay(t.Context(), topic, domain.Location{Position: place(8)}, second(1), func([]domain.Entry) bool {
+		err := bus.Replay(t.Context(), topic, domain.Location{Position: position(8)}, second(1), func([]domain.Entry) bool {
 			calls++
 			return false
 		})
@@ -204,7 +204,7 @@ func TestReplayRefuses(t *testing.T) {
 	never := func([]domain.Entry) bool { t.Error("something to replay"); return false }
 	noLog := transport.New(&fakeDriver{}, transport.Config{})
 	defer mustClose(t, noLog)
-	if err := noLog.Replay(t.Context(), topic, domain.Location{Position: place(1)}, time.Time{}, never); !errors.Is(err, domain.ErrUnsupported) {
+	if err := noLog.Replay(t.Context(), topic, domain.Location{Position: position(1)}, time.Time{}, never); !errors.Is(err, domain.ErrUnsupported) {
 		t.Errorf("without a log: %v", err)
 	}
 	bus := transport.New(newLog(2), transport.Config{})
@@ -212,12 +212,12 @@ func TestReplayRefuses(t *testing.T) {
 	if err := bus.Replay(t.Context(), topic, domain.Location{}, time.Time{}, never); !errors.Is(err, domain.ErrInvalid) {
 		t.Errorf("without a place: %v", err)
 	}
-	if err := bus.Replay(t.Context(), "", domain.Location{Position: place(1)}, time.Time{}, never); !errors.Is(err, domain.ErrInvalid) {
+	if err := bus.Replay(t.Context(), "", domain.Location{Position: position(1)}, time.Time{}, never); !errors.Is(err, domain.ErrInvalid) {
 		t.Errorf("without a topic: %v", err)
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := bus.Replay(ended, topic, domain.Location{Position: place(1)}, time.Time{}, never); !errors.Is(err, context.Canceled) {
+	if err := bus.Replay(ended, topic, domain.Location{Position: position(1)}, time.Time{}, never); !errors.Is(err, context.Canceled) {
 		t.Errorf("without time: %v", err)
 	}
 }

@@ -55,8 +55,8 @@ func TestRunTellsOfEachChange(t *testing.T) {
 	}
 }
 
-// One answer that comes late is no news: who is told that the bus is down may
-// do something about it.
+// One answer that comes late is no news: a program that is told that the bus is
+// down may act on it.
 func TestOneLateAnswerIsNoNews(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		asked := 0
@@ -102,7 +102,7 @@ func TestTopicsAreTrimmedWhileFollowed(t *testing.T) {
 		driver := &fakeDriver{
 			guarantees: logged,
 			follow: func(context.Context, string, domain.Position) (transport.Feed, error) {
-				return feed(1, place(0)), nil
+				return feed(1, position(0)), nil
 			},
 			trim: func(_ context.Context, topic string) error {
 				mu.Lock()

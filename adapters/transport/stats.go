@@ -21,9 +21,9 @@ type Stats struct {
 	// Interruptions counts how often a subscription lost its feed.
 	Interruptions uint64
 	// Missing counts how often sequence numbers were missing, Late the messages
-	// that were dropped because of theirs, and Marks the high-water marks that were
+	// that were dropped because of theirs, and HighWaterMarks those that were
 	// published; see package sequence.
-	Missing, Late, Marks uint64
+	Missing, Late, HighWaterMarks uint64
 	// Gaps counts the gaps that were passed on.
 	Gaps map[domain.GapReason]uint64
 	// Lagging is how many subscriptions lag now, as [Transport.Deaf] means it.
@@ -37,34 +37,34 @@ func (t *Transport) Stats() Stats {
 	gaps := maps.Clone(c.gaps)
 	c.mu.Unlock()
 	return Stats{
-		Published:     c.published.Load(),
-		PublishErrors: c.publishErrors.Load(),
-		Batches:       c.batches.Load(),
-		Entries:       c.entries.Load(),
-		Redelivered:   c.redelivered.Load(),
-		Interruptions: c.interruptions.Load(),
-		Missing:       c.missing.Load(),
-		Late:          c.late.Load(),
-		Marks:         c.marks.Load(),
-		Gaps:          gaps,
-		Lagging:       len(t.DeafTopics()),
+		Published:      c.published.Load(),
+		PublishErrors:  c.publishErrors.Load(),
+		Batches:        c.batches.Load(),
+		Entries:        c.entries.Load(),
+		Redelivered:    c.redelivered.Load(),
+		Interruptions:  c.interruptions.Load(),
+		Missing:        c.missing.Load(),
+		Late:           c.late.Load(),
+		HighWaterMarks: c.highWaterMarks.Load(),
+		Gaps:           gaps,
+		Lagging:        len(t.DeafTopics()),
 	}
 }
 
 // Plus adds what two Transports have counted.
 func (s Stats) Plus(other Stats) Stats {
 	sum := Stats{
-		Published:     s.Published + other.Published,
-		PublishErrors: s.PublishErrors + other.PublishErrors,
-		Batches:       s.Batches + other.Batches,
-		Entries:       s.Entries + other.Entries,
-		Redelivered:   s.Redelivered + other.Redelivered,
-		Interruptions: s.Interruptions + other.Interruptions,
-		Missing:       s.Missing + other.Missing,
-		Late:          s.Late + other.Late,
-		Marks:         s.Marks + other.Marks,
-		Gaps:          make(map[domain.GapReason]uint64),
-		Lagging:       s.Lagging + other.Lagging,
+		Published:      s.Published + other.Published,
+		PublishErrors:  s.PublishErrors + other.PublishErrors,
+		Batches:        s.Batches + other.Batches,
+		Entries:        s.Entries + other.Entries,
+		Redelivered:    s.Redelivered + other.Redelivered,
+		Interruptions:  s.Interruptions + other.Interruptions,
+		Missing:        s.Missing + other.Missing,
+		Late:           s.Late + other.Late,
+		HighWaterMarks: s.HighWaterMarks + other.HighWaterMarks,
+		Gaps:           make(map[domain.GapReason]uint64),
+		Lagging:        s.Lagging + other.Lagging,
 	}
 	for _, gaps := range []map[domain.GapReason]uint64{s.Gaps, other.Gaps} {
 		for reason, n := range gaps {
@@ -76,10 +76,10 @@ func (s Stats) Plus(other Stats) Stats {
 
 // counters are what Stats reads.
 type counters struct {
-	published, publishErrors   atomic.Uint64
-	batches, entries           atomic.Uint64
-	redelivered, interruptions atomic.Uint64
-	missing, late, marks       atomic.Uint64
+	published, publishErrors      atomic.Uint64
+	batches, entries              atomic.Uint64
+	redelivered, interruptions    atomic.Uint64
+	missing, late, highWaterMarks atomic.Uint64
 
 	mu   sync.Mutex
 	gaps map[domain.GapReason]uint64 // guarded by mu

@@ -39,7 +39,7 @@ type subscription struct {
 	gap     *GapError       // why the next feed does not continue the last one; nil once passed on
 	brought bool            // the present feed has brought something
 	backoff pause.Backoff
-	numbers sequence.Checker
+	numbers *sequence.Checker
 	copies  provenance.Reader
 }
 

@@ -27,67 +27,67 @@ func TestContinuity(t *testing.T) {
 		cuts   uint64
 	}{
 		"a subscription starts with its place": {
-			driver: script(logged, feed(1, place(7), records(8, 9))),
+			driver: script(logged, feed(1, position(7), records(8, 9))),
 			want:   []string{"start 7 of 1", "8", "9"},
 			asked:  []domain.Position{""},
 		},
 		"an interruption with proof goes on without a gap": {
 			driver: script(logged,
-				feed(1, place(0), records(1, 2), errNet), errNet, errNet,
-				feed(1, place(2), records(3, 4))),
+				feed(1, position(0), records(1, 2), errNet), errNet, errNet,
+				feed(1, position(2), records(3, 4))),
 			want:  []string{"start 0 of 1", "1", "2", "3", "4"},
-			asked: []domain.Position{"", place(2), place(2), place(2)},
+			asked: []domain.Position{"", position(2), position(2), position(2)},
 			cuts:  1,
 		},
 		"an interruption before the first record goes on from the start": {
-			driver: script(logged, feed(1, place(5), errNet), feed(1, place(5), records(6, 6))),
+			driver: script(logged, feed(1, position(5), errNet), feed(1, position(5), records(6, 6))),
 			want:   []string{"start 5 of 1", "6"},
-			asked:  []domain.Position{"", place(5)},
+			asked:  []domain.Position{"", position(5)},
 			cuts:   1,
 		},
 		"an interruption without proof is a gap before the new records": {
 			driver: script(logged,
-				feed(1, place(0), records(1, 2), errNet), trimmed,
-				feed(1, place(9), records(10, 10))),
+				feed(1, position(0), records(1, 2), errNet), trimmed,
+				feed(1, position(9), records(10, 10))),
 			want:  []string{"start 0 of 1", "1", "2", "gap trimmed 9 of 1", "10"},
-			asked: []domain.Position{"", place(2), ""},
+			asked: []domain.Position{"", position(2), ""},
 			gaps:  map[domain.GapReason]uint64{domain.Trimmed: 1},
 			cuts:  1,
 		},
 		"a feed that lost its position is a gap": {
 			driver: script(logged,
-				feed(1, place(0), records(1, 1), trimmed),
-				feed(1, place(9), records(10, 10))),
+				feed(1, position(0), records(1, 1), trimmed),
+				feed(1, position(9), records(10, 10))),
 			want:  []string{"start 0 of 1", "1", "gap trimmed 9 of 1", "10"},
 			asked: []domain.Position{"", ""},
 			gaps:  map[domain.GapReason]uint64{domain.Trimmed: 1},
 		},
 		"a gap is not forgotten while the broker is away": {
 			driver: script(logged,
-				feed(1, place(0), records(1, 1), errNet), trimmed, errNet, errNet,
-				feed(1, place(9), records(10, 10))),
+				feed(1, position(0), records(1, 1), errNet), trimmed, errNet, errNet,
+				feed(1, position(9), records(10, 10))),
 			want:  []string{"start 0 of 1", "1", "gap trimmed 9 of 1", "10"},
-			asked: []domain.Position{"", place(1), "", "", ""},
+			asked: []domain.Position{"", position(1), "", "", ""},
 			gaps:  map[domain.GapReason]uint64{domain.Trimmed: 1},
 			cuts:  1,
 		},
 		"another log is a gap, whatever the driver says": {
 			driver: script(logged,
-				feed(1, place(0), records(1, 1), errNet),
-				feed(2, place(1), records(2, 2)),
-				feed(2, place(3), records(4, 4))),
+				feed(1, position(0), records(1, 1), errNet),
+				feed(2, position(1), records(2, 2)),
+				feed(2, position(3), records(4, 4))),
 			want:  []string{"start 0 of 1", "1", "gap unknown_cursor 3 of 2", "4"},
-			asked: []domain.Position{"", place(1), ""},
+			asked: []domain.Position{"", position(1), ""},
 			gaps:  map[domain.GapReason]uint64{domain.UnknownCursor: 1},
 			cuts:  1,
 		},
 		"after a gap it goes on from there": {
 			driver: script(logged,
-				feed(1, place(0), trimmed),
-				feed(2, place(9), errNet),
-				feed(2, place(9), records(10, 10))),
+				feed(1, position(0), trimmed),
+				feed(2, position(9), errNet),
+				feed(2, position(9), records(10, 10))),
 			want:  []string{"start 0 of 1", "gap trimmed 9 of 2", "10"},
-			asked: []domain.Position{"", "", place(9)},
+			asked: []domain.Position{"", "", position(9)},
 			gaps:  map[domain.GapReason]uint64{domain.Trimmed: 1},
 			cuts:  1,
 		},
@@ -131,7 +131,7 @@ func TestContinuity(t *testing.T) {
 func TestReplacedFeedsAreClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		feeds := []*fakeFeed{
-			feed(1, place(0), errNet), feed(2, place(0)), feed(2, place(0), records(1, 1)),
+			feed(1, position(0), errNet), feed(2, position(0)), feed(2, position(0), records(1, 1)),
 		}
 		bus := transport.New(script(logged, feeds[0], feeds[1], feeds[2]), transport.Config{})
 		batches, err := bus.Batches().Subscribe(t.Context(), topic)
@@ -151,7 +151,7 @@ func TestReplacedFeedsAreClosed(t *testing.T) {
 
 func TestStartComesAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		bus := transport.New(script(logged, feed(1, place(0), records(1, 3))), transport.Config{})
+		bus := transport.New(script(logged, feed(1, position(0), records(1, 3))), transport.Config{})
 		defer mustClose(t, bus)
 		batches, err := bus.Batches().Subscribe(t.Context(), topic)
 		if err != nil {
@@ -171,16 +171,16 @@ func TestStartComesAlone(t *testing.T) {
 func TestRetriesArePaced(t *testing.T) {
 	dropping := func() *fakeDriver {
 		return &fakeDriver{guarantees: logged, follow: func(context.Context, string, domain.Position) (transport.Feed, error) {
-			return feed(1, place(0), errNet), nil
+			return feed(1, position(0), errNet), nil
 		}}
 	}
 	breaking := func() *fakeDriver {
 		return &fakeDriver{guarantees: logged, follow: func(context.Context, string, domain.Position) (transport.Feed, error) {
-			return feed(1, place(0), &transport.GapError{Reason: domain.Trimmed}), nil
+			return feed(1, position(0), &transport.GapError{Reason: domain.Trimmed}), nil
 		}}
 	}
 	for name, driver := range map[string]func() *fakeDriver{
-		"away":     func() *fakeDriver { return script(logged, feed(1, place(0), errNet)) },
+		"away":     func() *fakeDriver { return script(logged, feed(1, position(0), errNet)) },
 		"dropping": dropping,
 		"breaking": breaking,
 	} {
@@ -212,9 +212,9 @@ func TestRetriesArePaced(t *testing.T) {
 func TestPausesStartAnew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := transport.New(script(logged,
-			feed(1, place(0), errNet), errNet, errNet, errNet, errNet, errNet,
-			feed(1, place(0), records(1, 1), errNet),
-			feed(1, place(1), records(2, 2))), transport.Config{RetryMin: time.Second, RetryMax: time.Hour})
+			feed(1, position(0), errNet), errNet, errNet, errNet, errNet, errNet,
+			feed(1, position(0), records(1, 1), errNet),
+			feed(1, position(1), records(2, 2))), transport.Config{RetryMin: time.Second, RetryMax: time.Hour})
 		defer mustClose(t, bus)
 		batches, err := bus.Batches().Subscribe(t.Context(), topic)
 		if err != nil {
@@ -321,9 +321,9 @@ func TestEndOfASubscription(t *testing.T) {
 		for how, viaClose := range map[string]bool{"cancelled": false, "closed": true} {
 			t.Run(how+" "+what, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					f := feed(1, place(0), records(1, 3))
+					f := feed(1, position(0), records(1, 3))
 					if what == "in a back-off" {
-						f = feed(1, place(0), records(1, 4), errNet)
+						f = feed(1, position(0), records(1, 4), errNet)
 					}
 					bus := transport.New(script(logged, f), transport.Config{RetryMin: time.Hour})
 					defer mustClose(t, bus)
@@ -361,7 +361,7 @@ func TestEndOfASubscription(t *testing.T) {
 // and no more than one.
 func TestReaderIsOneBatchAhead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := feed(1, place(0), records(1, 1), records(2, 2), records(3, 3), records(4, 4))
+		f := feed(1, position(0), records(1, 1), records(2, 2), records(3, 3), records(4, 4))
 		bus := transport.New(script(logged, f), transport.Config{})
 		defer mustClose(t, bus)
 		in, err := bus.Batches().Subscribe(t.Context(), topic)
@@ -380,10 +380,10 @@ func TestReaderIsOneBatchAhead(t *testing.T) {
 func TestNackedMessageComesAgainAsItWas(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		batch := []domain.Entry{
-			{Position: place(1), UUID: "a", Header: []domain.Field{{Name: "k", Value: "v"}}, Body: []byte("body")},
-			{Position: place(2), UUID: "b"},
+			{Position: position(1), UUID: "a", Header: []domain.Field{{Name: "k", Value: "v"}}, Body: []byte("body")},
+			{Position: position(2), UUID: "b"},
 		}
-		bus := transport.New(script(logged, feed(1, place(0), batch)), transport.Config{})
+		bus := transport.New(script(logged, feed(1, position(0), batch)), transport.Config{})
 		defer mustClose(t, bus)
 		type key struct{}
 		in, err := bus.Subscribe(context.WithValue(t.Context(), key{}, "value"), topic)
@@ -415,7 +415,7 @@ func TestNackedMessageComesAgainAsItWas(t *testing.T) {
 
 func TestNackedBatchComesAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		bus := transport.New(script(logged, feed(1, place(0), records(1, 2), records(3, 3))), transport.Config{})
+		bus := transport.New(script(logged, feed(1, position(0), records(1, 2), records(3, 3))), transport.Config{})
 		defer mustClose(t, bus)
 		in, err := bus.Batches().Subscribe(t.Context(), topic)
 		if err != nil {
@@ -431,7 +431,7 @@ func TestNackedBatchComesAgain(t *testing.T) {
 
 func TestNackLoopIsPaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		bus := transport.New(script(logged, feed(1, place(0), records(1, 1))), transport.Config{})
+		bus := transport.New(script(logged, feed(1, position(0), records(1, 1))), transport.Config{})
 		in, err := bus.Subscribe(t.Context(), topic)
 		if err != nil {
 			t.Fatal(err)
@@ -450,7 +450,7 @@ func TestNackLoopIsPaced(t *testing.T) {
 
 func TestForeignMessageGetsAnID(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		bus := transport.New(script(logged, feed(1, place(0), []domain.Entry{{Position: place(1)}, {}})), transport.Config{})
+		bus := transport.New(script(logged, feed(1, position(0), []domain.Entry{{Position: position(1)}, {}})), transport.Config{})
 		defer mustClose(t, bus)
 		in, err := bus.Subscribe(t.Context(), topic)
 		if err != nil {

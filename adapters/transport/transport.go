@@ -30,9 +30,9 @@ type Transport struct {
 	publishFailures limitedLog
 	trimming        *trimSchedule
 
-	numberer   *sequence.Numberer // nil: what is published is not numbered
-	mark       *message.Message   // stands for the high-water mark of any topic
-	startMarks sync.Once          // starts the goroutine that publishes marks
+	numberer            *sequence.Numberer // nil: what is published is not numbered
+	highWaterMark       *message.Message   // stands for the high-water mark of any topic
+	startHighWaterMarks sync.Once          // starts the goroutine that publishes them
 
 	followFailures limitedLog               // lines on subscriptions that cannot be opened again
 	down           atomic.Bool              // the broker did not answer when Run last asked
@@ -63,7 +63,7 @@ func New(d Driver, cfg Config) *Transport {
 		cfg:             cfg.withDefaults(),
 		publishFailures: limitedLog{every: 10 * time.Second},
 		followFailures:  limitedLog{every: 10 * time.Second},
-		mark:            newMark(),
+		highWaterMark:   newHighWaterMark(),
 		subs:            make(map[*subscription]struct{}),
 		groups:          make(map[*groupMember]struct{}),
 	}

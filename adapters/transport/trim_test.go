@@ -44,7 +44,7 @@ func (r *trimmer) driver() *fakeDriver {
 		trim:       r.trim,
 		publish:    func(context.Context, []transport.Outgoing) []error { return nil },
 		follow: func(context.Context, string, domain.Position) (transport.Feed, error) {
-			return feed(1, place(0)), nil
+			return feed(1, position(0)), nil
 		},
 	}
 }
@@ -65,7 +65,7 @@ func (r *trimmer) after(d time.Duration, topic string) int {
 	return r.count(topic) - before
 }
 
-// What nobody follows is trimmed as well, by whoever publishes to it: at once,
+// A topic that nobody follows is trimmed as well, by those who publish to it: at once,
 // and then now and then.
 func TestATopicThatIsPublishedToIsTrimmed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -49,7 +49,7 @@ type Driver struct {
 	sub message.Subscriber
 	cfg Config
 
-	lanes     [lanes]chan struct{} // a lane holds a token while somebody publishes on it
+	lanes     [lanes]chan struct{} // a lane holds a token while a goroutine publishes on it
 	ctx       context.Context      // ends with Close
 	end       context.CancelFunc
 	closeOnce sync.Once

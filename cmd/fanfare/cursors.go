@@ -93,7 +93,7 @@ func (f *cursorFile) save(cursors map[string]string) error {
 }
 
 // write replaces the file as a whole, by way of a temporary file beside it. So
-// whoever reads the file finds the old cursors or the new ones, even after a crash.
+// a reader of the file finds the old cursors or the new ones, even after a crash.
 func (f *cursorFile) write() error {
 	text, err := json.Marshal(f.saved)
 	if err != nil {
@@ -101,7 +101,7 @@ func (f *cursorFile) write() error {
 	}
 	dir := filepath.Dir(f.path)
 	temporary, err := os.CreateTemp(dir, "."+filepath.Base(f.path)+".*")
-	if errors.Is(err, fs.ErrNotExist) {
+	if _, missing := os.Stat(dir); errors.Is(err, fs.ErrNotExist) && errors.Is(missing, fs.ErrNotExist) {
 		return fmt.Errorf("--resume: %s cannot be made: there is no directory %s", f.path, dir)
 	}
 	if err != nil {

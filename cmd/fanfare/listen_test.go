@@ -94,6 +94,14 @@ func TestTheDirectoryThatCursorsLackIsNamed(t *testing.T) {
 	}
 }
 
+// /proc is a directory in which nobody can make a file.
+func TestNoDirectoryIsMissedThatIsThere(t *testing.T) {
+	got := fanfareRun(t, "listen", "--systems", "orders", "--url", "http://127.0.0.1:1", "--resume", "/proc/alice.json")
+	if got.code != 2 || !strings.HasPrefix(got.err, "fanfare: --resume: /proc/alice.json cannot be written: ") {
+		t.Errorf("got %+v", got)
+	}
+}
+
 func TestFileOfCursorsThatCannotBeUsedIsOneClearLine(t *testing.T) {
 	for name, path := range map[string]string{
 		"a directory": t.TempDir(), "in no directory": "/does/not/exist/alice.json",

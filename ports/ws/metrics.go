@@ -30,7 +30,8 @@ func (s *Server) Metrics() []metric.Metric {
 				"and messages of plain clients that were dropped.",
 			func(s Stats) uint64 { return s.Errors }),
 		counter("rate_limited_total",
-			"Ops and messages of WebSocket clients that were refused for their rate.",
+			"Ops of WebSocket clients that were answered with the code rate_limited, "+
+				"and messages of plain clients that were dropped for the same reasons.",
 			func(s Stats) uint64 { return s.RateLimited }),
 	}
 }

@@ -28,7 +28,9 @@ func Redact(raw string) string {
 		return scheme + "://" + hidden
 	}
 	list := strings.Split(head, ",")
-	open := false // a password that has a comma in it ends behind here, and begins before
+	// The loop runs backwards. open: the server after this one may be the end of a
+	// password that contains a comma.
+	open := false
 	for i := len(list) - 1; i >= 0; i-- {
 		scheme, rest, whole := strings.Cut(list[i], "://")
 		whole = whole && (i == 0 || isScheme(strings.TrimSpace(scheme)))

@@ -20,6 +20,6 @@
 //   - Attempts: each record is sent once. Whoever wants to try again publishes
 //     again.
 //
-// The package knows nothing of topics, messages and brokers: a record is of any
-// type. See the example of [Pipeline], and pipeline_test.go for the guarantees.
+// A record is of any type. The errors are those of package domain. See the example
+// of [Pipeline], and pipeline_test.go for the guarantees.
 package groupcommit

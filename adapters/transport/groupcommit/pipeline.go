@@ -112,7 +112,7 @@ func (p *Pipeline[T]) admits(c *call[T]) error {
 	case p.idle != nil:
 		return domain.ErrClosed
 	case p.waiting+len(c.records) > p.cfg.MaxQueue:
-		return fmt.Errorf("%d messages are waiting in line: %w", p.waiting, domain.ErrLimit)
+		return fmt.Errorf("%d messages are waiting in the queue: %w", p.waiting, domain.ErrLimit)
 	}
 	return nil
 }
@@ -163,9 +163,8 @@ func (p *Pipeline[T]) lead(c *call[T]) Outcome {
 	if p.cfg.Prepare != nil {
 		p.cfg.Prepare(p.records)
 	}
-	// All callers allow the same time from when they join. The leader is the newest
-	// call of its commit, so its deadline is the last one. Its context does not
-	// count: the others rely on it.
+	// The deadline is the leader's, which may be earlier than those of others in the
+	// commit. The leader's context does not count: the others rely on it.
 	ctx, cancel := context.WithDeadline(context.Background(), c.deadline)
 	errs := p.cfg.Send(ctx, p.records)
 	cancel()

@@ -42,7 +42,7 @@ func NewCopy(e *domain.Entry, from Origin) *message.Message {
 	return m
 }
 
-// AsGap returns what is published in the place of a copy that the other bus does
+// AsGap returns what is published instead of a copy that the other bus does
 // not take: readers there are told a gap.
 func AsGap(copied *message.Message) *message.Message {
 	m := newMarker("", moveGap)
@@ -50,7 +50,7 @@ func AsGap(copied *message.Message) *message.Message {
 	return m
 }
 
-// NewMovedAway makes the entry that ends a log: whoever is set up to follow goes on
+// NewMovedAway makes the entry that ends a log: a node that is set up to follow goes on
 // in the log that a copy of it is in.
 func NewMovedAway(id string) *message.Message { return newMarker(id, moveAway) }
 

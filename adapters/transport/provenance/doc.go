@@ -14,7 +14,7 @@
 //
 // The metadata key fanfare.move marks what is no message:
 //
-//   - away: whoever is set up to follow goes on in the log that a copy of this is
+//   - away: a node that is set up to follow goes on in the log that a copy of this is
 //     in. The copy itself says that the new log begins to count.
 //   - here: the log is the one that counts, and up to where the one before it was
 //     copied. It is published again and again, for those who begin to read late.

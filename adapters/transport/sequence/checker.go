@@ -16,8 +16,8 @@ type Checker struct {
 
 // NewChecker returns a Checker. Ordered says that all readers of the bus see one
 // order; only then there are fingerprints.
-func NewChecker(ordered bool) Checker {
-	return Checker{fingerprints: fingerprinter{ordered: ordered}}
+func NewChecker(ordered bool) *Checker {
+	return &Checker{fingerprints: fingerprinter{ordered: ordered}}
 }
 
 // AfterGap tells the Checker that what comes next follows a gap: records without
@@ -26,7 +26,7 @@ func (c *Checker) AfterGap() { c.fingerprints.last = 0 }
 
 // A Result is what a [Checker] makes of a batch.
 type Result struct {
-	// Kept is the batch without marks and without what was dropped, and with a Gap
+	// Kept is the batch without high-water marks and without what was dropped, and with a Gap
 	// wherever something is missing.
 	Kept []domain.Entry
 	// Missing is how many gaps there are in Kept.
@@ -55,8 +55,8 @@ func (c *Checker) Check(batch []domain.Entry, log domain.LogID) (r Result) {
 			continue
 		}
 		e.Body = rest
-		isMark := string(rest) == "{"+markTail
-		switch c.tracker.check(n, isMark, now) {
+		isHighWaterMark := string(rest) == "{"+highWaterMarkTail
+		switch c.tracker.check(n, isHighWaterMark, now) {
 		case repeated:
 			r.Late++
 			continue
@@ -65,7 +65,7 @@ func (c *Checker) Check(batch []domain.Entry, log domain.LogID) (r Result) {
 			gap := domain.Entry{Kind: domain.Gap, Log: log, Reason: domain.Lossy}
 			r.Kept = append(slices.Clone(r.Kept), gap) // a copy: batch has no room for one more
 		}
-		if !isMark {
+		if !isHighWaterMark {
 			e.Fingerprint = c.fingerprints.ofNumbered(n, c.tracker.recentDigest)
 			r.Kept = append(r.Kept, e)
 		}

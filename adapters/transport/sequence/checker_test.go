@@ -25,7 +25,7 @@ func wire(t *testing.T) func(name string) []byte {
 			if !ok {
 				t.Fatal("no number")
 			}
-			sent[name], sent[name+"!"] = payload, batch.Mark("orders")
+			sent[name], sent[name+"!"] = payload, batch.HighWaterMark("orders")
 			batch.End()
 		}
 	}
@@ -102,23 +102,23 @@ func TestMarksFollowAndThenGetRarer(t *testing.T) {
 			defer batch.End()
 			batch.Number("orders", []byte(`{"data":1}`))
 		}
-		if topics, next := n.DueMarks(time.Now()); len(topics) != 0 || !next.IsZero() {
+		if topics, next := n.DueHighWaterMarks(time.Now()); len(topics) != 0 || !next.IsZero() {
 			t.Errorf("marks of nothing: %v, %v", topics, next)
 		}
 		publish()
 		<-n.Wake()
 		start := time.Now()
 		for _, want := range []time.Duration{1, 3, 7, 15, 31, 63, 123, 183} {
-			_, next := n.DueMarks(time.Now())
+			_, next := n.DueHighWaterMarks(time.Now())
 			time.Sleep(time.Until(next))
-			topics, _ := n.DueMarks(time.Now())
+			topics, _ := n.DueHighWaterMarks(time.Now())
 			if len(topics) != 1 || time.Since(start) != want*time.Second {
 				t.Fatalf("marks of %v after %v, want one after %v", topics, time.Since(start), want*time.Second)
 			}
 		}
 		publish()
 		<-n.Wake() // the next mark is due in a second, and not in a minute
-		if _, next := n.DueMarks(time.Now()); time.Until(next) != sequence.MarkMin {
+		if _, next := n.DueHighWaterMarks(time.Now()); time.Until(next) != sequence.HighWaterMarkMin {
 			t.Errorf("the next mark is due in %v", time.Until(next))
 		}
 	})

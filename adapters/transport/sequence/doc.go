@@ -1,6 +1,6 @@
 // Package sequence notices what gets lost on a bus that keeps no log. Publishers
 // number their messages; readers find out which numbers did not arrive, and make
-// fingerprints by which two of them recognise the same place.
+// fingerprints by which two of them recognise the same point.
 //
 // The package knows topics, payloads and entries. Publishing and reading are the
 // affair of package transport, which uses it.
@@ -19,14 +19,14 @@
 // A message that is lost shows as a missing number when the next one arrives. So
 // that the last messages of a burst are covered, too, a high-water mark follows a
 // second after the last message, and again after pauses that double up to
-// [MarkMax]. A mark is no message. It carries the number of the publisher's last
-// message:
+// [HighWaterMarkMax]. A high-water mark is no message. It carries the number of the
+// publisher's last message:
 //
 //	{"stamp":"0123456789abcdef:7","mark":true}
 //
 // # What a reader sees
 //
-// A [Checker] takes numbers and marks out of what one subscription reads:
+// A [Checker] takes numbers and high-water marks out of what one subscription reads:
 //
 //   - Where a number is missing, it puts a [domain.Gap] before what follows.
 //   - A message that comes again is dropped, and so is one that arrives after it
@@ -34,7 +34,7 @@
 //   - A message without a number passes unchanged.
 //
 // Two losses stay unseen: the last messages of a publisher that ends before its
-// mark, and the first ones of a publisher that nobody has heard before. If more
+// high-water mark, and the first ones of a publisher that nobody has heard before. If more
 // than 2,048 publishers send on one topic, the one that was quiet for longest is
 // forgotten and counts as one that was never heard.
 //

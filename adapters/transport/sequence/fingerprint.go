@@ -10,9 +10,9 @@ import (
 // A fingerprinter makes the fingerprints of what one subscription reads, on a bus
 // where all readers see one order.
 //
-// A number alone would identify a record, but not a place from which a session
+// A number alone would identify a record, but not a point from which a session
 // can go on on another node. This node may have lost something before the record
-// and not know it yet, because no later number or mark has shown that. So a
+// and not know it yet, because no later number or high-water mark has shown that. So a
 // fingerprint condenses the record's number together with the latest number of
 // each publisher that was heard recently. What a node has missed without knowing
 // makes its fingerprints differ from those of a node that has not.
@@ -25,10 +25,10 @@ type fingerprinter struct {
 }
 
 // recentFor is for how long a publisher that is not heard any more counts in
-// fingerprints. One that lives is heard at least every MarkMax. Nodes do not have
+// fingerprints. One that lives is heard at least every HighWaterMarkMax. Nodes do not have
 // to agree about one that does not: they differ only for the moment when one node
 // has dropped it and the other one has not.
-const recentFor = MarkMax + MarkMax/2
+const recentFor = HighWaterMarkMax + HighWaterMarkMax/2
 
 // ofNumbered is the fingerprint of a record with a number. recentDigest is the
 // tracker's, with this number in it.

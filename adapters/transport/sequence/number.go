@@ -27,9 +27,9 @@ func newPublisherID() (id publisherID) {
 const (
 	// numberHead is how a numbered envelope begins.
 	numberHead = `{"stamp":"`
-	// markTail is what follows the number of a high-water mark.
-	markTail = `"mark":true}`
-	// maxDigits is the most digits of a number. With so many it fits a uint64.
+	// highWaterMarkTail is what follows the number of a high-water mark.
+	highWaterMarkTail = `"mark":true}`
+	// maxDigits is the most digits of a number. A number of that length fits a uint64.
 	maxDigits = 18
 	// numberSize is by how much a number can lengthen an envelope.
 	numberSize = len(numberHead) + len(publisherID{}) + len(`:`) + maxDigits + len(`",`)
@@ -48,7 +48,7 @@ func appendNumbered(dst []byte, n number, object []byte) []byte {
 // canCarryNumber says whether a number can be put into a payload. The payload must
 // be an object that is not empty, and must not become a high-water mark by it.
 func canCarryNumber(payload []byte) bool {
-	if len(payload) == 0 || payload[0] != '{' || string(payload[1:]) == markTail {
+	if len(payload) == 0 || payload[0] != '{' || string(payload[1:]) == highWaterMarkTail {
 		return false
 	}
 	rest := bytes.TrimLeft(payload[1:], " \t\r\n")

@@ -6,11 +6,11 @@ import (
 )
 
 const (
-	// MarkMin is how long after a topic's last message its first high-water mark
-	// is due. The pauses before the next ones double up to MarkMax.
-	MarkMin = time.Second
-	// MarkMax is the longest pause between two marks of a topic.
-	MarkMax = time.Minute
+	// HighWaterMarkMin is how long after a topic's last message its first high-water mark
+	// is due. The pauses before the next ones double up to HighWaterMarkMax.
+	HighWaterMarkMin = time.Second
+	// HighWaterMarkMax is the longest pause between two high-water marks of a topic.
+	HighWaterMarkMax = time.Minute
 	// maxTopics is on how many topics a Numberer numbers. Beyond that it forgets
 	// the one that was quiet for longest, whose numbers begin anew under another
 	// publisher id when it is used again.
@@ -29,7 +29,7 @@ type Numberer struct {
 // topicNumbers are those of one topic. The Numberer's mu guards them.
 type topicNumbers struct {
 	last  number
-	due   time.Time     // when the next mark is due
+	due   time.Time     // when the next high-water mark is due
 	pause time.Duration // between that mark and the one after it
 }
 
@@ -38,15 +38,16 @@ func NewNumberer() *Numberer {
 	return &Numberer{wake: make(chan struct{}, 1), topics: make(map[string]*topicNumbers)}
 }
 
-// DueMarks returns the topics whose marks are due now, and when the next one is
-// due; zero if there is none. It counts the marks it returns as published.
-func (n *Numberer) DueMarks(now time.Time) (topics []string, next time.Time) {
+// DueHighWaterMarks returns the topics whose high-water marks are due now, and when
+// the next one is due; zero if there is none. It counts those that it returns as
+// published.
+func (n *Numberer) DueHighWaterMarks(now time.Time) (topics []string, next time.Time) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for topic, have := range n.topics {
 		if !have.due.After(now) {
 			topics = append(topics, topic)
-			have.pause = min(2*have.pause, MarkMax)
+			have.pause = min(2*have.pause, HighWaterMarkMax)
 			have.due = now.Add(have.pause)
 		}
 		if next.IsZero() || have.due.Before(next) {
@@ -57,19 +58,20 @@ func (n *Numberer) DueMarks(now time.Time) (topics []string, next time.Time) {
 }
 
 // Wake returns a channel that holds one token when a topic that was quiet no
-// longer is: then the next mark may be due earlier than DueMarks said.
+// longer is: then the next high-water mark may be due earlier than
+// DueHighWaterMarks said.
 func (n *Numberer) Wake() <-chan struct{} { return n.wake }
 
 // A Batch numbers payloads. It holds the lock of its Numberer until End, so that
-// numbers are in the order of the wire if whoever sends it calls Number in that
-// order.
+// numbers are in the order of the wire if the sender calls Number in that order.
 type Batch struct {
 	numberer *Numberer
 	now      time.Time
-	memory   []byte // of what Number and Mark return
+	memory   []byte // of what Number and HighWaterMark return
 }
 
-// Begin begins a batch of so many payloads, which have so many bytes together.
+// Begin locks the Numberer and reserves memory for that number of payloads and their
+// total bytes.
 // The caller must call End, in the same goroutine.
 func (n *Numberer) Begin(payloads, bytes int) *Batch {
 	b := &Batch{numberer: n, memory: make([]byte, 0, payloads*numberSize+bytes), now: time.Now()}
@@ -89,13 +91,13 @@ func (b *Batch) Number(topic string, payload []byte) ([]byte, bool) {
 	return b.append(b.numberer.next(topic, b.now), payload), true
 }
 
-// Mark returns the topic's high-water mark.
-func (b *Batch) Mark(topic string) []byte {
+// HighWaterMark returns the topic's high-water mark.
+func (b *Batch) HighWaterMark(topic string) []byte {
 	last := number{publisher: newPublisherID(), n: 1}
 	if have, ok := b.numberer.topics[topic]; ok { // else it was forgotten since its mark was due
 		last = have.last
 	}
-	return b.append(last, []byte("{"+markTail))
+	return b.append(last, []byte("{"+highWaterMarkTail))
 }
 
 func (b *Batch) append(n number, payload []byte) []byte {
@@ -111,9 +113,9 @@ func (n *Numberer) next(topic string, now time.Time) number {
 		have = n.add(topic)
 	}
 	have.last.n++
-	have.due = now.Add(MarkMin)
-	if have.pause != MarkMin {
-		have.pause = MarkMin
+	have.due = now.Add(HighWaterMarkMin)
+	if have.pause != HighWaterMarkMin {
+		have.pause = HighWaterMarkMin
 		select {
 		case n.wake <- struct{}{}:
 		default:

@@ -35,7 +35,7 @@ type publisher struct {
 	recent      bool      // it is in tracker.recent, not in tracker.quiet
 }
 
-// A verdict is what the number of a message or mark tells.
+// A verdict is what the number of a message or high-water mark tells.
 type verdict uint8
 
 const (
@@ -44,7 +44,7 @@ const (
 	repeated         // it came before, or it comes after it was told missing
 )
 
-// check takes note of a number. A mark's number says that all numbers up to it
+// check takes note of a number. A high-water mark's number says that all numbers up to it
 // were published.
 func (t *tracker) check(n number, isMark bool, now time.Time) verdict {
 	e, known := t.publishers[n.publisher]

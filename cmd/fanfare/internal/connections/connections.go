@@ -42,7 +42,7 @@ func Server(h http.Handler, limits fanfare.LimitsConfig, log *slog.Logger) *http
 	}
 }
 
-// Bound returns a listener whose connections have at most so many bytes in the
+// Bound returns a listener whose connections have at most that number of bytes in the
 // operating system's buffers, each way. Otherwise the system lets a client that
 // sends requests and reads no answers grow them to megabytes.
 func Bound(l net.Listener, bytes fanfare.Size) net.Listener { return &bounded{l, int(bytes)} }

@@ -23,12 +23,12 @@ func TestWatermillsSuite(t *testing.T) {
 		NewSubscriberReceivesOldMessages: true,
 		ForceShort:                       true,
 	}
-	for name, start := range map[string]func() string{
-		"fake": func() string { return fakeURL(t) },
-		"real": func() string { return broker.KafkaURL(t) },
+	for name, start := range map[string]func(testing.TB) string{
+		"fake": func(t testing.TB) string { return fakeURL(t) },
+		"real": broker.KafkaURL,
 	} {
 		t.Run(name, func(t *testing.T) {
-			url := start()
+			url := start(t)
 			openHere := func(t testing.TB) transport.Driver { return open(t, url) }
 			driverkit.RunSuite(t, features, beginning, openHere, transport.Config{})
 		})

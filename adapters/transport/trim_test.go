@@ -75,7 +75,8 @@ func TestATopicThatIsPublishedToIsTrimmed(t *testing.T) {
 		if err := bus.Publish(topic, msgs(3)...); err != nil {
 			t.Fatal(err)
 		}
-		if n := r.after(0, topic); n != 1 {
+		synctest.Wait()
+		if n := r.count(topic); n != 1 { // not r.after: it may have been trimmed already
 			t.Errorf("%d trims at once", n)
 		}
 		if n := r.after(time.Hour, topic); n < 60 || n > 120 {
@@ -185,7 +186,8 @@ func TestWhoOnlyPublishesTrimsOnlyToARetentionThatWasAskedFor(t *testing.T) {
 				if err := bus.Publish(topic, msg("1")); err != nil {
 					t.Fatal(err)
 				}
-				if n := r.after(0, topic); n != c.want {
+				synctest.Wait()
+				if n := r.count(topic); n != c.want {
 					t.Errorf("%d trims, want %d", n, c.want)
 				}
 			})

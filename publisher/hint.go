@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/internal/editdistance"
 )
 
 // exampleDriver shows in an error how a driver is given.
@@ -34,7 +35,7 @@ func hint(scheme string, given transport.Openers) string {
 	slices.Sort(known)
 	best, fewest := "", 3 // with three changes it is another word
 	for _, name := range known {
-		if n := changes(scheme, name); n < fewest && n < len(name)/2 {
+		if n := editdistance.Of(scheme, name); n < fewest && n < len(name)/2 {
 			best, fewest = name, n
 		}
 	}
@@ -42,26 +43,4 @@ func hint(scheme string, given transport.Openers) string {
 		return ""
 	}
 	return "; did you mean " + best + "://?"
-}
-
-// changes returns how many bytes must be inserted, left out or replaced to make b of a:
-// their Levenshtein distance.
-func changes(a, b string) int {
-	row := make([]int, len(b)+1) // the distances of a[:i] to each b[:j]
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, diagonal+1, row[j]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/internal/editdistance"
 )
 
 // repeated are the parameters that may be given more than once. Their values add
@@ -109,7 +110,7 @@ func nearest(given string, names []string) string {
 	given = plainName(given)
 	best, least := "", max(2, len(given)/3)+1
 	for _, name := range names {
-		d := edits(given, plainName(name))
+		d := editdistance.Of(given, plainName(name))
 		part := strings.HasSuffix(given, name) || strings.HasPrefix(name, given)
 		if d > 0 && len(given) > 3 && part {
 			d = 1
@@ -129,26 +130,4 @@ func plainName(name string) string {
 		}
 		return r
 	}, strings.ToLower(name))
-}
-
-// edits returns how many letters have to be added, removed or replaced to turn a
-// into b (the Levenshtein distance).
-func edits(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		left := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			changed := left
-			if a[i] != b[j] {
-				changed++
-			}
-			left = row[j+1]
-			row[j+1] = min(changed, row[j]+1, left+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -38,7 +38,11 @@ type Backfill struct {
 	seen     history.Dedupe            // of the messages that riders listen to
 	takers   []*ride                   // scratch: for whom an entry is
 	count    uint64                    // of messages for riders, see ride.mark
-	offers   int                       // since the lock was taken
+	stored   int                       // messages for riders since the lock was taken
+
+	due     []*ride   // riders that have not been offered what was stored for them since served
+	served  time.Time // when the riders were offered what was stored for them
+	pressed bool      // there is too much stored to go on
 
 	complete bool // it has come to the window
 	full     bool // it waits until its rider has taken what is stored
@@ -46,9 +50,12 @@ type Backfill struct {
 }
 
 const (
-	// maxOffers bounds how often messages are offered, about, before others may
-	// have the stream's lock.
+	// maxOffers bounds how many messages are stored or offered, about, before
+	// others may have the stream's lock.
 	maxOffers = 1000
+	// serveEach is how often riders are offered what was read meanwhile: what a
+	// client gets together is written together.
+	serveEach = 100 * time.Millisecond
 	// lookBack is how many times Config.MaxScan entries may be looked at for
 	// repetitions, before a reading begins without.
 	lookBack = 2
@@ -151,18 +158,28 @@ func (b *Backfill) unwant(t domain.Target, r *ride) {
 }
 
 // Add takes in the next entries, Records or Controls, and offers the riders what
-// is for them. Messages holds what each entry was decoded to, nil if it is no
+// is for them, at once or a moment later. Messages holds what each entry was decoded to, nil if it is no
 // message. Add returns false when the turn is over. What both point to is the
 // stream's from then on.
 func (b *Backfill) Add(entries []domain.Entry, messages []*domain.Message) (more bool) {
 	for len(entries) > 0 {
 		n, more := b.add(entries, messages)
-		if !more {
+		if !more || b.pressed || b.of.cfg.Now().Sub(b.served) >= serveEach {
+			b.serve()
+		}
+		if !more || b.isFull() {
 			return false
 		}
 		entries, messages = entries[n:], messages[n:]
 	}
 	return true
+}
+
+// isFull reports whether the reading waits until its rider has taken what is stored.
+func (b *Backfill) isFull() bool {
+	b.of.mu.Lock()
+	defer b.of.mu.Unlock()
+	return b.full
 }
 
 // add does what Add does for the first n entries.
@@ -174,9 +191,9 @@ func (b *Backfill) add(entries []domain.Entry, messages []*domain.Message) (n in
 		return 0, false
 	}
 	now := b.of.cfg.Now()
-	b.offers = 0
+	b.stored = 0
 	for i := range entries {
-		if b.offers > maxOffers {
+		if b.stored > maxOffers || b.pressed {
 			return i, true
 		}
 		if !b.step(&entries[i], messages[i], now) {
@@ -209,7 +226,7 @@ func (b *Backfill) step(e *domain.Entry, m *domain.Message, now time.Time) (more
 		b.deliver(e, m, now)
 	}
 	b.letOn(e.Position, m)
-	return !b.complete && !b.blind && !b.full && b.turn < b.of.cfg.MaxScan && len(b.riders) > 0
+	return !b.complete && !b.blind && b.turn < b.of.cfg.MaxScan && len(b.riders) > 0
 }
 
 // letOnBefore lets riders board whose cursors are before a position.
@@ -243,7 +260,7 @@ func logTime(t, now time.Time) time.Time {
 	return t.Truncate(time.Millisecond).UTC()
 }
 
-// deliver offers a message to the riders that it is for.
+// deliver stores a message for the riders that it is for.
 func (b *Backfill) deliver(e *domain.Entry, m *domain.Message, now time.Time) {
 	b.takers = b.takers[:0]
 	wanted := false
@@ -273,8 +290,8 @@ func (b *Backfill) deliver(e *domain.Entry, m *domain.Message, now time.Time) {
 		return
 	}
 	b.of.stats.Replayed++
+	b.stored += len(b.takers)
 	for _, r := range b.takers {
-		b.offers++
-		r.give(again, now)
+		r.push(again)
 	}
 }

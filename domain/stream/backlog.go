@@ -2,6 +2,7 @@ package stream
 
 import (
 	"cmp"
+	"math"
 	"slices"
 
 	"github.com/fanfarebus/fanfare/domain"
@@ -159,6 +160,7 @@ func (s *Stream) Abandon(b *Backfill) {
 
 // pause makes the reading wait for its next turn, if it still has riders.
 func (s *Stream) pause(b *Backfill) {
+	b.serveDue(math.MaxInt)
 	b.goOn()
 	b.leaveBehind()
 	if len(b.riders) == 0 {

@@ -2,11 +2,9 @@ package stream
 
 import (
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/fanfarebus/fanfare/domain"
-	"github.com/fanfarebus/fanfare/domain/history"
 )
 
 // A ride is a session's part in a [Backfill]. The session rides along until the
@@ -22,86 +20,84 @@ type ride struct {
 	mark    uint64      // of the newest message for it, by Backfill.count
 	queue   []*replayed // what it has yet to take, in the log's order
 	stored  int         // bytes of that
+	isDue   bool        // it is in Backfill.due
 
 	end    domain.Cursor    // when it has got off: all up to it was given to it
 	reason domain.GapReason // what it is told then; "" if it continues at end
 }
 
-// A replayed message was read from the log again. Its riders share it.
-type replayed struct {
-	history.Point
-	message *domain.Message
-	added   time.Time // when it was read
-	takers  int       // riders that have it in their queues
-	size    int       // bytes that it takes of the budget while it has takers
-	frames  []sharedFrame
-}
-
-// replayedSize is what one takes beside its message and point, and slotSize what
-// it takes in a queue.
-const (
-	replayedSize = 160
-	slotSize     = 2 * wordSize
-)
-
-func (b *Backfill) newReplayed(e *domain.Entry, m *domain.Message, now time.Time) *replayed {
-	p := history.Point{Origins: origins(e)}
-	p.Cursor = domain.Cursor{Log: b.at.Log, Position: e.Position, Time: logTime(e.Time, now)}
-	setID(m, &p)
-	p.ID = domain.HashID(m.ID)
-	setTime(m, p.Time)
-	return &replayed{Point: p, message: m, added: now, size: m.Size() + p.Size() + replayedSize}
-}
-
-// expired is history.Entry.Expired for a message that was read again.
-func (m *replayed) expired(now time.Time) bool {
-	since := m.Time
-	if since.After(m.added) {
-		since = m.added
-	}
-	return m.message.Expired(since, now)
-}
-
-// give offers the rider a message, or stores it until the rider has room. When
-// more is stored than may be, the rider gets off; the last one stops the reading
-// instead until it has taken what is there.
-func (r *ride) give(m *replayed, now time.Time) {
-	a, b := r.of, r.on
-	if len(r.queue) == 0 && !a.held && a.tellPending() && a.offerReplayed(m, now) {
-		return
-	}
-	r.push(m)
-	budget := a.stream.cfg.Backlog
-	if !budget.over(a.stream.backlog.stored) && int64(riderShare*r.stored) <= budget.most {
-		return
-	}
-	if len(b.riders) > 1 {
-		r.getOff(b.at, "")
-	} else {
-		b.full = true
-	}
-}
-
 // push stores a message for the rider.
 func (r *ride) push(m *replayed) {
+	s, b := r.of.stream, r.on
 	if m.takers == 0 {
-		m.detach()
-		r.of.stream.store(m.size)
+		s.store(m.size)
 	}
 	m.takers++
 	r.queue = append(r.queue, m)
 	r.stored += m.size
-	r.of.stream.store(slotSize)
+	s.store(slotSize)
+	if !r.isDue {
+		r.isDue = true
+		b.due = append(b.due, r)
+	}
+	b.pressed = b.pressed || r.isTooMuch()
 }
 
-// detach copies what the message shares with others that were read with it: few
-// of those may be for a rider.
-func (m *replayed) detach() {
-	m.message = m.message.Clone()
-	m.Position = domain.Position(strings.Clone(string(m.Position)))
-	m.Origins = slices.Clone(m.Origins)
-	for i := range m.Origins {
-		m.Origins[i].Position = domain.Position(strings.Clone(string(m.Origins[i].Position)))
+// isTooMuch reports whether more is stored than may be: for this rider, or for all.
+func (r *ride) isTooMuch() bool {
+	s := r.of.stream
+	return s.cfg.Backlog.over(s.backlog.stored) || int64(riderShare*r.stored) > s.cfg.Backlog.most
+}
+
+// serve offers the riders what was stored for them.
+func (b *Backfill) serve() {
+	for b.serveSome() {
+	}
+}
+
+// serveSome offers the riders some of the messages that were stored for them. It
+// returns false when nothing is left to be offered.
+func (b *Backfill) serveSome() (more bool) {
+	b.of.mu.Lock()
+	defer b.of.mu.Unlock()
+	b.serveDue(maxOffers)
+	return len(b.due) > 0
+}
+
+// serveDue offers about n of the messages that were stored for the riders.
+func (b *Backfill) serveDue(n int) {
+	for n > 0 && len(b.due) > 0 {
+		r := b.due[0]
+		b.due[0] = nil
+		b.due = b.due[1:]
+		r.isDue = false
+		if n--; r.on == b {
+			before := len(r.queue)
+			r.serve()
+			n -= before - len(r.queue)
+		}
+	}
+	if len(b.due) == 0 {
+		b.due, b.pressed, b.served = nil, false, b.of.cfg.Now()
+	}
+}
+
+// serve offers the rider what is stored for it. If too much of that stays, the
+// rider gets off; the last one stops the reading instead until it has taken what
+// is there.
+func (r *ride) serve() {
+	if !r.of.held {
+		r.of.takeStored()
+	}
+	for i := len(r.queue) - 1; i >= 0 && !r.queue[i].kept; i-- {
+		r.queue[i].keep()
+	}
+	switch {
+	case len(r.queue) == 0 || !r.isTooMuch():
+	case len(r.on.riders) > 1:
+		r.getOff(r.on.at, "")
+	default:
+		r.on.full = true
 	}
 }
 
@@ -195,20 +191,6 @@ func (a *Attachment) heard(m *replayed) bool {
 	})
 }
 
-// frameOf returns a message's frame for a target, which sessions of a room share.
-func (s *Stream) frameOf(m *replayed, enc Encoder, to domain.Target) Frame {
-	for i := range m.frames {
-		if f := &m.frames[i]; f.to == to && f.by == enc {
-			return f.Frame
-		}
-	}
-	f := enc.Message(s.system, m.message, to, m.Cursor)
-	if shared := to.Kind() == domain.KindRoom || to == domain.Everyone; shared && len(m.frames) < maxSharedFrames {
-		m.frames = append(m.frames, sharedFrame{enc, to, f})
-	}
-	return f
-}
-
 // getOff ends the session's part in the reading, which has come to a place. With
 // a reason, the log cannot be read on from there. A session whose cursor lies
 // ahead still is at its cursor.
@@ -218,11 +200,11 @@ func (r *ride) getOff(place domain.Cursor, reason domain.GapReason) {
 	}
 	r.reason = reason
 	r.leave()
-	if len(r.queue) > 0 {
-		return
-	}
-	if r.finish(); !r.of.waiting {
-		r.of.proceed()
+	switch {
+	case !r.of.held:
+		r.of.fill()
+	case len(r.queue) == 0:
+		r.finish()
 	}
 }
 

@@ -3,6 +3,7 @@ package stream_test
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/domain/stream"
@@ -35,8 +36,18 @@ func away(t *testing.T, cfg stream.Config, entries int) *logged {
 	return s
 }
 
+// ticking is a clock that goes on with every look at it, so that riders are served
+// after each entry.
+func ticking() func() time.Time {
+	now := time.Now()
+	return func() time.Time {
+		now = now.Add(100 * time.Millisecond)
+		return now
+	}
+}
+
 func TestRidersAreServedAsTheReadingGoes(t *testing.T) {
-	s := withPast(t, stream.Config{})
+	s := withPast(t, stream.Config{Now: ticking()})
 	for i := 1; i <= 20; i++ {
 		s.deliver(i, fmt.Sprint(i), "user:alice")
 	}
@@ -62,6 +73,29 @@ func TestRidersAreServedAsTheReadingGoes(t *testing.T) {
 	if n := s.Stats().Backfills; n != 2 {
 		t.Errorf("the log was read %d times, want twice", n)
 	}
+}
+
+// What a rider gets within a moment, it gets together.
+func TestRidersAreServedWhatWasReadInAMoment(t *testing.T) {
+	now := time.Now()
+	s := away(t, stream.Config{Now: func() time.Time { return now }}, 30)
+	alice := s.attachAt("user:alice", s.cursorAt(0))
+	b, _ := s.NextBackfill()
+	s.upTo(b, 10)
+	alice.gotData(t)
+	now = now.Add(time.Second)
+	s.add(b, 10)
+	alice.gotData(t, "2", "4", "6", "8", "10")
+	s.add(b, 11)
+	s.Abandon(b)
+	alice.gotData(t, "2", "4", "6", "8", "10", "12")
+	b, _ = s.NextBackfill()
+	for i := 12; i < 20; i++ {
+		s.add(b, i)
+	}
+	s.Fail(b, domain.Trimmed)
+	alice.got(t, "2 user:alice 2", "4 user:alice 4", "6 user:alice 6", "8 user:alice 8", "10 user:alice 10", "12 user:alice 12",
+		"14 user:alice 14", "16 user:alice 16", "18 user:alice 18", "20 user:alice 20", "gap trimmed 27", "28 user:alice 28", "30 user:alice 30")
 }
 
 func TestBatchesMayEndAnywhere(t *testing.T) {
@@ -178,7 +212,7 @@ func TestReadingWaitsForItsOnlyRider(t *testing.T) {
 
 func TestRiderThatDetachesLeavesNothing(t *testing.T) {
 	budget := stream.NewBudget(1 << 20)
-	s := away(t, stream.Config{Backlog: budget}, 100)
+	s := away(t, stream.Config{Backlog: budget, Now: ticking()}, 100)
 	ahead, here := s.attachAt("user:alice", s.cursorAt(80)), s.attachAt("user:alice", s.cursorAt(0))
 	bob := s.attachAt("user:bob", s.cursorAt(10))
 	here.room = 0

@@ -38,7 +38,7 @@ func TestMessagePastItsTTLIsNotReplayed(t *testing.T) {
 }
 
 func TestRoomsMayChangeDuringARide(t *testing.T) {
-	s := withPast(t, stream.Config{})
+	s := withPast(t, stream.Config{Now: ticking()})
 	for i := 1; i <= 20; i++ {
 		s.deliver(i, fmt.Sprint(i), []string{"room:a", "room:b", "user:alice"}[i%3])
 	}

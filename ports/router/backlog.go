@@ -174,20 +174,10 @@ func (sub *subscription) backfill(ctx context.Context, topic string, b *stream.B
 		for i := range batch {
 			messages = append(messages, sub.decode(&batch[i]))
 		}
-		enough = !sub.add(b, batch, messages)
+		enough = !b.Add(batch, messages)
 		return !enough && lost == nil
 	})
 	return sub.settle(ctx, bounded, b, enough, errors.Join(err, lost))
-}
-
-// add adds entries to a Backfill. One that causes a panic ends the turn and is
-// passed over: the next turn begins behind it.
-func (sub *subscription) add(b *stream.Backfill, batch []domain.Entry, messages []*domain.Message) (more bool) {
-	if len(batch) == 0 {
-		return true
-	}
-	defer sub.recover(&batch[0])
-	return b.Add(batch, messages)
 }
 
 // upToGap returns the entries before the first gap, and the error that it is.

@@ -174,39 +174,6 @@ func TestSlowLogIsReadInManyTurns(t *testing.T) {
 	})
 }
 
-// A message that nobody can write is passed over, here as anywhere.
-func TestMessageThatCausesAPanicEndsNoReading(t *testing.T) {
-	to, err := domain.UserTarget("alice")
-	if err != nil {
-		t.Fatal(err)
-	}
-	synctest.Test(t, func(t *testing.T) {
-		bus := newBus()
-		past := &fakeLog{}
-		for i := range 50 {
-			past.entries = append(past.entries, record(i+1, fmt.Sprintf(`{"to":"user:alice","id":"%d","data":%d}`, i+1, i+1)))
-		}
-		r := start(t, bus, router.Config{Replayer: past})
-		s := stream.New(system(t, "orders"), stream.Config{HasLog: true, Messages: 5, Backlog: stream.NewBudget(1 << 20)})
-		if err := r.Open(s); err != nil {
-			t.Fatal(err)
-		}
-		synctest.Wait()
-		bus.confirm("orders")
-		synctest.Wait()
-		bus.send("orders", past.entries...)
-		synctest.Wait()
-		alice := &listener{panicAt: "20"}
-		since := domain.Cursor{Log: 1, Position: record(10, "").Position, Time: time.Now()}
-		a, _, _ := s.Attach(stream.Asker{}, alice, alice, since, to)
-		a.Fill()
-		synctest.Wait()
-		if len(alice.got) != 39 || r.Stats().Panics != 1 {
-			t.Errorf("alice got %q after %d panics", alice.got, r.Stats().Panics)
-		}
-	})
-}
-
 // That a survey fails tells nothing of the logs that there are copies of.
 func TestSurveyThatFailsIsDoneAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

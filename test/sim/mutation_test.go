@@ -55,7 +55,7 @@ var mutations = []mutation{
 	{"stored message freed too early", "domain/stream/ride.go",
 		"			return\n		}\n		r.pop()", "			r.pop()\n			return\n		}\n		r.pop()", logged},
 	{"rider gets off at the wrong place", "domain/stream/ride.go",
-		"		r.getOff(b.at, \"\")", "		r.getOff(a.stream.history.Start().Cursor, \"\")", logged},
+		"r.getOff(r.on.at, \"\")", "r.getOff(r.of.stream.history.Start().Cursor, \"\")", logged},
 	{"trimmed log believed", "adapters/memory/log.go",
 		"	if seq+1 < l.first {\n		return &", "	if seq+1 < l.first && seq == 0 {\n		return &", logged},
 	{"another log believed to be the same", "adapters/transport/subscription.go",

@@ -90,6 +90,9 @@ func TestStormOfReconnectsReadsNothingFromTheBus(t *testing.T) {
 // Two minutes of a system with 10,000 messages a second lie between a cursor and
 // the window. A few dozen are for the session that comes back: it gets them all.
 func TestSessionThatWasAwayFromABusySystemMissesNothing(t *testing.T) {
+	if testing.Short() {
+		t.Skip("publishes 1.2 million messages")
+	}
 	const missed, each = 1_200_000, 30_000 // one in so many is for alice
 	bus := memory.New(memory.Config{Bytes: 1 << 30})
 	node, url := busyNode(t, bus)

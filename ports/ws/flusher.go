@@ -1,8 +1,6 @@
 package ws
 
-import (
-	"sync"
-)
+import "sync"
 
 // A shard is a part of the server's sessions. Those that have something to send are on
 // its list, each once.

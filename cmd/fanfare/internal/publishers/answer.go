@@ -19,7 +19,7 @@ type answer struct {
 	header http.Header
 	status int // 0: the handler has not said it
 	body   []byte
-	by     time.Time // when the client must have read it; zero: at no time
+	by     time.Time // when the client must have read it; zero: the handler has not said it
 
 	text  []byte   // what was sent last, for its memory
 	names []string // of the header, for their memory
@@ -27,14 +27,10 @@ type answer struct {
 	at    int64    // the second, in Unix time
 }
 
-// begin makes the answer empty, for a client that gets that much time to read it; 0
-// stands for any.
-func (a *answer) begin(within time.Duration) {
+// begin makes the answer empty.
+func (a *answer) begin() {
 	clear(a.header)
 	a.status, a.body, a.by, a.conn.body.by = 0, a.body[:0], time.Time{}, time.Time{}
-	if within > 0 {
-		a.by = time.Now().Add(within)
-	}
 }
 
 func (a *answer) Header() http.Header { return a.header }
@@ -65,8 +61,9 @@ func (a *answer) SetWriteDeadline(by time.Time) error {
 	return nil
 }
 
-// send sends the answer. If it is the last one of the connection, it says so.
-func (a *answer) send(to io.Writer, last bool) error {
+// send sends the answer, which is made now. If it is the last one of the connection, it
+// says so.
+func (a *answer) send(to io.Writer, now time.Time, last bool) error {
 	if a.status == 0 {
 		a.status = http.StatusOK
 	}
@@ -84,7 +81,7 @@ func (a *answer) send(to io.Writer, last bool) error {
 			b = appendLine(b, name, value)
 		}
 	}
-	b = append(append(b, "\r\nDate: "...), a.now()...)
+	b = append(append(b, "\r\nDate: "...), a.dateOf(now)...)
 	b = append(b, "\r\nContent-Length: "...)
 	b = strconv.AppendInt(b, int64(len(a.body)), 10)
 	if last {
@@ -112,9 +109,9 @@ func appendLine(b []byte, name, value string) []byte {
 	return b
 }
 
-// now returns the time as a Date header has it.
-func (a *answer) now() []byte {
-	if now := time.Now(); now.Unix() != a.at || a.date == nil {
+// dateOf returns the time as a Date header has it.
+func (a *answer) dateOf(now time.Time) []byte {
+	if now.Unix() != a.at || a.date == nil {
 		a.at, a.date = now.Unix(), now.UTC().AppendFormat(a.date[:0], http.TimeFormat)
 	}
 	return a.date

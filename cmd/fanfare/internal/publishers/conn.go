@@ -3,6 +3,7 @@ package publishers
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"io"
 	"net"
@@ -27,11 +28,13 @@ type conn struct {
 
 	state atomic.Int32 // waiting, busy or closed
 
-	head head
-	url  url.URL
-	req  *http.Request // its header is that of head
-	body body
-	out  answer
+	req   *http.Request // the request that is being served
+	blank *http.Request // what all requests but the first begin as
+	url   url.URL       // of blank
+	head  head
+	body  body
+	out   answer
+	at    time.Time // when the last answer was made
 
 	readBy, writeBy time.Time // the deadlines that are set
 }
@@ -49,10 +52,15 @@ const (
 func newConn(
 	s *Server, stream net.Conn, in *bufio.Reader, first *http.Request, cancel context.CancelFunc,
 ) *conn {
-	c := &conn{server: s, Conn: stream, in: in, cancel: cancel, idle: s.std.IdleTimeout, req: first}
+	c := &conn{server: s, Conn: stream, in: in, cancel: cancel, req: first}
+	c.idle = cmp.Or(s.std.IdleTimeout, s.std.ReadTimeout) // as net/http does
 	c.body = body{conn: c, left: int(first.ContentLength)}
 	c.out = answer{header: make(http.Header), conn: c}
 	first.Body = &c.body
+	c.blank = (&http.Request{
+		Method: http.MethodPost, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		URL: &c.url, Body: &c.body, RemoteAddr: first.RemoteAddr,
+	}).WithContext(first.Context())
 	return c
 }
 
@@ -99,7 +107,7 @@ func (c *conn) await() bool {
 		return false
 	}
 	if c.idle > 0 {
-		c.setReadDeadline(time.Now().Add(c.idle))
+		c.setReadDeadline(c.at.Add(c.idle))
 	} else if !c.readBy.IsZero() {
 		c.readBy = time.Time{}
 		_ = c.SetReadDeadline(c.readBy)
@@ -133,11 +141,9 @@ func (c *conn) next() bool {
 		return false
 	}
 	_, _ = c.in.Discard(size) // all of it is buffered
-	if c.req.URL != &c.url {
-		c.req = c.newRequest()
-	}
 	h := &c.head
 	c.url = url.URL{Path: h.path}
+	*c.req = *c.blank
 	c.req.RequestURI, c.req.Host, c.req.Header = h.path, h.host, h.header
 	c.req.ContentLength, c.body.left = int64(h.length), h.length
 	return true
@@ -151,27 +157,22 @@ func (c *conn) skipLineBreaks() {
 	_, _ = c.in.Discard(len(text) - len(bytes.TrimLeft(text, "\r\n")))
 }
 
-// newRequest makes the request that stands for all but the first.
-func (c *conn) newRequest() *http.Request {
-	r := &http.Request{
-		Method: http.MethodPost, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		URL: &c.url, Body: &c.body, RemoteAddr: c.req.RemoteAddr,
-	}
-	return r.WithContext(c.req.Context())
-}
-
 // answer has the request answered. It returns false if the connection cannot be used
 // any more.
 func (c *conn) answer() bool {
-	c.out.begin(c.server.std.WriteTimeout)
+	c.out.begin()
 	c.server.handler.ServeHTTP(&c.out, c.req)
 	var err error
 	if c.body.left > 0 {
 		_, err = io.Copy(io.Discard, &c.body)
 	}
 	last := err != nil || c.server.closing.Load()
+	c.at = time.Now()
+	if within := c.server.std.WriteTimeout; within > 0 && c.out.by.IsZero() {
+		c.out.by = c.at.Add(within)
+	}
 	c.setWriteDeadline(c.out.by)
-	return c.out.send(c.Conn, last) == nil && !last
+	return c.out.send(c.Conn, c.at, last) == nil && !last
 }
 
 // setReadDeadline sets the deadline, unless the one that is set will do.

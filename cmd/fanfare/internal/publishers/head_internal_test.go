@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -105,7 +106,7 @@ func TestAnAnswerHasNoLineBreaksInItsHeader(t *testing.T) {
 	c.out = answer{conn: c, header: http.Header{"A": {"1\r\nB: 2"}}}
 	c.out.status = 200
 	var got bytes.Buffer
-	if err := c.out.send(&got, true); err != nil {
+	if err := c.out.send(&got, time.Now(), true); err != nil {
 		t.Fatal(err)
 	}
 	r, err := http.ReadResponse(bufio.NewReader(&got), nil)

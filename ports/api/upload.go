@@ -87,10 +87,15 @@ func (u *upload) next(into []byte) (int, error) {
 	return u.from.Read(into)
 }
 
-// grow returns the body in a buffer of twice the size. The old buffer is left to the
+// grow returns the body in a larger buffer: of four times the size once, since most
+// bodies that are not small fit then, and of twice the size after that. The old buffer is left to the
 // garbage collector and not pooled, since pools of large buffers do not shrink.
 func grow(body []byte, most int64, c *claim) ([]byte, *Problem) {
-	size := min(max(2*int64(cap(body)), smallBody), most)
+	size := max(2*int64(cap(body)), smallBody)
+	if cap(body) == smallBody {
+		size = 4 * smallBody
+	}
+	size = min(size, most)
 	if p := c.more(size); p != nil {
 		return nil, p
 	}

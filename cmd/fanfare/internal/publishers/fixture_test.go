@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -178,9 +179,10 @@ func (c *client) answer(method string) string {
 	return b.String()
 }
 
-// body is a message, and post a request with a body and further lines in its header.
+// message is the body of a good request.
 const message = `{"to":"user:alice","data":{"n":1}}`
 
+// post is a request with a body and further lines in its header, and head is its head.
 func post(body string, lines ...string) string {
 	return head(len(body), lines...) + body
 }
@@ -191,5 +193,5 @@ func head(length int, lines ...string) string {
 	for _, l := range lines {
 		h += l + "\r\n"
 	}
-	return h + "Content-Length: " + itoa(length) + "\r\n\r\n"
+	return h + "Content-Length: " + strconv.Itoa(length) + "\r\n\r\n"
 }

@@ -76,11 +76,13 @@ func (h *head) parseFirst(text []byte) bool {
 	if path, ok = bytes.CutSuffix(path, []byte(" HTTP/1.1")); !ok {
 		return false
 	}
-	if h.path == string(path) {
-		return true
+	if h.path == "" || h.path != string(path) {
+		h.path = string(path)
 	}
-	h.path = string(path)
-	return isPublish(h.path)
+	if !isPublish(h.path) {
+		h.path = ""
+	}
+	return h.path != ""
 }
 
 // isPublish reports whether a target is the path of the publish route, written as

@@ -26,6 +26,7 @@ var seeds = []string{
 	"POST /v1/systems/../messages HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}",
 	"POST /v1/systems/a/b/messages HTTP/1.1\r\nHost: a, b\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}",
 	"POST /v1/systems/a/messages HTTP/1.1\r\nHost: a\r\nHost: b\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n{}",
+	"POST  HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}",
 	"GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
 }
 

@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -19,8 +18,6 @@ import (
 
 	"github.com/fanfarebus/fanfare/cmd/fanfare/internal/publishers"
 )
-
-func itoa(n int) string { return strconv.Itoa(n) }
 
 // with returns a request with one text replaced by another.
 func with(request, old, new string) string {
@@ -295,7 +292,7 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // Requests under way are answered at the end, and connections that wait are closed.
 func TestShutdownLetsRequestsFinish(t *testing.T) {
 	for _, before := range []int{0, 1} {
-		t.Run(itoa(before), func(t *testing.T) {
+		t.Run(fmt.Sprint(before), func(t *testing.T) {
 			g := newGate()
 			s, addr, _ := start(t, g)
 			under, waits := dial(t, addr), dial(t, addr)

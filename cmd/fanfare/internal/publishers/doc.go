@@ -1,6 +1,6 @@
 // Package publishers serves publish requests without net/http where that makes no
 // difference but in cost. Of what a message to one user costs, net/http takes a
-// quarter; docs/decisions/0040 has the figures.
+// fifth; docs/decisions/0040 has the figures.
 //
 // # What is served here
 //
@@ -17,7 +17,8 @@
 // # Guarantees
 //
 //   - Every request is answered by the handler that net/http would have called, with
-//     the same request. Answers differ in the order of header lines alone.
+//     the same request. Answers differ in the order of header lines alone, and in that
+//     the last answer of a connection always says that it is.
 //   - Times are bounded: a connection may wait for as long as net/http lets it for its
 //     next request, bodies and answers have the deadlines that the handler sets, and an
 //     answer has at most a second more.

@@ -59,7 +59,11 @@ func (c *client) open(m *melody.Session) {
 	// This ends melody's write pump, which has nothing to do: conn.Write swallows it.
 	_ = m.CloseWithMsg(nil)
 	c.server.pings.add(c)
+	// No writer is sent before the session has begun: a client that has got hello is in
+	// the registry. What it has missed leaves together with hello.
+	c.out.hold()
 	c.Begin(c)
+	c.schedule(true)
 }
 
 // schedule sends a writer if one is due. Each call that puts something into the outbox

@@ -56,6 +56,14 @@ const (
 	controlBytes = 16 << 10
 )
 
+// hold makes the outbox scheduled, so that nobody sends a writer. The caller has to send
+// one later, even if there is nothing to write.
+func (o *outbox) hold() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.scheduled = true
+}
+
 // offer takes a message or a gap. The result taken is false if there is no room; due
 // reports that the caller has to send a writer.
 func (o *outbox) offer(f stream.Frame) (taken, due bool) {

@@ -195,3 +195,25 @@ func TestLargeMessagesAreNotCopied(t *testing.T) {
 		}
 	}
 }
+
+func TestNoWriterIsDueWhileASessionBegins(t *testing.T) {
+	o, b := outbox{maxBytes: 1000, maxFrames: 10}, batch{}
+	o.hold()
+	if _, due := o.reply([]byte("hello")); due {
+		t.Error("a writer is due for hello")
+	}
+	if _, due := o.offer(stream.Frame{Bytes: []byte("missed")}); due {
+		t.Error("a writer is due for what was missed")
+	}
+	if !o.next(&b) || strings.Join(dataOf(b.buf), " ") != "hello missed" {
+		t.Errorf("the first batch is %q", b.buf)
+	}
+	o.written()
+	o.hold()
+	if o.next(&b) {
+		t.Error("there is something to write")
+	}
+	if _, due := o.reply([]byte("later")); !due {
+		t.Error("no writer is due after the first has found nothing")
+	}
+}

@@ -24,6 +24,13 @@ type counters struct {
 	framesIn, breaches                                  atomic.Uint64
 }
 
+// sent counts what was written.
+func (c *counters) sent(t tally) {
+	c.writesOut.Add(t.writes)
+	c.framesOut.Add(t.frames)
+	c.bytesOut.Add(t.bytes)
+}
+
 func (c *counters) stats() Stats {
 	return Stats{
 		MessagesIn: c.messagesIn.Load(), BytesIn: c.bytesIn.Load(),

@@ -41,7 +41,8 @@ type outbox struct {
 	waitingBytes  int           // in queue, which is nil if no frame waits
 	inFlightBytes int           // with the writer
 	offers        uint64        // calls of offer so far
-	control       []byte        // complete pings and pongs, which go before all else
+	control       []byte        // the answer to the handshake, and complete pings and pongs, before all else
+	answer        int           // bytes of that answer in control
 	last          []byte        // the complete close frame, which follows the queue
 	idle          chan struct{} // closed when the outbox is not scheduled any more; nil if nobody waits
 }
@@ -138,10 +139,18 @@ func (o *outbox) sendControl(f []byte) (due bool) {
 		return false
 	}
 	if len(o.control)+len(f) > controlBytes {
-		o.control = o.control[:0]
+		o.control = o.control[:o.answer]
 	}
 	o.control = append(o.control, f...)
 	return o.schedule()
+}
+
+// begin puts the answer to the handshake before everything. The outbox is scheduled from
+// now on, and the caller has to send a writer.
+func (o *outbox) begin(answer []byte) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.control, o.answer, o.scheduled = answer, len(answer), true
 }
 
 // close lets the complete close frame follow what waits. No more frames are taken.
@@ -213,7 +222,7 @@ func (o *outbox) next(b *batch) bool {
 		return false
 	}
 	control, frames := o.control, o.takeFrames()
-	o.control = nil
+	o.control, o.answer = nil, 0
 	var last []byte
 	if o.queue == nil && o.last != nil {
 		last, o.last, o.closed = o.last, nil, true

@@ -28,8 +28,8 @@ type Attachment struct {
 // attach registers with the stream. The stream offers nothing before the first
 // Fill.
 func (a *Attachment) attach(enc stream.Encoder) {
-	targets := append(make([]domain.Target, 0, len(a.rooms)+2), a.session.targets()...)
-	targets = append(targets, a.rooms...)
+	var few [4]domain.Target
+	targets := append(append(few[:0], a.session.user, a.session.self), a.rooms...)
 	a.stream, a.sentCursor, a.resumed = a.lease.Attach(
 		a.session.asker, a, enc, a.since, targets...)
 }

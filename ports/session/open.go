@@ -62,8 +62,9 @@ func (reg *Registry) Check(r *http.Request, p Protocol) error {
 
 // newSession returns a session that is attached to nothing yet.
 func (reg *Registry) newSession(c *connectRequest) *Session {
+	self, _ := domain.SessionTarget(domain.NewID()) // it is a name
 	s := &Session{
-		ID: domain.NewID(), User: c.grant.User, Grant: c.grant,
+		ID: self.Name(), User: c.grant.User, Grant: c.grant, self: self, user: c.user,
 		registry: reg, from: c.from, asker: askerOf(c.grant.User, c.from),
 		plain: c.Plain, slot: -1, turn: rand.IntN(1 << 16),
 	}
@@ -74,6 +75,7 @@ func (reg *Registry) newSession(c *connectRequest) *Session {
 // attach attaches the session to the streams of all systems that were asked for.
 // From now on nothing is missed. What was attached before an error, End detaches.
 func (s *Session) attach(ctx context.Context, c *connectRequest) error {
+	s.systems = make([]*Attachment, 0, len(c.systems))
 	for _, asked := range c.systems {
 		lease, err := s.registry.hub.Acquire(ctx, s.User, asked.system)
 		if errors.Is(err, stream.ErrUserSystems) {

@@ -17,7 +17,9 @@ type connectRequest struct {
 	Protocol
 	from    netip.Addr // the client's address
 	grant   domain.Grant
+	user    domain.Target // who the grant is for
 	systems []systemRequest
+	first   [1]systemRequest // what systems mostly needs
 }
 
 // A systemRequest is what a client asks for in one system.
@@ -48,6 +50,11 @@ func (reg *Registry) authorize(r *http.Request, p Protocol) (*connectRequest, er
 			"query: escape special characters as %%XX")
 	}
 	c := &connectRequest{Protocol: p, from: from.addr, grant: grant}
+	c.systems = c.first[:0]
+	if c.user, err = domain.UserTarget(grant.User); err != nil {
+		return nil, err // not reached: checked has looked at the name
+	}
+	c.grant.User = c.user.Name() // shares the target's memory
 	if err := c.parse(query, reg.cfg); err != nil {
 		return nil, err
 	}

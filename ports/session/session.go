@@ -1,6 +1,8 @@
 package session
 
 import (
+	"context"
+	"log/slog"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -42,6 +44,9 @@ type Session struct {
 	ID    string
 	User  string
 	Grant domain.Grant // only the port uses it after Open; see SetExpiry
+
+	// self and user are what the session hears without joining anything.
+	self, user domain.Target
 
 	registry *Registry
 	conn     Conn         // nil until Begin
@@ -90,7 +95,9 @@ func (s *Session) End(code int) {
 	s.Leave()
 	if s.conn != nil { // it began
 		s.registry.counters.countClosed(code)
-		s.registry.log.Debug("session ended", "user", s.User, "session", s.ID, "code", code)
+		if log := s.registry.log; log.Enabled(context.Background(), slog.LevelDebug) {
+			log.Debug("session ended", "user", s.User, "session", s.ID, "code", code)
+		}
 	}
 	s.registry.release()
 }
@@ -200,13 +207,6 @@ func (s *Session) sendCursors() {
 // goAway asks the client to come back after a random part of Config.RetrySpan.
 func (s *Session) goAway() {
 	s.conn.GoAway(time.Duration(jitterMillis(s.registry.cfg.RetrySpan)) * time.Millisecond)
-}
-
-// targets returns what the session hears without joining anything.
-func (s *Session) targets() []domain.Target {
-	user, _ := domain.UserTarget(s.User) // the name was checked in identify
-	self, _ := domain.SessionTarget(s.ID)
-	return []domain.Target{user, self}
 }
 
 // hello makes the first op of every session: who the client is, where, and the

@@ -40,8 +40,8 @@ type JWTConfig struct {
 	// differ. 0 means DefaultLeeway.
 	Leeway time.Duration
 	// Cache is how many bytes are taken, about, to remember tokens whose signatures
-	// were verified with a public key. 0 means DefaultCache. With a secret nothing is
-	// remembered: to look for a token would cost as much as to verify it.
+	// were verified with a public key. 0 means DefaultCache. Tokens that are signed with
+	// a secret are not remembered, since they are verified in a microsecond or two.
 	Cache int
 }
 

@@ -42,7 +42,7 @@ func list(name string, values []string) (all []string, err error) {
 // checkParams rejects parameters that nothing reads, because the author of the
 // request expects them to do something. Of several faults it names the one that is first
 // by name.
-func (c *connectRequest) checkParams(query url.Values, cfg Config) (err error) {
+func (c *connectRequest) checkParams(query url.Values, cfg *Config) (err error) {
 	first := ""
 	for name := range query {
 		if err != nil && name > first {
@@ -55,7 +55,7 @@ func (c *connectRequest) checkParams(query url.Values, cfg Config) (err error) {
 	return err
 }
 
-func (c *connectRequest) checkParam(name string, query url.Values, cfg Config) error {
+func (c *connectRequest) checkParam(name string, query url.Values, cfg *Config) error {
 	values := query[name]
 	switch {
 	case slices.Contains(repeated, name), strings.HasPrefix(name, ignoredPrefix):
@@ -75,7 +75,7 @@ func (c *connectRequest) checkParam(name string, query url.Values, cfg Config) e
 }
 
 // readsOnce reports whether somebody reads the parameter, which may be given once.
-func (c *connectRequest) readsOnce(name string, query url.Values, cfg Config) bool {
+func (c *connectRequest) readsOnce(name string, query url.Values, cfg *Config) bool {
 	if name == "user" {
 		return cfg.Tokenless != nil || query.Get(name) == c.grant.User
 	}
@@ -96,7 +96,7 @@ func (reg *Registry) explainToken(err error, r *http.Request, token string) erro
 }
 
 // unknownParam refuses a parameter, and names the known one that is most like it.
-func unknownParam(name string, known []string, cfg Config) error {
+func unknownParam(name string, known []string, cfg *Config) error {
 	if name == "user" {
 		return Rejected(http.StatusUnprocessableEntity,
 			"user: only a node in development takes that; "+

@@ -28,18 +28,18 @@ func (t *tally) add(u tally) {
 
 // build puts the batch together. Control and last are complete frames. Those for plain
 // clients are one WebSocket frame each; those of fanfare.v1.json are the lines of one.
-func (b *batch) build(control []byte, frames *[]stream.Frame, last []byte, plain bool) {
+func (b *batch) build(control []byte, frames []stream.Frame, last []byte, plain bool) {
 	if cap(b.buf) > 2*batchBytes {
 		b.buf = nil
 	}
 	b.buf = append(b.buf[:0], control...)
 	b.tally, b.last = tally{}, last != nil
-	if frames != nil {
-		b.tally.writes, b.tally.frames = 1, uint64(len(*frames))
+	if len(frames) > 0 {
+		b.tally.writes, b.tally.frames = 1, uint64(len(frames))
 		if plain {
-			b.addFrames(*frames)
+			b.addFrames(frames)
 		} else {
-			b.addLines(*frames)
+			b.addLines(frames)
 		}
 	}
 	b.buf = append(b.buf, last...)

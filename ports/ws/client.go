@@ -118,10 +118,14 @@ func (c *client) closedByClient(code int, _ string) error {
 	return nil
 }
 
-// writeOut is the writer of a session that a flusher cannot write to: the socket's
-// buffer is full, or the connection is more than a socket. It writes b and whatever
-// gathers meanwhile, and waits as long as there is some progress.
+// writeOut is the writer of a session that a flusher cannot write to. It writes b, which
+// a full socket has not taken, and whatever gathers meanwhile, and waits as long as
+// there is some progress. For a connection that is more than a socket, b is empty.
 func (c *client) writeOut(b *batch) {
+	if len(b.buf) > 0 {
+		c.server.counters.slow.Add(1)
+		defer c.server.counters.slow.Add(-1)
+	}
 	for len(b.buf) > 0 || c.out.next(b) {
 		if err := c.conn.write(b.buf); err != nil {
 			c.writeFailed(err)

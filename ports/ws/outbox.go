@@ -37,7 +37,7 @@ type outbox struct {
 	behind        bool       // a frame was refused since written last reported time to fill
 	closing       bool       // no more frames are taken
 	closed        bool       // nothing is taken any more: the close frame has left, or writing has failed
-	queue         *[]stream.Frame
+	queue         []stream.Frame
 	waitingBytes  int           // in queue, which is nil if no frame waits
 	inFlightBytes int           // with the writer
 	offers        uint64        // calls of offer so far
@@ -99,14 +99,14 @@ func (o *outbox) take(f stream.Frame, maxBytes, maxFrames int) (taken, due bool)
 		return true, false
 	case o.closing:
 		return false, false
-	case !empty && (o.waitingBytes+o.inFlightBytes+size > maxBytes || o.queued() >= maxFrames):
+	case !empty && (o.waitingBytes+o.inFlightBytes+size > maxBytes || len(o.queue) >= maxFrames):
 		o.behind = true
 		return false, false
 	}
 	if o.queue == nil {
 		o.queue = takeQueue()
 	}
-	*o.queue = append(*o.queue, f)
+	o.queue = append(o.queue, f)
 	o.waitingBytes += size
 	return true, o.schedule()
 }
@@ -117,14 +117,6 @@ func (o *outbox) schedule() (due bool) {
 	due = !o.scheduled
 	o.scheduled = true
 	return due
-}
-
-// queued returns how many frames wait.
-func (o *outbox) queued() int {
-	if o.queue == nil {
-		return 0
-	}
-	return len(*o.queue)
 }
 
 // sendControl takes a complete ping or pong. If too much of that waits, what came
@@ -206,10 +198,8 @@ var closedChannel = func() chan struct{} {
 
 // drop forgets the frames that wait.
 func (o *outbox) drop() {
-	if o.queue != nil {
-		putQueue(o.queue)
-		o.queue, o.waitingBytes = nil, 0
-	}
+	putQueue(o.queue)
+	o.queue, o.waitingBytes = nil, 0
 }
 
 // next moves what is to be written next into b. It returns false if there is nothing,
@@ -229,9 +219,7 @@ func (o *outbox) next(b *batch) bool {
 	}
 	o.mu.Unlock()
 	b.build(control, frames, last, o.plain)
-	if frames != nil {
-		putQueue(frames)
-	}
+	putQueue(frames)
 	return true
 }
 
@@ -248,27 +236,23 @@ func (o *outbox) unschedule() {
 }
 
 // takeFrames takes as many of the frames that wait as fit into one batch.
-func (o *outbox) takeFrames() *[]stream.Frame {
-	if o.queue == nil {
-		return nil
-	}
+func (o *outbox) takeFrames() []stream.Frame {
 	frames := o.queue
 	o.queue = nil
-	if o.waitingBytes+len(*frames) > batchBytes && len(*frames) > 1 {
-		n, size := 1, len((*frames)[0].Bytes)
-		for n < len(*frames) && size+1+len((*frames)[n].Bytes) <= batchBytes {
-			size += 1 + len((*frames)[n].Bytes)
+	if o.waitingBytes+len(frames) > batchBytes {
+		n, size := 0, 0
+		for n < len(frames) && (n == 0 || size+1+len(frames[n].Bytes) <= batchBytes) {
+			size += 1 + len(frames[n].Bytes)
 			n++
 		}
-		if n < len(*frames) {
-			o.queue = takeQueue()
-			*o.queue = append(*o.queue, (*frames)[n:]...)
-			clear((*frames)[n:])
-			*frames = (*frames)[:n]
+		if n < len(frames) {
+			o.queue = append(takeQueue(), frames[n:]...)
+			clear(frames[n:])
+			frames = frames[:n]
 		}
 	}
-	for i := range *frames {
-		o.inFlightBytes += len((*frames)[i].Bytes)
+	for i := range frames {
+		o.inFlightBytes += len(frames[i].Bytes)
 	}
 	o.waitingBytes -= o.inFlightBytes
 	return frames
@@ -281,7 +265,7 @@ func (o *outbox) written() (fill, more bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.inFlightBytes = 0
-	full := o.waitingBytes > o.maxBytes/2 || o.queued() > o.maxFrames/2
+	full := o.waitingBytes > o.maxBytes/2 || len(o.queue) > o.maxFrames/2
 	if fill = o.behind && !o.closing && !full; fill {
 		o.behind = false
 	}
@@ -302,20 +286,19 @@ func (o *outbox) fail() {
 	o.unschedule()
 }
 
+// queueLen is how many frames a queue holds without being allocated anew.
+const queueLen = 32
+
 // queues holds queues for sessions for which something waits, so that idle sessions
 // have none.
-var queues = sync.Pool{New: func() any {
-	q := make([]stream.Frame, 0, 32)
-	return &q
-}}
+var queues = sync.Pool{New: func() any { return new([queueLen]stream.Frame) }}
 
-func takeQueue() *[]stream.Frame { return queues.Get().(*[]stream.Frame) }
+func takeQueue() []stream.Frame { return queues.Get().(*[queueLen]stream.Frame)[:0] }
 
 // putQueue gives a queue back, and lets its frames go.
-func putQueue(q *[]stream.Frame) {
-	if cap(*q) <= 1024 {
-		clear(*q)
-		*q = (*q)[:0]
-		queues.Put(q)
+func putQueue(q []stream.Frame) {
+	if cap(q) == queueLen {
+		clear(q)
+		queues.Put((*[queueLen]stream.Frame)(q[:queueLen]))
 	}
 }

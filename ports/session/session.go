@@ -49,11 +49,10 @@ type Session struct {
 	self, user domain.Target
 
 	registry *Registry
-	conn     Conn         // nil until Begin
-	asker    stream.Asker // for whom its streams read their logs again
-	plain    bool         // the client is sent messages and no notices
-	turn     int          // when its cursors are sent; see Registry.due
-	slot     int          // its index in Registry.sessions, -1 outside; guarded by Registry.mu
+	conn     Conn // nil until Begin
+	plain    bool // the client is sent messages and no notices
+	turn     int  // when its cursors are sent; see Registry.due
+	slot     int  // its index in Registry.sessions, -1 outside; guarded by Registry.mu
 
 	from    netip.Addr   // the client's address, as wrong tokens are counted by
 	expires atomic.Int64 // Unix milliseconds, 0 for never

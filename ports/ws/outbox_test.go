@@ -171,3 +171,24 @@ func TestNothingFollowsTheCloseFrame(t *testing.T) {
 		t.Error("something follows the close frame")
 	}
 }
+
+func TestTheAnswerToTheHandshakeGoesFirstAndIsNotDropped(t *testing.T) {
+	o, b := outbox{maxBytes: 1000, maxFrames: 10}, batch{}
+	o.begin([]byte("answer"))
+	if _, due := o.offer(stream.Frame{Bytes: []byte("message")}); due {
+		t.Error("a writer was asked for while one is on its way")
+	}
+	for range 2 * controlBytes / 10 {
+		if o.sendControl([]byte("0123456789")) {
+			t.Fatal("a writer was asked for while one is on its way")
+		}
+	}
+	if !o.next(&b) || !bytes.HasPrefix(b.buf, []byte("answer0123456789")) || !bytes.HasSuffix(b.buf, []byte("message")) {
+		t.Errorf("the first batch is %.40q", b.buf)
+	}
+	o.sendControl(make([]byte, controlBytes))
+	o.sendControl([]byte("pong"))
+	if !o.next(&b) || string(b.buf) != "pong" {
+		t.Errorf("the second batch is %.40q", b.buf)
+	}
+}

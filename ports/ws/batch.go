@@ -1,6 +1,7 @@
 package ws
 
 import (
+	"bytes"
 	"encoding/binary"
 
 	"github.com/fanfarebus/fanfare/domain/stream"
@@ -8,9 +9,17 @@ import (
 
 // A batch is what a writer writes at once: complete WebSocket frames.
 type batch struct {
-	buf   []byte
+	buf []byte
+	// large follows buf. It is the payload of a frame that is too large to be copied,
+	// since sessions share it.
+	large []byte
 	tally tally
 	last  bool // it ends with the close frame
+}
+
+// isLarge reports whether frames that takeFrames has taken are one that is not copied.
+func isLarge(frames []stream.Frame) bool {
+	return len(frames) == 1 && len(frames[0].Bytes) > batchBytes
 }
 
 // A tally counts what was written.
@@ -29,20 +38,29 @@ func (t *tally) add(u tally) {
 // build puts the batch together. Control and last are complete frames. Those for plain
 // clients are one WebSocket frame each; those of fanfare.v1.json are the lines of one.
 func (b *batch) build(control []byte, frames []stream.Frame, last []byte, plain bool) {
-	if cap(b.buf) > 2*batchBytes {
-		b.buf = nil
-	}
-	b.buf = append(b.buf[:0], control...)
+	b.buf, b.large = append(b.buf[:0], control...), nil
 	b.tally, b.last = tally{}, last != nil
 	if len(frames) > 0 {
 		b.tally.writes, b.tally.frames = 1, uint64(len(frames))
-		if plain {
-			b.addFrames(frames)
-		} else {
-			b.addLines(frames)
-		}
+	}
+	switch {
+	case isLarge(frames):
+		f := &frames[0]
+		b.buf, b.large = appendHeader(b.buf, plain && f.Binary, len(f.Bytes)), f.Bytes
+		b.tally.bytes += uint64(len(f.Bytes))
+	case plain:
+		b.addFrames(frames)
+	case len(frames) > 0:
+		b.addLines(frames)
 	}
 	b.buf = append(b.buf, last...)
+}
+
+func (b *batch) isEmpty() bool { return len(b.buf)+len(b.large) == 0 }
+
+// rest returns a batch of its own with what is left after n bytes of buf.
+func (b *batch) rest(n int) *batch {
+	return &batch{buf: bytes.Clone(b.buf[n:]), large: b.large, tally: b.tally, last: b.last}
 }
 
 func (b *batch) addFrames(frames []stream.Frame) {
@@ -92,9 +110,4 @@ func appendHeader(dst []byte, binaryData bool, size int) []byte {
 func controlFrame(op byte, payload []byte) []byte {
 	n := min(len(payload), maxControl)
 	return append([]byte{finalBit | op, byte(n)}, payload[:n]...)
-}
-
-// rest returns a batch of its own with what is left after n bytes.
-func (b *batch) rest(n int) *batch {
-	return &batch{buf: append([]byte(nil), b.buf[n:]...), tally: b.tally, last: b.last}
 }

@@ -119,23 +119,28 @@ func (c *client) closedByClient(code int, _ string) error {
 }
 
 // writeOut is the writer of a session that a flusher cannot write to. It writes b, which
-// a full socket has not taken, and whatever gathers meanwhile, and waits as long as
-// there is some progress. For a connection that is more than a socket, b is empty.
+// a full socket has not taken, or what is large, and whatever gathers meanwhile, and
+// waits as long as there is some progress. For a connection that is more than a socket,
+// b is empty.
 func (c *client) writeOut(b *batch) {
-	if len(b.buf) > 0 {
+	if b.isEmpty() {
+		if !c.out.next(b) {
+			return
+		}
+	} else {
 		c.server.counters.slow.Add(1)
 		defer c.server.counters.slow.Add(-1)
 	}
-	for len(b.buf) > 0 || c.out.next(b) {
-		if err := c.conn.write(b.buf); err != nil {
+	for more := true; more; more = c.wrote(b) && c.out.next(b) {
+		err := c.conn.write(b.buf)
+		if err == nil {
+			err = c.conn.write(b.large)
+		}
+		if err != nil {
 			c.writeFailed(err)
 			return
 		}
-		b.buf = b.buf[:0]
 		c.server.counters.sent(b.tally)
-		if !c.wrote(b) {
-			return
-		}
 	}
 }
 

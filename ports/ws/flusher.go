@@ -1,8 +1,6 @@
 package ws
 
-import (
-	"sync"
-)
+import "sync"
 
 // A shard is a part of the server's sessions. Those that have something to send are on
 // its list, each once.
@@ -89,8 +87,9 @@ func (f *flusher) visit(c *client) {
 	switch {
 	case err != nil:
 		c.writeFailed(err)
-	case n < len(f.batch.buf):
+	case n < len(f.batch.buf) || f.batch.large != nil:
 		go c.writeOut(f.batch.rest(n)) // client.end waits for it
+		f.batch.large = nil
 	default:
 		f.tally.add(f.batch.tally)
 		if c.wrote(&f.batch) {

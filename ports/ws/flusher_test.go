@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -78,7 +77,7 @@ func (n *node) fillDead(deaths int) {
 // none of them is told a gap or is closed.
 func TestClientsThatStoppedReadingHoldUpNobody(t *testing.T) {
 	n := serveTight(t, config{registry: session.Config{SessionsPerUser: 1000}, ws: ws.Config{Stall: time.Hour}})
-	deaths := runtime.GOMAXPROCS(0)
+	deaths := n.server.Shards()
 	for range deaths {
 		n.dead("dead")
 	}

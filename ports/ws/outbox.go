@@ -214,7 +214,7 @@ func (o *outbox) next(b *batch) bool {
 	control, frames := o.control, o.takeFrames()
 	o.control, o.answer = nil, 0
 	var last []byte
-	if o.queue == nil && o.last != nil {
+	if o.queue == nil && o.last != nil && !isLarge(frames) {
 		last, o.last, o.closed = o.last, nil, true
 	}
 	o.mu.Unlock()

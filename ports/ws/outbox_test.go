@@ -192,3 +192,27 @@ func TestTheAnswerToTheHandshakeGoesFirstAndIsNotDropped(t *testing.T) {
 		t.Errorf("the second batch is %.40q", b.buf)
 	}
 }
+
+// Sessions share the bytes of a large message, so it must not be copied for each.
+func TestLargeMessagesAreNotCopied(t *testing.T) {
+	for _, plain := range []bool{false, true} {
+		o, b := outbox{maxBytes: 1 << 30, maxFrames: 10, plain: plain}, batch{}
+		large := bytes.Repeat([]byte("x"), batchBytes+1)
+		o.offer(stream.Frame{Bytes: []byte("before")})
+		o.offer(stream.Frame{Bytes: large})
+		o.close(closeFrame(1000, ""))
+		for i, want := range []struct {
+			buf   int
+			large bool
+			last  bool
+		}{{2 + len("before"), false, false}, {10, true, false}, {4, false, true}} {
+			if !o.next(&b) || len(b.buf) != want.buf || b.last != want.last {
+				t.Fatalf("batch %d has %d bytes, last %v; want %+v", i, len(b.buf), b.last, want)
+			}
+			if got := len(b.large) > 0 && &b.large[0] == &large[0]; got != want.large {
+				t.Errorf("batch %d: the large message itself is in it: %v", i, got)
+			}
+			o.written()
+		}
+	}
+}

@@ -44,11 +44,16 @@ func New(
 	s := &Server{registry: registry, pub: pub, cfg: cfg, log: log, now: time.Now}
 	s.melody = newMelody(cfg)
 	s.handle(s.melody)
-	for range runtime.GOMAXPROCS(0) {
+	for range shardCount(runtime.GOMAXPROCS(0)) {
 		s.shards = append(s.shards, newShard())
 	}
 	return s, nil
 }
+
+// shardCount returns how many shards there are, each with a flusher. Half of the
+// processors are left to what gives the flushers work: so lists grow while they are
+// flushed, and more frames share a write.
+func shardCount(processors int) int { return (processors + 1) / 2 }
 
 // Run writes to the sessions, and pings them. When ctx ends, it goes on until the
 // registry's sessions have ended, for which [session.Registry.Run] has to end, too.

@@ -17,11 +17,11 @@ func TestADeadlineContextEndsAsOneWithATimeout(t *testing.T) {
 		if at, ok := c.Deadline(); !ok || !at.Equal(time.Now().Add(time.Second)) || c.Value(keyOfTest{}) != 7 {
 			t.Errorf("%v, %v, %v", at, ok, c.Value(keyOfTest{}))
 		}
-		time.Sleep(time.Second - 1)
+		time.Sleep(time.Second - time.Nanosecond)
 		if err := c.Err(); err != nil {
 			t.Fatalf("too early: %v", err)
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		<-c.Done()
 		if !errors.Is(c.Err(), context.DeadlineExceeded) {

@@ -3,7 +3,9 @@ package ws_test
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -181,6 +183,19 @@ func TestCloseFrameFollowsWhatDidNotFit(t *testing.T) {
 	}
 	if op, payload, err := c.frame(); op != bye || err != nil || binary.BigEndian.Uint16(payload) != session.CloseDisconnected {
 		t.Errorf("want the close frame, got %d %q %v", op, payload, err)
+	}
+}
+
+// A client that does not answer the close frame learns at once that nothing follows it.
+func TestSendingSideEndsAfterTheCloseFrame(t *testing.T) {
+	n := serve(t, config{ws: ws.Config{CloseWait: time.Hour}})
+	c := n.raw(ws.Plain)
+	poll(t, func() bool { return n.registry.Disconnect("alice") == 1 })
+	if code, _ := c.code(); code != session.CloseDisconnected {
+		t.Errorf("closed with %d", code)
+	}
+	if _, err := c.in.ReadByte(); !errors.Is(err, io.EOF) {
+		t.Errorf("after the close frame: %v", err)
 	}
 }
 

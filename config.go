@@ -173,11 +173,11 @@ type LogConfig struct {
 // node.
 func DefaultConfig() Config {
 	return Config{
-		Listen:      "127.0.0.1:8080",
-		Transport:   "memory://",
-		Systems:     []string{"*"},
-		Topic:       publisher.DefaultTopic,
-		Auth:        AuthConfig{JWT: JWTConfig{
+		Listen:    "127.0.0.1:8080",
+		Transport: "memory://",
+		Systems:   []string{"*"},
+		Topic:     publisher.DefaultTopic,
+		Auth: AuthConfig{JWT: JWTConfig{
 			Leeway: auth.DefaultLeeway, Cache: auth.DefaultCache,
 		}},
 		ProxyHeader: session.DefaultProxyHeader,

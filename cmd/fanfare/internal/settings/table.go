@@ -45,6 +45,8 @@ func of(c *fanfare.Config) []Setting {
 		{"auth.jwt.leeway", &c.Auth.JWT.Leeway, public,
 			"how far ahead a token's nbf may be, for clocks that differ, at most 10m; its end " +
 				"has none"},
+		{"auth.jwt.cache", &c.Auth.JWT.Cache, public,
+			"bytes to remember tokens that were verified with a public key"},
 		{"auth.api_keys", &c.Auth.APIKeys, secret,
 			"publishers' keys, as name:scopes:sha256-hex; see fanfare key"},
 		{"auth.query_token", &c.Auth.QueryToken, public,
@@ -103,6 +105,8 @@ func of(c *fanfare.Config) []Setting {
 			"most of one connection in the system's buffers, each way"},
 		{"drain", &c.Drain, public, "over how long sessions are asked to go at the end"},
 		{"publish_timeout", &c.PublishTimeout, public, "how long a publish may wait for the bus"},
+		{"standard_http", &c.StandardHTTP, public,
+			"serve publishers with net/http like all others, which costs more"},
 		{"log.level", &c.Log.Level, public, "debug, info, warn or error"},
 		{"log.format", &c.Log.Format, public, "text or json"},
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/bits"
 	"unicode/utf8"
 )
 
@@ -60,11 +61,11 @@ func (s *scanner) space() {
 
 // peek skips white space and returns the next byte, or 0 at the end.
 func (s *scanner) peek() byte {
-	s.space()
-	if s.at < len(s.text) {
+	if s.at < len(s.text) && s.text[s.at] > ' ' { // as nearly everywhere
 		return s.text[s.at]
 	}
-	return 0
+	s.space()
+	return s.here()
 }
 
 // end checks that nothing but white space is left.
@@ -216,8 +217,10 @@ func ordinary(text []byte) int {
 		// is less than 1 after an exclusive or with c.
 		word := binary.LittleEndian.Uint64(text[n:])
 		quote, backslash := word^('"'*ones), word^('\\'*ones)
-		if ((word-' '*ones)&^word|(quote-ones)&^quote|(backslash-ones)&^backslash)&high != 0 {
-			break
+		found := ((word-' '*ones)&^word | (quote-ones)&^quote | (backslash-ones)&^backslash) & high
+		if found != 0 {
+			// Bits above the lowest one may be wrong, as the subtraction carries.
+			return n + bits.TrailingZeros64(found)/8
 		}
 	}
 	for n < len(text) && text[n] >= ' ' && text[n] != '"' && text[n] != '\\' {

@@ -25,6 +25,16 @@ func String(value []byte) (string, error) {
 	return string(s), err
 }
 
+// Text is [String] for a value that a function of this package has handed over,
+// and so without white space around it. It does not validate the value again, nor
+// copy it: the result may share memory with value.
+func Text(value []byte) ([]byte, error) {
+	if len(value) < 2 || value[0] != '"' {
+		return nil, fmt.Errorf("%w: want a string", ErrType)
+	}
+	return unquote(value)
+}
+
 // plain decodes a string if it is ASCII without escapes, as nearly all names
 // are. The result shares memory with value.
 func plain(value []byte) (s []byte, ok bool) {
@@ -111,4 +121,9 @@ func notA(want string, value []byte) error {
 }
 
 // trim removes white space, as JSON defines it, from both ends.
-func trim(value []byte) []byte { return bytes.Trim(value, " \t\r\n") }
+func trim(value []byte) []byte {
+	if n := len(value); n > 0 && value[0] > ' ' && value[n-1] > ' ' {
+		return value
+	}
+	return bytes.Trim(value, " \t\r\n")
+}

@@ -175,9 +175,9 @@ func readFirst(conn *redisconn.Conn) (entryID id, found bool, err error) {
 
 // readID reads an id.
 func readID(conn *redisconn.Conn, into *id) error {
-	text, err := conn.Text()
+	text, err := conn.Bulk(make([]byte, 0, maxID))
 	if err == nil {
-		*into, err = parseID([]byte(text))
+		*into, err = parseID(text)
 	}
 	return err
 }

@@ -1,10 +1,8 @@
 package jsontext
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"math/bits"
 	"unicode/utf8"
 )
 
@@ -61,10 +59,9 @@ func (s *scanner) space() {
 
 // peek skips white space and returns the next byte, or 0 at the end.
 func (s *scanner) peek() byte {
-	if s.at < len(s.text) && s.text[s.at] > ' ' { // as nearly everywhere
-		return s.text[s.at]
+	if s.here() <= ' ' {
+		s.space()
 	}
-	s.space()
 	return s.here()
 }
 
@@ -201,32 +198,6 @@ func (s *scanner) str() error {
 			return s.fail("no control character")
 		}
 	}
-}
-
-// ordinary counts the bytes up to the first quote, backslash or control
-// character. It looks at eight bytes at once, because data is mostly long
-// strings (see [Bit Twiddling Hacks], hasless).
-//
-// [Bit Twiddling Hacks]: https://graphics.stanford.edu/~seander/bithacks.html#HasLessInWord
-func ordinary(text []byte) int {
-	const ones, high = 0x0101010101010101, 0x8080808080808080
-	n := 0
-	for ; len(text)-n >= 8; n += 8 {
-		// (word - k*ones) &^ word has the high bit of some byte set exactly if
-		// a byte of word is less than k (for k up to 128). A byte equals c if it
-		// is less than 1 after an exclusive or with c.
-		word := binary.LittleEndian.Uint64(text[n:])
-		quote, backslash := word^('"'*ones), word^('\\'*ones)
-		found := ((word-' '*ones)&^word | (quote-ones)&^quote | (backslash-ones)&^backslash) & high
-		if found != 0 {
-			// Bits above the lowest one may be wrong, as the subtraction carries.
-			return n + bits.TrailingZeros64(found)/8
-		}
-	}
-	for n < len(text) && text[n] >= ' ' && text[n] != '"' && text[n] != '\\' {
-		n++
-	}
-	return n
 }
 
 func (s *scanner) escape() error {

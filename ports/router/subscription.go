@@ -96,7 +96,8 @@ func (sub *subscription) close() {
 	}
 }
 
-// pump subscribes until it succeeds and passes messages on until ctx ends. If the subscription ends by itself, pump subscribes again.
+// pump subscribes until it succeeds and passes messages on until ctx ends. If the
+// subscription ends by itself, pump subscribes again.
 func (sub *subscription) pump(ctx context.Context, topic string, out chan<- *message.Message) {
 	backoff := pause.Backoff{Min: sub.r.cfg.RetryMin, Max: sub.r.cfg.RetryMax}
 	for ctx.Err() == nil {

@@ -119,8 +119,8 @@ type DedupeConfig struct {
 // ResumeConfig bounds what is read from the log again, for sessions that come
 // back from before the window.
 type ResumeConfig struct {
-	MaxScan int  // resume.max_scan: entries at a time, per system
-	Bytes   Size // resume.bytes: kept of what was read, for all systems together
+	MaxScan int  // resume.max_scan: entries that are read in one turn
+	Bytes   Size // resume.bytes: waits for slow sessions, for all systems together
 }
 
 // LimitsConfig bounds what clients and publishers can make the node do. The

@@ -145,6 +145,30 @@ func (m *Message) Expired(logged, now time.Time) bool {
 	return m.TTL > 0 && now.Sub(logged) > m.TTL
 }
 
+// Clone returns a copy that shares no memory with m, so that it does not keep
+// alive what m was read from.
+func (m *Message) Clone() *Message {
+	c := *m
+	for _, s := range [...]*string{&c.ID, &c.Type, &c.ContentType, &c.From, &c.Session} {
+		*s = strings.Clone(*s)
+	}
+	c.To = make([]Target, len(m.To))
+	for i, t := range m.To {
+		c.To[i] = Target{strings.Clone(t.text)}
+	}
+	if m.Headers != nil {
+		c.Headers = make(map[string]string, len(m.Headers))
+		for name, value := range m.Headers {
+			c.Headers[strings.Clone(name)] = strings.Clone(value)
+		}
+	}
+	c.Data = bytes.Clone(m.Data)
+	if m.checked.covers(m.checked.form, m.Data) {
+		c.checked.first = &c.Data[0]
+	}
+	return &c
+}
+
 // Size estimates how many bytes of the heap the message keeps alive.
 func (m *Message) Size() int {
 	const (

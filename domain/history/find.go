@@ -107,7 +107,7 @@ func (h *History[P]) holds(c *domain.Cursor, first uint64) bool {
 // mayReadBacklog reports whether the window can be continued at its old end by
 // what the cursor's log has.
 func (h *History[P]) mayReadBacklog(c *domain.Cursor) bool {
-	return h.cfg.Backlog && h.cfg.HasLog && !h.logStartsInWindow() && c.Log == h.start.Log
+	return h.cfg.Backlog && h.cfg.HasLog && h.Continues(c.Log)
 }
 
 func (h *History[P]) needBacklog(c *domain.Cursor, now func() time.Time) Answer {

@@ -219,21 +219,10 @@ func (h *History[P]) DropOldest() (n uint64, e Entry[P]) {
 	return n, e
 }
 
-// CanPrepend reports whether entries of a log, the last of which is at the
-// position, can be put before the window.
-func (h *History[P]) CanPrepend(log domain.LogID, last domain.Position) bool {
-	return log == h.start.Log && last == h.start.Position && !h.logStartsInWindow()
-}
-
-// Prepend puts older entries before the window, in their order, whose numbers
-// end at First. They follow start.
-func (h *History[P]) Prepend(older []Entry[P], start Point) {
-	h.barrier = barrier{} // what was too far from the window may be so no more
-	for i := len(older) - 1; i >= 0; i-- {
-		h.window.prepend(older[i])
-		h.segments.prepend(h.window.start, &older[i].Point)
-	}
-	h.start = start
+// Continues reports whether the window continues what the log has up to its
+// start.
+func (h *History[P]) Continues(log domain.LogID) bool {
+	return log == h.start.Log && !h.logStartsInWindow()
 }
 
 // AddFingerprint lets sessions from other nodes find the point right after the

@@ -42,11 +42,6 @@ func (s *Numbers) Push(n uint64) {
 	s.all = append(s.all, n)
 }
 
-// Prepend adds older numbers. The slice becomes its own.
-func (s *Numbers) Prepend(older []uint64) {
-	s.all, s.gone = append(older, s.all[s.gone:]...), 0
-}
-
 // DropFirst forgets the oldest number if it is n.
 func (s *Numbers) DropFirst(n uint64) {
 	if s.Len() == 0 || s.all[s.gone] != n {

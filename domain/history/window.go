@@ -37,9 +37,8 @@ func (e *Entry[P]) Expired(now time.Time) bool {
 	return e.Message.Expired(since, now)
 }
 
-// firstNumber is the number of the first entry. The numbers below it are for
-// entries that are read again from the log and put before it.
-const firstNumber = 1 << 40
+// firstNumber is the number of the first entry.
+const firstNumber = 1
 
 // A window holds the newest entries under consecutive numbers, in a ring:
 // entry n is at(n) for start <= n < end. Entries of one log are in the order
@@ -78,16 +77,6 @@ func (w *window[P]) pop() Entry[P] {
 	w.bytes -= e.Size
 	w.shrink()
 	return e
-}
-
-// prepend puts e before the oldest entry.
-func (w *window[P]) prepend(e Entry[P]) {
-	if w.len() == len(w.ring) {
-		w.grow()
-	}
-	w.start--
-	*w.at(w.start) = e
-	w.bytes += e.Size
 }
 
 func (w *window[P]) grow() { w.resize(max(16, 2*len(w.ring))) }

@@ -18,17 +18,6 @@ func groupSize(t domain.Target) int {
 	return 96 + 24 + history.MapSlot + domain.HeapSize(len(t.String()))
 }
 
-// indexSize is the most that a message takes in a window beside itself: as if
-// all its targets were new.
-func indexSize(m *domain.Message) (n int) {
-	for _, t := range m.To {
-		n += groupSize(t) + wordSize
-	}
-	return n + entrySize
-}
-
-var entrySize = history.EntrySize[indexed]()
-
 // settleAccount charges the budget for what the stream takes beside its
 // entries.
 func (s *Stream) settleAccount() {
@@ -42,33 +31,10 @@ func (s *Stream) settleAccount() {
 // weigh charges for what a group takes now. Without entries that is nothing:
 // then it exists for sessions.
 func (s *Stream) weigh(g *group) {
-	now, backlog := 0, false
+	now := 0
 	if g.entries.Len() > 0 {
 		now = g.size + g.entries.Size()
-		backlog = g.entries.First() < s.backlog.end && s.cfg.Backlog != nil
 	}
-	if now == g.charged && backlog == g.backlog {
-		return
-	}
-	s.chargeIndex(g.backlog, -g.charged)
-	s.chargeIndex(backlog, now)
-	g.charged, g.backlog = now, backlog
-}
-
-// chargeIndex adds n bytes to what the index takes, in the budget of the
-// backlog or in the other.
-func (s *Stream) chargeIndex(backlog bool, n int) {
-	if backlog {
-		s.cfg.Backlog.add(n)
-		return
-	}
-	s.index.size += n
-}
-
-// budgetOf returns the budget that pays for an entry.
-func (s *Stream) budgetOf(e *entry) *Budget {
-	if e.Payload.backlog {
-		return s.cfg.Backlog
-	}
-	return s.cfg.Budget
+	s.index.size += now - g.charged
+	g.charged = now
 }

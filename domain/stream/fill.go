@@ -16,17 +16,17 @@ func (a *Attachment) fallBack(n uint64) {
 // fill is [Attachment.Fill], but for sessions that are held.
 func (a *Attachment) fill() (live bool) {
 	s := a.stream
+	if a.ride != nil {
+		a.takeStored()
+	}
 	if a.live || a.waiting || a.detached {
 		return a.live
 	}
 	if a.next < s.history.First() {
 		a.beginAfterGap(domain.Overflow, s.history.First(), s.history.Start().Cursor)
 	}
-	if a.pendingGap != "" {
-		if !a.tell(a.pendingGap, a.pendingGapAt) {
-			return false
-		}
-		a.pendingGap = ""
+	if !a.tellPending() {
+		return false
 	}
 	now := s.cfg.Now()
 	for {
@@ -46,6 +46,16 @@ func (a *Attachment) fill() (live bool) {
 	a.next = s.history.Next()
 	a.offered = a.next
 	a.live = true
+	return true
+}
+
+// tellPending tells the session the gap that it is to be told before anything
+// else, if there is one. It returns false if the outbox is full.
+func (a *Attachment) tellPending() bool {
+	if a.pendingGap != "" && !a.tell(a.pendingGap, a.pendingGapAt) {
+		return false
+	}
+	a.pendingGap = ""
 	return true
 }
 

@@ -60,7 +60,7 @@ func (s *Stream) frame(e *entry, enc Encoder, to domain.Target, keep bool) Frame
 		e.Payload.frames = append(frames, sharedFrame{enc, to, f})
 		n := frameSize + domain.HeapSize(cap(f.Bytes))
 		s.history.Grow(e, n)
-		s.budgetOf(e).add(n)
+		s.cfg.Budget.add(n)
 	}
 	return f
 }

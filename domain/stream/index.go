@@ -12,7 +12,7 @@ type index struct {
 	peak     int    // see history.Shrunk
 	everyone *group // of domain.Everyone: every attachment is in it
 	visits   uint64 // counts traversals, see group.visited
-	size     int    // bytes that the groups with entries take, but for those that the backlog pays for
+	size     int    // bytes that the groups with entries take
 }
 
 // A group is one target's part of the index. It exists while it has members or
@@ -24,7 +24,6 @@ type group struct {
 	visited uint64 // the last traversal that has come here, by index.visits
 	size    int    // what the group takes beside its numbers
 	charged int    // bytes that were charged for it, see Stream.weigh
-	backlog bool   // they were charged to the budget of the backlog
 }
 
 // A membership is one session's part in a group.
@@ -34,6 +33,9 @@ type membership struct {
 	slot        int    // its index in group.members
 	since       uint64 // entries before this number are not for the session
 	offeredFrom uint64 // the session has been offered entries from this number on through other targets
+
+	after domain.Location // the session is offered what comes after it
+	rides bool            // the session's ride, if it has one, is for this target
 }
 
 func newIndex() index {

@@ -34,9 +34,8 @@ type entry = history.Entry[indexed]
 
 // Indexed is what the stream keeps about an entry.
 type indexed struct {
-	groups  []*group // where the entry is indexed, in the order of its message's targets
-	backlog bool     // it was read again from the log: another budget pays for it
-	frames  []sharedFrame
+	groups []*group // where the entry is indexed, in the order of its message's targets
+	frames []sharedFrame
 }
 
 // busState is what the stream knows of its subscription.
@@ -129,6 +128,10 @@ func (s *Stream) Stats() Stats {
 		}
 	}
 	st.Replaying = len(s.backlog.waiting) + len(s.backlog.unlocated)
+	for _, b := range s.backlog.readings {
+		st.Replaying += len(b.riders)
+	}
+	st.BacklogBytes = int64(s.backlog.stored)
 	st.Entries, st.Bytes = s.history.Len(), int64(s.history.EntryBytes()+s.charged)
 	return st
 }

@@ -8,20 +8,16 @@ func (s *Stream) trim(now time.Time) {
 	for s.history.Len() > 1 && s.mustTrim(now) {
 		s.trimOne()
 	}
-	s.holdBudget()
 }
 
 func (s *Stream) mustTrim(now time.Time) bool {
-	if s.mustKeepBacklog(now) {
-		return false
-	}
-	return s.hasBacklog() || s.history.Len() > s.cfg.Messages || s.cfg.Budget.over(s.history.EntryBytes()) ||
+	return s.history.Len() > s.cfg.Messages || s.cfg.Budget.over(s.history.EntryBytes()) ||
 		now.Sub(s.history.At(s.history.First()).Added) > s.cfg.Age
 }
 
 func (s *Stream) trimOne() {
 	n, e := s.history.DropOldest()
-	s.budgetOf(&e).add(-e.Size)
+	s.cfg.Budget.add(-e.Size)
 	for _, g := range e.Payload.groups {
 		g.entries.DropFirst(n)
 		s.weigh(g)
@@ -30,14 +26,14 @@ func (s *Stream) trimOne() {
 	s.settleAccount()
 }
 
-// release gives back what the stream has of the node's budgets.
+// release gives back what the stream has of the node's budget for windows. Of
+// the other it has nothing without sessions.
 func (s *Stream) release() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for s.history.Len() > 0 {
 		s.trimOne()
 	}
-	s.holdBudget()
 	s.cfg.Budget.add(-s.charged)
 	s.charged = 0
 }

@@ -65,9 +65,9 @@ func of(c *fanfare.Config) []Setting {
 		{"window.age", &c.Window.Age, public, "how long entries are kept in memory"},
 		{"dedupe.age", &c.Dedupe.Age, public, "how long a message's id is remembered"},
 		{"resume.max_scan", &c.Resume.MaxScan, public,
-			"entries of a system's log read again for sessions that come back late"},
+			"entries of a system's log read again in one turn, for sessions that come back late"},
 		{"resume.bytes", &c.Resume.Bytes, public,
-			"bytes of logs read again and kept for sessions that come back late, for all " +
+			"bytes of logs read again that wait for sessions that take them slowly, for all " +
 				"systems"},
 		{"limits.message_bytes", &l.MessageBytes, public, "largest data of a message"},
 		{"limits.outbox_bytes", &l.OutboxBytes, public, "most that waits for one session"},

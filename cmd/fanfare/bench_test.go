@@ -85,7 +85,7 @@ func TestWhatBenchCannotDoIsOneClearLine(t *testing.T) {
 		"--ramp: \"fast\"":           {"--ramp", "fast"},
 		"--rate and --in-flight":     {"--rate", "5", "--in-flight", "5"},
 		"--via: nobody hears":        {"--via", "memory://"},
-		"unknown scheme \"radius\"":    {"--via", "radius://h"},
+		"unknown scheme \"radius\"":  {"--via", "radius://h"},
 		"--via: this URL":            {"--via", "redis://h:port"},
 		"--protocol: a plain client": {"--protocol", "plain", "--scenario", "resume"},
 		"--url: ":                    {"--url", "h:80"},

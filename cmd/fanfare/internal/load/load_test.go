@@ -152,41 +152,33 @@ func once(change func([]fanfare.Message) []fanfare.Message) func([]fanfare.Messa
 func TestWhatIsLostRepeatedOrOutOfOrderFailsTheRunAndIsNamed(t *testing.T) {
 	for _, c := range []struct {
 		name    string
+		clients int
 		change  func([]fanfare.Message) []fanfare.Message
 		count   func(*load.Result) int
 		finding string
 	}{
-		{"lost", func(all []fanfare.Message) []fanfare.Message { return all[1:] },
+		{"lost", 1, func(all []fanfare.Message) []fanfare.Message { return all[1:] },
 			func(r *load.Result) int { return r.Lost }, `client 0: of those for bench-0, message \d+ never came`},
-		{"again", func(all []fanfare.Message) []fanfare.Message {
+		{"again", 1, func(all []fanfare.Message) []fanfare.Message {
 			again := all[0]
 			again.ID = "another"
 			return append(all, again)
 		}, func(r *load.Result) int { return r.Repeated }, `client 0: of those for bench-0, message \d+ came again`},
-		{"out of order", func(all []fanfare.Message) []fanfare.Message {
+		{"out of order", 1, func(all []fanfare.Message) []fanfare.Message {
 			all[0], all[1] = all[1], all[0]
 			return all
 		}, func(r *load.Result) int { return r.Reordered }, `client 0: of those for bench-0, message \d+ came after message \d+`},
-		{"for somebody else", func(all []fanfare.Message) []fanfare.Message {
-			astray := all[0]
+		{"for somebody else", 2, func(all []fanfare.Message) []fanfare.Message {
+			i := slices.IndexFunc(all, func(m fanfare.Message) bool { return m.To[0] == "user:bench-0" })
+			astray := all[i]
 			astray.To, astray.ID = []string{"user:bench-1"}, "another"
 			return append(all, astray)
 		}, func(r *load.Result) int { return r.Misdelivered }, `client 1 received message \d+ of those for bench-0`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cfg, out := node(t, plainHTTP)
-			cfg.Clients, cfg.Absent, cfg.Publishers, cfg.Rate, cfg.Batch, cfg.Wait = 2, 0, 2, 20_000, 50, time.Second
-			through(&cfg, out, once(func(all []fanfare.Message) []fanfare.Message {
-				if all[0].To[0] != "user:bench-0" {
-					return all
-				}
-				return c.change(all)
-			}))
-			cfg.Publishers = 1
-			cfg.Clients = 1
-			if c.name == "for somebody else" {
-				cfg.Clients = 2
-			}
+			cfg.Clients, cfg.Publishers, cfg.Rate, cfg.Batch, cfg.Wait = c.clients, 1, 20_000, 50, time.Second
+			through(&cfg, out, once(c.change))
 			got, err := load.Run(t.Context(), cfg)
 			if err != nil {
 				t.Fatal(err)

@@ -110,8 +110,9 @@ func (h handshake) upgrade(conn net.Conn, in *bufio.Reader) (early []byte, err e
 
 func (h handshake) request(key string) string {
 	var b strings.Builder
-	b.WriteString("GET " + h.node.EscapedPath() + "/ws?" + h.query.Encode() + " HTTP/1.1\r\nHost: " + h.node.Host +
-		"\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + key + "\r\n")
+	b.WriteString("GET " + h.node.EscapedPath() + "/ws?" + h.query.Encode() + " HTTP/1.1\r\n")
+	b.WriteString("Host: " + h.node.Host + "\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n")
+	b.WriteString("Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + key + "\r\n")
 	if h.protocol != "" {
 		b.WriteString("Sec-WebSocket-Protocol: " + h.protocol + "\r\n")
 	}

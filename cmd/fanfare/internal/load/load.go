@@ -177,7 +177,8 @@ func (r *run) awaitGreetings(ctx context.Context) error {
 		}
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		return fmt.Errorf("only %d of %d clients were greeted within %v: %v", r.ready.Load(), r.cfg.Clients, timeout, r.faults)
+		return fmt.Errorf("only %d of %d clients were greeted within %v: %v",
+			r.ready.Load(), r.cfg.Clients, timeout, r.faults)
 	}
 	return context.Cause(ctx)
 }
@@ -198,7 +199,9 @@ func (r *run) resume(ctx context.Context, w *watch, res *Result) error {
 	if err := r.awaitGone(ctx, res); err != nil {
 		return err
 	}
-	err := r.runPublishers(ctx, func(ctx context.Context, p *publisher) error { return p.missed(ctx, r.cfg.Missed) }, res)
+	err := r.runPublishers(ctx, func(ctx context.Context, p *publisher) error {
+		return p.missed(ctx, r.cfg.Missed)
+	}, res)
 	if err != nil {
 		return err
 	}

@@ -269,7 +269,8 @@ func (res *Result) Text(w io.Writer) error {
 // String shows percentiles for people.
 func (l Latency) String() string {
 	ms := func(v float64) time.Duration { return round(time.Duration(v * float64(time.Millisecond))) }
-	return fmt.Sprintf("p50 %v, p90 %v, p99 %v, p99.9 %v, max %v", ms(l.P50), ms(l.P90), ms(l.P99), ms(l.P999), ms(l.Max))
+	return fmt.Sprintf("p50 %v, p90 %v, p99 %v, p99.9 %v, max %v",
+		ms(l.P50), ms(l.P90), ms(l.P99), ms(l.P999), ms(l.Max))
 }
 
 func (s *Server) text(of Scenario) string {

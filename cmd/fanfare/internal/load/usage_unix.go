@@ -24,9 +24,10 @@ const spareDescriptors = 2*dialing + 32
 // checkDescriptors returns a fault if this process may not open so many connections.
 func checkDescriptors(connections int) []error {
 	var limit syscall.Rlimit
-	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil || uint64(limit.Cur) >= uint64(connections+spareDescriptors) {
+	needed := connections + spareDescriptors
+	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil || uint64(limit.Cur) >= uint64(needed) {
 		return nil
 	}
 	return []error{fmt.Errorf("--clients: %d connections need %d file descriptors, and this process may open %d: "+
-		"raise the limit (ulimit -n), or want fewer", connections, connections+spareDescriptors, limit.Cur)}
+		"raise the limit (ulimit -n), or want fewer", connections, needed, limit.Cur)}
 }

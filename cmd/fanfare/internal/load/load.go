@@ -335,12 +335,15 @@ func (r *run) outlet(i int) (Outlet, error) {
 	return newHTTPOutlet(r.nodes[i%len(r.nodes)], r.cfg.Key, r.cfg.TLS), nil
 }
 
+// interruptedWait is how long an interrupted load waits for what is on its way.
+const interruptedWait = time.Second
+
 // await waits until all messages that are on the bus have arrived, at most for Wait.
 // If the load was interrupted, it waits a moment only.
 func (r *run) await(ctx context.Context) {
 	wait := r.cfg.Wait
 	if ctx.Err() != nil {
-		wait = min(wait, time.Second)
+		wait = min(wait, interruptedWait)
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), wait)
 	defer cancel()

@@ -158,7 +158,7 @@ func TestWhatIsLostRepeatedOrOutOfOrderFailsTheRunAndIsNamed(t *testing.T) {
 		finding string
 	}{
 		{"lost", 1, func(all []fanfare.Message) []fanfare.Message { return all[1:] },
-			func(r *load.Result) int { return r.Lost }, `client 0: of those for bench-0, message \d+ never came`},
+			func(r *load.Result) int { return r.Lost }, `client 0: of those for bench-0, message \d+ had not come 1s after`},
 		{"again", 1, func(all []fanfare.Message) []fanfare.Message {
 			again := all[0]
 			again.ID = "another"

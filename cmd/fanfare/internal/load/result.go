@@ -177,13 +177,22 @@ func (r *run) finish(res *Result) {
 			if h.to-h.from == 1 {
 				what = fmt.Sprintf("message %d", h.from)
 			}
-			r.fault("client %d: of %s, %s never came", s.index, r.name(r.toOf(s, sequence)), what)
+			r.fault("client %d: of %s, %s had not come %v after the last was published (--wait)",
+				s.index, r.name(r.toOf(s, sequence)), what, r.waited(res))
 		}))
 	}
 	res.Lost, res.Repeated, res.Reordered = all.Lost, all.Repeated, all.Reordered
 	res.Gaps, res.InGaps = all.Gaps, all.InGaps
 	res.Closed, res.Misdelivered = r.closed, r.misdelivered
 	res.Findings = append(res.Findings, r.faults...)
+}
+
+// waited is how long it was waited for messages that were on their way.
+func (r *run) waited(res *Result) time.Duration {
+	if res.Interrupted {
+		return min(r.cfg.Wait, interruptedWait)
+	}
+	return r.cfg.Wait
 }
 
 // per is microseconds for each of n; 0 if there are none.

@@ -86,6 +86,7 @@ func (b *benchmark) flags(f *pflag.FlagSet) {
 	f.IntVar(&b.Systems, "systems", 1, "use that many systems, bench-0, bench-1 …, with a part of the clients each")
 	f.IntVar(&b.Clients, "clients", 100, fmt.Sprintf("sessions, at most %d", load.MaxClients))
 	f.IntVar(&b.Absent, "absent", 0, "unicast: further users who get messages and have no session")
+	f.IntVar(&b.Stalled, "stalled", 0, "further clients that connect and read nothing")
 	f.StringVar(&b.ramp, "ramp", "",
 		"clients that connect a second, such as 1000/s; default: as fast as the node lets them in")
 	f.IntVar(&b.Rate, "rate", 1000, fmt.Sprintf("messages a second, at most %d", load.MaxRate))

@@ -72,23 +72,31 @@ func run(ctx context.Context, o options) error {
 	}
 	defer os.RemoveAll(dir)
 	bench := &bench{options: o, dir: dir}
+	var failed error
 	for _, r := range chosen {
-		lines, err := bench.measure(ctx, r)
-		if err != nil {
-			return err
-		}
-		fmt.Print(table(r, lines))
-		if o.quick {
-			continue
-		}
-		if err := keep(o.record, r.name, lines); err != nil {
-			return err
+		if ctx.Err() == nil {
+			failed = errors.Join(failed, bench.row(ctx, r))
 		}
 	}
 	if o.quick {
+		return failed
+	}
+	return errors.Join(failed, write(o, all))
+}
+
+// row measures a row, prints it, and keeps it unless that was quick. If it fails, the
+// record has what it had.
+func (b *bench) row(ctx context.Context, r row) error {
+	lines, err := b.measure(ctx, r)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return err
+	}
+	fmt.Print(table(r, lines), "\n")
+	if b.quick {
 		return nil
 	}
-	return write(o, all)
+	return keep(b.record, r.name, lines)
 }
 
 // choose returns the rows with the given names.

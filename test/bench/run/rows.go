@@ -107,6 +107,10 @@ func rows(t times, most int) []row {
 			{label: "limit: a write each", target: limitWrite, bench: fanOut(2000, 1)},
 			{label: "v1", target: memory, bench: fanOut(2000, 1)},
 		}},
+		{"stalled", "Fan-out to 2,000, while some read nothing", []figure{perDelivery, p50, p99, rss}, []variant{
+			{label: "all read", target: memory, bench: fanOut(2000, 32)},
+			{label: "20 more read nothing", target: memory, bench: with(fanOut(2000, 32), args("--stalled 20"))},
+		}},
 		{"unicast", "Unicast to 2,000 users, a request each", []figure{perDelivery, own, rate}, []variant{
 			{label: "limit: a line each, no HTTP", target: limitWrite, bench: unicast(2000)},
 			{label: "memory", target: memory, bench: unicast(2000)},
@@ -182,7 +186,7 @@ func growth(
 			bench: append(unicast(2000), args("--systems %d", n)...),
 		})
 	}
-	window := row{"windows", "A larger window, full", []figure{perResume, p99, rss}, nil}
+	window := row{"windows", "A larger window, full", []figure{perResume, p99, gaps, rss}, nil}
 	for _, n := range []int{10, 100} {
 		window.variants = append(window.variants, variant{
 			label: fmt.Sprintf("%d MiB, 2,000 resume with 10 missed", n), target: streams,

@@ -46,6 +46,7 @@ type Config struct {
 	Systems  int      // if more than 1: that many systems, System-0, System-1 …, in turn
 	Clients  int      // each of a user of its own: bench-0, bench-1 …
 	Absent   int      // further users who get messages and have no session; in flight until published
+	Stalled  int      // further clients that connect and read nothing
 	Ramp     int      // clients that connect a second; 0 is as fast as the nodes take them
 
 	Rate       int // messages a second; 0 if InFlight is set
@@ -93,6 +94,7 @@ func (c Config) Validate() error {
 		value, least, of int
 	}{
 		{"clients", c.Clients, 1, MaxClients}, {"absent", c.Absent, 0, MaxClients},
+		{"stalled", c.Stalled, 0, MaxClients},
 		{"rate", c.Rate, 0, MaxRate}, {"in-flight", c.InFlight, 0, MaxInFlight},
 		{"publishers", c.Publishers, 1, MaxPublishers}, {"batch", c.Batch, 1, MaxBatch},
 		{"size", c.Size, 0, MaxSize}, {"missed", c.Missed, 1, MaxMissed}, {"systems", c.Systems, 1, MaxSystems},
@@ -164,7 +166,7 @@ func (c Config) checkTogether() (faults []error) {
 	if c.Systems > 1 && c.Batch > 1 {
 		faults = append(faults, errors.New("--batch: a request is for one system: want --systems 1"))
 	}
-	return append(faults, checkDescriptors(c.Clients+c.Publishers)...)
+	return append(faults, checkDescriptors(c.Clients+c.Stalled+c.Publishers)...)
 }
 
 // systemOf returns the name of a system.
@@ -174,6 +176,9 @@ func (c Config) systemOf(n int) string {
 	}
 	return fmt.Sprintf("%s-%d", c.System, n)
 }
+
+// stalledUser returns the name of the user of a client that reads nothing.
+func stalledUser(n int) string { return fmt.Sprint("bench-stalled-", n) }
 
 // UserOf returns the name of a client's user.
 func UserOf(client int) string { return fmt.Sprint("bench-", client) }

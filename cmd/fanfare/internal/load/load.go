@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"sync"
 	"sync/atomic"
@@ -30,6 +31,11 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 	defer w.end()
 	res := newResult(cfg, r)
 	if err := r.connectAll(ctx, res); err != nil {
+		return nil, err
+	}
+	release, err := r.connectStalled(ctx)
+	defer release()
+	if err != nil {
 		return nil, err
 	}
 	switch cfg.Scenario {
@@ -117,7 +123,7 @@ func (r *run) rampTo(ctx context.Context, start time.Time, i int) bool {
 
 // dial connects one client.
 func (r *run) dial(ctx context.Context, s *session, in *bufio.Reader) error {
-	h, err := r.handshake(s)
+	h, err := r.handshake(s.index, UserOf(s.index), s.cursor)
 	if err != nil {
 		return err
 	}
@@ -143,18 +149,18 @@ func (r *run) dial(ctx context.Context, s *session, in *bufio.Reader) error {
 	return s.receive(early)
 }
 
-// handshake is what a client sends.
-func (r *run) handshake(s *session) (h handshake, err error) {
-	user, system := UserOf(s.index), r.cfg.systemOf(s.system)
-	h = handshake{node: r.nodes[s.index%len(r.nodes)], query: url.Values{"systems": {system}}}
+// handshake is what client n sends. Its cursor is empty if it does not resume.
+func (r *run) handshake(n int, user, cursor string) (h handshake, err error) {
+	system := r.cfg.systemOf(n % r.cfg.Systems)
+	h = handshake{node: r.nodes[n%len(r.nodes)], query: url.Values{"systems": {system}}}
 	for name, values := range h.node.Query() {
 		h.query[name] = values
 	}
 	if r.cfg.Protocol == V1 {
 		h.protocol = "fanfare.v1.json"
 	}
-	if s.cursor != "" {
-		h.query.Set("resume", system+":"+s.cursor)
+	if cursor != "" {
+		h.query.Set("resume", system+":"+cursor)
 	}
 	if r.cfg.Token == nil {
 		h.query.Set("user", user)
@@ -162,6 +168,32 @@ func (r *run) handshake(s *session) (h handshake, err error) {
 	}
 	h.token, err = r.cfg.Token(user, system)
 	return h, err
+}
+
+// connectStalled connects the clients that read nothing. release closes them.
+func (r *run) connectStalled(ctx context.Context) (release func(), err error) {
+	var all []net.Conn
+	release = func() {
+		for _, conn := range all {
+			_ = conn.Close() // nothing was read or written
+		}
+	}
+	in := bufio.NewReaderSize(nil, 1024)
+	for i := range r.cfg.Stalled {
+		h, err := r.handshake(i, stalledUser(i), "")
+		if err != nil {
+			return release, err
+		}
+		conn, err := connect(ctx, h.node, r.cfg.TLS)
+		if err != nil {
+			return release, err
+		}
+		all = append(all, conn)
+		if _, err := h.upgrade(conn, in); err != nil {
+			return release, fmt.Errorf("stalled client %d was not let in: %w", i, err)
+		}
+	}
+	return release, nil
 }
 
 // awaitGreetings waits until all clients have been greeted.

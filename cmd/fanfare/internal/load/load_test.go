@@ -74,6 +74,7 @@ func TestEachScenarioAccountsForEverything(t *testing.T) {
 		{"unicast, in flight", func(c *load.Config) { c.Rate, c.InFlight = 0, 8 }, 0},
 		{"fan-out, in flight", func(c *load.Config) { c.Scenario, c.Rate, c.InFlight, c.Batch = load.FanOut, 0, 20, 5 }, 0},
 		{"absent, in flight", func(c *load.Config) { c.Rate, c.InFlight, c.Absent = 0, 8, 30 }, 0},
+		{"fan-out, some read nothing", func(c *load.Config) { c.Scenario, c.Stalled, c.Size = load.FanOut, 3, 5000 }, 2000},
 		{"resume", func(c *load.Config) { c.Scenario = load.Resume }, 50},
 		{"idle", func(c *load.Config) { c.Scenario = load.Idle; c.Ramp = 1000 }, 0},
 	} {

@@ -59,6 +59,11 @@ type Config struct {
 	// PublishTimeout (publish_timeout) is how long a publish may wait for the bus.
 	PublishTimeout time.Duration
 
+	// StandardHTTP (standard_http) leaves publishers to net/http like all others.
+	// Otherwise the command fanfare serves simple publish requests with a server of
+	// its own, which costs less. An embedded node ignores it.
+	StandardHTTP bool
+
 	Log LogConfig // log.…: of the command fanfare; an embedded node logs to WithLogger's
 
 	// Dev lets everybody in: the user is whoever the client says, and publishing

@@ -3,6 +3,7 @@ package domain
 import (
 	"crypto/rand"
 	"encoding/binary"
+	mathrand "math/rand/v2"
 	"sync"
 	"time"
 )
@@ -60,12 +61,12 @@ func (u *ulid) setTime(t time.Time) {
 func (u *ulid) time() uint64 { return binary.BigEndian.Uint64(u[:8]) >> 16 }
 
 // after returns a ulid that is greater by 1 to 2^32. If the random bits
-// overflow, the carry goes into the time and makes it the next millisecond.
+// overflow, the carry goes into the time and makes it the next millisecond. Who
+// knows u needs no more than 2^32 guesses anyway, so the step is not worth the
+// operating system's randomness.
 func (u ulid) after() ulid {
-	var step [4]byte
-	rand.Read(step[:]) // never fails
 	low := binary.BigEndian.Uint64(u[8:])
-	sum := low + uint64(binary.BigEndian.Uint32(step[:])) + 1
+	sum := low + uint64(mathrand.Uint32()) + 1
 	binary.BigEndian.PutUint64(u[8:], sum)
 	if sum < low {
 		binary.BigEndian.PutUint64(u[:8], binary.BigEndian.Uint64(u[:8])+1)

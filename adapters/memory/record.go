@@ -59,7 +59,7 @@ func size(m *message.Message) int {
 }
 
 func header(m message.Metadata) []domain.Field {
-	if len(m) == 0 {
+	if len(m) == 0 || len(m) == 1 && m[transport.RawKey] != "" {
 		return nil
 	}
 	fields := make([]domain.Field, 0, len(m))

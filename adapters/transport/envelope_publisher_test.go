@@ -132,3 +132,47 @@ func TestAnEnvelopePublisherSaysWhatIsKnownOfAFailure(t *testing.T) {
 		}
 	}
 }
+
+// Messages that are published together share a buffer. Drivers may append to a payload,
+// and an envelope may turn out larger than was expected.
+func TestMessagesPublishedTogetherDoNotOverlap(t *testing.T) {
+	topics, err := domain.ParseTopics("{system}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	orders, err := domain.ParseSystem("orders")
+	if err != nil {
+		t.Fatal(err)
+	}
+	large := map[string]string{"note": strings.Repeat("<", 1000)}
+	var all []*domain.Message
+	for i := range 20 {
+		m := &domain.Message{To: []domain.Target{domain.Everyone}, Type: fmt.Sprint("n", i)}
+		if i%3 == 0 {
+			m.Headers = large
+		}
+		if err := m.SetData(domain.JSON, []byte(fmt.Sprintf(`{"n":%d}`, i))); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, m)
+	}
+	var b taken
+	if err := transport.NewEnvelopePublisher(&b, topics, 0).Publish(t.Context(), orders, all...); err != nil {
+		t.Fatal(err)
+	}
+	for _, got := range b {
+		_ = append(got.Payload, "overwritten"...)
+	}
+	if len(b) != len(all) {
+		t.Fatalf("%d of %d messages", len(b), len(all))
+	}
+	for i, got := range b {
+		m, err := parser.Parse(got.Payload, parser.Options{})
+		if err != nil {
+			t.Fatalf("message %d: %s: %v", i, got.Payload, err)
+		}
+		if m.ID == "" || m.ID != got.UUID || m.Type != all[i].Type || all[i].ID != "" {
+			t.Errorf("message %d: %s with the UUID %q; the caller's has the id %q", i, got.Payload, got.UUID, all[i].ID)
+		}
+	}
+}

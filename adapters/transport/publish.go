@@ -98,7 +98,7 @@ func (t *Transport) prepare(records []Outgoing) {
 
 // copyMessages replaces the messages of records by copies of all that a
 // publisher could change later, with two allocations and one for each message's
-// metadata.
+// metadata. Envelopes share theirs.
 func (t *Transport) copyMessages(records []Outgoing) {
 	size := 0
 	for _, r := range records {
@@ -113,7 +113,10 @@ func (t *Transport) copyMessages(records []Outgoing) {
 		}
 		c.UUID = m.UUID
 		c.SetContext(m.Context())
-		if len(m.Metadata) > 0 {
+		switch {
+		case len(m.Metadata) == 1 && m.Metadata[RawKey] == rawOnly[RawKey]:
+			c.Metadata = rawOnly
+		case len(m.Metadata) > 0:
 			c.Metadata = make(message.Metadata, len(m.Metadata))
 			for k, v := range m.Metadata {
 				c.Metadata[k] = v

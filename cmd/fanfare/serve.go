@@ -18,6 +18,7 @@ import (
 	"github.com/fanfarebus/fanfare"
 	"github.com/fanfarebus/fanfare/adapters/loglimit"
 	"github.com/fanfarebus/fanfare/cmd/fanfare/internal/connections"
+	"github.com/fanfarebus/fanfare/cmd/fanfare/internal/publishers"
 	"github.com/fanfarebus/fanfare/cmd/fanfare/internal/settings"
 )
 
@@ -128,7 +129,7 @@ func (a *app) runNode(ctx context.Context, s *settings.Settings, listening func(
 	}
 	log.Info("listening", "address", public.Addr().String(), "version", versionText())
 	listening(public.Addr())
-	return failed(serveNode(ctx, node, log, cfg.Limits,
+	return failed(serveNode(ctx, node, log, cfg,
 		endpoint{public, node.Handler()}, endpoint{admin, adminHandler}))
 }
 
@@ -141,19 +142,19 @@ type endpoint struct {
 // serveNode runs the node, and serves the endpoints as long as it runs: while it
 // drains, health checks and publishers are still answered.
 func serveNode(
-	ctx context.Context, node *fanfare.Node, log *slog.Logger, limits fanfare.LimitsConfig,
+	ctx context.Context, node *fanfare.Node, log *slog.Logger, cfg fanfare.Config,
 	endpoints ...endpoint,
 ) error {
 	work, ctx := errgroup.WithContext(ctx)
-	var servers []*http.Server
+	var servers []server
 	for _, e := range endpoints {
 		if e.Listener == nil {
 			continue
 		}
-		s := connections.Server(e.handler, limits, log)
+		s := newServer(e.handler, cfg, log)
 		servers = append(servers, s)
 		work.Go(func() error {
-			err := s.Serve(connections.Bound(e.Listener, limits.SocketBytes))
+			err := s.Serve(connections.Bound(e.Listener, cfg.Limits.SocketBytes))
 			if !errors.Is(err, http.ErrServerClosed) {
 				return fmt.Errorf("listening on %s: %w", e.Addr(), err)
 			}
@@ -170,11 +171,26 @@ func serveNode(
 	return work.Wait()
 }
 
+// A server is an [http.Server], or does as one.
+type server interface {
+	Serve(net.Listener) error
+	Shutdown(context.Context) error
+	Close() error
+}
+
+func newServer(h http.Handler, cfg fanfare.Config, log *slog.Logger) server {
+	s := connections.Server(h, cfg.Limits, log)
+	if cfg.StandardHTTP {
+		return s
+	}
+	return publishers.New(s)
+}
+
 // shutdownTime is how long requests in flight may take to finish at the end.
 const shutdownTime = 5 * time.Second
 
 // shutdown lets requests in flight finish, and ends those that take too long.
-func shutdown(ctx context.Context, s *http.Server) error {
+func shutdown(ctx context.Context, s server) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTime)
 	defer cancel()
 	if s.Shutdown(ctx) == nil {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/domain/envelope"
@@ -46,7 +45,7 @@ func (a *API) read(w http.ResponseWriter, r *http.Request, c *claim) (batch, *Pr
 	}
 	switch {
 	case lines:
-		return a.parseAll(bytes.Lines(body))
+		return a.parseLines(body)
 	case bytes.HasPrefix(trimLeft(body), []byte("[")):
 		return a.parseArray(body)
 	default:
@@ -58,20 +57,28 @@ func (a *API) read(w http.ResponseWriter, r *http.Request, c *claim) (batch, *Pr
 	}
 }
 
-// parseArray parses a JSON array of messages. It reads one more than a batch may have, of
-// which parseAll makes the answer.
+// parseArray parses a JSON array of messages. It stops at one more than a batch may have.
 func (a *API) parseArray(body []byte) (batch, *Problem) {
-	var elements [][]byte
-	err := jsontext.Array(body, func(element []byte) error {
-		if elements = append(elements, element); len(elements) > a.cfg.Batch {
-			return errTooMany
-		}
-		return nil
-	})
+	p := parsing{api: a}
+	err := jsontext.Array(body, p.add)
 	if err != nil && !errors.Is(err, errTooMany) {
 		return batch{}, problem(http.StatusBadRequest, "malformed JSON: "+err.Error())
 	}
-	return a.parseAll(slices.Values(elements))
+	return p.result(err)
+}
+
+// parseLines parses NDJSON. Lines of white space are no messages.
+func (a *API) parseLines(body []byte) (batch, *Problem) {
+	p := parsing{api: a}
+	for line := range bytes.Lines(body) {
+		if len(trimLeft(line)) == 0 {
+			continue
+		}
+		if err := p.add(line); err != nil {
+			return p.result(err)
+		}
+	}
+	return p.result(nil)
 }
 
 // trimLeft removes white space as JSON defines it, which is less than Unicode does.
@@ -106,34 +113,41 @@ func bodyForm(r *http.Request) (lines bool, _ *Problem) {
 			"or application/x-ndjson (a message per line)")
 }
 
-// parseAll parses all messages, even after a fault, so that the answer names every fault
-// up to maxFaults.
-func (a *API) parseAll(texts func(func([]byte) bool)) (batch, *Problem) {
-	in := batch{many: true}
-	var f faults
-	i := 0
-	for text := range texts {
-		if len(trimLeft(text)) == 0 {
-			continue
-		}
-		if i == a.cfg.Batch {
-			return batch{}, problem(http.StatusRequestEntityTooLarge,
-				fmt.Sprintf("more than %d messages: publish in several requests", a.cfg.Batch))
-		}
-		m, err := a.parse(text)
-		if err != nil {
-			f.add(fmt.Sprintf("[%d]", i), err)
-		}
-		in.messages = append(in.messages, m)
-		i++
+// A parsing collects the messages of a batch, also after a fault, so that the answer
+// names every fault up to maxFaults.
+type parsing struct {
+	api      *API
+	messages []*domain.Message
+	faults   faults
+}
+
+// add parses the next message. Its error is errTooMany.
+func (p *parsing) add(text []byte) error {
+	i := len(p.messages)
+	if i == p.api.cfg.Batch {
+		return errTooMany
 	}
-	if p := f.problem(); p != nil {
-		return batch{}, p
+	m, err := p.api.parse(text)
+	if err != nil {
+		p.faults.add(fmt.Sprintf("[%d]", i), err)
 	}
-	if i == 0 {
+	p.messages = append(p.messages, m)
+	return nil
+}
+
+// result returns the batch, or what is wrong with it. The error is what add returned.
+func (p *parsing) result(err error) (batch, *Problem) {
+	if err != nil {
+		return batch{}, problem(http.StatusRequestEntityTooLarge,
+			fmt.Sprintf("more than %d messages: publish in several requests", p.api.cfg.Batch))
+	}
+	if faults := p.faults.problem(); faults != nil {
+		return batch{}, faults
+	}
+	if len(p.messages) == 0 {
 		return batch{}, problem(http.StatusUnprocessableEntity, "there is no message in the body")
 	}
-	return in, nil
+	return batch{messages: p.messages, many: true}, nil
 }
 
 func (a *API) parse(text []byte) (*domain.Message, error) {

@@ -8,17 +8,17 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// scopes returns what the request's API key grants.
-func (a *API) scopes(r *http.Request) (domain.Scopes, *Problem) {
-	key, ok := bearer(r.Header.Values("Authorization"))
+// scopes returns the request's API key, and what it grants.
+func (a *API) scopes(r *http.Request) (key string, _ domain.Scopes, _ *Problem) {
+	key, ok := bearer(r.Header["Authorization"])
 	if !ok {
 		a.recordBadKey(r, "ambiguous", "there are several keys in Authorization")
-		return nil, problem(http.StatusUnauthorized,
+		return "", nil, problem(http.StatusUnauthorized,
 			"there are several API keys in Authorization: want one")
 	}
 	scopes, err := a.keys.Authorize(r.Context(), key)
 	if err == nil {
-		return scopes, nil
+		return key, scopes, nil
 	}
 	reason, detail := "unauthenticated", err.Error()
 	var c *domain.CredentialError
@@ -26,7 +26,7 @@ func (a *API) scopes(r *http.Request) (domain.Scopes, *Problem) {
 		reason, detail = c.Reason, c.Detail
 	}
 	a.recordBadKey(r, reason, detail)
-	return nil, problem(http.StatusUnauthorized,
+	return "", nil, problem(http.StatusUnauthorized,
 		"publishing needs an API key, as in \"Authorization: Bearer <key>\"")
 }
 

@@ -6,7 +6,9 @@ import "net/http"
 // repeat names that clients chose, and a browser must not take one for a script.
 func NoSniff(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("X-Content-Type-Options", "nosniff")
+		w.Header()["X-Content-Type-Options"] = nosniff
 		next.ServeHTTP(w, r)
 	})
 }
+
+var nosniff = []string{"nosniff"}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/domain/jsontext"
@@ -11,12 +12,11 @@ import (
 
 // publish answers POST /v1/systems/{system}/messages.
 func (a *API) publish(w http.ResponseWriter, r *http.Request) {
-	system, p := a.authorize(r)
+	system, key, p := a.authorize(r)
 	if p != nil {
 		a.refuse(w, p)
 		return
 	}
-	key, _ := bearer(r.Header.Values("Authorization")) // authorize has accepted it
 	c := a.bodies.claim(key)
 	defer c.release()
 	a.suspendAnswer(w, r)
@@ -35,26 +35,26 @@ func (a *API) publish(w http.ResponseWriter, r *http.Request) {
 	accept(w, in)
 }
 
-// authorize returns the system that the path names, if the caller may publish to it. It
-// does not touch the body.
-func (a *API) authorize(r *http.Request) (domain.System, *Problem) {
-	scopes, p := a.scopes(r)
+// authorize returns the system that the path names and the caller's API key, if the key
+// may publish there. It does not touch the body.
+func (a *API) authorize(r *http.Request) (system domain.System, key string, _ *Problem) {
+	key, scopes, p := a.scopes(r)
 	if p != nil {
-		return domain.System{}, p
+		return system, key, p
 	}
 	system, err := domain.ParseSystem(r.PathValue("system"))
 	if err != nil {
-		return domain.System{}, invalid(domain.At("system", err))
+		return system, key, invalid(domain.At("system", err))
 	}
 	switch {
 	case !scopes.Allow("publish", system):
 		a.recordBadKey(r, "scope", "the key lacks publish/"+system.String())
-		return domain.System{}, problem(http.StatusForbidden, fmt.Sprintf(
+		return system, key, problem(http.StatusForbidden, fmt.Sprintf(
 			"this API key may not publish to %s: it needs the scope publish/%s", system, system))
 	case !a.node.Serves(system):
-		return domain.System{}, notServed(system)
+		return system, key, notServed(system)
 	}
-	return system, nil
+	return system, key, nil
 }
 
 func notServed(system domain.System) *Problem {
@@ -147,7 +147,10 @@ func accept(w http.ResponseWriter, in batch) {
 		body = jsontext.AppendMarshaled(body, in.messages[0].ID)
 		body = append(body, "}\n"...)
 	}
-	w.Header()["Content-Type"] = jsonType
+	h := w.Header()
+	h["Content-Type"] = jsonType
+	// Without it, net/http would send the ids of a large batch in chunks.
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	w.WriteHeader(http.StatusAccepted)
 	_, _ = w.Write(body)
 }

@@ -476,3 +476,28 @@ func TestAnswerSaysWhatWasCertainlyNotSent(t *testing.T) {
 		})
 	}
 }
+
+// Over net/http an answer without a length is sent in chunks when it is long.
+func TestAnAnswerHasItsLength(t *testing.T) {
+	_, h := newAPI(t, &bus{}, api.Config{})
+	s := httptest.NewServer(h)
+	defer s.Close()
+	for _, n := range []int{1, 1000} {
+		body := strings.Repeat(`{"to":"*"}`+"\n", n)
+		r, err := http.NewRequest("POST", s.URL+"/v1/systems/orders/messages", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer shop")
+		r.Header.Set("Content-Type", "application/x-ndjson")
+		got, err := s.Client().Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(got.Body)
+		got.Body.Close()
+		if err != nil || got.StatusCode != 202 || got.ContentLength != int64(len(text)) {
+			t.Errorf("%d messages: %d, %v, length %d of %d bytes", n, got.StatusCode, err, got.ContentLength, len(text))
+		}
+	}
+}

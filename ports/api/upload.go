@@ -15,10 +15,8 @@ const smallBody = 4 << 10
 // body reads the body. Its memory grows with what comes, whatever the request announces,
 // and is on the claim before it is allocated.
 func (a *API) body(w http.ResponseWriter, r *http.Request, c *claim) ([]byte, *Problem) {
-	large := problem(http.StatusRequestEntityTooLarge, fmt.Sprintf(
-		"the body has more than %d bytes: publish in several requests", a.cfg.BodyBytes))
 	if r.ContentLength > a.cfg.BodyBytes {
-		return nil, large
+		return nil, a.tooLarge()
 	}
 	most := r.ContentLength
 	if most < 0 {
@@ -33,11 +31,16 @@ func (a *API) body(w http.ResponseWriter, r *http.Request, c *claim) ([]byte, *P
 	case p != nil:
 		return nil, p
 	case int64(len(body)) > a.cfg.BodyBytes:
-		return nil, large
+		return nil, a.tooLarge()
 	case int64(len(body)) < r.ContentLength:
 		return nil, problem(http.StatusBadRequest, "the body ended early")
 	}
 	return body, nil
+}
+
+func (a *API) tooLarge() *Problem {
+	return problem(http.StatusRequestEntityTooLarge, fmt.Sprintf(
+		"the body has more than %d bytes: publish in several requests", a.cfg.BodyBytes))
 }
 
 // An upload is a body that is being read.
@@ -84,15 +87,22 @@ func (u *upload) next(into []byte) (int, error) {
 	return u.from.Read(into)
 }
 
-// grow returns the body in a buffer of twice the size. The old buffer is left to the
+// grow returns the body in a larger buffer: of four times the size once, since most
+// bodies that are not small fit then, and of twice the size after that. The old buffer is left to the
 // garbage collector and not pooled, since pools of large buffers do not shrink.
 func grow(body []byte, most int64, c *claim) ([]byte, *Problem) {
-	size := min(max(2*int64(cap(body)), smallBody), most)
+	size := max(2*int64(cap(body)), smallBody)
+	if cap(body) == smallBody {
+		size = 4 * smallBody
+	}
+	size = min(size, most)
 	if p := c.more(size); p != nil {
 		return nil, p
 	}
 	grown := make([]byte, len(body), size)
 	copy(grown, body)
-	c.less(int64(cap(body)))
+	if cap(body) > 0 {
+		c.less(int64(cap(body)))
+	}
 	return grown, nil
 }

@@ -165,9 +165,9 @@ func (p *Pipeline[T]) lead(c *call[T]) Outcome {
 	}
 	// The deadline is the leader's, which may be earlier than those of others in the
 	// commit. The leader's context does not count: the others rely on it.
-	ctx, cancel := context.WithDeadline(context.Background(), c.deadline)
+	ctx := &deadlineContext{deadline: c.deadline}
 	errs := p.cfg.Send(ctx, p.records)
-	cancel()
+	ctx.end()
 	if errs != nil && len(errs) != len(p.records) {
 		why := fmt.Errorf("the driver answered for %d of %d records", len(errs), len(p.records))
 		all := errors.Join(append(slices.Clone(errs), why)...)

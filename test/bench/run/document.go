@@ -95,7 +95,10 @@ func (f figure) show(l line) string {
 
 // origin says how and where the lines were measured.
 func origin(r row, lines []line) string {
-	last := lines[len(lines)-1]
-	return fmt.Sprintf("`make bench ROWS=%s`, %d rounds, commit %s, %s.\nThe last line is\n\n    %s\n",
-		r.name, last.Rounds, last.Commit, last.Date, last.Command)
+	last, rounds := lines[len(lines)-1], "rounds"
+	if last.Rounds == 1 {
+		rounds = "round"
+	}
+	return fmt.Sprintf("`make bench ROWS=%s`, %d %s, commit %s, %s.\nThe last line is\n\n    %s\n",
+		r.name, last.Rounds, rounds, last.Commit, last.Date, last.Command)
 }

@@ -132,7 +132,7 @@ func (c *chart) draw() template.HTML {
 	c.scale()
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg viewBox="0 0 %d %d" role="img" aria-label="%s">`, frameWidth, frameHeight, c.title)
-	for exp := int(math.Log10(c.low)); exp <= int(math.Round(math.Log10(c.high))); exp++ {
+	for exp := int(math.Round(math.Log10(c.low))); exp <= int(math.Round(math.Log10(c.high))); exp++ {
 		y := c.y(math.Pow10(exp))
 		fmt.Fprintf(&b, `<path class="grid" d="M%d %.1fH%d"/><text x="%d" y="%.1f" text-anchor="end">%v</text>`,
 			left, y, right, left-6, y+4, time.Duration(math.Pow10(exp+9)))

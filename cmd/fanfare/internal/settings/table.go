@@ -105,6 +105,8 @@ func of(c *fanfare.Config) []Setting {
 			"most of one connection in the system's buffers, each way"},
 		{"drain", &c.Drain, public, "over how long sessions are asked to go at the end"},
 		{"publish_timeout", &c.PublishTimeout, public, "how long a publish may wait for the bus"},
+		{"standard_http", &c.StandardHTTP, public,
+			"serve publishers with net/http like all others, which costs more"},
 		{"log.level", &c.Log.Level, public, "debug, info, warn or error"},
 		{"log.format", &c.Log.Format, public, "text or json"},
 	}

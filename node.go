@@ -103,6 +103,7 @@ func (n *Node) Run(ctx context.Context) error {
 	work.Go(func() error { return n.parts.router.Run(running) })
 	work.Go(func() error { return n.parts.bus.Run(running, n.busChanged) })
 	work.Go(func() error { return n.parts.registry.Run(running) })
+	work.Go(func() error { return n.parts.sockets.Run(running) })
 	work.Go(func() error { return n.sweep(running) })
 	work.Go(func() error {
 		if err := n.parts.hub.Start(); err != nil {

@@ -89,6 +89,10 @@ func (reg *Registry) Run(ctx context.Context) error {
 	}
 }
 
+// Ended returns a channel that is closed when the node has stopped admitting, and no
+// session is left.
+func (reg *Registry) Ended() <-chan struct{} { return reg.ended }
+
 // tickPeriod is the time from one tick of Run to the next.
 const tickPeriod = time.Second
 

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -61,27 +62,27 @@ func BenchmarkOps(b *testing.B) {
 	}
 }
 
-// BenchmarkFanOut sends messages to 1,000 sessions, several at a time, and waits until
+// BenchmarkFanOut sends messages to many sessions, several at a time, and waits until
 // all sessions have them. The clients run in another process, so the CPU time reported
 // is the server's alone. "bare" is, for comparison, a loop of writes of frames made
 // before.
 func BenchmarkFanOut(b *testing.B) {
-	for _, inFlight := range []int{1, 32} {
-		b.Run(fmt.Sprintf("bare/%d", inFlight), func(b *testing.B) { bareFanOut(b, inFlight) })
-		for _, protocol := range []string{ws.V1, ws.Plain} {
-			b.Run(fmt.Sprintf("%s/%d", protocol, inFlight), func(b *testing.B) { fanOut(b, protocol, inFlight) })
+	for _, crowd := range []int{2000, 10_000} {
+		for _, inFlight := range []int{1, 32} {
+			b.Run(fmt.Sprintf("bare/%d/%d", crowd, inFlight), func(b *testing.B) { bareFanOut(b, crowd, inFlight) })
+			for _, protocol := range []string{ws.V1, ws.Plain} {
+				b.Run(fmt.Sprintf("%s/%d/%d", protocol, crowd, inFlight), func(b *testing.B) { fanOut(b, protocol, crowd, inFlight) })
+			}
 		}
 	}
 }
 
-const crowd = 1000
-
-func fanOut(b *testing.B, protocol string, inFlight int) {
+func fanOut(b *testing.B, protocol string, crowd, inFlight int) {
 	n := serve(b, config{registry: session.Config{SessionsPerUser: crowd}})
 	all := others(b, strings.TrimPrefix(n.url, "ws://"), protocol, crowd)
 	poll(b, func() bool { return n.registry.Stats().Sessions == crowd })
 	before := n.server.Stats()
-	measure(b, inFlight, all, func() {
+	measure(b, crowd, inFlight, all, func() {
 		n.deliverMessage("orders", &domain.Message{Type: "order.paid", To: []domain.Target{domain.Everyone},
 			Data: []byte(benchData), ContentType: domain.JSON})
 	})
@@ -89,7 +90,7 @@ func fanOut(b *testing.B, protocol string, inFlight int) {
 	b.ReportMetric(float64(after.FramesOut-before.FramesOut)/float64(after.WritesOut-before.WritesOut), "frames/write")
 }
 
-func bareFanOut(b *testing.B, inFlight int) {
+func bareFanOut(b *testing.B, crowd, inFlight int) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		b.Fatal(err)
@@ -104,7 +105,7 @@ func bareFanOut(b *testing.B, inFlight int) {
 		defer conns[i].Close()
 	}
 	ready := append([]byte{0x82, 126, 1, 0x2c}, session.V1Encoder{}.Message(system("orders"), benchMessage(), domain.Everyone, cursorAt5).Bytes...)
-	measure(b, inFlight, all, func() {
+	measure(b, crowd, inFlight, all, func() {
 		for _, c := range conns {
 			if _, err := c.Write(ready); err != nil {
 				b.Fatal(err)
@@ -113,7 +114,7 @@ func bareFanOut(b *testing.B, inFlight int) {
 	})
 }
 
-func measure(b *testing.B, inFlight int, all *bufio.Reader, send func()) {
+func measure(b *testing.B, crowd, inFlight int, all *bufio.Reader, send func()) {
 	deliveries := 0
 	before := cpu()
 	b.ReportAllocs()
@@ -130,6 +131,52 @@ func measure(b *testing.B, inFlight int, all *bufio.Reader, send func()) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(deliveries), "ns/delivery")
 	b.ReportMetric(float64(cpu()-before)/float64(deliveries), "cpu-ns/delivery")
+}
+
+// BenchmarkDeadNeighbours sends messages to 200 sessions, one at a time, and reports how
+// long they take to arrive: without others, and with clients beside them that have
+// stopped reading, while as much is sent to these.
+func BenchmarkDeadNeighbours(b *testing.B) {
+	for _, dead := range []int{0, 2, 100} {
+		b.Run(fmt.Sprint(dead, " dead"), func(b *testing.B) {
+			const alive = 200
+			n := serveTight(b, config{registry: session.Config{SessionsPerUser: alive}, ws: ws.Config{Stall: time.Hour}})
+			for range dead {
+				n.dead("dead")
+			}
+			n.fillDead(dead)
+			var sent atomic.Int64 // when the message in flight was sent
+			took := make(chan time.Duration, alive)
+			for range alive {
+				go timeMarks(n.v1("alice", "systems=orders").conn.NetConn(), &sent, took)
+			}
+			var all []time.Duration
+			for b.Loop() {
+				sent.Store(time.Now().UnixNano())
+				n.deliver("*", "orders", benchData)
+				for range alive {
+					all = append(all, <-took)
+				}
+			}
+			slices.Sort(all)
+			b.ReportMetric(float64(all[len(all)/2].Microseconds()), "p50-us")
+			b.ReportMetric(float64(all[len(all)*99/100].Microseconds()), "p99-us")
+		})
+	}
+}
+
+// timeMarks reports how long each message took to arrive.
+func timeMarks(conn net.Conn, sent *atomic.Int64, took chan<- time.Duration) {
+	in := bufio.NewReader(conn)
+	for {
+		part, err := in.ReadSlice(mark[1])
+		if err != nil {
+			return
+		}
+		if bytes.HasSuffix(part, []byte(mark)) {
+			took <- time.Duration(time.Now().UnixNano() - sent.Load())
+		}
+	}
 }
 
 // BenchmarkIdleSession reports how much of the server's memory 2,000 idle sessions

@@ -2,7 +2,10 @@ package ws
 
 import (
 	"errors"
+	"os"
+	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -14,23 +17,31 @@ import (
 )
 
 // A client is a session over WebSocket: its [session.Conn]. Four parties call it:
-// melody's read pump (receive), melody's write pump (sent), the streams (Offer) and
+// melody's read pump (receive), the session's writer (wrote), the streams (Offer) and
 // the [session.Registry].
 type client struct {
 	*session.Session
 	server *Server
 	plain  bool
 	conn   *conn
+
+	// What Offer and the writer need stands together, since with many sessions
+	// it is not in the processor's cache.
+	shard  *shard
+	socket syscall.RawConn // nil if the connection can only be written by Write
 	out    outbox
 
 	closing atomic.Bool  // Close was called: what the client sends is ignored
 	code    atomic.Int32 // the close code with which the session ends; the first one set counts
 
+	pingTurn, pingIndex int // guarded by Server.pings
+
 	// Only the read pump uses what follows.
 
-	errorsInRow int            // see countError
-	meter       *session.Meter // of the session; nil until something was received
-	userMeter   *session.Meter // of the user's sessions on this node; nil as meter is
+	clientClosed bool           // the client has sent a close frame
+	errorsInRow  int            // see countError
+	meter        *session.Meter // of the session; nil until something was received
+	userMeter    *session.Meter // of the user's sessions on this node; nil as meter is
 
 	frames, controls session.Bucket // see allowFrame
 }
@@ -40,20 +51,48 @@ var _ session.Conn = (*client)(nil)
 // open says hello and begins to offer. It runs before either pump.
 func (c *client) open(m *melody.Session) {
 	m.Request.Header = nil // not needed any more, and the session may live for days
-	c.out.writer = m
-	m.WebsocketConnection().SetPingHandler(c.pinged)
+	c.conn.opened = true
+	c.socket, c.shard = c.conn.raw(), c.server.nextShard()
+	library := m.WebsocketConnection()
+	library.SetPingHandler(c.pinged)
+	library.SetCloseHandler(c.closedByClient)
+	// This ends melody's write pump, which has nothing to do: conn.Write swallows it.
+	_ = m.CloseWithMsg(nil)
+	c.server.pings.add(c)
+	// No writer is sent before the session has begun: a client that has got hello is in
+	// the registry. What it has missed leaves together with hello.
+	c.out.hold()
 	c.Begin(c)
+	c.schedule(true)
+}
+
+// schedule sends a writer if one is due. Each call that puts something into the outbox
+// is followed by it.
+func (c *client) schedule(due bool) {
+	switch {
+	case !due:
+	case c.socket != nil:
+		c.shard.add(c)
+	default:
+		go c.writeOut(&batch{}) // end waits for it
+	}
 }
 
 // Offer takes a message or a gap.
-func (c *client) Offer(_ *session.Attachment, f stream.Frame) bool { return c.out.offer(f) }
+func (c *client) Offer(_ *session.Attachment, f stream.Frame) bool {
+	taken, due := c.out.offer(f)
+	c.schedule(due)
+	return taken
+}
 
 // Offered returns how often Offer was called.
 func (c *client) Offered() uint64 { return c.out.offered() }
 
 // SendCursor sends a cursor op.
 func (c *client) SendCursor(a *session.Attachment, at domain.Cursor, offers uint64) bool {
-	return c.out.replyIfQuiet(session.CursorNotice(a.System(), at), offers)
+	taken, due := c.out.replyIfQuiet(session.CursorNotice(a.System(), at), offers)
+	c.schedule(due)
+	return taken
 }
 
 // Notify sends a notice or an answer to a client of fanfare.v1.json. If the outbox has
@@ -62,35 +101,81 @@ func (c *client) Notify(frame []byte) {
 	if c.plain || c.closing.Load() || len(frame) == 0 {
 		return
 	}
-	if !c.out.reply(frame) {
+	taken, due := c.out.reply(frame)
+	c.schedule(due)
+	if !taken {
 		c.server.counters.dropped.Add(1)
 		c.Close(session.CloseSlow, "too many answers are waiting")
 	}
 }
 
-// sent notes that a write went well. It runs in the write pump.
-func (c *client) sent() {
-	frames, bytes, fill := c.out.sent()
-	c.server.counters.writesOut.Add(1)
-	c.server.counters.framesOut.Add(uint64(frames))
-	c.server.counters.bytesOut.Add(uint64(bytes))
+// ping asks the client whether it is there.
+func (c *client) ping() { c.schedule(c.out.sendControl(controlFrame(opPing, nil))) }
+
+// pinged answers a client's ping.
+func (c *client) pinged(data string) error {
+	if !c.closing.Load() {
+		c.schedule(c.out.sendControl(controlFrame(opPong, []byte(data))))
+	}
+	return nil
+}
+
+// closedByClient answers a client's close frame. The read pump ends with it.
+func (c *client) closedByClient(code int, _ string) error {
+	c.clientClosed = true
+	c.cut(code, "")
+	return nil
+}
+
+// writeOut is the writer of a session that a flusher cannot write to. It writes b, which
+// a full socket has not taken, or what is large, and whatever gathers meanwhile, and
+// waits as long as there is some progress. For a connection that is more than a socket,
+// b is empty.
+func (c *client) writeOut(b *batch) {
+	if b.isEmpty() {
+		if !c.out.next(b) {
+			return
+		}
+	} else {
+		c.server.counters.slow.Add(1)
+		defer c.server.counters.slow.Add(-1)
+	}
+	for more := true; more; more = c.wrote(b) && c.out.next(b) {
+		err := c.conn.write(b.buf)
+		if err == nil {
+			err = c.conn.write(b.large)
+		}
+		if err != nil {
+			c.writeFailed(err)
+			return
+		}
+		c.server.counters.sent(b.tally)
+	}
+}
+
+// wrote notes that a batch is written, and fills the outbox if it is time for that. It
+// reports whether the writer has to go on.
+func (c *client) wrote(b *batch) (more bool) {
+	if b.last {
+		c.conn.closeWrite()
+	}
+	fill, more := c.out.written()
 	if fill {
 		c.server.counters.fellBack.Add(1)
 		c.Fill()
 	}
+	return more
 }
 
-// pinged answers a client's ping.
-func (c *client) pinged(data string) error {
-	if c.closing.Load() {
-		return nil
+// writeFailed ends the session because its connection cannot be written to.
+func (c *client) writeFailed(err error) {
+	code := session.CloseAbnormal
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		code = session.CloseSlow
 	}
-	ws, by := c.out.writer.WebsocketConnection(), time.Now().Add(c.server.cfg.Stall)
-	err := ws.WriteControl(websocket.PongMessage, []byte(data), by)
-	if errors.Is(err, websocket.ErrCloseSent) {
-		return nil
-	}
-	return err
+	c.code.CompareAndSwap(0, int32(code))
+	c.Abort() // ends the read pump
+	c.out.fail()
 }
 
 // How many frames may come at once, in time at their rate. A connection that was
@@ -117,12 +202,23 @@ func (c *client) allowFrame(control bool) bool {
 // in the read pump, which ends with it.
 func (c *client) breach(b *breach) {
 	c.server.counters.breaches.Add(1)
-	c.closing.Store(true)
 	c.code.CompareAndSwap(0, int32(b.code))
-	wait := min(c.server.cfg.CloseWait, time.Second)
-	c.conn.closeBy(wait)
-	m, ws := melody.FormatCloseMessage(b.code, b.reason), c.out.writer.WebsocketConnection()
-	_ = ws.WriteControl(websocket.CloseMessage, m, time.Now().Add(wait)) // the client may have gone
+	c.cut(b.code, b.reason)
+}
+
+// cut ends the session without what is in its outbox.
+func (c *client) cut(code int, reason string) {
+	c.closing.Store(true)
+	c.conn.closeBy(min(c.server.cfg.CloseWait, time.Second))
+	c.schedule(c.out.cut(closeFrame(code, reason)))
+}
+
+// closeFrame returns a complete close frame.
+func closeFrame(code int, reason string) []byte {
+	if most := maxControl - codeLen; len(reason) > most {
+		reason = strings.ToValidUTF8(reason[:most], "")
+	}
+	return controlFrame(opClose, websocket.FormatCloseMessage(code, reason))
 }
 
 // Close ends the session with a code, after what is in its outbox, and at the latest
@@ -133,7 +229,7 @@ func (c *client) Close(code int, reason string) {
 	}
 	c.code.CompareAndSwap(0, int32(code))
 	c.conn.closeBy(c.server.cfg.CloseWait)
-	c.out.close(melody.FormatCloseMessage(code, reason))
+	c.schedule(c.out.close(closeFrame(code, reason)))
 }
 
 // GoAway closes the session for a drain.
@@ -145,30 +241,21 @@ func (c *client) GoAway(retry time.Duration) {
 // Abort cuts the connection off.
 func (c *client) Abort() { _ = c.conn.Conn.Close() }
 
-// failed notes why the connection ended. Melody calls it from either pump, and even
-// from inside its own Write, so it takes no lock.
+// failed notes why reading from the connection has ended. Melody calls it from the read
+// pump.
 func (c *client) failed(err error) {
-	code := session.CloseAbnormal
 	var closed *websocket.CloseError
 	switch {
 	case errors.As(err, new(*breach)), errors.Is(err, errStillSending):
 		return // the code was set before
-	case errors.Is(err, melody.ErrWriteClosed), errors.Is(err, melody.ErrMessageBufferFull):
-		return // the code is set where the session is closed
-	case errors.Is(err, websocket.ErrCloseSent):
-		// A close frame with the reason was sent before. The client is to see it.
-		c.conn.closeBy(min(c.server.cfg.CloseWait, time.Second))
-		return
 	case errors.Is(err, websocket.ErrReadLimit):
-		code = session.CloseTooBig
-		c.conn.closeBy(min(c.server.cfg.CloseWait, time.Second)) // nobody reads the answer to it
+		c.code.CompareAndSwap(0, session.CloseTooBig)
+		c.cut(session.CloseTooBig, "")
 	case errors.As(err, &closed):
-		code = countableCode(closed.Code)
-		c.conn.clientClosed.Store(true)
-	case c.conn.stalled.Load():
-		code = session.CloseSlow
+		c.code.CompareAndSwap(0, int32(countableCode(closed.Code)))
+	default:
+		c.code.CompareAndSwap(0, session.CloseAbnormal)
 	}
-	c.code.CompareAndSwap(0, int32(code))
 }
 
 // countableCode returns a close code of the client's, or inventedCode. Each code is
@@ -184,10 +271,15 @@ func countableCode(code int) int {
 // means that no code was set, and is counted as 0: see end.
 const inventedCode = -1
 
-// end ends the session, once the connection is done.
+// end ends the session, once melody is done with it. Nobody uses it when end returns.
 func (c *client) end() {
 	c.closing.Store(true)
+	if c.conn.opened {
+		c.server.pings.remove(c)
+	}
 	c.Leave()
-	c.conn.finish()
+	idle := c.out.stop()
+	c.conn.finish(idle, c.clientClosed)
+	<-idle // the writer ends now, as the connection is closed
 	c.End(max(int(c.code.Load()), 0))
 }

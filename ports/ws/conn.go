@@ -4,21 +4,19 @@ import (
 	"errors"
 	"io"
 	"net"
-	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
-// A conn is a session's hijacked connection. It adds what melody and its WebSocket
-// library lack:
+// A conn is a session's hijacked connection. Melody and its WebSocket library read from
+// it, and write nothing but the answer to the handshake: all else is written by the
+// session's writer. It adds what they lack:
 //
-//   - several frames leave in one write (putAhead);
-//   - a write deadline means that a write makes no progress, and is not moved at each
-//     write (SetWriteDeadline);
 //   - bytes that came together with the handshake are read (unread);
 //   - the client's frames are checked before the library reads them (frames);
-//   - the close frame reaches the client even if the client still sends (Close).
+//   - the close frame reaches the client even if the client still sends (finish).
 type conn struct {
 	net.Conn
 	stall  time.Duration // a write fails after this time without progress
@@ -28,18 +26,38 @@ type conn struct {
 	frames frames // only the reader uses it
 	late   int    // bytes read since closing; only the reader uses it
 
+	// opened is set when the handshake is answered, before melody's write pump starts.
+	// From then on Write, Close and the write deadlines of the library do nothing.
+	opened bool
+
 	deadline time.Time // the write deadline that is set; only the writer uses it
 
-	mu      sync.Mutex
-	ahead   *[]byte // complete frames that go out before the next write; guarded by mu
-	closing bool    // closeBy was called, and has set the read deadline; guarded by mu
-
-	stalled      atomic.Bool // a write ran into its deadline
-	clientClosed atomic.Bool // the client has sent a close frame
+	closing atomic.Bool
+	mu      sync.Mutex // guards what follows, and closing while it is set
+	closeAt time.Time  // when the time of closeBy is over
 }
 
 // chunk is how many bytes are written before the deadline is moved on.
 const chunk = 32 << 10
+
+// raw returns the connection's descriptor for writes that do not block. It returns nil
+// for connections that are more than a socket: on those, Write is the only way to write.
+func (c *conn) raw() syscall.RawConn {
+	// Asking for an interface would not do: a connection that encrypts may embed a
+	// *net.TCPConn, and would be passed by.
+	var raw syscall.RawConn
+	var err error
+	switch socket := c.Conn.(type) {
+	case *net.TCPConn:
+		raw, err = socket.SyscallConn()
+	case *net.UnixConn:
+		raw, err = socket.SyscallConn()
+	}
+	if err != nil || !canWriteNow {
+		return nil
+	}
+	return raw
+}
 
 // Read returns what the client sends, as long as its frames break no rule.
 //
@@ -63,7 +81,7 @@ func (c *conn) Read(p []byte) (n int, err error) {
 // inspect looks at bytes that were read. It returns an error if nothing more is to be
 // read.
 func (c *conn) inspect(p []byte) error {
-	if c.isClosing() {
+	if c.closing.Load() {
 		if c.late += len(p); c.late > maxLate {
 			return errStillSending
 		}
@@ -76,75 +94,76 @@ func (c *conn) inspect(p []byte) error {
 }
 
 // maxLate is how many bytes are read from a client after its session was closed. They
-// are read so that the client sees the close code (see Close), and then ignored, so
+// are read so that the client sees the close code (see finish), and then ignored, so
 // there has to be an end.
 const maxLate = 1 << 20
 
 var errStillSending = errors.New("ws: the session is closed, and the client goes on sending")
 
-// Write writes the frames that putAhead has left, and then p. The WebSocket library
-// makes one call at a time.
+// Write writes the answer to the handshake. After it the library has nothing to write
+// but the close message that ends melody's write pump (see client.open), and close
+// frames for what client.failed is called with, too.
 func (c *conn) Write(p []byte) (int, error) {
-	c.mu.Lock()
-	ahead := c.ahead
-	c.ahead = nil
-	c.mu.Unlock()
-	if ahead == nil {
-		return c.write(p)
+	if c.opened {
+		return len(p), nil
 	}
-	defer buffers.put(ahead)
-	joined := len(p) <= chunk
-	if joined {
-		*ahead = append(*ahead, p...)
-	}
-	if _, err := c.write(*ahead); err != nil || joined {
-		return len(p), err
-	}
-	return c.write(p)
+	return c.Conn.Write(p)
 }
 
-// write writes p in chunks. Each chunk that is written moves the deadline on, so that
-// a slow client has time as long as there is progress.
-func (c *conn) write(p []byte) (n int, err error) {
-	for {
-		part := p[n:min(n+chunk, len(p))]
-		m, err := c.Conn.Write(part)
-		if n += m; err != nil || n == len(p) {
-			if errors.Is(err, os.ErrDeadlineExceeded) {
-				c.stalled.Store(true)
-			}
-			return n, err
-		}
-		if err := c.SetWriteDeadline(time.Now().Add(c.stall)); err != nil {
-			return n, err
-		}
-	}
-}
-
-// putAhead leaves complete frames for the next Write to send before its own. The
-// caller must give melody something to write next.
-func (c *conn) putAhead(frames *[]byte) {
-	c.mu.Lock()
-	c.ahead = frames
-	c.mu.Unlock()
-}
-
-// SetDeadline sets both deadlines. The WebSocket library calls it around the handshake
-// only.
-func (c *conn) SetDeadline(t time.Time) error {
-	c.deadline = t
-	return c.Conn.SetDeadline(t)
-}
-
-// SetWriteDeadline moves the connection's deadline only if it would move by more than
-// a second, since to move it costs a tenth of what a write costs.
+// SetWriteDeadline is for the answer to the handshake.
 func (c *conn) SetWriteDeadline(t time.Time) error {
+	if c.opened {
+		return nil
+	}
+	return c.Conn.SetWriteDeadline(t)
+}
+
+// Close closes the connection if the handshake fails. Later the session closes it.
+func (c *conn) Close() error {
+	if c.opened {
+		return nil
+	}
+	return c.Conn.Close()
+}
+
+// write writes p in chunks, and blocks. Each chunk that is written moves the deadline
+// on, so that a slow client has time as long as there is progress. Only the writer
+// calls it.
+func (c *conn) write(p []byte) error {
+	for len(p) > 0 {
+		if err := c.extend(time.Now()); err != nil {
+			return err
+		}
+		n, err := c.Conn.Write(p[:min(chunk, len(p))])
+		if err != nil {
+			return err
+		}
+		p = p[n:]
+	}
+	return nil
+}
+
+// extend moves the write deadline, but only if it would move by more than a second,
+// since to move it costs a tenth of what a write costs.
+func (c *conn) extend(now time.Time) error {
 	slack := min(time.Second, c.stall/8)
-	if d := t.Sub(c.deadline); !t.IsZero() && -slack <= d && d <= slack {
+	t := now.Add(c.stall)
+	if t.Sub(c.deadline) <= slack {
 		return nil
 	}
 	c.deadline = t
 	return c.Conn.SetWriteDeadline(t)
+}
+
+// closeWrite ends the sending side, after the close frame. If bytes of the client were
+// unread when the whole connection is closed, the system would send a reset, and the
+// client would never see the close code.
+func (c *conn) closeWrite() {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		_ = half.CloseWrite()
+		return
+	}
+	_ = c.Conn.Close()
 }
 
 // SetReadDeadline does nothing once the session is closing. Melody calls it for each
@@ -152,66 +171,37 @@ func (c *conn) SetWriteDeadline(t time.Time) error {
 func (c *conn) SetReadDeadline(t time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closing {
+	if c.closing.Load() {
 		return nil
 	}
 	return c.Conn.SetReadDeadline(t)
 }
 
-// closeBy bounds the time that is left for the connection. From now on Close ends
-// only the sending side. Only the first call counts.
+// closeBy bounds the time that is left for the connection. Only the first call counts.
 func (c *conn) closeBy(wait time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.closing {
-		c.closing = true
-		_ = c.Conn.SetReadDeadline(time.Now().Add(wait))
+	if !c.closing.Load() {
+		c.closeAt = time.Now().Add(wait)
+		c.closing.Store(true)
+		_ = c.Conn.SetReadDeadline(c.closeAt)
 	}
 }
 
-func (c *conn) isClosing() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.closing
-}
-
-// Close closes the connection or, after closeBy, its sending side only. If bytes of
-// the client were unread when the whole connection is closed, the system would send a
-// reset, and the client would never see the close code.
-func (c *conn) Close() error {
-	half, ok := c.Conn.(interface{ CloseWrite() error })
-	if !ok || !c.isClosing() {
-		return c.Conn.Close()
-	}
-	_ = c.Conn.SetWriteDeadline(time.Now()) // else a stuck write would block TLS's close_notify
-	return half.CloseWrite()
-}
-
-// finish reads what the client still sends, until that ends or the time of closeBy is
-// over, and closes the connection.
-func (c *conn) finish() {
-	if c.isClosing() && !c.clientClosed.Load() {
-		_, _ = io.Copy(io.Discard, io.LimitReader(c.Conn, maxLate))
+// finish closes the connection. After closeBy it reads before what the client still
+// sends, and waits until the close frame is written, both for the time of closeBy at
+// most. A client that has sent a close frame sends nothing more.
+func (c *conn) finish(written <-chan struct{}, clientClosed bool) {
+	if c.closing.Load() {
+		if !clientClosed {
+			_, _ = io.Copy(io.Discard, io.LimitReader(c.Conn, maxLate))
+		}
+		over := time.NewTimer(time.Until(c.closeAt))
+		select {
+		case <-written:
+		case <-over.C:
+		}
+		over.Stop()
 	}
 	_ = c.Conn.Close()
-}
-
-// buffers holds the buffers in which batches are put together.
-var buffers bufferPool
-
-type bufferPool struct{ pool sync.Pool }
-
-func (b *bufferPool) take() *[]byte {
-	if p, ok := b.pool.Get().(*[]byte); ok {
-		return p
-	}
-	p := make([]byte, 0, 4096)
-	return &p
-}
-
-func (b *bufferPool) put(p *[]byte) {
-	if cap(*p) <= 2*batchBytes {
-		*p = (*p)[:0]
-		b.pool.Put(p)
-	}
 }

@@ -12,14 +12,25 @@
 // A session is one connection of one user. It is attached to one or more systems,
 // which share its outbox.
 //
+// Melody reads from the connection. All that is written after the handshake is written
+// by this package: messages, answers, pings, pongs and the close frame. Each session
+// belongs to a shard. When something is put into an empty outbox, the session goes on
+// its shard's list, and the shard's flusher, a goroutine that [Server.Run] owns, takes
+// the whole list and writes to one session after the other, each time all that has
+// gathered. It writes straight to the socket and never waits. What a socket does not
+// take is written by a goroutine of the session's own, which ends when the client has
+// read it all. So is everything on connections that are more than a socket, such as
+// TLS.
+//
 // # Guarantees
 //
 //   - Frames leave in the order in which they were offered; hello comes before
-//     everything else.
-//   - Each session has at most one write in flight. What gathers meanwhile leaves
-//     together: as one frame of several lines for fanfare.v1.json, as one socket
+//     everything else, and nothing comes after the close frame.
+//   - A session has at most one write in flight. What gathers until it is written to
+//     leaves together: as one frame of several lines for fanfare.v1.json, as one socket
 //     write of several frames for plain clients. So batches grow with the load, and
 //     nothing waits for a batch to fill.
+//   - A client that does not read holds up no other session.
 //   - An outbox is bounded in bytes and frames. When it is full, the session falls
 //     back to catching up from its stream; nothing that was offered is lost. If its
 //     writes make no progress for [Config.Stall], it is closed.
@@ -30,5 +41,6 @@
 //     one publish ([Config.Publish]). No map grows with what clients send.
 //
 // bench_test.go measures the fan-out and what an idle session costs;
-// session_test.go shows what a client sees.
+// session_test.go shows what a client sees, and flusher_test.go what slow and dead
+// clients do to others.
 package ws

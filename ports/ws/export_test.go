@@ -1,5 +1,8 @@
 package ws
 
+// Shards returns how many shards the server has.
+func (s *Server) Shards() int { return len(s.shards) }
+
 // FollowFrames follows pieces of a client's bytes. It returns the close code with which
 // they are answered, 0 for none, and how many frames came before.
 func FollowFrames(pieces ...[]byte) (code, count int) {

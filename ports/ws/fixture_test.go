@@ -94,9 +94,12 @@ func newNode(t testing.TB, cfg config) *node {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	n.stop = cancel
+	var running sync.WaitGroup
+	running.Go(func() { _ = n.registry.Run(ctx) })
+	running.Go(func() { _ = n.server.Run(ctx) })
 	go func() {
 		defer close(n.stopped)
-		_ = n.registry.Run(ctx)
+		running.Wait()
 	}()
 	return n
 }

@@ -39,8 +39,10 @@ type frames struct {
 // The parts of a frame's header.
 const (
 	opContinuation = 0
+	opText         = 1
 	opBinary       = 2
 	opClose        = 8
+	opPing         = 9
 	opPong         = 10
 
 	finalBit, reservedBits, maskBit = 0x80, 0x70, 0x80
@@ -180,5 +182,5 @@ func mayClose(code uint16) bool {
 	case code == 1004 || code == 1005 || code == 1006:
 		return false
 	}
-	return code >= 1000 && code <= 1014
+	return code >= 1000 && code <= 1013 // the library refuses 1014, which is for gateways
 }

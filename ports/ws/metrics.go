@@ -25,6 +25,9 @@ func (s *Server) Metrics() []metric.Metric {
 			func(s Stats) uint64 { return s.WritesOut }),
 		counter("sent_bytes_total", "Bytes of the frames sent to WebSocket clients.",
 			func(s Stats) uint64 { return s.BytesOut }),
+		metric.Of(metric.Gauge, "slow_sessions",
+			"WebSocket sessions whose client does not read as fast as it is sent to.",
+			func() int64 { return s.Stats().Slow }),
 		counter("op_errors_total",
 			"Ops of WebSocket clients that were answered with an error, "+
 				"and messages of plain clients that were dropped.",

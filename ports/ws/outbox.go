@@ -1,51 +1,49 @@
 package ws
 
 import (
-	"encoding/binary"
 	"sync"
-
-	"github.com/olahol/melody"
 
 	"github.com/fanfarebus/fanfare/domain/stream"
 )
 
-// An outbox holds the frames that a session was offered and that are not sent yet. It
+// An outbox holds what a session's client is to be sent and what is not written yet. It
 // is safe for concurrent use and never blocks.
 //
-// At most one write is in flight: the one that melody's write pump works on. The pump
-// reports when it has ended (sent), and only then the next one starts, with
-// everything that has gathered.
+// An outbox is scheduled from the moment when something is put into it until its writer
+// finds nothing left in it. The call that makes it scheduled reports so, and its caller
+// sends a writer: see client.schedule. So there is one writer at most, which alternates
+// between next and written.
 //
 // A frame is refused if there is no room. The session then falls back to catching up:
-// the outbox must tell it when there is room to fill. It cannot forget that, because
+// the writer must tell it when there is room to fill. It cannot forget that, because
 // two rules hold whenever the lock is free:
 //
-//  1. Frames wait only while a write is in flight.
-//  2. A refusal sets behind under the same lock, and frames are refused only while a
-//     write is in flight.
+//  1. Frames wait, or are in flight, only while the outbox is scheduled.
+//  2. A refusal sets behind under the same lock, and frames are refused only while
+//     others wait or are in flight.
 //
-// So each refusal is followed by a call of sent that sees behind. If the outbox is
-// still more than half full then, frames wait (rule 1), and another call of sent
-// follows. Otherwise sent reports that it is time to fill. Any single frame fits into
-// an empty outbox, whatever its size.
+// So each refusal is followed by a call of written that sees behind. If the outbox is
+// still more than half full then, frames wait, the outbox stays scheduled (rule 1), and
+// another call of written follows. Otherwise written reports that it is time to fill.
+// Any single frame fits into an empty outbox, whatever its size. Nothing is filled that
+// is closed.
 type outbox struct {
 	maxBytes  int // waiting and in flight
 	maxFrames int // waiting
 	plain     bool
-	conn      *conn
 
-	mu             sync.Mutex // guards all below, except that writer is set before any call
-	writer         *melody.Session
-	queue          *[]stream.Frame // frames that wait; nil if there are none
-	waitingBytes   int             // in queue
-	inFlightBytes  int
-	inFlightFrames int
-	busy           bool    // a write is in flight
-	behind         bool    // a frame was refused since sent last reported time to fill
-	offers         uint64  // calls of offer so far
-	batch          *[]byte // the buffer in flight, if it has to go back to buffers
-	closing        bool    // nothing more is taken
-	last           []byte  // the close message, which follows the queue
+	mu            sync.Mutex // guards all below
+	scheduled     bool       // a writer is at work, or on its way
+	behind        bool       // a frame was refused since written last reported time to fill
+	closing       bool       // no more frames are taken
+	closed        bool       // nothing is taken any more: the close frame has left, or writing has failed
+	queue         []stream.Frame
+	waitingBytes  int           // in queue, which is nil if no frame waits
+	inFlightBytes int           // with the writer
+	offers        uint64        // calls of offer so far
+	control       []byte        // complete pings and pongs, which go before all else
+	last          []byte        // the complete close frame, which follows the queue
+	idle          chan struct{} // closed when the outbox is not scheduled any more; nil if nobody waits
 }
 
 const (
@@ -54,10 +52,21 @@ const (
 	// replyBytes and replyFrames are kept for answers and notices when messages
 	// fill the rest.
 	replyBytes, replyFrames = 16 << 10, 128
+	// controlBytes bounds the pings and pongs that wait.
+	controlBytes = 16 << 10
 )
 
-// offer takes a message or a gap. It returns false if there is no room.
-func (o *outbox) offer(f stream.Frame) bool {
+// hold makes the outbox scheduled, so that nobody sends a writer. The caller has to send
+// one later, even if there is nothing to write.
+func (o *outbox) hold() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.scheduled = true
+}
+
+// offer takes a message or a gap. The result taken is false if there is no room; due
+// reports that the caller has to send a writer.
+func (o *outbox) offer(f stream.Frame) (taken, due bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.offers++
@@ -65,7 +74,7 @@ func (o *outbox) offer(f stream.Frame) bool {
 }
 
 // reply takes an answer or a notice, for which there is more room.
-func (o *outbox) reply(f []byte) bool {
+func (o *outbox) reply(f []byte) (taken, due bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.take(stream.Frame{Bytes: f}, o.maxBytes+replyBytes, o.maxFrames+replyFrames)
@@ -73,10 +82,13 @@ func (o *outbox) reply(f []byte) bool {
 
 // replyIfQuiet takes a notice, unless something was offered since offered returned
 // offers. It has no more room than a message.
-func (o *outbox) replyIfQuiet(f []byte, offers uint64) bool {
+func (o *outbox) replyIfQuiet(f []byte, offers uint64) (taken, due bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.offers == offers && o.take(stream.Frame{Bytes: f}, o.maxBytes, o.maxFrames)
+	if o.offers != offers {
+		return false, false
+	}
+	return o.take(stream.Frame{Bytes: f}, o.maxBytes, o.maxFrames)
 }
 
 // offered returns how often offer was called.
@@ -86,186 +98,206 @@ func (o *outbox) offered() uint64 {
 	return o.offers
 }
 
-// take sends a frame, or lets it wait while a write is in flight. The caller holds mu.
-func (o *outbox) take(f stream.Frame, maxBytes, maxFrames int) bool {
-	if f.Bytes == nil {
-		return true
-	}
+// take lets a frame wait, if there is room. The caller holds mu.
+func (o *outbox) take(f stream.Frame, maxBytes, maxFrames int) (taken, due bool) {
+	size, empty := len(f.Bytes), o.queue == nil && o.inFlightBytes == 0
 	switch {
+	case f.Bytes == nil:
+		return true, false
 	case o.closing:
-		return false
-	case !o.busy:
-		o.busy = true
-		o.send(f)
-	case o.waitingBytes+o.inFlightBytes+len(f.Bytes) > maxBytes || o.queued() >= maxFrames:
+		return false, false
+	case !empty && (o.waitingBytes+o.inFlightBytes+size > maxBytes || len(o.queue) >= maxFrames):
 		o.behind = true
-		return false
-	default:
-		o.enqueue(f)
+		return false, false
 	}
-	return true
-}
-
-// queued returns how many frames wait.
-func (o *outbox) queued() int {
-	if o.queue == nil {
-		return 0
-	}
-	return len(*o.queue)
-}
-
-func (o *outbox) enqueue(f stream.Frame) {
 	if o.queue == nil {
 		o.queue = takeQueue()
 	}
-	*o.queue = append(*o.queue, f)
-	o.waitingBytes += len(f.Bytes)
+	o.queue = append(o.queue, f)
+	o.waitingBytes += size
+	return true, o.schedule()
 }
 
-// sent notes that the write in flight has ended well, and starts the next one. It
-// returns what the write carried, and whether it is time to fill. It runs in the write
-// pump.
-func (o *outbox) sent() (frames, bytes int, fill bool) {
+// schedule makes the outbox scheduled, and reports whether it was not. The caller holds
+// mu.
+func (o *outbox) schedule() (due bool) {
+	due = !o.scheduled
+	o.scheduled = true
+	return due
+}
+
+// sendControl takes a complete ping or pong. If too much of that waits, what came
+// before is dropped: a client need not get each ping, and the newest pong answers all
+// pings ([RFC 6455 §5.5.3]).
+//
+// [RFC 6455 §5.5.3]: https://www.rfc-editor.org/rfc/rfc6455#section-5.5.3
+func (o *outbox) sendControl(f []byte) (due bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.batch != nil {
-		buffers.put(o.batch)
-		o.batch = nil
+	if o.closed {
+		return false
 	}
-	frames, bytes = o.inFlightFrames, o.inFlightBytes
-	o.inFlightFrames, o.inFlightBytes = 0, 0
-	switch {
-	case o.queue != nil:
-		o.sendNext()
-	case o.closing:
-		o.sendClose()
-	default:
-		o.busy = false
+	if len(o.control)+len(f) > controlBytes {
+		o.control = o.control[:0]
 	}
-	full := o.waitingBytes+o.inFlightBytes > o.maxBytes/2 || o.queued() > o.maxFrames/2
-	if !o.behind || o.closing || full {
-		return frames, bytes, false
-	}
-	o.behind = false
-	return frames, bytes, true
+	o.control = append(o.control, f...)
+	return o.schedule()
 }
 
-// close lets the close message follow what is there. Nothing more is taken.
-func (o *outbox) close(message []byte) {
+// close lets the complete close frame follow what waits. No more frames are taken.
+func (o *outbox) close(last []byte) (due bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.closing {
-		return
+		return false
 	}
-	o.closing, o.last = true, message
-	if !o.busy {
-		o.sendClose()
+	o.closing, o.last = true, last
+	return o.schedule()
+}
+
+// cut is close, but drops the frames that wait. A close frame that waits already is
+// kept.
+func (o *outbox) cut(last []byte) (due bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed {
+		return false
+	}
+	if o.last == nil {
+		o.last = last
+	}
+	o.closing = true
+	o.drop()
+	return o.schedule()
+}
+
+// stop takes nothing any more. What waits is dropped, unless there is a close frame
+// that may still reach the client. The channel that stop returns is closed when the
+// outbox is not scheduled any more, and so has no writer.
+func (o *outbox) stop() <-chan struct{} {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.closing = true
+	if o.last == nil {
+		o.closed, o.control = true, nil
+		o.drop()
+	}
+	if !o.scheduled {
+		return closedChannel
+	}
+	o.idle = make(chan struct{})
+	return o.idle
+}
+
+var closedChannel = func() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
+
+// drop forgets the frames that wait.
+func (o *outbox) drop() {
+	putQueue(o.queue)
+	o.queue, o.waitingBytes = nil, 0
+}
+
+// next moves what is to be written next into b. It returns false if there is nothing,
+// and the outbox is not scheduled then. Only the writer calls it.
+func (o *outbox) next(b *batch) bool {
+	o.mu.Lock()
+	if o.isEmpty() {
+		o.unschedule()
+		o.mu.Unlock()
+		return false
+	}
+	control, frames := o.control, o.takeFrames()
+	o.control = nil
+	var last []byte
+	if o.queue == nil && o.last != nil && !isLarge(frames) {
+		last, o.last, o.closed = o.last, nil, true
+	}
+	o.mu.Unlock()
+	b.build(control, frames, last, o.plain)
+	putQueue(frames)
+	return true
+}
+
+func (o *outbox) isEmpty() bool {
+	return o.queue == nil && len(o.control) == 0 && o.last == nil
+}
+
+func (o *outbox) unschedule() {
+	o.scheduled = false
+	if o.idle != nil {
+		close(o.idle)
+		o.idle = nil
 	}
 }
 
-func (o *outbox) sendClose() {
-	o.busy = true
-	_ = o.writer.CloseWithMsg(o.last) // an error means that it is closed already
-}
-
-// send gives one frame to the write pump. The pump's own queue cannot be full: nothing
-// is ever there but one frame and the close message, and newMelody makes room for more.
-func (o *outbox) send(f stream.Frame) {
-	o.inFlightBytes += len(f.Bytes)
-	o.inFlightFrames++
-	if f.Binary && o.plain {
-		_ = o.writer.WriteBinary(f.Bytes) // an error means that it is closed already
-		return
-	}
-	_ = o.writer.Write(f.Bytes)
-}
-
-// sendNext sends as many of the waiting frames as fit into one batch.
-func (o *outbox) sendNext() {
-	queue := *o.queue
-	n, size := 1, len(queue[0].Bytes)
-	for n < len(queue) && size+1+len(queue[n].Bytes) <= batchBytes {
-		size += 1 + len(queue[n].Bytes)
-		n++
-	}
-	switch {
-	case n == 1:
-		o.send(queue[0])
-	case o.plain:
-		o.sendFrames(queue[:n])
-	default:
-		o.sendLines(queue[:n])
-	}
-	for _, f := range queue[:n] {
-		o.waitingBytes -= len(f.Bytes)
-	}
-	left := copy(queue, queue[n:])
-	clear(queue[left:])
-	*o.queue = queue[:left]
-	if left == 0 {
-		putQueue(o.queue)
-		o.queue = nil
-	}
-}
-
-// sendLines sends several frames as one, with a line for each.
-func (o *outbox) sendLines(frames []stream.Frame) {
-	o.batch = buffers.take()
-	lines := *o.batch
-	for i, f := range frames {
-		if i > 0 {
-			lines = append(lines, '\n')
+// takeFrames takes as many of the frames that wait as fit into one batch.
+func (o *outbox) takeFrames() []stream.Frame {
+	frames := o.queue
+	o.queue = nil
+	if o.waitingBytes+len(frames) > batchBytes {
+		n, size := 0, 0
+		for n < len(frames) && (n == 0 || size+1+len(frames[n].Bytes) <= batchBytes) {
+			size += 1 + len(frames[n].Bytes)
+			n++
 		}
-		lines = append(lines, f.Bytes...)
+		if n < len(frames) {
+			o.queue = append(takeQueue(), frames[n:]...)
+			clear(frames[n:])
+			frames = frames[:n]
+		}
 	}
-	*o.batch = lines
-	o.inFlightFrames = len(frames) - 1 // send counts one more
-	o.send(stream.Frame{Bytes: lines})
+	for i := range frames {
+		o.inFlightBytes += len(frames[i].Bytes)
+	}
+	o.waitingBytes -= o.inFlightBytes
+	return frames
 }
 
-// sendFrames sends several frames as they are, in one write. All but the last are put
-// ahead of the connection's next write, which is that of the last one.
-func (o *outbox) sendFrames(frames []stream.Frame) {
-	ahead, last := buffers.take(), len(frames)-1
-	for _, f := range frames[:last] {
-		*ahead = append(appendHeader(*ahead, f.Binary, len(f.Bytes)), f.Bytes...)
-		o.inFlightBytes += len(f.Bytes)
+// written notes that the batch that next has made is written. It reports whether it is
+// time to fill, and whether next has to be called again; else the outbox is not
+// scheduled any more. Only the writer calls it.
+func (o *outbox) written() (fill, more bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.inFlightBytes = 0
+	full := o.waitingBytes > o.maxBytes/2 || len(o.queue) > o.maxFrames/2
+	if fill = o.behind && !o.closing && !full; fill {
+		o.behind = false
 	}
-	o.inFlightFrames += last
-	o.conn.putAhead(ahead)
-	o.send(frames[last])
+	if more = fill || !o.isEmpty(); !more {
+		o.unschedule()
+	}
+	return fill, more
 }
 
-// appendHeader appends the header of an unfragmented, unmasked WebSocket frame
-// ([RFC 6455 §5.2]).
-//
-// [RFC 6455 §5.2]: https://www.rfc-editor.org/rfc/rfc6455#section-5.2
-func appendHeader(dst []byte, binaryData bool, size int) []byte {
-	first := byte(0x81) // the last fragment of a text message
-	if binaryData {
-		first = 0x82
-	}
-	switch {
-	case size <= 125:
-		return append(dst, first, byte(size))
-	case size < 1<<16:
-		return binary.BigEndian.AppendUint16(append(dst, first, 126), uint16(size))
-	default:
-		return binary.BigEndian.AppendUint64(append(dst, first, 127), uint64(size))
-	}
+// fail notes that writing has failed: nothing is taken any more. Only the writer calls
+// it, and nothing of the outbox afterwards.
+func (o *outbox) fail() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.closing, o.closed = true, true
+	o.inFlightBytes, o.control, o.last = 0, nil, nil
+	o.drop()
+	o.unschedule()
 }
+
+// queueLen is how many frames a queue holds without being allocated anew.
+const queueLen = 32
 
 // queues holds queues for sessions for which something waits, so that idle sessions
 // have none.
-var queues = sync.Pool{New: func() any {
-	q := make([]stream.Frame, 0, 32)
-	return &q
-}}
+var queues = sync.Pool{New: func() any { return new([queueLen]stream.Frame) }}
 
-func takeQueue() *[]stream.Frame { return queues.Get().(*[]stream.Frame) }
+func takeQueue() []stream.Frame { return queues.Get().(*[queueLen]stream.Frame)[:0] }
 
-func putQueue(q *[]stream.Frame) {
-	if cap(*q) <= 1024 {
-		queues.Put(q)
+// putQueue gives a queue back, and lets its frames go.
+func putQueue(q []stream.Frame) {
+	if cap(q) == queueLen {
+		clear(q)
+		queues.Put((*[queueLen]stream.Frame)(q[:queueLen]))
 	}
 }

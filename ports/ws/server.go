@@ -1,9 +1,12 @@
 package ws
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -15,6 +18,7 @@ import (
 
 // A Server is an http.Handler that makes WebSocket sessions of requests. It is safe
 // for concurrent use. The [session.Registry] holds its sessions, and ends them.
+// [Server.Run] must be running while it serves.
 type Server struct {
 	registry *session.Registry
 	pub      domain.Publisher
@@ -23,6 +27,9 @@ type Server struct {
 	melody   *melody.Melody
 	now      func() time.Time
 	counters counters
+	shards   []*shard
+	pings    pings
+	opened   atomic.Uint64 // sessions so far
 }
 
 // New returns a Server whose sessions registry admits, and whose clients publish with
@@ -37,7 +44,37 @@ func New(
 	s := &Server{registry: registry, pub: pub, cfg: cfg, log: log, now: time.Now}
 	s.melody = newMelody(cfg)
 	s.handle(s.melody)
+	for range shardCount(runtime.GOMAXPROCS(0)) {
+		s.shards = append(s.shards, newShard())
+	}
 	return s, nil
+}
+
+// shardCount returns how many shards there are, each with a flusher. Half of the
+// processors are left to what gives the flushers work: so lists grow while they are
+// flushed, and more frames share a write.
+func shardCount(processors int) int { return (processors + 1) / 2 }
+
+// Run writes to the sessions, and pings them. When ctx ends, it goes on until the
+// registry's sessions have ended, for which [session.Registry.Run] has to end, too.
+func (s *Server) Run(ctx context.Context) error {
+	var flushers sync.WaitGroup
+	for _, sh := range s.shards {
+		f := flusher{shard: sh, out: newNowWriter(), total: &s.counters}
+		flushers.Go(f.run)
+	}
+	s.pings.run(ctx, s.cfg.Ping)
+	<-s.registry.Ended()
+	for _, sh := range s.shards {
+		sh.end()
+	}
+	flushers.Wait()
+	return nil
+}
+
+// nextShard returns the shard of the next session. All get the same number.
+func (s *Server) nextShard() *shard {
+	return s.shards[s.opened.Add(1)%uint64(len(s.shards))]
 }
 
 // handle connects melody's events with the clients.
@@ -45,8 +82,6 @@ func (s *Server) handle(m *melody.Melody) {
 	m.HandleConnect(func(m *melody.Session) { clientOf(m).open(m) })
 	m.HandleMessage(func(m *melody.Session, data []byte) { clientOf(m).receive(data, false) })
 	m.HandleMessageBinary(func(m *melody.Session, data []byte) { clientOf(m).receive(data, true) })
-	m.HandleSentMessage(func(m *melody.Session, _ []byte) { clientOf(m).sent() })
-	m.HandleSentMessageBinary(func(m *melody.Session, _ []byte) { clientOf(m).sent() })
 	m.HandleError(func(m *melody.Session, err error) { clientOf(m).failed(err) })
 }
 
@@ -61,14 +96,12 @@ func (c Config) opBytes() int64 { return int64(c.MessageBytes)/3*4 + opRoom }
 func newMelody(cfg Config) *melody.Melody {
 	m := melody.New()
 	m.Config.MaxMessageSize = cfg.opBytes()
-	m.Config.MessageBufferSize = 4 // an outbox puts one write and one close there, see outbox.send
-	m.Config.PingPeriod = cfg.Ping
+	m.Config.MessageBufferSize = 1 // what ends the write pump: see client.open
 	m.Config.PongWait = cfg.PongWait
-	m.Config.WriteWait = cfg.Stall
 	m.Upgrader = &websocket.Upgrader{
 		HandshakeTimeout: cfg.Handshake,
-		ReadBufferSize:   256,      // large reads bypass it
-		WriteBufferSize:  16 << 10, // pooled; a batch of this size is one write
+		ReadBufferSize:   256, // large reads bypass it
+		WriteBufferSize:  256, // for what ends the write pump
 		WriteBufferPool:  &sync.Pool{},
 		Subprotocols:     []string{V1, Plain},
 		CheckOrigin:      func(*http.Request) bool { return true }, // the Registry checks it

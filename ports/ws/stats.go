@@ -15,6 +15,7 @@ type Stats struct {
 	RateLimited uint64 // those of Errors that were over a rate
 	FellBack    uint64 // times an outbox was filled again after it had been full
 	Dropped     uint64 // notices for which an outbox had no room; its session is closed
+	Slow        int64  // sessions whose client does not read as fast as it is sent to, now
 }
 
 // counters are the live Stats.
@@ -22,6 +23,14 @@ type counters struct {
 	messagesIn, bytesIn, framesOut, writesOut, bytesOut atomic.Uint64
 	errors, rateLimited, fellBack, dropped              atomic.Uint64
 	framesIn, breaches                                  atomic.Uint64
+	slow                                                atomic.Int64
+}
+
+// sent counts what was written.
+func (c *counters) sent(t tally) {
+	c.writesOut.Add(t.writes)
+	c.framesOut.Add(t.frames)
+	c.bytesOut.Add(t.bytes)
 }
 
 func (c *counters) stats() Stats {
@@ -30,6 +39,6 @@ func (c *counters) stats() Stats {
 		FramesOut: c.framesOut.Load(), WritesOut: c.writesOut.Load(), BytesOut: c.bytesOut.Load(),
 		Errors: c.errors.Load(), RateLimited: c.rateLimited.Load(),
 		FramesIn: c.framesIn.Load(), Breaches: c.breaches.Load(),
-		FellBack: c.fellBack.Load(), Dropped: c.dropped.Load(),
+		FellBack: c.fellBack.Load(), Dropped: c.dropped.Load(), Slow: c.slow.Load(),
 	}
 }

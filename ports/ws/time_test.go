@@ -165,7 +165,7 @@ func TestClientThatStopsReadingIsClosedAndItsNeighbourIsNot(t *testing.T) {
 		for i := range 1000 {
 			n.deliver("user:alice", "orders", fmt.Sprint(i))
 			fine.wantsData(fmt.Sprint(i))
-			synctest.Wait() // the write pump has seen that the write has ended
+			synctest.Wait() // the writer has seen that the write has ended
 		}
 		if n.server.Stats().FellBack != 0 {
 			t.Error("the neighbour's outbox filled, too")
@@ -312,6 +312,9 @@ func TestWhatGathersDuringAWriteLeavesTogether(t *testing.T) {
 			before := n.server.Stats()
 			for i := range 10 {
 				n.deliver("*", "orders", fmt.Sprint(i))
+				if i == 0 {
+					synctest.Wait() // the first write is in flight
+				}
 			}
 			synctest.Wait()
 			frames := 0

@@ -51,7 +51,7 @@ func (c *client) hijack(w http.ResponseWriter) error {
 		frames: frames{allow: c.allowFrame}, breach: c.breach,
 	}
 	c.out = outbox{
-		maxBytes: cfg.OutboxBytes, maxFrames: cfg.OutboxFrames, plain: c.plain, conn: c.conn,
+		maxBytes: cfg.OutboxBytes, maxFrames: cfg.OutboxFrames, plain: c.plain,
 	}
 	return nil
 }

@@ -231,12 +231,18 @@ func (r *run) resume(ctx context.Context, w *watch, res *Result) error {
 	if err := r.awaitGone(ctx, res); err != nil {
 		return err
 	}
-	err := r.runPublishers(ctx, func(ctx context.Context, p *publisher) error {
-		return p.missed(ctx, r.cfg.Missed)
-	}, res)
+	publishers, release, err := r.openPublishers()
+	defer release()
 	if err != nil {
 		return err
 	}
+	err = r.work(ctx, publishers, timeout, func(ctx context.Context, p *publisher) error {
+		return p.missed(ctx, r.cfg.Missed)
+	})
+	if err != nil {
+		return err
+	}
+	res.Retries = retriesOf(publishers)
 	r.mu.Lock()
 	r.missing = make([]int, r.cfg.Clients)
 	for i := range r.missing {
@@ -280,7 +286,9 @@ func (r *run) awaitGone(ctx context.Context, res *Result) error {
 	}
 }
 
-// publish is the load of fan-out and unicast.
+// publish is the load of fan-out and unicast: the warm-up, and then the same again,
+// measured. In between everything arrives, so that what the nodes have taken until
+// then is for the warm-up alone.
 func (r *run) publish(ctx context.Context, w *watch, res *Result) error {
 	if n := r.cfg.InFlight / r.cfg.Batch; n > 0 {
 		r.slots = make(chan struct{}, n)
@@ -288,75 +296,96 @@ func (r *run) publish(ctx context.Context, w *watch, res *Result) error {
 			r.slots <- struct{}{}
 		}
 	}
-	start := time.Now()
-	from := r.since()
-	measureFrom := from + int64(r.cfg.WarmUp)
-	until := measureFrom + int64(r.cfg.Duration)
-	r.from.Store(measureFrom)
-	stop, cancel := context.WithDeadline(ctx, start.Add(r.cfg.WarmUp+r.cfg.Duration))
-	defer cancel()
-	if r.cfg.Rate > 0 { // it ends when all messages that are due are published, or much later
-		stop = ctx
-	}
-	var before mark
-	var failed error
-	marked := make(chan struct{})
-	go func() {
-		defer close(marked)
-		w.phase("warm-up")
-		pause.For(stop, time.Until(start.Add(r.cfg.WarmUp)))
-		before, failed = r.mark(ctx)
-		w.phase(string(r.cfg.Scenario))
-	}()
-	err := r.runPublishers(ctx, func(ctx context.Context, p *publisher) error {
-		if r.cfg.Rate > 0 {
-			return p.paced(ctx, stop, from, until)
-		}
-		return p.closedLoop(ctx, stop)
-	}, res)
-	<-marked
-	if err = errors.Join(err, failed); err != nil {
+	publishers, release, err := r.openPublishers()
+	defer release()
+	if err != nil {
 		return err
 	}
-	r.await(ctx)
+	w.phase("warm-up")
+	if err := r.publishFor(ctx, publishers, r.cfg.WarmUp); err != nil {
+		return err
+	}
+	before, err := r.mark(ctx)
+	if err != nil {
+		return err
+	}
+	w.phase(string(r.cfg.Scenario))
+	r.from.Store(r.since())
+	if err := r.publishFor(ctx, publishers, r.cfg.Duration); err != nil {
+		return err
+	}
 	after, err := r.mark(ctx)
+	res.Retries = retriesOf(publishers)
 	res.load(r, before, after)
 	return err
 }
 
-// runPublishers runs all publishers. What they are doing when ctx ends, or long after
-// the last message was due, they may finish.
-func (r *run) runPublishers(ctx context.Context, work func(context.Context, *publisher) error, res *Result) error {
-	ctx, cancel := context.WithTimeout(ctx, r.cfg.WarmUp+r.cfg.Duration+r.cfg.Wait)
+// publishFor publishes for a time, and waits until everything has arrived.
+func (r *run) publishFor(ctx context.Context, publishers []*publisher, d time.Duration) error {
+	from := r.since()
+	stop := ctx // at a rate it ends when all messages that are due are published, or much later
+	if r.cfg.Rate == 0 {
+		var cancel context.CancelFunc
+		stop, cancel = context.WithTimeout(ctx, d)
+		defer cancel()
+	}
+	err := r.work(ctx, publishers, d, func(ctx context.Context, p *publisher) error {
+		if r.cfg.Rate == 0 {
+			return p.closedLoop(ctx, stop)
+		}
+		return p.paced(ctx, stop, from, from+int64(d))
+	})
+	r.await(ctx)
+	return err
+}
+
+// openPublishers opens all publishers. release closes them.
+func (r *run) openPublishers() (opened []*publisher, release func(), err error) {
+	var all []*publisher
+	release = func() {
+		for _, p := range all {
+			_ = p.out.Close() // all that was published was confirmed
+		}
+	}
+	for i := range r.publishers {
+		out, err := r.outlet(i)
+		if err != nil {
+			return nil, release, err
+		}
+		all = append(all, &publisher{run: r, index: i, out: out})
+	}
+	return all, release, nil
+}
+
+// work lets all publishers do something, which should take d. What they are doing when
+// ctx ends, or long after d, they may finish.
+func (r *run) work(
+	ctx context.Context, publishers []*publisher, d time.Duration, do func(context.Context, *publisher) error,
+) error {
+	ctx, cancel := context.WithTimeout(ctx, d+r.cfg.Wait)
 	defer cancel()
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
-	all := make([]*publisher, r.publishers)
-	var failed error
-	for i := range all {
-		out, err := r.outlet(i)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = out.Close() }() // all that was published was confirmed
-		all[i] = &publisher{run: r, index: i, out: out}
-	}
 	var working sync.WaitGroup
-	for _, p := range all {
+	for _, p := range publishers {
 		working.Go(func() {
-			if err := work(ctx, p); err != nil {
+			if err := do(ctx, p); err != nil {
 				fail(err)
 			}
 		})
 	}
 	working.Wait()
-	for _, p := range all {
-		res.Retries += p.retries
-	}
 	if cause := context.Cause(ctx); errors.Is(cause, ErrFinal) {
-		failed = cause
+		return cause
 	}
-	return failed
+	return nil
+}
+
+func retriesOf(publishers []*publisher) (n int) {
+	for _, p := range publishers {
+		n += p.retries
+	}
+	return n
 }
 
 // outlet opens the way of publisher i to the bus.

@@ -97,6 +97,10 @@ type JWTConfig struct {
 	// Leeway (auth.jwt.leeway) is how far ahead of the node's clock a token's nbf
 	// may be. A token's end has no leeway.
 	Leeway time.Duration
+
+	// Cache (auth.jwt.cache) is how many bytes are taken to remember tokens that were
+	// verified with a public key, so that clients that come back are cheap.
+	Cache Size
 }
 
 // EnvelopeConfig says how messages are written on the bus.
@@ -181,11 +185,13 @@ type LogConfig struct {
 // node.
 func DefaultConfig() Config {
 	return Config{
-		Listen:      "127.0.0.1:8080",
-		Transport:   "memory://",
-		Systems:     []string{"*"},
-		Topic:       publisher.DefaultTopic,
-		Auth:        AuthConfig{JWT: JWTConfig{Leeway: auth.DefaultLeeway}},
+		Listen:    "127.0.0.1:8080",
+		Transport: "memory://",
+		Systems:   []string{"*"},
+		Topic:     publisher.DefaultTopic,
+		Auth: AuthConfig{JWT: JWTConfig{
+			Leeway: auth.DefaultLeeway, Cache: auth.DefaultCache,
+		}},
 		ProxyHeader: session.DefaultProxyHeader,
 		Window: WindowConfig{
 			Messages: stream.DefaultMessages,
@@ -235,6 +241,7 @@ func (c Config) withDefaults() Config {
 	defaults.SetZero(&c.Transport, d.Transport)
 	defaults.SetZero(&c.Topic, d.Topic)
 	defaults.SetZero(&c.Auth.JWT.Leeway, d.Auth.JWT.Leeway)
+	defaults.SetZero(&c.Auth.JWT.Cache, d.Auth.JWT.Cache)
 	defaults.SetZero(&c.ProxyHeader, d.ProxyHeader)
 	defaults.SetZero(&c.Window.Messages, d.Window.Messages)
 	defaults.SetZero(&c.Window.Bytes, d.Window.Bytes)

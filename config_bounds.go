@@ -39,6 +39,7 @@ func (c Config) bounds() []bound {
 		return bound{key, int64(value), 1, high, show}
 	}
 	return []bound{
+		size("auth.jwt.cache", c.Auth.JWT.Cache, tebi),
 		count("window.messages", c.Window.Messages, maxCount),
 		size("window.bytes", c.Window.Bytes, tebi),
 		span("window.age", c.Window.Age, 1, month),

@@ -146,6 +146,7 @@ func (j JWTConfig) auth() auth.JWTConfig {
 		Issuer:    j.Issuer,
 		Audience:  j.Audience,
 		Leeway:    j.Leeway,
+		Cache:     int(max(j.Cache, 0)), // checkBounds says that it must not be negative
 	}
 }
 

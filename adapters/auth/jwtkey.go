@@ -3,12 +3,19 @@ package auth
 import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/hmac"
 	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/sha512"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"hash"
 	"strings"
+	"sync"
+
+	"github.com/golang-jwt/jwt/v5"
 )
 
 // MinSecret is the length of the shortest HMAC secret, in bytes. [RFC 7518 §3.2]
@@ -26,6 +33,44 @@ const maxKeys = 16
 type key struct {
 	public     any // a public key, or an HMAC secret as []byte
 	algorithms []string
+	macs       map[string]*macs // of an HMAC secret, by algorithm
+}
+
+// verifies reports whether the token is signed with the key, which is for the token's
+// algorithm. The JWT library is used for public-key cryptography alone, and not to
+// parse tokens.
+func (k *key) verifies(s signed) bool {
+	if m := k.macs[s.algorithm]; m != nil {
+		return m.verify(s.input, s.signature)
+	}
+	method := jwt.GetSigningMethod(s.algorithm)
+	return method.Verify(string(s.input), s.signature, k.public) == nil
+}
+
+// macs are states of an HMAC with one secret and hash ([RFC 7518 §3.2]). To make one
+// costs as much as to hash a token, so they are used again.
+//
+// [RFC 7518 §3.2]: https://www.rfc-editor.org/rfc/rfc7518#section-3.2
+type macs struct{ pool sync.Pool }
+
+func newMacs(secret []byte, function func() hash.Hash) *macs {
+	return &macs{sync.Pool{New: func() any { return &mac{Hash: hmac.New(function, secret)} }}}
+}
+
+// A mac is one of the macs, with room for its result.
+type mac struct {
+	hash.Hash
+	sum [sha512.Size]byte
+}
+
+// verify reports, in a time that does not depend on how much of it is right, whether
+// the signature is that of the input.
+func (m *macs) verify(input, signature []byte) bool {
+	h := m.pool.Get().(*mac)
+	defer m.pool.Put(h)
+	h.Reset()
+	h.Write(input)
+	return hmac.Equal(h.Sum(h.sum[:0]), signature)
 }
 
 // parseKeys returns the keys that verify tokens, at least one.
@@ -44,12 +89,20 @@ func parseKeys(cfg JWTConfig) ([]key, error) {
 			return nil, errors.New("the secret is a key in PEM: a public key belongs in public_key, " +
 				"and a private one on no node")
 		}
-		return []key{{[]byte(cfg.Secret), []string{"HS256", "HS384", "HS512"}}}, nil
+		return []key{secretKey([]byte(cfg.Secret))}, nil
 	case cfg.PublicKey != "":
 		return parsePublicKeys(cfg.PublicKey)
 	default:
 		return nil, errors.New("neither a secret nor a public key")
 	}
+}
+
+func secretKey(secret []byte) key {
+	return key{secret, []string{"HS256", "HS384", "HS512"}, map[string]*macs{
+		"HS256": newMacs(secret, sha256.New),
+		"HS384": newMacs(secret, sha512.New384),
+		"HS512": newMacs(secret, sha512.New),
+	}}
 }
 
 // parsePublicKeys reads all keys in the text. There may be several, so that
@@ -146,16 +199,20 @@ func parsePublicKey(der []byte) (key, error) {
 		if k.N.BitLen() < 2048 {
 			return key{}, fmt.Errorf("the RSA key has %d bits, at least 2048 are needed", k.N.BitLen())
 		}
-		return key{k, []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}}, nil
+		return publicKey(k, "RS256", "RS384", "RS512", "PS256", "PS384", "PS512"), nil
 	case *ecdsa.PublicKey:
 		alg := map[int]string{256: "ES256", 384: "ES384", 521: "ES512"}[k.Params().BitSize]
 		if alg == "" {
 			return key{}, errors.New("the ECDSA key's curve must be P-256, P-384 or P-521")
 		}
-		return key{k, []string{alg}}, nil
+		return publicKey(k, alg), nil
 	case ed25519.PublicKey:
-		return key{k, []string{"EdDSA"}}, nil
+		return publicKey(k, "EdDSA"), nil
 	default:
 		return key{}, errors.New("the public key is of an unknown kind: want RSA, ECDSA or Ed25519")
 	}
+}
+
+func publicKey(public any, algorithms ...string) key {
+	return key{public: public, algorithms: algorithms}
 }

@@ -1,43 +1,50 @@
 package auth
 
 import (
+	"bytes"
 	"encoding/base64"
 	"errors"
-	"strings"
+	"sync"
 
 	"github.com/fanfarebus/fanfare/domain/jsontext"
 )
 
 // signed holds the decoded parts of a token, which is a JWS in the compact form
 // ([RFC 7515 §7.1]). Nothing in it may be trusted before JWT.verify has checked
-// the signature.
+// the signature. The slices are parts of a scratch.
 //
 // [RFC 7515 §7.1]: https://www.rfc-editor.org/rfc/rfc7515#section-7.1
 type signed struct {
-	input     string // what was signed: the encoded header and payload, and the dot between them
+	input     []byte // what was signed: the encoded header and payload, and the dot between them
 	algorithm string
 	payload   []byte
 	signature []byte
 }
 
-// parseToken decodes the parts of a token.
-func parseToken(text string) (s signed, err error) {
-	parts := strings.Split(text, ".")
-	if len(parts) != 3 {
+// A scratch is memory to read one token in.
+type scratch struct{ text, decoded []byte }
+
+var scratches = sync.Pool{New: func() any { return &scratch{} }}
+
+// parseToken decodes the parts of the token in the scratch.
+func (w *scratch) parseToken() (s signed, err error) {
+	first, last := bytes.IndexByte(w.text, '.'), bytes.LastIndexByte(w.text, '.')
+	if bytes.Count(w.text, []byte{'.'}) != 2 {
 		return s, distrust(ReasonMalformed,
 			"the token is no JWT: want three parts with dots between them")
 	}
-	header, err := decodePart(parts[0])
+	w.decoded = w.decoded[:0]
+	header, err := w.decode(w.text[:first])
 	if err != nil {
 		return s, distrust(ReasonMalformed, "the token's header is not in base64url")
 	}
-	if s.payload, err = decodePart(parts[1]); err != nil {
+	if s.payload, err = w.decode(w.text[first+1 : last]); err != nil {
 		return s, distrust(ReasonMalformed, "the token's payload is not in base64url")
 	}
-	if s.signature, err = decodePart(parts[2]); err != nil {
+	if s.signature, err = w.decode(w.text[last+1:]); err != nil {
 		return s, distrust(ReasonMalformed, "the token's signature is not in base64url")
 	}
-	s.input = text[:len(parts[0])+1+len(parts[1])]
+	s.input = w.text[:last]
 	s.algorithm, err = parseHeader(header)
 	return s, err
 }
@@ -46,16 +53,18 @@ var base64url = base64.RawURLEncoding.Strict()
 
 var errBase64 = errors.New("not base64url")
 
-// decodePart decodes base64url as [RFC 7515 §2] defines it: without padding,
+// decode decodes base64url as [RFC 7515 §2] defines it: without padding,
 // without line breaks, which Go's decoder would skip, and without unused bits
-// that are set.
+// that are set. The result is a part of the scratch.
 //
 // [RFC 7515 §2]: https://www.rfc-editor.org/rfc/rfc7515#section-2
-func decodePart(text string) ([]byte, error) {
-	if strings.ContainsAny(text, "\r\n") {
+func (w *scratch) decode(text []byte) (decoded []byte, err error) {
+	if jsontext.HasLineBreak(text) {
 		return nil, errBase64
 	}
-	return base64url.DecodeString(text)
+	before := len(w.decoded)
+	w.decoded, err = base64url.AppendDecode(w.decoded, text)
+	return w.decoded[before:], err
 }
 
 // parseHeader returns the algorithm that a token's header names. It refuses a
@@ -64,8 +73,8 @@ func decodePart(text string) ([]byte, error) {
 // has to be read. Other fields have no effect.
 func parseHeader(text []byte) (algorithm string, err error) {
 	found := false
-	err = jsontext.Object(text, func(name string, value []byte) (err error) {
-		switch name {
+	err = jsontext.Fields(text, func(name, value []byte) (err error) {
+		switch string(name) {
 		case "alg":
 			found = true
 			algorithm, err = jsontext.String(value)

@@ -202,7 +202,7 @@ func shutdown(ctx context.Context, s server) error {
 // listen listens on an address, which the setting key has. Its error says what is
 // wrong without the names of system calls.
 func listen(key, address string) (net.Listener, error) {
-	l, err := net.Listen("tcp", address)
+	l, err := connections.Listen(address)
 	var op *net.OpError
 	if errors.As(err, &op) {
 		var call *os.SyscallError

@@ -137,6 +137,11 @@ func (h *Hub) Acquire(ctx context.Context, user string, s domain.System) (*Lease
 	if h.down.Load() {
 		return lease, nil
 	}
+	select {
+	case <-lease.Ready(): // as nearly always, so that no timer is needed
+		return lease, nil
+	default:
+	}
 	wait := time.NewTimer(h.cfg.AttachWait)
 	defer wait.Stop()
 	select {
@@ -152,11 +157,18 @@ func (h *Hub) Acquire(ctx context.Context, user string, s domain.System) (*Lease
 // A Lease keeps a stream open until it is released.
 type Lease struct {
 	*Stream
-	release func()
+	hub      *Hub
+	slot     *slot
+	user     string
+	released atomic.Bool
 }
 
 // Release ends the lease. It is idempotent.
-func (l *Lease) Release() { l.release() }
+func (l *Lease) Release() {
+	if !l.released.Swap(true) {
+		l.hub.give(l.slot, l.user)
+	}
+}
 
 func (h *Hub) take(s domain.System, user string) (*Lease, error) {
 	if !h.Serves(s) {
@@ -179,7 +191,7 @@ func (h *Hub) take(s domain.System, user string) (*Lease, error) {
 	h.slots[s] = sl
 	sl.leases++
 	h.mu.Unlock()
-	lease := &Lease{sl.stream, sync.OnceFunc(func() { h.give(sl, user) })}
+	lease := &Lease{Stream: sl.stream, hub: h, slot: sl, user: user}
 	if !found {
 		h.open(sl)
 	}

@@ -27,11 +27,11 @@ type Attachment struct {
 
 // attach registers with the stream. The stream offers nothing before the first
 // Fill.
-func (a *Attachment) attach(enc stream.Encoder) {
-	targets := append(make([]domain.Target, 0, len(a.rooms)+2), a.session.targets()...)
-	targets = append(targets, a.rooms...)
+func (a *Attachment) attach(asker stream.Asker, enc stream.Encoder) {
+	var few [4]domain.Target
+	targets := append(append(few[:0], a.session.user, a.session.self), a.rooms...)
 	a.stream, a.sentCursor, a.resumed = a.lease.Attach(
-		a.session.asker, a, enc, a.since, targets...)
+		asker, a, enc, a.since, targets...)
 }
 
 // System returns the system.

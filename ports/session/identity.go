@@ -41,8 +41,8 @@ func (reg *Registry) identify(
 	}
 	switch {
 	case token != "" && reg.auth != nil:
-		ctx, cancel := context.WithTimeout(r.Context(), reg.cfg.Authenticate)
-		defer cancel()
+		ctx := newDeadlineContext(r.Context(), reg.cfg.Authenticate)
+		defer ctx.end()
 		return reg.verify(ctx, from, token)
 	case reg.cfg.Tokenless != nil:
 		grant, err = reg.cfg.Tokenless(r)

@@ -19,7 +19,7 @@ import (
 )
 
 // newRegistry returns a Registry, and what it logs.
-func newRegistry(t *testing.T, auth session.Authenticator, cfg session.Config) (*session.Registry, *bytes.Buffer) {
+func newRegistry(t testing.TB, auth session.Authenticator, cfg session.Config) (*session.Registry, *bytes.Buffer) {
 	t.Helper()
 	var logged bytes.Buffer
 	registry, err := session.New(stream.NewHub(nobody{}, stream.HubConfig{Any: true}), auth, cfg, slog.New(slog.NewTextHandler(&logged, nil)))

@@ -62,9 +62,10 @@ func (reg *Registry) Check(r *http.Request, p Protocol) error {
 
 // newSession returns a session that is attached to nothing yet.
 func (reg *Registry) newSession(c *connectRequest) *Session {
+	self, _ := domain.SessionTarget(domain.NewID()) // it is a name
 	s := &Session{
-		ID: domain.NewID(), User: c.grant.User, Grant: c.grant,
-		registry: reg, from: c.from, asker: askerOf(c.grant.User, c.from),
+		ID: self.Name(), User: c.grant.User, Grant: c.grant, self: self, user: c.user,
+		registry: reg, from: c.from,
 		plain: c.Plain, slot: -1, turn: rand.IntN(1 << 16),
 	}
 	s.SetExpiry(c.grant.Expires)
@@ -74,6 +75,8 @@ func (reg *Registry) newSession(c *connectRequest) *Session {
 // attach attaches the session to the streams of all systems that were asked for.
 // From now on nothing is missed. What was attached before an error, End detaches.
 func (s *Session) attach(ctx context.Context, c *connectRequest) error {
+	s.systems = make([]*Attachment, 0, len(c.systems))
+	asker := askerOf(s.User, s.from)
 	for _, asked := range c.systems {
 		lease, err := s.registry.hub.Acquire(ctx, s.User, asked.system)
 		if errors.Is(err, stream.ErrUserSystems) {
@@ -87,12 +90,13 @@ func (s *Session) attach(ctx context.Context, c *connectRequest) error {
 			return err
 		}
 		a := &Attachment{session: s, lease: lease, rooms: asked.rooms, since: asked.since}
-		a.attach(c.Encoder)
+		a.attach(asker, c.Encoder)
 		s.systems = append(s.systems, a)
 	}
 	return nil
 }
 
+// askerOf returns for whom streams read their logs again.
 func askerOf(user string, from netip.Addr) stream.Asker {
 	if !from.IsValid() {
 		return stream.Asker{User: user}

@@ -3,7 +3,6 @@ package session
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -41,26 +40,46 @@ func list(name string, values []string) (all []string, err error) {
 }
 
 // checkParams rejects parameters that nothing reads, because the author of the
-// request expects them to do something.
-func (c *connectRequest) checkParams(query url.Values, cfg Config) error {
-	once := append([]string{"token"}, c.Params...)
-	if user := query.Get("user"); cfg.Tokenless != nil || user == c.grant.User {
-		once = append(once, "user")
-	}
-	for _, name := range slices.Sorted(maps.Keys(query)) {
-		values := query[name]
-		switch {
-		case slices.Contains(repeated, name), strings.HasPrefix(name, ignoredPrefix):
-		case !slices.Contains(once, name):
-			return unknownParam(name, append(once, repeated...), cfg)
-		case len(values) > 1 && name != "token": // several tokens are identify's to refuse
-			return Rejected(http.StatusUnprocessableEntity,
-				"%s: it can be given once, and is there %d times", name, len(values))
-		case name == "token" && values[0] != "" && !cfg.QueryToken && cfg.Tokenless == nil:
-			return Rejected(http.StatusUnprocessableEntity, "token: %s", queryTokenOff)
+// request expects them to do something. Of several faults it names the one that is first
+// by name.
+func (c *connectRequest) checkParams(query url.Values, cfg *Config) (err error) {
+	first := ""
+	for name := range query {
+		if err != nil && name > first {
+			continue
+		}
+		if fault := c.checkParam(name, query, cfg); fault != nil {
+			first, err = name, fault
 		}
 	}
+	return err
+}
+
+func (c *connectRequest) checkParam(name string, query url.Values, cfg *Config) error {
+	values := query[name]
+	switch {
+	case slices.Contains(repeated, name), strings.HasPrefix(name, ignoredPrefix):
+	case !c.readsOnce(name, query, cfg):
+		known := append([]string{"token"}, c.Params...)
+		if c.readsOnce("user", query, cfg) {
+			known = append(known, "user")
+		}
+		return unknownParam(name, append(known, repeated...), cfg)
+	case len(values) > 1 && name != "token": // several tokens are identify's to refuse
+		return Rejected(http.StatusUnprocessableEntity,
+			"%s: it can be given once, and is there %d times", name, len(values))
+	case name == "token" && values[0] != "" && !cfg.QueryToken && cfg.Tokenless == nil:
+		return Rejected(http.StatusUnprocessableEntity, "token: %s", queryTokenOff)
+	}
 	return nil
+}
+
+// readsOnce reports whether somebody reads the parameter, which may be given once.
+func (c *connectRequest) readsOnce(name string, query url.Values, cfg *Config) bool {
+	if name == "user" {
+		return cfg.Tokenless != nil || query.Get(name) == c.grant.User
+	}
+	return name == "token" || slices.Contains(c.Params, name)
 }
 
 // queryTokenOff says why a token was not looked at.
@@ -77,7 +96,7 @@ func (reg *Registry) explainToken(err error, r *http.Request, token string) erro
 }
 
 // unknownParam refuses a parameter, and names the known one that is most like it.
-func unknownParam(name string, known []string, cfg Config) error {
+func unknownParam(name string, known []string, cfg *Config) error {
 	if name == "user" {
 		return Rejected(http.StatusUnprocessableEntity,
 			"user: only a node in development takes that; "+

@@ -17,7 +17,9 @@ type connectRequest struct {
 	Protocol
 	from    netip.Addr // the client's address
 	grant   domain.Grant
+	user    domain.Target // who the grant is for
 	systems []systemRequest
+	first   [1]systemRequest // what systems mostly needs
 }
 
 // A systemRequest is what a client asks for in one system.
@@ -47,8 +49,13 @@ func (reg *Registry) authorize(r *http.Request, p Protocol) (*connectRequest, er
 		return nil, Rejected(http.StatusUnprocessableEntity,
 			"query: escape special characters as %%XX")
 	}
-	c := &connectRequest{Protocol: p, from: from.addr, grant: grant}
-	if err := c.parse(query, reg.cfg); err != nil {
+	c := &connectRequest{}
+	c.Protocol, c.from, c.grant, c.systems = p, from.addr, grant, c.first[:0]
+	if c.user, err = domain.UserTarget(grant.User); err != nil {
+		return nil, err // not reached: checked has looked at the name
+	}
+	c.grant.User = c.user.Name() // shares the target's memory
+	if err := c.parse(query, &reg.cfg); err != nil {
 		return nil, err
 	}
 	if err := reg.checkGrant(c); err != nil {
@@ -87,7 +94,7 @@ func (reg *Registry) checkServed(c *connectRequest) error {
 
 // parse reads the query: systems, rooms and resume, which are lists, and room,
 // which may be repeated.
-func (c *connectRequest) parse(query url.Values, cfg Config) error {
+func (c *connectRequest) parse(query url.Values, cfg *Config) error {
 	if err := c.checkParams(query, cfg); err != nil {
 		return err
 	}

@@ -1,6 +1,8 @@
 package session
 
 import (
+	"context"
+	"log/slog"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -43,12 +45,14 @@ type Session struct {
 	User  string
 	Grant domain.Grant // only the port uses it after Open; see SetExpiry
 
+	// self and user are what the session hears without joining anything.
+	self, user domain.Target
+
 	registry *Registry
-	conn     Conn         // nil until Begin
-	asker    stream.Asker // for whom its streams read their logs again
-	plain    bool         // the client is sent messages and no notices
-	turn     int          // when its cursors are sent; see Registry.due
-	slot     int          // its index in Registry.sessions, -1 outside; guarded by Registry.mu
+	conn     Conn // nil until Begin
+	plain    bool // the client is sent messages and no notices
+	turn     int  // when its cursors are sent; see Registry.due
+	slot     int  // its index in Registry.sessions, -1 outside; guarded by Registry.mu
 
 	from    netip.Addr   // the client's address, as wrong tokens are counted by
 	expires atomic.Int64 // Unix milliseconds, 0 for never
@@ -90,7 +94,9 @@ func (s *Session) End(code int) {
 	s.Leave()
 	if s.conn != nil { // it began
 		s.registry.counters.countClosed(code)
-		s.registry.log.Debug("session ended", "user", s.User, "session", s.ID, "code", code)
+		if log := s.registry.log; log.Enabled(context.Background(), slog.LevelDebug) {
+			log.Debug("session ended", "user", s.User, "session", s.ID, "code", code)
+		}
 	}
 	s.registry.release()
 }
@@ -200,13 +206,6 @@ func (s *Session) sendCursors() {
 // goAway asks the client to come back after a random part of Config.RetrySpan.
 func (s *Session) goAway() {
 	s.conn.GoAway(time.Duration(jitterMillis(s.registry.cfg.RetrySpan)) * time.Millisecond)
-}
-
-// targets returns what the session hears without joining anything.
-func (s *Session) targets() []domain.Target {
-	user, _ := domain.UserTarget(s.User) // the name was checked in identify
-	self, _ := domain.SessionTarget(s.ID)
-	return []domain.Target{user, self}
 }
 
 // hello makes the first op of every session: who the client is, where, and the

@@ -48,22 +48,13 @@ type client struct {
 
 var _ session.Conn = (*client)(nil)
 
-// open says hello and begins to offer. It runs before either pump.
+// open prepares melody's session. It runs before either pump.
 func (c *client) open(m *melody.Session) {
-	m.Request.Header = nil // not needed any more, and the session may live for days
-	c.conn.opened = true
-	c.socket, c.shard = c.conn.raw(), c.server.nextShard()
 	library := m.WebsocketConnection()
 	library.SetPingHandler(c.pinged)
 	library.SetCloseHandler(c.closedByClient)
 	// This ends melody's write pump, which has nothing to do: conn.Write swallows it.
 	_ = m.CloseWithMsg(nil)
-	c.server.pings.add(c)
-	// No writer is sent before the session has begun: a client that has got hello is in
-	// the registry. What it has missed leaves together with hello.
-	c.out.hold()
-	c.Begin(c)
-	c.schedule(true)
 }
 
 // schedule sends a writer if one is due. Each call that puts something into the outbox
@@ -274,9 +265,7 @@ const inventedCode = -1
 // end ends the session, once melody is done with it. Nobody uses it when end returns.
 func (c *client) end() {
 	c.closing.Store(true)
-	if c.conn.opened {
-		c.server.pings.remove(c)
-	}
+	c.server.pings.remove(c)
 	c.Leave()
 	idle := c.out.stop()
 	c.conn.finish(idle, c.clientClosed)

@@ -25,7 +25,6 @@ const (
 	DefaultStall     = 20 * time.Second
 	DefaultPing      = 25 * time.Second
 	DefaultPongWait  = 60 * time.Second
-	DefaultHandshake = 10 * time.Second
 	DefaultPublish   = 2 * time.Second
 	DefaultCloseWait = 5 * time.Second
 )
@@ -45,7 +44,6 @@ type Config struct {
 	Stall     time.Duration // time without progress after which a write ends the session
 	Ping      time.Duration // between pings
 	PongWait  time.Duration // silence that ends the session
-	Handshake time.Duration // to write the answer to a handshake
 	Publish   time.Duration // for one publish, or the check of one token
 	CloseWait time.Duration // for a closing session to flush its outbox and to answer
 }
@@ -64,7 +62,6 @@ func (c Config) withDefaults() Config {
 	defaults.Set(&c.Stall, DefaultStall)
 	defaults.Set(&c.Ping, DefaultPing)
 	defaults.Set(&c.PongWait, DefaultPongWait)
-	defaults.Set(&c.Handshake, DefaultHandshake)
 	defaults.Set(&c.Publish, DefaultPublish)
 	defaults.Set(&c.CloseWait, DefaultCloseWait)
 	return c
@@ -91,7 +88,7 @@ func (c Config) Validate() error {
 		faults = append(faults, errors.New("ws: frame and control rate: must not be negative"))
 	}
 	for name, d := range map[string]time.Duration{
-		"stall": c.Stall, "ping": c.Ping, "pong wait": c.PongWait, "handshake": c.Handshake,
+		"stall": c.Stall, "ping": c.Ping, "pong wait": c.PongWait,
 		"publish": c.Publish, "close wait": c.CloseWait,
 	} {
 		if d < 0 {

@@ -11,24 +11,20 @@ import (
 )
 
 // A conn is a session's hijacked connection. Melody and its WebSocket library read from
-// it, and write nothing but the answer to the handshake: all else is written by the
-// session's writer. It adds what they lack:
+// it, and write nothing: that is what the session's writer does. It adds what they lack:
 //
 //   - bytes that came together with the handshake are read (unread);
 //   - the client's frames are checked before the library reads them (frames);
 //   - the close frame reaches the client even if the client still sends (finish).
 type conn struct {
 	net.Conn
+	client *client
 	stall  time.Duration // a write fails after this time without progress
 	breach func(*breach) // called when the client's frames break a rule
 
 	unread []byte // bytes that came with the handshake; only the reader uses it
 	frames frames // only the reader uses it
 	late   int    // bytes read since closing; only the reader uses it
-
-	// opened is set when the handshake is answered, before melody's write pump starts.
-	// From then on Write, Close and the write deadlines of the library do nothing.
-	opened bool
 
 	deadline time.Time // the write deadline that is set; only the writer uses it
 
@@ -100,31 +96,20 @@ const maxLate = 1 << 20
 
 var errStillSending = errors.New("ws: the session is closed, and the client goes on sending")
 
-// Write writes the answer to the handshake. After it the library has nothing to write
-// but the close message that ends melody's write pump (see client.open), and close
-// frames for what client.failed is called with, too.
-func (c *conn) Write(p []byte) (int, error) {
-	if c.opened {
-		return len(p), nil
-	}
-	return c.Conn.Write(p)
-}
+// Write, Close and deadlines of writes are for the session alone. What the library
+// calls them for is nothing that the client is sent: the answer to a handshake that is
+// answered, and the close message that ends melody's write pump (see client.open).
+func (c *conn) Write(p []byte) (int, error) { return len(p), nil }
 
-// SetWriteDeadline is for the answer to the handshake.
-func (c *conn) SetWriteDeadline(t time.Time) error {
-	if c.opened {
-		return nil
-	}
-	return c.Conn.SetWriteDeadline(t)
-}
+// Close does nothing, see Write.
+func (c *conn) Close() error { return nil }
 
-// Close closes the connection if the handshake fails. Later the session closes it.
-func (c *conn) Close() error {
-	if c.opened {
-		return nil
-	}
-	return c.Conn.Close()
-}
+// SetWriteDeadline does nothing, see Write.
+func (c *conn) SetWriteDeadline(time.Time) error { return nil }
+
+// SetDeadline does nothing, see Write. Nor is there anything to clear for reads, which
+// get a deadline of their own when the library begins to read.
+func (c *conn) SetDeadline(time.Time) error { return nil }
 
 // write writes p in chunks, and blocks. Each chunk that is written moves the deadline
 // on, so that a slow client has time as long as there is progress. Only the writer

@@ -3,17 +3,18 @@
 // # Shape
 //
 // A [Server] is an http.Handler. It reads the handshake, asks [session.Registry]
-// for a session, takes the connection from the HTTP server, and lets melody serve
-// it in a goroutine of its own, so that the HTTP server's goroutine and buffers are
-// free. Who may connect, how many may, and when sessions end is decided by the
+// for a session, takes the connection from the HTTP server, and answers the handshake
+// itself: the answer, hello and what the client has missed leave in one write. Then
+// melody serves the connection in a goroutine of its own, so that the HTTP server's
+// goroutine and buffers are free. Who may connect, how many may, and when sessions end is decided by the
 // Registry; this package makes the connections. Melody's own broadcast and filters
 // are not used, since streams know their sessions.
 //
 // A session is one connection of one user. It is attached to one or more systems,
 // which share its outbox.
 //
-// Melody reads from the connection. All that is written after the handshake is written
-// by this package: messages, answers, pings, pongs and the close frame. Each session
+// Melody reads from the connection. All that is written is written by this package: the
+// answer to the handshake, messages, answers, pings, pongs and the close frame. Each session
 // belongs to a shard. When something is put into an empty outbox, the session goes on
 // its shard's list, and the shard's flusher, a goroutine that [Server.Run] owns, takes
 // the whole list and writes to one session after the other, each time all that has

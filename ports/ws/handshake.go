@@ -1,6 +1,7 @@
 package ws
 
 import (
+	"crypto/sha1" // as RFC 6455 wants it; no security depends on it
 	"encoding/base64"
 	"errors"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 
 // A handshake is what a request says by means of WebSocket itself.
 type handshake struct {
+	key         string // a challenge, which the answer proves to have read
 	plain       bool
 	subprotocol string // to be named in the answer; "" for none
 	token       string // from among the subprotocols; "" for none
@@ -26,7 +28,24 @@ func readHandshake(r *http.Request) (h handshake, err error) {
 	if err := checkUpgrade(r); err != nil {
 		return handshake{}, err
 	}
-	return negotiate(r)
+	h, err = negotiate(r)
+	h.key = r.Header.Get("Sec-WebSocket-Key")
+	return h, err
+}
+
+// answer returns the answer that completes the handshake ([RFC 6455 §4.2.2]).
+//
+// [RFC 6455 §4.2.2]: https://www.rfc-editor.org/rfc/rfc6455#section-4.2.2
+func (h handshake) answer() []byte {
+	accept := sha1.Sum([]byte(h.key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+	b := append(make([]byte, 0, 192), "HTTP/1.1 101 Switching Protocols\r\n"+
+		"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "...)
+	b = base64.StdEncoding.AppendEncode(b, accept[:])
+	if h.subprotocol != "" {
+		b = append(b, "\r\nSec-WebSocket-Protocol: "...)
+		b = append(b, h.subprotocol...)
+	}
+	return append(b, "\r\n\r\n"...)
 }
 
 // protocol returns what the [session.Registry] has to know of the handshake.
@@ -38,8 +57,9 @@ func (h handshake) protocol() session.Protocol {
 	return p
 }
 
-// checkUpgrade refuses requests for which melody's upgrade would fail later, when
-// problem+json cannot be answered any more.
+// checkUpgrade refuses requests that are no handshake of a client ([RFC 6455 §4.2.1]).
+//
+// [RFC 6455 §4.2.1]: https://www.rfc-editor.org/rfc/rfc6455#section-4.2.1
 func checkUpgrade(r *http.Request) error {
 	key, err := base64.StdEncoding.DecodeString(r.Header.Get("Sec-WebSocket-Key"))
 	switch {

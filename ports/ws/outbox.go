@@ -41,7 +41,8 @@ type outbox struct {
 	waitingBytes  int           // in queue, which is nil if no frame waits
 	inFlightBytes int           // with the writer
 	offers        uint64        // calls of offer so far
-	control       []byte        // complete pings and pongs, which go before all else
+	control       []byte        // the answer to the handshake, and complete pings and pongs, before all else
+	answer        int           // bytes of that answer in control
 	last          []byte        // the complete close frame, which follows the queue
 	idle          chan struct{} // closed when the outbox is not scheduled any more; nil if nobody waits
 }
@@ -55,14 +56,6 @@ const (
 	// controlBytes bounds the pings and pongs that wait.
 	controlBytes = 16 << 10
 )
-
-// hold makes the outbox scheduled, so that nobody sends a writer. The caller has to send
-// one later, even if there is nothing to write.
-func (o *outbox) hold() {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.scheduled = true
-}
 
 // offer takes a message or a gap. The result taken is false if there is no room; due
 // reports that the caller has to send a writer.
@@ -138,10 +131,18 @@ func (o *outbox) sendControl(f []byte) (due bool) {
 		return false
 	}
 	if len(o.control)+len(f) > controlBytes {
-		o.control = o.control[:0]
+		o.control = o.control[:o.answer]
 	}
 	o.control = append(o.control, f...)
 	return o.schedule()
+}
+
+// begin puts the answer to the handshake before everything. The outbox is scheduled from
+// now on, and the caller has to send a writer.
+func (o *outbox) begin(answer []byte) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.control, o.answer, o.scheduled = answer, len(answer), true
 }
 
 // close lets the complete close frame follow what waits. No more frames are taken.
@@ -211,7 +212,7 @@ func (o *outbox) next(b *batch) bool {
 		return false
 	}
 	control, frames := o.control, o.takeFrames()
-	o.control = nil
+	o.control, o.answer = nil, 0
 	var last []byte
 	if o.queue == nil && o.last != nil && !isLarge(frames) {
 		last, o.last, o.closed = o.last, nil, true

@@ -172,6 +172,27 @@ func TestNothingFollowsTheCloseFrame(t *testing.T) {
 	}
 }
 
+func TestTheAnswerToTheHandshakeGoesFirstAndIsNotDropped(t *testing.T) {
+	o, b := outbox{maxBytes: 1000, maxFrames: 10}, batch{}
+	o.begin([]byte("answer"))
+	if _, due := o.offer(stream.Frame{Bytes: []byte("message")}); due {
+		t.Error("a writer was asked for while one is on its way")
+	}
+	for range 2 * controlBytes / 10 {
+		if o.sendControl([]byte("0123456789")) {
+			t.Fatal("a writer was asked for while one is on its way")
+		}
+	}
+	if !o.next(&b) || !bytes.HasPrefix(b.buf, []byte("answer0123456789")) || !bytes.HasSuffix(b.buf, []byte("message")) {
+		t.Errorf("the first batch is %.40q", b.buf)
+	}
+	o.sendControl(make([]byte, controlBytes))
+	o.sendControl([]byte("pong"))
+	if !o.next(&b) || string(b.buf) != "pong" {
+		t.Errorf("the second batch is %.40q", b.buf)
+	}
+}
+
 // Sessions share the bytes of a large message, so it must not be copied for each.
 func TestLargeMessagesAreNotCopied(t *testing.T) {
 	for _, plain := range []bool{false, true} {
@@ -198,7 +219,7 @@ func TestLargeMessagesAreNotCopied(t *testing.T) {
 
 func TestNoWriterIsDueWhileASessionBegins(t *testing.T) {
 	o, b := outbox{maxBytes: 1000, maxFrames: 10}, batch{}
-	o.hold()
+	o.begin(nil)
 	if _, due := o.reply([]byte("hello")); due {
 		t.Error("a writer is due for hello")
 	}
@@ -209,7 +230,7 @@ func TestNoWriterIsDueWhileASessionBegins(t *testing.T) {
 		t.Errorf("the first batch is %q", b.buf)
 	}
 	o.written()
-	o.hold()
+	o.begin(nil)
 	if o.next(&b) {
 		t.Error("there is something to write")
 	}

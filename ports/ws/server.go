@@ -99,12 +99,10 @@ func newMelody(cfg Config) *melody.Melody {
 	m.Config.MessageBufferSize = 1 // what ends the write pump: see client.open
 	m.Config.PongWait = cfg.PongWait
 	m.Upgrader = &websocket.Upgrader{
-		HandshakeTimeout: cfg.Handshake,
-		ReadBufferSize:   256, // large reads bypass it
-		WriteBufferSize:  256, // for what ends the write pump
-		WriteBufferPool:  &sync.Pool{},
-		Subprotocols:     []string{V1, Plain},
-		CheckOrigin:      func(*http.Request) bool { return true }, // the Registry checks it
+		ReadBufferSize:  256, // large reads bypass it
+		WriteBufferSize: 256, // for what ends the write pump
+		WriteBufferPool: &sync.Pool{},
+		CheckOrigin:     func(*http.Request) bool { return true }, // the Registry checks it
 	}
 	return m
 }

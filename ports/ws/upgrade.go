@@ -2,9 +2,9 @@ package ws
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 
@@ -30,7 +30,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.reject(w, r, err)
 		return
 	}
-	go c.run(smallRequest(r, c, h.subprotocol)) // the Registry waits for its End
+	c.begin(h.answer())
+	go c.run() // the Registry waits for its End
 }
 
 // hijack takes the connection from the HTTP server, so that its goroutine and
@@ -47,7 +48,7 @@ func (c *client) hijack(w http.ResponseWriter) error {
 	}
 	cfg := &c.server.cfg
 	c.conn = &conn{
-		Conn: raw, unread: unread, stall: cfg.Stall,
+		Conn: raw, client: c, unread: unread, stall: cfg.Stall,
 		frames: frames{allow: c.allowFrame}, breach: c.breach,
 	}
 	c.out = outbox{
@@ -56,43 +57,53 @@ func (c *client) hijack(w http.ResponseWriter) error {
 	return nil
 }
 
+// begin begins the session. A writer is sent when that is done, so that the answer to the
+// handshake, hello and what the client has missed leave in one write. All this runs in the
+// HTTP server's goroutine, which ends soon, so that the stack of the session's own
+// goroutine need not grow for it.
+func (c *client) begin(answer []byte) {
+	c.socket, c.shard = c.conn.raw(), c.server.nextShard()
+	c.out.begin(answer)
+	c.server.pings.add(c)
+	c.Begin(c)
+	c.schedule(true)
+}
+
 // run serves the session until its connection ends.
-func (c *client) run(r *http.Request) {
-	if err := c.server.melody.HandleRequest(&hijacked{c.conn}, r); err != nil {
-		c.server.log.Debug("ws: upgrade failed", "user", c.User, "session", c.ID, "err", err)
+func (c *client) run() {
+	if err := c.server.melody.HandleRequest((*hijacked)(c.conn), upgradeRequest); err != nil {
+		c.logFailure(err)
 	}
 	c.end()
 }
 
-// A clientKey is the key of the client in a request's context.
-type clientKey struct{}
-
-// smallRequest returns a request with what melody needs, and the client in its
-// context. Melody keeps the request for as long as the session lives, so it holds no
-// more than that.
-func smallRequest(r *http.Request, c *client, protocol string) *http.Request {
-	header := make(http.Header, 5)
-	for _, name := range []string{
-		"Connection", "Upgrade", "Sec-Websocket-Version", "Sec-Websocket-Key",
-	} {
-		header[name] = r.Header[name]
-	}
-	if protocol != "" {
-		header["Sec-Websocket-Protocol"] = []string{protocol}
-	}
-	small := &http.Request{Method: http.MethodGet, Header: header}
-	return small.WithContext(context.WithValue(context.Background(), clientKey{}, c))
+// logFailure is a function of its own so that run needs little stack, which the session
+// holds for as long as it lives.
+//
+//go:noinline
+func (c *client) logFailure(err error) {
+	c.server.log.Warn("ws: upgrade failed", "user", c.User, "session", c.ID, "err", err)
 }
+
+// upgradeRequest is the request that melody and its WebSocket library are shown, for all
+// sessions. They only check that it asks for an upgrade. What the client sent was checked
+// before, and answered (see handshake.answer).
+var upgradeRequest = &http.Request{Method: http.MethodGet, Header: http.Header{
+	"Connection":            {"Upgrade"},
+	"Upgrade":               {"websocket"},
+	"Sec-Websocket-Version": {"13"},
+	"Sec-Websocket-Key":     {"AAAAAAAAAAAAAAAAAAAAAA=="},
+}}
 
 // clientOf returns the client of a melody session.
 func clientOf(m *melody.Session) *client {
-	return m.Request.Context().Value(clientKey{}).(*client)
+	return m.WebsocketConnection().NetConn().(*conn).client
 }
 
 // A hijacked passes a connection that was hijacked before to melody's upgrade, which
 // wants to hijack it from an http.ResponseWriter. Nothing is ever answered through
-// this one: checkUpgrade has made sure of that.
-type hijacked struct{ conn *conn }
+// this one: upgradeRequest has no faults.
+type hijacked conn
 
 var errHijacked = errors.New("ws: the connection is hijacked")
 
@@ -100,10 +111,13 @@ func (h *hijacked) Header() http.Header       { return nil }
 func (h *hijacked) Write([]byte) (int, error) { return 0, errHijacked }
 func (h *hijacked) WriteHeader(int)           {}
 
-// Hijack returns the connection with small buffers. The WebSocket library does not
-// keep them: it reads with a buffer of its own, and uses the writer for the answer
-// to the handshake alone.
+// Hijack returns the connection, with buffers that the WebSocket library does not keep:
+// it reads with a buffer of its own, and writes nothing that anybody is sent.
 func (h *hijacked) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	reader, writer := bufio.NewReaderSize(h.conn, 16), bufio.NewWriterSize(h.conn, 256)
-	return h.conn, bufio.NewReadWriter(reader, writer), nil
+	return (*conn)(h), &bufio.ReadWriter{
+		Reader: emptyReader, Writer: bufio.NewWriterSize(io.Discard, 256),
+	}, nil
 }
+
+// emptyReader has nothing buffered, which is all that it is asked.
+var emptyReader = bufio.NewReaderSize(nil, 16)

@@ -42,27 +42,6 @@ func Server(h http.Handler, limits fanfare.LimitsConfig, log *slog.Logger) *http
 	}
 }
 
-// Bound returns a listener whose connections have at most that number of bytes in the
-// operating system's buffers, each way. Otherwise the system lets a client that
-// sends requests and reads no answers grow them to megabytes.
-func Bound(l net.Listener, bytes fanfare.Size) net.Listener { return &bounded{l, int(bytes)} }
-
-type bounded struct {
-	net.Listener
-	bytes int
-}
-
-// Accept returns the next connection. If its buffers cannot be set, they stay as
-// the system has made them.
-func (b *bounded) Accept() (net.Conn, error) {
-	c, err := b.Listener.Accept()
-	if tcp, ok := c.(*net.TCPConn); ok {
-		_ = tcp.SetReadBuffer(b.bytes)
-		_ = tcp.SetWriteBuffer(b.bytes)
-	}
-	return c, err
-}
-
 // An idleQueue holds the connections that wait for their next request. It is safe
 // for concurrent use.
 type idleQueue struct {

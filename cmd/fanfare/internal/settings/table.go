@@ -47,6 +47,8 @@ func of(c *fanfare.Config) []Setting {
 		{"auth.jwt.leeway", &c.Auth.JWT.Leeway, public,
 			"how far ahead a token's nbf may be, for clocks that differ, at most 10m; its end " +
 				"has none"},
+		{"auth.jwt.cache", &c.Auth.JWT.Cache, public,
+			"bytes to remember tokens that were verified with a public key"},
 		{"auth.api_keys", &c.Auth.APIKeys, secret,
 			"publishers' keys, as name:scopes:sha256-hex; see fanfare key"},
 		{"auth.query_token", &c.Auth.QueryToken, public,

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -22,7 +23,9 @@ func messages(n int) (all []Message) {
 }
 
 func TestPublishingOverHTTP(t *testing.T) {
+	var mu sync.Mutex
 	var seen []string
+	turn := 0
 	answers := []func(w http.ResponseWriter){
 		func(w http.ResponseWriter) {
 			w.WriteHeader(http.StatusAccepted)
@@ -43,9 +46,10 @@ func TestPublishingOverHTTP(t *testing.T) {
 		func(http.ResponseWriter) { panic(http.ErrAbortHandler) }, // no answer
 		func(w http.ResponseWriter) { w.WriteHeader(http.StatusAccepted) },
 	}
-	turn := 0
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
+		mu.Lock()
+		defer mu.Unlock()
 		seen = append(seen, r.URL.Path+" "+r.Header.Get("Authorization")+" "+r.Header.Get("Content-Type")+" "+string(body))
 		answers[turn](w)
 	}))
@@ -60,7 +64,9 @@ func TestPublishingOverHTTP(t *testing.T) {
 		err      string
 		final    bool
 	}{{2, "", false}, {2, "", false}, {1, "503", false}, {0, "429", false}, {0, "403", true}, {0, "publishing: ", false}, {2, "", false}} {
+		mu.Lock()
 		turn = i
+		mu.Unlock()
 		n, err := out.Publish(t.Context(), "bench", messages(2))
 		if n != want.accepted || (err == nil) != (want.err == "") || err != nil && !strings.Contains(err.Error(), want.err) || errors.Is(err, ErrFinal) != want.final {
 			t.Errorf("%d: %d, %v; want %+v", i, n, err, want)
@@ -69,6 +75,8 @@ func TestPublishingOverHTTP(t *testing.T) {
 	if _, err := out.Publish(t.Context(), "bench", messages(1)); err != nil {
 		t.Error(err)
 	}
+	mu.Lock()
+	defer mu.Unlock()
 	one := `{"to":"user:bench-1","id":"id0","data":{"n":1}}`
 	two := `{"to":"user:bench-1","id":"id1","data":{"n":1}}`
 	const head = "/push/v1/systems/bench/messages Bearer key application/json "

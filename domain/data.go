@@ -8,8 +8,9 @@ import (
 
 // SetData sets the message's data and content type. It checks that data is what
 // the content type promises: one JSON value for JSON types, UTF-8 for text. It
-// puts JSON on one line. The message keeps data, or a copy, so data must not
-// be changed from then on. The error is a [FieldError] without a path.
+// puts JSON on one line. The message keeps a copy of JSON, and any other data
+// itself, which must not be changed from then on. The error is a [FieldError]
+// without a path.
 func (m *Message) SetData(contentType string, data []byte) error {
 	form := FormOf(contentType)
 	switch form {
@@ -28,7 +29,8 @@ func (m *Message) SetData(contentType string, data []byte) error {
 }
 
 // SetJSON does what [Message.SetData] does for JSON that is already known to be
-// valid, and does not validate it again. The content type must be a JSON type.
+// valid, and does not validate it again. The content type must be a JSON type. The
+// message keeps a copy of value.
 func (m *Message) SetJSON(contentType string, value ValidJSON) error {
 	if FormOf(contentType) != JSONForm {
 		return invalid("", "content type %q is no JSON type", clip(contentType))

@@ -76,14 +76,8 @@ func (m *Message) Check() error {
 			return invalid(fmt.Sprintf("to[%d]", i), "empty target")
 		}
 	}
-	for _, f := range []struct {
-		name, value string
-		limit       int
-	}{{"id", m.ID, MaxID}, {"type", m.Type, MaxType}, {"content_type", m.ContentType, MaxType},
-		{"from", m.From, MaxName}, {"session", m.Session, MaxName}} {
-		if err := checkText(f.name, f.value, f.limit); err != nil {
-			return err
-		}
+	if err := m.checkTexts(); err != nil {
+		return err
 	}
 	if err := CheckTime(m.Time); err != nil {
 		return At("time", err)
@@ -106,9 +100,30 @@ func (m *Message) Check() error {
 	return nil
 }
 
+// checkTexts checks the short texts of a message one after the other, as this is on
+// the way of every message.
+func (m *Message) checkTexts() error {
+	if err := checkText("id", m.ID, MaxID); err != nil {
+		return err
+	}
+	if err := checkText("type", m.Type, MaxType); err != nil {
+		return err
+	}
+	if err := checkText("content_type", m.ContentType, MaxType); err != nil {
+		return err
+	}
+	if err := checkText("from", m.From, MaxName); err != nil {
+		return err
+	}
+	return checkText("session", m.Session, MaxName)
+}
+
 // CheckTime returns a [FieldError] without a path if RFC 3339 cannot express
 // the time, since its years have four digits.
 func CheckTime(t time.Time) error {
+	if t.IsZero() { // a short cut for the messages without a time
+		return nil
+	}
 	if year := t.UTC().Year(); year < 0 || year > 9999 {
 		return invalid("", "the year %d in UTC is not within 0 to 9999", year)
 	}

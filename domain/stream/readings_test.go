@@ -181,6 +181,7 @@ func TestForgedCursorOfARiderIsUnknown(t *testing.T) {
 func TestRepetitionIsRecognisedByWhoComesLater(t *testing.T) {
 	for _, read := range []int{100, 395, 405} {
 		r := newReader(t, stream.Config{}, 1000, 0)
+		r.log[389].msg = func() *domain.Message { return message("same", "x", "user:bob") }
 		r.log[449].msg = r.log[389].msg // 450 repeats 390
 		alice, bob := r.cursorAt(200), r.cursorAt(400)
 		alice.Time, bob.Time = r.times[199], r.times[399]
@@ -191,13 +192,13 @@ func TestRepetitionIsRecognisedByWhoComesLater(t *testing.T) {
 				r.add(b, i)
 			}
 		}
-		second := r.by("bob", bob)
+		second := r.attachAt("user:bob", bob)
 		for i := read; r.add(b, i); i++ {
 		}
 		r.EndTurn(b)
 		r.serve()
-		if len(first.frames) != 799 || len(second.frames) != 599 {
-			t.Errorf("after %d: %d and %d messages, want 799 and 599", read, len(first.frames), len(second.frames))
+		if len(first.frames) != 798 || len(second.frames) != 0 {
+			t.Errorf("after %d: %d messages, want 798; and %q, which bob has had", read, len(first.frames), second.frames)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/fanfarebus/fanfare/domain"
@@ -198,6 +199,7 @@ func (r *ride) getOff(place domain.Cursor, reason domain.GapReason) {
 	if r.end = place; !r.boarded {
 		r.end = r.of.since
 	}
+	r.end.Position = domain.Position(strings.Clone(string(r.end.Position))) // that of an entry keeps its batch alive
 	r.reason = reason
 	r.leave()
 	switch {

@@ -62,6 +62,15 @@ func TestRoomsMayChangeDuringARide(t *testing.T) {
 	alice.gotData(t, "2", "3", "5", "8", "11", "14", "17", "20", "21", "22")
 }
 
+func TestRoomThatIsJoinedWhileWaitingBeginsThen(t *testing.T) {
+	s := away(t, stream.Config{}, 20)
+	alice := s.attachAt("user:alice", s.cursorAt(10))
+	alice.Join(target("user:bob"))
+	s.serve()
+	s.deliver(21, "21", "user:bob")
+	alice.gotData(t, "12", "14", "16", "18", "20", "21")
+}
+
 func TestSessionThatWasNotFilledIsOfferedNothingYet(t *testing.T) {
 	s := away(t, stream.Config{}, 20)
 	alice := s.hold("user:alice", s.cursorAt(10))

@@ -27,6 +27,8 @@ func of(c *fanfare.Config) []Setting {
 		{"listen", &c.Listen, public, "host:port for clients and publishers"},
 		{"admin_listen", &c.AdminListen, public,
 			"host:port for metrics and docs; empty: on listen"},
+		{"admin.pprof", &c.Admin.Pprof, public,
+			"serve profiles (/debug/pprof/) on admin_listen: whoever reads them sees what is in memory"},
 		{"transport", (*urls)(&c.Transport), secret,
 			"the bus, as a URL: memory://, redis://host:6379/0, redis-streams://host:6379/0, " +
 				"nats://host:4222, jetstream://host:4222, kafka://host:9092; while it is moved, " +

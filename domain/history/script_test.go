@@ -74,7 +74,7 @@ func play(t *testing.T, text string) string {
 
 // A script is a history and its time.
 type script struct {
-	h   history.History[string]
+	h   history.History
 	now time.Time
 }
 
@@ -82,7 +82,7 @@ type script struct {
 func (s *script) do(what string, args []string) (answer string, err error) {
 	switch what {
 	case "bus": // log, backlog: what the bus can do; a new history begins
-		s.h = history.New[string](ownLog, history.Config{
+		s.h = history.New(ownLog, history.Config{
 			HasLog: has(args, "log"), Backlog: has(args, "backlog"),
 			FingerprintAge: time.Minute, FingerprintWait: time.Second, Fingerprints: 100,
 		})
@@ -141,7 +141,7 @@ func (s *script) records(args []string) error {
 			from := number(rest[2]) + i - first
 			p.Origins = append(p.Origins, domain.Location{Log: logID(rest[1]), Position: position(strconv.Itoa(from))})
 		}
-		s.h.Append(&domain.Message{}, p, s.now, "", 0)
+		s.h.Append(&domain.Message{}, p, s.now)
 		s.h.AddFingerprint(&p, s.now)
 	}
 	return nil

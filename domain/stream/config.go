@@ -8,9 +8,9 @@ import (
 
 // What a [Config] has where nothing else is said.
 const (
-	DefaultMessages        = 100_000
+	DefaultMessages        = 2_000_000
 	DefaultAge             = 10 * time.Minute
-	DefaultBytes           = 64 << 20
+	DefaultBytes           = 128 << 20
 	DefaultDedupeAge       = 2 * time.Minute
 	DefaultDedupeSize      = 1 << 18
 	DefaultAheadWait       = 10 * time.Second

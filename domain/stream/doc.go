@@ -3,14 +3,14 @@
 //
 // # The way of an entry
 //
-// An entry enters by [Stream.Step]. It is put into the history (package
-// history) and into the index by target, and offered to the live sessions of
-// its targets. A session attaches with the cursor that it has ([Stream.Attach]);
-// [history.History.Find] says where that is, and Attachment.apply turns the answer into
-// what becomes of the session: it is filled from the window, waits for the
-// stream to come to its cursor, rides along while the log is read again (a
-// [Backfill]), waits for its position to be looked up (a [Lookup]), or is told a
-// gap.
+// An entry enters by [Stream.Step]. It is put into the window (package history),
+// which finds it by its targets, and offered to the live sessions of these. A
+// session attaches with the cursor that it has ([Stream.Attach]);
+// [history.History.Find] says where that is, and Attachment.apply turns the
+// answer into what becomes of the session: it is filled from the window, waits
+// for the stream to come to its cursor, rides along while the log is read again
+// (a [Backfill]), waits for its position to be looked up (a [Lookup]), or is told
+// a gap.
 //
 // In the code, a session's way has these verbs: Find answers where its cursor
 // is; apply turns the answer into effects; begin sets its next entry; settle

@@ -99,8 +99,12 @@ func (a *Attachment) Fill() (live bool) {
 func (a *Attachment) Join(t domain.Target) {
 	a.stream.mu.Lock()
 	defer a.stream.mu.Unlock()
-	if !a.detached {
-		a.enter(t, a.stream.history.Next(), a.stream.headLocation())
+	if a.detached {
+		return
+	}
+	m := a.enter(t, a.stream.history.Next(), a.stream.headLocation())
+	if m != nil && a.joining == nil && a.ride != nil && a.ride.on != nil {
+		a.ride.want(m) // the window may have moved on when the reading comes to it
 	}
 }
 

@@ -83,10 +83,11 @@ func newBackfill(s *Stream, start domain.Cursor) *Backfill {
 // Asker returns on whose behalf the turn is.
 func (b *Backfill) Asker() Asker { return b.lead }
 
-// place returns where the reading has come to: what is after it was not read.
+// place returns where the reading has come to: what is after it was not read. What
+// comes before the first rider's cursor is read for repetitions alone.
 func (b *Backfill) place() domain.Cursor {
-	if b.at.Position < b.After.Position {
-		return b.After
+	if b.at.Position < b.start.Position {
+		return domain.Cursor{Log: b.start.Log, Position: b.start.Position, Time: b.start.Time}
 	}
 	return b.at
 }
@@ -118,9 +119,8 @@ func (b *Backfill) takeAlong(a *Attachment) bool {
 	r := &ride{of: a, on: b}
 	a.ride = r
 	for _, m := range a.members {
-		// Rooms that were joined while the session waits are for the time after.
-		if m.rides = m == a.joining || a.joining == nil && m.since == 0; m.rides {
-			b.wanted[m.target] = append(b.wanted[m.target], r)
+		if a.joining == nil || m == a.joining {
+			r.want(m)
 		}
 	}
 	b.riders = append(b.riders, a)
@@ -140,6 +140,12 @@ func (b *Backfill) leaveBehind() {
 	for _, r := range ahead {
 		r.getOff(b.at, "")
 	}
+}
+
+// want makes the ride one for a target as well.
+func (r *ride) want(m *membership) {
+	m.rides = true
+	r.on.wanted[m.target] = append(r.on.wanted[m.target], r)
 }
 
 // unwant notes that a ride is no longer for a target.

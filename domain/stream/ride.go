@@ -163,12 +163,13 @@ func (a *Attachment) offerReplayed(m *replayed, now time.Time) bool {
 }
 
 // replayedTo returns the first of the message's targets that is the session's,
-// and whether one of them is what it rides for.
+// and whether one of them is what it rides for. A room that was joined meanwhile
+// is the session's from then on.
 func (a *Attachment) replayedTo(m *replayed) (to domain.Target, rides bool) {
 	found := false
 	for _, t := range m.message.To {
 		for _, own := range a.members {
-			if own.target != t {
+			if own.target != t || own.rides && own.since > 0 && !own.isBefore(m) {
 				continue
 			}
 			if !found {
@@ -184,12 +185,15 @@ func (a *Attachment) replayedTo(m *replayed) (to domain.Target, rides bool) {
 // message through another target.
 func (a *Attachment) heard(m *replayed) bool {
 	return slices.ContainsFunc(a.members, func(own *membership) bool {
-		if own == a.joining || !slices.Contains(m.message.To, own.target) {
-			return false
-		}
-		p, known := m.PositionIn(own.after.Log)
-		return !known || p > own.after.Position // without a position there, it came after that log had ended
+		return own != a.joining && slices.Contains(m.message.To, own.target) && own.isBefore(m)
 	})
+}
+
+// isBefore reports whether the message comes after the location from which on the
+// session is offered what is for the target.
+func (own *membership) isBefore(m *replayed) bool {
+	p, known := m.PositionIn(own.after.Log)
+	return !known || p > own.after.Position // without a position there, it came after that log had ended
 }
 
 // getOff ends the session's part in the reading, which has come to a place. With

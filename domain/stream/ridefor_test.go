@@ -71,6 +71,29 @@ func TestRoomThatIsJoinedWhileWaitingBeginsThen(t *testing.T) {
 	alice.gotData(t, "12", "14", "16", "18", "20", "21")
 }
 
+// Nothing in a room is lost that is joined while the session waits, however far
+// the window moves on meanwhile.
+func TestRoomThatIsJoinedWhileWaitingMissesNothing(t *testing.T) {
+	for _, read := range []int{0, 4, 7} { // when she joins
+		s := away(t, stream.Config{}, 20)
+		alice := s.attachAt("user:alice", s.cursorAt(10))
+		var b *stream.Backfill
+		if read > 0 {
+			b, _ = s.NextBackfill()
+			s.upTo(b, 10+read)
+		}
+		alice.Join(target("user:bob"))
+		for i := 21; i <= 30; i++ {
+			s.deliver(i, fmt.Sprint(i), []string{"user:alice", "user:bob"}[i%2])
+		}
+		if b != nil {
+			s.Abandon(b)
+		}
+		s.serve()
+		alice.gotData(t, append([]string{"12", "14", "16", "18", "20"}, numbers(21, 30)...)...)
+	}
+}
+
 func TestSessionThatWasNotFilledIsOfferedNothingYet(t *testing.T) {
 	s := away(t, stream.Config{}, 20)
 	alice := s.hold("user:alice", s.cursorAt(10))

@@ -131,8 +131,7 @@ func (a *Attachment) JoinSince(t domain.Target, since domain.Cursor, done Frame)
 	if m := a.enter(t, a.stream.history.Next(), after); m != nil {
 		for _, other := range a.members {
 			if other != m {
-				other.offeredFrom = max(other.since, a.first)
-				other.since = max(other.since, a.othersNext)
+				other.wasOfferedFrom(a.first, a.othersNext)
 			}
 		}
 		m.offeredFrom = math.MaxUint64

@@ -142,27 +142,6 @@ func (b *Backfill) leaveBehind() {
 	}
 }
 
-// want makes the ride one for a target as well.
-func (r *ride) want(m *membership) {
-	m.rides = true
-	r.on.wanted[m.target] = append(r.on.wanted[m.target], r)
-}
-
-// unwant notes that a ride is no longer for a target.
-func (b *Backfill) unwant(t domain.Target, r *ride) {
-	all := b.wanted[t]
-	i := slices.Index(all, r)
-	switch {
-	case i < 0:
-	case len(all) == 1:
-		delete(b.wanted, t)
-	default:
-		last := len(all) - 1
-		all[i], all[last] = all[last], nil
-		b.wanted[t] = all[:last]
-	}
-}
-
 // Add takes in the next entries, Records or Controls, and offers the riders what
 // is for them, at once or a moment later. Messages holds what each entry was decoded to, nil if it is no
 // message. Add returns false when the turn is over. What both point to is the
@@ -258,6 +237,15 @@ func (b *Backfill) letOn(p domain.Position, m *domain.Message) {
 	}
 }
 
+// logNow returns what time it is where the reading is. This node's clock does not
+// count, as a reading may pause, but the log's is not ahead of it.
+func (b *Backfill) logNow(now time.Time) time.Time {
+	if b.newest.After(now) {
+		return now
+	}
+	return b.newest
+}
+
 // logTime returns the time of an entry as cursors have it.
 func logTime(t, now time.Time) time.Time {
 	if !t.IsZero() && !history.Plausible(t) {
@@ -284,7 +272,7 @@ func (b *Backfill) deliver(e *domain.Entry, m *domain.Message, now time.Time) {
 		return
 	}
 	if m.ID != "" {
-		if v, _ := b.seen.Check(m, e.Time, now); v == history.Duplicate {
+		if v, _ := b.seen.CheckAt(m, b.logNow(now)); v == history.Duplicate {
 			return
 		}
 	}

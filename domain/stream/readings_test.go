@@ -203,6 +203,45 @@ func TestRepetitionIsRecognisedByWhoComesLater(t *testing.T) {
 	}
 }
 
+// A gap in what is read for repetitions alone is told, too: or the same would be
+// read again and again.
+func TestLogThatBreaksOffBeforeTheCursorIsAskedForOnce(t *testing.T) {
+	r := newReader(t, stream.Config{MaxScan: 10}, 1000, 0)
+	since := r.cursorAt(500)
+	since.Time = r.times[499]
+	alice := r.by("alice", since)
+	for turn := range 2 {
+		b, _ := r.NextBackfill()
+		if turn == 0 {
+			r.end(b, r.read(b))
+			continue
+		}
+		r.Fail(b, domain.Lossy)
+	}
+	if b, wanted := r.NextBackfill(); wanted {
+		t.Errorf("%+v is wanted", b)
+	}
+	alice.got(t, "gap lossy 997", "998 user:alice 998", "999 user:alice 999", "1000 user:alice 1000")
+}
+
+// However long a reading pauses, and though the log's time stands still meanwhile:
+// what it has read before is not read for the first time after.
+func TestPausedReadingForgetsNoIds(t *testing.T) {
+	now := time.Now()
+	s := away(t, stream.Config{Now: func() time.Time { return now }}, 30)
+	for range s.log {
+		s.times = append(s.times, now)
+	}
+	s.log[11].msg = s.log[9].msg // 12 repeats 10
+	alice := s.attachAt("user:alice", s.cursorAt(2))
+	b, _ := s.NextBackfill()
+	s.upTo(b, 11)
+	s.Abandon(b)
+	now = now.Add(time.Hour)
+	s.serve()
+	alice.gotData(t, "4", "6", "8", "10", "14", "16", "18", "20", "22", "24", "26", "28", "30")
+}
+
 func TestReadingWithoutProgressIsTooFar(t *testing.T) {
 	s := away(t, stream.Config{}, 30)
 	alice := s.attachAt("user:alice", s.cursorAt(2))

@@ -27,6 +27,27 @@ type ride struct {
 	reason domain.GapReason // what it is told then; "" if it continues at end
 }
 
+// want makes the ride one for a target as well.
+func (r *ride) want(m *membership) {
+	m.rides = true
+	r.on.wanted[m.target] = append(r.on.wanted[m.target], r)
+}
+
+// unwant notes that a ride is no longer for a target.
+func (b *Backfill) unwant(t domain.Target, r *ride) {
+	all := b.wanted[t]
+	i := slices.Index(all, r)
+	switch {
+	case i < 0:
+	case len(all) == 1:
+		delete(b.wanted, t)
+	default:
+		last := len(all) - 1
+		all[i], all[last] = all[last], nil
+		b.wanted[t] = all[:last]
+	}
+}
+
 // push stores a message for the rider.
 func (r *ride) push(m *replayed) {
 	s, b := r.of.stream, r.on
@@ -169,7 +190,7 @@ func (a *Attachment) replayedTo(m *replayed) (to domain.Target, rides bool) {
 	found := false
 	for _, t := range m.message.To {
 		for _, own := range a.members {
-			if own.target != t || own.rides && own.since > 0 && !own.isBefore(m) {
+			if own.target != t || own.rides && own.since > 0 && !own.covers(m) {
 				continue
 			}
 			if !found {
@@ -185,15 +206,19 @@ func (a *Attachment) replayedTo(m *replayed) (to domain.Target, rides bool) {
 // message through another target.
 func (a *Attachment) heard(m *replayed) bool {
 	return slices.ContainsFunc(a.members, func(own *membership) bool {
-		return own != a.joining && slices.Contains(m.message.To, own.target) && own.isBefore(m)
+		return own != a.joining && slices.Contains(m.message.To, own.target) && own.covers(m)
 	})
 }
 
-// isBefore reports whether the message comes after the location from which on the
+// covers reports whether the message comes after the location from which on the
 // session is offered what is for the target.
-func (own *membership) isBefore(m *replayed) bool {
-	p, known := m.PositionIn(own.after.Log)
-	return !known || p > own.after.Position // without a position there, it came after that log had ended
+func (own *membership) covers(m *replayed) bool {
+	if p, known := m.PositionIn(own.after.Log); known {
+		return p > own.after.Position
+	}
+	// Without a position there, it came after that log had ended, or before the
+	// present one began.
+	return own.after.Log != own.of.stream.history.Head().Log
 }
 
 // getOff ends the session's part in the reading, which has come to a place. With

@@ -124,6 +124,20 @@ func TestJoinSinceRidesForTheRoomAlone(t *testing.T) {
 		"- room:ops before she came", "- room:ops room", "joined", "10 user:alice live", "11 room:ops live room")
 }
 
+// What was in the old log before a session came to the new one, it did not hear.
+func TestJoinSinceFromBeforeAMoveMissesNothing(t *testing.T) {
+	s := withPast(t, stream.Config{Messages: 4})
+	for i := 1; i <= 9; i++ {
+		s.deliver(i, "both", "room:ops", "user:alice")
+	}
+	s.moved(logB, pos(100), time.Time{}, pos(100), domain.Location{Log: logA, Position: pos(9)})
+	alice := s.attach("user:alice")
+	alice.JoinSince(target("room:ops"), s.cursorAt(3), stream.Frame{Bytes: []byte("joined")})
+	s.serve()
+	want := []string{"- room:ops both", "- room:ops both", "- room:ops both", "- room:ops both", "- room:ops both", "- room:ops both", "joined"}
+	alice.got(t, want...)
+}
+
 // A broadcast is encoded once for all riders, however many have no room.
 func TestRidersOfARoomShareItsFrames(t *testing.T) {
 	s := withPast(t, stream.Config{})

@@ -182,11 +182,13 @@ func (a *Attachment) Detach() {
 	a.members = nil
 }
 
-// headLocation returns where the stream is. The position is a copy: that of the
-// head would keep alive what it was read with.
-func (s *Stream) headLocation() domain.Location {
-	head := s.history.Head()
-	return domain.Location{Log: head.Log, Position: domain.Position(strings.Clone(string(head.Position)))}
+// headLocation returns where the stream is.
+func (s *Stream) headLocation() domain.Location { return locationOf(s.history.Head().Cursor) }
+
+// locationOf returns where a cursor is. The position is a copy: that of the head
+// would keep alive what it was read with.
+func locationOf(c domain.Cursor) domain.Location {
+	return domain.Location{Log: c.Log, Position: domain.Position(strings.Clone(string(c.Position)))}
 }
 
 // enter makes the session a member of the target's group; nil if it is one

@@ -27,6 +27,7 @@ type Backfill struct {
 	lead Asker // on whose behalf this turn is
 	turn int   // entries that were read in this turn
 
+	life   int           // backlog.lives when it began: it leads nowhere in another
 	start  domain.Cursor // where the first rider's cursor is
 	at     domain.Cursor // of the last entry that was read; without a position before there is one
 	looked int           // entries at or before start
@@ -69,7 +70,7 @@ func newBackfill(s *Stream, start domain.Cursor) *Backfill {
 	b := &Backfill{
 		After: domain.Cursor{Log: start.Log, Position: start.Position, Time: start.Time},
 		From:  lookFrom(start.Time, s.cfg.DedupeAge),
-		of:    s, start: start,
+		of:    s, life: s.backlog.lives, start: start,
 		at:     domain.Cursor{Log: start.Log},
 		wanted: make(map[domain.Target][]*ride),
 		seen:   history.NewDedupe(s.cfg.DedupeSize, s.cfg.DedupeAge),
@@ -103,7 +104,7 @@ func (b *Backfill) goOn() {
 // would be a repetition there: it has yet to read all that was logged since the
 // time from which that has to be known.
 func (b *Backfill) passes(c domain.Cursor) bool {
-	if b.full || c.Log != b.at.Log || c.Position < b.start.Position || c.Position < b.at.Position {
+	if b.full || b.life != b.of.backlog.lives || c.Log != b.at.Log || c.Position < b.start.Position || c.Position < b.at.Position {
 		return false
 	}
 	from := lookFrom(c.Time, b.of.cfg.DedupeAge)
@@ -171,7 +172,7 @@ func (b *Backfill) isFull() bool {
 func (b *Backfill) add(entries []domain.Entry, messages []*domain.Message) (n int, more bool) {
 	b.of.mu.Lock()
 	defer b.of.mu.Unlock()
-	if !b.of.history.Continues(b.at.Log) { // it leads nowhere any more: where it is, is as far as it comes
+	if b.life != b.of.backlog.lives || !b.of.history.Continues(b.at.Log) { // where it is, is as far as it comes
 		b.complete = true
 		return 0, false
 	}

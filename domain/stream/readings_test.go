@@ -143,6 +143,24 @@ func TestLogThatIsReplacedMeanwhileEndsTheReading(t *testing.T) {
 	}
 }
 
+// A log that went back holds other messages at the same positions.
+func TestLogThatWentBackDuringAPauseEndsTheReading(t *testing.T) {
+	s := away(t, stream.Config{}, 30)
+	alice := s.attachAt("user:alice", s.cursorAt(2))
+	b, _ := s.NextBackfill()
+	s.upTo(b, 20)
+	s.Abandon(b)
+	s.log = s.log[:10]
+	s.gap(domain.UnknownCursor, logA, pos(10), time.Time{})
+	for i := 11; i <= 40; i++ {
+		s.deliver(i, fmt.Sprint("new", i), "user:alice")
+	}
+	s.serve()
+	s.deliver(41, "live", "user:alice")
+	alice.got(t, "4 user:alice 4", "6 user:alice 6", "8 user:alice 8", "10 user:alice 10", "12 user:alice 12", "14 user:alice 14",
+		"16 user:alice 16", "18 user:alice 18", "20 user:alice 20", "gap unknown_cursor 40", "41 user:alice live")
+}
+
 func TestAbandonedReadingGoesOnWhereItWas(t *testing.T) {
 	s := away(t, stream.Config{}, 30)
 	alice, ahead := s.attachAt("user:alice", s.cursorAt(2)), s.attachAt("user:alice", s.cursorAt(20))

@@ -59,14 +59,22 @@ func (m *replayed) keep() {
 
 // frameOf returns a message's frame for a target, which sessions of a room share.
 func (s *Stream) frameOf(m *replayed, enc Encoder, to domain.Target) Frame {
-	for i := range m.frames {
-		if f := &m.frames[i]; f.to == to && f.by == enc {
-			return f.Frame
-		}
+	if f, ok := sharedIn(m.frames, enc, to); ok {
+		return f
 	}
-	f := enc.Message(s.system, m.message, to, m.Cursor)
+	f := m.encode(s.system, enc, to, m.Cursor)
 	if shared := to.Kind() == domain.KindRoom || to == domain.Everyone; shared && len(m.frames) < maxSharedFrames {
 		m.frames = append(m.frames, sharedFrame{enc, to, f})
+	}
+	return f
+}
+
+// encode has the message encoded. Nothing else that was read with it stays alive
+// for the frame.
+func (m *replayed) encode(system domain.System, enc Encoder, to domain.Target, at domain.Cursor) Frame {
+	f := enc.Message(system, m.message, to, at)
+	if !m.kept {
+		f.disown(m.message)
 	}
 	return f
 }

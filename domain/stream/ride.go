@@ -174,7 +174,7 @@ func (a *Attachment) offerReplayed(m *replayed, now time.Time) bool {
 	case !rides || m.expired(now) || a.joining != nil && a.heard(m):
 		return true
 	case a.joining != nil:
-		return a.send(a.enc.Message(a.stream.system, m.message, to, domain.Cursor{}))
+		return a.send(m.encode(a.stream.system, a.enc, to, domain.Cursor{}))
 	}
 	if !a.send(a.stream.frameOf(m, a.enc, to)) {
 		return false

@@ -165,6 +165,30 @@ func TestRidersOfARoomShareItsFrames(t *testing.T) {
 	}
 }
 
+// A frame for a rider is all that stays of what it was read with.
+func TestFrameOfARiderSharesNoMemoryWithTheLog(t *testing.T) {
+	s := away(t, stream.Config{}, 10)
+	out := &keeping{}
+	a, _, _ := s.Attach(stream.Asker{}, out, &counting{}, s.cursorAt(1), target("user:alice"))
+	a.Fill()
+	b, _ := s.NextBackfill()
+	m := message("id-2", "two", "user:alice")
+	b.Add([]domain.Entry{{Position: pos(2)}}, []*domain.Message{m})
+	s.Abandon(b)
+	clear(m.Data)
+	if len(out.frames) != 1 || string(out.frames[0].Bytes) != "two" {
+		t.Errorf("got %v", out.frames)
+	}
+}
+
+// keeping is an Outbox that keeps frames as they are.
+type keeping struct{ frames []stream.Frame }
+
+func (k *keeping) Offer(f stream.Frame) bool {
+	k.frames = append(k.frames, f)
+	return true
+}
+
 // counting encodes for all sessions alike.
 type counting struct{ made int }
 

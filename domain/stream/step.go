@@ -67,6 +67,9 @@ func (s *Stream) confirm() {
 // the others when they get there.
 func (s *Stream) gap(reason domain.GapReason, p history.Point, now time.Time) {
 	n := s.history.AppendGap(reason, p, now)
+	if !s.history.Continues(s.history.Start().Log) {
+		s.backlog.lives++
+	}
 	s.confirm()
 	at := s.history.Head().Cursor
 	for _, m := range s.index.everyone.members {

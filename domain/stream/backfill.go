@@ -104,7 +104,10 @@ func (b *Backfill) goOn() {
 // would be a repetition there: it has yet to read all that was logged since the
 // time from which that has to be known.
 func (b *Backfill) passes(c domain.Cursor) bool {
-	if b.full || b.life != b.of.backlog.lives || c.Log != b.at.Log || c.Position < b.start.Position || c.Position < b.at.Position {
+	if b.full || b.life != b.of.backlog.lives || c.Log != b.at.Log {
+		return false
+	}
+	if c.Position < b.start.Position || c.Position < b.at.Position {
 		return false
 	}
 	from := lookFrom(c.Time, b.of.cfg.DedupeAge)

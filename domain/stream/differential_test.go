@@ -71,6 +71,7 @@ func newKept(t *testing.T, seed uint64) *kept {
 	sys, _ := domain.ParseSystem("orders")
 	k.Stream = stream.New(sys, stream.Config{
 		HasLog: true, Messages: 2 + r.IntN(12), MaxScan: 10 + r.IntN(20), DedupeAge: 8 * time.Second,
+		Reads:  stream.NewReads(1<<20, func() time.Time { return k.now }), // nothing is too far
 		Budget: k.budgets[0], Backlog: k.budgets[1], Now: func() time.Time { return k.now },
 	})
 	start(k.Stream, logA, pos(0), k.now)

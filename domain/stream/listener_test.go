@@ -77,7 +77,7 @@ func (l *listener) connect() {
 		targets, l.from["room:x"] = append(targets, target("room:x")), at
 	}
 	var begins domain.Cursor
-	l.a, begins, _ = l.k.Attach(stream.Asker{User: ""}, l, hears{}, since, targets...)
+	l.a, begins, _ = l.k.Attach(stream.Asker{User: l.name}, l, hears{}, since, targets...)
 	l.note("connects at %d with %v", at, slices.Sorted(maps.Keys(l.from)))
 	if since.IsZero() {
 		l.given = append(l.given, begins)

@@ -216,9 +216,9 @@ func (own *membership) covers(m *replayed) bool {
 	if p, known := m.PositionIn(own.after.Log); known {
 		return p > own.after.Position
 	}
-	// Without a position there, it came after that log had ended, or before the
-	// present one began.
-	return own.after.Log != own.of.stream.history.Head().Log
+	// Without a position there, it came after that log had ended, or before it began.
+	s := own.of.stream
+	return s.generation(m.Log) > s.generation(own.after.Log)
 }
 
 // getOff ends the session's part in the reading, which has come to a place. With

@@ -7,13 +7,16 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 LDFLAGS := -X main.version=$(VERSION)
 SEEDS   ?= 10000
 TOOLS   ?= yes
+ROWS    ?=
+ROUNDS  ?= 3
+QUICK   ?= no
 
 export TOOLS
 
-.PHONY: help run build check js test tools bench soak fuzz tidy wire api clean
+.PHONY: help run build check js test tools bench microbench soak fuzz tidy wire api clean
 
 help: ## print this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: build ## build, and start `fanfare dev`: an unprotected node on this machine
 	@$(BIN) dev
@@ -47,7 +50,11 @@ test: tools ## everything; says first what it installs for that: TOOLS=no make t
 tools: ## find what the tests need, and install what is missing
 	@scripts/tools
 
-bench: ## benchmarks with allocations; the transports' need redis-server
+bench: build ## measure nodes beside the limit and write docs/performance.md; needs redis-server. ROWS=fan-out,idle: some; QUICK=yes: once, shortly, and only print
+	@$(GO) build -trimpath -o bin/limit ./test/bench/limit
+	@$(GO) run ./test/bench/run -rows '$(ROWS)' -rounds $(ROUNDS) $(if $(filter yes,$(QUICK)),-quick)
+
+microbench: ## Go's benchmarks of single packages, with allocations; the transports' need redis-server
 	@$(GO) test -run '^$$' -bench . -benchmem ./...
 
 soak: ## the simulator with 10,000 seeds

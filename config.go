@@ -22,8 +22,9 @@ import (
 // of each field begins with the setting's name in files, flags and the
 // environment.
 type Config struct {
-	Listen      string // listen: host:port for clients and publishers
-	AdminListen string // admin_listen: host:port for metrics and docs; empty: on Listen
+	Listen      string      // listen: host:port for clients and publishers
+	AdminListen string      // admin_listen: host:port for metrics and docs; empty: on Listen
+	Admin       AdminConfig // admin.…: what else is there; of the command fanfare
 
 	// Transport (transport) is the bus, as a URL. While the bus is moved these are
 	// two URLs with a space between them: the old bus and the new one.
@@ -69,6 +70,12 @@ type Config struct {
 	// needs no key. It is no setting; `fanfare dev` sets it. Such a node may
 	// listen on addresses of this machine only.
 	Dev bool
+}
+
+// AdminConfig says what the command fanfare serves on AdminListen beside metrics and
+// docs. A program that embeds a node mounts it by itself, if it wants it.
+type AdminConfig struct {
+	Pprof bool // admin.pprof: profiles, as net/http/pprof has them
 }
 
 // AuthConfig says whom the node believes. Unless Config.Dev is set, a node needs
@@ -119,8 +126,8 @@ type DedupeConfig struct {
 // ResumeConfig bounds what is read from the log again, for sessions that come
 // back from before the window.
 type ResumeConfig struct {
-	MaxScan int  // resume.max_scan: entries at a time, per system
-	Bytes   Size // resume.bytes: kept of what was read, for all systems together
+	MaxScan int  // resume.max_scan: entries that are read in one turn
+	Bytes   Size // resume.bytes: waits for slow sessions, for all systems together
 }
 
 // LimitsConfig bounds what clients and publishers can make the node do. The

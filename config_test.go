@@ -50,6 +50,7 @@ func TestEachFaultIsNamedByItsKey(t *testing.T) {
 	for key, change := range map[string]func(*fanfare.Config){
 		"listen":                   func(c *fanfare.Config) { c.Listen = "8080" },
 		"admin_listen":             func(c *fanfare.Config) { c.Listen, c.AdminListen = ":1", ":1" },
+		"admin.pprof":              func(c *fanfare.Config) { c.Admin.Pprof = true },
 		"systems":                  func(c *fanfare.Config) { c.Systems = []string{"Orders"} },
 		`systems: "*" stands`:      func(c *fanfare.Config) { c.Systems = []string{"*", "orders"} },
 		"node":                     func(c *fanfare.Config) { c.Node = "a\nb" },

@@ -56,6 +56,10 @@ func (c Config) checkAddresses() []error {
 			"is the same as listen: choose another port, "+
 				"or leave it empty to have everything on listen"))
 	}
+	if c.Admin.Pprof && c.AdminListen == "" {
+		faults = append(faults, fault("admin.pprof", "profiles show what is in the node's memory, "+
+			"so they are not served where clients are: set admin_listen, too"))
+	}
 	for _, o := range c.Origins {
 		if err := session.CheckOrigin(o); err != nil {
 			faults = append(faults,

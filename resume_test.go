@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/gorilla/websocket"
 
 	"github.com/fanfarebus/fanfare"
@@ -84,6 +85,77 @@ func TestStormOfReconnectsReadsNothingFromTheBus(t *testing.T) {
 	if n := log.reads.Load() - before; n != 0 {
 		t.Errorf("the log was read %d times", n)
 	}
+}
+
+// Two minutes of a system with 10,000 messages a second lie between a cursor and
+// the window. A few dozen are for the session that comes back: it gets them all.
+func TestSessionThatWasAwayFromABusySystemMissesNothing(t *testing.T) {
+	if testing.Short() {
+		t.Skip("publishes 1.2 million messages")
+	}
+	const missed, each = 1_200_000, 30_000 // one in so many is for alice
+	bus := memory.New(memory.Config{Bytes: 1 << 30})
+	node, url := busyNode(t, bus)
+	left := connect(t, url, "alice", "")
+	since := left.read(t).Systems["orders"].Cursor
+	left.conn.Close()
+	last := connect(t, url, "last", "")
+	last.read(t)
+	var batch []transport.Outgoing
+	for i := 1; i <= missed; i++ {
+		body := `{"to":"user:somebody","data":0}`
+		switch {
+		case i == missed:
+			body = `{"to":"user:last","data":0}`
+		case i%each == 0:
+			body = fmt.Sprintf(`{"to":["user:alice","user:bob"],"id":"m%d","data":%d}`, i/each, i/each)
+		}
+		batch = append(batch, transport.Outgoing{Topic: "fanfare.orders", Message: message.NewMessage("", []byte(body))})
+		if len(batch) == 1000 {
+			if errs := bus.Publish(t.Context(), batch); errs != nil {
+				t.Fatal(errs)
+			}
+			batch = batch[:0]
+		}
+	}
+	last.read(t) // the node has had everything, and forgotten most of it
+	alice := connect(t, url, "alice", since)
+	if !alice.read(t).Systems["orders"].Resumed {
+		t.Error("alice did not resume")
+	}
+	for i := 1; i < missed/each; i++ {
+		if o := alice.read(t); o.Op != "message" || string(o.Data) != fmt.Sprint(i) {
+			t.Fatalf("alice was told %+v, want message %d", o, i)
+		}
+	}
+	if _, err := node.Publish(t.Context(), "orders", fanfare.Message{To: []string{"user:alice"}, Data: json.RawMessage("true")}); err != nil {
+		t.Fatal(err)
+	}
+	if o := alice.read(t); o.Op != "message" || string(o.Data) != "true" {
+		t.Errorf("alice was told %+v, want what came last", o)
+	}
+}
+
+// busyNode runs a node whose window is short.
+func busyNode(t *testing.T, bus *memory.Bus) (node *fanfare.Node, url string) {
+	node, err := fanfare.New(t.Context(), fanfare.Config{
+		Dev: true, Systems: []string{"orders"}, Drain: 1, Window: fanfare.WindowConfig{Messages: 1000},
+	}, fanfare.WithDriver(bus))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- node.Run(ctx) }()
+	server := httptest.NewServer(node)
+	t.Cleanup(func() {
+		server.Close()
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	return node, server.URL
 }
 
 // A device is a client of fanfare.v1.json.

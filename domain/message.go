@@ -76,14 +76,8 @@ func (m *Message) Check() error {
 			return invalid(fmt.Sprintf("to[%d]", i), "empty target")
 		}
 	}
-	for _, f := range []struct {
-		name, value string
-		limit       int
-	}{{"id", m.ID, MaxID}, {"type", m.Type, MaxType}, {"content_type", m.ContentType, MaxType},
-		{"from", m.From, MaxName}, {"session", m.Session, MaxName}} {
-		if err := checkText(f.name, f.value, f.limit); err != nil {
-			return err
-		}
+	if err := m.checkTexts(); err != nil {
+		return err
 	}
 	if err := CheckTime(m.Time); err != nil {
 		return At("time", err)
@@ -106,9 +100,30 @@ func (m *Message) Check() error {
 	return nil
 }
 
+// checkTexts checks the short texts of a message one after the other, as this is on
+// the way of every message.
+func (m *Message) checkTexts() error {
+	if err := checkText("id", m.ID, MaxID); err != nil {
+		return err
+	}
+	if err := checkText("type", m.Type, MaxType); err != nil {
+		return err
+	}
+	if err := checkText("content_type", m.ContentType, MaxType); err != nil {
+		return err
+	}
+	if err := checkText("from", m.From, MaxName); err != nil {
+		return err
+	}
+	return checkText("session", m.Session, MaxName)
+}
+
 // CheckTime returns a [FieldError] without a path if RFC 3339 cannot express
 // the time, since its years have four digits.
 func CheckTime(t time.Time) error {
+	if t.IsZero() { // a short cut for the messages without a time
+		return nil
+	}
 	if year := t.UTC().Year(); year < 0 || year > 9999 {
 		return invalid("", "the year %d in UTC is not within 0 to 9999", year)
 	}
@@ -128,6 +143,30 @@ func (m Message) Equal(other Message) bool {
 // log took it at the time logged.
 func (m *Message) Expired(logged, now time.Time) bool {
 	return m.TTL > 0 && now.Sub(logged) > m.TTL
+}
+
+// Clone returns a copy that shares no memory with m, so that it does not keep
+// alive what m was read from.
+func (m *Message) Clone() *Message {
+	c := *m
+	for _, s := range [...]*string{&c.ID, &c.Type, &c.ContentType, &c.From, &c.Session} {
+		*s = strings.Clone(*s)
+	}
+	c.To = make([]Target, len(m.To))
+	for i, t := range m.To {
+		c.To[i] = Target{strings.Clone(t.text)}
+	}
+	if m.Headers != nil {
+		c.Headers = make(map[string]string, len(m.Headers))
+		for name, value := range m.Headers {
+			c.Headers[strings.Clone(name)] = strings.Clone(value)
+		}
+	}
+	c.Data = bytes.Clone(m.Data)
+	if m.checked.covers(m.checked.form, m.Data) {
+		c.checked.first = &c.Data[0]
+	}
+	return &c
 }
 
 // Size estimates how many bytes of the heap the message keeps alive.

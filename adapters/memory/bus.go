@@ -22,21 +22,19 @@ const (
 // The defaults of [Config].
 const (
 	DefaultRetention = time.Hour
-	DefaultMessages  = 100_000
-	DefaultBytes     = 64 << 20
+	DefaultBytes     = 256 << 20
 )
 
 // Config bounds what each topic of a [Bus] keeps. The zero Config has the
 // defaults.
 type Config struct {
 	Retention time.Duration // how long an entry is kept
-	Messages  int           // how many entries are kept at most
 	Bytes     int           // how many bytes are kept at most, overhead included
+	Messages  int           // how many entries are kept at most; 0: as many as Bytes allow
 }
 
 func (c Config) withDefaults() Config {
 	defaults.Set(&c.Retention, DefaultRetention)
-	defaults.Set(&c.Messages, DefaultMessages)
 	defaults.Set(&c.Bytes, DefaultBytes)
 	return c
 }

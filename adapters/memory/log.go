@@ -74,11 +74,11 @@ func (l *log) wake() {
 
 // push makes room for a record and appends it. mu must be held.
 func (l *log) push(r record) {
-	for l.next > l.first && (l.kept() >= l.cfg.Messages || l.bytes+r.size > l.cfg.Bytes) {
+	for l.next > l.first && (l.hasMost() || l.bytes+r.size > l.cfg.Bytes) {
 		l.dropFirst()
 	}
 	if l.kept() == len(l.ring) {
-		l.grow()
+		l.resize(max(64, 2*len(l.ring)))
 	}
 	*l.at(l.next) = r
 	l.next++
@@ -88,12 +88,16 @@ func (l *log) push(r record) {
 // kept returns the number of records. mu must be held.
 func (l *log) kept() int { return int(l.next - l.first) }
 
+// hasMost reports whether there are as many records as may be. mu must be held.
+func (l *log) hasMost() bool { return l.cfg.Messages > 0 && l.kept() >= l.cfg.Messages }
+
 // at returns the record with a sequence number. mu must be held.
 func (l *log) at(seq uint64) *record { return &l.ring[seq&uint64(len(l.ring)-1)] }
 
-// grow doubles the ring. mu must be held.
-func (l *log) grow() {
-	ring := make([]record, max(64, 2*len(l.ring)))
+// resize makes a ring of so many slots, which must be a power of two. mu must be
+// held.
+func (l *log) resize(slots int) {
+	ring := make([]record, slots)
 	for seq := l.first; seq < l.next; seq++ {
 		ring[seq&uint64(len(ring)-1)] = *l.at(seq)
 	}
@@ -106,6 +110,9 @@ func (l *log) dropFirst() {
 	l.bytes -= r.size
 	*r = record{}
 	l.first++
+	if len(l.ring) > 1024 && 8*l.kept() < len(l.ring) { // many have gone
+		l.resize(len(l.ring) / 4)
+	}
 }
 
 // expire drops what is older than the retention.

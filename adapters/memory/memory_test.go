@@ -114,6 +114,44 @@ func TestBytesAreBounded(t *testing.T) {
 	}
 }
 
+func TestBytesAloneBoundHowManyAreKept(t *testing.T) {
+	bus := memory.New(memory.Config{})
+	many := numbered(1000)
+	for range 200 {
+		publish(t, bus, many...)
+	}
+	feed := follow(t, bus, position(0))
+	if err := feed.Close(); err != nil {
+		t.Error(err)
+	}
+	if at, err := bus.Tail(t.Context(), topic); at != position(200_000) || err != nil {
+		t.Errorf("the tail is %x, %v", at, err)
+	}
+}
+
+func TestLogThatWasLongIsInOrderWhenItIsShort(t *testing.T) {
+	bus := memory.New(memory.Config{})
+	all := numbered(20_000)
+	for i := range 20 {
+		publish(t, bus, all[1000*i:1000*(i+1)]...)
+	}
+	var want []string
+	for _, m := range all[19_990:] {
+		want = append(want, m.UUID)
+	}
+	bus.Forget(topic, 10)
+	for _, id := range []string{"a", "b", "c"} {
+		publish(t, bus, message.NewMessage(id, nil))
+		want = append(want, id)
+	}
+	if got := uuids(read(t, follow(t, bus, position(19_990)))); !slices.Equal(got, want) {
+		t.Errorf("kept %v, want %v", got, want)
+	}
+	if _, err := bus.Follow(t.Context(), topic, position(19_989)); err == nil {
+		t.Error("what was forgotten can be followed")
+	}
+}
+
 func TestMessageThatNeverFitsIsRefused(t *testing.T) {
 	bus := memory.New(memory.Config{Bytes: 4096})
 	errs := bus.Publish(t.Context(), outgoing(

@@ -50,8 +50,12 @@ func pack(records []transport.Outgoing, limit int) []record {
 	return packed
 }
 
+// recordSize is about what a record takes beside what it refers to: its slot, and
+// the part of the ring that is free.
+const recordSize = 144
+
 func size(m *message.Message) int {
-	n := 128 + len(m.UUID) + len(m.Payload)
+	n := recordSize + len(m.UUID) + len(m.Payload)
 	for name, value := range m.Metadata {
 		n += 32 + len(name) + len(value)
 	}

@@ -14,6 +14,9 @@ import (
 // errNoReply marks a command that the server may or may not have executed.
 var errNoReply = errors.New("redis gave no answer that proves that it has the message")
 
+// errDownNoReply is errNoReply as package domain classifies it.
+var errDownNoReply = fmt.Errorf("%w: %w", domain.ErrBusDown, errNoReply)
+
 // A Proof reports whether a reply is one that the command gives only after it has
 // done its work.
 type Proof func(reply any) bool
@@ -104,11 +107,11 @@ func (p *Pipeline) Exec(ctx context.Context) (errs []error) {
 // error, then it has refused the login, and none of the commands was sent.
 func (p *Pipeline) errorWithoutReply(execErr error) error {
 	if execErr == nil {
-		return fmt.Errorf("%w: %w", domain.ErrBusDown, errNoReply)
+		return errDownNoReply
 	}
 	for _, r := range p.records {
 		if r.cmd != nil && (r.cmd.Val() != nil || r.cmd.Err() != nil) {
-			return fmt.Errorf("%w: %w", domain.ErrBusDown, errNoReply)
+			return errDownNoReply
 		}
 	}
 	if _, ok := serverAnswer(execErr); ok {

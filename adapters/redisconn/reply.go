@@ -74,11 +74,9 @@ func (c *Conn) Skip() error {
 	var refusal error
 	for left := 1; left > 0; left-- {
 		kind, n, _, err := c.readHead()
-		if answer := Error(""); errors.As(err, &answer) {
-			refusal = err
-			continue
-		}
 		switch {
+		case isErrorReply(err):
+			refusal = err
 		case err != nil:
 			return err
 		case kind == '*':
@@ -90,6 +88,15 @@ func (c *Conn) Skip() error {
 		}
 	}
 	return refusal
+}
+
+// isErrorReply reports whether err is or wraps an [Error].
+func isErrorReply(err error) bool {
+	if err == nil {
+		return false // without the allocation that a target of errors.As needs
+	}
+	var answer Error
+	return errors.As(err, &answer)
 }
 
 // expectOK reads n replies, each of which must be OK.

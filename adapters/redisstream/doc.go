@@ -28,7 +28,7 @@
 // The first feeds, 16 unless the URL parameter read_connections changes that, have
 // a connection each. Further feeds share connections, up to
 // [redisconn.FeedsPerConn] on one. On a connection of its own, a feed requests the
-// next batch before it returns the current one. On a shared connection, one
+// next batch before it returns a large one. On a shared connection, one
 // goroutine reads the streams of all feeds and puts what it has read into their
 // queues; a feed whose queue is full is left out until its reader has caught up.
 //

@@ -28,52 +28,57 @@ type field struct {
 	value []byte
 }
 
-// decode makes an Entry of the fields of a stream's entry. It copies their values,
-// which the caller may overwrite afterwards. An entry that cannot be decoded, or
+// decode makes an Entry of the fields of a stream's entry. It copies their values into
+// the arena, so the caller may overwrite them afterwards. An entry that cannot be decoded, or
 // that could be decoded in two ways, becomes an unreadable one.
-func decode(fields []field) domain.Entry {
+func (a *arena) decode(fields []field) domain.Entry {
 	if slices.ContainsFunc(fields, func(f field) bool { return f.name == uuidField }) {
-		return decodeStock(fields)
+		return a.decodeStock(fields)
 	}
-	return decodeByHand(fields)
+	return a.decodeByHand(fields)
 }
 
 // decodeByHand decodes an entry that somebody has added by hand: one of the fields is
 // the body, the others are the header.
-func decodeByHand(fields []field) domain.Entry {
+func (a *arena) decodeByHand(fields []field) domain.Entry {
 	body := bodyIndex(fields)
 	if body >= 0 && isRepeated(fields, fields[body].name) {
-		return unreadable(fields, "the field "+fields[body].name+" is there twice")
+		return a.unreadable(fields, "the field "+fields[body].name+" is there twice")
 	}
 	var e domain.Entry
+	if body < 0 {
+		e.Header = a.header(len(fields))
+	} else {
+		e.Header = a.header(len(fields) - 1)
+	}
 	for i, f := range fields {
 		if i == body {
-			e.Body = bytes.Clone(f.value)
+			e.Body = a.body(f.value)
 			continue
 		}
-		e.Header = append(e.Header, domain.Field{Name: f.name, Value: string(f.value)})
+		e.Header = append(e.Header, domain.Field{Name: f.name, Value: a.text(f.value)})
 	}
 	return e
 }
 
 // decodeStock decodes an entry that the stock publisher, or this driver, has written.
-func decodeStock(fields []field) domain.Entry {
+func (a *arena) decodeStock(fields []field) domain.Entry {
 	for _, name := range []string{uuidField, payloadField, metadataField} {
 		if isRepeated(fields, name) {
-			return unreadable(fields, "the field "+name+" is there twice")
+			return a.unreadable(fields, "the field "+name+" is there twice")
 		}
 	}
 	var e domain.Entry
 	for _, f := range fields {
 		switch f.name {
 		case uuidField:
-			e.UUID = string(f.value)
+			e.UUID = a.text(f.value)
 		case payloadField:
-			e.Body = bytes.Clone(f.value)
+			e.Body = a.body(f.value)
 		case metadataField:
 			m, err := decodeMetadata(f.value)
 			if err != nil {
-				return unreadable(fields, "the field metadata cannot be decoded")
+				return a.unreadable(fields, "the field metadata cannot be decoded")
 			}
 			e.Header = headerOf(m)
 		}
@@ -122,7 +127,7 @@ func isRepeated(fields []field, name string) bool {
 // unreadable returns an Entry that nobody takes for a message, neither here nor where
 // it may be copied to: it has no body, and its header names as target, in the field
 // to, the reason in parentheses. The header has the other fields as well.
-func unreadable(fields []field, why string) domain.Entry {
+func (a *arena) unreadable(fields []field, why string) domain.Entry {
 	e := domain.Entry{Header: []domain.Field{{Name: "to", Value: "(" + why + ")"}}}
 	for _, f := range fields {
 		switch f.name {

@@ -21,12 +21,17 @@ const (
 	// batchBytes is about how many bytes the values of one batch should have at
 	// most. Where entries are large, a feed asks for fewer of them.
 	batchBytes = 4 << 20
+
+	// readAhead is how many entries a batch has at least if the next one is requested
+	// before it is returned. A smaller batch is returned first, as its reader waits for
+	// nothing else: more entries are not there yet.
+	readAhead = 32
 )
 
 // A feed reads one stream on a connection of its own.
 //
-// It requests the next batch before it returns the current one, so that the server
-// and the reader work at the same time. At most one batch is received ahead.
+// It requests the next batch before it returns a large one, so that the server and
+// the reader work at the same time. At most one batch is received ahead.
 type feed struct {
 	conn         *redisconn.Conn
 	topic        string
@@ -75,6 +80,9 @@ func (f *feed) Read(ctx context.Context) ([]domain.Entry, error) {
 		batch, err := f.receive()
 		if err != nil {
 			return nil, f.fail(err)
+		}
+		if len(batch) > 0 && len(batch) < readAhead {
+			return batch, nil
 		}
 		if err := f.request(); err != nil {
 			_ = f.fail(err) // the batch is proven: the next Read returns this error

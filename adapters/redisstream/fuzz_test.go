@@ -26,7 +26,7 @@ func FuzzDecode(f *testing.F) {
 			names, values = append(names, name), append(values, value)
 			fields = append(fields, field{string(name), append([]byte{}, value...)})
 		}
-		e := decode(fields)
+		e := new(arena).decode(fields)
 		for _, f := range fields {
 			clear(f.value)
 		}
@@ -85,7 +85,7 @@ func FuzzMetadata(f *testing.F) {
 			t.Fatal(err)
 		}
 		delete(m, "fanfare.raw")
-		e := decode([]field{{uuidField, []byte("u")}, {metadataField, b}})
+		e := new(arena).decode([]field{{uuidField, []byte("u")}, {metadataField, b}})
 		got := message.Metadata{}
 		for i, f := range e.Header {
 			got[f.Name] = f.Value

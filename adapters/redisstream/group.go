@@ -178,7 +178,7 @@ func (anyUnmarshaller) Unmarshal(values map[string]any) (*message.Message, error
 		text, _ := value.(string)
 		fields = append(fields, field{name, []byte(text)})
 	}
-	e := decode(fields)
+	e := new(arena).decode(fields)
 	if e.UUID == "" {
 		e.UUID = domain.NewID()
 	}

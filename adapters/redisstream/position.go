@@ -44,8 +44,13 @@ func parseUint(digits []byte) (n uint64, ok bool) {
 
 // String returns the id as Redis writes it.
 func (i id) String() string {
-	return strconv.FormatUint(i.ms, 10) + "-" + strconv.FormatUint(i.seq, 10)
+	var text [maxID]byte
+	b := append(strconv.AppendUint(text[:0], i.ms, 10), '-')
+	return string(strconv.AppendUint(b, i.seq, 10))
 }
+
+// maxID is the length of the longest id as Redis writes it: two numbers of 64 bits.
+const maxID = 20 + 1 + 20
 
 // positionSize is the length of a position in bytes.
 const positionSize = 16

@@ -74,8 +74,10 @@ func (r *replyReader) readEntries(conn *redisconn.Conn) (batch []domain.Entry, l
 	}
 	batch = make([]domain.Entry, n)
 	positions := make([]byte, 0, positionSize*n)
+	var memory arena
 	for i := range batch {
-		if last, err = r.readEntry(conn, &batch[i]); err != nil {
+		memory.expected = n - i
+		if last, err = r.readEntry(conn, &memory, &batch[i]); err != nil {
 			return nil, id{}, err
 		}
 		positions = last.appendTo(positions)
@@ -89,7 +91,9 @@ func (r *replyReader) readEntries(conn *redisconn.Conn) (batch []domain.Entry, l
 
 // readEntry reads one entry into the given one, except for its position, and returns
 // its id.
-func (r *replyReader) readEntry(conn *redisconn.Conn, into *domain.Entry) (entryID id, err error) {
+func (r *replyReader) readEntry(
+	conn *redisconn.Conn, memory *arena, into *domain.Entry,
+) (entryID id, err error) {
 	if pair, err := conn.Array(); err != nil || pair != 2 {
 		return entryID, errors.Join(errReply, err)
 	}
@@ -103,7 +107,7 @@ func (r *replyReader) readEntry(conn *redisconn.Conn, into *domain.Entry) (entry
 		return entryID, err
 	}
 	r.valueBytes += len(r.values)
-	*into = decode(r.fields)
+	*into = memory.decode(r.fields)
 	into.Time = entryID.time()
 	if cap(r.values) > maxScratch {
 		r.values = nil
@@ -171,9 +175,9 @@ func readFirst(conn *redisconn.Conn) (entryID id, found bool, err error) {
 
 // readID reads an id.
 func readID(conn *redisconn.Conn, into *id) error {
-	text, err := conn.Text()
+	text, err := conn.Bulk(make([]byte, 0, maxID))
 	if err == nil {
-		*into, err = parseID([]byte(text))
+		*into, err = parseID(text)
 	}
 	return err
 }

@@ -37,7 +37,7 @@ func TestWhatIsThereTwiceIsUnreadable(t *testing.T) {
 		for i := 0; i < len(c.fields); i += 2 {
 			fields = append(fields, field{c.fields[i], []byte(c.fields[i+1])})
 		}
-		e := decode(fields)
+		e := new(arena).decode(fields)
 		if m, err := envelope.Decode(&e, envelope.Rules{}); (err == nil) != c.good {
 			t.Errorf("%s: read as %+v, %v", name, m, err)
 		}

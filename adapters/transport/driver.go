@@ -96,7 +96,8 @@ type Feed interface {
 
 	// Read blocks until there is something to return, and returns it as one
 	// batch of entries of the kind [domain.Record], in order, at most BatchSize.
-	// The caller owns them. Entries that the broker holds but that nobody can
+	// The caller owns them; their texts and bodies may share memory, so whoever
+	// keeps a small part of one should clone it. Entries that the broker holds but that nobody can
 	// decode are returned too: the reader tells good ones from bad ones.
 	//
 	// If the feed finds that it lost its position, Read returns a *GapError.

@@ -61,29 +61,26 @@ func (b batches) Subscribe(ctx context.Context, topic string) (<-chan *message.M
 func (batches) Close() error { return nil }
 
 // handOutBatches is the handOut of [Transport.Batches].
-func handOutBatches(s *subscription, out chan<- *message.Message) {
-	for batch := range s.batches {
-		ctx := domain.WithEntries(s.ctx, batch)
-		last := batch[len(batch)-1].Position // the receiver may change the batch
-		id := hexPosition(last)
-		carrier := func() *message.Message { return message.NewMessageWithContext(ctx, id, nil) }
-		if !s.deliver(out, carrier) {
-			return
-		}
-		s.setDelivered(last)
+func handOutBatches(s *subscription, batch []domain.Entry) bool {
+	ctx := domain.WithEntries(s.ctx, batch)
+	last := batch[len(batch)-1].Position // the receiver may change the batch
+	id := hexPosition(last)
+	if !s.deliver(func() *message.Message { return message.NewMessageWithContext(ctx, id, nil) }) {
+		return false
 	}
+	s.setDelivered(last)
+	return true
 }
 
 // handOutSingly is the handOut of [Transport.Subscribe].
-func handOutSingly(s *subscription, out chan<- *message.Message) {
-	for batch := range s.batches {
-		for i := range batch {
-			if batch[i].Kind == domain.Record && !s.deliver(out, messages(s.ctx, &batch[i])) {
-				return
-			}
-			s.setDelivered(batch[i].Position)
+func handOutSingly(s *subscription, batch []domain.Entry) bool {
+	for i := range batch {
+		if batch[i].Kind == domain.Record && !s.deliver(messages(s.ctx, &batch[i])) {
+			return false
 		}
+		s.setDelivered(batch[i].Position)
 	}
+	return true
 }
 
 // messages returns a function that makes the message of one record, a new one
@@ -105,26 +102,12 @@ func messages(ctx context.Context, e *domain.Entry) func() *message.Message {
 	}
 }
 
-// batches yields what the reader goroutine hands over, until ctx ends.
-func (s *subscription) batches(yield func([]domain.Entry) bool) {
-	for {
-		select {
-		case batch := <-s.ready:
-			if !yield(batch) {
-				return
-			}
-		case <-s.ctx.Done():
-			return
-		}
-	}
-}
-
 // deliver hands a message out until it is acked: each time another one, which next
 // makes. It reports whether ctx is still alive.
-func (s *subscription) deliver(out chan<- *message.Message, next func() *message.Message) bool {
+func (s *subscription) deliver(next func() *message.Message) bool {
 	again := pause.Backoff{Min: redeliverMin, Max: redeliverMax}
 	for {
-		acked, ok := s.attempt(out, next())
+		acked, ok := s.attempt(next())
 		if !ok || acked {
 			return ok
 		}
@@ -137,12 +120,12 @@ func (s *subscription) deliver(out chan<- *message.Message, next func() *message
 
 // attempt hands a message out once and waits for its ack or nack; ok is false if
 // ctx ended first.
-func (s *subscription) attempt(out chan<- *message.Message, m *message.Message) (acked, ok bool) {
+func (s *subscription) attempt(m *message.Message) (acked, ok bool) {
 	ctx, cancel := context.WithCancel(m.Context())
 	defer cancel()
 	m.SetContext(ctx)
 	select {
-	case out <- m:
+	case s.out <- m:
 	case <-s.ctx.Done():
 		return false, false
 	}

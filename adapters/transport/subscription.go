@@ -18,20 +18,23 @@ import (
 )
 
 // A subscription follows one topic. Its reader goroutine takes batches from a
-// feed and replaces the feed when it fails; a second goroutine hands the batches
-// out to the subscriber. The channel between the two has no buffer, so the reader
-// is at most one batch ahead.
+// feed, replaces the feed when it fails, and hands the batches out to the
+// subscriber. While a large batch is handed out, the next one is read: then the
+// reader is one batch ahead. It does not do so with a small batch, because there
+// the change to another goroutine would cost more than it saves.
 type subscription struct {
 	t      *Transport
 	topic  string
 	age    time.Duration   // how far back to begin
 	ctx    context.Context // ends with the subscriber's, or with the Transport
 	cancel context.CancelFunc
-	ready  chan []domain.Entry
+	out    chan *message.Message
+	hand   handOut
 	deliveryState
 
 	// The fields below belong to the reader goroutine, from subscribe on.
 
+	handing chan bool // takes the result of hand while it runs in a goroutine of its own; nil otherwise
 	feed    Feed
 	log     domain.LogID
 	last    domain.Position // of the last entry that was read; "" without a log
@@ -43,8 +46,13 @@ type subscription struct {
 	copies  provenance.Reader
 }
 
-// A handOut hands a subscription's batches to its subscriber until ctx ends.
-type handOut func(s *subscription, out chan<- *message.Message)
+// A handOut hands a batch to a subscription's subscriber until all of it is acked.
+// It reports whether ctx is still alive.
+type handOut func(s *subscription, batch []domain.Entry) bool
+
+// largeBatch is the least number of entries whose batch is handed out by another
+// goroutine than the one that reads.
+const largeBatch = 32
 
 // subscribe follows the topic and returns when the broker has confirmed.
 func (t *Transport) subscribe(
@@ -55,22 +63,20 @@ func (t *Transport) subscribe(
 	}
 	defer t.running.Done()
 	s := t.newSubscription(ctx, topic, age)
+	s.hand = hand
 	if err := s.open(); err != nil {
 		s.cancel()
 		return nil, fmt.Errorf("transport: subscribe to %q: %w", topic, err)
 	}
-	out := make(chan *message.Message)
 	t.addSubscription(s)
 	t.running.Go(func() {
+		defer close(s.out)
 		defer t.removeSubscription(s)
+		defer s.handedOut()
 		defer s.cancel()
 		s.run()
 	})
-	t.running.Go(func() {
-		defer close(out)
-		hand(s, out)
-	})
-	return out, nil
+	return s.out, nil
 }
 
 func (t *Transport) newSubscription(
@@ -80,7 +86,7 @@ func (t *Transport) newSubscription(
 		t:       t,
 		topic:   topic,
 		age:     age,
-		ready:   make(chan []domain.Entry),
+		out:     make(chan *message.Message),
 		backoff: pause.Backoff{Min: t.cfg.RetryMin, Max: t.cfg.RetryMax},
 		numbers: sequence.NewChecker(t.guarantees.TotalOrder),
 	}
@@ -288,13 +294,27 @@ func (s *subscription) reopen() error {
 	return nil
 }
 
-// pass gives a batch to the goroutine that hands it out, and reports whether ctx
-// is still alive.
+// pass hands a batch out when the one before was handed out, and reports whether
+// ctx is still alive. It returns before a large batch was handed out.
 func (s *subscription) pass(batch []domain.Entry) bool {
-	select {
-	case s.ready <- batch:
-		return true
-	case <-s.ctx.Done():
+	if !s.handedOut() {
 		return false
 	}
+	if len(batch) < largeBatch {
+		return s.hand(s, batch)
+	}
+	s.handing = make(chan bool, 1)
+	go func(done chan<- bool) { done <- s.hand(s, batch) }(s.handing)
+	return true
+}
+
+// handedOut waits until nothing is handed out any more, and reports whether ctx is
+// still alive.
+func (s *subscription) handedOut() bool {
+	if s.handing == nil {
+		return s.ctx.Err() == nil
+	}
+	ok := <-s.handing
+	s.handing = nil
+	return ok
 }

@@ -357,24 +357,43 @@ func TestEndOfASubscription(t *testing.T) {
 	}
 }
 
-// The reader is one batch ahead of the subscriber, so that the pipe is full,
-// and no more than one.
-func TestReaderIsOneBatchAhead(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := feed(1, position(0), records(1, 1), records(2, 2), records(3, 3), records(4, 4))
-		bus := transport.New(script(logged, f), transport.Config{})
-		defer mustClose(t, bus)
-		in, err := bus.Batches().Subscribe(t.Context(), topic)
-		if err != nil {
-			t.Fatal(err)
-		}
-		take(t, in, 1)
-		<-in // the first batch is being worked on
-		synctest.Wait()
-		if n := f.read(); n != 2 {
-			t.Errorf("%d reads", n)
-		}
-	})
+// While the subscriber works on a large batch, the next one is read, so that the
+// pipe is full, and no more than that one. A small batch is worked on first.
+func TestReaderIsOneBatchAheadOfALargeOne(t *testing.T) {
+	for size, reads := range map[int]int{1: 1, 31: 1, 32: 2, 256: 2} {
+		synctest.Test(t, func(t *testing.T) {
+			f := feed(1, position(0), records(1, size), records(501, 502), records(503, 504), records(505, 505))
+			bus := transport.New(script(logged, f), transport.Config{})
+			defer mustClose(t, bus)
+			in, err := bus.Batches().Subscribe(t.Context(), topic)
+			if err != nil {
+				t.Fatal(err)
+			}
+			take(t, in, 1)
+			m := <-in // the first batch is being worked on
+			synctest.Wait()
+			if n := f.read(); n != reads {
+				t.Errorf("%d entries: %d reads, want %d", size, n, reads)
+			}
+			m.Nack()
+			m = <-in
+			if batch, _ := domain.EntriesFrom(m.Context()); len(batch) != size {
+				t.Errorf("after a nack of %d entries come %d", size, len(batch))
+			}
+			m.Ack()
+			for at := 501; at <= 505; {
+				m := <-in
+				batch, _ := domain.EntriesFrom(m.Context())
+				for _, e := range batch {
+					if e.Position != position(at) {
+						t.Fatalf("%x came where %d was expected", e.Position, at)
+					}
+					at++
+				}
+				m.Ack()
+			}
+		})
+	}
 }
 
 func TestNackedMessageComesAgainAsItWas(t *testing.T) {

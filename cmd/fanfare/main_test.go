@@ -202,6 +202,7 @@ func TestWhatKeepsItFromStartingIsOneClearLineAndExitCode2(t *testing.T) {
 		"port taken":        {[]string{"serve", good, "--listen", taken.Addr().String()}, "listen: cannot listen on " + taken.Addr().String() + ": address already in use"},
 		"admin port taken":  {[]string{"serve", good, "--listen", "127.0.0.1:0", "--admin-listen", taken.Addr().String()}, "admin_listen: cannot listen on"},
 		"no such host":      {[]string{"dev", "--listen", "8080"}, `listen: "8080" is no address`},
+		"profiles for all":  {[]string{"serve", good, "--admin.pprof"}, "admin.pprof: profiles show what is in the node's memory"},
 		"not loopback":      {[]string{"dev", "--listen", "0.0.0.0:0"}, "listen: development mode"},
 		"file missing":      {[]string{"serve", "--config", "/does/not/exist.yaml"}, "config file /does/not/exist.yaml: no such file or directory"},
 		"secret missing":    {[]string{"serve", "--auth.jwt.secret_file", "/does/not/exist"}, "auth.jwt.secret_file: /does/not/exist: no such file or directory"},
@@ -440,6 +441,37 @@ func TestAdminRoutesAreOnTheirOwnListener(t *testing.T) {
 		answer.Body.Close()
 		if answer.StatusCode != want {
 			t.Errorf("%s: %d; want %d", path, answer.StatusCode, want)
+		}
+	}
+}
+
+func TestProfilesAreOnTheAdminListenerAndOnlyWhenAsked(t *testing.T) {
+	for _, on := range []bool{false, true} {
+		taken, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		admin := taken.Addr().String()
+		taken.Close()
+		n := node(t, []string{"FANFARE_AUTH_JWT_SECRET=" + secret}, "serve", "--admin_listen", admin, fmt.Sprintf("--admin.pprof=%v", on))
+		url := n.url()
+		if on {
+			n.line("admin.pprof is on")
+		}
+		want := map[bool]int{true: 200, false: 404}[on]
+		for path, want := range map[string]int{
+			url + "/debug/pprof/": 404, url + "/debug/pprof/heap": 404,
+			"http://" + admin + "/debug/pprof/": want, "http://" + admin + "/debug/pprof/heap": want,
+			"http://" + admin + "/debug/pprof/profile?seconds=1": want, "http://" + admin + "/metrics": 200,
+		} {
+			answer, err := http.Get(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			answer.Body.Close()
+			if answer.StatusCode != want {
+				t.Errorf("admin.pprof %v, %s: %d; want %d", on, path, answer.StatusCode, want)
+			}
 		}
 	}
 }

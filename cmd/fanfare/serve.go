@@ -122,10 +122,15 @@ func (a *app) runNode(ctx context.Context, s *settings.Settings, listening func(
 		log.Warn("the bus is this process's memory: " +
 			"other nodes hear nothing, and a restart forgets all")
 	}
+	adminHandler := node.AdminHandler()
+	if cfg.Admin.Pprof {
+		adminHandler = withProfiles(adminHandler)
+		log.Warn("admin.pprof is on: whoever reaches admin_listen can see what is in this node's memory")
+	}
 	log.Info("listening", "address", public.Addr().String(), "version", versionText())
 	listening(public.Addr())
 	return failed(serveNode(ctx, node, log, cfg,
-		endpoint{public, node.Handler()}, endpoint{admin, node.AdminHandler()}))
+		endpoint{public, node.Handler()}, endpoint{admin, adminHandler}))
 }
 
 // An endpoint is a listener, nil for none, and what answers there.

@@ -5,6 +5,8 @@ import (
 	"encoding/base64"
 	"slices"
 	"strconv"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/domain/jsontext"
@@ -36,7 +38,7 @@ func Decode(e *domain.Entry, r Rules) (*domain.Message, error) {
 		return nil, err
 	}
 	if m.ID == "" && e.UUID != "" {
-		m.ID = e.UUID
+		m.ID = strings.Clone(e.UUID) // a clone: the entries of a batch may share memory
 		return m, m.Check()
 	}
 	return m, nil
@@ -44,28 +46,27 @@ func Decode(e *domain.Entry, r Rules) (*domain.Message, error) {
 
 // fromHeader reads the form whose body is the data, verbatim.
 func fromHeader(e *domain.Entry, r Rules) (*domain.Message, error) {
-	h := headerFields{body: bytes.Clone(e.Body)}
+	h := headerFields{m: newMessage(), body: e.Body}
 	for _, field := range e.Header {
 		if err := h.take(field); err != nil {
 			return nil, domain.At(field.Name, err)
 		}
 	}
-	m := &h.m
-	if m.ID == "" {
-		m.ID = e.UUID
+	if h.m.ID == "" {
+		h.m.ID = h.texts.clone(e.UUID)
 	}
 	if err := h.setData(); err != nil {
 		return nil, domain.At("data", err)
 	}
-	result := *m // a copy, since a pointer into h would keep all of h alive
-	return &result, finish(&result, Options{MaxData: r.MaxData})
+	return h.m, finish(h.m, Options{MaxData: r.MaxData})
 }
 
 // headerFields collects the fields of a message from an entry's headers.
 type headerFields struct {
-	m       domain.Message
+	m       *domain.Message
+	texts   texts
 	seen    uint16 // bit i is set if headerNames[i] was there
-	body    []byte // the data
+	body    []byte // the data; it may be the entry's
 	encoded bool   // the body comes from data_base64, so it was given even if it is empty
 }
 
@@ -109,24 +110,24 @@ func (h *headerFields) take(f domain.Field) (err error) {
 	if f.Value == "" && f.Name != "to" && f.Name != "data_base64" {
 		return nil // an empty field counts as absent
 	}
-	m := &h.m
+	m := h.m
 	switch f.Name {
 	case "to":
-		m.To, err = headerTargets(f.Value)
+		m.To, err = h.texts.headerTargets(f.Value, m.To)
 	case "id":
-		m.ID = f.Value
+		m.ID = h.texts.clone(f.Value)
 	case "type":
-		m.Type = f.Value
+		m.Type = h.texts.clone(f.Value)
 	case "content_type":
-		m.ContentType = f.Value
+		m.ContentType = h.texts.clone(f.Value)
 	case "time":
 		m.Time, err = parseTime(f.Value)
 	case "ttl":
 		m.TTL, err = headerSeconds(f.Value)
 	case "from":
-		m.From = f.Value
+		m.From = h.texts.clone(f.Value)
 	case "session":
-		m.Session = f.Value
+		m.Session = h.texts.clone(f.Value)
 	case "data_base64":
 		if len(h.body) > 0 {
 			return &domain.FieldError{Problem: "give data or data_base64, not both"}
@@ -143,7 +144,7 @@ func (h *headerFields) take(f domain.Field) (err error) {
 // that it looks like. An empty body is the JSON value null if the content type
 // is JSON or missing, as in an envelope without data.
 func (h *headerFields) setData() error {
-	m, contentType := &h.m, h.m.ContentType
+	m, contentType := h.m, h.m.ContentType
 	if len(h.body) == 0 {
 		switch {
 		case h.encoded && contentType == "":
@@ -152,33 +153,44 @@ func (h *headerFields) setData() error {
 			h.body = []byte("null")
 		}
 	}
-	if contentType != "" {
-		return m.SetData(contentType, h.body)
+	switch {
+	case domain.IsJSON(contentType):
+		return m.SetData(contentType, h.body) // keeps a copy, since it is JSON
+	case contentType == "":
+		return sniff(m, h.body, bytes.Clone)
 	}
-	return Sniff(m, h.body)
+	return m.SetData(contentType, bytes.Clone(h.body))
 }
 
 // Sniff sets data that came without a content type. The data is JSON if it is
-// valid JSON, else text if it is valid UTF-8, else bytes.
+// valid JSON, else text if it is valid UTF-8, else bytes. The message keeps data,
+// or a copy.
 func Sniff(m *domain.Message, data []byte) error {
-	for _, contentType := range []string{domain.JSON, domain.Text} {
-		if err := m.SetData(contentType, data); err == nil {
-			return nil
-		}
-	}
-	return m.SetData(domain.Binary, data)
+	return sniff(m, data, func(data []byte) []byte { return data })
 }
 
-// headerTargets reads one target, or a JSON array of them.
-func headerTargets(s string) ([]domain.Target, error) {
-	if len(s) == 0 || s[0] != '[' {
-		t, err := domain.ParseTarget(s)
-		return []domain.Target{t}, err
+// sniff is [Sniff] for data that the message can keep once own has been called.
+func sniff(m *domain.Message, data []byte, own func([]byte) []byte) error {
+	switch {
+	case jsontext.Valid(data) == nil:
+		return m.SetJSON(domain.JSON, data) // keeps a copy
+	case utf8.Valid(data):
+		return m.SetData(domain.Text, own(data))
 	}
-	if jsontext.Valid([]byte(s)) != nil {
+	return m.SetData(domain.Binary, own(data))
+}
+
+// headerTargets reads one target, or a JSON array of them, and appends them to all.
+func (x *texts) headerTargets(s string, all []domain.Target) ([]domain.Target, error) {
+	if len(s) == 0 || s[0] != '[' {
+		t, err := domain.ParseTarget(x.clone(s))
+		return append(all, t), err
+	}
+	value := []byte(s)
+	if jsontext.Valid(value) != nil {
 		return nil, &domain.FieldError{Problem: "want a target or a JSON array of targets"}
 	}
-	return targets([]byte(s))
+	return x.targets(value, all)
 }
 
 // adopt makes a message of another program's JSON object, as [Rules] describe.
@@ -215,10 +227,11 @@ func adoptedUser(value []byte) ([]domain.Target, error) {
 	var user string
 	switch c := value[0]; {
 	case c == '"':
-		var err error
-		if user, err = text(value); err != nil {
+		name, err := text(value)
+		if err != nil {
 			return nil, err
 		}
+		user = string(name)
 	case c < '0' || c > '9':
 		return nil, errNoUser
 	case bytes.ContainsAny(value, ".eE"):

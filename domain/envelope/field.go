@@ -11,20 +11,20 @@ import (
 	"github.com/fanfarebus/fanfare/domain/jsontext"
 )
 
-func targets(value []byte) ([]domain.Target, error) {
+// targets reads one target, or an array of them, and appends them to all.
+func (x *texts) targets(value []byte, all []domain.Target) ([]domain.Target, error) {
 	if value[0] == '"' {
-		t, err := target(value)
-		return []domain.Target{t}, err
+		t, err := x.target(value)
+		return append(all, t), err
 	}
 	if value[0] != '[' {
 		return nil, &domain.FieldError{Problem: "want a target or an array of targets"}
 	}
-	var all []domain.Target
 	err := jsontext.Array(value, func(v []byte) error {
 		if len(all) == domain.MaxTargets {
 			return &domain.FieldError{Problem: fmt.Sprintf("at most %d targets", domain.MaxTargets)}
 		}
-		t, err := target(v)
+		t, err := x.target(v)
 		if err != nil {
 			return domain.At(fmt.Sprintf("[%d]", len(all)), err)
 		}
@@ -37,24 +37,69 @@ func targets(value []byte) ([]domain.Target, error) {
 	return all, err
 }
 
-func target(value []byte) (domain.Target, error) {
+func (x *texts) target(value []byte) (domain.Target, error) {
 	name, err := text(value)
-	if err != nil {
+	switch {
+	case err != nil:
 		return domain.Target{}, err
+	case string(name) == domain.KindAll:
+		return domain.Everyone, nil
 	}
-	return domain.ParseTarget(name)
+	return domain.ParseTarget(x.add(name))
 }
 
-func text(value []byte) (string, error) {
-	s, err := jsontext.String(value)
+// text decodes a string in a text that is known to be valid. The result may share
+// memory with value.
+func text(value []byte) ([]byte, error) {
+	s, err := jsontext.Text(value)
 	switch {
 	case errors.Is(err, jsontext.ErrType):
-		return "", &domain.FieldError{Problem: "want a string"}
+		return nil, &domain.FieldError{Problem: "want a string"}
 	case err != nil:
-		return "", &domain.FieldError{
+		return nil, &domain.FieldError{
 			Problem: "want a string of characters: half a surrogate pair is none"}
 	}
 	return s, nil
+}
+
+// texts makes the short strings of one message, most of which share one
+// allocation. It must not be copied once it is in use.
+type texts struct{ chunk strings.Builder }
+
+// textChunk is how many bytes are allocated at least. The target, id and type of
+// most messages fit in.
+const textChunk = 80
+
+// read decodes a string in a text that is known to be valid.
+func (x *texts) read(value []byte) (string, error) {
+	s, err := text(value)
+	if err != nil {
+		return "", err
+	}
+	return x.add(s), nil
+}
+
+// add returns s as a string.
+func (x *texts) add(s []byte) string {
+	start := x.reserve(len(s))
+	x.chunk.Write(s) // never fails
+	return x.chunk.String()[start:]
+}
+
+// clone returns a copy of s, which may be part of a larger text.
+func (x *texts) clone(s string) string {
+	start := x.reserve(len(s))
+	x.chunk.WriteString(s) // never fails
+	return x.chunk.String()[start:]
+}
+
+// reserve makes room for n more bytes, and returns the offset of the first.
+func (x *texts) reserve(n int) int {
+	if n > x.chunk.Cap()-x.chunk.Len() {
+		x.chunk.Reset() // what was returned before keeps its memory
+		x.chunk.Grow(max(n, textChunk))
+	}
+	return x.chunk.Len()
 }
 
 func timestamp(value []byte) (time.Time, error) {
@@ -62,7 +107,7 @@ func timestamp(value []byte) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, err
 	}
-	return parseTime(s)
+	return parseTime(string(s))
 }
 
 // parseTime reads an [RFC 3339] time. A leap second becomes the second after it,
@@ -123,7 +168,7 @@ func headers(value []byte) (map[string]string, error) {
 		if all == nil {
 			all = make(map[string]string)
 		}
-		all[name] = header
+		all[name] = string(header)
 		if len(all) > domain.MaxHeaders {
 			return &domain.FieldError{Problem: fmt.Sprintf("at most %d", domain.MaxHeaders)}
 		}

@@ -1,6 +1,7 @@
 package envelope
 
 import (
+	"bytes"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -61,49 +62,44 @@ var errUnknown = &domain.FieldError{Problem: "unknown field: use to, type, data,
 // concurrent use.
 type Fields struct {
 	Options
-	m      domain.Message
+	m      *domain.Message  // nil before the first field
 	data   domain.ValidJSON // nil if absent
-	base64 *string          // nil if absent
+	base64 []byte           // without the quotes; nil if absent
+	texts  texts
 }
 
 // Take takes a field with the name and value that [jsontext.Fields] found. It
-// keeps the value of "data", which the caller may not change until it has called
-// Message, and copies other values. It returns true for known if an envelope has a
-// field of that name.
+// keeps the values of "data" and "data_base64", which the caller may not change
+// until it has called Message, and copies other values. It returns true for known
+// if an envelope has a field of that name.
 func (f *Fields) Take(name, value []byte) (known bool, err error) {
 	if string(value) == "null" && string(name) != "data" {
 		return isField(name), nil // null counts as absent
 	}
+	m := f.message()
 	switch string(name) {
 	case "to":
-		f.m.To, err = targets(value)
+		m.To, err = f.texts.targets(value, m.To[:0])
 	case "data":
 		f.data = value
 	case "data_base64":
-		var s string
-		s, err = text(value)
-		f.base64 = &s
+		f.base64, err = text(value)
 	case "id":
-		f.m.ID, err = text(value)
+		m.ID, err = f.texts.read(value)
 	case "type":
-		f.m.Type, err = text(value)
+		m.Type, err = f.texts.read(value)
 	case "content_type":
-		f.m.ContentType, err = text(value)
-		// A content type that is too long would count as bytes, and the error
-		// would then be about the data.
-		if err == nil && len(f.m.ContentType) > domain.MaxType {
-			err = &domain.FieldError{Problem: fmt.Sprintf("at most %d bytes", domain.MaxType)}
-		}
+		m.ContentType, err = f.contentType(value)
 	case "time":
-		f.m.Time, err = timestamp(value)
+		m.Time, err = timestamp(value)
 	case "ttl":
-		f.m.TTL, err = seconds(value)
+		m.TTL, err = seconds(value)
 	case "headers":
-		f.m.Headers, err = headers(value)
+		m.Headers, err = headers(value)
 	case "from":
-		f.m.From, err = f.nodeField(value)
+		m.From, err = f.nodeField(value)
 	case "session":
-		f.m.Session, err = f.nodeField(value)
+		m.Session, err = f.nodeField(value)
 	default:
 		return false, nil
 	}
@@ -111,6 +107,25 @@ func (f *Fields) Take(name, value []byte) (known bool, err error) {
 		return true, domain.At(string(name), err)
 	}
 	return true, nil
+}
+
+// message returns the message that is being read. Its To has room for one target.
+func (f *Fields) message() *domain.Message {
+	if f.m == nil {
+		f.m = newMessage()
+	}
+	return f.m
+}
+
+// newMessage returns a message whose To is empty and has room for one target. The
+// two share an allocation, since most messages have one target.
+func newMessage() *domain.Message {
+	var m struct {
+		domain.Message
+		to [1]domain.Target
+	}
+	m.To = m.to[:0]
+	return &m.Message
 }
 
 func isField(name []byte) bool {
@@ -130,19 +145,32 @@ func (f *Fields) nodeField(value []byte) (string, error) {
 	if f.Strict {
 		return "", &domain.FieldError{Problem: "is set by the node alone"}
 	}
-	return text(value)
+	return f.texts.read(value)
+}
+
+func (f *Fields) contentType(value []byte) (string, error) {
+	s, err := text(value)
+	switch {
+	case err != nil:
+		return "", err
+	case string(s) == domain.JSON:
+		return domain.JSON, nil
+	case len(s) > domain.MaxType:
+		// It would count as bytes, and the error would then be about the data.
+		return "", &domain.FieldError{Problem: fmt.Sprintf("at most %d bytes", domain.MaxType)}
+	}
+	return f.texts.add(s), nil
 }
 
 // Message returns the message that the fields make. It does not share memory
 // with the values that [Fields.Take] took. The errors are those of [Parse].
 func (f *Fields) Message() (*domain.Message, error) {
-	m := &f.m
 	switch {
 	case f.data != nil && f.base64 != nil:
 		return nil, &domain.FieldError{Path: "data_base64",
 			Problem: "give data or data_base64, not both"}
 	case f.base64 != nil:
-		if err := f.setBytes(*f.base64); err != nil {
+		if err := f.setBytes(); err != nil {
 			return nil, domain.At("data_base64", err)
 		}
 	default:
@@ -150,14 +178,13 @@ func (f *Fields) Message() (*domain.Message, error) {
 			return nil, domain.At("data", err)
 		}
 	}
-	result := *m // a copy, since a pointer into f would keep the whole envelope alive
-	return &result, finish(&result, f.Options)
+	return f.m, finish(f.m, f.Options)
 }
 
 // setData sets the JSON text of the data field, or, if the content type is text,
 // the characters of its string.
 func (f *Fields) setData() error {
-	m := &f.m
+	m := f.message()
 	if f.data == nil {
 		f.data = domain.ValidJSON("null")
 	}
@@ -172,14 +199,14 @@ func (f *Fields) setData() error {
 		if err != nil {
 			return err
 		}
-		return m.SetData(m.ContentType, []byte(s))
+		return m.SetData(m.ContentType, bytes.Clone(s))
 	}
 	return &domain.FieldError{Problem: fmt.Sprintf(
 		"content_type %.64q is neither JSON nor text in UTF-8: give data_base64", m.ContentType)}
 }
 
-func (f *Fields) setBytes(encoded string) error {
-	data, err := base64.StdEncoding.DecodeString(encoded)
+func (f *Fields) setBytes() error {
+	data, err := base64.StdEncoding.AppendDecode(nil, f.base64)
 	if err != nil {
 		return &domain.FieldError{Problem: "want standard base64 with padding"}
 	}
@@ -192,6 +219,9 @@ func (f *Fields) setBytes(encoded string) error {
 
 // finish checks a message whose fields have all been read.
 func finish(m *domain.Message, o Options) error {
+	if len(m.To) == 0 {
+		m.To = nil // and not the room for one
+	}
 	if o.MaxData > 0 && len(m.Data) > o.MaxData {
 		return fmt.Errorf("data: %w: %d bytes, at most %d are allowed",
 			domain.ErrTooLarge, len(m.Data), o.MaxData)

@@ -23,37 +23,21 @@ const (
 const maxVersions = 32
 
 // A Dedupe remembers ids, and a digest of what came under each, for a while.
-// It measures that time by the log's clock. Sightings are numbered; those with
-// first <= number < next are in the ring. It is not safe for concurrent use.
+// It measures that time by the log's clock. It is not safe for concurrent use.
 type Dedupe struct {
-	seed   maphash.Seed
-	latest map[uint64]uint64 // digest of the id: number of its latest sighting
-	ring   []sighting        // sighting n is at index n % len
-	first  uint64
-	next   uint64
-	most   int
-	age    time.Duration
-	clock  logClock
-	now    time.Time // the log's time at the latest Check
-	peak   int       // see Shrunk
+	seed  maphash.Seed
+	seen  notes // by digest of the id; the value is the digest of the content
+	most  int
+	age   time.Duration
+	unit  time.Duration // of the times of notes: a billionth of age, more or less
+	clock logClock
+	now   time.Time // the log's time at the latest Check
 }
-
-type sighting struct {
-	id, content uint64
-	before      uint64 // number of an earlier sighting of the id, if it is >= first
-	at          int64  // Unix microseconds
-}
-
-// sightingSize is what one takes.
-const sightingSize = 32
 
 // NewDedupe returns a Dedupe that remembers at most `most` ids, each for age. It
 // must not be copied once it is in use.
 func NewDedupe(most int, age time.Duration) Dedupe {
-	return Dedupe{
-		seed: maphash.MakeSeed(), latest: make(map[uint64]uint64), most: most, age: age,
-		first: 1, next: 1, // so that 0 is never in the ring
-	}
+	return Dedupe{seed: maphash.MakeSeed(), seen: newNotes(), most: most, age: age, unit: age>>30 + 1}
 }
 
 // Check says what m is, and remembers it. The log took m at time t; now is this
@@ -64,77 +48,51 @@ func (d *Dedupe) Check(m *domain.Message, t, now time.Time) (v Verdict, forgotte
 }
 
 func (d *Dedupe) check(m *domain.Message, now time.Time) (v Verdict, forgotten bool) {
-	if now.Before(d.now) {
-		d.setBack(now)
-	}
-	d.now = now
-	for d.first < d.next && now.UnixMicro()-d.at(d.first).at > d.age.Microseconds() {
-		d.forget()
-	}
-	d.shrink()
-	s := sighting{id: maphash.String(d.seed, m.ID), content: d.digest(m), at: now.UnixMicro()}
-	s.before = d.latest[s.id]
-	for n, i := s.before, 0; n >= d.first && i < maxVersions; n, i = d.at(n).before, i+1 {
-		if d.at(n).content == s.content {
+	d.advance(now)
+	id, content := maphash.String(d.seed, m.ID), d.digest(m)
+	n, found := d.seen.newest(id)
+	for i := 0; found && i < maxVersions; i++ {
+		if d.seen.at(n).value == content {
 			return Duplicate, false
 		}
 		v = Conflict
+		n, found = d.seen.earlier(n)
 	}
-	if d.len() == d.most {
-		d.forget()
+	if d.seen.len() == d.most {
+		d.seen.forget()
 		forgotten = true
 	}
-	d.remember(s)
+	d.seen.add(id, content, d.time(now))
 	return v, forgotten
 }
 
-// setBack is called when the clock was set back: sightings that are in the
+// time is a time in the units of notes. Differences of times that are not
+// further apart than four times the age are right.
+func (d *Dedupe) time(t time.Time) uint32 { return uint32(t.UnixNano() / int64(d.unit)) }
+
+// advance sets the time, and forgets the ids that are too old by then.
+func (d *Dedupe) advance(now time.Time) {
+	passed := now.Sub(d.now)
+	if passed < 0 {
+		d.setBack(now, -passed)
+	}
+	d.now = now
+	at, age := d.time(now), uint32(d.age/d.unit)+1 // one unit, as both times are rounded
+	for d.seen.len() > 0 && (passed > d.age || at-d.seen.oldest().at > age) {
+		d.seen.forget()
+	}
+}
+
+// setBack is called when the clock was set back to now: ids that are in the
 // future now would be remembered for too long.
-func (d *Dedupe) setBack(now time.Time) {
-	for n := d.first; n < d.next; n++ {
-		s := d.at(n)
-		s.at = min(s.at, now.UnixMicro())
+func (d *Dedupe) setBack(now time.Time, by time.Duration) {
+	at := d.time(now)
+	for n := d.seen.ring.start; n < d.seen.ring.end; n++ {
+		it := d.seen.at(n)
+		if by > d.age || int32(it.at-at) > 0 {
+			it.at = at
+		}
 	}
-}
-
-func (d *Dedupe) len() int              { return int(d.next - d.first) }
-func (d *Dedupe) at(n uint64) *sighting { return &d.ring[n%uint64(len(d.ring))] }
-
-func (d *Dedupe) remember(s sighting) {
-	if d.len() == len(d.ring) {
-		d.grow()
-	}
-	d.latest[s.id] = d.next
-	d.peak = max(d.peak, len(d.latest))
-	*d.at(d.next) = s
-	d.next++
-}
-
-func (d *Dedupe) grow() {
-	d.resize(min(d.most, max(64, 2*len(d.ring))))
-}
-
-// shrink gives memory back when much was forgotten.
-func (d *Dedupe) shrink() {
-	d.latest = Shrunk(d.latest, &d.peak)
-	if len(d.ring) > 256 && 8*d.len() < len(d.ring) {
-		d.resize(len(d.ring) / 4)
-	}
-}
-
-func (d *Dedupe) resize(slots int) {
-	was := *d
-	d.ring = make([]sighting, slots)
-	for n := was.first; n != was.next; n++ {
-		*d.at(n) = *was.at(n)
-	}
-}
-
-func (d *Dedupe) forget() {
-	if s := d.at(d.first); d.latest[s.id] == d.first {
-		delete(d.latest, s.id)
-	}
-	d.first++
 }
 
 // leastIds are remembered even when the node's memory is used up.
@@ -143,14 +101,14 @@ const leastIds = 1024
 // Squeeze forgets up to two ids, one more than the next Check adds, as memory is
 // scarce. It returns how many it forgot.
 func (d *Dedupe) Squeeze() (n int) {
-	for ; n < 2 && d.len() > leastIds; n++ {
-		d.forget()
+	for ; n < 2 && d.seen.len() > leastIds; n++ {
+		d.seen.forget()
 	}
 	return n
 }
 
-// Size is about what the remembered ids take, in bytes.
-func (d *Dedupe) Size() int { return sightingSize*len(d.ring) + (2*wordSize+MapSlot)*d.peak }
+// Size is what the remembered ids take, in bytes.
+func (d *Dedupe) Size() int { return d.seen.size() }
 
 // digest condenses the content of a message, which is what receivers get of it.
 // Time and ttl do not count, as a publisher that repeats a message may have

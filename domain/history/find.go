@@ -9,7 +9,7 @@ import (
 // Find says where a cursor is: which entry follows it, or what has to be done
 // to know that, or that it cannot be known. It changes nothing, and asks for
 // the time only where the answer depends on it.
-func (h *History[P]) Find(c domain.Cursor, now func() time.Time) Answer {
+func (h *History) Find(c domain.Cursor, now func() time.Time) Answer {
 	switch {
 	case h.isAhead(&c):
 		return Answer{Kind: Ahead, Cursor: c}
@@ -23,7 +23,7 @@ func (h *History[P]) Find(c domain.Cursor, now func() time.Time) Answer {
 }
 
 // Unknown is the answer to a cursor that fits nowhere.
-func (h *History[P]) Unknown() Answer {
+func (h *History) Unknown() Answer {
 	if h.cfg.HasLog {
 		return h.GapAtHead(domain.UnknownCursor)
 	}
@@ -31,12 +31,12 @@ func (h *History[P]) Unknown() Answer {
 }
 
 // GapAtHead is the answer that tells a gap and continues with what comes next.
-func (h *History[P]) GapAtHead(reason domain.GapReason) Answer {
-	return Answer{Kind: Gap, Reason: reason, Next: h.window.end, Cursor: h.head.Cursor}
+func (h *History) GapAtHead(reason domain.GapReason) Answer {
+	return Answer{Kind: Gap, Reason: reason, Next: h.Next(), Cursor: h.head.Cursor}
 }
 
 // isAhead reports whether this history may still come to where the cursor is.
-func (h *History[P]) isAhead(c *domain.Cursor) bool {
+func (h *History) isAhead(c *domain.Cursor) bool {
 	if c.Log == h.successor && h.successor != 0 {
 		return true
 	}
@@ -45,7 +45,7 @@ func (h *History[P]) isAhead(c *domain.Cursor) bool {
 }
 
 // findInLog finds a cursor in the present log, at or before the head.
-func (h *History[P]) findInLog(c *domain.Cursor, now func() time.Time) Answer {
+func (h *History) findInLog(c *domain.Cursor, now func() time.Time) Answer {
 	first, start := h.currentLog()
 	afterGap := h.logStartsInWindow() && first == h.logStart+1 // start is the gap's position
 	switch {
@@ -68,7 +68,7 @@ func (h *History[P]) findInLog(c *domain.Cursor, now func() time.Time) Answer {
 	n := h.window.after(first, c.Position)
 	before := start
 	if n > first {
-		before = h.window.at(n - 1).Cursor
+		before = h.window.point(n - 1).Cursor
 	}
 	if before.Position == c.Position && differ(before.ID, c.ID) {
 		return h.GapAtHead(domain.UnknownCursor)
@@ -78,11 +78,11 @@ func (h *History[P]) findInLog(c *domain.Cursor, now func() time.Time) Answer {
 
 // currentLog returns the first entry that continues the present log without a
 // gap or move before it, and the cursor that it follows.
-func (h *History[P]) currentLog() (first uint64, start domain.Cursor) {
-	first, start = h.window.start, h.start.Cursor
+func (h *History) currentLog() (first uint64, start domain.Cursor) {
+	first, start = h.window.start, h.Start().Cursor
 	for _, n := range [...]uint64{h.logStart, h.movedAt} { // entry n is the gap, or the move
-		if n >= first && n < h.window.end {
-			first, start = n+1, h.window.at(n).Cursor
+		if n >= first && n < h.Next() {
+			first, start = n+1, h.window.point(n).Cursor
 		}
 	}
 	return first, start
@@ -91,26 +91,27 @@ func (h *History[P]) currentLog() (first uint64, start domain.Cursor) {
 // logStartsInWindow reports whether the present log began at a gap that is
 // still in the window. Entries before it belong to another log, or to another
 // life of this one.
-func (h *History[P]) logStartsInWindow() bool { return h.window.has(h.logStart) }
+func (h *History) logStartsInWindow() bool { return h.window.has(h.logStart) }
 
 // holds reports whether the window has the very message that the cursor names,
 // as entry first or a later one.
-func (h *History[P]) holds(c *domain.Cursor, first uint64) bool {
+func (h *History) holds(c *domain.Cursor, first uint64) bool {
 	n := h.window.after(first, c.Position)
 	if n == first || c.ID == 0 {
 		return false
 	}
 	e := h.window.at(n - 1)
-	return e.Position == c.Position && e.ID == c.ID
+	p := e.Point()
+	return p.Position == c.Position && p.ID == c.ID
 }
 
 // mayReadBacklog reports whether the window can be continued at its old end by
 // what the cursor's log has.
-func (h *History[P]) mayReadBacklog(c *domain.Cursor) bool {
-	return h.cfg.Backlog && h.cfg.HasLog && !h.logStartsInWindow() && c.Log == h.start.Log
+func (h *History) mayReadBacklog(c *domain.Cursor) bool {
+	return h.cfg.Backlog && h.cfg.HasLog && h.Continues(c.Log)
 }
 
-func (h *History[P]) needBacklog(c *domain.Cursor, now func() time.Time) Answer {
+func (h *History) needBacklog(c *domain.Cursor, now func() time.Time) Answer {
 	switch at := now(); {
 	case h.failedReads.has(backlogKey(*c), at):
 		return h.Refused(domain.UnknownCursor)
@@ -122,8 +123,8 @@ func (h *History[P]) needBacklog(c *domain.Cursor, now func() time.Time) Answer 
 
 // findInOrigins finds a cursor in another log than the present one: the bus was
 // moved since.
-func (h *History[P]) findInOrigins(c *domain.Cursor, now func() time.Time) Answer {
-	from, to, found := h.segments.of(c.Log, h.window.end)
+func (h *History) findInOrigins(c *domain.Cursor, now func() time.Time) Answer {
+	from, to, found := h.segments.of(c.Log, h.Next())
 	if h.logStartsInWindow() {
 		from = max(from, h.logStart+1) // the entries before it do not lead here
 	}
@@ -131,18 +132,17 @@ func (h *History[P]) findInOrigins(c *domain.Cursor, now func() time.Time) Answe
 	if !found || from >= to {
 		return h.needLookup(c, now)
 	}
-	there := func(n uint64) domain.Position {
-		p, _ := h.window.at(n).PositionIn(c.Log)
-		return p
-	}
-	n := h.window.search(from, to, func(e *Entry[P]) bool {
-		p, _ := e.PositionIn(c.Log)
+	n := h.window.search(from, to, func(n uint64) bool {
+		e := h.window.at(n)
+		at := e.Point()
+		p, _ := at.PositionIn(c.Log)
 		return p > c.Position
 	})
 	if n == from {
 		return h.findBefore(c, from, now)
 	}
-	before, at := h.window.at(n-1), there(n-1)
+	before := h.window.point(n - 1)
+	at, _ := before.PositionIn(c.Log)
 	_, continues := h.head.PositionIn(c.Log)
 	if n == to && !continues && at < c.Position || at == c.Position && differ(before.ID, c.ID) {
 		return h.Unknown()
@@ -152,19 +152,20 @@ func (h *History[P]) findInOrigins(c *domain.Cursor, now func() time.Time) Answe
 
 // findBefore finds a cursor before entry n, the first one in the window that
 // has a position in the cursor's log.
-func (h *History[P]) findBefore(c *domain.Cursor, n uint64, now func() time.Time) Answer {
+func (h *History) findBefore(c *domain.Cursor, n uint64, now func() time.Time) Answer {
 	if n > h.window.start {
-		if h.window.at(n - 1).IsGap() {
+		if before := h.window.at(n - 1); before.IsGap() {
 			return h.acrossGap(n-1, *c)
 		}
 		// Entry n is the first one that can be for the session: those before it
 		// belong to other logs.
 		unknown := h.Unknown()
-		unknown.Next, unknown.Cursor = n, h.window.at(n).Cursor
+		unknown.Next, unknown.Cursor = n, h.window.point(n).Cursor
 		return unknown
 	}
-	if start, known := h.start.PositionIn(c.Log); known && start <= c.Position {
-		if start == c.Position && differ(h.start.ID, c.ID) {
+	before := h.Start()
+	if start, known := before.PositionIn(c.Log); known && start <= c.Position {
+		if start == c.Position && differ(before.ID, c.ID) {
 			return h.Unknown()
 		}
 		return resumedAt(n, c)
@@ -178,7 +179,7 @@ func (h *History[P]) findBefore(c *domain.Cursor, n uint64, now func() time.Time
 // needLookup answers a cursor of which the window has no trace. It is unknown
 // if nothing can be looked up, if nothing was copied from its log, or if it was
 // looked up in vain a moment ago.
-func (h *History[P]) needLookup(c *domain.Cursor, now func() time.Time) Answer {
+func (h *History) needLookup(c *domain.Cursor, now func() time.Time) Answer {
 	foreign := h.origins.complete && !h.IsOrigin(c.Log)
 	if !h.cfg.Backlog || !h.cfg.HasLog || h.logStartsInWindow() || foreign ||
 		h.failedReads.has(lookupKey(*c), now()) {
@@ -189,7 +190,7 @@ func (h *History[P]) needLookup(c *domain.Cursor, now func() time.Time) Answer {
 
 // findByFingerprint finds a cursor that another node gave, on a bus without a
 // log.
-func (h *History[P]) findByFingerprint(c *domain.Cursor, now func() time.Time) Answer {
+func (h *History) findByFingerprint(c *domain.Cursor, now func() time.Time) Answer {
 	if n, ok := h.fingerprints.after(c.ID, h.window.start); ok {
 		return resumedAt(n, c)
 	}
@@ -211,7 +212,7 @@ func resumedAt(n uint64, c *domain.Cursor) Answer {
 }
 
 // acrossGap continues with entry n, which is a gap.
-func (h *History[P]) acrossGap(n uint64, at domain.Cursor) Answer {
+func (h *History) acrossGap(n uint64, at domain.Cursor) Answer {
 	return Answer{Kind: At, Next: n, Cursor: at}
 }
 

@@ -3,6 +3,7 @@ package history
 import (
 	"encoding/binary"
 	"math"
+	"sort"
 	"time"
 
 	"github.com/fanfarebus/fanfare/domain"
@@ -28,12 +29,13 @@ type Config struct {
 
 // A History is the newest entries of one system and what is known of the logs
 // that they came from. It is not safe for concurrent use.
-type History[P any] struct {
+type History struct {
 	cfg      Config
-	window   window[P]
-	start    Point // the window is complete after this point
-	head     Point // up to here everything was seen; later than the newest entry where others passed
-	gaps     Numbers
+	window   window
+	start    Point        // see Start
+	startOf  uint64       // the number of the entry that start is before
+	head     Point        // up to here everything was seen; later than the newest entry where others passed
+	gaps     ring[uint64] // numbers of gaps in the window
 	segments segments
 
 	logStart    uint64       // number of the gap at which head.Log began; none if it is not in the window
@@ -59,54 +61,67 @@ const none = math.MaxUint64
 // New returns an empty History. The LogID own is for the positions that it
 // counts itself where the bus has none; no other node may use the same. A
 // History must not be copied once it is in use.
-func New[P any](own domain.LogID, cfg Config) History[P] {
-	return History[P]{cfg: cfg, window: newWindow[P](), logStart: none, movedAt: none, own: own}
+func New(own domain.LogID, cfg Config) History {
+	return History{cfg: cfg, window: newWindow(), logStart: none, movedAt: none, own: own,
+		fingerprints: fingerprints{newNotes()}}
 }
 
 // Len returns how many entries are in the window.
-func (h *History[P]) Len() int { return h.window.len() }
+func (h *History) Len() int { return h.window.len() }
 
 // First returns the number of the oldest entry.
-func (h *History[P]) First() uint64 { return h.window.start }
+func (h *History) First() uint64 { return h.window.start }
 
 // Next returns the number of the next entry to come.
-func (h *History[P]) Next() uint64 { return h.window.end }
+func (h *History) Next() uint64 { return h.window.refs.end }
 
-// At returns entry n, which must be in the window. It is good until the next
-// call that changes the History.
-func (h *History[P]) At(n uint64) *Entry[P] { return h.window.at(n) }
+// At reads entry n, which must be in the window.
+func (h *History) At(n uint64) Entry { return h.window.at(n) }
+
+// Oldest returns when the oldest entry was received. There must be one.
+func (h *History) Oldest() time.Time { return h.window.oldest() }
 
 // Head returns the point up to which everything was seen; zero before Begin. It
 // is the History's own: do not change it, nor keep it over a change.
-func (h *History[P]) Head() *Point { return &h.head }
+func (h *History) Head() *Point { return &h.head }
 
 // Start returns the point after which the window is complete. It is the
 // History's own: do not change it, nor keep it over a change.
-func (h *History[P]) Start() *Point { return &h.start }
+func (h *History) Start() *Point {
+	if first := h.First(); first != h.startOf && h.window.refs.has(first-1) {
+		h.start, h.startOf = h.window.point(first-1), first
+	}
+	return &h.start
+}
 
 // NextGap returns the number of the first gap in the window that is entry n or
 // a later one.
-func (h *History[P]) NextGap(n uint64) (gap uint64, found bool) { return h.gaps.From(n) }
-
-// EntryBytes returns about how many bytes of the heap the entries take.
-func (h *History[P]) EntryBytes() int { return h.window.bytes }
-
-// Overhead returns about how many bytes the History takes beside its entries.
-func (h *History[P]) Overhead() int {
-	return h.window.size() + h.gaps.Size() + h.fingerprints.size() + h.segments.size()
+func (h *History) NextGap(n uint64) (gap uint64, found bool) {
+	if h.gaps.len() == 0 {
+		return 0, false
+	}
+	i := h.gaps.start + uint64(sort.Search(h.gaps.len(), func(i int) bool {
+		return *h.gaps.at(h.gaps.start + uint64(i)) >= n
+	}))
+	if i == h.gaps.end {
+		return 0, false
+	}
+	return *h.gaps.at(i), true
 }
 
-// Grow adds n bytes to the size of an entry in the window.
-func (h *History[P]) Grow(e *Entry[P], n int) {
-	e.Size += n
-	h.window.bytes += n
+// EntryBytes returns how many bytes of the heap the entries take.
+func (h *History) EntryBytes() int { return h.window.bytes }
+
+// Size returns how many bytes of the heap the History takes, with its entries.
+func (h *History) Size() int {
+	return h.window.size() + h.gaps.size() + h.fingerprints.size() + h.segments.size()
 }
 
 // NextPoint makes the point of the next entry from what a transport says of it:
 // its position in the log, or "" where the bus has no positions; NextPoint then
 // counts one of the History's own. The log took the entry at time t; where that
 // is not plausible, now stands for it.
-func (h *History[P]) NextPoint(
+func (h *History) NextPoint(
 	log domain.LogID, at domain.Position, t, now time.Time, origins ...domain.Location,
 ) Point {
 	if at == "" {
@@ -122,10 +137,10 @@ func (h *History[P]) NextPoint(
 }
 
 // IsOwn reports whether p is a position that this History has counted itself.
-func (h *History[P]) IsOwn(p *Point) bool { return p.Log == h.own }
+func (h *History) IsOwn(p *Point) bool { return p.Log == h.own }
 
 // Begin sets the point that the first entry will follow.
-func (h *History[P]) Begin(p Point, now time.Time) {
+func (h *History) Begin(p Point, now time.Time) {
 	h.start = p
 	h.fingerprintsFrom = now.Add(h.cfg.FingerprintAge)
 	h.Advance(p)
@@ -133,27 +148,27 @@ func (h *History[P]) Begin(p Point, now time.Time) {
 
 // Expect sets the log that will continue the present one when the bus is moved;
 // 0 for none. Cursors in it are ahead until then.
-func (h *History[P]) Expect(successor domain.LogID) { h.successor = successor }
+func (h *History) Expect(successor domain.LogID) { h.successor = successor }
 
 // Advance moves the head, for an entry that does not enter the window.
-func (h *History[P]) Advance(p Point) {
+func (h *History) Advance(p Point) {
 	h.head = p
 	for _, o := range p.Origins {
 		h.origins.learn(o.Log)
 	}
 }
 
-// Append puts a message into the window and returns its entry's number. The
-// payload takes about extra bytes of the heap.
-func (h *History[P]) Append(m *domain.Message, p Point, now time.Time, payload P, extra int) uint64 {
+// Append puts a message into the window and returns its entry's number. It
+// copies what it needs of the message.
+func (h *History) Append(m *domain.Message, p Point, now time.Time) uint64 {
 	h.Advance(p)
-	return h.push(Entry[P]{Point: p, Message: m, Added: now, Payload: payload, Size: m.Size() + p.Size() + extra})
+	return h.push(&record{point: p, message: m, added: now})
 }
 
 // AppendGap puts a gap into the window and returns its entry's number: the
 // entries that come now follow p, and it is not proven that nothing was lost
 // before them.
-func (h *History[P]) AppendGap(reason domain.GapReason, p Point, now time.Time) uint64 {
+func (h *History) AppendGap(reason domain.GapReason, p Point, now time.Time) uint64 {
 	if p.Log == h.own {
 		p.ID = h.head.ID // a session that has come to the gap has seen all up to this fingerprint
 	}
@@ -163,52 +178,52 @@ func (h *History[P]) AppendGap(reason domain.GapReason, p Point, now time.Time) 
 	}
 	h.Advance(p)
 	h.fingerprintsFrom = now.Add(h.cfg.FingerprintAge)
-	n := h.push(Entry[P]{Point: p, Reason: reason, Added: now, Size: p.Size()})
-	h.gaps.Push(n)
+	n := h.push(&record{point: p, reason: reason, added: now})
+	h.gaps.push(n)
 	return n
 }
 
 // beginLog notes that another log begins at p, with the next entry, or the
 // same log again at an earlier position.
-func (h *History[P]) beginLog(p Point) {
+func (h *History) beginLog(p Point) {
 	h.origins.logs = nil
 	h.forgetFailedReads()
-	h.logStart, h.rewound = h.window.end, span{}
+	h.logStart, h.rewound = h.Next(), span{}
 	if p.Log == h.head.Log {
 		h.rewound = span{p.Position, h.head.Position}
 	}
 }
 
-// AppendMove puts the point at which the bus was moved into the window and
-// returns its entry's number: the log of p continues the logs of its origins.
-// The result changed reports whether that is another log than the present one.
-func (h *History[P]) AppendMove(p Point, now time.Time) (n uint64, changed bool) {
+// AppendMove puts the point at which the bus was moved into the window: the log
+// of p continues the logs of its origins. The result changed reports whether
+// that is another log than the present one.
+func (h *History) AppendMove(p Point, now time.Time) (changed bool) {
 	if changed = p.Log != h.head.Log; changed {
 		if h.head.Log != 0 {
 			h.origins.learn(h.head.Log)
 		}
 		h.forgetFailedReads()
-		h.movedAt, h.successor = h.window.end, 0
+		h.movedAt, h.successor = h.Next(), 0
 		h.rewound = span{}
 	}
-	n = h.push(Entry[P]{Point: p, Added: now, Size: p.Size()})
+	h.push(&record{point: p, added: now})
 	h.Advance(p)
-	return n, changed
+	return changed
 }
 
-func (h *History[P]) push(e Entry[P]) uint64 {
-	h.segments.push(h.window.end, &e.Point)
+func (h *History) push(e *record) uint64 {
+	h.segments.push(h.Next(), &e.point)
 	return h.window.push(e)
 }
 
-// DropOldest takes the oldest entry, which must exist, out of the window and
-// returns it with its number.
-func (h *History[P]) DropOldest() (n uint64, e Entry[P]) {
-	n = h.window.start
-	e = h.window.pop()
-	h.start = e.Point
+// DropOldest forgets the oldest entry, which must exist.
+func (h *History) DropOldest() {
+	n := h.window.start
+	h.window.drop()
 	h.segments.trim(h.window.start)
-	h.gaps.DropFirst(n)
+	if h.gaps.len() > 0 && *h.gaps.at(h.gaps.start) == n {
+		h.gaps.drop()
+	}
 	if n == h.logStart {
 		h.logStart = none
 	}
@@ -216,39 +231,27 @@ func (h *History[P]) DropOldest() (n uint64, e Entry[P]) {
 		h.movedAt = none
 	}
 	h.trimFingerprints()
-	return n, e
 }
 
-// CanPrepend reports whether entries of a log, the last of which is at the
-// position, can be put before the window.
-func (h *History[P]) CanPrepend(log domain.LogID, last domain.Position) bool {
-	return log == h.start.Log && last == h.start.Position && !h.logStartsInWindow()
-}
-
-// Prepend puts older entries before the window, in their order, whose numbers
-// end at First. They follow start.
-func (h *History[P]) Prepend(older []Entry[P], start Point) {
-	h.barrier = barrier{} // what was too far from the window may be so no more
-	for i := len(older) - 1; i >= 0; i-- {
-		h.window.prepend(older[i])
-		h.segments.prepend(h.window.start, &older[i].Point)
-	}
-	h.start = start
+// Continues reports whether the window continues what the log has up to its
+// start.
+func (h *History) Continues(log domain.LogID) bool {
+	return log == h.Start().Log && !h.logStartsInWindow()
 }
 
 // AddFingerprint lets sessions from other nodes find the point right after the
 // latest entry, if p has a fingerprint and it can be trusted: sessions must
 // see nothing twice, so this node must have received everything for as long as
 // it remembers ids.
-func (h *History[P]) AddFingerprint(p *Point, now time.Time) {
+func (h *History) AddFingerprint(p *Point, now time.Time) {
 	if p.Log == h.own && p.ID != 0 && now.After(h.fingerprintsFrom) {
-		h.fingerprints.add(p.ID, h.window.end)
+		h.fingerprints.add(p.ID, h.Next())
 		h.trimFingerprints()
 	}
 }
 
 // trimFingerprints keeps one more than the window has entries: that of the
 // point before the oldest entry.
-func (h *History[P]) trimFingerprints() {
+func (h *History) trimFingerprints() {
 	h.fingerprints.trim(h.window.start, h.cfg.Fingerprints)
 }

@@ -25,7 +25,7 @@ func (o *origins) learn(log domain.LogID) {
 
 // Survey notes of which logs the present log holds copies. If complete,
 // there are no others.
-func (h *History[P]) Survey(logs []domain.LogID, complete bool) {
+func (h *History) Survey(logs []domain.LogID, complete bool) {
 	for _, log := range logs {
 		h.origins.learn(log)
 	}
@@ -33,12 +33,12 @@ func (h *History[P]) Survey(logs []domain.LogID, complete bool) {
 }
 
 // IsOrigin reports whether the present log is known to hold copies of another.
-func (h *History[P]) IsOrigin(log domain.LogID) bool {
+func (h *History) IsOrigin(log domain.LogID) bool {
 	return slices.Contains(h.origins.logs, log)
 }
 
 // NeedsSurvey reports whether it is not known if the present log holds copies
 // of another.
-func (h *History[P]) NeedsSurvey(log domain.LogID) bool {
+func (h *History) NeedsSurvey(log domain.LogID) bool {
 	return !h.origins.complete && !h.IsOrigin(log)
 }

@@ -1,6 +1,11 @@
 package history
 
-import "github.com/fanfarebus/fanfare/domain"
+import (
+	"slices"
+	"strings"
+
+	"github.com/fanfarebus/fanfare/domain"
+)
 
 // A Point is where an entry is: the cursor that clients get for it, and the
 // locations that the entry was copied from, newest first.
@@ -25,6 +30,17 @@ func (p *Point) Published() domain.Position {
 		return p.Origins[n-1].Position
 	}
 	return p.Position
+}
+
+// Clone returns a copy that shares no memory with p.
+func (p *Point) Clone() Point {
+	c := *p
+	c.Position = domain.Position(strings.Clone(string(p.Position)))
+	c.Origins = slices.Clone(p.Origins)
+	for i := range c.Origins {
+		c.Origins[i].Position = domain.Position(strings.Clone(string(c.Origins[i].Position)))
+	}
+	return c
 }
 
 // locationSize is what a domain.Location takes beside its position's bytes.

@@ -68,7 +68,7 @@ func (b *barrier) covers(c domain.Cursor, now time.Time) bool {
 // RefuseBacklog remembers that the log could not be read on from a cursor. For
 // [domain.UnknownCursor] this concerns the very position; for other reasons
 // also all positions before it.
-func (h *History[P]) RefuseBacklog(c domain.Cursor, reason domain.GapReason, now time.Time) {
+func (h *History) RefuseBacklog(c domain.Cursor, reason domain.GapReason, now time.Time) {
 	if reason == domain.UnknownCursor {
 		h.failedReads.add(backlogKey(c), now)
 	} else if !h.barrier.covers(c, now) {
@@ -77,18 +77,18 @@ func (h *History[P]) RefuseBacklog(c domain.Cursor, reason domain.GapReason, now
 }
 
 // RefuseLookup remembers that a cursor was looked up in vain.
-func (h *History[P]) RefuseLookup(c domain.Cursor, now time.Time) {
+func (h *History) RefuseLookup(c domain.Cursor, now time.Time) {
 	h.failedReads.add(lookupKey(c), now)
 }
 
 // Refused is the answer to a cursor from which the backlog is not read, for
 // the reason. The session gets what the window has, if its position may be
 // before that.
-func (h *History[P]) Refused(reason domain.GapReason) Answer {
+func (h *History) Refused(reason domain.GapReason) Answer {
 	if reason == domain.UnknownCursor {
 		return h.GapAtHead(reason)
 	}
-	return Answer{Kind: Gap, Reason: reason, Next: h.window.start, Cursor: h.start.Cursor}
+	return Answer{Kind: Gap, Reason: reason, Next: h.First(), Cursor: h.Start().Cursor}
 }
 
-func (h *History[P]) forgetFailedReads() { h.failedReads, h.barrier = failedReads{}, barrier{} }
+func (h *History) forgetFailedReads() { h.failedReads, h.barrier = failedReads{}, barrier{} }

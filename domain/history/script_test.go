@@ -74,7 +74,7 @@ func play(t *testing.T, text string) string {
 
 // A script is a history and its time.
 type script struct {
-	h   history.History[string]
+	h   history.History
 	now time.Time
 }
 
@@ -82,7 +82,7 @@ type script struct {
 func (s *script) do(what string, args []string) (answer string, err error) {
 	switch what {
 	case "bus": // log, backlog: what the bus can do; a new history begins
-		s.h = history.New[string](ownLog, history.Config{
+		s.h = history.New(ownLog, history.Config{
 			HasLog: has(args, "log"), Backlog: has(args, "backlog"),
 			FingerprintAge: time.Minute, FingerprintWait: time.Second, Fingerprints: 100,
 		})
@@ -106,8 +106,6 @@ func (s *script) do(what string, args []string) (answer string, err error) {
 		d, err := time.ParseDuration(args[0])
 		s.now = s.now.Add(d)
 		return "", err
-	case "backlog": // FIRST..LAST were read again from the log
-		s.backlog(args[0])
 	case "survey": // LOG... are all that there are copies of
 		s.h.Survey(logIDs(args), true)
 	case "refuse": // backlog REASON LOG POSITION, or lookup LOG POSITION
@@ -143,23 +141,10 @@ func (s *script) records(args []string) error {
 			from := number(rest[2]) + i - first
 			p.Origins = append(p.Origins, domain.Location{Log: logID(rest[1]), Position: position(strconv.Itoa(from))})
 		}
-		s.h.Append(&domain.Message{}, p, s.now, "", 0)
+		s.h.Append(&domain.Message{}, p, s.now)
 		s.h.AddFingerprint(&p, s.now)
 	}
 	return nil
-}
-
-func (s *script) backlog(text string) {
-	first, last := span(text)
-	var older []history.Entry[string]
-	for i := first; i <= last; i++ {
-		p := s.point("", strconv.Itoa(i))
-		p.Log, p.ID = s.h.Start().Log, domain.HashID(fmt.Sprint("m", i))
-		older = append(older, history.Entry[string]{Point: p, Message: &domain.Message{}})
-	}
-	start := s.point("", strconv.Itoa(first-1))
-	start.Log = s.h.Start().Log
-	s.h.Prepend(older, start)
 }
 
 // point is a position in a log; "-" is the next one of the history's own.

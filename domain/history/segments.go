@@ -23,15 +23,6 @@ func (s *segments) push(n uint64, p *Point) {
 	}
 }
 
-// prepend adds entry n, the oldest.
-func (s *segments) prepend(n uint64, p *Point) {
-	if len(*s) > 0 && (*s)[0].holds(p) {
-		(*s)[0].from = n
-		return
-	}
-	*s = slices.Insert(*s, 0, segment{n, logsOf(p)})
-}
-
 // trim forgets the segments of which no entry is left.
 func (s *segments) trim(start uint64) {
 	for len(*s) > 1 && (*s)[1].from <= start {

@@ -1,7 +1,6 @@
 package jsontext
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"unicode/utf8"
@@ -60,11 +59,10 @@ func (s *scanner) space() {
 
 // peek skips white space and returns the next byte, or 0 at the end.
 func (s *scanner) peek() byte {
-	s.space()
-	if s.at < len(s.text) {
-		return s.text[s.at]
+	if s.here() <= ' ' {
+		s.space()
 	}
-	return 0
+	return s.here()
 }
 
 // end checks that nothing but white space is left.
@@ -200,30 +198,6 @@ func (s *scanner) str() error {
 			return s.fail("no control character")
 		}
 	}
-}
-
-// ordinary counts the bytes up to the first quote, backslash or control
-// character. It looks at eight bytes at once, because data is mostly long
-// strings (see [Bit Twiddling Hacks], hasless).
-//
-// [Bit Twiddling Hacks]: https://graphics.stanford.edu/~seander/bithacks.html#HasLessInWord
-func ordinary(text []byte) int {
-	const ones, high = 0x0101010101010101, 0x8080808080808080
-	n := 0
-	for ; len(text)-n >= 8; n += 8 {
-		// (word - k*ones) &^ word has the high bit of some byte set exactly if
-		// a byte of word is less than k (for k up to 128). A byte equals c if it
-		// is less than 1 after an exclusive or with c.
-		word := binary.LittleEndian.Uint64(text[n:])
-		quote, backslash := word^('"'*ones), word^('\\'*ones)
-		if ((word-' '*ones)&^word|(quote-ones)&^quote|(backslash-ones)&^backslash)&high != 0 {
-			break
-		}
-	}
-	for n < len(text) && text[n] >= ' ' && text[n] != '"' && text[n] != '\\' {
-		n++
-	}
-	return n
 }
 
 func (s *scanner) escape() error {

@@ -2,7 +2,9 @@ package jsontext
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
+	"math/bits"
 	"strconv"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -23,6 +25,16 @@ func String(value []byte) (string, error) {
 	}
 	s, err := unquote(value)
 	return string(s), err
+}
+
+// Text is [String] for a value that a function of this package has handed over,
+// and so without white space around it. It does not validate the value again, nor
+// copy it: the result may share memory with value.
+func Text(value []byte) ([]byte, error) {
+	if len(value) < 2 || value[0] != '"' {
+		return nil, fmt.Errorf("%w: want a string", ErrType)
+	}
+	return unquote(value)
 }
 
 // plain decodes a string if it is ASCII without escapes, as nearly all names
@@ -101,6 +113,31 @@ func codeUnit(text []byte) rune {
 	return rune(n)
 }
 
+// ordinary counts the bytes up to the first quote, backslash or control character. It
+// looks at eight bytes at once, as data is mostly long strings (see hasless in
+// [Bit Twiddling Hacks]).
+//
+// [Bit Twiddling Hacks]: https://graphics.stanford.edu/~seander/bithacks.html#HasLessInWord
+func ordinary(text []byte) int {
+	const ones, high = 0x0101010101010101, 0x8080808080808080
+	n := 0
+	for ; len(text)-n >= 8; n += 8 {
+		// The lowest high bit in (word - k*ones) &^ word is that of the first byte less
+		// than k, for k up to 128. A byte equals c if it is less than 1 after an
+		// exclusive or with c.
+		word := binary.LittleEndian.Uint64(text[n:])
+		quote, backslash := word^('"'*ones), word^('\\'*ones)
+		found := (word-' '*ones)&^word | (quote-ones)&^quote | (backslash-ones)&^backslash
+		if found &= high; found != 0 {
+			return n + bits.TrailingZeros64(found)/8
+		}
+	}
+	for n < len(text) && text[n] >= ' ' && text[n] != '"' && text[n] != '\\' {
+		n++
+	}
+	return n
+}
+
 // notA returns an ErrType for a value that is not of the type that the caller
 // wants, or an ErrSyntax if it is no JSON value at all.
 func notA(want string, value []byte) error {
@@ -111,4 +148,9 @@ func notA(want string, value []byte) error {
 }
 
 // trim removes white space, as JSON defines it, from both ends.
-func trim(value []byte) []byte { return bytes.Trim(value, " \t\r\n") }
+func trim(value []byte) []byte {
+	if n := len(value); n > 0 && value[0] > ' ' && value[n-1] > ' ' {
+		return value
+	}
+	return bytes.Trim(value, " \t\r\n")
+}

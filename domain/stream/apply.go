@@ -32,9 +32,7 @@ func (a *Attachment) apply(answer history.Answer, since domain.Cursor) (at domai
 		if s.cfg.Reads.over(a.asker) {
 			return a.apply(s.history.Refused(domain.TooFar), since)
 		}
-		a.waiting, a.since = true, since
-		s.backlog.waiting = append(s.backlog.waiting, a)
-		s.backlog.poke()
+		a.awaitBacklog(since)
 		return since, true
 	case history.NeedsLookup:
 		if s.cfg.Reads.over(a.asker) {
@@ -45,6 +43,7 @@ func (a *Attachment) apply(answer history.Answer, since domain.Cursor) (at domai
 		s.backlog.poke()
 		return since, true
 	default: // a gap
+		a.hearsFrom(answer.Cursor)
 		a.beginAfterGap(answer.Reason, answer.Next, answer.Cursor)
 		return answer.Cursor, false
 	}
@@ -61,14 +60,24 @@ func (a *Attachment) begin(n uint64) {
 	a.first = n
 }
 
+// hearsFrom notes after which position the session, or the target that it joins,
+// is offered what comes, if that is not known yet.
+func (a *Attachment) hearsFrom(c domain.Cursor) {
+	for _, m := range a.members {
+		if m == a.joining || a.joining == nil && !a.rode && m.since == 0 {
+			m.after = domain.Location{Log: c.Log, Position: c.Position}
+		}
+	}
+}
+
 // beginAfterGap makes the session begin at entry n, and tells it a gap first.
-// A gap that was not told yet stands for both.
+// A gap that was not told yet stands for both, and reaches to the later cursor.
 func (a *Attachment) beginAfterGap(reason domain.GapReason, n uint64, at domain.Cursor) {
 	if a.pendingGap == "" {
-		a.pendingGap, a.pendingGapAt = reason, at
-		if a.joining != nil {
-			a.pendingGapAt = domain.Cursor{} // the session's own cursor is another
-		}
+		a.pendingGap, a.pendingGapAt = reason, domain.Cursor{}
+	}
+	if a.joining == nil { // else the session's own cursor is another
+		a.pendingGapAt = at
 	}
 	a.begin(n)
 }

@@ -3,6 +3,7 @@ package stream
 import (
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/fanfarebus/fanfare/domain"
@@ -35,6 +36,8 @@ type Attachment struct {
 
 	waiting bool
 	since   domain.Cursor // when waiting: the cursor that the session, or what it joins, is at
+	ride    *ride         // when waiting: its part in a reading of the log; nil if it has none
+	rode    bool          // it was offered something that was read again
 	until   time.Time     // when waiting: until when the cursor is believed; zero while that does not count
 
 	pendingGap   domain.GapReason // a gap that the session is told before anything else; "" for none
@@ -63,9 +66,13 @@ func (s *Stream) Attach(
 		members: make([]*membership, 0, len(targets)+1),
 		next:    s.history.Next(), first: s.history.Next(),
 	}
-	a.enter(domain.Everyone, 0)
+	after := s.headLocation()
+	if !since.IsZero() {
+		after = domain.Location{Log: since.Log, Position: since.Position}
+	}
+	a.enter(domain.Everyone, 0, after)
 	for _, t := range targets {
-		a.enter(t, 0)
+		a.enter(t, 0, after)
 	}
 	switch {
 	case !s.bus.confirmed:
@@ -93,7 +100,7 @@ func (a *Attachment) Join(t domain.Target) {
 	a.stream.mu.Lock()
 	defer a.stream.mu.Unlock()
 	if !a.detached {
-		a.enter(t, a.stream.history.Next())
+		a.enter(t, a.stream.history.Next(), a.stream.headLocation())
 	}
 }
 
@@ -116,7 +123,8 @@ func (a *Attachment) JoinSince(t domain.Target, since domain.Cursor, done Frame)
 	}
 	a.next = a.othersNext
 	a.notice, a.noticeAt = done, a.othersNext
-	if m := a.enter(t, a.stream.history.Next()); m != nil {
+	after := domain.Location{Log: since.Log, Position: since.Position}
+	if m := a.enter(t, a.stream.history.Next(), after); m != nil {
 		for _, other := range a.members {
 			if other != m {
 				other.offeredFrom = max(other.since, a.first)
@@ -162,30 +170,41 @@ func (a *Attachment) Detach() {
 		return
 	}
 	a.detached, a.live = true, false
+	if a.waiting {
+		a.stream.forget(a)
+	}
 	for _, m := range a.members {
 		a.exit(m)
 	}
 	a.members = nil
-	if a.waiting {
-		a.stream.forget(a)
-	}
+}
+
+// headLocation returns where the stream is. The position is a copy: that of the
+// head would keep alive what it was read with.
+func (s *Stream) headLocation() domain.Location {
+	head := s.history.Head()
+	return domain.Location{Log: head.Log, Position: domain.Position(strings.Clone(string(head.Position)))}
 }
 
 // enter makes the session a member of the target's group; nil if it is one
-// already. Entries before number since are not for it.
-func (a *Attachment) enter(t domain.Target, since uint64) *membership {
+// already. Entries before number since, and up to the location after, are not
+// for it.
+func (a *Attachment) enter(t domain.Target, since uint64, after domain.Location) *membership {
 	for _, m := range a.members {
 		if m.target == t {
 			return nil
 		}
 	}
-	m := &membership{of: a, since: since}
+	m := &membership{of: a, since: since, after: after}
 	a.stream.index.ensureGroup(t).add(m)
 	a.members = append(a.members, m)
 	return m
 }
 
 func (a *Attachment) exit(m *membership) {
+	if m.rides && a.ride != nil && a.ride.on != nil {
+		a.ride.on.unwant(m.target, a.ride)
+	}
 	m.remove(m)
 	a.stream.index.dropIfEmpty(m.group)
 }

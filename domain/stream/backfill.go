@@ -1,149 +1,297 @@
 package stream
 
 import (
-	"sort"
+	"cmp"
+	"slices"
 	"time"
 
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/domain/history"
 )
 
-// A Backfill is a piece of the log that a stream wants to have read again: the
-// entries after After, up to and including Until. The reader calls Add for
-// each entry that it comes across, in the log's order, and ends with the
-// stream's Extend, Fail or Abandon. It is not safe for concurrent use.
+// A Backfill is one reading of the log for sessions that came back late. It
+// goes from the cursor of one of them to the start of the window, in turns: the
+// reader calls [Backfill.Add] with what comes after After, in the log's order,
+// until Add returns false or time is over, and ends the turn with the stream's
+// EndTurn, Fail or Abandon. Only messages for targets that a rider listens to
+// are kept, and only until the riders have taken them. It is not safe for
+// concurrent use.
 type Backfill struct {
-	// After and Until are positions in the log. After may move forward during
-	// the reading, when the beginning turns out to be too far away.
+	// After is the position in the log after which this turn begins.
 	After domain.Cursor
-	Until domain.Position
 	// From is the time to begin reading at, if the transport can read from a
 	// time, so that repetitions of messages from before After are recognised.
 	From time.Time
 
-	of       *Stream
-	lead     *Attachment // for whom it is read
-	charged  int         // entries that were charged to an asker
-	seen     history.Dedupe
-	entries  []scanned
-	size     int
-	index    int  // the most that the ring and the index will take for the entries, in bytes
-	scanned  int  // entries after After, messages or not
-	skipped  int  // of these, the ones that After has moved past
-	looked   int  // entries at or before After
-	blind    bool // there are too many of these: read from After alone
-	complete bool
-	origins  []domain.Location // of the entry at After, if the reading came across it
+	of   *Stream
+	lead Asker // on whose behalf this turn is
+	turn int   // entries that were read in this turn
+
+	start  domain.Cursor // where the first rider's cursor is
+	at     domain.Cursor // of the last entry that was read; without a position before there is one
+	looked int           // entries at or before start
+	newest time.Time     // of the entries that were read, by the log's clock; From before there is one
+
+	riders   []*Attachment             // sessions that have not got off
+	boarding []*ride                   // of these, those whose cursors lie ahead, in the order of their positions
+	wanted   map[domain.Target][]*ride // what the riders listen to
+	seen     history.Dedupe            // of the messages that riders listen to
+	takers   []*ride                   // scratch: for whom an entry is
+	count    uint64                    // of messages for riders, see ride.mark
+	stored   int                       // messages for riders since the lock was taken
+
+	due     []*ride   // riders that have not been offered what was stored for them since served
+	served  time.Time // when the riders were offered what was stored for them
+	pressed bool      // there is too much stored to go on
+
+	complete bool // it has come to the window
+	full     bool // it waits until its rider has taken what is stored
+	blind    bool // there is too much to look at before start: read from there alone
 }
 
-// Asker returns for whom it is read.
-func (b *Backfill) Asker() Asker { return b.lead.asker }
+const (
+	// maxOffers bounds how many messages are stored or offered, about, before
+	// others may have the stream's lock.
+	maxOffers = 1000
+	// serveEach is how often riders are offered what was read meanwhile: what a
+	// client gets together is written together.
+	serveEach = 100 * time.Millisecond
+	// lookBack is how many times Config.MaxScan entries may be looked at for
+	// repetitions, before a reading begins without.
+	lookBack = 2
+	// riderShare is the part of the budget that one rider may have stored.
+	riderShare = 16
+)
 
-// A scanned entry knows how many were scanned up to it.
-type scanned struct {
-	entry
-	count int
+var noTime time.Time
+
+func newBackfill(s *Stream, start domain.Cursor) *Backfill {
+	b := &Backfill{
+		After: domain.Cursor{Log: start.Log, Position: start.Position, Time: start.Time},
+		From:  lookFrom(start.Time, s.cfg.DedupeAge),
+		of:    s, start: start,
+		at:     domain.Cursor{Log: start.Log},
+		wanted: make(map[domain.Target][]*ride),
+		seen:   history.NewDedupe(s.cfg.DedupeSize, s.cfg.DedupeAge),
+	}
+	if b.newest = b.From; b.From.IsZero() {
+		b.at.Position = start.Position
+	}
+	return b
 }
 
-// Add takes in the next entry, a Record or a Control. It was decoded to the
-// message m, nil if it is none. Add returns false when the Backfill needs
-// no more. What e and m point to is the stream's from then on.
-func (b *Backfill) Add(e *domain.Entry, m *domain.Message) (more bool) {
-	switch {
-	case e.Position <= b.After.Position:
-		b.see(e, m)
-		b.looked++
-		b.blind = b.looked > b.of.cfg.MaxScan
-		return !b.blind
-	case e.Position > b.Until:
-		b.complete = true
+// Asker returns on whose behalf the turn is.
+func (b *Backfill) Asker() Asker { return b.lead }
+
+// place returns where the reading has come to: what is after it was not read.
+func (b *Backfill) place() domain.Cursor {
+	if b.at.Position < b.After.Position {
+		return b.After
+	}
+	return b.at
+}
+
+// goOn makes the next turn begin where this one has come to.
+func (b *Backfill) goOn() {
+	if b.turn > 0 {
+		b.After, b.From = b.at, noTime
+	}
+}
+
+// passes reports whether the reading comes past a cursor, and recognises what
+// would be a repetition there: it has yet to read all that was logged since the
+// time from which that has to be known.
+func (b *Backfill) passes(c domain.Cursor) bool {
+	if b.full || c.Log != b.at.Log || c.Position < b.start.Position || c.Position < b.at.Position {
 		return false
 	}
-	b.scanned++
-	if m != nil {
-		b.take(e, m)
-	}
-	b.complete = e.Position == b.Until
-	return !b.complete && (b.fits() || b.makeRoom() || b.of.shorten(b))
+	from := lookFrom(c.Time, b.of.cfg.DedupeAge)
+	return from.IsZero() || !b.newest.IsZero() && !from.Before(b.newest)
 }
 
-// see takes in an entry at or before After.
-func (b *Backfill) see(e *domain.Entry, m *domain.Message) {
-	isAfter := e.Position == b.After.Position
-	if isAfter {
-		b.origins = origins(e)
+// takeAlong lets a session ride along that waits at its cursor, if the reading
+// passes that.
+func (b *Backfill) takeAlong(a *Attachment) bool {
+	if !b.passes(a.since) {
+		return false
 	}
-	if m == nil {
-		return
-	}
-	if m.ID != "" {
-		b.seen.Check(m, e.Time, b.of.cfg.Now())
-	}
-	if isAfter {
-		setID(m, &history.Point{Cursor: domain.Cursor{Position: e.Position}, Origins: b.origins})
-		b.After.ID = domain.HashID(m.ID)
-	}
-}
-
-// makeRoom reports whether the Backfill fits after others have given back
-// memory, if it is memory that is missing.
-func (b *Backfill) makeRoom() bool {
-	if b.scanned-b.skipped <= b.of.cfg.MaxScan {
-		b.of.cfg.Backlog.reclaim(b.of, b.of.cfg.Reads.weight(b.lead.asker))
-	}
-	return b.fits()
-}
-
-// take takes in a message after After.
-func (b *Backfill) take(e *domain.Entry, m *domain.Message) {
-	now, t := b.of.cfg.Now(), e.Time
-	if m.ID != "" {
-		if v, _ := b.seen.Check(m, t, now); v == history.Duplicate {
-			return
+	r := &ride{of: a, on: b}
+	a.ride = r
+	for _, m := range a.members {
+		// Rooms that were joined while the session waits are for the time after.
+		if m.rides = m == a.joining || a.joining == nil && m.since == 0; m.rides {
+			b.wanted[m.target] = append(b.wanted[m.target], r)
 		}
 	}
+	b.riders = append(b.riders, a)
+	i, _ := slices.BinarySearchFunc(b.boarding, r, func(other, r *ride) int {
+		return cmp.Or(cmp.Compare(other.of.since.Position, r.of.since.Position), -1)
+	})
+	b.boarding = slices.Insert(b.boarding, i, r)
+	return true
+}
+
+// leaveBehind ends the rides of sessions whose cursors still lie ahead at the end
+// of a turn. They need not wait for those that were away for longer.
+func (b *Backfill) leaveBehind() {
+	ahead := slices.DeleteFunc(slices.Clone(b.boarding), func(r *ride) bool {
+		return r.of.since.Position <= b.start.Position
+	})
+	for _, r := range ahead {
+		r.getOff(b.at, "")
+	}
+}
+
+// unwant notes that a ride is no longer for a target.
+func (b *Backfill) unwant(t domain.Target, r *ride) {
+	all := b.wanted[t]
+	i := slices.Index(all, r)
+	switch {
+	case i < 0:
+	case len(all) == 1:
+		delete(b.wanted, t)
+	default:
+		last := len(all) - 1
+		all[i], all[last] = all[last], nil
+		b.wanted[t] = all[:last]
+	}
+}
+
+// Add takes in the next entries, Records or Controls, and offers the riders what
+// is for them, at once or a moment later. Messages holds what each entry was decoded to, nil if it is no
+// message. Add returns false when the turn is over. What both point to is the
+// stream's from then on.
+func (b *Backfill) Add(entries []domain.Entry, messages []*domain.Message) (more bool) {
+	for len(entries) > 0 {
+		n, more := b.add(entries, messages)
+		if !more || b.pressed || b.of.cfg.Now().Sub(b.served) >= serveEach {
+			b.serve()
+		}
+		if !more || b.isFull() {
+			return false
+		}
+		entries, messages = entries[n:], messages[n:]
+	}
+	return true
+}
+
+// isFull reports whether the reading waits until its rider has taken what is stored.
+func (b *Backfill) isFull() bool {
+	b.of.mu.Lock()
+	defer b.of.mu.Unlock()
+	return b.full
+}
+
+// add does what Add does for the first n entries.
+func (b *Backfill) add(entries []domain.Entry, messages []*domain.Message) (n int, more bool) {
+	b.of.mu.Lock()
+	defer b.of.mu.Unlock()
+	if !b.of.history.Continues(b.at.Log) { // it leads nowhere any more: where it is, is as far as it comes
+		b.complete = true
+		return 0, false
+	}
+	now := b.of.cfg.Now()
+	b.stored = 0
+	for i := range entries {
+		if b.stored > maxOffers || b.pressed {
+			return i, true
+		}
+		if !b.step(&entries[i], messages[i], now) {
+			return i, false
+		}
+	}
+	return len(entries), true
+}
+
+// step takes in one entry. It returns false when the turn is over.
+func (b *Backfill) step(e *domain.Entry, m *domain.Message, now time.Time) (more bool) {
+	end := &b.of.history.Start().Cursor
+	b.complete = e.Position >= end.Position
+	if e.Position > end.Position {
+		b.at = domain.Cursor{Log: b.at.Log, Position: end.Position, Time: end.Time}
+		b.letOn(end.Position, nil)
+		return false
+	}
+	b.letOnBefore(e.Position)
+	b.turn++
+	if e.Position <= b.start.Position {
+		b.looked++
+		b.blind = b.looked > lookBack*b.of.cfg.MaxScan
+	}
+	if e.Time.After(b.newest) {
+		b.newest = e.Time
+	}
+	b.at.Position, b.at.Time = e.Position, logTime(e.Time, now)
+	if m != nil {
+		b.deliver(e, m, now)
+	}
+	b.letOn(e.Position, m)
+	return !b.complete && !b.blind && b.turn < b.of.cfg.MaxScan && len(b.riders) > 0
+}
+
+// letOnBefore lets riders board whose cursors are before a position.
+func (b *Backfill) letOnBefore(p domain.Position) {
+	for len(b.boarding) > 0 && b.boarding[0].of.since.Position < p {
+		b.boarding[0].boarded = true
+		b.boarding = b.boarding[1:]
+	}
+}
+
+// letOn lets riders board whose cursors are at or before a position, at which m
+// is; nil if that is not known. A cursor that names another message there is none
+// of this log.
+func (b *Backfill) letOn(p domain.Position, m *domain.Message) {
+	b.letOnBefore(p)
+	for len(b.boarding) > 0 && b.boarding[0].of.since.Position == p {
+		r := b.boarding[0]
+		b.boarding = b.boarding[1:]
+		r.boarded = true
+		if id := r.of.since.ID; m != nil && id != 0 && id != domain.HashID(m.ID) {
+			r.getOff(r.of.since, domain.UnknownCursor)
+		}
+	}
+}
+
+// logTime returns the time of an entry as cursors have it.
+func logTime(t, now time.Time) time.Time {
 	if !t.IsZero() && !history.Plausible(t) {
 		t = now
 	}
-	p := history.Point{Origins: origins(e)}
-	p.Cursor = domain.Cursor{Log: b.After.Log, Position: e.Position, Time: t.Truncate(time.Millisecond).UTC()}
-	setID(m, &p)
-	p.ID = domain.HashID(m.ID)
-	setTime(m, p.Time)
-	older := entry{Point: p, Message: m, Payload: indexed{backlog: true}}
-	older.Size = m.Size() + p.Size() + domain.HeapSize(wordSize*len(m.To))
-	b.of.cfg.Backlog.add(older.Size)
-	b.size += older.Size
-	b.index += indexSize(m)
-	b.entries = append(b.entries, scanned{older, b.scanned})
+	return t.Truncate(time.Millisecond).UTC()
 }
 
-// fits reports whether the stream may take what was read.
-func (b *Backfill) fits() bool {
-	return b.scanned-b.skipped <= b.of.cfg.MaxScan && !b.of.cfg.Backlog.overWith(b.size, b.index)
-}
-
-// beginAt moves After forward to a cursor.
-func (b *Backfill) beginAt(since domain.Cursor) {
-	n := sort.Search(len(b.entries), func(i int) bool { return b.entries[i].Position > since.Position })
-	b.After, b.origins = domain.Cursor{Log: since.Log, Position: since.Position, Time: since.Time}, nil
-	b.skipped = b.scanned
-	if n < len(b.entries) {
-		b.skipped = b.entries[n].count - 1
+// deliver stores a message for the riders that it is for.
+func (b *Backfill) deliver(e *domain.Entry, m *domain.Message, now time.Time) {
+	b.takers = b.takers[:0]
+	wanted := false
+	b.count++
+	for _, t := range m.To {
+		for _, r := range b.wanted[t] {
+			wanted = true
+			if r.boarded && r.mark != b.count {
+				r.mark = b.count
+				b.takers = append(b.takers, r)
+			}
+		}
 	}
-	if n > 0 && b.entries[n-1].Position == since.Position {
-		b.After.ID, b.origins = b.entries[n-1].ID, b.entries[n-1].Origins
+	if !wanted {
+		return
 	}
-	b.drop(n)
-}
-
-// drop forgets the first n entries.
-func (b *Backfill) drop(n int) {
-	for i := range n {
-		b.size -= b.entries[i].Size
-		b.of.cfg.Backlog.add(-b.entries[i].Size)
-		b.index -= indexSize(b.entries[i].Message)
-		b.entries[i] = scanned{}
+	if m.ID != "" {
+		if v, _ := b.seen.Check(m, e.Time, now); v == history.Duplicate {
+			return
+		}
 	}
-	b.entries = b.entries[n:]
+	if len(b.takers) == 0 {
+		return
+	}
+	again := b.newReplayed(e, m, now)
+	if again.expired(now) {
+		return
+	}
+	b.of.stats.Replayed++
+	b.stored += len(b.takers)
+	for _, r := range b.takers {
+		r.push(again)
+	}
 }

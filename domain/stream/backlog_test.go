@@ -3,7 +3,6 @@ package stream_test
 import (
 	"fmt"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/fanfarebus/fanfare/domain"
@@ -50,27 +49,37 @@ func (l *logged) serve() {
 	}
 }
 
-// read adds all that the log has, and says whether the Backfill had enough.
+// read adds what the log has until the turn is over, and says whether the
+// Backfill had enough.
 func (l *logged) read(b *stream.Backfill) (enough bool) {
 	for i, e := range l.log {
-		at := time.Time{}
-		if i < len(l.times) {
-			at = l.times[i]
-		}
 		if b.From.IsZero() && pos(e.at) <= b.After.Position {
 			continue // as a reader that goes straight to the position
 		}
-		if !b.Add(&domain.Entry{Position: pos(e.at), Time: at}, e.msg()) {
+		if i < len(l.times) && l.times[i].Before(b.From) {
+			continue
+		}
+		if !l.add(b, i) {
 			return true
 		}
 	}
 	return false
 }
 
-// end ends the Backfill; one that the log could not fill is a gap.
+// add adds entry i of the log.
+func (l *logged) add(b *stream.Backfill, i int) (more bool) {
+	at := time.Time{}
+	if i < len(l.times) {
+		at = l.times[i]
+	}
+	e := domain.Entry{Position: pos(l.log[i].at), Time: at}
+	return b.Add([]domain.Entry{e}, []*domain.Message{l.log[i].msg()})
+}
+
+// end ends the turn; a Backfill that the log could not fill is a gap.
 func (l *logged) end(b *stream.Backfill, enough bool) {
 	if enough {
-		l.Extend(b)
+		l.EndTurn(b)
 		return
 	}
 	l.Fail(b, domain.Trimmed)
@@ -90,52 +99,11 @@ func TestResumeFromTheLog(t *testing.T) {
 	s.serve()
 	alice.got(t, "5 user:alice 5", "6 user:alice 6", "7 user:alice 7", "8 user:alice 8", "9 user:alice 9", "10 user:alice 10", "11 * live")
 	bob.got(t, "7 user:bob 7", "8 user:bob 8", "9 user:bob 9", "10 user:bob 10", "11 * live")
-	// What was read serves those who come a little later, too.
 	late := s.attachAt("user:alice", s.cursorAt(9))
 	late.got(t, "10 user:alice 10", "11 * live")
 	if st := s.Stats(); st.Backfills != 1 {
 		t.Errorf("the log was read %d times, want once", st.Backfills)
 	}
-}
-
-func TestWhatWasReadAgainIsDroppedAfterAWhile(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		budget := stream.NewBudget(1 << 20)
-		s := withPast(t, stream.Config{Backlog: budget, KeepBacklog: time.Second})
-		for i := range 10 {
-			s.deliver(i+1, "x", "user:alice")
-		}
-		slow := s.hold("user:alice", s.cursorAt(2))
-		slow.room = 2
-		slow.Fill()
-		s.serve()
-		slow.got(t, "3 user:alice x", "4 user:alice x")
-		if st := s.Stats(); st.Entries != 8 || budget.Used() == 0 {
-			t.Errorf("%d entries, %d bytes of the past", st.Entries, budget.Used())
-		}
-		s.deliver(11, "x", "user:alice")
-		time.Sleep(2 * time.Second)
-		s.Sweep()
-		if st := s.Stats(); st.Entries != 3 || budget.Used() != 0 {
-			t.Errorf("%d entries, %d bytes of the past; want 3 and 0", st.Entries, budget.Used())
-		}
-		slow.room = 100
-		slow.Fill()
-		slow.got(t, "3 user:alice x", "4 user:alice x", "gap overflow 8", "9 user:alice x", "10 user:alice x", "11 user:alice x")
-	})
-}
-
-func TestTooFarIsToldOnlyToSessionsThatAre(t *testing.T) {
-	budget := stream.NewBudget(1 << 20)
-	s := withPast(t, stream.Config{MaxScan: 5, Backlog: budget})
-	for i := range 20 {
-		s.deliver(i+1, fmt.Sprint(i+1), "user:alice")
-	}
-	far, near, within := s.attachAt("user:alice", s.cursorAt(3)), s.attachAt("user:alice", s.cursorAt(14)), s.attachAt("user:alice", s.cursorAt(18))
-	s.serve()
-	far.got(t, "gap too_far 17", "18 user:alice 18", "19 user:alice 19", "20 user:alice 20")
-	near.got(t, "15 user:alice 15", "16 user:alice 16", "17 user:alice 17", "18 user:alice 18", "19 user:alice 19", "20 user:alice 20")
-	within.got(t, "19 user:alice 19", "20 user:alice 20")
 }
 
 func TestForgedCursorDoesNotSpoilAnothers(t *testing.T) {

@@ -8,15 +8,14 @@ import (
 
 // What a [Config] has where nothing else is said.
 const (
-	DefaultMessages        = 100_000
+	DefaultMessages        = 2_000_000
 	DefaultAge             = 10 * time.Minute
-	DefaultBytes           = 64 << 20
+	DefaultBytes           = 128 << 20
 	DefaultDedupeAge       = 2 * time.Minute
 	DefaultDedupeSize      = 1 << 18
 	DefaultAheadWait       = 10 * time.Second
 	DefaultFingerprintWait = time.Second
-	DefaultMaxScan         = 100_000
-	DefaultKeepBacklog     = 30 * time.Second
+	DefaultMaxScan         = 1_000_000
 )
 
 // Config bounds a [Stream]. The zero Config is good for a test.
@@ -36,13 +35,12 @@ type Config struct {
 	FingerprintWait time.Duration
 
 	// Backlog, if set, lets sessions resume from the log what the window no longer
-	// has: the budget bounds what is read again, for all streams of the node
-	// together. The feed of the stream must then serve [Stream.NextBackfill]
-	// and [Stream.NextLookup].
-	Backlog     *Budget
-	MaxScan     int           // most entries that are read again at a time; default DefaultMaxScan
-	Reads       *Reads        // for whom logs are read again, of the node's streams together; default its own
-	KeepBacklog time.Duration // how long they are kept for sessions to take; default DefaultKeepBacklog
+	// has: the budget bounds what was read again and waits for sessions that take
+	// it slowly, for all streams of the node together. The feed of the stream must
+	// then serve [Stream.NextBackfill] and [Stream.NextLookup].
+	Backlog *Budget
+	MaxScan int    // entries that are read again in one turn; default DefaultMaxScan
+	Reads   *Reads // for whom logs are read again, of the node's streams together; default its own
 
 	HasLog bool             // entries come with positions of a log
 	Now    func() time.Time // default time.Now
@@ -56,7 +54,6 @@ func (c Config) withDefaults() Config {
 	defaults.Set(&c.AheadWait, DefaultAheadWait)
 	defaults.Set(&c.FingerprintWait, DefaultFingerprintWait)
 	defaults.Set(&c.MaxScan, DefaultMaxScan)
-	defaults.Set(&c.KeepBacklog, DefaultKeepBacklog)
 	if c.Budget == nil {
 		c.Budget = NewBudget(DefaultBytes)
 	}

@@ -43,7 +43,7 @@ func drift(t *testing.T, seed uint64) {
 	window, past := stream.NewBudget(8<<10<<d.IntN(8)), stream.NewBudget(8<<10<<d.IntN(8))
 	h := stream.NewHub(quiet{}, stream.HubConfig{Any: true, AttachWait: time.Nanosecond, Idle: time.Second,
 		Stream: stream.Config{Budget: window, Backlog: past, HasLog: true, Messages: 1 + d.IntN(60), MaxScan: 1 + d.IntN(200),
-			KeepBacklog: time.Duration(d.IntN(60)) * time.Second, DedupeSize: 1 + d.IntN(300), Now: func() time.Time { return d.now }}})
+			DedupeSize: 1 + d.IntN(300), Now: func() time.Time { return d.now }}})
 	orders, err := domain.ParseSystem("orders")
 	if err != nil {
 		t.Fatal(err)
@@ -81,14 +81,17 @@ func drift(t *testing.T, seed uint64) {
 
 func (d *drifter) step() {
 	at := len(d.log) + 1
-	switch d.IntN(14) {
+	switch d.IntN(15) {
 	case 0:
 		d.log = append(d.log, logEntry{at, func() *domain.Message { return nil }})
 		d.poison(pos(at), d.now)
 	case 1:
 		d.sessions = append(d.sessions, d.attach(d.target(), "user:alice"))
 	case 2, 3:
-		d.sessions = append(d.sessions, d.attachAt(d.target(), d.cursorAt(d.IntN(at))))
+		s := d.hold(d.target(), d.cursorAt(d.IntN(at)))
+		s.room = 1 << d.IntN(20)
+		s.Fill()
+		d.sessions = append(d.sessions, s)
 	case 4:
 		if n := len(d.sessions); n > 0 {
 			d.sessions[d.IntN(n)].JoinSince(target(d.target()), d.cursorAt(d.IntN(at)), stream.Frame{Bytes: []byte("done")})
@@ -105,6 +108,12 @@ func (d *drifter) step() {
 	case 7:
 		d.readSome()
 	case 8:
+		if n := len(d.sessions); n > 0 {
+			s := d.sessions[d.IntN(n)]
+			s.room = d.IntN(100)
+			s.Fill()
+		}
+	case 9:
 		if d.IntN(20) == 0 {
 			d.log = nil
 			d.gap(domain.Lossy, logA, pos(0), d.now)

@@ -1,7 +1,6 @@
 package stream
 
 import (
-	"slices"
 	"time"
 
 	"github.com/fanfarebus/fanfare/domain"
@@ -16,21 +15,25 @@ func (a *Attachment) fallBack(n uint64) {
 // fill is [Attachment.Fill], but for sessions that are held.
 func (a *Attachment) fill() (live bool) {
 	s := a.stream
+	if a.ride != nil {
+		a.takeStored()
+	}
 	if a.live || a.waiting || a.detached {
 		return a.live
 	}
 	if a.next < s.history.First() {
 		a.beginAfterGap(domain.Overflow, s.history.First(), s.history.Start().Cursor)
 	}
-	if a.pendingGap != "" {
-		if !a.tell(a.pendingGap, a.pendingGapAt) {
-			return false
-		}
-		a.pendingGap = ""
+	if !a.tellPending() {
+		return false
 	}
+	defer s.frames.forgetRead()
 	now := s.cfg.Now()
+	for _, m := range a.members {
+		m.seek(a.next)
+	}
 	for {
-		n, found := a.following(a.next)
+		n, found := a.following()
 		if !a.notify(n, found) {
 			return false
 		}
@@ -41,11 +44,21 @@ func (a *Attachment) fill() (live bool) {
 			a.next = n
 			return false
 		}
-		a.next = n + 1
+		a.pass(n)
 	}
 	a.next = s.history.Next()
 	a.offered = a.next
 	a.live = true
+	return true
+}
+
+// tellPending tells the session the gap that it is to be told before anything
+// else, if there is one. It returns false if the outbox is full.
+func (a *Attachment) tellPending() bool {
+	if a.pendingGap != "" && !a.tell(a.pendingGap, a.pendingGapAt) {
+		return false
+	}
+	a.pendingGap = ""
 	return true
 }
 
@@ -56,27 +69,26 @@ func (a *Attachment) offer(n uint64, now time.Time) bool {
 	e := s.history.At(n)
 	joins := len(a.notice.Bytes) > 0 && n < a.noticeAt
 	switch {
-	case e.Message == nil && joins:
-		return a.tell(e.Reason, domain.Cursor{})
-	case e.Message == nil:
-		return a.tell(e.Reason, e.Cursor)
-	case e.Expired(now), joins && a.wasOffered(e, n):
+	case !e.IsMessage() && joins:
+		return a.tell(e.Reason(), domain.Cursor{})
+	case !e.IsMessage():
+		return a.tell(e.Reason(), e.Point().Cursor)
+	case e.Expired(now), joins && a.wasOffered(n):
 		return true
 	case joins:
-		return a.send(a.enc.Message(s.system, e.Message, a.matched(e), domain.Cursor{}))
+		return a.send(s.encode(&e, a.enc, a.matched(n), false))
 	}
-	to := a.matched(e)
-	// Nobody else wants what one user is offered again. If it were kept, ten
-	// thousand users who come back would fill the window's budget with it.
-	keep := to.Kind() == domain.KindRoom || to == domain.Everyone
-	return a.send(s.frame(e, a.enc, to, keep))
+	return a.send(s.frameAgain(n, &e, a.enc, a.matched(n)))
 }
 
 // wasOffered reports whether the session was offered entry n through another
 // target already.
-func (a *Attachment) wasOffered(e *entry, n uint64) bool {
+func (a *Attachment) wasOffered(n uint64) bool {
 	for _, m := range a.members {
-		if n >= m.offeredFrom && m.offeredFrom > 0 && slices.Contains(e.Payload.groups, m.group) {
+		if m.offeredFrom == 0 || n < m.offeredFrom {
+			continue
+		}
+		if _, is := a.stream.history.PlaceOf(m.target, n); is {
 			return true
 		}
 	}
@@ -97,27 +109,51 @@ func (a *Attachment) notify(n uint64, found bool) bool {
 	return true
 }
 
-// following returns the first entry from entry n on that is for the session.
-func (a *Attachment) following(n uint64) (first uint64, found bool) {
-	first, found = a.stream.history.NextGap(n)
-	for _, m := range a.members {
-		if k, ok := m.entries.From(max(n, m.since)); ok && (!found || k < first) {
-			first, found = k, true
-		}
+// seek finds the first entry from entry n on that is for the session through
+// this membership.
+func (m *membership) seek(n uint64) {
+	k, found := m.of.stream.history.NextFor(m.target, max(n, m.since), &m.near)
+	if m.ahead = k; !found {
+		m.ahead = nothingAhead
 	}
-	return first, found
 }
 
-// matched returns the first of the entry's targets that is the session's.
-func (a *Attachment) matched(e *entry) domain.Target {
-	for _, g := range e.Payload.groups {
-		for _, m := range a.members {
-			if m.group == g {
-				return g.target
-			}
+// following returns the first entry from entry a.next on that is for the session.
+func (a *Attachment) following() (first uint64, found bool) {
+	if first, found = a.stream.history.NextGap(a.next); !found {
+		first = nothingAhead
+	}
+	for _, m := range a.members {
+		first = min(first, m.ahead)
+	}
+	return first, first != nothingAhead
+}
+
+// pass makes the session go past entry n.
+func (a *Attachment) pass(n uint64) {
+	a.next = n + 1
+	for _, m := range a.members {
+		if m.ahead == n {
+			m.seek(n + 1)
 		}
 	}
-	return domain.Everyone
+}
+
+// matched returns the target through which the session is offered entry n: of
+// several, the first of the entry's.
+func (a *Attachment) matched(n uint64) domain.Target {
+	var first *membership
+	for _, m := range a.members {
+		if m.ahead == n && (first == nil || m.placeIn(n) < first.placeIn(n)) {
+			first = m
+		}
+	}
+	return first.target
+}
+
+func (m *membership) placeIn(n uint64) int {
+	place, _ := m.of.stream.history.PlaceOf(m.target, n)
+	return place
 }
 
 // send offers a message's frame. It returns false if the outbox is full.

@@ -14,9 +14,13 @@ type Frame struct {
 // the stream's lock held: they must neither block nor call back. What they
 // return must never change.
 type Encoder interface {
-	// Message encodes m for the sessions that matched the target to. The frame
-	// is kept and shared. A Frame whose Bytes are nil is not sent. A zero
+	// Message encodes m for the sessions that matched the target to; m.To may be
+	// nil. The frame is shared. A Frame whose Bytes are nil is not sent. A zero
 	// cursor, here and in Gap, means that the client keeps the one it has.
+	//
+	// The message is good during the call only: nothing of it, nor of the cursor,
+	// may be kept or returned, with one exception. The frame's Bytes may be
+	// m.Data as they are, all of them.
 	Message(system domain.System, m *domain.Message, to domain.Target, at domain.Cursor) Frame
 	// Gap encodes the notice of a gap, anew for each session. A Frame whose
 	// Bytes are nil means that the protocol has no such notice.
@@ -29,38 +33,4 @@ type Encoder interface {
 // owner then calls [Attachment.Fill] once there is room again.
 type Outbox interface {
 	Offer(Frame) bool
-}
-
-// A sharedFrame is what one Encoder made of an entry for one target.
-type sharedFrame struct {
-	by Encoder
-	to domain.Target
-	Frame
-}
-
-const (
-	// frameSize is what a sharedFrame takes beside its bytes.
-	frameSize = 64
-	// maxSharedFrames bounds how many frames an entry keeps. A message to a
-	// thousand users has a frame for each, with hardly anybody to share it with.
-	maxSharedFrames = 8
-)
-
-// frame returns the entry's frame for a target: one that is kept already, or a
-// new one, which is kept if keep says that others may want it, too.
-func (s *Stream) frame(e *entry, enc Encoder, to domain.Target, keep bool) Frame {
-	frames := e.Payload.frames
-	for i := range frames {
-		if f := &frames[i]; f.to == to && f.by == enc {
-			return f.Frame
-		}
-	}
-	f := enc.Message(s.system, e.Message, to, e.Cursor)
-	if keep && len(frames) < maxSharedFrames {
-		e.Payload.frames = append(frames, sharedFrame{enc, to, f})
-		n := frameSize + domain.HeapSize(cap(f.Bytes))
-		s.history.Grow(e, n)
-		s.budgetOf(e).add(n)
-	}
-	return f
 }

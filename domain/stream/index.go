@@ -1,30 +1,25 @@
 package stream
 
 import (
+	"math"
+
 	"github.com/fanfarebus/fanfare/domain"
-	"github.com/fanfarebus/fanfare/domain/history"
 )
 
-// An index finds, for each target, the sessions that listen to it and the
-// window's entries that are for it.
+// An index finds, for each target, the sessions that listen to it. The window
+// has an index of its own, of the entries that are for a target: so messages for
+// nobody here leave nothing in this one.
 type index struct {
 	groups   map[domain.Target]*group
-	peak     int    // see history.Shrunk
+	peak     int    // see shrunk
 	everyone *group // of domain.Everyone: every attachment is in it
-	visits   uint64 // counts traversals, see group.visited
-	size     int    // bytes that the groups with entries take, but for those that the backlog pays for
 }
 
-// A group is one target's part of the index. It exists while it has members or
-// entries.
+// A group is one target's part of the index. It exists while it has members.
 type group struct {
 	target  domain.Target
 	members []*membership
-	entries history.Numbers
-	visited uint64 // the last traversal that has come here, by index.visits
-	size    int    // what the group takes beside its numbers
-	charged int    // bytes that were charged for it, see Stream.weigh
-	backlog bool   // they were charged to the budget of the backlog
+	few     [2]*membership // where members are while they are few
 }
 
 // A membership is one session's part in a group.
@@ -34,7 +29,16 @@ type membership struct {
 	slot        int    // its index in group.members
 	since       uint64 // entries before this number are not for the session
 	offeredFrom uint64 // the session has been offered entries from this number on through other targets
+
+	after domain.Location // the session is offered what comes after it
+	rides bool            // the session's ride, if it has one, is for this target
+
+	ahead uint64 // during Attachment.fill: the next entry for the target; nothingAhead if there is none
+	near  uint64 // an entry for the target that was found last, see history.NextFor
 }
+
+// nothingAhead is a number that no entry has.
+const nothingAhead = math.MaxUint64
 
 func newIndex() index {
 	x := index{groups: make(map[domain.Target]*group)}
@@ -42,37 +46,40 @@ func newIndex() index {
 	return x
 }
 
-// ensureGroup returns the target's ensureGroup, and makes it if need be.
+// ensureGroup returns the target's group, and makes it if need be.
 func (x *index) ensureGroup(t domain.Target) *group {
 	g := x.groups[t]
 	if g == nil {
-		g = &group{target: t, size: groupSize(t)}
+		g = &group{target: t}
+		g.members = g.few[:0]
 		x.groups[t] = g
 		x.peak = max(x.peak, len(x.groups))
 	}
 	return g
 }
 
-// groupsOf returns the groups of a message's targets, each once, in their
-// order.
-func (x *index) groupsOf(m *domain.Message) []*group {
-	x.visits++
-	all := make([]*group, 0, len(m.To))
-	for _, t := range m.To {
-		if g := x.ensureGroup(t); g.visited != x.visits {
-			g.visited = x.visits
-			all = append(all, g)
-		}
+// dropIfEmpty forgets a group without members.
+func (x *index) dropIfEmpty(g *group) {
+	if len(g.members) == 0 && g != x.everyone {
+		delete(x.groups, g.target)
+		x.groups = shrunk(x.groups, &x.peak)
 	}
-	return all
 }
 
-// dropIfEmpty forgets a group without members and entries.
-func (x *index) dropIfEmpty(g *group) {
-	if len(g.members) == 0 && g.entries.Len() == 0 && g != x.everyone {
-		delete(x.groups, g.target)
-		x.groups = history.Shrunk(x.groups, &x.peak)
+// shrunk returns the map, or a copy with less room if the map holds less than a
+// quarter of what it held at its peak, which shrunk keeps up to date: a Go map
+// keeps the room that it once had.
+func shrunk[K comparable, V any](m map[K]V, peak *int) map[K]V {
+	*peak = max(*peak, len(m))
+	if *peak < 256 || 4*len(m) > *peak {
+		return m
 	}
+	smaller := make(map[K]V, len(m))
+	for k, v := range m {
+		smaller[k] = v
+	}
+	*peak = len(m)
+	return smaller
 }
 
 func (g *group) add(m *membership) {

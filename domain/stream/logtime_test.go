@@ -81,13 +81,13 @@ func TestForgedTimeDoesNotMakeANodeReadTheWholeLog(t *testing.T) {
 	alice := s.attachAt("user:alice", c)
 	b, _ := s.NextBackfill()
 	n := 0
-	for n < 100_000 && b.Add(&domain.Entry{Position: pos(1)}, message("id", "x", "user:bob")) {
+	for n < 100_000 && b.Add([]domain.Entry{{Position: pos(1)}}, []*domain.Message{message("id", "x", "user:bob")}) {
 		n++
 	}
 	if n > 10 {
 		t.Errorf("%d entries were looked at", n)
 	}
-	s.Extend(b)
+	s.EndTurn(b)
 	s.serve() // without looking back
 	alice.gotData(t, "7", "8", "9", "10")
 }

@@ -65,6 +65,11 @@ func (h *Hub) sessionMetrics() []metric.Metric {
 			func(s Stats) uint64 { return s.Backfills }),
 		counter("backfill_entries_total", "Entries read from the log again for such sessions.",
 			func(s Stats) uint64 { return s.Scanned }),
+		counter("backfill_messages_total", "Messages among them that such a session listens to.",
+			func(s Stats) uint64 { return s.Replayed }),
+		perSystem(h, metric.Gauge, "backlog_bytes",
+			"Bytes read from the log again that slow sessions have yet to take.",
+			func(s Stats) int64 { return s.BacklogBytes }),
 		metric.PerLabel(metric.Counter, "gaps_told_total",
 			"Gap notices given to sessions, by reason.", "reason", h.told),
 	}

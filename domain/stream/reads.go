@@ -39,19 +39,19 @@ type debt struct {
 }
 
 const (
-	// readBurst is how many times Config.MaxScan entries may be read for one user
-	// at once: enough to come back late to as many systems.
+	// readBurst is how many turns of Config.MaxScan entries may be for one user at
+	// once: enough to come back to several busy systems after some minutes.
 	readBurst = 16
-	// readPause is how long it takes to pay off one reading of MaxScan entries.
-	readPause = 10 * time.Second
+	// readPause is how long it takes to pay off one turn.
+	readPause = time.Minute
 	// addressShare is how many users' worth of reading one address may cause.
 	addressShare = 4
 	// maxDebts bounds how many debtors are remembered.
 	maxDebts = 1 << 16
 )
 
-// NewReads returns an account for streams that read up to maxScan entries at a
-// time.
+// NewReads returns an account for streams that read up to maxScan entries in one
+// turn.
 func NewReads(maxScan int, now func() time.Time) *Reads {
 	return &Reads{
 		burst: readBurst * float64(maxScan), rate: float64(maxScan) / readPause.Seconds(),
@@ -136,13 +136,14 @@ func (s *Stream) NextReader(barred func(user string) bool) (who Asker, weight fl
 	if !s.bus.confirmed {
 		return Asker{}, 0, false
 	}
-	for _, all := range [...][]*Attachment{s.backlog.waiting, s.backlog.unlocated} {
-		a, w := s.cfg.Reads.lightest(all, barred)
-		if a != nil && (!wanted || w < weight) {
-			who, weight, wanted = a.asker, w, true
-		}
+	first, weight := s.lightestReader(barred)
+	if a, w := s.cfg.Reads.lightest(s.backlog.unlocated, barred); a != nil && (first == nil || w < weight) {
+		first, weight = a, w
 	}
-	return who, weight, wanted
+	if first == nil {
+		return Asker{}, 0, false
+	}
+	return first.asker, weight, true
 }
 
 // lightest returns the session whose turn it is, and its weight: the first of

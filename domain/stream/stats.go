@@ -19,9 +19,12 @@ type Stats struct {
 	Resumed    uint64                      // attaches that went on at their cursor
 	Backfills  uint64                      // times the log was read again
 	Scanned    uint64                      // entries read again
+	Replayed   uint64                      // messages among them that a session waited for
 	Sessions   int                         // attached now
 	Behind     int                         // of these, catching up
 	Replaying  int                         // sessions that wait for the log to be read again
 	Entries    int                         // in the window
 	Bytes      int64                       // of the window, its index and what dedupe remembers
+
+	BacklogBytes int64 // read again, and not taken yet by sessions that are slow
 }

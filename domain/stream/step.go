@@ -10,8 +10,8 @@ import (
 
 // Step takes in the next entry that the bus carried. For a Record, m is the
 // message that it was decoded to, nil if it could not be; for other kinds of
-// entries, m is nil. The Stream owns m from then on, and what e points to; it
-// does not keep e itself. A message without an id gets one that follows from its position.
+// entries, m is nil. The Stream owns what m and e point to from then on; it does
+// not keep m and e themselves. A message without an id gets one that follows from its position.
 //
 // An entry that is no message still counts: cursors advance past it.
 func (s *Stream) Step(e *domain.Entry, m *domain.Message) {
@@ -67,9 +67,8 @@ func (s *Stream) confirm() {
 // the others when they get there.
 func (s *Stream) gap(reason domain.GapReason, p history.Point, now time.Time) {
 	n := s.history.AppendGap(reason, p, now)
-	s.cfg.Budget.add(s.history.At(n).Size)
 	s.confirm()
-	at := s.history.At(n).Cursor
+	at := s.history.Head().Cursor
 	for _, m := range s.index.everyone.members {
 		if a := m.of; a.live && !a.tell(reason, at) {
 			a.fallBack(n)
@@ -82,9 +81,8 @@ func (s *Stream) gap(reason domain.GapReason, p history.Point, now time.Time) {
 // position in its log, and the logs of the entry's origins end there. The
 // stream may be in one of those logs, or in this one already.
 func (s *Stream) move(e *domain.Entry, now time.Time) {
-	n, changed := s.history.AppendMove(s.history.NextPoint(e.Log, e.Position, e.Time, now, e.Origins...), now)
-	s.cfg.Budget.add(s.history.At(n).Size)
-	if changed {
+	p := s.history.NextPoint(e.Log, e.Position, e.Time, now, e.Origins...)
+	if changed := s.history.AppendMove(p, now); changed {
 		s.bus.target = max(e.Position, e.Tail)
 	}
 	s.confirm()
@@ -135,7 +133,9 @@ func (s *Stream) deliver(m *domain.Message, p history.Point, t, now time.Time) {
 		p.ID = domain.HashID(m.ID)
 	}
 	s.stats.Delivered++
-	s.offer(s.append(m, p, now))
+	setTime(m, p.Time)
+	n := s.history.Append(m, p, now)
+	s.offer(n, m, p.Cursor)
 	s.trim(now)
 }
 
@@ -174,35 +174,26 @@ func setTime(m *domain.Message, t time.Time) {
 	}
 }
 
-// append puts m into the window and the index, and returns its entry's number.
-func (s *Stream) append(m *domain.Message, p history.Point, now time.Time) uint64 {
-	setTime(m, p.Time)
-	groups := s.index.groupsOf(m)
-	for _, g := range groups {
-		g.entries.Push(s.history.Next())
-		s.weigh(g)
-	}
-	n := s.history.Append(m, p, now, indexed{groups: groups}, domain.HeapSize(wordSize*cap(groups)))
-	s.cfg.Budget.add(s.history.At(n).Size)
-	return n
-}
-
-// offer offers entry n, a message, to the live sessions that it is for.
-func (s *Stream) offer(n uint64) {
-	e := s.history.At(n)
+// offer offers m, which is entry n, to the live sessions that it is for.
+func (s *Stream) offer(n uint64, m *domain.Message, at domain.Cursor) {
 	matched := false
-	for _, g := range e.Payload.groups {
-		for _, m := range g.members {
-			a := m.of
-			matched = true
+	for _, t := range m.To {
+		g := s.index.groups[t]
+		if g == nil || len(g.members) == 0 {
+			continue
+		}
+		matched = true
+		for _, member := range g.members {
+			a := member.of
 			if !a.live || a.offered > n {
 				continue
 			}
 			a.offered = n + 1
-			if !a.send(s.frame(e, a.enc, g.target, true)) {
+			if !a.send(s.liveFrame(m, a.enc, t, at)) {
 				a.fallBack(n)
 			}
 		}
+		s.frames.forgetLive()
 	}
 	if matched {
 		s.stats.Matched++

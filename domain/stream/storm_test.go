@@ -18,8 +18,11 @@ func comingBack(t testing.TB, users int) (s *fixture, targets []domain.Target) {
 		targets[i] = target(fmt.Sprint("user:u", i))
 	}
 	for i := range 10 * users {
-		s.record(pos(i+1), time.Time{}, &domain.Message{
-			ID: fmt.Sprint("id-", i+1), To: targets[i%users : i%users+1], Data: []byte("0123456789"), ContentType: domain.Text})
+		m := &domain.Message{ID: fmt.Sprint("id-", i+1), To: targets[i%users : i%users+1]}
+		if err := m.SetData(domain.Text, []byte("0123456789")); err != nil {
+			t.Fatal(err)
+		}
+		s.record(pos(i+1), time.Time{}, m)
 	}
 	return s, targets
 }
@@ -97,4 +100,27 @@ func BenchmarkStorm(b *testing.B) {
 	if n := s.Stats().Backfills; n != 0 {
 		b.Errorf("the log was read %d times", n)
 	}
+}
+
+// BenchmarkStormOfARoom is 10,000 sessions that come back at once to one room,
+// in which each has missed a hundred messages.
+func BenchmarkStormOfARoom(b *testing.B) {
+	const sessions, missed = 10_000, 100
+	s := begun(b, stream.Config{HasLog: true})
+	lobby := []domain.Target{target("room:lobby")}
+	for i := range missed {
+		s.record(pos(i+1), time.Time{}, checked(fmt.Sprint(i), lobby))
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		for range sessions {
+			out := &sink{}
+			a, _, _ := s.Attach(stream.Asker{}, out, copier{}, s.cursorAt(0), lobby...)
+			if !a.Fill() || out.frames != missed {
+				b.Fatalf("got %d frames, want %d", out.frames, missed)
+			}
+			a.Detach()
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*sessions), "ns/resume")
 }

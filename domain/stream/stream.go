@@ -20,23 +20,13 @@ type Stream struct {
 
 	mu       sync.Mutex // guards everything below
 	bus      busState
-	history  history.History[indexed]
+	history  history.History
 	dedupe   history.Dedupe
 	index    index
 	waitlist waitlist // sessions whose cursors are ahead of the stream
 	backlog  backlog  // what is read again from the log, and for whom
-	charged  int      // bytes in Config.Budget beside those of entries, see settleAccount
-	stats    Stats
-}
-
-// An entry of the history, with what the stream keeps about it.
-type entry = history.Entry[indexed]
-
-// Indexed is what the stream keeps about an entry.
-type indexed struct {
-	groups  []*group // where the entry is indexed, in the order of its message's targets
-	backlog bool     // it was read again from the log: another budget pays for it
-	frames  []sharedFrame
+	frames   frames   // encoded messages that sessions share
+	stats    Stats    // Bytes is what is charged to Config.Budget, see settleAccount
 }
 
 // busState is what the stream knows of its subscription.
@@ -56,7 +46,7 @@ func New(system domain.System, cfg Config) *Stream {
 		cfg:    cfg,
 		ready:  make(chan struct{}),
 		bus:    busState{asked: cfg.Now()},
-		history: history.New[indexed](domain.NewLogID(domain.NewID()), history.Config{
+		history: history.New(domain.NewLogID(domain.NewID()), history.Config{
 			HasLog:          cfg.HasLog,
 			Backlog:         cfg.Backlog != nil,
 			FingerprintAge:  cfg.DedupeAge,
@@ -111,6 +101,7 @@ func (s *Stream) Left() bool {
 func (s *Stream) Sweep() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.frames.rest()
 	s.trim(s.cfg.Now())
 	s.settleWaitlist()
 }
@@ -129,6 +120,10 @@ func (s *Stream) Stats() Stats {
 		}
 	}
 	st.Replaying = len(s.backlog.waiting) + len(s.backlog.unlocated)
-	st.Entries, st.Bytes = s.history.Len(), int64(s.history.EntryBytes()+s.charged)
+	for _, b := range s.backlog.readings {
+		st.Replaying += len(b.riders)
+	}
+	st.BacklogBytes = int64(s.backlog.stored)
+	st.Entries = s.history.Len()
 	return st
 }

@@ -1,6 +1,10 @@
 package stream
 
-import "time"
+import (
+	"time"
+
+	"github.com/fanfarebus/fanfare/domain/history"
+)
 
 // trim keeps the window within its bounds. The newest entry always stays.
 func (s *Stream) trim(now time.Time) {
@@ -8,36 +12,23 @@ func (s *Stream) trim(now time.Time) {
 	for s.history.Len() > 1 && s.mustTrim(now) {
 		s.trimOne()
 	}
-	s.holdBudget()
 }
 
 func (s *Stream) mustTrim(now time.Time) bool {
-	if s.mustKeepBacklog(now) {
-		return false
-	}
-	return s.hasBacklog() || s.history.Len() > s.cfg.Messages || s.cfg.Budget.over(s.history.EntryBytes()) ||
-		now.Sub(s.history.At(s.history.First()).Added) > s.cfg.Age
+	return s.history.Len() > min(s.cfg.Messages, history.MaxEntries) ||
+		s.cfg.Budget.over(s.history.EntryBytes()) || now.Sub(s.history.Oldest()) > s.cfg.Age
 }
 
 func (s *Stream) trimOne() {
-	n, e := s.history.DropOldest()
-	s.budgetOf(&e).add(-e.Size)
-	for _, g := range e.Payload.groups {
-		g.entries.DropFirst(n)
-		s.weigh(g)
-		s.index.dropIfEmpty(g)
-	}
+	s.history.DropOldest()
 	s.settleAccount()
 }
 
-// release gives back what the stream has of the node's budgets.
+// release gives back what the stream has of the node's budget for windows. Of
+// the other it has nothing without sessions.
 func (s *Stream) release() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for s.history.Len() > 0 {
-		s.trimOne()
-	}
-	s.holdBudget()
-	s.cfg.Budget.add(-s.charged)
-	s.charged = 0
+	s.cfg.Budget.add(-int(s.stats.Bytes))
+	s.stats.Bytes = 0
 }

@@ -112,4 +112,5 @@ func (s *Stream) forget(a *Attachment) {
 	s.waitlist.sessions = slices.DeleteFunc(s.waitlist.sessions, same)
 	s.backlog.waiting = slices.DeleteFunc(s.backlog.waiting, same)
 	s.backlog.unlocated = slices.DeleteFunc(s.backlog.unlocated, same)
+	a.abandonRide()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/fanfarebus/fanfare/domain"
@@ -159,46 +160,53 @@ func found(l *stream.Lookup, locations []domain.Location) []domain.Cursor {
 	return all
 }
 
-// backfill reads one Backfill. It returns false if the log could not be
-// reached.
+// backfill reads for one turn of a Backfill. It returns false if the log could
+// not be reached.
 func (sub *subscription) backfill(ctx context.Context, topic string, b *stream.Backfill) bool {
 	bounded, cancel := context.WithTimeout(ctx, sub.r.cfg.ReplayTimeout)
 	defer cancel()
 	enough, lost := false, error(nil)
+	var messages []*domain.Message
 	after := domain.Location{Log: b.After.Log, Position: b.After.Position}
 	err := sub.r.cfg.Replayer.Replay(bounded, topic, after, b.From, func(batch []domain.Entry) bool {
+		batch, lost = upToGap(batch)
+		messages = messages[:0]
 		for i := range batch {
-			e := &batch[i]
-			if e.Kind == domain.Gap {
-				lost = &domain.GapError{Reason: e.Reason, Detail: "something was not copied when the bus was moved"}
-				return false
-			}
-			if !b.Add(e, sub.decode(e)) {
-				enough = true
-				return false
-			}
+			messages = append(messages, sub.decode(&batch[i]))
 		}
-		return true
+		enough = !b.Add(batch, messages)
+		return !enough && lost == nil
 	})
 	return sub.settle(ctx, bounded, b, enough, errors.Join(err, lost))
 }
 
-// settle ends a Backfill as its reading ended. It returns false if the log
+// upToGap returns the entries before the first gap, and the error that it is.
+func upToGap(batch []domain.Entry) ([]domain.Entry, error) {
+	i := slices.IndexFunc(batch, func(e domain.Entry) bool { return e.Kind == domain.Gap })
+	if i < 0 {
+		return batch, nil
+	}
+	const detail = "something was not copied when the bus was moved"
+	return batch[:i], &domain.GapError{Reason: batch[i].Reason, Detail: detail}
+}
+
+// settle ends a Backfill's turn as its reading ended. It returns false if the log
 // could not be reached.
 func (sub *subscription) settle(ctx, bounded context.Context, b *stream.Backfill, enough bool, err error) bool {
 	var gap *domain.GapError
 	log := sub.r.cfg.Logger.With("system", sub.stream.System().String())
 	switch {
 	case enough:
-		sub.stream.Extend(b)
+		sub.stream.EndTurn(b)
 	case errors.As(err, &gap):
 		sub.failures.log(log, slog.LevelInfo, "sessions cannot resume from the log",
 			"reason", string(gap.Reason), "detail", gap.Detail)
 		sub.stream.Fail(b, gap.Reason)
 	case ctx.Err() == nil && bounded.Err() != nil:
-		sub.failures.log(log, slog.LevelWarn, "reading the log again takes too long",
-			"timeout", sub.r.cfg.ReplayTimeout)
-		sub.stream.Fail(b, domain.TooFar)
+		if !sub.stream.EndTurn(b) {
+			sub.failures.log(log, slog.LevelWarn, "reading the log again takes too long",
+				"timeout", sub.r.cfg.ReplayTimeout)
+		}
 	case ctx.Err() != nil || errors.Is(err, domain.ErrBusDown) || errors.Is(err, domain.ErrClosed):
 		log.Debug("the log cannot be read again now", "error", err)
 		sub.stream.Abandon(b)

@@ -16,6 +16,6 @@
 //     everything behind it would wait.
 //   - If the Router ends other than by its context, that is fatal: Run returns
 //     an error.
-//   - Logs are read again for late sessions a few at a time, fairly between
-//     users.
+//   - Logs are read again for late sessions a few at a time, in turns, fairly
+//     between users.
 package router

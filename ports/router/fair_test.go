@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -104,16 +105,19 @@ func TestOneUsersReadingsInManySystemsKeepNobodyWaiting(t *testing.T) {
 	})
 }
 
-// A turn that began for one and went on for another is given back.
-func TestSessionThatIsTooFarBehindHasATurnTheNextTime(t *testing.T) {
+// A reading that goes on for long has one turn after the other, and gives each
+// back: sessions that were away for less long are not kept waiting.
+func TestLongReadingHasItsTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := newBus()
 		past := &fakeLog{}
 		for i := range 50 {
 			past.entries = append(past.entries, record(i+1, fmt.Sprintf(`{"to":"user:alice","id":"%d","data":%d}`, i+1, i+1)))
 		}
+		var turns atomic.Int64
+		past.replay = func(string) { turns.Add(1); time.Sleep(time.Second) }
 		r := start(t, bus, router.Config{Replayer: past})
-		s := stream.New(system(t, "orders"), stream.Config{HasLog: true, Messages: 5, MaxScan: 20, KeepBacklog: time.Second, Backlog: stream.NewBudget(1 << 20)})
+		s := stream.New(system(t, "orders"), stream.Config{HasLog: true, Messages: 5, MaxScan: 20, Backlog: stream.NewBudget(1 << 20)})
 		if err := r.Open(s); err != nil {
 			t.Fatal(err)
 		}
@@ -122,22 +126,51 @@ func TestSessionThatIsTooFarBehindHasATurnTheNextTime(t *testing.T) {
 		synctest.Wait()
 		bus.send("orders", past.entries...)
 		synctest.Wait()
-		for range 5 {
-			far := resumeFor(stream.Asker{User: "alice"}, s, 3)
-			near := resumeFor(stream.Asker{User: "bob"}, s, 30)
-			time.Sleep(20 * time.Second)
-			synctest.Wait()
-			s.Sweep()
-			if len(far.got) == 0 || far.got[0] != "gap too_far" || len(near.got) != 20 {
-				t.Fatalf("the far one got %q, the near one %d messages", far.got, len(near.got))
-			}
-		}
-		again := resumeFor(stream.Asker{User: "alice"}, s, 30)
-		time.Sleep(20 * time.Second)
+		far := resumeFor(stream.Asker{User: "alice"}, s, 3)
+		time.Sleep(time.Second / 2)
+		near := resumeFor(stream.Asker{User: "bob"}, s, 30)
+		time.Sleep(2 * time.Second) // one turn for alice, and then bob's
 		synctest.Wait()
-		if len(again.got) != 20 {
-			t.Errorf("alice got %d messages, want 20: it is never her turn", len(again.got))
+		if far, near := far.count(), near.count(); far != 20 || near != 20 {
+			t.Errorf("the far one got %d messages, the near one %d; want 20 each", far, near)
 		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if n := turns.Load(); len(far.got) != 47 || n != 4 {
+			t.Errorf("the far one got %d messages in %d turns, want 47 in 3 and one of the other", len(far.got), n)
+		}
+	})
+}
+
+// A reading that takes longer than a turn may is not given up.
+func TestSlowLogIsReadInManyTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bus := newBus()
+		past := &fakeLog{pace: time.Second}
+		for i := range 50 {
+			past.entries = append(past.entries, record(i+1, fmt.Sprintf(`{"to":"user:alice","id":"%d","data":%d}`, i+1, i+1)))
+		}
+		r := start(t, bus, router.Config{Replayer: past, ReplayTimeout: 5500 * time.Millisecond})
+		s := stream.New(system(t, "orders"), stream.Config{HasLog: true, Messages: 5, Backlog: stream.NewBudget(1 << 20)})
+		if err := r.Open(s); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		bus.confirm("orders")
+		synctest.Wait()
+		bus.send("orders", past.entries...)
+		synctest.Wait()
+		alice := resume(s, 10)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if len(alice.got) != 40 || alice.got[0] != "11" {
+			t.Errorf("alice got %q, want 40 messages", alice.got)
+		}
+		past.pace = 6 * time.Second
+		late := resume(s, 10)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		late.want(t, "gap too_far", "46", "47", "48", "49", "50")
 	})
 }
 

@@ -194,8 +194,28 @@ func (silence) Close() error { return nil }
 // logger lowers Watermill's log lines by one level: what it tells as news is
 // for debugging here.
 func logger(log *slog.Logger) watermill.LoggerAdapter {
-	return watermill.NewSlogLoggerWithLevelMapping(log.With("part", "watermill"), map[slog.Level]slog.Level{
+	log = log.With("part", "watermill")
+	return tracer{log: log, LoggerAdapter: watermill.NewSlogLoggerWithLevelMapping(log, map[slog.Level]slog.Level{
 		slog.LevelInfo:  slog.LevelDebug,
 		slog.LevelDebug: slog.LevelDebug - 4,
-	})
+	})}
+}
+
+// A tracer makes nothing of traces that are not logged. Watermill has two for each
+// message, and its own adapter would convert their fields first.
+type tracer struct {
+	watermill.LoggerAdapter
+	log *slog.Logger
+}
+
+// Trace logs a trace if anybody wants it.
+func (t tracer) Trace(msg string, fields watermill.LogFields) {
+	if t.log.Enabled(context.Background(), watermill.LevelTrace) {
+		t.LoggerAdapter.Trace(msg, fields)
+	}
+}
+
+// With returns a tracer that adds the fields to each line.
+func (t tracer) With(fields watermill.LogFields) watermill.LoggerAdapter {
+	return tracer{t.LoggerAdapter.With(fields), t.log}
 }

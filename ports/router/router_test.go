@@ -285,6 +285,7 @@ func (b *fakeBus) Close() error { return nil }
 
 // A listener is a session that writes down what it gets.
 type listener struct {
+	mu      sync.Mutex // for count, while the session is served
 	got     []string
 	panicAt string
 }
@@ -301,6 +302,8 @@ func listen(s *stream.Stream, to string) *listener {
 }
 
 func (l *listener) Offer(f stream.Frame) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.got = append(l.got, string(f.Bytes))
 	return true
 }
@@ -314,6 +317,12 @@ func (l *listener) Message(_ domain.System, m *domain.Message, _ domain.Target, 
 
 func (l *listener) Gap(_ domain.System, reason domain.GapReason, _ domain.Cursor) stream.Frame {
 	return stream.Frame{Bytes: []byte("gap " + reason)}
+}
+
+func (l *listener) count() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.got)
 }
 
 func (l *listener) want(t *testing.T, want ...string) {
@@ -426,7 +435,8 @@ type fakeLog struct {
 	entries []domain.Entry
 	fail    int
 	broken  error
-	log     domain.LogID // 0: 1
+	pace    time.Duration // between two entries
+	log     domain.LogID  // 0: 1
 }
 
 func (l *fakeLog) Replay(ctx context.Context, topic string, after domain.Location, _ time.Time, yield func([]domain.Entry) bool) error {
@@ -444,7 +454,15 @@ func (l *fakeLog) Replay(ctx context.Context, topic string, after domain.Locatio
 		return &domain.GapError{Reason: domain.UnknownCursor, Detail: "another log"}
 	}
 	for _, e := range l.entries {
-		if e.Position > after.Position && !yield([]domain.Entry{e}) {
+		if e.Position <= after.Position {
+			continue
+		}
+		select {
+		case <-time.After(l.pace):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if !yield([]domain.Entry{e}) {
 			return nil
 		}
 	}

@@ -96,8 +96,8 @@ func (sub *subscription) close() {
 	}
 }
 
-// pump subscribes until it succeeds and passes messages on, one at a time,
-// until ctx ends. If the subscription ends by itself, pump subscribes again.
+// pump subscribes until it succeeds and passes messages on until ctx ends. If the
+// subscription ends by itself, pump subscribes again.
 func (sub *subscription) pump(ctx context.Context, topic string, out chan<- *message.Message) {
 	backoff := pause.Backoff{Min: sub.r.cfg.RetryMin, Max: sub.r.cfg.RetryMax}
 	for ctx.Err() == nil {
@@ -119,21 +119,31 @@ func (sub *subscription) pump(ctx context.Context, topic string, out chan<- *mes
 	}
 }
 
-// forward passes on what comes in, each message when the one before was acked
-// or nacked.
+// forward passes on what comes in, and returns when all of it was handled. It does
+// not wait for an ack before it takes the next message, since the bus does.
 func forward(ctx context.Context, in <-chan *message.Message, out chan<- *message.Message) {
+	var last *message.Message
+	defer func() { waitUntilHandled(last) }()
 	for msg := range in {
 		select {
 		case out <- msg:
+			last = msg
 		case <-ctx.Done():
 			msg.Nack()
 			return
 		}
-		// The handler acks or nacks every message that it gets, so this ends.
-		select {
-		case <-msg.Acked():
-		case <-msg.Nacked():
-		}
+	}
+}
+
+// waitUntilHandled waits for the ack or nack of a message that the handler has got,
+// which always comes. The message may be nil.
+func waitUntilHandled(msg *message.Message) {
+	if msg == nil {
+		return
+	}
+	select {
+	case <-msg.Acked():
+	case <-msg.Nacked():
 	}
 }
 

@@ -23,29 +23,57 @@ const (
 	lost   worlds = "-test.run=^TestNothingIsMissedWithoutAGap -seeds=600 -lossy=1"
 	rare   worlds = "-test.run=^TestNothingIsMissedWithoutAGap -seed=757 -times=300 -lossy=1" // one run of ten shows it, where another seed's takes hundreds
 	moving worlds = "-test.run=^TestNothingIsMissedWhileTheBusMoves -seeds=2000"
+	freed  worlds = logged + " " // as logged, but the node itself notices, see says
 	calm   worlds = "-test.run=^TestNothingIsMissedNorToldForNothing -seeds=1500"
 )
+
+// says is what a run says that notices a mistake: nearly always it is the checker
+// that does. Memory that was freed cannot be read in Go, so there the node ends.
+func (w worlds) says() string {
+	if w == freed {
+		return "github.com/fanfarebus/fanfare/domain/history.(*window).at("
+	}
+	return "replay it with"
+}
 
 var mutations = []mutation{
 	{"off by one at the seam", "domain/history/find.go",
 		"Next: n, Cursor: *c, Resumed: true", "Next: n + 1, Cursor: *c, Resumed: true", logged},
 	{"forgotten gap entry", "domain/history/history.go",
-		"	h.gaps.Push(n)\n", "", logged},
+		"	h.gaps.push(n)\n", "", logged},
 	{"cursor of the entry before", "domain/history/history.go",
-		"	h.Advance(p)\n	return h.push(Entry[P]{Point: p, Message: m,",
-		"	was := h.head\n	h.Advance(p)\n	return h.push(Entry[P]{Point: was, Message: m,", logged},
+		"	h.Advance(p)\n	return h.push(&record{point: p, message: m,",
+		"	was := h.head\n	h.Advance(p)\n	return h.push(&record{point: was, message: m,", logged},
+	{"link to the next entry broken", "domain/history/links.go",
+		"theirs.setNext(n - last)", "_ = theirs", logged},
+	{"link to the entry before broken", "domain/history/links.go",
+		"mine.setPrevious(n - last)", "_ = mine", logged},
+	{"window index that forgets a target", "domain/history/index.go",
+		"live, 0\n	for _, s := range old {", "live, 0\n	for _, s := range old[1:] {", logged},
+	{"chunk freed too early", "domain/history/window.go",
+		"w.chunks.at(w.chunks.start+1).first <= n {", "w.chunks.at(w.chunks.start+1).first <= n+3 {", freed},
 	{"repetitions delivered", "domain/stream/step.go",
 		"return verdict == history.Duplicate", "return false", logged},
 	{"dedupe by id alone", "domain/history/dedupe.go",
-		"if d.at(n).content == s.content {", "if true {", logged},
+		"if d.seen.at(n).value == content {", "if true {", logged},
 	{"live overtakes replay", "domain/stream/fill.go",
 		"a.live, a.next = false, n", "a.next = n", logged},
 	{"overflow not told", "domain/stream/fill.go",
 		"a.beginAfterGap(domain.Overflow, s.history.First(), s.history.Start().Cursor)", "a.begin(s.history.First())", logged},
-	{"replay ends too early", "domain/stream/backfill.go",
-		"b.complete = e.Position == b.Until", "b.complete = true", logged},
-	{"replay put behind the wrong position", "domain/stream/backlog.go",
-		"history.Point{Cursor: b.After, Origins: b.origins}", "history.Point{Cursor: domain.Cursor{Log: b.After.Log}, Origins: b.origins}", logged},
+	{"reading of the log ends too early", "domain/stream/backfill.go",
+		"if e.Position > end.Position {", "if true {", logged},
+	{"rider that starts one entry late", "domain/stream/backfill.go",
+		"	b.letOnBefore(e.Position)\n	b.turn++", "	b.turn++", logged},
+	{"repetition in the log replayed", "domain/stream/backfill.go",
+		"v == history.Duplicate {", "v == history.Duplicate && false {", logged},
+	{"waiter forgotten", "domain/stream/backlog.go",
+		"		s.backlog.waiting = append(s.backlog.waiting, a)\n", "", logged},
+	{"rider of a reading that is over forgotten", "domain/stream/backlog.go",
+		"	riders = b.riders\n", "	riders = b.riders[:min(1, len(b.riders))]\n", logged},
+	{"stored message freed too early", "domain/stream/ride.go",
+		"			return\n		}\n		r.pop()", "			r.pop()\n			return\n		}\n		r.pop()", logged},
+	{"rider gets off at the wrong place", "domain/stream/ride.go",
+		"r.getOff(r.on.at, \"\")", "r.getOff(r.of.stream.history.Start().Cursor, \"\")", logged},
 	{"trimmed log believed", "adapters/memory/log.go",
 		"	if seq+1 < l.first {\n		return &", "	if seq+1 < l.first && seq == 0 {\n		return &", logged},
 	{"another log believed to be the same", "adapters/transport/subscription.go",
@@ -59,9 +87,9 @@ var mutations = []mutation{
 	{"place known by the number alone", "adapters/transport/sequence/fingerprint.go",
 		"n.digest()+recentDigest", "n.digest()", rare},
 	{"fingerprint of the record before", "domain/history/history.go",
-		"h.fingerprints.add(p.ID, h.window.end)", "h.fingerprints.add(p.ID, h.window.end-1)", calm},
+		"h.fingerprints.add(p.ID, h.Next())", "h.fingerprints.add(p.ID, h.Next()-1)", calm},
 	{"fingerprint of the record behind", "domain/history/history.go",
-		"h.fingerprints.add(p.ID, h.window.end)", "h.fingerprints.add(p.ID, h.window.end+1)", calm},
+		"h.fingerprints.add(p.ID, h.Next())", "h.fingerprints.add(p.ID, h.Next()+1)", calm},
 	{"full outbox forgotten", "domain/stream/fill.go",
 		"	if !a.out.Offer(f) {\n		return false\n	}\n	a.stream.stats.Offered++", "	a.out.Offer(f)\n	a.stream.stats.Offered++", logged},
 	{"what stands behind the mark's copy left out", "adapters/migrate/subscription.go",
@@ -98,8 +126,8 @@ func TestCheckerCatchesMistakes(t *testing.T) {
 			if err == nil {
 				t.Fatalf("nobody noticed: %s", m.where)
 			}
-			if !strings.Contains(string(out), "replay it with") {
-				t.Fatalf("it failed, but not by the checker's word:\n%.2000s", out)
+			if says := m.where.says(); !strings.Contains(string(out), says) {
+				t.Fatalf("it failed, but does not say %s:\n%.2000s", says, out)
 			}
 		})
 	}

@@ -25,8 +25,11 @@ type Reader struct {
 func (r *Reader) Read(
 	batch []domain.Entry, log domain.LogID, before domain.Position,
 ) []domain.Entry {
-	first := slices.IndexFunc(batch, func(e domain.Entry) bool { return len(e.Header) > 0 })
-	if first < 0 {
+	first := 0
+	for first < len(batch) && len(batch[first].Header) == 0 {
+		first++
+	}
+	if first == len(batch) {
 		return batch
 	}
 	kept := batch[:first]

@@ -46,9 +46,9 @@ func (r *Refusal) Error() string {
 	return b.String()
 }
 
-// refusal reads the problem that an answer's body holds. If it holds none, only
+// ReadRefusal reads the problem that an answer's body holds. If it holds none, only
 // the status is known.
-func refusal(status int, body io.Reader) *Refusal {
+func ReadRefusal(status int, body io.Reader) *Refusal {
 	r := &Refusal{}
 	if json.NewDecoder(io.LimitReader(body, 1<<20)).Decode(r) != nil {
 		r = &Refusal{}

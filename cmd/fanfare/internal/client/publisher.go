@@ -46,7 +46,7 @@ func (p Publisher) Publish(
 	}
 	defer answer.Body.Close()
 	if answer.StatusCode != http.StatusAccepted {
-		return nil, refusal(answer.StatusCode, answer.Body)
+		return nil, ReadRefusal(answer.StatusCode, answer.Body)
 	}
 	var accepted struct{ IDs []string }
 	if err := json.NewDecoder(answer.Body).Decode(&accepted); err != nil {

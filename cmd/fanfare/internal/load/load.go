@@ -1,281 +1,429 @@
 package load
 
 import (
+	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"math/rand/v2"
+	"net"
 	"net/url"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/fanfarebus/fanfare/client"
 	"github.com/fanfarebus/fanfare/internal/pause"
 )
 
-// Bounds of a load.
-const (
-	MaxSessions   = 10_000
-	MaxRate       = 100_000 // messages a second
-	MaxDuration   = time.Hour
-	MaxSize       = 64 << 10
-	MaxDeliveries = 100_000_000 // messages, times the sessions that each is for
-)
-
-// A Config says what the load is. All fields but Token, Everyone and Size are
-// required.
-type Config struct {
-	URL      string        // of a node or a load balancer
-	System   string        // to attach to and to publish to
-	Sessions int           // each of a user of its own: bench-0, bench-1 …
-	Rate     int           // messages a second
-	Duration time.Duration // for which messages are due
-	Size     int           // least bytes of a message's data
-	Everyone bool          // each message is for all sessions, else for one after the other
-	Wait     time.Duration // for messages that are still on their way when all are published
-
-	// Token returns a session token for a user; nil at a node in development.
-	Token func(user string) (string, error)
-	// Publish posts messages, each a JSON object on a line of its own, and says
-	// how many of them are certainly on the bus. The others are published again,
-	// with the same ids.
-	Publish func(ctx context.Context, system string, lines []byte) (accepted int, err error)
-}
-
-// Validate returns everything that is wrong as one error, nil if nothing is.
-func (c Config) Validate() error {
-	var faults []error
-	for _, f := range []struct {
-		name      string
-		value, of int
-	}{{"clients", c.Sessions, MaxSessions}, {"rate", c.Rate, MaxRate}} {
-		if f.value < 1 || f.value > f.of {
-			faults = append(faults, fmt.Errorf("%s: want 1 to %d", f.name, f.of))
-		}
-	}
-	if c.Duration <= 0 || c.Duration > MaxDuration {
-		faults = append(faults,
-			fmt.Errorf("duration: want more than 0 and at most %v", MaxDuration))
-	}
-	if c.Wait < 0 || c.Wait > MaxDuration {
-		faults = append(faults, fmt.Errorf("wait: want 0s to %v", MaxDuration))
-	}
-	if c.Size < 0 || c.Size > MaxSize {
-		faults = append(faults, fmt.Errorf("size: want 0 to %d", MaxSize))
-	}
-	if len(faults) == 0 && c.messages()*c.audience() > MaxDeliveries {
-		faults = append(faults, fmt.Errorf("that are more than %d deliveries: "+
-			"want fewer clients, a lower rate or less time", MaxDeliveries))
-	}
-	return errors.Join(faults...)
-}
-
-// messages is how many messages are due.
-func (c Config) messages() int { return int(float64(c.Rate) * c.Duration.Seconds()) }
-
-// audience is how many sessions a message is for.
-func (c Config) audience() int {
-	if c.Everyone {
-		return c.Sessions
-	}
-	return 1
-}
-
-// A run is one load under way.
-type run struct {
-	cfg       Config
-	id        string
-	began     time.Time // when the first message is due; set before anything is published
-	listeners []*listener
-	arrived   atomic.Int64
-	latency   histogram
-}
-
-// Run connects the sessions, publishes, waits for messages that are on their way,
-// and reports. When ctx ends, it reports what has happened until then. An error
-// means that a session was refused or closed for good, or that publishing was
-// refused for good; then there is no report.
-func Run(ctx context.Context, cfg Config) (Report, error) {
+// Run puts a load on nodes and says what became of it. When ctx ends, it stops and
+// says what has happened until then. An error means that the load could not be put
+// on: a client was not let in, publishing was refused for good, or there are no
+// metrics where they were asked for. Then there is no result.
+func Run(ctx context.Context, cfg Config) (*Result, error) {
 	if err := cfg.Validate(); err != nil {
-		return Report{}, err
+		return nil, err
 	}
-	r := &run{cfg: cfg, id: fmt.Sprintf("%016x", rand.Uint64()), began: time.Now()}
-	listening, end := context.WithCancelCause(context.WithoutCancel(ctx))
-	var sessions sync.WaitGroup
-	defer sessions.Wait()
-	defer end(nil)
-	if err := r.connect(ctx, listening, &sessions, end); err != nil {
-		return Report{}, err
+	r, err := newRun(ctx, cfg)
+	if err != nil {
+		return nil, err
 	}
-	connected := time.Since(r.began)
-	r.began = time.Now()
-	p, err := r.publish(ctx, listening)
-	if err == nil {
-		r.await(ctx, listening, p.accepted)
-		err = context.Cause(listening)
+	defer r.close()
+	w := newWatch(r)
+	defer w.end()
+	res := newResult(cfg, r)
+	if err := r.connectAll(ctx, res); err != nil {
+		return nil, err
+	}
+	release, err := r.connectStalled(ctx)
+	defer release()
+	if err != nil {
+		return nil, err
+	}
+	switch cfg.Scenario {
+	case Idle:
+		err = r.idle(ctx, w, res)
+	case Resume:
+		err = r.resume(ctx, w, res)
+	default:
+		err = r.publish(ctx, w, res)
 	}
 	if err != nil {
-		return Report{}, err
+		return nil, err
 	}
-	rep := r.report(p)
-	rep.Connect = connected
-	return rep, nil
+	res.Interrupted = ctx.Err() != nil
+	r.finish(res)
+	res.Timeline = w.end()
+	return res, nil
 }
 
-// dialing is how many sessions connect at a time.
-const dialing = 64
+// A mark is what was counted up to a moment.
+type mark struct {
+	at             time.Time
+	nodes          usage
+	own            time.Duration
+	onBus, arrived int64
+}
 
-// connect starts all sessions, and returns when they have been greeted. They run
-// until listening ends, and sessions waits for them. A session that is closed for
-// good calls end, which ends the others.
-func (r *run) connect(
-	ctx, listening context.Context, sessions *sync.WaitGroup, end context.CancelCauseFunc,
-) error {
-	dials := make(chan struct{}, dialing)
-	for i := range r.cfg.Sessions {
-		l, err := r.listener(i)
+func (r *run) mark(ctx context.Context) (mark, error) {
+	nodes, err := r.scrape.read(context.WithoutCancel(ctx)) // also when the load was interrupted
+	return mark{time.Now(), nodes, ownCPU(), r.onBus.Load(), r.arrived.Load()}, err
+}
+
+// dialing is how many clients connect at a time.
+const dialing = 128
+
+// connectAll connects all clients for the first time, and measures it.
+func (r *run) connectAll(ctx context.Context, res *Result) error {
+	before, err := r.mark(ctx)
+	if err != nil {
+		return err
+	}
+	if err := r.connect(ctx); err != nil {
+		return err
+	}
+	after, err := r.mark(ctx)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	res.connected(r, before, after)
+	return err
+}
+
+// connect connects all clients, and returns when they have been greeted.
+func (r *run) connect(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	start := time.Now()
+	var next atomic.Int64
+	var workers sync.WaitGroup
+	for range min(dialing, r.cfg.Clients) {
+		workers.Go(func() {
+			in := bufio.NewReaderSize(nil, 1024)
+			for ctx.Err() == nil {
+				i := int(next.Add(1)) - 1
+				if i >= r.cfg.Clients || !r.rampTo(ctx, start, i) {
+					return
+				}
+				if err := r.dial(ctx, &r.sessions[i], in); err != nil {
+					cancel(fmt.Errorf("client %d was not let in: %w", i, err))
+				}
+			}
+		})
+	}
+	workers.Wait()
+	return r.awaitGreetings(ctx)
+}
+
+// rampTo waits until client i may connect. It reports whether ctx is still alive.
+func (r *run) rampTo(ctx context.Context, start time.Time, i int) bool {
+	if r.cfg.Ramp == 0 {
+		return true
+	}
+	at := start.Add(time.Duration(i) * time.Second / time.Duration(r.cfg.Ramp))
+	return pause.For(ctx, time.Until(at))
+}
+
+// dial connects one client.
+func (r *run) dial(ctx context.Context, s *session, in *bufio.Reader) error {
+	h, err := r.handshake(s.index, UserOf(s.index), s.cursor)
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	s.dialed = r.since()
+	r.mu.Unlock()
+	conn, err := connect(ctx, h.node, r.cfg.TLS)
+	if err != nil {
+		return err
+	}
+	early, err := h.upgrade(conn, in)
+	if err != nil {
+		return errors.Join(err, conn.Close())
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.poll.adopt(s, conn); err != nil {
+		return errors.Join(err, conn.Close())
+	}
+	if r.cfg.Protocol == Plain {
+		r.greet(s)
+	}
+	return s.receive(early)
+}
+
+// handshake is what client n sends. Its cursor is empty if it does not resume.
+func (r *run) handshake(n int, user, cursor string) (h handshake, err error) {
+	system := r.cfg.systemOf(n % r.cfg.Systems)
+	h = handshake{node: r.nodes[n%len(r.nodes)], query: url.Values{"systems": {system}}}
+	for name, values := range h.node.Query() {
+		h.query[name] = values
+	}
+	if r.cfg.Protocol == V1 {
+		h.protocol = "fanfare.v1.json"
+	}
+	if cursor != "" {
+		h.query.Set("resume", system+":"+cursor)
+	}
+	if r.cfg.Token == nil {
+		h.query.Set("user", user)
+		return h, nil
+	}
+	h.token, err = r.cfg.Token(user, system)
+	return h, err
+}
+
+// connectStalled connects the clients that read nothing. release closes them.
+func (r *run) connectStalled(ctx context.Context) (release func(), err error) {
+	var all []net.Conn
+	release = func() {
+		for _, conn := range all {
+			_ = conn.Close() // nothing was read or written
+		}
+	}
+	in := bufio.NewReaderSize(nil, 1024)
+	for i := range r.cfg.Stalled {
+		h, err := r.handshake(i, stalledUser(i), "")
+		if err != nil {
+			return release, err
+		}
+		conn, err := connect(ctx, h.node, r.cfg.TLS)
+		if err != nil {
+			return release, err
+		}
+		all = append(all, conn)
+		if _, err := h.upgrade(conn, in); err != nil {
+			return release, fmt.Errorf("stalled client %d was not let in: %w", i, err)
+		}
+	}
+	return release, nil
+}
+
+// awaitGreetings waits until all clients have been greeted.
+func (r *run) awaitGreetings(ctx context.Context) error {
+	late, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	for r.ready.Load() < int64(r.cfg.Clients) {
+		if pause.For(late, time.Millisecond) {
+			continue
+		}
+		if err := context.Cause(ctx); err != nil {
+			return err
+		}
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return fmt.Errorf("only %d of %d clients were greeted within %v: %v",
+			r.ready.Load(), r.cfg.Clients, timeout, r.faults)
+	}
+	return context.Cause(ctx)
+}
+
+// idle lets the clients do nothing for a while.
+func (r *run) idle(ctx context.Context, w *watch, res *Result) error {
+	w.phase("idle")
+	pause.For(ctx, r.cfg.Duration)
+	after, err := r.mark(ctx)
+	res.rss(after)
+	return err
+}
+
+// resume cuts all clients off, publishes what they miss, and lets them come back.
+func (r *run) resume(ctx context.Context, w *watch, res *Result) error {
+	w.phase("away")
+	r.dropAll()
+	if err := r.awaitGone(ctx, res); err != nil {
+		return err
+	}
+	publishers, release, err := r.openPublishers()
+	defer release()
+	if err != nil {
+		return err
+	}
+	err = r.work(ctx, publishers, timeout, func(ctx context.Context, p *publisher) error {
+		return p.missed(ctx, r.cfg.Missed)
+	})
+	if err != nil {
+		return err
+	}
+	res.Retries = retriesOf(publishers)
+	r.mu.Lock()
+	r.missing = make([]int, r.cfg.Clients)
+	for i := range r.missing {
+		r.missing[i] = int(r.sent[i])
+	}
+	r.mu.Unlock()
+	before, err := r.mark(ctx)
+	if err != nil {
+		return err
+	}
+	w.phase("resume")
+	if err := r.connect(ctx); err != nil {
+		return err
+	}
+	r.await(ctx)
+	after, err := r.mark(ctx)
+	res.load(r, before, after)
+	return err
+}
+
+// awaitGone waits until the nodes have noticed that all clients are gone: by their
+// metrics, or, where these are not known, for a time.
+func (r *run) awaitGone(ctx context.Context, res *Result) error {
+	if r.scrape.nodes() == 0 {
+		pause.For(ctx, 2*time.Second)
+		return ctx.Err()
+	}
+	late, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	for {
+		u, err := r.scrape.read(late)
 		if err != nil {
 			return err
 		}
-		r.listeners = append(r.listeners, l)
-	}
-	for _, l := range r.listeners {
-		select {
-		case dials <- struct{}{}:
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-listening.Done():
-			return context.Cause(listening)
+		if u.sessions <= res.sessionsBefore {
+			return nil
 		}
-		sessions.Go(func() {
-			if err := l.client.Run(listening); err != nil {
-				end(err)
+		if !pause.For(late, 50*time.Millisecond) {
+			return fmt.Errorf("the nodes still have %d sessions, %v after their clients went", u.sessions, timeout)
+		}
+	}
+}
+
+// publish is the load of fan-out and unicast: the warm-up, and then the same again,
+// measured. In between everything arrives, so that what the nodes have taken until
+// then is for the warm-up alone.
+func (r *run) publish(ctx context.Context, w *watch, res *Result) error {
+	if n := r.cfg.InFlight / r.cfg.Batch; n > 0 {
+		r.slots = make(chan struct{}, n)
+		for range n {
+			r.slots <- struct{}{}
+		}
+	}
+	publishers, release, err := r.openPublishers()
+	defer release()
+	if err != nil {
+		return err
+	}
+	w.phase("warm-up")
+	if err := r.publishFor(ctx, publishers, r.cfg.WarmUp); err != nil {
+		return err
+	}
+	before, err := r.mark(ctx)
+	if err != nil {
+		return err
+	}
+	w.phase(string(r.cfg.Scenario))
+	r.from.Store(r.since())
+	if err := r.publishFor(ctx, publishers, r.cfg.Duration); err != nil {
+		return err
+	}
+	after, err := r.mark(ctx)
+	res.Retries = retriesOf(publishers)
+	res.load(r, before, after)
+	return err
+}
+
+// publishFor publishes for a time, and waits until everything has arrived.
+func (r *run) publishFor(ctx context.Context, publishers []*publisher, d time.Duration) error {
+	from := r.since()
+	stop := ctx // at a rate it ends when all messages that are due are published, or much later
+	if r.cfg.Rate == 0 {
+		var cancel context.CancelFunc
+		stop, cancel = context.WithTimeout(ctx, d)
+		defer cancel()
+	}
+	err := r.work(ctx, publishers, d, func(ctx context.Context, p *publisher) error {
+		if r.cfg.Rate == 0 {
+			return p.closedLoop(ctx, stop)
+		}
+		return p.paced(ctx, stop, from, from+int64(d))
+	})
+	r.await(ctx)
+	return err
+}
+
+// openPublishers opens all publishers. release closes them.
+func (r *run) openPublishers() (opened []*publisher, release func(), err error) {
+	var all []*publisher
+	release = func() {
+		for _, p := range all {
+			_ = p.out.Close() // all that was published was confirmed
+		}
+	}
+	for i := range r.publishers {
+		out, err := r.outlet(i)
+		if err != nil {
+			return nil, release, err
+		}
+		all = append(all, &publisher{run: r, index: i, out: out})
+	}
+	return all, release, nil
+}
+
+// work lets all publishers do something, which should take d. What they are doing when
+// ctx ends, or long after d, they may finish.
+func (r *run) work(
+	ctx context.Context, publishers []*publisher, d time.Duration, do func(context.Context, *publisher) error,
+) error {
+	ctx, cancel := context.WithTimeout(ctx, d+r.cfg.Wait)
+	defer cancel()
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	var working sync.WaitGroup
+	for _, p := range publishers {
+		working.Go(func() {
+			if err := do(ctx, p); err != nil {
+				fail(err)
 			}
 		})
-		sessions.Go(func() {
-			select {
-			case <-l.greeted:
-			case <-listening.Done():
-			}
-			<-dials
-		})
 	}
-	for _, l := range r.listeners {
-		if err := l.awaitGreeting(ctx, listening); err != nil {
-			return err
-		}
+	working.Wait()
+	if cause := context.Cause(ctx); errors.Is(cause, ErrFinal) {
+		return cause
 	}
 	return nil
 }
 
-// listener makes the session number i.
-func (r *run) listener(i int) (*listener, error) {
-	l := &listener{run: r, first: i, step: r.cfg.Sessions, last: -1, greeted: make(chan struct{})}
-	if r.cfg.Everyone {
-		l.first, l.step = 0, 1
+func retriesOf(publishers []*publisher) (n int) {
+	for _, p := range publishers {
+		n += p.retries
 	}
-	user := fmt.Sprint("bench-", i)
-	cc := client.Config{URL: r.cfg.URL, Systems: []string{r.cfg.System}, Handler: l.handler()}
-	if r.cfg.Token != nil {
-		cc.Token = func(context.Context) (string, error) { return r.cfg.Token(user) }
-	} else {
-		u, err := url.Parse(r.cfg.URL)
-		if err != nil {
-			return nil, err
-		}
-		q := u.Query()
-		q.Set("user", user)
-		u.RawQuery = q.Encode()
-		cc.URL = u.String()
-	}
-	var err error
-	l.client, err = client.New(cc)
-	return l, err
+	return n
 }
 
-// A published says how far publishing has come.
-type published struct {
-	accepted int           // messages that are on the bus
-	took     time.Duration // until the last of these was on the bus
-	retries  int
+// outlet opens the way of publisher i to the bus.
+func (r *run) outlet(i int) (Outlet, error) {
+	if r.cfg.Outlet != nil {
+		return r.cfg.Outlet()
+	}
+	return newHTTPOutlet(r.nodes[i%len(r.nodes)], r.cfg.Key, r.cfg.TLS), nil
 }
 
-const (
-	maxLines   = 500                    // messages in one request
-	retryPause = 100 * time.Millisecond // after a request that failed
-)
+// interruptedWait is how long an interrupted load waits for what is on its way.
+const interruptedWait = time.Second
 
-// publish posts each message when it is due, or as soon after that as it can. It
-// gives up when Wait has passed since the last one was due.
-func (r *run) publish(ctx, listening context.Context) (p published, err error) {
-	ctx, cancel := context.WithDeadline(ctx, r.began.Add(r.cfg.Duration+r.cfg.Wait))
+// await waits until all messages that are on the bus have arrived, at most for Wait.
+// If the load was interrupted, it waits a moment only.
+func (r *run) await(ctx context.Context) {
+	wait := r.cfg.Wait
+	if ctx.Err() != nil {
+		wait = min(wait, interruptedWait)
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), wait)
 	defer cancel()
-	defer context.AfterFunc(listening, cancel)()
-	total := r.cfg.messages()
-	var lines []byte
-	for p.accepted < total {
-		due := int(time.Since(r.began).Seconds() * float64(r.cfg.Rate))
-		if due = min(due, total, p.accepted+maxLines); due <= p.accepted {
-			if !pause.For(ctx, time.Until(r.began.Add(r.due(p.accepted+1)))) {
-				break
-			}
-			continue
-		}
-		lines = lines[:0]
-		for n := p.accepted; n < due; n++ {
-			lines = r.line(lines, n)
-		}
-		n, err := r.cfg.Publish(ctx, r.cfg.System, lines)
-		p.accepted += n
-		p.took = time.Since(r.began)
+	for r.arrived.Load() < r.expected() && pause.For(ctx, 2*time.Millisecond) {
+	}
+}
+
+// expected is how many deliveries there will be of what is on the bus. The publishers
+// have ended.
+func (r *run) expected() (n int64) {
+	clients := r.cfg.Clients
+	for to, sent := range r.sent {
 		switch {
-		case ctx.Err() != nil:
-			return p, nil
-		case errors.Is(err, ErrFinal):
-			return p, err
-		case err != nil:
-			p.retries++
-			pause.For(ctx, retryPause)
+		case r.cfg.Scenario == FanOut:
+			system := r.systemFor(uint32(to))
+			n += int64(sent) * int64((clients-system+r.cfg.Systems-1)/r.cfg.Systems)
+		case to < clients:
+			n += int64(sent)
 		}
 	}
-	return p, nil
-}
-
-// ErrFinal marks an error of [Config.Publish] after which it is no use to try
-// again.
-var ErrFinal = errors.New("refused")
-
-// due is when message n is due, counted from when the load began.
-func (r *run) due(n int) time.Duration {
-	return time.Duration(float64(n) / float64(r.cfg.Rate) * float64(time.Second))
-}
-
-// line appends message n.
-func (r *run) line(dst []byte, n int) []byte {
-	p := payload{Run: r.id, N: n, Due: int64(r.due(n))}
-	data, _ := json.Marshal(p) // no field of it can fail
-	if pad := r.cfg.Size - len(data) - len(`,"pad":""`); pad > 0 {
-		p.Pad = strings.Repeat("x", pad)
-		data, _ = json.Marshal(p)
-	}
-	to := "*"
-	if !r.cfg.Everyone {
-		to = fmt.Sprint("user:bench-", n%r.cfg.Sessions)
-	}
-	const envelope = `{"id":"%s-%d","to":"%s","type":"bench","data":%s}` + "\n"
-	return fmt.Appendf(dst, envelope, r.id, n, to, data)
-}
-
-// await waits until all messages that were published have arrived, at most for
-// Wait.
-func (r *run) await(ctx, listening context.Context, messages int) {
-	ctx, cancel := context.WithTimeout(ctx, r.cfg.Wait)
-	defer cancel()
-	defer context.AfterFunc(listening, cancel)()
-	want := int64(messages * r.cfg.audience())
-	for r.arrived.Load() < want && pause.For(ctx, 5*time.Millisecond) {
-	}
+	return n
 }

@@ -213,7 +213,7 @@ func TestPrintedSettingsHideSecretsAndSayWhereTheyComeFrom(t *testing.T) {
 	for _, want := range []string{
 		"drain: 1h # flag --drain", "listen: 127.0.0.1:8080 # default",
 		"auth.jwt.secret: (hidden) # env FANFARE_AUTH_JWT_SECRET_FILE (" + path + ")",
-		`auth.api_keys: ["shop:publish/orders:(hidden)"] # file`, "window.bytes: 64MiB # default", "window.age: 10m # default",
+		`auth.api_keys: ["shop:publish/orders:(hidden)"] # file`, "window.bytes: 128MiB # default", "window.age: 10m # default",
 	} {
 		if !strings.Contains(squeezed, want) && !strings.Contains(squeezed, strings.ReplaceAll(want, `"`, "")) {
 			t.Errorf("no %q in\n%s", want, text)

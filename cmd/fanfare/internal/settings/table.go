@@ -27,6 +27,8 @@ func of(c *fanfare.Config) []Setting {
 		{"listen", &c.Listen, public, "host:port for clients and publishers"},
 		{"admin_listen", &c.AdminListen, public,
 			"host:port for metrics and docs; empty: on listen"},
+		{"admin.pprof", &c.Admin.Pprof, public,
+			"serve profiles (/debug/pprof/) on admin_listen: whoever reads them sees what is in memory"},
 		{"transport", (*urls)(&c.Transport), secret,
 			"the bus, as a URL: memory://, redis://host:6379/0, redis-streams://host:6379/0, " +
 				"nats://host:4222, jetstream://host:4222, kafka://host:9092; while it is moved, " +
@@ -65,9 +67,9 @@ func of(c *fanfare.Config) []Setting {
 		{"window.age", &c.Window.Age, public, "how long entries are kept in memory"},
 		{"dedupe.age", &c.Dedupe.Age, public, "how long a message's id is remembered"},
 		{"resume.max_scan", &c.Resume.MaxScan, public,
-			"entries of a system's log read again for sessions that come back late"},
+			"entries of a system's log read again in one turn, for sessions that come back late"},
 		{"resume.bytes", &c.Resume.Bytes, public,
-			"bytes of logs read again and kept for sessions that come back late, for all " +
+			"bytes of logs read again that wait for sessions that take them slowly, for all " +
 				"systems"},
 		{"limits.message_bytes", &l.MessageBytes, public, "largest data of a message"},
 		{"limits.outbox_bytes", &l.OutboxBytes, public, "most that waits for one session"},

@@ -39,11 +39,18 @@ func (w *window) link(n uint64) {
 	}
 }
 
+// patience is how many steps NextFor walks back along a chain before it also looks
+// at the entries from n on. Most sessions have missed fewer.
+const patience = 64
+
 // NextFor returns the first entry for the target that is entry n or a later one.
 //
 // It begins at the entry *near or at the newest one, whichever is nearer to n,
 // and leaves in *near where it has come to. So *near makes it fast when it is
 // asked again, and has no other meaning: any number is good, and 0 is none.
+//
+// A long chain is walked from its end and entries are looked at from n on, in
+// turn: where many entries are for the target, one of them is soon found near n.
 func (h *History) NextFor(t domain.Target, n uint64, near *uint64) (k uint64, found bool) {
 	w, target := &h.window, t.String()
 	n = max(n, w.start)
@@ -51,7 +58,14 @@ func (h *History) NextFor(t domain.Target, n uint64, near *uint64) (k uint64, fo
 	if k == 0 {
 		return 0, false
 	}
-	for k > n && l.previous() > 0 && k-l.previous() >= n {
+	for steps := 0; k > n && l.previous() > 0 && k-l.previous() >= n; steps++ {
+		if steps >= patience {
+			ahead := n + uint64(steps-patience)
+			if is, _, ok := w.find(ahead, target); ok {
+				k, l = ahead, is
+				break
+			}
+		}
 		k -= l.previous()
 		l, _, _ = w.find(k, target)
 	}

@@ -18,8 +18,15 @@ type index struct {
 // A group is one target's part of the index. It exists while it has members.
 type group struct {
 	target  domain.Target
-	members []*membership
-	few     [2]*membership // where members are while they are few
+	members []member
+	few     [2]member // where members are while they are few
+}
+
+// A member is an attachment and its part in the group. The attachment stands
+// here, too, since who offers a message to many reads it and nothing else.
+type member struct {
+	of *Attachment
+	*membership
 }
 
 // A membership is one session's part in a group.
@@ -95,16 +102,16 @@ func shrunk[K comparable, V any](m map[K]V, peak *int) map[K]V {
 
 func (g *group) add(m *membership) {
 	m.group, m.slot = g, len(g.members)
-	g.members = append(g.members, m)
+	g.members = append(g.members, member{m.of, m})
 }
 
 func (g *group) remove(m *membership) {
 	last := len(g.members) - 1
 	moved := g.members[last]
 	g.members[m.slot], moved.slot = moved, m.slot
-	g.members[last] = nil
+	g.members[last] = member{}
 	g.members = g.members[:last]
 	if cap(g.members) > 64 && 8*last < cap(g.members) { // many have left
-		g.members = append(make([]*membership, 0, 2*last), g.members...)
+		g.members = append(make([]member, 0, 2*last), g.members...)
 	}
 }

@@ -188,13 +188,17 @@ func (s *Stream) offer(n uint64, m *domain.Message, at domain.Cursor) {
 			continue
 		}
 		matched = true
-		for _, member := range g.members {
-			a := member.of
+		var enc Encoder // of the member before, and what it made
+		var f Frame
+		for i := range g.members {
+			a := g.members[i].of
 			if !a.live || a.offered > n {
 				continue
 			}
-			a.offered = n + 1
-			if !a.send(s.liveFrame(m, a.enc, t, at)) {
+			if a.offered = n + 1; a.enc != enc {
+				enc, f = a.enc, s.liveFrame(m, a.enc, t, at)
+			}
+			if !a.send(f) {
 				a.fallBack(n)
 			}
 		}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -104,7 +105,7 @@ func (a *API) explain(system domain.System, in batch, err error) *Problem {
 	case errors.Is(err, domain.ErrBusRefused):
 		p.Detail = "the bus refuses to take it; this node's log says why. " +
 			"Publish again later, with the same id"
-	case errors.Is(err, domain.ErrBusDown):
+	case errors.Is(err, domain.ErrBusDown), errors.Is(err, context.Canceled): // the client may have gone
 		var partial *domain.PublishError
 		if errors.As(err, &partial) && partial.Refused {
 			p.Detail = notSent(in, partial.Accepted)

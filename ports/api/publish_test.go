@@ -327,6 +327,7 @@ func TestFailedPublishTellsHowFarItCameAndUnderWhichIDs(t *testing.T) {
 		"congested":         {&domain.PublishError{Err: domain.ErrLimit}, batch, 503, 0},
 		"closed":            {&domain.PublishError{Err: domain.ErrClosed}, good, 503, -1},
 		"too large for bus": {&domain.PublishError{Accepted: 1, Err: domain.ErrTooLarge}, batch, 413, 1},
+		"client gone":       {&domain.PublishError{Err: context.Canceled}, good, 503, -1},
 		"unexpected":        {errors.New("boom"), batch, 500, 0},
 		"absurd":            {&domain.PublishError{Accepted: 99, Err: domain.ErrBusDown}, batch, 503, 3},
 	} {
@@ -466,6 +467,7 @@ func TestAnswerSaysWhatWasCertainlyNotSent(t *testing.T) {
 		"batch":      {domain.PublishError{Refused: true, Err: domain.ErrBusDown}, batch, "it was not sent"},
 		"half of it": {domain.PublishError{Refused: true, Accepted: 1, Err: domain.ErrBusDown}, batch, "none was sent"},
 		"unknown":    {domain.PublishError{Err: domain.ErrBusDown}, good, "is unknown"},
+		"cancelled":  {domain.PublishError{Refused: true, Err: context.Canceled}, good, "it was not sent"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, h := newAPI(t, &bus{err: &tt.err}, api.Config{})

@@ -12,6 +12,7 @@ import (
 // frames to it, and it passes them on to the session's [Conn].
 type Attachment struct {
 	session *Session
+	conn    Conn // of the session, which need not be read for each frame; nil until Begin
 	lease   *stream.Lease
 	stream  *stream.Attachment
 	resumed bool
@@ -50,7 +51,7 @@ func (a *Attachment) Cursor() domain.Cursor {
 // Offer gives a frame to the session's Conn. It is the stream that calls it; it
 // returns false if the Conn has no room.
 func (a *Attachment) Offer(f stream.Frame) bool {
-	if !a.session.conn.Offer(a, f) {
+	if !a.conn.Offer(a, f) {
 		return false
 	}
 	if !a.heard.Load() { // a load is cheaper than a store, and this is the hot path

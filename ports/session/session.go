@@ -66,6 +66,9 @@ type Session struct {
 // streams offer. If the node has begun to drain, it asks the client to go away.
 func (s *Session) Begin(conn Conn) {
 	s.conn = conn
+	for _, a := range s.systems {
+		a.conn = conn
+	}
 	s.registry.counters.opened.Add(1)
 	conn.Notify(s.hello())
 	if !s.registry.add(s) {

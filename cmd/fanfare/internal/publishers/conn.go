@@ -96,12 +96,33 @@ func (c *conn) setState(state http.ConnState) {
 	}
 }
 
-// await waits until something of the next request is there. It returns false if the
-// connection has ended.
+// await waits until something of the next request is there, and drops what clients send
+// before it that end a body with a line break and do not count it: up to two line
+// breaks, in whatever pieces they come, as net/http does after a POST. net/http would not
+// know any more, when the connection is given back, that there was a POST. It returns
+// false if the connection has ended.
 func (c *conn) await() bool {
-	if c.in.Buffered() > 0 {
-		return true
+	for most := len("\r\n\r\n"); ; {
+		most -= c.skipLineBreaks(most)
+		if c.in.Buffered() > 0 {
+			return true
+		}
+		if !c.wait() {
+			return false
+		}
 	}
+}
+
+// skipLineBreaks drops at most that many bytes of line breaks of what is buffered, and
+// returns how many it has dropped.
+func (c *conn) skipLineBreaks(most int) (dropped int) {
+	text, _ := c.in.Peek(min(c.in.Buffered(), most))
+	dropped, _ = c.in.Discard(len(text) - len(bytes.TrimLeft(text, "\r\n")))
+	return dropped
+}
+
+// wait waits until something comes. It returns false if the connection has ended.
+func (c *conn) wait() bool {
 	c.state.Store(waiting)
 	if c.server.closing.Load() {
 		return false
@@ -134,7 +155,6 @@ func (c *conn) abort() {
 // next reads the head of the next request into c.req. It returns false, with nothing
 // of the request read, if that is not simple.
 func (c *conn) next() bool {
-	c.skipLineBreaks()
 	text, _ := c.in.Peek(c.in.Buffered())
 	size, ok := c.head.parse(text)
 	if !ok {
@@ -147,14 +167,6 @@ func (c *conn) next() bool {
 	c.req.RequestURI, c.req.Host, c.req.Header = h.path, h.host, h.header
 	c.req.ContentLength, c.body.left = int64(h.length), h.length
 	return true
-}
-
-// skipLineBreaks drops up to two line breaks after a POST, as net/http does for clients
-// that end a body with one and do not count it. net/http would not know any more, when
-// the connection is given back, that there was a POST.
-func (c *conn) skipLineBreaks() {
-	text, _ := c.in.Peek(min(c.in.Buffered(), len("\r\n\r\n")))
-	_, _ = c.in.Discard(len(text) - len(bytes.TrimLeft(text, "\r\n")))
 }
 
 // answer has the request answered. It returns false if the connection cannot be used

@@ -22,9 +22,9 @@
 //   - Times are bounded: a connection may wait for as long as net/http lets it for its
 //     next request, bodies and answers have the deadlines that the handler sets, and an
 //     answer has at most a second more.
-//   - Memory is bounded: a connection has the buffer that net/http gave it, the lines of
-//     its last head, and one answer. It waits in the queue that the ConnState of the
-//     http.Server keeps, and is closed when that says so.
+//   - Memory is bounded: a connection has the buffer that net/http gave it, the heads of
+//     its first and its last request, which are short, and one answer. It waits in the
+//     queue that the ConnState of the http.Server keeps, and is closed when that says so.
 //   - Shutdown closes connections that wait, and lets requests under way finish. Their
 //     answers say that the connection closes.
 //

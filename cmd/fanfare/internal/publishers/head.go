@@ -9,6 +9,7 @@ import (
 
 const (
 	maxBody  = 3 << 10 // of a simple request, in bytes
+	maxHead  = 4 << 10 // of a simple request, in bytes: as much as net/http's buffers hold
 	maxLines = 64      // of a simple request's header
 
 	pathStart, pathEnd = "/v1/systems/", "/messages"
@@ -26,7 +27,8 @@ const (
 //     ASCII, and nothing stands between a name and its colon;
 //   - it has one Host and one Content-Length, which is 1 to maxBody;
 //   - it says nothing about connections, encodings of the transfer or expectations, see
-//     isSpecial.
+//     isSpecial;
+//   - it has no more than maxLines lines and maxHead bytes.
 type head struct {
 	path, host string
 	length     int // of the body
@@ -47,7 +49,9 @@ func (h *head) parse(text []byte) (size int, ok bool) {
 	if end < 0 {
 		return 0, false
 	}
-	size = end + len("\r\n\r\n")
+	if size = end + len("\r\n\r\n"); size > maxHead {
+		return 0, false
+	}
 	first, rest, _ := bytes.Cut(text[:end+len("\r\n")], []byte("\r\n"))
 	if !h.parseFirst(first) {
 		return 0, false
@@ -57,14 +61,26 @@ func (h *head) parse(text []byte) (size int, ok bool) {
 	}
 	clear(h.header)
 	h.host, h.length, h.values = "", 0, h.values[:0]
-	for i := 0; len(rest) > 0; i++ {
+	n := 0
+	for ; len(rest) > 0; n++ {
 		var text []byte
 		text, rest, _ = bytes.Cut(rest, []byte("\r\n"))
-		if i == maxLines || !h.parseLine(i, text) || !h.take(&h.lines[i]) {
+		if n == maxLines || !h.parseLine(n, text) || !h.take(&h.lines[n]) {
 			return 0, false
 		}
 	}
+	h.forget(n)
 	return size, h.host != "" && h.length > 0
+}
+
+// forget lets go what earlier heads had beyond the first n lines. Otherwise a client could
+// leave a long line in each place, one after the other.
+func (h *head) forget(n int) {
+	if n < len(h.lines) {
+		clear(h.lines[n:])
+		h.lines = h.lines[:n]
+		clear(h.values[len(h.values):cap(h.values)])
+	}
 }
 
 // parseFirst reads the first line.
@@ -146,7 +162,7 @@ func (h *head) take(l *line) bool {
 			return false
 		}
 		h.length = int(n)
-	case isSpecial(l.name) && !(l.name == "Connection" && isKeepAlive(l.value)):
+	case isSpecial(l.name) && !(l.name == "Connection" && isKeepAlive(l.value) && h.header[l.name] == nil):
 		return false
 	}
 	h.values = append(h.values, l.value)

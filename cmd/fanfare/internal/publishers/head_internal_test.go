@@ -26,6 +26,7 @@ var seeds = []string{
 	"POST /v1/systems/../messages HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}",
 	"POST /v1/systems/a/b/messages HTTP/1.1\r\nHost: a, b\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}",
 	"POST /v1/systems/a/messages HTTP/1.1\r\nHost: a\r\nHost: b\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n{}",
+	"POST /v1/systems/a/messages HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nConnection: keep-alive\r\nConnection: keep-alive\r\n\r\n{}",
 	"POST  HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}",
 	"GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
 }
@@ -88,6 +89,47 @@ func TestHeadsThatAreSimple(t *testing.T) {
 	for _, text := range append(seeds[2:], strings.Replace(many, "X:", "X: y\r\nX:", 1), "", "POST", "\r\n\r\n") {
 		if size, ok := new(head).parse([]byte(text)); ok {
 			t.Errorf("%q is simple: %d", text, size)
+		}
+	}
+}
+
+// What earlier heads had in other places is let go, so a client cannot pile it up.
+func TestAHeadKeepsNothingOfEarlierOnes(t *testing.T) {
+	var h head
+	for i := maxLines - 3; i >= 0; i-- {
+		text := "POST /v1/systems/a/messages HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n" +
+			strings.Repeat("X: y\r\n", i) + "X: " + strings.Repeat("z", maxHead/2) + "\r\n\r\n"
+		if _, ok := h.parse([]byte(text)); !ok {
+			t.Fatalf("%d lines are not simple", i)
+		}
+	}
+	kept := 0
+	for _, l := range h.lines[:cap(h.lines)] {
+		kept += len(l.text) + len(l.name) + len(l.value)
+	}
+	for _, v := range h.values[:cap(h.values)] {
+		kept += len(v)
+	}
+	if kept > 3*maxHead {
+		t.Errorf("%d bytes are kept", kept)
+	}
+}
+
+// A first request with a long header is left to net/http, which lets it go when it is
+// answered.
+func TestAFirstRequestWithALongHeaderIsNotSimple(t *testing.T) {
+	for _, test := range []struct {
+		lines, length int
+		want          bool
+	}{{1, maxHead / 2, true}, {1, maxHead, false}, {maxLines - 2, 1, true}, {maxLines, 1, false}} {
+		text := "POST /v1/systems/a/messages HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n" +
+			strings.Repeat("X: "+strings.Repeat("z", test.length)+"\r\n", test.lines) + "\r\n"
+		r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(text)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := isSimple(r); got != test.want {
+			t.Errorf("%d lines of %d bytes: %v", test.lines, test.length, got)
 		}
 	}
 }

@@ -23,6 +23,7 @@ type Server struct {
 	mu      sync.Mutex
 	running sync.WaitGroup     // connections that are served here; Add under mu, while not closing
 	conns   map[*conn]struct{} // guarded by mu
+	aborted bool               // Close was called; guarded by mu
 }
 
 // New makes a Server of an http.Server that does not serve yet, and takes it over. Its
@@ -78,6 +79,7 @@ func (s *Server) Close() error {
 	s.stop()
 	err := errors.Join(s.std.Close(), s.rest.Close())
 	s.mu.Lock()
+	s.aborted = true
 	for c := range s.conns {
 		c.abort()
 	}
@@ -142,10 +144,14 @@ func (s *Server) enter() bool {
 	return true
 }
 
+// add lets Close end c. If Close was called since enter, it is ended now.
 func (s *Server) add(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.conns[c] = struct{}{}
+	if s.aborted {
+		c.abort()
+	}
 }
 
 func (s *Server) remove(c *conn) {
@@ -162,12 +168,17 @@ func isSimple(r *http.Request) bool {
 		!isPublish(r.RequestURI) {
 		return false
 	}
+	lines, size := 0, len(r.RequestURI) // the header stays in memory as long as the connection
 	for name, values := range r.Header {
 		if isSpecial(name) && !(name == "Connection" && len(values) == 1 && isKeepAlive(values[0])) {
 			return false
 		}
+		lines += len(values)
+		for _, value := range values {
+			size += len(name) + len(value)
+		}
 	}
-	return true
+	return lines <= maxLines && size <= maxHead
 }
 
 // isSpecial reports whether a header of this name changes what a request or its

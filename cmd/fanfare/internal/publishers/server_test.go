@@ -1,6 +1,7 @@
 package publishers_test
 
 import (
+	"bufio"
 	"cmp"
 	"context"
 	"errors"
@@ -183,6 +184,53 @@ func TestAnswersAreThoseOfNetHTTP(t *testing.T) {
 					}
 				})
 			}
+		}
+	}
+}
+
+// pipes is a listener for connections that deliver what is written piece by piece.
+type pipes chan net.Conn
+
+func (p pipes) Accept() (net.Conn, error) {
+	if c, ok := <-p; ok {
+		return c, nil
+	}
+	return nil, net.ErrClosed
+}
+
+func (p pipes) Close() error   { return nil }
+func (p pipes) Addr() net.Addr { return &net.TCPAddr{} }
+
+// Line breaks behind a body may come in pieces, each on its own. The request that follows
+// two of them is answered, and the one that follows more is refused.
+func TestLineBreaksAfterABodyInPieces(t *testing.T) {
+	for _, pieces := range []string{"\r", "\n", "\r\n", "\r\n\r\n", "\r\n\r\n\r", "\r\n\r\n\r\n"} {
+		for before := range 2 {
+			h := &log{Handler: node(t)}
+			s, l := publishers.New(std(h, limits())), make(pipes)
+			go func() { _ = s.Serve(l) }()
+			near, far := net.Pipe()
+			l <- far
+			c := &client{t, near, bufio.NewReader(near)}
+			_ = c.SetDeadline(time.Now().Add(patience))
+			for range 1 + before {
+				c.send(post(message))
+				c.answer("POST")
+			}
+			c.send(strings.Split(pieces, "")...)
+			got, want := "", "HTTP/1.1 202"
+			if len(pieces) > len("\r\n\r\n") {
+				want = "HTTP/1.1 400"
+				go c.send(post(message)) // which nobody reads to its end
+			} else {
+				c.send(post(message))
+			}
+			if got = c.answer("POST"); !strings.HasPrefix(got, want) {
+				t.Errorf("%q after %d: got %s, want %s", pieces, 1+before, got, want)
+			}
+			near.Close()
+			close(l)
+			_ = s.Close()
 		}
 	}
 }

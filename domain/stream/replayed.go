@@ -36,10 +36,11 @@ func (b *Backfill) newReplayed(e *domain.Entry, m *domain.Message, now time.Time
 	return &replayed{Point: p, message: m, added: now, size: m.Size() + p.Size() + replayedSize}
 }
 
-// expired is history.Entry.Expired for a message that was read again.
+// expired is history.Entry.Expired for a message that was read again. Where the log
+// has no time for it, the ttl counts from when it was read.
 func (m *replayed) expired(now time.Time) bool {
 	since := m.Time
-	if since.After(m.added) {
+	if since.IsZero() || since.After(m.added) {
 		since = m.added
 	}
 	return m.message.Expired(since, now)

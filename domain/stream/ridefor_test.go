@@ -37,6 +37,25 @@ func TestMessagePastItsTTLIsNotReplayed(t *testing.T) {
 	slow.gotData(t, "2", "4", "6", "7", "8", "9", "10")
 }
 
+// Of a log without times nobody can say that a ttl is over.
+func TestTTLInALogWithoutTimesCountsFromTheReading(t *testing.T) {
+	now := time.Now()
+	s := away(t, stream.Config{Now: func() time.Time { return now }}, 10)
+	s.log[3].msg = func() *domain.Message {
+		m := message("id-4", "4", "user:alice")
+		m.TTL = time.Minute
+		return m
+	}
+	alice, slow := s.attachAt("user:alice", s.cursorAt(1)), s.attachAt("user:alice", s.cursorAt(1))
+	slow.room = 1
+	s.serve()
+	now = now.Add(time.Hour)
+	slow.room = 100
+	slow.Fill()
+	alice.gotData(t, "2", "4", "6", "8", "10")
+	slow.gotData(t, "2", "6", "8", "10")
+}
+
 func TestRoomsMayChangeDuringARide(t *testing.T) {
 	s := withPast(t, stream.Config{Now: ticking()})
 	for i := 1; i <= 20; i++ {

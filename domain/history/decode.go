@@ -198,7 +198,10 @@ func (r *reader) bytes() []byte {
 
 func (r *reader) text() string { return text(r.bytes()) }
 
-func (r *reader) skipText() { r.at += int(r.uvarint()) }
+func (r *reader) skipText() {
+	n := int(r.uvarint()) // not within the sum: Go does not say which operand comes first
+	r.at += n
+}
 
 // headers reads them; nil if there are none.
 func (r *reader) headers() map[string]string {

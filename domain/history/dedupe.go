@@ -44,10 +44,12 @@ func NewDedupe(most int, age time.Duration) Dedupe {
 // node's time. The result forgotten reports whether another id had to make room
 // before its time.
 func (d *Dedupe) Check(m *domain.Message, t, now time.Time) (v Verdict, forgotten bool) {
-	return d.check(m, d.clock.at(t, now))
+	return d.CheckAt(m, d.clock.at(t, now))
 }
 
-func (d *Dedupe) check(m *domain.Message, now time.Time) (v Verdict, forgotten bool) {
+// CheckAt is Check for a reader to whom its own time says nothing, as it may pause
+// between two messages: now is the log's time.
+func (d *Dedupe) CheckAt(m *domain.Message, now time.Time) (v Verdict, forgotten bool) {
 	d.advance(now)
 	id, content := maphash.String(d.seed, m.ID), d.digest(m)
 	n, found := d.seen.newest(id)

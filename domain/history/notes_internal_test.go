@@ -92,7 +92,7 @@ func TestDedupeIsAList(t *testing.T) {
 				}
 				list = append(list, s)
 			}
-			got, forgotten := d.check(&domain.Message{ID: s.id, Data: []byte(s.content)}, now)
+			got, forgotten := d.CheckAt(&domain.Message{ID: s.id, Data: []byte(s.content)}, now)
 			if got != want || forgotten != pushed || d.seen.len() != len(list) {
 				t.Fatalf("it says %v, %v and has %d; want %v, %v, %d", got, forgotten, d.seen.len(), want, pushed, len(list))
 			}

@@ -89,7 +89,8 @@ func search(all []byte, size int, k key) (slot, place int) {
 func (r *reader) skipTargets() {
 	count := int(r.uvarint())
 	if count > fewTargets {
-		r.at += int(r.uint32())
+		size := int(r.uint32())
+		r.at += size
 		return
 	}
 	for range count {

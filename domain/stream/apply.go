@@ -65,7 +65,7 @@ func (a *Attachment) begin(n uint64) {
 func (a *Attachment) hearsFrom(c domain.Cursor) {
 	for _, m := range a.members {
 		if m == a.joining || a.joining == nil && !a.rode && m.since == 0 {
-			m.after = domain.Location{Log: c.Log, Position: c.Position}
+			m.after = locationOf(c)
 		}
 	}
 }

@@ -99,8 +99,12 @@ func (a *Attachment) Fill() (live bool) {
 func (a *Attachment) Join(t domain.Target) {
 	a.stream.mu.Lock()
 	defer a.stream.mu.Unlock()
-	if !a.detached {
-		a.enter(t, a.stream.history.Next(), a.stream.headLocation())
+	if a.detached {
+		return
+	}
+	m := a.enter(t, a.stream.history.Next(), a.stream.headLocation())
+	if m != nil && a.joining == nil && a.ride != nil && a.ride.on != nil {
+		a.ride.want(m) // the window may have moved on when the reading comes to it
 	}
 }
 
@@ -127,8 +131,7 @@ func (a *Attachment) JoinSince(t domain.Target, since domain.Cursor, done Frame)
 	if m := a.enter(t, a.stream.history.Next(), after); m != nil {
 		for _, other := range a.members {
 			if other != m {
-				other.offeredFrom = max(other.since, a.first)
-				other.since = max(other.since, a.othersNext)
+				other.wasOfferedFrom(a.first, a.othersNext)
 			}
 		}
 		m.offeredFrom = math.MaxUint64
@@ -179,11 +182,13 @@ func (a *Attachment) Detach() {
 	a.members = nil
 }
 
-// headLocation returns where the stream is. The position is a copy: that of the
-// head would keep alive what it was read with.
-func (s *Stream) headLocation() domain.Location {
-	head := s.history.Head()
-	return domain.Location{Log: head.Log, Position: domain.Position(strings.Clone(string(head.Position)))}
+// headLocation returns where the stream is.
+func (s *Stream) headLocation() domain.Location { return locationOf(s.history.Head().Cursor) }
+
+// locationOf returns where a cursor is. The position is a copy: that of the head
+// would keep alive what it was read with.
+func locationOf(c domain.Cursor) domain.Location {
+	return domain.Location{Log: c.Log, Position: domain.Position(strings.Clone(string(c.Position)))}
 }
 
 // enter makes the session a member of the target's group; nil if it is one

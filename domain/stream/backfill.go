@@ -27,6 +27,7 @@ type Backfill struct {
 	lead Asker // on whose behalf this turn is
 	turn int   // entries that were read in this turn
 
+	life   int           // backlog.lives when it began: it leads nowhere in another
 	start  domain.Cursor // where the first rider's cursor is
 	at     domain.Cursor // of the last entry that was read; without a position before there is one
 	looked int           // entries at or before start
@@ -69,7 +70,7 @@ func newBackfill(s *Stream, start domain.Cursor) *Backfill {
 	b := &Backfill{
 		After: domain.Cursor{Log: start.Log, Position: start.Position, Time: start.Time},
 		From:  lookFrom(start.Time, s.cfg.DedupeAge),
-		of:    s, start: start,
+		of:    s, life: s.backlog.lives, start: start,
 		at:     domain.Cursor{Log: start.Log},
 		wanted: make(map[domain.Target][]*ride),
 		seen:   history.NewDedupe(s.cfg.DedupeSize, s.cfg.DedupeAge),
@@ -83,10 +84,11 @@ func newBackfill(s *Stream, start domain.Cursor) *Backfill {
 // Asker returns on whose behalf the turn is.
 func (b *Backfill) Asker() Asker { return b.lead }
 
-// place returns where the reading has come to: what is after it was not read.
+// place returns where the reading has come to: what is after it was not read. What
+// comes before the first rider's cursor is read for repetitions alone.
 func (b *Backfill) place() domain.Cursor {
-	if b.at.Position < b.After.Position {
-		return b.After
+	if b.at.Position < b.start.Position {
+		return domain.Cursor{Log: b.start.Log, Position: b.start.Position, Time: b.start.Time}
 	}
 	return b.at
 }
@@ -102,7 +104,10 @@ func (b *Backfill) goOn() {
 // would be a repetition there: it has yet to read all that was logged since the
 // time from which that has to be known.
 func (b *Backfill) passes(c domain.Cursor) bool {
-	if b.full || c.Log != b.at.Log || c.Position < b.start.Position || c.Position < b.at.Position {
+	if b.full || b.life != b.of.backlog.lives || c.Log != b.at.Log {
+		return false
+	}
+	if c.Position < b.start.Position || c.Position < b.at.Position {
 		return false
 	}
 	from := lookFrom(c.Time, b.of.cfg.DedupeAge)
@@ -118,9 +123,8 @@ func (b *Backfill) takeAlong(a *Attachment) bool {
 	r := &ride{of: a, on: b}
 	a.ride = r
 	for _, m := range a.members {
-		// Rooms that were joined while the session waits are for the time after.
-		if m.rides = m == a.joining || a.joining == nil && m.since == 0; m.rides {
-			b.wanted[m.target] = append(b.wanted[m.target], r)
+		if a.joining == nil || m == a.joining {
+			r.want(m)
 		}
 	}
 	b.riders = append(b.riders, a)
@@ -139,21 +143,6 @@ func (b *Backfill) leaveBehind() {
 	})
 	for _, r := range ahead {
 		r.getOff(b.at, "")
-	}
-}
-
-// unwant notes that a ride is no longer for a target.
-func (b *Backfill) unwant(t domain.Target, r *ride) {
-	all := b.wanted[t]
-	i := slices.Index(all, r)
-	switch {
-	case i < 0:
-	case len(all) == 1:
-		delete(b.wanted, t)
-	default:
-		last := len(all) - 1
-		all[i], all[last] = all[last], nil
-		b.wanted[t] = all[:last]
 	}
 }
 
@@ -186,7 +175,7 @@ func (b *Backfill) isFull() bool {
 func (b *Backfill) add(entries []domain.Entry, messages []*domain.Message) (n int, more bool) {
 	b.of.mu.Lock()
 	defer b.of.mu.Unlock()
-	if !b.of.history.Continues(b.at.Log) { // it leads nowhere any more: where it is, is as far as it comes
+	if b.life != b.of.backlog.lives || !b.of.history.Continues(b.at.Log) { // where it is, is as far as it comes
 		b.complete = true
 		return 0, false
 	}
@@ -252,6 +241,15 @@ func (b *Backfill) letOn(p domain.Position, m *domain.Message) {
 	}
 }
 
+// logNow returns what time it is where the reading is. This node's clock does not
+// count, as a reading may pause, but the log's is not ahead of it.
+func (b *Backfill) logNow(now time.Time) time.Time {
+	if b.newest.After(now) {
+		return now
+	}
+	return b.newest
+}
+
 // logTime returns the time of an entry as cursors have it.
 func logTime(t, now time.Time) time.Time {
 	if !t.IsZero() && !history.Plausible(t) {
@@ -278,7 +276,7 @@ func (b *Backfill) deliver(e *domain.Entry, m *domain.Message, now time.Time) {
 		return
 	}
 	if m.ID != "" {
-		if v, _ := b.seen.Check(m, e.Time, now); v == history.Duplicate {
+		if v, _ := b.seen.CheckAt(m, b.logNow(now)); v == history.Duplicate {
 			return
 		}
 	}

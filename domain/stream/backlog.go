@@ -17,6 +17,7 @@ type backlog struct {
 	readings []*Backfill   // that have begun and not ended, at most maxReadings
 	current  *Backfill     // of these, the one whose turn it is; nil between two turns
 	stored   int           // bytes of Config.Backlog that its riders have yet to take
+	lives    int           // how often the log was replaced, or went back
 
 	unlocated []*Attachment // for a Lookup of their cursors, which are in other logs
 	looking   bool          // a Lookup is under way

@@ -21,9 +21,7 @@ func (a *Attachment) fill() (live bool) {
 	if a.live || a.waiting || a.detached {
 		return a.live
 	}
-	if a.next < s.history.First() {
-		a.beginAfterGap(domain.Overflow, s.history.First(), s.history.Start().Cursor)
-	}
+	a.goToWindow()
 	if !a.tellPending() {
 		return false
 	}
@@ -50,6 +48,21 @@ func (a *Attachment) fill() (live bool) {
 	a.offered = a.next
 	a.live = true
 	return true
+}
+
+// goToWindow makes a session go on at the start of the window, if that has moved past
+// it.
+func (a *Attachment) goToWindow() {
+	s := a.stream
+	switch first := s.history.First(); {
+	case a.next >= first:
+	case len(a.notice.Bytes) > 0 && first <= a.noticeAt: // the joined target alone was overtaken
+		if a.next = first; a.pendingGap == "" {
+			a.pendingGap, a.pendingGapAt = domain.Overflow, domain.Cursor{}
+		}
+	default:
+		a.beginAfterGap(domain.Overflow, first, s.history.Start().Cursor)
+	}
 }
 
 // tellPending tells the session the gap that it is to be told before anything

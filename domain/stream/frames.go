@@ -104,10 +104,15 @@ func (s *Stream) encode(e *history.Entry, enc Encoder, to domain.Target, withCur
 		at = p.Cursor
 	}
 	f := enc.Message(s.system, m, to, at)
+	f.disown(m)
+	return f
+}
+
+// disown copies the frame's bytes if they are the message's data.
+func (f *Frame) disown(m *domain.Message) {
 	if len(f.Bytes) > 0 && len(m.Data) > 0 && &f.Bytes[0] == &m.Data[0] {
 		f.Bytes = bytes.Clone(f.Bytes)
 	}
-	return f
 }
 
 // set returns the set in which the frames of entry n are.

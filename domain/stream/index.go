@@ -44,6 +44,17 @@ type membership struct {
 	near  uint64 // an entry for the target that was found last, see history.NextFor
 }
 
+// wasOfferedFrom notes that the session, which began at entry first, was offered
+// what is for the target up to entry next. An earlier JoinSince may have noted the
+// same, and since is no more where it began then.
+func (m *membership) wasOfferedFrom(first, next uint64) {
+	if m.offeredFrom == 0 || m.offeredFrom == math.MaxUint64 {
+		m.offeredFrom = m.since
+	}
+	m.offeredFrom = max(m.offeredFrom, first)
+	m.since = max(m.since, next)
+}
+
 // nothingAhead is a number that no entry has.
 const nothingAhead = math.MaxUint64
 

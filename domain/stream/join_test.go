@@ -68,3 +68,34 @@ func TestGapNotYetToldSurvivesAJoin(t *testing.T) {
 	s.Fill()
 	s.got(t, "gap trimmed 4", "done", "5 user:alice 5", "6 user:alice 6")
 }
+
+// Each room that is joined later knows what was heard through all others.
+func TestJoiningSeveralRoomsRepeatsNothing(t *testing.T) {
+	f := begun(t, stream.Config{HasLog: true})
+	s := f.attach("user:alice", "room:a")
+	f.deliver(1, "one", "user:alice", "room:c")
+	f.deliver(2, "two", "room:a", "room:d")
+	f.deliver(3, "three", "room:b", "room:c", "room:d")
+	for _, room := range []string{"room:b", "room:c", "room:d"} {
+		s.JoinSince(target(room), f.cursorAt(0), stream.Frame{Bytes: []byte("x x " + room)})
+	}
+	s.gotData(t, "one", "two", "three", "room:b", "room:c", "room:d")
+}
+
+// A gap in what was missed in a room says nothing of the session's own cursor, and
+// does not set it back.
+func TestRoomThatIsOvertakenIsAGapWithoutACursor(t *testing.T) {
+	f := begun(t, stream.Config{HasLog: true, Messages: 4})
+	s := f.attach("user:alice")
+	f.deliver(1, "room", "room:a")
+	f.deliver(2, "room", "room:a")
+	f.deliver(3, "hers", "user:alice")
+	s.room = 1
+	s.JoinSince(target("room:a"), f.cursorAt(0), stream.Frame{Bytes: []byte("joined")})
+	f.deliver(4, "others", "user:bob")
+	f.deliver(5, "others", "user:bob")
+	f.deliver(6, "hers", "user:alice")
+	s.room = 100
+	s.Fill()
+	s.got(t, "3 user:alice hers", "- room:a room", "gap overflow -", "joined", "6 user:alice hers")
+}

@@ -143,6 +143,24 @@ func TestLogThatIsReplacedMeanwhileEndsTheReading(t *testing.T) {
 	}
 }
 
+// A log that went back holds other messages at the same positions.
+func TestLogThatWentBackDuringAPauseEndsTheReading(t *testing.T) {
+	s := away(t, stream.Config{}, 30)
+	alice := s.attachAt("user:alice", s.cursorAt(2))
+	b, _ := s.NextBackfill()
+	s.upTo(b, 20)
+	s.Abandon(b)
+	s.log = s.log[:10]
+	s.gap(domain.UnknownCursor, logA, pos(10), time.Time{})
+	for i := 11; i <= 40; i++ {
+		s.deliver(i, fmt.Sprint("new", i), "user:alice")
+	}
+	s.serve()
+	s.deliver(41, "live", "user:alice")
+	alice.got(t, "4 user:alice 4", "6 user:alice 6", "8 user:alice 8", "10 user:alice 10", "12 user:alice 12", "14 user:alice 14",
+		"16 user:alice 16", "18 user:alice 18", "20 user:alice 20", "gap unknown_cursor 40", "41 user:alice live")
+}
+
 func TestAbandonedReadingGoesOnWhereItWas(t *testing.T) {
 	s := away(t, stream.Config{}, 30)
 	alice, ahead := s.attachAt("user:alice", s.cursorAt(2)), s.attachAt("user:alice", s.cursorAt(20))
@@ -201,6 +219,45 @@ func TestRepetitionIsRecognisedByWhoComesLater(t *testing.T) {
 			t.Errorf("after %d: %d messages, want 798; and %q, which bob has had", read, len(first.frames), second.frames)
 		}
 	}
+}
+
+// A gap in what is read for repetitions alone is told, too: or the same would be
+// read again and again.
+func TestLogThatBreaksOffBeforeTheCursorIsAskedForOnce(t *testing.T) {
+	r := newReader(t, stream.Config{MaxScan: 10}, 1000, 0)
+	since := r.cursorAt(500)
+	since.Time = r.times[499]
+	alice := r.by("alice", since)
+	for turn := range 2 {
+		b, _ := r.NextBackfill()
+		if turn == 0 {
+			r.end(b, r.read(b))
+			continue
+		}
+		r.Fail(b, domain.Lossy)
+	}
+	if b, wanted := r.NextBackfill(); wanted {
+		t.Errorf("%+v is wanted", b)
+	}
+	alice.got(t, "gap lossy 997", "998 user:alice 998", "999 user:alice 999", "1000 user:alice 1000")
+}
+
+// However long a reading pauses, and though the log's time stands still meanwhile:
+// what it has read before is not read for the first time after.
+func TestPausedReadingForgetsNoIds(t *testing.T) {
+	now := time.Now()
+	s := away(t, stream.Config{Now: func() time.Time { return now }}, 30)
+	for range s.log {
+		s.times = append(s.times, now)
+	}
+	s.log[11].msg = s.log[9].msg // 12 repeats 10
+	alice := s.attachAt("user:alice", s.cursorAt(2))
+	b, _ := s.NextBackfill()
+	s.upTo(b, 11)
+	s.Abandon(b)
+	now = now.Add(time.Hour)
+	s.serve()
+	alice.gotData(t, "4", "6", "8", "10", "14", "16", "18", "20", "22", "24", "26", "28", "30")
 }
 
 func TestReadingWithoutProgressIsTooFar(t *testing.T) {

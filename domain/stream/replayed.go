@@ -36,10 +36,11 @@ func (b *Backfill) newReplayed(e *domain.Entry, m *domain.Message, now time.Time
 	return &replayed{Point: p, message: m, added: now, size: m.Size() + p.Size() + replayedSize}
 }
 
-// expired is history.Entry.Expired for a message that was read again.
+// expired is history.Entry.Expired for a message that was read again. Where the log
+// has no time for it, the ttl counts from when it was read.
 func (m *replayed) expired(now time.Time) bool {
 	since := m.Time
-	if since.After(m.added) {
+	if since.IsZero() || since.After(m.added) {
 		since = m.added
 	}
 	return m.message.Expired(since, now)
@@ -59,14 +60,22 @@ func (m *replayed) keep() {
 
 // frameOf returns a message's frame for a target, which sessions of a room share.
 func (s *Stream) frameOf(m *replayed, enc Encoder, to domain.Target) Frame {
-	for i := range m.frames {
-		if f := &m.frames[i]; f.to == to && f.by == enc {
-			return f.Frame
-		}
+	if f, ok := sharedIn(m.frames, enc, to); ok {
+		return f
 	}
-	f := enc.Message(s.system, m.message, to, m.Cursor)
+	f := m.encode(s.system, enc, to, m.Cursor)
 	if shared := to.Kind() == domain.KindRoom || to == domain.Everyone; shared && len(m.frames) < maxSharedFrames {
 		m.frames = append(m.frames, sharedFrame{enc, to, f})
+	}
+	return f
+}
+
+// encode has the message encoded. Nothing else that was read with it stays alive
+// for the frame.
+func (m *replayed) encode(system domain.System, enc Encoder, to domain.Target, at domain.Cursor) Frame {
+	f := enc.Message(system, m.message, to, at)
+	if !m.kept {
+		f.disown(m.message)
 	}
 	return f
 }

@@ -27,6 +27,27 @@ type ride struct {
 	reason domain.GapReason // what it is told then; "" if it continues at end
 }
 
+// want makes the ride one for a target as well.
+func (r *ride) want(m *membership) {
+	m.rides = true
+	r.on.wanted[m.target] = append(r.on.wanted[m.target], r)
+}
+
+// unwant notes that a ride is no longer for a target.
+func (b *Backfill) unwant(t domain.Target, r *ride) {
+	all := b.wanted[t]
+	i := slices.Index(all, r)
+	switch {
+	case i < 0:
+	case len(all) == 1:
+		delete(b.wanted, t)
+	default:
+		last := len(all) - 1
+		all[i], all[last] = all[last], nil
+		b.wanted[t] = all[:last]
+	}
+}
+
 // push stores a message for the rider.
 func (r *ride) push(m *replayed) {
 	s, b := r.of.stream, r.on
@@ -153,7 +174,7 @@ func (a *Attachment) offerReplayed(m *replayed, now time.Time) bool {
 	case !rides || m.expired(now) || a.joining != nil && a.heard(m):
 		return true
 	case a.joining != nil:
-		return a.send(a.enc.Message(a.stream.system, m.message, to, domain.Cursor{}))
+		return a.send(m.encode(a.stream.system, a.enc, to, domain.Cursor{}))
 	}
 	if !a.send(a.stream.frameOf(m, a.enc, to)) {
 		return false
@@ -163,12 +184,13 @@ func (a *Attachment) offerReplayed(m *replayed, now time.Time) bool {
 }
 
 // replayedTo returns the first of the message's targets that is the session's,
-// and whether one of them is what it rides for.
+// and whether one of them is what it rides for. A room that was joined meanwhile
+// is the session's from then on.
 func (a *Attachment) replayedTo(m *replayed) (to domain.Target, rides bool) {
 	found := false
 	for _, t := range m.message.To {
 		for _, own := range a.members {
-			if own.target != t {
+			if own.target != t || own.rides && own.since > 0 && !own.covers(m) {
 				continue
 			}
 			if !found {
@@ -184,12 +206,19 @@ func (a *Attachment) replayedTo(m *replayed) (to domain.Target, rides bool) {
 // message through another target.
 func (a *Attachment) heard(m *replayed) bool {
 	return slices.ContainsFunc(a.members, func(own *membership) bool {
-		if own == a.joining || !slices.Contains(m.message.To, own.target) {
-			return false
-		}
-		p, known := m.PositionIn(own.after.Log)
-		return !known || p > own.after.Position // without a position there, it came after that log had ended
+		return own != a.joining && slices.Contains(m.message.To, own.target) && own.covers(m)
 	})
+}
+
+// covers reports whether the message comes after the location from which on the
+// session is offered what is for the target.
+func (own *membership) covers(m *replayed) bool {
+	if p, known := m.PositionIn(own.after.Log); known {
+		return p > own.after.Position
+	}
+	// Without a position there, it came after that log had ended, or before it began.
+	s := own.of.stream
+	return s.generation(m.Log) > s.generation(own.after.Log)
 }
 
 // getOff ends the session's part in the reading, which has come to a place. With

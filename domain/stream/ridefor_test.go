@@ -37,6 +37,25 @@ func TestMessagePastItsTTLIsNotReplayed(t *testing.T) {
 	slow.gotData(t, "2", "4", "6", "7", "8", "9", "10")
 }
 
+// Of a log without times nobody can say that a ttl is over.
+func TestTTLInALogWithoutTimesCountsFromTheReading(t *testing.T) {
+	now := time.Now()
+	s := away(t, stream.Config{Now: func() time.Time { return now }}, 10)
+	s.log[3].msg = func() *domain.Message {
+		m := message("id-4", "4", "user:alice")
+		m.TTL = time.Minute
+		return m
+	}
+	alice, slow := s.attachAt("user:alice", s.cursorAt(1)), s.attachAt("user:alice", s.cursorAt(1))
+	slow.room = 1
+	s.serve()
+	now = now.Add(time.Hour)
+	slow.room = 100
+	slow.Fill()
+	alice.gotData(t, "2", "4", "6", "8", "10")
+	slow.gotData(t, "2", "6", "8", "10")
+}
+
 func TestRoomsMayChangeDuringARide(t *testing.T) {
 	s := withPast(t, stream.Config{Now: ticking()})
 	for i := 1; i <= 20; i++ {
@@ -71,6 +90,29 @@ func TestRoomThatIsJoinedWhileWaitingBeginsThen(t *testing.T) {
 	alice.gotData(t, "12", "14", "16", "18", "20", "21")
 }
 
+// Nothing in a room is lost that is joined while the session waits, however far
+// the window moves on meanwhile.
+func TestRoomThatIsJoinedWhileWaitingMissesNothing(t *testing.T) {
+	for _, read := range []int{0, 4, 7} { // when she joins
+		s := away(t, stream.Config{}, 20)
+		alice := s.attachAt("user:alice", s.cursorAt(10))
+		var b *stream.Backfill
+		if read > 0 {
+			b, _ = s.NextBackfill()
+			s.upTo(b, 10+read)
+		}
+		alice.Join(target("user:bob"))
+		for i := 21; i <= 30; i++ {
+			s.deliver(i, fmt.Sprint(i), []string{"user:alice", "user:bob"}[i%2])
+		}
+		if b != nil {
+			s.Abandon(b)
+		}
+		s.serve()
+		alice.gotData(t, append([]string{"12", "14", "16", "18", "20"}, numbers(21, 30)...)...)
+	}
+}
+
 func TestSessionThatWasNotFilledIsOfferedNothingYet(t *testing.T) {
 	s := away(t, stream.Config{}, 20)
 	alice := s.hold("user:alice", s.cursorAt(10))
@@ -101,6 +143,25 @@ func TestJoinSinceRidesForTheRoomAlone(t *testing.T) {
 		"- room:ops before she came", "- room:ops room", "joined", "10 user:alice live", "11 room:ops live room")
 }
 
+// What was in the old log before a session came to a new one, it did not hear,
+// however often the bus is moved then.
+func TestJoinSinceFromBeforeAMoveMissesNothing(t *testing.T) {
+	for moves := range 3 {
+		s := withPast(t, stream.Config{Messages: 5})
+		for i := 1; i <= 9; i++ {
+			s.deliver(i, "both", "room:ops", "user:alice")
+		}
+		s.moved(logB, pos(100), time.Time{}, pos(100), domain.Location{Log: logA, Position: pos(9)})
+		alice := s.attach("user:alice")
+		for i := range moves {
+			s.moved(logB+1+domain.LogID(i), pos(200), time.Time{}, pos(200), domain.Location{Log: logB + domain.LogID(i), Position: pos(100)})
+		}
+		alice.JoinSince(target("room:ops"), s.cursorAt(3), stream.Frame{Bytes: []byte("joined")})
+		s.serve()
+		alice.got(t, "- room:ops both", "- room:ops both", "- room:ops both", "- room:ops both", "- room:ops both", "- room:ops both", "joined")
+	}
+}
+
 // A broadcast is encoded once for all riders, however many have no room.
 func TestRidersOfARoomShareItsFrames(t *testing.T) {
 	s := withPast(t, stream.Config{})
@@ -126,6 +187,30 @@ func TestRidersOfARoomShareItsFrames(t *testing.T) {
 	if enc.made != 8 {
 		t.Errorf("%d frames were made for 8 messages", enc.made)
 	}
+}
+
+// A frame for a rider is all that stays of what it was read with.
+func TestFrameOfARiderSharesNoMemoryWithTheLog(t *testing.T) {
+	s := away(t, stream.Config{}, 10)
+	out := &keeping{}
+	a, _, _ := s.Attach(stream.Asker{}, out, &counting{}, s.cursorAt(1), target("user:alice"))
+	a.Fill()
+	b, _ := s.NextBackfill()
+	m := message("id-2", "two", "user:alice")
+	b.Add([]domain.Entry{{Position: pos(2)}}, []*domain.Message{m})
+	s.Abandon(b)
+	clear(m.Data)
+	if len(out.frames) != 1 || string(out.frames[0].Bytes) != "two" {
+		t.Errorf("got %v", out.frames)
+	}
+}
+
+// keeping is an Outbox that keeps frames as they are.
+type keeping struct{ frames []stream.Frame }
+
+func (k *keeping) Offer(f stream.Frame) bool {
+	k.frames = append(k.frames, f)
+	return true
 }
 
 // counting encodes for all sessions alike.

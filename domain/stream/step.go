@@ -67,6 +67,9 @@ func (s *Stream) confirm() {
 // the others when they get there.
 func (s *Stream) gap(reason domain.GapReason, p history.Point, now time.Time) {
 	n := s.history.AppendGap(reason, p, now)
+	if !s.history.Continues(s.history.Start().Log) {
+		s.backlog.lives++
+	}
 	s.confirm()
 	at := s.history.Head().Cursor
 	for _, m := range s.index.everyone.members {
@@ -82,8 +85,10 @@ func (s *Stream) gap(reason domain.GapReason, p history.Point, now time.Time) {
 // stream may be in one of those logs, or in this one already.
 func (s *Stream) move(e *domain.Entry, now time.Time) {
 	p := s.history.NextPoint(e.Log, e.Position, e.Time, now, e.Origins...)
+	was := s.history.Head().Log
 	if changed := s.history.AppendMove(p, now); changed {
 		s.bus.target = max(e.Position, e.Tail)
+		s.bus.left = append(s.bus.left[max(0, len(s.bus.left)+1-maxLeft):], was)
 	}
 	s.confirm()
 }

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -36,6 +37,17 @@ type busState struct {
 	confirmed bool            // it has, and the stream has come to target
 	target    domain.Position // the log's tail when the subscription began
 	movedAway bool            // the bus was moved, and this node does not follow
+	left      []domain.LogID  // the logs that the bus was moved from, at most the latest maxLeft
+}
+
+const maxLeft = 16
+
+// generation orders logs by when the stream was in them.
+func (s *Stream) generation(log domain.LogID) int {
+	if log == s.history.Head().Log {
+		return len(s.bus.left)
+	}
+	return slices.Index(s.bus.left, log)
 }
 
 // New returns an empty Stream of the system.

@@ -1,8 +1,6 @@
 package stream
 
 import (
-	"cmp"
-	"slices"
 	"time"
 
 	"github.com/fanfarebus/fanfare/domain"
@@ -114,42 +112,10 @@ func (b *Backfill) passes(c domain.Cursor) bool {
 	return from.IsZero() || !b.newest.IsZero() && !from.Before(b.newest)
 }
 
-// takeAlong lets a session ride along that waits at its cursor, if the reading
-// passes that.
-func (b *Backfill) takeAlong(a *Attachment) bool {
-	if !b.passes(a.since) {
-		return false
-	}
-	r := &ride{of: a, on: b}
-	a.ride = r
-	for _, m := range a.members {
-		if a.joining == nil || m == a.joining {
-			r.want(m)
-		}
-	}
-	b.riders = append(b.riders, a)
-	i, _ := slices.BinarySearchFunc(b.boarding, r, func(other, r *ride) int {
-		return cmp.Or(cmp.Compare(other.of.since.Position, r.of.since.Position), -1)
-	})
-	b.boarding = slices.Insert(b.boarding, i, r)
-	return true
-}
-
-// leaveBehind ends the rides of sessions whose cursors still lie ahead at the end
-// of a turn. They need not wait for those that were away for longer.
-func (b *Backfill) leaveBehind() {
-	ahead := slices.DeleteFunc(slices.Clone(b.boarding), func(r *ride) bool {
-		return r.of.since.Position <= b.start.Position
-	})
-	for _, r := range ahead {
-		r.getOff(b.at, "")
-	}
-}
-
 // Add takes in the next entries, Records or Controls, and offers the riders what
-// is for them, at once or a moment later. Messages holds what each entry was decoded to, nil if it is no
-// message. Add returns false when the turn is over. What both point to is the
-// stream's from then on.
+// is for them, at once or a moment later. Messages holds what each entry was
+// decoded to, nil if it is no message. Add returns false when the turn is over.
+// What both point to is the stream's from then on.
 func (b *Backfill) Add(entries []domain.Entry, messages []*domain.Message) (more bool) {
 	for len(entries) > 0 {
 		n, more := b.add(entries, messages)
@@ -216,29 +182,6 @@ func (b *Backfill) step(e *domain.Entry, m *domain.Message, now time.Time) (more
 	}
 	b.letOn(e.Position, m)
 	return !b.complete && !b.blind && b.turn < b.of.cfg.MaxScan && len(b.riders) > 0
-}
-
-// letOnBefore lets riders board whose cursors are before a position.
-func (b *Backfill) letOnBefore(p domain.Position) {
-	for len(b.boarding) > 0 && b.boarding[0].of.since.Position < p {
-		b.boarding[0].boarded = true
-		b.boarding = b.boarding[1:]
-	}
-}
-
-// letOn lets riders board whose cursors are at or before a position, at which m
-// is; nil if that is not known. A cursor that names another message there is none
-// of this log.
-func (b *Backfill) letOn(p domain.Position, m *domain.Message) {
-	b.letOnBefore(p)
-	for len(b.boarding) > 0 && b.boarding[0].of.since.Position == p {
-		r := b.boarding[0]
-		b.boarding = b.boarding[1:]
-		r.boarded = true
-		if id := r.of.since.ID; m != nil && id != 0 && id != domain.HashID(m.ID) {
-			r.getOff(r.of.since, domain.UnknownCursor)
-		}
-	}
 }
 
 // logNow returns what time it is where the reading is. This node's clock does not

@@ -17,22 +17,8 @@ import (
 // A message that is a little too large is answered with an error. It does not end
 // the session.
 func TestTheLimitOfAMessageIsThatOfItsData(t *testing.T) {
-	node, err := fanfare.New(t.Context(), fanfare.Config{Dev: true, Systems: []string{"orders"}, Drain: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- node.Run(ctx) }()
-	server := httptest.NewServer(node)
-	defer server.Close()
-	defer func() {
-		stop()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	}()
-	d := connect(t, server.URL, "alice", "")
+	_, url := runNode(t, fanfare.Config{})
+	d := connect(t, url, "alice", "")
 	d.read(t)
 	for ref, size := range []int{64<<10 - 2, 64<<10 - 1, 64<<10 - 2} { // beside the quotes
 		send := fmt.Sprintf(`{"op":"send","ref":%d,"system":"orders","to":"room:lobby","data":"%s"}`, ref, strings.Repeat("x", size))
@@ -52,22 +38,8 @@ func TestTheLimitOfAMessageIsThatOfItsData(t *testing.T) {
 // If the settings allow more operations, they allow the frames that these come in.
 func TestRateOfFramesFollowsThatOfOperations(t *testing.T) {
 	const ops = 2_000
-	node, err := fanfare.New(t.Context(), fanfare.Config{Dev: true, Systems: []string{"orders"}, Drain: 1, Limits: fanfare.LimitsConfig{InboundRate: ops}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- node.Run(ctx) }()
-	server := httptest.NewServer(node)
-	defer server.Close()
-	defer func() {
-		stop()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	}()
-	d := connect(t, server.URL, "alice", "")
+	_, url := runNode(t, fanfare.Config{Limits: fanfare.LimitsConfig{InboundRate: ops}})
+	d := connect(t, url, "alice", "")
 	d.read(t)
 	for i := range ops {
 		leave := []byte(`{"op":"leave","ref":1,"system":"orders","room":"x"}`)

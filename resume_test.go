@@ -40,22 +40,8 @@ func (c *counted) FollowSince(ctx context.Context, topic string, t time.Time) (t
 func TestStormOfReconnectsReadsNothingFromTheBus(t *testing.T) {
 	const sessions, missed = 100, 10
 	log := &counted{Bus: memory.New(memory.Config{})}
-	node, err := fanfare.New(t.Context(), fanfare.Config{Dev: true, Systems: []string{"orders"}, Drain: 1}, fanfare.WithDriver(log))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- node.Run(ctx) }()
-	server := httptest.NewServer(node)
-	defer server.Close()
-	defer func() {
-		stop()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	}()
-	first := connect(t, server.URL, "nobody", "")
+	node, url := runNode(t, fanfare.Config{}, fanfare.WithDriver(log))
+	first := connect(t, url, "nobody", "")
 	start := first.read(t).Systems["orders"].Cursor
 	for i := range sessions * missed {
 		if _, err := node.Publish(t.Context(), "orders", fanfare.Message{
@@ -70,7 +56,7 @@ func TestStormOfReconnectsReadsNothingFromTheBus(t *testing.T) {
 	var all sync.WaitGroup
 	for i := range sessions {
 		all.Go(func() {
-			s := connect(t, server.URL, fmt.Sprint("u", i), start)
+			s := connect(t, url, fmt.Sprint("u", i), start)
 			if !s.read(t).Systems["orders"].Resumed {
 				t.Errorf("u%d did not resume", i)
 			}
@@ -95,7 +81,7 @@ func TestSessionThatWasAwayFromABusySystemMissesNothing(t *testing.T) {
 	}
 	const missed, each = 1_200_000, 30_000 // one in so many is for alice
 	bus := memory.New(memory.Config{Bytes: 1 << 30})
-	node, url := busyNode(t, bus)
+	node, url := runNode(t, fanfare.Config{Window: fanfare.WindowConfig{Messages: 1000}}, fanfare.WithDriver(bus))
 	left := connect(t, url, "alice", "")
 	since := left.read(t).Systems["orders"].Cursor
 	left.conn.Close()
@@ -136,11 +122,11 @@ func TestSessionThatWasAwayFromABusySystemMissesNothing(t *testing.T) {
 	}
 }
 
-// busyNode runs a node whose window is short.
-func busyNode(t *testing.T, bus *memory.Bus) (node *fanfare.Node, url string) {
-	node, err := fanfare.New(t.Context(), fanfare.Config{
-		Dev: true, Systems: []string{"orders"}, Drain: 1, Window: fanfare.WindowConfig{Messages: 1000},
-	}, fanfare.WithDriver(bus))
+// runNode runs a node in development that serves orders, until the test ends.
+func runNode(t *testing.T, cfg fanfare.Config, options ...fanfare.Option) (node *fanfare.Node, url string) {
+	t.Helper()
+	cfg.Dev, cfg.Systems, cfg.Drain = true, []string{"orders"}, 1
+	node, err := fanfare.New(t.Context(), cfg, options...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,22 +200,8 @@ func (d *device) read(t *testing.T) (o told) {
 // such cursors there are, the node looks for them in the bus's log only once.
 func TestForgedCursorsDoNotReadTheLog(t *testing.T) {
 	log := &counted{Bus: memory.New(memory.Config{})}
-	node, err := fanfare.New(t.Context(), fanfare.Config{Dev: true, Systems: []string{"orders"}, Drain: 1}, fanfare.WithDriver(log))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- node.Run(ctx) }()
-	server := httptest.NewServer(node)
-	defer server.Close()
-	defer func() {
-		stop()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	}()
-	connect(t, server.URL, "nobody", "").read(t) // the system is open
+	node, url := runNode(t, fanfare.Config{}, fanfare.WithDriver(log))
+	connect(t, url, "nobody", "").read(t) // the system is open
 	for i := range 10 {
 		if _, err := node.Publish(t.Context(), "orders", fanfare.Message{To: []string{"user:alice"}, Data: json.RawMessage(fmt.Sprint(i))}); err != nil {
 			t.Fatal(err)
@@ -238,7 +210,7 @@ func TestForgedCursorsDoNotReadTheLog(t *testing.T) {
 	before := log.reads.Load()
 	for i := range 50 {
 		forged := domain.Cursor{Log: domain.LogID(0xF0 + i), Position: domain.Position(fmt.Sprint("p", i)), Time: time.UnixMilli(int64(i - 25)), ID: 7}
-		eve := connect(t, server.URL, fmt.Sprint("eve", i%3), forged.String())
+		eve := connect(t, url, fmt.Sprint("eve", i%3), forged.String())
 		eve.read(t)
 		if o := eve.read(t); o.Op != "gap" {
 			t.Fatalf("%d: told %+v, want a gap", i, o)

@@ -158,7 +158,7 @@ func (c *chart) draw() template.HTML {
 		}
 	}
 	b.WriteString("</svg>")
-	return template.HTML(b.String()) //nolint:gosec // it holds numbers and the names above
+	return template.HTML(b.String()) // it holds numbers and the names above
 }
 
 // scale makes the y axis reach from one power of ten to another.

@@ -15,8 +15,14 @@ type Grant struct {
 	Rooms   []string // globs of system/room: "chat/*"
 	// Send holds globs of system/target, such as "chat/room:*". The target "*"
 	// is spelled "chat/all", and the business system itself "chat/inbound".
-	Send    []string
-	Expires time.Time // when the session ends; zero means never
+	Send []string
+	// Presence holds globs of places in which the session may see who is there: of
+	// system/room, and "chat/" for the users attached to chat.
+	Presence []string
+	Expires  time.Time // when the session ends; zero means never
+
+	Token  string    // the token's jti; "" if it has none
+	Issued time.Time // the token's iat; zero if it has none
 }
 
 // MayAttach reports whether the session may receive the system's messages.
@@ -26,6 +32,12 @@ func (g *Grant) MayAttach(s System) bool { return anyMatch(g.Systems, s.name) }
 // also be allowed to attach to the system.
 func (g *Grant) MayJoin(s System, room string) bool {
 	return g.MayAttach(s) && anyMatch(g.Rooms, s.name+"/"+room)
+}
+
+// MayWatch reports whether the session may see who is in a room of the system or, if
+// room is "", who is attached to it. It must also be allowed to attach to the system.
+func (g *Grant) MayWatch(s System, room string) bool {
+	return g.MayAttach(s) && anyMatch(g.Presence, s.name+"/"+room)
 }
 
 // MaySend reports whether the session may send to the target. Sending to

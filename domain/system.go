@@ -62,3 +62,14 @@ func (t Topics) Inbound(s System) string { return t.Topic(s) + InboundSuffix }
 
 // InboundSuffix makes the name of a system's topic that of its inbound topic.
 const InboundSuffix = ".inbound"
+
+// Events returns the topic that carries events about the system's users, for the business
+// system.
+func (t Topics) Events(s System) string { return t.Topic(s) + EventsSuffix }
+
+// EventsSuffix makes the name of a system's topic that of its events.
+const EventsSuffix = ".events"
+
+// Control returns the topic that nodes read and write for each other. No system can have
+// its name.
+func (t Topics) Control() string { return t.before + "_control" + t.after }

@@ -1,0 +1,324 @@
+package e2e_test
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/fanfarebus/fanfare/test/broker"
+)
+
+const (
+	killedUsers    = 1000
+	alsoElsewhere  = 100 // of these have a second session, on another node
+	cameBack       = 50  // of these come back on another node at once
+	neverOnTheDead = 20
+)
+
+// When a node is killed, the others learn who is not there any more, and services learn
+// it from the events: of exactly those who did not come back. The node that is killed is
+// the one that speaks for all.
+func TestPresenceOfAKilledNode(t *testing.T) {
+	needs(t, "redis-server")
+	r := broker.Redis(t)
+	c := newCluster(t, 3, r.URL("redis-streams"), settings{"PRESENCE_SYSTEMS": "orders", "EVENTS": "orders"})
+	p := c.controlled()
+	dead := p.speaker(t)
+	var living []place
+	for _, n := range p.nodes {
+		if n != dead {
+			living = append(living, n)
+		}
+	}
+	users := func(from, to int) (all []string) {
+		for i := from; i < to; i++ {
+			all = append(all, fmt.Sprintf("u%d", i))
+		}
+		return all
+	}
+	p.crowd(t, dead.addr, "&rooms=orders/hall", users(0, killedUsers))
+	p.crowd(t, living[0].addr, "", users(0, alsoElsewhere))
+	p.crowd(t, living[1].addr, "", users(killedUsers, killedUsers+neverOnTheDead))
+	p.wantPresent(t, 20*time.Second, "", users(0, killedUsers+neverOnTheDead)...)
+	p.wantPresent(t, 20*time.Second, "hall", users(0, killedUsers)...)
+
+	killed := time.Now()
+	for _, n := range c.nodes {
+		if n.name == dead.name {
+			n.kill()
+		}
+	}
+	p.nodes, p.front = living, living[0].addr
+	p.crowd(t, living[1].addr, "", users(alsoElsewhere, alsoElsewhere+cameBack))
+	stay := append(users(0, alsoElsewhere+cameBack), users(killedUsers, killedUsers+neverOnTheDead)...)
+	p.wantPresent(t, 40*time.Second, "", stay...)
+	t.Logf("presence was right on all nodes %v after the kill", time.Since(killed).Round(100*time.Millisecond))
+	p.wantPresent(t, time.Second, "hall")
+	for _, n := range living {
+		p.wantLive(t, time.Second, n, living[0].name, living[1].name)
+		if r, err := p.ask(n.addr, http.MethodPost, "/v1/systems/orders/presence", `{"users":["u0","u120","u500","u1010"]}`); err != nil ||
+			!slices.Equal(namesIn(r.body), []string{"u0", "u120", "u1010"}) {
+			t.Errorf("%s finds %s %v", n.name, r.body, err)
+		}
+	}
+
+	gone := users(alsoElsewhere+cameBack, killedUsers)
+	var said eventCounts
+	eventually(t, 10*time.Second, "everybody who is gone is said to be offline", func() error {
+		said = eventsOf(t, r)
+		for _, user := range gone {
+			if said["fanfare.user.offline "+user] == 0 {
+				return fmt.Errorf("%s is not", user)
+			}
+		}
+		if said["fanfare.room.vacated hall"] == 0 {
+			return fmt.Errorf("hall is not vacated")
+		}
+		return nil
+	})
+	for _, user := range stay {
+		if n := said["fanfare.user.offline "+user]; n > 0 {
+			t.Errorf("%s is there, and was said to be offline", user)
+		}
+	}
+	for _, user := range users(0, killedUsers+neverOnTheDead) {
+		if said["fanfare.user.online "+user] == 0 {
+			t.Errorf("%s was never said to be online", user)
+		}
+	}
+	offline, online := said.repeated("fanfare.user.offline"), said.repeated("fanfare.user.online")
+	t.Logf("%d events: of %d who went %d were said twice, of %d who came %d", len(said), len(gone), offline, killedUsers+neverOnTheDead, online)
+	if offline > len(gone)/20 || online > killedUsers/20 {
+		t.Errorf("%d offline and %d online events are repeated", offline, online)
+	}
+}
+
+func namesIn(body string) []string {
+	var w presence
+	_ = json.Unmarshal([]byte(body), &w) // nobody is in what is no answer
+	return w.names()
+}
+
+// speaker returns the node that publishes the events: of those that live, the one whose
+// incarnation began first.
+func (p *controlled) speaker(t *testing.T) (first place) {
+	t.Helper()
+	eventually(t, 20*time.Second, "all nodes know each other", func() error {
+		var all struct {
+			Nodes []struct{ Name, Incarnation string }
+		}
+		if err := p.read(p.nodes[0].addr, "/v1/nodes", &all); err != nil {
+			return err
+		}
+		if len(all.Nodes) != len(p.nodes) {
+			return fmt.Errorf("there are %+v", all.Nodes)
+		}
+		smallest := slices.MinFunc(all.Nodes, func(a, b struct{ Name, Incarnation string }) int { return cmp.Compare(a.Incarnation, b.Incarnation) })
+		first = p.nodes[slices.IndexFunc(p.nodes, func(n place) bool { return n.name == smallest.Name })]
+		return nil
+	})
+	return first
+}
+
+// crowd lets many users connect, some at a time.
+func (p *controlled) crowd(t *testing.T, addr, query string, users []string) []*guest {
+	t.Helper()
+	var work errgroup.Group
+	work.SetLimit(20)
+	all := make([]*guest, len(users))
+	for i, user := range users {
+		token := p.pass(user, nil)
+		work.Go(func() (err error) {
+			all[i], err = p.connect(overV1, addr, token, query)
+			return err
+		})
+	}
+	err := work.Wait()
+	for _, d := range all {
+		if d != nil && d.shut != nil {
+			t.Cleanup(d.shut)
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// eventCounts say how often each event was published: by type and subject.
+type eventCounts map[string]int
+
+// repeated returns how many events of a type there are more than once.
+func (c eventCounts) repeated(kind string) (n int) {
+	for key, times := range c {
+		if len(key) > len(kind) && key[:len(kind)+1] == kind+" " && times > 1 {
+			n++
+		}
+	}
+	return n
+}
+
+// eventsOf reads the events of orders from the bus.
+func eventsOf(t *testing.T, r *broker.RedisServer) eventCounts {
+	t.Helper()
+	entries, err := r.Client().XRange(context.Background(), "fanfare.orders.events", "-", "+").Result()
+	must(t, err)
+	counts := make(eventCounts)
+	for _, e := range entries {
+		event, err := readEvent(e)
+		must(t, err)
+		counts[event.Type+" "+event.Subject]++
+	}
+	return counts
+}
+
+// A cloudEvent is one that tells who came and went.
+type cloudEvent struct{ SpecVersion, ID, Type, Source, Subject string }
+
+func readEvent(e redis.XMessage) (event cloudEvent, err error) {
+	for _, field := range e.Values {
+		text, _ := field.(string)
+		if json.Unmarshal([]byte(text), &event) == nil && event.SpecVersion == "1.0" {
+			if event.ID == "" || event.Source != "/fanfare/orders" || event.Subject == "" {
+				err = fmt.Errorf("event %s", text)
+			}
+			return event, err
+		}
+	}
+	return event, fmt.Errorf("entry %v holds no event", e.Values)
+}
+
+// Users whose node drains come back on another one, and have never been away: nobody who
+// watches and no service is told that they left.
+func TestDrainIsNoLeave(t *testing.T) {
+	needs(t, "redis-server")
+	r := broker.Redis(t)
+	c := newCluster(t, 2, r.URL("redis-streams"), settings{"PRESENCE_SYSTEMS": "orders", "EVENTS": "orders"})
+	p := c.controlled()
+	p.speaker(t) // when all know each other
+	users := make([]string, 20)
+	for i := range users {
+		users[i] = fmt.Sprintf("u%d", i)
+	}
+	crowd := p.crowd(t, p.nodes[0].addr, "&rooms=orders/hall", users)
+	watcher := p.mustConnect(t, overV1, p.nodes[1].addr, p.pass("watcher", nil), "")
+	must(t, watcher.send(`{"op":"presence","ref":1,"system":"orders","room":"hall","watch":"users"}`))
+	p.wantPresent(t, 10*time.Second, "hall", users...)
+	watcher.wants(t, "that all are there", func(n notice) bool { return n.Op == "presence" && n.Count == len(users) })
+	c.nodes[0].terminate()
+	for i, d := range crowd {
+		d.ends(t, 1001)
+		crowd[i] = p.mustConnect(t, overV1, p.nodes[1].addr, p.pass(users[i], nil), "&rooms=orders/hall")
+	}
+	if code := c.nodes[0].exit(15 * time.Second); code != 0 {
+		t.Errorf("the drained node's exit code is %d", code)
+	}
+	p.nodes = p.nodes[1:]
+	p.wantLive(t, 5*time.Second, p.nodes[0], p.nodes[0].name)
+	last := p.mustConnect(t, overV1, p.nodes[0].addr, p.pass("last", nil), "&rooms=orders/hall")
+	last.shut() // who leaves now is told after those who had left before
+	watcher.wants(t, "that the last one has left", hasLeft("last"))
+	eventually(t, 10*time.Second, "the last one is said to be offline", func() error {
+		if eventsOf(t, r)["fanfare.user.offline last"] == 0 {
+			return fmt.Errorf("it is not")
+		}
+		return nil
+	})
+	for _, user := range users {
+		if n, ok := watcher.heard(hasLeft(user)); ok {
+			t.Errorf("the watcher was told %+v", n)
+		}
+		if n := eventsOf(t, r)["fanfare.user.offline "+user]; n > 0 {
+			t.Errorf("%s was said to be offline", user)
+		}
+	}
+	p.wantPresent(t, 5*time.Second, "hall", users...)
+}
+
+// While the bus is down for longer than a node may be silent, nobody is declared dead,
+// and who comes and goes meanwhile is known when it is back.
+func TestNobodyDiesWithTheBus(t *testing.T) {
+	needs(t, "redis-server")
+	for _, scheme := range []string{"redis-streams", "redis"} {
+		t.Run(scheme, func(t *testing.T) {
+			t.Parallel()
+			r := broker.Redis(t)
+			c := newCluster(t, 3, r.URL(scheme), settings{
+				"CONTROL_HEARTBEAT": "2s", "CONTROL_DEAD_AFTER": "6s", "PRESENCE_SYSTEMS": "orders", "EVENTS": "orders",
+			})
+			p := c.controlled()
+			var crowd []*guest
+			var users []string
+			for i, n := range p.nodes {
+				mine := []string{fmt.Sprintf("a%d", i), fmt.Sprintf("b%d", i), fmt.Sprintf("c%d", i)}
+				users = append(users, mine...)
+				crowd = append(crowd, p.crowd(t, n.addr, "", mine)...)
+			}
+			p.wantPresent(t, 20*time.Second, "", users...)
+			for _, fault := range []struct {
+				name       string
+				begin, end func()
+			}{{"killed", r.Kill, r.Restart}, {"frozen", r.Freeze, r.Thaw}} {
+				fault.begin()
+				p.nobodyDies(t, 18*time.Second, "while the bus is "+fault.name, users)
+				if fault.name == "frozen" { // at the end, since these do go
+					crowd[0].shut()
+					crowd = append(crowd, p.crowd(t, p.nodes[1].addr, "", []string{"newcomer"})...)
+				}
+				fault.end()
+				if fault.name == "killed" {
+					p.nobodyDies(t, 9*time.Second, "after the bus was "+fault.name, users)
+				}
+			}
+			p.wantPresent(t, 30*time.Second, "", append(users[1:], "newcomer")...)
+			if deaths := c.metric("fanfare_control_deaths_total"); deaths != 0 {
+				t.Errorf("%v nodes were declared dead", deaths)
+			}
+			for _, d := range crowd[1:] {
+				if err := d.stays(); err != nil {
+					t.Error(err)
+				}
+			}
+			if scheme == "redis-streams" {
+				for _, user := range append(users[1:], "newcomer") {
+					if n := eventsOf(t, r)["fanfare.user.offline "+user]; n > 0 {
+						t.Errorf("%s was said to be offline", user)
+					}
+				}
+			}
+		})
+	}
+}
+
+// nobodyDies looks for a while: all nodes say all the time that all nodes live and all
+// users are there.
+func (p *controlled) nobodyDies(t *testing.T, during time.Duration, when string, users []string) {
+	t.Helper()
+	over := time.After(during)
+	tick := time.NewTicker(500 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		for _, n := range p.nodes {
+			names, err := p.live(n.addr)
+			if err != nil || len(names) != len(p.nodes) {
+				t.Fatalf("%s: %s says that these nodes live: %v, %v", when, n.name, names, err)
+			}
+			if w, err := p.who(n.addr, ""); err != nil || w.Count != len(users) {
+				t.Fatalf("%s: %s says that these users are there: %v, %v", when, n.name, w.names(), err)
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-over:
+			return
+		}
+	}
+}

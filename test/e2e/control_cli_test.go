@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 )
 
 // commandLine does with the command what the API does.
@@ -32,7 +33,7 @@ func commandLine(t *testing.T, c *cluster, p *controlled) {
 	}
 	alice := p.pass("alice", nil)
 	phone := p.mustConnect(t, overV1, p.nodes[1].addr, alice, "&rooms=orders/desk")
-	p.wantPresent(t, 10*1e9, "desk", "alice")
+	p.wantPresent(t, 10*time.Second, "desk", "alice")
 	says(fanfare(0, "who", "--system", "orders", "--room", "desk"), "alice")
 	says(fanfare(0, "nodes"), p.names()...)
 	var nodes struct{ Nodes []struct{ Name string } }
@@ -45,10 +46,10 @@ func commandLine(t *testing.T, c *cluster, p *controlled) {
 	}
 
 	phone = p.mustConnect(t, overV1, p.nodes[1].addr, alice, "")
-	fanfare(0, "members", "add", "--system", "orders", "--room", "desk", "--user", "alice", "--wait", "2s")
+	fanfare(0, "members", "add", "alice", "--system", "orders", "--room", "desk", "--wait", "2s")
 	phone.wants(t, "joined", func(n notice) bool { return n.Op == "joined" && n.Room == "desk" })
 	says(fanfare(0, "members", "list", "--system", "orders", "--room", "desk"), "alice")
-	fanfare(0, "members", "remove", "--system", "orders", "--room", "desk", "--user", "alice", "--wait", "2s")
+	fanfare(0, "members", "remove", "alice", "--system", "orders", "--room", "desk", "--wait", "2s")
 	phone.wants(t, "left", func(n notice) bool { return n.Op == "left" && n.Room == "desk" })
 
 	fanfare(0, "block", "alice", "--ttl", "1h", "--reason", "by hand", "--wait", "2s")

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -147,16 +148,21 @@ func (w *presence) names() (all []string) {
 
 // who returns everyone in a room of orders, or attached to it where room is "".
 func (p *controlled) who(addr, room string) (all presence, err error) {
-	for after := ""; ; {
+	query := url.Values{"limit": {"1000"}}
+	if room != "" {
+		query.Set("room", room)
+	}
+	for {
 		var page presence
-		if err := p.read(addr, "/v1/systems/orders/presence?limit=1000&room="+room+"&after="+after, &page); err != nil {
+		if err := p.read(addr, "/v1/systems/orders/presence?"+query.Encode(), &page); err != nil {
 			return all, err
 		}
 		all.Count, all.Complete = page.Count, page.Complete
 		all.Users = append(all.Users, page.Users...)
-		if after = page.Next; after == "" {
+		if page.Next == "" {
 			return all, nil
 		}
+		query.Set("after", page.Next)
 	}
 }
 

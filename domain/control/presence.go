@@ -45,8 +45,11 @@ func (m *Machine) Changes() []Change { return nil }
 // neither list.
 type Change struct {
 	Place        Place
-	Count        int // users in the place now
-	Joined, Left []string
+	Count        int      // users in the place now
+	Joined, Left []string // sorted
+	// Cut says that more users came and went than the lists may hold: they are empty,
+	// and [Machine.Who] says who is there.
+	Cut bool
 }
 
 // An EventType is the type of a CloudEvent.

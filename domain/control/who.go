@@ -1,72 +1,81 @@
 package control
 
-import "time"
+import (
+	"math"
+	"slices"
+	"strings"
+)
 
-// presence is who is where: the rows of all sources, and what follows from them.
-type presence struct{ cfg *Config }
+// who returns the users in a place whose names come after a name, at most limit. It
+// leaves Page.Complete to its caller. It looks at all seats of the place.
+func (p *presence) who(at Place, after string, limit int) Page {
+	id, ok := p.dir.findPlace(at)
+	if !ok {
+		return Page{}
+	}
+	page := Page{Count: p.dir.places.at(id).count}
+	if limit <= 0 {
+		return page
+	}
+	first := p.firstAfter(id, after, limit)
+	if more := len(first) > limit; more {
+		first = first[:limit]
+		page.Next = first[limit-1].name
+	}
+	page.Users = make([]Present, len(first))
+	for i, f := range first {
+		page.Users[i] = p.present(f.seat, f.name)
+	}
+	return page
+}
 
-func newPresence(cfg *Config) *presence { return &presence{cfg: cfg} }
+type namedSeat struct {
+	name string
+	seat uint32
+}
 
-// add changes an own row. It does nothing for a system without presence.
-func (p *presence) add(now Now, at Place, user string, delta int, c cause) {}
+func byName(a, b namedSeat) int { return strings.Compare(a.name, b.name) }
 
-// set sets another node's row. False: it was refused, because a bound is reached or a
-// name is too long.
-func (p *presence) set(now Now, src source, r row, c cause) bool { return true }
+// firstAfter returns the first limit+1 users after a name, sorted. It holds no more than
+// twice as many at a time.
+func (p *presence) firstAfter(place uint32, after string, limit int) (found []namedSeat) {
+	limit = min(limit, len(p.dir.places.at(place).seats)) + 1
+	cut := func() {
+		slices.SortFunc(found, byName)
+		found = found[:min(limit, len(found))]
+	}
+	below := "" // names from here on are not among the first; "": not known
+	for _, id := range p.dir.places.at(place).seats {
+		s := p.seats.at(id)
+		name := p.dir.names.at(s.user).text
+		if s.since == 0 || name <= after || below != "" && name >= below {
+			continue
+		}
+		found = append(found, namedSeat{name, id})
+		if len(found) == 2*limit {
+			cut()
+			below = found[limit-1].name
+		}
+	}
+	cut()
+	return found
+}
 
-// drop forgets a source, with its rows and what was staged for it.
-func (p *presence) drop(now Now, src source, c cause) {}
+func (p *presence) present(id uint32, name string) Present {
+	s := p.seats.at(id)
+	return Present{
+		User:     name,
+		Sessions: int(min(p.sessions(s), math.MaxInt32)),
+		Since:    int64(s.since) * 1000,
+	}
+}
 
-// digest is about a source's rows. Of the own rows (source 0) it covers what takeDirty
-// has returned, and not what is still dirty: a message with rows carries the digest that
-// is taken after its rows.
-func (p *presence) digest(src source) (n int, sum uint64) { return 0, 0 }
-
-func (p *presence) dirty() bool { return false }
-
-// takeDirty returns own rows that have to be said, at most size bytes of JSON (brackets
-// and commas counted).
-func (p *presence) takeDirty(size int) []row { return nil }
-
-// markDirty makes that rows of takeDirty are said again.
-func (p *presence) markDirty(rows []row) {}
-
-func (p *presence) beginSnapshot(src source) {}
-
-// stage: false if a bound is reached.
-func (p *presence) stage(src source, r row) bool { return true }
-
-// endSnapshot: n and sum are the digest in the message with the last part. False: the
-// staged rows were thrown away, and the former ones stay.
-func (p *presence) endSnapshot(now Now, src source, n int, sum uint64, c cause) bool { return true }
-
-func (p *presence) startOwn() {}
-
-// nextOwn returns the next part of what takeDirty has said so far (not what is still
-// dirty: that follows as a delta), at most size bytes.
-func (p *presence) nextOwn(size int) (rows []row, last bool) { return nil, true }
-
-func (p *presence) tick(now Now) {}
-
-// who leaves Complete to its caller.
-func (p *presence) who(at Place, after string, limit int) Page { return Page{} }
-
-func (p *presence) find(at Place, users []string) []Present { return nil }
-
-func (p *presence) watch(at Place)    {}
-func (p *presence) unwatch(at Place)  {}
-func (p *presence) changes() []Change { return nil }
-
-// counts returns the rows of all sources, and the users present in all places together.
-func (p *presence) counts() (rows, users int) { return 0, 0 }
-
-// speak makes this node the speaker, of everything in the journal since a moment of
-// Now.Mono. It does nothing while the node speaks.
-func (p *presence) speak(now Now, since time.Duration) {}
-func (p *presence) mute()                              {}
-
-func (p *presence) events(limit int) []Event { return nil }
-func (p *presence) spoken(n int)             {}
-
-// unspoken returns the age of the oldest event that this node has to publish; 0: none.
-func (p *presence) unspoken(now Now) time.Duration { return 0 }
+// find returns those of the users who are in a place, in their order.
+func (p *presence) find(at Place, users []string) (found []Present) {
+	for _, user := range users {
+		if id, ok := p.findSeat(at, user); ok && p.seats.at(id).since != 0 {
+			found = append(found, p.present(id, p.dir.names.at(p.seats.at(id).user).text))
+		}
+	}
+	return found
+}

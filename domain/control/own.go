@@ -3,6 +3,7 @@ package control
 import (
 	"math"
 	"strconv"
+	"time"
 )
 
 // ownRows are what this node has to say of its rows. What it has said is what takeDirty
@@ -12,6 +13,9 @@ type ownRows struct {
 	queue  []queued          // of dirty seats, oldest first; those of other turns are void
 	turn   uint64
 	cursor uint32 // the next seat of the snapshot that is sent
+
+	seq      uint64 // of the cause of the newest change
+	seqSince time.Duration
 }
 
 // An unsaid is a seat whose own row is dirty.
@@ -49,14 +53,22 @@ func (p *presence) add(now Now, at Place, user string, delta int, c cause) {
 		return
 	}
 	before := p.sessions(s)
-	if d, repeated := p.own.dirty[id]; repeated && (before == 0 || n == 0) {
-		// Others have not heard of the change before this one, so this is not what
-		// they are going to make an event of; two events need two ids.
-		c.inc += "/" + strconv.FormatUint(d.turn, 10) + "/" + strconv.FormatUint(p.own.turn, 10)
-		p.own.turn++
-	}
 	p.setOwn(id, have, n)
-	p.settle(now, id, before, c)
+	p.settle(now, id, before, p.own.told(now, c, p.cfg.Grace))
+}
+
+// told makes causes differ that have the same message, since that could not be published
+// for long. Otherwise a user who came twice meanwhile would come twice with the same id,
+// and whoever knows the first would ignore the second. Between two such events there is
+// at least one grace.
+func (o *ownRows) told(now Now, c cause, grace time.Duration) cause {
+	if c.seq != o.seq {
+		o.seq, o.seqSince = c.seq, now.Mono
+	}
+	if n := (now.Mono - o.seqSince) / max(grace, time.Millisecond); n > 0 {
+		c.inc += "/" + strconv.Itoa(int(n))
+	}
+	return c
 }
 
 // setOwn sets the own row of a seat, and makes it dirty. A row that is gone before

@@ -60,6 +60,7 @@ type controlSession struct {
 type spokenEvent struct {
 	control.Event
 	by string
+	at time.Duration
 }
 
 const (

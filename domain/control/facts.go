@@ -34,6 +34,9 @@ const (
 	// lateMargin is how long before it is forgotten a fact leaves the digests: nodes
 	// forget a fact at slightly different times, and would else ask each other for it.
 	lateMargin = 30 * time.Second
+	// linger is how long it is remembered that a fact has ended. A node whose clock is
+	// wrong by less than this, and that read the fact in a log, is then told.
+	linger = 15 * time.Minute
 	// unknownTombstone is how long the tombstone of a fact is kept that was not known.
 	unknownTombstone = 24 * time.Hour
 )
@@ -49,6 +52,7 @@ type facts struct {
 
 	digest  digest
 	buckets [bucketCount]uint64
+	doubts  doubts
 
 	rooms   map[membership][]*fact // memberships of a user in a system, by room
 	members map[membership][]*fact // memberships in a room of a system, by user
@@ -116,8 +120,10 @@ func (t *facts) merge(mono time.Duration, c claim) (f *fact, held bool, m merged
 	case order < 0:
 		t.prolong(mono, f, f.end, c.keep)
 		return f, held, ignored
-	case f.unproven && !c.unproven && c.keep > mono:
-		f.unproven = false
+	case f.unproven && c.keep > mono && (!c.unproven || c.end > f.end):
+		// Of two ends that are unproven the later one counts: a block that lasts too
+		// long is the lesser evil.
+		t.doubt(f, c.unproven)
 		t.reset(mono, f, c.end, max(c.keep, c.end))
 		if f.holds(mono) != held {
 			return f, held, changed
@@ -130,7 +136,8 @@ func (t *facts) merge(mono time.Duration, c claim) (f *fact, held bool, m merged
 func (t *facts) set(mono time.Duration, f *fact, c claim) {
 	t.count(f, false)
 	t.unindex(f)
-	f.value, f.ver, f.del, f.unproven = c.value, c.ver, c.del, c.unproven
+	f.value, f.ver, f.del = c.value, c.ver, c.del
+	t.doubt(f, c.unproven)
 	f.hash = hashVersion(f.keyHash, f.ver)
 	t.reset(mono, f, c.end, max(c.keep, c.end))
 }
@@ -169,6 +176,7 @@ func (t *facts) remove(f *fact) {
 	t.count(f, false)
 	t.unindex(f)
 	t.bury(f, false)
+	t.doubt(f, false)
 	t.ends.remove(f)
 	delete(t.byKey, f.key)
 	last := t.all[len(t.all)-1]

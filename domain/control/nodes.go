@@ -11,7 +11,6 @@ type peer struct {
 	name, inc string
 	src       source
 	seq       uint64        // of the last message
-	messages  int           // that were heard of it, up to 2
 	heard     time.Duration // when the last message came, on Now.Mono
 	judged    time.Duration // what nodes.judged was then
 	clock     peerClock
@@ -34,6 +33,7 @@ type peer struct {
 // long the message took, so the smallest counts.
 type peerClock struct {
 	steps  uint32 // of the peer's clock
+	since  int64  // Mono when the first message came with these steps, in ms
 	offset int64  // in ms
 	known  bool
 	at     int64 // Mono when offset was last brought up to date, in ms
@@ -46,11 +46,18 @@ const clockDrift = 1000
 // sample takes note of when a message was made and when it came.
 func (c *peerClock) sample(mono time.Duration, at int64, steps uint32) {
 	now := mono.Milliseconds()
-	of := now - at
+	of, since := now-at, now
 	if c.known && steps == c.steps {
 		of = min(of, c.offset+(now-c.at+clockDrift-1)/clockDrift)
+		since = c.since
 	}
-	*c = peerClock{steps: steps, offset: of, known: true, at: now}
+	*c = peerClock{steps: steps, since: since, offset: of, known: true, at: now}
+}
+
+// settled reports whether the offset is good: messages came over some time. Those that
+// come at once, after the bus or this node was away, may all be late.
+func (c *peerClock) settled(mono, heartbeat time.Duration) bool {
+	return c.known && mono.Milliseconds()-c.since >= heartbeat.Milliseconds()*3/2
 }
 
 // nodes are the other nodes that are alive, and those that are not.

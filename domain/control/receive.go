@@ -102,7 +102,6 @@ func (m *Machine) follow(p *peer, msg *message) {
 		p.inStep = true // it begins, and has said nothing yet
 	}
 	p.seq = msg.seq
-	p.messages = min(p.messages+1, 2)
 	p.heard, p.judged = m.now.Mono, m.nodes.judged
 	p.clock.sample(m.now.Mono, msg.at, msg.steps)
 }

@@ -22,6 +22,7 @@ func (m *Machine) takeFacts(msg *message, p *peer, fresh bool) {
 func (m *Machine) takeFact(msg *message, f *item, p *peer, fresh bool) bool {
 	c := claim{key: f.key, value: f.value, ver: f.ver, del: f.del}
 	c.end, c.keep, c.unproven = m.ends(msg, f, p, fresh)
+	c.unproven = c.unproven || f.unproven
 	taken, held, result := m.facts.merge(m.now.Mono, c)
 	switch result {
 	case full:
@@ -39,16 +40,18 @@ func (m *Machine) takeFact(msg *message, f *item, p *peer, fresh bool) bool {
 	return true
 }
 
-// ends converts the ends of a fact to Now.Mono. The sender's clock counts relative to
-// this node's if that is known, so that it does not matter that it is wrong. Of a message
-// that was not made just now, or by a node that is hardly known, it counts as if both
-// clocks were right: such an end is unproven.
+// ends converts the ends of a fact to Now.Mono. For a message that was made just now the
+// sender's clock counts relative to this node's, so that it does not matter that it is
+// wrong. Until that is known well the end is unproven: it may be too late by how long the
+// message took. In any other message both clocks count as if they were right, unless the
+// sender is known; such an end is unproven, too.
 func (m *Machine) ends(msg *message, f *item, p *peer, fresh bool) (end, keep time.Duration, unproven bool) {
 	offset := m.now.Mono.Milliseconds() - m.now.Wall
 	unproven = true
-	if p != nil && p.clock.steps == msg.steps && p.messages > 1 {
-		if of := p.clock.offset; abs(of-offset) <= maxAhead.Milliseconds() {
-			offset, unproven = of, !fresh
+	if p != nil && p.clock.steps == msg.steps && abs(p.clock.offset-offset) <= maxAhead.Milliseconds() {
+		settled := p.clock.settled(m.now.Mono, m.cfg.Heartbeat)
+		if fresh || settled {
+			offset, unproven = p.clock.offset, !fresh || !settled
 		}
 	}
 	if !f.del {

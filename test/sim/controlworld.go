@@ -205,6 +205,7 @@ func (w *controlWorld) mishap(n *controlNode) {
 		for _, one := range w.nodes {
 			one.running = false
 		}
+		w.noLife()
 		w.note("all crash")
 		for _, one := range w.nodes {
 			if w.rnd.IntN(2) == 0 {

@@ -67,11 +67,14 @@ func (m *Machine) hear(now Now, msg *message) {
 		m.takeFacts(msg, p, false)
 		return
 	}
-	if p.seq == 0 {
+	stranger := p.seq == 0
+	if stranger {
 		m.met(p)
 	}
 	m.follow(p, msg)
-	m.takeFacts(msg, p, true)
+	if !stranger { // the first message may be an old one; its facts come again if they differ
+		m.takeFacts(msg, p, true)
+	}
 	m.takeRows(p, msg)
 	if msg.beat != nil {
 		m.takeBeat(p, msg)
@@ -133,6 +136,7 @@ func (m *Machine) takeBeat(p *peer, msg *message) {
 	m.compareFacts(p)
 	m.compareRows(p)
 	if p.beat.speaks {
+		m.speaker.contested = m.speaker.contested || m.speaker.self
 		m.speaker.former(p.inc, m.now.Mono, p.beat.unspoken)
 	}
 }

@@ -10,6 +10,12 @@ type speaker struct {
 	inc      string        // the one before this node; "": none was heard of
 	heard    time.Duration // when that one last said that it speaks
 	unspoken int64         // and how old its oldest unpublished event was then, in ms
+
+	stepped time.Duration // since when all rows have been known, on Now.Mono; -1: they are not
+
+	// contested says that another node spoke while this one did: neither knew of the
+	// other, as when the bus was not the same for both.
+	contested bool
 }
 
 // former takes note of a node that speaks.
@@ -29,7 +35,15 @@ func (m *Machine) elect() {
 		s.synced = true
 		m.beatSoon(0)
 	}
-	speaks := s.synced && !m.self.leaving
+	if !m.nodes.inStep() {
+		s.stepped = -1
+	} else if s.stepped < 0 {
+		s.stepped = m.now.Mono
+	}
+	// Whoever speaks must have seen everything that the one before has told, or may have.
+	steady := s.stepped >= 0 && m.now.Mono-s.stepped >= 2*m.cfg.Heartbeat
+	former := m.nodes.peers[s.inc]
+	speaks := s.synced && !m.self.leaving && (s.self || steady || former == nil)
 	for _, p := range m.nodes.list {
 		if p.inc < m.cfg.Incarnation && p.beat != nil && p.beat.ready {
 			speaks = false
@@ -42,11 +56,20 @@ func (m *Machine) elect() {
 			since = max(0, s.heard-min(time.Duration(s.unspoken)*time.Millisecond, time.Hour)-speakMargin)
 		}
 		m.presence.speak(m.now, since)
+		s.contested = s.inc != "" && !steady
 		m.beatSoon(0)
 	case !speaks && s.self:
 		s.former(m.cfg.Incarnation, m.now.Mono, m.presence.unspoken(m.now).Milliseconds())
 		m.presence.mute()
 		m.beatSoon(0)
 	}
-	s.self = speaks
+	if s.self = speaks; !speaks {
+		s.contested = false
+	}
+	if s.contested && m.nodes.inStep() {
+		// The other one has said of users that they went, who are on nodes that it could
+		// not hear.
+		s.contested = false
+		m.presence.announce(m.now)
+	}
 }

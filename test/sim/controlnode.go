@@ -146,6 +146,7 @@ func (n *controlNode) speak(reaches bool) {
 	}
 	events := n.m.Events(100)
 	for _, e := range events {
+		n.w.note("%s tells %s of %q in %v", n.name, e.Type, e.User, e.Place)
 		n.w.spoken = append(n.w.spoken, spokenEvent{e, n.name, n.w.at})
 	}
 	n.m.Spoken(len(events))

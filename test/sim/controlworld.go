@@ -165,14 +165,26 @@ func (w *controlWorld) happen() {
 	case 4, 5:
 		w.write(n)
 	case 6:
-		if len(w.bus.entries) > 0 { // somebody says again what was said once
-			old := w.bus.entries[w.rnd.IntN(len(w.bus.entries))].payload
-			w.bus.publish(w.at, old[:len(old)-w.rnd.IntN(2)*w.rnd.IntN(len(old))], w.boxes())
-		}
+		w.repeat()
 	case 7:
 		if w.rnd.IntN(8) == 0 {
 			w.mishap(n)
 		}
+	}
+}
+
+// repeat lets somebody say again what was said once, or a part of it. A node that cannot
+// be heard now must not be quoted to one that has never heard it: nobody could tell that
+// from the node itself.
+func (w *controlWorld) repeat() {
+	for _, n := range w.nodes {
+		if n.running && (n.cut > w.at || n.frozen > w.at) {
+			return
+		}
+	}
+	if len(w.bus.entries) > 0 {
+		old := w.bus.entries[w.rnd.IntN(len(w.bus.entries))].payload
+		w.bus.publish(w.at, old[:len(old)-w.rnd.IntN(2)*w.rnd.IntN(len(old))], w.boxes())
 	}
 }
 

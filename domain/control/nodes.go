@@ -11,10 +11,10 @@ type peer struct {
 	name, inc string
 	src       source
 	seq       uint64        // of the last message
-	messages  int           // that were heard of it, up to 2
 	heard     time.Duration // when the last message came, on Now.Mono
 	judged    time.Duration // what nodes.judged was then
 	clock     peerClock
+	trusted   bool // the clock was when the last message came
 
 	beat    *beat // the last one; nil: none yet
 	differs int   // beats in a row whose digest of facts differed from this node's
@@ -35,22 +35,47 @@ type peer struct {
 type peerClock struct {
 	steps  uint32 // of the peer's clock
 	offset int64  // in ms
+	at     int64  // Mono of the last sample, in ms
 	known  bool
-	at     int64 // Mono when offset was last brought up to date, in ms
+	// The offset has been nearly the same since settled. Of messages that are replayed in
+	// a hurry each has a smaller one, since less time passes than when they were made.
+	settled int64 // Mono, in ms
+	anchor  int64 // the offset at that time
 }
 
-// clockDrift is how fast a clock may drift against another: one ms in so many ms. It
-// bounds how long a message that was very fast is better than later ones.
-const clockDrift = 1000
+const (
+	// clockDrift is how fast a clock may drift against another: one ms in so many ms. It
+	// bounds how long a message that was very fast is better than later ones.
+	clockDrift = 1000
+	// clockSettles is how long an offset has to be nearly the same to be trusted, and
+	// clockJump what is not nearly the same.
+	clockSettles = 2000 // ms
+	clockJump    = 500  // ms
+)
 
 // sample takes note of when a message was made and when it came.
 func (c *peerClock) sample(mono time.Duration, at int64, steps uint32) {
 	now := mono.Milliseconds()
 	of := now - at
-	if c.known && steps == c.steps {
+	switch {
+	case !c.known:
+		*c = peerClock{known: true, settled: now, anchor: of}
+	case steps != c.steps:
+		c.anchor = of
+	default:
 		of = min(of, c.offset+(now-c.at+clockDrift-1)/clockDrift)
 	}
-	*c = peerClock{steps: steps, offset: of, known: true, at: now}
+	if of < c.anchor-clockJump {
+		c.settled, c.anchor = now, of
+	}
+	c.steps, c.offset, c.at = steps, of, now
+}
+
+// trusted reports whether the peer's clock is known well enough to tell by it when a fact
+// ends, and is not so far off that it had better be ignored.
+func (c *peerClock) trusted(now Now) bool {
+	mono := now.Mono.Milliseconds()
+	return c.known && mono-c.settled >= clockSettles && abs(mono-now.Wall-c.offset) <= maxAhead.Milliseconds()
 }
 
 // nodes are the other nodes that are alive, and those that are not.
@@ -113,7 +138,7 @@ func (n *nodes) later(m *message) bool {
 
 func (n *nodes) add(m *message) *peer {
 	n.last++
-	p := &peer{name: m.node, inc: m.inc, src: n.last, clock: peerClock{steps: m.steps}}
+	p := &peer{name: m.node, inc: m.inc, src: n.last}
 	n.peers[p.inc] = p
 	at, _ := n.find(p.inc)
 	n.list = slices.Insert(n.list, at, p)

@@ -102,9 +102,13 @@ func (m *Machine) follow(p *peer, msg *message) {
 		p.inStep = true // it begins, and has said nothing yet
 	}
 	p.seq = msg.seq
-	p.messages = min(p.messages+1, 2)
 	p.heard, p.judged = m.now.Mono, m.nodes.judged
 	p.clock.sample(m.now.Mono, msg.at, msg.steps)
+	trusted := p.clock.trusted(m.now)
+	if trusted && !p.trusted {
+		m.prove(p)
+	}
+	p.trusted = trusted
 }
 
 // missed takes note that something of what a peer has said may not have come.

@@ -21,7 +21,13 @@ func (m *Machine) takeFacts(msg *message, p *peer, fresh bool) {
 // same key.
 func (m *Machine) takeFact(msg *message, f *item, p *peer, fresh bool) bool {
 	c := claim{key: f.key, value: f.value, ver: f.ver, del: f.del}
-	c.end, c.keep, c.unproven = m.ends(msg, f, p, fresh)
+	c.origin = origin{inc: msg.inc, steps: msg.steps, until: f.until, keep: f.keep}
+	offset := m.now.Mono.Milliseconds() - m.now.Wall
+	if p != nil && p.trusted && p.clock.steps == msg.steps {
+		offset = p.clock.offset
+		c.origin.proven = fresh
+	}
+	c.end, c.keep = m.ends(c.origin, f.del, offset)
 	taken, held, result := m.facts.merge(m.now.Mono, c)
 	switch result {
 	case full:
@@ -42,19 +48,28 @@ func (m *Machine) takeFact(msg *message, f *item, p *peer, fresh bool) bool {
 // ends converts the ends of a fact to Now.Mono. The sender's clock counts relative to
 // this node's if that is known, so that it does not matter that it is wrong. Of a message
 // that was not made just now, or by a node that is hardly known, it counts as if both
-// clocks were right: such an end is unproven.
-func (m *Machine) ends(msg *message, f *item, p *peer, fresh bool) (end, keep time.Duration, unproven bool) {
-	offset := m.now.Mono.Milliseconds() - m.now.Wall
-	unproven = true
-	if p != nil && p.clock.steps == msg.steps && p.messages > 1 {
-		if of := p.clock.offset; abs(of-offset) <= maxAhead.Milliseconds() {
-			offset, unproven = of, !fresh
+// clocks were right: such an end is not proven.
+func (m *Machine) ends(o origin, del bool, offset int64) (end, keep time.Duration) {
+	if !del {
+		end = m.until(o.until, offset)
+	}
+	return end, m.until(o.keep, offset)
+}
+
+// prove corrects the ends of the facts that a peer has said before its clock was known.
+func (m *Machine) prove(p *peer) {
+	for _, f := range m.facts.all {
+		if f.origin.proven || f.origin.inc != p.inc || f.origin.steps != p.clock.steps {
+			continue
+		}
+		f.origin.proven = true
+		held := f.holds(m.now.Mono)
+		end, keep := m.ends(f.origin, f.del, p.clock.offset)
+		m.facts.reset(m.now.Mono, f, end, keep)
+		if f.holds(m.now.Mono) != held {
+			m.effect(f, held)
 		}
 	}
-	if !f.del {
-		end = m.until(f.until, offset)
-	}
-	return end, m.until(f.keep, offset), unproven
 }
 
 // until converts a time of a wall clock. What is too far in the future is not believed.

@@ -15,7 +15,7 @@ func (p *presence) note(now Now, kind EventType, s *seat, c cause) {
 	}
 	t := transition{mono: now.Mono, wall: now.Wall, kind: kind, place: at.Place, cause: c}
 	if at.Room == "" {
-		t.user = p.dir.names.at(s.user).text
+		t.user = string(p.dir.name(s.user))
 	}
 	p.journal.add(t, now)
 }

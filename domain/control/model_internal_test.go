@@ -266,6 +266,9 @@ func (w *world) empty() {
 	w.now.Mono += time.Minute
 	w.p.tick(w.now)
 	d := &w.p.dir
+	if d.texts.size-d.texts.dead > 0 {
+		w.t.Errorf("%d bytes of names remain", d.texts.size-d.texts.dead)
+	}
 	if w.p.seats.end+w.p.more.end+d.names.end+d.places.end != 0 ||
 		d.byAt.used+d.byName.used+w.p.bySeat.used != 0 || len(w.p.graces.bySeat) > 0 {
 		w.t.Errorf("remains: %+v", w.p)

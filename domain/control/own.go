@@ -218,7 +218,7 @@ func (p *presence) nextOwn(size int) (rows []row, last bool) {
 
 func (p *presence) rowOf(id uint32, n uint32) row {
 	s := p.seats.at(id)
-	return row{p.dir.places.at(s.place).Place, p.dir.names.at(s.user).text, int(n)}
+	return row{p.dir.places.at(s.place).Place, string(p.dir.name(s.user)), int(n)}
 }
 
 // wireSize is how many bytes a row takes in JSON at most, with the comma after it.

@@ -111,7 +111,7 @@ func (p *presence) arrive(now Now, id uint32, c cause) {
 	at := p.dir.places.at(s.place)
 	at.count++
 	p.users++
-	p.watched.note(at.watch, p.dir.names.at(s.user).text, true)
+	p.watched.note(at.watch, p.dir.name(s.user), true)
 	if at.Room == "" {
 		p.note(now, Online, s, c)
 	} else if at.count == 1 {
@@ -133,7 +133,7 @@ func (p *presence) leave(now Now, id uint32, c cause) {
 	at := p.dir.places.at(s.place)
 	at.count--
 	p.users--
-	p.watched.note(at.watch, p.dir.names.at(s.user).text, false)
+	p.watched.note(at.watch, p.dir.name(s.user), false)
 	if at.Room == "" {
 		p.note(now, Offline, s, c)
 	} else if at.count == 0 {

@@ -28,7 +28,7 @@ func (p *presence) speak(now Now, since time.Duration) {
 		return
 	}
 	j.trim(now)
-	j.speaking, j.awaited = true, false
+	j.speaking = true
 	j.next = j.since(since)
 }
 

@@ -10,7 +10,7 @@ import (
 // each with a row of the system and a row of a room.
 func replica(users, nodes, perRoom int, prefix string) *presence {
 	cfg := testConfig(testGrace)
-	cfg.Rows = 1 << 30
+	cfg.Rows, cfg.Events = 1<<30, nil // the journal is no part of the replica
 	p := newPresence(cfg)
 	for i := range users {
 		src, user := source(1+i%nodes), fmt.Sprintf("%s%08d", prefix, i)
@@ -18,8 +18,6 @@ func replica(users, nodes, perRoom int, prefix string) *presence {
 		p.set(second(1), src, row{Place{System: chat}, user, 1}, cause{})
 		p.set(second(1), src, row{room, user, 1}, cause{})
 	}
-	p.mute()
-	p.tick(second(1000)) // the journal is no part of the replica
 	return p
 }
 
@@ -51,9 +49,9 @@ func TestAReplicaIsSmall(t *testing.T) {
 		{10_000, 3, 10_000, customer, 150},
 		{100_000, 1, 100_000, customer, 150},
 		{100_000, 3, 100_000, customer, 150},
-		{130_000, 3, 50, customer, 150},
+		{10_000, 3, 50, customer, 150},
 		{10_000, 1, 10_000, uuid, 150},
-		{100_000, 3, 50, uuid, 150},
+		{10_000, 3, 50, uuid, 150},
 		{20_000, 1, 2, customer, 220}, // 10,000 rooms of 2
 	} {
 		got := bytesPer(c.users, c.nodes, c.perRoom, c.prefix)
@@ -123,7 +121,7 @@ func BenchmarkSet(b *testing.B) {
 	})
 	b.Run("come and go", func(b *testing.B) {
 		b.ReportAllocs()
-		p.cfg.Grace, p.cfg.Events = 0, nil
+		p.cfg.Grace = 0
 		for i := 0; b.Loop(); i++ {
 			r := row{Place{chat, "another"}, names[i/2*7919%users], 1 - i&1}
 			p.set(second(1), source(1+i/2%users%3), r, cause{})

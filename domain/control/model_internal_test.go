@@ -7,8 +7,6 @@ import (
 	"slices"
 	"testing"
 	"time"
-
-	"github.com/fanfarebus/fanfare/domain"
 )
 
 // TestPresenceAgreesWithAModel does the same random things to a presence and to maps of
@@ -293,11 +291,3 @@ func digestOf(rows map[spot]int) (n int, sum uint64) {
 }
 
 func pick[T any](random *rand.Rand, from []T) T { return from[random.IntN(len(from))] }
-
-var chat, _ = domain.ParseSystem("chat")
-
-func always(domain.System) bool { return true }
-
-func testConfig(grace time.Duration) *Config {
-	return &Config{Presence: always, Events: always, Grace: grace, Rows: 1000}
-}

@@ -21,7 +21,7 @@ func replica(users, nodes, perRoom int, prefix string) *presence {
 	return p
 }
 
-func heap() int {
+func heapBytes() int {
 	runtime.GC()
 	runtime.GC()
 	var m runtime.MemStats
@@ -31,9 +31,9 @@ func heap() int {
 
 // bytesPer is how much memory the replica takes for each user.
 func bytesPer(users, nodes, perRoom int, prefix string) int {
-	before := heap()
+	before := heapBytes()
 	p := replica(users, nodes, perRoom, prefix)
-	size := heap() - before
+	size := heapBytes() - before
 	runtime.KeepAlive(p)
 	return size / users
 }
@@ -65,7 +65,7 @@ func TestAReplicaIsSmall(t *testing.T) {
 
 func TestAUserOnEachNodeCostsLess(t *testing.T) {
 	const users, nodes = 10_000, 3
-	before := heap()
+	before := heapBytes()
 	p := replica(users, 1, users, "customer-")
 	for src := range source(nodes - 1) {
 		for i := range users {
@@ -74,7 +74,7 @@ func TestAUserOnEachNodeCostsLess(t *testing.T) {
 			p.set(second(1), 2+src, row{Place{chat, "room-000000"}, user, 1}, cause{})
 		}
 	}
-	got := (heap() - before) / users / nodes
+	got := (heapBytes() - before) / users / nodes
 	runtime.KeepAlive(p)
 	t.Logf("%d bytes for each user and node", got)
 	if got > 150 {
@@ -87,14 +87,14 @@ func TestEmptyPlacesAreForgotten(t *testing.T) {
 	cfg.Events = nil
 	p := newPresence(cfg)
 	p.set(second(0), 1, row{lobby, "alice", 1}, cause{}) // somebody stays
-	before := heap()
+	before := heapBytes()
 	for i := range 100_000 {
 		r := row{Place{chat, fmt.Sprintf("room %d", i)}, fmt.Sprintf("user %d", i), 1}
 		p.set(second(0), 1, r, cause{})
 		r.n = 0
 		p.set(second(0), 1, r, cause{})
 	}
-	if more := heap() - before; more > 64<<10 {
+	if more := heapBytes() - before; more > 64<<10 {
 		t.Errorf("%d bytes remain of 100,000 places", more)
 	}
 	is(t, p, lobby, Present{"alice", 1, 1_000_000_000_000}) // with others, her name was moved

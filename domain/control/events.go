@@ -15,7 +15,7 @@ func (p *presence) note(now Now, kind EventType, s *seat, c cause) {
 	}
 	t := transition{mono: now.Mono, wall: now.Wall, kind: kind, place: at.Place, cause: c}
 	if at.Room == "" {
-		t.user = p.dir.names.at(s.user).text
+		t.user = string(p.dir.name(s.user))
 	}
 	p.journal.add(t, now)
 }
@@ -28,7 +28,7 @@ func (p *presence) speak(now Now, since time.Duration) {
 		return
 	}
 	j.trim(now)
-	j.speaking, j.awaited = true, false
+	j.speaking = true
 	j.next = j.since(since)
 }
 

@@ -102,7 +102,7 @@ func (m *Machine) Put(now Now, k Key, v Value, ttl time.Duration, await bool) (i
 	}
 	now = m.enter(now)
 	end := now.Mono + ttl
-	return m.command(claim{key: k, value: v.of(k.Kind), end: end, keep: end + linger}, await)
+	return m.command(claim{key: k, value: v.of(k.Kind), end: end, keep: end}, await)
 }
 
 // Delete makes a fact untrue on all nodes. That it was not true is no error. Its outcome
@@ -126,6 +126,7 @@ func (m *Machine) command(c claim, await bool) (id string, err error) {
 	}
 	before := m.version
 	c.ver = m.version.next(m.now.Wall, m.cfg.Incarnation)
+	c.origin = origin{inc: m.cfg.Incarnation, proven: true}
 	f, held, result := m.facts.merge(m.now.Mono, c)
 	if result == full {
 		m.version = before

@@ -123,11 +123,13 @@ func TestTheJournalIsBounded(t *testing.T) {
 			p.journal.add(transition{mono: time.Second, kind: Online, user: fmt.Sprint(i)}, second(1))
 		}
 	}
-	add(journalSize)
-	p.events(10)
+	add(journalSize + 5)
+	if first := p.events(10)[0].User; first != "5" {
+		t.Errorf("the oldest that is kept is %s", first)
+	}
 	add(5) // the oldest five of the ten, which are being published, are forgotten
 	p.spoken(10)
-	if n := len(p.journal.all); n != journalSize || p.events(1)[0].User != "10" {
+	if n := len(p.journal.all); n != journalSize || p.events(1)[0].User != "15" {
 		t.Errorf("%d are kept, next is %v", n, p.events(1))
 	}
 	p.mute()

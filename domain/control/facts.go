@@ -12,8 +12,9 @@ type fact struct {
 	value     Value
 	ver       version
 	end, keep time.Duration // on Now.Mono
+	least     time.Duration // keep is not before it: when earlier versions would have been forgotten
 	del       bool
-	unproven  bool          // end and keep came by absolute clocks
+	origin    origin        // where end and keep come from
 	said      time.Duration // when a node last published this version, on Now.Mono
 	jitter    float64       // in [0, 1): when this node refreshes the fact
 
@@ -34,9 +35,6 @@ const (
 	// lateMargin is how long before it is forgotten a fact leaves the digests: nodes
 	// forget a fact at slightly different times, and would else ask each other for it.
 	lateMargin = 30 * time.Second
-	// linger is how long it is remembered that a fact has ended. A node whose clock is
-	// wrong by less than this, and that read the fact in a log, is then told.
-	linger = 15 * time.Minute
 	// unknownTombstone is how long the tombstone of a fact is kept that was not known.
 	unknownTombstone = 24 * time.Hour
 )
@@ -52,7 +50,6 @@ type facts struct {
 
 	digest  digest
 	buckets [bucketCount]uint64
-	doubts  doubts
 
 	rooms   map[membership][]*fact // memberships of a user in a system, by room
 	members map[membership][]*fact // memberships in a room of a system, by user
@@ -89,7 +86,16 @@ type claim struct {
 	ver       version
 	end, keep time.Duration
 	del       bool
-	unproven  bool
+	origin    origin
+}
+
+// An origin is where the ends of a fact come from. They are proven if they were said by a
+// node whose clock was known, or by this one.
+type origin struct {
+	inc         string // who said them
+	steps       uint32 // how often its clock had stepped
+	until, keep int64  // by its clock, in ms
+	proven      bool
 }
 
 // merge takes a claim into the table. It returns the fact of the key, if there is one
@@ -112,19 +118,20 @@ func (t *facts) merge(mono time.Duration, c claim) (f *fact, held bool, m merged
 	switch order := c.ver.compare(f.ver); {
 	case order > 0:
 		if c.keep <= mono { // it has ended, and so has what it replaces
-			c.keep, c.end = max(f.keep, mono), min(c.end, mono)
+			c.keep, c.end = mono, min(c.end, mono)
 		}
-		c.keep = max(c.keep, f.keep)
+		f.least = f.keep
 		t.set(mono, f, c)
 		return f, held, changed
 	case order < 0:
-		t.prolong(mono, f, f.end, c.keep)
+		f.least = max(f.least, c.keep)
+		if c.keep > f.keep {
+			t.reset(mono, f, f.end, c.keep)
+		}
 		return f, held, ignored
-	case f.unproven && c.keep > mono && (!c.unproven || c.end > f.end):
-		// Of two ends that are unproven the later one counts: a block that lasts too
-		// long is the lesser evil.
-		t.doubt(f, c.unproven)
-		t.reset(mono, f, c.end, max(c.keep, c.end))
+	case !f.origin.proven && c.origin.proven && c.keep > mono:
+		f.origin = c.origin
+		t.reset(mono, f, c.end, c.keep)
 		if f.holds(mono) != held {
 			return f, held, changed
 		}
@@ -136,22 +143,14 @@ func (t *facts) merge(mono time.Duration, c claim) (f *fact, held bool, m merged
 func (t *facts) set(mono time.Duration, f *fact, c claim) {
 	t.count(f, false)
 	t.unindex(f)
-	f.value, f.ver, f.del = c.value, c.ver, c.del
-	t.doubt(f, c.unproven)
+	f.value, f.ver, f.del, f.origin = c.value, c.ver, c.del, c.origin
 	f.hash = hashVersion(f.keyHash, f.ver)
-	t.reset(mono, f, c.end, max(c.keep, c.end))
-}
-
-// prolong makes that a fact is remembered until keep at least.
-func (t *facts) prolong(mono time.Duration, f *fact, end, keep time.Duration) {
-	if keep > f.keep {
-		t.reset(mono, f, end, keep)
-	}
+	t.reset(mono, f, c.end, c.keep)
 }
 
 // reset gives a fact its ends, and brings what follows from them up to date.
 func (t *facts) reset(mono time.Duration, f *fact, end, keep time.Duration) {
-	f.end, f.keep = end, keep
+	f.end, f.keep = end, max(end, keep, f.least)
 	t.bury(f, !f.holds(mono))
 	if f.tomb {
 		t.unindex(f)
@@ -176,7 +175,6 @@ func (t *facts) remove(f *fact) {
 	t.count(f, false)
 	t.unindex(f)
 	t.bury(f, false)
-	t.doubt(f, false)
 	t.ends.remove(f)
 	delete(t.byKey, f.key)
 	last := t.all[len(t.all)-1]

@@ -7,8 +7,6 @@ import (
 	"slices"
 	"testing"
 	"time"
-
-	"github.com/fanfarebus/fanfare/domain"
 )
 
 // TestPresenceAgreesWithAModel does the same random things to a presence and to maps of
@@ -266,6 +264,9 @@ func (w *world) empty() {
 	w.now.Mono += time.Minute
 	w.p.tick(w.now)
 	d := &w.p.dir
+	if d.texts.size-d.texts.dead > 0 {
+		w.t.Errorf("%d bytes of names remain", d.texts.size-d.texts.dead)
+	}
 	if w.p.seats.end+w.p.more.end+d.names.end+d.places.end != 0 ||
 		d.byAt.used+d.byName.used+w.p.bySeat.used != 0 || len(w.p.graces.bySeat) > 0 {
 		w.t.Errorf("remains: %+v", w.p)
@@ -290,11 +291,3 @@ func digestOf(rows map[spot]int) (n int, sum uint64) {
 }
 
 func pick[T any](random *rand.Rand, from []T) T { return from[random.IntN(len(from))] }
-
-var chat, _ = domain.ParseSystem("chat")
-
-func always(domain.System) bool { return true }
-
-func testConfig(grace time.Duration) *Config {
-	return &Config{Presence: always, Events: always, Grace: grace, Rows: 1000}
-}

@@ -14,6 +14,7 @@ type peer struct {
 	heard     time.Duration // when the last message came, on Now.Mono
 	judged    time.Duration // what nodes.judged was then
 	clock     peerClock
+	trusted   bool // the clock was when the last message came
 
 	beat    *beat // the last one; nil: none yet
 	differs int   // beats in a row whose digest of facts differed from this node's
@@ -33,31 +34,48 @@ type peer struct {
 // long the message took, so the smallest counts.
 type peerClock struct {
 	steps  uint32 // of the peer's clock
-	since  int64  // Mono when the first message came with these steps, in ms
 	offset int64  // in ms
+	at     int64  // Mono of the last sample, in ms
 	known  bool
-	at     int64 // Mono when offset was last brought up to date, in ms
+	// The offset has been nearly the same since settled. Of messages that are replayed in
+	// a hurry each has a smaller one, since less time passes than when they were made.
+	settled int64 // Mono, in ms
+	anchor  int64 // the offset at that time
 }
 
-// clockDrift is how fast a clock may drift against another: one ms in so many ms. It
-// bounds how long a message that was very fast is better than later ones.
-const clockDrift = 1000
+const (
+	// clockDrift is how fast a clock may drift against another: one ms in so many ms. It
+	// bounds how long a message that was very fast is better than later ones.
+	clockDrift = 1000
+	// clockSettles is how long an offset has to be nearly the same to be trusted, and
+	// clockJump what is not nearly the same.
+	clockSettles = 2000 // ms
+	clockJump    = 500  // ms
+)
 
 // sample takes note of when a message was made and when it came.
 func (c *peerClock) sample(mono time.Duration, at int64, steps uint32) {
 	now := mono.Milliseconds()
-	of, since := now-at, now
-	if c.known && steps == c.steps {
+	of := now - at
+	switch {
+	case !c.known:
+		*c = peerClock{known: true, settled: now, anchor: of}
+	case steps != c.steps:
+		c.anchor = of
+	default:
 		of = min(of, c.offset+(now-c.at+clockDrift-1)/clockDrift)
-		since = c.since
 	}
-	*c = peerClock{steps: steps, since: since, offset: of, known: true, at: now}
+	if of < c.anchor-clockJump {
+		c.settled, c.anchor = now, of
+	}
+	c.steps, c.offset, c.at = steps, of, now
 }
 
-// settled reports whether the offset is good: messages came over some time. Those that
-// come at once, after the bus or this node was away, may all be late.
-func (c *peerClock) settled(mono, heartbeat time.Duration) bool {
-	return c.known && mono.Milliseconds()-c.since >= heartbeat.Milliseconds()*3/2
+// trusted reports whether the peer's clock is known well enough to tell by it when a fact
+// ends, and is not so far off that it had better be ignored.
+func (c *peerClock) trusted(now Now) bool {
+	mono := now.Mono.Milliseconds()
+	return c.known && mono-c.settled >= clockSettles && abs(mono-now.Wall-c.offset) <= maxAhead.Milliseconds()
 }
 
 // nodes are the other nodes that are alive, and those that are not.
@@ -120,7 +138,7 @@ func (n *nodes) later(m *message) bool {
 
 func (n *nodes) add(m *message) *peer {
 	n.last++
-	p := &peer{name: m.node, inc: m.inc, src: n.last, clock: peerClock{steps: m.steps}}
+	p := &peer{name: m.node, inc: m.inc, src: n.last}
 	n.peers[p.inc] = p
 	at, _ := n.find(p.inc)
 	n.list = slices.Insert(n.list, at, p)

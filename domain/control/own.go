@@ -40,7 +40,7 @@ func (p *presence) add(now Now, at Place, user string, delta int, c cause) {
 		if delta <= 0 {
 			return
 		}
-		id = p.seat(at, user)
+		id = p.newSeat(at, user)
 	}
 	s := p.seats.at(id)
 	var have uint32
@@ -173,7 +173,10 @@ func (p *presence) markDirty(rows []row) {
 		if !fits(r.place, r.user) {
 			continue
 		}
-		id := p.seat(r.place, r.user)
+		id, ok := p.findSeat(r.place, r.user)
+		if !ok {
+			id = p.newSeat(r.place, r.user)
+		}
 		s := p.seats.at(id)
 		var n uint32
 		if own := p.row(s, 0); own != nil {
@@ -218,7 +221,7 @@ func (p *presence) nextOwn(size int) (rows []row, last bool) {
 
 func (p *presence) rowOf(id uint32, n uint32) row {
 	s := p.seats.at(id)
-	return row{p.dir.places.at(s.place).Place, p.dir.names.at(s.user).text, int(n)}
+	return row{p.dir.places.at(s.place).Place, string(p.dir.name(s.user)), int(n)}
 }
 
 // wireSize is how many bytes a row takes in JSON at most, with the comma after it.

@@ -128,8 +128,6 @@ func parseItem(text []byte) (f item, err error) {
 			f.ver, err = parseVersion(value)
 		case "del":
 			f.del = isTrue(value)
-		case "unproven":
-			f.unproven = isTrue(value)
 		case "want":
 			f.want, err = parseIDs(value, maxWant)
 		}

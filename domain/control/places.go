@@ -9,7 +9,7 @@ import (
 
 // A name is a user's name, which is kept once, however many seats the user has.
 type name struct {
-	text  string
+	at    uint32 // in directory.texts
 	seats uint32
 }
 
@@ -27,6 +27,7 @@ type place struct {
 type directory struct {
 	seed   maphash.Seed // so that nobody can choose names that collide
 	names  slab[name]
+	texts  texts
 	byName index
 	places slab[place]
 	byAt   index
@@ -40,28 +41,44 @@ func fits(at Place, user string) bool {
 
 func (d *directory) findUser(user string) (id uint32, ok bool) {
 	return d.byName.find(maphash.String(d.seed, user), func(id uint32) bool {
-		return d.names.at(id).text == user
+		return string(d.name(id)) == user
 	})
 }
 
-// user returns the number of a user, which is new if the user has none. What it is taken
-// from is not kept: it may be a part of a long message.
+// name returns a user's name, which its caller does not change.
+func (d *directory) name(id uint32) []byte { return d.texts.at(d.names.at(id).at) }
+
+// user returns the number of a user, which is new if the user has none.
 func (d *directory) user(user string) uint32 {
 	id, ok := d.findUser(user)
 	if !ok {
-		id = d.names.add(name{text: strings.Clone(user)})
+		id = d.names.add(name{at: d.texts.add(user)})
 		d.byName.add(id, d.hashUser)
 	}
 	return id
 }
 
-func (d *directory) hashUser(id uint32) uint64 {
-	return maphash.String(d.seed, d.names.at(id).text)
-}
+func (d *directory) hashUser(id uint32) uint64 { return maphash.Bytes(d.seed, d.name(id)) }
 
+// forgetUser forgets a user who has no seat any more.
 func (d *directory) forgetUser(id uint32) {
 	d.byName.remove(id, d.hashUser)
+	d.texts.dead += len(d.name(id)) + textHead
 	d.names.remove(id, name{})
+	if d.texts.dead > textBlock && d.texts.dead > d.texts.size/2 {
+		d.pack()
+	}
+}
+
+// pack copies the names that are in use, so that the others give their memory back.
+func (d *directory) pack() {
+	old := d.texts
+	d.texts = texts{}
+	for id := range d.names.end {
+		if n := d.names.at(id); n.seats > 0 {
+			n.at = d.texts.add(string(old.at(n.at)))
+		}
+	}
 }
 
 func (d *directory) findPlace(at Place) (id uint32, ok bool) {

@@ -12,7 +12,15 @@ import (
 
 const testGrace = 3 * time.Second
 
+var chat, _ = domain.ParseSystem("chat")
+
 var lobby = Place{chat, "lobby"}
+
+func always(domain.System) bool { return true }
+
+func testConfig(grace time.Duration) *Config {
+	return &Config{Presence: always, Events: always, Grace: grace, Rows: 1000}
+}
 
 // second is the time s seconds after 2001.
 func second(s float64) Now {

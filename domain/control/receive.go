@@ -67,14 +67,11 @@ func (m *Machine) hear(now Now, msg *message) {
 		m.takeFacts(msg, p, false)
 		return
 	}
-	stranger := p.seq == 0
-	if stranger {
+	if p.seq == 0 {
 		m.met(p)
 	}
 	m.follow(p, msg)
-	if !stranger { // the first message may be an old one; its facts come again if they differ
-		m.takeFacts(msg, p, true)
-	}
+	m.takeFacts(msg, p, true)
 	m.takeRows(p, msg)
 	if msg.beat != nil {
 		m.takeBeat(p, msg)
@@ -107,6 +104,11 @@ func (m *Machine) follow(p *peer, msg *message) {
 	p.seq = msg.seq
 	p.heard, p.judged = m.now.Mono, m.nodes.judged
 	p.clock.sample(m.now.Mono, msg.at, msg.steps)
+	trusted := p.clock.trusted(m.now)
+	if trusted && !p.trusted {
+		m.prove(p)
+	}
+	p.trusted = trusted
 }
 
 // missed takes note that something of what a peer has said may not have come.
@@ -136,7 +138,6 @@ func (m *Machine) takeBeat(p *peer, msg *message) {
 	m.compareFacts(p)
 	m.compareRows(p)
 	if p.beat.speaks {
-		m.speaker.contested = m.speaker.contested || m.speaker.self
 		m.speaker.former(p.inc, m.now.Mono, p.beat.unspoken)
 	}
 }

@@ -21,8 +21,13 @@ func (m *Machine) takeFacts(msg *message, p *peer, fresh bool) {
 // same key.
 func (m *Machine) takeFact(msg *message, f *item, p *peer, fresh bool) bool {
 	c := claim{key: f.key, value: f.value, ver: f.ver, del: f.del}
-	c.end, c.keep, c.unproven = m.ends(msg, f, p, fresh)
-	c.unproven = c.unproven || f.unproven
+	c.origin = origin{inc: msg.inc, steps: msg.steps, until: f.until, keep: f.keep}
+	offset := m.now.Mono.Milliseconds() - m.now.Wall
+	if p != nil && p.trusted && p.clock.steps == msg.steps {
+		offset = p.clock.offset
+		c.origin.proven = fresh
+	}
+	c.end, c.keep = m.ends(c.origin, f.del, offset)
 	taken, held, result := m.facts.merge(m.now.Mono, c)
 	switch result {
 	case full:
@@ -40,24 +45,31 @@ func (m *Machine) takeFact(msg *message, f *item, p *peer, fresh bool) bool {
 	return true
 }
 
-// ends converts the ends of a fact to Now.Mono. For a message that was made just now the
-// sender's clock counts relative to this node's, so that it does not matter that it is
-// wrong. Until that is known well the end is unproven: it may be too late by how long the
-// message took. In any other message both clocks count as if they were right, unless the
-// sender is known; such an end is unproven, too.
-func (m *Machine) ends(msg *message, f *item, p *peer, fresh bool) (end, keep time.Duration, unproven bool) {
-	offset := m.now.Mono.Milliseconds() - m.now.Wall
-	unproven = true
-	if p != nil && p.clock.steps == msg.steps && abs(p.clock.offset-offset) <= maxAhead.Milliseconds() {
-		settled := p.clock.settled(m.now.Mono, m.cfg.Heartbeat)
-		if fresh || settled {
-			offset, unproven = p.clock.offset, !fresh || !settled
+// ends converts the ends of a fact to Now.Mono. The sender's clock counts relative to
+// this node's if that is known, so that it does not matter that it is wrong. Of a message
+// that was not made just now, or by a node that is hardly known, it counts as if both
+// clocks were right: such an end is not proven.
+func (m *Machine) ends(o origin, del bool, offset int64) (end, keep time.Duration) {
+	if !del {
+		end = m.until(o.until, offset)
+	}
+	return end, m.until(o.keep, offset)
+}
+
+// prove corrects the ends of the facts that a peer has said before its clock was known.
+func (m *Machine) prove(p *peer) {
+	for _, f := range m.facts.all {
+		if f.origin.proven || f.origin.inc != p.inc || f.origin.steps != p.clock.steps {
+			continue
+		}
+		f.origin.proven = true
+		held := f.holds(m.now.Mono)
+		end, keep := m.ends(f.origin, f.del, p.clock.offset)
+		m.facts.reset(m.now.Mono, f, end, keep)
+		if f.holds(m.now.Mono) != held {
+			m.effect(f, held)
 		}
 	}
-	if !f.del {
-		end = m.until(f.until, offset)
-	}
-	return end, m.until(f.keep, offset), unproven
 }
 
 // until converts a time of a wall clock. What is too far in the future is not believed.

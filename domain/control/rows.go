@@ -173,7 +173,7 @@ const (
 	fnvPrime = 1099511628211
 )
 
-func hashName(h uint64, name string) uint64 {
+func hashName[T string | []byte](h uint64, name T) uint64 {
 	for i := range len(name) {
 		h = (h ^ uint64(name[i])) * fnvPrime
 	}
@@ -185,7 +185,7 @@ func hashPlace(at Place) uint64 {
 }
 
 func (p *presence) hash(s *seat, n uint32) uint64 {
-	h := hashName(p.dir.places.at(s.place).hash, p.dir.names.at(s.user).text)
+	h := hashName(p.dir.places.at(s.place).hash, p.dir.name(s.user))
 	for shift := 0; shift < 32; shift += 8 {
 		h = (h ^ uint64(n>>shift&0xff)) * fnvPrime
 	}

@@ -56,7 +56,9 @@ func (p *presence) set(now Now, src source, r row, c cause) bool {
 		if r.n > 0 && p.otherRows >= p.cfg.Rows {
 			return false
 		}
-		id = p.seat(r.place, r.user)
+		if !ok {
+			id = p.newSeat(r.place, r.user)
+		}
 	}
 	p.change(now, id, src, uint32(r.n), c)
 	return true
@@ -111,7 +113,7 @@ func (p *presence) arrive(now Now, id uint32, c cause) {
 	at := p.dir.places.at(s.place)
 	at.count++
 	p.users++
-	p.watched.note(at.watch, p.dir.names.at(s.user).text, true)
+	p.watched.note(at.watch, p.dir.name(s.user), true)
 	if at.Room == "" {
 		p.note(now, Online, s, c)
 	} else if at.count == 1 {
@@ -133,7 +135,7 @@ func (p *presence) leave(now Now, id uint32, c cause) {
 	at := p.dir.places.at(s.place)
 	at.count--
 	p.users--
-	p.watched.note(at.watch, p.dir.names.at(s.user).text, false)
+	p.watched.note(at.watch, p.dir.name(s.user), false)
 	if at.Room == "" {
 		p.note(now, Offline, s, c)
 	} else if at.count == 0 {
@@ -173,12 +175,9 @@ func (p *presence) hashOf(id uint32) uint64 {
 	return hashSeat(s.place, s.user)
 }
 
-// seat returns the seat of a user in a place. One that is new has to get a row, or to be
-// released.
-func (p *presence) seat(at Place, user string) uint32 {
-	if id, ok := p.findSeat(at, user); ok {
-		return id
-	}
+// newSeat makes the seat of a user in a place, who has none there. It has to get a row,
+// or to be released.
+func (p *presence) newSeat(at Place, user string) uint32 {
 	pl, added := p.dir.place(at)
 	known := p.dir.places.at(pl)
 	if added {

@@ -21,7 +21,9 @@ func (p *presence) stage(src source, r row) bool {
 		if r.n > 0 && p.stagedRows >= p.cfg.Rows {
 			return false
 		}
-		id = p.seat(r.place, r.user)
+		if !ok {
+			id = p.newSeat(r.place, r.user)
+		}
 	}
 	p.put(id, src|staged, uint32(r.n))
 	p.release(id)

@@ -4,18 +4,13 @@ import "time"
 
 // A speaker is the node that publishes events for all.
 type speaker struct {
-	self   bool // it is this node
-	synced bool // this node has known the facts and all rows since it started or woke up
+	self   bool          // it is this node
+	synced bool          // this node has known the facts and all rows since it started or woke up
+	since  time.Duration // when it became so
 
 	inc      string        // the one before this node; "": none was heard of
 	heard    time.Duration // when that one last said that it speaks
 	unspoken int64         // and how old its oldest unpublished event was then, in ms
-
-	stepped time.Duration // since when all rows have been known, on Now.Mono; -1: they are not
-
-	// contested says that another node spoke while this one did: neither knew of the
-	// other, as when the bus was not the same for both.
-	contested bool
 }
 
 // former takes note of a node that speaks.
@@ -26,24 +21,19 @@ func (s *speaker) former(inc string, heard time.Duration, unspoken int64) {
 // speakMargin is how much more than it may have missed the next speaker repeats.
 const speakMargin = time.Second
 
+// electAfter is how long a node waits for another one to say that it is in step, too.
+const electAfter = time.Second
+
 // elect finds out whether this node speaks: it has the smallest incarnation of those that
 // are in step.
 func (m *Machine) elect() {
 	s := &m.speaker
 	alone := m.self.echoed && m.now.Mono-m.self.echoedAt >= aloneAfter
 	if !s.synced && m.ready.is && alone && m.nodes.inStep() {
-		s.synced = true
+		s.synced, s.since = true, m.now.Mono
 		m.beatSoon(0)
 	}
-	if !m.nodes.inStep() {
-		s.stepped = -1
-	} else if s.stepped < 0 {
-		s.stepped = m.now.Mono
-	}
-	// Whoever speaks must have seen everything that the one before has told, or may have.
-	steady := s.stepped >= 0 && m.now.Mono-s.stepped >= 2*m.cfg.Heartbeat
-	former := m.nodes.peers[s.inc]
-	speaks := s.synced && !m.self.leaving && (s.self || steady || former == nil)
+	speaks := s.synced && m.now.Mono-s.since >= electAfter && !m.self.leaving
 	for _, p := range m.nodes.list {
 		if p.inc < m.cfg.Incarnation && p.beat != nil && p.beat.ready {
 			speaks = false
@@ -56,20 +46,11 @@ func (m *Machine) elect() {
 			since = max(0, s.heard-min(time.Duration(s.unspoken)*time.Millisecond, time.Hour)-speakMargin)
 		}
 		m.presence.speak(m.now, since)
-		s.contested = s.inc != "" && !steady
 		m.beatSoon(0)
 	case !speaks && s.self:
 		s.former(m.cfg.Incarnation, m.now.Mono, m.presence.unspoken(m.now).Milliseconds())
 		m.presence.mute()
 		m.beatSoon(0)
 	}
-	if s.self = speaks; !speaks {
-		s.contested = false
-	}
-	if s.contested && m.nodes.inStep() {
-		// The other one has said of users that they went, who are on nodes that it could
-		// not hear.
-		s.contested = false
-		m.presence.announce(m.now)
-	}
+	s.self = speaks
 }

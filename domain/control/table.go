@@ -1,6 +1,9 @@
 package control
 
-import "math/bits"
+import (
+	"encoding/binary"
+	"math/bits"
+)
 
 // chunk is how many values of a slab are allocated together.
 const chunk = 1024
@@ -127,4 +130,37 @@ func within(home, hole, i int) bool {
 		return hole < home && home <= i
 	}
 	return hole < home || home <= i
+}
+
+// texts holds texts of at most a few hundred bytes, one after another in blocks, and so
+// without the header and the rounding that each string costs. What is written does not
+// change. A text that is not needed any more is counted as dead by whoever added it.
+type texts struct {
+	blocks     [][]byte
+	size, dead int // bytes
+}
+
+const (
+	textBlock = 1 << 14 // bytes in a block
+	textHead  = 2       // bytes before a text: its length
+)
+
+func (t *texts) add(text string) (at uint32) {
+	last := len(t.blocks) - 1
+	need := textHead + len(text)
+	if last < 0 || len(t.blocks[last])+need > textBlock {
+		t.blocks = append(t.blocks, make([]byte, 0, textBlock))
+		last++
+	}
+	at = uint32(last*textBlock + len(t.blocks[last]))
+	head := binary.BigEndian.AppendUint16(t.blocks[last], uint16(len(text)))
+	t.blocks[last] = append(head, text...)
+	t.size += need
+	return at
+}
+
+func (t *texts) at(at uint32) []byte {
+	b := t.blocks[at/textBlock][at%textBlock:]
+	end := textHead + int(binary.BigEndian.Uint16(b))
+	return b[textHead:end:end]
 }

@@ -49,7 +49,7 @@ func (p *presence) unwatch(at Place) {
 
 // note notes that a user has come to a place or gone from it. It does nothing for a
 // place that is not watched (nil).
-func (ws *watches) note(w *watching, user string, joined bool) {
+func (ws *watches) note(w *watching, name []byte, joined bool) {
 	if w == nil || w.cut {
 		return
 	}
@@ -58,6 +58,7 @@ func (ws *watches) note(w *watching, user string, joined bool) {
 		w.net = map[string]bool{}
 		ws.changed = append(ws.changed, w)
 	}
+	user := string(name)
 	if before, ok := w.net[user]; ok && before != joined {
 		delete(w.net, user)
 		return

@@ -1,9 +1,9 @@
 package control
 
 import (
+	"bytes"
 	"math"
 	"slices"
-	"strings"
 )
 
 // who returns the users in a place whose names come after a name, at most limit. It
@@ -20,21 +20,21 @@ func (p *presence) who(at Place, after string, limit int) Page {
 	first := p.firstAfter(id, after, limit)
 	if more := len(first) > limit; more {
 		first = first[:limit]
-		page.Next = first[limit-1].name
+		page.Next = string(first[limit-1].name)
 	}
 	page.Users = make([]Present, len(first))
 	for i, f := range first {
-		page.Users[i] = p.present(f.seat, f.name)
+		page.Users[i] = p.present(f.seat)
 	}
 	return page
 }
 
 type namedSeat struct {
-	name string
+	name []byte
 	seat uint32
 }
 
-func byName(a, b namedSeat) int { return strings.Compare(a.name, b.name) }
+func byName(a, b namedSeat) int { return bytes.Compare(a.name, b.name) }
 
 // firstAfter returns the first limit+1 users after a name, sorted. It holds no more than
 // twice as many at a time.
@@ -44,11 +44,11 @@ func (p *presence) firstAfter(place uint32, after string, limit int) (found []na
 		slices.SortFunc(found, byName)
 		found = found[:min(limit, len(found))]
 	}
-	below := "" // names from here on are not among the first; "": not known
+	var below []byte // names from here on are not among the first; nil: not known
 	for _, id := range p.dir.places.at(place).seats {
 		s := p.seats.at(id)
-		name := p.dir.names.at(s.user).text
-		if s.since == 0 || name <= after || below != "" && name >= below {
+		name := p.dir.name(s.user)
+		if s.since == 0 || string(name) <= after || below != nil && bytes.Compare(name, below) >= 0 {
 			continue
 		}
 		found = append(found, namedSeat{name, id})
@@ -61,10 +61,10 @@ func (p *presence) firstAfter(place uint32, after string, limit int) (found []na
 	return found
 }
 
-func (p *presence) present(id uint32, name string) Present {
+func (p *presence) present(id uint32) Present {
 	s := p.seats.at(id)
 	return Present{
-		User:     name,
+		User:     string(p.dir.name(s.user)),
 		Sessions: int(min(p.sessions(s), math.MaxInt32)),
 		Since:    int64(s.since) * 1000,
 	}
@@ -74,7 +74,7 @@ func (p *presence) present(id uint32, name string) Present {
 func (p *presence) find(at Place, users []string) (found []Present) {
 	for _, user := range users {
 		if id, ok := p.findSeat(at, user); ok && p.seats.at(id).since != 0 {
-			found = append(found, p.present(id, p.dir.names.at(p.seats.at(id).user).text))
+			found = append(found, p.present(id))
 		}
 	}
 	return found

@@ -102,7 +102,7 @@ func (m *Machine) Put(now Now, k Key, v Value, ttl time.Duration, await bool) (i
 	}
 	now = m.enter(now)
 	end := now.Mono + ttl
-	return m.command(claim{key: k, value: v.of(k.Kind), end: end, keep: end}, await)
+	return m.command(claim{key: k, value: v.of(k.Kind), end: end, keep: end + linger}, await)
 }
 
 // Delete makes a fact untrue on all nodes. That it was not true is no error. Its outcome

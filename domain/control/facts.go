@@ -35,6 +35,9 @@ const (
 	// lateMargin is how long before it is forgotten a fact leaves the digests: nodes
 	// forget a fact at slightly different times, and would else ask each other for it.
 	lateMargin = 30 * time.Second
+	// linger is how long it is remembered that a fact has ended. A node whose clock is
+	// wrong by less than this, and that has read the fact in a log, is then told.
+	linger = 15 * time.Minute
 	// unknownTombstone is how long the tombstone of a fact is kept that was not known.
 	unknownTombstone = 24 * time.Hour
 )
@@ -50,6 +53,7 @@ type facts struct {
 
 	digest  digest
 	buckets [bucketCount]uint64
+	doubts  doubts
 
 	rooms   map[membership][]*fact // memberships of a user in a system, by room
 	members map[membership][]*fact // memberships in a room of a system, by user
@@ -89,15 +93,6 @@ type claim struct {
 	origin    origin
 }
 
-// An origin is where the ends of a fact come from. They are proven if they were said by a
-// node whose clock was known, or by this one.
-type origin struct {
-	inc         string // who said them
-	steps       uint32 // how often its clock had stepped
-	until, keep int64  // by its clock, in ms
-	proven      bool
-}
-
 // merge takes a claim into the table. It returns the fact of the key, if there is one
 // now, and whether it was true before.
 func (t *facts) merge(mono time.Duration, c claim) (f *fact, held bool, m merged) {
@@ -109,7 +104,7 @@ func (t *facts) merge(mono time.Duration, c claim) (f *fact, held bool, m merged
 		if !t.space() {
 			return nil, false, full
 		}
-		f = &fact{key: c.key, keyHash: hashKey(c.key)}
+		f = &fact{key: c.key, keyHash: hashKey(c.key), origin: origin{proven: true}}
 		t.insert(f)
 		t.set(mono, f, c)
 		return f, false, changed
@@ -129,8 +124,10 @@ func (t *facts) merge(mono time.Duration, c claim) (f *fact, held bool, m merged
 			t.reset(mono, f, f.end, c.keep)
 		}
 		return f, held, ignored
-	case !f.origin.proven && c.origin.proven && c.keep > mono:
-		f.origin = c.origin
+	case !f.origin.proven && c.keep > mono && (c.origin.proven || c.end > f.end && !c.origin.guessed):
+		// Of two ends that are not proven the later one counts: a block that lasts too
+		// long is the lesser evil.
+		t.from(f, c.origin)
 		t.reset(mono, f, c.end, c.keep)
 		if f.holds(mono) != held {
 			return f, held, changed
@@ -143,7 +140,8 @@ func (t *facts) merge(mono time.Duration, c claim) (f *fact, held bool, m merged
 func (t *facts) set(mono time.Duration, f *fact, c claim) {
 	t.count(f, false)
 	t.unindex(f)
-	f.value, f.ver, f.del, f.origin = c.value, c.ver, c.del, c.origin
+	f.value, f.ver, f.del = c.value, c.ver, c.del
+	t.from(f, c.origin)
 	f.hash = hashVersion(f.keyHash, f.ver)
 	t.reset(mono, f, c.end, c.keep)
 }
@@ -175,6 +173,7 @@ func (t *facts) remove(f *fact) {
 	t.count(f, false)
 	t.unindex(f)
 	t.bury(f, false)
+	t.from(f, origin{proven: true})
 	t.ends.remove(f)
 	delete(t.byKey, f.key)
 	last := t.all[len(t.all)-1]

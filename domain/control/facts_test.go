@@ -26,6 +26,7 @@ func TestAFactIsTrueOnAllNodesUntilItsEnd(t *testing.T) {
 			w.wantBlocked("bob", true)
 			w.run(2 * time.Second)
 			w.wantBlocked("bob", false)
+			w.run(15 * time.Minute)
 			for _, n := range w.nodes {
 				if n.FactCount() != 0 {
 					t.Errorf("%s remembers %d facts", n.name, n.FactCount())

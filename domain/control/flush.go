@@ -80,7 +80,7 @@ func (m *Machine) sayIDs(msg *message, left int) int {
 	msg.acks = takeIDs(&m.commands.acks, &left)
 	msg.sync = takeIDs(&m.exchange.sync, &left)
 	if m.exchange.ask != nil && left > 17*bucketCount {
-		msg.buckets = &buckets{to: *m.exchange.ask, sums: m.facts.buckets}
+		msg.buckets = &buckets{to: *m.exchange.ask, sums: m.facts.question()}
 		m.exchange.ask = nil
 		left -= 17 * bucketCount
 	}
@@ -129,7 +129,8 @@ func (m *Machine) sayFacts(msg *message, left int) int {
 // item puts a fact into the form that it has on its way.
 func (m *Machine) item(f *fact) item {
 	wall := func(mono int64) int64 { return max(m.now.Wall+mono-m.now.Mono.Milliseconds(), 1) }
-	it := item{key: f.key, value: f.value, ver: f.ver, del: f.del, keep: wall(f.keep.Milliseconds())}
+	it := item{key: f.key, value: f.value, ver: f.ver, del: f.del, unproven: !f.origin.proven,
+		keep: wall(f.keep.Milliseconds())}
 	if it.until = it.keep; !f.del {
 		it.until = wall(f.end.Milliseconds())
 	}

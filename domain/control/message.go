@@ -61,7 +61,10 @@ type item struct {
 	until int64 // when the fact ends
 	keep  int64 // until when it is remembered that it was said; not before until
 	del   bool
-	want  []string // ids of commands: whoever has applied the fact says so
+	// unproven says that the sender does not know the ends well: it has read them in a
+	// log, by clocks that may be wrong.
+	unproven bool
+	want     []string // ids of commands: whoever has applied the fact says so
 }
 
 // buckets asks for the facts of those buckets of which the digests differ.
@@ -182,6 +185,7 @@ func (f *item) append(b []byte) []byte {
 	b = appendUint(b, `,`, uint64(f.ver.counter))
 	b = append(jsontext.AppendMarshaled(append(b, ','), f.ver.inc), ']')
 	b = appendTrue(b, `,"del":true`, f.del)
+	b = appendTrue(b, `,"unproven":true`, f.unproven)
 	b = appendIDs(b, `,"want":`, f.want)
 	return append(b, '}')
 }

@@ -72,10 +72,14 @@ func (c *peerClock) sample(mono time.Duration, at int64, steps uint32) {
 }
 
 // trusted reports whether the peer's clock is known well enough to tell by it when a fact
-// ends, and is not so far off that it had better be ignored.
+// ends.
 func (c *peerClock) trusted(now Now) bool {
-	mono := now.Mono.Milliseconds()
-	return c.known && mono-c.settled >= clockSettles && abs(mono-now.Wall-c.offset) <= maxAhead.Milliseconds()
+	return c.known && now.Mono.Milliseconds()-c.settled >= clockSettles && c.near(now)
+}
+
+// near reports whether the peer's clock is not so far off that it had better be ignored.
+func (c *peerClock) near(now Now) bool {
+	return c.known && abs(now.Mono.Milliseconds()-now.Wall-c.offset) <= maxAhead.Milliseconds()
 }
 
 // nodes are the other nodes that are alive, and those that are not.

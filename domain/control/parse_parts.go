@@ -128,6 +128,8 @@ func parseItem(text []byte) (f item, err error) {
 			f.ver, err = parseVersion(value)
 		case "del":
 			f.del = isTrue(value)
+		case "unproven":
+			f.unproven = isTrue(value)
 		case "want":
 			f.want, err = parseIDs(value, maxWant)
 		}

@@ -23,9 +23,10 @@ func (m *Machine) takeFact(msg *message, f *item, p *peer, fresh bool) bool {
 	c := claim{key: f.key, value: f.value, ver: f.ver, del: f.del}
 	c.origin = origin{inc: msg.inc, steps: msg.steps, until: f.until, keep: f.keep}
 	offset := m.now.Mono.Milliseconds() - m.now.Wall
-	if p != nil && p.trusted && p.clock.steps == msg.steps {
+	if p != nil && p.clock.steps == msg.steps && (p.trusted || fresh && p.clock.near(m.now)) {
 		offset = p.clock.offset
-		c.origin.proven = fresh
+		c.origin.proven = p.trusted && fresh && !f.unproven
+		c.origin.guessed = !p.trusted && !f.unproven
 	}
 	c.end, c.keep = m.ends(c.origin, f.del, offset)
 	taken, held, result := m.facts.merge(m.now.Mono, c)
@@ -40,36 +41,23 @@ func (m *Machine) takeFact(msg *message, f *item, p *peer, fresh bool) bool {
 		taken.jitter = m.cfg.Rand()
 		m.effect(taken, held)
 	}
+	if taken.origin.guessed {
+		m.facts.doubts.guesses = append(m.facts.doubts.guesses, guess{taken, taken.ver, m.now.Mono})
+	}
 	taken.said = m.now.Mono
 	taken.heard()
 	return true
 }
 
 // ends converts the ends of a fact to Now.Mono. The sender's clock counts relative to
-// this node's if that is known, so that it does not matter that it is wrong. Of a message
-// that was not made just now, or by a node that is hardly known, it counts as if both
-// clocks were right: such an end is not proven.
+// this node's, so that it does not matter that it is wrong. While the sender is hardly
+// known, that is a guess. Of a message that was not made just now, both clocks count as if
+// they were right. Neither is proven.
 func (m *Machine) ends(o origin, del bool, offset int64) (end, keep time.Duration) {
 	if !del {
 		end = m.until(o.until, offset)
 	}
 	return end, m.until(o.keep, offset)
-}
-
-// prove corrects the ends of the facts that a peer has said before its clock was known.
-func (m *Machine) prove(p *peer) {
-	for _, f := range m.facts.all {
-		if f.origin.proven || f.origin.inc != p.inc || f.origin.steps != p.clock.steps {
-			continue
-		}
-		f.origin.proven = true
-		held := f.holds(m.now.Mono)
-		end, keep := m.ends(f.origin, f.del, p.clock.offset)
-		m.facts.reset(m.now.Mono, f, end, keep)
-		if f.holds(m.now.Mono) != held {
-			m.effect(f, held)
-		}
-	}
 }
 
 // until converts a time of a wall clock. What is too far in the future is not believed.

@@ -11,6 +11,8 @@ type exchange struct {
 	ask     *string // the incarnation whose facts are asked for, not said yet; nil: none
 	next    time.Duration
 	wait    time.Duration   // before a peer is asked for facts again
+	prove   time.Duration   // when a peer may be asked for ends again, on Now.Mono
+	proving time.Duration   // how long after that the next one is
 	answers map[string]bool // incarnations whose question is being answered
 }
 
@@ -103,6 +105,7 @@ func (m *Machine) compareFacts(p *peer) {
 		if m.ready.asking && p.beat.ready {
 			m.becomeReady()
 		}
+		m.askEnds(p)
 		return
 	}
 	if p.differs++; p.differs < 2 || m.now.Mono < m.exchange.next || m.exchange.ask != nil {

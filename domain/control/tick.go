@@ -30,6 +30,7 @@ func (m *Machine) Tick(now Now) {
 			m.effects.add(f)
 		}
 	})
+	m.doubt()
 	m.refresh(passed)
 	m.repeat()
 	m.getReady()

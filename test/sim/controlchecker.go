@@ -136,11 +136,12 @@ func (w *controlWorld) checkFacts(n *controlNode) {
 	if !n.running || n.frozen > w.at {
 		return
 	}
+	learns := w.at < n.since+allKnown
 	for _, key := range controlKeys {
 		before := n.held[key]
 		f, found := n.m.Fact(key)
 		if !found {
-			if before != "" && !w.mayEnd(w.writings[before]) {
+			if before != "" && !learns && !w.mayEnd(w.writings[before]) {
 				w.fault("%s has lost %s of %v", n.name, before, key)
 			}
 			if before != "" {
@@ -154,7 +155,7 @@ func (w *controlWorld) checkFacts(n *controlNode) {
 			w.fault("%s holds %q of %v, which nobody wrote", n.name, id, key)
 			continue
 		}
-		if w.at > x.ends+endTolerance && w.at > n.since+allKnown && !x.restarted && !x.late {
+		if w.at > x.ends+endTolerance && !learns && !x.restarted && !x.late {
 			x.late = true
 			w.fault("%s still holds %s of %v, which ended at %v; it has %v left",
 				n.name, id, key, x.ends, f.Left)
@@ -162,7 +163,8 @@ func (w *controlWorld) checkFacts(n *controlNode) {
 		if id == before {
 			continue
 		}
-		if n.over[key][id] && !(x.restarted && before == "") {
+		mayReturn := before == "" && (x.restarted || learns || w.ends(id))
+		if n.over[key][id] && !mayReturn {
 			w.fault("%s of %v came back on %s, which holds %q", id, key, n.name, before)
 		}
 		n.see(x)

@@ -149,7 +149,7 @@ func (w *controlWorld) heal() {
 	w.calm, w.bus.loss = w.at, 0
 	for _, n := range w.nodes {
 		n.frozen, n.cut = 0, 0
-		if !n.running {
+		if !n.running || n.leaving {
 			n.start()
 		}
 	}

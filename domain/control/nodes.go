@@ -135,6 +135,14 @@ func (n *nodes) hear(now Now, m *message) (*peer, hearing) {
 	return n.add(m), fresh
 }
 
+// recall takes note of what a node has said in the past. Only what it says later proves
+// that it is alive.
+func (n *nodes) recall(m *message) {
+	if n.peers[m.inc] == nil {
+		n.bury(m.inc, m.seq)
+	}
+}
+
 // later reports whether a later incarnation of a message's node is alive.
 func (n *nodes) later(m *message) bool {
 	return slices.ContainsFunc(n.list, func(p *peer) bool { return p.name == m.node && p.inc > m.inc })

@@ -1,7 +1,5 @@
 package control
 
-import "time"
-
 // An origin is where the ends of a fact come from. They are proven if they were said by a
 // node whose clock was known, or by this one.
 type origin struct {
@@ -10,26 +8,14 @@ type origin struct {
 	until, keep int64  // by its clock, in ms
 	proven      bool
 	// guessed says that the ends count from when the message came, since the clock of
-	// its sender was not known yet. It is not so for long, see [Machine.doubt].
+	// its sender was not known yet. They may be too late by how long it took.
 	guessed bool
 }
 
-// guessTime is how long ends may be guessed. By then either the sender's clock is known,
-// or the message was an old one that somebody said again.
-const guessTime = 2 * clockSettles * time.Millisecond
-
 // doubts are the facts whose ends are not proven: how many there are in each bucket.
 type doubts struct {
-	all     int
-	in      [bucketCount]int
-	guesses []guess // oldest first
-}
-
-// A guess is a fact whose ends were guessed at a time of Now.Mono.
-type guess struct {
-	fact *fact
-	ver  version
-	at   time.Duration
+	all int
+	in  [bucketCount]int
 }
 
 // from notes where the ends of a fact come from.
@@ -86,21 +72,6 @@ func (m *Machine) prove(p *peer) {
 			m.redate(f, o, p.clock.offset)
 		}
 	}
-}
-
-// doubt ends guesses that nothing has proven: both clocks count as if they were right.
-func (m *Machine) doubt() {
-	list := m.facts.doubts.guesses
-	for len(list) > 0 && m.now.Mono-list[0].at >= guessTime {
-		g := list[0]
-		list[0], list = guess{}, list[1:]
-		if f := g.fact; f.origin.guessed && !f.gone && f.ver == g.ver {
-			o := f.origin
-			o.guessed = false
-			m.redate(f, o, m.now.Mono.Milliseconds()-m.now.Wall)
-		}
-	}
-	m.facts.doubts.guesses = list
 }
 
 // redate converts the ends of a fact again.

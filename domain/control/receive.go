@@ -28,6 +28,7 @@ func (m *Machine) Receive(now Now, payload []byte, backlog bool) error {
 	}
 	switch {
 	case backlog:
+		m.nodes.recall(msg)
 		m.takeFacts(msg, m.nodes.peers[msg.inc], false)
 	case msg.inc == m.cfg.Incarnation:
 		m.echo(msg)

@@ -41,9 +41,6 @@ func (m *Machine) takeFact(msg *message, f *item, p *peer, fresh bool) bool {
 		taken.jitter = m.cfg.Rand()
 		m.effect(taken, held)
 	}
-	if taken.origin.guessed {
-		m.facts.doubts.guesses = append(m.facts.doubts.guesses, guess{taken, taken.ver, m.now.Mono})
-	}
 	taken.said = m.now.Mono
 	taken.heard()
 	return true

@@ -30,7 +30,6 @@ func (m *Machine) Tick(now Now) {
 			m.effects.add(f)
 		}
 	})
-	m.doubt()
 	m.refresh(passed)
 	m.repeat()
 	m.getReady()

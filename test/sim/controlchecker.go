@@ -38,8 +38,8 @@ type awaited struct {
 // the bus needed to bring it, and then to bring it on.
 const endTolerance = 12 * time.Second
 
-// allKnown is how long a node may go by the clocks of messages that it has read in the log:
-// until it has listened to somebody who knows better.
+// allKnown is how long a node that has started may go by the clocks of messages that it has
+// read in the log: until it has listened to somebody who knows better.
 const allKnown = 25 * time.Second
 
 // allStart is how long nodes that start at the same time may each take themselves for the
@@ -136,7 +136,10 @@ func (w *controlWorld) checkFacts(n *controlNode) {
 	if !n.running || n.frozen > w.at {
 		return
 	}
-	learns := w.at < n.since+allKnown
+	learns := n.learned < allKnown
+	if n.cut <= w.at {
+		n.learned += controlStep
+	}
 	for _, key := range controlKeys {
 		before := n.held[key]
 		f, found := n.m.Fact(key)

@@ -11,12 +11,13 @@ import (
 // A controlNode is a node in a [controlWorld]: its part in the control plane, and what a
 // port does around it. It has clocks of its own.
 type controlNode struct {
-	w     *controlWorld
-	name  string
-	m     *control.Machine
-	inc   string
-	since time.Duration // when it was started
-	skew  time.Duration // how far its wall clock is ahead of the world's
+	w       *controlWorld
+	name    string
+	m       *control.Machine
+	inc     string
+	since   time.Duration // when it was started
+	learned time.Duration // how long it has listened since
+	skew    time.Duration // how far its wall clock is ahead of the world's
 
 	running bool
 	frozen  time.Duration // until when it is stopped
@@ -50,7 +51,7 @@ func (n *controlNode) start() {
 	n.inc = fmt.Sprintf("01%024X", w.started)
 	w.started++
 	n.since, n.running, n.leaving, n.flight, n.told = w.at, true, false, nil, false
-	n.frozen, n.cut, n.nextFlush = 0, 0, w.at
+	n.frozen, n.cut, n.learned, n.nextFlush = 0, 0, 0, w.at
 	n.held, n.over = map[control.Key]string{}, map[control.Key]map[string]bool{}
 	all := func(domain.System) bool { return true }
 	n.m = control.New(control.Config{

@@ -19,7 +19,7 @@ type writing struct {
 	at     time.Duration
 	ends   time.Duration
 	over   map[string]bool // the writings that its writer knew, which it replaces
-	// restarted says that there was a time without any node after it: from then on its
+	// restarted says that no node was left that had heard it: from then on its
 	// end is by the clocks of whoever reads the log.
 	restarted bool
 	late      bool // a node has held it for too long, which was told
@@ -158,7 +158,7 @@ func (w *controlWorld) checkFacts(n *controlNode) {
 			w.fault("%s holds %q of %v, which nobody wrote", n.name, id, key)
 			continue
 		}
-		if w.at > x.ends+endTolerance && !learns && !x.restarted && !x.late {
+		if w.at > max(x.ends, n.cut)+endTolerance && !learns && !x.restarted && !x.late {
 			x.late = true
 			w.fault("%s still holds %s of %v, which ended at %v; it has %v left",
 				n.name, id, key, x.ends, f.Left)
@@ -233,9 +233,9 @@ func (w *controlWorld) checkOutcome(a *awaited, o control.Outcome) {
 	}
 }
 
-// noLife notes that no node runs: from now on the log alone knows the facts.
-func (w *controlWorld) noLife() {
-	w.silent = true
+// onlyLog notes that no node runs that has listened for long: from now on the log alone
+// knows the facts.
+func (w *controlWorld) onlyLog() {
 	for _, x := range w.writings {
 		x.restarted = true
 	}

@@ -110,14 +110,16 @@ func (w *controlWorld) step() {
 	for _, u := range w.users {
 		u.step(w)
 	}
-	alive := false
+	alive, known := false, false
 	for _, n := range w.nodes {
 		n.step()
 		alive = alive || n.running
+		known = known || n.running && n.learned >= allKnown
 		w.checkFacts(n)
 	}
-	if !alive {
-		w.noLife()
+	w.silent = w.silent || !alive
+	if !known {
+		w.onlyLog()
 	}
 	w.checkAwaited()
 }
@@ -217,7 +219,7 @@ func (w *controlWorld) mishap(n *controlNode) {
 		for _, one := range w.nodes {
 			one.running = false
 		}
-		w.noLife()
+		w.silent = true
 		w.note("all crash")
 		for _, one := range w.nodes {
 			if w.rnd.IntN(2) == 0 {

@@ -90,6 +90,7 @@ func TestOnALogFactsOutliveAllNodes(t *testing.T) {
 	if !b.Ready() {
 		t.Error("it has read the log, and is not ready")
 	}
+	w.wantNodes("b") // what is in the log says nothing of who is alive
 	w.run(time.Second)
 	w.wantBlocked("bob", true)
 	w.wantBlocked("carol", false)
@@ -146,4 +147,35 @@ func TestAFactFromTheFutureIsNotBelieved(t *testing.T) {
 	if !b.blocked("bob") {
 		t.Error("b obeys a, not itself")
 	}
+}
+
+func TestEndsFromALogAreCorrectedByTheirWriter(t *testing.T) {
+	for _, by := range []time.Duration{10 * time.Minute, -10 * time.Minute} {
+		w := newWorld(t, 25)
+		w.log = true
+		never := func(cfg *control.Config, _ *node) { cfg.Refresh = 100 * time.Hour }
+		a := w.add("a", skewed(by), never)
+		a.block("bob", 30*time.Minute)
+		w.run(5 * time.Minute)
+		w.add("b", never)
+		w.run(24*time.Minute + 55*time.Second)
+		w.wantBlocked("bob", true)
+		w.run(10 * time.Second)
+		w.wantBlocked("bob", false)
+	}
+}
+
+func TestAFactIsSaidAgainBeforeTheLogForgetsIt(t *testing.T) {
+	w := newWorld(t, 26)
+	w.log = true
+	a := w.add("a")
+	a.block("bob", 5*time.Hour)
+	w.run(2 * time.Hour)
+	before := len(w.kept)
+	w.run(3 * control.DefaultRefresh)
+	a.kill()
+	w.kept = w.kept[before:] // this is what a node reads when it starts
+	w.run(time.Minute)
+	w.add("b")
+	w.wantBlocked("bob", true)
 }

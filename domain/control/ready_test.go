@@ -103,3 +103,16 @@ func TestTwoNewNodesDoNotPersuadeEachOtherThatThereIsNothing(t *testing.T) {
 	}
 	w.wantBlocked("bob", true)
 }
+
+func TestAnAnswerOfWhichAPartIsMissingDoesNotCount(t *testing.T) {
+	for seq, want := range map[int]bool{2: true, 3: false} {
+		w := newWorld(t, 55)
+		a := w.add("a")
+		a.receive(forge(a, "01B", 1, `,"beat":{"ready":true,"facts":{"n":9,"digest":"0000000000000001"}}`), false)
+		w.run(1200 * time.Millisecond)
+		a.receive(forge(a, "01B", seq, fmt.Sprintf(`,"answered":[%q]`, a.inc)), false)
+		if a.Ready() != want {
+			t.Errorf("number %d follows 1: ready %v", seq, a.Ready())
+		}
+	}
+}

@@ -93,3 +93,17 @@ func TestASpeakerThatWasFrozenTellsNothingOld(t *testing.T) {
 	w.wantTold("alice", "[online offline online]", 5)
 	w.wantTold("bob", "[online offline]", 3)
 }
+
+func TestWhatASpeakerCouldNotPublishTheNextOneDoes(t *testing.T) {
+	w := newWorld(t, 63)
+	a := w.add("a")
+	b := w.add("b")
+	w.run(8 * time.Second)
+	a.dumb = true
+	b.attach("bob", 1)
+	w.run(20 * time.Second)
+	w.wantTold("bob", "[]", 0)
+	a.kill()
+	w.run(20 * time.Second)
+	w.wantTold("bob", "[online]", 1)
+}

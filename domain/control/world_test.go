@@ -39,6 +39,7 @@ type node struct {
 	born    time.Duration
 	skew    time.Duration // how far its wall clock is ahead
 	frozen  bool
+	dumb    bool // it publishes no events
 	gone    bool
 	inbox   []letter
 	effects []control.Effect
@@ -113,7 +114,7 @@ func (n *node) step() {
 	}
 	n.Tick(n.clock())
 	n.effects = append(n.effects, n.Effects()...)
-	if w.up {
+	if w.up && !n.dumb {
 		some := n.Events(10)
 		n.events = append(n.events, some...)
 		n.Spoken(len(some))

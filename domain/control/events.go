@@ -20,6 +20,23 @@ func (p *presence) note(now Now, kind EventType, s *seat, c cause) {
 	p.journal.add(t, now)
 }
 
+// announce makes events that say of everybody who is present, and of every room with
+// somebody in it, that it is so.
+func (p *presence) announce(now Now) {
+	rooms := make(map[uint32]bool)
+	for id := range p.seats.end {
+		s := p.seats.at(id)
+		switch at := p.dir.places.at(s.place); {
+		case s.since == 0:
+		case at.Room == "":
+			p.note(now, Online, s, cause{})
+		case !rooms[s.place]:
+			rooms[s.place] = true
+			p.note(now, Occupied, s, cause{})
+		}
+	}
+}
+
 // speak makes this node the speaker, of everything in the journal since a moment of
 // Now.Mono. It does nothing while the node speaks.
 func (p *presence) speak(now Now, since time.Duration) {

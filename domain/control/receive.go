@@ -139,6 +139,7 @@ func (m *Machine) takeBeat(p *peer, msg *message) {
 	m.compareFacts(p)
 	m.compareRows(p)
 	if p.beat.speaks {
+		m.speaker.contested = m.speaker.contested || m.speaker.self
 		m.speaker.former(p.inc, m.now.Mono, p.beat.unspoken)
 	}
 }

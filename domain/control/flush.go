@@ -70,7 +70,7 @@ func (m *Machine) sayBeat(msg *message) {
 		systems: systems, systemsMore: len(s.Systems) - len(systems),
 		lag: max(s.Lag.Milliseconds(), 0), draining: s.Draining, ready: m.speaker.synced,
 		facts: m.facts.digest, rows: digest{n, sum},
-		speaks: m.speaker.self, unspoken: m.presence.unspoken(m.now).Milliseconds(),
+		speaks: m.speaker.claims(m.now.Mono), unspoken: m.presence.unspoken(m.now).Milliseconds(),
 	}
 	m.self.beatAt = m.now.Mono + jitter(m.cfg.Heartbeat, 0.9+0.2*m.cfg.Rand())
 }

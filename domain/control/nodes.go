@@ -29,6 +29,9 @@ type peer struct {
 	askWait time.Duration
 }
 
+// speaks reports whether the peer said last that it speaks.
+func (p *peer) speaks() bool { return p.beat != nil && p.beat.speaks }
+
 // A peerClock knows how a peer's wall clock stands to this node's Now.Mono: the offset is
 // what is added to the one to have the other. Each message tells it, too large by how
 // long the message took, so the smallest counts.

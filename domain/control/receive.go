@@ -140,7 +140,9 @@ func (m *Machine) takeBeat(p *peer, msg *message) {
 	m.compareRows(p)
 	if p.beat.speaks {
 		m.speaker.contested = m.speaker.contested || m.speaker.self
-		m.speaker.former(p.inc, m.now.Mono, p.beat.unspoken)
+		if one := m.nodes.peers[m.speaker.inc]; one == nil || !one.speaks() || p.inc <= one.inc {
+			m.speaker.former(p.inc, m.now.Mono, p.beat.unspoken)
+		}
 	}
 }
 

@@ -18,12 +18,18 @@ type speaker struct {
 	// or this node has not seen all that the one before has told. The other one may have
 	// said of users that they went, who are on nodes that it could not hear.
 	contested bool
+	announced time.Duration // when everybody was announced last for this reason
+	muted     time.Duration // until when a node that has ceased to speak says that it did
 }
 
 // former takes note of a node that speaks.
 func (s *speaker) former(inc string, heard time.Duration, unspoken int64) {
 	s.inc, s.heard, s.unspoken = inc, heard, unspoken
 }
+
+// claims reports whether the heartbeat says that this node speaks. For a while it does so
+// after that has ended, too: whoever speaks instead then knows that two have spoken.
+func (s *speaker) claims(mono time.Duration) bool { return s.self || mono < s.muted }
 
 // speakMargin is how much more than it may have missed the next speaker repeats.
 const speakMargin = time.Second
@@ -39,7 +45,7 @@ func (m *Machine) elect() {
 	s := &m.speaker
 	s.follow(m)
 	former := m.nodes.peers[s.inc]
-	if former != nil && (former.beat == nil || !former.beat.speaks) {
+	if former != nil && !former.speaks() {
 		former = nil
 	}
 	steady := s.stepped >= 0 && m.now.Mono-s.stepped >= 2*m.cfg.Heartbeat
@@ -58,13 +64,16 @@ func (m *Machine) elect() {
 	case !speaks && s.self:
 		s.former(m.cfg.Incarnation, m.now.Mono, m.presence.unspoken(m.now).Milliseconds())
 		m.presence.mute()
+		if s.synced && !m.self.leaving { // an earlier one speaks
+			s.muted = m.now.Mono + 2*m.cfg.Heartbeat
+		}
 		m.beatSoon(0)
 	}
 	if s.self = speaks; !speaks {
 		s.contested = false
 	}
-	if s.contested && m.nodes.inStep() {
-		s.contested = false
+	if s.contested && m.nodes.inStep() && m.now.Mono >= s.announced+2*m.cfg.Heartbeat {
+		s.contested, s.announced = false, m.now.Mono
 		m.presence.announce(m.now)
 	}
 }

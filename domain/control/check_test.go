@@ -99,6 +99,13 @@ func TestMembershipsAreListedByUserAndByRoom(t *testing.T) {
 	if !ok || f.Left < 55*time.Second || f.Left > time.Minute {
 		t.Errorf("%+v, %v", f, ok)
 	}
+	if _, err := a.Delete(a.clock(), key("x", "u0"), false); err != nil {
+		t.Fatal(err)
+	}
+	w.run(time.Second)
+	if len(b.effects) != 1 || b.effects[0].Key != key("x", "u0") || len(b.Rooms("u0", chat.System)) != 1 {
+		t.Errorf("behind a delete: effects %v", b.effects)
+	}
 	w.run(time.Minute)
 	if _, ok := b.Fact(key("y", "u3")); ok || len(b.effects) != 9 || len(b.Members(chat.System, "y", "", 9)) != 0 {
 		t.Errorf("behind their end: %v, effects %v", ok, b.effects)

@@ -157,8 +157,13 @@ func TestEndsFromALogAreCorrectedByTheirWriter(t *testing.T) {
 		a := w.add("a", skewed(by), never)
 		a.block("bob", 30*time.Minute)
 		w.run(5 * time.Minute)
-		w.add("b", never)
-		w.run(24*time.Minute + 55*time.Second)
+		b := w.add("b", never)
+		w.run(10 * time.Second)
+		f, ok := b.Fact(control.Key{Kind: control.Block, Name: "bob"})
+		if want := 24*time.Minute + 50*time.Second; !ok || f.Left < want-time.Second || f.Left > want+time.Second {
+			t.Errorf("%v is left, want %v", f.Left, want)
+		}
+		w.run(24*time.Minute + 45*time.Second)
 		w.wantBlocked("bob", true)
 		w.run(10 * time.Second)
 		w.wantBlocked("bob", false)

@@ -9,7 +9,8 @@ import (
 	"github.com/fanfarebus/fanfare/domain/control"
 )
 
-// told returns what was published of a user, once for each id, and how often in all.
+// told returns what was published of a user, once for each id and without what changes
+// nothing, and how often in all.
 func (w *world) told(user string) (types string, times int) {
 	seen := make(map[string]bool)
 	var all []string
@@ -19,10 +20,11 @@ func (w *world) told(user string) (types string, times int) {
 				continue
 			}
 			times++
-			if !seen[e.ID] {
-				seen[e.ID] = true
-				all = append(all, strings.TrimPrefix(string(e.Type), "fanfare.user."))
+			what := strings.TrimPrefix(string(e.Type), "fanfare.user.")
+			if !seen[e.ID] && (len(all) == 0 || all[len(all)-1] != what) {
+				all = append(all, what)
 			}
+			seen[e.ID] = true
 		}
 	}
 	return fmt.Sprint(all), times

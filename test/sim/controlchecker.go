@@ -272,7 +272,7 @@ func (w *controlWorld) judge() {
 // ends reports whether a writing ends about now, so that nodes need not agree on it.
 func (w *controlWorld) ends(id string) bool {
 	x := w.writings[id]
-	return x != nil && !x.restarted && (x.ends-w.at).Abs() < endTolerance
+	return x != nil && (x.ends-w.at).Abs() < endTolerance
 }
 
 func (w *controlWorld) judgeNodes(n *controlNode) {

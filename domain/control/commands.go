@@ -75,7 +75,10 @@ func (c *commands) remove(id string) {
 }
 
 func without(list []*command, cmd *command) []*command {
-	return slices.DeleteFunc(list, func(other *command) bool { return other == cmd })
+	if i := slices.Index(list, cmd); i >= 0 { // mostly the first: the oldest is forgotten first
+		return slices.Delete(list, i, i+1)
+	}
+	return list
 }
 
 // pending reports whether a node has still to acknowledge a command.

@@ -37,7 +37,7 @@ func (m *Machine) Flush(now Now) []byte {
 	m.out.said = nil
 	if m.self.leaving {
 		msg.bye = true
-		left = m.sayFacts(msg, left)
+		m.sayFacts(msg, left)
 	} else {
 		left = m.sayIDs(msg, left)
 		left = m.sayFacts(msg, left)

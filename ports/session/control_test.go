@@ -324,6 +324,21 @@ func TestNothingSlipsThroughWhileASessionIsOpened(t *testing.T) {
 	}
 }
 
+// A disconnect is for the sessions that there were, and not for those that follow.
+func TestClientsMayComeBackAfterADisconnect(t *testing.T) {
+	p := newPlane(t, bearers{}, session.Config{})
+	p.registry.Disconnect("alice", control.Value{})
+	s, err := p.open("alice", "systems=chat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.registry.Disconnect("bob", control.Value{})
+	l := &listener{Session: s}
+	s.Begin(l)
+	l.wants(t)
+	l.End(0)
+}
+
 // Disconnects are remembered for sessions that are being opened, but not all and not for
 // ever: a session that may have missed one is asked to come back.
 func TestForgottenDisconnectsSendSessionsAway(t *testing.T) {

@@ -138,6 +138,33 @@ func TestSlowWatchersGetTheStateWhenThereIsRoom(t *testing.T) {
 	}
 }
 
+// Room that comes before Fill does is not used for a change: one is missing before it.
+func TestNoChangeFollowsOneThatWasMissed(t *testing.T) {
+	p := newPlane(t, bearers{}, session.Config{Members: 2})
+	l := p.begin(t, "alice", "systems=chat")
+	l.Watch(place("chat", "lobby"), true, []byte(ok))
+	p.changed(nil, nil)
+	l.took()
+	l.setFull(true)
+	p.come(1, "bob")
+	p.changed([]string{"bob"}, nil)
+	l.full = false
+	p.come(1, "carol")
+	p.changed([]string{"carol"}, nil)
+	l.wants(t)
+	l.Fill()
+	l.wants(t, lobby+`"count":2,"users":["bob","carol"]}`)
+	// A state that is a mere count, since more have come after the change, is no base for
+	// changes either.
+	p.come(1, "dave")
+	p.registry.PresenceChanged(control.Change{Place: place("chat", "lobby"), Count: 2})
+	l.wants(t, lobby+`"count":3}`)
+	p.come(-1, "dave")
+	p.changed(nil, []string{"dave"})
+	l.wants(t, lobby+`"count":2,"users":["bob","carol"]}`)
+	l.End(0)
+}
+
 func TestASessionWatchesAFewPlaces(t *testing.T) {
 	p := newPlane(t, bearers{}, session.Config{})
 	l := p.begin(t, "alice", "systems=chat,shop")

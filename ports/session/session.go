@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/domain/control"
 	"github.com/fanfarebus/fanfare/domain/jsontext"
 	"github.com/fanfarebus/fanfare/domain/stream"
 )
@@ -63,10 +64,11 @@ type Session struct {
 	turn     int  // when its cursors are sent; see Registry.due
 	slot     int  // its index in Registry.sessions, -1 outside; guarded by Registry.mu
 
-	from     netip.Addr   // the client's address, as wrong tokens are counted by
-	expires  atomic.Int64 // Unix milliseconds, 0 for never
-	openedAt uint64       // Registry.changes when Open began
-	watching atomic.Bool  // the session has watched a place: see watchers
+	from     netip.Addr      // the client's address, as wrong tokens are counted by
+	expires  atomic.Int64    // Unix milliseconds, 0 for never
+	openedAt uint64          // Registry.changes when Open began
+	places   []control.Place // what it watches from its beginning; nil after that
+	watching atomic.Bool     // the session has watched a place: see watchers
 
 	// mu also guards the rooms of all attachments. It is taken before the locks of
 	// streams, of conn and of Control, and never with one of them held.
@@ -101,6 +103,10 @@ func (s *Session) Begin(conn Conn) {
 		}
 	}
 	s.startCounting()
+	for _, p := range s.places {
+		s.Watch(p, true, nil)
+	}
+	s.places = nil
 	s.Fill()
 }
 

@@ -42,8 +42,8 @@ func (reg *Registry) Open(r *http.Request, p Protocol) (*Session, error) {
 	if err := reg.reserve(); err != nil {
 		return nil, err
 	}
+	c.changes = changes
 	s := reg.newSession(c)
-	s.openedAt = changes
 	if err := s.attach(r.Context(), c); err != nil {
 		s.End(0) // which releases the reservation
 		return nil, err
@@ -72,7 +72,7 @@ func (reg *Registry) newSession(c *connectRequest) *Session {
 	s := &Session{
 		ID: self.Name(), User: c.grant.User, Grant: c.grant, self: self, user: c.user,
 		registry: reg, from: c.from,
-		plain: c.Plain, slot: -1, turn: rand.IntN(1 << 16), places: c.places,
+		plain: c.Plain, slot: -1, turn: rand.IntN(1 << 16), request: c,
 	}
 	s.SetExpiry(c.grant.Expires)
 	return s

@@ -22,6 +22,7 @@ type connectRequest struct {
 	systems []systemRequest
 	first   [1]systemRequest // what systems mostly needs
 	places  []control.Place  // to watch
+	changes uint64           // Registry.changes when Open began
 }
 
 // A systemRequest is what a client asks for in one system.

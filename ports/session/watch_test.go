@@ -235,6 +235,31 @@ func TestWatchersEndWithTheTruth(t *testing.T) {
 	}
 }
 
+// BenchmarkPresenceChanged tells a change to many sessions that watch a place.
+func BenchmarkPresenceChanged(b *testing.B) {
+	const crowd = 10_000
+	p := newPlane(b, bearers{}, session.Config{SessionsPerUser: 2 * crowd})
+	all := make([]*session.Session, crowd)
+	for i := range all {
+		s, err := p.open("alice", "systems=chat")
+		if err != nil {
+			b.Fatal(err)
+		}
+		s.Begin(&conn{})
+		s.Watch(place("chat", "lobby"), i%2 == 0, nil)
+		all[i] = s
+	}
+	p.changed(nil, nil) // from now on all are told changes
+	b.ReportAllocs()
+	for b.Loop() {
+		p.registry.PresenceChanged(control.Change{Place: place("chat", "lobby"), Count: 2, Joined: []string{"bob"}, Left: []string{"carol"}})
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/crowd, "ns/session")
+	for _, s := range all {
+		s.End(0)
+	}
+}
+
 // learn returns what a client knows after an op: nil if it knows only how many there are.
 func learn(t *testing.T, op string, known map[string]bool) map[string]bool {
 	t.Helper()

@@ -1,6 +1,7 @@
 package sse_test
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -90,6 +91,17 @@ func TestServerSideRoomsAndPresenceOverEvents(t *testing.T) {
 	s.wants(`{"op":"presence","system":"chat","room":"vip","count":0,"users":[]}`)
 	s.close()
 	poll(t, func() bool { return facts.Watched() == 0 && len(facts.Attached()) == 0 })
+}
+
+func TestManyServerSideRoomsAreToldAsThereIsRoom(t *testing.T) {
+	n, facts := controlled(t, config{sse: sse.Config{OutboxFrames: 4}})
+	for i := range 200 {
+		facts.SetMember(system("chat"), fmt.Sprintf("r%03d", i), "alice", true)
+	}
+	s := n.hello("alice", "systems=chat")
+	for i := range 200 {
+		s.wants(fmt.Sprintf(`{"op":"joined","system":"chat","room":"r%03d","by":"server"}`, i))
+	}
 }
 
 func TestPlacesToWatchAreCheckedBeforeTheStream(t *testing.T) {

@@ -135,6 +135,27 @@ func TestServerSideRoomsCannotBeLeft(t *testing.T) {
 	c.wants(`{"op":"ok","ref":5}`)
 }
 
+// More rooms than an outbox has room for are told as the client reads.
+func TestManyServerSideRoomsAreToldAsThereIsRoom(t *testing.T) {
+	n, facts := controlled(t, config{ws: ws.Config{OutboxFrames: 4}})
+	for i := range 200 {
+		facts.SetMember(system("chat"), fmt.Sprintf("r%03d", i), "alice", true)
+	}
+	c := n.v1("alice", "systems=chat")
+	for i := range 200 {
+		c.wants(fmt.Sprintf(`{"op":"joined","system":"chat","room":"r%03d","by":"server"}`, i))
+	}
+	n.deliver("room:r199", "chat", `1`)
+	c.wantsData(`1`)
+	for i := range 200 {
+		facts.SetMember(system("chat"), fmt.Sprintf("r%03d", i), "alice", false)
+	}
+	n.registry.Review("alice")
+	for i := range 200 {
+		c.wants(fmt.Sprintf(`{"op":"left","system":"chat","room":"r%03d","reason":"server"}`, i))
+	}
+}
+
 func TestClientsWatchWhoIsThere(t *testing.T) {
 	n, facts := controlled(t, config{})
 	bob := n.v1("bob", "systems=chat&rooms=chat/lobby")

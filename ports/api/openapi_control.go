@@ -174,7 +174,7 @@ func (r *route) responses(schemas huma.Registry) map[string]*huma.Response {
 	add := func(status int, text string, example any) {
 		all[strconv.Itoa(status)] = &huma.Response{Description: text, Content: map[string]*huma.MediaType{
 			"application/json": {
-				Schema: huma.SchemaFromType(schemas, reflect.TypeOf(example)), Example: example,
+				Schema: schemas.Schema(reflect.TypeOf(example), true, r.about.id), Example: example,
 			},
 		}}
 	}

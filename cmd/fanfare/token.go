@@ -141,6 +141,6 @@ hash. Add it to auth.api_keys of every node, and give the key to the publisher.`
 		},
 	}
 	cmd.Flags().StringVar(&name, "name", "", "whose key it is")
-	cmd.Flags().StringVar(&scopes, "scopes", "", "what it is good for, joined by +: publish/SYSTEM, presence/SYSTEM, members/SYSTEM, admin, or * for all")
+	cmd.Flags().StringVar(&scopes, "scopes", "", "what it is good for: * or publish/SYSTEM, joined by +")
 	return cmd
 }

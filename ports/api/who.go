@@ -33,11 +33,11 @@ func presentOf(users []control.Present) []present {
 type presence struct {
 	System   string    `json:"system"`
 	Room     string    `json:"room,omitempty"`
-	Count    *int      `json:"count,omitempty" doc:"Users in the place, however many of them are in this answer."`
+	Count    *int      `json:"count,omitempty" doc:"Users in the place, in this answer or not."`
 	Users    []present `json:"users"`
 	Next     string    `json:"next,omitempty" doc:"There are more users: ask for them with after."`
 	AsOf     time.Time `json:"as_of"`
-	Complete bool      `json:"complete" doc:"This node knows what every live node has. If not, users may be missing."`
+	Complete bool      `json:"complete" doc:"If not, users of some live node may be missing."`
 }
 
 // place returns the place in question: the room of the path's system, or if room is ""
@@ -238,10 +238,10 @@ type nodeInfo struct {
 	Sessions     int      `json:"sessions"`
 	Users        int      `json:"users"`
 	Systems      []string `json:"systems" doc:"At most 100."`
-	LagMS        int64    `json:"lag_ms" doc:"How far the system that is furthest behind the bus is behind it."`
+	LagMS        int64    `json:"lag_ms" doc:"Of the system that is furthest behind the bus."`
 	Draining     bool     `json:"draining"`
 	HeardMS      int64    `json:"heard_ms" doc:"How long ago this node heard something of it."`
-	ClockAheadMS int64    `json:"clock_ahead_ms" doc:"How far its clock is ahead of this node's, as far as that is known."`
+	ClockAheadMS int64    `json:"clock_ahead_ms" doc:"How far its clock is ahead of this node's."`
 	InStep       bool     `json:"in_step" doc:"This node knows who is attached to it."`
 }
 

@@ -168,6 +168,10 @@ func explained(t testing.TB, w *httptest.ResponseRecorder) api.Problem {
 
 const all = control.MaxTTL
 
+func member(room, user string) control.Key {
+	return control.Key{Kind: control.Membership, System: "chat", Room: room, Name: user}
+}
+
 var operations = []struct {
 	method, path, body string
 	want               command
@@ -187,15 +191,17 @@ var operations = []struct {
 	{"POST", "/v1/tokens/revoke", `{"jti":"t1","ttl":3.6e3}`, command{control.Key{Kind: control.RevokeToken, Name: "t1"}, control.Value{}, time.Hour, false, 0}},
 	{"POST", "/v1/tokens/revoke", `{"user":"alice","issued_before":"1970-01-01T01:00:01+01:00"}`, command{control.Key{Kind: control.RevokeUser, Name: "alice"}, control.Value{Before: 1000}, all, false, 0}},
 	{"POST", "/v1/tokens/revoke", `{"user":"alice","issued_before":1.5}`, command{control.Key{Kind: control.RevokeUser, Name: "alice"}, control.Value{Before: 1500}, all, false, 0}},
-	{"PUT", "/v1/systems/chat/rooms/lobby/members/alice", `{"ttl":1}`, command{control.Key{control.Membership, "chat", "lobby", "alice"}, control.Value{}, time.Second, false, 0}},
-	{"PUT", "/v1/systems/chat/rooms/a%2Fb/members/c%2Fd", ``, command{control.Key{control.Membership, "chat", "a/b", "c/d"}, control.Value{}, all, false, 0}},
-	{"DELETE", "/v1/systems/chat/rooms/lobby/members/alice?wait=2s", ``, command{control.Key{control.Membership, "chat", "lobby", "alice"}, control.Value{}, 0, true, 2 * time.Second}},
+	{"PUT", "/v1/systems/chat/rooms/lobby/members/alice", `{"ttl":1}`, command{member("lobby", "alice"), control.Value{}, time.Second, false, 0}},
+	{"PUT", "/v1/systems/chat/rooms/a%2Fb/members/c%2Fd", ``, command{member("a/b", "c/d"), control.Value{}, all, false, 0}},
+	{"DELETE", "/v1/systems/chat/rooms/lobby/members/alice?wait=2s", ``, command{member("lobby", "alice"), control.Value{}, 0, true, 2 * time.Second}},
 }
 
 func TestCommandsAreGivenToThePlane(t *testing.T) {
+	p := &plane{outcome: control.Outcome{ID: "01X", Applied: []string{"n1"}}}
+	a, h := controlled(t, p, api.Config{})
 	for _, tt := range operations {
-		p := &plane{outcome: control.Outcome{ID: "01X", Applied: []string{"n1"}}}
-		a, h := controlled(t, p, api.Config{})
+		p.got = nil
+		before := a.Stats().Controlled
 		w := ask(h, tt.method, tt.path, tt.body)
 		status, want := 202, `{"id":"01X"}`
 		if tt.want.Wait > 0 {
@@ -207,8 +213,8 @@ func TestCommandsAreGivenToThePlane(t *testing.T) {
 		if diff := cmp.Diff([]command{tt.want}, p.got); diff != "" {
 			t.Errorf("%s %s %s:\n%s", tt.method, tt.path, tt.body, diff)
 		}
-		if got := a.Stats().Controlled; len(got) != 1 || got[status] != 1 {
-			t.Errorf("%s %s: counted %v", tt.method, tt.path, got)
+		if got := a.Stats().Controlled; got[status] != before[status]+1 {
+			t.Errorf("%s %s: counted %v, then %v", tt.method, tt.path, before, got)
 		}
 	}
 }
@@ -225,6 +231,8 @@ func TestTokensOfAUserAreRevokedThatWereIssuedBeforeNow(t *testing.T) {
 
 func TestWhatACommandCannotMeanIsRefusedWithItsLocation(t *testing.T) {
 	long := strings.Repeat("x", 257)
+	p := &plane{}
+	a, h := controlled(t, p, api.Config{})
 	for _, tt := range []struct {
 		method, path, body string
 		status             int
@@ -303,8 +311,7 @@ func TestWhatACommandCannotMeanIsRefusedWithItsLocation(t *testing.T) {
 		{"POST", "/v1/systems/chat/presence", `{"users":[` + strings.Repeat(`"a",`, 1000) + `"a"]}`, 422, "users[1]"},
 		{"GET", "/v1/nodes?all=1", ``, 422, "all"},
 	} {
-		p := &plane{}
-		a, h := controlled(t, p, api.Config{})
+		before := a.Stats().Controlled[tt.status]
 		w := ask(h, tt.method, tt.path, tt.body)
 		got := explained(t, w)
 		location := "none"
@@ -314,7 +321,7 @@ func TestWhatACommandCannotMeanIsRefusedWithItsLocation(t *testing.T) {
 		if w.Code != tt.status || location != tt.at || got.Errors[0].Message == "" {
 			t.Errorf("%s %.80s %.80s: %s; want %d at %q", tt.method, tt.path, tt.body, w.Body, tt.status, tt.at)
 		}
-		if len(p.got) > 0 || a.Stats().Controlled[tt.status] != 1 {
+		if len(p.got) > 0 || a.Stats().Controlled[tt.status] != before+1 {
 			t.Errorf("%s %.80s %.80s: %+v was done, counted %v", tt.method, tt.path, tt.body, p.got, a.Stats().Controlled)
 		}
 	}
@@ -344,6 +351,14 @@ func paths() (all [][2]string) {
 }
 
 func TestEachRouteNeedsItsScope(t *testing.T) {
+	p := &plane{}
+	a, h := controlled(t, p, api.Config{})
+	refused := func() (n uint64) {
+		for _, of := range a.Stats().Unauthorized {
+			n += of
+		}
+		return n
+	}
 	for _, r := range paths() {
 		want := "admin"
 		if strings.HasPrefix(r[1], "/v1/systems/") {
@@ -359,8 +374,8 @@ func TestEachRouteNeedsItsScope(t *testing.T) {
 			if domain.Scopes(strings.Split(key, "+")).Include(want) {
 				status = 0
 			}
-			p := &plane{}
-			a, h := controlled(t, p, api.Config{})
+			p.got = nil
+			before := refused()
 			req := httptest.NewRequest(r[0], r[1], untouchable{t})
 			if status == 0 {
 				req = httptest.NewRequest(r[0], r[1], nil)
@@ -369,13 +384,13 @@ func TestEachRouteNeedsItsScope(t *testing.T) {
 			w := httptest.NewRecorder()
 			h.ServeHTTP(w, req)
 			if status == 0 {
-				if w.Code == 401 || w.Code == 403 || len(a.Stats().Unauthorized) > 0 {
+				if w.Code == 401 || w.Code == 403 || refused() != before {
 					t.Errorf("%s with %q: %d %s", r, key, w.Code, w.Body)
 				}
 				continue
 			}
 			got := explained(t, w)
-			if w.Code != status || len(p.got) > 0 || len(a.Stats().Unauthorized) != 1 || status == 403 && !strings.Contains(got.Detail, "the scope "+want) {
+			if w.Code != status || len(p.got) > 0 || refused() != before+1 || status == 403 && !strings.Contains(got.Detail, "the scope "+want) {
 				t.Errorf("%s with %q: %d %s, done %v, counted %v", r, key, w.Code, w.Body, p.got, a.Stats())
 			}
 		}

@@ -43,7 +43,7 @@ func parsed(t *testing.T, text string) (v map[string]any) {
 }
 
 func TestWhoIsThere(t *testing.T) {
-	p := &plane{present: []control.Present{{"alice", 2, 1764509100123}, {"bob", 1, 0}, {"carol", 0, 1764509100000}}}
+	p := &plane{present: []control.Present{{User: "alice", Sessions: 2, Since: 1764509100123}, {User: "bob", Sessions: 1}, {User: "carol", Since: 1764509100000}}}
 	_, h := controlled(t, p, api.Config{})
 	alice := `{"user":"alice","sessions":2,"since":"2025-11-30T13:25:00.123Z"}`
 	bob, carol := `{"user":"bob","sessions":1}`, `{"user":"carol","sessions":0,"since":"2025-11-30T13:25:00Z"}`

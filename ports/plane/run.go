@@ -73,7 +73,7 @@ func (l *loop) send(ctx context.Context) {
 func (l *loop) run(ctx context.Context) {
 	tick := time.NewTicker(l.p.cfg.Interval)
 	defer tick.Stop()
-	l.soon = time.NewTimer(0)
+	l.soon = time.NewTimer(l.p.cfg.Interval)
 	defer l.soon.Stop()
 	for done, ended := ctx.Done(), l.node.Ended(); done != nil; {
 		select {

@@ -118,7 +118,9 @@ func TestAClientThatReadsNoAnswersLosesItsConnection(t *testing.T) {
 		for _, request := range []string{
 			"GET /nope", "HEAD /nope", "OPTIONS /nope", "DELETE /metrics", "GET /metrics", "HEAD /metrics", "GET /docs", "GET /openapi.json",
 			"GET /readyz", "GET /ws", "GET /sse", "OPTIONS /sse", "GET /", "GET /v1/nope", "POST /v1/systems/orders/messages",
-			"GET /v1/nodes", "PUT /v1/users/alice/block",
+			"GET /v1/nodes", "GET /v1/users/alice/block",
+			// A command that is carried out waits for the bus first, and ten a second fill no buffer.
+			"PUT /v1/users/alice/block?wait=never",
 		} {
 			t.Run(fmt.Sprintf("%s admin=%v", request, admin), func(t *testing.T) {
 				t.Parallel()

@@ -238,6 +238,7 @@ func TestWhatKeepsItFromStartingIsOneClearLineAndExitCode2(t *testing.T) {
 		"token, no secret":  {[]string{"token", "--user", "alice"}, "auth.jwt.secret: not set"},
 		"token, no user":    {[]string{"token", good}, "--user"},
 		"token, no time":    {[]string{"token", good, "--user", "alice", "--ttl", "999ms"}, "at least 1s"},
+		"token, no place":   {[]string{"token", good, "--user", "alice", "--presence", "chat"}, "--presence: \"chat\" matches nothing"},
 		"key, no name":      {[]string{"key"}, "--name"},
 		"key, bad scope":    {[]string{"key", "--name", "x", "--scopes", "read/orders"}, "scopes are"},
 	} {

@@ -27,6 +27,7 @@ type Protocol struct {
 // Open makes a session of a request, or returns why there is none. The session has
 // not begun. The caller must call [Session.End].
 func (reg *Registry) Open(r *http.Request, p Protocol) (*Session, error) {
+	changes := reg.changes.Load()
 	c, err := reg.authorize(r, p)
 	if err != nil {
 		return nil, err
@@ -38,6 +39,7 @@ func (reg *Registry) Open(r *http.Request, p Protocol) (*Session, error) {
 		return nil, err
 	}
 	s := reg.newSession(c)
+	s.openedAt = changes
 	if err := s.attach(r.Context(), c); err != nil {
 		s.End(0) // which releases the reservation
 		return nil, err
@@ -90,6 +92,10 @@ func (s *Session) attach(ctx context.Context, c *connectRequest) error {
 			return err
 		}
 		a := &Attachment{session: s, lease: lease, rooms: asked.rooms, since: asked.since}
+		a.present = s.registry.cfg.Presence(asked.system)
+		for _, name := range s.registry.cfg.Control.Rooms(s.User, asked.system) {
+			a.assignOne(name)
+		}
 		a.attach(asker, c.Encoder)
 		s.systems = append(s.systems, a)
 	}

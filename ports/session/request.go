@@ -44,6 +44,9 @@ func (reg *Registry) authorize(r *http.Request, p Protocol) (*connectRequest, er
 	if err != nil {
 		return nil, reg.explainToken(err, r, p.Token)
 	}
+	if err := reg.checkGranted(&grant); err != nil {
+		return nil, err
+	}
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return nil, Rejected(http.StatusUnprocessableEntity,

@@ -298,6 +298,7 @@ func newNode(cfg Config, o options, p parts, m *metrics.Registry) (*Node, error)
 	public.Handle("/ws", p.sockets)
 	public.Handle("/sse", p.events)
 	p.api.Publishing(public)
+	p.api.Controlling(public)
 	for _, mux := range []*http.ServeMux{public, admin} {
 		p.api.Unknown(mux)
 		p.api.HealthChecks(mux)

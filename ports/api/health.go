@@ -129,11 +129,11 @@ func (a *API) asked(names []string) (map[string]bool, error) {
 
 func (a *API) registerHealth(api huma.API) {
 	huma.Register(api, huma.Operation{
-		OperationID: "healthz", Method: http.MethodGet, Path: "/healthz", Tags: []string{"Health"},
+		OperationID: "healthz", Method: http.MethodGet, Path: "/healthz", Tags: []string{tagHealth},
 		Summary: "Is the process alive?",
 	}, a.healthz)
 	huma.Register(api, huma.Operation{
-		OperationID: "readyz", Method: http.MethodGet, Path: "/readyz", Tags: []string{"Health"},
+		OperationID: "readyz", Method: http.MethodGet, Path: "/readyz", Tags: []string{tagHealth},
 		Summary: "Should new clients come here?",
 		Description: "503 while the node is starting, draining or deaf. " +
 			"A bus that cannot be reached keeps it at 200 with \"bus\":\"down\", " +

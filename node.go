@@ -13,6 +13,7 @@ import (
 
 	"github.com/fanfarebus/fanfare/domain/stream"
 	"github.com/fanfarebus/fanfare/ports/api"
+	"github.com/fanfarebus/fanfare/ports/plane"
 	"github.com/fanfarebus/fanfare/ports/router"
 	"github.com/fanfarebus/fanfare/ports/session"
 	"github.com/fanfarebus/fanfare/ports/sse"
@@ -42,6 +43,7 @@ type parts struct {
 	bus       bus
 	router    *router.Router
 	hub       *stream.Hub
+	plane     *plane.Plane // nil if the control plane is off
 	registry  *session.Registry
 	sockets   *ws.Server
 	events    *sse.Server
@@ -105,6 +107,9 @@ func (n *Node) Run(ctx context.Context) error {
 	work.Go(func() error { return n.parts.registry.Run(running) })
 	work.Go(func() error { return n.parts.sockets.Run(running) })
 	work.Go(func() error { return n.sweep(running) })
+	if n.parts.plane != nil {
+		work.Go(func() error { return n.parts.plane.Run(running, newControlled(n.parts)) })
+	}
 	work.Go(func() error {
 		if err := n.parts.hub.Start(); err != nil {
 			return err
@@ -134,6 +139,9 @@ func (n *Node) Close() error {
 func (n *Node) busChanged(up bool) {
 	n.parts.hub.SetBusUp(up)
 	n.parts.registry.SetBusUp(up)
+	if n.parts.plane != nil {
+		n.parts.plane.SetBusUp(up)
+	}
 }
 
 func (n *Node) sweep(ctx context.Context) error {
@@ -153,6 +161,9 @@ func (n *Node) sweep(ctx context.Context) error {
 // does not make the end of the node a failure.
 func (n *Node) drain(ctx context.Context) error {
 	n.parts.health.draining()
+	if n.parts.plane != nil {
+		n.parts.plane.StatusChanged() // other nodes hear it at once
+	}
 	n.log.Info("draining",
 		"node", n.cfg.Node, "sessions", n.parts.registry.Stats().Sessions, "over", n.cfg.Drain)
 	if err := n.parts.registry.Drain(ctx); err != nil {

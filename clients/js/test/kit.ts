@@ -20,7 +20,7 @@ export async function until<T>(what: string, condition: () => T | Promise<T>, wi
 /** A client and all its events. */
 export class Watched {
   readonly client: Client;
-  readonly events: { [K in keyof Events]: Events[K][] } = { open: [], close: [], message: [], gap: [], bus: [], left: [], error: [] };
+  readonly events: { [K in keyof Events]: Events[K][] } = { open: [], close: [], message: [], gap: [], bus: [], left: [], joined: [], presence: [], error: [] };
 
   constructor(t: TestContext, url: string, options: Partial<Options> = {}) {
     this.client = new Client(url, { systems: ["orders"], WebSocket: WebSocket as any, EventSource: null, ...options });

@@ -118,14 +118,14 @@ type Presence struct {
 	// Presence on each connection, and whenever there were too many to name and now there
 	// are not. Otherwise it is nil. It replaces what was known before.
 	Users []string
-	// Joined and Left name who came and who went since the last Presence. If both are empty
-	// and Users is nil, only Count is known: there are too many users to name, or only
+	// Joined and Left name who came and who went since the last Presence. If they and Users
+	// are nil, only Count is known from now on: there are too many users to name, or only
 	// their number is watched.
 	Joined []string
 	Left   []string
-	// Reason is set if a new connection could not watch the place again, which is then not
-	// watched any more. It is the code of the node's refusal, as in [OpError]; all of the
-	// above but System and Room is empty.
+	// Reason is set if the place is not watched any more: "token" if a new token does not
+	// allow it or, if a new connection could not watch it again, the code of the node's
+	// refusal, as in [OpError]. All of the above but System and Room is empty then.
 	Reason string
 }
 

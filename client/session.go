@@ -158,6 +158,8 @@ func (s *session) receive(ctx context.Context, line []byte) error {
 		s.asked = max(millis(o.RetryMS), time.Millisecond)
 	case "left":
 		s.forgetLeft(o.System, o.Room)
+	case "presence":
+		s.forgetUnwatched(&o)
 	}
 	if err := s.out.push(ctx, event{raw: line, op: o}); err != nil {
 		return err

@@ -23,8 +23,8 @@ const (
 // of the same place replaces the first.
 //
 // The client watches again by itself on later connections, and the Handler is then told
-// anew how it is. If a later node refuses that, the Handler is told so in a [Presence]
-// with a Reason.
+// anew how it is. If a later node refuses that, or a new token does not allow it any more,
+// the Handler is told so in a [Presence] with a Reason.
 //
 // Watch waits for a connection, and for the node's answer; if the connection is lost
 // before that, it asks again on the next one. If the node refuses, the error is an
@@ -131,6 +131,16 @@ func (c *Client) waitsToWatch(name string) bool {
 		}
 	}
 	return false
+}
+
+// forgetUnwatched forgets a place of which the node says that it is not watched any more.
+func (s *session) forgetUnwatched(o *op) {
+	if o.Reason == "" {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.watches, placeName(o.System, o.Room))
 }
 
 // notWatchedAgain forgets a place that a node has refused to watch again, and queues

@@ -125,6 +125,24 @@ func TestWatchThatIsRefusedLaterIsTold(t *testing.T) {
 	u.leaves()
 }
 
+func TestWatchThatANewTokenDoesNotAllowEnds(t *testing.T) {
+	n := newNode(t)
+	u := n.connect()
+	v := n.hello()
+	done := u.watch(t.Context(), "lobby", true)
+	v.wants(watched(1, lobby, `"users"`))
+	v.answers(1, `{"op":"presence","system":"chat","room":"lobby","watch":false,"reason":"token"}`)
+	u.succeeds(done)
+	u.hears(`presence chat/lobby 0 [] +[] -[] token`)
+	v.closes(0)
+	v = n.hello()
+	sent := u.send(t.Context(), client.Sending{ID: "1"})
+	v.wants(`{"op":"send","ref":2,"system":"chat","id":"1","data":null}`)
+	v.answers(2)
+	u.succeeds(sent)
+	u.leaves()
+}
+
 func TestWatchThatANodeIsTooBusyForIsTriedAgain(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *node, dialer *websocket.Dialer) {
 		u := n.connect(func(c *client.Config) { c.Dialer = dialer })

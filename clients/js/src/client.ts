@@ -267,9 +267,11 @@ export class Client extends Emitter {
         return this.#advance(event);
       case "cursor":
         return this.#advance(event);
+      case "presence":
+        if (event.reason) this.#watches.delete(placeName(event));
+        return this.emit(op, event);
       case "bus":
       case "joined":
-      case "presence":
         return this.emit(op, event);
       case "disconnect": // what comes after it says no more
         return this.#connection.lost(event.code ?? 4009, event.reason ?? "", !!event.reconnect);

@@ -69,13 +69,13 @@ export interface Presence {
   count?: number;
   /** All users, sorted: replaces what was known before. */
   users?: string[];
-  /** Who came and who went. If these and `users` are absent, there are too many users to name, or only `count` is watched. */
+  /** Who came and who went. If these and `users` are absent, only `count` is known from now on. */
   joined?: string[];
   left?: string[];
   /**
    * Why nothing is known of the place any more. `unsupported` over EventSource: until the
-   * client is back on a WebSocket. Any other: the place is not watched any more, and this
-   * is the code with which a node refused it.
+   * client is back on a WebSocket. Otherwise the place is not watched any more: `token` if
+   * a new token does not allow it, or the code with which a node refused it.
    */
   reason?: string;
 }

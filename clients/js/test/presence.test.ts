@@ -88,6 +88,18 @@ test("a place that cannot be watched again is told, once; a busy node is asked a
   assert.deepEqual(node.sockets[2]!.said.map(s => s.op), ["send"]);
 });
 
+test("a place that a new token does not allow is told, and not watched again", async t => {
+  const { node, w } = await watching(t);
+  node.sockets[0]!.say({ op: "presence", system: "chat", room: "lobby", watch: false, reason: "token" });
+  await until("the event", () => w.events.presence.length);
+  assert.equal(w.events.presence[0]!.reason, "token");
+  node.sockets[0]!.cut();
+  await w.open(2);
+  void w.client.send("chat", { data: 1 }).catch(() => {});
+  await until("the send", () => node.sockets[1]!.said.length);
+  assert.deepEqual(node.sockets[1]!.said.map(s => s.op), ["send"]);
+});
+
 test("a later wish replaces an earlier one, also when the connection breaks before the answer", async t => {
   const { node, w } = await watching(t);
   const counted = w.client.presence("chat", "lobby", { users: false });

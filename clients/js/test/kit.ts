@@ -20,7 +20,7 @@ export async function until<T>(what: string, condition: () => T | Promise<T>, wi
 /** A client and all its events. */
 export class Watched {
   readonly client: Client;
-  readonly events: { [K in keyof Events]: Events[K][] } = { open: [], close: [], message: [], gap: [], bus: [], left: [], error: [] };
+  readonly events: { [K in keyof Events]: Events[K][] } = { open: [], close: [], message: [], gap: [], bus: [], left: [], joined: [], presence: [], error: [] };
 
   constructor(t: TestContext, url: string, options: Partial<Options> = {}) {
     this.client = new Client(url, { systems: ["orders"], WebSocket: WebSocket as any, EventSource: null, ...options });
@@ -116,20 +116,23 @@ export class Node {
   readonly #port: number;
   #process?: ChildProcess;
 
-  private constructor(port: number) {
+  readonly #flags: string[];
+
+  private constructor(port: number, flags: string[]) {
     this.#port = port;
+    this.#flags = flags;
     this.url = `http://127.0.0.1:${port}`;
   }
 
-  static async start(t: TestContext | { after(f: () => unknown): void }): Promise<Node> {
-    const node = new Node(await freePort());
+  static async start(t: TestContext | { after(f: () => unknown): void }, ...flags: string[]): Promise<Node> {
+    const node = new Node(await freePort(), flags);
     await node.start();
     t.after(() => node.stop());
     return node;
   }
 
   async start(): Promise<void> {
-    const running = spawn(process.env.FANFARE!, ["dev", "--listen", `127.0.0.1:${this.#port}`, "--drain", "200ms", "--log.level", "error"],
+    const running = spawn(process.env.FANFARE!, ["dev", "--listen", `127.0.0.1:${this.#port}`, "--drain", "200ms", "--log.level", "error", ...this.#flags],
       { stdio: ["ignore", "ignore", "inherit"] });
     this.#process = running;
     await until("the node is ready", async () => {

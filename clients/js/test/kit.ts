@@ -110,30 +110,30 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
-/** A `fanfare dev` process that belongs to one test. */
+/** A `fanfare dev` process that belongs to one test. Its settings are variables of the environment. */
 export class Node {
   readonly url: string;
   readonly #port: number;
   #process?: ChildProcess;
 
-  readonly #flags: string[];
+  readonly #settings: Record<string, string>;
 
-  private constructor(port: number, flags: string[]) {
+  private constructor(port: number, settings: Record<string, string>) {
     this.#port = port;
-    this.#flags = flags;
+    this.#settings = settings;
     this.url = `http://127.0.0.1:${port}`;
   }
 
-  static async start(t: TestContext | { after(f: () => unknown): void }, ...flags: string[]): Promise<Node> {
-    const node = new Node(await freePort(), flags);
+  static async start(t: TestContext | { after(f: () => unknown): void }, settings: Record<string, string> = {}): Promise<Node> {
+    const node = new Node(await freePort(), settings);
     await node.start();
     t.after(() => node.stop());
     return node;
   }
 
   async start(): Promise<void> {
-    const running = spawn(process.env.FANFARE!, ["dev", "--listen", `127.0.0.1:${this.#port}`, "--drain", "200ms", "--log.level", "error", ...this.#flags],
-      { stdio: ["ignore", "ignore", "inherit"] });
+    const running = spawn(process.env.FANFARE!, ["dev", "--listen", `127.0.0.1:${this.#port}`, "--drain", "200ms", "--log.level", "error"],
+      { stdio: ["ignore", "ignore", "inherit"], env: { ...process.env, ...this.#settings } });
     this.#process = running;
     await until("the node is ready", async () => {
       assert.equal(running.exitCode, null, "fanfare dev ended");

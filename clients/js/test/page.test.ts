@@ -143,7 +143,7 @@ test("a device shows who is in the room, who comes and who leaves, and what it d
 });
 
 test("with a node that keeps no presence a device says so, and works", { skip }, async t => {
-  const page = await open(t, { at: await Node.start(t, "--control.disabled") });
+  const page = await open(t, { at: await Node.start(t, { FANFARE_CONTROL_DISABLED: "true" }) });
   await device(page, "alice, Phone").getByText("This node does not know who is there.").waitFor();
   await page.getByRole("button", { name: "Publish", exact: true }).click();
   await shows(device(page, "alice, Phone"), '{"n":1}');

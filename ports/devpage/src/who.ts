@@ -60,14 +60,16 @@ export class Who {
     if ((p.room === undefined ? p.system : `${p.system}/${p.room}`) !== this.#asked) return;
     if (p.reason) return this.#unknown(p.reason);
     this.#stale(false);
+    const before = this.#users;
+    const now = p.users ? new Set(p.users) : p.joined && before && new Set(before); // undefined: too many to name
+    for (const user of p.joined ?? []) now?.add(user);
+    for (const user of p.left ?? []) now?.delete(user);
     this.#count = p.count;
-    if (p.users) this.#users = new Set(p.users);
-    else if (!p.joined) this.#users = undefined; // too many to name
-    for (const user of p.joined ?? []) this.#users?.add(user);
-    for (const user of p.left ?? []) this.#users?.delete(user);
-    const came = p.joined?.length ? `${list(p.joined)} came` : "";
-    const went = p.left?.length ? `${list(p.left)} left` : "";
-    this.#show([came, went].filter(Boolean).join(", "), p.joined);
+    this.#users = now;
+    // Nodes may tell a change as who is there now, without saying who came and who left.
+    const came = before && now ? [...now].filter(user => !before.has(user)) : [];
+    const left = before && now ? [...before].filter(user => !now.has(user)) : [];
+    this.#show([came.length && `${list(came)} came`, left.length && `${list(left)} left`].filter(Boolean).join(", "), came);
   }
 
   /** It is not known any more who is there. */

@@ -27,6 +27,8 @@ var rules = []rule{
 		"the domain has no sockets, no files and no libraries: it is the standard library and rules"},
 	{"/domain/history", []string{"/domain/stream", "sync"}, nil,
 		"where a cursor stands is a question about values: without lock and sessions a table of cases can test it"},
+	{"/domain/control", []string{"/domain/stream", "/domain/history", "/domain/envelope", "sync"}, nil,
+		"who is there and who must go has nothing to do with messages: it needs no stream, and no lock, since its caller has one"},
 	{"/internal", []string{module, "github.com", "golang.org", "go.uber.org"}, []string{"/internal"},
 		"what all may use uses nobody: it is the standard library and a few lines"},
 	{"/ports", []string{"/adapters"}, nil,

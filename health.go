@@ -68,6 +68,7 @@ func (h *health) Health() api.Health {
 	for _, s := range c.streams {
 		now.Systems = append(now.Systems, s.System().String())
 	}
+	now.ControlDown = h.plane != nil && h.plane.Trouble() != ""
 	return now
 }
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/domain/jsontext"
@@ -243,7 +242,7 @@ func short(value []byte, most int) (string, error) {
 	if err == nil && len(text) > most {
 		err = fmt.Errorf("%w: a text of more than %d bytes", errMalformed, most)
 	}
-	return strings.Clone(text), err
+	return text, err
 }
 
 // parseIDs reads at most most ids, and passes over those behind them.

@@ -4,8 +4,9 @@ import "time"
 
 // A speaker is the node that publishes events for all.
 type speaker struct {
-	self   bool // it is this node
-	synced bool // this node has known the facts and all rows since it started or woke up
+	self   bool          // it is this node
+	synced bool          // this node has known the facts and all rows since it started or woke up
+	since  time.Duration // when it became so
 
 	inc      string        // the one before this node; "": none was heard of
 	heard    time.Duration // when that one last said that it speaks
@@ -20,16 +21,19 @@ func (s *speaker) former(inc string, heard time.Duration, unspoken int64) {
 // speakMargin is how much more than it may have missed the next speaker repeats.
 const speakMargin = time.Second
 
+// electAfter is how long a node waits for another one to say that it is in step, too.
+const electAfter = time.Second
+
 // elect finds out whether this node speaks: it has the smallest incarnation of those that
 // are in step.
 func (m *Machine) elect() {
 	s := &m.speaker
 	alone := m.self.echoed && m.now.Mono-m.self.echoedAt >= aloneAfter
 	if !s.synced && m.ready.is && alone && m.nodes.inStep() {
-		s.synced = true
+		s.synced, s.since = true, m.now.Mono
 		m.beatSoon(0)
 	}
-	speaks := s.synced && !m.self.leaving
+	speaks := s.synced && m.now.Mono-s.since >= electAfter && !m.self.leaving
 	for _, p := range m.nodes.list {
 		if p.inc < m.cfg.Incarnation && p.beat != nil && p.beat.ready {
 			speaks = false

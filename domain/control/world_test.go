@@ -42,7 +42,7 @@ type node struct {
 	gone    bool
 	inbox   []letter
 	effects []control.Effect
-	flushed time.Duration
+	events  []control.Event // that it has published
 }
 
 type letter struct {
@@ -113,6 +113,11 @@ func (n *node) step() {
 	}
 	n.Tick(n.clock())
 	n.effects = append(n.effects, n.Effects()...)
+	if w.up {
+		some := n.Events(10)
+		n.events = append(n.events, some...)
+		n.Spoken(len(some))
+	}
 	if text := n.Flush(n.clock()); text != nil {
 		if len(text) > control.DefaultMessage {
 			w.t.Errorf("%s says %d bytes", n.name, len(text))

@@ -44,10 +44,11 @@ func (noControl) Unwatch(control.Place)                      {}
 // checkGranted asks the [Control] whether the user and the token may be let in.
 func (reg *Registry) checkGranted(g *domain.Grant) error {
 	err := reg.cfg.Control.Check(g.User, g.Token, g.Issued)
+	if err == nil {
+		return nil // before what errors.As needs is allocated
+	}
 	var refusal *control.Refusal
 	switch {
-	case err == nil:
-		return nil
 	case !errors.As(err, &refusal):
 		return err
 	case refusal.Kind != control.Block:

@@ -19,6 +19,10 @@ type Protocol struct {
 	Token   string // "" if the protocol has no place for a token, or there is none in it
 	Resume  string // like ?resume=, which it replaces if it is not empty
 
+	// Presence lets the query parameter presence name places that the session watches from
+	// its beginning, for clients that cannot send ops.
+	Presence bool
+
 	// Params names the query parameters that only the port reads. Each may be
 	// given once.
 	Params []string
@@ -38,8 +42,8 @@ func (reg *Registry) Open(r *http.Request, p Protocol) (*Session, error) {
 	if err := reg.reserve(); err != nil {
 		return nil, err
 	}
+	c.changes = changes
 	s := reg.newSession(c)
-	s.openedAt = changes
 	if err := s.attach(r.Context(), c); err != nil {
 		s.End(0) // which releases the reservation
 		return nil, err
@@ -68,7 +72,7 @@ func (reg *Registry) newSession(c *connectRequest) *Session {
 	s := &Session{
 		ID: self.Name(), User: c.grant.User, Grant: c.grant, self: self, user: c.user,
 		registry: reg, from: c.from,
-		plain: c.Plain, slot: -1, turn: rand.IntN(1 << 16),
+		plain: c.Plain, slot: -1, turn: rand.IntN(1 << 16), request: c,
 	}
 	s.SetExpiry(c.grant.Expires)
 	return s

@@ -59,16 +59,16 @@ const (
 )
 
 // add adds a session that begins, and notifies it if the bus is down. If its user
-// now has too many sessions, the oldest of them is closed. The value is that of a session
-// that was disconnected.
-func (reg *Registry) add(s *Session) (v control.Value, result addition) {
+// now has too many sessions, the oldest of them is closed. It was opened when there had been
+// so many changes. The value is that of a session that was disconnected.
+func (reg *Registry) add(s *Session, changes uint64) (v control.Value, result addition) {
 	reg.mu.Lock()
 	defer reg.mu.Unlock()
 	if reg.draining {
 		return v, turnedAway
 	}
-	if reg.changes.Load() != s.openedAt {
-		v, found, unknown := reg.disconnects.since(s.openedAt, s)
+	if reg.changes.Load() != changes {
+		v, found, unknown := reg.disconnects.since(changes, s)
 		switch {
 		case found:
 			return v, disconnected

@@ -58,28 +58,29 @@ type Session struct {
 	self, user domain.Target
 
 	registry *Registry
-	conn     Conn // nil until Begin
-	plain    bool // the client is sent messages and no notices
-	turn     int  // when its cursors are sent; see Registry.due
-	slot     int  // its index in Registry.sessions, -1 outside; guarded by Registry.mu
+	conn     Conn            // nil until Begin
+	request  *connectRequest // nil once it has begun
+	turn     int             // when its cursors are sent; see Registry.due
+	slot     int             // its index in Registry.sessions, -1 outside; guarded by Registry.mu
 
 	from     netip.Addr   // the client's address, as wrong tokens are counted by
 	expires  atomic.Int64 // Unix milliseconds, 0 for never
-	openedAt uint64       // Registry.changes when Open began
 	watching atomic.Bool  // the session has watched a place: see watchers
+	plain    bool         // the client is sent messages and no notices
+	untold   bool         // tellRooms has something to tell; guarded by mu
 
 	// mu also guards the rooms of all attachments. It is taken before the locks of
 	// streams, of conn and of Control, and never with one of them held.
 	mu      sync.Mutex
 	systems []*Attachment // the slice is never changed in place; guarded by mu
 	first   int           // counts Fills, and so says which system is filled first; guarded by mu
-	untold  bool          // tellRooms has something to tell; guarded by mu
 }
 
 // Begin says hello through conn, adds the session to the registry, and lets the
 // streams offer. If the node has begun to drain, it asks the client to go away.
 func (s *Session) Begin(conn Conn) {
-	s.conn = conn
+	asked := s.request
+	s.conn, s.request = conn, nil
 	for _, a := range s.systems {
 		a.conn = conn
 	}
@@ -88,7 +89,7 @@ func (s *Session) Begin(conn Conn) {
 	if s.untold {
 		s.startRooms()
 	}
-	switch v, added := s.registry.add(s); added {
+	switch v, added := s.registry.add(s, asked.changes); added {
 	case turnedAway:
 		s.goAway()
 		return
@@ -101,6 +102,9 @@ func (s *Session) Begin(conn Conn) {
 		}
 	}
 	s.startCounting()
+	for _, p := range asked.places {
+		s.Watch(p, true, nil)
+	}
 	s.Fill()
 }
 

@@ -61,8 +61,8 @@ func newWatchers(c Control, members int) *watchers {
 	}
 }
 
-// Watch answers the client with ok, and from then on tells it how many users are in a
-// place or, with users, who. It returns false, and does not answer, if the session watches
+// Watch answers the client with ok, which may be nil, and from then on tells it how many
+// users are in a place or, with users, who. It returns false, and does not answer, if the session watches
 // too many places. The caller has checked that the client may, and that the nodes keep who
 // is there. Like Unwatch and Unwatched it is for the goroutine of the port that calls
 // Leave.
@@ -78,7 +78,9 @@ func (s *Session) Watch(p control.Place, users bool, ok []byte) bool {
 		x = w.add(s, p)
 	}
 	x.users = users
-	s.conn.Notify(ok)
+	if ok != nil {
+		s.conn.Notify(ok)
+	}
 	w.sendState(x)
 	return true
 }

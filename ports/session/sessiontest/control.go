@@ -60,6 +60,9 @@ func (c *Control) RefuseToken(token string) {
 	c.refuse("jti:"+token, &control.Refusal{Kind: control.RevokeToken})
 }
 
+// AdmitToken undoes RefuseToken.
+func (c *Control) AdmitToken(token string) { c.refuse("jti:"+token, nil) }
+
 func (c *Control) refuse(name string, r *control.Refusal) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

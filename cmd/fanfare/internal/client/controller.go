@@ -13,9 +13,9 @@ import (
 	"time"
 )
 
-// maxAnswer bounds what is read of an answer. The largest has a thousand users whose names
-// are as long as names can be, each byte escaped.
-const maxAnswer = 4 << 20
+// maxAnswer bounds what is read of an answer. The largest lists a thousand nodes, each with
+// the names of a hundred systems.
+const maxAnswer = 16 << 20
 
 // direct follows no redirects: it would have to make a GET of a DELETE, and its answer would
 // look as if all had gone well.

@@ -82,9 +82,9 @@ func New(cfg Config) (*Client, error) {
 //     said that it should not, Run ends.
 //   - The node refused the connection for a reason that stays: the error is a [Refusal]
 //     with a status from 400 to 499 other than 408 and 429. A 401 does not count right
-//     after a session that ended so that the client gets another token, up to three times. If a proxy answered instead
-//     of a node, only 414 and 431 count, which say that the request is too long: its
-//     other answers may change.
+//     after a session that ended so that the client gets another token, up to three
+//     times. If a proxy answered instead of a node, only 414 and 431 count, which say
+//     that the request is too long: its other answers may change.
 //   - The node sent a frame larger than Config.FrameBytes.
 //
 // Run may be called again after it has returned. It continues from Cursors.

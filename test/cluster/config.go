@@ -58,8 +58,8 @@ func Patience(d time.Duration) Option { return func(c *config) { c.patience = d 
 // are those of a development node that serves any system, and knows of all
 // systems who is there; their field Node has the node's name. Times are shorter than
 // elsewhere: a user without sessions is present for 200 ms (Presence.Grace), and a
-// node that crashes is noticed after 1 s (Control.DeadAfter). Envelope.UserField must not be set, since nodes could then not
-// read what the cluster itself publishes.
+// node that crashes is noticed after 1 s (Control.DeadAfter). Envelope.UserField must
+// not be set, since nodes could then not read what the cluster itself publishes.
 func Configure(change func(cfg *fanfare.Config)) Option {
 	return func(c *config) { c.node = append(c.node, change) }
 }

@@ -20,7 +20,7 @@ import (
 // less, use [Node.Embedded].
 func (c *Cluster) Disconnect(user string, how ...fanfare.Disconnecting) {
 	c.t.Helper()
-	c.command("disconnect "+user, func(ctx context.Context, n *fanfare.Node, wait time.Duration) (fanfare.Outcome, error) {
+	c.command("disconnect "+user, func(ctx context.Context, n *fanfare.Node, wait time.Duration) (outcome, error) {
 		var o fanfare.Disconnecting
 		if len(how) > 0 {
 			o = how[0]
@@ -34,7 +34,7 @@ func (c *Cluster) Disconnect(user string, how ...fanfare.Disconnecting) {
 // [Cluster.Unblock].
 func (c *Cluster) Block(user, reason string) {
 	c.t.Helper()
-	c.command("block "+user, func(ctx context.Context, n *fanfare.Node, wait time.Duration) (fanfare.Outcome, error) {
+	c.command("block "+user, func(ctx context.Context, n *fanfare.Node, wait time.Duration) (outcome, error) {
 		return n.Block(ctx, user, reason, fanfare.Lasting{Wait: wait})
 	})
 }
@@ -42,7 +42,7 @@ func (c *Cluster) Block(user, reason string) {
 // Unblock undoes [Cluster.Block].
 func (c *Cluster) Unblock(user string) {
 	c.t.Helper()
-	c.command("unblock "+user, func(ctx context.Context, n *fanfare.Node, wait time.Duration) (fanfare.Outcome, error) {
+	c.command("unblock "+user, func(ctx context.Context, n *fanfare.Node, wait time.Duration) (outcome, error) {
 		return n.Unblock(ctx, user, fanfare.Lasting{Wait: wait})
 	})
 }
@@ -51,7 +51,7 @@ func (c *Cluster) Unblock(user string) {
 func (c *Cluster) AddMember(system, room, user string) {
 	c.t.Helper()
 	what := fmt.Sprintf("put %s into %s/%s", user, system, room)
-	c.command(what, func(ctx context.Context, n *fanfare.Node, wait time.Duration) (fanfare.Outcome, error) {
+	c.command(what, func(ctx context.Context, n *fanfare.Node, wait time.Duration) (outcome, error) {
 		return n.AddMember(ctx, system, room, user, fanfare.Lasting{Wait: wait})
 	})
 }
@@ -60,14 +60,16 @@ func (c *Cluster) AddMember(system, room, user string) {
 func (c *Cluster) RemoveMember(system, room, user string) {
 	c.t.Helper()
 	what := fmt.Sprintf("take %s out of %s/%s", user, system, room)
-	c.command(what, func(ctx context.Context, n *fanfare.Node, wait time.Duration) (fanfare.Outcome, error) {
+	c.command(what, func(ctx context.Context, n *fanfare.Node, wait time.Duration) (outcome, error) {
 		return n.RemoveMember(ctx, system, room, user, fanfare.Lasting{Wait: wait})
 	})
 }
 
+type outcome = fanfare.Outcome
+
 // command gives a node a command, and fails the test unless it is applied.
 func (c *Cluster) command(
-	what string, give func(context.Context, *fanfare.Node, time.Duration) (fanfare.Outcome, error),
+	what string, give func(context.Context, *fanfare.Node, time.Duration) (outcome, error),
 ) {
 	c.t.Helper()
 	nodes := c.withBus()
@@ -129,7 +131,8 @@ func (c *Cluster) Present(system, room string) []string {
 func (c *Cluster) WantPresent(system, room string, users ...string) {
 	c.t.Helper()
 	want := slices.Compact(slices.Sorted(slices.Values(users)))
-	c.agree(system, room, fmt.Sprintf("%q are present", want), func(have []string) bool { return slices.Equal(have, want) })
+	is := func(have []string) bool { return slices.Equal(have, want) }
+	c.agree(system, room, fmt.Sprintf("%q are present", want), is)
 }
 
 // agree asks the nodes who is in a place until all say the same, and enough accepts it.

@@ -221,6 +221,11 @@ func attempt(
 	case <-m.Nacked():
 		return false, true
 	case <-ctx.Done():
+	}
+	select {
+	case <-m.Acked(): // before ctx ended
+		return true, true
+	default:
 		return false, false
 	}
 }

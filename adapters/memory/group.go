@@ -234,7 +234,13 @@ func await(ctx context.Context, m *message.Message) (acked bool) {
 	case <-m.Acked():
 		return true
 	case <-m.Nacked():
+		return false
 	case <-ctx.Done():
 	}
-	return false
+	select {
+	case <-m.Acked(): // before ctx ended
+		return true
+	default:
+		return false
+	}
 }

@@ -21,7 +21,7 @@ import (
 func (c Config) Validate() error {
 	c = c.withDefaults()
 	return errors.Join(slices.Concat(
-		c.checkNames(), c.checkAddresses(), c.checkAuth(), c.checkBounds(), c.checkLog())...)
+		c.checkNames(), c.checkAddresses(), c.checkAuth(), c.checkBounds(), c.checkLog(), c.checkWebhooks())...)
 }
 
 func (c Config) checkNames() (faults []error) {

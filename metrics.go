@@ -31,6 +31,7 @@ func (p parts) describe() []metric.Metric {
 		p.events.Metrics(),
 		p.api.Metrics(),
 		p.health.Metrics(),
+		p.webhooks.Metrics(),
 	)
 }
 

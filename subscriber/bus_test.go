@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"strconv"
 	"sync"
@@ -98,7 +99,7 @@ func newKit(t *testing.T, open func(cfg transport.Config) *transport.Transport) 
 // subscriber returns a member of a group on a connection of its own.
 func (k kit) subscriber(group string, cfg subscriber.Config) *subscriber.Subscriber {
 	k.t.Helper()
-	bus := k.open(transport.Config{})
+	bus := k.open(transport.Config{Logger: slog.New(slog.NewTextHandler(k.t.Output(), nil))})
 	s, err := subscriber.NewOnBus(bus, group, cfg)
 	if err != nil {
 		k.t.Fatal(err)

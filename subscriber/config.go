@@ -124,6 +124,18 @@ func NewWithConfig(
 	return s, nil
 }
 
+// NewOnDriver returns a Subscriber on a bus that a driver already stands for: one in memory
+// that a node shares, or one of your own. Closing the Subscriber closes the driver.
+func NewOnDriver(d transport.Driver, group string, cfg Config) (*Subscriber, error) {
+	bus := transport.New(d, transport.Config{PublishOnly: true, Logger: cfg.Logger})
+	s, err := NewOnBus(bus, group, cfg)
+	if err != nil {
+		return nil, errors.Join(err, bus.Close())
+	}
+	s.closeBus = bus.Close
+	return s, nil
+}
+
 // NewOnBus returns a Subscriber on a bus that is open. Closing the Subscriber does not
 // close the bus: it may be a node's.
 func NewOnBus(bus Bus, group string, cfg Config) (*Subscriber, error) {

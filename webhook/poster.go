@@ -52,6 +52,9 @@ func newPoster(e Endpoint, buses []subscriber.Bus, cfg Config) (*poster, error) 
 
 // run delivers until ctx ends or the endpoint is gone.
 func (p *poster) run(ctx context.Context) error {
+	if p.gone.Load() {
+		return nil
+	}
 	defer p.client.CloseIdleConnections()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

@@ -110,8 +110,8 @@ every node hears it on the bus; the node that holds a session of that user deliv
 	root.SetErr(a.err)
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(
-		a.serve(), a.dev(), a.publish(), a.listen(), a.bench(), a.bridge(), a.move(),
-		a.token(), a.key(), a.config(), a.version(),
+		a.serve(), a.dev(), a.publish(), a.listen(), a.inbound(), a.webhook(), a.bench(),
+		a.bridge(), a.move(), a.token(), a.key(), a.config(), a.version(),
 	)
 	return root
 }

@@ -101,8 +101,13 @@ func (a *app) look(ctx context.Context, from *fanfare.Subscriber, l look) error 
 	}, l.systems...)
 }
 
-// clock shows when something happened.
-func clock(t time.Time) string { return t.Local().Format("15:04:05.000") }
+// clock shows when something happened, if that is known.
+func clock(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return t.Local().Format("15:04:05.000")
+}
 
 // shownName shows a name so that it is one word; an empty one is "-".
 func shownName(s string) string {

@@ -59,7 +59,7 @@ func onEachBus(t *testing.T, test func(t *testing.T, k kit)) {
 	for name, url := range map[string]func(t *testing.T) string{
 		"redis": func(t *testing.T) string { return "redis://" + broker.Redis(t).Addr() + "/0" },
 		"redis-streams": func(t *testing.T) string {
-			return "redis-streams://" + broker.Redis(t).Addr() + "/0?claim_after=2s"
+			return "redis-streams://" + broker.Redis(t).Addr() + "/0"
 		},
 		"nats":      func(t *testing.T) string { return broker.NATS(t).URL("nats") },
 		"jetstream": func(t *testing.T) string { return broker.NATS(t).URL("jetstream") },

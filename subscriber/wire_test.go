@@ -1,7 +1,9 @@
 package subscriber_test
 
 import (
+	"context"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -10,8 +12,47 @@ import (
 
 	"github.com/fanfarebus/fanfare"
 	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/subscriber"
 	"github.com/fanfarebus/fanfare/test/broker"
 )
+
+// A member that works on a message for longer than claim_after keeps it: the other member
+// does not get it.
+func TestALivingMemberKeepsWhatItWorksOn(t *testing.T) {
+	url := "redis-streams://" + broker.Redis(t).Addr() + "/0?claim_after=1s"
+	k := newKit(t, func(cfg transport.Config) *transport.Transport {
+		bus, err := fanfare.Openers().Open(t.Context(), url, cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return bus
+	})
+	l := newLog()
+	slow := func(ctx context.Context, m *subscriber.Message) error {
+		pause := time.NewTimer(3 * time.Second)
+		defer pause.Stop()
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		l.add(m)
+		return nil
+	}
+	k.run(k.subscriber("g", subscriber.Config{}), slow)
+	k.run(k.subscriber("g", subscriber.Config{}), slow)
+	for n := range 8 {
+		k.send(fmt.Sprint("user", n), 0)
+	}
+	until(t, "all", func() bool { return l.count() == 8 })
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for id, n := range l.times {
+		if n > 1 {
+			t.Errorf("%s was handled %d times", id, n)
+		}
+	}
+}
 
 // What services in other languages read is as docs/protocol.md says.
 func TestWhatIsOnTheBusIsAsDocumented(t *testing.T) {

@@ -279,7 +279,7 @@ func TestDeliveriesSurviveTheWorker(t *testing.T) {
 	for name, k := range map[string]func(t *testing.T) kit{
 		"memory": memoryKit,
 		"redis-streams": func(t *testing.T) kit {
-			url := "redis-streams://" + broker.Redis(t).Addr() + "/0?claim_after=2s"
+			url := "redis-streams://" + broker.Redis(t).Addr() + "/0"
 			return newKit(t, func() *transport.Transport {
 				bus, err := redisstream.Openers().Open(t.Context(), url, transport.Config{})
 				if err != nil {
@@ -366,6 +366,11 @@ func TestAnEndpointThatIsGoneGetsNothingMore(t *testing.T) {
 	if gone.requests.Load() != 1 {
 		t.Errorf("the endpoint got %d requests", gone.requests.Load())
 	}
+	// What it had is given back: the next worker delivers it.
+	again := newHook(t, nil)
+	k.work(webhook.Config{}, endpoint("gone", again.URL))
+	until(t, "what was given back", func() bool { return again.count() == 9 })
+	again.ordered()
 	if n := strings.Count(lines.String(), "410 Gone"); n != 1 {
 		t.Errorf("%d lines say so: %s", n, lines)
 	}

@@ -39,12 +39,15 @@ func TestALivingMemberKeepsWhatItWorksOn(t *testing.T) {
 		l.add(m)
 		return nil
 	}
-	k.run(k.subscriber("g", subscriber.Config{}), slow)
-	k.run(k.subscriber("g", subscriber.Config{}), slow)
+	one, two := k.subscriber("g", subscriber.Config{}), k.subscriber("g", subscriber.Config{})
+	k.run(one, slow)
+	k.run(two, slow)
 	for n := range 8 {
 		k.send(fmt.Sprint("user", n), 0)
 	}
-	until(t, "all", func() bool { return l.count() == 8 })
+	until(t, "all", func() bool {
+		return l.count() == 8 && one.Stats().InFlight+two.Stats().InFlight == 0
+	})
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for id, n := range l.times {

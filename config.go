@@ -72,6 +72,11 @@ type Config struct {
 	// its own, which costs less. An embedded node ignores it.
 	StandardHTTP bool
 
+	// Webhooks (webhooks) are the endpoints to which this node posts what users send and
+	// events about them. Nodes with the same webhooks share the work, where the bus has
+	// consumer groups.
+	Webhooks []Webhook
+
 	Log LogConfig // log.…: of the command fanfare; an embedded node logs to WithLogger's
 
 	// Dev lets everybody in: the user is whoever the client says, and publishing

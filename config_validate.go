@@ -22,7 +22,7 @@ func (c Config) Validate() error {
 	c = c.withDefaults()
 	return errors.Join(slices.Concat(
 		c.checkNames(), c.checkAddresses(), c.checkAuth(), c.checkBounds(), c.checkControl(),
-		c.checkLog())...)
+		c.checkLog(), c.checkWebhooks())...)
 }
 
 func (c Config) checkNames() (faults []error) {

@@ -36,6 +36,7 @@ func (p parts) describe() []metric.Metric {
 		p.api.Metrics(),
 		p.health.Metrics(),
 		ofPlane,
+		p.webhooks.Metrics(),
 	)
 }
 

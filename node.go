@@ -18,6 +18,7 @@ import (
 	"github.com/fanfarebus/fanfare/ports/session"
 	"github.com/fanfarebus/fanfare/ports/sse"
 	"github.com/fanfarebus/fanfare/ports/ws"
+	"github.com/fanfarebus/fanfare/webhook"
 )
 
 // sweepEvery is how often the windows let go of what is too old, and the hub of
@@ -50,6 +51,7 @@ type parts struct {
 	api       *api.API
 	publisher *Publisher
 	health    *health
+	webhooks  *webhook.Worker
 }
 
 var _ http.Handler = (*Node)(nil)
@@ -110,6 +112,7 @@ func (n *Node) Run(ctx context.Context) error {
 	if n.parts.plane != nil {
 		work.Go(func() error { return n.parts.plane.Run(running, newControlled(n.parts)) })
 	}
+	work.Go(func() error { return n.parts.webhooks.Run(running) })
 	work.Go(func() error {
 		if err := n.parts.hub.Start(); err != nil {
 			return err

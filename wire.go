@@ -22,6 +22,7 @@ func assemble(ctx context.Context, cfg Config, o options) (*Node, func(), error)
 		newWebSockets,
 		newEvents,
 		newHealth,
+		newWebhooks,
 		newAPI,
 		wire.Struct(new(parts), "*"),
 		newMetrics,

@@ -65,6 +65,11 @@ func assemble(ctx context.Context, cfg Config, o options) (*Node, func(), error)
 		cleanup()
 		return nil, nil, err
 	}
+	worker, cleanup2, err := newWebhooks(ctx, cfg, fanfareBus, o)
+	if err != nil {
+		cleanup()
+		return nil, nil, err
+	}
 	fanfareParts := parts{
 		bus:       fanfareBus,
 		router:    router,
@@ -76,14 +81,17 @@ func assemble(ctx context.Context, cfg Config, o options) (*Node, func(), error)
 		api:       api,
 		publisher: v,
 		health:    fanfareHealth,
+		webhooks:  worker,
 	}
 	metricsRegistry := newMetrics(cfg, o, fanfareParts)
 	node, err := newNode(cfg, o, fanfareParts, metricsRegistry)
 	if err != nil {
+		cleanup2()
 		cleanup()
 		return nil, nil, err
 	}
 	return node, func() {
+		cleanup2()
 		cleanup()
 	}, nil
 }

@@ -118,7 +118,9 @@ every node hears it on the bus; the node that holds a session of that user deliv
 		commands []*cobra.Command
 	}{
 		{"Nodes:", []*cobra.Command{a.serve(), a.dev(), a.config(), a.bridge(), a.move()}},
-		{"Messages:", []*cobra.Command{a.publish(), a.listen(), a.bench()}},
+		{"Messages:", []*cobra.Command{
+			a.publish(), a.listen(), a.inbound(), a.webhook(), a.bench(),
+		}},
 		{"Who is there, and who must go:", []*cobra.Command{
 			a.who(), a.nodes(), a.members(), a.disconnect(), a.block(), a.unblock(), a.revoke(),
 		}},

@@ -126,6 +126,9 @@ func of(c *fanfare.Config) []Setting {
 		{"publish_timeout", &c.PublishTimeout, public, "how long a publish may wait for the bus"},
 		{"standard_http", &c.StandardHTTP, public,
 			"serve publishers with net/http like all others, which costs more"},
+		{"webhooks", &c.Webhooks, secret,
+			"endpoints to post events and what clients send to, each as words: name=crm " +
+				"url=https://… secret_file=PATH systems=chat+orders events inbound"},
 		{"log.level", &c.Log.Level, public, "debug, info, warn or error"},
 		{"log.format", &c.Log.Format, public, "text or json"},
 	}

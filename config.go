@@ -9,6 +9,7 @@ import (
 
 	"github.com/fanfarebus/fanfare/adapters/auth"
 	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/domain/control"
 	"github.com/fanfarebus/fanfare/domain/stream"
 	"github.com/fanfarebus/fanfare/internal/defaults"
 	"github.com/fanfarebus/fanfare/ports/api"
@@ -54,7 +55,14 @@ type Config struct {
 	Dedupe      DedupeConfig   // dedupe.…
 	Resume      ResumeConfig   // resume.…
 	Limits      LimitsConfig   // limits.…
-	Drain       time.Duration  // drain: over how long sessions are asked to go, at the end
+	Control     ControlConfig  // control.…
+	Presence    PresenceConfig // presence.…
+
+	// Events (events) are the systems whose business services are told on a topic of
+	// their own who comes and goes. Each has to be among Presence.Systems.
+	Events []string
+
+	Drain time.Duration // drain: over how long sessions are asked to go, at the end
 
 	// PublishTimeout (publish_timeout) is how long a publish may wait for the bus.
 	PublishTimeout time.Duration
@@ -63,6 +71,11 @@ type Config struct {
 	// Otherwise the command fanfare serves simple publish requests with a server of
 	// its own, which costs less. An embedded node ignores it.
 	StandardHTTP bool
+
+	// Webhooks (webhooks) are the endpoints to which this node posts what users send and
+	// events about them. Nodes with the same webhooks share the work, where the bus has
+	// consumer groups.
+	Webhooks []Webhook
 
 	Log LogConfig // log.…: of the command fanfare; an embedded node logs to WithLogger's
 
@@ -174,6 +187,32 @@ type LimitsConfig struct {
 	SocketBytes     Size
 }
 
+// ControlConfig says how nodes tell each other who has to go, who is a member, and who is
+// there: over a topic of the bus that all of them read and write.
+type ControlConfig struct {
+	// Disabled (control.disabled) leaves this node out. It then knows of no blocks and
+	// members, and commands such as [Node.Disconnect] are not supported.
+	Disabled bool
+
+	Heartbeat time.Duration // control.heartbeat: how often a node says how it is
+	// DeadAfter (control.dead_after) is how long a node may be silent, while the bus
+	// answers, before it counts as dead. It is at least twice Heartbeat.
+	DeadAfter time.Duration
+	Refresh   time.Duration // control.refresh: how often each fact is said again
+	Facts     int           // control.facts: blocks, revocations, members and the like
+}
+
+// PresenceConfig says for whom it is known who is there.
+type PresenceConfig struct {
+	// Systems (presence.systems) are the systems for which presence is kept, or "*"
+	// alone for all. In development mode the default is "*", else none.
+	Systems []string
+	Grace   time.Duration // presence.grace: how long a user without a session is still present
+	// Members (presence.members) is up to how many users of a place its watchers are told
+	// the names. Beyond it they are told the number alone.
+	Members int
+}
+
 // LogConfig says what the command fanfare logs, and how.
 type LogConfig struct {
 	Level  string // log.level: debug, info, warn or error
@@ -221,6 +260,13 @@ func DefaultConfig() Config {
 			IdleConnections:  10_000,
 			SocketBytes:      256 << 10,
 		},
+		Control: ControlConfig{
+			Heartbeat: control.DefaultHeartbeat,
+			DeadAfter: control.DefaultDeadAfter,
+			Refresh:   control.DefaultRefresh,
+			Facts:     control.DefaultFacts,
+		},
+		Presence:       PresenceConfig{Grace: control.DefaultGrace, Members: 1000},
 		Drain:          session.DefaultDrain,
 		PublishTimeout: transport.DefaultPublishTimeout,
 		Log:            LogConfig{Level: "info", Format: "text"},
@@ -236,6 +282,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Node == "" {
 		c.Node = nodeName()
+	}
+	if c.Dev && len(c.Presence.Systems) == 0 && !c.Control.Disabled {
+		c.Presence.Systems = []string{"*"}
 	}
 	defaults.SetZero(&c.Listen, d.Listen)
 	defaults.SetZero(&c.Transport, d.Transport)
@@ -268,6 +317,12 @@ func (c Config) withDefaults() Config {
 	defaults.SetZero(&c.Limits.BodyBytesPerKey, d.Limits.BodyBytesPerKey)
 	defaults.SetZero(&c.Limits.IdleConnections, d.Limits.IdleConnections)
 	defaults.SetZero(&c.Limits.SocketBytes, d.Limits.SocketBytes)
+	defaults.SetZero(&c.Control.Heartbeat, d.Control.Heartbeat)
+	defaults.SetZero(&c.Control.DeadAfter, d.Control.DeadAfter)
+	defaults.SetZero(&c.Control.Refresh, d.Control.Refresh)
+	defaults.SetZero(&c.Control.Facts, d.Control.Facts)
+	defaults.SetZero(&c.Presence.Grace, d.Presence.Grace)
+	defaults.SetZero(&c.Presence.Members, d.Presence.Members)
 	defaults.SetZero(&c.Drain, d.Drain)
 	defaults.SetZero(&c.PublishTimeout, d.PublishTimeout)
 	defaults.SetZero(&c.Log.Level, d.Log.Level)

@@ -65,6 +65,12 @@ func (c Config) bounds() []bound {
 		size("limits.body_bytes_per_key", l.BodyBytesPerKey, tebi),
 		count("limits.idle_connections", l.IdleConnections, maxCount),
 		size("limits.socket_bytes", l.SocketBytes, 1024*mebi),
+		span("control.heartbeat", c.Control.Heartbeat, instant, time.Minute),
+		span("control.dead_after", c.Control.DeadAfter, instant, time.Hour),
+		span("control.refresh", c.Control.Refresh, instant, day),
+		count("control.facts", c.Control.Facts, 10_000_000),
+		span("presence.grace", c.Presence.Grace, instant, time.Hour),
+		count("presence.members", c.Presence.Members, 100_000),
 		span("drain", c.Drain, 1, day),
 		span("publish_timeout", c.PublishTimeout, instant, 10*time.Minute),
 	}

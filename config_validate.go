@@ -21,7 +21,8 @@ import (
 func (c Config) Validate() error {
 	c = c.withDefaults()
 	return errors.Join(slices.Concat(
-		c.checkNames(), c.checkAddresses(), c.checkAuth(), c.checkBounds(), c.checkLog())...)
+		c.checkNames(), c.checkAddresses(), c.checkAuth(), c.checkBounds(), c.checkControl(),
+		c.checkLog(), c.checkWebhooks())...)
 }
 
 func (c Config) checkNames() (faults []error) {
@@ -43,6 +44,48 @@ func (c Config) checkNames() (faults []error) {
 	if _, err := domain.ParseTopics(c.Topic); err != nil {
 		faults = append(faults, fault("topic",
 			"template %s must hold {system} exactly once, as in fanfare.{system}", shown(c.Topic)))
+	}
+	return faults
+}
+
+// checkControl checks the settings of the control plane, presence and events.
+func (c Config) checkControl() (faults []error) {
+	if beat, dead := c.Control.Heartbeat, c.Control.DeadAfter; beat > 0 && dead > 0 && dead < 2*beat {
+		faults = append(faults, fault("control.dead_after",
+			"%v would declare nodes dead that are well: want at least %v, twice control.heartbeat",
+			dead, 2*beat))
+	}
+	kept := c.Presence.Systems
+	for _, s := range kept {
+		if s == "*" && len(kept) == 1 {
+			continue
+		}
+		if s == "*" {
+			faults = append(faults,
+				fault("presence.systems", `"*" stands alone: name the systems, or only "*"`))
+		} else if _, err := domain.ParseSystem(s); err != nil {
+			faults = append(faults, fault("presence.systems", "%v", err))
+		} else if !slices.Contains(c.Systems, "*") && !slices.Contains(c.Systems, s) {
+			faults = append(faults, fault("presence.systems", "%q is not served: it is not among systems", s))
+		}
+	}
+	for _, s := range c.Events {
+		_, err := domain.ParseSystem(s)
+		switch {
+		case s == "*":
+			faults = append(faults, fault("events",
+				`name the systems: each has a topic of its own, which "*" would let clients make`))
+		case err != nil:
+			faults = append(faults, fault("events", "%v", err))
+		case !slices.Contains(kept, "*") && !slices.Contains(kept, s):
+			faults = append(faults, fault("events",
+				"%q has no presence, and events say who is present: add it to presence.systems", s))
+		}
+	}
+	if c.Control.Disabled && len(kept)+len(c.Events) > 0 {
+		faults = append(faults, fault("control.disabled",
+			"presence.systems and events need what nodes tell each other: leave them empty, "+
+				"or control.disabled out"))
 	}
 	return faults
 }

@@ -118,6 +118,9 @@ func TestAClientThatReadsNoAnswersLosesItsConnection(t *testing.T) {
 		for _, request := range []string{
 			"GET /nope", "HEAD /nope", "OPTIONS /nope", "DELETE /metrics", "GET /metrics", "HEAD /metrics", "GET /docs", "GET /openapi.json",
 			"GET /readyz", "GET /ws", "GET /sse", "OPTIONS /sse", "GET /", "GET /v1/nope", "POST /v1/systems/orders/messages",
+			"GET /v1/nodes", "GET /v1/users/alice/block",
+			// A command that is carried out waits for the bus first, and ten a second fill no buffer.
+			"PUT /v1/users/alice/block?wait=never",
 		} {
 			t.Run(fmt.Sprintf("%s admin=%v", request, admin), func(t *testing.T) {
 				t.Parallel()
@@ -141,6 +144,7 @@ func TestABodyThatDoesNotComeCostsTheConnection(t *testing.T) {
 		"a chunk without an end": {publish + "Transfer-Encoding: chunked\r\n\r\nfffff\r\n", " "},
 		"to nowhere":             {"POST /nope HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n", ""},
 		"to nowhere, dripping":   {"POST /nope HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 4000\r\n\r\n", " "},
+		"of a command":           {"PUT /v1/users/alice/block HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n", ""},
 		"of a GET":               {"GET /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n", ""},
 		"of an upgrade refused":  {"GET /ws HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n", ""},
 	} {

@@ -11,6 +11,7 @@ import (
 	"github.com/fanfarebus/fanfare/domain/stream"
 	"github.com/fanfarebus/fanfare/internal/metric"
 	"github.com/fanfarebus/fanfare/ports/api"
+	"github.com/fanfarebus/fanfare/ports/plane"
 )
 
 // confirmWithin is how long a bus that answers may take to confirm the
@@ -32,6 +33,7 @@ type health struct {
 	bus    bus
 	topics domain.Topics
 	hub    *stream.Hub
+	plane  *plane.Plane // nil if the control plane is off
 
 	stage atomic.Int32 // one of isStarting, isStarted and isDraining
 
@@ -42,12 +44,15 @@ type health struct {
 	wasReady atomic.Bool
 }
 
-func newHealth(cfg Config, b bus, topics domain.Topics, hub *stream.Hub) *health {
-	return &health{node: cfg.Node, bus: b, topics: topics, hub: hub}
+func newHealth(
+	cfg Config, b bus, topics domain.Topics, hub *stream.Hub, p *plane.Plane,
+) *health {
+	return &health{node: cfg.Node, bus: b, topics: topics, hub: hub, plane: p}
 }
 
-func (h *health) started()  { h.stage.CompareAndSwap(isStarting, isStarted) }
-func (h *health) draining() { h.stage.Store(isDraining) }
+func (h *health) started()         { h.stage.CompareAndSwap(isStarting, isStarted) }
+func (h *health) draining()        { h.stage.Store(isDraining) }
+func (h *health) isDraining() bool { return h.stage.Load() == isDraining }
 
 // Serves says whether messages of the system may be published here.
 func (h *health) Serves(system domain.System) bool { return h.hub.Serves(system) }
@@ -63,6 +68,7 @@ func (h *health) Health() api.Health {
 	for _, s := range c.streams {
 		now.Systems = append(now.Systems, s.System().String())
 	}
+	now.ControlDown = h.plane != nil && h.plane.Trouble() != ""
 	return now
 }
 
@@ -103,8 +109,8 @@ func (h *health) look() condition {
 	return c
 }
 
-// phase judges a node. It is ready once the systems that it always serves are
-// confirmed. These are no reasons to wait, since every node has them and a load
+// phase judges a node. It is ready once it knows the facts, such as who is blocked, and
+// the systems that it always serves are confirmed. These are no reasons to wait, since every node has them and a load
 // balancer would be left without any node: a bus that is down, a system that
 // waits for the copy of a mark, and a system that the bus does not confirm while
 // it confirms others.
@@ -117,7 +123,11 @@ func (h *health) phase(c condition) api.Phase {
 		return api.Starting
 	case c.useless:
 		return api.Deaf
-	case h.wasReady.Load(), h.hub.Ready(), !c.busUp, h.restIsReady(c):
+	case h.wasReady.Load(), !c.busUp:
+		return api.Ready
+	case h.plane != nil && !h.plane.Ready():
+		return api.Starting
+	case h.hub.Ready(), h.restIsReady(c):
 		return api.Ready
 	}
 	return api.Starting

@@ -22,6 +22,10 @@ func newMetrics(cfg Config, o options, p parts) *metrics.Registry {
 // describe returns what the parts of a node count. docs/operating.md lists it, and
 // a test compares the two.
 func (p parts) describe() []metric.Metric {
+	var ofPlane []metric.Metric
+	if p.plane != nil {
+		ofPlane = p.plane.Metrics()
+	}
 	return slices.Concat(
 		busMetrics(p.bus),
 		p.router.Metrics(),
@@ -31,6 +35,8 @@ func (p parts) describe() []metric.Metric {
 		p.events.Metrics(),
 		p.api.Metrics(),
 		p.health.Metrics(),
+		ofPlane,
+		p.webhooks.Metrics(),
 	)
 }
 

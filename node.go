@@ -13,10 +13,12 @@ import (
 
 	"github.com/fanfarebus/fanfare/domain/stream"
 	"github.com/fanfarebus/fanfare/ports/api"
+	"github.com/fanfarebus/fanfare/ports/plane"
 	"github.com/fanfarebus/fanfare/ports/router"
 	"github.com/fanfarebus/fanfare/ports/session"
 	"github.com/fanfarebus/fanfare/ports/sse"
 	"github.com/fanfarebus/fanfare/ports/ws"
+	"github.com/fanfarebus/fanfare/webhook"
 )
 
 // sweepEvery is how often the windows let go of what is too old, and the hub of
@@ -42,12 +44,14 @@ type parts struct {
 	bus       bus
 	router    *router.Router
 	hub       *stream.Hub
+	plane     *plane.Plane // nil if the control plane is off
 	registry  *session.Registry
 	sockets   *ws.Server
 	events    *sse.Server
 	api       *api.API
 	publisher *Publisher
 	health    *health
+	webhooks  *webhook.Worker
 }
 
 var _ http.Handler = (*Node)(nil)
@@ -105,6 +109,10 @@ func (n *Node) Run(ctx context.Context) error {
 	work.Go(func() error { return n.parts.registry.Run(running) })
 	work.Go(func() error { return n.parts.sockets.Run(running) })
 	work.Go(func() error { return n.sweep(running) })
+	if n.parts.plane != nil {
+		work.Go(func() error { return n.parts.plane.Run(running, newControlled(n.parts)) })
+	}
+	work.Go(func() error { return n.parts.webhooks.Run(running) })
 	work.Go(func() error {
 		if err := n.parts.hub.Start(); err != nil {
 			return err
@@ -134,6 +142,9 @@ func (n *Node) Close() error {
 func (n *Node) busChanged(up bool) {
 	n.parts.hub.SetBusUp(up)
 	n.parts.registry.SetBusUp(up)
+	if n.parts.plane != nil {
+		n.parts.plane.SetBusUp(up)
+	}
 }
 
 func (n *Node) sweep(ctx context.Context) error {
@@ -153,6 +164,9 @@ func (n *Node) sweep(ctx context.Context) error {
 // does not make the end of the node a failure.
 func (n *Node) drain(ctx context.Context) error {
 	n.parts.health.draining()
+	if n.parts.plane != nil {
+		n.parts.plane.StatusChanged() // other nodes hear it at once
+	}
 	n.log.Info("draining",
 		"node", n.cfg.Node, "sessions", n.parts.registry.Stats().Sessions, "over", n.cfg.Drain)
 	if err := n.parts.registry.Drain(ctx); err != nil {

@@ -30,7 +30,8 @@ func Openers() transport.Openers {
 	return all
 }
 
-// An Option changes what [New], [NewPublisher] and [NewMigration] make.
+// An Option changes what [New], [NewPublisher], [NewSubscriber], [NewWebhooks] and
+// [NewMigration] make.
 type Option func(*options)
 
 type options struct {
@@ -38,6 +39,7 @@ type options struct {
 	openers transport.Openers
 	driver  transport.Driver
 	version string
+	topic   string // of WithTopic
 
 	publishOnly bool // set by NewPublisher, which holds no sessions
 }

@@ -15,10 +15,12 @@ import (
 	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/adapters/transport/dsn"
 	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/domain/control"
 	"github.com/fanfarebus/fanfare/domain/envelope"
 	"github.com/fanfarebus/fanfare/domain/stream"
 	"github.com/fanfarebus/fanfare/ports/api"
 	"github.com/fanfarebus/fanfare/ports/devpage"
+	"github.com/fanfarebus/fanfare/ports/plane"
 	"github.com/fanfarebus/fanfare/ports/router"
 	"github.com/fanfarebus/fanfare/ports/session"
 	"github.com/fanfarebus/fanfare/ports/sse"
@@ -201,8 +203,66 @@ func newPublisher(cfg Config, b bus) (*publisher.Publisher, error) {
 	return publisher.NewOnBus(b, pc)
 }
 
+// newPlane makes the node's part in the control plane; nil if that is off.
+func newPlane(cfg Config, b bus, topics domain.Topics, o options) (*plane.Plane, error) {
+	if cfg.Control.Disabled {
+		return nil, nil
+	}
+	presence, err := chosen("presence.systems", cfg.Presence.Systems)
+	if err != nil {
+		return nil, err
+	}
+	events, err := chosen("events", cfg.Events)
+	if err != nil {
+		return nil, err
+	}
+	return plane.New(controlBuses(b), rawPublisher{b, topics}, plane.Config{
+		Control: control.Config{
+			Node:      cfg.Node,
+			Version:   o.version,
+			Presence:  presence,
+			Events:    events,
+			Heartbeat: cfg.Control.Heartbeat,
+			DeadAfter: cfg.Control.DeadAfter,
+			Grace:     cfg.Presence.Grace,
+			Refresh:   cfg.Control.Refresh,
+			Facts:     cfg.Control.Facts,
+			Log:       b.Guarantees().Log,
+		},
+		Topics:         topics,
+		Deaf:           func(topic string) bool { return slices.Contains(b.DeafTopics(), topic) },
+		PublishTimeout: cfg.PublishTimeout,
+		Logger:         o.log,
+	}), nil
+}
+
+// chosen returns what says of a system whether a setting names it; nil if that names none.
+func chosen(key string, names []string) (func(domain.System) bool, error) {
+	if len(names) == 0 {
+		return nil, nil
+	}
+	if slices.Contains(names, "*") {
+		return func(domain.System) bool { return true }, nil
+	}
+	all := make(map[domain.System]bool, len(names))
+	for _, name := range names {
+		s, err := domain.ParseSystem(name)
+		if err != nil {
+			return nil, domain.At(key, err)
+		}
+		all[s] = true
+	}
+	return func(s domain.System) bool { return all[s] }, nil
+}
+
 // newRegistry makes what lets clients in and holds their sessions.
-func newRegistry(cfg Config, hub *stream.Hub, o options) (*session.Registry, error) {
+func newRegistry(
+	cfg Config, hub *stream.Hub, p *plane.Plane, o options,
+) (*session.Registry, error) {
+	presence, err := chosen("presence.systems", cfg.Presence.Systems)
+	if err != nil {
+		return nil, err
+	}
 	sc := session.Config{
 		Node:            cfg.Node,
 		Origins:         cfg.Origins,
@@ -211,9 +271,14 @@ func newRegistry(cfg Config, hub *stream.Hub, o options) (*session.Registry, err
 		Sessions:        cfg.Limits.Sessions,
 		SessionsPerUser: cfg.Limits.SessionsPerUser,
 		Drain:           cfg.Drain,
+		Presence:        presence,
+		Members:         cfg.Presence.Members,
 	}
-	for _, p := range cfg.Proxies {
-		network, err := netip.ParsePrefix(p)
+	if p != nil {
+		sc.Control = p
+	}
+	for _, text := range cfg.Proxies {
+		network, err := netip.ParsePrefix(text)
 		if err != nil {
 			return nil, fmt.Errorf("proxies: %w", err)
 		}
@@ -271,7 +336,9 @@ func newEvents(cfg Config, registry *session.Registry) (*sse.Server, error) {
 }
 
 // newAPI makes the HTTP API. In development mode it needs no keys.
-func newAPI(cfg Config, out domain.Publisher, h *health, o options) (*api.API, error) {
+func newAPI(
+	cfg Config, out domain.Publisher, h *health, p *plane.Plane, o options,
+) (*api.API, error) {
 	ac := api.Config{
 		MessageBytes: int(cfg.Limits.MessageBytes),
 		Bodies:       int64(cfg.Limits.BodyBytes),
@@ -281,6 +348,9 @@ func newAPI(cfg Config, out domain.Publisher, h *health, o options) (*api.API, e
 		BodyStall:    cfg.Limits.BodyStall,
 		Version:      o.version,
 		Logger:       o.log,
+	}
+	if p != nil {
+		ac.Control = p
 	}
 	if cfg.Dev {
 		return api.New(out, auth.Dev{}, h, ac)
@@ -298,6 +368,7 @@ func newNode(cfg Config, o options, p parts, m *metrics.Registry) (*Node, error)
 	public.Handle("/ws", p.sockets)
 	public.Handle("/sse", p.events)
 	p.api.Publishing(public)
+	p.api.Controlling(public)
 	for _, mux := range []*http.ServeMux{public, admin} {
 		p.api.Unknown(mux)
 		p.api.HealthChecks(mux)

@@ -35,6 +35,11 @@ func TestUnknownPathsAndMethodsAreProblems(t *testing.T) {
 			{false, "POST", "/ws", 405, "GET"},
 			{false, "PUT", "/sse", 405, "GET"},
 			{false, "DELETE", "/healthz", 405, "GET, HEAD"},
+			{false, "POST", "/v1/nodes", 405, "GET, HEAD"},
+			{false, "POST", "/v1/users/a%2Fb/block", 405, "DELETE, GET, HEAD, PUT"},
+			{false, "PUT", "/v1/systems/chat/presence", 405, "GET, HEAD, POST"},
+			{false, "GET", "/v1/users/a", 404, ""},
+			{true, "GET", "/v1/nodes", 404, ""},
 			{true, "PUT", "/readyz", 405, "GET, HEAD"},
 			{true, "PUT", "/metrics", 405, "GET, HEAD"},
 			{true, "PUT", "/docs", 405, "GET, HEAD"},
@@ -76,7 +81,7 @@ func TestEveryAnswerSaysThatItIsNotToBeGuessedAt(t *testing.T) {
 		defer g.Close()
 		for _, h := range []http.Handler{g.Handler(), g.AdminHandler()} {
 			for _, path := range []string{"/", "/nowhere", "/ws", "/sse?systems=orders", "/healthz", "/readyz", "/metrics", "/docs",
-				"/openapi.json", "/v1/systems/orders/messages", "/v1/x", "//double", "/..", "/docs/"} {
+				"/openapi.json", "/v1/systems/orders/messages", "/v1/x", "/v1/nodes", "/v1/users/a/disconnect", "//double", "/..", "/docs/"} {
 				for _, method := range []string{"GET", "POST", "OPTIONS"} {
 					for _, host := range []string{"127.0.0.1", "evil.example"} {
 						ctx, cancel := context.WithCancel(t.Context())

@@ -33,7 +33,12 @@ func assemble(ctx context.Context, cfg Config, o options) (*Node, func(), error)
 		cleanup()
 		return nil, nil, err
 	}
-	registry, err := newRegistry(cfg, hub, o)
+	plane, err := newPlane(cfg, fanfareBus, topics, o)
+	if err != nil {
+		cleanup()
+		return nil, nil, err
+	}
+	registry, err := newRegistry(cfg, hub, plane, o)
 	if err != nil {
 		cleanup()
 		return nil, nil, err
@@ -49,8 +54,8 @@ func assemble(ctx context.Context, cfg Config, o options) (*Node, func(), error)
 		cleanup()
 		return nil, nil, err
 	}
-	fanfareHealth := newHealth(cfg, fanfareBus, topics, hub)
-	api, err := newAPI(cfg, publisher, fanfareHealth, o)
+	fanfareHealth := newHealth(cfg, fanfareBus, topics, hub, plane)
+	api, err := newAPI(cfg, publisher, fanfareHealth, plane, o)
 	if err != nil {
 		cleanup()
 		return nil, nil, err
@@ -60,24 +65,33 @@ func assemble(ctx context.Context, cfg Config, o options) (*Node, func(), error)
 		cleanup()
 		return nil, nil, err
 	}
+	worker, cleanup2, err := newWebhooks(ctx, cfg, fanfareBus, o)
+	if err != nil {
+		cleanup()
+		return nil, nil, err
+	}
 	fanfareParts := parts{
 		bus:       fanfareBus,
 		router:    router,
 		hub:       hub,
+		plane:     plane,
 		registry:  registry,
 		sockets:   server,
 		events:    sseServer,
 		api:       api,
 		publisher: v,
 		health:    fanfareHealth,
+		webhooks:  worker,
 	}
 	metricsRegistry := newMetrics(cfg, o, fanfareParts)
 	node, err := newNode(cfg, o, fanfareParts, metricsRegistry)
 	if err != nil {
+		cleanup2()
 		cleanup()
 		return nil, nil, err
 	}
 	return node, func() {
+		cleanup2()
 		cleanup()
 	}, nil
 }

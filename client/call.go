@@ -21,26 +21,43 @@ const mostCalls = 1000
 type kind string
 
 const (
-	callJoin  kind = "join"
-	callLeave kind = "leave"
-	callSend  kind = "send"
-	callAuth  kind = "auth"
+	callJoin     kind = "join"
+	callLeave    kind = "leave"
+	callSend     kind = "send"
+	callAuth     kind = "auth"
+	callPresence kind = "presence"
 )
 
-// A call is an op that a node answers. Its kind, room and late never change. Client.mu
-// guards the other fields until done is closed; then id and err stay as they are.
+// A call is an op that a node answers. Its kind, room, watch, late and again never
+// change. Client.mu guards the other fields until done is closed; then id and err stay as
+// they are.
 type call struct {
-	kind kind
-	room string // system/room, for join and leave
-	text []byte // the op; without its name and ref until the call is numbered
-	late bool   // a late join: see late.go
+	kind  kind
+	room  string // for join, leave and presence: system/room, or the system alone
+	watch string // for presence: watchCount or watchUsers; "" ends watching
+	text  []byte // the op; without its name and ref until the call is numbered
+	late  bool   // a late join: see late.go
+	again bool   // it watches on a new connection what the last one watched: see watch.go
 
 	ref     uint64
+	due     time.Time     // not sent before, unless it is zero
 	written bool          // a node may have received it
 	settled bool          // it was answered or given up
 	done    chan struct{} // closed when it is settled
 	id      string        // of the message that was sent
 	err     error
+}
+
+// isMoot says whether the next connection does by itself what a call asks for: it names
+// the rooms and the token anew, and watches only what is to be watched.
+func (a *call) isMoot() bool {
+	switch a.kind {
+	case callLeave, callAuth:
+		return true
+	case callPresence:
+		return a.watch == "" || a.again
+	}
+	return false
 }
 
 // abandoned returns the error of a call that has no answer when Run returns.
@@ -234,9 +251,9 @@ func (c *Client) put(a *call) error {
 		return ErrClosed
 	case len(c.pending) >= mostCalls:
 		return ErrBusy
-	case a.kind == callLeave && !c.open, a.kind == callAuth && !c.open:
+	case a.isMoot() && !c.open:
 		a.done = make(chan struct{})
-		close(a.done) // the next connection names the rooms and the token anew
+		close(a.done)
 		return nil
 	}
 	c.number(a)
@@ -287,6 +304,9 @@ func (c *Client) settle(a *call, id string, err error) {
 	if a.kind == callJoin && err == nil && !slices.Contains(c.rooms, a.room) {
 		c.rooms = append(c.rooms, a.room)
 	}
+	if a.kind == callPresence && a.watch != "" && !a.again && err == nil {
+		c.watches[a.room] = a.watch
+	}
 	if a.late {
 		c.lateSettled(a, err)
 	}
@@ -307,6 +327,7 @@ func (c *Client) connected(named []string) {
 	defer c.mu.Unlock()
 	c.open, c.late = true, nil
 	c.joinLate(named)
+	c.watchAgain()
 	c.unsent = slices.SortedFunc(maps.Values(c.pending), byRef)
 	for _, name := range named {
 		if !slices.Contains(c.rooms, name) {
@@ -329,8 +350,7 @@ func (c *Client) disconnected() {
 	c.open, c.unsent = false, nil
 	for _, call := range c.pending {
 		switch {
-		case call.kind == callLeave, call.kind == callAuth:
-			// The next connection names the rooms and the token anew.
+		case call.isMoot():
 			c.settle(call, "", nil)
 		case call.kind == callSend && call.written:
 			c.settle(call, "", ErrUnknown)
@@ -347,20 +367,25 @@ func (c *Client) nextCall() (next *call, wait time.Duration) {
 		return nil, 0
 	}
 	for i, call := range c.unsent {
+		due := call.due
 		if call.late {
 			if c.late != nil {
 				continue
 			}
-			if wait = time.Until(c.lateAt); wait > 0 {
-				continue
-			}
+			due = c.lateAt
+		}
+		if left := time.Until(due); left > 0 {
+			wait = sooner(wait, left)
+			continue
+		}
+		if call.late {
 			c.late = call
 		}
 		c.unsent = slices.Delete(c.unsent, i, i+1)
 		call.written = true
 		return call, 0
 	}
-	return nil, max(wait, 0)
+	return nil, wait
 }
 
 func inSystem(name, system string) bool { return strings.HasPrefix(name, system+"/") }

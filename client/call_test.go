@@ -355,7 +355,10 @@ func FuzzParse(f *testing.F) {
 	for _, seed := range []string{
 		hello, message("orders", "1", "o1"), `{"op":"gap","system":"a","reason":"lossy","cursor":null,"after_ms":-9}`,
 		`{"op":"message","content_type":"text/plain","data":"hi","time":"2030-01-01T00:00:00.000Z","headers":{"a":"b"}}`,
-		`{"op":"message","data_base64":"AAE="}`, `{"op":"ok","ref":"x"}`, `{"op":"news","system":1}`, `{"op":null}`, `null`, `[]`, `{`, ``,
+		`{"op":"message","data_base64":"AAE="}`, `{"op":"ok","ref":"x"}`,
+		`{"op":"presence","system":"chat","room":"a","count":2.0,"users":["x",""],"joined":null,"left":[]}`,
+		`{"op":"disconnect","code":4100,"reason":"x","reconnect":true}`, `{"op":"disconnect","code":"4009"}`,
+		`{"op":"joined","system":"chat","room":"a","by":"server"}`, `{"op":"news","system":1}`, `{"op":null}`, `null`, `[]`, `{`, ``,
 	} {
 		f.Add([]byte(seed))
 	}

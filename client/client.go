@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -28,6 +29,8 @@ type Client struct {
 
 	systems []string // to attach to
 	rooms   []string // to join by naming them when connecting, as system/room
+
+	watches map[string]string // places to watch on each connection, and how: see call.watch
 
 	open    bool             // there is a session: the node has said hello
 	ref     uint64           // of the newest call
@@ -54,6 +57,7 @@ func New(cfg Config) (*Client, error) {
 		handled: map[string]string{},
 		systems: slices.Clone(cfg.Systems),
 		rooms:   slices.Clone(cfg.Rooms),
+		watches: map[string]string{},
 		pending: map[uint64]*call{},
 		holds:   map[string]int{},
 		behind:  map[string]string{},
@@ -72,12 +76,15 @@ func New(cfg Config) (*Client, error) {
 // It returns an error earlier in these cases:
 //   - A function of the Handler returned an error.
 //   - The node closed the session, and connecting again would be wrong: the error is a
-//     [CloseError] with code 1008, 1009, 4003, 4009 or 4010, or 4001 without
-//     Config.Token.
+//     [CloseError] with code 1008, 1009, 4003, 4009 or 4010, with one from 4100 to 4999,
+//     which are those of applications, or 4001 without Config.Token. If the node said that
+//     the client should come back, with whatever code, the client does; and if the node
+//     said that it should not, Run ends.
 //   - The node refused the connection for a reason that stays: the error is a [Refusal]
-//     with a status from 400 to 499 other than 408 and 429. If a proxy answered instead
-//     of a node, only 414 and 431 count, which say that the request is too long: its
-//     other answers may change.
+//     with a status from 400 to 499 other than 408 and 429. A 401 does not count right
+//     after a session that ended so that the client gets another token, up to three
+//     times. If a proxy answered instead of a node, only 414 and 431 count, which say
+//     that the request is too long: its other answers may change.
 //   - The node sent a frame larger than Config.FrameBytes.
 //
 // Run may be called again after it has returned. It continues from Cursors.
@@ -191,6 +198,10 @@ func (c *Client) notify(ctx context.Context, e *event) error {
 		return invoke(ctx, h.Bus, func() bool { return o.Up })
 	case "left":
 		return invoke(ctx, h.Left, func() *Left { return &Left{o.System, o.Room, o.Reason} })
+	case "joined":
+		return invoke(ctx, h.Joined, func() *Joined { return &Joined{o.System, o.Room, o.By} })
+	case "presence":
+		return invoke(ctx, h.Presence, o.presence)
 	}
 	return nil
 }
@@ -228,13 +239,17 @@ func (c *Client) advance(cursors map[string]string, o *op) {
 // keepConnected connects again and again until ctx ends, and then returns nil; or
 // until connecting again would be wrong, and then returns why.
 func (c *Client) keepConnected(ctx context.Context, q *queue) error {
+	fresh := 0 // how many refusals of a token count as refusals of a fresh one
 	for failures := 0; ; {
 		end := c.session(ctx, q)
 		if ctx.Err() != nil {
 			return nil
 		}
-		if c.final(end.err) {
+		if c.final(end.err) && !(fresh > 0 && isUnauthorized(end.err)) {
 			return end.err
+		}
+		if fresh--; c.cfg.Token != nil && wantsToken(end.err) {
+			fresh = freshTries
 		}
 		if failures++; end.lasted >= stableAfter {
 			failures = 0
@@ -265,11 +280,28 @@ func (c *Client) final(err error) bool {
 	var refused *Refusal
 	switch {
 	case errors.As(err, &closed):
-		return closed.final() || closed.Code == CodeExpired && c.cfg.Token == nil
+		return closed.final(c.cfg.Token != nil)
 	case errors.As(err, &refused):
 		return refused.final()
 	}
 	return errors.Is(err, errTooBig)
+}
+
+// freshTries is how often a token is fetched anew while nodes refuse it, after a session
+// was ended so that the client gets another token. Tokens say only in which second they
+// were issued. A token from the very second in which the older ones were revoked is
+// revoked like them.
+const freshTries = 3
+
+// wantsToken says whether a node ended a session so that the client gets another token.
+func wantsToken(err error) bool {
+	var closed *CloseError
+	return errors.As(err, &closed) && (closed.Code == CodeExpired || closed.Reconnect)
+}
+
+func isUnauthorized(err error) bool {
+	var refused *Refusal
+	return errors.As(err, &refused) && refused.Status == http.StatusUnauthorized
 }
 
 func isClose(err error, code int) bool {

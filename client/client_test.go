@@ -137,15 +137,23 @@ func TestComesBackAfterTroubleThatPasses(t *testing.T) {
 			v.Header.Del("Sec-WebSocket-Protocol")
 			v.accept()
 		},
-		"slow":           func(n *node) { n.hello().closes(4008) },
-		"no goodbye":     func(n *node) { n.hello().closes(0) },
-		"no hello":       func(n *node) { v := n.visit(); v.accept(); v.closes(0) },
-		"no JSON":        func(n *node) { n.hello().says("{") },
-		"no object":      func(n *node) { n.hello().says("[]") },
-		"no op":          func(n *node) { n.hello().says("null") },
-		"wrong type":     func(n *node) { n.hello().says(`{"op":"message","id":1}`) },
-		"bytes":          func(n *node) { n.hello().says("\x00\xff\n\n") },
-		"unknown code":   func(n *node) { n.hello().closes(4999) },
+		"slow":         func(n *node) { n.hello().closes(4008) },
+		"no goodbye":   func(n *node) { n.hello().closes(0) },
+		"no hello":     func(n *node) { v := n.visit(); v.accept(); v.closes(0) },
+		"no JSON":      func(n *node) { n.hello().says("{") },
+		"no object":    func(n *node) { n.hello().says("[]") },
+		"no op":        func(n *node) { n.hello().says("null") },
+		"wrong type":   func(n *node) { n.hello().says(`{"op":"message","id":1}`) },
+		"bytes":        func(n *node) { n.hello().says("\x00\xff\n\n") },
+		"unknown code": func(n *node) { n.hello().closes(4050) },
+		"disconnected": func(n *node) {
+			n.hello().says(`{"op":"disconnect","code":4009,"reason":"moved","reconnect":true}`)
+		},
+		"disconnected with a code of one's own": func(n *node) {
+			v := n.hello()
+			v.says(`{"op":"disconnect","code":4100,"reconnect":true}`)
+			v.closes(4100)
+		},
 		"going away":     func(n *node) { n.hello().closes(1001) },
 		"internal error": func(n *node) { n.hello().closes(1011) },
 	} {
@@ -171,7 +179,7 @@ func TestDoesNotComeBackWhereItIsNotWanted(t *testing.T) {
 			t.Errorf("%d: Run returned %v", status, err)
 		}
 	}
-	for _, code := range []int{1008, 1009, 4001, 4003, 4009, 4010} { // 4001, since Config.Token is nil
+	for _, code := range []int{1008, 1009, 4001, 4003, 4009, 4010, 4100, 4999} { // 4001, since Config.Token is nil
 		n := newNode(t)
 		u := n.connect()
 		v := n.hello()

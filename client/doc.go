@@ -34,5 +34,10 @@
 //   - The cursor of a message is in [Client.Cursors] once Handler.Message has returned
 //     without an error, and not before. A program that saves the cursors, and starts
 //     again with them, sees every message at least once.
+//   - What was asked for with [Client.Join] and [Client.Watch] is asked for again on each
+//     new connection. What is watched is then told anew. Rooms into which the server has
+//     put the user are not asked for: the node tells them ([Handler].Joined).
+//   - When the server disconnects the user, Run ends with the reason, or the client fetches
+//     a new token and connects again, as the server said: see [CloseError].
 //   - When Run returns, all its goroutines have ended.
 package client

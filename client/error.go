@@ -8,12 +8,14 @@ import (
 	"time"
 )
 
-// Errors of Send, Join and Leave, beside [OpError].
+// Errors of Send, Join, Leave, Watch and Unwatch, beside [OpError].
 var (
 	// ErrUnknown means that no answer came: the connection was lost, or the context
 	// ended. The message may have been published. Sending it again with the same ID is
 	// safe.
 	ErrUnknown = errors.New("client: the connection was lost before the answer")
+	// ErrUnwatched means that Unwatch was called before the Watch was answered.
+	ErrUnwatched = errors.New("client: the place is not watched any more")
 	// ErrLeft means that Leave was called before the join was answered.
 	ErrLeft = errors.New("client: the room was left meanwhile")
 	// ErrClosed means that Run has returned.
@@ -44,6 +46,12 @@ func (e *OpError) Error() string { return "the node answered " + e.Code + ": " +
 type CloseError struct {
 	Code   int
 	Reason string
+	// Reconnect says that the server disconnected the user, and wants the client back,
+	// with a new token: then the client connects again, also after a code that would
+	// otherwise be final.
+	Reconnect bool
+
+	told bool // the node said whether to reconnect
 }
 
 func (e *CloseError) Error() string {
@@ -54,23 +62,36 @@ func (e *CloseError) Error() string {
 	return text
 }
 
-// The close codes that matter to a client; docs/protocol.md has all of them.
+// The close codes that matter to a client; docs/protocol.md has all of them. Those from
+// 4100 to 4999 have the meaning that an application gives them when it disconnects a user.
 const (
 	CodePolicy       = 1008 // the client made too many errors in a row
 	CodeTooBig       = 1009 // the client sent a frame that is too large
-	CodeExpired      = 4001 // the token has expired
-	CodeForbidden    = 4003 // the new token allows nothing that the session has
+	CodeExpired      = 4001 // the token has expired, or was revoked
+	CodeForbidden    = 4003 // the user is blocked, or the new token allows nothing of the session
 	CodeDisconnected = 4009 // the server ended the session and does not want it back
 	CodeReplaced     = 4010 // the user has too many sessions, and this was the oldest
 )
 
-// final says whether connecting again would be wrong.
-func (e *CloseError) final() bool {
+// The codes that applications choose.
+const (
+	leastOwn = 4100
+	mostOwn  = 4999
+)
+
+// final says whether connecting again would be wrong. A session that has expired can be
+// replaced if the client can get another token.
+func (e *CloseError) final(tokens bool) bool {
+	if e.told {
+		return !e.Reconnect
+	}
 	switch e.Code {
 	case CodePolicy, CodeTooBig, CodeForbidden, CodeDisconnected, CodeReplaced:
 		return true
+	case CodeExpired:
+		return !tokens
 	}
-	return false
+	return e.Code >= leastOwn && e.Code <= mostOwn
 }
 
 // A Refusal is an answer to the request for a connection with a status of 300 or more.

@@ -1,5 +1,7 @@
 package client
 
+import "fmt"
+
 // Functions that tests call though they are not exported.
 var (
 	KeepFor    = keepFor
@@ -15,5 +17,9 @@ func Parse(raw []byte) (name string, m *Message, err error) {
 	}
 	o.gap()
 	o.hello()
+	o.presence()
+	if c := o.disconnect(); c.Code < 1000 || c.Code > 4999 {
+		return "", nil, fmt.Errorf("the code %d is none", c.Code)
+	}
 	return o.Name, o.message(), nil
 }

@@ -155,6 +155,12 @@ func (n *node) connect(change ...func(*client.Config)) *user {
 			Left: func(ctx context.Context, l *client.Left) error {
 				return tell(ctx, "left %s/%s %s", l.System, l.Room, l.Reason)
 			},
+			Joined: func(ctx context.Context, j *client.Joined) error {
+				return tell(ctx, "joined %s/%s by %s", j.System, j.Room, j.By)
+			},
+			Presence: func(ctx context.Context, p *client.Presence) error {
+				return tell(ctx, "presence %s/%s %d %q +%q -%q %s", p.System, p.Room, p.Count, p.Users, p.Joined, p.Left, p.Reason)
+			},
 		},
 	}
 	for _, set := range change {

@@ -9,9 +9,9 @@ import (
 // called one at a time, in order, by the goroutine that called Run, and may block. If
 // one returns an error, Run ends and returns that error. Their ctx ends with Run's.
 //
-// A function that calls Send, Join or Leave must pass on the ctx that it was given. The
-// client then waits for the answer no longer than Config.Timeout: what the node sends
-// before the answer waits for the Handler, and may not fit into the queue.
+// A function that calls Send, Join, Leave, Watch or Unwatch must pass on the ctx that it
+// was given. The client then waits for the answer no longer than Config.Timeout: what the
+// node sends before the answer waits for the Handler, and may not fit into the queue.
 type Handler struct {
 	// Message is called for each message. The function may keep it.
 	Message func(ctx context.Context, m *Message) error
@@ -21,14 +21,21 @@ type Handler struct {
 	Hello func(ctx context.Context, h *Hello) error
 	// Bus is called when the node has lost its bus, and when it has it again.
 	Bus func(ctx context.Context, up bool) error
-	// Left is called when a new token no longer allows a system or room that the old
-	// one allowed, and when a room could not be joined again on a new connection.
+	// Left is called when the session was taken out of a room or system: when the user is
+	// no longer a member of a room, when a new token no longer allows what the old one
+	// allowed, and when a room could not be joined again on a new connection.
 	Left func(ctx context.Context, l *Left) error
+	// Joined is called when the server has put the session into a room, of which the user
+	// is a member: on each connection after Hello, and when the membership begins.
+	// The client need not join such a room, and cannot leave it.
+	Joined func(ctx context.Context, j *Joined) error
+	// Presence is called for places that are watched: see [Client.Watch].
+	Presence func(ctx context.Context, p *Presence) error
 	// Lost is called when a connection has ended or could not be made, and the client
 	// will connect again.
 	Lost func(ctx context.Context, l *Lost) error
 	// Op is called for each op as it was received, also one that this client does not
-	// know, before the function for its kind. Answers to Send, Join and Leave are left
+	// know, before the function for its kind. Answers to calls such as Send are left
 	// out. The function must not change the bytes.
 	Op func(ctx context.Context, raw []byte) error
 }
@@ -83,10 +90,42 @@ type Place struct {
 }
 
 // A Left names what the session was taken out of: a room or, if Room is empty, a
-// system. The Reason is "token", or the code of the node's refusal.
+// system. The Reason is "server" if the user is no longer a member of the room, "token"
+// if a new token does not allow it, or the code of the node's refusal.
 type Left struct {
 	System string
 	Room   string
+	Reason string
+}
+
+// A Joined names a room into which the server has put the session. By is "server".
+type Joined struct {
+	System string
+	Room   string
+	By     string
+}
+
+// A Presence says who is in a place that is watched, or what has changed there. A user
+// with several sessions is there once. A user whose last session has ended is there for
+// some seconds more, and so does not come and go with each lost connection.
+type Presence struct {
+	System string
+	// Room is empty where the system itself is watched.
+	Room string
+	// Count is how many users are there.
+	Count int
+	// Users are all of them, sorted, if the node tells who they are: in the first
+	// Presence on each connection, and whenever there were too many to name and now there
+	// are not. Otherwise it is nil. It replaces what was known before.
+	Users []string
+	// Joined and Left name who came and who went since the last Presence. If they and Users
+	// are nil, only Count is known from now on: there are too many users to name, or only
+	// their number is watched.
+	Joined []string
+	Left   []string
+	// Reason is set if the place is not watched any more: "token" if a new token does not
+	// allow it or, if a new connection could not watch it again, the code of the node's
+	// refusal, as in [OpError]. All of the above but System and Room is empty then.
 	Reason string
 }
 

@@ -20,8 +20,8 @@ import (
 // address stays below 8 KiB.
 const roomSpace = 3000
 
-// latePause is how long, on average, late joins wait after the node was too busy for
-// one. It is not a setting, since it has to suit the node: ten refusals in a row end a
+// latePause is how long, on average, a call of the client's own waits after the node was
+// too busy for it. It is not a setting, since it has to suit the node: ten refusals in a row end a
 // session.
 const latePause = 500 * time.Millisecond
 
@@ -55,19 +55,24 @@ func (c *Client) joinLate(named []string) {
 	c.rooms = rooms
 }
 
-// postpone puts a late join back into the line of what is to be sent, if it was
-// refused for a reason that passes. It says whether it did. The join is sent after a
-// pause, which leaves other ops their share of the rate that nodes allow. The caller
-// holds mu.
+// postpone puts a late join, or a call that watches again, back into the line of what is
+// to be sent, if it was refused for a reason that passes. It says whether it did. The
+// call is sent after a pause, which leaves other ops their share of the rate that nodes
+// allow. The caller holds mu.
 func (c *Client) postpone(a *call, refused *OpError) bool {
 	passing := []string{"busy", "rate_limited", "bus_down"}
 	if refused == nil || !slices.Contains(passing, refused.Code) {
 		return false
 	}
-	a.written, c.lateAt = false, time.Now().Add(latePause/2+rand.N(latePause))
+	a.written = false
+	at := time.Now().Add(latePause/2 + rand.N(latePause))
 	c.unsent = append(c.unsent, a)
 	slices.SortStableFunc(c.unsent, byRef)
-	c.late = nil
+	if a.late {
+		c.late, c.lateAt = nil, at
+	} else {
+		a.due = at
+	}
 	signal(c.wake)
 	return true
 }

@@ -28,8 +28,14 @@ type op struct {
 	AfterMS     integer             `json:"after_ms"`
 	RetryMS     integer             `json:"retry_ms"`
 	Room        string              `json:"room"`
+	By          string              `json:"by"`
+	Count       integer             `json:"count"`
+	Users       []string            `json:"users"`
+	Joined      []string            `json:"joined"`
+	Left        []string            `json:"left"`
+	Reconnect   bool                `json:"reconnect"`
 	Up          bool                `json:"up"`
-	Code        string              `json:"code"`
+	Code        code                `json:"code"`
 	Message     string              `json:"message"`
 	Session     string              `json:"session"`
 	Node        string              `json:"node"`
@@ -59,6 +65,23 @@ func (n *integer) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
+// A code is the word of an error, or the number of a close code as text.
+type code string
+
+// UnmarshalJSON reads a string or a number.
+func (c *code) UnmarshalJSON(text []byte) error {
+	if string(text) == "null" {
+		return nil
+	}
+	if text[0] == '"' {
+		return json.Unmarshal(text, (*string)(c))
+	}
+	var n integer
+	err := n.UnmarshalJSON(text)
+	*c = code(strconv.FormatInt(int64(n), 10))
+	return err
+}
+
 // parse reads an op. If it does not know the name, it reads nothing else, so that newer
 // nodes can send ops that this client does not understand.
 func parse(raw []byte) (o op, err error) {
@@ -72,7 +95,8 @@ func parse(raw []byte) (o op, err error) {
 		return op{}, fmt.Errorf("%w: %w", ErrProtocol, err)
 	}
 	switch *head.Name {
-	case "hello", "message", "cursor", "gap", "bus", "goaway", "left", "ok", "error":
+	case "hello", "message", "cursor", "gap", "bus", "goaway", "left", "ok", "error",
+		"joined", "presence", "disconnect":
 	default:
 		return op{Name: *head.Name}, nil
 	}
@@ -117,6 +141,22 @@ func (o *op) hello() *Hello {
 		h.Systems[name] = Place(p)
 	}
 	return h
+}
+
+func (o *op) presence() *Presence {
+	return &Presence{
+		System: o.System, Room: o.Room, Count: int(o.Count),
+		Users: o.Users, Joined: o.Joined, Left: o.Left, Reason: o.Reason,
+	}
+}
+
+// disconnect returns how the session ends. A code that is none becomes 4009.
+func (o *op) disconnect() *CloseError {
+	n, err := strconv.Atoi(string(o.Code))
+	if err != nil || n < 1000 || n > mostOwn {
+		n = CodeDisconnected
+	}
+	return &CloseError{Code: n, Reason: o.Reason, Reconnect: o.Reconnect, told: true}
 }
 
 // longest is the longest time for which a node can make a client wait.

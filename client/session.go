@@ -135,7 +135,7 @@ func readError(err error) error {
 	var closed *websocket.CloseError
 	switch {
 	case errors.As(err, &closed) && closed.Code != websocket.CloseAbnormalClosure:
-		return &CloseError{closed.Code, closed.Text}
+		return &CloseError{Code: closed.Code, Reason: closed.Text}
 	case errors.Is(err, websocket.ErrReadLimit):
 		return errTooBig
 	}
@@ -153,14 +153,20 @@ func (s *session) receive(ctx context.Context, line []byte) error {
 	case "ok":
 		return s.answered(ctx, &o, nil)
 	case "error":
-		return s.answered(ctx, &o, &OpError{o.Code, o.Message})
+		return s.answered(ctx, &o, &OpError{string(o.Code), o.Message})
 	case "goaway":
 		s.asked = max(millis(o.RetryMS), time.Millisecond)
 	case "left":
 		s.forgetLeft(o.System, o.Room)
+	case "presence":
+		s.forgetUnwatched(&o)
 	}
 	if err := s.out.push(ctx, event{raw: line, op: o}); err != nil {
 		return err
+	}
+	if o.Name == "disconnect" {
+		// The close frame that follows says no more, and may be lost.
+		return o.disconnect()
 	}
 	s.mu.Lock()
 	s.advance(s.seen, &o)
@@ -258,7 +264,8 @@ func (s *session) answered(ctx context.Context, o *op, refused *OpError) error {
 	}
 	s.mu.Lock()
 	call := s.pending[ref]
-	postponed := call != nil && call.late && s.postpone(call, refused)
+	own := call != nil && (call.late || call.again)
+	postponed := own && s.postpone(call, refused)
 	if call != nil && !postponed {
 		s.settle(call, o.ID, err)
 	}
@@ -268,8 +275,10 @@ func (s *session) answered(ctx context.Context, o *op, refused *OpError) error {
 	case call == nil && err != nil:
 		s.cfg.Logger.Warn("client: an error that belongs to nothing",
 			"ref", string(o.Ref), "err", err)
-	case call != nil && call.late:
+	case own && call.late:
 		return s.lateAnswered(ctx, call, refused)
+	case own && refused != nil:
+		return s.notWatchedAgain(ctx, call, refused)
 	}
 	return nil
 }

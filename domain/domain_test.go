@@ -87,6 +87,16 @@ func TestGrant(t *testing.T) {
 			t.Errorf("MayJoin(%s, %s) = %v", c[0], c[1], got)
 		}
 	}
+	g.Presence = []string{"chat/*", "shop-eu/", "secret/*"}
+	watch := map[[2]string]bool{
+		{"chat", "lobby"}: true, {"chat", ""}: true, {"chat", "a/b"}: false,
+		{"shop-eu", ""}: true, {"shop-eu", "vip"}: false, {"secret", "x"}: false, {"shop-us", ""}: false,
+	}
+	for c, want := range watch {
+		if got := g.MayWatch(sys(c[0]), c[1]); got != want {
+			t.Errorf("MayWatch(%s, %q) = %v", c[0], c[1], got)
+		}
+	}
 	g.Send = g.Send[:3]
 	send := map[[2]string]bool{
 		{"chat", "room:lobby"}: true, {"chat", "user:bob"}: true, {"chat", "user:bill"}: false, {"chat", "*"}: false,

@@ -77,8 +77,14 @@ type Scopes []string
 
 // Allow reports whether a scope matches "action/system".
 func (s Scopes) Allow(action string, system System) bool {
+	return s.Include(action + "/" + system.name)
+}
+
+// Include reports whether a scope matches one that is written out, such as "admin", which
+// names no system.
+func (s Scopes) Include(scope string) bool {
 	for _, p := range s {
-		if p == "*" || glob(p, action+"/"+system.name) {
+		if p == "*" || glob(p, scope) {
 			return true
 		}
 	}

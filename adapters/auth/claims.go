@@ -19,10 +19,11 @@ import (
 //
 // [RFC 7519]: https://www.rfc-editor.org/rfc/rfc7519
 type claims struct {
-	subject, issuer      string
-	audience             []string
-	expires, notBefore   time.Time
-	systems, rooms, send []string
+	subject, issuer, token     string // token is the jti
+	audience                   []string
+	expires, notBefore, issued time.Time
+	systems, rooms, send       []string
+	presence                   []string
 
 	hasSubject, hasAudience, hasExpires bool // whether the claim is there
 }
@@ -59,7 +60,7 @@ func (c *claims) take(name, value []byte) (err error) {
 		c.issuer, err = jsontext.String(value)
 		problem = "want a string"
 	case "jti":
-		_, err = jsontext.String(value)
+		c.token, err = jsontext.String(value)
 		problem = "want a string"
 	case "aud":
 		c.hasAudience = true
@@ -73,7 +74,7 @@ func (c *claims) take(name, value []byte) (err error) {
 		c.notBefore, err = numericDate(value)
 		problem = wantDate
 	case "iat":
-		_, err = numericDate(value)
+		c.issued, err = numericDate(value)
 		problem = wantDate
 	case "systems":
 		c.systems, err = globs(value)
@@ -83,6 +84,9 @@ func (c *claims) take(name, value []byte) (err error) {
 		problem = "want an array of globs"
 	case "send":
 		c.send, err = globs(value)
+		problem = "want an array of globs"
+	case "presence":
+		c.presence, err = globs(value)
 		problem = "want an array of globs"
 	default:
 		return nil
@@ -161,15 +165,16 @@ func wholeSeconds(value []byte) (seconds int64, ok bool) {
 // grant returns what the claims entitle to. The slices are shared with the claims.
 func (c *claims) grant() domain.Grant {
 	return domain.Grant{
-		User: c.subject, Systems: c.systems, Rooms: c.rooms, Send: c.send, Expires: c.expires,
+		User: c.subject, Systems: c.systems, Rooms: c.rooms, Send: c.send, Presence: c.presence,
+		Expires: c.expires, Token: c.token, Issued: c.issued,
 	}
 }
 
 // size returns about how many bytes the claims take in verified.
 func (c *claims) size() int {
-	const fixed = 400 // the claims themselves, and an entry of a map that is half full
-	n := fixed + len(c.subject) + len(c.issuer)
-	for _, list := range [...][]string{c.audience, c.systems, c.rooms, c.send} {
+	const fixed = 480 // the claims themselves, and an entry of a map that is half full
+	n := fixed + len(c.subject) + len(c.issuer) + len(c.token)
+	for _, list := range [...][]string{c.audience, c.systems, c.rooms, c.send, c.presence} {
 		for _, text := range list {
 			n += 24 + len(text) // a string, and what rounding up adds
 		}

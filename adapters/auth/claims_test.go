@@ -81,6 +81,9 @@ func TestClaimsAreReadByOneStrictParser(t *testing.T) {
 		`{"sub":"alice",` + exp + `,"systems":{"orders":true}}`:            auth.ReasonClaims,
 		`{"sub":"alice",` + exp + `,"rooms":[null]}`:                       auth.ReasonClaims,
 		`{"sub":"alice",` + exp + `,"send":7}`:                             auth.ReasonClaims,
+		`{"sub":"alice",` + exp + `,"presence":"chat/*"}`:                  "",
+		`{"sub":"alice",` + exp + `,"presence":{"chat":1}}`:                auth.ReasonClaims,
+		`{"sub":"alice",` + exp + `,"iat":1700000000000}`:                  auth.ReasonClaims,
 		`{"sub":"alice",` + exp + `}{"sub":"admin",` + exp + `}`:           auth.ReasonClaims,
 		`{"sub":"alice",` + exp + `,}`:                                     auth.ReasonClaims,
 		"\ufeff" + `{"sub":"alice",` + exp + `}`:                           auth.ReasonClaims,
@@ -207,7 +210,8 @@ func TestWhatClientsAreTold(t *testing.T) {
 // What is granted is exactly what the payload's claims say, each of them once.
 func TestDecisionsAgreeWithThePayload(t *testing.T) {
 	j := newJWT(t, auth.JWTConfig{Secret: secret})
-	names := []string{"sub", "Sub", "SUB", "s\u017fb", "exp", "Exp", "nbf", "systems", "Systems", "rooms", "send", "aud", "iss", "x"}
+	names := []string{"sub", "Sub", "SUB", "s\u017fb", "exp", "Exp", "nbf", "iat", "jti", "systems", "Systems", "rooms", "send", "presence",
+		"aud", "iss", "x"}
 	values := []string{`"alice"`, `"admin"`, `""`, `"\ud83d"`, `9999999999`, `9999999999.5`, `1`, `1e300`, `-1`, `null`, `true`,
 		`["orders"]`, `["*","chat"]`, `[]`, `[1]`, `{}`, `"orders"`}
 	accepted := 0
@@ -268,7 +272,16 @@ func agrees(t interface{ Fatalf(string, ...any) }, payload string, g domain.Gran
 	if exact["aud"] != nil {
 		t.Fatalf("%s: an audience was passed over", payload)
 	}
-	for name, got := range map[string][]string{"systems": g.Systems, "rooms": g.Rooms, "send": g.Send} {
+	var token string
+	if exact["jti"] != nil && json.Unmarshal(exact["jti"], &token) != nil || token != g.Token {
+		t.Fatalf("%s: the jti is %q", payload, g.Token)
+	}
+	if exact["iat"] == nil && !g.Issued.IsZero() {
+		t.Fatalf("%s: issued at %v", payload, g.Issued)
+	}
+	for name, got := range map[string][]string{
+		"systems": g.Systems, "rooms": g.Rooms, "send": g.Send, "presence": g.Presence,
+	} {
 		var want []string
 		if json.Unmarshal(exact[name], &want) != nil && exact[name] != nil {
 			var one string
@@ -291,6 +304,7 @@ func TestAuthenticateGrantsWhatMintWasGiven(t *testing.T) {
 		want := domain.Grant{
 			User: rapid.StringN(0, 20, 300).Draw(t, "user"), Systems: globs.Draw(t, "systems"),
 			Rooms: globs.Draw(t, "rooms"), Send: globs.Draw(t, "send"),
+			Presence: globs.Draw(t, "presence"), Token: rapid.String().Draw(t, "jti"),
 			Expires: time.Unix(rapid.Int64Range(-1, 300_000_000_000).Draw(t, "expires"), 0),
 		}
 		token, err := j.Mint(want)
@@ -305,7 +319,8 @@ func TestAuthenticateGrantsWhatMintWasGiven(t *testing.T) {
 			return
 		}
 		if err != nil || got.User != want.User || !slices.Equal(got.Systems, want.Systems) || !slices.Equal(got.Rooms, want.Rooms) ||
-			!slices.Equal(got.Send, want.Send) || !got.Expires.Equal(want.Expires) {
+			!slices.Equal(got.Send, want.Send) || !got.Expires.Equal(want.Expires) ||
+			!slices.Equal(got.Presence, want.Presence) || got.Token != want.Token || time.Since(got.Issued) > time.Minute {
 			t.Fatalf("minted %+v, got %+v, %v", want, got, err)
 		}
 	})

@@ -11,18 +11,20 @@ import (
 type Dev struct{}
 
 // Authenticate returns a grant for the user called name, whoever asks. It covers
-// every system, every room whose name has at most seven slashes, and sending to
-// business systems and to every target whose name has at most seven slashes. It
-// does not cover sending to [domain.Everyone], which no glob can grant.
+// every system, every room whose name has at most seven slashes, who is there and in
+// every system, and sending to business systems and to every target whose name has at
+// most seven slashes. It does not cover sending to [domain.Everyone], which no glob can
+// grant.
 func (Dev) Authenticate(_ context.Context, name string) (domain.Grant, error) {
 	if err := domain.CheckUser(name); err != nil {
 		return domain.Grant{}, distrust(ReasonNoName, "say who you are with ?user=NAME (%v)", err)
 	}
 	return domain.Grant{
-		User:    name,
-		Systems: []string{"*"},
-		Rooms:   anything(),
-		Send:    append(anything(), "*/inbound"),
+		User:     name,
+		Systems:  []string{"*"},
+		Rooms:    anything(),
+		Send:     append(anything(), "*/inbound"),
+		Presence: anything(),
 	}, nil
 }
 

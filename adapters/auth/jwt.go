@@ -51,8 +51,10 @@ type JWTConfig struct {
 //   - sub, required: the user;
 //   - exp, required: the session ends when its token expires;
 //   - nbf, iss and aud as in RFC 7519;
-//   - systems, rooms and send: arrays of globs, as in [domain.Grant]. Whatever a
-//     token does not name there, it does not grant.
+//   - jti and iat: by these the control plane revokes tokens. One without jti cannot
+//     be revoked alone; one without iat counts as issued before any time;
+//   - systems, rooms, send and presence: arrays of globs, as in [domain.Grant].
+//     Whatever a token does not name there, it does not grant.
 //
 // [RFC 7519]: https://www.rfc-editor.org/rfc/rfc7519
 type JWT struct {
@@ -180,8 +182,8 @@ func (j *JWT) algorithms() string {
 	return strings.Join(slices.Compact(all), ", ")
 }
 
-// Mint signs a token that grants g until g.Expires, which must be set. It needs a
-// JWT with a secret.
+// Mint signs a token that grants g until g.Expires, which must be set. It was issued
+// now, whatever g.Issued is. It needs a JWT with a secret.
 func (j *JWT) Mint(g domain.Grant) (string, error) {
 	secret, ok := j.keys[0].public.([]byte)
 	switch {
@@ -195,16 +197,16 @@ func (j *JWT) Mint(g domain.Grant) (string, error) {
 		return "", fmt.Errorf("a token must expire between the years 1970 and 9999, not in %d",
 			g.Expires.Year())
 	}
-	names := []string{j.cfg.Issuer, j.cfg.Audience}
-	for _, text := range slices.Concat(names, g.Systems, g.Rooms, g.Send) {
+	names := []string{j.cfg.Issuer, j.cfg.Audience, g.Token}
+	for _, text := range slices.Concat(names, g.Systems, g.Rooms, g.Send, g.Presence) {
 		if !utf8.ValidString(text) {
 			return "", fmt.Errorf("%q is not UTF-8", text)
 		}
 	}
 	payload, err := json.Marshal(minted{
 		Subject: g.User, Issuer: j.cfg.Issuer, Audience: j.cfg.Audience,
-		IssuedAt: j.now().Unix(), Expires: g.Expires.Unix(),
-		Systems: g.Systems, Rooms: g.Rooms, Send: g.Send,
+		ID: g.Token, IssuedAt: j.now().Unix(), Expires: g.Expires.Unix(),
+		Systems: g.Systems, Rooms: g.Rooms, Send: g.Send, Presence: g.Presence,
 	})
 	if err != nil {
 		return "", err
@@ -226,9 +228,11 @@ type minted struct {
 	Subject  string   `json:"sub"`
 	Issuer   string   `json:"iss,omitempty"`
 	Audience string   `json:"aud,omitempty"`
+	ID       string   `json:"jti,omitempty"`
 	IssuedAt int64    `json:"iat"`
 	Expires  int64    `json:"exp"`
 	Systems  []string `json:"systems,omitempty"`
 	Rooms    []string `json:"rooms,omitempty"`
 	Send     []string `json:"send,omitempty"`
+	Presence []string `json:"presence,omitempty"`
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// Keys checks the API keys of publishers. It knows only the SHA-256 of each.
+// Keys checks the API keys of services and operators. It knows only the SHA-256 of each.
 // Keys are long and random, so a slow password hash is not needed.
 type Keys struct {
 	entries []keyEntry
@@ -28,10 +28,10 @@ type keyEntry struct {
 }
 
 // NewKeys reads entries of the form name:scopes:hash, such as
-// "shop:publish/orders+publish/chat:<64 hex digits>". The scopes are joined by
-// "+", or are "*" for everything. The hash is the key's SHA-256. Several entries
-// may have the same name, so that keys can be rotated. The error joins the faults
-// of all entries.
+// "shop:publish/orders+presence/orders:<64 hex digits>". The scopes are joined by "+":
+// publish/SYSTEM, presence/SYSTEM and members/SYSTEM, in which * is a glob, "admin", and
+// "*" for everything. The hash is the key's SHA-256. Several entries may have the same
+// name, so that keys can be rotated. The error joins the faults of all entries.
 func NewKeys(entries ...string) (*Keys, error) {
 	k := &Keys{}
 	var faults []error
@@ -93,7 +93,7 @@ func NewKey(name string, scopes domain.Scopes) (key, entry string, err error) {
 
 var (
 	keyName  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
-	keyScope = regexp.MustCompile(`^(\*|publish/[a-z0-9_*-]{1,64})$`)
+	keyScope = regexp.MustCompile(`^(\*|admin|(publish|presence|members)/[a-z0-9_*-]{1,64})$`)
 )
 
 var errName = errors.New("a key's name is 1 to 64 letters, digits, dots, dashes and underscores," +
@@ -113,8 +113,8 @@ func parseEntry(text string) (keyEntry, error) {
 	for _, s := range e.scopes {
 		if !keyScope.MatchString(s) {
 			return keyEntry{},
-				fmt.Errorf("%s: scopes are * or publish/SYSTEM, joined by +, as in publish/orders+publish/chat",
-					parts[0])
+				fmt.Errorf("%s: scopes are *, admin, publish/SYSTEM, presence/SYSTEM and members/SYSTEM, "+
+					"joined by +, as in publish/orders+presence/orders", parts[0])
 		}
 	}
 	sum, err := hex.DecodeString(parts[2])

@@ -65,6 +65,17 @@ func TestBadKeyEntriesAreAllNamedAndNotQuoted(t *testing.T) {
 	}
 }
 
+func TestScopesOfTheControlPlane(t *testing.T) {
+	for scope, want := range map[string]bool{
+		"admin": true, "presence/chat": true, "members/shop-*": true, "presence/*": true,
+		"admin/chat": false, "admins": false, "presence": false, "members/": false, "presence/Chat": false, "members/a/b": false,
+	} {
+		if _, _, err := auth.NewKey("ops", domain.Scopes{scope, "publish/chat"}); (err == nil) != want {
+			t.Errorf("%q: %v", scope, err)
+		}
+	}
+}
+
 // Two entries with different scopes for one key are ambiguous, and so refused.
 func TestOneKeyWithTwoMeaningsIsRefused(t *testing.T) {
 	sum := strings.Repeat("0a", 32)

@@ -61,10 +61,11 @@ func TestAVerifiedTokenIsNotVerifiedAgain(t *testing.T) {
 	j, key := newES256(t, 0)
 	token := signES256(t, key, jwt.MapClaims{
 		"sub": "alice", "exp": 9999999999, "systems": []string{"orders"}, "rooms": []string{"orders/*"},
+		"jti": "t1", "iat": 1_700_000_000, "presence": []string{"orders/"},
 	})
 	first, err := j.Authenticate(t.Context(), token)
-	if err != nil {
-		t.Fatal(err)
+	if err != nil || first.Token != "t1" || first.Issued.Unix() != 1_700_000_000 || len(first.Presence) != 1 {
+		t.Fatalf("%+v, %v", first, err)
 	}
 	j.keys = nil // nothing can be verified any more
 	again, err := j.Authenticate(t.Context(), token)

@@ -35,9 +35,9 @@ type Driver struct {
 }
 
 var (
-	_ transport.Driver      = (*Driver)(nil)
-	_ transport.LogDriver   = (*Driver)(nil)
-	_ transport.GroupDriver = (*Driver)(nil)
+	_ transport.Driver            = (*Driver)(nil)
+	_ transport.LogDriver         = (*Driver)(nil)
+	_ transport.WindowGroupDriver = (*Driver)(nil)
 )
 
 // Openers names this driver's URL scheme, jetstream://, for publisher.New and

@@ -31,7 +31,10 @@ const (
 // The consumer outlives its members, until somebody deletes it: `nats consumer rm`. A
 // group is told of no gaps: messages that are trimmed before the group has read them
 // are lost silently.
-func (d *Driver) Group(name string) (message.Subscriber, error) {
+func (d *Driver) Group(name string) (message.Subscriber, error) { return d.GroupWindow(name, 1) }
+
+// GroupWindow is Group for a member that holds up to inFlight messages of each topic.
+func (d *Driver) GroupWindow(name string, inFlight int) (message.Subscriber, error) {
 	join := func(ctx context.Context, topic string) (natsconn.Membership, error) {
 		m, err := d.join(ctx, name, topic)
 		if err != nil {
@@ -39,7 +42,7 @@ func (d *Driver) Group(name string) (message.Subscriber, error) {
 		}
 		return m, nil
 	}
-	return natsconn.NewGroup(name, join, d.log)
+	return natsconn.NewGroup(name, inFlight, join, d.log)
 }
 
 // consumerName makes the name of a group's consumer.

@@ -38,9 +38,9 @@ type Driver struct {
 }
 
 var (
-	_ transport.Driver      = (*Driver)(nil)
-	_ transport.LogDriver   = (*Driver)(nil)
-	_ transport.GroupDriver = (*Driver)(nil)
+	_ transport.Driver            = (*Driver)(nil)
+	_ transport.LogDriver         = (*Driver)(nil)
+	_ transport.WindowGroupDriver = (*Driver)(nil)
 )
 
 // Openers names this driver's URL scheme, kafka://, for publisher.New and

@@ -41,22 +41,29 @@ const (
 // Each message is handed out until it is acked; the next one follows the ack. A group is
 // told of no gaps: records that are trimmed before the group has read them are lost
 // silently.
-func (d *Driver) Group(name string) (message.Subscriber, error) {
+func (d *Driver) Group(name string) (message.Subscriber, error) { return d.GroupWindow(name, 1) }
+
+// GroupWindow is Group for a member that holds up to inFlight messages. An ack is
+// committed when all messages before it are acked. A rebalance waits for the handlers of
+// a member with one message alone: what a member with more has not acked by then goes to
+// another member at once, and is worked on twice.
+func (d *Driver) GroupWindow(name string, inFlight int) (message.Subscriber, error) {
 	if name == "" {
 		return nil, fmt.Errorf("kafka: %w: a consumer group needs a name", domain.ErrInvalid)
 	}
-	g := &group{driver: d, name: name, log: d.log.With(slog.String("group", name))}
+	g := &group{driver: d, name: name, inFlight: inFlight, log: d.log.With(slog.String("group", name))}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	return g, nil
 }
 
 // A group is a member of a consumer group. It is safe for concurrent use.
 type group struct {
-	driver *Driver
-	name   string
-	log    *slog.Logger
-	ctx    context.Context // ends with Close
-	cancel context.CancelFunc
+	driver   *Driver
+	name     string
+	inFlight int
+	log      *slog.Logger
+	ctx      context.Context // ends with Close
+	cancel   context.CancelFunc
 
 	mu      sync.Mutex
 	closed  bool           // guarded by mu
@@ -68,7 +75,8 @@ func (g *group) Subscribe(ctx context.Context, topicName string) (<-chan *messag
 	if err := g.register(); err != nil {
 		return nil, fmt.Errorf("kafka: group %s: subscribe to %s: %w", g.name, topicName, err)
 	}
-	client, err := g.join(ctx, topicName)
+	acks := &ackOrder{}
+	client, err := g.join(ctx, topicName, acks)
 	if err != nil {
 		g.running.Done()
 		return nil, fmt.Errorf("kafka: group %s: subscribe to %s: %w", g.name, topicName, classify(err))
@@ -82,7 +90,7 @@ func (g *group) Subscribe(ctx context.Context, topicName string) (<-chan *messag
 		defer g.leave(client)
 		defer cancel()
 		defer stopAfterFunc()
-		g.serve(ctx, client, out)
+		g.serve(ctx, client, out, acks)
 	}()
 	return out, nil
 }
@@ -100,7 +108,7 @@ func (g *group) register() error {
 
 // join makes sure that the topic exists, and returns a client that joins the group when it
 // is first polled.
-func (g *group) join(ctx context.Context, topicName string) (*kgo.Client, error) {
+func (g *group) join(ctx context.Context, topicName string, acks *ackOrder) (*kgo.Client, error) {
 	ctx, cancel := context.WithTimeout(ctx, groupTimeout)
 	defer cancel()
 	defer context.AfterFunc(g.ctx, cancel)()
@@ -108,6 +116,7 @@ func (g *group) join(ctx context.Context, topicName string) (*kgo.Client, error)
 		return nil, err
 	}
 	oldest := kgo.NewOffset().AtStart()
+	forget := func(context.Context, *kgo.Client, map[string][]int32) { acks.forget() }
 	return g.driver.cluster.newClient(g.driver.cluster.seeds,
 		kgo.ConsumerGroup(g.name), kgo.ConsumeTopics(topicName),
 		kgo.ConsumeStartOffset(oldest), kgo.ConsumeResetOffset(oldest),
@@ -116,24 +125,48 @@ func (g *group) join(ctx context.Context, topicName string) (*kgo.Client, error)
 		kgo.SessionTimeout(sessionTimeout), kgo.HeartbeatInterval(heartbeatInterval),
 		kgo.RebalanceTimeout(handlerTimeout), kgo.BlockRebalanceOnPoll(),
 		kgo.AutoCommitMarks(), kgo.AutoCommitInterval(commitEvery),
+		kgo.OnPartitionsLost(forget), kgo.OnPartitionsRevoked(forget),
 	)
 }
 
-// serve hands out messages, one by one, until ctx ends. A rebalance waits until the handler
-// has answered the message that was handed out.
-func (g *group) serve(ctx context.Context, client *kgo.Client, out chan<- *message.Message) {
+// serve hands out messages in order until ctx ends. Where a member holds one message, a
+// rebalance waits until the handler has answered it.
+func (g *group) serve(
+	ctx context.Context, client *kgo.Client, out chan<- *message.Message, acks *ackOrder,
+) {
+	var answers sync.WaitGroup
+	defer answers.Wait()
 	warn := rate.Sometimes{First: 1, Interval: 10 * time.Second}
-	for ctx.Err() == nil {
+	slots := make(chan struct{}, g.inFlight)
+	for take(ctx, slots) {
 		fetches := client.PollRecords(ctx, 1)
 		fetches.EachError(func(_ string, _ int32, err error) {
 			if ctx.Err() == nil {
 				warn.Do(func() { g.log.Warn("a consumer group cannot read", "error", err) })
 			}
 		})
-		for _, r := range fetches.Records() {
-			if g.deliver(ctx, out, r) {
-				client.MarkCommitRecords(r)
+		records := fetches.Records() // one or none
+		for _, r := range records {
+			pending := acks.add(r)
+			handedOut, done := make(chan struct{}), make(chan struct{})
+			answers.Go(func() {
+				defer func() { <-slots }()
+				defer close(done)
+				if deliver(ctx, out, r, func() { close(handedOut) }) {
+					acks.acked(pending, client.MarkCommitRecords)
+				}
+			})
+			if g.inFlight == 1 {
+				<-done
+				continue
 			}
+			select { // so that the next message is handed out after this one
+			case <-handedOut:
+			case <-done:
+			}
+		}
+		if len(records) == 0 {
+			<-slots
 		}
 		client.AllowRebalance()
 		if len(fetches.Errors()) > 0 && !pause.For(ctx, nackPause) {
@@ -142,13 +175,25 @@ func (g *group) serve(ctx context.Context, client *kgo.Client, out chan<- *messa
 	}
 }
 
+// take waits for a free slot. It returns false if ctx has ended.
+func take(ctx context.Context, slots chan<- struct{}) bool {
+	select {
+	case slots <- struct{}{}:
+		return ctx.Err() == nil
+	case <-ctx.Done():
+		return false
+	}
+}
+
 // deliver hands a record out until it is acked. It returns false if ctx ended before that.
-func (g *group) deliver(ctx context.Context, out chan<- *message.Message, r *kgo.Record) bool {
+// It calls handedOut when the record was handed out for the first time.
+func deliver(ctx context.Context, out chan<- *message.Message, r *kgo.Record, handedOut func()) bool {
 	for {
-		acked, ok := attempt(ctx, out, r)
+		acked, ok := attempt(ctx, out, r, handedOut)
 		if acked || !ok {
 			return acked
 		}
+		handedOut = func() {}
 		if !pause.For(ctx, nackPause) {
 			return false
 		}
@@ -157,13 +202,16 @@ func (g *group) deliver(ctx context.Context, out chan<- *message.Message, r *kgo
 
 // attempt hands a record out once and waits for the answer; ok is false if ctx ended before
 // there was one.
-func attempt(ctx context.Context, out chan<- *message.Message, r *kgo.Record) (acked, ok bool) {
+func attempt(
+	ctx context.Context, out chan<- *message.Message, r *kgo.Record, handedOut func(),
+) (acked, ok bool) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	m := toMessage(r)
 	m.SetContext(ctx)
 	select {
 	case out <- m:
+		handedOut()
 	case <-ctx.Done():
 		return false, false
 	}
@@ -173,6 +221,11 @@ func attempt(ctx context.Context, out chan<- *message.Message, r *kgo.Record) (a
 	case <-m.Nacked():
 		return false, true
 	case <-ctx.Done():
+	}
+	select {
+	case <-m.Acked(): // before ctx ended
+		return true, true
+	default:
 		return false, false
 	}
 }

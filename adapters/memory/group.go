@@ -23,29 +23,33 @@ const (
 // Group returns a subscriber in the named consumer group. A new group starts at
 // the oldest record of a topic, and exists until the bus is closed. A record that
 // the topic drops before the group has read it is lost to the group.
-func (b *Bus) Group(name string) (message.Subscriber, error) {
+func (b *Bus) Group(name string) (message.Subscriber, error) { return b.GroupWindow(name, 1) }
+
+// GroupWindow is Group for a member that holds up to inFlight messages of each topic.
+func (b *Bus) GroupWindow(name string, inFlight int) (message.Subscriber, error) {
 	if name == "" {
 		return nil, fmt.Errorf("memory: %w: a consumer group needs a name", domain.ErrInvalid)
 	}
-	m := &member{bus: b, name: name}
+	m := &member{bus: b, name: name, inFlight: inFlight}
 	m.ctx, m.cancel = context.WithCancel(b.ctx)
 	return m, nil
 }
 
 // A member is one subscriber in a group. It is safe for concurrent use.
 type member struct {
-	bus    *Bus
-	name   string
-	ctx    context.Context // ends with Close, or with the bus
-	cancel context.CancelFunc
+	bus      *Bus
+	name     string
+	inFlight int
+	ctx      context.Context // ends with Close, or with the bus
+	cancel   context.CancelFunc
 
 	mu      sync.Mutex
 	closed  bool           // guarded by mu
 	running sync.WaitGroup // subscriptions; Add under mu while not closed
 }
 
-// Subscribe takes the group's messages of a topic, one at a time, until ctx
-// ends. A message that is nacked, or not acked when the subscription ends, goes
+// Subscribe takes the group's messages of a topic, at most inFlight at a time, until
+// ctx ends. A message that is nacked, or not acked when the subscription ends, goes
 // back to the group.
 func (m *member) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
 	if err := m.bus.live(ctx); err != nil {
@@ -71,7 +75,7 @@ func (m *member) Subscribe(ctx context.Context, topic string) (<-chan *message.M
 		defer close(out)
 		defer cancel()
 		defer stop()
-		g.serve(ctx, out)
+		g.serve(ctx, out, m.inFlight)
 	})
 	return out, nil
 }
@@ -122,20 +126,35 @@ func (l *log) group(name string) (*group, error) {
 	return g, nil
 }
 
-// serve delivers messages to one member until ctx ends.
-func (g *group) serve(ctx context.Context, out chan<- *message.Message) {
+// serve delivers messages to one member until ctx ends. The member has at most inFlight
+// of them that it has not answered.
+func (g *group) serve(ctx context.Context, out chan<- *message.Message, inFlight int) {
+	var answers sync.WaitGroup
+	defer answers.Wait()
+	slots := make(chan struct{}, inFlight)
 	for {
+		select {
+		case slots <- struct{}{}:
+		case <-ctx.Done():
+			return
+		}
 		d, ok := g.take(ctx)
 		if !ok {
 			return
 		}
-		if d.send(ctx, out) {
-			continue
+		m, cancel := d.message(ctx)
+		select {
+		case out <- m:
+		case <-ctx.Done(): // nobody answers m; await sees that ctx is over
 		}
-		g.giveBack(d)
-		if !pause.For(ctx, nackPause) {
-			return
-		}
+		answers.Go(func() {
+			defer func() { <-slots }()
+			defer cancel()
+			if !await(ctx, m) {
+				g.giveBack(d)
+				pause.For(ctx, nackPause)
+			}
+		})
 	}
 }
 
@@ -198,25 +217,30 @@ func (g *group) giveBack(d delivery) {
 	g.more = make(chan struct{})
 }
 
-// send sends the record to a member and reports whether it was acked.
-func (d delivery) send(ctx context.Context, out chan<- *message.Message) (acked bool) {
-	m := message.NewMessage(d.uuid, bytes.Clone(d.body))
+// message makes the message of a record; its context ends when cancel is called.
+func (d delivery) message(ctx context.Context) (m *message.Message, cancel context.CancelFunc) {
+	m = message.NewMessage(d.uuid, bytes.Clone(d.body))
 	for _, f := range d.header {
 		m.Metadata[f.Name] = f.Value
 	}
-	messageCtx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	m.SetContext(messageCtx)
-	select {
-	case out <- m:
-	case <-ctx.Done():
-		return false
-	}
+	ctx, cancel = context.WithCancel(ctx)
+	m.SetContext(ctx)
+	return m, cancel
+}
+
+// await waits for the member's answer, and reports whether m was acked.
+func await(ctx context.Context, m *message.Message) (acked bool) {
 	select {
 	case <-m.Acked():
 		return true
 	case <-m.Nacked():
+		return false
 	case <-ctx.Done():
 	}
-	return false
+	select {
+	case <-m.Acked(): // before ctx ended
+		return true
+	default:
+		return false
+	}
 }

@@ -47,11 +47,13 @@ func (h *handle) Publish(ctx context.Context, records []transport.Outgoing) []er
 	return h.Bus.Publish(ctx, records)
 }
 
-func (h *handle) Group(name string) (message.Subscriber, error) {
+func (h *handle) Group(name string) (message.Subscriber, error) { return h.GroupWindow(name, 1) }
+
+func (h *handle) GroupWindow(name string, inFlight int) (message.Subscriber, error) {
 	if h.closed.Load() {
 		return nil, fmt.Errorf("memory: group %q: %w", name, domain.ErrClosed)
 	}
-	return h.Bus.Group(name)
+	return h.Bus.GroupWindow(name, inFlight)
 }
 
 func (h *handle) Ping(ctx context.Context) error {

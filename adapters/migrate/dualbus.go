@@ -99,6 +99,10 @@ func (b *DualBus) Guarantees() transport.Guarantees {
 	}
 }
 
+// Buses returns the old bus and the new one, for a topic that is read on both; see
+// [DualBus.PublishToBoth]. They remain the DualBus's: only it closes them.
+func (b *DualBus) Buses() (from, to *transport.Transport) { return b.from, b.to }
+
 // CheckTopic returns an error unless both buses can carry a topic of this name.
 func (b *DualBus) CheckTopic(topic string) error {
 	return errors.Join(b.from.CheckTopic(topic), b.to.CheckTopic(topic))

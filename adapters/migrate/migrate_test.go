@@ -46,8 +46,8 @@ func TestMove(t *testing.T) {
 	})
 }
 
-// A node publishes a topic, and the inbound topic that belongs to it, on the old
-// bus until it has read the mark, and then on the new bus.
+// A node publishes a topic, and the topics that belong to it, on the old bus until it
+// has read the mark, and then on the new bus.
 func TestNodesPublishOnTheBusThatIsCurrent(t *testing.T) {
 	in(t, func(w *world) {
 		n := w.node()
@@ -60,16 +60,20 @@ func TestNodesPublishOnTheBusThatIsCurrent(t *testing.T) {
 		}
 		say(topic, "one")
 		say(topic+domain.InboundSuffix, "inbound one")
+		say(topic+domain.EventsSuffix, "event one")
 		w.cutOver()
 		say(topic, "two")
 		say(topic+domain.InboundSuffix, "inbound two")
+		say(topic+domain.EventsSuffix, "event two")
 		say("other", "not followed here")
 		w.want(n, "one movedHere two")
 		w.want(w.plain(w.old), "one movedAway")
-		for bus, want := range map[*memory.Bus]string{w.old: "inbound one", w.new: "inbound two"} {
-			r := &reader{}
-			r.read(w, w.open(bus).BatchesSince(time.Minute), topic+domain.InboundSuffix)
-			w.want(r, want)
+		for bus, number := range map[*memory.Bus]string{w.old: "one", w.new: "two"} {
+			for suffix, want := range map[string]string{domain.InboundSuffix: "inbound ", domain.EventsSuffix: "event "} {
+				r := &reader{}
+				r.read(w, w.open(bus).BatchesSince(time.Minute), topic+suffix)
+				w.want(r, want+number)
+			}
 		}
 	})
 }

@@ -9,12 +9,13 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 
+	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/domain"
 )
 
 // PublishContext publishes on the new bus if a subscription of the topic has
 // found that it has taken over, and else on the old bus, from where the Bridge
-// copies it. An inbound topic follows the topic that it belongs to.
+// copies it. An inbound topic, and one of events, follows the topic that it belongs to.
 //
 // A message that is published on the old bus may come after the mark there. Then
 // it has no position in the order until it is copied. So, if the topic is
@@ -27,7 +28,7 @@ import (
 //
 // The error is a [*domain.PublishError].
 func (b *DualBus) PublishContext(ctx context.Context, topic string, messages ...*message.Message) error {
-	system := strings.TrimSuffix(topic, domain.InboundSuffix)
+	system := ownerOf(topic)
 	if slices.Contains(b.cfg.Topics, system) {
 		if err := b.awaitSubscription(ctx, system); err != nil {
 			return &domain.PublishError{
@@ -62,6 +63,41 @@ func (b *DualBus) PublishContext(ctx context.Context, topic string, messages ...
 	}
 }
 
+// ownerOf returns the topic of the system that a topic belongs to.
+func ownerOf(topic string) string {
+	for _, suffix := range []string{domain.InboundSuffix, domain.EventsSuffix} {
+		if system, ok := strings.CutSuffix(topic, suffix); ok {
+			return system
+		}
+	}
+	return topic
+}
+
+// PublishToBoth publishes on both buses at the same time, for a topic that all nodes read on
+// whatever bus they have, and that no [Bridge] copies. It succeeds if one of the buses has
+// taken all messages. A bus that is down is left out if the other one is up. The error is a
+// [*domain.PublishError].
+func (b *DualBus) PublishToBoth(
+	ctx context.Context, topic string, messages ...*message.Message,
+) error {
+	var buses []*transport.Transport
+	for _, bus := range []*transport.Transport{b.from, b.to} {
+		if bus.Up() {
+			buses = append(buses, bus)
+		}
+	}
+	if len(buses) == 1 {
+		return buses[0].PublishContext(ctx, topic, messages...)
+	}
+	second := make(chan error, 1)
+	go func() { second <- b.to.PublishContext(ctx, topic, messages...) }()
+	err := b.from.PublishContext(ctx, topic, messages...)
+	if other := <-second; err == nil || other == nil {
+		return nil
+	}
+	return err
+}
+
 // unknownOutcome is the error of a publish whose messages were not read back.
 func unknownOutcome(topic string, err error) error {
 	return &domain.PublishError{Err: fmt.Errorf("move: publish to %q: %w", topic, err)}
@@ -71,7 +107,7 @@ func unknownOutcome(topic string, err error) error {
 // on the bus on which PublishContext would publish to it; see
 // [transport.Transport.Unconsumed].
 func (b *DualBus) Unconsumed(ctx context.Context, topic string) (time.Duration, error) {
-	return b.current(strings.TrimSuffix(topic, domain.InboundSuffix)).Unconsumed(ctx, topic)
+	return b.current(ownerOf(topic)).Unconsumed(ctx, topic)
 }
 
 func (b *DualBus) isSubscribed(topic string) bool {

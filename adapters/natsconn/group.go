@@ -1,6 +1,7 @@
 package natsconn
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -51,15 +52,16 @@ type Delivery interface {
 	InProgressInterval() time.Duration
 }
 
-// A Group is a Watermill subscriber that is a member of a group. It hands out one
-// message at a time, the next one after the ack. A subscription survives
+// A Group is a Watermill subscriber that is a member of a group. It hands out a bounded
+// number of messages before the first of them is answered. A subscription survives
 // interruptions: it joins the group again. A Group is safe for concurrent use.
 type Group struct {
-	name   string
-	join   Join
-	log    *slog.Logger
-	ctx    context.Context // ends with Close
-	cancel context.CancelFunc
+	name     string
+	inFlight int
+	join     Join
+	log      *slog.Logger
+	ctx      context.Context // ends with Close
+	cancel   context.CancelFunc
 
 	mu      sync.Mutex
 	closed  bool           // guarded by mu
@@ -68,12 +70,13 @@ type Group struct {
 
 var _ message.Subscriber = (*Group)(nil)
 
-// NewGroup returns a member of the named group.
-func NewGroup(name string, join Join, log *slog.Logger) (*Group, error) {
+// NewGroup returns a member of the named group. Each of its subscriptions has handed out
+// at most inFlight messages that are not answered.
+func NewGroup(name string, inFlight int, join Join, log *slog.Logger) (*Group, error) {
 	if name == "" {
 		return nil, fmt.Errorf("%w: a group needs a name", domain.ErrInvalid)
 	}
-	g := &Group{name: name, join: join, log: log.With(slog.String("group", name))}
+	g := &Group{name: name, inFlight: inFlight, join: join, log: log.With(slog.String("group", name))}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	return g, nil
 }
@@ -156,23 +159,54 @@ func (g *Group) run(ctx context.Context, topic string, m Membership, out chan<- 
 func (g *Group) serve(
 	ctx context.Context, m Membership, out chan<- *message.Message, received func(),
 ) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var answers sync.WaitGroup
+	defer answers.Wait() // after cancel
+	defer cancel(nil)
+	slots := make(chan struct{}, g.inFlight)
 	for {
+		select {
+		case slots <- struct{}{}:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
 		d, err := m.Next(ctx)
 		if err != nil {
-			return err
+			return cmp.Or(context.Cause(ctx), err)
 		}
 		received()
-		for again := true; again; {
-			if again, err = deliver(ctx, d, out); err != nil {
-				return err
+		handedOut, done := make(chan struct{}), make(chan struct{})
+		answers.Go(func() {
+			defer func() { <-slots }()
+			defer close(done)
+			if err := deliver(ctx, d, out, func() { close(handedOut) }); err != nil {
+				cancel(err)
 			}
+		})
+		select { // so that the next message is handed out after this one
+		case <-handedOut:
+		case <-done:
 		}
 	}
 }
 
-// deliver hands a message out once, waits for the handler's answer and passes it on
+// deliver hands a message out, again and again if need be, until the server has been
+// given the handler's answer. It calls handedOut after the first time.
+func deliver(ctx context.Context, d Delivery, out chan<- *message.Message, handedOut func()) error {
+	for {
+		again, err := attempt(ctx, d, out, handedOut)
+		if err != nil || !again {
+			return err
+		}
+		handedOut = func() {}
+	}
+}
+
+// attempt hands a message out once, waits for the handler's answer and passes it on
 // to the server. It reports whether the message has to be handed out again.
-func deliver(ctx context.Context, d Delivery, out chan<- *message.Message) (again bool, err error) {
+func attempt(
+	ctx context.Context, d Delivery, out chan<- *message.Message, handedOut func(),
+) (again bool, err error) {
 	var tick <-chan time.Time
 	if every := d.InProgressInterval(); every > 0 {
 		ticker := time.NewTicker(every)
@@ -186,6 +220,7 @@ func deliver(ctx context.Context, d Delivery, out chan<- *message.Message) (agai
 		select {
 		case give <- m:
 			give = nil // it was handed out; now wait for the answer
+			handedOut()
 		case <-m.Acked():
 			return false, d.Ack()
 		case <-m.Nacked():

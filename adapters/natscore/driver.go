@@ -24,8 +24,8 @@ type Driver struct {
 }
 
 var (
-	_ transport.Driver      = (*Driver)(nil)
-	_ transport.GroupDriver = (*Driver)(nil)
+	_ transport.Driver            = (*Driver)(nil)
+	_ transport.WindowGroupDriver = (*Driver)(nil)
 )
 
 // Openers names this driver's URL schemes, nats:// and tls://, for publisher.New
@@ -186,7 +186,10 @@ func (d *Driver) Ping(ctx context.Context) error {
 // given the message again until it acks, or until the subscription ends.
 //
 // [queue group]: https://docs.nats.io/nats-concepts/core-nats/queue
-func (d *Driver) Group(name string) (message.Subscriber, error) {
+func (d *Driver) Group(name string) (message.Subscriber, error) { return d.GroupWindow(name, 1) }
+
+// GroupWindow is Group for a member that holds up to inFlight messages of each topic.
+func (d *Driver) GroupWindow(name string, inFlight int) (message.Subscriber, error) {
 	if natsconn.CheckTopic(name) != nil {
 		return nil, fmt.Errorf("natscore: %w: group %q: a queue group's name has no spaces and no wildcards",
 			domain.ErrInvalid, name)
@@ -198,7 +201,7 @@ func (d *Driver) Group(name string) (message.Subscriber, error) {
 		}
 		return &membership{feed: f}, nil
 	}
-	return natsconn.NewGroup(name, join, d.log)
+	return natsconn.NewGroup(name, inFlight, join, d.log)
 }
 
 // Close ends both connections.

@@ -49,12 +49,12 @@ type Driver struct {
 }
 
 var (
-	_ transport.Driver          = (*Driver)(nil)
-	_ transport.LogDriver       = (*Driver)(nil)
-	_ transport.GroupDriver     = (*Driver)(nil)
-	_ transport.Trimmer         = (*Driver)(nil)
-	_ transport.ConsumedTrimmer = (*Driver)(nil)
-	_ transport.Retainer        = (*Driver)(nil)
+	_ transport.Driver            = (*Driver)(nil)
+	_ transport.LogDriver         = (*Driver)(nil)
+	_ transport.WindowGroupDriver = (*Driver)(nil)
+	_ transport.Trimmer           = (*Driver)(nil)
+	_ transport.ConsumedTrimmer   = (*Driver)(nil)
+	_ transport.Retainer          = (*Driver)(nil)
 )
 
 // Openers names this driver's URL schemes, redis-streams:// and, with TLS,

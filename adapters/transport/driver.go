@@ -13,8 +13,8 @@ import (
 // a bus from it. All methods may be called concurrently.
 //
 // Some brokers can do more. A driver says so by implementing [LogDriver],
-// [GroupDriver], [Trimmer], [ConsumedTrimmer] or [Retainer], and its feeds by
-// implementing [LastHeard]. Each of these says what its absence means.
+// [GroupDriver], [WindowGroupDriver], [Trimmer], [ConsumedTrimmer] or [Retainer], and its
+// feeds by implementing [LastHeard]. Each of these says what its absence means.
 type Driver interface {
 	// Guarantees says what the broker promises. It never changes.
 	Guarantees() Guarantees
@@ -146,6 +146,19 @@ type LogDriver interface {
 type GroupDriver interface {
 	// Group returns a subscriber in the named group. The caller closes it.
 	Group(name string) (message.Subscriber, error)
+}
+
+// A WindowGroupDriver is a [GroupDriver] whose groups' members can work on several
+// messages at once. With a GroupDriver that is none, a member receives one message at a
+// time, however many it asks for.
+type WindowGroupDriver interface {
+	// GroupWindow returns a subscriber in the named group that hands out up to inFlight
+	// messages, at least 1, before the first of them is acked or nacked. It hands them
+	// out in the bus's order. A message that is nacked comes again after a pause, and
+	// those behind it do not wait for it. The caller closes the subscriber; messages
+	// that are not acked by then are given to another member, where the broker keeps
+	// them.
+	GroupWindow(name string, inFlight int) (message.Subscriber, error)
 }
 
 // A Trimmer is a [Driver] whose log grows until somebody trims it. [Transport]

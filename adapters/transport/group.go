@@ -20,11 +20,32 @@ func (t *Transport) Group(name string) (message.Subscriber, error) {
 	if !ok {
 		return nil, fmt.Errorf("transport: consumer group %q: %w", name, domain.ErrUnsupported)
 	}
+	return t.joinGroup(name, driver.Group)
+}
+
+// GroupWindow is [Transport.Group] for a member that may hold up to inFlight messages at
+// once which it has not answered yet. They are handed out in the bus's order; one that is
+// nacked comes again later than those behind it. Where the driver is no
+// [WindowGroupDriver], the member holds one message.
+func (t *Transport) GroupWindow(name string, inFlight int) (message.Subscriber, error) {
+	driver, ok := t.driver.(WindowGroupDriver)
+	if !ok {
+		return t.Group(name)
+	}
+	return t.joinGroup(name, func(name string) (message.Subscriber, error) {
+		return driver.GroupWindow(name, max(inFlight, 1))
+	})
+}
+
+// joinGroup makes a member of a group with join, a method of the driver.
+func (t *Transport) joinGroup(
+	name string, join func(name string) (message.Subscriber, error),
+) (message.Subscriber, error) {
 	if err := t.enter(); err != nil {
 		return nil, fmt.Errorf("transport: consumer group %q: %w", name, err)
 	}
 	defer t.running.Done()
-	sub, err := driver.Group(name)
+	sub, err := join(name)
 	if err != nil {
 		return nil, fmt.Errorf("transport: consumer group %q: %w", name, busError(err))
 	}

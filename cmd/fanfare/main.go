@@ -3,7 +3,8 @@
 //
 // It exits with 0 when all went well, with 1 when something failed while it was
 // running, and with 2 when it could not start: wrong usage, wrong settings, a port
-// in use.
+// in use. Commands to all nodes, such as `fanfare disconnect`, exit with 3 when some node
+// has not said in time that it has done what was asked.
 package main
 
 import (
@@ -68,6 +69,9 @@ func (a *app) run(ctx context.Context, args []string) int {
 	for line := range strings.Lines(err.Error()) {
 		fmt.Fprintln(a.err, "fanfare: "+strings.TrimRight(line, "\n"))
 	}
+	if errors.As(err, new(*pending)) {
+		return 3
+	}
 	if errors.As(err, new(failure)) {
 		return 1
 	}
@@ -109,10 +113,26 @@ every node hears it on the bus; the node that holds a session of that user deliv
 	root.SetOut(a.out)
 	root.SetErr(a.err)
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(
-		a.serve(), a.dev(), a.publish(), a.listen(), a.bench(), a.bridge(), a.move(),
-		a.token(), a.key(), a.config(), a.version(),
-	)
+	for _, g := range []struct {
+		title    string
+		commands []*cobra.Command
+	}{
+		{"Nodes:", []*cobra.Command{a.serve(), a.dev(), a.config(), a.bridge(), a.move()}},
+		{"Messages:", []*cobra.Command{
+			a.publish(), a.listen(), a.inbound(), a.webhook(), a.bench(),
+		}},
+		{"Who is there, and who must go:", []*cobra.Command{
+			a.who(), a.nodes(), a.members(), a.disconnect(), a.block(), a.unblock(), a.revoke(),
+		}},
+		{"Tokens and keys:", []*cobra.Command{a.token(), a.key()}},
+	} {
+		root.AddGroup(&cobra.Group{ID: g.title, Title: g.title})
+		for _, c := range g.commands {
+			c.GroupID = g.title
+		}
+		root.AddCommand(g.commands...)
+	}
+	root.AddCommand(a.version())
 	return root
 }
 

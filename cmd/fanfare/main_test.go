@@ -238,6 +238,7 @@ func TestWhatKeepsItFromStartingIsOneClearLineAndExitCode2(t *testing.T) {
 		"token, no secret":  {[]string{"token", "--user", "alice"}, "auth.jwt.secret: not set"},
 		"token, no user":    {[]string{"token", good}, "--user"},
 		"token, no time":    {[]string{"token", good, "--user", "alice", "--ttl", "999ms"}, "at least 1s"},
+		"token, no place":   {[]string{"token", good, "--user", "alice", "--presence", "chat"}, "--presence: \"chat\" matches nothing"},
 		"key, no name":      {[]string{"key"}, "--name"},
 		"key, bad scope":    {[]string{"key", "--name", "x", "--scopes", "read/orders"}, "scopes are"},
 	} {
@@ -265,7 +266,8 @@ func TestUnknownNameInTheEnvironmentIsRefused(t *testing.T) {
 }
 
 func TestEveryCommandHelpsWithAnExample(t *testing.T) {
-	for _, name := range []string{"serve", "dev", "publish", "listen", "token", "key", "config check", "config print"} {
+	for _, name := range []string{"serve", "dev", "publish", "listen", "token", "key", "config check", "config print",
+		"who", "nodes", "disconnect", "block", "unblock", "revoke", "members", "members add", "members remove", "members list"} {
 		got := fanfareRun(t, append(strings.Fields(name), "--help")...)
 		if got.code != 0 || !strings.Contains(got.out, "Examples:\n") {
 			t.Errorf("%s: %+v", name, got)

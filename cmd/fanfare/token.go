@@ -25,7 +25,8 @@ func (a *app) token() *cobra.Command {
 		Short: "Mint a session token with the configured secret",
 		Long: `Prints a JWT that lets a user attach. What it does not name it does not grant. Names are globs, in
 which * stays within one part; sending to everyone needs SYSTEM/all, and to the system's own
-service SYSTEM/inbound, spelled out.`,
+service SYSTEM/inbound, spelled out. A token with --jti can be revoked alone; all tokens of a user
+can be revoked by when they were issued.`,
 		Example: `  fanfare token --config fanfare.yaml --user alice --systems orders,chat --ttl 1h
   fanfare token --user alice --systems chat --rooms 'chat/*' --send 'chat/room:*,chat/inbound' ` +
 			"--auth.jwt.secret_file jwt.secret",
@@ -49,6 +50,9 @@ service SYSTEM/inbound, spelled out.`,
 	f.StringSliceVar(&g.Rooms, "rooms", nil, "rooms to join, such as chat/*")
 	f.StringSliceVar(&g.Send, "send", nil,
 		"targets to send to, such as chat/room:*, and chat/inbound for the system's own service")
+	f.StringSliceVar(&g.Presence, "presence", nil,
+		"where to see who is there: rooms, such as chat/*, and chat/ for all of the system")
+	f.StringVar(&g.Token, "jti", "", "the token's id, by which it can be revoked")
 	f.DurationVar(&ttl, "ttl", time.Hour, "how long it is good for")
 	return cmd
 }
@@ -90,6 +94,7 @@ func newJWT(cfg fanfare.JWTConfig) (*auth.JWT, error) {
 var (
 	systemGlob = regexp.MustCompile(`^[a-z0-9*][a-z0-9_*-]*$`)
 	targetGlob = regexp.MustCompile(`^[a-z0-9*][a-z0-9_*-]*/.`)
+	placeGlob  = regexp.MustCompile(`^[a-z0-9*][a-z0-9_*-]*/`)
 )
 
 // checkGlobs refuses globs that match no possible system: a token with such a glob
@@ -103,6 +108,7 @@ func checkGlobs(g domain.Grant) error {
 		{"--systems", "orders or shop-*", g.Systems, systemGlob},
 		{"--rooms", "chat/*", g.Rooms, targetGlob},
 		{"--send", "chat/room:*", g.Send, targetGlob},
+		{"--presence", "chat/*", g.Presence, placeGlob},
 	} {
 		for _, glob := range list.globs {
 			if !list.form.MatchString(glob) {
@@ -118,10 +124,14 @@ func (a *app) key() *cobra.Command {
 	var name, scopes string
 	cmd := &cobra.Command{
 		Use:   "key",
-		Short: "Make an API key for a publisher",
+		Short: "Make an API key for a publisher or an operator",
 		Long: `Prints a new key, once, and the entry that makes nodes accept it. The entry holds only the key's
-hash. Add it to auth.api_keys of every node, and give the key to the publisher.`,
+hash. Add it to auth.api_keys of every node, and give the key to whoever needs it.
+
+Scopes: publish/SYSTEM to publish, presence/SYSTEM to ask who is there, members/SYSTEM to put users
+into rooms, admin to disconnect, block and revoke and to see the nodes, and * for everything.`,
 		Example: `  fanfare key --name shop --scopes publish/orders+publish/chat
+  fanfare key --name backend --scopes 'presence/chat+members/chat+admin'
   fanfare key --name ops --scopes '*'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -141,6 +151,7 @@ hash. Add it to auth.api_keys of every node, and give the key to the publisher.`
 		},
 	}
 	cmd.Flags().StringVar(&name, "name", "", "whose key it is")
-	cmd.Flags().StringVar(&scopes, "scopes", "", "what it is good for: * or publish/SYSTEM, joined by +")
+	cmd.Flags().StringVar(&scopes, "scopes", "",
+		"what it is good for, joined by +: publish/, presence/ or members/SYSTEM, admin, or *")
 	return cmd
 }

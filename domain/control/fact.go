@@ -72,8 +72,17 @@ type Refusal struct {
 	Reason string // Value.Reason
 }
 
-// Error says it in words that the client may see.
-func (r *Refusal) Error() string { return "" }
+// Error says it in words that the client may see: "blocked", "blocked: REASON" or "the
+// token was revoked".
+func (r *Refusal) Error() string {
+	switch {
+	case r.Kind != Block:
+		return "the token was revoked"
+	case r.Reason != "":
+		return "blocked: " + r.Reason
+	}
+	return "blocked"
+}
 
 // Unwrap returns [domain.ErrForbidden].
 func (r *Refusal) Unwrap() error { return domain.ErrForbidden }

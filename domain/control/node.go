@@ -1,6 +1,10 @@
 package control
 
-import "time"
+import (
+	"slices"
+	"strings"
+	"time"
+)
 
 // A Status is what a node says of itself in its heartbeat.
 type Status struct {
@@ -24,4 +28,34 @@ type NodeInfo struct {
 }
 
 // Nodes returns the live nodes, this one too, sorted by name and incarnation.
-func (m *Machine) Nodes(now Now) []NodeInfo { return nil }
+func (m *Machine) Nodes(now Now) []NodeInfo {
+	now = m.enter(now)
+	all := make([]NodeInfo, 0, len(m.nodes.list)+1)
+	all = append(all, NodeInfo{
+		Name: m.cfg.Node, Incarnation: m.cfg.Incarnation, Version: m.cfg.Version,
+		Self: true, Status: m.self.status, InStep: true,
+	})
+	for _, p := range m.nodes.list {
+		info := NodeInfo{Name: p.name, Incarnation: p.inc, Heard: now.Mono - p.heard, InStep: p.inStep}
+		ahead := now.Mono.Milliseconds() - now.Wall - p.clock.offset
+		info.ClockAhead = time.Duration(max(-maxShown, min(ahead, maxShown))) * time.Millisecond
+		if b := p.beat; b != nil {
+			info.Version = b.version
+			info.Status = Status{
+				Sessions: b.sessions, Users: b.users, Systems: slices.Clone(b.systems),
+				Lag: time.Duration(min(b.lag, maxShown)) * time.Millisecond, Draining: b.draining,
+			}
+		}
+		all = append(all, info)
+	}
+	slices.SortFunc(all, func(a, b NodeInfo) int {
+		if c := strings.Compare(a.Name, b.Name); c != 0 {
+			return c
+		}
+		return strings.Compare(a.Incarnation, b.Incarnation)
+	})
+	return all
+}
+
+// maxShown is the longest time that is believed of a node, in ms: some two centuries.
+const maxShown = 200 * 366 * 24 * 3600 * 1000

@@ -27,26 +27,37 @@ type Page struct {
 }
 
 // Who returns the users in a place whose names come after a name, at most limit.
-func (m *Machine) Who(p Place, after string, limit int) Page { return Page{} }
+func (m *Machine) Who(p Place, after string, limit int) Page {
+	page := m.presence.who(p, after, limit)
+	page.Complete = m.Complete()
+	return page
+}
+
+// Complete reports whether every live node is in step: whether this one knows who is
+// attached to each of them.
+func (m *Machine) Complete() bool { return m.nodes.inStep() }
 
 // Find returns those of the users who are in a place, in their order.
-func (m *Machine) Find(p Place, users []string) []Present { return nil }
+func (m *Machine) Find(p Place, users []string) []Present { return m.presence.find(p, users) }
 
 // Watch makes changes of a place known to [Machine.Changes]. Each Watch needs an Unwatch.
-func (m *Machine) Watch(p Place) {}
+func (m *Machine) Watch(p Place) { m.presence.watch(p) }
 
 // Unwatch undoes a Watch.
-func (m *Machine) Unwatch(p Place) {}
+func (m *Machine) Unwatch(p Place) { m.presence.unwatch(p) }
 
 // Changes returns the watched places that have changed since the last call, and how.
-func (m *Machine) Changes() []Change { return nil }
+func (m *Machine) Changes() []Change { return m.presence.changes() }
 
 // A Change says what has changed in a place. Who came and went in the meantime is in
 // neither list.
 type Change struct {
 	Place        Place
-	Count        int // users in the place now
-	Joined, Left []string
+	Count        int      // users in the place now
+	Joined, Left []string // sorted
+	// Cut says that more users came and went than the lists may hold: they are empty,
+	// and [Machine.Who] says who is there.
+	Cut bool
 }
 
 // An EventType is the type of a CloudEvent.
@@ -73,7 +84,7 @@ type Event struct {
 // Events returns events that this node has to publish, oldest first, at most limit. They
 // are returned again until [Machine.Spoken] says that the bus has them. One node at a
 // time speaks for all; when it dies another repeats what may not have been said.
-func (m *Machine) Events(limit int) []Event { return nil }
+func (m *Machine) Events(limit int) []Event { return m.presence.events(limit) }
 
 // Spoken says that the bus has the first n events that Events returned.
-func (m *Machine) Spoken(n int) {}
+func (m *Machine) Spoken(n int) { m.presence.spoken(n) }

@@ -48,28 +48,36 @@ type API struct {
 	mu           sync.Mutex
 	refused      map[int]uint64    // by status; guarded by mu
 	unauthorized map[string]uint64 // by reason, at most maxReasons; guarded by mu
+	controlled   map[int]uint64    // by status; guarded by mu
 }
 
 // New returns an API.
 func New(p Publisher, keys Authorizer, node Node, cfg Config) (*API, error) {
 	a := &API{
 		publisher: p, keys: keys, node: node, cfg: cfg.withDefaults(),
-		refused: map[int]uint64{}, unauthorized: map[string]uint64{},
+		refused: map[int]uint64{}, unauthorized: map[string]uint64{}, controlled: map[int]uint64{},
 	}
 	a.bodies = newBudget(a.cfg.Bodies, a.cfg.BodiesPerKey)
 	return a, a.describe()
 }
 
-// Publishing adds POST /v1/systems/{system}/messages.
+const publishPath = "/v1/systems/{system}/messages"
+
+// Publishing adds POST /v1/systems/{system}/messages. All paths below /v1/ for which the
+// mux has no route are answered with a list of the routes that there are, those of
+// Controlling included.
 func (a *API) Publishing(mux *http.ServeMux) {
-	const path = "/v1/systems/{system}/messages"
-	mux.HandleFunc("POST "+path, a.publish)
-	mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("POST "+publishPath, a.publish)
+	mux.HandleFunc(publishPath, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Allow", http.MethodPost)
 		a.refuse(w, problem(http.StatusMethodNotAllowed, "publish with POST"))
 	})
+	there := "there is nothing at this path; there are POST " + publishPath
+	for _, r := range routes {
+		there += ", " + r.method + " " + r.path
+	}
 	mux.HandleFunc("/v1/", func(w http.ResponseWriter, r *http.Request) {
-		a.refuse(w, problem(http.StatusNotFound, "there is only POST "+path))
+		a.refuse(w, problem(http.StatusNotFound, there))
 	})
 }
 
@@ -110,9 +118,9 @@ type Stats struct {
 	Accepted uint64         // messages that the bus took
 	Bodies   int64          // bytes that the bodies of requests in flight take now
 	Refused  map[int]uint64 // publish requests that were refused, by status
-	// Unauthorized counts those of the refused requests whose API key was the reason,
-	// by why.
+	// Unauthorized counts requests that were refused because of their API key, by why.
 	Unauthorized map[string]uint64
+	Controlled   map[int]uint64 // requests to the routes of Controlling, by status
 }
 
 // Stats returns what was counted since New. Its maps belong to the caller.
@@ -122,6 +130,7 @@ func (a *API) Stats() Stats {
 	return Stats{
 		Accepted: a.accepted.Load(), Bodies: a.bodies.inUse(),
 		Refused: maps.Clone(a.refused), Unauthorized: maps.Clone(a.unauthorized),
+		Controlled: maps.Clone(a.controlled),
 	}
 }
 

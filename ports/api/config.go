@@ -28,6 +28,10 @@ type Config struct {
 	Version      string // of the software, for the documentation; "dev" by default
 	Logger       *slog.Logger
 
+	// Control is the node's part in the control plane; nil: it is off, and the routes of
+	// [API.Controlling] answer 501.
+	Control Control
+
 	// Bodies and BodiesPerKey are how many bytes the bodies of requests in flight may
 	// take, of all publishers and of each API key. They are raised to what a single
 	// request may need.

@@ -1,5 +1,5 @@
-// Package api is the HTTP interface of a node: publishing, health, metrics, and the
-// documentation of all that.
+// Package api is the HTTP interface of a node: publishing, control, health, metrics, and
+// the documentation of all that.
 //
 // # Guarantees
 //
@@ -17,7 +17,9 @@
 //
 // The health routes are served by huma. The publish route is only described to huma and
 // served by a plain handler: it has to be fast, and what its body may contain is defined
-// by package domain/envelope alone.
+// by package domain/envelope alone. The routes of the control plane stand in one table,
+// from which they are served and described. Their bodies are read by package
+// domain/jsontext, which is stricter than huma's reader.
 //
 // publish_test.go shows requests and their answers.
 //

@@ -46,16 +46,17 @@ func newPage(doc *huma.OpenAPI) (page, error) {
 	}, err
 }
 
-// operations returns the operations, publishing first.
+// operations returns the operations in the order of their groups, and in a group by path.
 func operations(doc *huma.OpenAPI) (all []*huma.Operation) {
-	for _, path := range slices.Backward(slices.Sorted(maps.Keys(doc.Paths))) {
+	for _, path := range slices.Sorted(maps.Keys(doc.Paths)) {
 		item := doc.Paths[path]
-		for _, op := range []*huma.Operation{item.Get, item.Post} {
+		for _, op := range []*huma.Operation{item.Get, item.Post, item.Put, item.Delete} {
 			if op != nil {
 				all = append(all, op)
 			}
 		}
 	}
+	slices.SortStableFunc(all, func(a, b *huma.Operation) int { return rank(a) - rank(b) })
 	return all
 }
 

@@ -29,6 +29,10 @@ type Health struct {
 	Node    string
 	Systems []string // that are consumed now; the slice is not changed after it was returned
 	Deaf    []string // those of Systems whose messages do not come; likewise
+
+	// ControlDown says that the control topic cannot be read or written though the bus
+	// answers. It does not keep clients away.
+	ControlDown bool
 }
 
 type alive struct {
@@ -64,6 +68,7 @@ type ready struct {
 		Node    string   `json:"node" doc:"The node's name."`
 		Systems []string `json:"systems" doc:"The systems that the node consumes now."`
 		Deaf    []string `json:"deaf"`
+		Control string   `json:"control,omitempty" enum:"down"`
 	}
 }
 
@@ -94,6 +99,9 @@ func (a *API) readyz(_ context.Context, in *readyInput) (*ready, error) {
 	out.Body.Deaf = append([]string{}, h.Deaf...)
 	if !h.BusUp {
 		out.Body.Bus = "down"
+	}
+	if h.ControlDown {
+		out.Body.Control = "down"
 	}
 	if h.Phase != Ready || in.Bus == "required" && !h.BusUp {
 		out.Status = http.StatusServiceUnavailable
@@ -129,11 +137,11 @@ func (a *API) asked(names []string) (map[string]bool, error) {
 
 func (a *API) registerHealth(api huma.API) {
 	huma.Register(api, huma.Operation{
-		OperationID: "healthz", Method: http.MethodGet, Path: "/healthz", Tags: []string{"Health"},
+		OperationID: "healthz", Method: http.MethodGet, Path: "/healthz", Tags: []string{tagHealth},
 		Summary: "Is the process alive?",
 	}, a.healthz)
 	huma.Register(api, huma.Operation{
-		OperationID: "readyz", Method: http.MethodGet, Path: "/readyz", Tags: []string{"Health"},
+		OperationID: "readyz", Method: http.MethodGet, Path: "/readyz", Tags: []string{tagHealth},
 		Summary: "Should new clients come here?",
 		Description: "503 while the node is starting, draining or deaf. " +
 			"A bus that cannot be reached keeps it at 200 with \"bus\":\"down\", " +
@@ -166,6 +174,8 @@ func describeReady(doc *huma.OpenAPI) {
 	body := doc.Components.Schemas.Map()["ReadyBody"].Properties
 	body["status"].Description = "deaf: the bus answers, but no system's messages come; " +
 		"or not those that ?system= names."
+	body["control"].Description = "down: the control topic cannot be read or written, though " +
+		"the bus answers; otherwise absent. The node serves its clients all the same."
 	body["deaf"].Description = "Of these, the systems whose messages do not come here, " +
 		"though the bus answers."
 }

@@ -71,6 +71,13 @@ func TestReadyOnlyWhenNewClientsShouldCome(t *testing.T) {
 	}
 }
 
+func TestTroubleWithTheControlTopicIsShownAndKeepsNobodyAway(t *testing.T) {
+	n := &node{api.Health{Phase: api.Ready, BusUp: true, Node: "n1", ControlDown: true}}
+	if w := get(whole(t, n), "/readyz"); w.Code != 200 || !strings.Contains(w.Body.String(), `"control":"down"`) {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
 // One deaf system keeps the node ready for the others, except for a check that names it.
 func TestReadyWhileSomeSystemsAreDeaf(t *testing.T) {
 	for query, want := range map[string]struct {

@@ -8,8 +8,9 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
-// scopes returns the request's API key, and what it grants.
-func (a *API) scopes(r *http.Request) (key string, _ domain.Scopes, _ *Problem) {
+// scopes returns the request's API key, and what it grants. What says what the caller
+// wants to do.
+func (a *API) scopes(r *http.Request, what string) (key string, _ domain.Scopes, _ *Problem) {
 	key, ok := bearer(r.Header["Authorization"])
 	if !ok {
 		a.recordBadKey(r, "ambiguous", "there are several keys in Authorization")
@@ -27,7 +28,7 @@ func (a *API) scopes(r *http.Request) (key string, _ domain.Scopes, _ *Problem) 
 	}
 	a.recordBadKey(r, reason, detail)
 	return "", nil, problem(http.StatusUnauthorized,
-		"publishing needs an API key, as in \"Authorization: Bearer <key>\"")
+		what+" needs an API key, as in \"Authorization: Bearer <key>\"")
 }
 
 // bearer returns the key of the scheme Bearer, "" if there is none. It ignores other
@@ -62,6 +63,6 @@ func (a *API) recordBadKey(r *http.Request, reason, detail string) {
 	}
 	a.unauthorized[reason]++
 	a.mu.Unlock()
-	a.cfg.Logger.Info("a publisher was refused",
+	a.cfg.Logger.Info("an API key was refused",
 		"reason", reason, "detail", detail, "connection", r.RemoteAddr)
 }

@@ -15,7 +15,10 @@ func (a *API) Metrics() []metric.Metric {
 			"Publish requests that were refused, by HTTP status.", "status",
 			func() map[int]uint64 { return a.Stats().Refused }),
 		metric.PerLabel(metric.Counter, "http_unauthorized_total",
-			"Publish requests that were refused because of their API key, by reason.", "reason",
+			"Requests that were refused because of their API key, by reason.", "reason",
 			func() map[string]uint64 { return a.Stats().Unauthorized }),
+		metric.PerLabel(metric.Counter, "http_control_total",
+			"Requests to the routes of the control plane, by HTTP status.", "status",
+			func() map[int]uint64 { return a.Stats().Controlled }),
 	}
 }

@@ -18,16 +18,19 @@ import (
 func (a *API) describe() error {
 	cfg := huma.DefaultConfig("Fanfare", a.cfg.Version)
 	cfg.Info.Description = "Publish a message once; " +
-		"every session of the users it is for receives it."
+		"every session of the users it is for receives it. " +
+		"See who is there, and say who must go."
 	// The document and the page are made here: huma's page loads scripts from elsewhere,
 	// and huma makes its document only when it is first asked for.
 	cfg.OpenAPIPath, cfg.DocsPath, cfg.SchemasPath, cfg.CreateHooks = "", "", "", nil
 	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"key": {
-		Type: "http", Scheme: "bearer", Description: "An API key with the scope publish/SYSTEM.",
+		Type: "http", Scheme: "bearer", Description: "An API key with the scope that the operation needs: " +
+			"publish/SYSTEM, presence/SYSTEM, members/SYSTEM or admin; * has them all.",
 	}}
 	mux := http.NewServeMux()
 	api := humago.New(mux, cfg)
 	a.describePublishing(api.OpenAPI())
+	a.describeControl(api.OpenAPI())
 	a.registerHealth(api)
 	a.health = mux
 
@@ -48,7 +51,7 @@ func (a *API) describePublishing(doc *huma.OpenAPI) {
 	schemas.Map()["Problem"] = problemSchema(schemas)
 	doc.AddOperation(&huma.Operation{
 		OperationID: "publish", Method: http.MethodPost,
-		Path: "/v1/systems/{system}/messages", Tags: []string{"Publishing"},
+		Path: publishPath, Tags: []string{tagPublishing},
 		Summary: "Publish messages",
 		Description: "One message, or a batch: a JSON array, or NDJSON. " +
 			"All of a batch is checked before anything of it is published. " +
@@ -92,7 +95,7 @@ func (a *API) publishResponses() map[string]*huma.Response {
 				object("id", &huma.Schema{Type: "string"}),
 				object("ids", &huma.Schema{
 					Type: "array", Items: &huma.Schema{Type: "string"}}),
-			}}},
+			}}, Example: map[string]any{"id": exampleID}},
 		},
 	}}
 	for status, what := range map[int]string{
@@ -118,7 +121,10 @@ func (a *API) publishResponses() map[string]*huma.Response {
 // problemResponse describes an answer that is a [Problem].
 func problemResponse(status int, what string) *huma.Response {
 	r := &huma.Response{Description: what, Content: map[string]*huma.MediaType{
-		"application/problem+json": {Schema: &huma.Schema{Ref: "#/components/schemas/Problem"}},
+		"application/problem+json": {
+			Schema:  &huma.Schema{Ref: "#/components/schemas/Problem"},
+			Example: problem(status, what),
+		},
 	}}
 	if status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {
 		r.Headers = map[string]*huma.Param{"Retry-After": {
@@ -136,7 +142,7 @@ func problemSchema(schemas huma.Registry) *huma.Schema {
 		"detail": "What is wrong, and what to do.",
 		"errors": "Each thing that is wrong, with its place.",
 		"id": "The message's id, where it is unknown whether the bus has it: " +
-			"publish again with this id.",
+			"publish again with this id. Or the id of a command that the bus did not take in time.",
 		"accepted": "How many messages, from the first, are on the bus for sure.",
 		"ids":      "The ids of all messages of the batch, in order.",
 	} {

@@ -98,12 +98,15 @@ func join(path, field string) string {
 	return path + "." + field
 }
 
-// problem returns the answer, nil if there is no fault.
-func (f *faults) problem() *Problem {
+// problem returns the answer to a publish request, nil if there is no fault.
+func (f *faults) problem() *Problem { return f.because("nothing was published") }
+
+// because returns the answer, nil if there is no fault. The detail says what has not
+// happened because of the faults.
+func (f *faults) because(detail string) *Problem {
 	if len(f.list) == 0 {
 		return nil
 	}
-	detail := "nothing was published"
 	switch f.status {
 	case http.StatusBadRequest:
 		detail = "malformed JSON: " + detail

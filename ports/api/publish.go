@@ -39,7 +39,7 @@ func (a *API) publish(w http.ResponseWriter, r *http.Request) {
 // authorize returns the system that the path names and the caller's API key, if the key
 // may publish there. It does not touch the body.
 func (a *API) authorize(r *http.Request) (system domain.System, key string, _ *Problem) {
-	key, scopes, p := a.scopes(r)
+	key, scopes, p := a.scopes(r, "publishing")
 	if p != nil {
 		return system, key, p
 	}

@@ -12,15 +12,26 @@ import (
 // smallBody is how many bytes are allocated for a body of which nothing has come yet.
 const smallBody = 4 << 10
 
-// body reads the body. Its memory grows with what comes, whatever the request announces,
-// and is on the claim before it is allocated.
+// body reads the body of a publish request.
 func (a *API) body(w http.ResponseWriter, r *http.Request, c *claim) ([]byte, *Problem) {
-	if r.ContentLength > a.cfg.BodyBytes {
-		return nil, a.tooLarge()
+	body, p := a.bodyUpTo(a.cfg.BodyBytes, w, r, c)
+	if p != nil && p.Status == http.StatusRequestEntityTooLarge {
+		p.Detail += ": publish in several requests"
+	}
+	return body, p
+}
+
+// bodyUpTo reads a body of at most limit bytes. Its memory grows with what comes, whatever
+// the request announces, and is on the claim before it is allocated.
+func (a *API) bodyUpTo(
+	limit int64, w http.ResponseWriter, r *http.Request, c *claim,
+) ([]byte, *Problem) {
+	if r.ContentLength > limit {
+		return nil, tooLarge(limit)
 	}
 	most := r.ContentLength
 	if most < 0 {
-		most = a.cfg.BodyBytes + 1 // one more, to notice that there is more
+		most = limit + 1 // one more, to notice that there is more
 	}
 	u := upload{
 		from: r.Body, control: http.NewResponseController(w),
@@ -30,17 +41,17 @@ func (a *API) body(w http.ResponseWriter, r *http.Request, c *claim) ([]byte, *P
 	switch {
 	case p != nil:
 		return nil, p
-	case int64(len(body)) > a.cfg.BodyBytes:
-		return nil, a.tooLarge()
+	case int64(len(body)) > limit:
+		return nil, tooLarge(limit)
 	case int64(len(body)) < r.ContentLength:
 		return nil, problem(http.StatusBadRequest, "the body ended early")
 	}
 	return body, nil
 }
 
-func (a *API) tooLarge() *Problem {
-	return problem(http.StatusRequestEntityTooLarge, fmt.Sprintf(
-		"the body has more than %d bytes: publish in several requests", a.cfg.BodyBytes))
+func tooLarge(limit int64) *Problem {
+	return problem(http.StatusRequestEntityTooLarge,
+		fmt.Sprintf("the body has more than %d bytes", limit))
 }
 
 // An upload is a body that is being read.

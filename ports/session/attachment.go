@@ -18,7 +18,13 @@ type Attachment struct {
 	resumed bool
 	since   domain.Cursor // what the client asked to resume from; zero if it did not
 
-	rooms []domain.Target // see Join
+	// Why the session hears rooms, see rooms.go; guarded by Session.mu.
+	rooms    []domain.Target
+	assigned []assignedRoom // sorted by name
+
+	present bool // presence is kept for the system
+	counted bool // the session counts as present; guarded by Session.mu
+
 	// sentCursor is the cursor that the client was sent last: in hello, and then
 	// at ticks. It is written by Open, and once the session is added to the registry
 	// only by Registry.tick; hello and Cursor read it before that.
@@ -31,9 +37,17 @@ type Attachment struct {
 func (a *Attachment) attach(asker stream.Asker, enc stream.Encoder) {
 	var few [4]domain.Target
 	targets := append(append(few[:0], a.session.user, a.session.self), a.rooms...)
+	for _, r := range a.assigned {
+		if !slices.Contains(a.rooms, r.target) {
+			targets = append(targets, r.target)
+		}
+	}
 	a.stream, a.sentCursor, a.resumed = a.lease.Attach(
 		asker, a, enc, a.since, targets...)
 }
+
+// HasPresence reports whether the nodes keep who is attached to the system.
+func (a *Attachment) HasPresence() bool { return a.present }
 
 // System returns the system.
 func (a *Attachment) System() domain.System { return a.lease.System() }
@@ -67,39 +81,6 @@ func (a *Attachment) takeMoved() (at domain.Cursor, moved bool) {
 	heard := a.heard.Swap(false)
 	at, live := a.stream.Cursor()
 	return at, live && !heard && at != a.sentCursor
-}
-
-// Rooms returns the rooms that the session has joined. Like the methods below, it
-// is for one goroutine of the session's port.
-func (a *Attachment) Rooms() []domain.Target { return a.rooms }
-
-// Join lets the session hear a room from now on.
-func (a *Attachment) Join(room domain.Target) {
-	if !slices.Contains(a.rooms, room) {
-		a.rooms = append(a.rooms, room)
-		a.stream.Join(room)
-	}
-}
-
-// JoinSince is Join for a client that was in the room up to a cursor. What it
-// missed since then is offered, and then the frame done. It returns false if that
-// cannot be done now.
-func (a *Attachment) JoinSince(room domain.Target, since domain.Cursor, done []byte) bool {
-	if !a.stream.JoinSince(room, since, stream.Frame{Bytes: done}) {
-		return false
-	}
-	if !slices.Contains(a.rooms, room) {
-		a.rooms = append(a.rooms, room)
-	}
-	return true
-}
-
-// Leave undoes Join.
-func (a *Attachment) Leave(room domain.Target) {
-	if i := slices.Index(a.rooms, room); i >= 0 {
-		a.rooms = slices.Delete(a.rooms, i, i+1)
-		a.stream.Leave(room)
-	}
 }
 
 // detach undoes attach. It is idempotent.

@@ -12,9 +12,12 @@ const (
 	ClosePolicy       = 1008 // ten errors in a row, or too many frames
 	CloseTooBig       = 1009 // what the client sent
 	CloseTryLater     = 1013 // a plain client sent more than the system consumes
-	CloseExpired      = 4001 // the token has expired
-	CloseForbidden    = 4003 // the new token grants nothing here, or a plain client may not send
+	CloseExpired      = 4001 // the token has expired, or was revoked
+	CloseForbidden    = 4003 // the user is blocked, the new token grants nothing here, or a plain client may not send
 	CloseSlow         = 4008 // the client does not read
 	CloseDisconnected = 4009 // see Registry.Disconnect
 	CloseReplaced     = 4010 // the user has too many sessions, and this is the oldest
 )
+
+// Codes that an application may choose for [Registry.Disconnect].
+const minCustomCode, maxCustomCode = 4100, 4999

@@ -16,6 +16,7 @@ const (
 	DefaultProxyHeader     = "X-Forwarded-For"
 	DefaultSystems         = 16
 	DefaultRooms           = 100
+	DefaultMembers         = 1000
 	DefaultSessions        = 100_000
 	DefaultSessionsPerUser = 32
 	DefaultFailureRate     = 5 // wrong tokens a second
@@ -47,6 +48,14 @@ type Config struct {
 	Proxies     []netip.Prefix
 	ProxyHeader string
 
+	// Control is the control plane; nil if it is off.
+	Control Control
+	// Presence says for which systems Control keeps who is there; nil for none.
+	Presence func(domain.System) bool
+	// Members is the most users in a place whom clients that watch it are told by name.
+	// Of more, they are told how many there are.
+	Members int
+
 	Systems         int  // most systems of a session
 	Rooms           int  // most rooms of a session
 	Sessions        int  // most sessions of the node
@@ -63,6 +72,13 @@ func (c Config) withDefaults() Config {
 	defaults.Set(&c.ProxyHeader, DefaultProxyHeader)
 	defaults.Set(&c.Systems, DefaultSystems)
 	defaults.Set(&c.Rooms, DefaultRooms)
+	defaults.Set(&c.Members, DefaultMembers)
+	if c.Control == nil {
+		c.Control = noControl{}
+	}
+	if c.Presence == nil {
+		c.Presence = func(domain.System) bool { return false }
+	}
 	defaults.Set(&c.Sessions, DefaultSessions)
 	defaults.Set(&c.SessionsPerUser, DefaultSessionsPerUser)
 	defaults.Set(&c.FailureRate.Messages, DefaultFailureRate)
@@ -79,7 +95,7 @@ func (c Config) Validate() error {
 	var faults []error
 	for name, n := range map[string]int{
 		"systems": c.Systems, "rooms": c.Rooms, "sessions": c.Sessions,
-		"sessions_per_user": c.SessionsPerUser,
+		"sessions_per_user": c.SessionsPerUser, "members": c.Members,
 	} {
 		if n < 0 {
 			faults = append(faults, fmt.Errorf("session: %s: want at least 1, got %d", name, n))

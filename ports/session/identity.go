@@ -210,8 +210,8 @@ func (reg *Registry) fromNamedPage(r *http.Request) bool {
 	return err == nil && (reg.origins.names(o) || reg.ownPage(r, o))
 }
 
-// Refresh returns what a new token of the session's user grants. If it is refused,
-// the reason is counted and logged as when a session is opened.
+// Refresh returns what a new token of the session's user grants, for [Session.Renew]. If
+// it is refused, the reason is counted and logged as when a session is opened.
 func (s *Session) Refresh(ctx context.Context, token string) (domain.Grant, error) {
 	if s.registry.auth == nil {
 		return domain.Grant{}, fmt.Errorf("this node takes no tokens: %w", domain.ErrUnsupported)
@@ -219,6 +219,9 @@ func (s *Session) Refresh(ctx context.Context, token string) (domain.Grant, erro
 	grant, err := s.registry.verify(ctx, s.from, token)
 	if err == nil && grant.User != s.User {
 		err = badToken("other_user", "it is another user's")
+	}
+	if err == nil {
+		err = s.registry.checkGranted(&grant)
 	}
 	if err != nil {
 		s.registry.record(s.from, asRejection(err), "a session's new token was refused",

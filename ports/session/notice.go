@@ -39,6 +39,37 @@ func RejectionNotice(retry time.Duration, r *Rejection) []byte {
 	return append(b, '}')
 }
 
+// DisconnectNotice says that the session was disconnected, with which code it will be
+// closed, and whether the client may come back by itself.
+func DisconnectNotice(code int, reason string, final bool) []byte {
+	b := appendInt([]byte(`{"op":"disconnect","code":`), int64(code))
+	b = jsontext.AppendString(append(b, `,"reason":`...), reason)
+	return append(strconv.AppendBool(append(b, `,"reconnect":`...), !final), '}')
+}
+
+// joinedNotice says that the server side has put the user into a room.
+func joinedNotice(system domain.System, room string) []byte {
+	b := appendPlace([]byte(`{"op":"joined"`), system, room)
+	return append(b, `,"by":"server"}`...)
+}
+
+// LeftNotice says that the client has left a room or, if room is "", the system, and why:
+// "token" or "server".
+func LeftNotice(system domain.System, room, reason string) []byte {
+	b := appendPlace([]byte(`{"op":"left"`), system, room)
+	return append(jsontext.AppendString(append(b, `,"reason":`...), reason), '}')
+}
+
+// appendPlace appends the members "system" and, unless room is "", "room".
+func appendPlace(b []byte, system domain.System, room string) []byte {
+	b = append(append(b, `,"system":"`...), system.String()...)
+	b = append(b, '"')
+	if room != "" {
+		b = jsontext.AppendString(append(b, `,"room":`...), room)
+	}
+	return b
+}
+
 func appendInt(b []byte, n int64) []byte { return strconv.AppendInt(b, n, 10) }
 
 // jitterMillis returns a random number of milliseconds, less than span.

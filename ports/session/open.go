@@ -19,6 +19,10 @@ type Protocol struct {
 	Token   string // "" if the protocol has no place for a token, or there is none in it
 	Resume  string // like ?resume=, which it replaces if it is not empty
 
+	// Presence lets the query parameter presence name places that the session watches from
+	// its beginning, for clients that cannot send ops.
+	Presence bool
+
 	// Params names the query parameters that only the port reads. Each may be
 	// given once.
 	Params []string
@@ -27,6 +31,7 @@ type Protocol struct {
 // Open makes a session of a request, or returns why there is none. The session has
 // not begun. The caller must call [Session.End].
 func (reg *Registry) Open(r *http.Request, p Protocol) (*Session, error) {
+	changes := reg.changes.Load()
 	c, err := reg.authorize(r, p)
 	if err != nil {
 		return nil, err
@@ -37,6 +42,7 @@ func (reg *Registry) Open(r *http.Request, p Protocol) (*Session, error) {
 	if err := reg.reserve(); err != nil {
 		return nil, err
 	}
+	c.changes = changes
 	s := reg.newSession(c)
 	if err := s.attach(r.Context(), c); err != nil {
 		s.End(0) // which releases the reservation
@@ -66,7 +72,7 @@ func (reg *Registry) newSession(c *connectRequest) *Session {
 	s := &Session{
 		ID: self.Name(), User: c.grant.User, Grant: c.grant, self: self, user: c.user,
 		registry: reg, from: c.from,
-		plain: c.Plain, slot: -1, turn: rand.IntN(1 << 16),
+		plain: c.Plain, slot: -1, turn: rand.IntN(1 << 16), request: c,
 	}
 	s.SetExpiry(c.grant.Expires)
 	return s
@@ -90,6 +96,10 @@ func (s *Session) attach(ctx context.Context, c *connectRequest) error {
 			return err
 		}
 		a := &Attachment{session: s, lease: lease, rooms: asked.rooms, since: asked.since}
+		a.present = s.registry.cfg.Presence(asked.system)
+		for _, name := range s.registry.cfg.Control.Rooms(s.User, asked.system) {
+			a.assignOne(name)
+		}
 		a.attach(asker, c.Encoder)
 		s.systems = append(s.systems, a)
 	}

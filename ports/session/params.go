@@ -59,6 +59,7 @@ func (c *connectRequest) checkParam(name string, query url.Values, cfg *Config) 
 	values := query[name]
 	switch {
 	case slices.Contains(repeated, name), strings.HasPrefix(name, ignoredPrefix):
+	case name == "presence" && c.Presence:
 	case !c.readsOnce(name, query, cfg):
 		known := append([]string{"token"}, c.Params...)
 		if c.readsOnce("user", query, cfg) {

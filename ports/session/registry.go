@@ -36,6 +36,10 @@ type Registry struct {
 	// headerMissing is set when it was logged that a proxy sent no
 	// Config.ProxyHeader, which is logged once.
 	headerMissing atomic.Bool
+	watchers      *watchers
+	// changes counts what Review, ReviewToken, Disconnect and DisconnectSession have told.
+	// It is added to with mu held: see review.go.
+	changes atomic.Uint64
 	// ended is closed when the node drains and the last reservation is released.
 	ended chan struct{}
 
@@ -45,6 +49,9 @@ type Registry struct {
 	busDown  bool             // what the sessions were last told about the bus
 	sessions []*Session       // each knows its index: Session.slot
 	users    map[string]*user // those with sessions, or with a rate that is not forgotten yet
+
+	lookup      lookup
+	disconnects recentDisconnects
 }
 
 // New returns a Registry whose sessions attach to hub. Without an auth, which may be
@@ -64,7 +71,8 @@ func New(hub *stream.Hub, auth Authenticator, cfg Config, log *slog.Logger) (*Re
 	return &Registry{
 		hub: hub, origins: origins, auth: auth, cfg: cfg, log: log, now: time.Now,
 		counters: newCounters(), failures: newFailures(cfg.FailureRate),
-		users: make(map[string]*user), ended: make(chan struct{}),
+		watchers: newWatchers(cfg.Control, cfg.Members),
+		users:    make(map[string]*user), ended: make(chan struct{}),
 	}, nil
 }
 
@@ -107,6 +115,7 @@ func (reg *Registry) tick(now time.Time, n int) {
 		s.sendCursors()
 	}
 	reg.forgetUsers(now)
+	reg.forgetDisconnects(now)
 	reg.failures.sweep(now)
 }
 
@@ -142,21 +151,6 @@ func (reg *Registry) SetBusUp(up bool) {
 	for _, s := range reg.sessions {
 		s.conn.Notify(notice)
 	}
-}
-
-// Disconnect closes the sessions that a user has on this node with
-// [CloseDisconnected], and returns how many there were.
-func (reg *Registry) Disconnect(name string) int {
-	var sessions []*Session
-	reg.mu.Lock()
-	if u := reg.users[name]; u != nil {
-		sessions = append(sessions, u.sessions...)
-	}
-	reg.mu.Unlock()
-	for _, s := range sessions {
-		s.conn.Close(CloseDisconnected, "disconnected")
-	}
-	return len(sessions)
 }
 
 // Stats returns what was counted since New.

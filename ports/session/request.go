@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/domain/control"
 )
 
 // A connectRequest is what a client asks for when it connects, and who it is.
@@ -20,6 +21,8 @@ type connectRequest struct {
 	user    domain.Target // who the grant is for
 	systems []systemRequest
 	first   [1]systemRequest // what systems mostly needs
+	places  []control.Place  // to watch
+	changes uint64           // Registry.changes when Open began
 }
 
 // A systemRequest is what a client asks for in one system.
@@ -43,6 +46,9 @@ func (reg *Registry) authorize(r *http.Request, p Protocol) (*connectRequest, er
 	grant, err := reg.identify(r, from.addr, p.Token)
 	if err != nil {
 		return nil, reg.explainToken(err, r, p.Token)
+	}
+	if err := reg.checkGranted(&grant); err != nil {
+		return nil, err
 	}
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
@@ -77,6 +83,15 @@ func (reg *Registry) checkGrant(c *connectRequest) error {
 			}
 		}
 	}
+	for _, p := range c.places {
+		switch {
+		case !c.grant.MayWatch(p.System, p.Room):
+			return Rejected(http.StatusForbidden,
+				"the token does not allow to see who is in %s/%s", p.System, p.Room)
+		case !reg.cfg.Presence(p.System):
+			return Rejected(http.StatusNotFound, "presence is not kept for system %s", p.System)
+		}
+	}
 	return nil
 }
 
@@ -108,7 +123,41 @@ func (c *connectRequest) parse(query url.Values, cfg *Config) error {
 	if err == nil {
 		err = c.parseResumes(query)
 	}
+	if err == nil && c.Presence {
+		err = c.parsePlaces(query["presence"])
+	}
 	return err
+}
+
+// parsePlaces reads the places to watch: system/room, which is taken whole, or system/ for
+// the system itself.
+func (c *connectRequest) parsePlaces(texts []string) error {
+	if len(texts) > maxWatches {
+		return Rejected(http.StatusUnprocessableEntity,
+			"presence: at most %d, got %d", maxWatches, len(texts))
+	}
+	for i, text := range texts {
+		if err := c.parsePlace(text); err != nil {
+			return domain.At(fmt.Sprintf("presence[%d]", i), err)
+		}
+	}
+	return nil
+}
+
+func (c *connectRequest) parsePlace(text string) error {
+	name, room, found := strings.Cut(text, "/")
+	if !found {
+		return &domain.FieldError{Problem: "want system/room, or system/ for the whole system"}
+	}
+	a, err := c.named(name)
+	if err == nil && room != "" {
+		_, err = domain.RoomTarget(room)
+	}
+	if err != nil {
+		return err
+	}
+	c.places = append(c.places, control.Place{System: a.system, Room: room})
+	return nil
 }
 
 // parseRooms reads both parameters that name rooms. Elements of the list rooms end

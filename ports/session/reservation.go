@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/domain/control"
 )
 
 // Reservations bound the number of sessions. A request needs one before a session is
@@ -47,14 +48,34 @@ func (reg *Registry) stopAdmitting() {
 	}
 }
 
+// An addition is what has become of a session that begins.
+type addition int
+
+const (
+	addedInTime  addition = iota // it is in the registry
+	addedLate                    // likewise, but facts have changed since it was opened
+	turnedAway                   // the node drains, or the session took too long to open
+	disconnected                 // it was disconnected while it was opened
+)
+
 // add adds a session that begins, and notifies it if the bus is down. If its user
-// now has too many sessions, the oldest of them is closed. It returns false if
-// the node has begun to drain.
-func (reg *Registry) add(s *Session) bool {
+// now has too many sessions, the oldest of them is closed. It was opened when there had been
+// so many changes. The value is that of a session that was disconnected.
+func (reg *Registry) add(s *Session, changes uint64) (v control.Value, result addition) {
 	reg.mu.Lock()
 	defer reg.mu.Unlock()
 	if reg.draining {
-		return false
+		return v, turnedAway
+	}
+	if reg.changes.Load() != changes {
+		v, found, unknown := reg.disconnects.since(changes, s)
+		switch {
+		case found:
+			return v, disconnected
+		case unknown:
+			return v, turnedAway
+		}
+		result = addedLate
 	}
 	s.slot = len(reg.sessions)
 	reg.sessions = append(reg.sessions, s)
@@ -66,7 +87,8 @@ func (reg *Registry) add(s *Session) bool {
 	if reg.busDown {
 		s.conn.Notify(BusNotice(false))
 	}
-	return true
+	reg.lookup.add(s)
+	return v, result
 }
 
 // remove undoes add. It is idempotent.
@@ -82,5 +104,6 @@ func (reg *Registry) remove(s *Session) {
 	reg.sessions[last] = nil
 	reg.sessions = reg.sessions[:last]
 	s.slot = -1
+	reg.lookup.remove(s)
 	reg.removeOfUser(s)
 }

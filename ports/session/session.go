@@ -14,9 +14,9 @@ import (
 )
 
 // A Conn is a session's connection to its client, as the port makes it. Its
-// methods never block and may be called concurrently. Callers of Offer, Notify
-// and Close hold locks of a stream or of the [Registry], so these three must not
-// call back into either.
+// methods never block and may be called concurrently. Callers of Offer, Notify,
+// NotifyIfRoom, Disconnect and Close hold locks of a stream, of the session or of the
+// [Registry], so these must not call back into any of them.
 type Conn interface {
 	// Offer takes a frame of one of the session's systems. It returns false if it
 	// has no room.
@@ -28,6 +28,13 @@ type Conn interface {
 	SendCursor(a *Attachment, at domain.Cursor, offers uint64) bool
 	// Notify sends the client a notice: an op of fanfare.v1.json.
 	Notify(op []byte)
+	// NotifyIfRoom is Notify for a notice that can wait: if there is no room for it, or
+	// only what is kept for other notices, it returns false, and [Session.Fill] is called
+	// when there is room. For a client that is sent no notices it returns true.
+	NotifyIfRoom(op []byte) bool
+	// Disconnect notifies the client that it is disconnected, and then closes the session
+	// with the code. Final asks the client not to come back by itself.
+	Disconnect(code int, reason string, final bool)
 	// GoAway ends the session because the node drains. The client is asked to come
 	// back after retry.
 	GoAway(retry time.Duration)
@@ -41,22 +48,29 @@ type Conn interface {
 // A Session is one connection of one user, attached to one or more systems. A
 // port embeds it in its Conn.
 type Session struct {
-	ID    string
-	User  string
-	Grant domain.Grant // only the port uses it after Open; see SetExpiry
+	ID   string
+	User string
+	// Grant is changed by Renew, which the port's goroutine calls. That goroutine may read
+	// it; others read it with Registry.grantOf.
+	Grant domain.Grant
 
 	// self and user are what the session hears without joining anything.
 	self, user domain.Target
 
 	registry *Registry
-	conn     Conn // nil until Begin
-	plain    bool // the client is sent messages and no notices
-	turn     int  // when its cursors are sent; see Registry.due
-	slot     int  // its index in Registry.sessions, -1 outside; guarded by Registry.mu
+	conn     Conn            // nil until Begin
+	request  *connectRequest // nil once it has begun
+	turn     int             // when its cursors are sent; see Registry.due
+	slot     int             // its index in Registry.sessions, -1 outside; guarded by Registry.mu
 
-	from    netip.Addr   // the client's address, as wrong tokens are counted by
-	expires atomic.Int64 // Unix milliseconds, 0 for never
+	from     netip.Addr   // the client's address, as wrong tokens are counted by
+	expires  atomic.Int64 // Unix milliseconds, 0 for never
+	watching atomic.Bool  // the session has watched a place: see watchers
+	plain    bool         // the client is sent messages and no notices
+	untold   bool         // tellRooms has something to tell; guarded by mu
 
+	// mu also guards the rooms of all attachments. It is taken before the locks of
+	// streams, of conn and of Control, and never with one of them held.
 	mu      sync.Mutex
 	systems []*Attachment // the slice is never changed in place; guarded by mu
 	first   int           // counts Fills, and so says which system is filled first; guarded by mu
@@ -65,26 +79,62 @@ type Session struct {
 // Begin says hello through conn, adds the session to the registry, and lets the
 // streams offer. If the node has begun to drain, it asks the client to go away.
 func (s *Session) Begin(conn Conn) {
-	s.conn = conn
+	asked := s.request
+	s.conn, s.request = conn, nil
 	for _, a := range s.systems {
 		a.conn = conn
 	}
 	s.registry.counters.opened.Add(1)
 	conn.Notify(s.hello())
-	if !s.registry.add(s) {
+	if s.untold {
+		s.startRooms()
+	}
+	switch v, added := s.registry.add(s, asked.changes); added {
+	case turnedAway:
 		s.goAway()
 		return
+	case disconnected:
+		s.disconnect(v)
+		return
+	case addedLate:
+		if !s.review() {
+			return
+		}
+	}
+	s.startCounting()
+	for _, p := range asked.places {
+		s.Watch(p, true, nil)
 	}
 	s.Fill()
+}
+
+// startRooms tells the client which rooms the server side has put it into.
+func (s *Session) startRooms() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tellRooms()
+}
+
+// startCounting counts the session as present in all its systems and rooms.
+func (s *Session) startCounting() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, a := range s.systems {
+		a.startCounting()
+	}
 }
 
 // Leave detaches the session from its streams and removes it from the registry:
 // nothing is offered or notified after it. It is idempotent.
 func (s *Session) Leave() {
 	s.registry.remove(s)
+	s.registry.watchers.forget(s)
 	s.mu.Lock()
 	systems := s.systems
 	s.systems = nil
+	for _, a := range systems {
+		a.stopCounting()
+	}
 	s.mu.Unlock()
 	for _, a := range systems {
 		a.detach()
@@ -136,6 +186,9 @@ func (s *Session) Keep(keep func(*Attachment) bool) (lost []*Attachment) {
 	}
 	s.mu.Lock()
 	s.systems = kept
+	for _, a := range lost {
+		a.stopCounting()
+	}
 	s.mu.Unlock()
 	for _, a := range lost {
 		a.detach()
@@ -143,13 +196,16 @@ func (s *Session) Keep(keep func(*Attachment) bool) (lost []*Attachment) {
 	return lost
 }
 
-// Fill lets each stream offer what the session has not been offered yet. The
-// systems take turns in being first, so that none always gets the room there is.
+// Fill lets each stream offer what the session has not been offered yet, after notices
+// for which there was no room. The systems take turns in being first, so that none always
+// gets the room there is.
 func (s *Session) Fill() {
 	s.mu.Lock()
 	systems, first := s.systems, s.first
 	s.first++
+	s.tellRooms()
 	s.mu.Unlock()
+	s.registry.watchers.fill(s)
 	for i := range systems {
 		systems[(first+i)%len(systems)].stream.Fill()
 	}
@@ -186,7 +242,8 @@ func (s *Session) UserMeter(rate Rate, largest int) *Meter {
 	return s.registry.userMeter(s.User, rate, largest)
 }
 
-// Rooms returns how many rooms the session has joined, and how many it may.
+// Rooms returns how many rooms the client has joined, and how many it may. Those that the
+// server side has put the user into do not count.
 func (s *Session) Rooms() (joined, most int) {
 	for _, a := range s.Attachments() {
 		joined += len(a.rooms)

@@ -13,7 +13,7 @@ type Stats struct {
 
 	Opened uint64
 	// Closed counts by close code: CloseAbnormal if there was none, 0 if the client made
-	// one up.
+	// one up, and CloseDisconnected for all codes that applications choose.
 	Closed   map[int]uint64
 	Rejected map[int]uint64 // requests, by status
 
@@ -46,6 +46,9 @@ func newCounters() *counters {
 func (c *counters) countClosed(code int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if code >= minCustomCode && code <= maxCustomCode {
+		code = CloseDisconnected
+	}
 	c.closed[code]++
 }
 

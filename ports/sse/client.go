@@ -62,12 +62,25 @@ func (c *client) Notify(op []byte) {
 	c.Close(session.CloseSlow, "too many notices are waiting")
 }
 
+// NotifyIfRoom sends a notice that can wait. It has no more room than a message.
+func (c *client) NotifyIfRoom(op []byte) bool { return c.out.replyIfRoom(op) }
+
+// Disconnect notifies the client that it is disconnected, and closes the session.
+func (c *client) Disconnect(code int, reason string, final bool) {
+	c.out.reply(session.DisconnectNotice(code, reason, final)) // else the farewell says most of it
+	c.closeWith(code, reason, final)
+}
+
 // Close ends the session after what is in its outbox, and at the latest after
 // Config.CloseWait. It never blocks. Only the first call counts.
 func (c *client) Close(code int, reason string) {
+	c.closeWith(code, reason, code == session.CloseForbidden || code == session.CloseReplaced)
+}
+
+// closeWith is Close. With stop the client is not to come back by itself.
+func (c *client) closeWith(code int, reason string, stop bool) {
 	op := append([]byte(`{"op":"close","code":`), strconv.Itoa(code)...)
 	op = jsontext.AppendString(append(op, `,"reason":`...), reason)
-	stop := code == session.CloseDisconnected || code == session.CloseReplaced
 	c.end(farewell{op: append(op, '}'), code: code, stop: stop})
 }
 

@@ -147,7 +147,7 @@ type tokens struct{}
 
 func (tokens) Authenticate(_ context.Context, token string) (domain.Grant, error) {
 	user, what, _ := strings.Cut(token, "/")
-	g := domain.Grant{User: user, Systems: []string{"*"}, Rooms: []string{"chat/*"}}
+	g := domain.Grant{User: user, Systems: []string{"*"}, Rooms: []string{"chat/*"}, Presence: []string{"chat/*"}}
 	switch name, arg, _ := strings.Cut(what, "="); name {
 	case "":
 	case "ttl":

@@ -71,6 +71,13 @@ func (o *outbox) reply(op []byte) bool {
 	return o.take(item{op: op}, o.maxBytes+replyBytes, o.maxItems+replyFrames)
 }
 
+// replyIfRoom takes a notice that has no more room than a message.
+func (o *outbox) replyIfRoom(op []byte) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.take(item{op: op}, o.maxBytes, o.maxItems)
+}
+
 // takeIfQuiet takes an item, unless something was offered since offered returned
 // offers. It has no more room than a message.
 func (o *outbox) takeIfQuiet(i item, offers uint64) bool {

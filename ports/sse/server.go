@@ -103,7 +103,7 @@ func readProtocol(
 		}
 	}
 	return session.Protocol{
-		Encoder: session.V1Encoder{}, Resume: resume, Params: params,
+		Encoder: session.V1Encoder{}, Resume: resume, Presence: true, Params: params,
 	}, nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/domain/control"
 	"github.com/fanfarebus/fanfare/ports/session"
 	"github.com/fanfarebus/fanfare/ports/sse"
 )
@@ -167,7 +168,9 @@ func TestDrainTellsEachSessionAndEndsIt(t *testing.T) {
 // itself. If it comes back on purpose, it has lost nothing.
 func TestClientsThatMustNotComeBackAreStopped(t *testing.T) {
 	for name, end := range map[string]func(*node){
-		`{"op":"close","code":4009,"reason":"`: func(n *node) { n.registry.Disconnect("alice") },
+		`{"op":"disconnect","code":4009,"reason":"disconnected","reconnect":false}`: func(n *node) {
+			n.registry.Disconnect("alice", control.Value{Final: true})
+		},
 		`{"op":"close","code":4010,"reason":"`: func(n *node) { n.hello("alice", "systems=orders") },
 	} {
 		n := serve(t, config{registry: session.Config{SessionsPerUser: 1}})
@@ -175,7 +178,9 @@ func TestClientsThatMustNotComeBackAreStopped(t *testing.T) {
 		n.deliver("user:alice", "orders", `1`)
 		s.wantsData(`1`)
 		end(n)
-		s.wants(name)
+		if strings.Contains(s.wants(name), `"op":"disconnect"`) {
+			s.wants(`{"op":"close","code":4009,"reason":"disconnected"}`)
+		}
 		s.wantsEnd()
 		n.deliver("user:alice", "orders", `2`)
 		back := n.try("alice", "systems=orders", http.Header{"Last-Event-Id": {s.id}})
@@ -291,7 +296,8 @@ func TestSessionsOverHTTP2(t *testing.T) {
 	}
 	n.deliver("user:alice", "orders", `"`+strings.Repeat("x", 300_000)+`"`)
 	s.wants(`{"op":"message"`)
-	n.registry.Disconnect("alice")
+	n.registry.Disconnect("alice", control.Value{})
+	s.wants(`{"op":"disconnect","code":4009`)
 	s.wants(`{"op":"close","code":4009`)
 	s.wantsEnd()
 }

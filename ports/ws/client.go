@@ -100,6 +100,26 @@ func (c *client) Notify(frame []byte) {
 	}
 }
 
+// NotifyIfRoom sends a notice that can wait. It has no more room than a message.
+func (c *client) NotifyIfRoom(frame []byte) bool {
+	if c.plain {
+		return true
+	}
+	taken, due := c.out.replyIfRoom(frame)
+	c.schedule(due)
+	return taken
+}
+
+// Disconnect notifies the client that it is disconnected, and closes the session.
+func (c *client) Disconnect(code int, reason string, final bool) {
+	if !c.plain && !c.closing.Load() {
+		// Should there be no room, which a client that reads never sees, it learns the code.
+		_, due := c.out.reply(session.DisconnectNotice(code, reason, final))
+		c.schedule(due)
+	}
+	c.Close(code, reason)
+}
+
 // ping asks the client whether it is there.
 func (c *client) ping() { c.schedule(c.out.sendControl(controlFrame(opPing, nil))) }
 

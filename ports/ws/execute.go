@@ -3,9 +3,11 @@ package ws
 import (
 	"context"
 	"errors"
+	"net/http"
 	"slices"
 
 	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/domain/control"
 	"github.com/fanfarebus/fanfare/ports/session"
 )
 
@@ -22,8 +24,13 @@ func (c *client) execute(op *Op) (ok []byte, err error) {
 	case "join":
 		return c.join(a, op)
 	case "leave":
+		if a.Assigned(op.Room) {
+			return nil, refuse(Forbidden, "the server side has put you into this room")
+		}
 		a.Leave(op.Room)
 		return okAnswer(op.Ref, ""), nil
+	case "presence":
+		return c.watch(a, op)
 	default:
 		id, err := c.send(op)
 		return okAnswer(op.Ref, id), err
@@ -48,6 +55,25 @@ func (c *client) join(a *session.Attachment, op *Op) (ok []byte, err error) {
 	if !a.JoinSince(op.Room, op.Since, ok) {
 		return nil, refuse(Busy,
 			"the session is still finding an earlier place: try again in a moment")
+	}
+	return nil, nil
+}
+
+// watch lets the client know who is in a place from now on, or no more. The answer comes
+// before the state of the place, so watch itself returns none if there is one.
+func (c *client) watch(a *session.Attachment, op *Op) (ok []byte, err error) {
+	ok = okAnswer(op.Ref, "")
+	p := control.Place{System: op.System, Room: op.Room.Name()}
+	switch {
+	case op.Watch == WatchNothing:
+		c.Unwatch(p)
+		return ok, nil
+	case !c.Grant.MayWatch(p.System, p.Room):
+		return nil, refuse(Forbidden, "the token does not allow to see who is here")
+	case !a.HasPresence():
+		return nil, refuse(Unsupported, "presence is not kept for system %s", p.System)
+	case !c.Watch(p, op.Watch == WatchUsers, ok):
+		return nil, refuse(Invalid, "at most %d places can be watched", c.MaxWatches())
 	}
 	return nil, nil
 }
@@ -108,19 +134,20 @@ func (c *client) refresh(token string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), c.server.cfg.Publish)
 	defer cancel()
 	grant, err := c.Refresh(ctx, token)
-	var locked *session.Rejection
+	var rejection *session.Rejection
 	switch {
 	case errors.Is(err, domain.ErrUnsupported):
 		return refuse(Unsupported, "this node takes no tokens")
-	case errors.As(err, &locked):
-		return refuse(RateLimited, "%s", locked.Detail)
+	case errors.As(err, &rejection) && rejection.Status == http.StatusTooManyRequests:
+		return refuse(RateLimited, "%s", rejection.Detail)
+	case errors.As(err, &rejection): // blocked or revoked
+		return refuse(Forbidden, "%s", rejection.Detail)
 	case errors.Is(err, domain.ErrUnauthenticated):
 		return refuse(Forbidden, "%s", session.TokenDetail("not a valid token", err))
 	case err != nil:
 		return refuse(Busy, "the token cannot be checked now: try again")
 	}
-	c.Grant = grant
-	c.SetExpiry(grant.Expires)
+	c.Renew(grant)
 	c.restrict()
 	return nil
 }
@@ -130,17 +157,30 @@ func (c *client) refresh(token string) error {
 func (c *client) restrict() {
 	lost := c.Keep(func(a *session.Attachment) bool { return c.Grant.MayAttach(a.System()) })
 	for _, a := range lost {
-		c.Notify(leftNotice(a.System(), ""))
+		c.Notify(session.LeftNotice(a.System(), "", "token"))
 	}
+	c.restrictWatches()
 	for _, a := range c.Attachments() {
 		for _, room := range slices.Clone(a.Rooms()) {
-			if !c.Grant.MayJoin(a.System(), room.Name()) {
-				a.Leave(room)
-				c.Notify(leftNotice(a.System(), room.Name()))
+			if !c.Grant.MayJoin(a.System(), room.Name()) && a.Leave(room) {
+				c.Notify(session.LeftNotice(a.System(), room.Name(), "token"))
 			}
 		}
 	}
 	if len(c.Attachments()) == 0 {
 		c.Close(session.CloseForbidden, "the token allows none of the systems")
+	}
+}
+
+// restrictWatches stops telling the client who is in places for which the session's token
+// does not grant that.
+func (c *client) restrictWatches() {
+	lost := c.KeepWatching(func(p control.Place) bool {
+		return c.Grant.MayWatch(p.System, p.Room)
+	})
+	for _, p := range lost {
+		if c.Find(p.System) != nil { // else it was told that it has left the system
+			c.Notify(session.UnwatchedNotice(p.System, p.Room))
+		}
 	}
 }

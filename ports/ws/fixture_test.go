@@ -163,7 +163,8 @@ type tokens struct{}
 
 func (tokens) Authenticate(_ context.Context, token string) (domain.Grant, error) {
 	user, what, _ := strings.Cut(token, "/")
-	g := domain.Grant{User: user, Systems: []string{"*"}, Rooms: []string{"chat/*"}, Send: []string{"chat/room:*", "*/inbound"}}
+	g := domain.Grant{User: user, Systems: []string{"*"}, Rooms: []string{"chat/*"}, Send: []string{"chat/room:*", "*/inbound"},
+		Presence: []string{"chat/*", "orders/*"}}
 	switch name, arg, _ := strings.Cut(what, "="); name {
 	case "":
 	case "ttl":
@@ -176,6 +177,10 @@ func (tokens) Authenticate(_ context.Context, token string) (domain.Grant, error
 		g.Systems = []string{"orders"}
 	case "lobby":
 		g.Rooms = []string{"chat/lobby"}
+	case "none":
+		g.Rooms = nil
+	case "blind":
+		g.Presence = nil
 	case "mute":
 		g.Send = []string{"chat/*", "*/*", "orders/all", "shop/inbound"}
 	case "everywhere":

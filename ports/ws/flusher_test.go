@@ -17,6 +17,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"github.com/fanfarebus/fanfare/domain/control"
 	"github.com/fanfarebus/fanfare/ports/session"
 	"github.com/fanfarebus/fanfare/ports/ws"
 )
@@ -156,7 +157,7 @@ func TestWhatDoesNotFitIsWrittenWhenItFits(t *testing.T) {
 				t.Fatalf("%s: opcode %d", protocol, op)
 			}
 		}
-		n.registry.Disconnect("alice")
+		n.registry.Disconnect("alice", control.Value{})
 		if code, reason := c.code(); code != session.CloseDisconnected {
 			t.Errorf("%s: closed with %d %s", protocol, code, reason)
 		}
@@ -175,7 +176,7 @@ func TestCloseFrameFollowsWhatDidNotFit(t *testing.T) {
 		sent++
 		return n.server.Stats().Slow == 1
 	})
-	n.registry.Disconnect("alice")
+	n.registry.Disconnect("alice", control.Value{})
 	for range sent {
 		if op, payload, err := c.frame(); op != text || len(payload) != 5002 || err != nil {
 			t.Fatalf("got a frame %d of %d bytes, %v", op, len(payload), err)
@@ -190,7 +191,7 @@ func TestCloseFrameFollowsWhatDidNotFit(t *testing.T) {
 func TestSendingSideEndsAfterTheCloseFrame(t *testing.T) {
 	n := serve(t, config{ws: ws.Config{CloseWait: time.Hour}})
 	c := n.raw(ws.Plain)
-	poll(t, func() bool { return n.registry.Disconnect("alice") == 1 })
+	poll(t, func() bool { return n.registry.Disconnect("alice", control.Value{}) == 1 })
 	if code, _ := c.code(); code != session.CloseDisconnected {
 		t.Errorf("closed with %d", code)
 	}
@@ -238,7 +239,7 @@ func TestConnectionsThatAreMoreThanASocket(t *testing.T) {
 		for i := range messages {
 			c.wantsData(fmt.Sprint(i))
 		}
-		n.registry.Disconnect("alice")
+		n.registry.Disconnect("alice", control.Value{})
 		c.wantsClose(session.CloseDisconnected)
 		n.stop()
 		<-n.stopped
@@ -315,7 +316,7 @@ func TestSessionsArePingedInTurn(t *testing.T) {
 			if len(pings[i]) < 24 {
 				t.Errorf("session %d was pinged %d times", i, len(pings[i]))
 			}
-			defer n.registry.Disconnect(fmt.Sprint("user", i))
+			defer n.registry.Disconnect(fmt.Sprint("user", i), control.Value{})
 		}
 		mu.Unlock()
 	})

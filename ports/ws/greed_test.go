@@ -21,6 +21,7 @@ func TestRepeatedOpsAreMeteredByTheirCost(t *testing.T) {
 	}{
 		"join and leave":      {[]string{`{"op":"join","ref":1,"system":"chat","room":"a"}`, `{"op":"leave","ref":2,"system":"chat","room":"a"}`}, 50},
 		"join since":          {[]string{`{"op":"join","ref":1,"system":"chat","room":"a","since":"` + since + `"}`, `{"op":"leave","ref":2,"system":"chat","room":"a"}`}, 34},
+		"presence":            {[]string{`{"op":"presence","ref":1,"system":"chat","watch":false}`, `{"op":"leave","ref":2,"system":"chat","room":"a"}`}, 34},
 		"tokens":              {[]string{`{"op":"auth","ref":1,"token":"alice"}`, `{"op":"leave","ref":2,"system":"chat","room":"a"}`}, 10},
 		"tokens that are bad": {[]string{`{"op":"auth","ref":1,"token":"alice/bad"}`, `{"op":"leave","ref":2,"system":"chat","room":"a"}`}, 10},
 	} {

@@ -18,6 +18,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/domain/control"
 	"github.com/fanfarebus/fanfare/ports/session"
 	"github.com/fanfarebus/fanfare/ports/ws"
 )
@@ -215,7 +216,7 @@ func TestSessionsOverTLS(t *testing.T) {
 	big := `"` + strings.Repeat("x", 100_000) + `"`
 	n.deliver("user:alice", "orders", big)
 	c.wantsData(big)
-	n.registry.Disconnect("alice")
+	n.registry.Disconnect("alice", control.Value{})
 	c.wantsClose(session.CloseDisconnected)
 }
 
@@ -271,7 +272,7 @@ func TestSessionsThroughAReverseProxy(t *testing.T) {
 	c.wantsData(`1`)
 	c.says(`{"op":"send","ref":1,"system":"orders","data":1}`)
 	c.wants(`{"op":"ok","ref":1`)
-	n.registry.Disconnect("alice")
+	n.registry.Disconnect("alice", control.Value{})
 	c.wantsClose(session.CloseDisconnected)
 	if _, resp, err := n.try("alice/bad", "systems=orders", nil); err == nil || resp.StatusCode != 401 {
 		t.Errorf("rejections do not come through: %v", err)

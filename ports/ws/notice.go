@@ -1,24 +1,9 @@
 package ws
 
-import (
-	"github.com/fanfarebus/fanfare/domain"
-	"github.com/fanfarebus/fanfare/domain/jsontext"
-)
+import "github.com/fanfarebus/fanfare/domain/jsontext"
 
-// Only WebSocket clients are sent what is made here: answers to their ops, and what
-// they left because of a new token. Each function makes one frame.
-
-// leftNotice says that a room was left because the new token does not grant it, or
-// the whole system if room is "".
-func leftNotice(system domain.System, room string) []byte {
-	b := append([]byte(`{"op":"left","system":"`), system.String()...)
-	b = append(b, '"')
-	if room != "" {
-		b = append(b, `,"room":`...)
-		b = jsontext.AppendString(b, room)
-	}
-	return append(b, `,"reason":"token"}`...)
-}
+// Only WebSocket clients are sent what is made here: answers to their ops. Each function
+// makes one frame.
 
 // okAnswer answers an op that succeeded. The id is that of the message sent, else "".
 func okAnswer(ref []byte, id string) []byte {

@@ -15,15 +15,26 @@ import (
 // An Op is what a client of fanfare.v1.json asks for. Which fields are set depends on
 // Name.
 type Op struct {
-	Name   string // join, leave, send or auth
+	Name   string // join, leave, send, auth or presence
 	Ref    []byte // the JSON string or number that the answer repeats; nil for none
 	System domain.System
-	Room   domain.Target   // join, leave
+	Room   domain.Target   // join, leave, presence; zero for the system itself
 	Since  domain.Cursor   // join; zero if it was not given
 	Token  string          // auth
 	To     []domain.Target // send; empty means the business system itself
 	Send   *domain.Message // send; without To, From, Time
+	Watch  Watch           // presence
 }
+
+// A Watch says what a client wants to know about who is in a place.
+type Watch string
+
+// What a client may want to know.
+const (
+	WatchNothing Watch = "false"
+	WatchCount   Watch = "count" // how many users are there
+	WatchUsers   Watch = "users" // who is there
+)
 
 // MaxRef is the longest ref, in bytes.
 const MaxRef = 64
@@ -72,6 +83,7 @@ func (o *Ops) Next() (Op, error) {
 type wireOp struct {
 	op, system, since, token string
 	room                     *string
+	watch                    Watch
 	ref, to                  []byte // as written; nil for null
 	message                  envelope.Fields
 	fault                    error // the first that was found
@@ -105,6 +117,8 @@ func (w *wireOp) read(name, value []byte) (err error) {
 		w.token, err = text(value)
 	case "to":
 		w.to = value
+	case "watch":
+		w.watch, err = watch(value)
 	case "id", "type", "ttl", "headers", "content_type", "data", "data_base64":
 		_, err = w.message.Take(name, value)
 		return err // Take has put the name into it
@@ -119,7 +133,7 @@ func (w *wireOp) read(name, value []byte) (err error) {
 
 // opFields are the names that are read. Others are ignored, since clients may be
 // written for later versions.
-var opFields = []string{"op", "ref", "system", "room", "since", "token", "to",
+var opFields = []string{"op", "ref", "system", "room", "since", "token", "to", "watch",
 	"id", "type", "ttl", "headers", "content_type", "data", "data_base64"}
 
 // misspelled refuses a name that differs from a known one only in case. If {"To":…}
@@ -133,6 +147,19 @@ func misspelled(name []byte) error {
 		}
 	}
 	return nil
+}
+
+// watch reads what a client wants to know about who is in a place.
+func watch(value []byte) (Watch, error) {
+	if string(value) == string(WatchNothing) {
+		return WatchNothing, nil
+	}
+	if name, err := text(value); err == nil {
+		if w := Watch(name); w == WatchCount || w == WatchUsers {
+			return w, nil
+		}
+	}
+	return "", &domain.FieldError{Problem: `want "count", "users" or false`}
 }
 
 // text reads a JSON string.
@@ -171,11 +198,11 @@ func (w *wireOp) fill(op *Op) (err error) {
 			return refuse(Invalid, "token: missing")
 		}
 		return nil
-	case "join", "leave", "send":
+	case "join", "leave", "send", "presence":
 	case "":
 		return refuse(Invalid, "op: missing")
 	default:
-		return refuse(Unsupported, "op: want join, leave, send or auth")
+		return refuse(Unsupported, "op: want join, leave, send, auth or presence")
 	}
 	if op.System, err = domain.ParseSystem(w.system); err != nil {
 		return domain.At("system", err)
@@ -183,7 +210,13 @@ func (w *wireOp) fill(op *Op) (err error) {
 	if w.op == "send" {
 		return w.fillSend(op)
 	}
-	if w.room == nil {
+	if op.Watch = w.watch; w.op == "presence" && w.watch == "" {
+		return refuse(Invalid, "watch: missing")
+	}
+	switch {
+	case w.room == nil && w.op == "presence":
+		return nil
+	case w.room == nil:
 		return refuse(Invalid, "room: missing")
 	}
 	if w.since != "" {

@@ -73,6 +73,13 @@ func (o *outbox) reply(f []byte) (taken, due bool) {
 	return o.take(stream.Frame{Bytes: f}, o.maxBytes+replyBytes, o.maxFrames+replyFrames)
 }
 
+// replyIfRoom takes a notice that has no more room than a message.
+func (o *outbox) replyIfRoom(f []byte) (taken, due bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.take(stream.Frame{Bytes: f}, o.maxBytes, o.maxFrames)
+}
+
 // replyIfQuiet takes a notice, unless something was offered since offered returned
 // offers. It has no more room than a message.
 func (o *outbox) replyIfQuiet(f []byte, offers uint64) (taken, due bool) {

@@ -135,10 +135,11 @@ func (c *client) allow(cost, bytes int) bool {
 		(c.userMeter == nil || c.userMeter.Allow(now, cost, bytes))
 }
 
-// What an op costs more than others, in ops: to look for what was missed in a room,
-// and to check a token's signature.
+// What an op costs more than others, in ops: to look for what was missed in a room, to
+// say who is in a place, and to check a token's signature.
 const (
 	costOfSince = 2
+	costOfWatch = 2
 	costOfToken = 10
 )
 
@@ -146,6 +147,8 @@ func (op *Op) cost() int {
 	switch {
 	case op.Name == "auth":
 		return costOfToken
+	case op.Name == "presence":
+		return costOfWatch
 	case op.Since != (domain.Cursor{}):
 		return costOfSince
 	}

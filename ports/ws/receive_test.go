@@ -268,6 +268,7 @@ func FuzzOps(f *testing.F) {
 	}
 	f.Add([]byte(`{"op":"send","ref":"r","system":"chat","to":["room:a","*"],"ttl":5,"headers":{"a":"b"},"data":` + "[1,\n2]}"))
 	f.Add([]byte(`{"op":"send","system":"chat","data_base64":"AAEC"} {"op":"auth","token":"t"}`))
+	f.Add([]byte(`{"op":"presence","ref":1,"system":"chat","room":"a","watch":"users"} {"op":"presence","system":"chat","watch":false}`))
 	f.Fuzz(func(t *testing.T, frame []byte) {
 		ops := ws.NewOps(frame)
 		for range len(frame) + 2 {
@@ -283,6 +284,10 @@ func FuzzOps(f *testing.F) {
 			}
 			if err == nil && op.Name == "send" {
 				checkSend(t, op)
+			}
+			if watches := op.Watch == ws.WatchNothing || op.Watch == ws.WatchCount || op.Watch == ws.WatchUsers; err == nil &&
+				op.Name == "presence" && (!watches || op.System == (domain.System{})) {
+				t.Fatalf("%+v", op)
 			}
 		}
 		t.Fatal("it never ends")

@@ -14,6 +14,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/domain/control"
 	"github.com/fanfarebus/fanfare/ports/session"
 	"github.com/fanfarebus/fanfare/ports/ws"
 )
@@ -44,14 +45,14 @@ func TestFullNodeSendsClientsElsewhere(t *testing.T) {
 func TestDisconnectClosesAllSessionsOfAUser(t *testing.T) {
 	n := serve(t, config{})
 	a, b, other := n.v1("alice", "systems=orders"), n.v1("alice", "systems=orders"), n.v1("bob", "systems=orders")
-	if got := n.registry.Disconnect("alice"); got != 2 {
+	if got := n.registry.Disconnect("alice", control.Value{}); got != 2 {
 		t.Errorf("disconnected %d", got)
 	}
 	a.wantsClose(session.CloseDisconnected)
 	b.wantsClose(session.CloseDisconnected)
 	n.deliver("*", "orders", `1`)
 	other.wantsData(`1`)
-	if n.registry.Disconnect("nobody") != 0 {
+	if n.registry.Disconnect("nobody", control.Value{}) != 0 {
 		t.Error("disconnected nobody")
 	}
 }
@@ -249,7 +250,7 @@ func TestStuckSessionsAreClosedInTime(t *testing.T) {
 			for range 2 {
 				n.deliver("user:alice", "orders", `"`+strings.Repeat("x", 16<<20)+`"`)
 			}
-			n.registry.Disconnect("alice")
+			n.registry.Disconnect("alice", control.Value{})
 			poll(t, func() bool { return n.registry.Stats().Closed[session.CloseDisconnected] == 1 })
 		})
 	}

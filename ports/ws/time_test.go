@@ -14,6 +14,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"github.com/fanfarebus/fanfare/domain/control"
 	"github.com/fanfarebus/fanfare/ports/session"
 	"github.com/fanfarebus/fanfare/ports/ws"
 )
@@ -153,7 +154,7 @@ func TestSilentPeerIsGivenUpAndAnsweringOneIsNot(t *testing.T) {
 		if s := n.registry.Stats(); s.Sessions != 1 || s.Closed[1006] != 1 {
 			t.Errorf("stats: %+v", s)
 		}
-		n.registry.Disconnect("bob")
+		n.registry.Disconnect("bob", control.Value{})
 		<-over
 	})
 }
@@ -338,7 +339,7 @@ func TestWhatGathersDuringAWriteLeavesTogether(t *testing.T) {
 			if writes := after.WritesOut - before.WritesOut; writes != 2 || after.FramesOut-before.FramesOut != 10 {
 				t.Errorf("%s: %d writes of %d frames, want 2 of 10", protocol, writes, after.FramesOut-before.FramesOut)
 			}
-			if n.registry.Disconnect("alice")+n.registry.Disconnect("bob") != 1 {
+			if n.registry.Disconnect("alice", control.Value{})+n.registry.Disconnect("bob", control.Value{}) != 1 {
 				t.Error("want one session at a time")
 			}
 			c.ended()

@@ -27,6 +27,7 @@ const module = "github.com/fanfarebus/fanfare"
 var supported = []string{
 	"", // package fanfare: a node
 	"/publisher",
+	"/subscriber",
 	"/client",
 	"/domain",
 	// For authors of drivers, and for those who have a bus of their own.

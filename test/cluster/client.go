@@ -160,6 +160,7 @@ func (c *Client) run(ctx context.Context) {
 	}
 	if err != nil {
 		c.note("gives up: %v", err)
+		c.noteEnd(err, true)
 		c.box.giveUp(err)
 	}
 }

@@ -81,9 +81,11 @@ func (c *Cluster) stop() {
 	for _, one := range clients {
 		one.stop()
 	}
+	var crashes sync.WaitGroup
 	for _, n := range c.nodes {
-		n.Crash()
+		crashes.Go(n.Crash)
 	}
+	crashes.Wait()
 	for _, shut := range closes {
 		if err := shut(); err != nil {
 			c.tl.add("", "closing: %v", err)

@@ -42,9 +42,14 @@ func (c *Client) handler() client.Handler {
 			c.note("must leave %s %s: %s", l.System, l.Room, l.Reason)
 			return nil
 		},
+		Joined: func(_ context.Context, j *client.Joined) error {
+			c.note("is put into %s/%s", j.System, j.Room)
+			return nil
+		},
 		Lost: func(_ context.Context, l *client.Lost) error {
 			c.note("has no connection: %v; tries again in %v", l.Err, l.Delay.Round(time.Millisecond/10))
 			c.box.change(func() { c.box.state.connected = false })
+			c.noteEnd(l.Err, false)
 			return nil
 		},
 	}

@@ -50,6 +50,7 @@ type state struct {
 type mailbox struct {
 	mu      sync.Mutex
 	state   state             // guarded by mu
+	told    []Disconnection   // that the test has not taken yet; guarded by mu
 	events  []event           // what the test has not taken yet; guarded by mu
 	all     []*client.Message // all messages, taken or not; guarded by mu
 	fences  map[string]int    // by system: the number of the newest fence; guarded by mu

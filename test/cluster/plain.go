@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"time"
@@ -34,6 +35,9 @@ func (c *Client) plainSession(ctx context.Context) error {
 	_ = h.Hello(ctx, &client.Hello{Node: c.on().name}) // a plain client receives no hello
 	for {
 		_, data, err := conn.ReadMessage()
+		if end := (*websocket.CloseError)(nil); errors.As(err, &end) {
+			return c.closed(&client.CloseError{Code: end.Code, Reason: end.Text})
+		}
 		if err != nil {
 			return err
 		}

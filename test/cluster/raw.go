@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -52,8 +53,11 @@ func (c *Client) authorize(ctx context.Context, h http.Header) error {
 // refused makes an error of a node's HTTP response. It is an errFinal if trying
 // again would not help.
 func refused(answer *http.Response) error {
-	problem, _ := io.ReadAll(io.LimitReader(answer.Body, 4<<10))
-	err := fmt.Errorf("the node answered %s: %s", answer.Status, problem)
+	err := &client.Refusal{}
+	if json.NewDecoder(io.LimitReader(answer.Body, 4<<10)).Decode(err) != nil {
+		err = &client.Refusal{} // a proxy's answer is no problem document
+	}
+	err.Status = answer.StatusCode
 	if answer.StatusCode < 500 && answer.StatusCode != http.StatusTooManyRequests {
 		return fmt.Errorf("%w: %w", errFinal, err)
 	}

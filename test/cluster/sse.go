@@ -3,6 +3,8 @@ package cluster
 import (
 	"bufio"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -20,6 +22,8 @@ type eventSource struct {
 	http      *http.Client
 	handler   client.Handler
 	lastEvent string // id of the last event
+
+	end *client.CloseError // how the node has said that it ends the session; nil if it has not
 }
 
 func (c *Client) newEventSource() *eventSource {
@@ -48,7 +52,12 @@ func (s *eventSource) session(ctx context.Context) error {
 	if answer.StatusCode != http.StatusOK {
 		return refused(answer)
 	}
-	return s.read(ctx, answer.Body)
+	s.end = nil
+	err = s.read(ctx, answer.Body)
+	if s.end != nil && !errors.Is(err, errFinal) {
+		return s.closed(s.end)
+	}
+	return err
 }
 
 // read reads events, each of which has at most one line of data.
@@ -73,10 +82,29 @@ func (s *eventSource) read(ctx context.Context, body io.Reader) error {
 	return fmt.Errorf("the stream has ended: %w", lines.Err())
 }
 
+// noteClose keeps what an op says of the end of the session. The first one counts: of two
+// that follow each other it says more.
+func (s *eventSource) noteClose(data string) {
+	var o struct {
+		Op, Reason string
+		Code       json.RawMessage
+		Reconnect  bool
+	}
+	if json.Unmarshal([]byte(data), &o) != nil || o.Op != "disconnect" && o.Op != "close" || s.end != nil {
+		return
+	}
+	s.end = &client.CloseError{Reason: o.Reason, Reconnect: o.Reconnect}
+	_ = json.Unmarshal(o.Code, &s.end.Code) // without a code it ends all the same
+}
+
 // event handles an event. An event without data only sets the last id.
 func (s *eventSource) event(ctx context.Context, id, data string) error {
+	s.noteClose(data)
 	if _, code, stop := strings.Cut(id, "!"); stop {
-		return fmt.Errorf("%w: the node closed the session: %s", errFinal, code)
+		if s.end == nil {
+			return fmt.Errorf("%w: the node closed the session: %s", errFinal, code)
+		}
+		return fmt.Errorf("%w: %w", errFinal, s.end)
 	}
 	s.lastEvent = id
 	if data == "" {

@@ -17,4 +17,11 @@
 // bridge that dies, nodes and publishers that follow one by one, and services
 // that publish over HTTP, whose order stays. The order of the bus is then the old
 // one's up to the mark, and the new one's behind the mark's copy.
+//
+// Worlds of control planes ([RunControl]) need no synthetic time: they run the machines of
+// package control, which have no clock. Nodes crash, are stopped and cut off, their clocks
+// step, and messages are lost, repeated, late, and said again by others. Facts are followed
+// at each step: none is lost, comes back, or outlives its end by more than the bus needs. In
+// the end all nodes know the same nodes, users and facts, these are the true ones, and the
+// last event of each user and room is true.
 package sim

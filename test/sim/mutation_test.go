@@ -25,6 +25,8 @@ const (
 	moving worlds = "-test.run=^TestNothingIsMissedWhileTheBusMoves -seeds=2000"
 	freed  worlds = logged + " " // as logged, but the node itself notices, see says
 	calm   worlds = "-test.run=^TestNothingIsMissedNorToldForNothing -seeds=1500"
+	agree  worlds = "-test.run=^TestNodesAgree -seeds=1500"
+	alive  worlds = "-test.run=^TestNobodyIsDeclaredDead -seeds=1500"
 )
 
 // says is what a run says that notices a mistake: nearly always it is the checker
@@ -99,6 +101,24 @@ var mutations = []mutation{
 		"	case <-published.done:\n", "	default:\n", moving},
 	{"bridge goes on where the old bus ends", "adapters/migrate/checkpoint.go",
 		"c.advance(e.Origins[0], e.Time)", "c.advance(old, e.Time)", moving},
+	{"last writer by arrival", "domain/control/facts.go",
+		"	case order > 0:\n", "	case order != 0:\n", agree},
+	{"replay taken for news", "domain/control/nodes.go",
+		"		if m.seq <= p.seq {\n", "		if false {\n", agree},
+	{"replay that revives a dead node", "domain/control/nodes.go",
+		"	case isDead && m.seq <= last:\n", "	case isDead && m.seq == last+1<<40:\n", agree},
+	{"rows of a dead node kept", "domain/control/receive.go",
+		"	m.presence.drop(m.now, p.src, cause{p.inc, p.seq})\n", "", agree},
+	{"differing facts not found", "domain/control/facts_digest.go",
+		"	t.buckets[f.bucket()] ^= f.hash\n", "", agree},
+	{"deleted fact forgotten", "domain/control/commands.go",
+		"claim{key: k, keep: keep, del: true}", "claim{key: k, keep: min(keep, now.Mono+time.Second), del: true}", agree},
+	{"ends by clocks that are wrong", "domain/control/receive_facts.go",
+		"		offset = p.clock.offset\n", "", agree},
+	{"speaker that begins where it stands", "domain/control/speaker.go",
+		"		since = max(0, s.heard-unspoken-speakMargin)\n", "		since = max(m.now.Mono, unspoken)\n", agree},
+	{"dead, though nobody could be heard", "domain/control/tick.go",
+		"	if m.hearing() {\n", "	if true {\n", alive},
 }
 
 // TestCheckerCatchesMistakes builds the simulator with each mistake in the real

@@ -1,9 +1,9 @@
 import { backoff } from "./backoff.ts";
 import { Connection, type ConnectionOptions, type State } from "./connection.ts";
 import { FanfareError } from "./error.ts";
-import { Emitter, type Closed, type Hello } from "./events.ts";
+import { Emitter, type Closed, type Hello, type Presence } from "./events.ts";
 import type { Query, Via } from "./link.ts";
-import { Op, type Frame } from "./op.ts";
+import { Op, placeName, type Frame } from "./op.ts";
 
 export interface Options extends ConnectionOptions {
   /** The systems to receive from. */
@@ -48,6 +48,11 @@ export interface Send {
   retry?: boolean;
 }
 
+export interface Watch {
+  /** Whether to tell who is there, and not only how many there are. */
+  users?: boolean;
+}
+
 /** URLs cannot contain half of a surrogate pair. It would become U+FFFD, and so another room's name. */
 const loneSurrogate = /\p{Surrogate}/u;
 
@@ -84,6 +89,7 @@ export class Client extends Emitter {
   readonly #rooms: Set<string>; // rooms to join when connecting, as system/room
   readonly #seen: Record<string, string> = {}; // newest cursors, while `cursors` must wait for a late room
   #lateRooms: string[] = []; // the rooms for which the connection's URL had no space
+  readonly #watches = new Map<string, Frame>(); // by place: what to send on each connection
   readonly #ops = new Map<number, Op>();
   readonly #connection: Connection;
   #ref = 0;
@@ -152,6 +158,24 @@ export class Client extends Emitter {
     return this.#ask({ ...message, op: "send", system, id }, retry);
   }
 
+  /**
+   * Watches who is in a room or, with an undefined `room`, attached to the system:
+   * `presence` tells how it is, and then what changes. `false` ends that. On each
+   * connection the client watches again, and how it is is told anew. Rejects with
+   * `unsupported` if presence is not kept, and with `forbidden` if the token does not
+   * allow it.
+   */
+  async presence(system: string, room: string | undefined, watch: Watch | false = {}): Promise<void> {
+    const frame: Frame = { op: "presence", system, room, watch: watch && (watch.users ? "users" : "count") };
+    if (watch) return void (await this.#ask(frame, true));
+    const place = placeName(frame);
+    this.#watches.delete(place);
+    for (const op of this.#ops.values()) {
+      if (op.watches(place)) this.#settle(op, new FanfareError("left", "the place is not watched any more"));
+    }
+    if (this.state === "open" && this.#connection.link!.send) await this.#ask(frame, false);
+  }
+
   async #ask(frame: Frame, retry: boolean): Promise<string> {
     if (this.state === "closed") throw new FanfareError("closed", "the client is closed");
     if (this.state !== "open" && !retry) throw new FanfareError("disconnected", "there is no connection: nothing was sent");
@@ -173,6 +197,9 @@ export class Client extends Emitter {
         // An EventSource cannot ask for what was missed in the room.
         if (op.late && op.frame.since) this.emit("gap", { system: op.frame.system as string, reason: "too_far", after_ms: 0 });
         this.#settle(op);
+      } else if (op.again) {
+        this.#ops.delete(op.ref); // the next WebSocket watches again
+        this.emit("presence", { system: op.frame.system, room: op.frame.room, reason: "unsupported" } as Presence);
       } else if (op.frame.op !== "join" || op.frame.since) {
         this.#settle(op, new FanfareError("unsupported", "WebSocket is blocked, and EventSource cannot do this"));
       } else renew = true;
@@ -183,7 +210,8 @@ export class Client extends Emitter {
   #settle(op: Op, answer: string | FanfareError = ""): void {
     this.#ops.delete(op.ref);
     if (typeof answer !== "string") return op.reject(answer);
-    if (op.frame.op === "join") this.#rooms.add(`${op.frame.system}/${op.frame.room}`);
+    if (op.frame.op === "join") this.#rooms.add(placeName(op.frame));
+    if (op.frame.watch) this.#watches.set(placeName(op.frame), op.frame);
     op.resolve(answer);
   }
 
@@ -197,7 +225,7 @@ export class Client extends Emitter {
     const rooms = [...this.#rooms];
     for (const op of this.#ops.values()) {
       op.trial = via === "sse" && op.frame.op === "join" && (op.late || (proven && !op.frame.since));
-      if (op.trial) rooms.push(`${op.frame.system}/${op.frame.room}`);
+      if (op.trial) rooms.push(placeName(op.frame));
     }
     let space = via === "ws" ? roomSpace : Infinity;
     this.#lateRooms = rooms.filter(name => (space -= String(new URLSearchParams({ room: name })).length + 1) < 0);
@@ -239,8 +267,14 @@ export class Client extends Emitter {
         return this.#advance(event);
       case "cursor":
         return this.#advance(event);
-      case "bus":
+      case "presence":
+        if (event.reason) this.#watches.delete(placeName(event));
         return this.emit(op, event);
+      case "bus":
+      case "joined":
+        return this.emit(op, event);
+      case "disconnect": // what comes after it says no more
+        return this.#connection.lost(event.code ?? 4009, event.reason ?? "", !!event.reconnect);
       case "goaway":
         return this.#connection.sentAway(event.retry_ms);
       case "close": // stands for a close code, which EventSource does not have
@@ -303,6 +337,21 @@ export class Client extends Emitter {
     }
   }
 
+  /** Watches what the last connection watched. */
+  #watchAgain(): void {
+    for (const [place, frame] of this.#watches) {
+      if ([...this.#ops.values()].some(op => op.watches(place))) continue;
+      const op = new Op(++this.#ref, frame, true);
+      op.again = true;
+      this.#ops.set(op.ref, op);
+      op.answer.catch(({ code }) => {
+        if (code === "left" || code === "closed") return;
+        this.#watches.delete(place);
+        this.emit("presence", { system: frame.system, room: frame.room, reason: code } as Presence);
+      });
+    }
+  }
+
   #greeted(hello: Hello): void {
     for (const [system, { cursor }] of Object.entries(hello.systems)) {
       // A cursor that the client resumes from stays until a message or a gap comes
@@ -313,6 +362,7 @@ export class Client extends Emitter {
     this.#session = hello.session;
     this.#connection.greeted();
     this.#joinLate();
+    this.#watchAgain();
     const via = this.#connection.link!.via;
     this.#transmit([...this.#ops.values()]);
     this.emit("open", { ...hello, via });
@@ -320,7 +370,7 @@ export class Client extends Emitter {
 
   #answered(answer: string | FanfareError, ref?: number): void {
     const op = this.#ops.get(ref!);
-    if (op && answer instanceof FanfareError && transient.test(answer.code) && (op.late || answer.code === "busy")) this.#retrySoon(op);
+    if (op && answer instanceof FanfareError && transient.test(answer.code) && (op.late || op.again || answer.code === "busy")) this.#retrySoon(op);
     else if (op) this.#settle(op, answer);
     else if (answer instanceof FanfareError && ref !== 0) this.emit("error", answer);
   }

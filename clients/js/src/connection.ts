@@ -38,12 +38,12 @@ export interface Owner {
   probe(): string;
 }
 
-/** Close codes after which the client must not reconnect. */
-const finalCodes = new Set([
-  4003, // forbidden
-  4009, // disconnected by the server
-  4010, // the user has too many sessions, and this was the oldest
-]);
+/**
+ * Whether the client must not reconnect after a close code: 4003 (forbidden), 4009
+ * (disconnected by the server), 4010 (the user has too many sessions, and this was the
+ * oldest), and those that applications choose, from 4100 on.
+ */
+const isFinal = (code: number) => [4003, 4009, 4010].includes(code) || (code >= 4100 && code < 5000);
 const EXPIRED = 4001;
 const ABNORMAL = 1006;
 
@@ -192,14 +192,17 @@ export class Connection {
     return { WebSocket, EventSource };
   }
 
-  /** The link is gone, or could not be opened, or the node says that it ends. */
-  lost(code: number, reason: string): void {
+  /**
+   * The link is gone, or could not be opened, or the node says that it ends. `reconnect`
+   * is whether the node wants the client back, if it has said so.
+   */
+  lost(code: number, reason: string, reconnect = !isFinal(code)): void {
     const via = this.link?.via;
     if (via === "ws" && this.state === "connecting" && (!this.#webSocketWorked || this.#failures >= webSocketTries) && this.#choices().EventSource) {
       this.#begin();
       return this.#dial("sse");
     }
-    if (finalCodes.has(code)) return this.stop(code, reason);
+    if (!reconnect) return this.stop(code, reason);
     const wasOpen = this.#drop("waiting");
     this.#failures = wasOpen && Date.now() - this.#opened >= stableAfter ? 0 : this.#failures + 1;
     if (via === "sse" && !wasOpen && this.#failures > 1) this.#eventSourceUntil = 0;

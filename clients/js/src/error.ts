@@ -6,7 +6,7 @@
  * - `disconnected`: there was no connection, so nothing was sent
  * - `unknown`: the connection was lost before the answer, so the message may have
  *   been published; sending it again with the same `id` is safe
- * - `left`: the room was left before the join was answered
+ * - `left`: the room was left, or its presence no longer asked for, before the answer
  * - `closed`: the client was closed, or a node closed it for good
  * - `refused`: over EventSource, a connection that names the room was refused; as an
  *   `error` event, a node will always refuse the client

@@ -39,11 +39,45 @@ export interface Gap {
   after_ms: number;
 }
 
-/** A new token does not allow the room (or, without `room`, the whole system), or the room could not be joined again. */
+/** The session was taken out of a room or, without `room`, out of the whole system. */
 export interface Left {
   system: string;
   room?: string;
+  /**
+   * `server`: the user is no longer a member of the room; `token`: a new token does not
+   * allow it; another: the room could not be joined again, and this is the error's code.
+   */
   reason: string;
+}
+
+/**
+ * The server has put the session into a room, of which the user is a member. The client
+ * need not join such a room, and cannot leave it.
+ */
+export interface Joined {
+  system: string;
+  room: string;
+  by: string;
+}
+
+/** Who is in a place that is watched, or what has changed there. A user with several sessions is there once. */
+export interface Presence {
+  system: string;
+  /** Absent where the system itself is watched. */
+  room?: string;
+  /** How many users are there. Absent only with a `reason`. */
+  count?: number;
+  /** All users, sorted: replaces what was known before. */
+  users?: string[];
+  /** Who came and who went. If these and `users` are absent, only `count` is known from now on. */
+  joined?: string[];
+  left?: string[];
+  /**
+   * Why nothing is known of the place any more. `unsupported` over EventSource: until the
+   * client is back on a WebSocket. Otherwise the place is not watched any more: `token` if
+   * a new token does not allow it, or the code with which a node refused it.
+   */
+  reason?: string;
 }
 
 /** A connection has ended, or could not be made. */
@@ -69,11 +103,13 @@ export interface Events {
   /** The node lost its bus, or has it again. */
   bus: { up: boolean };
   left: Left;
+  joined: Joined;
+  presence: Presence;
   /** An error for which there is no promise: of a handler, of the token callback, or in what a node sent. */
   error: Error;
 }
 
-type Name<K extends keyof Events> = K extends "message" | "gap" | "left" ? K | `${K}:${string}` : K;
+type Name<K extends keyof Events> = K extends "message" | "gap" | "left" | "joined" | "presence" ? K | `${K}:${string}` : K;
 
 /** An event's name, such as `gap` or `gap:orders`. */
 export type EventName = { [K in keyof Events]: Name<K> }[keyof Events];

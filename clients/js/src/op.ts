@@ -2,7 +2,7 @@ import { FanfareError } from "./error.ts";
 import type { Message } from "./events.ts";
 
 /** A request of the client, without its ref. */
-export type Frame = { op: "join" | "leave" | "send" | "auth"; [field: string]: unknown };
+export type Frame = { op: "join" | "leave" | "send" | "auth" | "presence"; [field: string]: unknown };
 
 /** For how many milliseconds nodes recognise a message that is sent again, less a margin. */
 const rememberedFor = 100_000;
@@ -23,6 +23,8 @@ export class Op {
   trial = false;
   /** The client is in the room, but the connection's URL had no space for it. */
   late = false;
+  /** It watches on a new connection what the last one watched. */
+  again = false;
 
   readonly #retry: boolean;
   #sentAt = 0; // when it was first sent; 0 if it was not
@@ -45,6 +47,10 @@ export class Op {
     return this.frame.op === "join" && this.frame.system === system && this.frame.room === room;
   }
 
+  watches(place: string): boolean {
+    return this.frame.op === "presence" && !!this.frame.watch && placeName(this.frame) === place;
+  }
+
   /** Returns the text to send now. */
   text(): string {
     this.#repeated = this.#sentAt > 0;
@@ -57,6 +63,10 @@ export class Op {
     switch (this.frame.op) {
       case "join":
         return true;
+      case "presence": // the next connection watches only what is to be watched
+        if (this.frame.watch && !this.again) return true;
+        this.resolve("");
+        return false;
       case "leave": // the next connection will not name the room
         this.resolve("");
         return false;
@@ -87,6 +97,11 @@ export class Op {
     if (this.#seen.size > maxSeen) this.#seen.delete(this.#seen.values().next().value!);
     return false;
   }
+}
+
+/** The name of a place: system/room, or the system alone. */
+export function placeName({ system, room }: { [field: string]: unknown }): string {
+  return room === undefined ? `${system}` : `${system}/${room}`;
 }
 
 function unknown(): FanfareError {

@@ -20,7 +20,7 @@ export async function until<T>(what: string, condition: () => T | Promise<T>, wi
 /** A client and all its events. */
 export class Watched {
   readonly client: Client;
-  readonly events: { [K in keyof Events]: Events[K][] } = { open: [], close: [], message: [], gap: [], bus: [], left: [], error: [] };
+  readonly events: { [K in keyof Events]: Events[K][] } = { open: [], close: [], message: [], gap: [], bus: [], left: [], joined: [], presence: [], error: [] };
 
   constructor(t: TestContext, url: string, options: Partial<Options> = {}) {
     this.client = new Client(url, { systems: ["orders"], WebSocket: WebSocket as any, EventSource: null, ...options });
@@ -110,19 +110,22 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
-/** A `fanfare dev` process that belongs to one test. */
+/** A `fanfare dev` process that belongs to one test. Its settings are variables of the environment. */
 export class Node {
   readonly url: string;
   readonly #port: number;
   #process?: ChildProcess;
 
-  private constructor(port: number) {
+  readonly #settings: Record<string, string>;
+
+  private constructor(port: number, settings: Record<string, string>) {
     this.#port = port;
+    this.#settings = settings;
     this.url = `http://127.0.0.1:${port}`;
   }
 
-  static async start(t: TestContext | { after(f: () => unknown): void }): Promise<Node> {
-    const node = new Node(await freePort());
+  static async start(t: TestContext | { after(f: () => unknown): void }, settings: Record<string, string> = {}): Promise<Node> {
+    const node = new Node(await freePort(), settings);
     await node.start();
     t.after(() => node.stop());
     return node;
@@ -130,7 +133,7 @@ export class Node {
 
   async start(): Promise<void> {
     const running = spawn(process.env.FANFARE!, ["dev", "--listen", `127.0.0.1:${this.#port}`, "--drain", "200ms", "--log.level", "error"],
-      { stdio: ["ignore", "ignore", "inherit"] });
+      { stdio: ["ignore", "ignore", "inherit"], env: { ...process.env, ...this.#settings } });
     this.#process = running;
     await until("the node is ready", async () => {
       assert.equal(running.exitCode, null, "fanfare dev ended");

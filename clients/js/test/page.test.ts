@@ -113,6 +113,42 @@ test("rooms are joined and left; devices are added and removed; EventSource does
   assert.equal(await tablet.count(), 0);
 });
 
+test("a device shows who is in the room, who comes and who leaves, and what it does not know", { skip }, async t => {
+  const page = await open(t);
+  const who = (name: string) => device(page, name).locator(".who");
+  const users = (name: string) => who(name).locator("li").allTextContents();
+  const there = (name: string, ...wanted: string[]) =>
+    until(`${name} sees ${wanted}`, async () => String(await users(name)) === String(wanted) && (await who(name).locator(".count").textContent()) === String(wanted.length))
+      .catch(async () => assert.deepEqual(await users(name), wanted));
+  await there("alice, Phone", "alice", "bob"); // it is not in the room itself
+  await there("bob, Laptop", "alice", "bob");
+  await device(page, "bob, Laptop").getByRole("button", { name: "Cut" }).click();
+  await until("bob's list is old", async () => (await who("bob, Laptop").getAttribute("class"))!.includes("stale"));
+  await there("alice, Phone", "alice");
+  await who("alice, Phone").getByText("bob left").waitFor();
+  await device(page, "bob, Laptop").getByRole("button", { name: "Restore", exact: true }).click();
+  await there("alice, Phone", "alice", "bob");
+  await who("alice, Phone").getByText("bob came").waitFor();
+  await there("bob, Laptop", "alice", "bob");
+  assert.equal(await who("bob, Laptop").getAttribute("class"), "who");
+
+  await device(page, "alice, Phone").getByLabel("Place of which alice, Phone is told who is there").selectOption("orders");
+  await there("alice, Phone", "alice", "bob");
+  await page.getByLabel("User").last().fill("dora");
+  await page.getByLabel("Over").selectOption("sse");
+  await page.getByRole("button", { name: "Add" }).click();
+  await there("alice, Phone", "alice", "bob", "dora");
+  await who("dora, Phone").getByText("EventSource does not tell.").waitFor();
+  if (process.env.SHOTS) await page.screenshot({ path: join(process.env.SHOTS, "who.png") });
+});
+
+test("with a node that keeps no presence a device says so, and works", { skip }, async t => {
+  const page = await open(t, { at: await Node.start(t, { FANFARE_CONTROL_DISABLED: "true" }) });
+  await device(page, "alice, Phone").getByText("This node does not know who is there.").waitFor();
+  await page.getByRole("button", { name: "Publish", exact: true }).click();
+  await shows(device(page, "alice, Phone"), '{"n":1}');
+});
+
 test("devices find their node again, and are told that its memory is gone", { skip }, async t => {
   const own = await Node.start(t);
   const page = await open(t, { at: own });

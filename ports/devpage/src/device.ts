@@ -1,5 +1,6 @@
-import { Client, type Gap, type Hello, type Message } from "../../../clients/js/src/index.ts";
-import { field, fill, find, make } from "./dom.ts";
+import { Client, type Gap, type Hello, type Left, type Message } from "../../../clients/js/src/index.ts";
+import { field, fill, find, hue, make } from "./dom.ts";
+import { Who } from "./who.ts";
 
 /** How many lines a log keeps. */
 const kept = 200;
@@ -25,6 +26,9 @@ export class Device {
   readonly #systems: string[];
   readonly #log: HTMLElement;
   readonly #rooms = new Set<string>();
+  readonly #assigned = new Set<string>(); // rooms into which the server has put the user
+  readonly #talk: string;
+  readonly #who: Who;
   #began = 0; // when it last connected
 
   constructor({ user, name, systems, rooms, talk, via }: Options, removed: (device: Device) => void) {
@@ -39,12 +43,14 @@ export class Device {
     find(".device", this.card).textContent = via === "sse" ? name + ", EventSource" : name;
     const face = find(".face", this.card);
     face.textContent = user.slice(0, 1).toUpperCase();
-    face.classList.add("hue" + ([...user].reduce((sum, c) => sum + c.charCodeAt(0), 0) % 6));
+    face.classList.add(hue(user));
 
     this.#client = new Client(`${location.origin}/?user=${encodeURIComponent(user)}`, {
       systems, rooms, ...(via === "sse" && { WebSocket: null }),
     });
     rooms.forEach(room => this.#rooms.add(room));
+    this.#talk = talk;
+    this.#who = new Who(find(".who", this.card), this.#client, { user, via, device: this.card.ariaLabel });
     this.#listen();
     this.#control(talk, removed);
     this.#showRooms();
@@ -74,12 +80,16 @@ export class Device {
     this.#client.on("message", m => this.#message(m));
     this.#client.on("gap", g => this.#gap(g));
     this.#client.on("bus", ({ up }) => this.#line("note", up ? "The bus is back" : "The node has lost its bus"));
-    this.#client.on("left", l => this.#line("note", `Left ${l.system}${l.room ? "/" + l.room : ""}`));
+    this.#client.on("joined", j => this.#assign(`${j.system}/${j.room}`));
+    this.#client.on("left", l => this.#left(l));
     this.#client.on("error", err => this.#line("note bad", err.message));
     this.#client.on("close", c => {
       this.#showState(c.retry ? "waiting" : "cut");
       const when = c.retry ? `, tries again in ${(c.delay / 1000).toFixed(1)} s` : "";
-      this.#line("note", c.code === 1000 ? "Cut" : `Lost its connection (${c.code}${c.reason && ": " + c.reason})${when}`);
+      const what = c.code === 4003 || c.code === 4009 || c.code >= 4100 ? "Disconnected by the server" : "Lost its connection";
+      this.#assigned.clear(); // the next connection tells them again
+      this.#showRooms();
+      this.#line("note", c.code === 1000 ? "Cut" : `${what} (${c.code}${c.reason && ": " + c.reason})${when}`);
     });
   }
 
@@ -127,6 +137,24 @@ export class Device {
     find("[name=room]", this.card).focus();
   }
 
+  /** The server has put the user into a room. */
+  #assign(room: string): void {
+    this.#assigned.add(room);
+    this.#line("note", `The server put it into ${room}`);
+    this.#showRooms();
+  }
+
+  #left({ system, room, reason }: Left): void {
+    for (const rooms of [this.#rooms, this.#assigned]) {
+      for (const name of rooms) {
+        if (room === undefined ? name.startsWith(system + "/") : name === `${system}/${room}`) rooms.delete(name);
+      }
+    }
+    const name = room === undefined ? system : `${system}/${room}`;
+    this.#line("note", reason === "server" ? `The server took it out of ${name}` : `Left ${name}`);
+    this.#showRooms();
+  }
+
   #message(m: Message): void {
     const missed = m.time !== undefined && Date.parse(m.time) < this.#began;
     const head = make("span", "head", make("b", "", m.system), ...(m.type ? [" " + m.type] : []), ...(missed ? [" ", make("em", "", "caught up")] : []));
@@ -163,7 +191,14 @@ export class Device {
   }
 
   #showRooms(): void {
-    find(".rooms ul", this.card).replaceChildren(...[...this.#rooms].sort().map(name => {
+    const all = [...new Set([...this.#rooms, ...this.#assigned])].sort();
+    this.#who.offer([...new Set([...all, this.#talk + "/lobby"])], this.#systems);
+    find(".rooms ul", this.card).replaceChildren(...all.map(name => {
+      if (this.#assigned.has(name)) {
+        const room = make("li", "assigned", name);
+        room.title = "The server has put the user into this room";
+        return room;
+      }
       const leave = make("button", "", "×");
       leave.type = "button";
       leave.ariaLabel = `Leave ${name}`;

@@ -12,6 +12,11 @@ export function make<K extends keyof HTMLElementTagNameMap>(tag: K, className = 
   return element;
 }
 
+/** The class that gives a user a colour. */
+export function hue(user: string): string {
+  return "hue" + ([...user].reduce((sum, c) => sum + c.charCodeAt(0), 0) % 6);
+}
+
 /** Fills a select with options, and chooses the first. */
 export function fill(select: HTMLSelectElement, values: string[]): void {
   select.replaceChildren(...values.map(v => new Option(v, v)));

@@ -1,4 +1,5 @@
-// Package client publishes to a node over HTTP, as the fanfare command does it.
+// Package client publishes to a node over HTTP and asks it who is there, as the fanfare
+// command does it.
 package client
 
 import (
@@ -11,7 +12,7 @@ import (
 	"strings"
 )
 
-// A Refusal is a node's answer that says why messages were not published. It is
+// A Refusal is a node's answer that says why it did not do what it was asked. It is
 // the problem of the node's HTTP API, as docs/protocol.md has it.
 type Refusal struct {
 	Status   int      `json:"status"`
@@ -37,8 +38,11 @@ func (r *Refusal) Error() string {
 	case r.Status < 500:
 		b.WriteString(": is there a Fanfare node at this URL?")
 	}
-	if r.Status == http.StatusUnauthorized {
+	switch r.Status {
+	case http.StatusUnauthorized:
 		b.WriteString(" (give it with --key or FANFARE_KEY)")
+	case http.StatusForbidden:
+		b.WriteString(" (`fanfare key --scopes` makes a key that has it)")
 	}
 	for _, f := range r.Errors {
 		fmt.Fprintf(&b, "; %s: %s", f.Location, f.Message)

@@ -28,6 +28,12 @@ func set(field, given any) error {
 		texts, err := list(given)
 		*f = each(texts, func(t string) fanfare.Secret { return fanfare.Secret(t) })
 		return err
+	case *[]fanfare.Webhook:
+		texts, err := list(given)
+		if err == nil {
+			*f, err = webhooks(texts)
+		}
+		return err
 	case *urls:
 		if isList {
 			texts, err := list(items)
@@ -40,6 +46,18 @@ func set(field, given any) error {
 		return err
 	}
 	return setScalar(field, text)
+}
+
+// webhooks reads webhooks.
+func webhooks(texts []string) (all []fanfare.Webhook, err error) {
+	for i, text := range texts {
+		w, err := fanfare.ParseWebhook(text)
+		if err != nil {
+			return nil, fmt.Errorf("entry %d: %w", i+1, err)
+		}
+		all = append(all, w)
+	}
+	return all, nil
 }
 
 func setScalar(field any, text string) (err error) {
@@ -185,6 +203,8 @@ func show(field any) string {
 	case *[]fanfare.Secret:
 		entries := each(*f, func(s fanfare.Secret) string { return quoted(entry(string(s))) })
 		return "[" + strings.Join(entries, ", ") + "]"
+	case *[]fanfare.Webhook:
+		return "[" + strings.Join(each(*f, func(w fanfare.Webhook) string { return quoted(w.String()) }), ", ") + "]"
 	case *bool:
 		return strconv.FormatBool(*f)
 	case *int:

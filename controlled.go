@@ -1,0 +1,52 @@
+package fanfare
+
+import (
+	"slices"
+	"time"
+
+	"github.com/fanfarebus/fanfare/domain/control"
+	"github.com/fanfarebus/fanfare/ports/plane"
+	"github.com/fanfarebus/fanfare/ports/session"
+)
+
+// A controlled is what the control plane acts on: the sessions of a node, and how it is.
+// Its Status is for one goroutine.
+type controlled struct {
+	*session.Registry
+	parts parts
+
+	// behind is since when some system that is consumed is known to be behind the bus;
+	// zero while none is.
+	behind time.Time
+}
+
+var _ plane.Node = (*controlled)(nil)
+
+func newControlled(p parts) *controlled { return &controlled{Registry: p.registry, parts: p} }
+
+// Status says how the node is.
+func (c *controlled) Status() control.Status {
+	stats := c.Registry.Stats()
+	now := control.Status{
+		Sessions: stats.Sessions, Users: stats.Users, Systems: []string{},
+		Lag: c.lag(), Draining: c.parts.health.isDraining(),
+	}
+	for _, s := range c.parts.hub.Streams() {
+		now.Systems = append(now.Systems, s.System().String())
+	}
+	slices.Sort(now.Systems)
+	return now
+}
+
+// lag returns how long a system has been behind the bus. The bus says so only when that was
+// for confirmWithin, so what is less than that shows as 0.
+func (c *controlled) lag() time.Duration {
+	if len(c.parts.health.look().deaf) == 0 {
+		c.behind = time.Time{}
+		return 0
+	}
+	if c.behind.IsZero() {
+		c.behind = time.Now().Add(-confirmWithin)
+	}
+	return time.Since(c.behind)
+}

@@ -1,0 +1,110 @@
+package control
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"time"
+)
+
+// note writes a transition into the journal, if events are made for its place.
+func (p *presence) note(now Now, kind EventType, s *seat, c cause) {
+	at := p.dir.places.at(s.place)
+	if !at.events {
+		return
+	}
+	t := transition{mono: now.Mono, wall: now.Wall, kind: kind, place: at.Place, cause: c}
+	if at.Room == "" {
+		t.user = string(p.dir.name(s.user))
+	}
+	p.journal.add(t, now)
+}
+
+// announce makes events that say of everybody who is present, and of every room with
+// somebody in it, that it is so.
+func (p *presence) announce(now Now) {
+	rooms := make(map[uint32]bool)
+	for id := range p.seats.end {
+		s := p.seats.at(id)
+		switch at := p.dir.places.at(s.place); {
+		case s.since == 0:
+		case at.Room == "":
+			p.note(now, Online, s, cause{})
+		case !rooms[s.place]:
+			rooms[s.place] = true
+			p.note(now, Occupied, s, cause{})
+		}
+	}
+}
+
+// speak makes this node the speaker, of everything in the journal since a moment of
+// Now.Mono. It does nothing while the node speaks.
+func (p *presence) speak(now Now, since time.Duration) {
+	j := &p.journal
+	if j.speaking {
+		return
+	}
+	j.trim(now)
+	j.speaking = true
+	j.next = j.since(since)
+}
+
+// mute makes that another node is the speaker.
+func (p *presence) mute() { p.journal.speaking, p.journal.awaited = false, false }
+
+// events returns what the speaker has to publish next; see [Machine.Events].
+func (p *presence) events(limit int) (events []Event) {
+	j := &p.journal
+	if !j.speaking {
+		return nil
+	}
+	j.asked, j.awaited = j.next, true
+	for n := j.next; n < j.end() && len(events) < limit; n++ {
+		events = append(events, j.all[n-j.base].event())
+	}
+	return events
+}
+
+// spoken says that the first n of what events returned last are on the bus. Only the
+// call after events counts, and none after the node became the speaker anew: then the
+// events are published again.
+func (p *presence) spoken(n int) {
+	if j := &p.journal; j.awaited && n >= 0 {
+		j.next = min(max(j.next, j.asked+n), j.end())
+		j.awaited = false
+	}
+}
+
+// unspoken returns the age of the oldest event that this node has to publish; 0: none.
+func (p *presence) unspoken(now Now) time.Duration {
+	j := &p.journal
+	if !j.speaking || j.next == j.end() {
+		return 0
+	}
+	return max(now.Mono-j.all[j.next-j.base].mono, 1)
+}
+
+func (t *transition) event() Event {
+	return Event{ID: t.id(), Type: t.kind, Place: t.place, User: t.user, Time: t.wall}
+}
+
+// id is a hash of what happened and of the message that it came with; or of the minute
+// in which it happened, if there was no message.
+func (t *transition) id() string {
+	h := sha256.New()
+	write := func(text string) {
+		h.Write(binary.AppendUvarint(nil, uint64(len(text))))
+		h.Write([]byte(text))
+	}
+	write(string(t.kind))
+	write(t.place.System.String())
+	write(t.place.Room)
+	write(t.user)
+	write(t.cause.inc)
+	number := t.cause.seq
+	if t.cause.inc == "" {
+		number = uint64(t.wall) / uint64(time.Minute.Milliseconds())
+	}
+	h.Write(binary.AppendUvarint(nil, number))
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}

@@ -1,0 +1,7 @@
+package subscriber
+
+// For the fuzz test, which is in package subscriber_test.
+var (
+	DecodeMessage = decodeMessage
+	DecodeEvent   = decodeEvent
+)

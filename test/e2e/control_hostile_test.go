@@ -98,6 +98,7 @@ func TestHostileControlMessages(t *testing.T) {
 	needs(t, "redis-server")
 	for _, scheme := range []string{"redis-streams", "redis"} {
 		t.Run(scheme, func(t *testing.T) {
+			t.Parallel()
 			r := broker.Redis(t)
 			topic := newControlTopic(t, r, scheme == "redis-streams")
 			more := settings{"CONTROL_FACTS": fmt.Sprint(factsBound)}

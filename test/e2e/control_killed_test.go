@@ -279,14 +279,14 @@ func TestNobodyDiesWithTheBus(t *testing.T) {
 				begin, end func()
 			}{{"killed", r.Kill, r.Restart}, {"frozen", r.Freeze, r.Thaw}} {
 				fault.begin()
-				p.nobodyDies(t, 18*time.Second, "while the bus is "+fault.name, users)
+				p.nobodyDies(t, 13*time.Second, "while the bus is "+fault.name, users)
 				if fault.name == "frozen" { // at the end, since these do go
 					crowd[0].shut()
 					crowd = append(crowd, p.crowd(t, p.nodes[1].addr, "", []string{"newcomer"})...)
 				}
 				fault.end()
 				if fault.name == "killed" {
-					p.nobodyDies(t, 9*time.Second, "after the bus was "+fault.name, users)
+					p.nobodyDies(t, 7*time.Second, "after the bus was "+fault.name, users)
 				}
 			}
 			p.wantPresent(t, 30*time.Second, "", append(users[1:], "newcomer")...)

@@ -64,8 +64,8 @@ publishing needs no key. So it answers this machine only, and nothing that came 
 			s.Config.Dev = true
 			return a.runNode(cmd.Context(), s, a.announce)
 		},
-	}, "listen", "admin_listen", "transport", "systems", "node", "topic", "origins", "drain",
-		"log.level", "log.format")
+	}, "listen", "admin_listen", "transport", "systems", "node", "topic", "origins", "events",
+		"drain", "log.level", "log.format")
 }
 
 // announce prints how to try a development node.

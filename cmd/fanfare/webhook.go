@@ -26,7 +26,7 @@ this setting does the same by itself. docs/protocol.md describes the requests.`,
   fanfare webhook --transport redis-streams://localhost:6379/0 --url https://crm.example.com/hook \
     --secret-file crm.secret --systems chat,orders --events --inbound
   fanfare webhook --config fanfare.yaml`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := a.load(cmd)
 			if err != nil {

@@ -38,7 +38,7 @@ The API key needs the scope admin.` + codes,
 		Example: `  fanfare disconnect alice
   fanfare disconnect alice --reason 'you logged out' --no-reconnect
   fanfare disconnect --session 01KB9Z6J3W8Q2N4T5V7X9Y0ABC --wait 10s`,
-		Args: atMostOneUser,
+		Args: upToOneUser,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := bye.check(); err != nil {
 				return err

@@ -148,29 +148,6 @@ func unknownCommand(cmd *cobra.Command, args []string) error {
 	return fmt.Errorf("unknown command %q%s", args[0], settings.Suggest(args[0], names))
 }
 
-// noArguments refuses arguments of a command that takes flags alone.
-func noArguments(cmd *cobra.Command, args []string) error {
-	if len(args) == 0 {
-		return nil
-	}
-	return fmt.Errorf("unexpected %q: see `%s --help`", args[0], cmd.CommandPath())
-}
-
-// oneUser refuses anything but one argument, which is a user.
-func oneUser(cmd *cobra.Command, args []string) error {
-	if len(args) == 0 {
-		return fmt.Errorf("want `%s USER`", cmd.CommandPath())
-	}
-	return atMostOneUser(cmd, args)
-}
-
-func atMostOneUser(cmd *cobra.Command, args []string) error {
-	if len(args) <= 1 {
-		return nil
-	}
-	return fmt.Errorf("want one USER, and there are %d arguments: a name with spaces stands in quotes", len(args))
-}
-
 // flagError adds the nearest flag to pflag's complaint about an unknown one.
 func flagError(cmd *cobra.Command, err error) error {
 	var unknown *pflag.NotExistError
@@ -187,7 +164,7 @@ func (a *app) version() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
-		Args:  noArguments,
+		Args:  flagsOnly,
 		Run:   func(cmd *cobra.Command, _ []string) { fmt.Fprintln(a.out, "fanfare "+versionText()) },
 	}
 }

@@ -126,7 +126,7 @@ func (a *app) listMembers() *cobra.Command {
 each page of the answer is one line.`,
 		Example: `  fanfare members list --system chat --room lobby
   fanfare members list --system chat --room lobby --all --json`,
-		Args: noArguments,
+		Args: flagsOnly,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := r.check(); err != nil {
 				return err

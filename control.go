@@ -129,6 +129,10 @@ func (n *Node) command(
 		ttl = control.MaxTTL
 	}
 	o, err := p.Command(ctx, k, v, ttl, del, wait)
+	if o.ID != "" && k.Kind != control.Membership { // as the HTTP API does
+		n.log.Info("a command was given", "command", o.ID, "kind", string(k.Kind), "name", k.Name,
+			"undone", del, "by", "this program")
+	}
 	if err != nil {
 		err = fmt.Errorf("fanfare: %s %s: %w", k.Kind, k.Name, err)
 	}

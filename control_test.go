@@ -100,13 +100,33 @@ func TestANodeWithoutAControlPlaneDoesNotUseItsTopic(t *testing.T) {
 	}
 }
 
+// A journal is what nodes have logged.
+type journal struct {
+	mu   sync.Mutex
+	text strings.Builder // guarded by mu
+}
+
+func (j *journal) Write(line []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.Write(line)
+}
+
+func (j *journal) has(words string) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return strings.Contains(j.text.String(), words)
+}
+
 func TestTheCommandsOfANode(t *testing.T) {
 	bus := memory.New(memory.Config{})
 	defer bus.Close()
+	var logged journal
 	start := func(name string) runningNode {
 		cfg := fanfare.Config{Dev: true, Node: name, Drain: 1}
 		cfg.Control.Heartbeat, cfg.Presence.Grace = 500*time.Millisecond, 100*time.Millisecond
-		return startNode(t, cfg, fanfare.WithDriver(bus.Driver()))
+		log := slog.New(slog.NewTextHandler(&logged, nil))
+		return startNode(t, cfg, fanfare.WithDriver(bus.Driver()), fanfare.WithLogger(log))
 	}
 	one, two := start("one"), start("two")
 	awaitNodes(one.g, 2)
@@ -155,8 +175,17 @@ func TestTheCommandsOfANode(t *testing.T) {
 	present("lobby", 1)
 	done(one.g.RemoveMember(t.Context(), "chat", "lobby", "alice", lasting))
 	present("lobby", 0)
-	done(one.g.Block(t.Context(), "alice", "spam", lasting))
+	block, err := one.g.Block(t.Context(), "alice", "spam", lasting)
+	done(block, err)
 	closed(alice, 4003)
+	for _, line := range []string{
+		`msg="a command was given" command=` + block.ID + ` kind=block name=alice undone=false by="this program"`,
+		`msg="a command has closed sessions of this node" command=` + block.ID + ` kind=block name=alice sessions=1`,
+	} {
+		if !logged.has(line) {
+			t.Errorf("not logged: %s", line)
+		}
+	}
 	present("", 0)
 	if _, r, err := websocket.DefaultDialer.Dial(
 		strings.Replace(server.URL, "http", "ws", 1)+"/ws?systems=chat&user=alice", nil); err == nil || r.StatusCode != 403 {

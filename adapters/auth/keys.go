@@ -23,6 +23,7 @@ type Keys struct {
 }
 
 type keyEntry struct {
+	name   string
 	scopes domain.Scopes
 	sum    [sha256.Size]byte
 }
@@ -76,6 +77,18 @@ func (k *Keys) Authorize(_ context.Context, key string) (domain.Scopes, error) {
 	return scopes, nil
 }
 
+// NameOf returns the name of the key's first entry, "" if it has none. Like Authorize it
+// compares the key with every entry.
+func (k *Keys) NameOf(key string) (name string) {
+	sum := sha256.Sum256([]byte(key))
+	for i := range k.entries {
+		if e := &k.entries[i]; subtle.ConstantTimeCompare(sum[:], e.sum[:]) == 1 && name == "" {
+			name = e.name
+		}
+	}
+	return name
+}
+
 // NewKey makes a key with 256 random bits, and the entry for [NewKeys] that makes
 // it valid. The key is not stored anywhere.
 func NewKey(name string, scopes domain.Scopes) (key, entry string, err error) {
@@ -109,7 +122,7 @@ func parseEntry(text string) (keyEntry, error) {
 	if !keyName.MatchString(parts[0]) {
 		return keyEntry{}, errName
 	}
-	e := keyEntry{scopes: strings.Split(parts[1], "+")}
+	e := keyEntry{name: parts[0], scopes: strings.Split(parts[1], "+")}
 	for _, s := range e.scopes {
 		if !keyScope.MatchString(s) {
 			return keyEntry{},

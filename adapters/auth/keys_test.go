@@ -33,6 +33,9 @@ func TestNewKeyIsAuthorizedByItsEntryAndNoOther(t *testing.T) {
 			t.Errorf("got %v, %v; want %v", got, err, want)
 		}
 	}
+	if got := []string{k.NameOf(shop), k.NameOf(ops), k.NameOf("x"), k.NameOf("")}; !slices.Equal(got, []string{"shop", "ops", "", ""}) {
+		t.Errorf("the keys' names are %q", got)
+	}
 	for _, bad := range []string{"", "x", shop + "x", shop[:len(shop)-1], shopEntry} {
 		if s, err := k.Authorize(t.Context(), bad); !errors.Is(err, domain.ErrUnauthenticated) || s != nil {
 			t.Errorf("%q: got %v, %v; want ErrUnauthenticated", bad, s, err)

@@ -7,6 +7,9 @@
 // many it has left out. A line's kind is its level, its message, which should be
 // constant text, and its attribute "reason" if there is one. A flood of one kind
 // does not suppress lines of another.
+//
+// Lines with an attribute "command" all pass: operators have caused them, and want to find
+// every one of them again.
 package loglimit
 
 import (
@@ -63,9 +66,13 @@ func (h *Handler) Enabled(ctx context.Context, level slog.Level) bool {
 
 // Handle passes the line to the other handler, or leaves it out.
 func (h *Handler) Handle(ctx context.Context, r slog.Record) error {
+	reason, command := inspect(r)
+	if command {
+		return h.next.Handle(ctx, r)
+	}
 	k := key{level: r.Level, text: h.kind}
 	if k.text == "" {
-		k.text, k.reason = r.Message, reason(r)
+		k.text, k.reason = r.Message, reason
 	}
 	pass, leftOut := h.kinds.take(k, r.Time)
 	if !pass {
@@ -88,15 +95,18 @@ func (h *Handler) WithGroup(name string) slog.Handler {
 	return &Handler{next: h.next.WithGroup(name), kind: h.kind, kinds: h.kinds}
 }
 
-func reason(r slog.Record) (text string) {
+// inspect returns the line's attribute "reason", and whether it has one "command".
+func inspect(r slog.Record) (reason string, command bool) {
 	r.Attrs(func(a slog.Attr) bool {
-		if a.Key == "reason" {
-			text = a.Value.String()
-			return false
+		switch a.Key {
+		case "reason":
+			reason = a.Value.String()
+		case "command":
+			command = true
 		}
-		return true
+		return !command
 	})
-	return text
+	return reason, command
 }
 
 // A key identifies a kind of line.

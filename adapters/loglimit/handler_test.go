@@ -46,6 +46,16 @@ func TestAFloodOfOneKindIsBoundedAndCounted(t *testing.T) {
 	})
 }
 
+func TestLinesAboutCommandsAllPass(t *testing.T) {
+	log, out := newLog()
+	for i := range 1000 {
+		log.With("reason", "no kind").Info("a command was given", "command", i, "reason", "spam")
+	}
+	if n := lines(out); n != 1000 {
+		t.Errorf("%d lines", n)
+	}
+}
+
 func TestAFloodOfOneKindSuppressesNoOther(t *testing.T) {
 	log, out := newLog()
 	with := log.With("topic", "fanfare.orders").WithGroup("g")

@@ -25,6 +25,9 @@ block replaces the first. The API key needs the scope admin.` + codes,
 			if err := checkName("USER", args[0]); err != nil {
 				return err
 			}
+			if err := checkReason(reason); err != nil {
+				return err
+			}
 			seconds, err := ttlSeconds(ttl)
 			if err != nil {
 				return err

@@ -172,12 +172,26 @@ func checkName(where, name string) error {
 	return nil
 }
 
+// maxTTL is the longest that a node remembers anything.
+const maxTTL = 366 * 24 * time.Hour
+
+// checkReason checks the flag --reason.
+func checkReason(reason string) error {
+	const most = 100
+	if len(reason) > most {
+		return fmt.Errorf("--reason: want at most %d bytes, this one has %d", most, len(reason))
+	}
+	return nil
+}
+
 // ttlSeconds returns a duration in the seconds of the API, and nil for 0, which stands for
 // the longest.
 func ttlSeconds(ttl time.Duration) (*int64, error) {
 	switch {
 	case ttl == 0:
 		return nil, nil
+	case ttl > maxTTL:
+		return nil, fmt.Errorf("--ttl: %v: want at most 366 days, which are %v", ttl, maxTTL)
 	case ttl < 0 || ttl%time.Second != 0:
 		return nil, fmt.Errorf("--ttl: %v: want whole seconds, such as 1h or 90s", ttl)
 	}

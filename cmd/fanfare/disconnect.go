@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 
 	"github.com/spf13/cobra"
@@ -16,6 +17,13 @@ type farewell struct {
 	Reconnect bool   `json:"reconnect"`
 }
 
+func (f *farewell) check() error {
+	if f.Code != 0 && f.Code != 4009 && (f.Code < 4100 || f.Code > 4999) {
+		return fmt.Errorf("--code: %d: want 4009, or a code of your own from 4100 to 4999", f.Code)
+	}
+	return checkReason(f.Reason)
+}
+
 func (a *app) disconnect() *cobra.Command {
 	var o order
 	var bye farewell
@@ -25,12 +33,16 @@ func (a *app) disconnect() *cobra.Command {
 		Use:   "disconnect USER | --session ID",
 		Short: "Close a user's sessions, or one session, on all nodes",
 		Long: `Closes the sessions that a user has on any node, or one session. Clients come back by themselves
-unless --no-reconnect is given; use block to keep a user out. The API key needs the scope admin.` + codes,
+unless --no-reconnect is given; use block to keep a user out. That there is no such session is no error.
+The API key needs the scope admin.` + codes,
 		Example: `  fanfare disconnect alice
   fanfare disconnect alice --reason 'you logged out' --no-reconnect
   fanfare disconnect --session 01KB9Z6J3W8Q2N4T5V7X9Y0ABC --wait 10s`,
 		Args: upToOneUser,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := bye.check(); err != nil {
+				return err
+			}
 			bye.Reconnect = !stay
 			req := client.Request{Method: http.MethodPost, Body: bye}
 			switch {

@@ -23,6 +23,10 @@ func TestWhatCannotHaveBeenMeantIsRefused(t *testing.T) {
 		"a token for no target":  {[]string{"token", secret, "--user", "alice", "--send", "Chat/all"}, `--send: "Chat/all" matches nothing`},
 		"a key with a bad name":  {[]string{"key", "--name", "a:b", "--scopes", "publish/orders"}, "a key's name is"},
 		"a secret not yet there": {[]string{"config", "print", "--auth.jwt.secret_file", empty}, "auth.jwt.secret_file: " + empty + ": it is empty"},
+		"a code of the protocol": {[]string{"disconnect", "alice", "--code", "4003"}, "--code: 4003: want 4009, or"},
+		"a long goodbye":         {[]string{"disconnect", "alice", "--reason", strings.Repeat("é", 51)}, "--reason: want at most 100 bytes, this one has 102"},
+		"a long reason":          {[]string{"block", "alice", "--reason", strings.Repeat("x", 101)}, "--reason: want at most 100 bytes"},
+		"a block for two years":  {[]string{"block", "alice", "--ttl", "17520h"}, "--ttl: 17520h0m0s: want at most 366 days, which are 8784h"},
 		"a bus not yet there":    {[]string{"config", "print", "--transport_file", empty}, "transport_file: " + empty + ": it is empty"},
 	} {
 		t.Run(name, func(t *testing.T) {

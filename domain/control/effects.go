@@ -7,6 +7,7 @@ type Effect struct {
 	// whether Check lets them in, and Rooms.
 	Key   Key
 	Value Value
+	ID    string // of the command that the fact comes from, for logs
 }
 
 // effects are what has to be done, once for each key: what comes later replaces what was
@@ -20,7 +21,7 @@ func (e *effects) add(f *fact) {
 	if e.at == nil {
 		e.at = make(map[Key]int)
 	}
-	effect := Effect{f.key, f.value}
+	effect := Effect{Key: f.key, Value: f.value, ID: f.ver.id()}
 	if i, again := e.at[f.key]; again {
 		e.list[i] = effect
 		return

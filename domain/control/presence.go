@@ -24,6 +24,10 @@ type Page struct {
 	Users    []Present // sorted by name
 	Next     string    // after which name to ask for more; "" if there are no more
 	Complete bool      // every live node is in step
+
+	// Version is greater whenever somebody has come or gone in a place that is watched;
+	// 0 for one that is not. It tells which changes are in the page: see Change.
+	Version uint64
 }
 
 // Who returns the users in a place whose names come after a name, at most limit.
@@ -49,11 +53,13 @@ func (m *Machine) Unwatch(p Place) { m.presence.unwatch(p) }
 // Changes returns the watched places that have changed since the last call, and how.
 func (m *Machine) Changes() []Change { return m.presence.changes() }
 
-// A Change says what has changed in a place. Who came and went in the meantime is in
-// neither list.
+// A Change says what has changed in a place from one version to another. Who came and went
+// in the meantime is in neither list, so the lists are of use only to those who know who was
+// there at the version From: others have to ask.
 type Change struct {
 	Place        Place
-	Count        int      // users in the place now
+	From, To     uint64   // see Page.Version
+	Count        int      // users in the place at To
 	Joined, Left []string // sorted
 	// Cut says that more users came and went than the lists may hold: they are empty,
 	// and [Machine.Who] says who is there.

@@ -75,7 +75,10 @@ func TestTheGraceEnds(t *testing.T) {
 	is(t, p, lobby, Present{"alice", 0, 1_000_000_000_000})
 	p.tick(second(5))
 	is(t, p, lobby)
-	want := []Change{{Place: system, Left: []string{"alice"}}, {Place: lobby, Left: []string{"alice"}}}
+	want := []Change{
+		{Place: system, From: 1, To: 3, Left: []string{"alice"}},
+		{Place: lobby, From: 2, To: 4, Left: []string{"alice"}},
+	}
 	if got := fmt.Sprint(p.changes()); got != fmt.Sprint(want) {
 		t.Errorf("changes are %v, want %v", got, want)
 	}
@@ -219,7 +222,11 @@ func TestWatchesTellTheNet(t *testing.T) {
 	p.add(second(1), lobby, "bob", -1, cause{})
 	p.add(second(2), lobby, "carol", 1, cause{})
 	p.add(second(2), lobby, "alice", -1, cause{})
-	want := fmt.Sprint([]Change{{Place: lobby, Count: 1, Joined: []string{"carol"}, Left: []string{"alice"}}})
+	if page := p.who(lobby, "", 0); page.Version != 5 {
+		t.Errorf("the version is %d", page.Version)
+	}
+	want := fmt.Sprint([]Change{
+		{Place: lobby, From: 1, To: 5, Count: 1, Joined: []string{"carol"}, Left: []string{"alice"}}})
 	if got := fmt.Sprint(p.changes()); got != want {
 		t.Errorf("changes are %v, want %v", got, want)
 	}
@@ -227,11 +234,17 @@ func TestWatchesTellTheNet(t *testing.T) {
 		p.set(second(3), 1, row{lobby, fmt.Sprint(i), 1}, cause{})
 		p.cfg.Rows++
 	}
-	want = fmt.Sprint([]Change{{Place: lobby, Count: maxNet + 2, Cut: true}})
+	want = fmt.Sprint([]Change{{Place: lobby, From: 5, To: maxNet + 6, Count: maxNet + 2, Cut: true}})
 	if got := fmt.Sprint(p.changes()); got != want {
 		t.Errorf("changes are %v, want %v", got, want)
 	}
-	p.add(second(4), lobby, "alice", 1, cause{})
+	p.add(second(4), lobby, "alice", 1, cause{}) // came and went, but somebody may have asked between
+	p.add(second(4), lobby, "alice", -1, cause{})
+	want = fmt.Sprint([]Change{{Place: lobby, From: maxNet + 6, To: maxNet + 8, Count: maxNet + 2}})
+	if got := fmt.Sprint(p.changes()); got != want {
+		t.Errorf("changes are %v, want %v", got, want)
+	}
+	p.add(second(5), lobby, "alice", 1, cause{})
 	p.unwatch(lobby)
 	p.unwatch(lobby)
 	if got := p.changes(); got != nil || len(p.watched.at) > 0 {

@@ -9,11 +9,15 @@ import (
 // who returns the users in a place whose names come after a name, at most limit. It
 // leaves Page.Complete to its caller. It looks at all seats of the place.
 func (p *presence) who(at Place, after string, limit int) Page {
+	var page Page
+	if w := p.watched.at[at]; w != nil {
+		page.Version = w.version
+	}
 	id, ok := p.dir.findPlace(at)
 	if !ok {
-		return Page{}
+		return page
 	}
-	page := Page{Count: p.dir.places.at(id).count}
+	page.Count = p.dir.places.at(id).count
 	if limit <= 0 {
 		return page
 	}

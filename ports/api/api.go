@@ -23,6 +23,12 @@ type Authorizer interface {
 	Authorize(ctx context.Context, key string) (domain.Scopes, error)
 }
 
+// A Namer is an [Authorizer] that can say whose an API key is, for the log of commands: the
+// name is no secret. It returns "" for a key that it does not know.
+type Namer interface {
+	NameOf(key string) string
+}
+
 // A Node reports how it is. Its methods are safe for concurrent use and do not block.
 type Node interface {
 	// Serves reports whether messages of the system may be published here.

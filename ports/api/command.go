@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"time"
@@ -28,6 +29,7 @@ func (c *call) command(
 		return 0, nil, p
 	}
 	out, err := c.control.Command(c.ctx, k, v, ttl, del, wait)
+	c.log(k, v, del, out, err)
 	if err != nil {
 		p := c.explain(k, err)
 		p.ID = out.ID
@@ -39,6 +41,41 @@ func (c *call) command(
 	out.Applied = append([]string{}, out.Applied...) // not nil, which would be null in JSON
 	out.Pending = append([]string{}, out.Pending...)
 	return http.StatusOK, out, nil
+}
+
+// log says who has given which command. Members change as a part of what the application
+// does, the rest is done by people: so only that is logged at the level info.
+func (c *call) log(k control.Key, v control.Value, del bool, out control.Outcome, err error) {
+	if out.ID == "" {
+		return // it was not done
+	}
+	level := slog.LevelInfo
+	if k.Kind == control.Membership {
+		level = slog.LevelDebug
+	}
+	attrs := []slog.Attr{
+		slog.String("command", out.ID), slog.String("kind", string(k.Kind)), slog.String("name", k.Name),
+	}
+	if k.Kind == control.Membership {
+		attrs = append(attrs, slog.String("system", k.System), slog.String("room", k.Room))
+	}
+	if del {
+		attrs = append(attrs, slog.Bool("undone", true))
+	}
+	if v.Reason != "" {
+		attrs = append(attrs, slog.String("told", v.Reason))
+	}
+	if len(out.Pending) > 0 {
+		attrs = append(attrs, slog.Any("pending", out.Pending))
+	}
+	if err != nil {
+		attrs = append(attrs, slog.String("error", err.Error()))
+	}
+	if namer, ok := c.api.keys.(Namer); ok {
+		attrs = append(attrs, slog.String("key", namer.NameOf(c.key)))
+	}
+	attrs = append(attrs, slog.String("connection", c.from))
+	c.api.cfg.Logger.LogAttrs(c.ctx, level, "a command was given", attrs...)
 }
 
 // explain returns why a command or a question failed.

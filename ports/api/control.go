@@ -77,6 +77,8 @@ type call struct {
 	api     *API
 	control Control
 	ctx     context.Context
+	key     string // the caller's API key
+	from    string // the caller's address
 
 	system  domain.System // these are what the path names, or empty
 	user    string
@@ -111,13 +113,13 @@ func (a *API) Controlling(mux *http.ServeMux) {
 
 // steer answers a request to a route of the control plane.
 func (a *API) steer(r *route, w http.ResponseWriter, req *http.Request) {
-	c := &call{api: a, control: a.cfg.Control, ctx: req.Context()}
-	key, p := c.admit(r, req)
+	c := &call{api: a, control: a.cfg.Control, ctx: req.Context(), from: req.RemoteAddr}
+	p := c.admit(r, req)
 	if p != nil {
 		a.decline(w, p)
 		return
 	}
-	taken := a.bodies.claim(key)
+	taken := a.bodies.claim(c.key)
 	defer taken.release()
 	a.suspendAnswer(w, req)
 	if c.query, p = parameters(req, r.query); p == nil {
@@ -136,26 +138,26 @@ func (a *API) steer(r *route, w http.ResponseWriter, req *http.Request) {
 }
 
 // admit checks who calls and what the path names. It does not touch the body.
-func (c *call) admit(r *route, req *http.Request) (key string, _ *Problem) {
+func (c *call) admit(r *route, req *http.Request) *Problem {
 	key, scopes, p := c.api.scopes(req, "this")
-	if p == nil {
+	if c.key = key; p == nil {
 		p = c.names(req)
 	}
 	if p != nil {
-		return key, p
+		return p
 	}
 	scope := r.fullScope(c.system.String())
 	switch {
 	case !scopes.Include(scope):
 		c.api.recordBadKey(req, "scope", "the key lacks "+scope)
-		return key, problem(http.StatusForbidden,
+		return problem(http.StatusForbidden,
 			"this API key may not do that: it needs the scope "+scope)
 	case c.control == nil:
-		return key, controlOff()
+		return controlOff()
 	case c.system != (domain.System{}) && !c.api.node.Serves(c.system):
-		return key, notServed(c.system)
+		return notServed(c.system)
 	}
-	return key, nil
+	return nil
 }
 
 func controlOff() *Problem {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -488,6 +489,57 @@ func TestCommandsThatFail(t *testing.T) {
 		if retry := w.Header().Get("Retry-After") != ""; retry != (tt.status == 429 || tt.status == 503) {
 			t.Errorf("%v: Retry-After %q", tt.err, w.Header().Get("Retry-After"))
 		}
+	}
+}
+
+// named is scoped, and knows whose keys they are.
+type named struct{ scoped }
+
+func (named) NameOf(key string) string { return "the key " + key }
+
+// Operators want to know who has given which command to whom. The application's own doing,
+// and what was refused, would only hide that.
+func TestCommandsAreLoggedWithWhoGaveThem(t *testing.T) {
+	var out strings.Builder
+	p := &plane{outcome: control.Outcome{ID: "01X", Applied: []string{"n1"}, Pending: []string{"n2"}}}
+	a, err := api.New(&bus{}, named{}, &node{}, api.Config{
+		Control: p, Logger: slog.New(slog.NewTextHandler(&out, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	a.Controlling(mux)
+	for _, tt := range []struct{ method, path, body, want string }{
+		{"PUT", "/v1/users/alice/block?wait=1s", `{"reason":"spam"}`, `command=01X kind=block name=alice told=spam pending=[n2]`},
+		{"DELETE", "/v1/users/a%2Fb/block", ``, `command=01X kind=block name=a/b undone=true`},
+		{"POST", "/v1/sessions/s1/disconnect", ``, `command=01X kind=disconnect_session name=s1`},
+		{"POST", "/v1/tokens/revoke", `{"jti":"t1"}`, `command=01X kind=revoke_token name=t1`},
+		{"PUT", "/v1/systems/chat/rooms/vip/members/alice", ``, ``},
+		{"PUT", "/v1/users/alice/block", `{"ttl":-1}`, ``},
+		{"GET", "/v1/users/alice/block", ``, ``},
+	} {
+		out.Reset()
+		w := ask(mux, tt.method, tt.path, tt.body)
+		got := out.String()
+		if tt.want == "" && got != "" || !strings.Contains(got, tt.want) {
+			t.Errorf("%s %s: %d, logged %q", tt.method, tt.path, w.Code, got)
+		}
+		if tt.want != "" && !strings.Contains(got, `level=INFO msg="a command was given" `) ||
+			tt.want != "" && !strings.Contains(got, `key="the key *" connection=192.0.2.1:1234`) {
+			t.Errorf("%s %s: logged %q", tt.method, tt.path, got)
+		}
+	}
+	// One that the bus did not take holds on this node.
+	out.Reset()
+	p.err = domain.ErrBusDown
+	ask(mux, "POST", "/v1/users/alice/disconnect", "")
+	if got := out.String(); !strings.Contains(got, "name=alice") || !strings.Contains(got, "error=") {
+		t.Errorf("logged %q", got)
+	}
+	out.Reset()
+	p.err, p.outcome = domain.ErrLimit, control.Outcome{}
+	if ask(mux, "POST", "/v1/users/alice/disconnect", ""); out.Len() > 0 {
+		t.Errorf("logged %q", out.String())
 	}
 }
 

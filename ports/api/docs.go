@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	_ "embed"
 	"encoding/base64"
@@ -46,7 +47,8 @@ func newPage(doc *huma.OpenAPI) (page, error) {
 	}, err
 }
 
-// operations returns the operations in the order of their groups, and in a group by path.
+// operations returns the operations in the order of their groups. In a group, those of the
+// control plane are in the order of routes, and others by path.
 func operations(doc *huma.OpenAPI) (all []*huma.Operation) {
 	for _, path := range slices.Sorted(maps.Keys(doc.Paths)) {
 		item := doc.Paths[path]
@@ -56,7 +58,12 @@ func operations(doc *huma.OpenAPI) (all []*huma.Operation) {
 			}
 		}
 	}
-	slices.SortStableFunc(all, func(a, b *huma.Operation) int { return rank(a) - rank(b) })
+	place := func(op *huma.Operation) int {
+		return slices.IndexFunc(routes, func(r route) bool { return r.about.id == op.OperationID })
+	}
+	slices.SortStableFunc(all, func(a, b *huma.Operation) int {
+		return cmp.Or(rank(a)-rank(b), place(a)-place(b))
+	})
 	return all
 }
 

@@ -36,10 +36,11 @@ type Node interface {
 	Disconnect(user string, v control.Value) int
 	DisconnectSession(id string, v control.Value) bool
 	// Review says that a fact about a user has changed: sessions that [Plane.Check]
-	// refuses are closed, and the others are in the rooms that [Plane.Rooms] says.
-	Review(user string)
+	// refuses are closed, and the others are in the rooms that [Plane.Rooms] says. It
+	// returns how many were closed.
+	Review(user string) (closed int)
 	// ReviewToken says the same of the sessions with a token, by its jti.
-	ReviewToken(jti string)
+	ReviewToken(jti string) (closed int)
 	// PresenceChanged says who came to and went from a place that is watched.
 	PresenceChanged(c control.Change)
 

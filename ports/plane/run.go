@@ -194,18 +194,30 @@ func (p *Plane) flush() ([]control.Effect, []byte) {
 	return nil, p.machine.Flush(p.now())
 }
 
+// perform does what facts demand, and logs which sessions it has closed.
 func (l *loop) perform(effects []control.Effect) {
 	for _, e := range effects {
-		switch e.Key.Kind {
-		case control.Disconnect:
-			l.node.Disconnect(e.Key.Name, e.Value)
-		case control.DisconnectSession:
-			l.node.DisconnectSession(e.Key.Name, e.Value)
-		case control.RevokeToken:
-			l.node.ReviewToken(e.Key.Name)
-		default:
-			l.node.Review(e.Key.Name)
+		if closed := l.performOne(e); closed > 0 {
+			l.p.cfg.Logger.Info("a command has closed sessions of this node", "command", e.ID,
+				"kind", string(e.Key.Kind), "name", e.Key.Name, "sessions", closed)
 		}
+	}
+}
+
+// performOne does what one fact demands, and returns how many sessions were closed.
+func (l *loop) performOne(e control.Effect) (closed int) {
+	switch e.Key.Kind {
+	case control.Disconnect:
+		return l.node.Disconnect(e.Key.Name, e.Value)
+	case control.DisconnectSession:
+		if l.node.DisconnectSession(e.Key.Name, e.Value) {
+			return 1
+		}
+		return 0
+	case control.RevokeToken:
+		return l.node.ReviewToken(e.Key.Name)
+	default:
+		return l.node.Review(e.Key.Name)
 	}
 }
 

@@ -24,6 +24,7 @@ type Control interface {
 	// system, or in the system itself if room is "".
 	Attach(system domain.System, room, user string, delta int)
 	// Who returns how many users are in a place, and at most limit of them, sorted by name.
+	// A page of a place that is watched has a Version, which changes are told from and to.
 	Who(p control.Place, limit int) control.Page
 	// Watch has [Registry.PresenceChanged] called when somebody comes to a place or leaves
 	// it. Each Watch needs an Unwatch.

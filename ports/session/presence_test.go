@@ -145,7 +145,9 @@ func TestPresenceIsBalancedWhileEverythingHappensAtOnce(t *testing.T) {
 		p.registry.Review(user)
 	})
 	again(func(r *rand.Rand) {
-		p.registry.PresenceChanged(control.Change{Place: place("chat", "a"), Count: r.IntN(2000), Joined: []string{"eve"}})
+		c := p.Change(place("chat", "a"), []string{"eve"}, nil)
+		c.Count = r.IntN(2000)
+		p.registry.PresenceChanged(c)
 		p.bus.mu.Lock()
 		s := p.bus.streams[system("chat")]
 		p.bus.mu.Unlock()

@@ -17,8 +17,8 @@ import "github.com/fanfarebus/fanfare/domain"
 
 // Review looks at the sessions of a user again, because a fact about the user has changed:
 // it closes those that [Control.Check] refuses, and lets the others join and leave rooms
-// as [Control.Rooms] says.
-func (reg *Registry) Review(name string) {
+// as [Control.Rooms] says. It returns how many it has closed.
+func (reg *Registry) Review(name string) (closed int) {
 	var sessions []*Session
 	reg.mu.Lock()
 	reg.changes.Add(1)
@@ -26,20 +26,26 @@ func (reg *Registry) Review(name string) {
 		sessions = append(sessions, u.sessions...)
 	}
 	reg.mu.Unlock()
-	for _, s := range sessions {
-		s.review()
-	}
+	return reviewAll(sessions)
 }
 
 // ReviewToken is [Registry.Review] for the sessions with a token, which its jti names.
-func (reg *Registry) ReviewToken(token string) {
+func (reg *Registry) ReviewToken(token string) (closed int) {
 	reg.mu.Lock()
 	reg.changes.Add(1)
 	sessions := append([]*Session(nil), reg.lookup.withToken(token, reg.sessions)...)
 	reg.mu.Unlock()
+	return reviewAll(sessions)
+}
+
+// reviewAll reviews sessions, and returns how many of them were closed.
+func reviewAll(sessions []*Session) (closed int) {
 	for _, s := range sessions {
-		s.review()
+		if !s.review() {
+			closed++
+		}
 	}
+	return closed
 }
 
 // review closes the session and returns false if it is not to be let in any more. Else it

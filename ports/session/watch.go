@@ -17,9 +17,10 @@ const maxWatches = 20
 //
 // A session is sent the state of a place first, and then its changes. The lock is held
 // while a state is read from [Control] and while frames are put into outboxes, so each
-// session gets them in their order. A change may still have been in the state before it:
-// it was made before the state was read, and came here after. So a session that is told
-// who is there gets the state once more in place of its first change.
+// session gets them in their order. Changes are made by others, and come here later than
+// they are made, so each says from which version of the place to which it leads: what a
+// session knows already is not told again, and a session that knows who was there at
+// another version than the one that a change begins with gets the state instead.
 //
 // A session without room for a frame is left behind: it gets the state anew when there is
 // room. So whoever is slow is not closed because of presence, and holds up nobody.
@@ -37,21 +38,26 @@ type watchers struct {
 type watchedPlace struct {
 	control.Place
 	of    []*watch
-	count []byte // how many are there; nil until needed
-	users []byte // who is there, or how many if there are too many; nil until needed
-	named bool   // users says who is there
+	count placeState // how many are there
+	users placeState // who is there, or how many if there are too many
+}
+
+// A placeState is the state of a place at one version.
+type placeState struct {
+	frame   []byte // nil until needed
+	version uint64 // see control.Page
+	named   bool   // the frame says who is there
 }
 
 // A watch is a session that watches a place.
 type watch struct {
 	session *Session
 	place   *watchedPlace
-	index   int  // in place.of
-	users   bool // it wants to know who is there
-	behind  bool // there was no room for a frame
-	// current says that the client knows who is there as of the last change, so that the
-	// next can be told as a change.
-	current bool
+	index   int    // in place.of
+	users   bool   // it wants to know who is there
+	behind  bool   // there was no room for a frame
+	version uint64 // of the place, as the client knows it
+	named   bool   // the client knows who is there
 }
 
 func newWatchers(c Control, members int) *watchers {
@@ -194,30 +200,38 @@ func (w *watchers) changed(c control.Change) {
 	if place == nil {
 		return // the last one has just stopped watching it
 	}
-	place.count, place.users = countNotice(c.Place, c.Count), nil
+	place.count = placeState{frame: countNotice(c.Place, c.Count), version: c.To}
+	place.users = placeState{}
+	tooMany, nothing := c.Count > w.members, !c.Cut && len(c.Joined)+len(c.Left) == 0
 	var change []byte
 	for _, x := range place.of {
+		inStep := x.version == c.From && !c.Cut
 		switch {
 		case x.behind: // it gets the state when it has room
-		case !x.users || c.Count > w.members:
-			x.current = false
-			w.send(x, place.count)
-		case !x.current:
-			x.current = w.sendState(x) && place.named
+		case x.version >= c.To: // the change was in the state that it got
+		case inStep && nothing:
+			x.version = c.To
+		case !x.users || tooMany:
+			w.sendPlace(x, &place.count)
+		case !x.named || !inStep:
+			w.sendState(x)
 		default:
 			if change == nil {
 				change = changeNotice(c)
 			}
+			x.version = c.To
 			w.send(x, change)
 		}
 	}
 }
 
-// sendState sends the state of a place, or notes that there is no room for it. The next
-// change is then the state, too. The caller holds mu.
-func (w *watchers) sendState(x *watch) bool {
-	x.current = false
-	return w.send(x, w.state(x.place, x.users))
+// sendState sends the state of a place, or notes that there is no room for it. The caller
+// holds mu.
+func (w *watchers) sendState(x *watch) bool { return w.sendPlace(x, w.state(x.place, x.users)) }
+
+func (w *watchers) sendPlace(x *watch, s *placeState) bool {
+	x.version, x.named = s.version, s.named
+	return w.send(x, s.frame)
 }
 
 // send sends a frame, or notes that there is no room for it. The caller holds mu, so that
@@ -227,36 +241,43 @@ func (w *watchers) send(x *watch, frame []byte) bool {
 	return !x.behind
 }
 
-// state returns the frame of a place's state. The caller holds mu.
-func (w *watchers) state(p *watchedPlace, users bool) []byte {
-	if p.count == nil {
-		p.count = countNotice(p.Place, w.control.Who(p.Place, 0).Count)
+// state returns a place's state. The caller holds mu.
+func (w *watchers) state(p *watchedPlace, users bool) *placeState {
+	switch {
+	case users && p.users.frame == nil:
+		p.users = w.usersState(p.Place)
+	case !users && p.count.frame == nil:
+		p.count = countState(p.Place, w.control.Who(p.Place, 0))
 	}
-	if !users {
-		return p.count
+	if users {
+		return &p.users
 	}
-	if p.users == nil {
-		p.users, p.named = w.usersState(p.Place)
-	}
-	return p.users
+	return &p.count
 }
 
-// usersState returns the frame that says who is in a place or, with named false, how many
-// if there are too many.
-func (w *watchers) usersState(p control.Place) (frame []byte, named bool) {
-	if count := w.control.Who(p, 0).Count; count > w.members {
-		return countNotice(p, count), false
+// countState returns the state that says how many users are in a place.
+func countState(p control.Place, page control.Page) placeState {
+	return placeState{frame: countNotice(p, page.Count), version: page.Version}
+}
+
+// usersState returns the state that says who is in a place, or how many if there are too
+// many.
+func (w *watchers) usersState(p control.Place) placeState {
+	page := w.control.Who(p, 0)
+	if page.Count > w.members {
+		return countState(p, page)
 	}
-	page := w.control.Who(p, w.members)
+	page = w.control.Who(p, w.members)
 	if page.Count > len(page.Users) { // they have become too many just now
-		return countNotice(p, page.Count), false
+		return countState(p, page)
 	}
 	names := make([]string, len(page.Users))
 	for i, u := range page.Users {
 		names[i] = u.User
 	}
 	b := appendCount(p, page.Count, len(names))
-	return append(appendNames(append(b, `,"users":`...), names), '}'), true
+	b = append(appendNames(append(b, `,"users":`...), names), '}')
+	return placeState{frame: b, version: page.Version, named: true}
 }
 
 // countNotice says how many users are in a place. For a client that knew who they were it

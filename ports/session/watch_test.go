@@ -24,8 +24,7 @@ func (p *plane) come(delta int, users ...string) {
 
 // changed tells the registry of a change in chat/lobby.
 func (p *plane) changed(joined, left []string) {
-	at := place("chat", "lobby")
-	p.registry.PresenceChanged(control.Change{Place: at, Count: p.Who(at, 0).Count, Joined: joined, Left: left})
+	p.registry.PresenceChanged(p.Change(place("chat", "lobby"), joined, left))
 }
 
 func TestWatchersGetTheStateAndThenItsChanges(t *testing.T) {
@@ -37,10 +36,9 @@ func TestWatchersGetTheStateAndThenItsChanges(t *testing.T) {
 	}
 	who.wants(t, ok, lobby+`"count":2,"users":["bob","carol \"c\""]}`)
 	many.wants(t, ok, lobby+`"count":2}`)
-	// The first change may have been in the state already, so it comes as the state.
 	p.come(1, "dave")
 	p.changed([]string{"dave"}, nil)
-	who.wants(t, lobby+`"count":3,"users":["bob","carol \"c\"","dave"]}`)
+	who.wants(t, lobby+`"count":3,"joined":["dave"],"left":[]}`)
 	many.wants(t, lobby+`"count":3}`)
 	p.come(-1, "bob")
 	p.changed(nil, []string{"bob"})
@@ -72,6 +70,49 @@ func TestTheSystemItselfCanBeWatched(t *testing.T) {
 	l.Watch(place("chat", ""), true, []byte(ok))
 	l.wants(t, ok, `{"op":"presence","system":"chat","count":1,"users":["alice"]}`)
 	l.End(0)
+}
+
+// Changes are gathered for a while, and may come to nothing: who begins to watch in the
+// meantime has seen a part of them.
+func TestWhoBeginsToWatchAmidChangesEndsWithTheTruth(t *testing.T) {
+	p := newPlane(t, bearers{}, session.Config{})
+	p.come(1, "alice", "bob")
+	before, amid := p.begin(t, "alice", "systems=chat"), p.begin(t, "alice", "systems=chat")
+	many := p.begin(t, "alice", "systems=chat")
+	before.Watch(place("chat", "lobby"), true, nil)
+	before.wants(t, lobby+`"count":2,"users":["alice","bob"]}`)
+	p.come(1, "carol")
+	p.changed([]string{"carol"}, nil)
+	before.wants(t, lobby+`"count":3,"joined":["carol"],"left":[]}`)
+	p.come(-1, "bob")
+	amid.Watch(place("chat", "lobby"), true, nil)
+	amid.wants(t, lobby+`"count":2,"users":["alice","carol"]}`)
+	many.Watch(place("chat", "lobby"), false, nil)
+	p.come(1, "bob")
+	p.changed(nil, nil)
+	before.wants(t)
+	amid.wants(t, lobby+`"count":3,"users":["alice","bob","carol"]}`)
+	many.wants(t, lobby+`"count":3}`) // as of the last change
+	// A change that was in the state already, since it was told late, is not told again.
+	p.come(-1, "carol")
+	p.changed(nil, []string{"carol"})
+	p.come(1, "dave")
+	late := p.Change(place("chat", "lobby"), []string{"dave"}, nil)
+	before.took()
+	amid.took()
+	amid.Watch(place("chat", "lobby"), true, nil)
+	amid.wants(t, lobby+`"count":3,"users":["alice","bob","dave"]}`)
+	p.registry.PresenceChanged(late)
+	amid.wants(t)
+	before.wants(t, lobby+`"count":3,"joined":["dave"],"left":[]}`)
+	p.come(-1, "alice")
+	p.changed(nil, []string{"alice"})
+	for _, l := range []*listener{before, amid} {
+		l.wants(t, lobby+`"count":2,"joined":[],"left":["alice"]}`)
+	}
+	for _, l := range []*listener{before, amid, many} {
+		l.End(0)
+	}
 }
 
 // Of more users than Config.Members only the count is told, until they are fewer again.
@@ -156,8 +197,12 @@ func TestNoChangeFollowsOneThatWasMissed(t *testing.T) {
 	l.wants(t, lobby+`"count":2,"users":["bob","carol"]}`)
 	// A state that is a mere count, since more have come after the change, is no base for
 	// changes either.
+	p.come(1, "zoe")
+	p.come(-1, "zoe")
+	crowd := p.Change(place("chat", "lobby"), nil, nil)
 	p.come(1, "dave")
-	p.registry.PresenceChanged(control.Change{Place: place("chat", "lobby"), Count: 2})
+	crowd.Cut = true
+	p.registry.PresenceChanged(crowd)
 	l.wants(t, lobby+`"count":3}`)
 	p.come(-1, "dave")
 	p.changed(nil, []string{"dave"})
@@ -199,21 +244,35 @@ func TestWatchersEndWithTheTruth(t *testing.T) {
 		p := newPlane(t, bearers{}, session.Config{Members: 4})
 		l := p.begin(t, "alice", "systems=chat")
 		l.Watch(place("chat", "lobby"), true, []byte(ok))
-		there, known := make(map[string]bool), map[string]bool(nil)
+		there, net, known := make(map[string]bool), make(map[string]bool), map[string]bool(nil)
 		var heard []string
-		for range 100 {
+		for i := range 100 {
 			user := fmt.Sprint("u", random.IntN(7))
-			joined, left := []string{user}, []string(nil)
 			if there[user] = !there[user]; there[user] {
 				p.come(1, user)
 			} else {
 				p.come(-1, user)
-				joined, left = left, joined
+			}
+			if _, came := net[user]; came {
+				delete(net, user)
+			} else {
+				net[user] = there[user]
 			}
 			if random.IntN(10) == 0 { // a client that comes again, or late, before the change is told
 				l.Watch(place("chat", "lobby"), true, []byte(ok))
 			}
-			p.changed(joined, left)
+			if random.IntN(2) == 0 || i == 99 { // changes are gathered
+				var joined, left []string
+				for user, came := range net {
+					if came {
+						joined = append(joined, user)
+					} else {
+						left = append(left, user)
+					}
+				}
+				clear(net)
+				p.changed(joined, left)
+			}
 			l.setFull(random.IntN(3) == 0)
 			heard = append(heard, l.took()...)
 		}
@@ -249,10 +308,11 @@ func BenchmarkPresenceChanged(b *testing.B) {
 		s.Watch(place("chat", "lobby"), i%2 == 0, nil)
 		all[i] = s
 	}
-	p.changed(nil, nil) // from now on all are told changes
 	b.ReportAllocs()
 	for b.Loop() {
-		p.registry.PresenceChanged(control.Change{Place: place("chat", "lobby"), Count: 2, Joined: []string{"bob"}, Left: []string{"carol"}})
+		p.come(1, "bob")
+		p.changed([]string{"bob"}, []string{"carol"})
+		p.come(-1, "bob")
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/crowd, "ns/session")
 	for _, s := range all {

@@ -87,8 +87,9 @@ func TestServerSideRoomsAndPresenceOverEvents(t *testing.T) {
 	facts.SetMember(system("chat"), "vip", "alice", false)
 	n.registry.Review("alice")
 	s.wants(`{"op":"left","system":"chat","room":"vip","reason":"server"}`)
-	n.registry.PresenceChanged(control.Change{Place: control.Place{System: system("chat"), Room: "vip"}, Left: []string{"alice"}})
-	s.wants(`{"op":"presence","system":"chat","room":"vip","count":0,"users":[]}`)
+	vip := control.Place{System: system("chat"), Room: "vip"}
+	n.registry.PresenceChanged(facts.Change(vip, nil, []string{"alice"}))
+	s.wants(`{"op":"presence","system":"chat","room":"vip","count":0,"joined":[],"left":["alice"]}`)
 	s.close()
 	poll(t, func() bool { return facts.Watched() == 0 && len(facts.Attached()) == 0 })
 }
@@ -135,11 +136,12 @@ func TestBusyPlacesDoNotCloseSlowReaders(t *testing.T) {
 	s.wants(`{"op":"presence"`)
 	lobby := control.Place{System: system("chat"), Room: "lobby"}
 	name := strings.Repeat("x", 200)
-	for range 20_000 {
-		n.registry.PresenceChanged(control.Change{Place: lobby, Count: 1, Joined: []string{name, name, name, name, name}})
+	for i := range 20_000 {
+		facts.Attach(system("chat"), "lobby", "dave", 1-i%2*2)
+		n.registry.PresenceChanged(facts.Change(lobby, []string{name, name, name, name, name}, nil))
 	}
 	facts.Attach(system("chat"), "lobby", "eve", 1)
-	n.registry.PresenceChanged(control.Change{Place: lobby, Count: 1, Joined: []string{"eve"}})
+	n.registry.PresenceChanged(facts.Change(lobby, []string{"eve"}, nil))
 	for !strings.Contains(s.wants(`{"op":"presence","system":"chat","room":"lobby","count":`), `"users":["eve"]`) {
 	}
 	if st := n.server.Stats(); st.Dropped > 0 || st.FellBack == 0 {

@@ -192,9 +192,10 @@ func TestClientsWatchWhoIsThere(t *testing.T) {
 	bob.says(`{"op":"leave","ref":1,"system":"chat","room":"lobby"}`)
 	bob.wants(`{"op":"ok"`)
 	lobby := control.Place{System: system("chat"), Room: "lobby"}
-	n.registry.PresenceChanged(control.Change{Place: lobby, Left: []string{"bob"}})
-	c.wants(`{"op":"presence","system":"chat","room":"lobby","count":0,"users":[]}`)
-	n.registry.PresenceChanged(control.Change{Place: lobby, Count: 1, Joined: []string{"eve"}})
+	n.registry.PresenceChanged(facts.Change(lobby, nil, []string{"bob"}))
+	c.wants(`{"op":"presence","system":"chat","room":"lobby","count":0,"joined":[],"left":["bob"]}`)
+	facts.Attach(system("chat"), "lobby", "eve", 1)
+	n.registry.PresenceChanged(facts.Change(lobby, []string{"eve"}, nil))
 	c.wants(`{"op":"presence","system":"chat","room":"lobby","count":1,"joined":["eve"],"left":[]}`)
 
 	c.says(`{"op":"auth","ref":7,"token":"alice/blind"}`)
@@ -217,11 +218,12 @@ func TestBusyPlacesDoNotCloseSlowClients(t *testing.T) {
 	c.wants(`{"op":"presence"`)
 	lobby := control.Place{System: system("chat"), Room: "lobby"}
 	name := strings.Repeat("x", 200)
-	for range 20_000 {
-		n.registry.PresenceChanged(control.Change{Place: lobby, Count: 1, Joined: []string{name, name, name, name, name}})
+	for i := range 20_000 {
+		facts.Attach(system("chat"), "lobby", "dave", 1-i%2*2)
+		n.registry.PresenceChanged(facts.Change(lobby, []string{name, name, name, name, name}, nil))
 	}
 	facts.Attach(system("chat"), "lobby", "eve", 1)
-	n.registry.PresenceChanged(control.Change{Place: lobby, Count: 1, Joined: []string{"eve"}})
+	n.registry.PresenceChanged(facts.Change(lobby, []string{"eve"}, nil))
 	for {
 		line := c.wants(`{"op":"presence","system":"chat","room":"lobby","count":`)
 		if strings.Contains(line, `"users":["eve"]`) {

@@ -180,8 +180,15 @@ func (n *node) DisconnectSession(id string, _ control.Value) bool {
 	return true
 }
 
-func (n *node) Review(user string)     { n.note("review %s", user) }
-func (n *node) ReviewToken(jti string) { n.note("review token %s", jti) }
+func (n *node) Review(user string) int {
+	n.note("review %s", user)
+	return 0
+}
+
+func (n *node) ReviewToken(jti string) int {
+	n.note("review token %s", jti)
+	return 0
+}
 
 func (n *node) PresenceChanged(c control.Change) {
 	n.mu.Lock()

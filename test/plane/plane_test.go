@@ -57,6 +57,9 @@ func TestACommandIsDoneOnAllNodesBeforeItsOutcomeSaysSo(t *testing.T) {
 			if got := n.done(); got != "disconnect alice why" {
 				t.Errorf("did: %s", got)
 			}
+			if n.logs.count("command="+o.ID+" kind=disconnect name=alice sessions=1") != 1 {
+				t.Error("the log does not say which command has closed sessions")
+			}
 		}
 	})
 }

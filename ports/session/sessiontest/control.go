@@ -29,6 +29,8 @@ type Control struct {
 	rooms    map[Attached]bool
 	attached map[Attached]int
 	watched  map[control.Place]int
+	versions map[control.Place]uint64 // of the places that were ever watched
+	told     map[control.Place]uint64 // the versions that Change has returned
 	faults   []string
 }
 
@@ -106,6 +108,9 @@ func (c *Control) Attach(system domain.System, room, user string, delta int) {
 		c.attached = make(map[Attached]int)
 	}
 	at := Attached{control.Place{System: system, Room: room}, user}
+	if n := c.attached[at]; c.versions[at.Place] > 0 && (n == 0) != (n+delta == 0) {
+		c.versions[at.Place]++
+	}
 	switch n := c.attached[at] + delta; {
 	case n < 0:
 		c.faults = append(c.faults, fmt.Sprintf("%s has %d sessions in %v", user, n, at.Place))
@@ -127,6 +132,7 @@ func (c *Control) Attached() map[Attached]int {
 func (c *Control) Who(p control.Place, limit int) (page control.Page) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	page.Version = c.versions[p]
 	for at, n := range c.attached {
 		if at.Place == p {
 			page.Count++
@@ -154,6 +160,11 @@ func (c *Control) watch(p control.Place, delta int) {
 	defer c.mu.Unlock()
 	if c.watched == nil {
 		c.watched = make(map[control.Place]int)
+		c.versions, c.told = make(map[control.Place]uint64), make(map[control.Place]uint64)
+	}
+	if c.watched[p] == 0 {
+		c.versions[p]++
+		c.told[p] = c.versions[p]
 	}
 	if c.watched[p] += delta; c.watched[p] < 0 {
 		c.faults = append(c.faults, fmt.Sprintf("%v is watched %d times", p, c.watched[p]))
@@ -161,6 +172,19 @@ func (c *Control) watch(p control.Place, delta int) {
 	if c.watched[p] == 0 {
 		delete(c.watched, p)
 	}
+}
+
+// Change returns the change of a place since the last call, or since it is watched. Who came
+// and went is for the test to say.
+func (c *Control) Change(p control.Place, joined, left []string) control.Change {
+	count := c.Who(p, 0).Count
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	from, to := c.told[p], c.versions[p]
+	if c.told != nil {
+		c.told[p] = to
+	}
+	return control.Change{Place: p, From: from, To: to, Count: count, Joined: joined, Left: left}
 }
 
 // Watched returns how many places are watched.

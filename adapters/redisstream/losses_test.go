@@ -12,6 +12,33 @@ import (
 	"github.com/fanfarebus/fanfare/test/driverkit"
 )
 
+// What a member that died held is taken over at once when its time has come, however much.
+func TestAllThatADeadMemberHeldIsTakenOverAtOnce(t *testing.T) {
+	k := newKit(t)
+	const n = 200
+	for range n {
+		k.must(k.c.XAdd(t.Context(), &redis.XAddArgs{Stream: inboundTopic, Values: []any{"data", "x"}}).Err())
+	}
+	k.must(k.c.XGroupCreate(t.Context(), inboundTopic, "g", "0").Err())
+	k.readAs("g", n, false)
+	d := open(t, k.URL("redis-streams")+"?claim_after=4s")
+	group, err := d.(transport.WindowGroupDriver).GroupWindow("g", n)
+	k.must(err)
+	defer func() { k.must(group.Close()) }()
+	in, err := group.Subscribe(t.Context(), inboundTopic)
+	k.must(err)
+	m := <-in
+	m.Ack()
+	began := time.Now()
+	for range n - 1 {
+		m := <-in
+		m.Ack()
+	}
+	if took := time.Since(began); took > 3*time.Second {
+		t.Errorf("it took %v", took)
+	}
+}
+
 // What was trimmed before a group has read it, and what a member that died held, is counted
 // and logged; what was acked is not, nor what other groups have lost.
 func TestWhatAGroupHasLostIsCounted(t *testing.T) {

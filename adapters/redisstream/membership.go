@@ -80,7 +80,9 @@ func (m *membership) readAll(ctx context.Context, answers *sync.WaitGroup) {
 		if time.Since(claimed) >= m.claimInterval() {
 			claimed = time.Now()
 			m.lookForLosses(ctx)
-			entries, err = m.claim(ctx, free)
+			if entries, err = m.claim(ctx, free); len(entries) > 0 {
+				claimed = time.Time{} // there may be more
+			}
 		}
 		if err == nil && len(entries) == 0 {
 			entries, err = m.read(ctx, free)

@@ -114,6 +114,7 @@ func TestWhatInboundAndWebhookCannotDoIsSaid(t *testing.T) {
 		"within one process":        {"inbound", "--system", "chat"},
 		"use letters, digits":       {"inbound", "--transport", bus, "--system", "chat", "--group", "a b"},
 		"want --url":                {"webhook", "--transport", bus},
+		"do not apply":              {"webhook", "--transport", bus, "--systems", "a"},
 		"secret: want 1 to 8":       {"webhook", "--transport", bus, "--url", "https://h/", "--systems", "a", "--events"},
 		"want events, inbound":      {"webhook", "--transport", bus, "--url", "https://h/", "--systems", "a"},
 		"webhooks: entry 1: events": {"webhook", "--transport", bus, "--webhooks", "events events"},

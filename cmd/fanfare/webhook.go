@@ -33,8 +33,12 @@ this setting does the same by itself. docs/protocol.md describes the requests.`,
 				return err
 			}
 			all := s.Config.Webhooks
-			if w.URL != "" {
+			switch one := cmd.Flags().Changed; {
+			case w.URL != "":
 				all = []fanfare.Webhook{w}
+			case one("secret-file") || one("systems") || one("events") || one("inbound"):
+				return errors.New("want --url: without it the endpoints are those of the setting webhooks, " +
+					"to which the other flags do not apply")
 			}
 			ctx, stop := untilSignal(cmd.Context())
 			defer stop()

@@ -45,7 +45,8 @@ type Config struct {
 	// the longest one at all. Defaults: DefaultRetryMin, DefaultRetryMax.
 	RetryMin, RetryMax time.Duration
 	// Turn reports whether this of several workers delivers; nil: it does. It is
-	// asked every second.
+	// asked every second. When the turn is over, requests under way are given up, and
+	// whoever has the turn next repeats them.
 	Turn func() bool
 	// Transport makes the requests; nil: one of the worker's own.
 	Transport http.RoundTripper

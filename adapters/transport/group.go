@@ -14,8 +14,9 @@ import (
 
 // Group returns a Watermill subscriber in a consumer group: each message goes to
 // one of the group's members until it is acked. Publishers' high-water marks are
-// left out, as [Transport.Subscribe] does. Where the driver is no [GroupDriver] the error wraps [domain.ErrUnsupported]. The caller closes the
-// subscriber; if it does not, Close of the Transport does.
+// left out, as [Transport.Subscribe] does. Where the driver is no [GroupDriver] the
+// error wraps [domain.ErrUnsupported]. The caller closes the subscriber; if it does
+// not, Close of the Transport does.
 func (t *Transport) Group(name string) (message.Subscriber, error) {
 	driver, ok := t.driver.(GroupDriver)
 	if !ok {

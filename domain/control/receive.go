@@ -42,6 +42,9 @@ func (m *Machine) Receive(now Now, payload []byte, backlog bool) error {
 func (m *Machine) echo(msg *message) {
 	if msg.seq > m.self.seq {
 		m.refuse("forged")
+		if msg.seq-m.self.seq <= maxSkip { // others take what has a smaller number for old
+			m.self.seq = msg.seq
+		}
 		return
 	}
 	if !m.self.echoed {

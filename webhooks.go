@@ -2,6 +2,8 @@ package fanfare
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/url"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/adapters/transport/dsn"
+	"github.com/fanfarebus/fanfare/ports/plane"
 	"github.com/fanfarebus/fanfare/subscriber"
 	"github.com/fanfarebus/fanfare/webhook"
 )
@@ -172,10 +175,26 @@ func (c Config) checkWebhooks() (faults []error) {
 // unreadSecret stands for a secret that is still in its file.
 const unreadSecret = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 
+// hashOfWebhooks makes one number of the names of webhooks, by which nodes that have the same
+// ones know each other; 0 if there are none.
+func hashOfWebhooks(all []Webhook) uint64 {
+	if len(all) == 0 {
+		return 0
+	}
+	var names []string
+	for i := range all {
+		names = append(names, all[i].Name)
+	}
+	slices.Sort(names)
+	sum := sha256.Sum256([]byte(strings.Join(names, " ")))
+	return max(binary.BigEndian.Uint64(sum[:]), 1)
+}
+
 // newWebhooks makes what posts to the webhooks in the settings, none if there are none.
-// While the bus is moved it receives from both, on connections of its own.
+// While the bus is moved it receives from both, on connections of its own. Of the nodes with
+// the same webhooks one posts, which the control plane chooses.
 func newWebhooks(
-	ctx context.Context, cfg Config, b bus, o options,
+	ctx context.Context, cfg Config, b bus, p *plane.Plane, o options,
 ) (w *webhook.Worker, cleanup func(), err error) {
 	cleanup = func() {}
 	var buses []subscriber.Bus
@@ -191,7 +210,11 @@ func newWebhooks(
 	}
 	all, err := endpoints(cfg.Webhooks)
 	if err == nil {
-		w, err = webhook.New(buses, all, webhook.Config{Topic: cfg.Topic, Logger: o.log})
+		wc := webhook.Config{Topic: cfg.Topic, Logger: o.log}
+		if p != nil {
+			wc.Turn = p.Posts
+		}
+		w, err = webhook.New(buses, all, wc)
 	}
 	if err != nil {
 		cleanup()
@@ -202,9 +225,14 @@ func newWebhooks(
 			"nothing is posted about who comes and goes there, unless other nodes have the setting",
 			"systems", names)
 	}
-	if len(all) > 0 && !b.Guarantees().Groups {
-		o.log.Warn("this bus has no consumer groups: each node with these webhooks posts everything; " +
-			"set them on one node only, or run `fanfare webhook` once")
+	switch {
+	case len(all) == 0 || p != nil:
+	case b.Guarantees().Groups:
+		o.log.Warn("the control plane is off: nodes with the same webhooks share the deliveries, so those " +
+			"of one user may be out of order; set them on one node only, or run `fanfare webhook` once")
+	default:
+		o.log.Warn("the control plane is off, and this bus has no consumer groups: each node with these " +
+			"webhooks posts everything; set them on one node only, or run `fanfare webhook` once")
 	}
 	return w, cleanup, nil
 }

@@ -65,7 +65,7 @@ func assemble(ctx context.Context, cfg Config, o options) (*Node, func(), error)
 		cleanup()
 		return nil, nil, err
 	}
-	worker, cleanup2, err := newWebhooks(ctx, cfg, fanfareBus, o)
+	worker, cleanup2, err := newWebhooks(ctx, cfg, fanfareBus, plane, o)
 	if err != nil {
 		cleanup()
 		return nil, nil, err

@@ -66,11 +66,6 @@ func (l *lanes) wait() { l.running.Wait() }
 
 // add puts a message into its lane. It has the room of the message.
 func (l *lanes) add(ctx context.Context, m *message.Message) {
-	if isMark(m.Payload) {
-		m.Ack()
-		<-l.room
-		return
-	}
 	l.counts.received.Add(1)
 	l.counts.waiting.Add(1)
 	j := l.job(m)

@@ -1,7 +1,6 @@
 package subscriber
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"time"
@@ -151,12 +150,4 @@ func (e *Event) key() string {
 		return "room:" + e.Room
 	}
 	return "subject:" + e.Subject
-}
-
-// isMark reports whether a payload is no message, but the number of a publisher's last
-// message, which publishers on a bus without a log repeat now and then.
-func isMark(body []byte) bool {
-	const most = 64
-	return len(body) < most && bytes.HasPrefix(body, []byte(`{"stamp":"`)) &&
-		bytes.HasSuffix(body, []byte(`","mark":true}`))
 }

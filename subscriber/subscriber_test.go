@@ -80,7 +80,8 @@ func TestNothingIsLostWhenAServiceIsStartedAgain(t *testing.T) {
 		}
 		l := newLog()
 		started := make(chan struct{}, 1000)
-		first := k.subscriber("service", subscriber.Config{Concurrency: 4})
+		// With fewer handlers, those that are caught keep the others from getting so far.
+		first := k.subscriber("service", subscriber.Config{Concurrency: users})
 		stop := k.run(first, func(ctx context.Context, m *subscriber.Message) error {
 			select {
 			case started <- struct{}{}:

@@ -22,6 +22,8 @@ const (
 	// maxAnswer is how much of an answer is read, so that the connection can be used
 	// again.
 	maxAnswer = 64 << 10
+	// idleTimeout is how long a connection is kept that nothing is sent on.
+	idleTimeout = 90 * time.Second
 	// maxRetryAfter bounds what an endpoint may ask for with Retry-After.
 	maxRetryAfter = time.Hour
 )
@@ -62,7 +64,8 @@ func (e *statusError) Error() string {
 
 // post makes one attempt.
 func (p *poster) post(ctx context.Context, d delivery) error {
-	ctx, cancel := context.WithTimeout(ctx, p.Timeout)
+	late := fmt.Errorf("there was no answer within %v", p.Timeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, p.Timeout, late)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.URL, bytes.NewReader(d.body))
 	if err != nil {
@@ -81,6 +84,9 @@ func (p *poster) post(ctx context.Context, d delivery) error {
 	req.Header.Set(standardwebhooks.HeaderWebhookSignature, signature)
 	answer, err := p.client.Do(req)
 	if err != nil {
+		if errors.Is(context.Cause(ctx), late) {
+			return late // and not: context deadline exceeded
+		}
 		return withoutURL(err)
 	}
 	defer func() { _ = answer.Body.Close() }()

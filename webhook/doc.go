@@ -11,7 +11,9 @@
 //     counted and logged.
 //   - One worker delivers what is of one user in order, and what is of different users
 //     concurrently. A delivery that fails delays later ones of the same user, and others only
-//     when [Config].InFlight deliveries wait.
+//     when [Config].InFlight deliveries wait. What a worker held that was killed
+//     comes later, behind newer deliveries, except on Kafka.
+//   - Of several workers with a [Config].Turn one delivers; nodes have such a turn.
 //   - Pauses between attempts double, with full jitter, up to [Config].RetryMax, and are at
 //     least what the endpoint's Retry-After says. An endpoint that answers 410 gets nothing
 //     more until the worker is started again.

@@ -3,6 +3,7 @@ package webhook
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -20,13 +21,14 @@ type poster struct {
 	keys   []*standardwebhooks.Webhook
 	client *http.Client
 	bus    []subscriber.Bus
+	slots  chan struct{} // holds a token for each request that runs
 
 	delivered, failed, dropped atomic.Int64
 	gone                       atomic.Bool
 }
 
 func newPoster(e Endpoint, buses []subscriber.Bus, cfg Config) (*poster, error) {
-	p := &poster{Endpoint: e, cfg: cfg, bus: buses}
+	p := &poster{Endpoint: e, cfg: cfg, bus: buses, slots: make(chan struct{}, cfg.Concurrency)}
 	for _, s := range e.Secrets {
 		key, err := standardwebhooks.NewWebhook(s)
 		if err != nil {
@@ -36,18 +38,28 @@ func newPoster(e Endpoint, buses []subscriber.Bus, cfg Config) (*poster, error) 
 	}
 	rt := cfg.Transport
 	if rt == nil {
-		t := http.DefaultTransport.(*http.Transport).Clone()
-		t.MaxConnsPerHost = cfg.Concurrency
-		t.MaxIdleConnsPerHost = cfg.Concurrency
-		t.MaxResponseHeaderBytes = maxAnswer
-		t.DisableCompression = true
-		rt = t
+		rt = newTransport(e.Timeout, cfg.Concurrency)
 	}
 	p.client = &http.Client{
 		Transport:     rt,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	return p, nil
+}
+
+// newTransport makes what sends the requests. It is not the program's [http.DefaultTransport],
+// which may be anything.
+func newTransport(timeout time.Duration, concurrency int) *http.Transport {
+	return &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            (&net.Dialer{Timeout: timeout}).DialContext,
+		TLSHandshakeTimeout:    timeout,
+		ForceAttemptHTTP2:      true,
+		MaxIdleConnsPerHost:    concurrency,
+		IdleConnTimeout:        idleTimeout,
+		MaxResponseHeaderBytes: maxAnswer,
+		DisableCompression:     true,
+	}
 }
 
 // run delivers until ctx ends or the endpoint is gone.
@@ -98,10 +110,17 @@ func (p *poster) run(ctx context.Context) error {
 	return work.Wait()
 }
 
-// deliver makes an attempt. It returns nil if the delivery is done, be it dropped.
+// deliver makes an attempt, when one may run. It returns nil if the delivery is done, be it
+// dropped.
 func (p *poster) deliver(
 	ctx context.Context, end context.CancelCauseFunc, d delivery, at time.Time, attempt int,
 ) error {
+	select {
+	case p.slots <- struct{}{}:
+		defer func() { <-p.slots }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	if p.gone.Load() {
 		return errGone
 	}

@@ -35,8 +35,8 @@ const turnInterval = time.Second
 type Config struct {
 	// Topic is the template of topic names, as in the nodes' settings.
 	Topic string
-	// Concurrency is how many requests run at once for one endpoint, system and kind.
-	// Default: DefaultConcurrency.
+	// Concurrency is how many requests run at once for one endpoint. Default:
+	// DefaultConcurrency.
 	Concurrency int
 	// InFlight is how many deliveries of one endpoint, system and kind may be taken
 	// from the bus and not done yet. Default: DefaultInFlight.
@@ -45,7 +45,8 @@ type Config struct {
 	// the longest one at all. Defaults: DefaultRetryMin, DefaultRetryMax.
 	RetryMin, RetryMax time.Duration
 	// Turn reports whether this of several workers delivers; nil: it does. It is
-	// asked every second.
+	// asked every second. When the turn is over, requests under way are given up, and
+	// whoever has the turn next repeats them.
 	Turn func() bool
 	// Transport makes the requests; nil: one of the worker's own.
 	Transport http.RoundTripper
@@ -105,8 +106,8 @@ func Check(endpoints []Endpoint) error {
 	return errors.Join(faults...)
 }
 
-// Run delivers until ctx ends, and returns nil then. It returns an error if the bus cannot
-// carry the topics, or is closed. An endpoint that is gone ends no other.
+// Run delivers until ctx ends, and returns nil then, also when all endpoints are gone. It
+// returns an error if the bus cannot carry the topics, or is closed.
 func (w *Worker) Run(ctx context.Context) error {
 	work, running := errgroup.WithContext(ctx)
 	for _, p := range w.posters {
@@ -115,6 +116,7 @@ func (w *Worker) Run(ctx context.Context) error {
 			if err != nil && running.Err() == nil && !p.gone.Load() {
 				return fmt.Errorf("webhook %s: %w", p.Name, err)
 			}
+			<-running.Done() // an endpoint that is gone ends nothing
 			return nil
 		})
 	}

@@ -21,6 +21,8 @@ import (
 
 // A Driver carries topics over JetStream. It is safe for concurrent use.
 type Driver struct {
+	transport.GroupLosses
+
 	pubClient    *natsconn.Client // publishes, pings and asks for tails
 	subClient    *natsconn.Client // of feeds and groups
 	replyTimeout time.Duration
@@ -38,6 +40,7 @@ var (
 	_ transport.Driver            = (*Driver)(nil)
 	_ transport.LogDriver         = (*Driver)(nil)
 	_ transport.WindowGroupDriver = (*Driver)(nil)
+	_ transport.LossCounter       = (*Driver)(nil)
 )
 
 // Openers names this driver's URL scheme, jetstream://, for publisher.New and

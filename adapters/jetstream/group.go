@@ -28,9 +28,9 @@ const (
 // each topic's stream, which is created when a member first subscribes. A new group
 // begins with the oldest message of the stream.
 //
-// The consumer outlives its members, until somebody deletes it: `nats consumer rm`. A
-// group is told of no gaps: messages that are trimmed before the group has read them
-// are lost silently.
+// The consumer outlives its members, until somebody deletes it: `nats consumer rm`.
+// Messages that are trimmed before the group has read them are lost to it: see
+// [Driver.Lost].
 func (d *Driver) Group(name string) (message.Subscriber, error) { return d.GroupWindow(name, 1) }
 
 // GroupWindow is Group for a member that holds up to inFlight messages of each topic.
@@ -55,12 +55,15 @@ func (d *Driver) join(ctx context.Context, group, topic string) (*membership, er
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*d.replyTimeout)
 	defer cancel()
-	m := &membership{}
+	m := &membership{d: d, group: group, topic: topic}
 	err = api{conn, d.jsDomain}.call(ctx, func(ctx context.Context, js jetstream.JetStream) error {
 		consumer, err := d.groupConsumer(ctx, js, group, topic)
 		if err != nil {
 			return err
 		}
+		m.stream, m.consumer = consumer.CachedInfo().Stream, consumer.CachedInfo().Name
+		m.js = js
+		m.lookForLosses(ctx)
 		m.messages, err = consumer.Messages(jetstream.PullMaxMessages(1),
 			jetstream.PullExpiry(requestExpiry), jetstream.PullHeartbeat(heartbeatInterval))
 		return err
@@ -108,9 +111,52 @@ func (d *Driver) groupConsumer(
 }
 
 // A membership pulls a group's messages, one at a time.
-type membership struct{ messages jetstream.MessagesContext }
+type membership struct {
+	d        *Driver
+	group    string
+	topic    string
+	js       jetstream.JetStream
+	messages jetstream.MessagesContext
+	stream   string
+	consumer string
+
+	looked time.Time // when it last looked for losses
+	gone   uint64    // up to which sequence number losses were noted
+}
+
+// lossInterval is how often at most a member looks for losses.
+const lossInterval = 30 * time.Second
+
+// lookForLosses notes what the stream has dropped that the group has never got. It can tell
+// only where the stream has no other subjects.
+func (m *membership) lookForLosses(ctx context.Context) {
+	m.looked = time.Now()
+	ctx, cancel := context.WithTimeout(ctx, m.d.replyTimeout)
+	defer cancel()
+	consumer, err := m.js.Consumer(ctx, m.stream, m.consumer)
+	var stream *jetstream.StreamInfo
+	if err == nil {
+		stream, err = streamInfo(ctx, m.js, m.stream)
+	}
+	if err != nil {
+		m.d.log.Debug("cannot look for losses", "group", m.group, "topic", m.topic, "error", err)
+		return
+	}
+	if s := stream.Config.Subjects; len(s) != 1 || s[0] != m.topic {
+		return
+	}
+	delivered := consumer.CachedInfo().Delivered
+	from := max(delivered.Stream, m.gone)
+	if first := stream.State.FirstSeq; delivered.Stream > 0 && first > from+1 {
+		m.gone = first - 1
+		m.d.Note(m.d.log, m.group, m.topic, m.gone-from)
+	}
+}
 
 func (m *membership) Next(ctx context.Context) (natsconn.Delivery, error) {
+	if time.Since(m.looked) >= lossInterval {
+		m.lookForLosses(ctx)
+	}
 	msg, err := m.messages.Next(jetstream.NextContext(ctx))
 	if err != nil {
 		return nil, err

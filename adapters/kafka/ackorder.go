@@ -11,6 +11,7 @@ import (
 type ackOrder struct {
 	mu      sync.Mutex
 	pending []*pendingAck // handed out, in the log's order; guarded by mu
+	next    int64         // offset that should come next; 0: what is committed; guarded by mu
 }
 
 // A pendingAck is a record whose ack is not committed.
@@ -26,6 +27,25 @@ func (o *ackOrder) add(r *kgo.Record) *pendingAck {
 	defer o.mu.Unlock()
 	o.pending = append(o.pending, p)
 	return p
+}
+
+// passedOver returns how many records before r the group should have got, and that the log
+// has no more: it begins at start now. It is called for each record, in order.
+func (o *ackOrder) passedOver(
+	r *kgo.Record, start int64, committed func() map[string]map[int32]kgo.EpochOffset,
+) int64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	next := o.next
+	o.next = r.Offset + 1
+	if next == 0 {
+		at, ok := committed()[r.Topic][r.Partition]
+		if !ok || at.Offset < 0 {
+			return 0 // a new group
+		}
+		next = at.Offset
+	}
+	return max(0, min(r.Offset, start)-next)
 }
 
 // acked notes an ack, and marks the newest record up to which all are acked. It holds the
@@ -50,5 +70,5 @@ func (o *ackOrder) acked(p *pendingAck, mark func(...*kgo.Record)) {
 func (o *ackOrder) forget() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.pending = nil
+	o.pending, o.next = nil, 0
 }

@@ -24,6 +24,8 @@ const defaultRetention = time.Hour
 
 // A Driver carries topics over Kafka. It is safe for concurrent use.
 type Driver struct {
+	transport.GroupLosses
+
 	cluster   *cluster
 	client    *kgo.Client // for everything but feeds and groups
 	template  topicTemplate
@@ -41,6 +43,7 @@ var (
 	_ transport.Driver            = (*Driver)(nil)
 	_ transport.LogDriver         = (*Driver)(nil)
 	_ transport.WindowGroupDriver = (*Driver)(nil)
+	_ transport.LossCounter       = (*Driver)(nil)
 )
 
 // Openers names this driver's URL scheme, kafka://, for publisher.New and

@@ -38,9 +38,8 @@ const (
 // record of the topic. Since a topic has one partition, one member receives and the others
 // stand by.
 //
-// Each message is handed out until it is acked; the next one follows the ack. A group is
-// told of no gaps: records that are trimmed before the group has read them are lost
-// silently.
+// Each message is handed out until it is acked; the next one follows the ack. Records that
+// are trimmed before the group has read them are lost to it: see [Driver.Lost].
 func (d *Driver) Group(name string) (message.Subscriber, error) { return d.GroupWindow(name, 1) }
 
 // GroupWindow is Group for a member that holds up to inFlight messages. An ack is
@@ -147,6 +146,10 @@ func (g *group) serve(
 		})
 		records := fetches.Records() // one or none
 		for _, r := range records {
+			start := int64(0)
+			fetches.EachPartition(func(p kgo.FetchTopicPartition) { start = max(start, p.LogStartOffset) })
+			lost := acks.passedOver(r, start, client.CommittedOffsets)
+			g.driver.Note(g.driver.log, g.name, r.Topic, uint64(lost))
 			pending := acks.add(r)
 			handedOut, done := make(chan struct{}), make(chan struct{})
 			answers.Go(func() {

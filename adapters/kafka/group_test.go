@@ -115,3 +115,37 @@ func TestAClosedGroupTakesNoSubscription(t *testing.T) {
 		t.Errorf("without a name: %v", err)
 	}
 }
+
+// What was trimmed while a group stood still is counted and logged.
+func TestWhatAGroupHasLostIsCounted(t *testing.T) {
+	onEach(t, func(k kit) {
+		k.create(1)
+		k.add(1, 10)
+		first := k.group("g-" + k.topic)
+		in := k.subscribe(first)
+		for range 4 {
+			k.receive(in).Ack()
+		}
+		k.must(first.Close())
+		lost := func() uint64 { return k.d.(transport.LossCounter).Lost() }
+		if n := lost(); n != 0 {
+			k.t.Errorf("%d are lost at first", n)
+		}
+		k.trim(8)
+		in = k.subscribe(k.group("g-" + k.topic))
+		for _, want := range []string{"9", "10"} {
+			m := k.receive(in)
+			if string(m.Payload) != want {
+				k.t.Errorf("got %s, want %s", m.Payload, want)
+			}
+			m.Ack()
+		}
+		if n := lost(); n != 4 {
+			k.t.Errorf("%d are lost, want 4", n)
+		}
+		k.receive(k.subscribe(k.group("new-" + k.topic))).Ack()
+		if n := lost(); n != 4 {
+			k.t.Errorf("%d are lost when a new group begins", n)
+		}
+	})
+}

@@ -69,9 +69,13 @@ func (m *membership) claim(ctx context.Context, count int) ([]redis.XMessage, er
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	return m.client.XClaim(ctx, &redis.XClaimArgs{
+	entries, err := m.client.XClaim(ctx, &redis.XClaimArgs{
 		Stream: m.topic, Group: m.name, Consumer: m.consumer, MinIdle: m.claimAfter, Messages: ids,
 	}).Result()
+	if err == nil && len(entries) < len(ids) {
+		m.noteDeleted(ctx, ids, entries)
+	}
+	return entries, err
 }
 
 // confirm acks what was acked, until m.acked is closed. While the server refuses, it

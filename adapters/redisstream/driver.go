@@ -34,6 +34,8 @@ const maxLookups = 16
 
 // A Driver carries topics over Redis Streams. It is safe for concurrent use.
 type Driver struct {
+	transport.GroupLosses
+
 	server *redisconn.Server
 	client *redis.Client // for everything but reading
 	log    *slog.Logger
@@ -52,6 +54,7 @@ var (
 	_ transport.Driver            = (*Driver)(nil)
 	_ transport.LogDriver         = (*Driver)(nil)
 	_ transport.WindowGroupDriver = (*Driver)(nil)
+	_ transport.LossCounter       = (*Driver)(nil)
 	_ transport.Trimmer           = (*Driver)(nil)
 	_ transport.ConsumedTrimmer   = (*Driver)(nil)
 	_ transport.Retainer          = (*Driver)(nil)

@@ -36,8 +36,8 @@ const (
 // out again, after claim_after if the member has died, and at once if it was closed. A
 // member that lives keeps its entries however long it works on them.
 //
-// A group is told of no gaps: entries that are trimmed before the group has read them
-// are lost silently.
+// Entries that are trimmed before the group has acked them are lost to it: see
+// [Driver.Lost].
 func (d *Driver) Group(name string) (message.Subscriber, error) { return d.GroupWindow(name, 1) }
 
 // GroupWindow is Group for a member that holds up to inFlight messages of each topic.
@@ -51,7 +51,7 @@ func (d *Driver) GroupWindow(name string, inFlight int) (message.Subscriber, err
 	g := &group{
 		name: name, inFlight: inFlight, claimAfter: d.claimAfter,
 		server: d.server, client: d.server.Client(),
-		log: d.log.With(slog.String("group", name)),
+		log: d.log.With(slog.String("group", name)), driver: d,
 	}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	return g, nil
@@ -59,6 +59,7 @@ func (d *Driver) GroupWindow(name string, inFlight int) (message.Subscriber, err
 
 // A group is a member of a consumer group. It is safe for concurrent use.
 type group struct {
+	driver     *Driver
 	name       string
 	inFlight   int
 	claimAfter time.Duration

@@ -37,6 +37,8 @@ type membership struct {
 	acked    chan string   // ids of entries to ack
 	out      chan *message.Message
 
+	skipped int64 // how many entries the server has counted too few as read; belongs to run
+
 	heldMu sync.Mutex
 	held   map[string]struct{} // ids of entries read and not yet acked; guarded by heldMu
 	warnMu sync.Mutex
@@ -77,7 +79,10 @@ func (m *membership) readAll(ctx context.Context, answers *sync.WaitGroup) {
 		var err error
 		if time.Since(claimed) >= m.claimInterval() {
 			claimed = time.Now()
-			entries, err = m.claim(ctx, free)
+			m.lookForLosses(ctx)
+			if entries, err = m.claim(ctx, free); len(entries) > 0 {
+				claimed = time.Time{} // there may be more
+			}
 		}
 		if err == nil && len(entries) == 0 {
 			entries, err = m.read(ctx, free)

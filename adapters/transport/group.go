@@ -8,13 +8,15 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 
+	"github.com/fanfarebus/fanfare/adapters/transport/sequence"
 	"github.com/fanfarebus/fanfare/domain"
 )
 
 // Group returns a Watermill subscriber in a consumer group: each message goes to
-// one of the group's members until it is acked. Where the driver is no
-// [GroupDriver] the error wraps [domain.ErrUnsupported]. The caller closes the
-// subscriber; if it does not, Close of the Transport does.
+// one of the group's members until it is acked. Publishers' high-water marks are
+// left out, as [Transport.Subscribe] does. Where the driver is no [GroupDriver] the
+// error wraps [domain.ErrUnsupported]. The caller closes the subscriber; if it does
+// not, Close of the Transport does.
 func (t *Transport) Group(name string) (message.Subscriber, error) {
 	driver, ok := t.driver.(GroupDriver)
 	if !ok {
@@ -68,13 +70,15 @@ func (t *Transport) addMember(m *groupMember) bool {
 	return true
 }
 
-// A groupMember is a driver's group subscriber, with errors like a Transport's.
+// A groupMember is a driver's group subscriber, with errors like a Transport's, and without
+// the high-water marks of publishers.
 type groupMember struct {
 	message.Subscriber
-	t    *Transport
-	name string
-	once sync.Once
-	err  error // what the driver's Close returned; read after once
+	t       *Transport
+	name    string
+	filters sync.WaitGroup // the goroutines of withoutMarks
+	once    sync.Once
+	err     error // what the driver's Close returned; read after once
 }
 
 func (m *groupMember) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
@@ -86,7 +90,30 @@ func (m *groupMember) Subscribe(ctx context.Context, topic string) (<-chan *mess
 		err = busError(err)
 		return nil, fmt.Errorf("transport: subscribe to %q in group %q: %w", topic, m.name, err)
 	}
-	return messages, nil
+	if m.t.guarantees.Log {
+		return messages, nil // nobody numbers messages there
+	}
+	return m.withoutMarks(messages), nil
+}
+
+// withoutMarks acks the high-water marks among a subscription's messages and passes on the
+// others. Its goroutine ends with the subscription.
+func (m *groupMember) withoutMarks(messages <-chan *message.Message) <-chan *message.Message {
+	kept := make(chan *message.Message)
+	m.filters.Go(func() {
+		defer close(kept)
+		for msg := range messages {
+			if sequence.IsHighWaterMark(msg.Payload) {
+				msg.Ack()
+				continue
+			}
+			select {
+			case kept <- msg:
+			case <-msg.Context().Done(): // the subscription ends, or has taken it back
+			}
+		}
+	})
+	return kept
 }
 
 func (m *groupMember) Close() error {
@@ -95,6 +122,7 @@ func (m *groupMember) Close() error {
 		delete(m.t.groups, m)
 		m.t.mu.Unlock()
 		m.err = m.Subscriber.Close()
+		m.filters.Wait()
 	})
 	return m.err
 }

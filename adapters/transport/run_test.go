@@ -165,12 +165,13 @@ type groupDriver struct {
 func (d groupDriver) Group(name string) (message.Subscriber, error) { return d.group(name) }
 
 type fakeMember struct {
-	err    error
-	closed int
+	err      error
+	closed   int
+	messages chan *message.Message
 }
 
 func (m *fakeMember) Subscribe(context.Context, string) (<-chan *message.Message, error) {
-	return nil, m.err
+	return m.messages, m.err
 }
 
 func (m *fakeMember) Close() error {
@@ -215,6 +216,48 @@ func TestGroupMembersAreClosedOnce(t *testing.T) {
 	}
 	if _, err := bus.Group("workers"); !errors.Is(err, domain.ErrClosed) {
 		t.Errorf("after Close: %v", err)
+	}
+}
+
+// What publishers on a bus without a log say now and then is nothing for services.
+func TestGroupMembersGetNoHighWaterMarks(t *testing.T) {
+	in := make(chan *message.Message)
+	driver := groupDriver{&fakeDriver{}, func(string) (message.Subscriber, error) {
+		return &fakeMember{messages: in}, nil
+	}}
+	bus := transport.New(driver, transport.Config{})
+	defer mustClose(t, bus)
+	member, err := bus.Group("workers")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := member.Subscribe(t.Context(), topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mark := message.NewMessage("m", []byte(`{"stamp":"0123456789abcdef:7","mark":true}`))
+	in <- mark
+	said := message.NewMessage("1", []byte(`{"stamp":"0123456789abcdef:8","from":"alice"}`))
+	in <- said
+	select {
+	case got := <-out:
+		if got != said {
+			t.Errorf("got %s", got.Payload)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("nothing came")
+	}
+	select {
+	case <-mark.Acked():
+	default:
+		t.Error("a mark was not acked")
+	}
+	over, end := context.WithCancel(t.Context())
+	left := message.NewMessageWithContext(over, "2", []byte(`{}`))
+	in <- left // nobody takes it
+	end()
+	close(in)
+	for range out {
 	}
 }
 

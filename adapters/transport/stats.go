@@ -26,6 +26,9 @@ type Stats struct {
 	Missing, Late, HighWaterMarks uint64
 	// Gaps counts the gaps that were passed on.
 	Gaps map[domain.GapReason]uint64
+	// Lost counts messages that consumer groups have lost, where the driver is a
+	// [LossCounter]: the bus has trimmed them before they were acked.
+	Lost uint64
 	// Lagging is how many subscriptions lag now, as [Transport.Deaf] means it.
 	Lagging int
 }
@@ -36,6 +39,10 @@ func (t *Transport) Stats() Stats {
 	c.mu.Lock()
 	gaps := maps.Clone(c.gaps)
 	c.mu.Unlock()
+	lost := uint64(0)
+	if driver, ok := t.driver.(LossCounter); ok {
+		lost = driver.Lost()
+	}
 	return Stats{
 		Published:      c.published.Load(),
 		PublishErrors:  c.publishErrors.Load(),
@@ -47,6 +54,7 @@ func (t *Transport) Stats() Stats {
 		Late:           c.late.Load(),
 		HighWaterMarks: c.highWaterMarks.Load(),
 		Gaps:           gaps,
+		Lost:           lost,
 		Lagging:        len(t.DeafTopics()),
 	}
 }
@@ -63,6 +71,7 @@ func (s Stats) Plus(other Stats) Stats {
 		Missing:        s.Missing + other.Missing,
 		Late:           s.Late + other.Late,
 		HighWaterMarks: s.HighWaterMarks + other.HighWaterMarks,
+		Lost:           s.Lost + other.Lost,
 		Gaps:           make(map[domain.GapReason]uint64),
 		Lagging:        s.Lagging + other.Lagging,
 	}

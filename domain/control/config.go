@@ -41,6 +41,10 @@ type Config struct {
 	// Events says whether events are made for a system with presence; nil: for none.
 	Events func(domain.System) bool
 
+	// Webhooks stands for the webhooks that this node posts to: a hash of their names,
+	// the same on all nodes that have the same ones; 0: none. See [Machine.Posts].
+	Webhooks uint64
+
 	Heartbeat time.Duration // how often the node says how it is; default DefaultHeartbeat
 	DeadAfter time.Duration // how long a node may be silent; default DefaultDeadAfter
 	Grace     time.Duration // how long a user without sessions is still present; default DefaultGrace

@@ -71,6 +71,7 @@ func (m *Machine) sayBeat(msg *message) {
 		lag: max(s.Lag.Milliseconds(), 0), draining: s.Draining, ready: m.speaker.synced,
 		facts: m.facts.digest, rows: digest{n, sum},
 		speaks: m.speaker.claims(m.now.Mono), unspoken: m.presence.unspoken(m.now).Milliseconds(),
+		webhooks: m.cfg.Webhooks,
 	}
 	m.self.beatAt = m.now.Mono + jitter(m.cfg.Heartbeat, 0.9+0.2*m.cfg.Rand())
 }

@@ -35,7 +35,8 @@ type beat struct {
 	draining, ready bool
 	facts, rows     digest
 	speaks          bool
-	unspoken        int64 // in milliseconds; 0: there is nothing to say
+	webhooks        uint64 // Config.Webhooks
+	unspoken        int64  // in milliseconds; 0: there is nothing to say
 }
 
 // A digest is a number of things and the exclusive or of their hashes.
@@ -138,6 +139,9 @@ func (t *beat) append(b []byte) []byte {
 	b = t.facts.append(b, `,"facts":`)
 	b = t.rows.append(b, `,"rows":`)
 	b = appendTrue(b, `,"speaks":true`, t.speaks)
+	if t.webhooks != 0 {
+		b = append(appendHex(append(b, `,"webhooks":"`...), t.webhooks), '"')
+	}
 	if t.unspoken > 0 {
 		b = appendInt(b, `,"unspoken_ms":`, t.unspoken)
 	}

@@ -26,6 +26,7 @@ func everything() *message {
 		beat: &beat{
 			version: "1.2", sessions: 3, users: 2, systems: []string{"chat", "orders"}, systemsMore: 4, lag: 12,
 			draining: true, ready: true, facts: digest{5, math.MaxUint64}, rows: digest{1, 2}, speaks: true, unspoken: 9,
+			webhooks: math.MaxUint64,
 		},
 		rows: []row{{chat, "alice", 2}, {Place{chat.System, ""}, "böb", 0}},
 		snap: &snap{id: 4, part: 2, last: true, rows: []row{{chat, "carol", 1}}},

@@ -39,6 +39,11 @@ func parseBeat(text []byte) (*beat, error) {
 			t.speaks = isTrue(value)
 		case "unspoken_ms":
 			t.unspoken, err = number(value, 0, maxNumber)
+		case "webhooks":
+			var digits []byte
+			if digits, err = jsontext.Text(value); err == nil {
+				t.webhooks, err = parseHex(digits)
+			}
 		}
 		return err
 	})

@@ -141,6 +141,16 @@ func (p *Plane) Trouble() string {
 	return ""
 }
 
+// Posts reports whether it is this node that posts to its webhooks: see
+// [control.Machine.Posts]. A node whose control topic has never worked while the bus did posts
+// as if it were alone.
+func (p *Plane) Posts() bool {
+	troubled := p.Trouble() != ""
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.machine.Posts() || troubled && !p.machine.Echoed()
+}
+
 // SetBusUp says whether the bus can be reached.
 func (p *Plane) SetBusUp(up bool) {
 	p.mu.Lock()

@@ -81,4 +81,15 @@ func cutNumber(body []byte) (n number, rest []byte, ok bool) {
 	return n, rest, true
 }
 
+// IsHighWaterMark reports whether a payload is a publisher's high-water mark. It does not
+// change the payload.
+func IsHighWaterMark(payload []byte) bool {
+	const most = numberSize + len(highWaterMarkTail)
+	if len(payload) > most || !bytes.HasSuffix(payload, []byte(`,`+highWaterMarkTail)) {
+		return false
+	}
+	_, rest, ok := cutNumber(bytes.Clone(payload))
+	return ok && string(rest) == "{"+highWaterMarkTail
+}
+
 func isDigit(c byte) bool { return c >= '0' && c <= '9' }

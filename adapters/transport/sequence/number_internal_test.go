@@ -33,3 +33,21 @@ func FuzzNumber(f *testing.F) {
 		}
 	})
 }
+
+func TestHighWaterMarksAreTold(t *testing.T) {
+	mark := appendNumbered(nil, number{newPublisherID(), 999_999_999_999_999_999}, []byte("{"+highWaterMarkTail))
+	for payload, want := range map[string]bool{
+		string(mark): true,
+		`{"stamp":"0123456789abcdef:7","mark":true}`:  true,
+		`{"stamp":"0123456789abcdef:07","mark":true}`: false,
+		`{"stamp":"0123456789abcde:7","mark":true}`:   false,
+		`{"stamp":"0123456789abcdef:7","to":"*"}`:     false,
+		`{"mark":true}`:       false,
+		`{"x":1,"mark":true}`: false,
+		``:                    false,
+	} {
+		if got := IsHighWaterMark([]byte(payload)); got != want {
+			t.Errorf("%s: %v", payload, got)
+		}
+	}
+}

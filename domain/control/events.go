@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"strings"
 	"time"
 )
 
@@ -38,8 +39,9 @@ func (p *presence) announce(now Now) {
 }
 
 // speak makes this node the speaker, of everything in the journal since a moment of
-// Now.Mono. It does nothing while the node speaks.
-func (p *presence) speak(now Now, since time.Duration) {
+// Now.Mono, or since the first of its own transitions that came with a later message than
+// one that is known to have been heard. It does nothing while the node speaks.
+func (p *presence) speak(now Now, since time.Duration, heard uint64) {
 	j := &p.journal
 	if j.speaking {
 		return
@@ -47,6 +49,12 @@ func (p *presence) speak(now Now, since time.Duration) {
 	j.trim(now)
 	j.speaking = true
 	j.next = j.since(since)
+	for i := range j.next - j.base {
+		if c := j.all[i].cause; c.seq > heard && strings.HasPrefix(c.inc, p.cfg.Incarnation) {
+			j.next = j.base + i
+			break
+		}
+	}
 }
 
 // mute makes that another node is the speaker.

@@ -36,6 +36,7 @@ type self struct {
 	echoed   bool          // a message of its own has come back
 	echo     time.Duration // when the last one did, on Now.Mono
 	echoedAt time.Duration // when the first one did
+	echoSeq  uint64        // the greatest number of those
 	tick     time.Duration // the last Tick
 
 	beatAt  time.Duration // when the next heartbeat is due

@@ -47,7 +47,7 @@ func (m *Machine) echo(msg *message) {
 	if !m.self.echoed {
 		m.self.echoed, m.self.echoedAt = true, m.now.Mono
 	}
-	m.self.echo = m.now.Mono
+	m.self.echo, m.self.echoSeq = m.now.Mono, max(m.self.echoSeq, msg.seq)
 	for i := range msg.facts {
 		m.saved(msg.facts[i].key, msg.facts[i].ver)
 	}
@@ -141,7 +141,7 @@ func (m *Machine) takeBeat(p *peer, msg *message) {
 	if p.beat.speaks {
 		m.speaker.contested = m.speaker.contested || m.speaker.self
 		if one := m.nodes.peers[m.speaker.inc]; one == nil || !one.speaks() || p.inc <= one.inc {
-			m.speaker.former(p.inc, m.now.Mono, p.beat.unspoken)
+			m.speaker.former(p.inc, p.clock.made(m.now.Mono, msg.at), p.beat.unspoken, m.self.echoSeq)
 		}
 	}
 }

@@ -9,8 +9,9 @@ type speaker struct {
 	since  time.Duration // when it became so
 
 	inc      string        // the one before this node; "": none was heard of
-	heard    time.Duration // when that one last said that it speaks
+	heard    time.Duration // when that one made the message that last said that it speaks
 	unspoken int64         // and how old its oldest unpublished event was then, in ms
+	knew     uint64        // the last message of this node that it can have heard by then
 
 	stepped time.Duration // since when all rows have been known, on Now.Mono; -1: they are not
 	// contested says that what was told may not be true: another node spoke while this
@@ -23,8 +24,8 @@ type speaker struct {
 }
 
 // former takes note of a node that speaks.
-func (s *speaker) former(inc string, heard time.Duration, unspoken int64) {
-	s.inc, s.heard, s.unspoken = inc, heard, unspoken
+func (s *speaker) former(inc string, heard time.Duration, unspoken int64, knew uint64) {
+	s.inc, s.heard, s.unspoken, s.knew = inc, heard, unspoken, knew
 }
 
 // claims reports whether the heartbeat says that this node speaks. For a while it does so
@@ -62,7 +63,7 @@ func (m *Machine) elect() {
 	case speaks && !s.self:
 		m.beginToSpeak(steady)
 	case !speaks && s.self:
-		s.former(m.cfg.Incarnation, m.now.Mono, m.presence.unspoken(m.now).Milliseconds())
+		s.former(m.cfg.Incarnation, m.now.Mono, m.presence.unspoken(m.now).Milliseconds(), m.self.seq+1)
 		m.presence.mute()
 		if s.synced && !m.self.leaving { // an earlier one speaks
 			s.muted = m.now.Mono + 2*m.cfg.Heartbeat
@@ -103,7 +104,7 @@ func (m *Machine) beginToSpeak(steady bool) {
 		unspoken := min(time.Duration(s.unspoken)*time.Millisecond, time.Hour)
 		since = max(0, s.heard-unspoken-speakMargin)
 	}
-	m.presence.speak(m.now, since)
+	m.presence.speak(m.now, since, s.knew)
 	s.contested = s.inc != "" && !steady
 	m.beatSoon(0)
 }

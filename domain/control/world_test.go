@@ -39,6 +39,7 @@ type node struct {
 	born    time.Duration
 	skew    time.Duration // how far its wall clock is ahead
 	frozen  bool
+	cut     bool // it cannot reach the bus
 	dumb    bool // it publishes no events
 	gone    bool
 	inbox   []letter
@@ -107,14 +108,15 @@ func (w *world) run(d time.Duration) {
 
 func (n *node) step() {
 	w := n.w
-	for len(n.inbox) > 0 && n.inbox[0].at <= w.now && w.up {
+	reaches := w.up && !n.cut
+	for len(n.inbox) > 0 && n.inbox[0].at <= w.now && reaches {
 		l := n.inbox[0]
 		n.inbox = n.inbox[1:]
 		n.receive(l.text, false)
 	}
 	n.Tick(n.clock())
 	n.effects = append(n.effects, n.Effects()...)
-	if w.up && !n.dumb {
+	if reaches && !n.dumb {
 		some := n.Events(10)
 		n.events = append(n.events, some...)
 		n.Spoken(len(some))
@@ -124,7 +126,7 @@ func (n *node) step() {
 			w.t.Errorf("%s says %d bytes", n.name, len(text))
 		}
 		w.messages++
-		ok := w.up
+		ok := reaches
 		if ok {
 			w.publish(string(text))
 			ok = w.log || w.rnd.Float64() >= w.lose/4 // the answer may be lost

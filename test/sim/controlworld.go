@@ -37,7 +37,10 @@ type controlWorld struct {
 	completed int // commands that were applied everywhere
 	awaited   []*awaited
 	spoken    []spokenEvent
-	silent    bool // there was a time without any node: what happened then was told by nobody
+	// silent says that there was a time without any node that could know who had been told
+	// of: what happened then was told by nobody.
+	silent   bool
+	wasKnown bool // there was a node that had listened for long
 
 	faults []string
 	story  []string
@@ -117,7 +120,8 @@ func (w *controlWorld) step() {
 		known = known || n.running && n.learned >= allKnown
 		w.checkFacts(n)
 	}
-	w.silent = w.silent || !alive
+	w.silent = w.silent || !alive || w.wasKnown && !known
+	w.wasKnown = w.wasKnown || known
 	if !known {
 		w.onlyLog()
 	}

@@ -48,10 +48,11 @@ type commands struct {
 	byKey map[Key][]*command // oldest first
 	list  []*command         // oldest first
 	acks  []string           // ids of others' commands that this node has applied and not said so
+	owed  map[string]bool    // those
 }
 
 func newCommands() *commands {
-	return &commands{byID: make(map[string]*command), byKey: make(map[Key][]*command)}
+	return &commands{byID: make(map[string]*command), byKey: make(map[Key][]*command), owed: make(map[string]bool)}
 }
 
 func (c *commands) add(cmd *command) {
@@ -223,7 +224,8 @@ func (m *Machine) owe(ids []string) {
 			m.refuse("too_many_acks")
 			return
 		}
-		if !slices.Contains(m.commands.acks, id) {
+		if !m.commands.owed[id] {
+			m.commands.owed[id] = true
 			m.commands.acks = append(m.commands.acks, id)
 		}
 	}

@@ -58,6 +58,7 @@ func New(cfg Config, now Now) *Machine {
 	m.presence = newPresence(&m.cfg)
 	m.self = self{base: now.Wall - now.Mono.Milliseconds(), busUp: true, beatAt: now.Mono, tick: now.Mono}
 	m.exchange.wait = cfg.Heartbeat
+	m.exchange.came, m.exchange.queued = now.Mono-aloneAfter, now.Mono-answerEvery
 	m.stats.Refused = make(map[string]uint64)
 	return m
 }

@@ -73,6 +73,7 @@ func (m *Machine) hear(now Now, msg *message) {
 	}
 	m.follow(p, msg)
 	m.takeFacts(msg, p, true)
+	m.progress(msg.answering)
 	m.takeRows(p, msg)
 	if msg.beat != nil {
 		m.takeBeat(p, msg)

@@ -28,6 +28,7 @@ type controlWorld struct {
 	bus   *controlBus
 	at    time.Duration
 	calm  time.Duration // when all trouble ended; 0: it has not
+	down  time.Duration // until when the bus is down for all
 	nodes []*controlNode
 
 	started   int // incarnations so far
@@ -152,7 +153,7 @@ func (w *controlWorld) boxes() (all []*letterbox) {
 
 // heal ends all trouble. Every node that is down starts again.
 func (w *controlWorld) heal() {
-	w.calm, w.bus.loss = w.at, 0
+	w.calm, w.down, w.bus.loss = w.at, 0, 0
 	for _, n := range w.nodes {
 		n.frozen, n.cut = 0, 0
 		if !n.running || n.leaving {
@@ -236,6 +237,7 @@ func (w *controlWorld) mishap(n *controlNode) {
 	case 7:
 		until := w.at + seconds(70)
 		w.note("the bus is down until %v", until)
+		w.down = until
 		for _, one := range w.nodes {
 			one.cut = until + time.Duration(w.rnd.IntN(2000))*time.Millisecond
 		}

@@ -131,7 +131,7 @@ func (m *Machine) command(c claim, await bool) (id string, err error) {
 	before := m.version
 	c.ver = m.version.next(m.now.Wall, m.cfg.Incarnation)
 	c.origin = origin{inc: m.cfg.Incarnation, proven: true}
-	f, held, result := m.facts.merge(m.now.Mono, c)
+	f, held, result := m.merge(c)
 	if result == full {
 		m.version = before
 		return "", fmt.Errorf("control: there are %d facts: %w", m.cfg.Facts, domain.ErrLimit)

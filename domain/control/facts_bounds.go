@@ -58,16 +58,20 @@ func onlyTombs(all []*fact) []*fact {
 // calls ended for those that were true until now.
 func (t *facts) expire(mono time.Duration, ended func(*fact)) {
 	for len(t.ends) > 0 && t.ends[0].due() <= mono {
-		f := t.ends[0]
-		if !f.tomb && f.end <= mono {
-			ended(f)
-		}
-		if f.keep <= mono {
-			t.remove(f)
-			continue
-		}
-		t.reset(mono, f, f.end, f.keep)
+		t.settle(mono, t.ends[0], ended)
 	}
+}
+
+// settle does what is due for one fact.
+func (t *facts) settle(mono time.Duration, f *fact, ended func(*fact)) {
+	if !f.tomb && f.end <= mono {
+		ended(f)
+	}
+	if f.keep <= mono {
+		t.remove(f)
+		return
+	}
+	t.reset(mono, f, f.end, f.keep)
 }
 
 // due returns when something next becomes of a fact without anybody saying so.

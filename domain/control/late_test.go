@@ -1,8 +1,11 @@
 package control_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
+
+	"github.com/fanfarebus/fanfare/domain/control"
 )
 
 // A node that could not reach a log for a while reads late what the speaker said before it
@@ -41,5 +44,27 @@ func TestALateMessageOfANewNodeVoidsNothing(t *testing.T) {
 	w.wantBlocked("bob", true)
 	if b.Stats().Refused["stale"] == 0 {
 		t.Error("the message was not late")
+	}
+}
+
+// A membership may end between two ticks. What the bus brings meanwhile must not hide that
+// from the sessions.
+func TestAMembershipEndsForSessionsAlsoBetweenTicks(t *testing.T) {
+	w := newWorld(t, 67)
+	a := w.add("a")
+	w.run(3 * time.Second)
+	key := control.Key{Kind: control.Membership, System: "chat", Room: "lobby", Name: "bob"}
+	if _, err := a.Put(a.clock(), key, control.Value{}, time.Second, false); err != nil {
+		t.Fatal(err)
+	}
+	w.run(900 * time.Millisecond)
+	w.now += 110 * time.Millisecond // the membership ended meanwhile
+	a.effects = nil
+	// An older version comes late, which would have been remembered for longer.
+	a.receive(forge(a, "01B", 1, fmt.Sprintf(`,"facts":[{"k":["member","chat","lobby","bob"],"until":%d,"ver":[%d,0,"e"]}]`,
+		a.clock().Wall+7_200_000, start)), false)
+	w.run(step)
+	if len(a.effects) != 1 || a.effects[0].Key != key {
+		t.Errorf("the sessions were told %v", a.effects)
 	}
 }

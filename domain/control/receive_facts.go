@@ -29,7 +29,7 @@ func (m *Machine) takeFact(msg *message, f *item, p *peer, fresh bool) bool {
 		c.origin.guessed = !p.trusted && !f.unproven
 	}
 	c.end, c.keep = m.ends(c.origin, f.del, offset)
-	taken, held, result := m.facts.merge(m.now.Mono, c)
+	taken, held, result := m.merge(c)
 	switch result {
 	case full:
 		m.refuse("too_many_facts")

@@ -10,10 +10,10 @@ type exchange struct {
 
 	ask     *string // the incarnation whose facts are asked for, not said yet; nil: none
 	next    time.Duration
-	wait    time.Duration   // before a peer is asked for facts again
-	prove   time.Duration   // when a peer may be asked for ends again, on Now.Mono
-	proving time.Duration   // how long after that the next one is
-	came    time.Duration   // when facts came last that this node had asked for, on Now.Mono
+	wait    time.Duration // before a peer is asked for facts again
+	prove   time.Duration // when a peer may be asked for ends again, on Now.Mono
+	proving time.Duration // how long after that the next one is
+	came    time.Duration // when facts came last that this node had asked for, on Now.Mono
 
 	answers map[string]bool    // incarnations whose question is being answered
 	due     *[bucketCount]bool // the buckets that they asked for, not in the queue yet; nil: none
@@ -38,7 +38,7 @@ const (
 	// answerEvery is how often the facts are looked through for an answer: there may be
 	// many, and whoever can write to the bus can ask as often as they like.
 	answerEvery = 500 * time.Millisecond
-	maxWait       = 12          // heartbeats before a peer is asked again, when asking was in vain
+	maxWait     = 12 // heartbeats before a peer is asked again, when asking was in vain
 )
 
 // compareRows compares the replica of a peer's rows with what its beat says of them.

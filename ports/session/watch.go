@@ -202,7 +202,7 @@ func (w *watchers) changed(c control.Change) {
 		case !x.users || c.Count > w.members:
 			x.current = false
 			w.send(x, place.count)
-		case !x.current:
+		case !x.current || c.Cut: // the change does not say who came and went
 			x.current = w.sendState(x) && place.named
 		default:
 			if change == nil {

@@ -111,6 +111,9 @@ func (m *Machine) follow(p *peer, msg *message) {
 		m.prove(p)
 	}
 	p.trusted = trusted
+	if trusted && m.now.Mono-p.clock.made(m.now.Mono, msg.at) >= m.cfg.Grace {
+		m.speaker.stepped = -1 // who came back in time seems not to have been gone
+	}
 }
 
 // missed takes note that something of what a peer has said may not have come.

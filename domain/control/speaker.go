@@ -13,7 +13,9 @@ type speaker struct {
 	unspoken int64         // and how old its oldest unpublished event was then, in ms
 	knew     uint64        // the last message of this node that it can have heard by then
 
-	stepped time.Duration // since when all rows have been known, on Now.Mono; -1: they are not
+	// stepped is since when all rows have been known, and were when they changed, on
+	// Now.Mono; -1: they are not.
+	stepped time.Duration
 	// contested says that what was told may not be true: another node spoke while this
 	// one did, neither knowing of the other, as when the bus was not the same for both;
 	// or this node has not seen all that the one before has told. The other one may have
@@ -61,7 +63,7 @@ func (m *Machine) elect() {
 	}
 	switch {
 	case speaks && !s.self:
-		m.beginToSpeak(steady)
+		m.beginToSpeak()
 	case !speaks && s.self:
 		s.former(m.cfg.Incarnation, m.now.Mono, m.presence.unspoken(m.now).Milliseconds(), m.self.seq+1)
 		m.presence.mute()
@@ -96,15 +98,16 @@ func (s *speaker) follow(m *Machine) {
 }
 
 // beginToSpeak makes this node the speaker, of everything that the one before may not
-// have told.
-func (m *Machine) beginToSpeak(steady bool) {
+// have told. What that one has told is what this one has seen only if it has known all rows
+// since a grace before: who was told to have left may be back without having left here.
+func (m *Machine) beginToSpeak() {
 	s := &m.speaker
 	since := time.Duration(0)
 	if s.inc != "" {
 		unspoken := min(time.Duration(s.unspoken)*time.Millisecond, time.Hour)
 		since = max(0, s.heard-unspoken-speakMargin)
+		s.contested = s.stepped < 0 || since < s.stepped+m.cfg.Grace
 	}
 	m.presence.speak(m.now, since, s.knew)
-	s.contested = s.inc != "" && !steady
 	m.beatSoon(0)
 }

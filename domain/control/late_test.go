@@ -68,3 +68,19 @@ func TestAMembershipEndsForSessionsAlsoBetweenTicks(t *testing.T) {
 		t.Errorf("the sessions were told %v", a.effects)
 	}
 }
+
+// The bus is away for longer than the journal goes back, and the speaker dies meanwhile.
+func TestWhatHappensInALongOutageIsTold(t *testing.T) {
+	w := newWorld(t, 68)
+	w.log = true
+	a, b := w.add("a"), w.add("b")
+	b.attach("bob", 1)
+	w.run(8 * time.Second)
+	w.up = false
+	b.attach("bob", -1)
+	w.run(90 * time.Second)
+	a.kill()
+	w.up = true
+	w.run(30 * time.Second)
+	w.wantTold("bob", "[online offline]", 3)
+}

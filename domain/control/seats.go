@@ -33,6 +33,7 @@ func newPresence(cfg *Config) *presence {
 		graces:  graces{bySeat: map[uint32]*grace{}},
 		own:     ownRows{dirty: map[uint32]unsaid{}},
 		watched: watches{at: map[Place]*watching{}},
+		journal: journal{heard: math.MaxInt64},
 	}
 }
 

@@ -1,6 +1,9 @@
 package control
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // A speaker is the node that publishes events for all.
 type speaker struct {
@@ -28,6 +31,15 @@ type speaker struct {
 // former takes note of a node that speaks.
 func (s *speaker) former(inc string, heard time.Duration, unspoken int64, knew uint64) {
 	s.inc, s.heard, s.unspoken, s.knew = inc, heard, unspoken, knew
+}
+
+// lastHeard returns when another speaker was heard last; far in the future if that does not
+// matter.
+func (s *speaker) lastHeard() time.Duration {
+	if s.self || s.inc == "" {
+		return math.MaxInt64
+	}
+	return s.heard
 }
 
 // claims reports whether the heartbeat says that this node speaks. For a while it does so

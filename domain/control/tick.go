@@ -31,6 +31,7 @@ func (m *Machine) Tick(now Now) {
 	m.getReady()
 	m.presence.tick(now)
 	m.elect()
+	m.presence.journal.heard = m.speaker.lastHeard()
 }
 
 // ended does what follows from a fact being true no more because its time is over.

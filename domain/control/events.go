@@ -22,18 +22,19 @@ func (p *presence) note(now Now, kind EventType, s *seat, c cause) {
 }
 
 // announce makes events that say of everybody who is present, and of every room with
-// somebody in it, that it is so.
-func (p *presence) announce(now Now) {
+// somebody in it, that it is so. They have ids of their own: whoever listens and knows an
+// earlier one must not ignore them.
+func (p *presence) announce(now Now, c cause) {
 	rooms := make(map[uint32]bool)
 	for id := range p.seats.end {
 		s := p.seats.at(id)
 		switch at := p.dir.places.at(s.place); {
 		case s.since == 0:
 		case at.Room == "":
-			p.note(now, Online, s, cause{})
+			p.note(now, Online, s, c)
 		case !rooms[s.place]:
 			rooms[s.place] = true
-			p.note(now, Occupied, s, cause{})
+			p.note(now, Occupied, s, c)
 		}
 	}
 }

@@ -39,6 +39,9 @@ type self struct {
 	echoSeq  uint64        // the greatest number of those
 	tick     time.Duration // the last Tick
 
+	renewals int           // how often it has taken another incarnation
+	renewed  time.Duration // when it last did
+
 	beatAt  time.Duration // when the next heartbeat is due
 	leaving bool
 	left    bool // the bye is on the bus

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 )
@@ -31,7 +32,7 @@ func (m *Machine) Receive(now Now, payload []byte, backlog bool) error {
 		m.nodes.recall(msg)
 		m.takeFacts(msg, m.nodes.peers[msg.inc], false)
 	case msg.inc == m.cfg.Incarnation:
-		m.echo(msg)
+		err = errors.Join(err, m.echo(msg))
 	default:
 		m.hear(now, msg)
 	}
@@ -39,10 +40,11 @@ func (m *Machine) Receive(now Now, payload []byte, backlog bool) error {
 }
 
 // echo takes an own message that came back.
-func (m *Machine) echo(msg *message) {
+func (m *Machine) echo(msg *message) error {
 	if msg.seq > m.self.seq {
 		m.refuse("forged")
-		return
+		m.renew()
+		return fmt.Errorf("%w: somebody else says that this node has said it", errForged)
 	}
 	if !m.self.echoed {
 		m.self.echoed, m.self.echoedAt = true, m.now.Mono
@@ -51,6 +53,7 @@ func (m *Machine) echo(msg *message) {
 	for i := range msg.facts {
 		m.saved(msg.facts[i].key, msg.facts[i].ver)
 	}
+	return nil
 }
 
 // hear takes a message of another node.
@@ -89,6 +92,9 @@ func (m *Machine) hear(now Now, msg *message) {
 // met does what follows from a peer's first message.
 func (m *Machine) met(p *peer) {
 	for _, old := range m.nodes.predecessors(p) {
+		if isRenewed(old.inc, p.inc) {
+			m.commands.renewed(old.inc, p.inc)
+		}
 		m.die(old)
 	}
 	p.askWait = m.cfg.Heartbeat

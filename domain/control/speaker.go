@@ -89,7 +89,8 @@ func (m *Machine) elect() {
 	}
 	if s.contested && m.nodes.inStep() && m.now.Mono >= s.announced+2*m.cfg.Heartbeat {
 		s.contested, s.announced = false, m.now.Mono
-		m.presence.announce(m.now)
+		c := cause{m.cfg.Incarnation, m.self.seq + 1}
+		m.presence.announce(m.now, m.presence.own.told(m.now, c, m.cfg.Grace))
 	}
 }
 

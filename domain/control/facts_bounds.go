@@ -54,10 +54,15 @@ func onlyTombs(all []*fact) []*fact {
 	return kept
 }
 
+// expireStep is how many facts expire does something about at a time, so that it takes only
+// some milliseconds. That a fact has ended is known before, see fact.holds.
+const expireStep = 5000
+
 // expire does what is due at a time: facts end, leave the digests, and are forgotten. It
-// calls ended for those that were true until now.
+// calls ended for those that were true until now. If there are very many it leaves some to
+// the next call.
 func (t *facts) expire(mono time.Duration, ended func(*fact)) {
-	for len(t.ends) > 0 && t.ends[0].due() <= mono {
+	for done := 0; done < expireStep && len(t.ends) > 0 && t.ends[0].due() <= mono; done++ {
 		t.settle(mono, t.ends[0], ended)
 	}
 }

@@ -70,7 +70,6 @@ func (p *presence) acceptable(r row) bool {
 	return r.n >= 0 && r.n <= math.MaxInt32 && fits(r.place, r.user)
 }
 
-
 // change sets a row, and does what follows from that for the seat.
 func (p *presence) change(now Now, id uint32, src source, n uint32, c cause) {
 	s := p.seats.at(id)

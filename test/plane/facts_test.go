@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/fanfarebus/fanfare/domain/control"
 	"github.com/fanfarebus/fanfare/ports/plane"
 	"github.com/fanfarebus/fanfare/test/internal/faulty"
 )
@@ -56,6 +57,36 @@ func TestANodeWaitsForManyFacts(t *testing.T) {
 		}
 		if n := value(one, "control_sent_total") - sent; n > manyFacts/300 {
 			t.Errorf("%v messages were sent", n)
+		}
+	})
+}
+
+// Sessions are told that a membership, whose time is over, has ended, on all nodes; and a
+// block whose time is over lets the user in again.
+func TestFactsThatEndByThemselvesReachSessions(t *testing.T) {
+	onBuses(t, func(t *testing.T, bus *faulty.Bus) {
+		one, two, three := three(t, bus)
+		member := control.Key{Kind: control.Membership, System: "chat", Room: "lobby", Name: "bob"}
+		block := control.Key{Kind: control.Block, Name: "eve"}
+		for _, k := range []control.Key{member, block} {
+			if _, err := one.Command(t.Context(), k, control.Value{}, 3*time.Second, false, time.Second); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, n := range []*node{one, two, three} {
+			if got := n.done(); got != "review bob, review eve" || n.Check("eve", "", time.Time{}) == nil {
+				t.Errorf("at first: %s", got)
+			}
+		}
+		time.Sleep(4 * time.Second)
+		for _, n := range []*node{one, two, three} {
+			got := n.done()
+			if got != "review bob, review eve, review bob" || n.Rooms("bob", chat.System) != nil {
+				t.Errorf("after the end: %s", got)
+			}
+			if err := n.Check("eve", "", time.Time{}); err != nil {
+				t.Errorf("after the end: %v", err)
+			}
 		}
 	})
 }

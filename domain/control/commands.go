@@ -114,7 +114,7 @@ func (m *Machine) Put(now Now, k Key, v Value, ttl time.Duration, await bool) (i
 func (m *Machine) Delete(now Now, k Key, await bool) (id string, err error) {
 	now = m.enter(now)
 	keep := now.Mono + unknownTombstone
-	if f := m.facts.byKey[k]; f != nil {
+	if f := m.facts.byKey[k]; f != nil && f.keep > now.Mono {
 		keep = f.keep
 	}
 	return m.command(claim{key: k, keep: keep, del: true}, await)

@@ -84,3 +84,15 @@ func TestWhatHappensInALongOutageIsTold(t *testing.T) {
 	w.run(30 * time.Second)
 	w.wantTold("bob", "[online offline]", 3)
 }
+
+func TestAFactThatIsForgottenJustNowCanBeDeleted(t *testing.T) {
+	w := newWorld(t, 69)
+	a := w.add("a")
+	w.run(3 * time.Second)
+	a.block("bob", time.Second)
+	w.run(15*time.Minute + 900*time.Millisecond)
+	w.now += 110 * time.Millisecond // it is not remembered any more, which no Tick has seen
+	if _, err := a.Delete(a.clock(), control.Key{Kind: control.Block, Name: "bob"}, false); err != nil {
+		t.Error(err)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -49,15 +50,15 @@ type Webhook struct {
 // secret_file=PATH; and secret=whsec_… up to eight times. No error shows a secret or the URL.
 func ParseWebhook(text string) (w Webhook, err error) {
 	seen := make(map[string]bool)
-	for word := range strings.FieldsSeq(text) {
+	for i, word := range strings.Fields(text) {
 		key, value, hasValue := strings.Cut(word, "=")
 		isSwitch := key == "events" || key == "inbound"
 		switch {
 		case seen[key] && key != "secret":
 			return w, fmt.Errorf("%s is there twice", key)
-		case isSwitch == hasValue || hasValue && value == "":
-			return w, errors.New("want words such as name=crm url=https://… secret_file=PATH " +
-				"systems=chat+orders events inbound, with spaces between them")
+		case isSwitch == hasValue || hasValue && value == "": // not shown: it may be a secret
+			return w, fmt.Errorf("word %d: want words such as name=crm url=https://… secret_file=PATH "+
+				"systems=chat+orders events inbound, with spaces between them", i+1)
 		}
 		seen[key] = true
 		switch key {
@@ -80,8 +81,8 @@ func ParseWebhook(text string) (w Webhook, err error) {
 		case "max_age":
 			w.MaxAge, err = webhookTime(key, value)
 		default:
-			return w, errors.New("there is a word that is none of name, url, secret, secret_file, " +
-				"systems, events, inbound, timeout and max_age")
+			return w, fmt.Errorf("word %d is none of name, url, secret, secret_file, "+
+				"systems, events, inbound, timeout and max_age", i+1)
 		}
 		if err != nil {
 			return w, err
@@ -196,11 +197,28 @@ func newWebhooks(
 		cleanup()
 		return nil, nil, fmt.Errorf("webhooks: %w", err)
 	}
+	if names := silent(cfg); len(names) > 0 {
+		o.log.Warn("webhooks want events of systems that are not in the setting events: "+
+			"nothing is posted about who comes and goes there, unless other nodes have the setting",
+			"systems", names)
+	}
 	if len(all) > 0 && !b.Guarantees().Groups {
 		o.log.Warn("this bus has no consumer groups: each node with these webhooks posts everything; " +
 			"set them on one node only, or run `fanfare webhook` once")
 	}
 	return w, cleanup, nil
+}
+
+// silent returns the systems whose events a webhook wants and this node does not make.
+func silent(cfg Config) (systems []string) {
+	for _, w := range cfg.Webhooks {
+		for _, s := range w.Systems {
+			if w.Events && !slices.Contains(cfg.Events, s) && !slices.Contains(systems, s) {
+				systems = append(systems, s)
+			}
+		}
+	}
+	return systems
 }
 
 // Webhooks post to endpoints in a process of their own, as a node does with its

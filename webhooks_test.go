@@ -1,9 +1,11 @@
 package fanfare_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -43,6 +45,31 @@ func TestAWebhookIsALineOfWords(t *testing.T) {
 		if _, err := fanfare.ParseWebhook(text); err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: %v", text, err)
 		}
+	}
+	if _, err := fanfare.ParseWebhook("name=a evnts"); err == nil || !strings.HasPrefix(err.Error(), "word 2: ") {
+		t.Errorf("a wrong word is not pointed to: %v", err)
+	}
+}
+
+// A webhook that can get nothing is no fault, since other nodes may make the events.
+func TestAWebhookWithoutEventsIsLogged(t *testing.T) {
+	var logged bytes.Buffer
+	cfg := fanfare.Config{
+		Dev: true, Presence: fanfare.PresenceConfig{Systems: []string{"*"}}, Events: []string{"chat"},
+		Webhooks: []fanfare.Webhook{{
+			Name: "crm", URL: "https://h/", Secrets: []fanfare.Secret{hookSecret},
+			Systems: []string{"chat", "shop"}, Events: true,
+		}},
+	}
+	node, err := fanfare.New(t.Context(), cfg, fanfare.WithLogger(slog.New(slog.NewTextHandler(&logged, nil))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := node.Close(); err != nil {
+		t.Error(err)
+	}
+	if !strings.Contains(logged.String(), "systems=[shop]") {
+		t.Errorf("logged %s", &logged)
 	}
 }
 

@@ -69,7 +69,7 @@ const (
 	CodeTooBig       = 1009 // the client sent a frame that is too large
 	CodeExpired      = 4001 // the token has expired, or was revoked
 	CodeForbidden    = 4003 // the user is blocked, or the new token allows nothing of the session
-	CodeDisconnected = 4009 // the server ended the session and does not want it back
+	CodeDisconnected = 4009 // an operator or a service ended the session: see CloseError.Reconnect
 	CodeReplaced     = 4010 // the user has too many sessions, and this was the oldest
 )
 

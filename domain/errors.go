@@ -37,8 +37,9 @@ var (
 	// messages rather than to drop old ones. It always comes together with
 	// ErrBusRefused.
 	ErrBusFull = errors.New("the bus is full")
-	// ErrUnsupported means that the transport cannot do this.
-	ErrUnsupported = errors.New("not supported by this transport")
+	// ErrUnsupported means that the transport, or the node as it is set up, cannot do
+	// this.
+	ErrUnsupported = errors.New("not supported")
 	// ErrClosed means that the value was closed before the call.
 	ErrClosed = errors.New("closed")
 )

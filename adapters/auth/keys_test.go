@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fanfarebus/fanfare/adapters/auth"
 	"github.com/fanfarebus/fanfare/domain"
@@ -101,6 +102,9 @@ func TestDevTrustsEverybodyWithAName(t *testing.T) {
 	bob, _ := domain.UserTarget("bob")
 	if !g.MaySend(orders, bob) {
 		t.Error("may not send to a user")
+	}
+	if age := time.Since(g.Issued); age < 0 || age > time.Minute {
+		t.Errorf("issued at %v: whoever is revoked could never come back", g.Issued)
 	}
 	if _, err := (auth.Dev{}).Authenticate(t.Context(), ""); !errors.Is(err, domain.ErrUnauthenticated) {
 		t.Errorf("nobody: got %v; want ErrUnauthenticated", err)

@@ -58,7 +58,7 @@ secret. The clients cost less than the node, but run them on another machine for
   fanfare bench --rate 5000 --via redis-streams://localhost:6379/0 --metrics http://localhost:9090/metrics
   fanfare bench --scenario idle --clients 9000 --ramp 1000/s
   FANFARE_KEY=… fanfare bench --url https://push.example.com --auth.jwt.secret_file jwt.secret --json`,
-		Args: cobra.NoArgs,
+		Args: flagsOnly,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := a.prepare(cmd, &b); err != nil {
 				return err

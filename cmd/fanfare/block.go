@@ -20,7 +20,7 @@ func (a *app) block() *cobra.Command {
 block replaces the first. The API key needs the scope admin.` + codes,
 		Example: `  fanfare block alice --ttl 24h --reason spam
   fanfare block alice`,
-		Args: cobra.ExactArgs(1),
+		Args: oneUser,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := checkName("USER", args[0]); err != nil {
 				return err
@@ -53,7 +53,7 @@ func (a *app) unblock() *cobra.Command {
 		Long: `Ends a user's block on all nodes. That the user was not blocked is no error. The API key needs the
 scope admin.` + codes,
 		Example: `  fanfare unblock alice`,
-		Args:    cobra.ExactArgs(1),
+		Args:    oneUser,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := checkName("USER", args[0]); err != nil {
 				return err

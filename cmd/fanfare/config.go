@@ -50,7 +50,7 @@ func (a *app) configCheck() *cobra.Command {
 			"with them. It does not wait for the bus.",
 		Example: `  fanfare config check --config fanfare.yaml
   FANFARE_TRANSPORT=redis://localhost:6379/0 fanfare config check --config fanfare.yaml`,
-		Args: cobra.NoArgs,
+		Args: flagsOnly,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := a.load(cmd)
 			if err != nil {
@@ -74,7 +74,7 @@ func (a *app) configPrint() *cobra.Command {
 		Long: "Prints every setting as it takes effect, with where it comes from: a flag, " +
 			"the environment, the file, or the default. Secrets are hidden.",
 		Example: "  fanfare config print --config fanfare.yaml --drain 30s",
-		Args:    cobra.NoArgs,
+		Args:    flagsOnly,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := a.load(cmd)
 			if err != nil {

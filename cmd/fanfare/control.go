@@ -155,6 +155,9 @@ func plural(n int, noun string) string {
 
 // checkSystem checks the flag --system.
 func checkSystem(name string) error {
+	if name == "" {
+		return errors.New("want --system NAME")
+	}
 	if _, err := domain.ParseSystem(name); err != nil {
 		return fmt.Errorf("--system: %w", err)
 	}

@@ -29,7 +29,7 @@ unless --no-reconnect is given; use block to keep a user out. The API key needs 
 		Example: `  fanfare disconnect alice
   fanfare disconnect alice --reason 'you logged out' --no-reconnect
   fanfare disconnect --session 01KB9Z6J3W8Q2N4T5V7X9Y0ABC --wait 10s`,
-		Args: cobra.MaximumNArgs(1),
+		Args: upToOneUser,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			bye.Reconnect = !stay
 			req := client.Request{Method: http.MethodPost, Body: bye}

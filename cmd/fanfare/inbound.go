@@ -33,7 +33,7 @@ the group has not had, and what it prints no other member gets.`,
 		Example: `  fanfare inbound --transport redis-streams://localhost:6379/0 --system chat
   fanfare inbound --config fanfare.yaml --system chat --json
   fanfare inbound --config fanfare.yaml --system chat --events`,
-		Args: cobra.NoArgs,
+		Args: flagsOnly,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if len(l.systems) == 0 {
 				return errors.New("want --system NAME")

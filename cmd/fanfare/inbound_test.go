@@ -114,8 +114,10 @@ func TestWhatInboundAndWebhookCannotDoIsSaid(t *testing.T) {
 		"within one process":        {"inbound", "--system", "chat"},
 		"use letters, digits":       {"inbound", "--transport", bus, "--system", "chat", "--group", "a b"},
 		"want --url":                {"webhook", "--transport", bus},
-		"secret: want 1 to 8":       {"webhook", "--transport", bus, "--url", "https://h/", "--systems", "a", "--events"},
-		"want events, inbound":      {"webhook", "--transport", bus, "--url", "https://h/", "--systems", "a"},
+		"want --secret-file":        {"webhook", "--transport", bus, "--url", "https://h/", "--systems", "a", "--events"},
+		"secret: want 1 to 8":       {"webhook", "--transport", bus, "--url", "https://h/", "--systems", "a", "--events", "--secret-file", os.DevNull},
+		"want events, inbound":      {"webhook", "--transport", bus, "--url", "https://h/", "--systems", "a", "--secret-file", os.DevNull},
+		"--systems goes with --url": {"webhook", "--transport", bus, "--systems", "a", "--webhooks", "name=a url=https://h/ secret=whsec_x systems=a events"},
 		"webhooks: entry 1: events": {"webhook", "--transport", bus, "--webhooks", "events events"},
 	} {
 		got := fanfareRun(t, args...)

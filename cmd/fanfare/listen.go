@@ -38,7 +38,7 @@ is started again: what was missed comes first, or a gap.`,
     fanfare listen --url https://push.example.com --systems orders
   fanfare listen --user alice --systems chat --rooms chat/lobby --plain-data --count 1
   fanfare listen --user alice --systems orders --resume alice.json`,
-		Args: cobra.NoArgs,
+		Args: flagsOnly,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s.node = cmp.Or(s.node, a.env("URL"), localNode)
 			s.token = cmp.Or(s.token, a.env("TOKEN"))

@@ -164,7 +164,7 @@ func (a *app) version() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
-		Args:  cobra.NoArgs,
+		Args:  flagsOnly,
 		Run:   func(cmd *cobra.Command, _ []string) { fmt.Fprintln(a.out, "fanfare "+versionText()) },
 	}
 }

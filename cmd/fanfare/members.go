@@ -59,7 +59,7 @@ func (a *app) addMember() *cobra.Command {
 		Long: `Puts a user into a room until the membership ends. A second membership of the same room replaces the
 first.` + codes,
 		Example: `  fanfare members add alice --system chat --room lobby --ttl 24h`,
-		Args:    cobra.ExactArgs(1),
+		Args:    oneUser,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			seconds, err := ttlSeconds(ttl)
 			if err != nil {
@@ -89,7 +89,7 @@ func (a *app) removeMember() *cobra.Command {
 		Long: `Ends a membership at once. A session that joined the room by itself stays in. That the user was no
 member is no error.` + codes,
 		Example: `  fanfare members remove alice --system chat --room lobby`,
-		Args:    cobra.ExactArgs(1),
+		Args:    oneUser,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.changeMember(cmd.Context(), o, r, "remove", args[0], client.Request{
 				Method: http.MethodDelete,
@@ -126,7 +126,7 @@ func (a *app) listMembers() *cobra.Command {
 each page of the answer is one line.`,
 		Example: `  fanfare members list --system chat --room lobby
   fanfare members list --system chat --room lobby --all --json`,
-		Args: cobra.NoArgs,
+		Args: flagsOnly,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := r.check(); err != nil {
 				return err

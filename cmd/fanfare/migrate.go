@@ -28,7 +28,7 @@ clients' cursors good. It runs until SIGTERM or SIGINT, waits while a bus is dow
 was when it is started again: its checkpoint is on the new bus. docs/moving.md is the runbook.`,
 		Example: `  fanfare bridge --from redis-streams://redis:6379/0 --to kafka://kafka:9092 --systems orders,chat
   fanfare bridge --from_file old.url --to_file new.url --systems orders`,
-		Args: cobra.NoArgs,
+		Args: flagsOnly,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := untilSignal(cmd.Context())
 			defer stop()
@@ -49,7 +49,7 @@ func (a *app) move() *cobra.Command {
 go on with the new one, without a gap. Publishers follow when they like; until then the bridge copies
 what they publish. It does nothing unless a bridge keeps up. docs/moving.md is the runbook.`,
 		Example: "  fanfare move --from redis-streams://redis:6379/0 --to kafka://kafka:9092 --systems orders,chat",
-		Args:    cobra.NoArgs,
+		Args:    flagsOnly,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := untilSignal(cmd.Context())
 			defer stop()

@@ -22,7 +22,7 @@ the clock of each is ahead of its own, and whether it knows who is attached ther
 scope admin.`,
 		Example: `  fanfare nodes
   fanfare nodes --url https://push.example.com --json`,
-		Args: cobra.NoArgs,
+		Args: flagsOnly,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.listNodes(cmd.Context(), r) },
 	}
 	r.flags(cmd.Flags())

@@ -35,7 +35,7 @@ time. The API key needs the scope admin.` + codes,
 		Example: `  fanfare revoke --jti 7d1c0a3e
   fanfare revoke --user alice
   fanfare revoke --user alice --issued-before 2026-11-30T12:00:00Z --ttl 24h`,
-		Args: cobra.NoArgs,
+		Args: flagsOnly,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			what, err := r.check(before)
 			if err != nil {

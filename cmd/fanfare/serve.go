@@ -36,7 +36,7 @@ the file. A flag beats the environment, which beats the file. Secrets are better
   fanfare serve --auth.jwt.secret_file jwt.secret --transport redis://localhost:6379/0
   fanfare serve --auth.jwt.secret_file jwt.secret --transport 'jetstream://localhost:4222?retention=6h'
   fanfare serve --config fanfare.yaml --listen :8080 --admin_listen 127.0.0.1:9090`,
-		Args: cobra.NoArgs,
+		Args: flagsOnly,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := a.load(cmd)
 			if err != nil {
@@ -55,7 +55,7 @@ func (a *app) dev() *cobra.Command {
 publishing needs no key. So it answers this machine only, and nothing that came through a proxy.`,
 		Example: `  fanfare dev
   fanfare dev --listen 127.0.0.1:9000 --transport redis://localhost:6379/0`,
-		Args: cobra.NoArgs,
+		Args: flagsOnly,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := a.load(cmd)
 			if err != nil {
@@ -64,8 +64,8 @@ publishing needs no key. So it answers this machine only, and nothing that came 
 			s.Config.Dev = true
 			return a.runNode(cmd.Context(), s, a.announce)
 		},
-	}, "listen", "admin_listen", "transport", "systems", "node", "topic", "origins", "drain",
-		"log.level", "log.format")
+	}, "listen", "admin_listen", "transport", "systems", "node", "topic", "origins", "events",
+		"drain", "log.level", "log.format")
 }
 
 // announce prints how to try a development node.

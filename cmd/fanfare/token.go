@@ -30,7 +30,7 @@ can be revoked by when they were issued.`,
 		Example: `  fanfare token --config fanfare.yaml --user alice --systems orders,chat --ttl 1h
   fanfare token --user alice --systems chat --rooms 'chat/*' --send 'chat/room:*,chat/inbound' ` +
 			"--auth.jwt.secret_file jwt.secret",
-		Args: cobra.NoArgs,
+		Args: flagsOnly,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := a.load(cmd)
 			if err != nil {
@@ -133,7 +133,7 @@ into rooms, admin to disconnect, block and revoke and to see the nodes, and * fo
 		Example: `  fanfare key --name shop --scopes publish/orders+publish/chat
   fanfare key --name backend --scopes 'presence/chat+members/chat+admin'
   fanfare key --name ops --scopes '*'`,
-		Args: cobra.NoArgs,
+		Args: flagsOnly,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if name == "" || scopes == "" {
 				return errors.New("want --name NAME and --scopes SCOPES, " +

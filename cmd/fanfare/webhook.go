@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/fanfarebus/fanfare"
 	"github.com/fanfarebus/fanfare/cmd/fanfare/internal/settings"
@@ -26,7 +27,7 @@ this setting does the same by itself. docs/protocol.md describes the requests.`,
   fanfare webhook --transport redis-streams://localhost:6379/0 --url https://crm.example.com/hook \
     --secret-file crm.secret --systems chat,orders --events --inbound
   fanfare webhook --config fanfare.yaml`,
-		Args: cobra.NoArgs,
+		Args: flagsOnly,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := a.load(cmd)
 			if err != nil {
@@ -35,6 +36,9 @@ this setting does the same by itself. docs/protocol.md describes the requests.`,
 			all := s.Config.Webhooks
 			if w.URL != "" {
 				all = []fanfare.Webhook{w}
+			}
+			if err := checkEndpoint(cmd.Flags(), w); err != nil {
+				return err
 			}
 			ctx, stop := untilSignal(cmd.Context())
 			defer stop()
@@ -51,6 +55,23 @@ this setting does the same by itself. docs/protocol.md describes the requests.`,
 	f.DurationVar(&w.Timeout, "timeout", 0, "how long one request may take (default 10s)")
 	f.DurationVar(&w.MaxAge, "max-age", 0, "how old something may be before it is dropped (default 24h)")
 	return cmd
+}
+
+// checkEndpoint refuses flags of an endpoint that is not named, and an endpoint without
+// secrets.
+func checkEndpoint(f *pflag.FlagSet, w fanfare.Webhook) error {
+	if w.URL != "" {
+		if w.SecretFile == "" {
+			return errors.New("want --secret-file: the secrets with which requests are signed (see --help)")
+		}
+		return nil
+	}
+	for _, name := range []string{"name", "secret-file", "systems", "events", "inbound", "timeout", "max-age"} {
+		if f.Changed(name) {
+			return fmt.Errorf("--%s goes with --url, which is not there", name)
+		}
+	}
+	return nil
 }
 
 // postAll posts until ctx ends.

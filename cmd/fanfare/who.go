@@ -99,7 +99,7 @@ the answer is one line. The API key needs the scope presence/SYSTEM.`,
 		Example: `  fanfare who --system chat
   fanfare who --system chat --room lobby --all
   fanfare who --system chat --user alice`,
-		Args: cobra.NoArgs,
+		Args: flagsOnly,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := q.check(cmd.Flags()); err != nil {
 				return err

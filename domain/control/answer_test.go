@@ -90,29 +90,3 @@ func TestIDsThatGrowAreRefused(t *testing.T) {
 		t.Error("they were believed")
 	}
 }
-
-// The ids that a flood wants to be acknowledged cost little each.
-func TestManyWantedIDsCostLittle(t *testing.T) {
-	w := newWorld(t, 93)
-	a := w.add("a")
-	w.run(3 * time.Second)
-	began := time.Now()
-	for i := range 500 {
-		var b strings.Builder
-		at := a.clock().Wall
-		for j := range 20 {
-			fmt.Fprintf(&b, `,{"k":["block","u"],"until":%d,"ver":[%d,1,"e"],"want":[`, at+100_000, at)
-			for k := range 20 {
-				fmt.Fprintf(&b, `"%d/%d/%d",`, i, j, k)
-			}
-			b.WriteString(`"x"]}`)
-		}
-		a.receive(forge(a, "01Z", i+1, `,"facts":[`+b.String()[1:]+`]`), false)
-	}
-	if took := time.Since(began); took > 5*time.Second {
-		t.Errorf("it took %v", took)
-	}
-	if got := a.Stats().Refused["too_many_acks"]; got == 0 {
-		t.Error("their number is not bounded")
-	}
-}

@@ -103,6 +103,15 @@ type nodes struct {
 	ring []string          // those, oldest first
 }
 
+// maxSkip is how far the number of a message may be after the last one of its incarnation:
+// a node that speaks as often as it can needs most of a year for that. Without it one
+// forged message could take all numbers, and whatever the node says would count as old.
+// The node itself goes on after the forged number, see [Machine.echo].
+const maxSkip = 1 << 28
+
+// maxFirst is the greatest number with which an incarnation may be heard first.
+const maxFirst = maxSkip << 8
+
 // maxDead is how many incarnations are remembered that are not alive.
 const maxDead = 10_000
 
@@ -115,7 +124,7 @@ type hearing uint8
 
 const (
 	fresh    hearing = iota // the peer has just made it
-	stale                   // it is a replay, or of an incarnation that is not alive
+	stale                   // it is a replay, or of an incarnation that is not alive, or its number is not to be
 	crowded                 // there are too many nodes
 	replaced                // its node runs on in a later incarnation
 )
@@ -124,14 +133,14 @@ const (
 // if that is not alive.
 func (n *nodes) hear(now Now, m *message) (*peer, hearing) {
 	if p := n.peers[m.inc]; p != nil {
-		if m.seq <= p.seq {
+		if m.seq <= p.seq || m.seq-p.seq > maxSkip {
 			return p, stale
 		}
 		return p, fresh
 	}
 	last, isDead := n.dead[m.inc]
 	switch {
-	case isDead && m.seq <= last:
+	case isDead && (m.seq <= last || m.seq-last > maxSkip), m.seq > maxFirst:
 		return nil, stale
 	case len(n.peers) >= n.most:
 		return nil, crowded
@@ -147,7 +156,7 @@ func (n *nodes) hear(now Now, m *message) (*peer, hearing) {
 // recall takes note of what a node has said in the past. Only what it says later proves
 // that it is alive.
 func (n *nodes) recall(m *message) {
-	if n.peers[m.inc] == nil {
+	if n.peers[m.inc] == nil && m.seq <= maxFirst {
 		n.bury(m.inc, m.seq)
 	}
 }

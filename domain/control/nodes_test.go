@@ -1,6 +1,8 @@
 package control_test
 
 import (
+	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -120,6 +122,37 @@ func TestReplaysReviveNoDeadNode(t *testing.T) {
 	w.run(2 * time.Second)
 	late.receive(firstOf(w, "b"), false)
 	w.wantNodes("a", "c", "late")
+}
+
+// Somebody says something in the name of a node, with a number that is far too great. What
+// the node says itself still counts.
+func TestAForgedNumberSilencesNobody(t *testing.T) {
+	for name, seq := range map[string]uint64{"a little": 1000, "much": 1 << 28, "too much": 1 << 52} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, 6)
+			a, b := w.add("a"), w.add("b")
+			b.attach("bob", 1)
+			w.run(10 * time.Second)
+			forged := numbered(firstOf(w, "b"), seq)
+			for _, n := range w.nodes {
+				n.inbox = append(n.inbox, letter{w.now, forged})
+			}
+			w.run(time.Minute)
+			w.wantNodes("a", "b")
+			w.wantPresent("bob")
+			if deaths := a.Stats().Deaths; deaths != 0 {
+				t.Errorf("%d nodes were declared dead", deaths)
+			}
+			b.attach("bea", 1)
+			w.run(10 * time.Second)
+			w.wantPresent("bea", "bob")
+		})
+	}
+}
+
+// numbered returns a message with another number.
+func numbered(text string, seq uint64) string {
+	return regexp.MustCompile(`"seq":\d+`).ReplaceAllString(text, fmt.Sprintf(`"seq":%d`, seq))
 }
 
 func firstOf(w *world, name string) string {

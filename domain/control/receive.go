@@ -1,7 +1,6 @@
 package control
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 )
@@ -32,7 +31,7 @@ func (m *Machine) Receive(now Now, payload []byte, backlog bool) error {
 		m.nodes.recall(msg)
 		m.takeFacts(msg, m.nodes.peers[msg.inc], false)
 	case msg.inc == m.cfg.Incarnation:
-		err = errors.Join(err, m.echo(msg))
+		m.echo(msg)
 	default:
 		m.hear(now, msg)
 	}
@@ -40,11 +39,18 @@ func (m *Machine) Receive(now Now, payload []byte, backlog bool) error {
 }
 
 // echo takes an own message that came back.
-func (m *Machine) echo(msg *message) error {
+func (m *Machine) echo(msg *message) {
 	if msg.seq > m.self.seq {
 		m.refuse("forged")
-		m.renew()
-		return fmt.Errorf("%w: somebody else says that this node has said it", errForged)
+		if msg.seq-m.self.seq <= maxSkip { // others take what has a smaller number for old
+			m.self.seq = msg.seq
+		}
+		// Whoever has not heard this node before may believe a greater number, and others
+		// would take this node's clock to be ahead.
+		if msg.seq <= maxFirst && (msg.seq > m.self.seq || msg.at-m.now.Wall > clockJump) {
+			m.renew()
+		}
+		return
 	}
 	if !m.self.echoed {
 		m.self.echoed, m.self.echoedAt = true, m.now.Mono
@@ -53,7 +59,6 @@ func (m *Machine) echo(msg *message) error {
 	for i := range msg.facts {
 		m.saved(msg.facts[i].key, msg.facts[i].ver)
 	}
-	return nil
 }
 
 // hear takes a message of another node.

@@ -1,18 +1,14 @@
 package control
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"strings"
 )
 
-// errForged means that a message is not from the node that it names.
-var errForged = errors.New("forged control message")
-
 // renew gives the node another incarnation because somebody has spoken in its name, with a
-// number that it has not come to: others may take what it says itself for old from now on,
-// or take it for ended. They see a node that was started again, and ask for its rows. The
+// number that it cannot go on behind, or with a time that spoils what others know of its
+// clock. They see a node that was started again, and ask for its rows. The
 // new incarnation cannot be foreseen, so nobody can have spoken in its name. The node does
 // so at most once a heartbeat. Until whoever forges has ended, others may see it come and go.
 func (m *Machine) renew() {

@@ -81,7 +81,7 @@ func TestACommandWaitsForANodeThatIsRenewed(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.run(3 * step)
-	a.receive(fmt.Sprintf(`{"v":1,"node":"a","inc":%q,"seq":99,"at":1}`, a.inc), false)
+	a.receive(fmt.Sprintf(`{"v":1,"node":"a","inc":%q,"seq":99,"at":%d}`, a.inc, a.clock().Wall+60_000), false)
 	a.Tick(a.clock())
 	text := string(a.Flush(a.clock()))
 	b.receive(text, false)

@@ -27,6 +27,10 @@ func (a *API) scopes(r *http.Request, what string) (key string, _ domain.Scopes,
 		reason, detail = c.Reason, c.Detail
 	}
 	a.recordBadKey(r, reason, detail)
+	if key != "" {
+		return "", nil, problem(http.StatusUnauthorized,
+			what+" needs an API key: the one in Authorization is not known to this node")
+	}
 	return "", nil, problem(http.StatusUnauthorized,
 		what+" needs an API key, as in \"Authorization: Bearer <key>\"")
 }

@@ -90,6 +90,12 @@ func TestKeysInAuthorization(t *testing.T) {
 		r.Header["Authorization"] = test.headers
 		w := httptest.NewRecorder()
 		mux.ServeHTTP(w, r)
+		says := map[string]string{
+			"none": "as in \\\"Authorization: Bearer", "unknown": "is not known to this node",
+		}[test.reason]
+		if !strings.Contains(w.Body.String(), says) {
+			t.Errorf("%q: answered %s; want %s", test.headers, w.Body, says)
+		}
 		got := a.Stats().Unauthorized
 		if w.Code != test.status || got[test.reason] != uint64(len(got)) || (len(got) == 0) != (test.reason == "") {
 			t.Errorf("%s %q: %d, %v", test.system, test.headers, w.Code, got)

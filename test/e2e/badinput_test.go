@@ -19,7 +19,7 @@ import (
 func TestBadPublishIsExplained(t *testing.T) {
 	chatKey := "a key for chat alone"
 	sum := sha256.Sum256([]byte(chatKey))
-	c := newCluster(t, 1, "memory://", nil)
+	c := newCluster(t, 1, "memory://", settings{"CONTROL_DISABLED": "true"}) // so that it publishes nothing by itself
 	c.env["AUTH_API_KEYS"] += ",chat:publish/chat:" + hex.EncodeToString(sum[:])
 	c.nodes[0].end()
 	c.nodes[0] = c.startNode("n1")

@@ -72,7 +72,7 @@ func usual(field any) string {
 		return string(*f)
 	case *[]string:
 		return strings.Join(*f, ",")
-	case *fanfare.Secret, *[]fanfare.Secret:
+	case *fanfare.Secret, *[]fanfare.Secret, *[]fanfare.Webhook:
 		return ""
 	}
 	return show(field)

@@ -219,6 +219,9 @@ func isSection(name string, keys []string) bool {
 	return false
 }
 
+// wide is how many bytes of a setting fit before the column that says where it comes from.
+const wide = 80
+
 // String shows every setting, its value and where it comes from, in a form that
 // is a valid file. Secrets are hidden.
 func (s *Settings) String() string {
@@ -229,7 +232,12 @@ func (s *Settings) String() string {
 		if origin == "" {
 			origin = "default"
 		}
-		fmt.Fprintf(w, "%s: %s\t# %s\n", setting.Key, show(setting.field), origin)
+		line := setting.Key + ": " + show(setting.field)
+		column := "\t"
+		if len(line) > wide {
+			column = "  " // beside this one alone, so that it does not push the others aside
+		}
+		fmt.Fprintf(w, "%s%s# %s\n", line, column, origin)
 	}
 	_ = w.Flush() // to memory
 	for _, name := range s.Ignored {

@@ -1,0 +1,70 @@
+package e2e_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+)
+
+// commandLine does with the command what the API does.
+func commandLine(t *testing.T, c *cluster, p *controlled) {
+	fanfare := func(code int, args ...string) string {
+		t.Helper()
+		cmd := exec.Command(fanfareBinary, append(args, "--url", "http://"+p.front)...)
+		cmd.Env = environ(settings{"KEY": c.key})
+		var problems strings.Builder
+		cmd.Stderr = &problems
+		out, err := cmd.Output()
+		if got := cmd.ProcessState.ExitCode(); got != code {
+			t.Errorf("fanfare %v: exit code %d, want %d: %v\n%s%s", args, got, code, err, out, &problems)
+		}
+		return string(out) + problems.String()
+	}
+	says := func(text string, words ...string) {
+		t.Helper()
+		for _, word := range words {
+			if !strings.Contains(text, word) {
+				t.Errorf("want %q in %s", word, text)
+			}
+		}
+	}
+	alice := p.pass("alice", nil)
+	phone := p.mustConnect(t, overV1, p.nodes[1].addr, alice, "&rooms=orders/desk")
+	p.wantPresent(t, 10*time.Second, "desk", "alice")
+	says(fanfare(0, "who", "--system", "orders", "--room", "desk"), "alice")
+	says(fanfare(0, "nodes"), p.names()...)
+	var nodes struct{ Nodes []struct{ Name string } }
+	if out := fanfare(0, "nodes", "--json"); json.Unmarshal([]byte(out), &nodes) != nil || len(nodes.Nodes) != len(p.nodes) {
+		t.Errorf("fanfare nodes --json printed %s", out)
+	}
+	says(fanfare(0, "disconnect", "alice", "--reason", "by hand", "--wait", "2s"), p.names()...)
+	if end := phone.ends(t, 4009); end.reason != "by hand" {
+		t.Errorf("the reason is %q", end.reason)
+	}
+
+	phone = p.mustConnect(t, overV1, p.nodes[1].addr, alice, "")
+	fanfare(0, "members", "add", "alice", "--system", "orders", "--room", "desk", "--wait", "2s")
+	phone.wants(t, "joined", func(n notice) bool { return n.Op == "joined" && n.Room == "desk" })
+	says(fanfare(0, "members", "list", "--system", "orders", "--room", "desk"), "alice")
+	fanfare(0, "members", "remove", "alice", "--system", "orders", "--room", "desk", "--wait", "2s")
+	phone.wants(t, "left", func(n notice) bool { return n.Op == "left" && n.Room == "desk" })
+
+	fanfare(0, "block", "alice", "--ttl", "1h", "--reason", "by hand", "--wait", "2s")
+	phone.ends(t, 4003)
+	for _, n := range p.nodes {
+		p.wantRefused(t, n, alice, http.StatusForbidden, "blocked", "by hand")
+	}
+	fanfare(0, "unblock", "alice", "--wait", "2s")
+	for _, n := range p.nodes {
+		p.mustConnect(t, overV1, n.addr, alice, "").shut()
+	}
+
+	mustFail := exec.Command(fanfareBinary, "disconnect", "alice", "--url", "http://"+p.front)
+	mustFail.Env = environ(settings{"KEY": "wrong"})
+	if out, err := mustFail.CombinedOutput(); err == nil {
+		t.Errorf("with a wrong key fanfare disconnect printed %s", out)
+	}
+}

@@ -205,7 +205,7 @@ func (n *Node) Presence(system, room string, part Part) (Presence, error) {
 // A NodeInfo is what is known of a live node.
 type NodeInfo struct {
 	Name        string // Config.Node
-	Incarnation string // one run of the node: a ULID
+	Incarnation string // one run of the node: a ULID, perhaps with an addition
 	Version     string // of the software
 	Self        bool   // it is the node that was asked
 

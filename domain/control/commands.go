@@ -48,10 +48,11 @@ type commands struct {
 	byKey map[Key][]*command // oldest first
 	list  []*command         // oldest first
 	acks  []string           // ids of others' commands that this node has applied and not said so
+	owed  map[string]bool    // those
 }
 
 func newCommands() *commands {
-	return &commands{byID: make(map[string]*command), byKey: make(map[Key][]*command)}
+	return &commands{byID: make(map[string]*command), byKey: make(map[Key][]*command), owed: make(map[string]bool)}
 }
 
 func (c *commands) add(cmd *command) {
@@ -113,7 +114,7 @@ func (m *Machine) Put(now Now, k Key, v Value, ttl time.Duration, await bool) (i
 func (m *Machine) Delete(now Now, k Key, await bool) (id string, err error) {
 	now = m.enter(now)
 	keep := now.Mono + unknownTombstone
-	if f := m.facts.byKey[k]; f != nil {
+	if f := m.facts.byKey[k]; f != nil && f.keep > now.Mono {
 		keep = f.keep
 	}
 	return m.command(claim{key: k, keep: keep, del: true}, await)
@@ -130,7 +131,7 @@ func (m *Machine) command(c claim, await bool) (id string, err error) {
 	before := m.version
 	c.ver = m.version.next(m.now.Wall, m.cfg.Incarnation)
 	c.origin = origin{inc: m.cfg.Incarnation, proven: true}
-	f, held, result := m.facts.merge(m.now.Mono, c)
+	f, held, result := m.merge(c)
 	if result == full {
 		m.version = before
 		return "", fmt.Errorf("control: there are %d facts: %w", m.cfg.Facts, domain.ErrLimit)
@@ -223,7 +224,8 @@ func (m *Machine) owe(ids []string) {
 			m.refuse("too_many_acks")
 			return
 		}
-		if !slices.Contains(m.commands.acks, id) {
+		if !m.commands.owed[id] {
+			m.commands.owed[id] = true
 			m.commands.acks = append(m.commands.acks, id)
 		}
 	}

@@ -33,7 +33,7 @@ const (
 // Config says how a [Machine] is. Node is required.
 type Config struct {
 	Node        string // this node's name, unique among the nodes
-	Incarnation string // a ULID, new for each run of the node
+	Incarnation string // a ULID, new for each run of the node; others may see it with an addition
 	Version     string // of the program, for [NodeInfo]
 
 	// Presence says whether rows are kept for a system; nil: for none.

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"strings"
 	"time"
 )
 
@@ -21,25 +22,27 @@ func (p *presence) note(now Now, kind EventType, s *seat, c cause) {
 }
 
 // announce makes events that say of everybody who is present, and of every room with
-// somebody in it, that it is so.
-func (p *presence) announce(now Now) {
+// somebody in it, that it is so. They have ids of their own: whoever listens and knows an
+// earlier one must not ignore them.
+func (p *presence) announce(now Now, c cause) {
 	rooms := make(map[uint32]bool)
 	for id := range p.seats.end {
 		s := p.seats.at(id)
 		switch at := p.dir.places.at(s.place); {
 		case s.since == 0:
 		case at.Room == "":
-			p.note(now, Online, s, cause{})
+			p.note(now, Online, s, c)
 		case !rooms[s.place]:
 			rooms[s.place] = true
-			p.note(now, Occupied, s, cause{})
+			p.note(now, Occupied, s, c)
 		}
 	}
 }
 
 // speak makes this node the speaker, of everything in the journal since a moment of
-// Now.Mono. It does nothing while the node speaks.
-func (p *presence) speak(now Now, since time.Duration) {
+// Now.Mono, or since the first of its own transitions that came with a later message than
+// one that is known to have been heard. It does nothing while the node speaks.
+func (p *presence) speak(now Now, since time.Duration, heard uint64) {
 	j := &p.journal
 	if j.speaking {
 		return
@@ -47,6 +50,12 @@ func (p *presence) speak(now Now, since time.Duration) {
 	j.trim(now)
 	j.speaking = true
 	j.next = j.since(since)
+	for i := range j.next - j.base {
+		if c := j.all[i].cause; c.seq > heard && strings.HasPrefix(c.inc, p.cfg.Incarnation) {
+			j.next = j.base + i
+			break
+		}
+	}
 }
 
 // mute makes that another node is the speaker.

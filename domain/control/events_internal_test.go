@@ -2,6 +2,7 @@ package control
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -35,8 +36,8 @@ func TestNodesGiveAnEventTheSameID(t *testing.T) {
 	b.drop(second(103.5), 3, cause{"c", 9})
 	a.tick(second(10))
 	b.tick(second(110))
-	a.speak(second(10), 0)
-	b.speak(second(110), 0)
+	a.speak(second(10), 0, math.MaxUint64)
+	b.speak(second(110), 0, math.MaxUint64)
 	got, want := ids(a.events(100)), ids(b.events(100))
 	if len(got) != 6 || !slices.Equal(got, want) {
 		t.Errorf("ids are %v and %v, want 6 that are the same", got, want)
@@ -51,7 +52,7 @@ func TestNodesGiveAnEventTheSameID(t *testing.T) {
 // comes for the first one.
 func TestEventsThatNobodyHeardOfHaveIDsOfTheirOwn(t *testing.T) {
 	p := newPresence(testConfig(0))
-	p.speak(second(0), 0)
+	p.speak(second(0), 0, math.MaxUint64)
 	for i := range 5 { // the bus cannot be reached: the next message stays the next
 		p.add(second(float64(i)), Place{System: chat}, "alice", 1, cause{"a", 1})
 		p.add(second(float64(i)), Place{System: chat}, "alice", -1, cause{"a", 1})
@@ -72,7 +73,7 @@ func TestEventsStayUntilTheyAreSpoken(t *testing.T) {
 	if e := p.events(10); e != nil || p.unspoken(second(2)) != 0 {
 		t.Errorf("a node that is not the speaker has %v to say", e)
 	}
-	p.speak(second(2), 0)
+	p.speak(second(2), 0, math.MaxUint64)
 	come(2, "bob")
 	come(3, "carol")
 	first := p.events(2)
@@ -101,15 +102,15 @@ func TestEventsStayUntilTheyAreSpoken(t *testing.T) {
 
 func TestSpeakingAnewIgnoresWhatIsUnderway(t *testing.T) {
 	p := newPresence(testConfig(0))
-	p.speak(second(0), 0)
+	p.speak(second(0), 0, math.MaxUint64)
 	p.add(second(1), Place{System: chat}, "alice", 1, cause{})
 	p.events(1)
 	p.mute()
-	p.speak(second(2), 0)
+	p.speak(second(2), 0, math.MaxUint64)
 	if p.spoken(1); len(p.events(10)) != 1 {
 		t.Error("an answer to the former speaker's part counts")
 	}
-	p.speak(second(3), 3*time.Second)
+	p.speak(second(3), 3*time.Second, math.MaxUint64)
 	if len(p.events(10)) != 1 {
 		t.Error("to begin to speak twice skips events")
 	}
@@ -117,7 +118,7 @@ func TestSpeakingAnewIgnoresWhatIsUnderway(t *testing.T) {
 
 func TestTheJournalIsBounded(t *testing.T) {
 	p := newPresence(testConfig(0))
-	p.speak(second(0), 0)
+	p.speak(second(0), 0, math.MaxUint64)
 	add := func(n int) {
 		for i := range n {
 			p.journal.add(transition{mono: time.Second, kind: Online, user: fmt.Sprint(i)}, second(1))
@@ -140,7 +141,7 @@ func TestTheJournalIsBounded(t *testing.T) {
 	if p.tick(second(62)); len(p.journal.all) != 0 {
 		t.Errorf("after more than a minute %d are kept", len(p.journal.all))
 	}
-	p.speak(second(63), 0)
+	p.speak(second(63), 0, math.MaxUint64)
 	add(1)
 	if len(p.events(10)) != 1 {
 		t.Error("the journal does not go on")
@@ -217,7 +218,7 @@ func (h *handover) die(s float64) {
 	h.nodes[h.speaker].mute()
 	h.speaker = 1 - h.speaker
 	beat := h.clock(h.speaker, h.beat).Mono
-	h.nodes[h.speaker].speak(h.clock(h.speaker, s), beat-h.unspoken-time.Second)
+	h.nodes[h.speaker].speak(h.clock(h.speaker, s), beat-h.unspoken-time.Second, math.MaxUint64)
 	h.heartbeat(s)
 }
 
@@ -231,7 +232,7 @@ func TestASpeakerThatDiesLeavesNothingUnsaid(t *testing.T) {
 		h.nodes[i] = newPresence(testConfig(0))
 		h.nodes[i].cfg.Rows = 1 << 20
 	}
-	h.nodes[0].speak(h.clock(0, 0), 0)
+	h.nodes[0].speak(h.clock(0, 0), 0, math.MaxUint64)
 	for s := 0.0; s < 600; s += 0.1 {
 		for range h.random.IntN(3) {
 			h.publish(s)

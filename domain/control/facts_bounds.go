@@ -54,20 +54,29 @@ func onlyTombs(all []*fact) []*fact {
 	return kept
 }
 
+// expireStep is how many facts expire does something about at a time, so that it takes only
+// some milliseconds. That a fact has ended is known before, see fact.holds.
+const expireStep = 5000
+
 // expire does what is due at a time: facts end, leave the digests, and are forgotten. It
-// calls ended for those that were true until now.
+// calls ended for those that were true until now. If there are very many it leaves some to
+// the next call.
 func (t *facts) expire(mono time.Duration, ended func(*fact)) {
-	for len(t.ends) > 0 && t.ends[0].due() <= mono {
-		f := t.ends[0]
-		if !f.tomb && f.end <= mono {
-			ended(f)
-		}
-		if f.keep <= mono {
-			t.remove(f)
-			continue
-		}
-		t.reset(mono, f, f.end, f.keep)
+	for done := 0; done < expireStep && len(t.ends) > 0 && t.ends[0].due() <= mono; done++ {
+		t.settle(mono, t.ends[0], ended)
 	}
+}
+
+// settle does what is due for one fact.
+func (t *facts) settle(mono time.Duration, f *fact, ended func(*fact)) {
+	if !f.tomb && f.end <= mono {
+		ended(f)
+	}
+	if f.keep <= mono {
+		t.remove(f)
+		return
+	}
+	t.reset(mono, f, f.end, f.keep)
 }
 
 // due returns when something next becomes of a fact without anybody saying so.

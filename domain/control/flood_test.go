@@ -57,6 +57,21 @@ func TestBoundsHoldUnderAFlood(t *testing.T) {
 	w.wantNodes("a", "b")
 }
 
+// A forged version with the greatest counter must not make a node's own versions small.
+func TestAForgedVersionIsOverruled(t *testing.T) {
+	w := newWorld(t, 33)
+	a := w.add("a")
+	w.run(3 * time.Second)
+	ms := a.clock().Wall + 1_800_000
+	a.receive(forge(a, "01Z", 1, fmt.Sprintf(`,"facts":[{"k":["block","bob"],"until":%d,"ver":[%d,%d,"zz"]}]`,
+		ms+1_000_000, ms, uint32(1<<32-1))), false)
+	w.wantBlocked("bob", true)
+	if _, err := a.Delete(a.clock(), control.Key{Kind: control.Block, Name: "bob"}, false); err != nil {
+		t.Error(err)
+	}
+	w.wantBlocked("bob", false)
+}
+
 func TestFullTablesRefuse(t *testing.T) {
 	w := newWorld(t, 31)
 	a := w.add("a", small)

@@ -19,9 +19,13 @@ type saying struct {
 	level queueLevel
 }
 
-// reserve is the most that a message needs for a beat and the fields that each has, and
-// what a transport may add.
-const reserve = 11 << 10
+const (
+	// reserve is the most that a message needs for the fields that each has, and what a
+	// transport may add.
+	reserve = 3 << 10
+	// beatSize is the most that a beat needs.
+	beatSize = 8 << 10
+)
 
 // Flush returns the next message for the control topic, at most Config.Message bytes, or
 // nil if there is nothing to say. The next call comes when this message was published
@@ -34,6 +38,9 @@ func (m *Machine) Flush(now Now) []byte {
 	}
 	msg := &message{node: m.cfg.Node, inc: m.cfg.Incarnation, seq: m.self.seq + 1, at: now.Wall, steps: m.self.steps}
 	left := m.cfg.Message - reserve
+	if m.self.leaving || m.snaps.saying() || now.Mono >= m.self.beatAt {
+		left -= beatSize
+	}
 	m.out.said = nil
 	if m.self.leaving {
 		msg.bye = true
@@ -79,6 +86,9 @@ func (m *Machine) sayBeat(msg *message) {
 // sayIDs says what has an id: what was applied, and what is asked.
 func (m *Machine) sayIDs(msg *message, left int) int {
 	msg.acks = takeIDs(&m.commands.acks, &left)
+	for _, id := range msg.acks {
+		delete(m.commands.owed, id)
+	}
 	msg.sync = takeIDs(&m.exchange.sync, &left)
 	if m.exchange.ask != nil && left > 17*bucketCount {
 		msg.buckets = &buckets{to: *m.exchange.ask, sums: m.facts.question()}
@@ -102,14 +112,22 @@ func takeIDs(list *[]string, left *int) (ids []string) {
 }
 
 // sayFacts says the facts that have to be said. Those that nobody waits for leave half of
-// the space to rows. If a message has the last one, whoever asked for them has them all.
+// the space to rows, if there are any to be said. Whoever asked for facts is told whether
+// the message has some of them or the last ones.
 func (m *Machine) sayFacts(msg *message, left int) int {
-	bulk := left / 2
+	m.answer()
+	asked := slices.Sorted(maps.Keys(m.exchange.answers))
+	asked = takeIDs(&asked, &left)
+	bulk := left
+	if m.presence.dirty() || m.snaps.saying() {
+		bulk = left / 2
+	}
 	for f := m.facts.next(); f != nil; f = m.facts.next() {
 		it := m.item(f)
 		m.out.scratch = it.append(m.out.scratch[:0])
 		size := len(m.out.scratch) + 1
 		if size > left || f.queued == inBulk && size > bulk {
+			msg.answering = asked
 			return left
 		}
 		left, bulk = left-size, bulk-size
@@ -117,12 +135,15 @@ func (m *Machine) sayFacts(msg *message, left int) int {
 		m.facts.pop(f)
 		msg.facts = append(msg.facts, it)
 	}
-	if len(m.exchange.answers) > 0 {
-		all := slices.Sorted(maps.Keys(m.exchange.answers))
-		msg.answered = takeIDs(&all, &left)
-		for _, inc := range msg.answered {
-			delete(m.exchange.answers, inc)
+	if m.exchange.due != nil { // others will be said later
+		if msg.facts != nil {
+			msg.answering = asked
 		}
+		return left
+	}
+	msg.answered = asked
+	for _, inc := range asked {
+		delete(m.exchange.answers, inc)
 	}
 	return left
 }
@@ -146,7 +167,7 @@ func (m *Machine) sayRows(msg *message, left int) int {
 		return left
 	}
 	size := left
-	if m.snaps.running || m.snaps.wanted {
+	if m.snaps.saying() {
 		size = left / 2
 	}
 	msg.rows = m.presence.takeDirty(size)
@@ -198,6 +219,9 @@ func (m *Machine) Published(now Now, ok bool) {
 // again has everything said again that a message has said.
 func (m *Machine) again(msg *message) {
 	m.commands.acks = append(msg.acks, m.commands.acks...)
+	for _, id := range msg.acks {
+		m.commands.owed[id] = true
+	}
 	m.exchange.sync = append(msg.sync, m.exchange.sync...)
 	if msg.buckets != nil && m.exchange.ask == nil {
 		m.exchange.ask = &msg.buckets.to

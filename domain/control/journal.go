@@ -24,7 +24,8 @@ type transition struct {
 
 // journal holds the newest transitions, oldest first. Every node keeps one, so that each
 // of them can become the speaker. What the speaker has yet to publish is kept for longer
-// than journalTime, but there are never more than journalSize transitions.
+// than journalTime, and so is what came after the speaker was heard last, but there are never
+// more than journalSize transitions.
 //
 // Transitions are numbered from 0, so that a number stays good when older ones are forgotten.
 type journal struct {
@@ -34,6 +35,8 @@ type journal struct {
 	asked    int  // number of the first one that events returned last
 	awaited  bool // what events returned last may be confirmed
 	speaking bool
+	// heard is when another speaker was heard last: what has come since is kept for longer.
+	heard time.Duration
 }
 
 func (j *journal) end() int { return j.base + len(j.all) }
@@ -52,7 +55,7 @@ func (j *journal) trim(now Now) {
 	if j.speaking {
 		most = j.next - j.base
 	}
-	for n < most && now.Mono-j.all[n].mono > journalTime {
+	for n < most && min(now.Mono, j.heard)-j.all[n].mono > journalTime {
 		n++
 	}
 	j.cut(n)

@@ -36,7 +36,11 @@ type self struct {
 	echoed   bool          // a message of its own has come back
 	echo     time.Duration // when the last one did, on Now.Mono
 	echoedAt time.Duration // when the first one did
+	echoSeq  uint64        // the greatest number of those
 	tick     time.Duration // the last Tick
+
+	renewals int           // how often it has taken another incarnation
+	renewed  time.Duration // when it last did
 
 	beatAt  time.Duration // when the next heartbeat is due
 	leaving bool
@@ -57,6 +61,7 @@ func New(cfg Config, now Now) *Machine {
 	m.presence = newPresence(&m.cfg)
 	m.self = self{base: now.Wall - now.Mono.Milliseconds(), busUp: true, beatAt: now.Mono, tick: now.Mono}
 	m.exchange.wait = cfg.Heartbeat
+	m.exchange.came, m.exchange.queued = now.Mono-aloneAfter, now.Mono-answerEvery
 	m.stats.Refused = make(map[string]uint64)
 	return m
 }

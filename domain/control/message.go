@@ -19,6 +19,7 @@ type message struct {
 	acks      []string // ids of commands that the sender has applied
 	sync      []string // incarnations that are asked for a snapshot of their rows
 	buckets   *buckets
+	answering []string // incarnations that asked for facts of which these are some
 	answered  []string // incarnations that have got all the facts they asked for
 	bye       bool     // the incarnation has ended
 
@@ -77,7 +78,7 @@ type buckets struct {
 // Bounds of what is believed in one message.
 const (
 	maxSystems = 100 // names in a beat
-	maxIDs     = 500 // in acks, sync and answered each
+	maxIDs     = 500 // in acks, sync, answering and answered each
 	maxWant    = 20  // ids in one item
 	maxLabel   = 256 // bytes of a node's name or version
 	maxID      = 64  // bytes of an id or an incarnation
@@ -105,6 +106,7 @@ func (m *message) append(b []byte) []byte {
 	b = m.begin(b)
 	b = appendIDs(b, `,"ack":`, m.acks)
 	b = appendIDs(b, `,"sync":`, m.sync)
+	b = appendIDs(b, `,"answering":`, m.answering)
 	b = appendIDs(b, `,"answered":`, m.answered)
 	if m.buckets != nil {
 		b = m.buckets.append(b)

@@ -42,7 +42,7 @@ func everything() *message {
 			},
 			{key: Key{Kind: RevokeUser, Name: "bob"}, value: Value{Before: 77}, ver: version{8, 0, "X"}, until: 9, keep: 9},
 		},
-		acks: []string{"01C"}, sync: []string{"01D", "01E"}, answered: []string{"01F"},
+		acks: []string{"01C"}, sync: []string{"01D", "01E"}, answering: []string{"01G"}, answered: []string{"01F"},
 		buckets: &buckets{to: "01G"},
 	}
 	m.buckets.sums[255] = 1 << 63

@@ -85,6 +85,12 @@ func (c *peerClock) near(now Now) bool {
 	return c.known && abs(now.Mono.Milliseconds()-now.Wall-c.offset) <= maxAhead.Milliseconds()
 }
 
+// made returns when a message was made, on Now.Mono, as far as the peer's clock tells.
+// After the bus could not be reached a message may come long after that.
+func (c *peerClock) made(mono time.Duration, at int64) time.Duration {
+	return time.Duration(max(0, min(mono.Milliseconds(), at+c.offset))) * time.Millisecond
+}
+
 // nodes are the other nodes that are alive, and those that are not.
 type nodes struct {
 	most   int

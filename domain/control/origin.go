@@ -68,6 +68,9 @@ func (m *Machine) prove(p *peer) {
 	}
 	for _, f := range m.facts.all {
 		if o := f.origin; !o.proven && o.inc == p.inc && o.steps == p.clock.steps {
+			if f.due() <= m.now.Mono {
+				continue // its time is over, which the next Tick does
+			}
 			o.proven, o.guessed = o.guessed, false // what is not guessed was no fresh message
 			m.redate(f, o, p.clock.offset)
 		}

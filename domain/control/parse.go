@@ -78,6 +78,8 @@ func (p *parser) section(name string, value []byte) {
 		m.acks, err = parseIDs(value, maxIDs)
 	case "sync":
 		m.sync, err = parseIDs(value, maxIDs)
+	case "answering":
+		m.answering, err = parseIDs(value, maxIDs)
 	case "answered":
 		m.answered, err = parseIDs(value, maxIDs)
 	case "buckets":
@@ -228,11 +230,12 @@ func isTrue(value []byte) bool { return string(bytes.TrimSpace(value)) == "true"
 // label reads the name or version of a node.
 func label(value []byte) (string, error) { return short(value, maxLabel) }
 
-// parseID reads an id, such as an incarnation.
+// parseID reads an id, such as an incarnation. It is said to others again, so it has only
+// characters that need as much space in JSON as here.
 func parseID(value []byte) (string, error) {
 	s, err := short(value, maxID)
-	if err == nil && s == "" {
-		err = errMalformed
+	if err == nil && (s == "" || textSize(s) > len(s)) {
+		err = fmt.Errorf("%w: an id has some of the characters that ids are made of", errMalformed)
 	}
 	return s, err
 }

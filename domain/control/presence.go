@@ -38,8 +38,8 @@ func (m *Machine) Who(p Place, after string, limit int) Page {
 }
 
 // Complete reports whether every live node is in step: whether this one knows who is
-// attached to each of them.
-func (m *Machine) Complete() bool { return m.nodes.inStep() }
+// attached to each of them, and has forgotten who was attached to nodes that have ended.
+func (m *Machine) Complete() bool { return m.nodes.inStep() && !m.presence.dropping() }
 
 // Find returns those of the users who are in a place, in their order.
 func (m *Machine) Find(p Place, users []string) []Present { return m.presence.find(p, users) }

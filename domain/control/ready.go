@@ -11,7 +11,7 @@ type readiness struct {
 }
 
 // aloneAfter is how long after its first message came back a node that has heard nobody
-// takes itself to be alone, and how long it waits for an answer.
+// takes itself to be alone, and how long it waits for an answer, or for more of it.
 const aloneAfter = time.Second
 
 // Subscribed says that the control topic is read from now on, and that everything which
@@ -70,7 +70,7 @@ func (m *Machine) getReady() {
 		}
 		return
 	}
-	if m.now.Mono-m.ready.since >= aloneAfter {
+	if m.now.Mono-m.ready.since >= aloneAfter && !m.receives() {
 		m.askForAll()
 	}
 }

@@ -45,12 +45,17 @@ func (m *Machine) echo(msg *message) {
 		if msg.seq-m.self.seq <= maxSkip { // others take what has a smaller number for old
 			m.self.seq = msg.seq
 		}
+		// Whoever has not heard this node before may believe a greater number, and others
+		// would take this node's clock to be ahead.
+		if msg.seq <= maxFirst && (msg.seq > m.self.seq || msg.at-m.now.Wall > clockJump) {
+			m.renew()
+		}
 		return
 	}
 	if !m.self.echoed {
 		m.self.echoed, m.self.echoedAt = true, m.now.Mono
 	}
-	m.self.echo = m.now.Mono
+	m.self.echo, m.self.echoSeq = m.now.Mono, max(m.self.echoSeq, msg.seq)
 	for i := range msg.facts {
 		m.saved(msg.facts[i].key, msg.facts[i].ver)
 	}
@@ -76,6 +81,7 @@ func (m *Machine) hear(now Now, msg *message) {
 	}
 	m.follow(p, msg)
 	m.takeFacts(msg, p, true)
+	m.progress(msg.answering)
 	m.takeRows(p, msg)
 	if msg.beat != nil {
 		m.takeBeat(p, msg)
@@ -91,6 +97,9 @@ func (m *Machine) hear(now Now, msg *message) {
 // met does what follows from a peer's first message.
 func (m *Machine) met(p *peer) {
 	for _, old := range m.nodes.predecessors(p) {
+		if isRenewed(old.inc, p.inc) {
+			m.commands.renewed(old.inc, p.inc)
+		}
 		m.die(old)
 	}
 	p.askWait = m.cfg.Heartbeat
@@ -113,6 +122,9 @@ func (m *Machine) follow(p *peer, msg *message) {
 		m.prove(p)
 	}
 	p.trusted = trusted
+	if trusted && m.now.Mono-p.clock.made(m.now.Mono, msg.at) >= m.cfg.Grace {
+		m.speaker.stepped = -1 // who came back in time seems not to have been gone
+	}
 }
 
 // missed takes note that something of what a peer has said may not have come.
@@ -144,7 +156,7 @@ func (m *Machine) takeBeat(p *peer, msg *message) {
 	if p.beat.speaks {
 		m.speaker.contested = m.speaker.contested || m.speaker.self
 		if one := m.nodes.peers[m.speaker.inc]; one == nil || !one.speaks() || p.inc <= one.inc {
-			m.speaker.former(p.inc, m.now.Mono, p.beat.unspoken)
+			m.speaker.former(p.inc, p.clock.made(m.now.Mono, msg.at), p.beat.unspoken, m.self.echoSeq)
 		}
 	}
 }

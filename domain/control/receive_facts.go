@@ -23,13 +23,13 @@ func (m *Machine) takeFact(msg *message, f *item, p *peer, fresh bool) bool {
 	c := claim{key: f.key, value: f.value, ver: f.ver, del: f.del}
 	c.origin = origin{inc: msg.inc, steps: msg.steps, until: f.until, keep: f.keep}
 	offset := m.now.Mono.Milliseconds() - m.now.Wall
-	if p != nil && p.clock.steps == msg.steps && (p.trusted || fresh && p.clock.near(m.now)) {
+	if p != nil && p.clock.steps == msg.steps && p.clock.near(m.now) {
 		offset = p.clock.offset
 		c.origin.proven = p.trusted && fresh && !f.unproven
 		c.origin.guessed = !p.trusted && !f.unproven
 	}
 	c.end, c.keep = m.ends(c.origin, f.del, offset)
-	taken, held, result := m.facts.merge(m.now.Mono, c)
+	taken, held, result := m.merge(c)
 	switch result {
 	case full:
 		m.refuse("too_many_facts")

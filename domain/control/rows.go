@@ -50,6 +50,9 @@ type extra struct {
 type tally struct {
 	rows int
 	sum  uint64 // of the hashes of the rows, with XOR, so that the order does not matter
+	// seats are those in which there are staged rows, some of them twice, and others where
+	// there are none any more. Of what is not staged it is nil.
+	seats []uint32
 }
 
 func (t *tally) add(hash uint64) { t.rows, t.sum = t.rows+1, t.sum^hash }

@@ -20,6 +20,7 @@ type presence struct {
 	own     ownRows
 	watched watches
 	journal journal
+	drops   drops
 
 	ownNumber, otherRows, stagedRows int // rows
 	users                            int // present, in all places together
@@ -33,6 +34,7 @@ func newPresence(cfg *Config) *presence {
 		graces:  graces{bySeat: map[uint32]*grace{}},
 		own:     ownRows{dirty: map[uint32]unsaid{}},
 		watched: watches{at: map[Place]*watching{}},
+		journal: journal{heard: math.MaxInt64},
 	}
 }
 
@@ -66,17 +68,6 @@ func (p *presence) set(now Now, src source, r row, c cause) bool {
 
 func (p *presence) acceptable(r row) bool {
 	return r.n >= 0 && r.n <= math.MaxInt32 && fits(r.place, r.user)
-}
-
-// drop forgets a source, with its rows and what was staged for it. It looks at all seats.
-func (p *presence) drop(now Now, src source, c cause) {
-	p.unstage(src)
-	if t := p.tallies[src]; t != nil && t.rows > 0 {
-		for id := uint32(0); id < p.seats.end; id++ {
-			p.change(now, id, src, 0, c)
-		}
-	}
-	delete(p.tallies, src)
 }
 
 // change sets a row, and does what follows from that for the seat.
@@ -150,6 +141,7 @@ func (p *presence) tick(now Now) {
 		p.graces.end(g.seat)
 		p.leave(now, g.seat, g.cause)
 	}
+	p.dropSome(now)
 	p.journal.trim(now)
 }
 

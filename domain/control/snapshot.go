@@ -10,7 +10,8 @@ func (p *presence) beginSnapshot(src source) {
 // stage takes a row of a snapshot. False: it was refused, as set does; the snapshot
 // cannot be complete then.
 func (p *presence) stage(src source, r row) bool {
-	if _, begun := p.tallies[src|staged]; !begun || !p.acceptable(r) {
+	t, begun := p.tallies[src|staged]
+	if !begun || !p.acceptable(r) {
 		return false
 	}
 	id, ok := p.findSeat(r.place, r.user)
@@ -18,11 +19,14 @@ func (p *presence) stage(src source, r row) bool {
 		return true
 	}
 	if !ok || p.row(p.seats.at(id), src|staged) == nil {
-		if r.n > 0 && p.stagedRows >= p.cfg.Rows {
+		if r.n > 0 && (p.stagedRows >= p.cfg.Rows || len(t.seats) >= 2*p.cfg.Rows) {
 			return false
 		}
 		if !ok {
 			id = p.newSeat(r.place, r.user)
+		}
+		if r.n > 0 {
+			t.seats = append(t.seats, id)
 		}
 	}
 	p.put(id, src|staged, uint32(r.n))
@@ -52,14 +56,15 @@ func (p *presence) endSnapshot(now Now, src source, n int, sum uint64, c cause) 
 	return true
 }
 
-// unstage throws away what is staged for a source.
+// unstage throws away what is staged for a source. It looks at no other seats: whoever can
+// write to the bus can have that done as often as they like.
 func (p *presence) unstage(src source) {
 	t, begun := p.tallies[src|staged]
 	if !begun {
 		return
 	}
-	for id := uint32(0); t.rows > 0; id++ {
-		if p.row(p.seats.at(id), src|staged) != nil {
+	for _, id := range t.seats {
+		if id < p.seats.end && p.row(p.seats.at(id), src|staged) != nil {
 			p.put(id, src|staged, 0)
 			p.release(id)
 		}

@@ -1,6 +1,9 @@
 package control
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // A speaker is the node that publishes events for all.
 type speaker struct {
@@ -9,10 +12,13 @@ type speaker struct {
 	since  time.Duration // when it became so
 
 	inc      string        // the one before this node; "": none was heard of
-	heard    time.Duration // when that one last said that it speaks
+	heard    time.Duration // when that one made the message that last said that it speaks
 	unspoken int64         // and how old its oldest unpublished event was then, in ms
+	knew     uint64        // the last message of this node that it can have heard by then
 
-	stepped time.Duration // since when all rows have been known, on Now.Mono; -1: they are not
+	// stepped is since when all rows have been known, and were when they changed, on
+	// Now.Mono; -1: they are not.
+	stepped time.Duration
 	// contested says that what was told may not be true: another node spoke while this
 	// one did, neither knowing of the other, as when the bus was not the same for both;
 	// or this node has not seen all that the one before has told. The other one may have
@@ -23,8 +29,17 @@ type speaker struct {
 }
 
 // former takes note of a node that speaks.
-func (s *speaker) former(inc string, heard time.Duration, unspoken int64) {
-	s.inc, s.heard, s.unspoken = inc, heard, unspoken
+func (s *speaker) former(inc string, heard time.Duration, unspoken int64, knew uint64) {
+	s.inc, s.heard, s.unspoken, s.knew = inc, heard, unspoken, knew
+}
+
+// lastHeard returns when another speaker was heard last; far in the future if that does not
+// matter.
+func (s *speaker) lastHeard() time.Duration {
+	if s.self || s.inc == "" {
+		return math.MaxInt64
+	}
+	return s.heard
 }
 
 // claims reports whether the heartbeat says that this node speaks. For a while it does so
@@ -60,9 +75,9 @@ func (m *Machine) elect() {
 	}
 	switch {
 	case speaks && !s.self:
-		m.beginToSpeak(steady)
+		m.beginToSpeak()
 	case !speaks && s.self:
-		s.former(m.cfg.Incarnation, m.now.Mono, m.presence.unspoken(m.now).Milliseconds())
+		s.former(m.cfg.Incarnation, m.now.Mono, m.presence.unspoken(m.now).Milliseconds(), m.self.seq+1)
 		m.presence.mute()
 		if s.synced && !m.self.leaving { // an earlier one speaks
 			s.muted = m.now.Mono + 2*m.cfg.Heartbeat
@@ -74,7 +89,8 @@ func (m *Machine) elect() {
 	}
 	if s.contested && m.nodes.inStep() && m.now.Mono >= s.announced+2*m.cfg.Heartbeat {
 		s.contested, s.announced = false, m.now.Mono
-		m.presence.announce(m.now)
+		c := cause{m.cfg.Incarnation, m.self.seq + 1}
+		m.presence.announce(m.now, m.presence.own.told(m.now, c, m.cfg.Grace))
 	}
 }
 
@@ -95,15 +111,16 @@ func (s *speaker) follow(m *Machine) {
 }
 
 // beginToSpeak makes this node the speaker, of everything that the one before may not
-// have told.
-func (m *Machine) beginToSpeak(steady bool) {
+// have told. What that one has told is what this one has seen only if it has known all rows
+// since a grace before: who was told to have left may be back without having left here.
+func (m *Machine) beginToSpeak() {
 	s := &m.speaker
 	since := time.Duration(0)
 	if s.inc != "" {
 		unspoken := min(time.Duration(s.unspoken)*time.Millisecond, time.Hour)
 		since = max(0, s.heard-unspoken-speakMargin)
+		s.contested = s.stepped < 0 || since < s.stepped+m.cfg.Grace
 	}
-	m.presence.speak(m.now, since)
-	s.contested = s.inc != "" && !steady
+	m.presence.speak(m.now, since, s.knew)
 	m.beatSoon(0)
 }

@@ -10,10 +10,14 @@ type exchange struct {
 
 	ask     *string // the incarnation whose facts are asked for, not said yet; nil: none
 	next    time.Duration
-	wait    time.Duration   // before a peer is asked for facts again
-	prove   time.Duration   // when a peer may be asked for ends again, on Now.Mono
-	proving time.Duration   // how long after that the next one is
-	answers map[string]bool // incarnations whose question is being answered
+	wait    time.Duration // before a peer is asked for facts again
+	prove   time.Duration // when a peer may be asked for ends again, on Now.Mono
+	proving time.Duration // how long after that the next one is
+	came    time.Duration // when facts came last that this node had asked for, on Now.Mono
+
+	answers map[string]bool    // incarnations whose question is being answered
+	due     *[bucketCount]bool // the buckets that they asked for, not in the queue yet; nil: none
+	queued  time.Duration      // when buckets were put into the queue last, on Now.Mono
 }
 
 // snapshots is what a node says of its own rows as a whole.
@@ -25,10 +29,16 @@ type snapshots struct {
 	began   time.Duration
 }
 
+// saying reports whether there are rows to be said for a snapshot.
+func (s *snapshots) saying() bool { return s.running || s.wanted }
+
 // Bounds of how often is asked and answered.
 const (
 	snapshotEvery = time.Second // askers of one second share a snapshot
-	maxWait       = 12          // heartbeats before a peer is asked again, when asking was in vain
+	// answerEvery is how often the facts are looked through for an answer: there may be
+	// many, and whoever can write to the bus can ask as often as they like.
+	answerEvery = 500 * time.Millisecond
+	maxWait     = 12 // heartbeats before a peer is asked again, when asking was in vain
 )
 
 // compareRows compares the replica of a peer's rows with what its beat says of them.
@@ -108,6 +118,10 @@ func (m *Machine) compareFacts(p *peer) {
 		m.askEnds(p)
 		return
 	}
+	if m.receives() || m.exchange.answers[p.inc] { // so they have to differ
+		p.differs = 0
+		return
+	}
 	if p.differs++; p.differs < 2 || m.now.Mono < m.exchange.next || m.exchange.ask != nil {
 		return
 	}
@@ -124,17 +138,60 @@ func (m *Machine) asked(p *peer, q *buckets) {
 	if q.to != m.cfg.Incarnation && q.to != "" || !m.mayAnswer(p, q.to == "") {
 		return
 	}
+	x := &m.exchange
 	if which, any := m.facts.differing(&q.sums); any {
-		for _, f := range m.facts.all {
-			if which[f.bucket()] {
-				m.facts.push(f, inBulk)
-			}
+		if x.due == nil {
+			x.due = new([bucketCount]bool)
+		}
+		for i := range which {
+			x.due[i] = x.due[i] || which[i]
 		}
 	}
-	if m.exchange.answers == nil {
-		m.exchange.answers = make(map[string]bool)
+	if x.answers == nil {
+		x.answers = make(map[string]bool)
 	}
-	m.exchange.answers[p.inc] = true
+	x.answers[p.inc] = true
+}
+
+// answer puts the facts that others have asked for into the queue. Those who ask soon after
+// one another share an answer.
+func (m *Machine) answer() {
+	x := &m.exchange
+	if x.due == nil || m.now.Mono-x.queued < answerEvery {
+		return
+	}
+	for _, f := range m.facts.all {
+		if x.due[f.bucket()] {
+			m.facts.push(f, inBulk)
+		}
+	}
+	x.due, x.queued = nil, m.now.Mono
+}
+
+// Answering reports whether other nodes wait for facts that this one has still to say. Then
+// the next [Machine.Flush] may come sooner.
+func (m *Machine) Answering() bool {
+	return len(m.exchange.answers) > 0 && m.facts.bulk.first(inBulk) != nil
+}
+
+// Receiving reports whether the facts that this node has asked for are coming just now.
+func (m *Machine) Receiving(now Now) bool {
+	m.enter(now)
+	return m.receives()
+}
+
+func (m *Machine) receives() bool { return m.now.Mono-m.exchange.came < aloneAfter }
+
+// progress takes note that a peer has said facts that others have asked for. While they
+// come, the digest of whoever asked says nothing.
+func (m *Machine) progress(asked []string) {
+	for _, inc := range asked {
+		if p := m.nodes.peers[inc]; p != nil {
+			p.differs = 0
+		} else if inc == m.cfg.Incarnation {
+			m.exchange.came = m.now.Mono
+		}
+	}
 }
 
 // mayAnswer reports whether this node answers what a peer asks it, or asks anyone. A node

@@ -25,16 +25,29 @@ func (m *Machine) Tick(now Now) {
 	for _, p := range m.nodes.silent(m.cfg.DeadAfter) {
 		m.die(p)
 	}
-	m.facts.expire(now.Mono, func(f *fact) {
-		if f.key.Kind == Membership {
-			m.effects.add(f)
-		}
-	})
+	m.facts.expire(now.Mono, m.ended)
 	m.refresh(passed)
 	m.repeat()
 	m.getReady()
 	m.presence.tick(now)
 	m.elect()
+	m.presence.journal.heard = m.speaker.lastHeard()
+}
+
+// ended does what follows from a fact being true no more because its time is over.
+func (m *Machine) ended(f *fact) {
+	if f.key.Kind == Membership {
+		m.effects.add(f)
+	}
+}
+
+// merge takes a claim into the facts. A fact that has just ended does so first: what is
+// said of it later must not hide that.
+func (m *Machine) merge(c claim) (f *fact, held bool, result merged) {
+	if f := m.facts.byKey[c.key]; f != nil && f.due() <= m.now.Mono {
+		m.facts.settle(m.now.Mono, f, m.ended)
+	}
+	return m.facts.merge(m.now.Mono, c)
 }
 
 // wake does what is due after the process was stopped: others took it for dead, went on

@@ -2,6 +2,7 @@ package control
 
 import (
 	"cmp"
+	"math"
 	"time"
 )
 
@@ -37,9 +38,12 @@ type hybrid struct {
 
 // next returns a version that is greater than all that were seen or given.
 func (h *hybrid) next(wall int64, inc string) version {
-	if wall > h.ms {
+	switch {
+	case wall > h.ms:
 		h.ms, h.counter = wall, 0
-	} else {
+	case h.counter == math.MaxUint32: // somebody forged it
+		h.ms, h.counter = h.ms+1, 0
+	default:
 		h.counter++
 	}
 	return version{h.ms, h.counter, inc}

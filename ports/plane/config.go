@@ -16,6 +16,10 @@ const (
 	DefaultReadyWithin    = 5 * time.Second
 )
 
+// receivingFactor is how many times Config.ReadyWithin a node waits for facts at most, while
+// they come.
+const receivingFactor = 6
+
 // Bounds of commands.
 const (
 	MaxWait  = 30 * time.Second // the longest that a command waits for other nodes
@@ -34,14 +38,16 @@ type Config struct {
 	Deaf func(topic string) bool
 
 	// Interval is the least time from one message to the next, and the time from one
-	// [control.Machine.Tick] to the next; default DefaultInterval.
+	// [control.Machine.Tick] to the next; default DefaultInterval. While another node waits
+	// for facts, messages follow one another four times as fast.
 	Interval time.Duration
 	// PublishTimeout is how long a command waits for the bus to take it, and how long
 	// the last message may take when the node ends; default DefaultPublishTimeout. The
 	// [Publisher] bounds each publish by itself.
 	PublishTimeout time.Duration
 	// ReadyWithin bounds the time for which [Plane.Ready] is false; default
-	// DefaultReadyWithin.
+	// DefaultReadyWithin. While the facts are coming that another node has, it may take six
+	// times as long.
 	ReadyWithin time.Duration
 
 	Logger *slog.Logger // default: discard

@@ -116,15 +116,19 @@ func token(c chan struct{}) {
 	}
 }
 
-// Ready reports whether the node knows the facts, or has waited for them for
-// Config.ReadyWithin.
+// Ready reports whether the node knows the facts, or has waited for them for as long as
+// Config.ReadyWithin says.
 func (p *Plane) Ready() bool {
-	if at := p.readyAt.Load(); at > 0 && int64(time.Since(p.born)) >= at {
+	late := time.Duration(-1) // since ReadyWithin was over
+	if at := p.readyAt.Load(); at > 0 {
+		late = time.Since(p.born) - time.Duration(at)
+	}
+	if late >= (receivingFactor-1)*p.cfg.ReadyWithin {
 		return true
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.machine.Ready()
+	return p.machine.Ready() || late >= 0 && !p.machine.Receiving(p.now())
 }
 
 // Trouble returns what is wrong with the control topic, in words for the operator; "" if

@@ -22,6 +22,25 @@ func (p *plane) come(delta int, users ...string) {
 	}
 }
 
+// A change of so many users that it names none is told as the state.
+func TestAChangeThatNamesNobodyIsToldAsTheState(t *testing.T) {
+	p := newPlane(t, bearers{}, session.Config{})
+	who := p.begin(t, "alice", "systems=chat")
+	who.Watch(place("chat", "lobby"), true, nil)
+	who.wants(t, lobby+`"count":0,"users":[]}`)
+	p.come(1, "bob")
+	p.changed([]string{"bob"}, nil)
+	who.wants(t, lobby+`"count":1,"joined":["bob"],"left":[]}`)
+	p.come(1, "carol")
+	cut := p.Change(place("chat", "lobby"), nil, nil)
+	cut.Cut = true
+	p.registry.PresenceChanged(cut)
+	who.wants(t, lobby+`"count":2,"users":["bob","carol"]}`)
+	p.come(-1, "bob")
+	p.changed(nil, []string{"bob"})
+	who.wants(t, lobby+`"count":1,"joined":[],"left":["bob"]}`)
+}
+
 // changed tells the registry of a change in chat/lobby.
 func (p *plane) changed(joined, left []string) {
 	p.registry.PresenceChanged(p.Change(place("chat", "lobby"), joined, left))

@@ -321,10 +321,12 @@ func (w *controlWorld) present(p control.Place) map[string]int {
 func (w *controlWorld) judgeEvents() {
 	last, told := map[string]control.EventType{}, map[string]spokenEvent{}
 	for _, e := range w.spoken {
-		last[fmt.Sprint(e.Place, e.User)] = e.Type
 		if before, twice := told[e.ID]; twice && w.cfg.Peaceful && w.cfg.Log && e.at > allStart {
 			w.fault("%s of %q in %v was told by %s at %v, and again by %s at %v",
 				e.Type, e.User, e.Place, before.by, before.at, e.by, e.at)
+		}
+		if _, twice := told[e.ID]; !twice { // whoever listens ignores an id that it knows
+			last[fmt.Sprint(e.Place, e.User)] = e.Type
 		}
 		told[e.ID] = e
 	}

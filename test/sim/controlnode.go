@@ -51,7 +51,7 @@ func (n *controlNode) start() {
 	n.inc = fmt.Sprintf("01%024X", w.started)
 	w.started++
 	n.since, n.running, n.leaving, n.flight, n.told = w.at, true, false, nil, false
-	n.frozen, n.cut, n.learned, n.nextFlush = 0, 0, 0, w.at
+	n.frozen, n.cut, n.learned, n.nextFlush = 0, w.down, 0, w.at
 	n.held, n.over = map[control.Key]string{}, map[control.Key]map[string]bool{}
 	all := func(domain.System) bool { return true }
 	n.m = control.New(control.Config{

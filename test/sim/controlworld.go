@@ -28,6 +28,7 @@ type controlWorld struct {
 	bus   *controlBus
 	at    time.Duration
 	calm  time.Duration // when all trouble ended; 0: it has not
+	down  time.Duration // until when the bus is down for all
 	nodes []*controlNode
 
 	started   int // incarnations so far
@@ -37,7 +38,10 @@ type controlWorld struct {
 	completed int // commands that were applied everywhere
 	awaited   []*awaited
 	spoken    []spokenEvent
-	silent    bool // there was a time without any node: what happened then was told by nobody
+	// silent says that there was a time without any node that could know who had been told
+	// of: what happened then was told by nobody.
+	silent   bool
+	wasKnown bool // there was a node that had listened for long
 
 	faults []string
 	story  []string
@@ -117,7 +121,8 @@ func (w *controlWorld) step() {
 		known = known || n.running && n.learned >= allKnown
 		w.checkFacts(n)
 	}
-	w.silent = w.silent || !alive
+	w.silent = w.silent || !alive || w.wasKnown && !known
+	w.wasKnown = w.wasKnown || known
 	if !known {
 		w.onlyLog()
 	}
@@ -148,7 +153,7 @@ func (w *controlWorld) boxes() (all []*letterbox) {
 
 // heal ends all trouble. Every node that is down starts again.
 func (w *controlWorld) heal() {
-	w.calm, w.bus.loss = w.at, 0
+	w.calm, w.down, w.bus.loss = w.at, 0, 0
 	for _, n := range w.nodes {
 		n.frozen, n.cut = 0, 0
 		if !n.running || n.leaving {
@@ -232,6 +237,7 @@ func (w *controlWorld) mishap(n *controlNode) {
 	case 7:
 		until := w.at + seconds(70)
 		w.note("the bus is down until %v", until)
+		w.down = until
 		for _, one := range w.nodes {
 			one.cut = until + time.Duration(w.rnd.IntN(2000))*time.Millisecond
 		}

@@ -37,9 +37,9 @@ type command struct {
 	made    time.Duration
 	await   bool
 	saved   bool
-	said    time.Duration   // when it was last published with a request to acknowledge it
-	asked   map[string]bool // incarnations that were alive when it was made
-	applied map[string]bool // incarnations that have applied it
+	said    time.Duration     // when it was last published with a request to acknowledge it
+	asked   map[string]string // names of the incarnations that were alive when it was made
+	applied map[string]bool   // incarnations that have applied it
 }
 
 // commands are those that are remembered.
@@ -90,6 +90,15 @@ func (cmd *command) pending(n *nodes) bool {
 		}
 	}
 	return false
+}
+
+// ended takes note that a node has ended: it has nothing more to apply.
+func (c *commands) ended(inc string) {
+	for _, cmd := range c.list {
+		if !cmd.applied[inc] {
+			delete(cmd.asked, inc)
+		}
+	}
 }
 
 // Put makes a fact true on all nodes, for ttl. It is true here at once. The outcome of a
@@ -144,9 +153,9 @@ func (m *Machine) command(c claim, await bool) (id string, err error) {
 		applied: map[string]bool{m.cfg.Incarnation: true},
 	}
 	if await {
-		cmd.asked = make(map[string]bool, len(m.nodes.list))
+		cmd.asked = make(map[string]string, len(m.nodes.list))
 		for _, p := range m.nodes.list {
-			cmd.asked[p.inc] = true
+			cmd.asked[p.inc] = p.name
 		}
 	}
 	m.commands.add(cmd)
@@ -155,7 +164,8 @@ func (m *Machine) command(c claim, await bool) (id string, err error) {
 
 // Outcome says which live nodes have applied a Put or Delete. It is complete when none
 // is pending and the fact is on the bus. A node that became alive after the command is
-// not pending: it knows all facts before it lets anybody in.
+// not pending: it knows all facts before it lets anybody in. One that is silent since stays
+// pending, even if it was declared dead: it may only stand still.
 func (m *Machine) Outcome(id string) (o Outcome, complete bool) {
 	o = Outcome{ID: id, Applied: []string{}, Pending: []string{}}
 	cmd := m.commands.byID[id]
@@ -163,11 +173,16 @@ func (m *Machine) Outcome(id string) (o Outcome, complete bool) {
 		return o, false
 	}
 	applied, pending := map[string]bool{m.cfg.Node: true}, map[string]bool{}
+	for inc, name := range cmd.asked {
+		if cmd.applied[inc] {
+			applied[name] = true
+		} else {
+			pending[name] = true
+		}
+	}
 	for _, p := range m.nodes.list {
 		if cmd.applied[p.inc] {
 			applied[p.name] = true
-		} else if cmd.asked[p.inc] {
-			pending[p.name] = true
 		}
 	}
 	maps.DeleteFunc(applied, func(name string, _ bool) bool { return pending[name] })

@@ -54,8 +54,13 @@ func TestAnOutcomeNamesWhoHasAppliedIt(t *testing.T) {
 	if !a.Saved(id) || len(b.effects) != 1 || b.effects[0].Key.Name != "alice" {
 		t.Errorf("saved %v, effects of b %v", a.Saved(id), b.effects)
 	}
+	w.run(2 * control.DefaultDeadAfter)
+	w.wantNodes("a", "b")
+	if o, complete := a.Outcome(id); complete || len(o.Pending) != 1 {
+		t.Errorf("with c frozen for long: %+v, complete %v", o, complete)
+	}
 	c.frozen = false
-	w.run(time.Second)
+	w.run(5 * time.Second)
 	if o, complete := a.Outcome(id); !complete || len(o.Applied) != 3 {
 		t.Errorf("with c awake: %+v, complete %v", o, complete)
 	}

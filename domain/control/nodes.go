@@ -13,8 +13,13 @@ type peer struct {
 	seq       uint64        // of the last message
 	heard     time.Duration // when the last message came, on Now.Mono
 	judged    time.Duration // what nodes.judged was then
-	clock     peerClock
-	trusted   bool // the clock was when the last message came
+	// followed says that a later incarnation of its node was heard of since, first when
+	// nodes.judged was followedAt. Mostly the node was started again; but two nodes may
+	// have the same name by mistake, or somebody forged the later one.
+	followed   bool
+	followedAt time.Duration
+	clock      peerClock
+	trusted    bool // the clock was when the last message came
 
 	beat    *beat // the last one; nil: none yet
 	differs int   // beats in a row whose digest of facts differed from this node's
@@ -214,10 +219,11 @@ func (n *nodes) predecessors(of *peer) (all []*peer) {
 	return all
 }
 
-// silent returns the peers that were not heard for a time in which they could have been.
-func (n *nodes) silent(after time.Duration) (all []*peer) {
+// silent returns the peers that were not heard for a time in which they could have been:
+// after, or follow for one that a later incarnation of its node follows.
+func (n *nodes) silent(after, follow time.Duration) (all []*peer) {
 	for _, p := range n.list {
-		if n.judged-p.judged >= after {
+		if n.judged-p.judged >= after || p.followed && n.judged-p.followedAt >= follow {
 			all = append(all, p)
 		}
 	}

@@ -233,7 +233,7 @@ func TestABusThatIsDownForAMinuteKillsNobody(t *testing.T) {
 	}
 }
 
-func TestASuccessorReplacesItsNodeAtOnce(t *testing.T) {
+func TestASuccessorReplacesItsNodeBeforeThatIsDead(t *testing.T) {
 	w := newWorld(t, 8)
 	w.add("a")
 	old := w.add("b")
@@ -242,7 +242,7 @@ func TestASuccessorReplacesItsNodeAtOnce(t *testing.T) {
 	old.kill()
 	fresh := w.add("b")
 	fresh.attach("carol", 1)
-	w.run(time.Second)
+	w.run(control.DefaultHeartbeat*3/2 + time.Second)
 	w.wantNodes("a", "b")
 	w.run(control.DefaultGrace)
 	w.wantPresent("carol")
@@ -258,6 +258,11 @@ func TestTwoNodesOfOneNameAreBothThere(t *testing.T) {
 	w.run(15 * time.Second)
 	w.wantNodes("a", "b", "b", "c")
 	w.wantPresent("bob", "carol")
+	for _, n := range w.nodes {
+		if n.Stats().Deaths > 0 {
+			t.Errorf("%s has declared %d nodes dead", n.name, n.Stats().Deaths)
+		}
+	}
 }
 
 func TestANodeThatMissesMessagesGetsInStepAgain(t *testing.T) {

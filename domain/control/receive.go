@@ -90,6 +90,7 @@ func (m *Machine) hear(now Now, msg *message) {
 	m.acknowledge(p, msg.acks)
 	m.takeQuestions(p, msg)
 	if msg.bye {
+		m.commands.ended(p.inc)
 		m.end(p)
 	}
 }
@@ -99,8 +100,10 @@ func (m *Machine) met(p *peer) {
 	for _, old := range m.nodes.predecessors(p) {
 		if isRenewed(old.inc, p.inc) {
 			m.commands.renewed(old.inc, p.inc)
+			m.die(old)
+		} else if !old.followed {
+			old.followed, old.followedAt = true, m.nodes.judged
 		}
-		m.die(old)
 	}
 	p.askWait = m.cfg.Heartbeat
 	// It may know nobody yet.
@@ -115,7 +118,7 @@ func (m *Machine) follow(p *peer, msg *message) {
 		p.inStep = true // it begins, and has said nothing yet
 	}
 	p.seq = msg.seq
-	p.heard, p.judged = m.now.Mono, m.nodes.judged
+	p.heard, p.judged, p.followed = m.now.Mono, m.nodes.judged, false
 	p.clock.sample(m.now.Mono, msg.at, msg.steps)
 	trusted := p.clock.trusted(m.now)
 	if trusted && !p.trusted {

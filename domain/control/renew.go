@@ -39,8 +39,9 @@ func isRenewed(old, inc string) bool {
 // renewed has commands wait for the later incarnation of a node that has not applied them.
 func (c *commands) renewed(old, inc string) {
 	for _, cmd := range c.list {
-		if cmd.asked[old] && !cmd.applied[old] {
-			cmd.asked[inc] = true
+		if name, asked := cmd.asked[old]; asked && !cmd.applied[old] {
+			delete(cmd.asked, old)
+			cmd.asked[inc] = name
 		}
 	}
 }

@@ -22,7 +22,7 @@ func (m *Machine) Tick(now Now) {
 	if passed >= m.cfg.DeadAfter {
 		m.wake()
 	}
-	for _, p := range m.nodes.silent(m.cfg.DeadAfter) {
+	for _, p := range m.nodes.silent(m.cfg.DeadAfter, m.cfg.Heartbeat*3/2) {
 		m.die(p)
 	}
 	m.facts.expire(now.Mono, m.ended)

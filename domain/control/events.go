@@ -14,6 +14,9 @@ func (p *presence) note(now Now, kind EventType, s *seat, c cause) {
 	if !at.events {
 		return
 	}
+	if now.Mono < p.againUntil {
+		c = p.again(c)
+	}
 	t := transition{mono: now.Mono, wall: now.Wall, kind: kind, place: at.Place, cause: c}
 	if at.Room == "" {
 		t.user = string(p.dir.name(s.user))
@@ -25,11 +28,12 @@ func (p *presence) note(now Now, kind EventType, s *seat, c cause) {
 // somebody in it, that it is so. They have ids of their own: whoever listens and knows an
 // earlier one must not ignore them.
 func (p *presence) announce(now Now, c cause) {
+	p.againUntil = now.Mono + p.cfg.DeadAfter
 	rooms := make(map[uint32]bool)
 	for id := range p.seats.end {
 		s := p.seats.at(id)
 		switch at := p.dir.places.at(s.place); {
-		case s.since == 0:
+		case p.sessions(s) == 0: // nobody, or a user who may be about to leave
 		case at.Room == "":
 			p.note(now, Online, s, c)
 		case !rooms[s.place]:
@@ -56,10 +60,30 @@ func (p *presence) speak(now Now, since time.Duration, heard uint64) {
 			break
 		}
 	}
+	if j.stopped {
+		j.next, j.stopped = min(j.next, max(j.resume, j.base)), false
+		for i := j.next - j.base; i < len(j.all); i++ {
+			j.all[i].cause = p.again(j.all[i].cause)
+		}
+		p.againUntil = now.Mono + p.cfg.DeadAfter
+	}
 }
 
-// mute makes that another node is the speaker.
-func (p *presence) mute() { p.journal.speaking, p.journal.awaited = false, false }
+// again returns a cause that no other node has, so that the event that comes of it has an
+// id of its own. Who ignores events that came before would else be left with a wrong one:
+// of "online", which is news, and "offline", which another speaker has told before it.
+func (p *presence) again(c cause) cause {
+	c.inc += "+" + p.cfg.Incarnation
+	return c
+}
+
+// mute makes that another node is the speaker. Stopped says that it is so because this one
+// has stood still: what it has not told then, the other one may never have known.
+func (p *presence) mute(stopped bool) {
+	j := &p.journal
+	j.speaking, j.awaited = false, false
+	j.stopped, j.resume = stopped, j.next
+}
 
 // events returns what the speaker has to publish next; see [Machine.Events].
 func (p *presence) events(limit int) (events []Event) {

@@ -105,7 +105,7 @@ func TestSpeakingAnewIgnoresWhatIsUnderway(t *testing.T) {
 	p.speak(second(0), 0, math.MaxUint64)
 	p.add(second(1), Place{System: chat}, "alice", 1, cause{})
 	p.events(1)
-	p.mute()
+	p.mute(false)
 	p.speak(second(2), 0, math.MaxUint64)
 	if p.spoken(1); len(p.events(10)) != 1 {
 		t.Error("an answer to the former speaker's part counts")
@@ -133,7 +133,7 @@ func TestTheJournalIsBounded(t *testing.T) {
 	if n := len(p.journal.all); n != journalSize || p.events(1)[0].User != "15" {
 		t.Errorf("%d are kept, next is %v", n, p.events(1))
 	}
-	p.mute()
+	p.mute(false)
 	p.tick(second(61))
 	if n := len(p.journal.all); n != journalSize {
 		t.Errorf("after a minute %d are kept", n)
@@ -215,7 +215,7 @@ func (h *handover) heartbeat(s float64) {
 
 // die makes the other node the speaker, as the spec of speak says.
 func (h *handover) die(s float64) {
-	h.nodes[h.speaker].mute()
+	h.nodes[h.speaker].mute(false)
 	h.speaker = 1 - h.speaker
 	beat := h.clock(h.speaker, h.beat).Mono
 	h.nodes[h.speaker].speak(h.clock(h.speaker, s), beat-h.unspoken-time.Second, math.MaxUint64)

@@ -35,6 +35,10 @@ type journal struct {
 	asked    int  // number of the first one that events returned last
 	awaited  bool // what events returned last may be confirmed
 	speaking bool
+	// stopped says that this node was the speaker until it stood still; resume is what
+	// next was then.
+	stopped bool
+	resume  int
 	// heard is when another speaker was heard last: what has come since is kept for longer.
 	heard time.Duration
 }

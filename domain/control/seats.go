@@ -3,6 +3,7 @@ package control
 import (
 	"hash/maphash"
 	"math"
+	"time"
 )
 
 // presence is who is where: the rows of all sources, and what follows from them. It is
@@ -20,7 +21,10 @@ type presence struct {
 	own     ownRows
 	watched watches
 	journal journal
-	drops   drops
+	// againUntil is until when events have ids of their own, on Now.Mono: this node has just
+	// repeated what another speaker may have told otherwise.
+	againUntil time.Duration
+	drops      drops
 
 	ownNumber, otherRows, stagedRows int // rows
 	users                            int // present, in all places together

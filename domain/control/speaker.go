@@ -78,7 +78,7 @@ func (m *Machine) elect() {
 		m.beginToSpeak()
 	case !speaks && s.self:
 		s.former(m.cfg.Incarnation, m.now.Mono, m.presence.unspoken(m.now).Milliseconds(), m.self.seq+1)
-		m.presence.mute()
+		m.presence.mute(!s.synced)
 		if s.synced && !m.self.leaving { // an earlier one speaks
 			s.muted = m.now.Mono + 2*m.cfg.Heartbeat
 		}

@@ -31,24 +31,25 @@ func (reg *Registry) checkOrigin(r *http.Request) error {
 	}
 }
 
-// identify finds the token and returns what it grants. The token that the port has
-// found may be "".
+// identify finds the token and sets what it grants. The token that the port has found may
+// be "". With an error the grant means nothing; this is so below, too. The grant is set
+// where it stays, since it is large, and the stack of a request's goroutine is small.
 func (reg *Registry) identify(
-	r *http.Request, from netip.Addr, token string,
-) (grant domain.Grant, err error) {
+	r *http.Request, from netip.Addr, token string, grant *domain.Grant,
+) (err error) {
 	if token, err = reg.findToken(r, token); err != nil {
-		return domain.Grant{}, err
+		return err
 	}
 	switch {
 	case token != "" && reg.auth != nil:
 		ctx := newDeadlineContext(r.Context(), reg.cfg.Authenticate)
 		defer ctx.end()
-		return reg.verify(ctx, from, token)
+		return reg.verify(ctx, from, token, grant)
 	case reg.cfg.Tokenless != nil:
-		grant, err = reg.cfg.Tokenless(r)
+		*grant, err = reg.cfg.Tokenless(r)
 		return reg.checked(grant, err)
 	default:
-		return domain.Grant{}, badToken("none", "there is none")
+		return badToken("none", "there is none")
 	}
 }
 
@@ -130,31 +131,32 @@ func OneToken(where string, values []string) (token string, err error) {
 	return token, nil
 }
 
-// verify returns what a token grants. Only a token that the [Authenticator] calls
-// wrong counts against the address.
+// verify sets what a token grants. Only a token that the [Authenticator] calls wrong
+// counts against the address.
 func (reg *Registry) verify(
-	ctx context.Context, from netip.Addr, token string,
-) (domain.Grant, error) {
+	ctx context.Context, from netip.Addr, token string, grant *domain.Grant,
+) error {
 	leave, ok := reg.failures.enter(ctx, from, reg.now())
 	if !ok {
-		return domain.Grant{}, lockedOut("locked_out", nil)
+		return lockedOut("locked_out", nil)
 	}
-	grant, err := reg.checked(reg.authenticate(ctx, token, leave))
+	err := reg.checked(grant, reg.authenticate(ctx, token, grant, leave))
 	if errors.Is(err, domain.ErrUnauthenticated) && reg.failures.count(from, reg.now()) {
 		r := asRejection(err)
-		return domain.Grant{}, lockedOut(r.reason, r.log)
+		return lockedOut(r.reason, r.log)
 	}
-	return grant, err
+	return err
 }
 
 // authenticate asks the [Authenticator], and then calls leave, which ends the
 // address's turn. It does so even if the Authenticator panics, since net/http recovers
 // from that.
 func (reg *Registry) authenticate(
-	ctx context.Context, token string, leave func(),
-) (domain.Grant, error) {
+	ctx context.Context, token string, grant *domain.Grant, leave func(),
+) (err error) {
 	defer leave()
-	return reg.auth.Authenticate(ctx, token)
+	*grant, err = reg.auth.Authenticate(ctx, token)
+	return err
 }
 
 // lockedOut refuses a client whose address has shown too many wrong tokens.
@@ -166,17 +168,17 @@ func lockedOut(reason string, log []any) error {
 	}
 }
 
-// checked returns what an Authenticator said, or an error if that makes no sense.
-func (reg *Registry) checked(grant domain.Grant, err error) (domain.Grant, error) {
+// checked returns the error of an Authenticator, or one if what it granted makes no sense.
+func (reg *Registry) checked(grant *domain.Grant, err error) error {
 	switch {
 	case err != nil:
-		return domain.Grant{}, err
+		return err
 	case domain.CheckUser(grant.User) != nil:
-		return domain.Grant{}, badToken("claims", "its user is no name")
+		return badToken("claims", "its user is no name")
 	case !grant.Expires.IsZero() && !grant.Expires.After(reg.now()):
-		return domain.Grant{}, badToken("expired", "it has expired")
+		return badToken("expired", "it has expired")
 	}
-	return grant, nil
+	return nil
 }
 
 // badToken returns an error about a token of which the client may know all.
@@ -216,7 +218,8 @@ func (s *Session) Refresh(ctx context.Context, token string) (domain.Grant, erro
 	if s.registry.auth == nil {
 		return domain.Grant{}, fmt.Errorf("this node takes no tokens: %w", domain.ErrUnsupported)
 	}
-	grant, err := s.registry.verify(ctx, s.from, token)
+	var grant domain.Grant
+	err := s.registry.verify(ctx, s.from, token, &grant)
 	if err == nil && grant.User != s.User {
 		err = badToken("other_user", "it is another user's")
 	}

@@ -43,11 +43,11 @@ func (reg *Registry) authorize(r *http.Request, p Protocol) (*connectRequest, er
 	if from.unnamed != "" {
 		reg.recordUnnamed(r, from)
 	}
-	grant, err := reg.identify(r, from.addr, p.Token)
-	if err != nil {
+	c := &connectRequest{}
+	if err := reg.identify(r, from.addr, p.Token, &c.grant); err != nil {
 		return nil, reg.explainToken(err, r, p.Token)
 	}
-	if err := reg.checkGranted(&grant); err != nil {
+	if err := reg.checkGranted(&c.grant); err != nil {
 		return nil, err
 	}
 	query, err := url.ParseQuery(r.URL.RawQuery)
@@ -55,9 +55,8 @@ func (reg *Registry) authorize(r *http.Request, p Protocol) (*connectRequest, er
 		return nil, Rejected(http.StatusUnprocessableEntity,
 			"query: escape special characters as %%XX")
 	}
-	c := &connectRequest{}
-	c.Protocol, c.from, c.grant, c.systems = p, from.addr, grant, c.first[:0]
-	if c.user, err = domain.UserTarget(grant.User); err != nil {
+	c.Protocol, c.from, c.systems = p, from.addr, c.first[:0]
+	if c.user, err = domain.UserTarget(c.grant.User); err != nil {
 		return nil, err // not reached: checked has looked at the name
 	}
 	c.grant.User = c.user.Name() // shares the target's memory

@@ -226,7 +226,7 @@ func TestBusyPlacesDoNotCloseSlowClients(t *testing.T) {
 	n.registry.PresenceChanged(facts.Change(lobby, []string{"eve"}, nil))
 	for {
 		line := c.wants(`{"op":"presence","system":"chat","room":"lobby","count":`)
-		if strings.Contains(line, `"users":["eve"]`) {
+		if strings.Contains(line, `"users":["eve"]`) || strings.Contains(line, `"joined":["eve"]`) {
 			break
 		}
 	}

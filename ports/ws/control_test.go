@@ -198,8 +198,9 @@ func TestClientsWatchWhoIsThere(t *testing.T) {
 	n.registry.PresenceChanged(facts.Change(lobby, []string{"eve"}, nil))
 	c.wants(`{"op":"presence","system":"chat","room":"lobby","count":1,"joined":["eve"],"left":[]}`)
 
+	watched := facts.Watched()
 	c.says(`{"op":"auth","ref":7,"token":"alice/blind"}`)
-	for range facts.Watched() {
+	for range watched {
 		c.wants(`{"op":"presence","system":"chat",`)
 	}
 	c.wants(`{"op":"ok","ref":7}`)

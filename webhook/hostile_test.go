@@ -109,6 +109,7 @@ func TestWhatIsSaidOfBadEndpoints(t *testing.T) {
 		_, _ = io.WriteString(c, "SSH-2.0-OpenSSH\r\n")
 	})
 	headers := listen(t, func(c net.Conn) {
+		_, _ = c.Read(make([]byte, 1)) // an answer before the request is another fault
 		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\n")
 		for i := 0; ; i++ {
 			if _, err := fmt.Fprintf(c, "X-%d: %s\r\n", i, strings.Repeat("x", 1000)); err != nil {

@@ -46,10 +46,10 @@ func (m *Machine) takeFact(msg *message, f *item, p *peer, fresh bool) bool {
 	return true
 }
 
-// ends converts the ends of a fact to Now.Mono. The sender's clock counts relative to
-// this node's, so that it does not matter that it is wrong. While the sender is hardly
-// known, that is a guess. Of a message that was not made just now, both clocks count as if
-// they were right. Neither is proven.
+// ends converts the ends of a fact to Now.Mono by how far the sender's clock is from it. For
+// a sender that is known, that is measured, so it does not matter that its clock is wrong;
+// until it is known well, it is a guess. For any other, as of what was read in a log, both
+// clocks count as if they were right, which proves nothing.
 func (m *Machine) ends(o origin, del bool, offset int64) (end, keep time.Duration) {
 	if !del {
 		end = m.until(o.until, offset)

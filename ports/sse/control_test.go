@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/domain/control"
 	"github.com/fanfarebus/fanfare/ports/session"
 	"github.com/fanfarebus/fanfare/ports/session/sessiontest"
@@ -17,16 +16,8 @@ import (
 // controlled returns a node with a control plane, and presence for chat.
 func controlled(t *testing.T, cfg config) (*node, *sessiontest.Control) {
 	t.Helper()
-	facts := &sessiontest.Control{}
-	cfg.registry.Control = facts
-	cfg.registry.Presence = func(s domain.System) bool { return s == system("chat") }
-	n := serve(t, cfg)
-	t.Cleanup(func() {
-		for _, fault := range facts.Faults() {
-			t.Error(fault)
-		}
-	})
-	return n, facts
+	facts := sessiontest.New(t, &cfg.registry, system("chat"))
+	return serve(t, cfg), facts
 }
 
 // An EventSource that was disconnected comes back by itself, unless it must not.

@@ -11,7 +11,6 @@ import (
 
 	"github.com/gorilla/websocket"
 
-	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/domain/control"
 	"github.com/fanfarebus/fanfare/ports/session"
 	"github.com/fanfarebus/fanfare/ports/session/sessiontest"
@@ -21,16 +20,8 @@ import (
 // controlled returns a node with a control plane, and presence for chat.
 func controlled(t *testing.T, cfg config) (*node, *sessiontest.Control) {
 	t.Helper()
-	facts := &sessiontest.Control{}
-	cfg.registry.Control = facts
-	cfg.registry.Presence = func(s domain.System) bool { return s == system("chat") }
-	n := serve(t, cfg)
-	t.Cleanup(func() {
-		for _, fault := range facts.Faults() {
-			t.Error(fault)
-		}
-	})
-	return n, facts
+	facts := sessiontest.New(t, &cfg.registry, system("chat"))
+	return serve(t, cfg), facts
 }
 
 // wantsReason reads until the close frame, which must have the code and the reason.

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"testing"
 	"time"
 
 	"github.com/fanfarebus/fanfare/domain"
@@ -35,6 +36,20 @@ type Control struct {
 }
 
 var _ session.Control = (*Control)(nil)
+
+// New gives the settings of a registry a Control, and presence for one system. What no
+// registry may do fails the test when it ends.
+func New(t testing.TB, cfg *session.Config, presence domain.System) *Control {
+	c := &Control{}
+	cfg.Control = c
+	cfg.Presence = func(s domain.System) bool { return s == presence }
+	t.Cleanup(func() {
+		for _, fault := range c.Faults() {
+			t.Error(fault)
+		}
+	})
+	return c
+}
 
 // Check returns what Refuse or RefuseToken has set.
 func (c *Control) Check(user, token string, _ time.Time) error {

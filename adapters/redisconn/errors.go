@@ -34,7 +34,7 @@ func Classify(err error) error {
 	}
 	answer, ok := serverAnswer(err)
 	if ok && isRedirection(answer) {
-		const problem = "the server belongs to a Redis Cluster, on which streams are not supported"
+		const problem = "another server of the Redis Cluster has the topic (the URL of a cluster needs cluster=true)"
 		return fmt.Errorf("%w: %s: %w", domain.ErrBusDown, problem, err)
 	}
 	if ok && !isUnavailable(answer) {

@@ -66,9 +66,9 @@ func TestParseNamesWhatIsWrong(t *testing.T) {
 		"redis://:6379":                             "names no host",
 		"redis://h/x":                               `path "x"`,
 		"redis://h/-1":                              `path "-1"`,
-		"redis://h:1,i:2":                           "sentinel_master",
+		"redis://h:1,i:2":                           "cluster=true",
+		"redis://h:1,i:2/0?cluster=false":           "sentinel_master",
 		"redis://u:hunter2@h?clustr=true":           `unknown parameter "clustr"`,
-		"redis://u:hunter2@h?cluster=true":          `unknown parameter "cluster"`,
 		"redis://u:hunter2@h?pool=0":                "pool=0",
 		"redis://u:hunter2@h?dial_timeout=x":        "dial_timeout=x",
 		"redis://u:hunter2@h?tls_ca=" + missing:     "tls_ca",
@@ -252,12 +252,12 @@ func publishes(t *testing.T, rawURL string) error {
 	if err != nil {
 		t.Fatal(err)
 	}
-	client := s.Client()
-	defer func() { _ = redisconn.Close(client) }()
+	masters := redisconn.NewMasters(s)
+	defer func() { _ = masters.Close() }()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	pipe := redisconn.NewPipeline(client, 1)
-	pipe.Add(ctx, redisconn.IsCount, "PUBLISH", "t", "x")
+	pipe := masters.NewPipeline(1)
+	pipe.Add("t", redisconn.IsCount, "PUBLISH", "t", "x")
 	return errors.Join(pipe.Exec(ctx)...)
 }
 

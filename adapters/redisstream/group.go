@@ -64,7 +64,7 @@ type group struct {
 	inFlight   int
 	claimAfter time.Duration
 	server     *redisconn.Server
-	client     *redis.Client // for everything but waiting for entries
+	client     redis.UniversalClient // for everything but waiting for entries
 	log        *slog.Logger
 	ctx        context.Context // ends with Close
 	cancel     context.CancelFunc

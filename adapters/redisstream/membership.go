@@ -31,10 +31,10 @@ const (
 type membership struct {
 	*group
 	topic    string
-	consumer string        // what the server calls the member
-	reader   *redis.Client // waits for entries; it is closed to end the waiting
-	slots    chan struct{} // holds a token for each entry that is held
-	acked    chan string   // ids of entries to ack
+	consumer string                // what the server calls the member
+	reader   redis.UniversalClient // waits for entries; it is closed to end the waiting
+	slots    chan struct{}         // holds a token for each entry that is held
+	acked    chan string           // ids of entries to ack
 	out      chan *message.Message
 
 	skipped int64 // how many entries the server has counted too few as read; belongs to run

@@ -50,9 +50,11 @@ type streamRead struct {
 }
 
 // newSharedConns returns the shared connections of a driver.
-func newSharedConns(server *redisconn.Server) *redisconn.SharedConns[*sharedFeed, *sharedReader] {
+func newSharedConns(
+	server *redisconn.Server, masters *redisconn.Masters,
+) *redisconn.SharedConns[*sharedFeed, *sharedReader] {
 	return redisconn.NewSharedConns(redisconn.SharedConfig[*sharedFeed, *sharedReader]{
-		Dial: server.Dial,
+		Dial: masters.Dial,
 		State: func(conn *redisconn.Conn) *sharedReader {
 			return &sharedReader{
 				conn: conn, replyTimeout: server.ReplyTimeout(),

@@ -11,6 +11,9 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
+// errNoCluster is the reply of a server that is not in cluster mode.
+const errNoCluster = Error("ERR This instance has cluster support disabled")
+
 // doubt has the cluster asked again before the next request.
 func (m *Masters) doubt() {
 	m.mu.Lock()
@@ -132,5 +135,9 @@ func (m *Masters) askServer(ctx context.Context, addr string, d time.Duration) (
 	if err := conn.Flush(); err != nil {
 		return nil, err
 	}
-	return readSlotMap(conn, addr)
+	slots, err := readSlotMap(conn, addr)
+	if err == errNoCluster {
+		return nil, fmt.Errorf("the server is not a Redis Cluster (its URL must not say cluster=true): %w", err)
+	}
+	return slots, err
 }

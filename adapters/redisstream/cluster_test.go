@@ -1,6 +1,7 @@
 package redisstream_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/url"
@@ -20,25 +21,38 @@ import (
 	"github.com/fanfarebus/fanfare/test/driverkit"
 )
 
-func TestConformanceOnACluster(t *testing.T) { conformOnCluster(t, "") }
+func TestConformanceOnACluster(t *testing.T) {
+	h, c := onCluster(t, "")
+	h.Freeze, h.Thaw = eachProxy(c, (*broker.Proxy).Swallow), eachProxy(c, (*broker.Proxy).Pass)
+	h.Deafen = eachProxy(c, func(p *broker.Proxy) { p.SwallowWho("XREAD") })
+	conformance.Run(t, h)
+}
 
-func conformOnCluster(t *testing.T, params string) {
-	t.Parallel()
+// Frozen servers are left out, since these cases take long and are the same for
+// connections of a feed's own.
+func TestConformanceOnSharedConnectionsOfACluster(t *testing.T) {
+	h, _ := onCluster(t, "&read_connections=0")
+	conformance.Run(t, h)
+}
+
+func onCluster(t *testing.T, params string) (conformance.Harness, *broker.RedisCluster) {
 	c := broker.NewRedisCluster(t, 3).Proxied()
-	each := func(do func(*broker.Proxy)) func() { return func() { c.Proxies(do) } }
-	conformance.Run(t, conformance.Harness{
+	return conformance.Harness{
 		Name: "redis-streams on a cluster",
 		Open: func(t testing.TB) transport.Driver { return open(t, c.URL("redis-streams")+params) },
-		Cut:  each((*broker.Proxy).Cut), Mend: each((*broker.Proxy).Mend),
-		Freeze: each((*broker.Proxy).Swallow), Thaw: each((*broker.Proxy).Pass),
-		Deafen:   each(func(p *broker.Proxy) { p.SwallowWho("XREAD") }),
+		Cut:  eachProxy(c, (*broker.Proxy).Cut), Mend: eachProxy(c, (*broker.Proxy).Mend),
 		Trim:     func(_ testing.TB, topic string, keep int) { c.CLI("XTRIM", topic, "MAXLEN", fmt.Sprint(keep)) },
 		Recreate: func(_ testing.TB, topic string) { c.CLI("DEL", topic) },
 		Poison: func(_ testing.TB, topic string) {
 			c.CLI("XADD", topic, "*", "_watermill_message_uuid", "u", "metadata", "\xc1 no msgpack", "payload", "x")
 		},
 		Goroutines: broker.ProxyGoroutines,
-	})
+	}, c
+}
+
+// eachProxy returns a function that does something to each proxy of a cluster.
+func eachProxy(c *broker.RedisCluster, do func(*broker.Proxy)) func() {
+	return func() { c.Proxies(do) }
 }
 
 // topicsOf returns a topic of each master of a cluster, by number.
@@ -93,10 +107,11 @@ func TestWhatAFailoverLosesIsAGap(t *testing.T) {
 			for where, d := range map[string]transport.Driver{"a new node": open(t, c.URL("redis-streams")), "the old node": d} {
 				var gap *transport.GapError
 				driverkit.Poll(t, func() bool { // until the node knows the new master
-					n := transport.New(d, transport.Config{})
-					err := n.Replay(t.Context(), topic, after, time.Time{}, func([]domain.Entry) bool { return false })
-					if err == nil {
-						t.Fatalf("%s goes on as if nothing were lost", where)
+					ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+					defer cancel()
+					err := transport.New(d, transport.Config{}).Replay(ctx, topic, after, time.Time{}, func([]domain.Entry) bool { return false })
+					if err == nil || ctx.Err() != nil { // it waits for more
+						t.Fatalf("%s goes on as if nothing were lost: %v", where, err)
 					}
 					return errors.As(err, &gap)
 				})
@@ -213,9 +228,10 @@ func TestAMoveUnderLoad(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := broker.NewRedisCluster(t, 3)
-			topics := topicsOf(c, 3)
-			l := startLoad(t, c.URL("redis-streams")+params, topics)
-			for _, topic := range topics {
+			moved := topicsOf(c, 3)
+			others := []string{"fanfare.o0", "fanfare.o1", "fanfare.o2", "fanfare.o3", "fanfare.o4", "fanfare.o5"}
+			l := startLoad(t, c.URL("redis-streams")+params, append(others, moved...))
+			for _, topic := range moved {
 				l.await(20)
 				to := c.Other(topic)
 				from := c.BeginMove(topic, to)
@@ -225,7 +241,7 @@ func TestAMoveUnderLoad(t *testing.T) {
 				c.FinishMove(topic, from, to)
 				l.await(20)
 			}
-			if gaps := l.finish(); !slices.Equal(gaps, []int{0, 0, 0}) {
+			if gaps := l.finish(); slices.Max(gaps) > 0 {
 				t.Fatalf("gaps: %v", gaps)
 			}
 		})

@@ -26,6 +26,7 @@ const (
 // to publish with. They are safe for concurrent use.
 type Masters struct {
 	server  *Server
+	router  *redis.Client // see Client
 	loading chan struct{} // holds a token while the cluster is being asked for its slots
 
 	mu      sync.Mutex
@@ -41,7 +42,14 @@ type Masters struct {
 // NewMasters returns the Masters of a server or of a cluster. It connects to
 // nothing. The caller closes them.
 func NewMasters(s *Server) *Masters {
-	return &Masters{server: s, loading: make(chan struct{}, 1), clients: make(map[string]*redis.Client)}
+	m := &Masters{server: s, loading: make(chan struct{}, 1), clients: make(map[string]*redis.Client)}
+	if s.cluster {
+		m.router = newRouter(m)
+	} else {
+		m.router = s.Client()
+		m.clients[""] = m.router
+	}
+	return m
 }
 
 // Open opens a connection to the server that holds a topic, and calls ask with it.
@@ -218,7 +226,7 @@ func (m *Masters) pingServer(ctx context.Context, addr string) error {
 // Close closes the clients. Connections that Open and Dial have returned are closed
 // by their owners. Close may be called more than once.
 func (m *Masters) Close() error {
-	err := m.closeClients()
+	err := errors.Join(m.closeClients(), Close(m.router))
 	m.running.Wait()
 	return err
 }

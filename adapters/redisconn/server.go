@@ -169,16 +169,10 @@ func (s *Server) ReplyTimeout() time.Duration { return s.replyTimeout }
 // IsCluster reports whether the servers are a Redis Cluster.
 func (s *Server) IsCluster() bool { return s.cluster }
 
-// Client returns a go-redis client for commands that do not publish. It ends with the
-// context of a call, and connects when it is first used. On a single server it tries
-// each command once; on a cluster it follows the topic to its master. The caller
-// closes it with [Close].
-func (s *Server) Client() redis.UniversalClient {
-	if s.cluster {
-		return s.clusterClient()
-	}
-	return s.clientOf(target{})
-}
+// Client returns a client of a single server, which tries each command once. It ends
+// with the context of a call, and connects when it is first used. The caller closes it
+// with [Close]. Most callers use [Masters.Client].
+func (s *Server) Client() *redis.Client { return s.clientOf(target{}) }
 
 // clientOf returns a client of one server, which tries each command once.
 func (s *Server) clientOf(to target) *redis.Client {
@@ -194,22 +188,8 @@ func (s *Server) clientOf(to target) *redis.Client {
 	})
 }
 
-// clusterClient returns a client of the cluster. It connects to the addresses that the
-// cluster names, which dialServer maps.
-func (s *Server) clusterClient() *redis.ClusterClient {
-	return redis.NewClusterClient(&redis.ClusterOptions{
-		Addrs:    s.addrs,
-		Dialer:   func(ctx context.Context, _, addr string) (net.Conn, error) { return s.dialServer(ctx, addr) },
-		Username: s.login.user, Password: s.login.password,
-		Protocol: 2, DisableIdentity: true, DisableRoutingPolicies: true,
-		ContextTimeoutEnabled: true, MaxRedirects: maxRedirects, DialerRetries: 1,
-		DialTimeout: s.dialTimeout, ReadTimeout: s.replyTimeout, WriteTimeout: s.replyTimeout,
-		PoolSize: s.poolSize, PoolTimeout: s.replyTimeout,
-	})
-}
-
 // Close closes a client. A second call does nothing.
-func Close(c redis.UniversalClient) error {
+func Close(c *redis.Client) error {
 	if err := c.Close(); err != nil && !errors.Is(err, redis.ErrClosed) {
 		return fmt.Errorf("close redis: %w", err)
 	}

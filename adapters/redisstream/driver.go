@@ -38,7 +38,7 @@ type Driver struct {
 
 	server   *redisconn.Server
 	masters  *redisconn.Masters
-	client   redis.UniversalClient // for everything but reading and publishing
+	client   *redis.Client // of masters: for everything but reading and publishing
 	log      *slog.Logger
 	closed   atomic.Bool
 	lineages lineages // of a cluster's topics
@@ -86,7 +86,7 @@ func Open(_ context.Context, u *url.URL, log *slog.Logger) (transport.Driver, er
 	}
 	masters := redisconn.NewMasters(server)
 	return &Driver{
-		server: server, masters: masters, client: server.Client(), log: log,
+		server: server, masters: masters, client: masters.Client(), log: log,
 		lineages:  lineages{masters: masters, topics: make(map[string]lineage)},
 		retention: retention, retentionGiven: u.Query().Has("retention"), claimAfter: claimAfter,
 		slots: redisconn.NewSlots(ownConns), lookups: make(chan struct{}, maxLookups),
@@ -278,5 +278,5 @@ func (d *Driver) Ping(ctx context.Context) error {
 // Other feeds, and groups, have connections of their own, which their owners close.
 func (d *Driver) Close() error {
 	d.closed.Store(true)
-	return errors.Join(d.shared.Close(), d.masters.Close(), redisconn.Close(d.client))
+	return errors.Join(d.shared.Close(), d.masters.Close())
 }

@@ -16,7 +16,7 @@ import (
 // It removes whole nodes of the stream's tree only, which is cheap, so some older
 // entries stay.
 func (d *Driver) Trim(ctx context.Context, topic string) error {
-	now, err := d.timeAt(ctx, topic)
+	now, err := d.masters.Time(ctx, topic)
 	if err == nil {
 		oldest := now.Add(-d.retention).UnixMilli()
 		err = d.client.XTrimMinIDApprox(ctx, topic, strconv.FormatInt(oldest, 10), 0).Err()
@@ -25,18 +25,6 @@ func (d *Driver) Trim(ctx context.Context, topic string) error {
 		return fmt.Errorf("redisstream: trim %s: %w", topic, redisconn.Classify(err))
 	}
 	return nil
-}
-
-// timeAt returns the time by the clock of the server that holds the topic.
-func (d *Driver) timeAt(ctx context.Context, topic string) (time.Time, error) {
-	if cluster, ok := d.client.(*redis.ClusterClient); ok {
-		master, err := cluster.MasterForKey(ctx, topic)
-		if err != nil {
-			return time.Time{}, err
-		}
-		return master.Time(ctx).Result()
-	}
-	return d.client.Time(ctx).Result()
 }
 
 // RetentionAsked reports whether the URL names a retention.
@@ -58,7 +46,7 @@ func (d *Driver) TrimConsumed(ctx context.Context, topic string) (oldest time.Du
 }
 
 func (d *Driver) trimConsumed(ctx context.Context, topic string) (oldest time.Duration, err error) {
-	now, err := d.timeAt(ctx, topic)
+	now, err := d.masters.Time(ctx, topic)
 	if err != nil {
 		return 0, err
 	}

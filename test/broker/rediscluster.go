@@ -116,6 +116,9 @@ func (c *RedisCluster) URL(scheme string) string {
 	return url
 }
 
+// Servers returns all servers.
+func (c *RedisCluster) Servers() []*RedisServer { return c.servers }
+
 // Client returns a client of the cluster that is closed when the test ends.
 func (c *RedisCluster) Client() *redis.ClusterClient {
 	var addrs []string

@@ -3,6 +3,7 @@ package redispubsub_test
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -39,7 +40,8 @@ func TestConformanceOnACluster(t *testing.T) {
 func TestAFailover(t *testing.T) {
 	c := broker.NewRedisCluster(t, 3)
 	const topic = "fanfare.orders"
-	d := open(t, c.URL("redis"))
+	c.SetUser("cluster-channels-node") // docs/operating.md lists its rights
+	d := open(t, strings.Replace(c.URL("redis"), "://", "://cluster-channels-node:secret@", 1))
 	bus := transport.New(d, transport.Config{RetryMin: time.Millisecond, RetryMax: 50 * time.Millisecond})
 	follower := driverkit.Subscribe(t, bus, topic)
 	for i, s := range c.Servers() {

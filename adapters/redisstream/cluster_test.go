@@ -221,7 +221,8 @@ func TestAFailoverUnderLoad(t *testing.T) {
 	}
 }
 
-// Slots are moved while messages are published: nobody notices.
+// Slots are moved while messages are published: nobody notices. The rights that
+// docs/operating.md lists are enough.
 func TestAMoveUnderLoad(t *testing.T) {
 	t.Parallel()
 	for name, params := range map[string]string{"own connection": "", "shared connection": "&read_connections=0"} {
@@ -230,7 +231,9 @@ func TestAMoveUnderLoad(t *testing.T) {
 			c := broker.NewRedisCluster(t, 3)
 			moved := topicsOf(c, 3)
 			others := []string{"fanfare.o0", "fanfare.o1", "fanfare.o2", "fanfare.o3", "fanfare.o4", "fanfare.o5"}
-			l := startLoad(t, c.URL("redis-streams")+params, append(others, moved...))
+			c.SetUser("cluster-node")
+			rawURL := strings.Replace(c.URL("redis-streams"), "://", "://cluster-node:secret@", 1) + params
+			l := startLoad(t, rawURL, append(others, moved...))
 			for _, topic := range moved {
 				l.await(20)
 				to := c.Other(topic)
@@ -240,6 +243,10 @@ func TestAMoveUnderLoad(t *testing.T) {
 				l.await(20)
 				c.FinishMove(topic, from, to)
 				l.await(20)
+			}
+			told := strings.Contains(c.Master("fanfare.o0").CLI("CLIENT", "LIST"), "flags=t ") // not by polling
+			if told != (params != "") {
+				t.Errorf("changes are told: %v", told)
 			}
 			if gaps := l.finish(); slices.Max(gaps) > 0 {
 				t.Fatalf("gaps: %v", gaps)

@@ -7,8 +7,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 )
 
 const (
@@ -119,15 +117,12 @@ func (c *RedisCluster) URL(scheme string) string {
 // Servers returns all servers.
 func (c *RedisCluster) Servers() []*RedisServer { return c.servers }
 
-// Client returns a client of the cluster that is closed when the test ends.
-func (c *RedisCluster) Client() *redis.ClusterClient {
-	var addrs []string
+// SetUser is [RedisServer.SetUser] on all servers.
+func (c *RedisCluster) SetUser(name string, without ...string) {
+	c.t.Helper()
 	for _, s := range c.servers {
-		addrs = append(addrs, s.Addr())
+		s.SetUser(name, without...)
 	}
-	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: addrs, Protocol: 2, DisableIdentity: true})
-	c.t.Cleanup(func() { _ = client.Close() })
-	return client
 }
 
 // CLI runs redis-cli, which follows a key to the server that holds it.

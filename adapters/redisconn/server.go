@@ -207,7 +207,7 @@ func (s *Server) dialTarget(ctx context.Context, to target) (*Conn, error) {
 		return nil, err
 	}
 	c := NewConn(nc, s.replyTimeout)
-	c.target = to
+	c.target, c.login = to, s.login
 	if err := s.logIn(ctx, c); err != nil {
 		_ = c.Close()
 		return nil, err
@@ -229,7 +229,7 @@ func (s *Server) logIn(ctx context.Context, c *Conn) error {
 		return err
 	}
 	if err := c.expectOK(replies); err != nil {
-		return fmt.Errorf("log in to redis: %w", err)
+		return fmt.Errorf("log in to redis: %w", s.Explain("", err))
 	}
 	return nil
 }
@@ -286,9 +286,10 @@ func (s *Server) askSentinel(ctx context.Context, sentinel string) (string, erro
 		return "", err
 	}
 	if err := c.expectOK(replies); err != nil {
-		return "", fmt.Errorf("log in to the sentinel: %w", err)
+		return "", fmt.Errorf("log in to the sentinel: %w", s.sentinel.explain("", err))
 	}
-	return s.readMasterAddr(c)
+	addr, err := s.readMasterAddr(c)
+	return addr, s.sentinel.explain("", err)
 }
 
 // readMasterAddr reads the reply to SENTINEL get-master-addr-by-name.

@@ -263,7 +263,7 @@ func (s *sharedReader) handOver() {
 	for i := range s.reads {
 		r := &s.reads[i]
 		if r.err != nil {
-			r.feed.end(r.err)
+			r.feed.end(s.conn.Explain(r.feed.topic, r.err))
 			s.shared.Leave(r.feed.topic, r.feed)
 		} else {
 			if len(r.batch) > 0 {

@@ -3,7 +3,6 @@ package redisconn
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -37,7 +36,7 @@ type Server struct {
 	db       int
 	cluster  bool              // the servers are a Redis Cluster
 	addrMap  map[string]string // where servers of the cluster are reached, by the address that it names
-	tls      *tls.Config       // nil for plain TCP
+	tls      *dsn.TLS          // nil for plain TCP
 
 	dialTimeout  time.Duration // to connect and to log in, each
 	replyTimeout time.Duration
@@ -311,9 +310,8 @@ func (s *Server) readMasterAddr(c *Conn) (string, error) {
 
 // dialAddr connects to an address, including the TLS handshake.
 func (s *Server) dialAddr(ctx context.Context, addr string) (net.Conn, error) {
-	var dialer net.Dialer
 	if s.tls == nil {
-		return dialer.DialContext(ctx, "tcp", addr)
+		return new(net.Dialer).DialContext(ctx, "tcp", addr)
 	}
-	return (&tls.Dialer{NetDialer: &dialer, Config: s.tls}).DialContext(ctx, "tcp", addr)
+	return s.tls.DialContext(ctx, "tcp", addr)
 }

@@ -59,8 +59,9 @@ func TestClientsShowACertificate(t *testing.T) {
 		"expired":           {CA: good.CA, Cert: expired.Cert, Key: expired.Key},
 		"a server that another authority has signed": {CA: foreign.CA, Cert: good.Cert, Key: good.Key},
 	} {
-		if err := works(t, s.url(files)); err == nil || !strings.Contains(err.Error(), "tls: ") {
-			t.Errorf("%s: %v", name, err)
+		// With TLS 1.3 the server may also just reset the connection.
+		if err := works(t, s.url(files)); err == nil {
+			t.Errorf("%s is taken", name)
 		}
 	}
 }

@@ -5,6 +5,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,7 +37,9 @@ type RedisServer struct {
 	cmd  *exec.Cmd // nil while the server is down
 }
 
-// Redis starts a redis-server without persistence and returns once it answers.
+// Redis starts a redis-server without persistence and returns once it answers. The
+// environment variable REDIS_SERVER names another program that takes the same arguments,
+// such as a valkey-server.
 // Arguments are redis-server's own, such as "--requirepass", "secret". The
 // server is stopped when the test ends.
 func Redis(t testing.TB, args ...string) *RedisServer {
@@ -138,7 +141,7 @@ func (s *RedisServer) Thaw() { s.signal(syscall.SIGCONT) }
 func (s *RedisServer) start() error {
 	args := append(slices.Clone(s.args),
 		"--port", fmt.Sprint(s.port), "--bind", "127.0.0.1", "--dir", s.dir, "--logfile", "redis.log")
-	cmd := exec.Command("redis-server", args...)
+	cmd := exec.Command(cmp.Or(os.Getenv("REDIS_SERVER"), "redis-server"), args...)
 	if err := cmd.Start(); err != nil {
 		if errors.Is(err, exec.ErrNotFound) {
 			err = fmt.Errorf("redis-server is not installed: "+

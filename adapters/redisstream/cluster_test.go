@@ -214,6 +214,10 @@ func TestAFailoverUnderLoad(t *testing.T) {
 	replica := c.Replica(master)
 	master.Kill()
 	c.AwaitMaster(l.topics[0], replica)
+	driverkit.Poll(t, func() bool { // what comes now is heard
+		_, gaps := l.followers[0].Received()
+		return gaps > 0
+	})
 	l.await(50)
 	if gaps := l.finish(); !slices.Equal(gaps, []int{1, 0, 0}) {
 		t.Fatalf("gaps: %v", gaps)

@@ -11,9 +11,9 @@ import (
 // what the master had confirmed before. A topic that is moved to another master goes
 // to another History, too, but loses nothing.
 type History struct {
-	ID     string // of the master's replication
-	Before string // the ID that the server's history continues, as far as it had received that
-	Addr   string // the server's
+	ID       string // of the master's replication
+	Promoted bool   // it continues the history of another master, or of the time before a restart
+	Addr     string // the server's
 }
 
 // History asks the server for its history. It returns an error if the server is no
@@ -37,7 +37,7 @@ func (c *Conn) History() (History, error) {
 		case "master_replid":
 			h.ID = value
 		case "master_replid2":
-			h.Before = value
+			h.Promoted = strings.Trim(value, "0") != ""
 		}
 	}
 	if role != "master" || h.ID == "" {

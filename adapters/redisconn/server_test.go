@@ -76,6 +76,14 @@ func TestParseNamesWhatIsWrong(t *testing.T) {
 		"redis://u:hunter2@h?tls=perhaps":           "tls=perhaps",
 		"redis://u:hunter2@h/x?clustr=true&tls=why": "tls=why",
 
+		"redis://h:1,i:2/1?cluster=true":             "only database 0",
+		"redis://h?cluster=true&sentinel_master=m":   "no sentinels",
+		"redis://h?cluster_map=a:1=b:2":              "needs cluster=true",
+		"redis://h?cluster=true&cluster_map=a:1":     "want host:port=host:port",
+		"redis://h?cluster=true&cluster_map=a=b:2":   "want host:port=host:port",
+		"redis://h?cluster=true&cluster_map=a:1=b:x": "want host:port=host:port",
+		"redis://h?cluster=perhaps":                  "cluster=perhaps",
+
 		"redis://bob@h":                                           "a user without a password",
 		"rediss://u:hunter2@h?tls=false":                          "tls=false: rediss:// means TLS",
 		"rediss-streams://u:hunter2@h?tls=0":                      "rediss-streams:// means TLS",

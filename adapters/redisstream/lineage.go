@@ -23,7 +23,9 @@ const maxLineages = 16 << 10
 //
 // A slot that is moved to another master takes its streams along, complete. If the
 // master that had the topic is still a master with the same history, the topic was
-// moved and not failed over, and the identity stays.
+// moved and not failed over, and the identity stays. That is only so if the new master
+// was never promoted itself: it could have been promoted after the move, in the place of
+// the server to which the topic was moved.
 type lineages struct {
 	masters *redisconn.Masters
 
@@ -45,7 +47,7 @@ func (l *lineages) origin(ctx context.Context, topic string, now redisconn.Histo
 	l.mu.Unlock()
 	switch {
 	case ok && known.now.ID == now.ID:
-	case ok && known.now.ID != now.Before && l.masters.Lives(ctx, known.now):
+	case ok && !now.Promoted && l.masters.Lives(ctx, known.now):
 	default:
 		known.origin = now.ID
 	}

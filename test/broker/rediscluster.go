@@ -195,7 +195,8 @@ func (c *RedisCluster) AwaitMaster(topic string, want *RedisServer) {
 	c.await("another master of "+topic, func(s *RedisServer) bool {
 		for line := range strings.Lines(s.CLI("CLUSTER", "NODES")) {
 			if words := strings.Fields(line); words[0] == id {
-				return strings.Contains(words[2], "master") && strings.Contains(s.CLI("CLUSTER", "INFO"), "cluster_state:ok")
+				return strings.Contains(words[2], "master") &&
+					strings.Contains(s.CLI("CLUSTER", "INFO"), "cluster_state:ok")
 			}
 		}
 		return false

@@ -36,7 +36,8 @@ func Classify(err error) error {
 	}
 	answer, ok := serverAnswer(err)
 	if ok && isRedirection(answer) {
-		const problem = "another server of the Redis Cluster has the topic (without cluster=true in the URL it is not followed)"
+		const problem = "another server of the Redis Cluster has the topic " +
+			"(without cluster=true in the URL it is not followed)"
 		return fmt.Errorf("%w: %s: %w", domain.ErrBusDown, problem, err)
 	}
 	if ok && isRefusal(answer) {

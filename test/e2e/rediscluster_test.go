@@ -43,6 +43,8 @@ func TestARedisClusterUnderLoad(t *testing.T) {
 			}
 		}
 	})
+	defer publishing.Wait()
+	defer close(stop) // not before: what comes behind a gap is only heard if more is published
 	more := func(what string) int64 {
 		t.Helper()
 		want := confirmed.Load() + 30
@@ -93,8 +95,6 @@ func TestARedisClusterUnderLoad(t *testing.T) {
 	to.Kill()
 	r.AwaitMaster(topic, replica)
 	enough := more("a replica has taken over")
-	defer publishing.Wait()
-	defer close(stop) // what comes behind a gap is only known if more is published
 	for i := range sessions {
 		if gaps := hear(i, enough); gaps != 1 {
 			t.Errorf("node %d told %d gaps for the failover", i, gaps)

@@ -90,7 +90,7 @@ func Open(_ context.Context, u *url.URL, log *slog.Logger) (transport.Driver, er
 		lineages:  lineages{masters: masters, topics: make(map[string]lineage)},
 		retention: retention, retentionGiven: u.Query().Has("retention"), claimAfter: claimAfter,
 		slots: redisconn.NewSlots(ownConns), lookups: make(chan struct{}, maxLookups),
-		shared: newSharedConns(server, masters),
+		shared: newSharedConns(server, masters, log),
 	}, nil
 }
 

@@ -301,3 +301,35 @@ func transportError(err error) error {
 	}
 	return fmt.Errorf("%w: %w", domain.ErrBusDown, err)
 }
+
+// Without a right that only a cluster needs, a node says which it is. What tells it which
+// streams have changed it can do without.
+func TestANodeOfAClusterNeedsTheDocumentedRights(t *testing.T) {
+	t.Parallel()
+	c := broker.NewRedisCluster(t, 1)
+	at := strings.Replace(c.URL("redis-streams"), "://", "://cluster-node:secret@", 1)
+	for right, works := range map[string]bool{
+		"+cluster|slots": false, "+info": false, "+client|id": true, "+client|tracking": true,
+		"+subscribe": true, "&__redis__:invalidate": true,
+	} {
+		c.SetUser("cluster-node", right)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		log := &driverkit.Log{}
+		d := openWith(t, at+"&read_connections=0", log.Logger())
+		bus := transport.New(d, transport.Config{Logger: log.Logger()})
+		batches, err := bus.Batches().Subscribe(ctx, rightsTopic)
+		if works && err == nil {
+			err = errors.Join(bus.Publish(rightsTopic, message.NewMessage("1", []byte("one"))), hear(ctx, batches, "one"))
+		}
+		if (err == nil) != works {
+			t.Errorf("without %s: %v", right, err)
+		}
+		if said := fmt.Sprint(err, log); !strings.Contains(said, "ACL SETUSER cluster-node "+right) {
+			t.Errorf("nobody says that %s is missing: %s", right, said)
+		}
+		if err := bus.Close(); err != nil {
+			t.Error(err)
+		}
+		cancel()
+	}
+}

@@ -66,6 +66,14 @@ func TestClientsShowACertificate(t *testing.T) {
 	}
 }
 
+func TestAPortWithoutTLSIsNamed(t *testing.T) {
+	s := broker.Redis(t)
+	err := works(t, "rediss://"+s.Addr()+"?dial_timeout=300ms")
+	if err == nil || !strings.Contains(err.Error(), s.Addr()+" does not answer, or does not speak TLS") {
+		t.Error(err)
+	}
+}
+
 // All certificates, and the authorities that have signed them, can be replaced without a
 // restart: new connections use what the files have.
 func TestCertificatesAreReplaced(t *testing.T) {

@@ -123,12 +123,33 @@ func (t *TLS) newConfig(read [][]byte) (*tls.Config, error) {
 
 // DialContext connects to an address, including the handshake, within the context's time.
 func (t *TLS) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
-	c, unusable := t.Config()
-	conn, err := (&tls.Dialer{Config: c}).DialContext(ctx, network, addr)
+	plain, err := new(net.Dialer).DialContext(ctx, network, addr)
 	if err != nil {
-		return nil, WithUnusable(err, unusable)
+		return nil, err
+	}
+	c, unusable := t.Config()
+	if c.ServerName == "" {
+		c = c.Clone()
+		c.ServerName, _, _ = net.SplitHostPort(addr)
+	}
+	conn := tls.Client(plain, c)
+	if err := conn.HandshakeContext(ctx); err != nil {
+		_ = plain.Close()
+		return nil, WithUnusable(handshakeError(addr, err), unusable)
 	}
 	return conn, nil
+}
+
+// handshakeError says if it seems that a server does not speak TLS. Redis does not answer
+// what it does not understand, but waits for its end.
+func handshakeError(addr string, err error) error {
+	switch {
+	case errors.As(err, new(tls.RecordHeaderError)):
+		return fmt.Errorf("%s does not speak TLS: %w", addr, err)
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
+		return fmt.Errorf("%s does not answer, or does not speak TLS: %w", addr, err)
+	}
+	return err
 }
 
 // WithUnusable adds the error of [TLS.Config], if there is one, to that of a connection

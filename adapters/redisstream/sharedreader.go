@@ -108,7 +108,8 @@ func (s *sharedReader) watch() error {
 	}
 	if err == nil && s.changes.refused != nil {
 		s.log.Warn("the server does not tell which streams change: they are all asked for again and again",
-			"server", s.conn.Addr(), "interval", pollInterval, "error", s.conn.Explain(invalidations, s.changes.refused))
+			"server", s.conn.Addr(), "interval", pollInterval,
+			"error", s.conn.Explain(invalidations, s.changes.refused))
 	}
 	return err
 }

@@ -90,6 +90,17 @@ func (s *RedisServer) run() *RedisServer {
 // Addr returns the server's host:port.
 func (s *RedisServer) Addr() string { return fmt.Sprintf("127.0.0.1:%d", s.port) }
 
+// TLSAddr returns the host:port at which a server that was started with --tls-port speaks
+// TLS.
+func (s *RedisServer) TLSAddr() string {
+	s.t.Helper()
+	i := slices.Index(s.args, "--tls-port")
+	if i < 0 {
+		s.t.Fatal("broker: the server has no --tls-port")
+	}
+	return "127.0.0.1:" + s.args[i+1]
+}
+
 // URL returns the URL of database 0 with a scheme, such as URL("redis").
 func (s *RedisServer) URL(scheme string) string { return scheme + "://" + s.Addr() + "/0" }
 

@@ -52,6 +52,7 @@ type parts struct {
 	publisher *Publisher
 	health    *health
 	webhooks  *webhook.Worker
+	options   options
 }
 
 var _ http.Handler = (*Node)(nil)

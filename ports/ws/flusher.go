@@ -1,6 +1,10 @@
 package ws
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/fanfarebus/fanfare/internal/metric"
+)
 
 // A shard is a part of the server's sessions. Those that have something to send are on
 // its list, each once.
@@ -63,6 +67,7 @@ type flusher struct {
 	batch batch // reused, so that sessions need no buffers
 	tally tally // of the list
 	total *counters
+	delay *metric.Histogram // its own, so that flushers do not wait for each other
 }
 
 // run flushes until the shard has ended.
@@ -92,6 +97,7 @@ func (f *flusher) visit(c *client) {
 		f.batch.large = nil
 	default:
 		f.tally.add(f.batch.tally)
+		f.batch.delay.Observe(f.delay)
 		if c.wrote(&f.batch) {
 			f.shard.add(c)
 		}

@@ -2,6 +2,8 @@ package transport
 
 import (
 	"maps"
+	"math"
+	"slices"
 	"time"
 
 	"github.com/fanfarebus/fanfare/domain"
@@ -20,9 +22,9 @@ func (t *Transport) Lags() map[string]time.Duration {
 	return nil
 }
 
-// maxMarks is how many tails a subscription that is behind keeps. If there are more,
-// every second one is forgotten: so its lag is known to a few hundredths, however long
-// it grows.
+// maxMarks is how many tails a subscription that is behind keeps. If there are more, one
+// of those that are closest to each other is forgotten: so its lag is known to a few
+// hundredths of the longest that it was, however long that is.
 const maxMarks = 64
 
 // lags returns what [Transport.Lags] returns.
@@ -71,14 +73,16 @@ func addMark(marks, tails []tail) []tail {
 	return marks
 }
 
-// thinned returns every second mark, the first and the last one included.
-func thinned(marks []tail) (fewer []tail) {
-	for i, mark := range marks {
-		if i%2 == 0 || i == len(marks)-1 {
-			fewer = append(fewer, mark)
+// thinned returns the marks without the one whose neighbours are closest to each other
+// in time. There are at least three.
+func thinned(marks []tail) []tail {
+	closest, span := 0, time.Duration(math.MaxInt64)
+	for i := 1; i < len(marks)-1; i++ {
+		if d := marks[i+1].seen.Sub(marks[i-1].seen); d < span {
+			closest, span = i, d
 		}
 	}
-	return fewer
+	return slices.Delete(marks, closest, closest+1)
 }
 
 // undelivered returns the marks beyond a position.

@@ -377,8 +377,10 @@ func newNode(cfg Config, o options, p parts, m *metrics.Registry) (*Node, error)
 		p.api.HealthChecks(mux)
 	}
 	p.api.Admin(admin, m.Handler())
-	if cfg.AdminListen == "" {
+	if cfg.Admin.Public || cfg.Dev && cfg.AdminListen == "" {
 		p.api.Admin(public, m.Handler())
+	} else {
+		p.api.NoAdmin(public)
 	}
 	guard := func(h http.Handler) http.Handler { return h }
 	if cfg.Dev {

@@ -119,6 +119,16 @@ func (a *API) Admin(mux *http.ServeMux, metrics http.Handler) {
 	}))
 }
 
+// NoAdmin answers 404 where [API.Admin] would serve something, and says where that is.
+func (a *API) NoAdmin(mux *http.ServeMux) {
+	for _, path := range []string{"/metrics", "/docs", "/openapi.json"} {
+		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+			problem(http.StatusNotFound, path+" is not public: this node serves it on admin_listen "+
+				"(in a Go program, by Node.AdminHandler), or also here with the setting admin.public").write(w)
+		})
+	}
+}
+
 // Stats are what an [API] counts.
 type Stats struct {
 	Accepted uint64            // messages that the bus took

@@ -142,7 +142,7 @@ func curl(op *huma.Operation) string {
 		}
 	}
 	parts := []string{"curl"}
-	if op.Method != http.MethodGet && op.Method != http.MethodPost || op.Method == http.MethodPost && op.RequestBody == nil {
+	if op.Method != impliedMethod(op) {
 		parts = append(parts, "-X "+op.Method)
 	}
 	if len(op.Security) > 0 {
@@ -156,6 +156,14 @@ func curl(op *huma.Operation) string {
 		}
 	}
 	return strings.Join(append(parts, "$FANFARE_URL"+path), " ")
+}
+
+// impliedMethod returns the method that curl uses unless it is told another one.
+func impliedMethod(op *huma.Operation) string {
+	if op.RequestBody != nil {
+		return http.MethodPost
+	}
+	return http.MethodGet
 }
 
 // operations returns the operations in the order of their groups. In a group, those of the

@@ -252,5 +252,7 @@ func (r *route) problems(command bool) map[int][2]string {
 
 // rank orders the groups of the documentation.
 func rank(op *huma.Operation) int {
-	return slices.Index([]string{tagPublishing, tagReceiving, tagWho, tagMembers, tagPresence, tagNodes, tagHealth}, op.Tags[0])
+	return slices.Index([]string{
+		tagPublishing, tagReceiving, tagWho, tagMembers, tagPresence, tagNodes, tagHealth,
+	}, op.Tags[0])
 }

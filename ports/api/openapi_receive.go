@@ -19,9 +19,11 @@ type op struct {
 var ops = []op{
 	{"hello", "node", "The first one: the session, and where it is in each system. resumed: it continues " +
 		"at the cursor that the client gave.",
-		`{"op":"hello","session":"…","node":"n1","user":"alice","systems":{"orders":{"cursor":"…","resumed":true}}}`},
+		`{"op":"hello","session":"…","node":"n1","user":"alice",` +
+			`"systems":{"orders":{"cursor":"…","resumed":true}}}`},
 	{"message", "node", "A message. Keep its cursor: it is the place to resume at.",
-		`{"op":"message","system":"orders","id":"…","cursor":"…","to":"user:alice","type":"order.paid","data":{"n":1}}`},
+		`{"op":"message","system":"orders","id":"…","cursor":"…","to":"user:alice",` +
+			`"type":"order.paid","data":{"n":1}}`},
 	{"cursor", "node", "The position has moved without a message: this cursor replaces the one before.",
 		`{"op":"cursor","system":"orders","cursor":"…"}`},
 	{"gap", "node", "Between the cursor before and this one messages may be missing: fetch the state anew, " +

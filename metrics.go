@@ -14,7 +14,7 @@ import (
 // newMetrics collects what the parts of a node describe of themselves.
 func newMetrics(cfg Config, o options, p parts) *metrics.Registry {
 	m := metrics.New("fanfare")
-	m.Info("build_info", "The software and the node.",
+	m.Info("build_info", "Always 1; the labels name the software's version and the node.",
 		map[string]string{"version": o.version, "node": cfg.Node})
 	m.Register(p.describe()...)
 	return m

@@ -60,7 +60,7 @@ func ofPorts(
 	})
 }
 
-// Delays are those of the messages that one write carries. The zero value is empty.
+// Delays are those of the messages that one write carries, or a few in a row. The zero value is empty.
 // Messages that were read together are one entry.
 type Delays struct{ list []delay }
 
@@ -72,13 +72,24 @@ type delay struct {
 // Add adds a message that was read then. It does nothing if that is 0, as in a frame
 // whose delay is not to be counted.
 func (d *Delays) Add(read metric.Stamp) {
-	switch last := len(d.list) - 1; {
-	case read == 0:
-	case last >= 0 && d.list[last].since == read:
-		d.list[last].messages++
-	default:
-		d.list = append(d.list, delay{read, 1})
+	if read != 0 {
+		d.add(read, 1)
 	}
+}
+
+// Join adds what is in other, which stays as it is.
+func (d *Delays) Join(other *Delays) {
+	for i := range other.list {
+		d.add(other.list[i].since, other.list[i].messages)
+	}
+}
+
+func (d *Delays) add(since metric.Stamp, messages uint64) {
+	if last := len(d.list) - 1; last >= 0 && d.list[last].since == since {
+		d.list[last].messages += messages
+		return
+	}
+	d.list = append(d.list, delay{since, messages})
 }
 
 // Reset empties d.
@@ -91,7 +102,7 @@ func (d *Delays) Take() Delays {
 	return taken
 }
 
-// Observe counts that the messages are written now.
+// Observe counts that the messages are written now, and empties d.
 func (d *Delays) Observe(in *metric.Histogram) {
 	if len(d.list) == 0 {
 		return
@@ -100,4 +111,5 @@ func (d *Delays) Observe(in *metric.Histogram) {
 	for i := range d.list {
 		in.Observe(now.Since(d.list[i].since), d.list[i].messages)
 	}
+	d.Reset()
 }

@@ -20,6 +20,7 @@ func TestWhatIsWrittenIsCounted(t *testing.T) {
 
 	// Who comes back catches up with what was read long ago.
 	s.close()
+	poll(t, func() bool { return n.registry.Stats().Sessions == 0 })
 	n.deliver("user:alice", "orders", `{"n":2}`)
 	back := n.again(s, "alice", "systems=orders")
 	back.wants(`{"op":"hello"`)

@@ -17,7 +17,7 @@ import (
 type Histogram struct {
 	native  [nativeCells]atomic.Uint64
 	classic [classicCells]atomic.Uint64
-	sum     atomic.Uint64 // nanoseconds
+	sum     atomic.Uint64 // microseconds: nanoseconds would be used up after a day of much load
 }
 
 const (
@@ -63,7 +63,7 @@ func (h *Histogram) Observe(d time.Duration, n uint64) {
 	// buckets than in the native ones.
 	h.native[nativeCell(d)].Add(n)
 	h.classic[classicCell(d)].Add(n)
-	h.sum.Add(uint64(d) * n)
+	h.sum.Add(uint64(d.Microseconds()) * n)
 }
 
 // nativeCell returns the place of the native bucket that d is in. Bucket k of 2^(k/8)
@@ -89,7 +89,7 @@ func (h *Histogram) Read() Distribution {
 		Classic: make([]uint64, classicCells),
 		Native:  make([]uint64, nativeCells-1),
 	}
-	d.Sum = time.Duration(h.sum.Load()).Seconds()
+	d.Sum = float64(h.sum.Load()) / 1e6
 	for i := range d.Classic {
 		d.Classic[i] = h.classic[i].Load()
 	}

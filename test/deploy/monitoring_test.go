@@ -85,6 +85,7 @@ func (d dashboard) expressions() map[string]string {
 }
 
 func TestPrometheusReadsAlertsAndDashboard(t *testing.T) {
+	t.Parallel()
 	promtool := needs(t, "promtool")
 	must(t, exec.Command(promtool, "check", "rules", "--lint-fatal", "../../deploy/prometheus/alerts.yaml"))
 	// What a dashboard asks can be checked as the expressions of rules.
@@ -352,6 +353,7 @@ var trials = map[string]trial{
 
 // Each alert fires when it should, and is silent when all is well.
 func TestAlertsFireAndAreSilent(t *testing.T) {
+	t.Parallel()
 	promtool := needs(t, "promtool")
 	rules, err := filepath.Abs("../../deploy/prometheus/alerts.yaml")
 	if err != nil {

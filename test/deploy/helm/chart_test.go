@@ -3,6 +3,7 @@ package helm_test
 import (
 	"maps"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -303,5 +304,37 @@ func TestValuesThatCannotBeMeantAreRefused(t *testing.T) {
 	_, err := helm(t, least, "template", "fanfare", chart, "--kube-version", "1.29.3")
 	if !strings.Contains(err, "kubeVersion") {
 		t.Errorf("an old cluster: %q", err)
+	}
+}
+
+// The values that docs/deploying.md shows are those of a chart that can be installed.
+func TestTheValuesOnThePageAreGood(t *testing.T) {
+	t.Parallel()
+	_, section, _ := strings.Cut(read(t, "docs/deploying.md"), "\n## Kubernetes\n")
+	_, block, found := strings.Cut(section, "```yaml\n")
+	values, _, _ := strings.Cut(block, "```")
+	if !found || !strings.HasPrefix(values, "secret:") {
+		t.Fatalf("the page shows no values first: %q", values)
+	}
+	o := decode(t, template(t, values))
+	n := materialize(t, o, nil)
+	check := exec.Command(fanfareBinary, append([]string{"config", "check"}, n.args[1:]...)...)
+	check.Env = n.env
+	if out, err := check.CombinedOutput(); err != nil {
+		t.Errorf("a node would not start: %v\n%s", err, out)
+	}
+}
+
+// The chart is released with the program, and has its version.
+func TestTheChartHasTheVersionOfTheChangelog(t *testing.T) {
+	found := regexp.MustCompile(`(?m)^(?:The next version is |## \[)(\d+\.\d+\.\d+)`).FindStringSubmatch(read(t, "CHANGELOG.md"))
+	if found == nil {
+		t.Fatal("CHANGELOG.md names no version")
+	}
+	text := read(t, "deploy/helm/fanfare/Chart.yaml")
+	for _, line := range []string{"\nversion: " + found[1] + "\n", "\nappVersion: " + found[1] + "\n"} {
+		if !strings.Contains(text, line) {
+			t.Errorf("Chart.yaml does not say%s", line)
+		}
 	}
 }

@@ -3,6 +3,7 @@ package helm_test
 import (
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -107,14 +108,19 @@ func mount(t *testing.T, dir string, files map[string]string) {
 	}
 }
 
+// freeAddress returns an address of 127.0.0.1 with a port that was free just now. It is
+// below the ports that systems take for outgoing connections, so that it stays free.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 18000+rand.N(14000)))
+		if err == nil {
+			l.Close()
+			return l.Addr().String()
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("no port is free")
+	return ""
 }
 
 // A pod's container starts, its probes find it, as they are given, and after SIGTERM it

@@ -71,6 +71,7 @@ settings: { transport: "redis-streams://redis:6379/0" }
 	"public keys": `
 secret: { name: fanfare, files: { auth.jwt.secret: "", auth.jwt.public_key: keys.pem } }
 `,
+	"users that the cluster chooses":   least + "podSecurityContext: { runAsUser: null, runAsGroup: null, fsGroup: null }\n",
 	"neither budget nor anything else": least + "podDisruptionBudget: { enabled: false }\nreplicas: 1\n",
 }
 

@@ -115,10 +115,12 @@ func freeAddress(t *testing.T) string {
 	return ""
 }
 
-// A log is what a process has written.
+// A log is what a process has written, and the process.
 type log struct {
 	mu   sync.Mutex
 	text bytes.Buffer // guarded by mu
+
+	process *os.Process // that writes it
 }
 
 func (l *log) Write(p []byte) (int, error) {
@@ -143,6 +145,7 @@ func start(t *testing.T, env []string, args ...string) *log {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	said.process = cmd.Process
 	t.Cleanup(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		killed := time.AfterFunc(30*time.Second, func() { _ = cmd.Process.Kill() })

@@ -1,11 +1,13 @@
 package deploy_test
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -75,4 +77,32 @@ func TestTheUnitHasAUserAndTime(t *testing.T) {
 	if err != nil || !strings.HasPrefix(string(passwd), settings["User"]+":") || settings["User"] == "root" {
 		t.Errorf("the unit runs as %q, and %q is made (%v)", settings["User"], passwd, err)
 	}
+}
+
+// systemctl reload sends a signal at which a node reads its keys again, and does not end.
+func TestTheUnitReloadsANode(t *testing.T) {
+	t.Parallel()
+	settings, _ := unit(t)
+	if settings["ExecReload"] != "/bin/kill -HUP $MAINPID" {
+		t.Fatalf("it reloads with %q", settings["ExecReload"])
+	}
+	help := must(t, exec.Command(fanfareBinary, "serve", "--help"))
+	if !strings.Contains(help, "--auth.reload") {
+		t.Skip("this version of Fanfare does not read its keys again: it has no setting auth.reload")
+	}
+	address := freeAddress(t)
+	said := start(t, []string{"FANFARE_AUTH_JWT_SECRET=" + strings.Repeat("s", 32)}, "serve", "--listen", address)
+	healthy := func() error {
+		return exec.Command(fanfareBinary, "health", "--url", "http://"+address).Run()
+	}
+	eventually(t, 20*time.Second, "the node takes clients", healthy)
+	if err := said.process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 20*time.Second, "the node says that it has looked", func() error {
+		if !strings.Contains(said.String(), "settings of auth") {
+			return errors.New("it has not")
+		}
+		return healthy()
+	})
 }

@@ -41,7 +41,7 @@ js: ## build clients/js and the page of `fanfare dev`; needs npm
 test: tools ## everything; says first what it installs for that: TOOLS=no make test installs nothing, and names what is left out
 	@$(GO) vet ./...
 	@$(GO) tool wire diff .
-	@$(GO) test -race -count=1 -timeout 20m ./... # not from the cache, which does not know what binary test/e2e runs
+	@$(GO) test -race -count=1 -timeout 20m ./test/e2e ./... # test/e2e first, since it takes longest; not from the cache, which does not know what binary it runs
 	@$(GO) test -count=1 -timeout 10m ./test/sim
 	@if [ '$(TOOLS)' = no ] && ! scripts/tools --has js; then echo "test: left out by TOOLS=no: the tests of clients/js"; \
 		else cd clients/js && npm run --silent check && npm test --silent; fi

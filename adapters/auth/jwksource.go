@@ -34,7 +34,7 @@ const (
 // It is safe for concurrent use.
 type keySource struct {
 	place   place
-	fetcher fetcher
+	get     func(context.Context, place) (keys []*key, ignored []string, err error)
 	refresh time.Duration
 	log     *slog.Logger
 	keys    *atomic.Pointer[keySet] // of the JWT; only the source stores there
@@ -69,7 +69,7 @@ func newKeySource(cfg JWTConfig, keys *atomic.Pointer[keySet]) (*keySource, erro
 		return nil, err
 	}
 	return &keySource{
-		place: p, fetcher: newFetcher(cfg.JWKSTimeout), refresh: cfg.JWKSRefresh, log: cfg.Logger,
+		place: p, get: newFetcher(cfg.JWKSTimeout).keys, refresh: cfg.JWKSRefresh, log: cfg.Logger,
 		keys: keys, poke: make(chan struct{}, 1), changed: make(chan struct{}),
 	}, nil
 }
@@ -176,7 +176,7 @@ func (s *keySource) fetch(ctx context.Context) bool {
 	s.mu.Lock()
 	s.begun++
 	s.mu.Unlock()
-	keys, ignored, err := s.fetcher.keys(ctx, s.place)
+	keys, ignored, err := s.get(ctx, s.place)
 	if err == nil {
 		err = s.take(keys, ignored)
 	}

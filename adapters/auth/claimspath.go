@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/domain/jsontext"
 )
 
@@ -71,6 +72,10 @@ func newClaimReader(c Claims, d Defaults) (*claimReader, error) {
 			return nil, fmt.Errorf("the path of the claim for %s has %d bytes, at most %d are taken",
 				usual[i], len(path), maxPath)
 		}
+	}
+	grant := domain.Grant{Systems: d.Systems, Rooms: d.Rooms, Send: d.Send, Presence: d.Presence}
+	if err := CheckGlobs(grant); err != nil {
+		return nil, fmt.Errorf("default.%w", err)
 	}
 	for i, globs := range r.fallback {
 		r.fallback[i] = slices.Clone(globs) // grants share them

@@ -49,7 +49,7 @@ func (i *issuer) fetches() int {
 	return len(i.asked)
 }
 
-func (i *issuer) get(ctx context.Context, _ place) (keys []*key, ignored []string, err error) {
+func (i *issuer) get(ctx context.Context, _ issuerURL) (keys []*key, ignored []string, err error) {
 	i.mu.Lock()
 	i.active++
 	i.atOnce = max(i.atOnce, i.active)
@@ -380,7 +380,7 @@ func TestTheNextJWTKnowsTheKeys(t *testing.T) {
 		check(t, next, text, ReasonIssuer)
 		cfg.Issuer, cfg.JWKSURL = "", "https://other.example.com/jwks"
 		if other, err := j.Next(cfg); err != nil || other.Ready() {
-			t.Errorf("keys of another place count: %v", err)
+			t.Errorf("keys of another issuer count: %v", err)
 		}
 		if _, err := j.Next(JWTConfig{}); err == nil {
 			t.Error("settings that are wrong were taken")

@@ -135,14 +135,14 @@ func NewJWT(cfg JWTConfig) (*JWT, error) {
 }
 
 // Next returns a JWT with other settings, which takes the place of j. If both fetch their
-// keys from the same place, it begins with those that j has. Run has to be called for it,
+// keys from the same URL, it begins with those that j has. Run has to be called for it,
 // and ended for j.
 func (j *JWT) Next(cfg JWTConfig) (*JWT, error) {
 	next, err := NewJWT(cfg)
 	if err != nil {
 		return nil, err
 	}
-	if j.source != nil && next.source != nil && next.source.place == j.source.place {
+	if j.source != nil && next.source != nil && next.source.at == j.source.at {
 		next.source.begin(j.source)
 	}
 	return next, nil

@@ -525,3 +525,33 @@ func TestMoveWithoutABridgeDoesNothing(t *testing.T) {
 		}
 	}
 }
+
+// Settings can be checked where the issuer of tokens cannot be reached.
+func TestCheckingSettingsAsksNoIssuer(t *testing.T) {
+	t.Parallel()
+	mute, err := net.Listen("tcp", "127.0.0.1:0") // accepts, and answers nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { mute.Close() })
+	issuer := "--auth.jwt.issuer=http://" + mute.Addr().String()
+	got := fanfareRun(t, "config", "check", "--auth.jwt.discovery", issuer, "--auth.jwt.jwks_timeout", "1m",
+		"--auth.jwt.audience", "*", "--auth.jwt.claims.systems", "resource_access.push.systems", "--auth.jwt.default.rooms", "chat/*,orders/*")
+	if got.code != 0 || !strings.Contains(got.out, "the settings are good") {
+		t.Errorf("exit code %d: %s%s", got.code, got.out, got.err)
+	}
+	// Connections are accepted in the order in which they came: ours is the first.
+	ours, err := net.Dial("tcp", mute.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ours.Close()
+	first, err := mute.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close()
+	if first.RemoteAddr().String() != ours.LocalAddr().String() {
+		t.Error("the issuer was asked")
+	}
+}

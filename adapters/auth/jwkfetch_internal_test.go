@@ -117,7 +117,7 @@ func TestPlacesAreChecked(t *testing.T) {
 		"https://login.example.com/jwks#a":        "fragment",
 		"https://%zz/":                            "no URL",
 	} {
-		_, err := NewJWT(JWTConfig{JWKSURL: url})
+		_, err := NewJWT(JWTConfig{JWKSURL: url, Audience: "push"})
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%s: %v", url, err)
 		}
@@ -127,7 +127,8 @@ func TestPlacesAreChecked(t *testing.T) {
 		"no URL":           {Discovery: true, Issuer: "the shop"},
 		"more than one of": {Discovery: true, Issuer: "https://login.example.com", JWKSURL: "https://login.example.com/jwks"},
 		"for anybody":      {JWKSURL: "https://login.example.com/jwks", Audience: AnyAudience},
-		"not be negative":  {JWKSURL: "https://login.example.com/jwks", JWKSRefresh: -1},
+		"good: set issuer": {JWKSURL: "https://login.example.com/jwks"},
+		"not be negative":  {JWKSURL: "https://login.example.com/jwks", Issuer: "login", JWKSRefresh: -1},
 	} {
 		if _, err := NewJWT(cfg); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: %v; want …%s…", cfg, err, want)

@@ -165,7 +165,7 @@ func (cfg JWTConfig) completed() (JWTConfig, error) {
 		return cfg, fmt.Errorf("cache: must not be negative, got %d", cfg.Cache)
 	case cfg.JWKSRefresh < 0 || cfg.JWKSTimeout < 0:
 		return cfg, errors.New("jwks_refresh and jwks_timeout must not be negative")
-	case cfg.fetches() && cfg.Issuer == "" && cfg.Audience == AnyAudience:
+	case cfg.JWKSURL != "" && cfg.Issuer == "" && (cfg.Audience == "" || cfg.Audience == AnyAudience):
 		return cfg, errors.New("whatever the keys' owner has signed for anybody would be good: " +
 			"set issuer, or audience to what your tokens name")
 	}

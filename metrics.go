@@ -38,6 +38,7 @@ func (p parts) describe() []metric.Metric {
 		busMetrics(p.bus),
 		p.router.Metrics(),
 		p.hub.Metrics(),
+		p.tokens.Metrics(),
 		p.registry.Metrics(),
 		session.OutputMetrics(map[string]func() session.Output{
 			"ws": p.sockets.Output, "sse": p.events.Output,

@@ -13,7 +13,7 @@ QUICK   ?= no
 
 export TOOLS
 
-.PHONY: help run build check js test tools bench microbench soak fuzz tidy wire api clean
+.PHONY: help run build check js test tools bench microbench soak fuzz tidy wire api docs clean
 
 help: ## print this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +72,9 @@ wire: ## write wire_gen.go anew
 
 api: ## list the supported API anew in test/api/testdata; name what changed in CHANGELOG.md
 	@$(GO) test -count=1 ./test/api -update
+
+docs: ## write docs/settings.md and deploy/fanfare.yaml anew from the settings in the code
+	@$(GO) test -count=1 ./cmd/fanfare/internal/settings -run Generated -update
 
 clean: ## remove what was built
 	@rm -rf bin .cache

@@ -10,7 +10,8 @@
 //	                                  next one begins when the text has been printed
 //	<!-- runs for: 500ms -->          likewise; the next one begins after that time, in
 //	                                  which it must not end
-//	<!-- prints: some text -->        the text has to be in its output
+//	<!-- prints: some text -->        the text has to be in its output; it is run again
+//	                                  until it is
 package docs
 
 import (

@@ -96,7 +96,7 @@ func TestInstallsAsAModule(t *testing.T) {
 	install := exec.Command("go", "install", "github.com/fanfarebus/fanfare/cmd/fanfare@latest")
 	install.Dir = t.TempDir()
 	install.Env = append(os.Environ(), "GOBIN="+gobin, "GOMODCACHE="+t.TempDir(), "GOSUMDB=off", "GONOPROXY=none", "GOPRIVATE=",
-		"CGO_ENABLED=0", "GOFLAGS=-trimpath -modcacherw -p=1",
+		"CGO_ENABLED=0", "GOFLAGS=-trimpath -modcacherw",
 		"GOPROXY=file://"+proxy+",file://"+filepath.Join(goEnv(t, "GOMODCACHE"), "cache", "download"))
 	if out, err := install.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)

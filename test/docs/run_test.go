@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -68,20 +69,17 @@ func TestBlocksOfPagesRun(t *testing.T) {
 				t.Skipf("not run: %s", why)
 			}
 			var w *world
-			for _, b := range blocksOf(t, root, page) {
+			blocks := blocksOf(t, root, page)
+			for _, b := range blocks {
 				if page == "README.md" && b.Section == tryIt {
 					continue // TestANewcomerGetsAMessageInTwoMinutes runs these
 				}
-				t.Run(b.Name(), func(t *testing.T) {
-					if b.NotRun != "" {
-						t.Skipf("not run: %s", b.NotRun)
-					}
-				})
 				if b.NotRun != "" {
+					t.Run(b.Name(), func(t *testing.T) { t.Skipf("not run: %s", b.NotRun) })
 					continue
 				}
 				if w == nil {
-					w = newWorld(t)
+					w = newWorld(t, !slices.ContainsFunc(blocks, startsNode))
 				}
 				w.run(t, b)
 			}
@@ -90,8 +88,8 @@ func TestBlocksOfPagesRun(t *testing.T) {
 }
 
 // A world is what the blocks of one page find: a directory of their own with a
-// fanfare.yaml, Redis, and a node
-// on that Redis, which knows who is there and takes the key in FANFARE_KEY.
+// fanfare.yaml, Redis, and, unless the page starts
+// one itself, a node on that Redis, which knows who is there and takes the key in FANFARE_KEY.
 type world struct {
 	dir   string            // where blocks are run
 	env   string            // a file with the variables that blocks have exported
@@ -100,11 +98,14 @@ type world struct {
 }
 
 // A port is one that pages name, on the machine that they name it on; listeners name none.
-var port = regexp.MustCompile(`(?:\b(?:localhost|127\.0\.0\.1|redis))?:(6379|8080|9090|9000)\b`)
+var port = regexp.MustCompile(`(?:\b(?:localhost|127\.0\.0\.1|redis))?:(6379|8080|8081|9090)\b`)
 
 const secret = "a secret of the tests with enough bytes in it"
 
-func newWorld(t *testing.T) *world {
+// startsNode says whether a block starts a node that the next blocks use.
+func startsNode(b docs.Block) bool { return b.Stays() && strings.Contains(b.Text, "fanfare serve") }
+
+func newWorld(t *testing.T, withNode bool) *world {
 	t.Helper()
 	const key = "a key of the tests for everything"
 	_, redis, err := net.SplitHostPort(broker.Redis(t).Addr())
@@ -118,6 +119,9 @@ func newWorld(t *testing.T) *world {
 	settings := fmt.Sprintf("transport: redis-streams://localhost:%s/0\nlisten: 127.0.0.1:0\nauth: {jwt: {secret: %s}}\n", redis, secret)
 	if err := os.WriteFile(filepath.Join(w.dir, "fanfare.yaml"), []byte(settings), 0o600); err != nil {
 		t.Fatal(err)
+	}
+	if !withNode {
+		return w
 	}
 	w.run(t, docs.Block{Page: "the test's node", Until: "msg=listening", Text: fmt.Sprintf(
 		"fanfare serve --transport redis-streams://localhost:6379/0 --listen :8080 --presence.systems '*' "+
@@ -152,7 +156,7 @@ func (w *world) adapted(t *testing.T, b docs.Block) string {
 	text := strings.ReplaceAll(b.Text, "https://push.example.com", "http://localhost:8080")
 	return port.ReplaceAllStringFunc(text, func(found string) string {
 		name := found[strings.LastIndex(found, ":")+1:]
-		listens := b.Stays() && name != "6379"
+		listens := startsNode(b) && name != "6379"
 		if _, ok := w.ports[name]; !ok || listens {
 			w.ports[name] = strconv.Itoa(broker.FreePort(t))
 		}
@@ -160,38 +164,43 @@ func (w *world) adapted(t *testing.T, b docs.Block) string {
 	})
 }
 
-// run runs a block, and fails the test if a command of it fails or if it does not print
-// what it should.
+// run runs a block, and fails the test if a command of it fails. One that has to print
+// something is run again until it does, as a reader would who has looked too early.
 func (w *world) run(t *testing.T, b docs.Block) *output {
 	t.Helper()
-	script := fmt.Sprintf("set -euo pipefail\n. '%[1]s'\n%[2]s\nexport -p > '%[1]s'\n", w.env, w.adapted(t, b))
-	cmd := exec.Command("bash", "-c", script)
-	cmd.Dir = w.dir
-	cmd.Env = append(os.Environ(), "HOME="+w.shims, "GOCACHE="+goEnv(t, "GOCACHE"), "GOMODCACHE="+goEnv(t, "GOMODCACHE"),
-		"PATH="+w.shims+":"+bin+":"+os.Getenv("PATH"),
-		"FANFARE_URL=http://"+w.address("8080"))
-	out := start(t, cmd)
+	text := w.adapted(t, b)
+	script := fmt.Sprintf("set -euo pipefail\n. '%s'\nexport FANFARE_URL=http://%s\n%s", w.env, w.address("8080"), text)
 	switch {
 	case b.Until != "":
+		out := w.start(t, script)
 		out.wait(t, b.Name(), b.Until)
 		return out
 	case b.For > 0:
+		out := w.start(t, script)
 		out.stays(t, b.Name(), b.For)
 		return out
 	}
-	select {
-	case err := <-out.ended:
-		out.ended <- err // for the cleanup
-		if err != nil {
-			t.Fatalf("%s: %v\n%s\nprinted\n%s", b.Name(), err, script, out)
+	script += fmt.Sprintf("\nexport -p > '%s'\n", w.env) // for the next blocks
+	var out *output
+	eventually(t, b.Name(), func() error {
+		out = w.start(t, script)
+		out.end(t, b.Name())
+		if got := out.String(); !strings.Contains(got, b.Prints) {
+			return fmt.Errorf("it does not print %q, but\n%s", b.Prints, got)
 		}
-	case <-time.After(patience):
-		t.Fatalf("%s does not end\n%s\nprinted\n%s", b.Name(), script, out)
-	}
-	if !strings.Contains(out.String(), b.Prints) {
-		t.Errorf("%s does not print %q, but\n%s", b.Name(), b.Prints, out)
-	}
+		return nil
+	})
 	return out
+}
+
+// start starts a script in the directory of the world.
+func (w *world) start(t *testing.T, script string) *output {
+	t.Helper()
+	cmd := exec.Command("bash", "-c", script)
+	cmd.Dir = w.dir
+	cmd.Env = append(os.Environ(), "HOME="+w.shims, "GOCACHE="+goEnv(t, "GOCACHE"), "GOMODCACHE="+goEnv(t, "GOMODCACHE"),
+		"PATH="+w.shims+":"+bin+":"+os.Getenv("PATH"))
+	return start(t, cmd)
 }
 
 // An output is what a process has printed.
@@ -242,6 +251,20 @@ func (o *output) wait(t *testing.T, what, text string) {
 		}
 		return nil
 	})
+}
+
+// end waits until the process ends, and fails the test if it ends badly.
+func (o *output) end(t *testing.T, what string) {
+	t.Helper()
+	select {
+	case err := <-o.ended:
+		o.ended <- err // for the cleanup
+		if err != nil {
+			t.Fatalf("%s: %v; it printed\n%s", what, err, o)
+		}
+	case <-time.After(patience):
+		t.Fatalf("%s does not end; it printed\n%s", what, o)
+	}
 }
 
 // stays waits for so long, and fails the test if the process ends before that.

@@ -47,8 +47,11 @@ func run(ctx context.Context, args []string) error {
 		return r.check(argument)
 	case "notes":
 		notes, err := r.notes(version)
-		fmt.Print(notes)
-		return err
+		if err != nil {
+			return err
+		}
+		fmt.Printf("%s\n[What to do when upgrading]"+
+			"(https://github.com/fanfarebus/fanfare/blob/v%s/docs/operating.md#upgrading)\n", notes, version)
 	case "build":
 		platforms := all
 		if argument != "" {

@@ -25,6 +25,9 @@ func TestANewcomerGetsAMessageInTwoMinutes(t *testing.T) {
 		t.Skip("builds the command: left out with -short; make test runs it")
 	}
 	t.Parallel()
+	for _, program := range []string{"bash", "curl", "git", "make"} {
+		needs(t, program)
+	}
 	repository := cloneable(t)
 	begin := time.Now()
 	w := &world{dir: t.TempDir(), shims: t.TempDir(), ports: map[string]string{"8080": strconv.Itoa(broker.FreePort(t))}}
@@ -32,7 +35,8 @@ func TestANewcomerGetsAMessageInTwoMinutes(t *testing.T) {
 	// The address of the repository means this one, and the node's address a free one.
 	w.write(t, "env", fmt.Sprintf(`export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0='url.%s.insteadOf'
 export GIT_CONFIG_VALUE_0=https://github.com/fanfarebus/fanfare FANFARE_LISTEN=%s
-`, repository, w.address("8080")))
+export GIT_CONFIG_GLOBAL='%s'
+`, repository, w.address("8080"), filepath.Join(os.Getenv("HOME"), ".gitconfig")))
 	var devices []*output
 	for i, b := range blocksOf(t, root, "README.md") {
 		if b.Section != tryIt {

@@ -108,6 +108,9 @@ func startsNode(b docs.Block) bool { return b.Stays() && strings.Contains(b.Text
 func newWorld(t *testing.T, withNode bool) *world {
 	t.Helper()
 	const key = "a key of the tests for everything"
+	for _, program := range []string{"bash", "curl", "openssl"} {
+		needs(t, program)
+	}
 	_, redis, err := net.SplitHostPort(broker.Redis(t).Addr())
 	if err != nil {
 		t.Fatal(err)

@@ -11,12 +11,10 @@ import (
 	"testing"
 
 	"github.com/fanfarebus/fanfare"
-	"github.com/fanfarebus/fanfare/adapters/auth"
 	"github.com/fanfarebus/fanfare/internal/metric"
 )
 
-// The tables in docs/operating.md are written by hand. That they hold every setting
-// with its default is tested in cmd/fanfare/internal/settings.
+// The tables of metrics in docs/operating.md are written by hand.
 func TestTheOperatorsPageHasEveryMetric(t *testing.T) {
 	rows := tableOnPage(t, "### All metrics")
 	real := metricsShown(t)
@@ -95,24 +93,6 @@ func TestEveryMetricIsNamedAndExplainedByItself(t *testing.T) {
 		}
 		if m.Kind == metric.Gauge && strings.HasSuffix(m.Name, "_total") {
 			t.Errorf("%s: the name is that of a counter", m.Name)
-		}
-	}
-}
-
-func TestTheOperatorsPageHasTheBoundsOfTheSettings(t *testing.T) {
-	rows := tableOnPage(t, "### All settings")
-	bounds := fanfare.BoundsOf(fanfare.DefaultConfig())
-	bounds["auth.jwt.leeway"] = [2]string{"1ns", auth.MaxLeeway.String()}
-	for _, key := range slices.Sorted(maps.Keys(bounds)) {
-		low, high := bounds[key][0], strings.TrimSuffix(bounds[key][1], "0s")
-		want := "up to `" + high + "`"
-		if low == "1ms" {
-			want = "`1ms` to `" + high + "`"
-		}
-		if cells, ok := rows[key]; !ok || len(cells) != 4 {
-			t.Errorf("%s is missing on the page, or its row does not have 4 cells", key)
-		} else if got, _, _ := strings.Cut(cells[2], ", "); got != want {
-			t.Errorf("%s: the page says %q, want %q", key, got, want)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package fanfare
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"sync"
 
 	"github.com/fanfarebus/fanfare/adapters/auth"
@@ -55,7 +56,7 @@ func (l *logins) tokens(cfg JWTConfig) (*auth.JWT, error) {
 	switch {
 	case cfg.Secret == "" && cfg.PublicKey == "":
 		return nil, nil
-	case l.jwt != nil && cfg == l.cfg.JWT:
+	case l.jwt != nil && reflect.DeepEqual(cfg, l.cfg.JWT):
 		return l.jwt, nil
 	}
 	return auth.NewJWT(cfg.auth())

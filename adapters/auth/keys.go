@@ -110,9 +110,8 @@ func (k *Keys) Authorize(_ context.Context, key string) (domain.Scopes, error) {
 
 // Take counts n messages that are published with a key. If that is more than the key's rate
 // allows now, it counts nothing, and returns after how long it could be: n of 0 asks whether
-// one message could be published. As many as the rate allows in a second may come at once. If
-// n is more than that, they may when nothing was published for a second, and what comes after
-// them waits accordingly longer.
+// one message could be published. As many as the rate names may come at once. A batch of more
+// than that is counted when nothing counts any more, and what comes after it waits longer.
 func (k *Keys) Take(key string, n int) (wait time.Duration) {
 	r := k.ring()
 	if !r.metered {

@@ -17,8 +17,8 @@ type meter struct {
 // take counts n messages, and returns 0; or it returns after how long it could count them. See
 // [Keys.Take].
 func (m *meter) take(n int, now time.Time) (wait time.Duration) {
-	perSecond := float64(m.rate.Messages) / m.rate.Per.Seconds()
-	most := max(perSecond, 1) // that may come at once
+	most := float64(m.rate.Messages) // that may come at once
+	perSecond := most / m.rate.Per.Seconds()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if ago := now.Sub(m.last).Seconds(); ago > 0 {

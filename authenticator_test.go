@@ -1,7 +1,9 @@
 package fanfare_test
 
 import (
+	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -255,5 +257,62 @@ func TestSetAuthReplacesWhomANodeBelieves(t *testing.T) {
 	dev := startNode(t, fanfare.Config{Dev: true, Drain: time.Millisecond})
 	if err := dev.g.SetAuth(cfg.Auth); !errors.Is(err, fanfare.ErrUnsupported) {
 		t.Errorf("in development mode: %v", err)
+	}
+}
+
+// A node asks the application's endpoint who a client without a token is. A token decides
+// where there is one.
+func TestANodeAsksTheApplicationsEndpoint(t *testing.T) {
+	const secret = "a secret of at least thirty-two bytes"
+	endpoint := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var asked struct{ Cookies map[string][]string }
+		_ = json.NewDecoder(r.Body).Decode(&asked)
+		switch {
+		case r.Header.Get("Authorization") != "Bearer s3cret":
+			w.WriteHeader(http.StatusBadGateway)
+		case len(asked.Cookies["session"]) != 1:
+			w.WriteHeader(http.StatusUnauthorized)
+			fmt.Fprint(w, `{"reason":"no_cookie","detail":"log in first"}`)
+		default:
+			fmt.Fprintf(w, `{"user":%q,"systems":["orders"]}`, asked.Cookies["session"][0])
+		}
+	}))
+	defer endpoint.Close()
+	for _, tokens := range []bool{false, true} {
+		cfg := fanfare.Config{Drain: time.Millisecond}
+		cfg.Auth.Callback = fanfare.CallbackConfig{URL: endpoint.URL, Secret: "s3cret"}
+		withToken := http.StatusUnauthorized
+		if tokens {
+			cfg.Auth.JWT.Secret, withToken = secret, http.StatusNoContent
+		}
+		n := startNode(t, cfg)
+		answer := func(header, value string) (int, string) {
+			r := httptest.NewRequest("GET", "http://127.0.0.1/sse?systems=orders&check=1", nil)
+			r.Header.Set("Origin", "http://127.0.0.1")
+			r.Header.Set(header, value)
+			w := httptest.NewRecorder()
+			n.g.ServeHTTP(w, r)
+			return w.Code, w.Body.String()
+		}
+		if code, body := answer("Cookie", "session=alice"); code != http.StatusNoContent {
+			t.Errorf("tokens %v: a cookie: %d %s", tokens, code, body)
+		}
+		if code, body := answer("Cookie", "other=alice"); code != http.StatusUnauthorized || !strings.Contains(body, "no valid login: log in first") {
+			t.Errorf("tokens %v: no cookie: %d %s", tokens, code, body)
+		}
+		if code, body := answer("Authorization", "Bearer "+mint(t, secret)); code != withToken {
+			t.Errorf("tokens %v: a token: %d %s, want %d", tokens, code, body, withToken)
+		}
+		cfg.Auth.Callback.Secret = "wrong"
+		if err := n.g.SetAuth(cfg.Auth); err != nil {
+			t.Fatal(err)
+		}
+		if code, body := answer("Cookie", "session=alice"); code != http.StatusServiceUnavailable {
+			t.Errorf("tokens %v: an endpoint that does not answer: %d %s", tokens, code, body)
+		}
+	}
+	if err := (fanfare.Config{Auth: fanfare.AuthConfig{Callback: fanfare.CallbackConfig{URL: "who", Headers: []string{"Cookie"}}}}).Validate(); err == nil ||
+		!strings.Contains(err.Error(), "auth.callback: url: ") || !strings.Contains(err.Error(), "headers: ") {
+		t.Errorf("bad settings: %v", err)
 	}
 }

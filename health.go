@@ -34,6 +34,7 @@ type health struct {
 	topics domain.Topics
 	hub    *stream.Hub
 	plane  *plane.Plane // nil if the control plane is off
+	logins *logins
 
 	stage atomic.Int32 // one of isStarting, isStarted and isDraining
 
@@ -45,9 +46,9 @@ type health struct {
 }
 
 func newHealth(
-	cfg Config, b bus, topics domain.Topics, hub *stream.Hub, p *plane.Plane,
+	cfg Config, b bus, topics domain.Topics, hub *stream.Hub, p *plane.Plane, l *logins,
 ) *health {
-	return &health{node: cfg.Node, bus: b, topics: topics, hub: hub, plane: p}
+	return &health{node: cfg.Node, bus: b, topics: topics, hub: hub, plane: p, logins: l}
 }
 
 func (h *health) started()         { h.stage.CompareAndSwap(isStarting, isStarted) }
@@ -109,11 +110,12 @@ func (h *health) look() condition {
 	return c
 }
 
-// phase judges a node. It is ready once it knows the facts, such as who is blocked, and
-// the systems that it always serves are confirmed. These are no reasons to wait, since every node has them and a load
-// balancer would be left without any node: a bus that is down, a system that
-// waits for the copy of a mark, and a system that the bus does not confirm while
-// it confirms others.
+// phase judges a node. It is ready once it has keys to check tokens with, knows the
+// facts, such as who is blocked, and the systems that it always serves are confirmed.
+// These are no reasons to wait, since every node has them and a load balancer would be
+// left without any node: a bus that is down, a system that waits for the copy of a mark,
+// and a system that the bus does not confirm while it confirms others. An issuer of
+// tokens that has never answered this node is a reason: others may have its keys.
 func (h *health) phase(c condition) api.Phase {
 	stage := h.stage.Load()
 	switch {
@@ -123,6 +125,8 @@ func (h *health) phase(c condition) api.Phase {
 		return api.Starting
 	case c.useless:
 		return api.Deaf
+	case !h.logins.ready():
+		return api.Starting
 	case h.wasReady.Load(), !c.busUp:
 		return api.Ready
 	case h.plane != nil && !h.plane.Ready():

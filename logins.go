@@ -1,10 +1,13 @@
 package fanfare
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"reflect"
 	"sync"
+	"sync/atomic"
 
 	"github.com/fanfarebus/fanfare/adapters/auth"
 	"github.com/fanfarebus/fanfare/domain"
@@ -17,19 +20,28 @@ import (
 type logins struct {
 	authenticate func(session.Login) (domain.Grant, error) // of WithAuthenticator; may be nil
 	keys         *auth.Keys                                // the same for as long as the node lives
+	log          *slog.Logger
+	wasReady     atomic.Bool // the keys of tokens were known once
 
-	mu  sync.Mutex
-	cfg AuthConfig // what all below is made of; guarded by mu
-	jwt *auth.JWT  // nil if no tokens are taken; guarded by mu
+	replacing sync.Mutex // is held while the settings are replaced, so that the last ones stay
+
+	mu       sync.Mutex
+	cfg      AuthConfig     // what all below is made of; guarded by mu, like all below
+	jwt      *auth.JWT      // nil if no tokens are taken
+	callback *auth.Callback // nil if no endpoint is asked
+	replaced chan struct{}  // is closed when another jwt takes the place of this one
 }
 
-// newLogins makes what a node goes by at first.
+// newLogins makes what a node goes by at first. In development mode that is nothing.
 func newLogins(cfg Config, o options) (*logins, error) {
-	l := &logins{authenticate: o.login, keys: &auth.Keys{}}
-	if _, err := l.set(cfg.Auth); err != nil {
-		return nil, err
+	l := &logins{
+		authenticate: o.login, keys: &auth.Keys{}, log: o.log, replaced: make(chan struct{}),
 	}
-	return l, nil
+	if cfg.Dev {
+		return l, nil
+	}
+	_, err := l.set(cfg.Auth)
+	return l, err
 }
 
 // set makes everything anew that the settings change, and returns how clients are known from
@@ -45,21 +57,49 @@ func (l *logins) set(cfg AuthConfig) (session.Identity, error) {
 	if err != nil {
 		return session.Identity{}, fmt.Errorf("auth.api_keys: %w", err)
 	}
+	callback, err := l.endpoint(cfg.Callback)
+	if err != nil {
+		return session.Identity{}, fmt.Errorf("auth.callback: %w", err)
+	}
+	if l.callback != nil && l.callback != callback {
+		l.callback.Close()
+	}
+	if l.jwt != jwt {
+		close(l.replaced)
+		l.replaced = make(chan struct{})
+	}
 	l.keys.Replace(keys)
-	l.cfg, l.jwt = cfg, jwt
+	l.cfg, l.jwt, l.callback = cfg, jwt, callback
 	return l.identity(), nil
 }
 
 // tokens returns what reads tokens, nil if none are taken. With the same settings it is the
 // same one, which remembers what it has verified. The caller holds mu.
 func (l *logins) tokens(cfg JWTConfig) (*auth.JWT, error) {
-	switch {
-	case cfg.Secret == "" && cfg.PublicKey == "":
+	if !cfg.configured() {
 		return nil, nil
-	case l.jwt != nil && reflect.DeepEqual(cfg, l.cfg.JWT):
+	}
+	if l.jwt != nil && reflect.DeepEqual(cfg, l.cfg.JWT) {
 		return l.jwt, nil
 	}
-	return auth.NewJWT(cfg.auth())
+	jc := cfg.auth()
+	jc.Logger = l.log
+	if l.jwt != nil {
+		return l.jwt.Next(jc)
+	}
+	return auth.NewJWT(jc)
+}
+
+// endpoint returns what asks the application's endpoint, nil if there is none. With the same
+// settings it is the same one. The caller holds mu.
+func (l *logins) endpoint(cfg CallbackConfig) (*auth.Callback, error) {
+	switch {
+	case cfg.URL == "":
+		return nil, nil
+	case l.callback != nil && reflect.DeepEqual(cfg, l.cfg.Callback):
+		return l.callback, nil
+	}
+	return auth.NewCallback(cfg.auth())
 }
 
 // current returns how clients are known.
@@ -72,6 +112,12 @@ func (l *logins) current() session.Identity {
 // identity is current for those who hold mu.
 func (l *logins) identity() session.Identity {
 	id := session.Identity{QueryToken: l.cfg.QueryToken, Login: l.authenticate}
+	if callback := l.callback; callback != nil && id.Login == nil {
+		id.TokensFirst = l.jwt != nil
+		id.Login = func(q session.Login) (domain.Grant, error) {
+			return callback.Login(q.Request, q.Address, q.Token)
+		}
+	}
 	switch {
 	case l.jwt != nil:
 		id.Tokens = l.jwt
@@ -79,6 +125,58 @@ func (l *logins) identity() session.Identity {
 		id.Tokens = auth.Nobody{} // which says what is missing
 	}
 	return id
+}
+
+// ready reports whether the keys of tokens are known: those that are fetched may not have come
+// yet. Once it is true it remains so. Otherwise new settings could take all nodes out of
+// rotation at once.
+func (l *logins) ready() bool {
+	if l.wasReady.Load() {
+		return true
+	}
+	l.mu.Lock()
+	jwt := l.jwt
+	l.mu.Unlock()
+	if jwt != nil && !jwt.Ready() {
+		return false
+	}
+	l.wasReady.Store(true)
+	return true
+}
+
+// run fetches the keys of tokens, where they have to be fetched, until ctx ends.
+func (l *logins) run(ctx context.Context) error {
+	for {
+		l.mu.Lock()
+		jwt, replaced := l.jwt, l.replaced
+		l.mu.Unlock()
+		if err := runUntil(ctx, jwt, replaced); err != nil || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+// runUntil runs the JWT, which may be nil, until ctx ends or it is replaced.
+func runUntil(ctx context.Context, jwt *auth.JWT, replaced <-chan struct{}) error {
+	running, stop := context.WithCancel(ctx)
+	defer stop()
+	ended := make(chan error, 1)
+	go func() {
+		if jwt == nil {
+			ended <- nil
+			return
+		}
+		ended <- jwt.Run(running)
+	}()
+	select {
+	case <-replaced:
+	case <-ctx.Done():
+	}
+	stop()
+	if err := <-ended; err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
 }
 
 // SetAuth replaces whom the node believes: the keys of session tokens, API keys, and what
@@ -96,15 +194,20 @@ func (n *Node) SetAuth(cfg AuthConfig) error {
 	all := n.cfg
 	all.Auth = cfg
 	all = all.withDefaults()
-	withLogin := n.parts.logins.authenticate != nil
-	faults := append(all.checkAuth(withLogin), all.checkAuthBounds()...)
+	faults := append(all.checkAuth(n.parts.logins.authenticate != nil), all.checkAuthBounds()...)
 	if err := errors.Join(faults...); err != nil {
 		return err
 	}
-	id, err := n.parts.logins.set(all.Auth)
-	if err != nil {
-		return err
+	return n.parts.logins.replace(all.Auth, n.parts.registry)
+}
+
+// replace is set, and tells the registry.
+func (l *logins) replace(cfg AuthConfig, registry *session.Registry) error {
+	l.replacing.Lock()
+	defer l.replacing.Unlock()
+	id, err := l.set(cfg)
+	if err == nil {
+		registry.SetIdentity(id)
 	}
-	n.parts.registry.SetIdentity(id)
-	return nil
+	return err
 }

@@ -108,6 +108,7 @@ func (n *Node) Run(ctx context.Context) error {
 	work, running := errgroup.WithContext(running)
 	work.Go(func() error { return n.parts.router.Run(running) })
 	work.Go(func() error { return n.parts.bus.Run(running, n.busChanged) })
+	work.Go(func() error { return n.parts.logins.run(running) })
 	work.Go(func() error { return n.parts.registry.Run(running) })
 	work.Go(func() error { return n.parts.sockets.Run(running) })
 	work.Go(func() error { return n.sweep(running) })

@@ -59,7 +59,7 @@ func assemble(ctx context.Context, cfg Config, o options) (*Node, func(), error)
 		cleanup()
 		return nil, nil, err
 	}
-	fanfareHealth := newHealth(cfg, fanfareBus, topics, hub, plane)
+	fanfareHealth := newHealth(cfg, fanfareBus, topics, hub, plane, fanfareLogins)
 	api, err := newAPI(cfg, publisher, fanfareHealth, plane, fanfareLogins, o)
 	if err != nil {
 		cleanup()

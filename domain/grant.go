@@ -1,7 +1,6 @@
 package domain
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -125,12 +124,17 @@ func glob(pattern, s string) bool {
 	return strings.Trim(pattern[p:], "*") == ""
 }
 
-// Check returns a [FieldError] if the user is no name, or if a pattern can match nothing:
-// such a grant entitles to less than it seems to.
+// Check returns a [FieldError] if the user is no name, or if a pattern can match nothing.
 func (g *Grant) Check() error {
 	if err := CheckUser(g.User); err != nil {
 		return At("user", err)
 	}
+	return g.CheckPatterns()
+}
+
+// CheckPatterns returns a [FieldError] if a pattern can match nothing: such a grant entitles
+// to less than it seems to.
+func (g *Grant) CheckPatterns() error {
 	for _, list := range []struct {
 		name, example  string
 		patterns       []string
@@ -141,12 +145,10 @@ func (g *Grant) Check() error {
 		{"send", "chat/room:*", g.Send, true, false},
 		{"presence", "chat/*, or chat/ for the whole system", g.Presence, true, true},
 	} {
-		for i, p := range list.patterns {
+		for _, p := range list.patterns {
 			system, rest, found := strings.Cut(p, "/")
 			if found != list.slash || !systemPattern(system) || found && rest == "" && !list.mayStop {
-				return invalid(fmt.Sprintf("%s[%d]", list.name, i),
-					"%.100q matches nothing: want such as %s, with systems of a-z, 0-9, _ and -",
-					p, list.example)
+				return invalid(list.name, "%.100q matches nothing: want such as %s, with systems of a-z, 0-9, _ and -", p, list.example)
 			}
 		}
 	}

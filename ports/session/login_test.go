@@ -127,7 +127,7 @@ func TestWhyALoginIsRefused(t *testing.T) {
 		{name: "a name that is none", grant: domain.Grant{User: "a\x00b"},
 			status: 503, detail: `"not possible now"`, reason: "grant", cause: "user: ", retry: "5"},
 		{name: "a pattern that matches nothing", grant: domain.Grant{User: "alice", Systems: []string{"Orders"}},
-			status: 503, detail: `"not possible now"`, reason: "grant", cause: "systems[0]", retry: "5"},
+			status: 503, detail: `"not possible now"`, reason: "grant", cause: "systems: ", retry: "5"},
 		{name: "too little", grant: domain.Grant{User: "alice", Systems: []string{"chat"}},
 			status: 403, detail: "does not allow system orders", reason: "forbidden"},
 	} {

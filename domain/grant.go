@@ -148,7 +148,8 @@ func (g *Grant) CheckPatterns() error {
 		for _, p := range list.patterns {
 			system, rest, found := strings.Cut(p, "/")
 			if found != list.slash || !systemPattern(system) || found && rest == "" && !list.mayStop {
-				return invalid(list.name, "%.100q matches nothing: want such as %s, with systems of a-z, 0-9, _ and -", p, list.example)
+				return invalid(list.name, "%.100q matches nothing: want such as %s, "+
+					"with systems of a-z, 0-9, _ and -", p, list.example)
 			}
 		}
 	}

@@ -42,11 +42,16 @@ type Grant = domain.Grant
 // request is from, or it is this host's own, the request comes without its cookies, without
 // an Authorization other than Bearer, and without the client's certificate. Requests that say
 // nothing of a page, as those of programs, come without their cookies; a program that has a
-// user's cookie can send the header Origin.
+// user's cookie can send the header Origin. A header that a proxy in front of the node sets
+// because of a cookie is not known to be one: where a login goes by it, do not allow the origin
+// "*".
 //
 // A session that was opened so cannot be given a new token, unless Config.Auth.JWT says which
-// tokens count: they must be of the same user then.
+// tokens count: they must be of the same user then. Only [New] uses this option; nil is none.
 func WithAuthenticator(authenticate func(*http.Request) (Grant, error)) Option {
+	if authenticate == nil {
+		return func(*options) {}
+	}
 	return func(o *options) {
 		o.login = func(l session.Login) (domain.Grant, error) {
 			grant, err := authenticate(l.Request)

@@ -125,9 +125,11 @@ func (h *health) phase(c condition) api.Phase {
 		return api.Starting
 	case c.useless:
 		return api.Deaf
+	case h.wasReady.Load():
+		return api.Ready
 	case !h.logins.ready():
 		return api.Starting
-	case h.wasReady.Load(), !c.busUp:
+	case !c.busUp:
 		return api.Ready
 	case h.plane != nil && !h.plane.Ready():
 		return api.Starting

@@ -196,7 +196,9 @@ func serveNode(t *testing.T, cfg fanfare.Config, log io.Writer) (node *fanfare.N
 func awaitStatus(t *testing.T, url string, status int) {
 	t.Helper()
 	last := 0
-	for end := time.Now().Add(time.Minute); time.Now().Before(end); {
+	poll := time.NewTicker(20 * time.Millisecond)
+	defer poll.Stop()
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); <-poll.C {
 		answer, err := http.Get(url)
 		if err != nil {
 			t.Fatal(err)

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"reflect"
 	"sync"
-	"sync/atomic"
 
 	"github.com/fanfarebus/fanfare/adapters/auth"
 	"github.com/fanfarebus/fanfare/domain"
@@ -21,7 +20,6 @@ type logins struct {
 	authenticate func(session.Login) (domain.Grant, error) // of WithAuthenticator; may be nil
 	keys         *auth.Keys                                // the same for as long as the node lives
 	log          *slog.Logger
-	wasReady     atomic.Bool // the keys of tokens were known once
 
 	replacing sync.Mutex // is held while the settings are replaced, so that the last ones stay
 
@@ -127,21 +125,18 @@ func (l *logins) identity() session.Identity {
 	return id
 }
 
-// ready reports whether the keys of tokens are known: those that are fetched may not have come
-// yet. Once it is true it remains so. Otherwise new settings could take all nodes out of
-// rotation at once.
-func (l *logins) ready() bool {
-	if l.wasReady.Load() {
-		return true
-	}
+// reader returns what reads tokens, nil if none are taken.
+func (l *logins) reader() *auth.JWT {
 	l.mu.Lock()
-	jwt := l.jwt
-	l.mu.Unlock()
-	if jwt != nil && !jwt.Ready() {
-		return false
-	}
-	l.wasReady.Store(true)
-	return true
+	defer l.mu.Unlock()
+	return l.jwt
+}
+
+// ready reports whether the keys of tokens are known: those that are fetched may not have come
+// yet.
+func (l *logins) ready() bool {
+	jwt := l.reader()
+	return jwt == nil || jwt.Ready()
 }
 
 // run fetches the keys of tokens, where they have to be fetched, until ctx ends.

@@ -3,6 +3,7 @@ package fanfare
 import (
 	"slices"
 
+	"github.com/fanfarebus/fanfare/adapters/auth"
 	"github.com/fanfarebus/fanfare/adapters/metrics"
 	"github.com/fanfarebus/fanfare/adapters/migrate"
 	"github.com/fanfarebus/fanfare/adapters/transport"
@@ -30,6 +31,7 @@ func (p parts) describe() []metric.Metric {
 		busMetrics(p.bus),
 		p.router.Metrics(),
 		p.hub.Metrics(),
+		auth.KeyMetrics(p.logins.reader),
 		p.registry.Metrics(),
 		p.sockets.Metrics(),
 		p.events.Metrics(),

@@ -45,7 +45,7 @@ func checkRedirect(r *http.Request, via []*http.Request) error {
 }
 
 // keys fetches the set of keys. With discovery it asks first where they are.
-func (f fetcher) keys(ctx context.Context, p place) (keys []*key, ignored []string, err error) {
+func (f fetcher) keys(ctx context.Context, p issuerURL) (keys []*key, ignored []string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
 	at := p.url
@@ -65,7 +65,7 @@ func (f fetcher) keys(ctx context.Context, p place) (keys []*key, ignored []stri
 // ([OpenID Connect Discovery §4]).
 //
 // [OpenID Connect Discovery §4]: https://openid.net/specs/openid-connect-discovery-1_0.html
-func (f fetcher) discover(ctx context.Context, p place) (string, error) {
+func (f fetcher) discover(ctx context.Context, p issuerURL) (string, error) {
 	text, err := f.get(ctx, p.url)
 	if err != nil {
 		return "", err
@@ -74,7 +74,7 @@ func (f fetcher) discover(ctx context.Context, p place) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	keys := place{url: at}
+	keys := issuerURL{url: at}
 	switch err := keys.check(); {
 	case issuer != p.issuer:
 		return "", fmt.Errorf("the issuer calls itself %.200q, and auth.jwt.issuer is %q", issuer, p.issuer)
@@ -137,8 +137,8 @@ func discoveryURL(issuer string) string {
 	return strings.TrimSuffix(issuer, "/") + "/.well-known/openid-configuration"
 }
 
-// check returns what is wrong with the place.
-func (p place) check() error {
+// check returns what is wrong with the URL.
+func (p issuerURL) check() error {
 	if p.discovery && p.issuer == "" {
 		return errors.New("discovery asks the issuer: set issuer, too")
 	}
@@ -154,8 +154,8 @@ func (p place) check() error {
 	return nil
 }
 
-// plain reports whether the place is asked without TLS, and is not on this machine.
-func (p place) plain() bool {
+// plain reports whether the issuer is asked without TLS, and is not on this machine.
+func (p issuerURL) plain() bool {
 	u, err := url.Parse(p.url)
 	if err != nil || u.Scheme == "https" {
 		return false
@@ -164,8 +164,8 @@ func (p place) plain() bool {
 	return u.Hostname() != "localhost" && (ip == nil || !ip.IsLoopback())
 }
 
-// shown is the place for the log, without parameters.
-func (p place) shown() string {
+// shown is the URL for the log, without parameters.
+func (p issuerURL) shown() string {
 	at, _, _ := strings.Cut(p.url, "?")
 	return at
 }

@@ -61,10 +61,10 @@ func TestWhatIsFetchedIsBounded(t *testing.T) {
 		{"", "/none", "no JSON object with an issuer"},
 		{"", "/not", "discovery: " + strings.TrimPrefix(server.URL, "http://") + " answers with status 404"},
 	} {
-		p := place{url: server.URL + test.path + "?s3cr3t"}
+		p := issuerURL{url: server.URL + test.path + "?s3cr3t"}
 		if test.issuer != "" {
 			issuer := server.URL + test.issuer
-			p = place{url: discoveryURL(issuer), discovery: true, issuer: issuer}
+			p = issuerURL{url: discoveryURL(issuer), discovery: true, issuer: issuer}
 		}
 		patience := time.Minute
 		if test.path == "/slow" {
@@ -79,7 +79,7 @@ func TestWhatIsFetchedIsBounded(t *testing.T) {
 		}
 	}
 	server.Close()
-	if _, _, err := newFetcher(time.Minute).keys(context.Background(), place{url: server.URL + "/jwks"}); err == nil {
+	if _, _, err := newFetcher(time.Minute).keys(context.Background(), issuerURL{url: server.URL + "/jwks"}); err == nil {
 		t.Error("a server that is gone has answered")
 	}
 }
@@ -100,7 +100,7 @@ func TestRedirectsKeepTLS(t *testing.T) {
 	discovered := httptest.NewTLSServer(answer)
 	defer discovered.Close()
 	f.client.Transport = discovered.Client().Transport
-	p := place{url: discoveryURL(discovered.URL), discovery: true, issuer: discovered.URL}
+	p := issuerURL{url: discoveryURL(discovered.URL), discovery: true, issuer: discovered.URL}
 	if _, err := f.discover(t.Context(), p); err == nil || !strings.Contains(err.Error(), "gives up https") {
 		t.Errorf("got %v", err)
 	}
@@ -117,7 +117,7 @@ func TestPlacesAreChecked(t *testing.T) {
 		"https://login.example.com/jwks#a":        "fragment",
 		"https://%zz/":                            "no URL",
 	} {
-		_, err := NewJWT(JWTConfig{JWKSURL: url})
+		_, err := NewJWT(JWTConfig{JWKSURL: url, Audience: "push"})
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%s: %v", url, err)
 		}
@@ -127,7 +127,8 @@ func TestPlacesAreChecked(t *testing.T) {
 		"no URL":           {Discovery: true, Issuer: "the shop"},
 		"more than one of": {Discovery: true, Issuer: "https://login.example.com", JWKSURL: "https://login.example.com/jwks"},
 		"for anybody":      {JWKSURL: "https://login.example.com/jwks", Audience: AnyAudience},
-		"not be negative":  {JWKSURL: "https://login.example.com/jwks", JWKSRefresh: -1},
+		"good: set issuer": {JWKSURL: "https://login.example.com/jwks"},
+		"not be negative":  {JWKSURL: "https://login.example.com/jwks", Issuer: "login", JWKSRefresh: -1},
 	} {
 		if _, err := NewJWT(cfg); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: %v; want …%s…", cfg, err, want)
@@ -137,7 +138,7 @@ func TestPlacesAreChecked(t *testing.T) {
 		"https://login.example.com": false, "http://127.0.0.1:8080": false, "http://[::1]/": false, "http://localhost/jwks": false,
 		"http://keycloak:8080/": true, "http://192.0.2.1/": true,
 	} {
-		if got := (place{url: url}).plain(); got != plain {
+		if got := (issuerURL{url: url}).plain(); got != plain {
 			t.Errorf("%s: %t", url, got)
 		}
 	}

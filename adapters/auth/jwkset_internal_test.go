@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/go-jose/go-jose/v4"
+	"github.com/golang-jwt/jwt/v5"
 )
 
 // jwk returns a public key as an issuer publishes it, with more members.
@@ -99,6 +100,49 @@ func TestKeysOfASetFixTheirAlgorithms(t *testing.T) {
 			t.Errorf("%s: %d keys, left out %q", test.name, len(keys), ignored)
 		case test.want != nil && (len(keys) != 1 || !slices.Equal(keys[0].algorithms, test.want)):
 			t.Errorf("%s: %d keys, left out %q", test.name, len(keys), ignored)
+		}
+	}
+}
+
+// Each algorithm verifies what its key has signed, and refuses what another has.
+func TestEveryAlgorithmOfASetVerifies(t *testing.T) {
+	rsaKey, other := newRSA(t, 2048), newRSA(t, 2048)
+	p256, p384, p521 := newECDSA(t, elliptic.P256()), newECDSA(t, elliptic.P384()), newECDSA(t, elliptic.P521())
+	_, edwards, _ := ed25519.GenerateKey(rand.Reader)
+	keys, ignored, err := parseKeySet([]byte(set(
+		jwk(t, rsaKey.Public(), member{"kid": "rsa"}), jwk(t, other.Public(), member{"kid": "other"}), jwk(t, p256.Public(), member{"kid": "p256"}),
+		jwk(t, p384.Public(), member{"kid": "p384"}), jwk(t, p521.Public(), member{"kid": "p521"}), jwk(t, edwards.Public(), member{"kid": "ed"}),
+	)))
+	if err != nil || len(ignored) > 0 {
+		t.Fatal(err, ignored)
+	}
+	all := &keySet{keys: keys, named: true}
+	for _, test := range []struct {
+		method  jwt.SigningMethod
+		id      string
+		private any
+	}{
+		{jwt.SigningMethodRS256, "rsa", rsaKey}, {jwt.SigningMethodRS384, "rsa", rsaKey}, {jwt.SigningMethodRS512, "rsa", rsaKey},
+		{jwt.SigningMethodPS256, "rsa", rsaKey}, {jwt.SigningMethodPS384, "rsa", rsaKey}, {jwt.SigningMethodPS512, "rsa", rsaKey},
+		{jwt.SigningMethodES256, "p256", p256}, {jwt.SigningMethodES384, "p384", p384}, {jwt.SigningMethodES512, "p521", p521},
+		{jwt.SigningMethodEdDSA, "ed", edwards},
+	} {
+		const input = "header.payload"
+		signature, err := test.method.Sign(input, test.private)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := signed{input: []byte(input), algorithm: test.method.Alg(), keyID: test.id, signature: signature}
+		if k, err := all.verify(s); err != nil || k.id != test.id {
+			t.Errorf("%s: %v", s.algorithm, err)
+		}
+		s.keyID = ""
+		if k, err := all.verify(s); err != nil || k.id != test.id {
+			t.Errorf("%s without a kid: %v", s.algorithm, err)
+		}
+		s.keyID, s.signature = "other", signature
+		if k, err := all.verify(s); err == nil {
+			t.Errorf("%s: the key %s has verified what it has not signed", s.algorithm, k.id)
 		}
 	}
 }

@@ -33,8 +33,8 @@ const (
 // counts until it has fetched something else, however long the issuer does not answer.
 // It is safe for concurrent use.
 type keySource struct {
-	place   place
-	get     func(context.Context, place) (keys []*key, ignored []string, err error)
+	at      issuerURL
+	get     func(context.Context, issuerURL) (keys []*key, ignored []string, err error)
 	refresh time.Duration
 	log     *slog.Logger
 	keys    *atomic.Pointer[keySet] // of the JWT; only the source stores there
@@ -53,28 +53,28 @@ type keySource struct {
 	fetched time.Time     // when the keys were fetched; zero before
 }
 
-// A place is where keys are fetched from.
-type place struct {
+// An issuerURL is where an issuer's keys are fetched from.
+type issuerURL struct {
 	url       string
 	discovery bool
 	issuer    string // with discovery
 }
 
 func newKeySource(cfg JWTConfig, keys *atomic.Pointer[keySet]) (*keySource, error) {
-	p := place{url: cfg.JWKSURL}
+	p := issuerURL{url: cfg.JWKSURL}
 	if cfg.Discovery {
-		p = place{url: discoveryURL(cfg.Issuer), discovery: true, issuer: cfg.Issuer}
+		p = issuerURL{url: discoveryURL(cfg.Issuer), discovery: true, issuer: cfg.Issuer}
 	}
 	if err := p.check(); err != nil {
 		return nil, err
 	}
 	return &keySource{
-		place: p, get: newFetcher(cfg.JWKSTimeout).keys, refresh: cfg.JWKSRefresh, log: cfg.Logger,
+		at: p, get: newFetcher(cfg.JWKSTimeout).keys, refresh: cfg.JWKSRefresh, log: cfg.Logger,
 		keys: keys, poke: make(chan struct{}, 1), changed: make(chan struct{}),
 	}, nil
 }
 
-// begin makes the source begin with the keys of another one from the same place.
+// begin makes the source begin with the keys of another one from the same URL.
 func (s *keySource) begin(other *keySource) {
 	other.mu.Lock()
 	s.fetched = other.fetched
@@ -108,9 +108,9 @@ func (s *keySource) run(ctx context.Context) error {
 		return errors.New("auth: the keys are already being fetched")
 	}
 	defer s.stop()
-	if s.place.plain() {
+	if s.at.plain() {
 		s.log.Warn("the keys of session tokens are fetched without TLS: "+
-			"whoever is on the way can replace them", "url", s.place.shown())
+			"whoever is on the way can replace them", "url", s.at.shown())
 	}
 	retry := pause.Backoff{Min: time.Second, Max: maxRetry}
 	for ctx.Err() == nil {
@@ -176,7 +176,7 @@ func (s *keySource) fetch(ctx context.Context) bool {
 	s.mu.Lock()
 	s.begun++
 	s.mu.Unlock()
-	keys, ignored, err := s.get(ctx, s.place)
+	keys, ignored, err := s.get(ctx, s.at)
 	if err == nil {
 		err = s.take(keys, ignored)
 	}
@@ -201,12 +201,12 @@ func (s *keySource) report(err error) {
 	switch {
 	case err != nil && len(s.keys.Load().keys) == 0:
 		s.log.Warn("the keys of session tokens cannot be fetched: no token can be checked",
-			"url", s.place.shown(), "error", err)
+			"url", s.at.shown(), "error", err)
 	case err != nil:
 		s.log.Warn("the keys of session tokens cannot be fetched: those that are known still count",
-			"url", s.place.shown(), "error", err, "since", s.fetched.UTC().Format(time.RFC3339))
+			"url", s.at.shown(), "error", err, "since", s.fetched.UTC().Format(time.RFC3339))
 	case s.failure != nil:
-		s.log.Info("the keys of session tokens can be fetched again", "url", s.place.shown())
+		s.log.Info("the keys of session tokens can be fetched again", "url", s.at.shown())
 	}
 }
 
@@ -238,7 +238,7 @@ func (s *keySource) take(keys []*key, ignored []string) error {
 		}
 	}
 	if len(added)+len(removed) > 0 {
-		s.log.Info("the keys of session tokens have changed", "url", s.place.shown(),
+		s.log.Info("the keys of session tokens have changed", "url", s.at.shown(),
 			"keys", len(keys), "added", added, "removed", removed, "ignored", ignored)
 	}
 	if len(keys) == 0 {

@@ -49,7 +49,7 @@ func (i *issuer) fetches() int {
 	return len(i.asked)
 }
 
-func (i *issuer) get(ctx context.Context, _ place) (keys []*key, ignored []string, err error) {
+func (i *issuer) get(ctx context.Context, _ issuerURL) (keys []*key, ignored []string, err error) {
 	i.mu.Lock()
 	i.active++
 	i.atOnce = max(i.atOnce, i.active)
@@ -77,7 +77,7 @@ func (i *issuer) get(ctx context.Context, _ place) (keys []*key, ignored []strin
 // token returns a token that is signed with a key of the issuer, or of that name.
 func token(t testing.TB, private *ecdsa.PrivateKey, id string, more ...string) string {
 	t.Helper()
-	c := jwt.NewWithClaims(jwt.SigningMethodES256, jwt.MapClaims{"sub": "alice" + strings.Join(more, ""), "exp": 9999999999})
+	c := jwt.NewWithClaims(jwt.SigningMethodES256, jwt.MapClaims{"iss": "login", "sub": "alice" + strings.Join(more, ""), "exp": 9999999999})
 	if id != "" {
 		c.Header["kid"] = id
 	}
@@ -111,7 +111,7 @@ func (j *journal) String() string {
 func fetching(t *testing.T, i *issuer, run bool) (*JWT, *journal) {
 	t.Helper()
 	logged := &journal{}
-	j, err := NewJWT(JWTConfig{JWKSURL: "https://login.example.com/jwks?key=s3cr3t", Logger: slog.New(slog.NewTextHandler(logged, nil))})
+	j, err := NewJWT(JWTConfig{JWKSURL: "https://login.example.com/jwks?key=s3cr3t", Issuer: "login", Logger: slog.New(slog.NewTextHandler(logged, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -370,7 +370,7 @@ func TestTheNextJWTKnowsTheKeys(t *testing.T) {
 		stop()
 		i.change(func() { i.down = errors.New("no route") })
 		cfg := j.cfg
-		cfg.Issuer = "https://login.example.com"
+		cfg.Issuer = "other"
 		next, err := j.Next(cfg)
 		if err != nil || !next.Ready() {
 			t.Fatal(err, "not ready")
@@ -378,9 +378,9 @@ func TestTheNextJWTKnowsTheKeys(t *testing.T) {
 		next.source.get = i.get
 		start(t, next)
 		check(t, next, text, ReasonIssuer)
-		cfg.Issuer, cfg.JWKSURL = "", "https://other.example.com/jwks"
+		cfg.Issuer, cfg.JWKSURL = "login", "https://other.example.com/jwks"
 		if other, err := j.Next(cfg); err != nil || other.Ready() {
-			t.Errorf("keys of another place count: %v", err)
+			t.Errorf("keys of another issuer count: %v", err)
 		}
 		if _, err := j.Next(JWTConfig{}); err == nil {
 			t.Error("settings that are wrong were taken")

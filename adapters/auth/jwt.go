@@ -135,14 +135,14 @@ func NewJWT(cfg JWTConfig) (*JWT, error) {
 }
 
 // Next returns a JWT with other settings, which takes the place of j. If both fetch their
-// keys from the same place, it begins with those that j has. Run has to be called for it,
+// keys from the same URL, it begins with those that j has. Run has to be called for it,
 // and ended for j.
 func (j *JWT) Next(cfg JWTConfig) (*JWT, error) {
 	next, err := NewJWT(cfg)
 	if err != nil {
 		return nil, err
 	}
-	if j.source != nil && next.source != nil && next.source.place == j.source.place {
+	if j.source != nil && next.source != nil && next.source.at == j.source.at {
 		next.source.begin(j.source)
 	}
 	return next, nil
@@ -165,7 +165,7 @@ func (cfg JWTConfig) completed() (JWTConfig, error) {
 		return cfg, fmt.Errorf("cache: must not be negative, got %d", cfg.Cache)
 	case cfg.JWKSRefresh < 0 || cfg.JWKSTimeout < 0:
 		return cfg, errors.New("jwks_refresh and jwks_timeout must not be negative")
-	case cfg.fetches() && cfg.Issuer == "" && cfg.Audience == AnyAudience:
+	case cfg.JWKSURL != "" && cfg.Issuer == "" && (cfg.Audience == "" || cfg.Audience == AnyAudience):
 		return cfg, errors.New("whatever the keys' owner has signed for anybody would be good: " +
 			"set issuer, or audience to what your tokens name")
 	}

@@ -409,6 +409,9 @@ func TestANodeStartsBeforeItsIssuer(t *testing.T) {
 	text, _ := issuer.token(t, "alice", nil)
 	awaitStatus(t, url+"/healthz", http.StatusOK)
 	awaitStatus(t, url+"/readyz", http.StatusServiceUnavailable)
+	for end := time.Now().Add(time.Minute); !log.has("no token can be checked") && time.Now().Before(end); {
+		awaitStatus(t, url+"/readyz", http.StatusServiceUnavailable) // until it has tried to fetch keys
+	}
 	for user, path := range []string{"/ws", "/sse"} {
 		g := visit(t, url, path, text, user)
 		g.leave()

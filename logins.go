@@ -28,6 +28,7 @@ type logins struct {
 	jwt      *auth.JWT      // nil if no tokens are taken
 	callback *auth.Callback // nil if no endpoint is asked
 	replaced chan struct{}  // is closed when another jwt takes the place of this one
+	running  bool           // run has begun
 }
 
 // newLogins makes what a node goes by at first. In development mode that is nothing.
@@ -63,6 +64,9 @@ func (l *logins) set(cfg AuthConfig) (session.Identity, error) {
 		l.callback.Close()
 	}
 	if l.jwt != jwt {
+		if jwt != nil && l.running {
+			jwt.WillRun()
+		}
 		close(l.replaced)
 		l.replaced = make(chan struct{})
 	}
@@ -144,6 +148,7 @@ func (l *logins) run(ctx context.Context) error {
 	for {
 		l.mu.Lock()
 		jwt, replaced := l.jwt, l.replaced
+		l.running = true
 		l.mu.Unlock()
 		if err := runUntil(ctx, jwt, replaced); err != nil || ctx.Err() != nil {
 			return err

@@ -51,7 +51,7 @@ func metricsShown(t *testing.T) map[string][2]string {
 		t.Fatal(err)
 	}
 	defer node.Close()
-	kinds := map[metric.Kind]string{metric.Counter: "counter", metric.Gauge: "gauge"}
+	kinds := map[metric.Kind]string{metric.Counter: "counter", metric.Gauge: "gauge", metric.Timing: "histogram"}
 	shown := map[string][2]string{"fanfare_build_info": {"gauge", "version, node"}}
 	for _, m := range fanfare.Describe(node) {
 		shown["fanfare_"+m.Name] = [2]string{kinds[m.Kind], m.Label}
@@ -71,6 +71,32 @@ func metricsShown(t *testing.T) map[string][2]string {
 		}
 	}
 	return shown
+}
+
+// A scrape shows each text without its neighbours, so none may lean on them.
+func TestEveryMetricIsNamedAndExplainedByItself(t *testing.T) {
+	node, err := fanfare.New(t.Context(), fanfare.Config{Dev: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer node.Close()
+	leans := regexp.MustCompile(`(?i)\b(these|those of|among them|such a|such sessions|likewise|` +
+		`as before|the above)\b`)
+	ending := map[metric.Kind]string{metric.Counter: "_total", metric.Timing: "_seconds"}
+	for _, m := range fanfare.Describe(node) {
+		if !regexp.MustCompile(`^[A-Z1].*\w.*[.]$`).MatchString(m.Help) || len(m.Help) < 20 {
+			t.Errorf("%s: %q is no sentence", m.Name, m.Help)
+		}
+		if found := leans.FindString(m.Help); found != "" {
+			t.Errorf("%s: %q needs another text for %q", m.Name, m.Help, found)
+		}
+		if !strings.HasSuffix(m.Name, ending[m.Kind]) {
+			t.Errorf("%s: the name does not end in %s", m.Name, ending[m.Kind])
+		}
+		if m.Kind == metric.Gauge && strings.HasSuffix(m.Name, "_total") {
+			t.Errorf("%s: the name is that of a counter", m.Name)
+		}
+	}
 }
 
 func TestTheOperatorsPageHasTheBoundsOfTheSettings(t *testing.T) {

@@ -129,6 +129,7 @@ func (a *app) runNode(ctx context.Context, s *settings.Settings, listening func(
 		adminHandler = withProfiles(adminHandler)
 		log.Warn("admin.pprof is on: whoever reaches admin_listen can see what is in this node's memory")
 	}
+	publicHandler := publicHandler(node, cfg, public.Addr(), log)
 	log.Info("listening", "address", public.Addr().String(), "version", versionText())
 	listening(public.Addr())
 	var background []func(context.Context) error
@@ -137,7 +138,7 @@ func (a *app) runNode(ctx context.Context, s *settings.Settings, listening func(
 		background = append(background, func(ctx context.Context) error { return r.run(ctx, cfg.Auth.Reload) })
 	}
 	return failed(serveNode(ctx, node, log, cfg, background,
-		endpoint{public, node.Handler()}, endpoint{admin, adminHandler}))
+		endpoint{public, publicHandler}, endpoint{admin, adminHandler}))
 }
 
 // An endpoint is a listener, nil for none, and what answers there.

@@ -71,7 +71,7 @@ func TestWhatIsOverAKeysRateIsNotPublished(t *testing.T) {
 			t.Errorf("%s: %d %s, Retry-After %q", tt.body, w.Code, w.Body, w.Header().Get("Retry-After"))
 		}
 	}
-	if got := a.Stats(); got.Accepted != 3 || got.Refused[429] != 2 {
+	if got := a.Stats(); got.Accepted != 3 || got.Refused["rate"] != 2 {
 		t.Errorf("counted %+v", got)
 	}
 	w := httptest.NewRecorder()

@@ -101,9 +101,14 @@ type AdminConfig struct {
 // JWT or APIKeys, and with one of them alone it serves clients alone or
 // publishers alone.
 type AuthConfig struct {
-	JWT        JWTConfig // auth.jwt.…: whose session tokens count
-	APIKeys    []Secret  // auth.api_keys: publishers' keys, as name:scopes:sha256-hex
-	QueryToken bool      // auth.query_token: also take session tokens from ?token=
+	JWT        JWTConfig      // auth.jwt.…: whose session tokens count
+	APIKeys    []Secret       // auth.api_keys: publishers' keys, as name:scopes:sha256-hex
+	QueryToken bool           // auth.query_token: also take session tokens from ?token=
+	Callback   CallbackConfig // auth.callback.…
+
+	// Reload (auth.reload) is how often the command fanfare looks whether the files that
+	// auth.… comes from have changed. A program that embeds a node calls [Node.SetAuth].
+	Reload time.Duration
 }
 
 // JWTConfig says which session tokens count. One of Secret, PublicKey, JWKSURL and
@@ -143,6 +148,19 @@ type JWTConfig struct {
 	// Cache (auth.jwt.cache) is how many bytes are taken to remember tokens that were
 	// verified with a public key, so that clients that come back are cheap.
 	Cache Size
+}
+
+// CallbackConfig says which HTTP endpoint of the application is asked who a client is. If
+// tokens count, too, it is asked only about requests without a token. A program that embeds a
+// node can use [WithAuthenticator] instead, which has precedence.
+type CallbackConfig struct {
+	URL     string        // auth.callback.url: http or https; empty: nobody is asked
+	Timeout time.Duration // auth.callback.timeout: for one question, waiting included
+	// Concurrency (auth.callback.concurrency) is how many questions are asked at a time.
+	// For each of them sixteen more requests may wait; others are answered 503.
+	Concurrency int
+	Headers     []string // auth.callback.headers: those that it is sent, beside cookies
+	Secret      Secret   // auth.callback.secret: it is sent "Authorization: Bearer …" with it
 }
 
 // ClaimsConfig says where in a token the grant is, for tokens that are made for others,
@@ -288,7 +306,10 @@ func DefaultConfig() Config {
 			Claims: ClaimsConfig{
 				User: "sub", Systems: "systems", Rooms: "rooms", Send: "send", Presence: "presence",
 			},
-		}},
+		}, Callback: CallbackConfig{
+			Timeout: auth.DefaultCallbackTimeout, Concurrency: auth.DefaultCallbackConcurrency,
+			Headers: auth.DefaultCallbackHeaders(),
+		}, Reload: 10 * time.Second},
 		ProxyHeader: session.DefaultProxyHeader,
 		Window: WindowConfig{
 			Messages: stream.DefaultMessages,
@@ -347,7 +368,7 @@ func (c Config) withDefaults() Config {
 	defaults.SetZero(&c.Listen, d.Listen)
 	defaults.SetZero(&c.Transport, d.Transport)
 	defaults.SetZero(&c.Topic, d.Topic)
-	c.Auth.JWT = c.Auth.JWT.withDefaults(d.Auth.JWT)
+	c.Auth = c.Auth.withDefaults(d.Auth)
 	defaults.SetZero(&c.ProxyHeader, d.ProxyHeader)
 	defaults.SetZero(&c.Window.Messages, d.Window.Messages)
 	defaults.SetZero(&c.Window.Bytes, d.Window.Bytes)
@@ -385,6 +406,17 @@ func (c Config) withDefaults() Config {
 	defaults.SetZero(&c.Log.Level, d.Log.Level)
 	defaults.SetZero(&c.Log.Format, d.Log.Format)
 	return c
+}
+
+func (a AuthConfig) withDefaults(d AuthConfig) AuthConfig {
+	a.JWT = a.JWT.withDefaults(d.JWT)
+	defaults.SetZero(&a.Callback.Timeout, d.Callback.Timeout)
+	defaults.SetZero(&a.Callback.Concurrency, d.Callback.Concurrency)
+	if len(a.Callback.Headers) == 0 {
+		a.Callback.Headers = d.Callback.Headers
+	}
+	defaults.SetZero(&a.Reload, d.Reload)
+	return a
 }
 
 func (j JWTConfig) withDefaults(d JWTConfig) JWTConfig {

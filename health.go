@@ -5,7 +5,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/fanfarebus/fanfare/adapters/auth"
 	"github.com/fanfarebus/fanfare/adapters/migrate"
 	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/domain"
@@ -35,7 +34,7 @@ type health struct {
 	topics domain.Topics
 	hub    *stream.Hub
 	plane  *plane.Plane // nil if the control plane is off
-	tokens *auth.JWT    // nil if no tokens are read
+	logins *logins
 
 	stage atomic.Int32 // one of isStarting, isStarted and isDraining
 
@@ -47,9 +46,9 @@ type health struct {
 }
 
 func newHealth(
-	cfg Config, b bus, topics domain.Topics, hub *stream.Hub, p *plane.Plane, tokens *auth.JWT,
+	cfg Config, b bus, topics domain.Topics, hub *stream.Hub, p *plane.Plane, l *logins,
 ) *health {
-	return &health{node: cfg.Node, bus: b, topics: topics, hub: hub, plane: p, tokens: tokens}
+	return &health{node: cfg.Node, bus: b, topics: topics, hub: hub, plane: p, logins: l}
 }
 
 func (h *health) started()         { h.stage.CompareAndSwap(isStarting, isStarted) }
@@ -128,7 +127,7 @@ func (h *health) phase(c condition) api.Phase {
 		return api.Deaf
 	case h.wasReady.Load():
 		return api.Ready
-	case h.tokens != nil && !h.tokens.Ready():
+	case !h.logins.ready():
 		return api.Starting
 	case !c.busUp:
 		return api.Ready

@@ -409,6 +409,9 @@ func TestANodeStartsBeforeItsIssuer(t *testing.T) {
 	text, _ := issuer.token(t, "alice", nil)
 	awaitStatus(t, url+"/healthz", http.StatusOK)
 	awaitStatus(t, url+"/readyz", http.StatusServiceUnavailable)
+	for end := time.Now().Add(time.Minute); !log.has("no token can be checked") && time.Now().Before(end); {
+		awaitStatus(t, url+"/readyz", http.StatusServiceUnavailable) // until it has tried to fetch keys
+	}
 	for user, path := range []string{"/ws", "/sse"} {
 		g := visit(t, url, path, text, user)
 		g.leave()
@@ -427,5 +430,30 @@ func TestANodeStartsBeforeItsIssuer(t *testing.T) {
 	defer g.leave()
 	if !g.isIn() {
 		t.Errorf("%d %s", g.status, g.detail)
+	}
+}
+
+// SetAuth can lead to another issuer, whose keys are then fetched, and back again.
+func TestSetAuthLeadsToAnotherIssuer(t *testing.T) {
+	t.Parallel()
+	one, two := newIssuer(t), newIssuer(t)
+	node, url := serveNode(t, one.forItsTokens(), io.Discard)
+	awaitStatus(t, url+"/readyz", http.StatusOK)
+	for _, to := range []*issuer{two, one, two} {
+		other := map[*issuer]*issuer{one: two, two: one}[to]
+		if err := node.SetAuth(to.forItsTokens().Auth); err != nil {
+			t.Fatal(err)
+		}
+		token, _ := to.token(t, "alice", nil)
+		if g := visit(t, url, "/ws", token, 1); !g.isIn() { // it waits until the keys have come
+			t.Errorf("a token of the issuer: %d %s", g.status, g.detail)
+		} else {
+			g.leave()
+		}
+		token, _ = other.token(t, "alice", nil)
+		if g := visit(t, url, "/ws", token, 1); g.status != http.StatusUnauthorized {
+			g.leave()
+			t.Errorf("a token of the issuer of before: %d %s", g.status, g.detail)
+		}
 	}
 }

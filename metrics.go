@@ -3,6 +3,7 @@ package fanfare
 import (
 	"slices"
 
+	"github.com/fanfarebus/fanfare/adapters/auth"
 	"github.com/fanfarebus/fanfare/adapters/metrics"
 	"github.com/fanfarebus/fanfare/adapters/migrate"
 	"github.com/fanfarebus/fanfare/adapters/transport"
@@ -38,7 +39,7 @@ func (p parts) describe() []metric.Metric {
 		busMetrics(p.bus),
 		p.router.Metrics(),
 		p.hub.Metrics(),
-		p.tokens.Metrics(),
+		auth.KeyMetrics(p.logins.reader),
 		p.registry.Metrics(),
 		session.OutputMetrics(map[string]func() session.Output{
 			"ws": p.sockets.Output, "sse": p.events.Output,

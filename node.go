@@ -11,7 +11,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/fanfarebus/fanfare/adapters/auth"
 	"github.com/fanfarebus/fanfare/domain/stream"
 	"github.com/fanfarebus/fanfare/ports/api"
 	"github.com/fanfarebus/fanfare/ports/plane"
@@ -46,7 +45,7 @@ type parts struct {
 	router    *router.Router
 	hub       *stream.Hub
 	plane     *plane.Plane // nil if the control plane is off
-	tokens    *auth.JWT    // nil if no tokens are read
+	logins    *logins
 	registry  *session.Registry
 	sockets   *ws.Server
 	events    *sse.Server
@@ -65,10 +64,11 @@ var _ http.Handler = (*Node)(nil)
 // them, as that of [Config.Validate] does. Call [Node.Run] to start the node, or
 // [Node.Close] to let it go.
 func New(ctx context.Context, cfg Config, opts ...Option) (*Node, error) {
-	if err := cfg.Validate(); err != nil {
+	o := newOptions(opts)
+	if err := cfg.validate(o.login != nil); err != nil {
 		return nil, err
 	}
-	n, release, err := assemble(ctx, cfg.withDefaults(), newOptions(opts))
+	n, release, err := assemble(ctx, cfg.withDefaults(), o)
 	if err != nil {
 		return nil, err
 	}
@@ -111,9 +111,7 @@ func (n *Node) Run(ctx context.Context) error {
 	work, running := errgroup.WithContext(running)
 	work.Go(func() error { return n.parts.router.Run(running) })
 	work.Go(func() error { return n.parts.bus.Run(running, n.busChanged) })
-	if n.parts.tokens != nil {
-		work.Go(func() error { return n.parts.tokens.Run(running) })
-	}
+	work.Go(func() error { return n.parts.logins.run(running) })
 	work.Go(func() error { return n.parts.registry.Run(running) })
 	work.Go(func() error { return n.parts.sockets.Run(running) })
 	work.Go(func() error { return n.sweep(running) })

@@ -15,7 +15,9 @@ import (
 	"github.com/fanfarebus/fanfare/adapters/redisstream"
 	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/adapters/watermillbus"
+	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/internal/metric"
+	"github.com/fanfarebus/fanfare/ports/session"
 )
 
 // Openers returns the transports that come with Fanfare, by the scheme of the
@@ -42,7 +44,8 @@ type options struct {
 	version string
 	topic   string // of WithTopic
 
-	published *metric.Histogram // how long publishes have taken
+	login     func(session.Login) (domain.Grant, error) // of WithAuthenticator
+	published *metric.Histogram                         // how long publishes have taken
 
 	publishOnly bool // set by NewPublisher, which holds no sessions
 }

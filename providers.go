@@ -260,7 +260,7 @@ func chosen(key string, names []string) (func(domain.System) bool, error) {
 
 // newRegistry makes what lets clients in and holds their sessions.
 func newRegistry(
-	cfg Config, hub *stream.Hub, p *plane.Plane, tokens *auth.JWT, o options,
+	cfg Config, hub *stream.Hub, p *plane.Plane, l *logins, o options,
 ) (*session.Registry, error) {
 	presence, err := chosen("presence.systems", cfg.Presence.Systems)
 	if err != nil {
@@ -270,7 +270,6 @@ func newRegistry(
 		Node:            cfg.Node,
 		Origins:         cfg.Origins,
 		ProxyHeader:     cfg.ProxyHeader,
-		QueryToken:      cfg.Auth.QueryToken,
 		Sessions:        cfg.Limits.Sessions,
 		SessionsPerUser: cfg.Limits.SessionsPerUser,
 		Drain:           cfg.Drain,
@@ -287,32 +286,19 @@ func newRegistry(
 		}
 		sc.Proxies = append(sc.Proxies, network)
 	}
-	if cfg.Dev {
+	if cfg.Dev && l.authenticate == nil {
 		sc.Tokenless = func(r *http.Request) (domain.Grant, error) {
 			return auth.Dev{}.Authenticate(r.Context(), r.URL.Query().Get("user"))
 		}
 		return session.New(hub, nil, sc, o.log)
 	}
-	if tokens == nil {
-		// Nobody gets a session, and the node only publishes.
-		return session.New(hub, auth.Nobody{}, sc, o.log)
+	id := l.current()
+	sc.Login = id.Login
+	registry, err := session.New(hub, id.Tokens, sc, o.log)
+	if err == nil {
+		registry.SetIdentity(id)
 	}
-	return session.New(hub, tokens, sc, o.log)
-}
-
-// newTokens makes what reads session tokens, nil if no key of theirs is configured, or
-// everybody is let in.
-func newTokens(cfg Config, o options) (*auth.JWT, error) {
-	if cfg.Dev || !cfg.Auth.JWT.configured() {
-		return nil, nil
-	}
-	jc := cfg.Auth.JWT.auth()
-	jc.Logger = o.log
-	jwt, err := auth.NewJWT(jc)
-	if err != nil {
-		return nil, fmt.Errorf("auth.jwt: %w", err)
-	}
-	return jwt, nil
+	return registry, err
 }
 
 // newWebSockets makes the server of /ws. Whatever limits.frame_rate is, a session
@@ -342,7 +328,7 @@ func newEvents(cfg Config, registry *session.Registry) (*sse.Server, error) {
 
 // newAPI makes the HTTP API. In development mode it needs no keys.
 func newAPI(
-	cfg Config, out domain.Publisher, h *health, p *plane.Plane, o options,
+	cfg Config, out domain.Publisher, h *health, p *plane.Plane, l *logins, o options,
 ) (*api.API, error) {
 	ac := api.Config{
 		MessageBytes: int(cfg.Limits.MessageBytes),
@@ -360,11 +346,7 @@ func newAPI(
 	if cfg.Dev {
 		return api.New(out, auth.Dev{}, h, ac)
 	}
-	keys, err := auth.NewKeys(reveal(cfg.Auth.APIKeys)...)
-	if err != nil {
-		return nil, fmt.Errorf("auth.api_keys: %w", err)
-	}
-	return api.New(out, keys, h, ac)
+	return api.New(out, l.keys, h, ac)
 }
 
 // newNode makes the node of its parts, and the routes that it serves.

@@ -38,12 +38,12 @@ func assemble(ctx context.Context, cfg Config, o options) (*Node, func(), error)
 		cleanup()
 		return nil, nil, err
 	}
-	jwt, err := newTokens(cfg, o)
+	fanfareLogins, err := newLogins(cfg, o)
 	if err != nil {
 		cleanup()
 		return nil, nil, err
 	}
-	registry, err := newRegistry(cfg, hub, plane, jwt, o)
+	registry, err := newRegistry(cfg, hub, plane, fanfareLogins, o)
 	if err != nil {
 		cleanup()
 		return nil, nil, err
@@ -59,8 +59,8 @@ func assemble(ctx context.Context, cfg Config, o options) (*Node, func(), error)
 		cleanup()
 		return nil, nil, err
 	}
-	fanfareHealth := newHealth(cfg, fanfareBus, topics, hub, plane, jwt)
-	api, err := newAPI(cfg, publisher, fanfareHealth, plane, o)
+	fanfareHealth := newHealth(cfg, fanfareBus, topics, hub, plane, fanfareLogins)
+	api, err := newAPI(cfg, publisher, fanfareHealth, plane, fanfareLogins, o)
 	if err != nil {
 		cleanup()
 		return nil, nil, err
@@ -80,7 +80,7 @@ func assemble(ctx context.Context, cfg Config, o options) (*Node, func(), error)
 		router:    router,
 		hub:       hub,
 		plane:     plane,
-		tokens:    jwt,
+		logins:    fanfareLogins,
 		registry:  registry,
 		sockets:   server,
 		events:    sseServer,

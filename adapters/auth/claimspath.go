@@ -74,7 +74,7 @@ func newClaimReader(c Claims, d Defaults) (*claimReader, error) {
 		}
 	}
 	grant := domain.Grant{Systems: d.Systems, Rooms: d.Rooms, Send: d.Send, Presence: d.Presence}
-	if err := CheckGlobs(grant); err != nil {
+	if err := grant.CheckPatterns(); err != nil {
 		return nil, fmt.Errorf("default.%w", err)
 	}
 	for i, globs := range r.fallback {

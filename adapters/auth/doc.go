@@ -1,10 +1,11 @@
 // Package auth checks credentials. [JWT] checks the tokens of users' sessions
-// and [Keys] checks the API keys of publishers. [Dev] trusts everybody and
-// [Nobody] refuses every token.
+// and [Keys] checks the API keys of publishers. [Callback] asks the application
+// who a client is. [Dev] trusts everybody and [Nobody] refuses every token.
 //
-// All of them are safe for concurrent use and do no I/O, except for a JWT that fetches
-// its issuer's keys, which [JWT.Run] does. If a credential is refused, the error is a
-// [domain.CredentialError]. No error holds a token, a key or a secret part of one.
+// All of them are safe for concurrent use and do no I/O, except for a Callback, and for a
+// JWT that fetches its issuer's keys, which [JWT.Run] does. If a credential is refused,
+// the error is a [domain.CredentialError]. No error holds a token, a key or a secret part
+// of one.
 //
 // The example of [JWT.Mint] shows how tokens are made and checked.
 package auth

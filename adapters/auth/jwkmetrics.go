@@ -6,23 +6,25 @@ import (
 	"github.com/fanfarebus/fanfare/internal/metric"
 )
 
-// Metrics describes the keys that j fetches. Of a JWT that fetches none, or nil, all
-// numbers are 0.
-func (j *JWT) Metrics() []metric.Metric {
-	var s *keySource
-	if j != nil {
-		s = j.source
+// KeyMetrics describes the keys that the JWT of the moment fetches, which now returns. Of one
+// that fetches none, or nil, all numbers are 0.
+func KeyMetrics(now func() *JWT) []metric.Metric {
+	source := func() *keySource {
+		if j := now(); j != nil {
+			return j.source
+		}
+		return nil
 	}
 	return []metric.Metric{
 		metric.Of(metric.Gauge, "jwks_keys",
 			"Keys of the tokens' issuer, as they were fetched, with which tokens are verified now.",
-			s.known),
+			func() int { return source().known() }),
 		metric.Of(metric.Gauge, "jwks_age_seconds",
 			"Seconds since the keys of the tokens' issuer were fetched; 0 if they never were.",
-			s.age),
+			func() float64 { return source().age() }),
 		metric.PerLabel(metric.Counter, "jwks_fetches_total",
 			"Times the keys of the tokens' issuer were fetched, by result: ok or failed.",
-			"result", s.results),
+			"result", func() map[string]uint64 { return source().results() }),
 	}
 }
 

@@ -44,6 +44,7 @@ type keySource struct {
 
 	mu      sync.Mutex
 	running bool          // whether Run is; guarded by mu, like all below
+	due     bool          // Run is going to be called
 	waiting int           // tokens that wait
 	begun   uint64        // fetches that have begun
 	ended   uint64        // fetches that have ended
@@ -154,8 +155,19 @@ func (s *keySource) start() bool {
 	if s.running {
 		return false
 	}
-	s.running = true
+	s.running, s.due = true, false
 	return true
+}
+
+// WillRun says that Run is going to be called at once: until then, tokens with keys that are
+// not known wait for it, and are not refused. It is for a JWT that takes the place of another
+// one while requests come.
+func (j *JWT) WillRun() {
+	if s := j.source; s != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.due = true
+	}
 }
 
 func (s *keySource) stop() {
@@ -266,7 +278,7 @@ func (s *keySource) await(ctx context.Context, found func() bool) error {
 	defer s.leave()
 	for {
 		s.mu.Lock()
-		running, ended, failure, changed := s.running, s.ended >= want, s.failure, s.changed
+		running, ended, failure, changed := s.running || s.due, s.ended >= want, s.failure, s.changed
 		s.mu.Unlock()
 		switch { // found comes first: what it looks at may be newer than what was read here
 		case found():

@@ -117,7 +117,7 @@ func (a *API) publishResponses() map[string]*huma.Response {
 		415: "Another content type than JSON or NDJSON.",
 		422: "Something in a message is not valid; errors names each place. " +
 			"Nothing was published.",
-		429: "This API key has too many bytes of requests in flight.",
+		429: "This API key has too many bytes of requests in flight, or publishes more than its rate.",
 		503: "The bus did not take it in time. The first accepted messages are on it; " +
 			"publish the others again, with the same ids.",
 	} {

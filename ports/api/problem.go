@@ -3,7 +3,10 @@ package api
 import (
 	"encoding/json"
 	"errors"
+	"math"
 	"net/http"
+	"strconv"
+	"time"
 
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/domain/envelope"
@@ -22,7 +25,8 @@ type Problem struct {
 	Accepted *int     `json:"accepted,omitempty"`
 	IDs      []string `json:"ids,omitempty"`
 
-	reason string // for the metrics, where the status does not say enough; see why
+	retry  time.Duration // after how long the client may try again; 0: as retryAfter says
+	reason string        // for the metrics, where the status does not say enough; see why
 }
 
 // A Fault is one thing that is wrong in a request.
@@ -70,6 +74,13 @@ func (p *Problem) why() string {
 // retryAfter is in seconds. It is short because most interruptions of a bus are.
 const retryAfter = "1"
 
+func (p *Problem) retryAfter() string {
+	if p.retry <= time.Second {
+		return retryAfter
+	}
+	return strconv.Itoa(int(math.Ceil(p.retry.Seconds())))
+}
+
 func (p *Problem) write(w http.ResponseWriter) {
 	h := w.Header()
 	h.Set("Content-Type", "application/problem+json")
@@ -77,7 +88,7 @@ func (p *Problem) write(w http.ResponseWriter) {
 	case http.StatusUnauthorized:
 		h.Set("WWW-Authenticate", "Bearer")
 	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
-		h.Set("Retry-After", retryAfter)
+		h.Set("Retry-After", p.retryAfter())
 	}
 	w.WriteHeader(p.Status)
 	_ = json.NewEncoder(w).Encode(p)

@@ -98,6 +98,10 @@ type AuthConfig struct {
 	JWT        JWTConfig // auth.jwt.…: whose session tokens count
 	APIKeys    []Secret  // auth.api_keys: publishers' keys, as name:scopes:sha256-hex
 	QueryToken bool      // auth.query_token: also take session tokens from ?token=
+
+	// Reload (auth.reload) is how often the command fanfare looks whether the files that
+	// auth.… comes from have changed. A program that embeds a node calls [Node.SetAuth].
+	Reload time.Duration
 }
 
 // JWTConfig says which session tokens count. One of Secret and PublicKey is set.
@@ -230,7 +234,7 @@ func DefaultConfig() Config {
 		Topic:     publisher.DefaultTopic,
 		Auth: AuthConfig{JWT: JWTConfig{
 			Leeway: auth.DefaultLeeway, Cache: auth.DefaultCache,
-		}},
+		}, Reload: 10 * time.Second},
 		ProxyHeader: session.DefaultProxyHeader,
 		Window: WindowConfig{
 			Messages: stream.DefaultMessages,
@@ -291,6 +295,7 @@ func (c Config) withDefaults() Config {
 	defaults.SetZero(&c.Topic, d.Topic)
 	defaults.SetZero(&c.Auth.JWT.Leeway, d.Auth.JWT.Leeway)
 	defaults.SetZero(&c.Auth.JWT.Cache, d.Auth.JWT.Cache)
+	defaults.SetZero(&c.Auth.Reload, d.Auth.Reload)
 	defaults.SetZero(&c.ProxyHeader, d.ProxyHeader)
 	defaults.SetZero(&c.Window.Messages, d.Window.Messages)
 	defaults.SetZero(&c.Window.Bytes, d.Window.Bytes)

@@ -40,6 +40,7 @@ func (c Config) bounds() []bound {
 	}
 	return []bound{
 		size("auth.jwt.cache", c.Auth.JWT.Cache, tebi),
+		span("auth.reload", c.Auth.Reload, int64(100*time.Millisecond), day),
 		count("window.messages", c.Window.Messages, maxCount),
 		size("window.bytes", c.Window.Bytes, tebi),
 		span("window.age", c.Window.Age, 1, month),

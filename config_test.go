@@ -38,7 +38,7 @@ func TestUnprotectedConfigIsRefusedExceptInDevelopment(t *testing.T) {
 	if err := (fanfare.Config{Dev: true, Listen: ":8080"}).Validate(); err == nil {
 		t.Error("development mode may listen on every address")
 	}
-	_, entry, _ := auth.NewKey("shop", domain.Scopes{"*"})
+	_, entry, _ := auth.NewKey("shop", domain.Scopes{"*"}, auth.KeyLimits{})
 	c := fanfare.Config{}
 	c.Auth.APIKeys = []fanfare.Secret{fanfare.Secret(entry)}
 	if err := c.Validate(); err != nil {

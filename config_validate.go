@@ -18,10 +18,13 @@ import (
 // line for each fault, with the setting's name and what to do. It returns nil if
 // nothing is wrong. A zero field counts as its default. Validate does not look at
 // the bus.
-func (c Config) Validate() error {
+func (c Config) Validate() error { return c.validate(false) }
+
+// validate is Validate for a node whose program says who clients are, if withLogin is set.
+func (c Config) validate(withLogin bool) error {
 	c = c.withDefaults()
 	return errors.Join(slices.Concat(
-		c.checkNames(), c.checkAddresses(), c.checkAuth(), c.checkBounds(), c.checkControl(),
+		c.checkNames(), c.checkAddresses(), c.checkAuth(withLogin), c.checkBounds(), c.checkControl(),
 		c.checkLog(), c.checkWebhooks())...)
 }
 
@@ -156,7 +159,9 @@ func loopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-func (c Config) checkAuth() (faults []error) {
+// checkAuth checks whom the node believes. With a login of the program's own it needs
+// nothing else.
+func (c Config) checkAuth(withLogin bool) (faults []error) {
 	j := c.Auth.JWT
 	if j.Leeway < 0 || j.Leeway > auth.MaxLeeway {
 		faults = append(faults, fault("auth.jwt.leeway",
@@ -170,10 +175,11 @@ func (c Config) checkAuth() (faults []error) {
 		if _, err := auth.NewJWT(j.auth()); err != nil {
 			faults = append(faults, fault("auth.jwt", "%v", err))
 		}
-	case len(c.Auth.APIKeys) == 0 && !c.Dev:
+	case len(c.Auth.APIKeys) == 0 && !c.Dev && !withLogin:
 		faults = append(faults, fault("auth", "nothing is configured, and a node does not start "+
 			"unprotected: set auth.jwt.secret (or auth.jwt.secret_file; in Go, Config.Auth.JWT.Secret) "+
-			"to at least 32 random bytes, or try things out with `fanfare dev` (in Go, Config.Dev)"))
+			"to at least 32 random bytes, or try things out with `fanfare dev` (in Go, Config.Dev). "+
+			"In Go, WithAuthenticator can say who clients are instead"))
 	}
 	if _, err := auth.NewKeys(reveal(c.Auth.APIKeys)...); err != nil {
 		faults = append(faults, fault("auth.api_keys", "%v", err))
@@ -191,6 +197,16 @@ func (j JWTConfig) auth() auth.JWTConfig {
 		Leeway:    j.Leeway,
 		Cache:     int(max(j.Cache, 0)), // checkBounds says that it must not be negative
 	}
+}
+
+// checkAuthBounds checks the numbers in the settings of auth.
+func (c Config) checkAuthBounds() (faults []error) {
+	for _, b := range c.bounds() {
+		if err := b.fault(); err != nil && strings.HasPrefix(b.key, "auth.") {
+			faults = append(faults, err)
+		}
+	}
+	return faults
 }
 
 func (c Config) checkBounds() (faults []error) {

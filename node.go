@@ -45,6 +45,7 @@ type parts struct {
 	router    *router.Router
 	hub       *stream.Hub
 	plane     *plane.Plane // nil if the control plane is off
+	logins    *logins
 	registry  *session.Registry
 	sockets   *ws.Server
 	events    *sse.Server
@@ -62,10 +63,11 @@ var _ http.Handler = (*Node)(nil)
 // them, as that of [Config.Validate] does. Call [Node.Run] to start the node, or
 // [Node.Close] to let it go.
 func New(ctx context.Context, cfg Config, opts ...Option) (*Node, error) {
-	if err := cfg.Validate(); err != nil {
+	o := newOptions(opts)
+	if err := cfg.validate(o.login != nil); err != nil {
 		return nil, err
 	}
-	n, release, err := assemble(ctx, cfg.withDefaults(), newOptions(opts))
+	n, release, err := assemble(ctx, cfg.withDefaults(), o)
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,8 @@ import (
 	"github.com/fanfarebus/fanfare/adapters/redisstream"
 	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/adapters/watermillbus"
+	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/ports/session"
 )
 
 // Openers returns the transports that come with Fanfare, by the scheme of the
@@ -40,6 +42,8 @@ type options struct {
 	driver  transport.Driver
 	version string
 	topic   string // of WithTopic
+
+	login func(session.Login) (domain.Grant, error) // of WithAuthenticator
 
 	publishOnly bool // set by NewPublisher, which holds no sessions
 }

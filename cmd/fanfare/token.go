@@ -121,7 +121,8 @@ func checkGlobs(g domain.Grant) error {
 }
 
 func (a *app) key() *cobra.Command {
-	var name, scopes string
+	var name, scopes, expires, rate string
+	var ttl time.Duration
 	cmd := &cobra.Command{
 		Use:   "key",
 		Short: "Make an API key for a publisher or an operator",
@@ -129,10 +130,15 @@ func (a *app) key() *cobra.Command {
 hash. Add it to auth.api_keys of every node, and give the key to whoever needs it.
 
 Scopes: publish/SYSTEM to publish, presence/SYSTEM to ask who is there, members/SYSTEM to put users
-into rooms, admin to disconnect, block and revoke and to see the nodes, and * for everything.`,
+into rooms, admin to disconnect, block and revoke and to see the nodes, and * for everything.
+
+A key with --ttl or --expires is refused from then on. With --rate, each node takes that many messages
+in a second (100/s) or a minute (30/m) with the key, and answers 429 to more. To rotate a key, make a
+second one with the same name, and remove the entry of the first when nobody uses it any more.`,
 		Example: `  fanfare key --name shop --scopes publish/orders+publish/chat
   fanfare key --name backend --scopes 'presence/chat+members/chat+admin'
-  fanfare key --name ops --scopes '*'`,
+  fanfare key --name ops --scopes '*'
+  fanfare key --name shop --scopes publish/orders --expires 2027-06-30 --rate 500/s`,
 		Args: flagsOnly,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if name == "" || scopes == "" {
@@ -140,7 +146,11 @@ into rooms, admin to disconnect, block and revoke and to see the nodes, and * fo
 					"such as --scopes publish/orders")
 			}
 			list := strings.FieldsFunc(scopes, func(r rune) bool { return r == '+' || r == ',' })
-			key, entry, err := auth.NewKey(name, list)
+			limits, err := keyLimits(expires, ttl, rate, time.Now())
+			if err != nil {
+				return err
+			}
+			key, entry, err := auth.NewKey(name, list, limits)
 			if err != nil {
 				return err
 			}
@@ -153,5 +163,37 @@ into rooms, admin to disconnect, block and revoke and to see the nodes, and * fo
 	cmd.Flags().StringVar(&name, "name", "", "whose key it is")
 	cmd.Flags().StringVar(&scopes, "scopes", "",
 		"what it is good for, joined by +: publish/, presence/ or members/SYSTEM, admin, or *")
+	cmd.Flags().StringVar(&expires, "expires", "",
+		"when it ends: 2027-01-01, or 2027-01-01T12:00:00Z (default: never)")
+	cmd.Flags().DurationVar(&ttl, "ttl", 0, "how long it is good for, instead of --expires")
+	cmd.Flags().StringVar(&rate, "rate", "",
+		"messages that a node takes with it: 100/s, or 30/m (default: any number)")
 	return cmd
+}
+
+// keyLimits reads the limits of a key that is made now.
+func keyLimits(
+	expires string, ttl time.Duration, rate string, now time.Time,
+) (l auth.KeyLimits, err error) {
+	switch {
+	case expires != "" && ttl != 0:
+		return l, errors.New("both --expires and --ttl: keep one")
+	case expires != "":
+		l.Expires, err = auth.ParseKeyExpiry(expires)
+	case ttl != 0:
+		l.Expires = now.Add(ttl).Truncate(time.Second).UTC()
+	}
+	if err != nil {
+		return l, fmt.Errorf("--expires: %w", err)
+	}
+	if !l.Expires.IsZero() && !l.Expires.After(now) {
+		return l, errors.New("the key would have expired already")
+	}
+	if rate == "" {
+		return l, nil
+	}
+	if l.Rate, err = auth.ParseKeyRate(rate); err != nil {
+		return l, fmt.Errorf("--rate: %w", err)
+	}
+	return l, nil
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/fanfarebus/fanfare/domain"
 )
@@ -27,6 +28,13 @@ type Authorizer interface {
 // name is no secret. It returns "" for a key that it does not know.
 type Namer interface {
 	NameOf(key string) string
+}
+
+// A Meter is an [Authorizer] that bounds how much is published with a key. Take counts n
+// messages and returns 0, or counts nothing and returns after how long it could count them; n
+// of 0 asks after how long one message could be published. It does not block.
+type Meter interface {
+	Take(key string, n int) (wait time.Duration)
 }
 
 // A Node reports how it is. Its methods are safe for concurrent use and do not block.

@@ -3,7 +3,10 @@ package api
 import (
 	"encoding/json"
 	"errors"
+	"math"
 	"net/http"
+	"strconv"
+	"time"
 
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/domain/envelope"
@@ -21,6 +24,8 @@ type Problem struct {
 	ID       string   `json:"id,omitempty"`
 	Accepted *int     `json:"accepted,omitempty"`
 	IDs      []string `json:"ids,omitempty"`
+
+	retry time.Duration // after how long the client may try again; 0: as retryAfter says
 }
 
 // A Fault is one thing that is wrong in a request.
@@ -36,6 +41,13 @@ func problem(status int, detail string) *Problem {
 // retryAfter is in seconds. It is short because most interruptions of a bus are.
 const retryAfter = "1"
 
+func (p *Problem) retryAfter() string {
+	if p.retry <= time.Second {
+		return retryAfter
+	}
+	return strconv.Itoa(int(math.Ceil(p.retry.Seconds())))
+}
+
 func (p *Problem) write(w http.ResponseWriter) {
 	h := w.Header()
 	h.Set("Content-Type", "application/problem+json")
@@ -43,7 +55,7 @@ func (p *Problem) write(w http.ResponseWriter) {
 	case http.StatusUnauthorized:
 		h.Set("WWW-Authenticate", "Bearer")
 	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
-		h.Set("Retry-After", retryAfter)
+		h.Set("Retry-After", p.retryAfter())
 	}
 	w.WriteHeader(p.Status)
 	_ = json.NewEncoder(w).Encode(p)

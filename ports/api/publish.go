@@ -18,11 +18,19 @@ func (a *API) publish(w http.ResponseWriter, r *http.Request) {
 		a.refuse(w, p)
 		return
 	}
+	if p := a.meter(key, 0); p != nil { // before the body costs anything
+		a.refuse(w, p)
+		return
+	}
 	c := a.bodies.claim(key)
 	defer c.release()
 	a.suspendAnswer(w, r)
 	in, p := a.read(w, r, c)
 	if p != nil {
+		a.refuse(w, p)
+		return
+	}
+	if p := a.meter(key, len(in.messages)); p != nil {
 		a.refuse(w, p)
 		return
 	}
@@ -56,6 +64,23 @@ func (a *API) authorize(r *http.Request) (system domain.System, key string, _ *P
 		return system, key, notServed(system)
 	}
 	return system, key, nil
+}
+
+// meter counts n messages that are published with a key, or returns the answer why they
+// cannot be published now.
+func (a *API) meter(key string, n int) *Problem {
+	m, ok := a.keys.(Meter)
+	if !ok {
+		return nil
+	}
+	wait := m.Take(key, n)
+	if wait <= 0 {
+		return nil
+	}
+	p := problem(http.StatusTooManyRequests,
+		"this API key publishes more than it may: nothing was published, publish it again later")
+	p.retry = wait
+	return p
 }
 
 func notServed(system domain.System) *Problem {

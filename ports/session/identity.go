@@ -82,18 +82,17 @@ func (reg *Registry) findToken(r *http.Request, token string, inQuery bool) (str
 	}
 	token, err = OneToken("the cookie "+tokenCookie, values)
 	if token != "" && !reg.fromNamedPage(r) {
-		return "", unsafeCookie(r)
+		return "", unsafe(r, "a token in a cookie")
 	}
 	return token, err
 }
 
-// unsafeCookie refuses a token in a cookie that any page could have made the browser
-// send.
-func unsafeCookie(r *http.Request) error {
+// unsafe refuses a credential that any page could have made the browser send. What says
+// which.
+func unsafe(r *http.Request, what string) error {
 	return &Rejection{
 		Status: http.StatusForbidden, reason: "cookie",
-		Detail: "a token in a cookie needs an Origin or a Referer that is named in origins, " +
-			"or this host's",
+		Detail: what + " needs an Origin or a Referer that is named in origins, or this host's",
 		log: []any{"origin", brief(r.Header.Get("Origin")),
 			"fetch_site", brief(r.Header.Get("Sec-Fetch-Site")), "host", brief(r.Host)},
 	}

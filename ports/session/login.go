@@ -75,11 +75,11 @@ func (reg *Registry) login(
 	}
 	err := reg.verify(ctx, f, from, a, "", grant)
 	if errors.Is(err, domain.ErrUnauthenticated) {
+		if hidden {
+			return unsafe(r, "a login that browsers send by themselves, such as a cookie,")
+		}
 		rejection := unauthorized(err)
 		rejection.Detail = TokenDetail("no valid login", err)
-		if hidden {
-			return unsafeCookie(r)
-		}
 		return rejection
 	}
 	return err

@@ -53,6 +53,8 @@ func of(c *fanfare.Config) []Setting {
 			"publishers' keys, as name:scopes:sha256-hex; see fanfare key"},
 		{"auth.query_token", &c.Auth.QueryToken, public,
 			"take session tokens from ?token= too, where logs may see them"},
+		{"auth.reload", &c.Auth.Reload, public,
+			"how often fanfare serve looks whether the files with the settings of auth have changed"},
 		{"origins", &c.Origins, public,
 			"web origins that may connect, such as https://*.example.com, or *; empty: the " +
 				"same host"},

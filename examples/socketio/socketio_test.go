@@ -84,7 +84,7 @@ func startSocketIO(t *testing.T, redis *broker.RedisServer) (port string) {
 // startFanfare starts a node and returns the variables that say how to use it.
 func startFanfare(t *testing.T, redis *broker.RedisServer) (env []string) {
 	const secret = "a secret of the test, long enough for HMAC"
-	key, entry, err := auth.NewKey("shop", domain.Scopes{"publish/shop"})
+	key, entry, err := auth.NewKey("shop", domain.Scopes{"publish/shop"}, auth.KeyLimits{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -31,6 +31,7 @@ const bufferSize = 64 << 10
 // [Redis serialization protocol]: https://redis.io/docs/latest/develop/reference/protocol-spec/
 type Conn struct {
 	netConn net.Conn
+	target  target // the server
 	in      *bufio.Reader
 	out     []byte // the commands that the next Flush sends
 
@@ -106,6 +107,29 @@ func (c *Conn) Queue(args ...string) {
 		c.out = append(c.out, arg...)
 	}
 	c.out = append(c.out, "\r\n"...)
+}
+
+// Addr returns the address by which a cluster names the server; "" without a cluster.
+func (c *Conn) Addr() string { return c.target.addr }
+
+// Asking reports whether the topic for which [Masters.Open] has returned the Conn is
+// just being moved to this server. Then [Conn.QueueAsking] comes before each command
+// or MULTI, and [Conn.SkipAsking] before its reply.
+func (c *Conn) Asking() bool { return c.target.asking }
+
+// QueueAsking queues what must come before a command while [Conn.Asking].
+func (c *Conn) QueueAsking() {
+	if c.target.asking {
+		c.Queue("ASKING")
+	}
+}
+
+// SkipAsking reads the reply to what [Conn.QueueAsking] has queued.
+func (c *Conn) SkipAsking() error {
+	if c.target.asking {
+		return c.expectOK(1)
+	}
+	return nil
 }
 
 // Flush sends the queued commands. The server must take them within the reply

@@ -4,8 +4,8 @@
 //
 // # Publishing and reading
 //
-// Publishing uses go-redis: [Server.Client] opens the client, and a [Pipeline]
-// sends a batch of commands and checks the reply to each of them.
+// Publishing uses go-redis: a [Pipeline] sends a batch of commands and checks the
+// reply to each of them. [Masters.Client] is for other commands.
 //
 // Reading does not use go-redis, for three reasons. It reconnects and
 // subscribes again by itself, which hides that messages were lost in between.
@@ -20,6 +20,13 @@
 // further feeds share connections, up to [FeedsPerConn] on each; [SharedConns]
 // assigns them. Each shared connection has one goroutine, which reads it for
 // all of its feeds.
+//
+// # Clusters
+//
+// [Masters] find the server that holds a topic: the only one, or the master of the
+// topic's hash slot in a Redis Cluster. They follow a topic that has moved, or that is
+// just being moved, to its new master. A [History] tells a topic that was moved from one
+// whose master has failed over, and may have lost something.
 //
 // # Failure
 //

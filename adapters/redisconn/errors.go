@@ -34,7 +34,8 @@ func Classify(err error) error {
 	}
 	answer, ok := serverAnswer(err)
 	if ok && isRedirection(answer) {
-		const problem = "the server belongs to a Redis Cluster, on which streams are not supported"
+		const problem = "another server of the Redis Cluster has the topic " +
+			"(without cluster=true in the URL it is not followed)"
 		return fmt.Errorf("%w: %s: %w", domain.ErrBusDown, problem, err)
 	}
 	if ok && !isUnavailable(answer) {

@@ -47,47 +47,47 @@ func IsCount(reply any) bool {
 // and is proof. That go-redis reports no error for a command is not enough: it
 // may report none for commands that it never sent.
 type Pipeline struct {
-	pipe    redis.Pipeliner
+	masters *Masters
 	records []record
 	size    int // how many records the caller is going to add
 }
 
 // A record is one command of a Pipeline.
 type record struct {
-	cmd     *redis.Cmd
-	proof   Proof
-	invalid error // why there is no command for this record; cmd is nil then
+	topic string
+	args  []any
+	proof Proof
+	cmd   *redis.Cmd // nil if the command could not be sent
+	err   error      // why the record is not, or may not be, published; nil if it is
 }
 
 // NewPipeline returns an empty pipeline for size records.
-func NewPipeline(c *redis.Client, size int) *Pipeline {
-	return &Pipeline{pipe: c.Pipeline(), records: make([]record, 0, size), size: size}
+func (m *Masters) NewPipeline(size int) *Pipeline {
+	return &Pipeline{masters: m, records: make([]record, 0, size), size: size}
 }
 
-// Add adds the command of the next record.
-func (p *Pipeline) Add(ctx context.Context, proof Proof, args ...any) {
-	cmd := redis.NewCmd(ctx, args...)
-	_ = p.pipe.Process(ctx, cmd) // it only queues the command, and cannot fail
-	p.records = append(p.records, record{cmd: cmd, proof: proof})
+// Add adds the command of the next record, which goes to the server that holds the
+// topic.
+func (p *Pipeline) Add(topic string, proof Proof, args ...any) {
+	p.records = append(p.records, record{topic: topic, args: args, proof: proof})
 }
 
 // Refuse adds the next record without a command. Exec returns err for it.
-func (p *Pipeline) Refuse(err error) { p.records = append(p.records, record{invalid: err}) }
+func (p *Pipeline) Refuse(err error) { p.records = append(p.records, record{err: err}) }
 
-// Exec sends all commands in order, once. It returns nil if every record was
-// published. Otherwise it returns one error for each record, which is nil for
-// those that were published. An error that wraps [domain.ErrBusRefused] says that
+// Exec sends all commands, those of each topic in order. It returns nil if every
+// record was published. Otherwise it returns one error for each record, which is nil
+// for those that were published. An error that wraps [domain.ErrBusRefused] says that
 // the server does not have the record; with any other the server may have it.
+//
+// A command is sent once. Only if a server of a cluster has replied that another one
+// has the topic, and so has not executed the command, it is sent to that.
 func (p *Pipeline) Exec(ctx context.Context) (errs []error) {
-	var execErr error
-	if p.pipe.Len() > 0 {
-		_, execErr = p.pipe.Exec(ctx)
-	}
-	noReply := p.errorWithoutReply(execErr)
+	p.sendAll(ctx)
 	for i := range p.size {
-		err := noReply // for a record that the caller never added
+		err := errDownNoReply // for a record that the caller never added
 		if i < len(p.records) {
-			err = p.records[i].outcome(noReply)
+			err = p.records[i].err
 		}
 		if err == nil {
 			continue
@@ -100,17 +100,47 @@ func (p *Pipeline) Exec(ctx context.Context) (errs []error) {
 	return errs
 }
 
+// send sends records to one server, and notes what has become of each.
+func (m *Masters) send(ctx context.Context, to target, records []*record) {
+	client, err := m.client(to.addr)
+	if err != nil {
+		for _, r := range records {
+			r.err = err
+		}
+		return
+	}
+	pipe := client.Pipeline()
+	for _, r := range records {
+		if to.asking {
+			_ = pipe.Process(ctx, redis.NewCmd(ctx, "ASKING"))
+		}
+		r.cmd = redis.NewCmd(ctx, r.args...)
+		_ = pipe.Process(ctx, r.cmd) // it only queues the command, and cannot fail
+	}
+	_, execErr := pipe.Exec(ctx)
+	if errors.Is(execErr, redis.ErrClosed) && !m.isClosed() {
+		execErr = fmt.Errorf("%w: %s has left the cluster", errDownNoReply, to.addr)
+	}
+	noReply := errorWithoutReply(execErr, records)
+	for _, r := range records {
+		r.err = r.outcome(noReply)
+	}
+	if _, answered := serverAnswer(execErr); execErr != nil && !answered {
+		m.doubt()
+	}
+}
+
 // errorWithoutReply returns the error of a record that has neither a reply nor an
 // error of its own, given the error of the whole pipeline.
 //
 // If no command has a reply or an error, but the server has answered with an
 // error, then it has refused the login, and none of the commands was sent.
-func (p *Pipeline) errorWithoutReply(execErr error) error {
+func errorWithoutReply(execErr error, records []*record) error {
 	if execErr == nil {
 		return errDownNoReply
 	}
-	for _, r := range p.records {
-		if r.cmd != nil && (r.cmd.Val() != nil || r.cmd.Err() != nil) {
+	for _, r := range records {
+		if r.cmd.Val() != nil || r.cmd.Err() != nil {
 			return errDownNoReply
 		}
 	}
@@ -123,10 +153,7 @@ func (p *Pipeline) errorWithoutReply(execErr error) error {
 // outcome returns nil if the reply to the record's command proves that the server
 // took the record, even if go-redis set an error on the command because a later
 // one failed. Without a reply and an error it returns noReply.
-func (r record) outcome(noReply error) error {
-	if r.invalid != nil {
-		return r.invalid
-	}
+func (r *record) outcome(noReply error) error {
 	reply, err := r.cmd.Val(), r.cmd.Err()
 	switch {
 	case reply != nil && r.proof(reply):

@@ -88,13 +88,13 @@ func publishTo(t *testing.T, addr string) []error {
 	if err != nil {
 		t.Fatal(err)
 	}
-	client := s.Client()
-	defer func() { _ = redisconn.Close(client) }()
+	masters := redisconn.NewMasters(s)
+	defer func() { _ = masters.Close() }()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
-	pipe := redisconn.NewPipeline(client, 3)
+	pipe := masters.NewPipeline(3)
 	for i := range 3 {
-		pipe.Add(ctx, redisconn.IsEntryID, "XADD", "t", "*", "n", fmt.Sprint(i))
+		pipe.Add("t", redisconn.IsEntryID, "XADD", "t", "*", "n", fmt.Sprint(i))
 	}
 	return pipe.Exec(ctx)
 }

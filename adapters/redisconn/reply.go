@@ -56,6 +56,28 @@ func (c *Conn) Text() (string, error) {
 	return string(b), err
 }
 
+// Texts reads an array of strings. It returns nil for nil.
+func (c *Conn) Texts() ([]string, error) {
+	kind, n, _, err := c.readHead()
+	switch {
+	case err != nil:
+		return nil, err
+	case n < 0 && (kind == '*' || kind == '$'):
+		return nil, nil
+	case kind != '*':
+		return nil, fmt.Errorf("%w: %q instead of an array", errProtocol, kind)
+	}
+	texts := []string{}
+	for range n {
+		text, err := c.Text()
+		if err != nil {
+			return nil, err
+		}
+		texts = append(texts, text)
+	}
+	return texts, nil
+}
+
 // Int reads a number.
 func (c *Conn) Int(into *int64) error {
 	text, err := c.Text()

@@ -1,6 +1,7 @@
 package redisconn
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -26,15 +27,17 @@ const (
 // minTimeout is the shortest timeout that a URL may name.
 const minTimeout = 10 * time.Millisecond
 
-// A Server says where a Redis server is and how to log in. It holds no connection,
-// and is safe for concurrent use.
+// A Server says where a Redis server or a Redis Cluster is and how to log in. It
+// holds no connection, and is safe for concurrent use.
 type Server struct {
-	addrs    []string // of the server, or of the sentinels
+	addrs    []string // of the server, of the sentinels, or of some servers of the cluster
 	master   string   // the name by which the sentinels know the server; "" without sentinels
 	login    login    // to the server
 	sentinel login    // to the sentinels
 	db       int
-	tls      *tls.Config // nil for plain TCP
+	cluster  bool              // the servers are a Redis Cluster
+	addrMap  map[string]string // where servers of the cluster are reached, by the address that it names
+	tls      *tls.Config       // nil for plain TCP
 
 	dialTimeout  time.Duration // to connect and to log in, each
 	replyTimeout time.Duration
@@ -57,6 +60,10 @@ type login struct{ user, password string }
 //	                  sentinels that are asked where the master is
 //	sentinel_user, sentinel_password
 //	                  for the sentinels; the user and password of the URL are for the master
+//	cluster           the servers are a Redis Cluster; the hosts of the URL, h1:6379,h2:6379,
+//	                  are some of its servers, which are asked for all others
+//	cluster_map       where servers of the cluster are reached, if not at the addresses that
+//	                  it names: 10.0.0.1:6379=host:7001,10.0.0.2:6379=host:7002
 //	tls…              those of [dsn.Params.TLS]; they hold for the sentinels as well
 func Parse(u *url.URL, params *dsn.Params) (*Server, error) {
 	s := &Server{
@@ -64,16 +71,19 @@ func Parse(u *url.URL, params *dsn.Params) (*Server, error) {
 		dialTimeout:  params.Duration("dial_timeout", DefaultDialTimeout, minTimeout),
 		replyTimeout: params.Duration("reply_timeout", DefaultReplyTimeout, minTimeout),
 		poolSize:     params.Int("pool", DefaultPool, 1),
+		cluster:      params.Bool("cluster", false),
 		sentinel: login{
 			user:     params.String("sentinel_user", ""),
 			password: params.String("sentinel_password", ""),
 		},
 	}
-	var faults [4]error
-	s.addrs, faults[0] = parseHosts(u.Host, s.master != "")
+	var faults [6]error
+	s.addrs, faults[0] = parseHosts(u.Host, s.master != "", s.cluster)
 	s.db, faults[1] = parseDB(u.Path)
 	s.login, faults[2] = parseLogin(u.User)
 	faults[3] = s.checkSentinel()
+	s.addrMap, faults[4] = parseAddrMap(params.String("cluster_map", ""))
+	faults[5] = s.checkCluster()
 	s.tls = params.SchemeTLS(u.Scheme, strings.HasPrefix(u.Scheme, "rediss"))
 	return s, errors.Join(faults[:]...)
 }
@@ -101,13 +111,26 @@ func (s *Server) checkSentinel() error {
 	return nil
 }
 
+// checkCluster checks the parameters of a cluster against the others.
+func (s *Server) checkCluster() error {
+	switch {
+	case s.cluster && s.master != "":
+		return errors.New("cluster and sentinel_master: a Redis Cluster has no sentinels")
+	case s.cluster && s.db != 0:
+		return fmt.Errorf("database %d: a Redis Cluster has only database 0", s.db)
+	case !s.cluster && s.addrMap != nil:
+		return errors.New("cluster_map needs cluster=true")
+	}
+	return nil
+}
+
 // parseHosts reads the host part of the URL, which may be a list only if it names
-// sentinels, and adds the default port where a host has none.
-func parseHosts(hosts string, sentinels bool) ([]string, error) {
+// sentinels or servers of a cluster, and adds the default port where a host has none.
+func parseHosts(hosts string, sentinels, cluster bool) ([]string, error) {
 	all := strings.Split(hosts, ",")
-	if len(all) > 1 && !sentinels {
-		return nil, errors.New("several hosts need sentinel_master: " +
-			"the name of the master that these sentinels know")
+	if len(all) > 1 && !sentinels && !cluster {
+		return nil, errors.New("several hosts need cluster=true if they are a Redis Cluster, or " +
+			"sentinel_master, the name of the master that these sentinels know")
 	}
 	port := "6379"
 	if sentinels {
@@ -143,13 +166,19 @@ func (s *Server) DB() int { return s.db }
 // ReplyTimeout returns how long the server may take to reply.
 func (s *Server) ReplyTimeout() time.Duration { return s.replyTimeout }
 
-// Client returns a go-redis client to publish with. It tries each command once,
-// ends with the context of a call, and connects when it is first used. The caller
-// closes it with [Close].
-func (s *Server) Client() *redis.Client {
+// IsCluster reports whether the servers are a Redis Cluster.
+func (s *Server) IsCluster() bool { return s.cluster }
+
+// Client returns a client of a single server, which tries each command once. It ends
+// with the context of a call, and connects when it is first used. The caller closes it
+// with [Close]. Most callers use [Masters.Client].
+func (s *Server) Client() *redis.Client { return s.clientOf(target{}) }
+
+// clientOf returns a client of one server, which tries each command once.
+func (s *Server) clientOf(to target) *redis.Client {
 	return redis.NewClient(&redis.Options{
-		Addr:     s.addrs[0], // only a label: Dialer decides where to connect
-		Dialer:   func(ctx context.Context, _, _ string) (net.Conn, error) { return s.dialServer(ctx) },
+		Addr:     cmp.Or(to.addr, s.addrs[0]), // only a label: Dialer decides where to connect
+		Dialer:   func(ctx context.Context, _, _ string) (net.Conn, error) { return s.dialServer(ctx, to.addr) },
 		Username: s.login.user, Password: s.login.password, DB: s.db,
 		Protocol: 2, DisableIdentity: true,
 		ContextTimeoutEnabled: true, MaxRetries: -1, DialerRetries: 1,
@@ -167,13 +196,18 @@ func Close(c *redis.Client) error {
 	return nil
 }
 
-// Dial opens a connection and logs in. The caller closes it.
-func (s *Server) Dial(ctx context.Context) (*Conn, error) {
-	nc, err := s.dialServer(ctx)
+// Dial opens a connection to the server, or to one of the cluster, and logs in. The
+// caller closes it.
+func (s *Server) Dial(ctx context.Context) (*Conn, error) { return s.dialTarget(ctx, target{}) }
+
+// dialTarget is Dial for one server of a cluster.
+func (s *Server) dialTarget(ctx context.Context, to target) (*Conn, error) {
+	nc, err := s.dialServer(ctx, to.addr)
 	if err != nil {
 		return nil, err
 	}
 	c := NewConn(nc, s.replyTimeout)
+	c.target = to
 	if err := s.logIn(ctx, c); err != nil {
 		_ = c.Close()
 		return nil, err
@@ -214,12 +248,14 @@ func (l login) queue(c *Conn) int {
 	return 1
 }
 
-// dialServer finds the server and connects to it, including the TLS handshake.
-func (s *Server) dialServer(ctx context.Context) (net.Conn, error) {
+// dialServer finds the server and connects to it, including the TLS handshake. addr
+// is the address that a cluster names, "" for the server of the URL.
+func (s *Server) dialServer(ctx context.Context, addr string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.dialTimeout)
 	defer cancel()
 	if s.master == "" {
-		return s.dialAddr(ctx, s.addrs[0])
+		addr = cmp.Or(addr, s.addrs[0])
+		return s.dialAddr(ctx, cmp.Or(s.addrMap[addr], addr))
 	}
 	var faults []error
 	for _, sentinel := range s.addrs {

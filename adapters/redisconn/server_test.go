@@ -66,15 +66,23 @@ func TestParseNamesWhatIsWrong(t *testing.T) {
 		"redis://:6379":                             "names no host",
 		"redis://h/x":                               `path "x"`,
 		"redis://h/-1":                              `path "-1"`,
-		"redis://h:1,i:2":                           "sentinel_master",
+		"redis://h:1,i:2":                           "cluster=true",
+		"redis://h:1,i:2/0?cluster=false":           "sentinel_master",
 		"redis://u:hunter2@h?clustr=true":           `unknown parameter "clustr"`,
-		"redis://u:hunter2@h?cluster=true":          `unknown parameter "cluster"`,
 		"redis://u:hunter2@h?pool=0":                "pool=0",
 		"redis://u:hunter2@h?dial_timeout=x":        "dial_timeout=x",
 		"redis://u:hunter2@h?tls_ca=" + missing:     "tls_ca",
 		"redis://u:hunter2@h?tls_cert=" + missing:   "tls_cert",
 		"redis://u:hunter2@h?tls=perhaps":           "tls=perhaps",
 		"redis://u:hunter2@h/x?clustr=true&tls=why": "tls=why",
+
+		"redis://h:1,i:2/1?cluster=true":             "only database 0",
+		"redis://h?cluster=true&sentinel_master=m":   "no sentinels",
+		"redis://h?cluster_map=a:1=b:2":              "needs cluster=true",
+		"redis://h?cluster=true&cluster_map=a:1":     "want host:port=host:port",
+		"redis://h?cluster=true&cluster_map=a=b:2":   "want host:port=host:port",
+		"redis://h?cluster=true&cluster_map=a:1=b:x": "want host:port=host:port",
+		"redis://h?cluster=perhaps":                  "cluster=perhaps",
 
 		"redis://bob@h":                                           "a user without a password",
 		"rediss://u:hunter2@h?tls=false":                          "tls=false: rediss:// means TLS",
@@ -252,12 +260,12 @@ func publishes(t *testing.T, rawURL string) error {
 	if err != nil {
 		t.Fatal(err)
 	}
-	client := s.Client()
-	defer func() { _ = redisconn.Close(client) }()
+	masters := redisconn.NewMasters(s)
+	defer func() { _ = masters.Close() }()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	pipe := redisconn.NewPipeline(client, 1)
-	pipe.Add(ctx, redisconn.IsCount, "PUBLISH", "t", "x")
+	pipe := masters.NewPipeline(1)
+	pipe.Add("t", redisconn.IsCount, "PUBLISH", "t", "x")
 	return errors.Join(pipe.Exec(ctx)...)
 }
 

@@ -34,8 +34,8 @@ type SharedConns[F comparable, S any] struct {
 // SharedConfig says how a driver uses its shared connections. All fields are
 // required.
 type SharedConfig[F comparable, S any] struct {
-	// Dial opens a connection and logs in.
-	Dial func(context.Context) (*Conn, error)
+	// Dial opens a connection to the server at an address and logs in.
+	Dial func(ctx context.Context, addr string) (*Conn, error)
 	// State makes what the driver keeps for a connection.
 	State func(*Conn) S
 	// Serve reads the connection until it ends, and returns why it ended. It runs
@@ -59,10 +59,13 @@ func NewSharedConns[F comparable, S any](cfg SharedConfig[F, S]) *SharedConns[F,
 	return &SharedConns[F, S]{cfg: cfg, dialing: make(chan struct{}, 1)}
 }
 
-// Join adds a topic's feed to a connection. It opens a new connection if none has
-// room. The caller calls [SharedConn.Leave] when the feed is closed.
-func (s *SharedConns[F, S]) Join(ctx context.Context, topic string, feed F) (*SharedConn[F, S], error) {
-	if conn, err := s.joinExisting(topic, feed); conn != nil || err != nil {
+// Join adds a topic's feed to a connection to the server at addr (see [Conn.Addr]). It
+// opens a new connection if none has room. The caller calls [SharedConn.Leave] when the
+// feed is closed.
+func (s *SharedConns[F, S]) Join(
+	ctx context.Context, addr, topic string, feed F,
+) (*SharedConn[F, S], error) {
+	if conn, err := s.joinExisting(addr, topic, feed); conn != nil || err != nil {
 		return conn, err
 	}
 	select {
@@ -72,27 +75,27 @@ func (s *SharedConns[F, S]) Join(ctx context.Context, topic string, feed F) (*Sh
 	}
 	defer func() { <-s.dialing }()
 	// Another call may have opened a connection while this one waited.
-	if conn, err := s.joinExisting(topic, feed); conn != nil || err != nil {
+	if conn, err := s.joinExisting(addr, topic, feed); conn != nil || err != nil {
 		return conn, err
 	}
-	conn, err := s.cfg.Dial(ctx)
+	conn, err := s.cfg.Dial(ctx, addr)
 	if err != nil {
 		return nil, err
 	}
 	return s.add(conn, topic, feed)
 }
 
-// joinExisting adds the feed to an open connection. It returns nil if none has
+// joinExisting adds the feed to an open connection to addr. It returns nil if none has
 // room. Two feeds of the same topic never share a connection, because the server's
 // replies name the topic and nothing else.
-func (s *SharedConns[F, S]) joinExisting(topic string, feed F) (*SharedConn[F, S], error) {
+func (s *SharedConns[F, S]) joinExisting(addr, topic string, feed F) (*SharedConn[F, S], error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return nil, domain.ErrClosed
 	}
 	for _, conn := range s.conns {
-		if _, taken := conn.feeds[topic]; !taken && len(conn.feeds) < FeedsPerConn {
+		if _, taken := conn.feeds[topic]; conn.Conn.Addr() == addr && !taken && len(conn.feeds) < FeedsPerConn {
 			conn.feeds[topic] = feed
 			return conn, nil
 		}

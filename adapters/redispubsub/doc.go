@@ -41,7 +41,10 @@
 //
 // # Order
 //
-// A server has one order of all messages, which is the same for all subscribers.
+// A server has one order of all messages, which is the same for all subscribers. In a
+// Redis Cluster each topic is subscribed to and published at the master that holds the
+// hash slot of its name. Others may publish on any server, which passes the message on;
+// so subscribers have each publisher's order there, and no more.
 //
 // # Failure
 //

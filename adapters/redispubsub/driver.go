@@ -8,8 +8,6 @@ import (
 	"net/url"
 	"sync/atomic"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/fanfarebus/fanfare/adapters/redisconn"
 	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/adapters/transport/dsn"
@@ -18,9 +16,9 @@ import (
 
 // A Driver carries topics over Redis pub/sub. It is safe for concurrent use.
 type Driver struct {
-	server *redisconn.Server
-	client *redis.Client // for everything but reading
-	closed atomic.Bool
+	server  *redisconn.Server
+	masters *redisconn.Masters
+	closed  atomic.Bool
 
 	slots  *redisconn.Slots // for the feeds that have a connection of their own
 	shared *redisconn.SharedConns[*sharedFeed, *subscriber]
@@ -47,16 +45,18 @@ func Open(_ context.Context, u *url.URL, _ *slog.Logger) (transport.Driver, erro
 	if err := errors.Join(err, params.Err()); err != nil {
 		return nil, err
 	}
+	masters := redisconn.NewMasters(server)
 	return &Driver{
-		server: server, client: server.Client(),
-		slots: redisconn.NewSlots(ownConns), shared: newSharedConns(server),
+		server: server, masters: masters,
+		slots: redisconn.NewSlots(ownConns), shared: newSharedConns(server, masters),
 	}, nil
 }
 
-// Guarantees returns that there is one order for all subscribers. There is no log,
-// and delivery is at most once.
+// Guarantees returns that there is no log, and that delivery is at most once. A single
+// server has one order for all subscribers. In a cluster subscribers may be on several
+// servers, between which there is only each publisher's order.
 func (d *Driver) Guarantees() transport.Guarantees {
-	return transport.Guarantees{TotalOrder: true}
+	return transport.Guarantees{TotalOrder: !d.server.IsCluster()}
 }
 
 // CheckTopic accepts any name that Redis can hold and a person can type.
@@ -85,14 +85,11 @@ func (d *Driver) openFeed(ctx context.Context, topic string) (transport.Feed, er
 	if !ok {
 		return d.openSharedFeed(ctx, topic)
 	}
-	conn, err := d.server.Dial(ctx)
+	conn, err := d.masters.Open(ctx, topic, func(conn *redisconn.Conn) error {
+		return subscribe(ctx, conn, topic)
+	})
 	if err != nil {
 		release()
-		return nil, err
-	}
-	if err := subscribe(ctx, conn, topic); err != nil {
-		release()
-		_ = conn.Close()
 		return nil, err
 	}
 	return &feed{
@@ -103,8 +100,12 @@ func (d *Driver) openFeed(ctx context.Context, topic string) (transport.Feed, er
 // openSharedFeed subscribes on a shared connection, and returns when the server has
 // confirmed the subscription.
 func (d *Driver) openSharedFeed(ctx context.Context, topic string) (_ transport.Feed, err error) {
+	addr, err := d.masters.Find(ctx, topic)
+	if err != nil {
+		return nil, err
+	}
 	f := newSharedFeed(topic)
-	if f.shared, err = d.shared.Join(ctx, topic, f); err != nil {
+	if f.shared, err = d.shared.Join(ctx, addr, topic, f); err != nil {
 		return nil, err
 	}
 	f.shared.State.send("SUBSCRIBE", f)
@@ -117,14 +118,14 @@ func (d *Driver) openSharedFeed(ctx context.Context, topic string) (_ transport.
 
 // Publish sends all records in one pipeline, in order. It tries once.
 func (d *Driver) Publish(ctx context.Context, records []transport.Outgoing) []error {
-	pipe := redisconn.NewPipeline(d.client, len(records))
+	pipe := d.masters.NewPipeline(len(records))
 	for _, r := range records {
 		payload, err := encode(r.Message)
 		if err != nil {
 			pipe.Refuse(err)
 			continue
 		}
-		pipe.Add(ctx, redisconn.IsCount, "PUBLISH", r.Topic, payload)
+		pipe.Add(r.Topic, redisconn.IsCount, "PUBLISH", r.Topic, payload)
 	}
 	errs := pipe.Exec(ctx)
 	for i, err := range errs {
@@ -137,7 +138,7 @@ func (d *Driver) Publish(ctx context.Context, records []transport.Outgoing) []er
 
 // Ping asks the server for a sign of life.
 func (d *Driver) Ping(ctx context.Context) error {
-	if err := d.client.Ping(ctx).Err(); err != nil {
+	if err := d.masters.Ping(ctx); err != nil {
 		return fmt.Errorf("redispubsub: ping: %w", redisconn.Classify(err))
 	}
 	return nil
@@ -147,5 +148,5 @@ func (d *Driver) Ping(ctx context.Context) error {
 // Other feeds have connections of their own, which their owners close.
 func (d *Driver) Close() error {
 	d.closed.Store(true)
-	return errors.Join(d.shared.Close(), redisconn.Close(d.client))
+	return errors.Join(d.shared.Close(), d.masters.Close())
 }

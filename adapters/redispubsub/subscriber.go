@@ -39,9 +39,11 @@ type command struct {
 }
 
 // newSharedConns returns the shared connections of a driver.
-func newSharedConns(server *redisconn.Server) *redisconn.SharedConns[*sharedFeed, *subscriber] {
+func newSharedConns(
+	server *redisconn.Server, masters *redisconn.Masters,
+) *redisconn.SharedConns[*sharedFeed, *subscriber] {
 	return redisconn.NewSharedConns(redisconn.SharedConfig[*sharedFeed, *subscriber]{
-		Dial: server.Dial,
+		Dial: masters.Dial,
 		State: func(conn *redisconn.Conn) *subscriber {
 			return &subscriber{conn: conn, replyTimeout: server.ReplyTimeout()}
 		},

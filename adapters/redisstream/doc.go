@@ -46,6 +46,13 @@
 // Read returns a [transport.GapError], and the feed is over. See the method prove in
 // continuity.go for the rules.
 //
+// # Clusters
+//
+// In a Redis Cluster each topic is at one master. A replica that takes over may lack
+// entries that its master had confirmed, so the topic becomes another log then: see
+// lineage.go. Streams on shared connections are read when they have changed: see
+// changes.go.
+//
 // # Failure
 //
 // Every error ends a feed: a closed connection, a server that does not reply in

@@ -36,10 +36,12 @@ const maxLookups = 16
 type Driver struct {
 	transport.GroupLosses
 
-	server *redisconn.Server
-	client *redis.Client // for everything but reading
-	log    *slog.Logger
-	closed atomic.Bool
+	server   *redisconn.Server
+	masters  *redisconn.Masters
+	client   *redis.Client // of masters: for everything but reading and publishing
+	log      *slog.Logger
+	closed   atomic.Bool
+	lineages lineages // of a cluster's topics
 
 	retention      time.Duration
 	retentionGiven bool // the URL names a retention
@@ -82,11 +84,13 @@ func Open(_ context.Context, u *url.URL, log *slog.Logger) (transport.Driver, er
 	if err := errors.Join(err, params.Err()); err != nil {
 		return nil, err
 	}
+	masters := redisconn.NewMasters(server)
 	return &Driver{
-		server: server, client: server.Client(), log: log,
+		server: server, masters: masters, client: masters.Client(), log: log,
+		lineages:  lineages{masters: masters, topics: make(map[string]lineage)},
 		retention: retention, retentionGiven: u.Query().Has("retention"), claimAfter: claimAfter,
 		slots: redisconn.NewSlots(ownConns), lookups: make(chan struct{}, maxLookups),
-		shared: newSharedConns(server),
+		shared: newSharedConns(server, masters),
 	}, nil
 }
 
@@ -134,12 +138,11 @@ func (d *Driver) openFeed(ctx context.Context, topic string, find startFinder) (
 	if d.closed.Load() {
 		return nil, domain.ErrClosed
 	}
-	logID := domain.NewLogID("redis-streams", strconv.Itoa(d.server.DB()), topic)
 	release, ok := d.slots.Take()
 	if !ok {
-		return d.openSharedFeed(ctx, topic, logID, find)
+		return d.openSharedFeed(ctx, topic, find)
 	}
-	conn, start, err := d.dialAndFind(ctx, find)
+	conn, logID, start, err := d.dialAndFind(ctx, topic, find)
 	if err != nil {
 		release()
 		return nil, err
@@ -149,47 +152,69 @@ func (d *Driver) openFeed(ctx context.Context, topic string, find startFinder) (
 
 // openSharedFeed opens a feed on a shared connection. The start is found on another
 // connection, because the goroutine that reads the shared one must not wait for it.
+// Only a topic that is just being moved is read on that other connection, since what
+// is asked of the shared one is not asked for a single topic.
 func (d *Driver) openSharedFeed(
-	ctx context.Context, topic string, logID domain.LogID, find startFinder,
+	ctx context.Context, topic string, find startFinder,
 ) (transport.Feed, error) {
-	start, err := d.findStart(ctx, find)
+	conn, logID, start, err := d.findStart(ctx, topic, find)
 	if err != nil {
 		return nil, err
 	}
+	if conn.Asking() {
+		return newFeed(conn, topic, logID, start, d.server.ReplyTimeout(), func() {}), nil
+	}
+	_ = conn.Close()
 	f := newSharedFeed(topic, logID, start)
-	if f.shared, err = d.shared.Join(ctx, topic, f); err != nil {
+	if f.shared, err = d.shared.Join(ctx, conn.Addr(), topic, f); err != nil {
 		return nil, err
 	}
 	return f, nil
 }
 
-// findStart calls find with a connection that it closes afterwards.
-func (d *Driver) findStart(ctx context.Context, find startFinder) (progress, error) {
+// findStart is dialAndFind for a bounded number of callers at once.
+func (d *Driver) findStart(
+	ctx context.Context, topic string, find startFinder,
+) (*redisconn.Conn, domain.LogID, progress, error) {
 	select {
 	case d.lookups <- struct{}{}:
 	case <-ctx.Done():
-		return progress{}, ctx.Err()
+		return nil, 0, progress{}, ctx.Err()
 	}
 	defer func() { <-d.lookups }()
-	conn, start, err := d.dialAndFind(ctx, find)
-	if err == nil {
-		_ = conn.Close()
-	}
-	return start, err
+	return d.dialAndFind(ctx, topic, find)
 }
 
-// dialAndFind opens a connection and calls find with it.
-func (d *Driver) dialAndFind(ctx context.Context, find startFinder) (*redisconn.Conn, progress, error) {
-	conn, err := d.server.Dial(ctx)
+// dialAndFind opens a connection to the server that holds the topic, calls find with
+// it, and tells the identity of the topic's log.
+func (d *Driver) dialAndFind(
+	ctx context.Context, topic string, find startFinder,
+) (conn *redisconn.Conn, logID domain.LogID, start progress, err error) {
+	var history redisconn.History
+	conn, err = d.masters.Open(ctx, topic, func(conn *redisconn.Conn) (err error) {
+		if d.server.IsCluster() {
+			if history, err = askHistory(ctx, conn); err != nil {
+				return err
+			}
+		}
+		start, err = find(ctx, conn)
+		return err
+	})
 	if err != nil {
-		return nil, progress{}, err
+		return nil, 0, progress{}, err
 	}
-	start, err := find(ctx, conn)
-	if err != nil {
-		_ = conn.Close()
-		return nil, progress{}, err
+	if d.server.IsCluster() {
+		origin := d.lineages.origin(ctx, topic, history)
+		return conn, domain.NewLogID("redis-cluster-streams", topic, origin), start, nil
 	}
-	return conn, start, nil
+	return conn, domain.NewLogID("redis-streams", strconv.Itoa(d.server.DB()), topic), start, nil
+}
+
+// askHistory asks for the server's history before anything is asked about a topic. If
+// another server has been promoted by then, what is asked next is redirected.
+func askHistory(ctx context.Context, conn *redisconn.Conn) (redisconn.History, error) {
+	defer conn.Bind(ctx)()
+	return conn.History()
 }
 
 // Tail returns the position of the newest entry. If the stream has none, it returns
@@ -222,14 +247,14 @@ func (d *Driver) tail(ctx context.Context, topic string) (id, error) {
 
 // Publish adds all records in one pipeline, in order. It tries once.
 func (d *Driver) Publish(ctx context.Context, records []transport.Outgoing) []error {
-	pipe := redisconn.NewPipeline(d.client, len(records))
+	pipe := d.masters.NewPipeline(len(records))
 	for _, r := range records {
 		metadata, err := encodeMetadata(r.Message.Metadata)
 		if err != nil {
 			pipe.Refuse(err)
 			continue
 		}
-		pipe.Add(ctx, redisconn.IsEntryID, "XADD", r.Topic, "*",
+		pipe.Add(r.Topic, redisconn.IsEntryID, "XADD", r.Topic, "*",
 			uuidField, r.Message.UUID, metadataField, metadata, payloadField, []byte(r.Message.Payload))
 	}
 	errs := pipe.Exec(ctx)
@@ -243,7 +268,7 @@ func (d *Driver) Publish(ctx context.Context, records []transport.Outgoing) []er
 
 // Ping asks the server for a sign of life.
 func (d *Driver) Ping(ctx context.Context) error {
-	if err := d.client.Ping(ctx).Err(); err != nil {
+	if err := d.masters.Ping(ctx); err != nil {
 		return fmt.Errorf("redisstream: ping: %w", redisconn.Classify(err))
 	}
 	return nil
@@ -253,5 +278,5 @@ func (d *Driver) Ping(ctx context.Context) error {
 // Other feeds, and groups, have connections of their own, which their owners close.
 func (d *Driver) Close() error {
 	d.closed.Store(true)
-	return errors.Join(d.shared.Close(), redisconn.Close(d.client))
+	return errors.Join(d.shared.Close(), d.masters.Close())
 }

@@ -115,8 +115,10 @@ func readError(topic string, err error) error {
 // after the read, nothing behind it had been trimmed before the read.
 func (f *feed) request() error {
 	last := f.progress.last.String()
+	f.conn.QueueAsking()
 	f.conn.Queue("XREAD", "COUNT", strconv.Itoa(f.count),
 		"BLOCK", strconv.FormatInt(blockTime.Milliseconds(), 10), "STREAMS", f.topic, last)
+	f.conn.QueueAsking()
 	f.conn.Queue("XRANGE", f.topic, last, last, "COUNT", "1")
 	f.requested = true
 	return f.conn.Flush()
@@ -131,11 +133,14 @@ func (f *feed) receive() ([]domain.Entry, error) {
 		}
 	}
 	f.requested = false
-	if err := waitForReply(f.conn, blockTime+f.replyTimeout); err != nil {
+	if err := awaitReply(f.conn, blockTime+f.replyTimeout); err != nil {
 		return nil, err
 	}
 	batch, last, err := f.replies.readStream(f.conn)
 	if err != nil {
+		return nil, err
+	}
+	if err := f.conn.SkipAsking(); err != nil {
 		return nil, err
 	}
 	exists, err := readExists(f.conn)
@@ -167,11 +172,12 @@ func (f *feed) prove(exists bool, got int) error {
 	if f.progress.isProven(exists, got) {
 		return nil
 	}
+	f.conn.QueueAsking()
 	f.conn.Queue("XINFO", "STREAM", f.topic)
 	if err := f.conn.Flush(); err != nil {
 		return err
 	}
-	if err := waitForReply(f.conn, f.replyTimeout); err != nil {
+	if err := awaitReply(f.conn, f.replyTimeout); err != nil {
 		return err
 	}
 	info, err := readInfo(f.conn)
@@ -179,6 +185,14 @@ func (f *feed) prove(exists bool, got int) error {
 		return err
 	}
 	return f.progress.verify(info, exists, got)
+}
+
+// awaitReply is waitForReply for a command after [redisconn.Conn.QueueAsking].
+func awaitReply(conn *redisconn.Conn, d time.Duration) error {
+	if err := conn.SkipAsking(); err != nil {
+		return err
+	}
+	return waitForReply(conn, d)
 }
 
 // waitForReply waits until a reply begins to arrive, and returns an error if none

@@ -50,9 +50,10 @@ func (d *Driver) GroupWindow(name string, inFlight int) (message.Subscriber, err
 	}
 	g := &group{
 		name: name, inFlight: inFlight, claimAfter: d.claimAfter,
-		server: d.server, client: d.server.Client(),
-		log: d.log.With(slog.String("group", name)), driver: d,
+		masters: redisconn.NewMasters(d.server),
+		log:     d.log.With(slog.String("group", name)), driver: d,
 	}
+	g.client = g.masters.Client()
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	return g, nil
 }
@@ -63,8 +64,8 @@ type group struct {
 	name       string
 	inFlight   int
 	claimAfter time.Duration
-	server     *redisconn.Server
-	client     *redis.Client // for everything but waiting for entries
+	masters    *redisconn.Masters
+	client     *redis.Client // of masters: for everything but waiting for entries
 	log        *slog.Logger
 	ctx        context.Context // ends with Close
 	cancel     context.CancelFunc
@@ -88,13 +89,14 @@ func (g *group) Subscribe(ctx context.Context, topic string) (<-chan *message.Me
 	g.running.Add(1)
 	g.mu.Unlock()
 	m := &membership{
-		group: g, topic: topic, consumer: domain.NewID(), reader: g.server.Client(),
-		slots: make(chan struct{}, g.inFlight), held: make(map[string]struct{}),
+		group: g, topic: topic, consumer: domain.NewID(),
+		waiting: redisconn.NewMasters(g.driver.server),
+		slots:   make(chan struct{}, g.inFlight), held: make(map[string]struct{}),
 		acked: make(chan string, g.inFlight), out: make(chan *message.Message),
 		warn: rate.Sometimes{First: 1, Interval: groupWarningInterval},
 	}
 	if _, err := m.create(ctx); err != nil {
-		_ = m.reader.Close()
+		_ = m.waiting.Close()
 		g.running.Done()
 		return nil, fail(redisconn.Classify(err))
 	}
@@ -113,11 +115,11 @@ func (g *group) Close() error {
 	g.mu.Unlock()
 	g.cancel()
 	g.running.Wait()
-	return redisconn.Close(g.client)
+	return g.masters.Close()
 }
 
 // isClosed reports whether an error comes from the end of a subscription.
 func isClosed(err error) bool {
 	return errors.Is(err, redis.ErrClosed) || errors.Is(err, net.ErrClosed) ||
-		errors.Is(err, context.Canceled)
+		errors.Is(err, domain.ErrClosed) || errors.Is(err, context.Canceled)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"golang.org/x/time/rate"
 
+	"github.com/fanfarebus/fanfare/adapters/redisconn"
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/internal/pause"
 )
@@ -31,10 +32,10 @@ const (
 type membership struct {
 	*group
 	topic    string
-	consumer string        // what the server calls the member
-	reader   *redis.Client // waits for entries; it is closed to end the waiting
-	slots    chan struct{} // holds a token for each entry that is held
-	acked    chan string   // ids of entries to ack
+	consumer string             // what the server calls the member
+	waiting  *redisconn.Masters // waits for entries; closed to end that
+	slots    chan struct{}      // holds a token for each entry that is held
+	acked    chan string        // ids of entries to ack
 	out      chan *message.Message
 
 	skipped int64 // how many entries the server has counted too few as read; belongs to run
@@ -53,7 +54,7 @@ func (m *membership) run(ctx context.Context) {
 	var answers, helpers sync.WaitGroup
 	helpers.Go(func() {
 		<-ctx.Done()
-		_ = m.reader.Close() // it does not watch ctx while it reads
+		_ = m.waiting.Close() // it does not watch ctx while it reads
 	})
 	helpers.Go(func() { m.confirm(ctx) })
 	helpers.Go(func() { m.keep(ctx) })
@@ -128,7 +129,7 @@ func (m *membership) take(ctx context.Context) (n int) {
 
 // read waits for entries that no member has.
 func (m *membership) read(ctx context.Context, count int) ([]redis.XMessage, error) {
-	streams, err := m.reader.XReadGroup(ctx, &redis.XReadGroupArgs{
+	streams, err := m.waiting.Client().XReadGroup(ctx, &redis.XReadGroupArgs{
 		Group: m.name, Consumer: m.consumer, Streams: []string{m.topic, ">"},
 		Count: int64(count), Block: min(m.claimInterval(), time.Second),
 	}).Result()

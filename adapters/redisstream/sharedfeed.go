@@ -31,11 +31,12 @@ type sharedFeed struct {
 	progress   progress
 	lastProven time.Time // when the stream was last proven to be the same one
 	ended      bool      // end was called
+	changed    bool      // in a cluster: the stream may have entries that were not read
 }
 
 func newSharedFeed(topic string, logID domain.LogID, start progress) *sharedFeed {
 	f := &sharedFeed{
-		topic: topic, logID: logID, begin: start.last, progress: start,
+		topic: topic, logID: logID, begin: start.last, progress: start, changed: true,
 		ready: make(chan []domain.Entry, sharedQueue), closed: make(chan struct{}),
 	}
 	f.markClose = sync.OnceFunc(func() { close(f.closed) })

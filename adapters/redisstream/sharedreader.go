@@ -26,10 +26,13 @@ const (
 type sharedConn = redisconn.SharedConn[*sharedFeed, *sharedReader]
 
 // A sharedReader reads the streams of all feeds on one shared connection, in rounds:
-// it asks for all of them with one XREAD, proves what it received, and puts it into
-// the feeds' queues. One goroutine, the connection's, uses it.
+// it asks for all of them with one XREAD (in a cluster, for each that has [changes]
+// with its own), proves what it received, and puts it into the feeds' queues. One
+// goroutine, the connection's, uses it.
 type sharedReader struct {
 	shared       *sharedConn
+	masters      *redisconn.Masters // of a cluster, otherwise nil
+	changes      *changes           // of a cluster's streams
 	conn         *redisconn.Conn
 	replyTimeout time.Duration
 	entrySize    int // an estimate of how many bytes the values of one entry have
@@ -50,14 +53,20 @@ type streamRead struct {
 }
 
 // newSharedConns returns the shared connections of a driver.
-func newSharedConns(server *redisconn.Server) *redisconn.SharedConns[*sharedFeed, *sharedReader] {
+func newSharedConns(
+	server *redisconn.Server, masters *redisconn.Masters,
+) *redisconn.SharedConns[*sharedFeed, *sharedReader] {
 	return redisconn.NewSharedConns(redisconn.SharedConfig[*sharedFeed, *sharedReader]{
-		Dial: server.Dial,
+		Dial: masters.Dial,
 		State: func(conn *redisconn.Conn) *sharedReader {
-			return &sharedReader{
+			s := &sharedReader{
 				conn: conn, replyTimeout: server.ReplyTimeout(),
 				entrySize: batchBytes / transport.BatchSize,
 			}
+			if server.IsCluster() {
+				s.masters = masters
+			}
+			return s
 		},
 		Serve: func(shared *sharedConn) error { return shared.State.serve(shared) },
 		End:   (*sharedFeed).end,
@@ -67,10 +76,21 @@ func newSharedConns(server *redisconn.Server) *redisconn.SharedConns[*sharedFeed
 // serve reads in rounds until the connection ends or all feeds have left.
 func (s *sharedReader) serve(shared *sharedConn) error {
 	s.shared = shared
+	if s.masters != nil {
+		if err := s.watch(); err != nil {
+			return err
+		}
+		defer s.changes.close()
+	}
 	for {
 		s.feeds = shared.Feeds(s.feeds[:0])
 		if len(s.feeds) == 0 {
 			return domain.ErrClosed
+		}
+		if s.masters != nil {
+			if err := s.awaitChanges(); err != nil {
+				return err
+			}
 		}
 		if err := s.readRound(s.pickFeeds()); err != nil {
 			return err
@@ -78,15 +98,45 @@ func (s *sharedReader) serve(shared *sharedConn) error {
 	}
 }
 
+// watch has the server tell which streams change.
+func (s *sharedReader) watch() error {
+	wake, err := s.masters.Dial(context.Background(), s.conn.Addr())
+	if err == nil {
+		s.changes, err = watchChanges(s.conn, wake)
+	}
+	return err
+}
+
+// awaitChanges waits until a stream may have changed, as long as an XREAD of all would
+// wait. If there is something to read already, it only looks.
+func (s *sharedReader) awaitChanges() error {
+	block := sharedBlock
+	for _, f := range s.feeds {
+		if f.changed && f.hasRoom() {
+			block = changesBlock
+		} else if f.changed {
+			block = min(block, fullBlock)
+		}
+	}
+	return s.changes.await(block, func(topic string) {
+		for _, f := range s.feeds {
+			f.changed = f.changed || topic == "" || f.topic == topic
+		}
+	})
+}
+
 // pickFeeds starts a round with the feeds that have room for a batch, and returns
-// how long the server may wait for entries.
+// how long the server may wait for entries. In a cluster it picks those that have
+// changed, and those that must be proven.
 func (s *sharedReader) pickFeeds() (block time.Duration) {
 	s.reads, block = s.reads[:0], sharedBlock
+	now := time.Now()
 	for _, f := range s.feeds {
-		if f.hasRoom() {
-			s.reads = append(s.reads, streamRead{feed: f})
-		} else {
+		if !f.hasRoom() {
 			block = fullBlock
+		} else if s.masters == nil || f.changed || now.Sub(f.lastProven) >= proveInterval {
+			s.reads = append(s.reads, streamRead{feed: f})
+			f.changed = false
 		}
 	}
 	return block
@@ -95,15 +145,14 @@ func (s *sharedReader) pickFeeds() (block time.Duration) {
 // readRound reads the streams of the picked feeds, proves the reads and hands them
 // over. An error means that the connection cannot be used any more.
 func (s *sharedReader) readRound(block time.Duration) error {
-	if len(s.reads) == 0 { // all queues are full
+	switch {
+	case len(s.reads) == 0 && s.masters != nil:
+		return nil // awaitChanges waits
+	case len(s.reads) == 0: // all queues are full
 		pause.For(context.Background(), fullBlock)
 		return nil
 	}
-	err := s.read(block)
-	if isErrorReply(err) {
-		err = s.readEachAlone(err) // one bad stream is enough for an error about all
-	}
-	if err != nil {
+	if err := s.readPicked(block); err != nil {
 		return err
 	}
 	if err := s.prove(); err != nil {
@@ -112,6 +161,24 @@ func (s *sharedReader) readRound(block time.Duration) error {
 	s.updateEntrySize()
 	s.handOver()
 	return nil
+}
+
+// readPicked reads the streams of the picked feeds.
+func (s *sharedReader) readPicked(block time.Duration) error {
+	if s.masters != nil {
+		_, err := s.readEach()
+		return err
+	}
+	err := s.read(block)
+	if !isErrorReply(err) {
+		return err
+	}
+	// One bad stream is enough for an error about all.
+	found, eachErr := s.readEach()
+	if eachErr == nil && !found {
+		return err
+	}
+	return eachErr
 }
 
 // read asks for the streams of all picked feeds with one XREAD.
@@ -131,32 +198,30 @@ func (s *sharedReader) read(block time.Duration) error {
 	return s.replies.readStreams(s.conn, s.store)
 }
 
-// readEachAlone asks for each stream with an XREAD of its own, to find those that
-// the server answers with an error. The feeds of these streams are over. If there
-// are none, the connection is over, and original says why.
-func (s *sharedReader) readEachAlone(original error) error {
+// readEach asks for each stream with an XREAD of its own, which does not wait. The
+// feeds of those that the server answers with an error are over; found reports whether
+// there are any.
+func (s *sharedReader) readEach() (found bool, err error) {
+	count := s.count()
 	for i := range s.reads {
 		f := s.reads[i].feed
-		s.conn.Queue("XREAD", "COUNT", s.count(), "STREAMS", f.topic, f.progress.last.String())
+		s.conn.Queue("XREAD", "COUNT", count, "STREAMS", f.topic, f.progress.last.String())
 	}
 	if err := s.flushAndWait(s.replyTimeout); err != nil {
-		return err
+		return false, err
 	}
-	found, size := false, 0
+	size := 0
 	for i := range s.reads {
 		err := s.replies.readStreams(s.conn, s.store)
 		size += s.replies.valueBytes
 		if isErrorReply(err) {
 			s.reads[i].err, found = err, true
 		} else if err != nil {
-			return err
+			return false, err
 		}
 	}
 	s.replies.valueBytes = size
-	if !found {
-		return original
-	}
-	return nil
+	return found, nil
 }
 
 // store keeps what a stream had with the read of its feed.
@@ -203,6 +268,7 @@ func (s *sharedReader) handOver() {
 		} else {
 			if len(r.batch) > 0 {
 				r.feed.progress.advance(r.last, len(r.batch))
+				r.feed.changed = true // there may be more
 				r.feed.ready <- r.batch
 			}
 			r.feed.setHeard(now)

@@ -112,6 +112,7 @@ func inspect(
 // executes all of them at the same moment (MULTI). snapshot reads the info; the
 // caller reads the replies to its commands, in their order.
 func snapshot(conn *redisconn.Conn, topic string, commands ...[]string) (streamInfo, error) {
+	conn.QueueAsking() // holds until EXEC
 	conn.Queue("MULTI")
 	conn.Queue("XINFO", "STREAM", topic)
 	for _, args := range commands {
@@ -119,6 +120,9 @@ func snapshot(conn *redisconn.Conn, topic string, commands ...[]string) (streamI
 	}
 	conn.Queue("EXEC")
 	if err := conn.Flush(); err != nil {
+		return streamInfo{}, err
+	}
+	if err := conn.SkipAsking(); err != nil {
 		return streamInfo{}, err
 	}
 	for range 2 + len(commands) { // OK for MULTI, and QUEUED for each command in it

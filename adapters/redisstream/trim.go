@@ -16,7 +16,7 @@ import (
 // It removes whole nodes of the stream's tree only, which is cheap, so some older
 // entries stay.
 func (d *Driver) Trim(ctx context.Context, topic string) error {
-	now, err := d.client.Time(ctx).Result()
+	now, err := d.masters.Time(ctx, topic)
 	if err == nil {
 		oldest := now.Add(-d.retention).UnixMilli()
 		err = d.client.XTrimMinIDApprox(ctx, topic, strconv.FormatInt(oldest, 10), 0).Err()
@@ -46,7 +46,7 @@ func (d *Driver) TrimConsumed(ctx context.Context, topic string) (oldest time.Du
 }
 
 func (d *Driver) trimConsumed(ctx context.Context, topic string) (oldest time.Duration, err error) {
-	now, err := d.client.Time(ctx).Result()
+	now, err := d.masters.Time(ctx, topic)
 	if err != nil {
 		return 0, err
 	}

@@ -38,6 +38,24 @@ func TestLoadBalanced(t *testing.T) {
 			"http": c.overHTTP, "redis-cli": withRedisCLI(r, true), "python": withPython(python, r, true), "watermill": withWatermill(r),
 		})
 	})
+	t.Run("redis on a Redis Cluster", func(t *testing.T) {
+		needs(t, "redis-server")
+		r := broker.NewRedisCluster(t, 3)
+		c := newCluster(t, 3, r.URL("redis"), nil)
+		anywhere := r.Other("fanfare.orders")
+		balanced(t, c, anyOrder, map[string]publisher{
+			"http": c.overHTTP, "cli": c.withCLI, "redis-cli": withRedisCLI(anywhere, false),
+		})
+	})
+	t.Run("redis-streams on a Redis Cluster", func(t *testing.T) {
+		needs(t, "redis-server")
+		r := broker.NewRedisCluster(t, 3)
+		c := newCluster(t, 3, r.URL("redis-streams"), nil)
+		master := r.Master("fanfare.orders")
+		balanced(t, c, orderOf(func() map[label]int { return logOf(t, master) }), map[string]publisher{
+			"http": c.overHTTP, "cli": c.withCLI, "redis-cli": withRedisCLI(master, true),
+		})
+	})
 	t.Run("kafka", func(t *testing.T) {
 		s := broker.Kafka(t)
 		c := newCluster(t, 3, s.URL(), nil)

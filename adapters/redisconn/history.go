@@ -1,0 +1,59 @@
+package redisconn
+
+import (
+	"context"
+	"fmt"
+	"strings"
+)
+
+// A History identifies what a master has written. A replica that is promoted has
+// another one from then on, and so does a server that has restarted: either may lack
+// what the master had confirmed before. A topic that is moved to another master goes
+// to another History, too, but loses nothing.
+type History struct {
+	ID       string // of the master's replication
+	Promoted bool   // it continues the history of another master, or of the time before a restart
+	Addr     string // the server's
+}
+
+// History asks the server for its history. It returns an error if the server is no
+// master.
+func (c *Conn) History() (History, error) {
+	h := History{Addr: c.Addr()}
+	c.Queue("INFO", "replication")
+	if err := c.Flush(); err != nil {
+		return h, err
+	}
+	text, err := c.Text()
+	if err != nil {
+		return h, err
+	}
+	role := ""
+	for line := range strings.Lines(text) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
+		switch name {
+		case "role":
+			role = value
+		case "master_replid":
+			h.ID = value
+		case "master_replid2":
+			h.Promoted = strings.Trim(value, "0") != ""
+		}
+	}
+	if role != "master" || h.ID == "" {
+		return h, fmt.Errorf("the server at %s is no master, but %.16q", c.Addr(), role)
+	}
+	return h, nil
+}
+
+// Lives reports whether the master with a history is still one, and has that history.
+func (m *Masters) Lives(ctx context.Context, h History) bool {
+	conn, err := m.Dial(ctx, h.Addr)
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	defer conn.Bind(ctx)()
+	now, err := conn.History()
+	return err == nil && now.ID == h.ID
+}

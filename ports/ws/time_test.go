@@ -234,37 +234,68 @@ func TestFloodOfOpsFromAClientThatDoesNotReadEndsIt(t *testing.T) {
 		})
 }
 
+// Each session is asked to go at a turn of its own, works on until its grace is over, and
+// ends then.
 func TestDrainIsPaced(t *testing.T) {
 	inBubble(t, config{}, func(t *testing.T, n *pipedNode) {
 		const sessions = 40
 		type end struct {
-			code int
-			at   time.Time
+			code      int
+			asked, at time.Time
 		}
 		ends := make(chan end, sessions)
 		for i := range sessions {
 			c := n.v1(fmt.Sprint("user", i), "systems=orders")
-			go func() { code, at := c.ended(); ends <- end{code, at} }()
+			go func() {
+				asked := c.until(`{"op":"goaway","retry_ms":`)
+				n.deliver("user:"+fmt.Sprint("user", i), "orders", `"still here"`)
+				c.wantsData(`"still here"`)
+				code, at := c.ended()
+				ends <- end{code, asked, at}
+			}()
 		}
 		start := time.Now()
 		if err := n.registry.Drain(context.Background()); err != nil {
 			t.Fatal(err)
 		}
-		if d := time.Since(start); d < 19*time.Second || d > 21*time.Second {
+		if d := time.Since(start); d < 19*time.Second || d > 20*time.Second {
 			t.Errorf("the drain took %v", d)
 		}
-		perSecond := make(map[int]int)
+		perTurn := make(map[int]int)
 		for range sessions {
 			e := <-ends
-			perSecond[int(e.at.Sub(start)/time.Second)]++
-			if e.code != session.CloseGoingAway {
-				t.Errorf("closed with %d", e.code)
+			perTurn[int(e.asked.Sub(start)/(375*time.Millisecond))]++
+			if e.code != session.CloseGoingAway || e.at.Sub(e.asked) != 5*time.Second {
+				t.Errorf("closed with %d, %v after it was asked to go", e.code, e.at.Sub(e.asked))
 			}
 		}
-		for s := range 20 {
-			if perSecond[s] != 2 {
-				t.Errorf("second %d: %d closed, want 2", s, perSecond[s])
+		for turn := range sessions {
+			if perTurn[turn] != 1 {
+				t.Errorf("turn %d: %d were asked to go, want 1", turn, perTurn[turn])
 			}
+		}
+	})
+}
+
+func TestDrainEndsWhenTheLastClientHasGone(t *testing.T) {
+	inBubble(t, config{}, func(t *testing.T, n *pipedNode) {
+		start := time.Now()
+		for i := range 10 {
+			c := n.v1(fmt.Sprint("user", i), "systems=orders")
+			go func() {
+				c.until(`{"op":"goaway","retry_ms":`)
+				_ = c.conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(1000, ""), time.Now().Add(time.Second))
+				c.ended()
+			}()
+		}
+		if err := n.registry.Drain(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		if d := time.Since(start); d > 14*time.Second {
+			t.Errorf("the drain took %v", d)
+		}
+		if s := n.registry.Stats(); s.Closed[1000] != 10 {
+			t.Errorf("stats: %+v", s)
 		}
 	})
 }

@@ -20,7 +20,18 @@ func (reg *Registry) Drain(ctx context.Context) error {
 		sessions[i], sessions[j] = sessions[j], sessions[i]
 	})
 	grace := min(reg.cfg.Grace, reg.cfg.Drain/2)
-	reg.sendAway(ctx, sessions, reg.cfg.Drain-grace, grace)
+	span := reg.cfg.Drain - grace
+	next := func(i int) *Session {
+		if i == len(sessions) {
+			return nil
+		}
+		return sessions[i]
+	}
+	turn := func(i int) time.Duration { return turnAt(span, i, len(sessions)) }
+	// The turns keep the clients from coming back all at once. Only what they leave of
+	// RetrySpan is left to chance.
+	jitter := max(reg.cfg.RetrySpan-span, min(leastJitter, reg.cfg.RetrySpan))
+	reg.sendAway(ctx, next, turn, jitter, grace)
 	select {
 	case <-reg.ended:
 		return nil
@@ -34,30 +45,44 @@ func (reg *Registry) Drain(ctx context.Context) error {
 	return fmt.Errorf("session: drain: %d sessions were cut off: %w", len(left), ctx.Err())
 }
 
-// sendAway asks the sessions to go, one after the other over span, and closes each when
-// its grace is over. It returns early if ctx ends, or if the node has drained.
-func (reg *Registry) sendAway(ctx context.Context, sessions []*Session, span, grace time.Duration) {
-	// The turns keep the clients from coming back all at once. Only what they leave of
-	// RetrySpan is left to chance.
-	jitter := max(reg.cfg.RetrySpan-span, min(leastJitter, reg.cfg.RetrySpan))
-	start, asked := reg.now(), 0
-	for closed := 0; closed < len(sessions); {
-		due := turnAt(span, closed, len(sessions)) + grace
-		asks := asked < len(sessions)
-		if asks {
-			turn := turnAt(span, asked, len(sessions))
-			asks, due = turn <= due, min(turn, due)
+// A departure is a session that was asked to go.
+type departure struct {
+	session *Session
+	end     time.Time // of its grace
+}
+
+// sendAway asks sessions to go until next returns nil, the ith of them at its turn, and
+// closes each when its grace is over. It returns early if ctx ends, or if the node has
+// drained.
+func (reg *Registry) sendAway(
+	ctx context.Context, next func(i int) *Session, turn func(i int) time.Duration,
+	jitter, grace time.Duration,
+) {
+	start := reg.now()
+	var asked []departure // and not closed, oldest first
+	for i, more := 0, true; more || len(asked) > 0; {
+		due := start.Add(turn(i))
+		closes := len(asked) > 0 && (!more || asked[0].end.Before(due))
+		if closes {
+			due = asked[0].end
 		}
-		if !reg.wait(ctx, start.Add(due).Sub(reg.now())) {
+		if !reg.wait(ctx, due.Sub(reg.now())) {
 			return
 		}
-		if asks {
-			sessions[asked].goAway(jitter, grace)
-			asked++
-		} else {
-			sessions[closed].conn.Close(CloseGoingAway, goingReason)
-			closed++
+		if closes {
+			asked[0].session.conn.Close(CloseGoingAway, goingReason)
+			asked[0].session = nil
+			asked = asked[1:]
+			continue
 		}
+		s := next(i)
+		if s == nil {
+			more = false
+			continue
+		}
+		i++
+		s.goAway(jitter, grace)
+		asked = append(asked, departure{s, due.Add(grace)})
 	}
 }
 
@@ -85,7 +110,7 @@ const goingReason = "the node asked the client to go"
 // spread evenly over span. It is computed as a float, since a product of
 // durations could overflow.
 func turnAt(span time.Duration, i, count int) time.Duration {
-	return time.Duration(float64(span) * float64(i) / float64(count))
+	return time.Duration(float64(span) * float64(i) / float64(max(count, 1)))
 }
 
 // goAway asks the client to connect elsewhere: at once, while it still has this session
@@ -105,6 +130,7 @@ func (reg *Registry) setGoing(s *Session) {
 	defer reg.mu.Unlock()
 	if s.slot >= 0 && !s.going {
 		s.going = true
+		reg.goingNow++
 		reg.users[s.User].going++
 	}
 }

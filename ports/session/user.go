@@ -68,6 +68,7 @@ func (reg *Registry) removeOfUser(s *Session) {
 			u.sessions = append(u.sessions[:i], u.sessions[i+1:]...)
 			if s.going {
 				u.going--
+				reg.goingNow--
 			}
 			break
 		}

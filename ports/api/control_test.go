@@ -67,6 +67,16 @@ func TestCommandsAreGivenToThePlane(t *testing.T) {
 	}
 }
 
+func TestANodeThatIsNotThereIsNotRebalanced(t *testing.T) {
+	p := &plane{nodes: started}
+	_, h := controlled(t, p, api.Config{})
+	for _, method := range []string{"POST", "DELETE"} {
+		if got := explained(t, ask(h, method, "/v1/nodes/n3/rebalance", "")); got.Status != 404 || !strings.Contains(got.Detail, "n3") || len(p.got) > 0 {
+			t.Errorf("%s: %+v, done %v", method, got, p.got)
+		}
+	}
+}
+
 func TestTokensOfAUserAreRevokedThatWereIssuedBeforeNow(t *testing.T) {
 	p := &plane{}
 	_, h := controlled(t, p, api.Config{})
@@ -99,7 +109,6 @@ func TestWhatACommandCannotMeanIsRefusedWithItsLocation(t *testing.T) {
 		{"POST", "/v1/nodes/n1/rebalance", `{"rate":"50/s"}`, 422, "rate"},
 		{"POST", "/v1/nodes/n1/rebalance", `{"sessions":0}`, 422, "sessions"},
 		{"DELETE", "/v1/nodes/n1/rebalance", `{"rate":1}`, 422, "rate"},
-		{"POST", "/v1/nodes/n3/rebalance", ``, 404, ""},
 		{"POST", "/v1/users/alice/disconnect", `{"code":4099}`, 422, "code"},
 		{"POST", "/v1/users/alice/disconnect", `{"code":5000}`, 422, "code"},
 		{"POST", "/v1/users/alice/disconnect", `{"code":0}`, 422, "code"},

@@ -277,6 +277,62 @@ func TestDrainIsPaced(t *testing.T) {
 	})
 }
 
+func TestRebalancingAsksAsManyAsItShallAtItsRate(t *testing.T) {
+	inBubble(t, config{}, func(t *testing.T, n *pipedNode) {
+		start := time.Now()
+		ends := make(chan time.Time, 10)
+		for i := range 10 {
+			c := n.v1(fmt.Sprint("user", i), "systems=orders")
+			go func() {
+				if code, at := c.ended(); code == session.CloseGoingAway {
+					ends <- at
+				}
+			}()
+		}
+		n.registry.Rebalance(control.Value{Rate: 2, Sessions: 5}, nil)
+		for i := range 5 {
+			if at := (<-ends).Sub(start); at != session.DefaultGrace+time.Duration(i)*time.Second/2 {
+				t.Errorf("session %d ended after %v", i, at)
+			}
+		}
+		n.registry.Rebalance(control.Value{Rate: 2}, func() int { return 2 + n.registry.Sessions() - 5 }) // two too many
+		for range 2 {
+			<-ends
+		}
+		n.registry.Rebalance(control.Value{Rate: 2, Sessions: 3}, nil)
+		pauseFor(100 * time.Millisecond)
+		n.registry.Rebalance(control.Value{}, nil) // ends it after the first one
+		pauseFor(time.Minute)
+		if got := n.registry.Sessions(); got != 2 || len(ends) != 1 {
+			t.Errorf("%d sessions are left, %d more have ended", got, len(ends))
+		}
+	})
+}
+
+// A client that was asked to go has two sessions for a while, of which one counts.
+func TestSessionsThatWereAskedToGoDoNotCount(t *testing.T) {
+	inBubble(t, config{registry: session.Config{SessionsPerUser: 2}}, func(t *testing.T, n *pipedNode) {
+		first, second := n.v1("alice", "systems=orders"), n.v1("alice", "systems=orders")
+		n.registry.Rebalance(control.Value{Rate: 100, Sessions: 2}, nil)
+		first.until(`{"op":"goaway","retry_ms":`)
+		second.until(`{"op":"goaway","retry_ms":`)
+		pauseFor(time.Second)
+		third, fourth := n.v1("alice", "systems=orders"), n.v1("alice", "systems=orders")
+		n.deliver("user:alice", "orders", `1`)
+		for _, c := range []*client{first, second, third, fourth} {
+			c.wantsData(`1`)
+		}
+		fifth := n.v1("alice", "systems=orders")
+		third.wantsClose(session.CloseReplaced)
+		for _, c := range []*client{first, second} {
+			c.wantsClose(session.CloseGoingAway)
+		}
+		n.deliver("user:alice", "orders", `2`)
+		fourth.wantsData(`2`)
+		fifth.wantsData(`2`)
+	})
+}
+
 func TestDrainEndsWhenTheLastClientHasGone(t *testing.T) {
 	inBubble(t, config{}, func(t *testing.T, n *pipedNode) {
 		start := time.Now()

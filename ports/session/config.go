@@ -37,9 +37,9 @@ type Config struct {
 	// port ("http://localhost:*"), or "*" for any. If empty, only pages of the
 	// host that was asked are allowed, over a scheme that is as safe.
 	Origins []string
-	// QueryToken allows tokens in the URL's query, where access logs may show
-	// them.
+	// QueryToken and Login are those of the [Identity] that the registry begins with.
 	QueryToken bool
+	Login      func(Login) (domain.Grant, error)
 	// Tokenless says who a client without a token is, or why it is refused. Nil
 	// refuses all of them. It is for development.
 	Tokenless func(*http.Request) (domain.Grant, error)
@@ -63,7 +63,7 @@ type Config struct {
 	SessionsPerUser int  // most sessions of a user on the node
 	FailureRate     Rate // most wrong tokens of one address; only Messages counts
 
-	Authenticate time.Duration // most time to check a token
+	Authenticate time.Duration // most time to check a token or a login
 	Idle         time.Duration // between the cursors sent to a session that hears nothing
 	Drain        time.Duration // over which Drain closes the sessions
 	Grace        time.Duration // for a client that is asked to go; at most half of Drain counts

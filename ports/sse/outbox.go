@@ -4,6 +4,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fanfarebus/fanfare/domain/stream"
+	"github.com/fanfarebus/fanfare/internal/metric"
 	"github.com/fanfarebus/fanfare/ports/session"
 )
 
@@ -43,6 +45,9 @@ type item struct {
 	op     []byte              // shared by sessions: not to be changed
 	cursor []byte              // as text
 	retry  time.Duration       // 0 to leave what was written before
+
+	message bool         // a message, and not a notice
+	read    metric.Stamp // as in [stream.Frame]
 }
 
 // A farewell is the last event of a session.
@@ -58,11 +63,12 @@ const replyBytes, replyFrames = 16 << 10, 128
 
 // offer takes a message or a gap of an attachment. It returns false if there is no
 // room.
-func (o *outbox) offer(of *session.Attachment, op []byte) bool {
+func (o *outbox) offer(of *session.Attachment, f stream.Frame) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.offers++
-	return o.take(item{of: of, op: op}, o.maxBytes, o.maxItems)
+	i := item{of: of, op: f.Bytes, message: f.Message, read: f.Read}
+	return o.take(i, o.maxBytes, o.maxItems)
 }
 
 // reply takes a notice, for which there is more room.

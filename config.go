@@ -64,6 +64,10 @@ type Config struct {
 
 	Drain time.Duration // drain: over how long sessions are asked to go, at the end
 
+	// DrainGrace (drain_grace) is how long a session that was asked to go may stay. In this
+	// time its client connects to another node. At most half of Drain counts.
+	DrainGrace time.Duration
+
 	// PublishTimeout (publish_timeout) is how long a publish may wait for the bus.
 	PublishTimeout time.Duration
 
@@ -347,6 +351,7 @@ func DefaultConfig() Config {
 		},
 		Presence:       PresenceConfig{Grace: control.DefaultGrace, Members: 1000},
 		Drain:          session.DefaultDrain,
+		DrainGrace:     session.DefaultGrace,
 		PublishTimeout: transport.DefaultPublishTimeout,
 		Log:            LogConfig{Level: "info", Format: "text"},
 	}
@@ -402,6 +407,7 @@ func (c Config) withDefaults() Config {
 	defaults.SetZero(&c.Presence.Grace, d.Presence.Grace)
 	defaults.SetZero(&c.Presence.Members, d.Presence.Members)
 	defaults.SetZero(&c.Drain, d.Drain)
+	defaults.SetZero(&c.DrainGrace, d.DrainGrace)
 	defaults.SetZero(&c.PublishTimeout, d.PublishTimeout)
 	defaults.SetZero(&c.Log.Level, d.Log.Level)
 	defaults.SetZero(&c.Log.Format, d.Log.Format)

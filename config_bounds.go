@@ -77,6 +77,7 @@ func (c Config) bounds() []bound {
 		span("presence.grace", c.Presence.Grace, instant, time.Hour),
 		count("presence.members", c.Presence.Members, 100_000),
 		span("drain", c.Drain, 1, day),
+		span("drain_grace", c.DrainGrace, 1, time.Hour),
 		span("publish_timeout", c.PublishTimeout, instant, 10*time.Minute),
 	}
 }

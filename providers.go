@@ -273,6 +273,7 @@ func newRegistry(
 		Sessions:        cfg.Limits.Sessions,
 		SessionsPerUser: cfg.Limits.SessionsPerUser,
 		Drain:           cfg.Drain,
+		Grace:           cfg.DrainGrace,
 		Presence:        presence,
 		Members:         cfg.Presence.Members,
 	}

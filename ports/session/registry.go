@@ -43,11 +43,14 @@ type Registry struct {
 	changes atomic.Uint64
 	// ended is closed when the node drains and the last reservation is released.
 	ended chan struct{}
+	// rebalancings holds what Rebalance was called for last, until Run begins it.
+	rebalancings chan rebalancing
 
 	mu       sync.Mutex       // guards all below
 	reserved int              // reservations: of sessions, and of requests that become one
 	draining bool             // no more reservations are made
 	busDown  bool             // what the sessions were last told about the bus
+	goingNow int              // sessions that were asked to go
 	sessions []*Session       // each knows its index: Session.slot
 	users    map[string]*user // those with sessions, or with a rate that is not forgotten yet
 
@@ -75,15 +78,20 @@ func New(hub *stream.Hub, auth Authenticator, cfg Config, log *slog.Logger) (*Re
 		logins:   newFailures(cfg.FailureRate, loginTurns),
 		watchers: newWatchers(cfg.Control, cfg.Members),
 		users:    make(map[string]*user), ended: make(chan struct{}),
+		rebalancings: make(chan rebalancing, 1),
 	}
 	reg.SetIdentity(Identity{Tokens: auth, QueryToken: cfg.QueryToken, Login: cfg.Login})
 	return reg, nil
 }
 
-// Run does what is due with time: it ends sessions whose token has expired, and
-// sends cursors to those that hear nothing. When ctx ends, Run closes the
+// Run does what is due with time: it ends sessions whose token has expired,
+// sends cursors to those that hear nothing, and asks those to go that
+// [Registry.Rebalance] was called for. When ctx ends, Run closes the
 // sessions that [Registry.Drain] has left, and returns when every one has ended.
 func (reg *Registry) Run(ctx context.Context) error {
+	var work sync.WaitGroup
+	defer work.Wait()
+	work.Go(func() { reg.rebalance(ctx) })
 	ticker := time.NewTicker(tickPeriod)
 	defer ticker.Stop()
 	for n := 0; ; n++ {
@@ -170,6 +178,13 @@ func (reg *Registry) Stats() Stats {
 		}
 	}
 	return stats
+}
+
+// Sessions returns how many sessions there are.
+func (reg *Registry) Sessions() int {
+	reg.mu.Lock()
+	defer reg.mu.Unlock()
+	return len(reg.sessions)
 }
 
 func (reg *Registry) snapshot() []*Session {

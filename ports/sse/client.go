@@ -84,12 +84,15 @@ func (c *client) closeWith(code int, reason string, stop bool) {
 	c.end(farewell{op: append(op, '}'), code: code, stop: stop})
 }
 
-// GoAway ends the session for a drain.
-func (c *client) GoAway(retry time.Duration) {
-	c.end(farewell{
-		op: session.GoawayNotice(retry), code: session.CloseGoingAway,
-		retry: max(retry, time.Millisecond),
-	})
+// GoAway asks the client to connect elsewhere. An EventSource by itself does not look at
+// events. It comes back when the stream ends, after retry.
+func (c *client) GoAway(retry, grace time.Duration) {
+	op, retry := session.GoawayNotice(retry, grace), max(retry, time.Millisecond)
+	if grace == 0 {
+		c.end(farewell{op: op, code: session.CloseGoingAway, retry: retry})
+	} else if !c.out.ask(op, retry) {
+		c.Close(session.CloseGoingAway, "the node drains")
+	}
 }
 
 // end lets the farewell follow what is in the outbox.

@@ -44,6 +44,7 @@ type item struct {
 	of     *session.Attachment // the system whose cursor it moves; nil for a notice
 	op     []byte              // shared by sessions: not to be changed
 	cursor []byte              // as text
+	retry  time.Duration       // 0 to leave what was written before
 
 	message bool         // a message, and not a notice
 	read    metric.Stamp // as in [stream.Frame]
@@ -75,6 +76,13 @@ func (o *outbox) reply(op []byte) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.take(item{op: op}, o.maxBytes+replyBytes, o.maxItems+replyFrames)
+}
+
+// ask takes a notice with which the client is told anew when to come back.
+func (o *outbox) ask(op []byte, retry time.Duration) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.take(item{op: op, retry: retry}, o.maxBytes+replyBytes, o.maxItems+replyFrames)
 }
 
 // replyIfRoom takes a notice that has no more room than a message.

@@ -178,6 +178,8 @@ func of(c *fanfare.Config) []Setting {
 		{"events", &c.Events, public,
 			"the systems whose services are told on a topic who comes and goes; of presence.systems"},
 		{"drain", &c.Drain, public, "over how long sessions are asked to go at the end"},
+		{"drain_grace", &c.DrainGrace, public,
+			"how long a session that was asked to go may stay while its client connects elsewhere"},
 		{"publish_timeout", &c.PublishTimeout, public, "how long a publish may wait for the bus"},
 		{"standard_http", &c.StandardHTTP, public,
 			"serve publishers with net/http like all others, which costs more"},

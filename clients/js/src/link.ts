@@ -57,7 +57,7 @@ export function webSocket(make: WebSocketClass, to: Address, on: Listener): Link
     send: text => ws.send(text),
     close() {
       ws.onmessage = ws.onclose = null;
-      ws.close();
+      ws.close(1000);
     },
   };
 }

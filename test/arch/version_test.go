@@ -11,8 +11,11 @@ import (
 // that is released, its heading.
 var newest = regexp.MustCompile(`(?m)^(?:The next version is |## \[)(\d+\.\d+\.\d+)`)
 
+// ofPython matches the version of the client in Python.
+var ofPython = regexp.MustCompile(`(?m)^version = "(.*)"$`)
+
 // The version is the git tag, which no file can know before it is made.
-// CHANGELOG.md says what it will be, and clients/js says the same.
+// CHANGELOG.md says what it will be, and the clients say the same.
 func TestVersionIsTheSameEverywhere(t *testing.T) {
 	changelog, err := os.ReadFile("../../CHANGELOG.md")
 	if err != nil {
@@ -23,6 +26,13 @@ func TestVersionIsTheSameEverywhere(t *testing.T) {
 		t.Fatal("CHANGELOG.md names no version")
 	}
 	want := string(found[1])
+	project, err := os.ReadFile("../../clients/python/pyproject.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if version := ofPython.FindSubmatch(project); version == nil || string(version[1]) != want {
+		t.Errorf("clients/python/pyproject.toml has version %q, CHANGELOG.md %s", version, want)
+	}
 	for _, name := range []string{"package.json", "package-lock.json"} {
 		text, err := os.ReadFile("../../clients/js/" + name)
 		if err != nil {

@@ -109,6 +109,19 @@ var goingAway = []Scenario{{
 		p.ends(old, 0)
 	},
 }, {
+	Name: "goaway-disconnect", Topic: "Going away",
+	Rules: []string{"If the old connection is ended for good before the new one has said `hello`, give the new one up."},
+	play: func(p *play) {
+		old := p.begin(nil)
+		old.say(message(1))
+		p.messages(1)
+		old.say(Op{"op": "goaway", "retry_ms": 20, "grace_ms": 15_000})
+		young := p.accept()
+		old.say(Op{"op": "disconnect", "code": 4009, "reason": "logged out", "reconnect": false})
+		p.told("ended", Op{"code": 4009, "reason": "logged out"})
+		p.ends(young, 0)
+	},
+}, {
 	Name: "goaway-late", Topic: "Going away",
 	Rules: []string{
 		"The old connection may end before the new one has said `hello`. What it has brought since you dialled comes " +

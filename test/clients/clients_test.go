@@ -69,9 +69,19 @@ func play(t *testing.T, c *clientkit.Client, known map[string]string) {
 	}
 }
 
+// skipIfShort skips what needs more than Go when the tests run with -short.
+func skipIfShort(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("it needs more than Go: left out with -short; `make test` runs it")
+	}
+}
+
 // program is a client whose driver is a program. Its variables of the environment are
 // those of the test and more.
 func program(t *testing.T, more []string, command ...string) *clientkit.Client {
+	t.Helper()
+	skipIfShort(t)
 	return clientkit.NewClient(func(context.Context) (io.ReadWriteCloser, error) {
 		cmd := exec.Command(command[0], command[1:]...)
 		cmd.Env = slices.Concat(os.Environ(), more)

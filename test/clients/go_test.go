@@ -20,7 +20,7 @@ import (
 var beforeMerge = map[string]string{
 	"goaway":         "it does not open a new connection before the old one ends",
 	"goaway-answers": "the same", "goaway-refused": "the same", "goaway-final": "the same",
-	"goaway-late": "the same", "goaway-rooms": "the same", "goaway-disconnect": "the same",
+	"goaway-late": "the same", "goaway-rooms": "the same", "goaway-disconnect": "the same", "goaway-broken": "the same", "sse-goaway": "the same",
 }
 
 func TestGo(t *testing.T) {

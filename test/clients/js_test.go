@@ -39,3 +39,17 @@ func TestJavaScriptInNode(t *testing.T) {
 	}
 	play(t, program(t, []string{"WEBSOCKET=ws"}, node, bundle(t, "node.ts", "node")), beforeMerge)
 }
+
+// Node 22 has a WebSocket of its own, which the client uses.
+func TestJavaScriptInNode22(t *testing.T) {
+	skipIfShort(t)
+	found, err := filepath.Glob("node22/node_modules/node-linux-*/bin/node")
+	if err != nil || len(found) != 1 {
+		t.Skip("node 22 is not installed: run `make tools`")
+	}
+	node, err := filepath.Abs(found[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	play(t, program(t, nil, node, bundle(t, "node.ts", "node")), beforeMerge)
+}

@@ -88,6 +88,7 @@ export class Client extends Emitter {
   readonly #systems: Set<string>;
   readonly #rooms: Set<string>; // rooms to join when connecting, as system/room
   readonly #seen: Record<string, string> = {}; // newest cursors, while `cursors` must wait for a late room
+  #named: string[] = []; // the rooms in the connection's URL
   #lateRooms: string[] = []; // the rooms for which the connection's URL had no space
   readonly #watches = new Map<string, Frame>(); // by place: what to send on each connection
   readonly #ops = new Map<number, Op>();
@@ -229,7 +230,7 @@ export class Client extends Emitter {
     }
     let space = via === "ws" ? roomSpace : Infinity;
     this.#lateRooms = rooms.filter(name => (space -= String(new URLSearchParams({ room: name })).length + 1) < 0);
-    const named = rooms.filter(name => !this.#lateRooms.includes(name));
+    const named = (this.#named = rooms.filter(name => !this.#lateRooms.includes(name)));
     return {
       systems: systems.join(),
       rooms: named.filter(name => !name.includes(",")).join(), // commas separate the names in this list
@@ -310,6 +311,15 @@ export class Client extends Emitter {
     delete this.#seen[system];
   }
 
+  /** Leaves the rooms that the connection's URL names, and that were left before it opened. */
+  #leaveLate(): void {
+    const { send } = this.#connection.link!;
+    for (const name of send ? this.#named : []) {
+      const [system] = name.split("/", 1) as [string];
+      if (!this.#rooms.has(name)) this.#connection.send(JSON.stringify({ op: "leave", ref: 0, system, room: name.slice(system.length + 1) }));
+    }
+  }
+
   /** Makes a join of each late room, which begins at the cursor at which the connection began. */
   #joinLate(): void {
     for (const name of this.#lateRooms.splice(0)) {
@@ -361,6 +371,7 @@ export class Client extends Emitter {
     }
     this.#session = hello.session;
     this.#connection.greeted();
+    this.#leaveLate();
     this.#joinLate();
     this.#watchAgain();
     const via = this.#connection.link!.via;

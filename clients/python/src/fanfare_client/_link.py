@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
@@ -29,9 +30,11 @@ class Link:
         self.token: str | None = None
         #: The rooms in the address of the connection.
         self.named: list[str] = []
-        #: The system and id of each message that the connection before has brought since
-        #: this one was dialled. Each of them is dropped here once.
-        self.repeated: dict[tuple[str, str], None] = {}
+        #: How often each message, by system and id, was brought by the connection before since
+        #: this one was dialled. It is dropped here as often.
+        self._repeated: dict[str, Counter[str]] = {}
+        #: The systems whose cursors are those of the last of these messages.
+        self.ahead: set[str] = set()
         self.greeted: asyncio.Future[None] = loop.create_future()
         self.greeted_at = 0.0
         #: Done when the node says that it will close this connection, but not at once.
@@ -41,8 +44,9 @@ class Link:
         self.retry: float | None = None
         #: The calls that were given to this link and have no answer.
         self.calls: set[Call] = set()
-        self.idle = asyncio.Event()
-        self.idle.set()
+        #: Set while there are none of them, and while there are none that are about a place.
+        self.idle, self.settled = asyncio.Event(), asyncio.Event()
+        self._note_calls()
         self._outbox: asyncio.Queue[Call] = asyncio.Queue()  # bounded by how many calls there can be
         self.task = asyncio.create_task(work(self))
 
@@ -50,14 +54,41 @@ class Link:
         """Sends a call as soon as it can be sent."""
         call.link, call.written = self, False
         self.calls.add(call)
-        self.idle.clear()
+        self._note_calls()
         self._outbox.put_nowait(call)
 
     def forget(self, call: Call) -> None:
         """The call was answered, or waits for another link."""
         self.calls.discard(call)
-        if not self.calls:
-            self.idle.set()
+        self._note_calls()
+
+    def _note_calls(self) -> None:
+        places = any(call.place for call in self.calls)
+        for event, wanted in ((self.idle, not self.calls), (self.settled, not places)):
+            if wanted:
+                event.set()
+            else:
+                event.clear()
+
+    def repeats(self, messages: list[tuple[str, str]]) -> None:
+        """The connection brings these messages, each with its system and id, once more."""
+        for system, name in messages:
+            self._repeated.setdefault(system, Counter())[name] += 1
+        self.ahead = set(self._repeated)
+
+    def is_behind(self, system: str) -> bool:
+        """Whether the connection still brings what the one before has brought."""
+        return system in self.ahead and system in self._repeated
+
+    def forget_repeated(self, system: str, name: str) -> bool:
+        """Whether a message comes again. If so, it does once less."""
+        names = self._repeated.get(system)
+        if not names or not names[name]:
+            return False
+        names[name] -= 1
+        if not +names:
+            del self._repeated[system]
+        return True
 
     async def write(self) -> None:
         """Sends what was given to the link, until the connection is lost."""

@@ -18,7 +18,7 @@ from ._queue import Item, Queue
 from ._socket import FrameTooLarge, dial
 from ._tokens import keep_for
 from .errors import Closed, ConnectionLost, OpError, Refused, SessionEnded, TokenFailed, Unknown, Withdrawn
-from .events import Event, Left, Lost, Message, Presence, cursor_of, event_of, seconds
+from .events import Event, Gap, Left, Lost, Message, Presence, cursor_of, event_of, seconds
 
 #: How many seconds a session must last not to count as a failure.
 _STABLE = 10.0
@@ -27,7 +27,7 @@ _STABLE = 10.0
 _MOST_CALLS = 1000
 
 #: How many messages of a connection that is about to end are remembered while the next
-#: one is opened.
+#: one is opened. If there are more, the next one is given up, so that none comes twice.
 _MOST_REPEATED = 10_000
 
 #: How often a token is fetched anew while nodes refuse it, after a session was ended so
@@ -116,7 +116,8 @@ class Client:
         self._ref = 0
         self._active: Link | None = None  # the link that events are taken from
         #: What the active link has brought since its successor was dialled.
-        self._since_dial: dict[tuple[str, str], None] | None = None
+        self._since_dial: list[tuple[str, str]] | None = None
+        self._young: Link | None = None  # that successor
         self._token_lock = asyncio.Lock()
         self._queue: Queue | None = None
         self._last: Item | None = None  # what the iteration has in hand
@@ -424,9 +425,9 @@ class Client:
         self._queue.add(item)
         self._seen.update(item.cursors or {})
         if isinstance(item.event, Message) and self._since_dial is not None:
-            self._since_dial[item.event.system, item.event.id] = None
-            if len(self._since_dial) > _MOST_REPEATED:
-                del self._since_dial[next(iter(self._since_dial))]
+            self._since_dial.append((item.event.system, item.event.id))
+            if len(self._since_dial) > _MOST_REPEATED and self._young is not None:
+                self._young.task.cancel()
 
     # --- one connection ---
 
@@ -477,7 +478,7 @@ class Client:
     async def _dial(self, link: Link) -> None:
         link.named = fitting(self._rooms)
         if self._active is not None:
-            self._since_dial = {}
+            self._since_dial = []
         url = address(self._url, self._systems, link.named, self._seen)
         link.socket = await dial(
             url, link.token, timeout=self._timeout, silence=self._silence, frame_bytes=self._frame_bytes
@@ -487,7 +488,8 @@ class Client:
         """The link has said hello: from now on events are taken from it alone."""
         event = event_of(hello)
         self._active = link
-        link.repeated, self._since_dial = self._since_dial or {}, None
+        link.repeats(self._since_dial or [])
+        self._since_dial = None
         link.greeted_at = time.monotonic()
         given = {s: c for s, p in hello.get("systems", {}).items() if s in self._systems and (c := cursor_of(p))}
         assert self._queue is not None
@@ -555,16 +557,22 @@ class Client:
                 link.sent_away.set_result(None)
             return
         event = event_of(op)
-        if isinstance(event, Message) and (key := (event.system, event.id)) in link.repeated:
-            del link.repeated[key]
+        system = op.get("system")
+        # The cursor of a message that comes again is behind what was seen, until a gap.
+        behind = isinstance(system, str) and link.is_behind(system) and name != "gap"
+        if isinstance(event, Message) and link.forget_repeated(event.system, event.id):
             event = None
+        elif isinstance(event, Message):
+            behind = False
+        elif isinstance(event, Gap):
+            link.ahead.discard(event.system)
         if isinstance(event, Left):
             self._forget_left(event)
         if isinstance(event, Presence) and event.reason is not None:
             self._watches.pop(place_name(event.system, event.room), None)
         cursors = None
-        if name in ("message", "gap", "cursor") and (cursor := cursor_of(op)) and op.get("system") in self._systems:
-            cursors = {op["system"]: cursor}
+        if name in ("message", "gap", "cursor") and not behind and (cursor := cursor_of(op)) and system in self._systems:
+            cursors = {system: cursor}
         if event is not None or cursors:
             await self._push(link, Item(event, cursors, text=length))
         if name == "disconnect":
@@ -629,7 +637,9 @@ class Client:
             await _first(link.task, link.sent_away)
             if not link.sent_away.done():
                 return link, link.task.result()
-            young = self._new_link()
+            # Joins are not divided between two links: what they bring would come twice.
+            await _until(link.settled, link.task)
+            young = self._young = self._new_link()
             await _first(young.task, young.greeted, link.task)
             if not (young.task.done() or young.greeted.done()):  # the old link has ended
                 if self._is_final(link.task.result()):
@@ -643,6 +653,9 @@ class Client:
                 link = young
                 continue
             self._since_dial = None
+            await asyncio.wait({young.task})
+            if young.task.cancelled():
+                return link, await link.task
             error = young.task.result()
             if self._is_final(error):
                 await link.close()
@@ -652,11 +665,7 @@ class Client:
 
     async def _retire(self, link: Link) -> None:
         """Closes a link that has a successor, once its sends are answered."""
-        idle = asyncio.create_task(link.idle.wait())
-        try:
-            await _first(idle, link.task)
-        finally:
-            idle.cancel()
+        await _until(link.idle, link.task)
         await link.close()
 
     def _end(self, error: Exception | None) -> None:
@@ -712,3 +721,12 @@ class Client:
 async def _first(*futures: asyncio.Future[Any]) -> None:
     """Waits until one of them is done."""
     await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
+
+
+async def _until(event: asyncio.Event, end: asyncio.Future[Any]) -> None:
+    """Waits for an event, or for the end of what would set it."""
+    waiter = asyncio.create_task(event.wait())
+    try:
+        await _first(waiter, end)
+    finally:
+        waiter.cancel()

@@ -112,11 +112,16 @@ func (p *play) answer(ref string) Op {
 			delete(p.answers, ref)
 			return got
 		}
-		if o := p.line("the answer to " + ref); o["did"] == nil {
-			p.early = append(p.early, o)
-		} else {
-			p.answers[fmt.Sprint(o["did"])] = o
-		}
+		p.note(p.line("the answer to " + ref))
+	}
+}
+
+// note keeps a line of the driver until the scenario asks for it.
+func (p *play) note(o Op) {
+	if o["did"] == nil {
+		p.early = append(p.early, o)
+	} else {
+		p.answers[fmt.Sprint(o["did"])] = o
 	}
 }
 

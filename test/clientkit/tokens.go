@@ -10,7 +10,7 @@ var tokens = []Scenario{{
 	},
 	Needs: []string{"send"},
 	play: func(p *play) {
-		first, second := token("t1", 8*time.Second), token("t2", time.Hour)
+		first, second := token("t1", 15*time.Second), token("t2", time.Hour)
 		c := p.begin(Op{"tokens": []string{first, second}})
 		if c.token() != first {
 			p.fail("it came with another token than the first")

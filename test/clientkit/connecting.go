@@ -9,7 +9,8 @@ var connecting = []Scenario{{
 	Name: "hello", Topic: "Connecting",
 	Rules: []string{
 		"Connect to `/ws` below the address that you were given, and offer the subprotocol `fanfare.v1.json`.",
-		"Name in the address the systems to receive from and the rooms to be in. The address needs no `resume` " +
+		"Name in the address the systems to receive from and the rooms to be in. The address needs no " +
+			"`resume` " +
 			"where you have no cursor.",
 		"The session begins with `hello`.",
 	},
@@ -55,7 +56,9 @@ var connecting = []Scenario{{
 	},
 }, {
 	Name: "slow-start", Topic: "Connecting",
-	Rules: []string{"`hello` may take a while, while the node finds where you are. Wait for it: ten seconds are usual."},
+	Rules: []string{
+		"`hello` may take a while, while the node finds where you are. Wait for it: ten seconds are usual.",
+	},
 	play: func(p *play) {
 		p.start(nil)
 		c := p.accept()
@@ -94,8 +97,10 @@ var connecting = []Scenario{{
 }, {
 	Name: "other-end", Topic: "Connecting",
 	Rules: []string{
-		"If a connection ends with a code that is not named below, or with none, connect again, after a random " +
-			"pause. Its bound grows with each connection in a row that did not last, up to half a minute or so: " +
+		"If a connection ends with a code that is not named below, or with none, connect again, after a " +
+			"random " +
+			"pause. Its bound grows with each connection in a row that did not last, up to half a minute " +
+			"or so: " +
 			"all clients of a node that dies lose their connections at the same moment.",
 	},
 	play: func(p *play) {

@@ -19,8 +19,10 @@ func ending(code int, rule string) Scenario {
 var endings = []Scenario{{
 	Name: "disconnect", Topic: "Ended by the server",
 	Rules: []string{
-		"`disconnect` says that an operator or a service has ended the session. With `\"reconnect\":false` do not come " +
-			"back by yourself; tell your user the code and the reason. The close frame that follows says no more, and may be lost.",
+		"`disconnect` says that an operator or a service has ended the session. With " +
+			"`\"reconnect\":false` do not come " +
+			"back by yourself; tell your user the code and the reason. The close frame that follows says " +
+			"no more, and may be lost.",
 	},
 	play: func(p *play) {
 		c := p.begin(nil)

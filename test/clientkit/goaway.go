@@ -5,13 +5,17 @@ import "time"
 var goingAway = []Scenario{{
 	Name: "goaway", Topic: "Going away",
 	Rules: []string{
-		"`goaway` with `grace_ms` says that the node will close this connection, at the latest after that time. Until " +
-			"then everything goes on here. Open a new connection at once, with your cursors, rooms and a token as for " +
+		"`goaway` with `grace_ms` says that the node will close this connection, at the latest after " +
+			"that time. Until " +
+			"then everything goes on here. Open a new connection at once, with your cursors, rooms and a " +
+			"token as for " +
 			"any connection, while you go on handling the old one.",
-		"Once the new connection has said `hello`, take messages, gaps and all else from it alone. Drop there, by " +
+		"Once the new connection has said `hello`, take messages, gaps and all else from it alone. Drop " +
+			"there, by " +
 			"system and id, the messages that the old connection brought since you dialled. Remember only so " +
 			"many of them.",
-		"Then close the old connection with 1000. Your user is told nothing twice, misses nothing, and all comes in order.",
+		"Then close the old connection with 1000. Your user is told nothing twice, misses nothing, and " +
+			"all comes in order.",
 	},
 	play: func(p *play) {
 		old := p.begin(Op{"rooms": []string{"orders/lobby"}, "tokens": []string{"t1", "t2"}})
@@ -39,7 +43,8 @@ var goingAway = []Scenario{{
 }, {
 	Name: "goaway-answers", Topic: "Going away",
 	Rules: []string{
-		"Before you close the old connection, wait for the answers to what you sent there. Do not send it again on the " +
+		"Before you close the old connection, wait for the answers to what you sent there. Do not send " +
+			"it again on the " +
 			"new one.",
 	},
 	Needs: []string{"send"},
@@ -98,7 +103,10 @@ var goingAway = []Scenario{{
 	},
 }, {
 	Name: "goaway-final", Topic: "Going away",
-	Rules: []string{"A new connection that is closed with a code that is final ends the client, as always, and so the old one, too."},
+	Rules: []string{
+		"A new connection that is closed with a code that is final ends the client, as always, and so " +
+			"the old one, too.",
+	},
 	play: func(p *play) {
 		old := p.begin(nil)
 		old.say(message(1))
@@ -110,7 +118,9 @@ var goingAway = []Scenario{{
 	},
 }, {
 	Name: "goaway-disconnect", Topic: "Going away",
-	Rules: []string{"If the old connection is ended for good before the new one has said `hello`, give the new one up."},
+	Rules: []string{
+		"If the old connection is ended for good before the new one has said `hello`, give the new one up.",
+	},
 	play: func(p *play) {
 		old := p.begin(nil)
 		old.say(message(1))
@@ -124,7 +134,8 @@ var goingAway = []Scenario{{
 }, {
 	Name: "goaway-late", Topic: "Going away",
 	Rules: []string{
-		"The old connection may end before the new one has said `hello`. What it has brought since you dialled comes " +
+		"The old connection may end before the new one has said `hello`. What it has brought since you " +
+			"dialled comes " +
 			"again on the new one all the same.",
 	},
 	play: func(p *play) {
@@ -143,7 +154,8 @@ var goingAway = []Scenario{{
 }, {
 	Name: "goaway-broken", Topic: "Going away",
 	Rules: []string{
-		"What is dropped on the new connection must not take your cursor back: if that connection breaks, too, it would " +
+		"What is dropped on the new connection must not take your cursor back: if that connection " +
+			"breaks, too, it would " +
 			"come once more.",
 	},
 	play: func(p *play) {
@@ -163,7 +175,8 @@ var goingAway = []Scenario{{
 }, {
 	Name: "goaway-rooms", Topic: "Going away",
 	Rules: []string{
-		"What changes on the old connection after you dialled must hold on the new one: join there what was joined " +
+		"What changes on the old connection after you dialled must hold on the new one: join there what " +
+			"was joined " +
 			"meanwhile, since your cursor, and leave what was left.",
 	},
 	Needs: []string{"send"},
@@ -215,7 +228,8 @@ var goingAway = []Scenario{{
 }, {
 	Name: "goaway-now", Topic: "Going away",
 	Rules: []string{
-		"`goaway` without `grace_ms` says that the connection ends now. Come back `retry_ms` after that, not earlier.",
+		"`goaway` without `grace_ms` says that the connection ends now. Come back `retry_ms` after that, " +
+			"not earlier.",
 	},
 	play: func(p *play) {
 		c := p.begin(nil)

@@ -25,7 +25,9 @@ var messages = []Scenario{{
 		p.told("message", Op{"id": "m2", "data": []any{1, "two", Op{"three": 3}}})
 		p.told("message", Op{"id": "m3", "data": "größer\nals 1", "content_type": "text/plain; charset=utf-8"})
 		p.told("message", Op{"id": "m4", "data_base64": "AAH/"})
-		p.told("message", Op{"id": "m5", "from": "bob", "headers": Op{"a": "b"}, "type": "order.paid", "to": "user:alice"})
+		p.told("message", Op{
+			"id": "m5", "from": "bob", "headers": Op{"a": "b"}, "type": "order.paid", "to": "user:alice",
+		})
 	},
 }, {
 	Name: "unknown", Topic: "Messages",
@@ -42,7 +44,8 @@ var messages = []Scenario{{
 }, {
 	Name: "duplicate", Topic: "Messages",
 	Rules: []string{
-		"Nodes drop repetitions. So pass on what comes, also when an id comes again: with another content it is " +
+		"Nodes drop repetitions. So pass on what comes, also when an id comes again: with another " +
+			"content it is " +
 			"another message.",
 	},
 	play: func(p *play) {
@@ -57,7 +60,8 @@ var messages = []Scenario{{
 }, {
 	Name: "backlog", Topic: "Messages",
 	Rules: []string{
-		"After an absence thousands of messages may come at once. Pass on all of them, in order. If your user is " +
+		"After an absence thousands of messages may come at once. Pass on all of them, in order. If your " +
+			"user is " +
 			"slow, stop reading: bound what waits, and drop nothing.",
 		"A frame may be large: read at least 16 MiB.",
 	},
@@ -85,7 +89,9 @@ var messages = []Scenario{{
 	},
 }, {
 	Name: "bus", Topic: "Messages",
-	Rules: []string{"`bus` says that the node has lost its bus, or has it again. Stay: the node catches up by itself."},
+	Rules: []string{
+		"`bus` says that the node has lost its bus, or has it again. Stay: the node catches up by itself.",
+	},
 	play: func(p *play) {
 		c := p.begin(nil)
 		c.say(Op{"op": "bus", "up": false})

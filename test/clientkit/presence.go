@@ -3,7 +3,8 @@ package clientkit
 var presence = []Scenario{{
 	Name: "presence", Topic: "Who is there",
 	Rules: []string{
-		"`presence` asks who is in a place: `\"users\"`, `\"count\"`, or `false`. Pass on what comes: `users` replaces what " +
+		"`presence` asks who is in a place: `\"users\"`, `\"count\"`, or `false`. Pass on what comes: " +
+			"`users` replaces what " +
 			"is known, `joined` and `left` change it.",
 		"Watch again on each new connection. If the node takes that back, with a `reason`, do not.",
 	},
@@ -15,8 +16,11 @@ var presence = []Scenario{{
 		o := p.hears(c, "presence", Op{"system": "orders", "room": "lobby", "watch": "users"})
 		c.say(Op{"op": "ok", "ref": o["ref"]})
 		p.succeeds(ref)
-		state := Op{"op": "presence", "system": "orders", "room": "lobby", "count": 2, "users": []string{"alice", "bob"}}
-		c.say(state, Op{"op": "presence", "system": "orders", "room": "lobby", "count": 2, "joined": []string{"carol"}, "left": []string{"bob"}})
+		of := func(more Op) Op {
+			return with(Op{"op": "presence", "system": "orders", "room": "lobby", "count": 2}, more)
+		}
+		state := of(Op{"users": []string{"alice", "bob"}})
+		c.say(state, of(Op{"joined": []string{"carol"}, "left": []string{"bob"}}))
 		p.told("presence", Op{"system": "orders", "room": "lobby", "count": 2, "users": []string{"alice", "bob"}})
 		p.told("presence", Op{"count": 2, "joined": []string{"carol"}, "left": []string{"bob"}})
 		c.breakOff()

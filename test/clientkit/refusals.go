@@ -4,7 +4,10 @@ import "time"
 
 var refusals = []Scenario{{
 	Name: "try-later", Topic: "Refused",
-	Rules: []string{"429 and 503 pass, and so does any other 5xx. Come back, and no earlier than `Retry-After` says, if you can see it."},
+	Rules: []string{
+		"429 and 503 pass, and so does any other 5xx. Come back, and no earlier than `Retry-After` says, " +
+			"if you can see it.",
+	},
 	play: func(p *play) {
 		p.start(nil)
 		for _, a := range []answer{{status: 503, retryAfter: "1"}, {status: 429, retryAfter: "1"}, {status: 500}} {
@@ -24,8 +27,10 @@ var refusals = []Scenario{{
 }, {
 	Name: "forbidden", Topic: "Refused",
 	Rules: []string{
-		"403, 404 and 422 from a node do not pass: end, and tell your user what the node said. Its answers are " +
-			"`application/problem+json`. If you cannot see the answer, as in browsers, ask `/sse` with the same " +
+		"403, 404 and 422 from a node do not pass: end, and tell your user what the node said. Its " +
+			"answers are " +
+			"`application/problem+json`. If you cannot see the answer, as in browsers, ask `/sse` with " +
+			"the same " +
 			"parameters and `check=1` once connecting has failed a few times.",
 	},
 	play: func(p *play) {
@@ -38,7 +43,9 @@ var refusals = []Scenario{{
 	},
 }, {
 	Name: "proxy", Topic: "Refused",
-	Rules: []string{"The same from something that is no node, such as a load balancer that has none, may pass: come back."},
+	Rules: []string{
+		"The same from something that is no node, such as a load balancer that has none, may pass: come back.",
+	},
 	play: func(p *play) {
 		p.start(nil)
 		p.visit().refuse(answer{status: 404, byProxy: true})

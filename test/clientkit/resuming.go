@@ -3,7 +3,8 @@ package clientkit
 var resuming = []Scenario{{
 	Name: "resume", Topic: "Resuming",
 	Rules: []string{
-		"Keep the newest cursor of each system: of a `message`, a `gap` or a `cursor`. When the connection is " +
+		"Keep the newest cursor of each system: of a `message`, a `gap` or a `cursor`. When the " +
+			"connection is " +
 			"lost, connect again with `resume`, and with your systems and rooms as they are then.",
 		"What you missed then comes before what is new. You need not sort, nor look for repetitions.",
 	},
@@ -25,8 +26,10 @@ var resuming = []Scenario{{
 }, {
 	Name: "hello-cursor", Topic: "Resuming",
 	Rules: []string{
-		"If you gave a cursor, keep it until a `message`, `gap` or `cursor` replaces it, even if `hello` names " +
-			"another: what is between the two may be lost with the connection. Take `hello`'s where you had none.",
+		"If you gave a cursor, keep it until a `message`, `gap` or `cursor` replaces it, even if `hello` " +
+			"names " +
+			"another: what is between the two may be lost with the connection. Take `hello`'s where you " +
+			"had none.",
 	},
 	play: func(p *play) {
 		p.start(Op{"systems": []string{"orders", "chat"}, "cursors": at(3)})
@@ -51,7 +54,8 @@ var resuming = []Scenario{{
 }, {
 	Name: "cursor-null", Topic: "Resuming",
 	Rules: []string{
-		"A cursor may be `null` or missing, in `hello` where the node cannot know it, and on buses that have none. " +
+		"A cursor may be `null` or missing, in `hello` where the node cannot know it, and on buses that " +
+			"have none. " +
 			"It leaves the one that you have, or none: then leave the system out of `resume`.",
 	},
 	play: func(p *play) {
@@ -71,7 +75,8 @@ var resuming = []Scenario{{
 }, {
 	Name: "saved", Topic: "Resuming",
 	Rules: []string{
-		"Let your user read the cursors, save them, and begin with them another time. A message's cursor is among " +
+		"Let your user read the cursors, save them, and begin with them another time. A message's cursor " +
+			"is among " +
 			"them only once your user is done with the message.",
 	},
 	play: func(p *play) {

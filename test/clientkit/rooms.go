@@ -4,13 +4,15 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 )
 
 var rooms = []Scenario{{
 	Name: "join", Topic: "Rooms",
 	Rules: []string{
 		"`join` and `leave` hold on later connections, too: name the rooms that you are in in the address.",
-		"Tell your user how each op was answered: `ok`, or the code of `error`. `busy` passes: ask again after a moment.",
+		"Tell your user how each op was answered: `ok`, or the code of `error`. `busy` passes: ask again " +
+			"after a moment.",
 	},
 	Needs: []string{"send"},
 	play: func(p *play) {
@@ -39,7 +41,8 @@ var rooms = []Scenario{{
 }, {
 	Name: "join-since", Topic: "Rooms",
 	Rules: []string{
-		"A `join` with `since` brings what the room had after that cursor, in messages without cursors, and then `ok`. " +
+		"A `join` with `since` brings what the room had after that cursor, in messages without cursors, " +
+			"and then `ok`. " +
 			"If the connection is lost before the answer, join again with the same `since`.",
 	},
 	Needs: []string{"send"},
@@ -61,17 +64,25 @@ var rooms = []Scenario{{
 }, {
 	Name: "membership", Topic: "Rooms",
 	Rules: []string{
-		"`joined` says that the server has put the session into a room. You need not ask for it when you come back.",
-		"`left` says that the session was taken out of a room or, without `room`, of a system with all its rooms. Do not " +
+		"`joined` says that the server has put the session into a room. You need not ask for it when you " +
+			"come back.",
+		"`left` says that the session was taken out of a room or, without `room`, of a system with all " +
+			"its rooms. Do not " +
 			"ask for these again.",
 	},
 	play: func(p *play) {
-		c := p.begin(Op{"systems": []string{"orders", "chat"}, "rooms": []string{"orders/lobby", "orders/vault", "chat/lobby"}})
+		c := p.begin(Op{
+			"systems": []string{"orders", "chat"},
+			"rooms":   []string{"orders/lobby", "orders/vault", "chat/lobby"},
+		})
 		c.say(Op{"op": "joined", "system": "orders", "room": "members", "by": "server"})
 		p.told("joined", Op{"system": "orders", "room": "members", "by": "server"})
 		c.say(Op{"op": "left", "system": "orders", "room": "members", "reason": "server"})
 		p.told("left", Op{"system": "orders", "room": "members", "reason": "server"})
-		c.say(Op{"op": "left", "system": "orders", "room": "vault", "reason": "token"}, Op{"op": "left", "system": "chat", "reason": "token"})
+		c.say(
+			Op{"op": "left", "system": "orders", "room": "vault", "reason": "token"},
+			Op{"op": "left", "system": "chat", "reason": "token"},
+		)
 		p.told("left", Op{"system": "orders", "room": "vault", "reason": "token"})
 		p.told("left", Op{"system": "chat", "reason": "token"})
 		c.breakOff()
@@ -84,16 +95,18 @@ var rooms = []Scenario{{
 }, {
 	Name: "many-rooms", Topic: "Rooms",
 	Rules: []string{
-		"Addresses of more than 8 KiB do not pass many proxies. Join rooms that do not fit with ops, `since` the cursor " +
+		"Addresses of more than 8 KiB do not pass many proxies. Join rooms that do not fit with ops, " +
+			"`since` the cursor " +
 			"that you resumed with, or else `hello`'s.",
-		"Until these are answered, the cursors that your user saves must not move: what these rooms missed would be lost.",
+		"Until these are answered, the cursors that your user saves must not move: what these rooms " +
+			"missed would be lost.",
 	},
 	Needs: []string{"send"},
 	play: func(p *play) {
 		wanted := map[string]bool{}
 		var all []string
 		for i := range 90 {
-			name := fmt.Sprintf("room-%02d-with-a-name-that-is-as-long-as-names-become-where-they-are-made-by-programs", i)
+			name := fmt.Sprintf("room-%02d-%s", i, strings.Repeat("with-a-long-name-", 5))
 			wanted[name] = true
 			all = append(all, "orders/"+name)
 		}

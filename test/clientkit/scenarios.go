@@ -10,7 +10,9 @@ import (
 
 // Scenarios returns all of them, in the order of docs/clients.md.
 func Scenarios() []Scenario {
-	return slices.Concat(connecting, messages, resuming, goingAway, refusals, endings, tokens, rooms, sending, presence, streams)
+	return slices.Concat(
+		connecting, messages, resuming, goingAway, refusals, endings, tokens, rooms, sending, presence, streams,
+	)
 }
 
 // id is the id of the message with a number.
@@ -51,5 +53,6 @@ func token(name string, ends time.Duration) string {
 		return base64.RawURLEncoding.EncodeToString(text)
 	}
 	claims := Op{"sub": "alice", "jti": name, "exp": time.Now().Add(ends).Unix()}
-	return part(Op{"alg": "HS256", "typ": "JWT"}) + "." + part(claims) + "." + base64.RawURLEncoding.EncodeToString([]byte(name))
+	signature := base64.RawURLEncoding.EncodeToString([]byte(name))
+	return part(Op{"alg": "HS256", "typ": "JWT"}) + "." + part(claims) + "." + signature
 }

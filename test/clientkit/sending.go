@@ -30,7 +30,8 @@ var sending = []Scenario{{
 }, {
 	Name: "send-lost", Topic: "Sending",
 	Rules: []string{
-		"If the connection is lost before the answer, the message may have been published. Tell your user so. Do not send " +
+		"If the connection is lost before the answer, the message may have been published. Tell your " +
+			"user so. Do not send " +
 			"it again, except on request, with an id.",
 	},
 	Needs: []string{"send"},

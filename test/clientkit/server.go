@@ -76,7 +76,8 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *server) receive(w http.ResponseWriter, r *http.Request, path string) {
 	s.mu.Lock()
 	s.count++
-	v := &Visit{s: s, w: w, r: r, via: path, name: fmt.Sprintf("%s%d", path, s.count), at: time.Now(), done: make(chan struct{})}
+	name := fmt.Sprintf("%s%d", path, s.count)
+	v := &Visit{s: s, w: w, r: r, via: path, name: name, at: time.Now(), done: make(chan struct{})}
 	s.mu.Unlock()
 	s.log.add("client: %s asks %s", v.name, r.URL.RawQuery)
 	select {
@@ -195,7 +196,8 @@ func (v *Visit) accept() (*Conn, error) {
 		close(v.done)
 		return nil, fmt.Errorf("%s: the client does not offer the subprotocol %s", v.name, protocol)
 	}
-	upgrader := websocket.Upgrader{Subprotocols: []string{protocol}, CheckOrigin: func(*http.Request) bool { return true }}
+	anyOrigin := func(*http.Request) bool { return true }
+	upgrader := websocket.Upgrader{Subprotocols: []string{protocol}, CheckOrigin: anyOrigin}
 	ws, err := upgrader.Upgrade(v.w, v.r, nil)
 	if err != nil {
 		close(v.done)

@@ -15,7 +15,8 @@ func (p *play) streamed(more Op) *Conn {
 var streams = []Scenario{{
 	Name: "sse", Topic: "Over Server-Sent Events",
 	Rules: []string{
-		"The same ops come as events of `/sse`. Systems, rooms and `resume` are in the address as for `/ws`. Resume with " +
+		"The same ops come as events of `/sse`. Systems, rooms and `resume` are in the address as for " +
+			"`/ws`. Resume with " +
 			"your own cursors and a token as it is then: a bare EventSource comes back with its first ones.",
 		"Where there are no close codes, the op `close` stands for one.",
 	},
@@ -39,7 +40,10 @@ var streams = []Scenario{{
 	},
 }, {
 	Name: "sse-goaway", Topic: "Over Server-Sent Events",
-	Rules: []string{"`goaway` with `grace_ms` means the same as over WebSocket: the new stream first, then the old one is closed."},
+	Rules: []string{
+		"`goaway` with `grace_ms` means the same as over WebSocket: the new stream first, then the old " +
+			"one is closed.",
+	},
 	Needs: []string{"sse"},
 	play: func(p *play) {
 		old := p.streamed(nil)
@@ -58,7 +62,8 @@ var streams = []Scenario{{
 }, {
 	Name: "sse-refused", Topic: "Over Server-Sent Events",
 	Rules: []string{
-		"A stream that says `goaway` without a `hello` was refused, with the `status` that it names. Come back after `retry_ms`.",
+		"A stream that says `goaway` without a `hello` was refused, with the `status` that it names. " +
+			"Come back after `retry_ms`.",
 	},
 	Needs: []string{"sse"},
 	play: func(p *play) {

@@ -5,7 +5,8 @@ import "time"
 var tokens = []Scenario{{
 	Name: "refresh", Topic: "Tokens",
 	Rules: []string{
-		"Before a JWT ends (at a random moment after about four fifths of its life) get the next one, and send it with " +
+		"Before a JWT ends (at a random moment after about four fifths of its life) get the next one, " +
+			"and send it with " +
 			"`auth`. The session goes on.",
 	},
 	Needs: []string{"send"},
@@ -23,7 +24,8 @@ var tokens = []Scenario{{
 	Name: "expired", Topic: "Tokens",
 	Rules: []string{
 		"4001 means that the token has expired or was revoked. Come back with a new one: ask for it anew.",
-		"A 401 right after that may concern a token that was issued a moment too early. Ask for another one; three tries are enough.",
+		"A 401 right after that may concern a token that was issued a moment too early. Ask for another " +
+			"one; three tries are enough.",
 	},
 	play: func(p *play) {
 		c := p.begin(Op{"tokens": []string{"t1", "t2", "t3"}})

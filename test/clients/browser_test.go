@@ -17,8 +17,6 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
-
-	"github.com/fanfarebus/fanfare/test/clientkit"
 )
 
 func TestJavaScriptInChromium(t *testing.T) {
@@ -77,7 +75,7 @@ func playBrowser(t *testing.T, path string, start func(profile, url string) *exe
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { endBrowser(t, cmd) })
-	play(t, clientkit.NewClient(b.open), beforeMerge)
+	play(t, b.open, beforeMerge)
 }
 
 // preferFirefox writes settings that only Firefox reads: a new profile shows no pages of

@@ -35,10 +35,14 @@ func TestYours(t *testing.T) {
 	play(t, program(t, nil, command...), nil)
 }
 
+// An opener starts a driver of a client.
+type opener func(context.Context) (io.ReadWriteCloser, error)
+
 // play plays all scenarios with a client. Those that it is known to fail must fail.
-func play(t *testing.T, c *clientkit.Client, known map[string]string) {
+func play(t *testing.T, open opener, known map[string]string) {
 	t.Helper()
 	t.Parallel()
+	c := clientkit.NewClient(open)
 	t.Cleanup(c.Close) // after all scenarios
 	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	t.Cleanup(cancel)
@@ -83,10 +87,10 @@ func skipIfShort(t *testing.T) {
 
 // program is a client whose driver is a program. Its variables of the environment are
 // those of the test and more.
-func program(t *testing.T, more []string, command ...string) *clientkit.Client {
+func program(t *testing.T, more []string, command ...string) opener {
 	t.Helper()
 	skipIfShort(t)
-	return clientkit.NewClient(func(context.Context) (io.ReadWriteCloser, error) {
+	return func(context.Context) (io.ReadWriteCloser, error) {
 		cmd := exec.Command(command[0], command[1:]...)
 		cmd.Env = slices.Concat(os.Environ(), more)
 		cmd.Stderr = t.Output()
@@ -102,7 +106,7 @@ func program(t *testing.T, more []string, command ...string) *clientkit.Client {
 			return nil, fmt.Errorf("%s: %w", command[0], err)
 		}
 		return &running{Reader: out, WriteCloser: in, cmd: cmd}, nil
-	})
+	}
 }
 
 // running is a driver that is a process.

@@ -24,7 +24,7 @@ var beforeMerge = map[string]string{
 }
 
 func TestGo(t *testing.T) {
-	play(t, clientkit.NewClient(openGo), beforeMerge)
+	play(t, openGo, beforeMerge)
 }
 
 // openGo starts the driver of package client, in this process.

@@ -13,7 +13,7 @@ QUICK   ?= no
 
 export TOOLS
 
-.PHONY: help run build check js test tools bench microbench soak fuzz tidy wire api clean
+.PHONY: help run build check js test tools bench microbench soak fuzz tidy manifests wire api clean
 
 help: ## print this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,10 +41,11 @@ js: ## build clients/js and the page of `fanfare dev`; needs npm
 test: tools ## everything; says first what it installs for that: TOOLS=no make test installs nothing, and names what is left out
 	@$(GO) vet ./...
 	@$(GO) tool wire diff .
-	@$(GO) test -race -count=1 -timeout 20m ./... # not from the cache, which does not know what binary test/e2e runs
+	@$(GO) test -race -count=1 -timeout 20m ./test/e2e ./... # test/e2e first, since it takes longest; not from the cache, which does not know what binary it runs
 	@$(GO) test -count=1 -timeout 10m ./test/sim
 	@if [ '$(TOOLS)' = no ] && ! scripts/tools --has js; then echo "test: left out by TOOLS=no: the tests of clients/js"; \
 		else cd clients/js && npm run --silent check && npm test --silent; fi
+	@cd test/deploy/helm && $(GO) vet ./... && $(GO) test -count=1 -timeout 15m ./... # builds Helm, once
 	@cd examples/ownbus && $(GO) vet ./... && $(GO) test -timeout 5m ./... # no -race: watermill-amqp reconnects with races of its own
 
 tools: ## find what the tests need, and install what is missing
@@ -66,6 +67,10 @@ fuzz: ## each fuzz test for ten seconds
 tidy: ## tidy every module: examples/ownbus follows what Fanfare requires
 	@$(GO) mod tidy
 	@cd examples/ownbus && $(GO) mod tidy
+	@cd test/deploy/helm && $(GO) mod tidy
+
+manifests: ## make deploy/kubernetes anew from the chart, and the chart's copies of alerts and dashboard
+	@cd test/deploy/helm && $(GO) test -count=1 ./... -run 'Manifests|AlertsAndTheDashboard' -args -update
 
 wire: ## write wire_gen.go anew
 	@$(GO) tool wire gen .

@@ -40,6 +40,8 @@ func (c Config) bounds() []bound {
 	}
 	return []bound{
 		size("auth.jwt.cache", c.Auth.JWT.Cache, tebi),
+		span("auth.jwt.jwks_refresh", c.Auth.JWT.JWKSRefresh, int64(time.Second), day),
+		span("auth.jwt.jwks_timeout", c.Auth.JWT.JWKSTimeout, instant, time.Minute),
 		count("window.messages", c.Window.Messages, maxCount),
 		size("window.bytes", c.Window.Bytes, tebi),
 		span("window.age", c.Window.Age, 1, month),

@@ -163,17 +163,17 @@ func (c Config) checkAuth() (faults []error) {
 			"want more than 0 and at most %v, got %v", auth.MaxLeeway, j.Leeway))
 		j.Leeway = 0 // so that NewJWT below does not complain about it again
 	}
+	j.JWKSRefresh, j.JWKSTimeout = max(j.JWKSRefresh, 0), max(j.JWKSTimeout, 0) // checkBounds says it
 	switch {
-	case j.Secret != "" && j.PublicKey != "":
-		faults = append(faults, fault("auth.jwt", "has both a secret and a public key: keep one"))
-	case j.Secret != "" || j.PublicKey != "":
+	case j.configured():
 		if _, err := auth.NewJWT(j.auth()); err != nil {
 			faults = append(faults, fault("auth.jwt", "%v", err))
 		}
 	case len(c.Auth.APIKeys) == 0 && !c.Dev:
 		faults = append(faults, fault("auth", "nothing is configured, and a node does not start "+
 			"unprotected: set auth.jwt.secret (or auth.jwt.secret_file; in Go, Config.Auth.JWT.Secret) "+
-			"to at least 32 random bytes, or try things out with `fanfare dev` (in Go, Config.Dev)"))
+			"to at least 32 random bytes, or auth.jwt.discovery and auth.jwt.issuer for the tokens "+
+			"of a login service, or try things out with `fanfare dev` (in Go, Config.Dev)"))
 	}
 	if _, err := auth.NewKeys(reveal(c.Auth.APIKeys)...); err != nil {
 		faults = append(faults, fault("auth.api_keys", "%v", err))
@@ -181,15 +181,27 @@ func (c Config) checkAuth() (faults []error) {
 	return faults
 }
 
+// configured reports whether any key of tokens is, be it as it should or not.
+func (j JWTConfig) configured() bool {
+	return j.Secret != "" || j.PreviousSecret != "" || j.PublicKey != "" || j.JWKSURL != "" || j.Discovery
+}
+
 // auth returns the settings as the auth adapter takes them.
 func (j JWTConfig) auth() auth.JWTConfig {
 	return auth.JWTConfig{
-		Secret:    string(j.Secret),
-		PublicKey: j.PublicKey,
-		Issuer:    j.Issuer,
-		Audience:  j.Audience,
-		Leeway:    j.Leeway,
-		Cache:     int(max(j.Cache, 0)), // checkBounds says that it must not be negative
+		Secret:         string(j.Secret),
+		PreviousSecret: string(j.PreviousSecret),
+		PublicKey:      j.PublicKey,
+		JWKSURL:        j.JWKSURL,
+		Discovery:      j.Discovery,
+		JWKSRefresh:    j.JWKSRefresh,
+		JWKSTimeout:    j.JWKSTimeout,
+		Issuer:         j.Issuer,
+		Audience:       j.Audience,
+		Claims:         auth.Claims(j.Claims),
+		Default:        auth.Defaults(j.Default),
+		Leeway:         j.Leeway,
+		Cache:          int(max(j.Cache, 0)), // checkBounds says that it must not be negative
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/fanfarebus/fanfare/adapters/auth"
 	"github.com/fanfarebus/fanfare/adapters/migrate"
 	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/domain"
@@ -34,6 +35,7 @@ type health struct {
 	topics domain.Topics
 	hub    *stream.Hub
 	plane  *plane.Plane // nil if the control plane is off
+	tokens *auth.JWT    // nil if no tokens are read
 
 	stage atomic.Int32 // one of isStarting, isStarted and isDraining
 
@@ -45,9 +47,9 @@ type health struct {
 }
 
 func newHealth(
-	cfg Config, b bus, topics domain.Topics, hub *stream.Hub, p *plane.Plane,
+	cfg Config, b bus, topics domain.Topics, hub *stream.Hub, p *plane.Plane, tokens *auth.JWT,
 ) *health {
-	return &health{node: cfg.Node, bus: b, topics: topics, hub: hub, plane: p}
+	return &health{node: cfg.Node, bus: b, topics: topics, hub: hub, plane: p, tokens: tokens}
 }
 
 func (h *health) started()         { h.stage.CompareAndSwap(isStarting, isStarted) }
@@ -109,11 +111,12 @@ func (h *health) look() condition {
 	return c
 }
 
-// phase judges a node. It is ready once it knows the facts, such as who is blocked, and
-// the systems that it always serves are confirmed. These are no reasons to wait, since every node has them and a load
-// balancer would be left without any node: a bus that is down, a system that
-// waits for the copy of a mark, and a system that the bus does not confirm while
-// it confirms others.
+// phase judges a node. It is ready once it has keys to check tokens with, knows the
+// facts, such as who is blocked, and the systems that it always serves are confirmed.
+// These are no reasons to wait, since every node has them and a load balancer would be
+// left without any node: a bus that is down, a system that waits for the copy of a mark,
+// and a system that the bus does not confirm while it confirms others. An issuer of
+// tokens that has never answered this node is a reason: others may have its keys.
 func (h *health) phase(c condition) api.Phase {
 	stage := h.stage.Load()
 	switch {
@@ -123,7 +126,11 @@ func (h *health) phase(c condition) api.Phase {
 		return api.Starting
 	case c.useless:
 		return api.Deaf
-	case h.wasReady.Load(), !c.busUp:
+	case h.wasReady.Load():
+		return api.Ready
+	case h.tokens != nil && !h.tokens.Ready():
+		return api.Starting
+	case !c.busUp:
 		return api.Ready
 	case h.plane != nil && !h.plane.Ready():
 		return api.Starting

@@ -30,6 +30,7 @@ func (p parts) describe() []metric.Metric {
 		busMetrics(p.bus),
 		p.router.Metrics(),
 		p.hub.Metrics(),
+		p.tokens.Metrics(),
 		p.registry.Metrics(),
 		p.sockets.Metrics(),
 		p.events.Metrics(),

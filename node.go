@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/fanfarebus/fanfare/adapters/auth"
 	"github.com/fanfarebus/fanfare/domain/stream"
 	"github.com/fanfarebus/fanfare/ports/api"
 	"github.com/fanfarebus/fanfare/ports/plane"
@@ -45,6 +46,7 @@ type parts struct {
 	router    *router.Router
 	hub       *stream.Hub
 	plane     *plane.Plane // nil if the control plane is off
+	tokens    *auth.JWT    // nil if no tokens are read
 	registry  *session.Registry
 	sockets   *ws.Server
 	events    *sse.Server
@@ -106,6 +108,9 @@ func (n *Node) Run(ctx context.Context) error {
 	work, running := errgroup.WithContext(running)
 	work.Go(func() error { return n.parts.router.Run(running) })
 	work.Go(func() error { return n.parts.bus.Run(running, n.busChanged) })
+	if n.parts.tokens != nil {
+		work.Go(func() error { return n.parts.tokens.Run(running) })
+	}
 	work.Go(func() error { return n.parts.registry.Run(running) })
 	work.Go(func() error { return n.parts.sockets.Run(running) })
 	work.Go(func() error { return n.sweep(running) })

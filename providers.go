@@ -258,7 +258,7 @@ func chosen(key string, names []string) (func(domain.System) bool, error) {
 
 // newRegistry makes what lets clients in and holds their sessions.
 func newRegistry(
-	cfg Config, hub *stream.Hub, p *plane.Plane, o options,
+	cfg Config, hub *stream.Hub, p *plane.Plane, tokens *auth.JWT, o options,
 ) (*session.Registry, error) {
 	presence, err := chosen("presence.systems", cfg.Presence.Systems)
 	if err != nil {
@@ -291,20 +291,22 @@ func newRegistry(
 		}
 		return session.New(hub, nil, sc, o.log)
 	}
-	authenticator, err := newAuthenticator(cfg.Auth.JWT)
-	if err != nil {
-		return nil, err
+	if tokens == nil {
+		// Nobody gets a session, and the node only publishes.
+		return session.New(hub, auth.Nobody{}, sc, o.log)
 	}
-	return session.New(hub, authenticator, sc, o.log)
+	return session.New(hub, tokens, sc, o.log)
 }
 
-// newAuthenticator makes what reads session tokens. Without a key nobody gets a
-// session, and the node only publishes.
-func newAuthenticator(cfg JWTConfig) (session.Authenticator, error) {
-	if cfg.Secret == "" && cfg.PublicKey == "" {
-		return auth.Nobody{}, nil
+// newTokens makes what reads session tokens, nil if no key of theirs is configured, or
+// everybody is let in.
+func newTokens(cfg Config, o options) (*auth.JWT, error) {
+	if cfg.Dev || !cfg.Auth.JWT.configured() {
+		return nil, nil
 	}
-	jwt, err := auth.NewJWT(cfg.auth())
+	jc := cfg.Auth.JWT.auth()
+	jc.Logger = o.log
+	jwt, err := auth.NewJWT(jc)
 	if err != nil {
 		return nil, fmt.Errorf("auth.jwt: %w", err)
 	}

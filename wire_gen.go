@@ -38,7 +38,12 @@ func assemble(ctx context.Context, cfg Config, o options) (*Node, func(), error)
 		cleanup()
 		return nil, nil, err
 	}
-	registry, err := newRegistry(cfg, hub, plane, o)
+	jwt, err := newTokens(cfg, o)
+	if err != nil {
+		cleanup()
+		return nil, nil, err
+	}
+	registry, err := newRegistry(cfg, hub, plane, jwt, o)
 	if err != nil {
 		cleanup()
 		return nil, nil, err
@@ -54,7 +59,7 @@ func assemble(ctx context.Context, cfg Config, o options) (*Node, func(), error)
 		cleanup()
 		return nil, nil, err
 	}
-	fanfareHealth := newHealth(cfg, fanfareBus, topics, hub, plane)
+	fanfareHealth := newHealth(cfg, fanfareBus, topics, hub, plane, jwt)
 	api, err := newAPI(cfg, publisher, fanfareHealth, plane, o)
 	if err != nil {
 		cleanup()
@@ -75,6 +80,7 @@ func assemble(ctx context.Context, cfg Config, o options) (*Node, func(), error)
 		router:    router,
 		hub:       hub,
 		plane:     plane,
+		tokens:    jwt,
 		registry:  registry,
 		sockets:   server,
 		events:    sseServer,

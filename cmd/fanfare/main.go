@@ -117,7 +117,7 @@ every node hears it on the bus; the node that holds a session of that user deliv
 		title    string
 		commands []*cobra.Command
 	}{
-		{"Nodes:", []*cobra.Command{a.serve(), a.dev(), a.config(), a.bridge(), a.move()}},
+		{"Nodes:", []*cobra.Command{a.serve(), a.dev(), a.health(), a.config(), a.bridge(), a.move()}},
 		{"Messages:", []*cobra.Command{
 			a.publish(), a.listen(), a.inbound(), a.webhook(), a.bench(),
 		}},

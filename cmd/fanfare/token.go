@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 	"time"
 
@@ -69,8 +68,8 @@ func mint(cfg fanfare.JWTConfig, g domain.Grant, ttl time.Duration) (string, err
 		return "", fmt.Errorf("--ttl: %v: want at least 1s (a token ends at a whole second) "+
 			"and at most %v", ttl, maxTokenTTL)
 	}
-	if err := checkGlobs(g); err != nil {
-		return "", err
+	if err := auth.CheckGlobs(g); err != nil {
+		return "", fmt.Errorf("--%w", err)
 	}
 	jwt, err := newJWT(cfg)
 	if err != nil {
@@ -89,35 +88,6 @@ func newJWT(cfg fanfare.JWTConfig) (*auth.JWT, error) {
 		return nil, fmt.Errorf("auth.jwt: %w", err)
 	}
 	return jwt, nil
-}
-
-var (
-	systemGlob = regexp.MustCompile(`^[a-z0-9*][a-z0-9_*-]*$`)
-	targetGlob = regexp.MustCompile(`^[a-z0-9*][a-z0-9_*-]*/.`)
-	placeGlob  = regexp.MustCompile(`^[a-z0-9*][a-z0-9_*-]*/`)
-)
-
-// checkGlobs refuses globs that match no possible system: a token with such a glob
-// would grant less than it seems to.
-func checkGlobs(g domain.Grant) error {
-	for _, list := range []struct {
-		flag, example string
-		globs         []string
-		form          *regexp.Regexp
-	}{
-		{"--systems", "orders or shop-*", g.Systems, systemGlob},
-		{"--rooms", "chat/*", g.Rooms, targetGlob},
-		{"--send", "chat/room:*", g.Send, targetGlob},
-		{"--presence", "chat/*", g.Presence, placeGlob},
-	} {
-		for _, glob := range list.globs {
-			if !list.form.MatchString(glob) {
-				return fmt.Errorf("%s: %q matches nothing: want such as %s, "+
-					"with systems of a-z, 0-9, _ and -", list.flag, glob, list.example)
-			}
-		}
-	}
-	return nil
 }
 
 func (a *app) key() *cobra.Command {

@@ -13,7 +13,7 @@ QUICK   ?= no
 
 export TOOLS
 
-.PHONY: help run build check js test tools bench microbench soak fuzz tidy manifests wire api clean
+.PHONY: help run build check js test tools bench microbench soak fuzz tidy manifests wire api docs release clean
 
 help: ## print this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,7 +22,7 @@ run: build ## build, and start `fanfare dev`: an unprotected node on this machin
 	@$(BIN) dev
 
 build: ## build bin/fanfare
-	@$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/fanfare
+	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/fanfare
 
 # All packages are tested. What makes this fast is -short: test/broker then skips
 # every test that would start a broker, and tests that take minutes or need a browser
@@ -78,5 +78,11 @@ wire: ## write wire_gen.go anew
 api: ## list the supported API anew in test/api/testdata; name what changed in CHANGELOG.md
 	@$(GO) test -count=1 ./test/api -update
 
+docs: ## write docs/settings.md and deploy/fanfare.yaml anew from the settings in the code
+	@$(GO) test -count=1 ./cmd/fanfare/internal/settings -run Generated -update
+
+release: ## build what a release consists of into dist/: archives, lists of contents, checksums
+	@$(GO) run ./scripts/release build
+
 clean: ## remove what was built
-	@rm -rf bin .cache
+	@rm -rf bin dist .cache

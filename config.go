@@ -85,10 +85,16 @@ type Config struct {
 	Dev bool
 }
 
-// AdminConfig says what the command fanfare serves on AdminListen beside metrics and
-// docs. A program that embeds a node mounts it by itself, if it wants it.
+// AdminConfig says who sees the inside of a node, beside those who reach AdminListen.
 type AdminConfig struct {
-	Pprof bool // admin.pprof: profiles, as net/http/pprof has them
+	// Public is admin.public: everybody who reaches the node's clients' side may read
+	// /metrics, /docs and /openapi.json there. Without it they are where
+	// [Node.AdminHandler] is mounted alone.
+	Public bool
+	// Pprof is admin.pprof: the command fanfare serves profiles on AdminListen, as
+	// net/http/pprof has them. A program that embeds a node mounts these by itself, if
+	// it wants them.
+	Pprof bool
 }
 
 // AuthConfig says whom the node believes. Unless Config.Dev is set, a node needs

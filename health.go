@@ -168,13 +168,33 @@ func isUnconfirmed(s *stream.Stream) bool {
 	return !since.IsZero() && time.Since(since) > confirmWithin
 }
 
-// Metrics describes which systems are deaf.
+// Metrics describes whether the node is ready, and how it hears its systems.
 func (h *health) Metrics() []metric.Metric {
 	return []metric.Metric{
+		metric.Of(metric.Gauge, "ready", "1 while /readyz answers 200, else 0.",
+			func() int { return oneIf(h.phase(h.look()) == api.Ready) }),
+		metric.Of(metric.Gauge, "draining",
+			"1 while the node sends its sessions away in order to end, else 0.",
+			func() int { return oneIf(h.isDraining()) }),
 		metric.PerLabel(metric.Gauge, "deaf",
-			"1 while a system's messages do not come here, though the bus answers.",
-			"system", h.deafness),
+			"1 while messages of the system do not come to this node although the bus answers, "+
+				"else 0.", "system", h.deafness),
+		metric.PerLabel(metric.Gauge, "bus_lag_seconds",
+			"How far this node is behind the bus in the system: for how long something has been "+
+				"on the bus that the node has not taken in. 0 if there is nothing; "+
+				"no value while the bus does not answer.", "system", h.lags),
 	}
+}
+
+// lags returns in seconds how far each system that is consumed is behind.
+func (h *health) lags() map[string]float64 {
+	known, all := h.bus.Lags(), make(map[string]float64)
+	for _, s := range h.hub.Streams() {
+		if lag, ok := known[h.topics.Topic(s.System())]; ok {
+			all[s.System().String()] = lag.Seconds()
+		}
+	}
+	return all
 }
 
 // deafness returns 1 for each system that is deaf, and 0 for the others that are

@@ -54,6 +54,7 @@ type parts struct {
 	publisher *Publisher
 	health    *health
 	webhooks  *webhook.Worker
+	options   options
 }
 
 var _ http.Handler = (*Node)(nil)
@@ -76,8 +77,8 @@ func New(ctx context.Context, cfg Config, opts ...Option) (*Node, error) {
 }
 
 // ServeHTTP serves clients and publishers: /ws, /sse, /v1/…, /healthz and
-// /readyz; and, unless Config.AdminListen is set, what [Node.AdminHandler]
-// serves.
+// /readyz; and what [Node.AdminHandler] serves if Config.Admin.Public is set, or
+// if Config.Dev is and Config.AdminListen is not.
 func (n *Node) ServeHTTP(w http.ResponseWriter, r *http.Request) { n.public.ServeHTTP(w, r) }
 
 // Handler returns the Node as an [http.Handler], to be mounted at the root of a
@@ -85,7 +86,9 @@ func (n *Node) ServeHTTP(w http.ResponseWriter, r *http.Request) { n.public.Serv
 func (n *Node) Handler() http.Handler { return n }
 
 // AdminHandler returns what serves /metrics, /docs, /openapi.json, /healthz and
-// /readyz, for the listener of Config.AdminListen.
+// /readyz. Nobody has to log in there, so mount it where only operators come: on a
+// listener of its own (Config.AdminListen in `fanfare serve`), or behind a login of
+// yours.
 func (n *Node) AdminHandler() http.Handler { return n.admin }
 
 // Publish sends messages of a system through the node's own connection to the

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/fanfarebus/fanfare/adapters/auth"
 	"github.com/fanfarebus/fanfare/adapters/metrics"
@@ -38,6 +39,7 @@ func openBus(ctx context.Context, cfg Config, o options) (bus, func(), error) {
 		PublishTimeout: cfg.PublishTimeout,
 		NoNumbers:      cfg.Envelope.UserField != "", // others have defined these messages
 		PublishOnly:    o.publishOnly,
+		Published:      func(took time.Duration) { o.published.Observe(took, 1) },
 		Logger:         o.log,
 	}
 	if o.driver != nil {
@@ -377,8 +379,10 @@ func newNode(cfg Config, o options, p parts, m *metrics.Registry) (*Node, error)
 		p.api.HealthChecks(mux)
 	}
 	p.api.Admin(admin, m.Handler())
-	if cfg.AdminListen == "" {
+	if cfg.Admin.Public || cfg.Dev && cfg.AdminListen == "" {
 		p.api.Admin(public, m.Handler())
+	} else {
+		p.api.NoAdmin(public)
 	}
 	guard := func(h http.Handler) http.Handler { return h }
 	if cfg.Dev {

@@ -88,6 +88,7 @@ func assemble(ctx context.Context, cfg Config, o options) (*Node, func(), error)
 		publisher: v,
 		health:    fanfareHealth,
 		webhooks:  worker,
+		options:   o,
 	}
 	metricsRegistry := newMetrics(cfg, o, fanfareParts)
 	node, err := newNode(cfg, o, fanfareParts, metricsRegistry)

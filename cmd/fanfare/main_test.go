@@ -279,6 +279,9 @@ func TestEveryCommandHelpsWithAnExample(t *testing.T) {
 	if got := fanfareRun(t, "version"); got.code != 0 || !strings.HasPrefix(got.out, "fanfare ") {
 		t.Errorf("version: %+v", got)
 	}
+	if got, want := fanfareRun(t, "--version"), fanfareRun(t, "version"); got != want {
+		t.Errorf("--version: %+v, want %+v", got, want)
+	}
 }
 
 func TestConfigPrintHidesSecretsAndSaysWhereSettingsComeFrom(t *testing.T) {

@@ -127,10 +127,11 @@ func (a *app) runNode(ctx context.Context, s *settings.Settings, listening func(
 		adminHandler = withProfiles(adminHandler)
 		log.Warn("admin.pprof is on: whoever reaches admin_listen can see what is in this node's memory")
 	}
+	publicHandler := publicHandler(node, cfg, public.Addr(), log)
 	log.Info("listening", "address", public.Addr().String(), "version", versionText())
 	listening(public.Addr())
 	return failed(serveNode(ctx, node, log, cfg,
-		endpoint{public, node.Handler()}, endpoint{admin, adminHandler}))
+		endpoint{public, publicHandler}, endpoint{admin, adminHandler}))
 }
 
 // An endpoint is a listener, nil for none, and what answers there.

@@ -28,6 +28,7 @@ type about struct {
 // Groups of routes in the documentation.
 const (
 	tagPublishing = "Publishing"
+	tagReceiving  = "Receiving"
 	tagWho        = "Who must go"
 	tagMembers    = "Members of rooms"
 	tagPresence   = "Who is there"
@@ -142,6 +143,10 @@ func fieldSchema(name string) *huma.Schema {
 	case "issued_before":
 		return &huma.Schema{OneOf: []*huma.Schema{{Type: "string", Format: "date-time"}, {Type: "number"}},
 			Description: "RFC 3339, or seconds since 1970. Now, if not said. It goes with user."}
+	case "user":
+		return nameSchema("The user, all of whose tokens from before that time are meant.")
+	case "room":
+		return nameSchema("A room of the system; without it, whoever is attached to the system.")
 	case "users":
 		return &huma.Schema{Type: "array", Items: nameSchema(""), MaxItems: new(maxUsers), UniqueItems: true,
 			Description: "Whom to look for."}
@@ -247,5 +252,7 @@ func (r *route) problems(command bool) map[int][2]string {
 
 // rank orders the groups of the documentation.
 func rank(op *huma.Operation) int {
-	return slices.Index([]string{tagPublishing, tagWho, tagMembers, tagPresence, tagNodes, tagHealth}, op.Tags[0])
+	return slices.Index([]string{
+		tagPublishing, tagReceiving, tagWho, tagMembers, tagPresence, tagNodes, tagHealth,
+	}, op.Tags[0])
 }

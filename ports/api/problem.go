@@ -21,6 +21,8 @@ type Problem struct {
 	ID       string   `json:"id,omitempty"`
 	Accepted *int     `json:"accepted,omitempty"`
 	IDs      []string `json:"ids,omitempty"`
+
+	reason string // for the metrics, where the status does not say enough; see why
 }
 
 // A Fault is one thing that is wrong in a request.
@@ -31,6 +33,38 @@ type Fault struct {
 
 func problem(status int, detail string) *Problem {
 	return &Problem{Title: http.StatusText(status), Status: status, Detail: detail}
+}
+
+// because says for the metrics why: one of few words that are known here.
+func (p *Problem) because(reason string) *Problem {
+	p.reason = reason
+	return p
+}
+
+// reasons are those of problems that have no other one, by their status.
+var reasons = map[int]string{
+	http.StatusBadRequest:            "malformed",
+	http.StatusUnauthorized:          "unauthorized",
+	http.StatusForbidden:             "scope",
+	http.StatusNotFound:              "not_served",
+	http.StatusMethodNotAllowed:      "method",
+	http.StatusRequestTimeout:        "slow_body",
+	http.StatusRequestEntityTooLarge: "too_large",
+	http.StatusUnsupportedMediaType:  "media_type",
+	http.StatusUnprocessableEntity:   "invalid",
+	http.StatusTooManyRequests:       "rate",
+	http.StatusServiceUnavailable:    "bus_unknown",
+}
+
+// why returns the reason that the metrics show.
+func (p *Problem) why() string {
+	if p.reason != "" {
+		return p.reason
+	}
+	if reason, ok := reasons[p.Status]; ok {
+		return reason
+	}
+	return "failed"
 }
 
 // retryAfter is in seconds. It is short because most interruptions of a bus are.

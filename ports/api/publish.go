@@ -95,20 +95,20 @@ func (a *API) explain(system domain.System, in batch, err error) *Problem {
 	case errors.Is(err, domain.ErrInvalid):
 		return invalid(err)
 	case errors.Is(err, domain.ErrLimit):
-		p.Detail = "the bus is congested, or a limit is reached: " +
+		p.because("busy").Detail = "the bus is congested, or a limit is reached: " +
 			"publish again later, with the same id"
 	case errors.Is(err, domain.ErrClosed):
-		p.Detail = "this node is shutting down: publish again, with the same id"
+		p.because("closing").Detail = "this node is shutting down: publish again, with the same id"
 	case errors.Is(err, domain.ErrBusFull):
-		p.Detail = "the bus is full, and refuses to take more; this node's log says what is " +
+		p.because("bus_full").Detail = "the bus is full, and refuses to take more; this node's log says what is " +
 			"full. Publish again later, with the same id"
 	case errors.Is(err, domain.ErrBusRefused):
-		p.Detail = "the bus refuses to take it; this node's log says why. " +
+		p.because("bus_refused").Detail = "the bus refuses to take it; this node's log says why. " +
 			"Publish again later, with the same id"
 	case errors.Is(err, domain.ErrBusDown), errors.Is(err, context.Canceled): // the client may have gone
 		var partial *domain.PublishError
 		if errors.As(err, &partial) && partial.Refused {
-			p.Detail = notSent(in, partial.Accepted)
+			p.because("bus_down").Detail = notSent(in, partial.Accepted)
 		}
 	default:
 		a.cfg.Logger.Error("publish failed",

@@ -4,6 +4,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fanfarebus/fanfare/domain/stream"
+	"github.com/fanfarebus/fanfare/internal/metric"
 	"github.com/fanfarebus/fanfare/ports/session"
 )
 
@@ -42,6 +44,9 @@ type item struct {
 	of     *session.Attachment // the system whose cursor it moves; nil for a notice
 	op     []byte              // shared by sessions: not to be changed
 	cursor []byte              // as text
+
+	message bool         // a message, and not a notice
+	read    metric.Stamp // as in [stream.Frame]
 }
 
 // A farewell is the last event of a session.
@@ -57,11 +62,12 @@ const replyBytes, replyFrames = 16 << 10, 128
 
 // offer takes a message or a gap of an attachment. It returns false if there is no
 // room.
-func (o *outbox) offer(of *session.Attachment, op []byte) bool {
+func (o *outbox) offer(of *session.Attachment, f stream.Frame) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.offers++
-	return o.take(item{of: of, op: op}, o.maxBytes, o.maxItems)
+	i := item{of: of, op: f.Bytes, message: f.Message, read: f.Read}
+	return o.take(i, o.maxBytes, o.maxItems)
 }
 
 // reply takes a notice, for which there is more room.

@@ -161,6 +161,7 @@ func (c *client) writeOut(b *batch) {
 			return
 		}
 		c.server.counters.sent(b.tally)
+		b.delay.Observe(&c.server.delay)
 	}
 }
 

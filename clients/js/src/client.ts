@@ -89,6 +89,7 @@ export class Client extends Emitter {
   readonly #systems: Set<string>;
   readonly #rooms: Set<string>; // rooms to join when connecting, as system/room
   readonly #seen: Record<string, string> = {}; // newest cursors, while `cursors` must wait for a late room
+  #named: string[] = []; // the rooms in the connection's URL
   #lateRooms: string[] = []; // the rooms for which the connection's URL had no space
   readonly #watches = new Map<string, Frame>(); // by place: what to send on each connection
   readonly #ops = new Map<number, Op>();
@@ -241,7 +242,7 @@ export class Client extends Emitter {
     }
     let space = via === "ws" ? roomSpace : Infinity;
     this.#lateRooms = rooms.filter(name => (space -= String(new URLSearchParams({ room: name })).length + 1) < 0);
-    const named = rooms.filter(name => !this.#lateRooms.includes(name));
+    const named = (this.#named = rooms.filter(name => !this.#lateRooms.includes(name)));
     return {
       systems: systems.join(),
       rooms: named.filter(name => !name.includes(",")).join(), // commas separate the names in this list
@@ -377,6 +378,15 @@ export class Client extends Emitter {
     delete this.#seen[system];
   }
 
+  /** Leaves the rooms that the connection's URL names, and that were left before it opened. */
+  #leaveLate(): void {
+    const { send } = this.#connection.link!;
+    for (const name of send ? this.#named : []) {
+      const [system] = name.split("/", 1) as [string];
+      if (!this.#rooms.has(name)) this.#connection.send(JSON.stringify({ op: "leave", ref: 0, system, room: name.slice(system.length + 1) }));
+    }
+  }
+
   /** Makes a join of each late room, which begins at the cursor at which the connection began. */
   #joinLate(): void {
     for (const name of this.#lateRooms.splice(0)) {
@@ -431,6 +441,7 @@ export class Client extends Emitter {
     this.#overlap?.begin();
     this.#moving = this.#recording = undefined;
     this.#connection.greeted();
+    this.#leaveLate();
     this.#joinLate();
     this.#watchAgain();
     const { link, old } = this.#connection;

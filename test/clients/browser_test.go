@@ -75,7 +75,7 @@ func playBrowser(t *testing.T, path string, start func(profile, url string) *exe
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { endBrowser(t, cmd) })
-	play(t, b.open, beforeMerge)
+	play(t, b.open)
 }
 
 // preferFirefox writes settings that only Firefox reads: a new profile shows no pages of

@@ -16,15 +16,8 @@ import (
 	"github.com/fanfarebus/fanfare/test/clientkit"
 )
 
-// beforeMerge are scenarios that need make before break.
-var beforeMerge = map[string]string{
-	"goaway":         "it does not open a new connection before the old one ends",
-	"goaway-answers": "the same", "goaway-refused": "the same", "goaway-final": "the same",
-	"goaway-late": "the same", "goaway-rooms": "the same", "goaway-disconnect": "the same", "goaway-broken": "the same", "sse-goaway": "the same",
-}
-
 func TestGo(t *testing.T) {
-	play(t, openGo, beforeMerge)
+	play(t, openGo)
 }
 
 // openGo starts the driver of package client, in this process.

@@ -37,7 +37,7 @@ func TestJavaScriptInNode(t *testing.T) {
 	if err != nil {
 		t.Skip("node is not installed: run `make tools`")
 	}
-	play(t, program(t, []string{"WEBSOCKET=ws"}, node, bundle(t, "node.ts", "node")), beforeMerge)
+	play(t, program(t, []string{"WEBSOCKET=ws"}, node, bundle(t, "node.ts", "node")))
 }
 
 // Node 22 has a WebSocket of its own, which the client uses.
@@ -51,5 +51,5 @@ func TestJavaScriptInNode22(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	play(t, program(t, nil, node, bundle(t, "node.ts", "node")), beforeMerge)
+	play(t, program(t, nil, node, bundle(t, "node.ts", "node")))
 }

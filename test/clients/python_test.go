@@ -45,7 +45,7 @@ func TestPythonWithRecentWebsockets(t *testing.T) { playPython(t, venvPython(t))
 
 func playPython(t *testing.T, interpreter string) {
 	t.Helper()
-	play(t, program(t, []string{pythonPath(t)}, interpreter, pythonDir+"/tests/driver.py"), nil)
+	play(t, program(t, []string{pythonPath(t)}, interpreter, pythonDir+"/tests/driver.py"))
 }
 
 // pythonPath is the variable with which an interpreter finds the client as it is now.

@@ -13,7 +13,7 @@ QUICK   ?= no
 
 export TOOLS
 
-.PHONY: help run build check js test tools bench microbench soak fuzz tidy wire api clean
+.PHONY: help run build check js test tools bench microbench soak fuzz tidy manifests wire api docs release clean
 
 help: ## print this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,7 +22,7 @@ run: build ## build, and start `fanfare dev`: an unprotected node on this machin
 	@$(BIN) dev
 
 build: ## build bin/fanfare
-	@$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/fanfare
+	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/fanfare
 
 # All packages are tested. What makes this fast is -short: test/broker then skips
 # every test that would start a broker, and tests that take minutes or need a browser
@@ -41,10 +41,11 @@ js: ## build clients/js and the page of `fanfare dev`; needs npm
 test: tools ## everything; says first what it installs for that: TOOLS=no make test installs nothing, and names what is left out
 	@$(GO) vet ./...
 	@$(GO) tool wire diff .
-	@$(GO) test -race -count=1 -timeout 20m ./... # not from the cache, which does not know what binary test/e2e runs
+	@$(GO) test -race -count=1 -timeout 20m ./test/e2e ./... # test/e2e first, since it takes longest; not from the cache, which does not know what binary it runs
 	@$(GO) test -count=1 -timeout 10m ./test/sim
 	@if [ '$(TOOLS)' = no ] && ! scripts/tools --has js; then echo "test: left out by TOOLS=no: the tests of clients/js"; \
 		else cd clients/js && npm run --silent check && npm test --silent; fi
+	@cd test/deploy/helm && $(GO) vet ./... && $(GO) test -count=1 -timeout 15m ./... # builds Helm, once
 	@cd examples/ownbus && $(GO) vet ./... && $(GO) test -timeout 5m ./... # no -race: watermill-amqp reconnects with races of its own
 
 tools: ## find what the tests need, and install what is missing
@@ -66,6 +67,10 @@ fuzz: ## each fuzz test for ten seconds
 tidy: ## tidy every module: examples/ownbus follows what Fanfare requires
 	@$(GO) mod tidy
 	@cd examples/ownbus && $(GO) mod tidy
+	@cd test/deploy/helm && $(GO) mod tidy
+
+manifests: ## make deploy/kubernetes anew from the chart, and the chart's copies of alerts and dashboard
+	@cd test/deploy/helm && $(GO) test -count=1 ./... -run 'Manifests|AlertsAndTheDashboard' -args -update
 
 wire: ## write wire_gen.go anew
 	@$(GO) tool wire gen .
@@ -73,5 +78,11 @@ wire: ## write wire_gen.go anew
 api: ## list the supported API anew in test/api/testdata; name what changed in CHANGELOG.md
 	@$(GO) test -count=1 ./test/api -update
 
+docs: ## write docs/settings.md and deploy/fanfare.yaml anew from the settings in the code
+	@$(GO) test -count=1 ./cmd/fanfare/internal/settings -run Generated -update
+
+release: ## build what a release consists of into dist/: archives, lists of contents, checksums
+	@$(GO) run ./scripts/release build
+
 clean: ## remove what was built
-	@rm -rf bin .cache
+	@rm -rf bin dist .cache

@@ -29,6 +29,7 @@ type bus interface {
 	Run(ctx context.Context, changed func(up bool)) error
 	Up() bool
 	DeafTopics() []string
+	Lags() map[string]time.Duration
 	Stats() transport.Stats
 
 	Guarantees() transport.Guarantees

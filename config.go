@@ -64,6 +64,10 @@ type Config struct {
 
 	Drain time.Duration // drain: over how long sessions are asked to go, at the end
 
+	// DrainGrace (drain_grace) is how long a session that was asked to go may stay. In this
+	// time its client connects to another node. At most half of Drain counts.
+	DrainGrace time.Duration
+
 	// PublishTimeout (publish_timeout) is how long a publish may wait for the bus.
 	PublishTimeout time.Duration
 
@@ -85,27 +89,61 @@ type Config struct {
 	Dev bool
 }
 
-// AdminConfig says what the command fanfare serves on AdminListen beside metrics and
-// docs. A program that embeds a node mounts it by itself, if it wants it.
+// AdminConfig says who sees the inside of a node, beside those who reach AdminListen.
 type AdminConfig struct {
-	Pprof bool // admin.pprof: profiles, as net/http/pprof has them
+	// Public is admin.public: everybody who reaches the node's clients' side may read
+	// /metrics, /docs and /openapi.json there. Without it they are where
+	// [Node.AdminHandler] is mounted alone.
+	Public bool
+	// Pprof is admin.pprof: the command fanfare serves profiles on AdminListen, as
+	// net/http/pprof has them. A program that embeds a node mounts these by itself, if
+	// it wants them.
+	Pprof bool
 }
 
 // AuthConfig says whom the node believes. Unless Config.Dev is set, a node needs
 // JWT or APIKeys, and with one of them alone it serves clients alone or
 // publishers alone.
 type AuthConfig struct {
-	JWT        JWTConfig // auth.jwt.…: whose session tokens count
-	APIKeys    []Secret  // auth.api_keys: publishers' keys, as name:scopes:sha256-hex
-	QueryToken bool      // auth.query_token: also take session tokens from ?token=
+	JWT        JWTConfig      // auth.jwt.…: whose session tokens count
+	APIKeys    []Secret       // auth.api_keys: publishers' keys, as name:scopes:sha256-hex
+	QueryToken bool           // auth.query_token: also take session tokens from ?token=
+	Callback   CallbackConfig // auth.callback.…
+
+	// Reload (auth.reload) is how often the command fanfare looks whether the files that
+	// auth.… comes from have changed. A program that embeds a node calls [Node.SetAuth].
+	Reload time.Duration
 }
 
-// JWTConfig says which session tokens count. One of Secret and PublicKey is set.
+// JWTConfig says which session tokens count. One of Secret, PublicKey, JWKSURL and
+// Discovery is set.
 type JWTConfig struct {
-	Secret    Secret // auth.jwt.secret: for HMAC, at least 32 bytes
-	PublicKey string // auth.jwt.public_key: PEM, one key or several, for RSA, ECDSA or Ed25519
-	Issuer    string // auth.jwt.issuer: if set, tokens must name it
-	Audience  string // auth.jwt.audience: what tokens must name; if empty, they must name none
+	Secret Secret // auth.jwt.secret: for HMAC, at least 32 bytes
+	// PreviousSecret (auth.jwt.previous_secret) is accepted beside Secret, and never used
+	// to sign: for as long as tokens of it are in use after a change.
+	PreviousSecret Secret
+	// PublicKey (auth.jwt.public_key) is PEM, with one or several keys or certificates,
+	// for RSA, ECDSA or Ed25519. Of a certificate the key alone counts.
+	PublicKey string
+
+	// JWKSURL (auth.jwt.jwks_url) is where the issuer publishes its keys, as a JSON Web
+	// Key Set. Discovery (auth.jwt.discovery) instead asks Issuer where that is, as
+	// OpenID Connect has it. The keys are fetched while the node runs; until they have
+	// come once, the node is not ready.
+	JWKSURL   string
+	Discovery bool
+	// JWKSRefresh (auth.jwt.jwks_refresh) is how often the keys are fetched again, at
+	// most: a token with an unknown key causes it, too. A key that the issuer has taken
+	// away counts for as long at most, while the issuer answers.
+	JWKSRefresh time.Duration
+	JWKSTimeout time.Duration // auth.jwt.jwks_timeout: how long fetching the keys may take
+
+	Issuer string // auth.jwt.issuer: if set, tokens must name it
+	// Audience (auth.jwt.audience) is what tokens must name. If it is empty, they must name
+	// none; "*" accepts tokens for any audience, or none.
+	Audience string
+	Claims   ClaimsConfig // auth.jwt.claims.…
+	Default  DefaultGrant // auth.jwt.default.…
 
 	// Leeway (auth.jwt.leeway) is how far ahead of the node's clock a token's nbf
 	// may be. A token's end has no leeway.
@@ -114,6 +152,44 @@ type JWTConfig struct {
 	// Cache (auth.jwt.cache) is how many bytes are taken to remember tokens that were
 	// verified with a public key, so that clients that come back are cheap.
 	Cache Size
+}
+
+// CallbackConfig says which HTTP endpoint of the application is asked who a client is. If
+// tokens count, too, it is asked only about requests without a token. A program that embeds a
+// node can use [WithAuthenticator] instead, which has precedence.
+type CallbackConfig struct {
+	URL     string        // auth.callback.url: http or https; empty: nobody is asked
+	Timeout time.Duration // auth.callback.timeout: for one question, waiting included
+	// Concurrency (auth.callback.concurrency) is how many questions are asked at a time.
+	// For each of them sixteen more requests may wait; others are answered 503.
+	Concurrency int
+	Headers     []string // auth.callback.headers: those that it is sent, beside cookies
+	Secret      Secret   // auth.callback.secret: it is sent "Authorization: Bearer …" with it
+}
+
+// ClaimsConfig says where in a token the grant is, for tokens that are made for others,
+// too. Each is the name of a claim, or a path of names with dots between them, such as
+// resource_access.push.systems. A claim that is not the usual one may be an array of
+// strings, or a string of words with spaces between them.
+type ClaimsConfig struct {
+	User     string // auth.jwt.claims.user: who the user is, a string or a whole number
+	Systems  string // auth.jwt.claims.systems
+	Rooms    string // auth.jwt.claims.rooms
+	Send     string // auth.jwt.claims.send
+	Presence string // auth.jwt.claims.presence
+	// Prefix (auth.jwt.claims.prefix) is what words in claims that are not the usual ones
+	// have to begin with to count; it is cut off. So scopes such as
+	// "openid push:orders" can grant systems.
+	Prefix string
+}
+
+// DefaultGrant is what a token is granted for each claim that it does not have. A claim
+// that is there, but empty, grants nothing.
+type DefaultGrant struct {
+	Systems  []string // auth.jwt.default.systems
+	Rooms    []string // auth.jwt.default.rooms
+	Send     []string // auth.jwt.default.send
+	Presence []string // auth.jwt.default.presence
 }
 
 // EnvelopeConfig says how messages are written on the bus.
@@ -230,7 +306,14 @@ func DefaultConfig() Config {
 		Topic:     publisher.DefaultTopic,
 		Auth: AuthConfig{JWT: JWTConfig{
 			Leeway: auth.DefaultLeeway, Cache: auth.DefaultCache,
-		}},
+			JWKSRefresh: auth.DefaultJWKSRefresh, JWKSTimeout: auth.DefaultJWKSTimeout,
+			Claims: ClaimsConfig{
+				User: "sub", Systems: "systems", Rooms: "rooms", Send: "send", Presence: "presence",
+			},
+		}, Callback: CallbackConfig{
+			Timeout: auth.DefaultCallbackTimeout, Concurrency: auth.DefaultCallbackConcurrency,
+			Headers: auth.DefaultCallbackHeaders(),
+		}, Reload: 10 * time.Second},
 		ProxyHeader: session.DefaultProxyHeader,
 		Window: WindowConfig{
 			Messages: stream.DefaultMessages,
@@ -268,6 +351,7 @@ func DefaultConfig() Config {
 		},
 		Presence:       PresenceConfig{Grace: control.DefaultGrace, Members: 1000},
 		Drain:          session.DefaultDrain,
+		DrainGrace:     session.DefaultGrace,
 		PublishTimeout: transport.DefaultPublishTimeout,
 		Log:            LogConfig{Level: "info", Format: "text"},
 	}
@@ -289,8 +373,7 @@ func (c Config) withDefaults() Config {
 	defaults.SetZero(&c.Listen, d.Listen)
 	defaults.SetZero(&c.Transport, d.Transport)
 	defaults.SetZero(&c.Topic, d.Topic)
-	defaults.SetZero(&c.Auth.JWT.Leeway, d.Auth.JWT.Leeway)
-	defaults.SetZero(&c.Auth.JWT.Cache, d.Auth.JWT.Cache)
+	c.Auth = c.Auth.withDefaults(d.Auth)
 	defaults.SetZero(&c.ProxyHeader, d.ProxyHeader)
 	defaults.SetZero(&c.Window.Messages, d.Window.Messages)
 	defaults.SetZero(&c.Window.Bytes, d.Window.Bytes)
@@ -324,10 +407,35 @@ func (c Config) withDefaults() Config {
 	defaults.SetZero(&c.Presence.Grace, d.Presence.Grace)
 	defaults.SetZero(&c.Presence.Members, d.Presence.Members)
 	defaults.SetZero(&c.Drain, d.Drain)
+	defaults.SetZero(&c.DrainGrace, d.DrainGrace)
 	defaults.SetZero(&c.PublishTimeout, d.PublishTimeout)
 	defaults.SetZero(&c.Log.Level, d.Log.Level)
 	defaults.SetZero(&c.Log.Format, d.Log.Format)
 	return c
+}
+
+func (a AuthConfig) withDefaults(d AuthConfig) AuthConfig {
+	a.JWT = a.JWT.withDefaults(d.JWT)
+	defaults.SetZero(&a.Callback.Timeout, d.Callback.Timeout)
+	defaults.SetZero(&a.Callback.Concurrency, d.Callback.Concurrency)
+	if len(a.Callback.Headers) == 0 {
+		a.Callback.Headers = d.Callback.Headers
+	}
+	defaults.SetZero(&a.Reload, d.Reload)
+	return a
+}
+
+func (j JWTConfig) withDefaults(d JWTConfig) JWTConfig {
+	defaults.SetZero(&j.Leeway, d.Leeway)
+	defaults.SetZero(&j.Cache, d.Cache)
+	defaults.SetZero(&j.JWKSRefresh, d.JWKSRefresh)
+	defaults.SetZero(&j.JWKSTimeout, d.JWKSTimeout)
+	defaults.SetZero(&j.Claims.User, d.Claims.User)
+	defaults.SetZero(&j.Claims.Systems, d.Claims.Systems)
+	defaults.SetZero(&j.Claims.Rooms, d.Claims.Rooms)
+	defaults.SetZero(&j.Claims.Send, d.Claims.Send)
+	defaults.SetZero(&j.Claims.Presence, d.Claims.Presence)
+	return j
 }
 
 // nodeName returns the host's name with something random behind it, since several

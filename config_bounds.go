@@ -40,6 +40,11 @@ func (c Config) bounds() []bound {
 	}
 	return []bound{
 		size("auth.jwt.cache", c.Auth.JWT.Cache, tebi),
+		span("auth.callback.timeout", c.Auth.Callback.Timeout, instant, time.Minute),
+		count("auth.callback.concurrency", c.Auth.Callback.Concurrency, 10_000),
+		span("auth.reload", c.Auth.Reload, instant, day),
+		span("auth.jwt.jwks_refresh", c.Auth.JWT.JWKSRefresh, int64(time.Second), day),
+		span("auth.jwt.jwks_timeout", c.Auth.JWT.JWKSTimeout, instant, time.Minute),
 		count("window.messages", c.Window.Messages, maxCount),
 		size("window.bytes", c.Window.Bytes, tebi),
 		span("window.age", c.Window.Age, 1, month),
@@ -72,6 +77,7 @@ func (c Config) bounds() []bound {
 		span("presence.grace", c.Presence.Grace, instant, time.Hour),
 		count("presence.members", c.Presence.Members, 100_000),
 		span("drain", c.Drain, 1, day),
+		span("drain_grace", c.DrainGrace, 1, time.Hour),
 		span("publish_timeout", c.PublishTimeout, instant, 10*time.Minute),
 	}
 }

@@ -38,7 +38,7 @@ func TestUnprotectedConfigIsRefusedExceptInDevelopment(t *testing.T) {
 	if err := (fanfare.Config{Dev: true, Listen: ":8080"}).Validate(); err == nil {
 		t.Error("development mode may listen on every address")
 	}
-	_, entry, _ := auth.NewKey("shop", domain.Scopes{"*"})
+	_, entry, _ := auth.NewKey("shop", domain.Scopes{"*"}, auth.KeyLimits{})
 	c := fanfare.Config{}
 	c.Auth.APIKeys = []fanfare.Secret{fanfare.Secret(entry)}
 	if err := c.Validate(); err != nil {
@@ -64,7 +64,7 @@ func TestEachFaultIsNamedByItsKey(t *testing.T) {
 		`presence.systems: "chat"`: func(c *fanfare.Config) { c.Systems, c.Presence.Systems = []string{"orders"}, []string{"chat"} },
 		"events: name":             func(c *fanfare.Config) { c.Presence.Systems, c.Events = []string{"*"}, []string{"*"} },
 		`events: "chat" has no`:    func(c *fanfare.Config) { c.Presence.Systems, c.Events = []string{"orders"}, []string{"chat"} },
-		"auth.jwt: has both":       func(c *fanfare.Config) { c.Auth.JWT.PublicKey = "x" },
+		"auth.jwt: more than one":  func(c *fanfare.Config) { c.Auth.JWT.PublicKey = "x" },
 		"auth.api_keys":            func(c *fanfare.Config) { c.Auth.APIKeys = []fanfare.Secret{"x"} },
 		"origins":                  func(c *fanfare.Config) { c.Origins = []string{"example.com"} },
 		"proxies":                  func(c *fanfare.Config) { c.Proxies = []string{"10.0.0.1"} },

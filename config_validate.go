@@ -18,10 +18,13 @@ import (
 // line for each fault, with the setting's name and what to do. It returns nil if
 // nothing is wrong. A zero field counts as its default. Validate does not look at
 // the bus.
-func (c Config) Validate() error {
+func (c Config) Validate() error { return c.validate(false) }
+
+// validate is Validate for a node whose program says who clients are, if withLogin is set.
+func (c Config) validate(withLogin bool) error {
 	c = c.withDefaults()
 	return errors.Join(slices.Concat(
-		c.checkNames(), c.checkAddresses(), c.checkAuth(), c.checkBounds(), c.checkControl(),
+		c.checkNames(), c.checkAddresses(), c.checkAuth(withLogin), c.checkBounds(), c.checkControl(),
 		c.checkLog(), c.checkWebhooks())...)
 }
 
@@ -156,24 +159,32 @@ func loopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-func (c Config) checkAuth() (faults []error) {
+// checkAuth checks whom the node believes. With a login of the program's own it needs
+// nothing else.
+func (c Config) checkAuth(withLogin bool) (faults []error) {
 	j := c.Auth.JWT
 	if j.Leeway < 0 || j.Leeway > auth.MaxLeeway {
 		faults = append(faults, fault("auth.jwt.leeway",
 			"want more than 0 and at most %v, got %v", auth.MaxLeeway, j.Leeway))
 		j.Leeway = 0 // so that NewJWT below does not complain about it again
 	}
+	j.JWKSRefresh, j.JWKSTimeout = max(j.JWKSRefresh, 0), max(j.JWKSTimeout, 0) // checkBounds says it
 	switch {
-	case j.Secret != "" && j.PublicKey != "":
-		faults = append(faults, fault("auth.jwt", "has both a secret and a public key: keep one"))
-	case j.Secret != "" || j.PublicKey != "":
+	case j.configured():
 		if _, err := auth.NewJWT(j.auth()); err != nil {
 			faults = append(faults, fault("auth.jwt", "%v", err))
 		}
-	case len(c.Auth.APIKeys) == 0 && !c.Dev:
+	case len(c.Auth.APIKeys) == 0 && !c.Dev && !withLogin && c.Auth.Callback.URL == "":
 		faults = append(faults, fault("auth", "nothing is configured, and a node does not start "+
 			"unprotected: set auth.jwt.secret (or auth.jwt.secret_file; in Go, Config.Auth.JWT.Secret) "+
-			"to at least 32 random bytes, or try things out with `fanfare dev` (in Go, Config.Dev)"))
+			"to at least 32 random bytes, or auth.jwt.discovery and auth.jwt.issuer for the tokens "+
+			"of a login service, or auth.callback.url to be asked who clients are, or try things out "+
+			"with `fanfare dev` (in Go, Config.Dev; or WithAuthenticator)"))
+	}
+	if c.Auth.Callback.URL != "" {
+		if err := c.Auth.Callback.auth().Validate(); err != nil {
+			faults = append(faults, fault("auth.callback", "%v", err))
+		}
 	}
 	if _, err := auth.NewKeys(reveal(c.Auth.APIKeys)...); err != nil {
 		faults = append(faults, fault("auth.api_keys", "%v", err))
@@ -181,16 +192,46 @@ func (c Config) checkAuth() (faults []error) {
 	return faults
 }
 
+// configured reports whether any key of tokens is, be it as it should or not.
+func (j JWTConfig) configured() bool {
+	return j.Secret != "" || j.PreviousSecret != "" || j.PublicKey != "" || j.JWKSURL != "" || j.Discovery
+}
+
+// auth returns the settings as the auth adapter takes them.
+func (c CallbackConfig) auth() auth.CallbackConfig {
+	return auth.CallbackConfig{
+		URL: c.URL, Headers: c.Headers, Secret: string(c.Secret),
+		Timeout: max(c.Timeout, 0), Concurrency: max(c.Concurrency, 0), // checkBounds says it
+	}
+}
+
 // auth returns the settings as the auth adapter takes them.
 func (j JWTConfig) auth() auth.JWTConfig {
 	return auth.JWTConfig{
-		Secret:    string(j.Secret),
-		PublicKey: j.PublicKey,
-		Issuer:    j.Issuer,
-		Audience:  j.Audience,
-		Leeway:    j.Leeway,
-		Cache:     int(max(j.Cache, 0)), // checkBounds says that it must not be negative
+		Secret:         string(j.Secret),
+		PreviousSecret: string(j.PreviousSecret),
+		PublicKey:      j.PublicKey,
+		JWKSURL:        j.JWKSURL,
+		Discovery:      j.Discovery,
+		JWKSRefresh:    j.JWKSRefresh,
+		JWKSTimeout:    j.JWKSTimeout,
+		Issuer:         j.Issuer,
+		Audience:       j.Audience,
+		Claims:         auth.Claims(j.Claims),
+		Default:        auth.Defaults(j.Default),
+		Leeway:         j.Leeway,
+		Cache:          int(max(j.Cache, 0)), // checkBounds says that it must not be negative
 	}
+}
+
+// checkAuthBounds checks the numbers in the settings of auth.
+func (c Config) checkAuthBounds() (faults []error) {
+	for _, b := range c.bounds() {
+		if err := b.fault(); err != nil && strings.HasPrefix(b.key, "auth.") {
+			faults = append(faults, err)
+		}
+	}
+	return faults
 }
 
 func (c Config) checkBounds() (faults []error) {

@@ -112,6 +112,13 @@ func (j *journal) Write(line []byte) (int, error) {
 	return j.text.Write(line)
 }
 
+// String returns what was logged so far.
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.String()
+}
+
 func (j *journal) has(words string) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()

@@ -24,6 +24,24 @@ var _ plane.Node = (*controlled)(nil)
 
 func newControlled(p parts) *controlled { return &controlled{Registry: p.registry, parts: p} }
 
+// Rebalance asks sessions to go, or no more of them.
+func (c *controlled) Rebalance(v control.Value) { c.Registry.Rebalance(v, c.over) }
+
+// over returns how many sessions the node has more than the live nodes have on average. Those
+// that drain do not count.
+func (c *controlled) over() int {
+	own, all, nodes := c.Registry.Sessions(), 0, 0
+	for _, n := range c.parts.plane.Nodes() {
+		switch {
+		case n.Self:
+			all, nodes = all+own, nodes+1
+		case !n.Status.Draining:
+			all, nodes = all+n.Status.Sessions, nodes+1
+		}
+	}
+	return own - all/max(nodes, 1)
+}
+
 // Status says how the node is.
 func (c *controlled) Status() control.Status {
 	stats := c.Registry.Stats()

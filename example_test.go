@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
@@ -56,6 +57,62 @@ func Example() {
 	// Output:
 	// {"order":1042} <nil>
 	// <nil> <nil>
+}
+
+// An application's users have a session cookie. It is enough for /ws and /sse, too.
+func ExampleWithAuthenticator() {
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	sessions := map[string]string{"x7Gt9": "alice"} // the application's, by the value of the cookie
+	bus := memory.New(memory.Config{})
+	defer bus.Close()
+	node, err := fanfare.New(ctx, fanfare.Config{}, fanfare.WithDriver(bus.Driver()),
+		fanfare.WithAuthenticator(func(r *http.Request) (fanfare.Grant, error) {
+			cookie, err := r.Cookie("session")
+			if err != nil {
+				return fanfare.Grant{}, fanfare.Refuse("no_cookie", "log in first")
+			}
+			user, known := sessions[cookie.Value]
+			if !known {
+				return fanfare.Grant{}, fanfare.Refuse("ended", "your session has ended: log in again")
+			}
+			return fanfare.Grant{User: user, Systems: []string{"orders"}}, nil
+		}))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- node.Run(ctx) }()
+	server := httptest.NewServer(node)
+	defer server.Close()
+
+	connect := func(session string) (*websocket.Conn, int) {
+		header := http.Header{"Origin": {server.URL}, "Cookie": {"session=" + session}} // as browsers do
+		c, answer, _ := websocket.DefaultDialer.Dial(
+			strings.Replace(server.URL, "http", "ws", 1)+"/ws?systems=orders", header)
+		return c, answer.StatusCode
+	}
+	_, status := connect("made-up")
+	fmt.Println(status)
+	alice, status := connect("x7Gt9")
+	fmt.Println(status)
+	defer alice.Close()
+	if _, err := node.Publish(ctx, "orders", fanfare.Message{To: []string{"user:alice"}, Data: "paid"}); err != nil {
+		fmt.Println(err)
+		return
+	}
+	_, data, err := alice.ReadMessage()
+	fmt.Println(string(data), err)
+
+	alice.Close()
+	stop()
+	fmt.Println(<-ended)
+	// Output:
+	// 401
+	// 101
+	// "paid" <nil>
+	// <nil>
 }
 
 // A team's own Watermill Publisher and Subscriber are the bus: here Watermill's

@@ -34,6 +34,7 @@ type health struct {
 	topics domain.Topics
 	hub    *stream.Hub
 	plane  *plane.Plane // nil if the control plane is off
+	logins *logins
 
 	stage atomic.Int32 // one of isStarting, isStarted and isDraining
 
@@ -45,9 +46,9 @@ type health struct {
 }
 
 func newHealth(
-	cfg Config, b bus, topics domain.Topics, hub *stream.Hub, p *plane.Plane,
+	cfg Config, b bus, topics domain.Topics, hub *stream.Hub, p *plane.Plane, l *logins,
 ) *health {
-	return &health{node: cfg.Node, bus: b, topics: topics, hub: hub, plane: p}
+	return &health{node: cfg.Node, bus: b, topics: topics, hub: hub, plane: p, logins: l}
 }
 
 func (h *health) started()         { h.stage.CompareAndSwap(isStarting, isStarted) }
@@ -109,11 +110,12 @@ func (h *health) look() condition {
 	return c
 }
 
-// phase judges a node. It is ready once it knows the facts, such as who is blocked, and
-// the systems that it always serves are confirmed. These are no reasons to wait, since every node has them and a load
-// balancer would be left without any node: a bus that is down, a system that
-// waits for the copy of a mark, and a system that the bus does not confirm while
-// it confirms others.
+// phase judges a node. It is ready once it has keys to check tokens with, knows the
+// facts, such as who is blocked, and the systems that it always serves are confirmed.
+// These are no reasons to wait, since every node has them and a load balancer would be
+// left without any node: a bus that is down, a system that waits for the copy of a mark,
+// and a system that the bus does not confirm while it confirms others. An issuer of
+// tokens that has never answered this node is a reason: others may have its keys.
 func (h *health) phase(c condition) api.Phase {
 	stage := h.stage.Load()
 	switch {
@@ -123,7 +125,11 @@ func (h *health) phase(c condition) api.Phase {
 		return api.Starting
 	case c.useless:
 		return api.Deaf
-	case h.wasReady.Load(), !c.busUp:
+	case h.wasReady.Load():
+		return api.Ready
+	case !h.logins.ready():
+		return api.Starting
+	case !c.busUp:
 		return api.Ready
 	case h.plane != nil && !h.plane.Ready():
 		return api.Starting
@@ -161,13 +167,33 @@ func isUnconfirmed(s *stream.Stream) bool {
 	return !since.IsZero() && time.Since(since) > confirmWithin
 }
 
-// Metrics describes which systems are deaf.
+// Metrics describes whether the node is ready, and how it hears its systems.
 func (h *health) Metrics() []metric.Metric {
 	return []metric.Metric{
+		metric.Of(metric.Gauge, "ready", "1 while /readyz answers 200, else 0.",
+			func() int { return oneIf(h.phase(h.look()) == api.Ready) }),
+		metric.Of(metric.Gauge, "draining",
+			"1 while the node sends its sessions away in order to end, else 0.",
+			func() int { return oneIf(h.isDraining()) }),
 		metric.PerLabel(metric.Gauge, "deaf",
-			"1 while a system's messages do not come here, though the bus answers.",
-			"system", h.deafness),
+			"1 while messages of the system do not come to this node although the bus answers, "+
+				"else 0.", "system", h.deafness),
+		metric.PerLabel(metric.Gauge, "bus_lag_seconds",
+			"How far this node is behind the bus in the system: for how long something has been "+
+				"on the bus that the node has not taken in. 0 if there is nothing; "+
+				"no value while the bus does not answer.", "system", h.lags),
 	}
+}
+
+// lags returns in seconds how far each system that is consumed is behind.
+func (h *health) lags() map[string]float64 {
+	known, all := h.bus.Lags(), make(map[string]float64)
+	for _, s := range h.hub.Streams() {
+		if lag, ok := known[h.topics.Topic(s.System())]; ok {
+			all[s.System().String()] = lag.Seconds()
+		}
+	}
+	return all
 }
 
 // deafness returns 1 for each system that is deaf, and 0 for the others that are

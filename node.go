@@ -45,6 +45,7 @@ type parts struct {
 	router    *router.Router
 	hub       *stream.Hub
 	plane     *plane.Plane // nil if the control plane is off
+	logins    *logins
 	registry  *session.Registry
 	sockets   *ws.Server
 	events    *sse.Server
@@ -52,6 +53,7 @@ type parts struct {
 	publisher *Publisher
 	health    *health
 	webhooks  *webhook.Worker
+	options   options
 }
 
 var _ http.Handler = (*Node)(nil)
@@ -62,10 +64,11 @@ var _ http.Handler = (*Node)(nil)
 // them, as that of [Config.Validate] does. Call [Node.Run] to start the node, or
 // [Node.Close] to let it go.
 func New(ctx context.Context, cfg Config, opts ...Option) (*Node, error) {
-	if err := cfg.Validate(); err != nil {
+	o := newOptions(opts)
+	if err := cfg.validate(o.login != nil); err != nil {
 		return nil, err
 	}
-	n, release, err := assemble(ctx, cfg.withDefaults(), newOptions(opts))
+	n, release, err := assemble(ctx, cfg.withDefaults(), o)
 	if err != nil {
 		return nil, err
 	}
@@ -74,8 +77,8 @@ func New(ctx context.Context, cfg Config, opts ...Option) (*Node, error) {
 }
 
 // ServeHTTP serves clients and publishers: /ws, /sse, /v1/…, /healthz and
-// /readyz; and, unless Config.AdminListen is set, what [Node.AdminHandler]
-// serves.
+// /readyz; and what [Node.AdminHandler] serves if Config.Admin.Public is set, or
+// if Config.Dev is and Config.AdminListen is not.
 func (n *Node) ServeHTTP(w http.ResponseWriter, r *http.Request) { n.public.ServeHTTP(w, r) }
 
 // Handler returns the Node as an [http.Handler], to be mounted at the root of a
@@ -83,7 +86,9 @@ func (n *Node) ServeHTTP(w http.ResponseWriter, r *http.Request) { n.public.Serv
 func (n *Node) Handler() http.Handler { return n }
 
 // AdminHandler returns what serves /metrics, /docs, /openapi.json, /healthz and
-// /readyz, for the listener of Config.AdminListen.
+// /readyz. Nobody has to log in there, so mount it where only operators come: on a
+// listener of its own (Config.AdminListen in `fanfare serve`), or behind a login of
+// yours.
 func (n *Node) AdminHandler() http.Handler { return n.admin }
 
 // Publish sends messages of a system through the node's own connection to the
@@ -106,6 +111,7 @@ func (n *Node) Run(ctx context.Context) error {
 	work, running := errgroup.WithContext(running)
 	work.Go(func() error { return n.parts.router.Run(running) })
 	work.Go(func() error { return n.parts.bus.Run(running, n.busChanged) })
+	work.Go(func() error { return n.parts.logins.run(running) })
 	work.Go(func() error { return n.parts.registry.Run(running) })
 	work.Go(func() error { return n.parts.sockets.Run(running) })
 	work.Go(func() error { return n.sweep(running) })

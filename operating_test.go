@@ -11,12 +11,10 @@ import (
 	"testing"
 
 	"github.com/fanfarebus/fanfare"
-	"github.com/fanfarebus/fanfare/adapters/auth"
 	"github.com/fanfarebus/fanfare/internal/metric"
 )
 
-// The tables in docs/operating.md are written by hand. That they hold every setting
-// with its default is tested in cmd/fanfare/internal/settings.
+// The tables of metrics in docs/operating.md are written by hand.
 func TestTheOperatorsPageHasEveryMetric(t *testing.T) {
 	rows := tableOnPage(t, "### All metrics")
 	real := metricsShown(t)
@@ -51,7 +49,7 @@ func metricsShown(t *testing.T) map[string][2]string {
 		t.Fatal(err)
 	}
 	defer node.Close()
-	kinds := map[metric.Kind]string{metric.Counter: "counter", metric.Gauge: "gauge"}
+	kinds := map[metric.Kind]string{metric.Counter: "counter", metric.Gauge: "gauge", metric.Timing: "histogram"}
 	shown := map[string][2]string{"fanfare_build_info": {"gauge", "version, node"}}
 	for _, m := range fanfare.Describe(node) {
 		shown["fanfare_"+m.Name] = [2]string{kinds[m.Kind], m.Label}
@@ -73,20 +71,28 @@ func metricsShown(t *testing.T) map[string][2]string {
 	return shown
 }
 
-func TestTheOperatorsPageHasTheBoundsOfTheSettings(t *testing.T) {
-	rows := tableOnPage(t, "### All settings")
-	bounds := fanfare.BoundsOf(fanfare.DefaultConfig())
-	bounds["auth.jwt.leeway"] = [2]string{"1ns", auth.MaxLeeway.String()}
-	for _, key := range slices.Sorted(maps.Keys(bounds)) {
-		low, high := bounds[key][0], strings.TrimSuffix(bounds[key][1], "0s")
-		want := "up to `" + high + "`"
-		if low == "1ms" {
-			want = "`1ms` to `" + high + "`"
+// A scrape shows each text without its neighbours, so none may lean on them.
+func TestEveryMetricIsNamedAndExplainedByItself(t *testing.T) {
+	node, err := fanfare.New(t.Context(), fanfare.Config{Dev: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer node.Close()
+	leans := regexp.MustCompile(`(?i)\b(these|those of|among them|such a|such sessions|likewise|` +
+		`as before|the above)\b`)
+	ending := map[metric.Kind]string{metric.Counter: "_total", metric.Timing: "_seconds"}
+	for _, m := range fanfare.Describe(node) {
+		if !regexp.MustCompile(`^[A-Z1].*\w.*[.]$`).MatchString(m.Help) || len(m.Help) < 20 {
+			t.Errorf("%s: %q is no sentence", m.Name, m.Help)
 		}
-		if cells, ok := rows[key]; !ok || len(cells) != 4 {
-			t.Errorf("%s is missing on the page, or its row does not have 4 cells", key)
-		} else if got, _, _ := strings.Cut(cells[2], ", "); got != want {
-			t.Errorf("%s: the page says %q, want %q", key, got, want)
+		if found := leans.FindString(m.Help); found != "" {
+			t.Errorf("%s: %q needs another text for %q", m.Name, m.Help, found)
+		}
+		if !strings.HasSuffix(m.Name, ending[m.Kind]) {
+			t.Errorf("%s: the name does not end in %s", m.Name, ending[m.Kind])
+		}
+		if m.Kind == metric.Gauge && strings.HasSuffix(m.Name, "_total") {
+			t.Errorf("%s: the name is that of a counter", m.Name)
 		}
 	}
 }

@@ -15,6 +15,9 @@ import (
 	"github.com/fanfarebus/fanfare/adapters/redisstream"
 	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/adapters/watermillbus"
+	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/internal/metric"
+	"github.com/fanfarebus/fanfare/ports/session"
 )
 
 // Openers returns the transports that come with Fanfare, by the scheme of the
@@ -41,11 +44,15 @@ type options struct {
 	version string
 	topic   string // of WithTopic
 
+	login     func(session.Login) (domain.Grant, error) // of WithAuthenticator
+	published *metric.Histogram                         // how long publishes have taken
+
 	publishOnly bool // set by NewPublisher, which holds no sessions
 }
 
 func newOptions(opts []Option) options {
-	o := options{log: slog.New(slog.DiscardHandler), openers: Openers(), version: "devel"}
+	o := options{log: slog.New(slog.DiscardHandler), openers: Openers(), version: "devel",
+		published: new(metric.Histogram)}
 	for _, set := range opts {
 		set(&o)
 	}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/fanfarebus/fanfare/adapters/auth"
 	"github.com/fanfarebus/fanfare/adapters/metrics"
@@ -38,6 +39,7 @@ func openBus(ctx context.Context, cfg Config, o options) (bus, func(), error) {
 		PublishTimeout: cfg.PublishTimeout,
 		NoNumbers:      cfg.Envelope.UserField != "", // others have defined these messages
 		PublishOnly:    o.publishOnly,
+		Published:      func(took time.Duration) { o.published.Observe(took, 1) },
 		Logger:         o.log,
 	}
 	if o.driver != nil {
@@ -258,7 +260,7 @@ func chosen(key string, names []string) (func(domain.System) bool, error) {
 
 // newRegistry makes what lets clients in and holds their sessions.
 func newRegistry(
-	cfg Config, hub *stream.Hub, p *plane.Plane, o options,
+	cfg Config, hub *stream.Hub, p *plane.Plane, l *logins, o options,
 ) (*session.Registry, error) {
 	presence, err := chosen("presence.systems", cfg.Presence.Systems)
 	if err != nil {
@@ -268,10 +270,10 @@ func newRegistry(
 		Node:            cfg.Node,
 		Origins:         cfg.Origins,
 		ProxyHeader:     cfg.ProxyHeader,
-		QueryToken:      cfg.Auth.QueryToken,
 		Sessions:        cfg.Limits.Sessions,
 		SessionsPerUser: cfg.Limits.SessionsPerUser,
 		Drain:           cfg.Drain,
+		Grace:           cfg.DrainGrace,
 		Presence:        presence,
 		Members:         cfg.Presence.Members,
 	}
@@ -285,30 +287,19 @@ func newRegistry(
 		}
 		sc.Proxies = append(sc.Proxies, network)
 	}
-	if cfg.Dev {
+	if cfg.Dev && l.authenticate == nil {
 		sc.Tokenless = func(r *http.Request) (domain.Grant, error) {
 			return auth.Dev{}.Authenticate(r.Context(), r.URL.Query().Get("user"))
 		}
 		return session.New(hub, nil, sc, o.log)
 	}
-	authenticator, err := newAuthenticator(cfg.Auth.JWT)
-	if err != nil {
-		return nil, err
+	id := l.current()
+	sc.Login = id.Login
+	registry, err := session.New(hub, id.Tokens, sc, o.log)
+	if err == nil {
+		registry.SetIdentity(id)
 	}
-	return session.New(hub, authenticator, sc, o.log)
-}
-
-// newAuthenticator makes what reads session tokens. Without a key nobody gets a
-// session, and the node only publishes.
-func newAuthenticator(cfg JWTConfig) (session.Authenticator, error) {
-	if cfg.Secret == "" && cfg.PublicKey == "" {
-		return auth.Nobody{}, nil
-	}
-	jwt, err := auth.NewJWT(cfg.auth())
-	if err != nil {
-		return nil, fmt.Errorf("auth.jwt: %w", err)
-	}
-	return jwt, nil
+	return registry, err
 }
 
 // newWebSockets makes the server of /ws. Whatever limits.frame_rate is, a session
@@ -338,7 +329,7 @@ func newEvents(cfg Config, registry *session.Registry) (*sse.Server, error) {
 
 // newAPI makes the HTTP API. In development mode it needs no keys.
 func newAPI(
-	cfg Config, out domain.Publisher, h *health, p *plane.Plane, o options,
+	cfg Config, out domain.Publisher, h *health, p *plane.Plane, l *logins, o options,
 ) (*api.API, error) {
 	ac := api.Config{
 		MessageBytes: int(cfg.Limits.MessageBytes),
@@ -356,11 +347,7 @@ func newAPI(
 	if cfg.Dev {
 		return api.New(out, auth.Dev{}, h, ac)
 	}
-	keys, err := auth.NewKeys(reveal(cfg.Auth.APIKeys)...)
-	if err != nil {
-		return nil, fmt.Errorf("auth.api_keys: %w", err)
-	}
-	return api.New(out, keys, h, ac)
+	return api.New(out, l.keys, h, ac)
 }
 
 // newNode makes the node of its parts, and the routes that it serves.
@@ -375,8 +362,10 @@ func newNode(cfg Config, o options, p parts, m *metrics.Registry) (*Node, error)
 		p.api.HealthChecks(mux)
 	}
 	p.api.Admin(admin, m.Handler())
-	if cfg.AdminListen == "" {
+	if cfg.Admin.Public || cfg.Dev && cfg.AdminListen == "" {
 		p.api.Admin(public, m.Handler())
+	} else {
+		p.api.NoAdmin(public)
 	}
 	guard := func(h http.Handler) http.Handler { return h }
 	if cfg.Dev {

@@ -48,7 +48,7 @@ func TestFloodsOfRefusalsAreBoundedInTheLogAndTheMetrics(t *testing.T) {
 		t.Error("the log holds a token")
 	}
 	w := httptest.NewRecorder()
-	g.ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	g.AdminHandler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 	for _, want := range []string{
 		`fanfare_refusals_total{reason="malformed"} 2000`, `fanfare_refusals_total{reason="no_websocket"} 2000`,
 		`fanfare_http_unauthorized_total{reason="unknown"} 2000`,

@@ -18,6 +18,7 @@ func assemble(ctx context.Context, cfg Config, o options) (*Node, func(), error)
 		newEnvelopePublisher,
 		newPublisher,
 		newPlane,
+		newLogins,
 		newRegistry,
 		newWebSockets,
 		newEvents,

@@ -38,7 +38,12 @@ func assemble(ctx context.Context, cfg Config, o options) (*Node, func(), error)
 		cleanup()
 		return nil, nil, err
 	}
-	registry, err := newRegistry(cfg, hub, plane, o)
+	fanfareLogins, err := newLogins(cfg, o)
+	if err != nil {
+		cleanup()
+		return nil, nil, err
+	}
+	registry, err := newRegistry(cfg, hub, plane, fanfareLogins, o)
 	if err != nil {
 		cleanup()
 		return nil, nil, err
@@ -54,8 +59,8 @@ func assemble(ctx context.Context, cfg Config, o options) (*Node, func(), error)
 		cleanup()
 		return nil, nil, err
 	}
-	fanfareHealth := newHealth(cfg, fanfareBus, topics, hub, plane)
-	api, err := newAPI(cfg, publisher, fanfareHealth, plane, o)
+	fanfareHealth := newHealth(cfg, fanfareBus, topics, hub, plane, fanfareLogins)
+	api, err := newAPI(cfg, publisher, fanfareHealth, plane, fanfareLogins, o)
 	if err != nil {
 		cleanup()
 		return nil, nil, err
@@ -75,6 +80,7 @@ func assemble(ctx context.Context, cfg Config, o options) (*Node, func(), error)
 		router:    router,
 		hub:       hub,
 		plane:     plane,
+		logins:    fanfareLogins,
 		registry:  registry,
 		sockets:   server,
 		events:    sseServer,
@@ -82,6 +88,7 @@ func assemble(ctx context.Context, cfg Config, o options) (*Node, func(), error)
 		publisher: v,
 		health:    fanfareHealth,
 		webhooks:  worker,
+		options:   o,
 	}
 	metricsRegistry := newMetrics(cfg, o, fanfareParts)
 	node, err := newNode(cfg, o, fanfareParts, metricsRegistry)

@@ -42,6 +42,7 @@ type call struct {
 	ref     uint64
 	due     time.Time     // not sent before, unless it is zero
 	written bool          // a node may have received it
+	on      *session      // on which it was sent, and which may bring the answer; else nil
 	settled bool          // it was answered or given up
 	done    chan struct{} // closed when it is settled
 	id      string        // of the message that was sent
@@ -162,7 +163,7 @@ func (c *Client) forget(room string) (tell bool) {
 			c.settle(call, "", ErrLeft)
 		}
 	}
-	return c.open
+	return c.current != nil
 }
 
 func (m *Sending) encode(system string) ([]byte, error) {
@@ -251,7 +252,7 @@ func (c *Client) put(a *call) error {
 		return ErrClosed
 	case len(c.pending) >= mostCalls:
 		return ErrBusy
-	case a.isMoot() && !c.open:
+	case a.isMoot() && c.current == nil:
 		a.done = make(chan struct{})
 		close(a.done)
 		return nil
@@ -262,9 +263,9 @@ func (c *Client) put(a *call) error {
 		return &OpError{"too_large", text}
 	}
 	c.pending[a.ref] = a
-	if c.open {
+	if c.current != nil {
 		c.unsent = append(c.unsent, a)
-		signal(c.wake)
+		c.wakeWriter()
 	}
 	if c.queue != nil {
 		c.queue.retry()
@@ -299,6 +300,7 @@ func (c *Client) settle(a *call, id string, err error) {
 		return
 	}
 	a.settled, a.id, a.err = true, id, err
+	a.answersLess()
 	delete(c.pending, a.ref)
 	c.unsent = slices.DeleteFunc(c.unsent, func(other *call) bool { return other == a })
 	if a.kind == callJoin && err == nil && !slices.Contains(c.rooms, a.room) {
@@ -313,6 +315,20 @@ func (c *Client) settle(a *call, id string, err error) {
 	close(a.done)
 }
 
+// answersLess tells the session on which the call was sent that it waits for one answer less.
+func (a *call) answersLess() {
+	if a.on != nil {
+		signal(a.on.answers)
+	}
+}
+
+// wakeWriter lets the writer look for what to send. The caller holds mu.
+func (c *Client) wakeWriter() {
+	if c.current != nil {
+		signal(c.current.wake)
+	}
+}
+
 // waiting says whether a call waits for its answer.
 func (c *Client) waiting() bool {
 	c.mu.Lock()
@@ -320,15 +336,17 @@ func (c *Client) waiting() bool {
 	return len(c.pending) > 0
 }
 
-// connected lets the writer send all calls that wait. First come those that leave rooms
-// which were named when connecting, and left since.
-func (c *Client) connected(named []string) {
+// connected lets the writer send all calls that wait, other than for an answer of the session
+// before. First come those that leave rooms which were named when connecting, and left since.
+func (s *session) connected(named []string) {
+	c := s.Client
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.open, c.late = true, nil
+	c.current, c.late = s, nil
 	c.joinLate(named)
 	c.watchAgain()
 	c.unsent = slices.SortedFunc(maps.Values(c.pending), byRef)
+	c.unsent = slices.DeleteFunc(c.unsent, func(a *call) bool { return a.on != nil && !a.on.gone })
 	for _, name := range named {
 		if !slices.Contains(c.rooms, name) {
 			system, room, _ := strings.Cut(name, "/")
@@ -337,36 +355,50 @@ func (c *Client) connected(named []string) {
 			c.unsent = slices.Insert(c.unsent, 0, &call{kind: callLeave, room: name, text: text})
 		}
 	}
-	signal(c.wake)
+	c.wakeWriter()
 }
 
 // byRef is the order in which calls were made.
 func byRef(a, b *call) int { return cmp.Compare(a.ref, b.ref) }
 
-// disconnected settles the calls that the next connection does not send again.
-func (c *Client) disconnected() {
+// disconnected settles the calls that the next connection does not send again. If that has
+// replaced this one, these are only those that were sent on this one.
+func (s *session) disconnected() {
+	c := s.Client
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.open, c.unsent = false, nil
+	s.gone = true
+	if c.current == s {
+		c.current, c.unsent = nil, nil
+	}
 	for _, call := range c.pending {
 		switch {
+		case call.on != s && c.current != nil:
 		case call.isMoot():
 			c.settle(call, "", nil)
 		case call.kind == callSend && call.written:
 			c.settle(call, "", ErrUnknown)
+		case c.current != nil:
+			call.on = nil
+			c.unsent = append(c.unsent, call)
+			c.wakeWriter()
 		}
 	}
 }
 
-// nextCall removes the call that is to be sent next from unsent, and returns it; nil if
-// there is nothing to send now. If a late join waits for its time, wait is how long.
-func (c *Client) nextCall() (next *call, wait time.Duration) {
+// nextCall removes the call that is to be sent next on a session from unsent, and returns
+// it; nil if there is nothing to send now. If a late join waits for its time, wait is how
+// long.
+func (c *Client) nextCall(s *session) (next *call, wait time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.open {
+	if c.current != s {
 		return nil, 0
 	}
 	for i, call := range c.unsent {
+		if s.moving && call.isOfPlace() {
+			continue
+		}
 		due := call.due
 		if call.late {
 			if c.late != nil {
@@ -382,7 +414,7 @@ func (c *Client) nextCall() (next *call, wait time.Duration) {
 			c.late = call
 		}
 		c.unsent = slices.Delete(c.unsent, i, i+1)
-		call.written = true
+		call.written, call.on = true, s
 		return call, 0
 	}
 	return nil, wait

@@ -14,8 +14,8 @@ import (
 // A Client holds one session with Fanfare, and connects again when the connection
 // is lost. It is safe for concurrent use.
 type Client struct {
-	cfg  Config
-	wake chan struct{} // holds a token when the writer may have something to send
+	cfg       Config
+	tokenTurn chan struct{} // holds a token while Config.Token is called
 
 	mu      sync.Mutex // guards all fields below; no function of a user is called with it held
 	running bool       // Run has been called and has not returned
@@ -32,7 +32,7 @@ type Client struct {
 
 	watches map[string]string // places to watch on each connection, and how: see call.watch
 
-	open    bool             // there is a session: the node has said hello
+	current *session         // the newest whose node has said hello; nil if it has ended
 	ref     uint64           // of the newest call
 	pending map[uint64]*call // the calls that have no answer yet, by ref
 	unsent  []*call          // the calls to send, in this order; some are not in pending
@@ -52,15 +52,15 @@ func New(cfg Config) (*Client, error) {
 	}
 	cfg = cfg.withDefaults()
 	c := &Client{
-		cfg:     cfg,
-		wake:    make(chan struct{}, 1),
-		handled: map[string]string{},
-		systems: slices.Clone(cfg.Systems),
-		rooms:   slices.Clone(cfg.Rooms),
-		watches: map[string]string{},
-		pending: map[uint64]*call{},
-		holds:   map[string]int{},
-		behind:  map[string]string{},
+		cfg:       cfg,
+		tokenTurn: make(chan struct{}, 1),
+		handled:   map[string]string{},
+		systems:   slices.Clone(cfg.Systems),
+		rooms:     slices.Clone(cfg.Rooms),
+		watches:   map[string]string{},
+		pending:   map[uint64]*call{},
+		holds:     map[string]int{},
+		behind:    map[string]string{},
 	}
 	for _, system := range cfg.Systems {
 		if cursor := cfg.Resume[system]; cursor != "" {
@@ -144,7 +144,7 @@ func (c *Client) begin() (*queue, error) {
 func (c *Client) end() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.running, c.ended, c.open, c.queue, c.unsent = false, true, false, nil, nil
+	c.running, c.ended, c.current, c.queue, c.unsent = false, true, nil, nil, nil
 	for _, call := range c.pending {
 		c.settle(call, "", call.abandoned())
 		if call.late {
@@ -264,15 +264,20 @@ func (c *Client) keepConnected(ctx context.Context, q *queue) error {
 
 // delay returns how long to wait before connecting again. After a connection that
 // lasted, and that the node ended by asking for a pause or since the token had expired,
-// that is what the node asked for. In all other cases a random time is added: also when
-// nodes end connections one after the other before they have lasted.
+// that is what the node asked for; and so it is after a node has left time to connect to
+// another one, which could not be done. In all other cases a random time is added: also
+// when nodes end connections one after the other before they have lasted.
 func (c *Client) delay(end ending, failures int) time.Duration {
 	told := end.asked > 0 || isClose(end.err, CodeExpired)
-	if told && failures == 0 {
+	if told && (failures == 0 || end.graceful && failures <= patientFailures) {
 		return end.asked
 	}
 	return end.asked + backoff(c.cfg.FirstPause, c.cfg.MaxPause, failures)
 }
+
+// patientFailures is how many connections in a row may not last, and be followed by the next
+// one when the node has asked for, before a random time is added.
+const patientFailures = 3
 
 // final says whether connecting again would be wrong.
 func (c *Client) final(err error) bool {

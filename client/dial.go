@@ -117,6 +117,9 @@ func (s *session) query(q url.Values) url.Values {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.named = fitting(s.rooms)
+	if s.previous != nil {
+		s.previous.recorder = &s.overlap // from what seen holds now
+	}
 	q.Del("resume")
 	q["systems"] = []string{strings.Join(s.systems, ",")}
 	// rooms is a list with commas between its elements. A room whose name has a comma

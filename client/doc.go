@@ -31,6 +31,9 @@
 //   - When the connection is lost, the client connects again by itself and receives
 //     what it missed, or a [Gap]. Before that it waits for a random time that grows
 //     with each failure, and at least as long as the node asked for.
+//   - When a node asks its clients to go, because it drains or has too many sessions, the
+//     client connects to another node first, and continues there without a pause: see
+//     docs/protocol.md, goaway. The Handler is told the new session's [Hello], and no loss.
 //   - The cursor of a message is in [Client.Cursors] once Handler.Message has returned
 //     without an error, and not before. A program that saves the cursors, and starts
 //     again with them, sees every message at least once.

@@ -17,7 +17,8 @@ type Handler struct {
 	Message func(ctx context.Context, m *Message) error
 	// Gap is called where messages may be missing.
 	Gap func(ctx context.Context, g *Gap) error
-	// Hello is called when a session begins, before what the client missed.
+	// Hello is called when a session begins, before what the client missed. If no Lost came
+	// before it, it has replaced a session that a node asked the client to leave.
 	Hello func(ctx context.Context, h *Hello) error
 	// Bus is called when the node has lost its bus, and when it has it again.
 	Bus func(ctx context.Context, up bool) error

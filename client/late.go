@@ -64,7 +64,8 @@ func (c *Client) postpone(a *call, refused *OpError) bool {
 	if refused == nil || !slices.Contains(passing, refused.Code) {
 		return false
 	}
-	a.written = false
+	a.answersLess()
+	a.written, a.on = false, nil
 	at := time.Now().Add(latePause/2 + rand.N(latePause))
 	c.unsent = append(c.unsent, a)
 	slices.SortStableFunc(c.unsent, byRef)
@@ -73,7 +74,7 @@ func (c *Client) postpone(a *call, refused *OpError) bool {
 	} else {
 		a.due = at
 	}
-	signal(c.wake)
+	c.wakeWriter()
 	return true
 }
 
@@ -83,7 +84,7 @@ func (c *Client) postpone(a *call, refused *OpError) bool {
 func (c *Client) lateSettled(a *call, err error) {
 	if c.late == a {
 		c.late = nil
-		signal(c.wake)
+		c.wakeWriter()
 	}
 	if err != nil && c.running {
 		system, _, _ := strings.Cut(a.room, "/")

@@ -27,6 +27,7 @@ type op struct {
 	Reason      string              `json:"reason"`
 	AfterMS     integer             `json:"after_ms"`
 	RetryMS     integer             `json:"retry_ms"`
+	GraceMS     integer             `json:"grace_ms"`
 	Room        string              `json:"room"`
 	By          string              `json:"by"`
 	Count       integer             `json:"count"`

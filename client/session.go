@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -18,6 +19,9 @@ import (
 // connection it would come again.
 var errTooBig = errors.New("client: a frame is larger than FrameBytes allows")
 
+// errGivenUp ends a session that cannot take over from the previous one.
+var errGivenUp = errors.New("client: this session cannot continue the one before")
+
 // A session is one connection to a node. The goroutine that calls run reads. Three
 // others, which run starts and waits for, write calls, replace the token, and close the
 // connection when the context ends.
@@ -26,26 +30,83 @@ type session struct {
 	conn  *websocket.Conn
 	out   *queue
 	token string
-	named []string // the rooms in the address of the connection
+	named []string      // the rooms in the address of the connection
+	wake  chan struct{} // holds a token when the writer may have something to send
 
-	greeted time.Time     // when the hello came; zero before
-	asked   time.Duration // how long the node asked to wait before connecting again
+	greeted  time.Time          // when the hello came; zero before
+	asked    time.Duration      // how long the node asked to wait before connecting again
+	graceful bool               // the node left time to connect to another one
+	end      ending             // complete when live has returned
+	stop     context.CancelFunc // ends the goroutines that write calls and replace the token
+	whole    context.Context    // that of Client.session, which outlives this session
+
+	// Of a session that follows another one, or is followed: see move.go.
+	previous *session           // nil unless this one is to replace another
+	next     *session           // nil unless the node has asked the client to go
+	cancel   context.CancelFunc // gives the session up; nil without a previous one
+	done     chan struct{}      // closed when a session with a previous one has ended
+	tookOver bool               // it has replaced the previous one
+	answers  chan struct{}      // holds a token when a call on this session was settled
+	turn     sync.Mutex         // held while an op is delivered; guards over
+	over     bool               // nothing is read any more, and end is complete
+	retired  atomic.Bool        // another session has replaced it; set with turn held
+	moving   bool               // calls about rooms and presence are not sent; guarded by mu
+	gone     bool               // it brings no answers any more; guarded by mu
+	overlap  overlap            // what the previous one has brought meanwhile; guarded by mu
+	recorder *overlap           // that of the next one while it has not taken over; guarded by mu
 }
 
 // An ending says how a session went.
 type ending struct {
-	err    error
-	asked  time.Duration // how long the node asked to wait before connecting again
-	lasted time.Duration // from the hello on; 0 without one
+	err      error
+	asked    time.Duration // how long the node asked to wait before connecting again
+	graceful bool          // the node left time to connect to another one before
+	lasted   time.Duration // from the hello on; 0 without one
 }
 
-// session connects, and returns when the session has ended.
+// session connects, and returns when the session has ended: it or, if others have followed it
+// without a pause, the last one of them.
 func (c *Client) session(ctx context.Context, q *queue) ending {
-	token, err := c.freshToken(ctx)
+	s := c.newSession(ctx, q)
+	s.live(ctx)
+	for s.next != nil {
+		<-s.next.done
+		switch next := s.next; {
+		case next.tookOver:
+			s = next
+		case c.final(next.end.err) && !c.final(s.end.err):
+			return next.end
+		default:
+			return s.end
+		}
+	}
+	return s.end
+}
+
+func (c *Client) newSession(ctx context.Context, q *queue) *session {
+	return &session{
+		Client: c, whole: ctx, out: q, wake: make(chan struct{}, 1),
+		done: make(chan struct{}), answers: make(chan struct{}, 1),
+	}
+}
+
+// live connects, and returns when the session has ended. The end is in s.end.
+func (s *session) live(ctx context.Context) {
+	end := s.connect(ctx)
+	s.turn.Lock()
+	s.end, s.over = end, true
+	s.turn.Unlock()
+	if s.next != nil && s.final(end.err) && !s.retired.Load() {
+		s.next.cancel()
+	}
+}
+
+func (s *session) connect(ctx context.Context) ending {
+	token, err := s.freshToken(ctx)
 	if err != nil {
 		return ending{err: err}
 	}
-	s := &session{Client: c, out: q, token: token}
+	s.token = token
 	if err := s.dial(ctx); err != nil {
 		end := ending{err: err}
 		if r := (*Refusal)(nil); errors.As(err, &r) {
@@ -54,7 +115,7 @@ func (c *Client) session(ctx context.Context, q *queue) ending {
 		return end
 	}
 	err = s.run(ctx)
-	end := ending{err: err, asked: s.asked}
+	end := ending{err: err, asked: s.asked, graceful: s.graceful}
 	if !s.greeted.IsZero() {
 		end.lasted = time.Since(s.greeted)
 	}
@@ -66,6 +127,12 @@ func (c *Client) freshToken(ctx context.Context) (string, error) {
 	if c.cfg.Token == nil {
 		return "", nil
 	}
+	select { // two sessions may need one at the same time
+	case c.tokenTurn <- struct{}{}:
+		defer func() { <-c.tokenTurn }()
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
 	token, err := c.cfg.Token(ctx)
 	if err != nil {
 		return "", fmt.Errorf("client: getting a token: %w", err)
@@ -75,11 +142,13 @@ func (c *Client) freshToken(ctx context.Context) (string, error) {
 
 // run reads until the connection is lost or ctx ends. It always returns an error.
 func (s *session) run(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
+	own, cancel := context.WithCancel(ctx)
+	helping, stop := context.WithCancel(own)
+	s.stop = stop
 	var work sync.WaitGroup
-	work.Go(func() { <-ctx.Done(); s.leave() })
-	work.Go(func() { s.write(ctx) })
-	work.Go(func() { s.keepToken(ctx) })
+	work.Go(func() { <-own.Done(); s.leave() })
+	work.Go(func() { s.write(helping) })
+	work.Go(func() { s.keepToken(helping) })
 	defer func() {
 		cancel()
 		s.disconnected()
@@ -125,7 +194,7 @@ func (s *session) read(ctx context.Context) error {
 // extendDeadline gives a node that has said hello Config.Silence for what it sends
 // next. Until the hello, the deadline is Config.Timeout after connecting.
 func (s *session) extendDeadline() {
-	if !s.greeted.IsZero() {
+	if !s.greeted.IsZero() && !s.retired.Load() {
 		_ = s.conn.SetReadDeadline(time.Now().Add(s.cfg.Silence))
 	}
 }
@@ -150,10 +219,12 @@ func (s *session) receive(ctx context.Context, line []byte) error {
 		return err
 	}
 	switch o.Name {
-	case "ok":
-		return s.answered(ctx, &o, nil)
-	case "error":
-		return s.answered(ctx, &o, &OpError{string(o.Code), o.Message})
+	case "ok", "error":
+		return s.receiveAnswer(ctx, &o)
+	case "hello":
+		if !s.takeOver() {
+			return errGivenUp
+		}
 	case "goaway":
 		s.asked = max(millis(o.RetryMS), time.Millisecond)
 	case "left":
@@ -161,21 +232,34 @@ func (s *session) receive(ctx context.Context, line []byte) error {
 	case "presence":
 		s.forgetUnwatched(&o)
 	}
-	if err := s.out.push(ctx, event{raw: line, op: o}); err != nil {
+	if err := s.deliver(ctx, line, &o); err != nil {
 		return err
 	}
-	if o.Name == "disconnect" {
+	switch o.Name {
+	case "hello":
+		s.greeted = time.Now()
+		s.connected(s.named)
+		s.retire()
+	case "goaway":
+		if grace := millis(o.GraceMS); grace > 0 && !s.greeted.IsZero() && !s.retired.Load() {
+			s.goAway(grace)
+		}
+	case "disconnect":
 		// The close frame that follows says no more, and may be lost.
 		return o.disconnect()
 	}
-	s.mu.Lock()
-	s.advance(s.seen, &o)
-	s.mu.Unlock()
-	if o.Name == "hello" {
-		s.greeted = time.Now()
-		s.connected(s.named)
-	}
 	return nil
+}
+
+// receiveAnswer does what the answer to a call means.
+func (s *session) receiveAnswer(ctx context.Context, o *op) (err error) {
+	if o.Name == "ok" {
+		err = s.answered(ctx, o, nil)
+	} else {
+		err = s.answered(ctx, o, &OpError{string(o.Code), o.Message})
+	}
+	s.leaveIfAnswered()
+	return err
 }
 
 // forgetLeft removes what the node has taken the session out of: a room or, if room is
@@ -194,7 +278,7 @@ func (s *session) forgetLeft(system, room string) {
 // write sends calls until ctx ends or a write fails.
 func (s *session) write(ctx context.Context) {
 	for ctx.Err() == nil {
-		call, wait := s.nextCall()
+		call, wait := s.nextCall(s)
 		if call == nil {
 			s.awaitCall(ctx, wait)
 			continue

@@ -70,7 +70,7 @@ func (c *Client) forgetWatch(name string) (tell bool) {
 			c.settle(call, "", ErrUnwatched)
 		}
 	}
-	return c.open
+	return c.current != nil
 }
 
 // placeName returns the name of a place: system/room, or the system alone.

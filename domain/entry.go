@@ -53,6 +53,7 @@ type Entry struct {
 	Kind     EntryKind
 	Position Position  // of a Record: what to continue after
 	Time     time.Time // when the log took it; zero if the bus does not say
+	Read     time.Time // when this node read it, for how long that takes; zero if nobody said
 	UUID     string    // the id in the bus's own framing, "" if it has none
 	Header   []Field   // headers or fields beside the body, in their order
 	Body     []byte

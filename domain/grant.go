@@ -123,3 +123,47 @@ func glob(pattern, s string) bool {
 	}
 	return strings.Trim(pattern[p:], "*") == ""
 }
+
+// Check returns a [FieldError] if the user is no name, or if a pattern can match nothing.
+func (g *Grant) Check() error {
+	if err := CheckUser(g.User); err != nil {
+		return At("user", err)
+	}
+	return g.CheckPatterns()
+}
+
+// CheckPatterns returns a [FieldError] if a pattern can match nothing: such a grant entitles
+// to less than it seems to.
+func (g *Grant) CheckPatterns() error {
+	for _, list := range []struct {
+		name, example  string
+		patterns       []string
+		slash, mayStop bool // the pattern has a slash; nothing has to follow it
+	}{
+		{"systems", "orders or shop-*", g.Systems, false, false},
+		{"rooms", "chat/*", g.Rooms, true, false},
+		{"send", "chat/room:*", g.Send, true, false},
+		{"presence", "chat/*, or chat/ for the whole system", g.Presence, true, true},
+	} {
+		for _, p := range list.patterns {
+			system, rest, found := strings.Cut(p, "/")
+			if found != list.slash || !systemPattern(system) || found && rest == "" && !list.mayStop {
+				return invalid(list.name, "%.100q matches nothing: want such as %s, "+
+					"with systems of a-z, 0-9, _ and -", p, list.example)
+			}
+		}
+	}
+	return nil
+}
+
+// systemPattern reports whether a system may match the pattern.
+func systemPattern(p string) bool {
+	for i := range len(p) {
+		c := p[i]
+		first := c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '*'
+		if !first && (i == 0 || c != '_' && c != '-') {
+			return false
+		}
+	}
+	return p != ""
+}

@@ -168,16 +168,17 @@ func (w *Worker) Metrics() []metric.Metric {
 	}
 	return []metric.Metric{
 		metric.PerLabel(metric.Counter, "webhook_delivered_total",
-			"Deliveries that a webhook's endpoint took.", "endpoint",
+			"Deliveries that the endpoint of the webhook took.", "endpoint",
 			counts(func(p *poster) int64 { return p.delivered.Load() })),
 		metric.PerLabel(metric.Counter, "webhook_failed_total",
-			"Attempts to deliver that failed and are repeated.", "endpoint",
+			"Attempts to deliver to the endpoint of the webhook that failed and are repeated.", "endpoint",
 			counts(func(p *poster) int64 { return p.failed.Load() })),
 		metric.PerLabel(metric.Counter, "webhook_dropped_total",
-			"Deliveries that became too old and were dropped.", "endpoint",
+			"Deliveries to the endpoint of the webhook that were dropped because they were "+
+				"older than max_age.", "endpoint",
 			counts(func(p *poster) int64 { return p.dropped.Load() })),
 		metric.PerLabel(metric.Gauge, "webhook_gone",
-			"1 if the endpoint answered 410 and gets nothing more.", "endpoint",
+			"1 if the endpoint of the webhook answered 410 and gets nothing more, else 0.", "endpoint",
 			counts(func(p *poster) int64 {
 				if p.gone.Load() {
 					return 1

@@ -26,21 +26,29 @@ type claims struct {
 	presence                   []string
 
 	hasSubject, hasAudience, hasExpires bool // whether the claim is there
+
+	key *key // with which the token was verified
 }
 
 // parseClaims reads a token's payload.
 func parseClaims(text []byte) (*claims, error) {
 	c := &claims{}
 	err := jsontext.Fields(text, c.take)
+	return c, refusal(err)
+}
+
+// refusal returns what an error about a payload means for its token; nil for nil.
+func refusal(err error) error {
 	var bad *claimError
 	switch {
+	case err == nil:
+		return nil
 	case errors.As(err, &bad):
-		return nil, distrust(ReasonClaims, "the token's %s: %s", bad.name, bad.problem)
-	case err != nil:
-		return nil, distrust(ReasonClaims,
+		return distrust(ReasonClaims, "the token's %s: %s", bad.name, bad.problem)
+	default:
+		return distrust(ReasonClaims,
 			"the token's payload is no JSON object with each name once, in UTF-8")
 	}
-	return c, nil
 }
 
 // A claimError says what is wrong with one claim.
@@ -198,22 +206,24 @@ func (c *claims) check(cfg *JWTConfig, now time.Time) error {
 		return conceal(ReasonIssuer, "the token is of another issuer",
 			"the token's iss is %.100q, and auth.jwt.issuer is %q", c.issuer, cfg.Issuer)
 	case !c.hasSubject:
-		return distrust(ReasonClaims, "the token has no sub, which names the user")
+		return distrust(ReasonClaims, "the token has no %s, which names the user", cfg.Claims.User)
 	}
 	if err := domain.CheckUser(c.subject); err != nil {
-		return distrust(ReasonClaims, "the token's sub is no user: %v", err)
+		return distrust(ReasonClaims, "the token's %s is no user: %v", cfg.Claims.User, err)
 	}
 	return c.checkAudience(cfg)
 }
 
 // checkAudience follows [RFC 7519 §4.1.3]: a token that names an audience must be
 // refused by everybody who is not named there. So a node without a configured
-// audience refuses it as well.
+// audience refuses it as well. Whoever sets AnyAudience says that all are named.
 //
 // [RFC 7519 §4.1.3]: https://www.rfc-editor.org/rfc/rfc7519#section-4.1.3
 func (c *claims) checkAudience(cfg *JWTConfig) error {
 	const told = "the token is for another audience"
 	switch {
+	case cfg.Audience == AnyAudience:
+		return nil
 	case cfg.Audience == "" && c.hasAudience:
 		return conceal(ReasonAudience, told,
 			"the token is for the audience %s, and this node has none: "+

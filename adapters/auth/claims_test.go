@@ -166,6 +166,10 @@ func TestAudience(t *testing.T) {
 		{`,"aud":[]`, "", auth.ReasonAudience},
 		{`,"aud":""`, "", auth.ReasonAudience},
 		{`,"aud":[]`, "push", auth.ReasonAudience},
+		{``, auth.AnyAudience, ""},
+		{`,"aud":"push"`, auth.AnyAudience, ""},
+		{`,"aud":["account","other"]`, auth.AnyAudience, ""},
+		{`,"aud":7`, auth.AnyAudience, auth.ReasonClaims},
 	} {
 		j := newJWT(t, auth.JWTConfig{Secret: secret, Audience: test.configured})
 		_, err := j.Authenticate(t.Context(), signText(t, hs256, `{"sub":"alice","exp":9999999999`+test.aud+`}`))

@@ -34,7 +34,7 @@ func ExampleJWT_Mint() {
 
 // The key goes to the publisher, the entry into the settings of every node.
 func ExampleNewKey() {
-	key, entry, err := auth.NewKey("shop", domain.Scopes{"publish/orders"})
+	key, entry, err := auth.NewKey("shop", domain.Scopes{"publish/orders"}, auth.KeyLimits{})
 	if err != nil {
 		fmt.Println(err)
 		return

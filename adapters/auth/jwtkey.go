@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/hmac"
@@ -12,8 +13,10 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/golang-jwt/jwt/v5"
 )
@@ -31,9 +34,21 @@ const maxKeys = 16
 // A key verifies signatures of the algorithms that fit its type, and of no
 // others.
 type key struct {
-	public     any // a public key, or an HMAC secret as []byte
+	id         string // the kid of a key in an issuer's set; "" if it has none
+	public     any    // a public key, or an HMAC secret as []byte
 	algorithms []string
 	macs       map[string]*macs // of an HMAC secret, by algorithm
+
+	// removed is set when the issuer's set no longer has the key. From then on tokens
+	// that were verified with it, and are remembered, do not count.
+	removed atomic.Bool
+}
+
+// same reports whether k and other verify the same signatures of the same tokens.
+func (k *key) same(other *key) bool {
+	public, ok := k.public.(interface{ Equal(crypto.PublicKey) bool })
+	return ok && k.id == other.id && slices.Equal(k.algorithms, other.algorithms) &&
+		public.Equal(other.public)
 }
 
 // verifies reports whether the token is signed with the key, which is for the token's
@@ -73,32 +88,57 @@ func (m *macs) verify(input, signature []byte) bool {
 	return hmac.Equal(h.Sum(h.sum[:0]), signature)
 }
 
-// parseKeys returns the keys that verify tokens, at least one.
-func parseKeys(cfg JWTConfig) ([]key, error) {
+// parseKeys returns the keys that verify tokens: at least one, unless they are fetched.
+func parseKeys(cfg JWTConfig) ([]*key, error) {
 	switch {
-	case cfg.Secret != "" && cfg.PublicKey != "":
-		return nil, errors.New("both a secret and a public key: keep one")
+	case cfg.sources() > 1:
+		return nil, errors.New("more than one of a secret, a public key and a set of keys to fetch: " +
+			"keep one")
+	case cfg.PreviousSecret != "" && cfg.Secret == "":
+		return nil, errors.New("a previous secret without a secret: set the secret, too")
 	case cfg.Secret != "":
-		if len(cfg.Secret) < MinSecret {
-			return nil, fmt.Errorf("the secret has %d bytes, at least %d are needed: "+
-				"`openssl rand -base64 48` makes a good one", len(cfg.Secret), MinSecret)
-		}
-		if strings.Contains(cfg.Secret, pemBegin) {
-			// As an HMAC secret, a public key would let everybody who knows it
-			// sign tokens.
-			return nil, errors.New("the secret is a key in PEM: a public key belongs in public_key, " +
-				"and a private one on no node")
-		}
-		return []key{secretKey([]byte(cfg.Secret))}, nil
+		return parseSecrets(cfg)
 	case cfg.PublicKey != "":
 		return parsePublicKeys(cfg.PublicKey)
+	case cfg.fetches():
+		return nil, nil
 	default:
-		return nil, errors.New("neither a secret nor a public key")
+		return nil, errors.New("neither a secret nor a public key, and no set of keys to fetch")
 	}
 }
 
-func secretKey(secret []byte) key {
-	return key{secret, []string{"HS256", "HS384", "HS512"}, map[string]*macs{
+// parseSecrets returns the secret, with which tokens are also signed, and the previous
+// one behind it.
+func parseSecrets(cfg JWTConfig) ([]*key, error) {
+	if err := checkSecret("secret", cfg.Secret); err != nil {
+		return nil, err
+	}
+	keys := []*key{secretKey([]byte(cfg.Secret))}
+	if cfg.PreviousSecret == "" {
+		return keys, nil
+	}
+	if err := checkSecret("previous secret", cfg.PreviousSecret); err != nil {
+		return nil, err
+	}
+	return append(keys, secretKey([]byte(cfg.PreviousSecret))), nil
+}
+
+func checkSecret(name, secret string) error {
+	if len(secret) < MinSecret {
+		return fmt.Errorf("the %s has %d bytes, at least %d are needed: "+
+			"`openssl rand -base64 48` makes a good one", name, len(secret), MinSecret)
+	}
+	if strings.Contains(secret, pemBegin) {
+		// As an HMAC secret, a public key would let everybody who knows it
+		// sign tokens.
+		return fmt.Errorf("the %s is a key in PEM: a public key belongs in public_key, "+
+			"and a private one on no node", name)
+	}
+	return nil
+}
+
+func secretKey(secret []byte) *key {
+	return &key{public: secret, algorithms: []string{"HS256", "HS384", "HS512"}, macs: map[string]*macs{
 		"HS256": newMacs(secret, sha256.New),
 		"HS384": newMacs(secret, sha512.New384),
 		"HS512": newMacs(secret, sha512.New),
@@ -110,7 +150,7 @@ func secretKey(secret []byte) key {
 // Between them there may be empty lines and comments that begin with "#".
 // Anything else is refused, since it could be a damaged key that somebody
 // believes to be in use.
-func parsePublicKeys(text string) (keys []key, err error) {
+func parsePublicKeys(text string) (keys []*key, err error) {
 	for {
 		if text = skipComments(text); text == "" {
 			break
@@ -119,7 +159,7 @@ func parsePublicKeys(text string) (keys []key, err error) {
 		if block, text, err = cutBlock(text); err != nil {
 			return nil, numbered(len(keys), text == "", err)
 		}
-		k, err := parsePublicKey(block.Bytes)
+		k, err := parsePublicKey(block)
 		if err != nil {
 			return nil, numbered(len(keys), text == "", err)
 		}
@@ -183,36 +223,64 @@ func cutBlock(text string) (*pem.Block, string, error) {
 	switch {
 	case block == nil || len(after) > 0 || strings.Count(text, pemBegin) > 1:
 		return nil, rest, errors.New("the PEM text is damaged")
-	case block.Type != "PUBLIC KEY":
+	case block.Type != "PUBLIC KEY" && block.Type != "RSA PUBLIC KEY" && block.Type != "CERTIFICATE":
 		return nil, rest, fmt.Errorf("it is of the type %.40q: %w", block.Type, errNoPEM)
 	}
 	return block, rest, nil
 }
 
-func parsePublicKey(der []byte) (key, error) {
-	public, err := x509.ParsePKIXPublicKey(der)
-	if err != nil {
-		return key{}, errors.New("the public key cannot be read: want RSA, ECDSA or Ed25519")
+// parsePublicKey reads the key of a block that cutBlock has returned. Of a certificate
+// only the key counts: whoever configures it vouches for it, for as long as it is there.
+func parsePublicKey(block *pem.Block) (*key, error) {
+	var public any
+	var err error
+	switch block.Type {
+	case "CERTIFICATE":
+		var c *x509.Certificate
+		if c, err = x509.ParseCertificate(block.Bytes); err != nil {
+			return nil, errors.New("the certificate cannot be read")
+		}
+		public = c.PublicKey
+	case "RSA PUBLIC KEY":
+		public, err = x509.ParsePKCS1PublicKey(block.Bytes)
+	default:
+		public, err = x509.ParsePKIXPublicKey(block.Bytes)
 	}
+	if err != nil {
+		return nil, errors.New("the public key cannot be read: want RSA, ECDSA or Ed25519")
+	}
+	return publicKey(public)
+}
+
+// The bounds of RSA keys. Weaker ones can be broken, and to verify with larger ones
+// takes long.
+const (
+	minRSABits = 2048
+	maxRSABits = 16384
+)
+
+// publicKey returns the key that verifies with a public key. It fixes the algorithms.
+func publicKey(public any) (*key, error) {
 	switch k := public.(type) {
 	case *rsa.PublicKey:
-		if k.N.BitLen() < 2048 {
-			return key{}, fmt.Errorf("the RSA key has %d bits, at least 2048 are needed", k.N.BitLen())
+		switch bits := k.N.BitLen(); {
+		case bits < minRSABits:
+			return nil, fmt.Errorf("the RSA key has %d bits, at least %d are needed", bits, minRSABits)
+		case bits > maxRSABits:
+			return nil, fmt.Errorf("the RSA key has %d bits, at most %d are taken", bits, maxRSABits)
 		}
-		return publicKey(k, "RS256", "RS384", "RS512", "PS256", "PS384", "PS512"), nil
+		return &key{
+			public: k, algorithms: []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"},
+		}, nil
 	case *ecdsa.PublicKey:
 		alg := map[int]string{256: "ES256", 384: "ES384", 521: "ES512"}[k.Params().BitSize]
 		if alg == "" {
-			return key{}, errors.New("the ECDSA key's curve must be P-256, P-384 or P-521")
+			return nil, errors.New("the ECDSA key's curve must be P-256, P-384 or P-521")
 		}
-		return publicKey(k, alg), nil
+		return &key{public: k, algorithms: []string{alg}}, nil
 	case ed25519.PublicKey:
-		return publicKey(k, "EdDSA"), nil
+		return &key{public: k, algorithms: []string{"EdDSA"}}, nil
 	default:
-		return key{}, errors.New("the public key is of an unknown kind: want RSA, ECDSA or Ed25519")
+		return nil, errors.New("the public key is of an unknown kind: want RSA, ECDSA or Ed25519")
 	}
-}
-
-func publicKey(public any, algorithms ...string) key {
-	return key{public: public, algorithms: algorithms}
 }

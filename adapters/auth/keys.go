@@ -9,32 +9,36 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"regexp"
-	"slices"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	"github.com/fanfarebus/fanfare/domain"
 )
 
 // Keys checks the API keys of services and operators. It knows only the SHA-256 of each.
-// Keys are long and random, so a slow password hash is not needed.
+// Keys are long and random, so a slow password hash is not needed. The zero value knows no
+// key.
 type Keys struct {
-	entries []keyEntry
+	all atomic.Pointer[keyring] // nil: none
 }
 
-type keyEntry struct {
-	name   string
-	scopes domain.Scopes
-	sum    [sha256.Size]byte
+// A keyring is what Keys knows at one time. Nothing in it changes but what the entries'
+// meters have counted.
+type keyring struct {
+	entries []keyEntry
+	metered bool // some entry has a rate
 }
 
 // NewKeys reads entries of the form name:scopes:hash, such as
 // "shop:publish/orders+presence/orders:<64 hex digits>". The scopes are joined by "+":
 // publish/SYSTEM, presence/SYSTEM and members/SYSTEM, in which * is a glob, "admin", and
-// "*" for everything. The hash is the key's SHA-256. Several entries may have the same
+// "*" for everything. The hash is the key's SHA-256. Behind it there may be
+// ":expires=2027-01-01T00:00:00Z", from when on the key is refused, and ":rate=100/s", how
+// many messages may be published with it ([KeyLimits]). Several entries may have the same
 // name, so that keys can be rotated. The error joins the faults of all entries.
 func NewKeys(entries ...string) (*Keys, error) {
-	k := &Keys{}
+	r := &keyring{}
 	var faults []error
 	for i, text := range entries {
 		e, err := parseEntry(text)
@@ -42,56 +46,97 @@ func NewKeys(entries ...string) (*Keys, error) {
 			faults = append(faults, fmt.Errorf("entry %d: %w", i+1, err))
 			continue
 		}
-		if first := k.find(e.sum); first >= 0 && !slices.Equal(k.entries[first].scopes, e.scopes) {
-			faults = append(faults,
-				fmt.Errorf("entry %d: it is the key of an entry before it, with other scopes: keep one",
-					i+1))
+		if first := r.find(e.sum); first != nil && !first.same(e) {
+			faults = append(faults, fmt.Errorf("entry %d: it is the key of an entry before it, "+
+				"with other scopes or limits: keep one", i+1))
 			continue
 		}
-		k.entries = append(k.entries, e)
+		r.entries = append(r.entries, e)
+		r.metered = r.metered || e.meter != nil
 	}
+	k := &Keys{}
+	k.all.Store(r)
 	return k, errors.Join(faults...)
 }
 
-// find returns the index of the entry with a key's hash, or -1.
-func (k *Keys) find(sum [sha256.Size]byte) int {
-	return slices.IndexFunc(k.entries, func(e keyEntry) bool { return e.sum == sum })
+// Replace forgets all keys but those of by, which may not be used any more. What a key has
+// published counts on, if its rate stays the same.
+func (k *Keys) Replace(by *Keys) {
+	next := by.ring()
+	for i := range next.entries {
+		e := &next.entries[i]
+		if old := k.ring().find(e.sum); old != nil && old.KeyLimits == e.KeyLimits {
+			e.meter = old.meter
+		}
+	}
+	k.all.Store(next)
 }
 
-// Authorize returns the scopes of the key. It compares the key with every entry
-// in constant time, so that its duration tells nothing about which one matches.
+func (k *Keys) ring() *keyring {
+	if r := k.all.Load(); r != nil {
+		return r
+	}
+	return &keyring{}
+}
+
+// find returns the first entry with a key's hash, nil if there is none. It compares the hash
+// with every entry in constant time, so that its duration tells nothing about which one
+// matches.
+func (r *keyring) find(sum [sha256.Size]byte) (found *keyEntry) {
+	for i := range r.entries {
+		if e := &r.entries[i]; subtle.ConstantTimeCompare(sum[:], e.sum[:]) == 1 && found == nil {
+			found = e
+		}
+	}
+	return found
+}
+
+// Authorize returns the scopes of the key.
 func (k *Keys) Authorize(_ context.Context, key string) (domain.Scopes, error) {
-	sum := sha256.Sum256([]byte(key))
-	var scopes domain.Scopes
-	for i := range k.entries {
-		if subtle.ConstantTimeCompare(sum[:], k.entries[i].sum[:]) == 1 {
-			scopes = k.entries[i].scopes
+	e := k.ring().find(sha256.Sum256([]byte(key)))
+	switch {
+	case key == "":
+		return nil, distrust(ReasonNone, "no API key")
+	case e == nil:
+		return nil, conceal(ReasonUnknown, "", "unknown API key")
+	case !e.Expires.IsZero() && !time.Now().Before(e.Expires):
+		return nil, &domain.CredentialError{
+			Reason: ReasonExpired, Told: "this API key has expired",
+			Detail: fmt.Sprintf("the API key %s expired at %s", e.name, e.Expires.Format(time.RFC3339)),
 		}
 	}
-	if key == "" {
-		return nil, distrust(ReasonNone, "no API key")
-	}
-	if scopes == nil {
-		return nil, conceal(ReasonUnknown, "", "unknown API key")
-	}
-	return scopes, nil
+	return e.scopes, nil
 }
 
-// NameOf returns the name of the key's first entry, "" if it has none. Like Authorize it
-// compares the key with every entry.
-func (k *Keys) NameOf(key string) (name string) {
-	sum := sha256.Sum256([]byte(key))
-	for i := range k.entries {
-		if e := &k.entries[i]; subtle.ConstantTimeCompare(sum[:], e.sum[:]) == 1 && name == "" {
-			name = e.name
-		}
+// Take counts n messages that are published with a key. If that is more than the key's rate
+// allows now, it counts nothing, and returns after how long it could be: n of 0 asks whether
+// one message could be published. As many as the rate names may come at once. A batch of more
+// than that is counted when nothing counts any more, and what comes after it waits longer.
+func (k *Keys) Take(key string, n int) (wait time.Duration) {
+	r := k.ring()
+	if !r.metered {
+		return 0
 	}
-	return name
+	e := r.find(sha256.Sum256([]byte(key)))
+	if e == nil || e.meter == nil {
+		return 0
+	}
+	return e.meter.take(n, time.Now())
+}
+
+// NameOf returns the name of the key's first entry, "" if it has none.
+func (k *Keys) NameOf(key string) string {
+	if e := k.ring().find(sha256.Sum256([]byte(key))); e != nil {
+		return e.name
+	}
+	return ""
 }
 
 // NewKey makes a key with 256 random bits, and the entry for [NewKeys] that makes
 // it valid. The key is not stored anywhere.
-func NewKey(name string, scopes domain.Scopes) (key, entry string, err error) {
+func NewKey(
+	name string, scopes domain.Scopes, limits KeyLimits,
+) (key, entry string, err error) {
 	if !keyName.MatchString(name) {
 		return "", "", errName
 	}
@@ -99,43 +144,8 @@ func NewKey(name string, scopes domain.Scopes) (key, entry string, err error) {
 	rand.Read(random[:]) // never fails
 	key = "fanfare_" + base64.RawURLEncoding.EncodeToString(random[:])
 	sum := sha256.Sum256([]byte(key))
-	entry = name + ":" + strings.Join(scopes, "+") + ":" + hex.EncodeToString(sum[:])
+	entry = name + ":" + strings.Join(scopes, "+") + ":" + hex.EncodeToString(sum[:]) +
+		limits.String()
 	_, err = parseEntry(entry)
 	return key, entry, err
-}
-
-var (
-	keyName  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
-	keyScope = regexp.MustCompile(`^(\*|admin|(publish|presence|members)/[a-z0-9_*-]{1,64})$`)
-)
-
-var errName = errors.New("a key's name is 1 to 64 letters, digits, dots, dashes and underscores," +
-	" and begins with a letter or a digit")
-
-// parseEntry reads an entry. Its errors quote nothing but the name and never the
-// third part, which may be a key that somebody put in place of its hash.
-func parseEntry(text string) (keyEntry, error) {
-	parts := strings.Split(text, ":")
-	if len(parts) != 3 {
-		return keyEntry{}, errors.New("want name:scopes:sha256-hex; `fanfare key` prints one")
-	}
-	if !keyName.MatchString(parts[0]) {
-		return keyEntry{}, errName
-	}
-	e := keyEntry{name: parts[0], scopes: strings.Split(parts[1], "+")}
-	for _, s := range e.scopes {
-		if !keyScope.MatchString(s) {
-			return keyEntry{},
-				fmt.Errorf("%s: scopes are *, admin, publish/SYSTEM, presence/SYSTEM and members/SYSTEM, "+
-					"joined by +, as in publish/orders+presence/orders", parts[0])
-		}
-	}
-	sum, err := hex.DecodeString(parts[2])
-	if err != nil || len(sum) != sha256.Size {
-		return keyEntry{},
-			fmt.Errorf("%s: the third part must be the key's SHA-256 in 64 hex digits, not the key itself",
-				parts[0])
-	}
-	e.sum = [sha256.Size]byte(sum)
-	return e, nil
 }

@@ -13,11 +13,11 @@ import (
 )
 
 func TestNewKeyIsAuthorizedByItsEntryAndNoOther(t *testing.T) {
-	shop, shopEntry, err := auth.NewKey("shop", domain.Scopes{"publish/orders", "publish/chat-*"})
+	shop, shopEntry, err := auth.NewKey("shop", domain.Scopes{"publish/orders", "publish/chat-*"}, auth.KeyLimits{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	ops, opsEntry, err := auth.NewKey("ops", domain.Scopes{"*"})
+	ops, opsEntry, err := auth.NewKey("ops", domain.Scopes{"*"}, auth.KeyLimits{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func TestScopesOfTheControlPlane(t *testing.T) {
 		"admin": true, "presence/chat": true, "members/shop-*": true, "presence/*": true,
 		"admin/chat": false, "admins": false, "presence": false, "members/": false, "presence/Chat": false, "members/a/b": false,
 	} {
-		if _, _, err := auth.NewKey("ops", domain.Scopes{scope, "publish/chat"}); (err == nil) != want {
+		if _, _, err := auth.NewKey("ops", domain.Scopes{scope, "publish/chat"}, auth.KeyLimits{}); (err == nil) != want {
 			t.Errorf("%q: %v", scope, err)
 		}
 	}
@@ -131,7 +131,7 @@ func FuzzNewKeys(f *testing.F) {
 }
 
 func BenchmarkAuthorize(b *testing.B) {
-	key, entry, _ := auth.NewKey("shop", domain.Scopes{"publish/orders"})
+	key, entry, _ := auth.NewKey("shop", domain.Scopes{"publish/orders"}, auth.KeyLimits{})
 	k, err := auth.NewKeys(entry)
 	if err != nil {
 		b.Fatal(err)

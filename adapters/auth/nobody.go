@@ -13,5 +13,6 @@ type Nobody struct{}
 // Authenticate refuses every token.
 func (Nobody) Authenticate(context.Context, string) (domain.Grant, error) {
 	return domain.Grant{}, conceal(ReasonNotTaken, "",
-		"no tokens are taken: neither auth.jwt.secret nor auth.jwt.public_key is set")
+		"no tokens are taken: none of auth.jwt.secret, auth.jwt.public_key, auth.jwt.jwks_url "+
+			"and auth.jwt.discovery is set")
 }

@@ -17,6 +17,7 @@ import (
 type signed struct {
 	input     []byte // what was signed: the encoded header and payload, and the dot between them
 	algorithm string
+	keyID     string // the kid; "" if there is none
 	payload   []byte
 	signature []byte
 }
@@ -45,7 +46,7 @@ func (w *scratch) parseToken() (s signed, err error) {
 		return s, distrust(ReasonMalformed, "the token's signature is not in base64url")
 	}
 	s.input = w.text[:last]
-	s.algorithm, err = parseHeader(header)
+	s.algorithm, s.keyID, err = parseHeader(header)
 	return s, err
 }
 
@@ -67,18 +68,20 @@ func (w *scratch) decode(text []byte) (decoded []byte, err error) {
 	return w.decoded[before:], err
 }
 
-// parseHeader returns the algorithm that a token's header names. It refuses a
-// header with crit, as RFC 7515 §4.1.11 requires, since no extension is
+// parseHeader returns the algorithm and the key that a token's header names. It
+// refuses a header with crit, as RFC 7515 §4.1.11 requires, since no extension is
 // implemented here. It also refuses b64 (RFC 7797), which changes how the payload
 // has to be read. Other fields have no effect.
-func parseHeader(text []byte) (algorithm string, err error) {
+func parseHeader(text []byte) (algorithm, keyID string, err error) {
 	found := false
 	err = jsontext.Fields(text, func(name, value []byte) (err error) {
 		switch string(name) {
 		case "alg":
 			found = true
 			algorithm, err = jsontext.String(value)
-		case "typ", "cty", "kid":
+		case "kid":
+			keyID, err = jsontext.String(value)
+		case "typ", "cty":
 			_, err = jsontext.String(value)
 		case "crit", "b64":
 			return errExtension
@@ -87,15 +90,15 @@ func parseHeader(text []byte) (algorithm string, err error) {
 	})
 	switch {
 	case errors.Is(err, errExtension):
-		return "", distrust(ReasonMalformed,
+		return "", "", distrust(ReasonMalformed,
 			"the token's header has extensions that must be understood: crit or b64")
 	case err != nil:
-		return "", distrust(ReasonMalformed,
+		return "", "", distrust(ReasonMalformed,
 			"the token's header is no JSON object as RFC 7515 wants it, each name once")
 	case !found:
-		return "", distrust(ReasonMalformed, "the token's header names no algorithm")
+		return "", "", distrust(ReasonMalformed, "the token's header names no algorithm")
 	}
-	return algorithm, nil
+	return algorithm, keyID, nil
 }
 
 var errExtension = errors.New("extension")

@@ -11,6 +11,7 @@ import (
 // verified holds the claims of tokens whose signatures were found to be good, so that
 // a client that comes back with the same token costs no public-key cryptography. It
 // knows nothing about time, issuers and audiences: claims.check judges these each time.
+// Tokens of a key that was removed are forgotten when they are looked for.
 // It is safe for concurrent use.
 //
 // A token is found by its HMAC-SHA256 under a key that only this process has. So
@@ -55,11 +56,18 @@ func (v *verified) id(token []byte) (id tokenID) {
 func (v *verified) find(id tokenID) *claims {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if c := v.young[id]; c != nil {
-		return c
+	c := v.young[id]
+	if c == nil {
+		c = v.old[id]
 	}
-	c := v.old[id]
-	if c != nil {
+	switch {
+	case c == nil:
+		return nil
+	case c.key.removed.Load():
+		delete(v.young, id)
+		delete(v.old, id)
+		return nil
+	case v.old[id] != nil:
 		delete(v.old, id)
 		v.put(id, c)
 	}

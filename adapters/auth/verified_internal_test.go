@@ -67,13 +67,14 @@ func TestAVerifiedTokenIsNotVerifiedAgain(t *testing.T) {
 	if err != nil || first.Token != "t1" || first.Issued.Unix() != 1_700_000_000 || len(first.Presence) != 1 {
 		t.Fatalf("%+v, %v", first, err)
 	}
-	j.keys = nil // nothing can be verified any more
+	keys := j.keys.Load()
+	j.keys.Store(&keySet{}) // nothing can be verified any more
 	again, err := j.Authenticate(t.Context(), token)
 	if diff := cmp.Diff(first, again); err != nil || diff != "" {
 		t.Errorf("%v, %s", err, diff)
 	}
-	// Whoever changes the keys makes a new verified.
-	j.verified = newVerified(DefaultCache)
+	// A token of a key that was removed is forgotten.
+	keys.keys[0].removed.Store(true)
 	if _, err := j.Authenticate(t.Context(), token); reason(err) != ReasonAlgorithm {
 		t.Errorf("after a change of the keys: %v", err)
 	}
@@ -158,11 +159,11 @@ func TestMemoryOfVerifiedTokensIsBounded(t *testing.T) {
 	const limit = 100_000
 	v := newVerified(limit)
 	often := v.id([]byte("often"))
-	v.add(often, &claims{subject: "often"})
+	v.add(often, &claims{subject: "often", key: &key{}})
 	kept := 0
 	for i := range 10_000 {
 		id := v.id(fmt.Append(nil, i))
-		v.add(id, &claims{subject: strings.Repeat("x", i%256), rooms: []string{strings.Repeat("r", i%1000)}})
+		v.add(id, &claims{subject: strings.Repeat("x", i%256), rooms: []string{strings.Repeat("r", i%1000)}, key: &key{}})
 		if v.find(id) != nil {
 			kept++
 		}

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -44,9 +43,9 @@ func New(namespace string) *Registry {
 	return r
 }
 
-// Register shows the metrics from now on. Of one with a label it shows at most
+// Register shows the metrics from now on. Of a number with a label it shows at most
 // [MaxLabels] values: those that came first, and the sum of the others as
-// [Other].
+// [Other]. The labels of distributions must have few values.
 func (r *Registry) Register(metrics ...metric.Metric) {
 	for _, m := range metrics {
 		r.inner.MustRegister(r.collector(m))
@@ -54,9 +53,15 @@ func (r *Registry) Register(metrics ...metric.Metric) {
 }
 
 func (r *Registry) collector(m metric.Metric) prometheus.Collector {
+	name := prometheus.BuildFQName(r.namespace, "", m.Name)
 	switch {
+	case m.Timings != nil:
+		var labels []string
+		if m.Label != "" {
+			labels = []string{m.Label}
+		}
+		return &timings{prometheus.NewDesc(name, m.Help, labels, nil), m.Label, m.Timings}
 	case m.Values != nil:
-		name := prometheus.BuildFQName(r.namespace, "", m.Name)
 		return &perLabel{
 			desc:  prometheus.NewDesc(name, m.Help, []string{m.Label}, nil),
 			kind:  valueType(m.Kind),
@@ -89,11 +94,12 @@ func (r *Registry) Info(name, help string, labels map[string]string) {
 	r.inner.MustRegister(g)
 }
 
-// Handler answers scrapes with Prometheus's text format. A scrape that comes
+// Handler answers scrapes with Prometheus's text format, or with its binary one if
+// the scraper asks for that: it alone has native histograms. A scrape that comes
 // while another answer is still being written may get the same answer, which is
 // then less than a second old. So neither many scrapers nor one that does not
 // read its answer delays the others.
-func (r *Registry) Handler() http.Handler { return &scrape{from: r.inner, now: time.Now} }
+func (r *Registry) Handler() http.Handler { return newScrape(r.inner) }
 
 // A perLabel is a [prometheus.Collector] of one metric with a label. It
 // remembers which values of the label it shows, so that a series does not

@@ -18,13 +18,35 @@ import (
 // one it was made for is still reading it.
 const maxAge = time.Second
 
-// A scrape is an [http.Handler] that answers with what a registry shows. The
+// A scrape is an [http.Handler] that answers with what a registry shows, as text or
+// in the binary format.
+type scrape struct{ text, binary *answer }
+
+func newScrape(from prometheus.Gatherer) *scrape {
+	return &scrape{
+		text:   &answer{from: from, now: time.Now, format: expfmt.FmtText},
+		binary: &answer{from: from, now: time.Now, format: expfmt.FmtProtoDelim},
+	}
+}
+
+// ServeHTTP answers a scrape.
+func (s *scrape) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	wanted := expfmt.NegotiateAccept(r.Header, expfmt.FmtText, expfmt.FmtProtoDelim)
+	if wanted.FormatType() == expfmt.TypeProtoDelim {
+		s.binary.ServeHTTP(w, r)
+		return
+	}
+	s.text.ServeHTTP(w, r)
+}
+
+// An answer is what scrapers are given in one format. The
 // text is made by one request at a time and shared by those that come while it
 // is being written. So many scrapers cost no more memory than one, and one that
 // does not read its answer does not delay the others.
-type scrape struct {
-	from prometheus.Gatherer
-	now  func() time.Time
+type answer struct {
+	from   prometheus.Gatherer
+	now    func() time.Time
+	format expfmt.Format
 
 	mu      sync.Mutex // held while a text is made: the others wait for that text
 	readers int        // answers that are being written; guarded by mu
@@ -34,7 +56,7 @@ type scrape struct {
 }
 
 // ServeHTTP answers a scrape.
-func (s *scrape) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (s *answer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	compressed := acceptsGzip(r.Header)
 	text, err := s.text(compressed)
 	if err != nil {
@@ -43,8 +65,8 @@ func (s *scrape) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer s.done()
 	h := w.Header()
-	h.Set("Content-Type", string(expfmt.NewFormat(expfmt.TypeTextPlain)))
-	h.Set("Vary", "Accept-Encoding")
+	h.Set("Content-Type", string(s.format))
+	h.Set("Vary", "Accept, Accept-Encoding")
 	if compressed {
 		h.Set("Content-Encoding", "gzip")
 	}
@@ -53,7 +75,7 @@ func (s *scrape) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // text returns an answer. The caller calls done when it has written it.
-func (s *scrape) text(compressed bool) ([]byte, error) {
+func (s *answer) text(compressed bool) ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.readers == 0 || s.now().Sub(s.made) >= maxAge {
@@ -76,7 +98,7 @@ func (s *scrape) text(compressed bool) ([]byte, error) {
 }
 
 // done forgets the text when the last answer has been written.
-func (s *scrape) done() {
+func (s *answer) done() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.readers--; s.readers == 0 {
@@ -84,16 +106,17 @@ func (s *scrape) done() {
 	}
 }
 
-// make gathers the metrics and writes them as text. If some cannot be gathered,
+// make gathers the metrics and writes them. If some cannot be gathered,
 // the others are shown. s.mu is held.
-func (s *scrape) make() error {
+func (s *answer) make() error {
 	families, err := s.from.Gather()
 	if len(families) == 0 && err != nil {
 		return err
 	}
 	var b bytes.Buffer
+	out := expfmt.NewEncoder(&b, s.format)
 	for _, f := range families {
-		if _, err := expfmt.MetricFamilyToText(&b, f); err != nil {
+		if err := out.Encode(f); err != nil {
 			return err
 		}
 	}

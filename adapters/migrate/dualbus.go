@@ -181,6 +181,18 @@ func (b *DualBus) DeafTopics() []string {
 	return slices.Concat(b.from.DeafTopics(), b.to.DeafTopics())
 }
 
+// Lags returns how far the topics that are followed are behind, on the bus where that is
+// further; see [transport.Transport.Lags].
+func (b *DualBus) Lags() map[string]time.Duration {
+	all := make(map[string]time.Duration)
+	for _, bus := range []*transport.Transport{b.from, b.to} {
+		for topic, lag := range bus.Lags() {
+			all[topic] = max(all[topic], lag)
+		}
+	}
+	return all
+}
+
 // Awaited returns the topics for which subscriptions have waited for the mark's
 // copy longer than [Config].DeafAfter. It is the same on every node that uses
 // both buses, since all of them wait for the same copy.

@@ -48,6 +48,10 @@ type Config struct {
 	// not numbered, and numbers in them mean nothing. It is for topics that others
 	// defined.
 	NoNumbers bool
+	// Published is called after each publish of which the broker has taken all, with
+	// how long that took, waiting in the queue included; nil: nobody wants to know. It
+	// is called by many goroutines at once, and must not block.
+	Published func(took time.Duration)
 	// Logger is nil for no log.
 	Logger *slog.Logger
 }

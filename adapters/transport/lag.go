@@ -86,8 +86,9 @@ func (d *deliveryState) snapshot() (delivered domain.Position, noFeedSince time.
 // end. It belongs to the goroutine of [Transport.Run].
 type lagMonitor struct {
 	t            *Transport
-	answersSince time.Time         // since when the broker answers; zero if it does not
-	tails        map[string][]tail // of each topic that is followed, oldest first
+	answersSince time.Time                // since when the broker answers; zero if it does not
+	tails        map[string][]tail        // of each topic that is followed, oldest first
+	marks        map[*subscription][]tail // tails that it has not come to, oldest first; see lags
 	unknownTails limitedLog
 }
 
@@ -204,10 +205,7 @@ func (m *lagMonitor) tooLong(then, now time.Time) bool {
 func (m *lagMonitor) isLagging(s *subscription, now time.Time) bool {
 	delivered, noFeedSince := s.snapshot()
 	if !noFeedSince.IsZero() {
-		if noFeedSince.Before(m.answersSince) {
-			noFeedSince = m.answersSince // before that the bus was down
-		}
-		if m.tooLong(noFeedSince, now) {
+		if m.tooLong(laterOf(noFeedSince, m.answersSince), now) { // before that the bus was down
 			return true
 		}
 	}

@@ -32,9 +32,13 @@ func (t *Transport) Publish(topic string, messages ...*message.Message) error {
 func (t *Transport) PublishContext(
 	ctx context.Context, topic string, messages ...*message.Message,
 ) error {
+	began := time.Now()
 	out := t.publish(ctx, topic, messages)
 	t.counts.published.Add(uint64(out.Accepted))
 	if out.Err == nil {
+		if t.cfg.Published != nil {
+			t.cfg.Published(time.Since(began))
+		}
 		return nil
 	}
 	t.counts.publishErrors.Add(uint64(len(messages) - out.Accepted))

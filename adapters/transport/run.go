@@ -26,6 +26,7 @@ func (t *Transport) Run(ctx context.Context, changed func(up bool)) error {
 
 	lag := newLagMonitor(t)
 	defer t.lagging.Store(nil)
+	defer t.lags.Store(nil)
 	tick := time.NewTicker(pingEvery / lagChecksPerPing)
 	defer tick.Stop()
 	wasUp, told, timeouts := true, false, 0
@@ -49,6 +50,8 @@ func (t *Transport) Run(ctx context.Context, changed func(up bool)) error {
 		}
 		topics := lag.lagging()
 		t.lagging.Store(&topics)
+		lags := lag.lags()
+		t.lags.Store(&lags)
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

@@ -182,6 +182,10 @@ func (s *subscription) run() {
 
 // accept passes a batch of the feed on, and reports whether ctx is still alive.
 func (s *subscription) accept(batch []domain.Entry) (more bool) {
+	read := time.Now()
+	for i := range batch {
+		batch[i].Read = read
+	}
 	s.brought = true
 	s.backoff.Reset()
 	before := s.last

@@ -34,9 +34,10 @@ type Transport struct {
 	highWaterMark       *message.Message   // stands for the high-water mark of any topic
 	startHighWaterMarks sync.Once          // starts the goroutine that publishes them
 
-	followFailures limitedLog               // lines on subscriptions that cannot be opened again
-	down           atomic.Bool              // the broker did not answer when Run last asked
-	lagging        atomic.Pointer[[]string] // topics of subscriptions; as Run saw it last
+	followFailures limitedLog                               // lines on subscriptions that cannot be opened again
+	down           atomic.Bool                              // the broker did not answer when Run last asked
+	lagging        atomic.Pointer[[]string]                 // topics of subscriptions; as Run saw it last
+	lags           atomic.Pointer[map[string]time.Duration] // by topic; as Run saw it last
 
 	closing  context.Context // ends once Close has begun
 	cancel   context.CancelFunc

@@ -1,9 +1,11 @@
 // Writes dist, and the script of the page that `fanfare dev` shows. The script is
 // committed, so that Go can embed it without npm. With --check this program writes
-// nothing, and fails if the committed script is not what the sources make.
+// nothing, and fails if the committed script is not what the sources make. With --dist
+// it writes dist alone, which is all that the package holds: npm calls it so before it
+// packs or publishes.
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
@@ -30,7 +32,8 @@ async function pageScript() {
 
 async function main() {
   const script = join(page, "page.js");
-  const made = existsSync(join(page, "src/page.ts")) ? await pageScript() : undefined;
+  const wanted = !process.argv.includes("--dist") && existsSync(join(page, "src/page.ts"));
+  const made = wanted ? await pageScript() : undefined;
   if (process.argv.includes("--check")) {
     if (made !== undefined && readFileSync(script, "utf8") !== made) {
       console.error("ports/devpage/page.js is not what its sources make: run 'npm run build' in clients/js");
@@ -39,6 +42,7 @@ async function main() {
     return;
   }
   if (made !== undefined) writeFileSync(script, made);
+  rmSync(join(here, "dist"), { recursive: true, force: true }); // what an older version had is not to be published
   await build({ ...shared, entryPoints: ["src/index.ts"], outfile: "dist/index.js", sourcemap: true });
   const tsc = spawnSync(join(here, "node_modules/.bin/tsc"), ["-p", "tsconfig.dist.json"], { cwd: here, stdio: "inherit" });
   if (tsc.status !== 0) process.exit(tsc.status ?? 1);

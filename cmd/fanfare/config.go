@@ -34,11 +34,11 @@ func (a *app) load(cmd *cobra.Command) (*settings.Settings, error) {
 func (a *app) config() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "config",
-		Short: "Check or print a node's settings",
+		Short: "Check or print a node's settings, or write a file with all of them",
 		Args:  unknownCommand,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(withSettings(a.configCheck()), withSettings(a.configPrint()))
+	cmd.AddCommand(withSettings(a.configCheck()), withSettings(a.configPrint()), a.configSample())
 	return cmd
 }
 
@@ -83,5 +83,15 @@ func (a *app) configPrint() *cobra.Command {
 			fmt.Fprint(a.out, s)
 			return nil
 		},
+	}
+}
+
+func (a *app) configSample() *cobra.Command {
+	return &cobra.Command{
+		Use:     "sample",
+		Short:   "Print a file that has every setting, with its meaning and its default",
+		Example: "  fanfare config sample > fanfare.yaml",
+		Args:    flagsOnly,
+		Run:     func(*cobra.Command, []string) { fmt.Fprint(a.out, settings.Sample()) },
 	}
 }

@@ -95,8 +95,9 @@ func failed(err error) error {
 
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
-		Use:   "fanfare",
-		Short: "Push messages to people, over whatever bus you run",
+		Use:     "fanfare",
+		Short:   "Push messages to people, over whatever bus you run",
+		Version: versionText(),
 		Long: `Fanfare pushes messages to people. A service publishes a message for a user once;
 every node hears it on the bus; the node that holds a session of that user delivers it.`,
 		Example: `  fanfare dev                                          # an unprotected node, to try things out
@@ -109,6 +110,7 @@ every node hears it on the bus; the node that holds a session of that user deliv
 		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.Args = func(cmd *cobra.Command, args []string) error { return unknownCommand(cmd, args) }
+	root.SetVersionTemplate("fanfare {{.Version}}\n") // what `fanfare version` prints
 	root.SetIn(a.in)
 	root.SetOut(a.out)
 	root.SetErr(a.err)
@@ -117,12 +119,13 @@ every node hears it on the bus; the node that holds a session of that user deliv
 		title    string
 		commands []*cobra.Command
 	}{
-		{"Nodes:", []*cobra.Command{a.serve(), a.dev(), a.config(), a.bridge(), a.move()}},
+		{"Nodes:", []*cobra.Command{a.serve(), a.dev(), a.health(), a.config(), a.bridge(), a.move()}},
 		{"Messages:", []*cobra.Command{
 			a.publish(), a.listen(), a.inbound(), a.webhook(), a.bench(),
 		}},
 		{"Who is there, and who must go:", []*cobra.Command{
-			a.who(), a.nodes(), a.members(), a.disconnect(), a.block(), a.unblock(), a.revoke(),
+			a.who(), a.members(), a.disconnect(), a.block(), a.unblock(), a.revoke(), a.nodes(),
+			a.rebalance(),
 		}},
 		{"Tokens and keys:", []*cobra.Command{a.token(), a.key()}},
 	} {

@@ -207,6 +207,9 @@ func TestWhatKeepsItFromStartingIsOneClearLineAndExitCode2(t *testing.T) {
 		"file missing":      {[]string{"serve", "--config", "/does/not/exist.yaml"}, "config file /does/not/exist.yaml: no such file or directory"},
 		"secret missing":    {[]string{"serve", "--auth.jwt.secret_file", "/does/not/exist"}, "auth.jwt.secret_file: /does/not/exist: no such file or directory"},
 		"key too short":     {[]string{"serve", "--auth.jwt.secret", "short"}, "auth.jwt: the secret has 5 bytes, at least 32 are needed"},
+		"two kinds of keys": {[]string{"config", "check", good, "--auth.jwt.jwks_url", "https://login.example.com/jwks"}, "auth.jwt: more than one of a secret"},
+		"keys of nobody":    {[]string{"config", "check", "--auth.jwt.discovery"}, "auth.jwt: discovery asks the issuer: set issuer, too"},
+		"a glob of nothing": {[]string{"config", "check", good, "--auth.jwt.default.rooms", "lobby"}, `auth.jwt: default.rooms: "lobby" matches nothing`},
 		"unknown scheme":    {[]string{"serve", good, "--listen", "127.0.0.1:0", "--transport", "rediss-stream://h"}, "redis-streams://"},
 		"unknown parameter": {[]string{"serve", good, "--listen", "127.0.0.1:0", "--transport", "memory://?retentoin=1h"}, "retentoin"},
 		"unknown setting":   {[]string{"serve", "--config", write(t, "auth: {jwt: {secert: x}}")}, "unknown setting auth.jwt.secert: did you mean auth.jwt.secret?"},
@@ -275,6 +278,9 @@ func TestEveryCommandHelpsWithAnExample(t *testing.T) {
 	}
 	if got := fanfareRun(t, "version"); got.code != 0 || !strings.HasPrefix(got.out, "fanfare ") {
 		t.Errorf("version: %+v", got)
+	}
+	if got, want := fanfareRun(t, "--version"), fanfareRun(t, "version"); got != want {
+		t.Errorf("--version: %+v, want %+v", got, want)
 	}
 }
 
@@ -520,5 +526,35 @@ func TestMoveWithoutABridgeDoesNothing(t *testing.T) {
 		if !strings.Contains(got.err, want) {
 			t.Errorf("it says %s; want %q in it", got.err, want)
 		}
+	}
+}
+
+// Settings can be checked where the issuer of tokens cannot be reached.
+func TestCheckingSettingsAsksNoIssuer(t *testing.T) {
+	t.Parallel()
+	mute, err := net.Listen("tcp", "127.0.0.1:0") // accepts, and answers nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { mute.Close() })
+	issuer := "--auth.jwt.issuer=http://" + mute.Addr().String()
+	got := fanfareRun(t, "config", "check", "--auth.jwt.discovery", issuer, "--auth.jwt.jwks_timeout", "1m",
+		"--auth.jwt.audience", "*", "--auth.jwt.claims.systems", "resource_access.push.systems", "--auth.jwt.default.rooms", "chat/*,orders/*")
+	if got.code != 0 || !strings.Contains(got.out, "the settings are good") {
+		t.Errorf("exit code %d: %s%s", got.code, got.out, got.err)
+	}
+	// Connections are accepted in the order in which they came: ours is the first.
+	ours, err := net.Dial("tcp", mute.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ours.Close()
+	first, err := mute.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close()
+	if first.RemoteAddr().String() != ours.LocalAddr().String() {
+		t.Error("the issuer was asked")
 	}
 }

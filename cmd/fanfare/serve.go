@@ -31,7 +31,9 @@ and exits with 0; a second signal ends it at once.
 
 Every setting has three spellings: --auth.jwt.secret, FANFARE_AUTH_JWT_SECRET, and auth.jwt.secret in
 the file. A flag beats the environment, which beats the file. Secrets are better kept in files:
---auth.jwt.secret_file, FANFARE_AUTH_JWT_SECRET_FILE. ` + "`fanfare config print`" + ` shows what takes effect.`,
+--auth.jwt.secret_file, FANFARE_AUTH_JWT_SECRET_FILE. ` + "`fanfare config print`" + ` shows what takes effect.
+
+The settings auth.… are read again when their files change, and on SIGHUP; all others at the start.`,
 		Example: `  openssl rand -base64 48 > jwt.secret
   fanfare serve --auth.jwt.secret_file jwt.secret --transport redis://localhost:6379/0
   fanfare serve --auth.jwt.secret_file jwt.secret --transport 'jetstream://localhost:4222?retention=6h'
@@ -127,10 +129,16 @@ func (a *app) runNode(ctx context.Context, s *settings.Settings, listening func(
 		adminHandler = withProfiles(adminHandler)
 		log.Warn("admin.pprof is on: whoever reaches admin_listen can see what is in this node's memory")
 	}
+	publicHandler := publicHandler(node, cfg, public.Addr(), log)
 	log.Info("listening", "address", public.Addr().String(), "version", versionText())
 	listening(public.Addr())
-	return failed(serveNode(ctx, node, log, cfg,
-		endpoint{public, node.Handler()}, endpoint{admin, adminHandler}))
+	var background []func(context.Context) error
+	if !cfg.Dev { // which believes everybody, and ends with its terminal
+		r := newReloader(node, s, log)
+		background = append(background, func(ctx context.Context) error { return r.run(ctx, cfg.Auth.Reload) })
+	}
+	return failed(serveNode(ctx, node, log, cfg, background,
+		endpoint{public, publicHandler}, endpoint{admin, adminHandler}))
 }
 
 // An endpoint is a listener, nil for none, and what answers there.
@@ -140,12 +148,16 @@ type endpoint struct {
 }
 
 // serveNode runs the node, and serves the endpoints as long as it runs: while it
-// drains, health checks and publishers are still answered.
+// drains, health checks and publishers are still answered. What is in background runs until
+// ctx ends.
 func serveNode(
 	ctx context.Context, node *fanfare.Node, log *slog.Logger, cfg fanfare.Config,
-	endpoints ...endpoint,
+	background []func(context.Context) error, endpoints ...endpoint,
 ) error {
 	work, ctx := errgroup.WithContext(ctx)
+	for _, run := range background {
+		work.Go(func() error { return run(ctx) })
+	}
 	var servers []server
 	for _, e := range endpoints {
 		if e.Listener == nil {

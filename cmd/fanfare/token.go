@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 	"time"
 
@@ -69,8 +68,8 @@ func mint(cfg fanfare.JWTConfig, g domain.Grant, ttl time.Duration) (string, err
 		return "", fmt.Errorf("--ttl: %v: want at least 1s (a token ends at a whole second) "+
 			"and at most %v", ttl, maxTokenTTL)
 	}
-	if err := checkGlobs(g); err != nil {
-		return "", err
+	if err := g.CheckPatterns(); err != nil {
+		return "", fmt.Errorf("--%w", err)
 	}
 	jwt, err := newJWT(cfg)
 	if err != nil {
@@ -91,37 +90,9 @@ func newJWT(cfg fanfare.JWTConfig) (*auth.JWT, error) {
 	return jwt, nil
 }
 
-var (
-	systemGlob = regexp.MustCompile(`^[a-z0-9*][a-z0-9_*-]*$`)
-	targetGlob = regexp.MustCompile(`^[a-z0-9*][a-z0-9_*-]*/.`)
-	placeGlob  = regexp.MustCompile(`^[a-z0-9*][a-z0-9_*-]*/`)
-)
-
-// checkGlobs refuses globs that match no possible system: a token with such a glob
-// would grant less than it seems to.
-func checkGlobs(g domain.Grant) error {
-	for _, list := range []struct {
-		flag, example string
-		globs         []string
-		form          *regexp.Regexp
-	}{
-		{"--systems", "orders or shop-*", g.Systems, systemGlob},
-		{"--rooms", "chat/*", g.Rooms, targetGlob},
-		{"--send", "chat/room:*", g.Send, targetGlob},
-		{"--presence", "chat/*", g.Presence, placeGlob},
-	} {
-		for _, glob := range list.globs {
-			if !list.form.MatchString(glob) {
-				return fmt.Errorf("%s: %q matches nothing: want such as %s, "+
-					"with systems of a-z, 0-9, _ and -", list.flag, glob, list.example)
-			}
-		}
-	}
-	return nil
-}
-
 func (a *app) key() *cobra.Command {
-	var name, scopes string
+	var name, scopes, expires, rate string
+	var ttl time.Duration
 	cmd := &cobra.Command{
 		Use:   "key",
 		Short: "Make an API key for a publisher or an operator",
@@ -129,10 +100,15 @@ func (a *app) key() *cobra.Command {
 hash. Add it to auth.api_keys of every node, and give the key to whoever needs it.
 
 Scopes: publish/SYSTEM to publish, presence/SYSTEM to ask who is there, members/SYSTEM to put users
-into rooms, admin to disconnect, block and revoke and to see the nodes, and * for everything.`,
+into rooms, admin to disconnect, block and revoke and to see the nodes, and * for everything.
+
+A key with --ttl or --expires is refused from then on. With --rate, each node takes that many messages
+in a second (100/s) or a minute (30/m) with the key, and answers 429 to more. To rotate a key, make a
+second one with the same name, and remove the entry of the first when nobody uses it any more.`,
 		Example: `  fanfare key --name shop --scopes publish/orders+publish/chat
   fanfare key --name backend --scopes 'presence/chat+members/chat+admin'
-  fanfare key --name ops --scopes '*'`,
+  fanfare key --name ops --scopes '*'
+  fanfare key --name shop --scopes publish/orders --expires 2027-06-30 --rate 500/s`,
 		Args: flagsOnly,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if name == "" || scopes == "" {
@@ -140,7 +116,11 @@ into rooms, admin to disconnect, block and revoke and to see the nodes, and * fo
 					"such as --scopes publish/orders")
 			}
 			list := strings.FieldsFunc(scopes, func(r rune) bool { return r == '+' || r == ',' })
-			key, entry, err := auth.NewKey(name, list)
+			limits, err := keyLimits(expires, ttl, rate, time.Now())
+			if err != nil {
+				return err
+			}
+			key, entry, err := auth.NewKey(name, list, limits)
 			if err != nil {
 				return err
 			}
@@ -153,5 +133,37 @@ into rooms, admin to disconnect, block and revoke and to see the nodes, and * fo
 	cmd.Flags().StringVar(&name, "name", "", "whose key it is")
 	cmd.Flags().StringVar(&scopes, "scopes", "",
 		"what it is good for, joined by +: publish/, presence/ or members/SYSTEM, admin, or *")
+	cmd.Flags().StringVar(&expires, "expires", "",
+		"when it ends: 2027-01-01, or 2027-01-01T12:00:00Z (default: never)")
+	cmd.Flags().DurationVar(&ttl, "ttl", 0, "how long it is good for, instead of --expires")
+	cmd.Flags().StringVar(&rate, "rate", "",
+		"messages that a node takes with it: 100/s, or 30/m (default: any number)")
 	return cmd
+}
+
+// keyLimits reads the limits of a key that is made now.
+func keyLimits(
+	expires string, ttl time.Duration, rate string, now time.Time,
+) (l auth.KeyLimits, err error) {
+	switch {
+	case expires != "" && ttl != 0:
+		return l, errors.New("both --expires and --ttl: keep one")
+	case expires != "":
+		l.Expires, err = auth.ParseKeyExpiry(expires)
+	case ttl != 0:
+		l.Expires = now.Add(ttl).Truncate(time.Second).UTC()
+	}
+	if err != nil {
+		return l, fmt.Errorf("--expires: %w", err)
+	}
+	if !l.Expires.IsZero() && !l.Expires.After(now) {
+		return l, errors.New("the key would have expired already")
+	}
+	if rate == "" {
+		return l, nil
+	}
+	if l.Rate, err = auth.ParseKeyRate(rate); err != nil {
+		return l, fmt.Errorf("--rate: %w", err)
+	}
+	return l, nil
 }

@@ -13,7 +13,7 @@ import (
 // have others, which are passed over.
 func (k Kind) known() bool {
 	switch k {
-	case Block, Disconnect, DisconnectSession, RevokeToken, RevokeUser, Membership:
+	case Block, Disconnect, DisconnectSession, RevokeToken, RevokeUser, Rebalance, Membership:
 		return true
 	}
 	return false
@@ -61,6 +61,10 @@ func (v Value) check() error {
 			codeDisconnected, codeCustomFirst, codeCustomLast)
 	case v.Before < 0:
 		return fault("before", "a time is not before 1970")
+	case v.Rate < 0 || v.Rate > MaxRate:
+		return fault("rate", "a rate is from 1 to %d sessions a second", MaxRate)
+	case v.Sessions < 0 || v.Sessions > MaxSessions:
+		return fault("sessions", "at most %d sessions", MaxSessions)
 	}
 	return nil
 }
@@ -75,6 +79,8 @@ func (v Value) of(k Kind) Value {
 		return Value{Reason: v.Reason, Code: v.Code, Final: v.Final}
 	case RevokeUser:
 		return Value{Before: v.Before}
+	case Rebalance:
+		return Value{Rate: v.Rate, Sessions: v.Sessions}
 	}
 	return Value{}
 }

@@ -2,7 +2,8 @@ package control
 
 // An Effect is something that a node has to do to its sessions.
 type Effect struct {
-	// Key.Kind says what to do. Disconnect and DisconnectSession: close with Value. All
+	// Key.Kind says what to do. Disconnect and DisconnectSession: close with Value.
+	// Rebalance: ask sessions to go, if Key.Name is the incarnation of this node. All
 	// others: look at the sessions of the user, or with RevokeToken of the token, again:
 	// whether Check lets them in, and Rooms.
 	Key   Key

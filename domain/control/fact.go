@@ -25,6 +25,9 @@ const (
 	// RevokeUser refuses the tokens of a user that were issued before Value.Before, and
 	// closes their sessions. Key.Name is the user.
 	RevokeUser Kind = "revoke_user"
+	// Rebalance has a node ask sessions to go, or no more of them if Value.Rate is 0. Key.Name
+	// is the node's incarnation, so that a node which was started again does not obey.
+	Rebalance Kind = "rebalance"
 	// Membership puts a user into a room. Key.System and Key.Room name it, and Key.Name
 	// is the user.
 	Membership Kind = "member"
@@ -48,6 +51,10 @@ type Value struct {
 	// Before is the time before which the tokens of a RevokeUser were issued, in
 	// milliseconds since 1970.
 	Before int64
+	// Rate is how many sessions a second a Rebalance asks to go, at most MaxRate, and Sessions
+	// how many in all. Sessions 0 means as many as the node has more than the live nodes have
+	// on average.
+	Rate, Sessions int
 }
 
 // A Fact is what a Key is known to be.
@@ -64,6 +71,9 @@ const (
 	MaxTTL = 366 * 24 * time.Hour
 	// DisconnectTTL is how long a Disconnect is repeated to nodes that have missed it.
 	DisconnectTTL = 2 * time.Minute
+	// MaxRate and MaxSessions are the most that a Rebalance may ask for.
+	MaxRate     = 10_000
+	MaxSessions = 100_000_000
 )
 
 // A Refusal says why a user is not let in. It is a [domain.ErrForbidden].

@@ -213,6 +213,12 @@ func (v *Value) append(b []byte) []byte {
 	if v.Before != 0 {
 		b = appendInt(b, `,"before":`, v.Before)
 	}
+	if v.Rate != 0 {
+		b = appendInt(b, `,"rate":`, int64(v.Rate))
+	}
+	if v.Sessions != 0 {
+		b = appendInt(b, `,"sessions":`, int64(v.Sessions))
+	}
 	b = append(b[:start], b[start+1:]...) // without the first comma
 	return append(b, '}')
 }

@@ -41,6 +41,7 @@ func everything() *message {
 				ver: version{7, 0, "X"}, until: 9, keep: 9,
 			},
 			{key: Key{Kind: RevokeUser, Name: "bob"}, value: Value{Before: 77}, ver: version{8, 0, "X"}, until: 9, keep: 9},
+			{key: Key{Kind: Rebalance, Name: "01INC"}, value: Value{Rate: 50, Sessions: 7}, ver: version{9, 0, "X"}, until: 9, keep: 9},
 		},
 		acks: []string{"01C"}, sync: []string{"01D", "01E"}, answering: []string{"01G"}, answered: []string{"01F"},
 		buckets: &buckets{to: "01G"},

@@ -57,5 +57,17 @@ func (m *Machine) Nodes(now Now) []NodeInfo {
 	return all
 }
 
+// Newest returns the incarnation of the live node with a name, "" if there is none. If there
+// are several, because one was started again and the end of the other is not known yet, it is
+// the newest.
+func Newest(nodes []NodeInfo, name string) (incarnation string) {
+	for _, n := range nodes {
+		if n.Name == name {
+			incarnation = max(incarnation, n.Incarnation)
+		}
+	}
+	return incarnation
+}
+
 // maxShown is the longest time that is believed of a node, in ms: some two centuries.
 const maxShown = 200 * 366 * 24 * 3600 * 1000

@@ -189,17 +189,25 @@ func parseValue(text []byte) (v Value, err error) {
 		case "reason":
 			v.Reason, err = jsontext.String(value)
 		case "code":
-			var n int64
-			n, err = number(value, 0, 1<<16-1)
-			v.Code = int(n)
+			v.Code, err = count(value, 1<<16-1)
 		case "final":
 			v.Final = isTrue(value)
 		case "before":
 			v.Before, err = number(value, 0, maxNumber)
+		case "rate":
+			v.Rate, err = count(value, MaxRate)
+		case "sessions":
+			v.Sessions, err = count(value, MaxSessions)
 		}
 		return err
 	})
 	return v, err
+}
+
+// count reads a number from 0 to most.
+func count(text []byte, most int64) (int, error) {
+	n, err := number(text, 0, most)
+	return int(n), err
 }
 
 // parseVersion reads [ms, counter, incarnation].

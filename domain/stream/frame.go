@@ -1,12 +1,20 @@
 package stream
 
-import "github.com/fanfarebus/fanfare/domain"
+import (
+	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/internal/metric"
+)
 
 // A Frame is ready to be written to a client. Many sessions share its bytes:
 // nobody may change them.
 type Frame struct {
 	Bytes  []byte // nil is no frame; an empty one is a frame like any other
 	Binary bool   // not valid UTF-8, for protocols that tell text from binary
+
+	// The Stream sets what follows, so that ports can count.
+
+	Message bool         // a message, and not a notice
+	Read    metric.Stamp // when the node read it from the bus; 0 if a session catches up with it
 }
 
 // An Encoder turns entries into the frames of one client protocol. Sessions

@@ -5,6 +5,7 @@ import (
 
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/domain/history"
+	"github.com/fanfarebus/fanfare/internal/metric"
 )
 
 // A sharedFrame is what one Encoder made of a message for one target.
@@ -34,6 +35,7 @@ func sharedIn(all []sharedFrame, by Encoder, to domain.Target) (Frame, bool) {
 // what one user is sent again, nobody else wants.
 type frames struct {
 	live []sharedFrame  // of the message that is being offered
+	when metric.Stamp   // when that was read from the bus
 	read domain.Message // the message that is being encoded; it points into the window, see forgetRead
 
 	kept []keptFrame // nil while nobody catches up
@@ -63,6 +65,7 @@ func (s *Stream) liveFrame(m *domain.Message, enc Encoder, to domain.Target, at 
 		return f
 	}
 	f := enc.Message(s.system, m, to, at)
+	f.Message, f.Read = true, s.frames.when
 	if len(s.frames.live) < maxSharedFrames {
 		s.frames.live = append(s.frames.live, sharedFrame{enc, to, f})
 	}
@@ -104,6 +107,7 @@ func (s *Stream) encode(e *history.Entry, enc Encoder, to domain.Target, withCur
 		at = p.Cursor
 	}
 	f := enc.Message(s.system, m, to, at)
+	f.Message = true
 	f.disown(m)
 	return f
 }

@@ -74,6 +74,7 @@ func (s *Stream) frameOf(m *replayed, enc Encoder, to domain.Target) Frame {
 // for the frame.
 func (m *replayed) encode(system domain.System, enc Encoder, to domain.Target, at domain.Cursor) Frame {
 	f := enc.Message(system, m.message, to, at)
+	f.Message = true
 	if !m.kept {
 		f.disown(m.message)
 	}

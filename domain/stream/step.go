@@ -6,6 +6,7 @@ import (
 
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/domain/history"
+	"github.com/fanfarebus/fanfare/internal/metric"
 )
 
 // Step takes in the next entry that the bus carried. For a Record, m is the
@@ -104,6 +105,7 @@ func (s *Stream) take(e *domain.Entry, m *domain.Message, now time.Time) {
 		s.stats.Skipped++
 		s.history.Advance(p)
 	} else {
+		s.frames.when = metric.StampOf(e.Read)
 		s.deliver(m, p, e.Time, now)
 	}
 	s.confirm()

@@ -15,27 +15,35 @@ type Kind uint8
 const (
 	Counter Kind = iota // only grows; its name ends in _total
 	Gauge               // goes up and down
+	Timing              // the distribution of how long something took; its name ends in _seconds
 )
 
-// A Metric describes one number, or one for each value of a label. Exactly one
-// of Value and Values is set. Both are called at each scrape, by several
-// goroutines at once if scrapes overlap, so they are safe for concurrent use.
+// A Metric describes one number or one distribution, or one for each value of a
+// label. Exactly one of Value, Values and Timings is set. It is called at each
+// scrape, by several goroutines at once if scrapes overlap, so it is safe for
+// concurrent use.
 type Metric struct {
 	// Name is without the prefix fanfare_, which adapters/metrics adds. Names
 	// and labels are part of what operators rely on; docs/operating.md lists them.
 	Name string
-	// Help is one sentence that stands beside the number in a scrape.
+	// Help is one sentence that stands beside the number in a scrape. It is
+	// understood without those of other metrics.
 	Help string
 	Kind Kind
 
 	// Value returns the number of a metric without a label.
 	Value func() float64
 
-	// Label names the label of Values, such as "system". It is empty with Value.
+	// Label names the label of Values or Timings, such as "system". It is empty
+	// if there is none.
 	Label string
 	// Values returns the number for each value of the label. The map belongs to
 	// the caller.
 	Values func() map[string]float64
+
+	// Timings returns the distribution for each value of the label, or for "" if
+	// there is no label. The map belongs to the caller.
+	Timings func() map[string]Distribution
 }
 
 // A Number is what the packages of a node count with.
@@ -66,4 +74,19 @@ func PerLabel[K comparable, N Number](
 		return all
 	}
 	return Metric{Name: name, Help: help, Kind: kind, Label: label, Values: values}
+}
+
+// TimeOf describes a distribution.
+func TimeOf(name, help string, read func() Distribution) Metric {
+	return Metric{
+		Name: name, Help: help, Kind: Timing,
+		Timings: func() map[string]Distribution {
+			return map[string]Distribution{"": read()}
+		},
+	}
+}
+
+// TimePerLabel describes a distribution for each value of a label.
+func TimePerLabel(name, help, label string, read func() map[string]Distribution) Metric {
+	return Metric{Name: name, Help: help, Kind: Timing, Label: label, Timings: read}
 }

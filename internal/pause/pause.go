@@ -37,9 +37,12 @@ type Backoff struct {
 func (b *Backoff) Reset() { b.upper = 0 }
 
 // Wait pauses, and reports whether ctx is still alive.
-func (b *Backoff) Wait(ctx context.Context) bool {
+func (b *Backoff) Wait(ctx context.Context) bool { return For(ctx, b.Next()) }
+
+// Next returns how long the next pause is, for callers that wait for something else, too.
+func (b *Backoff) Next() time.Duration {
 	b.upper = max(b.upper, b.Min)
 	d := Jitter(b.upper)
 	b.upper = min(2*b.upper, b.Max)
-	return For(ctx, d)
+	return d
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/fanfarebus/fanfare/domain"
 )
@@ -27,6 +28,13 @@ type Authorizer interface {
 // name is no secret. It returns "" for a key that it does not know.
 type Namer interface {
 	NameOf(key string) string
+}
+
+// A Meter is an [Authorizer] that bounds how much is published with a key. Take counts n
+// messages and returns 0, or counts nothing and returns after how long it could count them; n
+// of 0 asks after how long one message could be published. It does not block.
+type Meter interface {
+	Take(key string, n int) (wait time.Duration)
 }
 
 // A Node reports how it is. Its methods are safe for concurrent use and do not block.
@@ -52,7 +60,7 @@ type API struct {
 
 	accepted     atomic.Uint64
 	mu           sync.Mutex
-	refused      map[int]uint64    // by status; guarded by mu
+	refused      map[string]uint64 // by reason, see Problem.why; guarded by mu
 	unauthorized map[string]uint64 // by reason, at most maxReasons; guarded by mu
 	controlled   map[int]uint64    // by status; guarded by mu
 }
@@ -61,7 +69,7 @@ type API struct {
 func New(p Publisher, keys Authorizer, node Node, cfg Config) (*API, error) {
 	a := &API{
 		publisher: p, keys: keys, node: node, cfg: cfg.withDefaults(),
-		refused: map[int]uint64{}, unauthorized: map[string]uint64{}, controlled: map[int]uint64{},
+		refused: map[string]uint64{}, unauthorized: map[string]uint64{}, controlled: map[int]uint64{},
 	}
 	a.bodies = newBudget(a.cfg.Bodies, a.cfg.BodiesPerKey)
 	return a, a.describe()
@@ -83,7 +91,7 @@ func (a *API) Publishing(mux *http.ServeMux) {
 		there += ", " + r.method + " " + r.path
 	}
 	mux.HandleFunc("/v1/", func(w http.ResponseWriter, r *http.Request) {
-		a.refuse(w, problem(http.StatusNotFound, there))
+		a.refuse(w, problem(http.StatusNotFound, there).because("path"))
 	})
 }
 
@@ -119,11 +127,21 @@ func (a *API) Admin(mux *http.ServeMux, metrics http.Handler) {
 	}))
 }
 
+// NoAdmin answers 404 where [API.Admin] would serve something, and says where that is.
+func (a *API) NoAdmin(mux *http.ServeMux) {
+	for _, path := range []string{"/metrics", "/docs", "/openapi.json"} {
+		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+			problem(http.StatusNotFound, path+" is not public: this node serves it on admin_listen "+
+				"(in a Go program, by Node.AdminHandler), or also here with the setting admin.public").write(w)
+		})
+	}
+}
+
 // Stats are what an [API] counts.
 type Stats struct {
-	Accepted uint64         // messages that the bus took
-	Bodies   int64          // bytes that the bodies of requests in flight take now
-	Refused  map[int]uint64 // publish requests that were refused, by status
+	Accepted uint64            // messages that the bus took
+	Bodies   int64             // bytes that the bodies of requests in flight take now
+	Refused  map[string]uint64 // publish requests that were refused, by why
 	// Unauthorized counts requests that were refused because of their API key, by why.
 	Unauthorized map[string]uint64
 	Controlled   map[int]uint64 // requests to the routes of Controlling, by status
@@ -143,7 +161,7 @@ func (a *API) Stats() Stats {
 // refuse counts a problem, and answers with it.
 func (a *API) refuse(w http.ResponseWriter, p *Problem) {
 	a.mu.Lock()
-	a.refused[p.Status]++
+	a.refused[p.why()]++
 	a.mu.Unlock()
 	a.startAnswer(w)
 	p.write(w)

@@ -44,10 +44,11 @@ func (c *claim) more(n int64) *Problem {
 	switch {
 	case b.byKey[c.key]+n > b.each:
 		return problem(http.StatusTooManyRequests,
-			"this API key has too many bytes in flight: publish less at a time")
+			"this API key has too many bytes in flight: publish less at a time").because("key_memory")
 	case b.used+n > b.all:
 		return problem(http.StatusServiceUnavailable,
-			"this node has too many bytes of requests in flight: publish again later")
+			"this node has too many bytes of requests in flight: publish again later").
+			because("node_memory")
 	}
 	b.used += n
 	b.byKey[c.key] += n

@@ -92,6 +92,9 @@ func TestBodiesInFlightHaveABudget(t *testing.T) {
 	if n, status := count("ops"); status != 503 || n < 1 {
 		t.Errorf("another key: %d bodies, then %d; want some, then 503", n, status)
 	}
+	if refused := a.Stats().Refused; refused["key_memory"] != 1 || refused["node_memory"] != 1 {
+		t.Errorf("counted %v; want one key_memory and one node_memory", refused)
+	}
 	counted, used := a.Stats().Bodies, heap()-before
 	if counted < 30<<20 || counted > 40<<20 {
 		t.Errorf("%d bytes are counted", counted)

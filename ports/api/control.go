@@ -84,6 +84,7 @@ type call struct {
 	user    string
 	room    string
 	session string
+	node    string
 
 	query map[string]string // what the request has of route.query
 	body  []byte            // empty if there is none
@@ -175,7 +176,9 @@ func (c *call) names(req *http.Request) *Problem {
 		}
 		c.system = system
 	}
-	for name, into := range map[string]*string{"user": &c.user, "room": &c.room, "id": &c.session} {
+	for name, into := range map[string]*string{
+		"user": &c.user, "room": &c.room, "id": &c.session, "node": &c.node,
+	} {
 		if *into = req.PathValue(name); *into != "" {
 			if err := domain.CheckUser(*into); err != nil {
 				wrong.add("", domain.At(name, err))

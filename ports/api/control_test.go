@@ -36,10 +36,16 @@ var operations = []struct {
 	{"PUT", "/v1/systems/chat/rooms/lobby/members/alice", `{"ttl":1}`, command{member("lobby", "alice"), control.Value{}, time.Second, false, 0}},
 	{"PUT", "/v1/systems/chat/rooms/a%2Fb/members/c%2Fd", ``, command{member("a/b", "c/d"), control.Value{}, all, false, 0}},
 	{"DELETE", "/v1/systems/chat/rooms/lobby/members/alice?wait=2s", ``, command{member("lobby", "alice"), control.Value{}, 0, true, 2 * time.Second}},
+	{"POST", "/v1/nodes/n1/rebalance", ``, command{control.Key{Kind: control.Rebalance, Name: "01NEW"}, control.Value{Rate: 50}, control.DisconnectTTL, false, 0}},
+	{"POST", "/v1/nodes/n1/rebalance?wait=2s", `{"rate":200,"sessions":1e3}`, command{control.Key{Kind: control.Rebalance, Name: "01NEW"}, control.Value{Rate: 200, Sessions: 1000}, control.DisconnectTTL, false, 2 * time.Second}},
+	{"DELETE", "/v1/nodes/n1/rebalance", ``, command{control.Key{Kind: control.Rebalance, Name: "01NEW"}, control.Value{}, control.DisconnectTTL, false, 0}},
 }
 
+// started says that n1 was started again a moment ago.
+var started = []control.NodeInfo{{Name: "n1", Incarnation: "01NEW"}, {Name: "n1", Incarnation: "01LD"}, {Name: "n2", Incarnation: "01X"}}
+
 func TestCommandsAreGivenToThePlane(t *testing.T) {
-	p := &plane{outcome: control.Outcome{ID: "01X", Applied: []string{"n1"}}}
+	p := &plane{outcome: control.Outcome{ID: "01X", Applied: []string{"n1"}}, nodes: started}
 	a, h := controlled(t, p, api.Config{})
 	for _, tt := range operations {
 		p.got = nil
@@ -61,6 +67,16 @@ func TestCommandsAreGivenToThePlane(t *testing.T) {
 	}
 }
 
+func TestANodeThatIsNotThereIsNotRebalanced(t *testing.T) {
+	p := &plane{nodes: started}
+	_, h := controlled(t, p, api.Config{})
+	for _, method := range []string{"POST", "DELETE"} {
+		if got := explained(t, ask(h, method, "/v1/nodes/n3/rebalance", "")); got.Status != 404 || !strings.Contains(got.Detail, "n3") || len(p.got) > 0 {
+			t.Errorf("%s: %+v, done %v", method, got, p.got)
+		}
+	}
+}
+
 func TestTokensOfAUserAreRevokedThatWereIssuedBeforeNow(t *testing.T) {
 	p := &plane{}
 	_, h := controlled(t, p, api.Config{})
@@ -73,7 +89,7 @@ func TestTokensOfAUserAreRevokedThatWereIssuedBeforeNow(t *testing.T) {
 
 func TestWhatACommandCannotMeanIsRefusedWithItsLocation(t *testing.T) {
 	long := strings.Repeat("x", 257)
-	p := &plane{}
+	p := &plane{nodes: started}
 	a, h := controlled(t, p, api.Config{})
 	for _, tt := range []struct {
 		method, path, body string
@@ -88,6 +104,11 @@ func TestWhatACommandCannotMeanIsRefusedWithItsLocation(t *testing.T) {
 		{"POST", "/v1/users/alice/disconnect", `{"reason":"\ud83d"}`, 400, "reason"},
 		{"POST", "/v1/users/alice/disconnect", `{"reason":"a","reason":"a"}`, 400, ""},
 		{"POST", "/v1/users/alice/disconnect", `{"code":4010}`, 422, "code"},
+		{"POST", "/v1/nodes/n1/rebalance", `{"rate":0}`, 422, "rate"},
+		{"POST", "/v1/nodes/n1/rebalance", `{"rate":10001}`, 422, "rate"},
+		{"POST", "/v1/nodes/n1/rebalance", `{"rate":"50/s"}`, 422, "rate"},
+		{"POST", "/v1/nodes/n1/rebalance", `{"sessions":0}`, 422, "sessions"},
+		{"DELETE", "/v1/nodes/n1/rebalance", `{"rate":1}`, 422, "rate"},
 		{"POST", "/v1/users/alice/disconnect", `{"code":4099}`, 422, "code"},
 		{"POST", "/v1/users/alice/disconnect", `{"code":5000}`, 422, "code"},
 		{"POST", "/v1/users/alice/disconnect", `{"code":0}`, 422, "code"},
@@ -241,7 +262,7 @@ func TestEachRouteNeedsItsScope(t *testing.T) {
 
 func TestWithoutAControlPlaneRoutesSaySo(t *testing.T) {
 	_, off := controlled(t, nil, api.Config{})
-	_, unsupported := controlled(t, &plane{err: domain.ErrUnsupported}, api.Config{})
+	_, unsupported := controlled(t, &plane{err: domain.ErrUnsupported, nodes: started}, api.Config{})
 	for _, r := range paths() {
 		if got := explained(t, ask(off, r[0], r[1], "")); got.Status != 501 || !strings.Contains(got.Detail, "control.disabled") {
 			t.Errorf("%s: %+v", r, got)
@@ -257,7 +278,7 @@ func TestWithoutAControlPlaneRoutesSaySo(t *testing.T) {
 func TestMethodsThatARouteDoesNotHave(t *testing.T) {
 	allow := map[string]string{
 		"/v1/users/alice/disconnect": "POST", "/v1/users/alice/block": "DELETE, GET, HEAD, PUT", "/v1/sessions/x/disconnect": "POST",
-		"/v1/tokens/revoke": "POST", "/v1/systems/chat/presence": "GET, HEAD, POST", "/v1/nodes": "GET, HEAD",
+		"/v1/tokens/revoke": "POST", "/v1/systems/chat/presence": "GET, HEAD, POST", "/v1/nodes": "GET, HEAD", "/v1/nodes/n1/rebalance": "DELETE, POST",
 		"/v1/systems/chat/rooms/r/members": "GET, HEAD", "/v1/systems/chat/rooms/r/members/u": "DELETE, GET, HEAD, PUT",
 	}
 	a, h := controlled(t, &plane{}, api.Config{})

@@ -4,8 +4,10 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -188,6 +190,88 @@ func TestDocumentationNeedsNothingFromElsewhere(t *testing.T) {
 	for _, want := range []string{"POST /v1/systems/{system}/messages", "GET /readyz", "user:alice", "data_base64"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("no %q on the page", want)
+		}
+	}
+}
+
+// What is on the page is understood there: every field and parameter has a meaning.
+func TestDocumentationGivesEveryFieldAMeaning(t *testing.T) {
+	page := get(whole(t, &node{}), "/docs").Body.String()
+	rows := regexp.MustCompile(`(?s)<tr><th scope="row">(.*?)</th>(.*?)</tr>`).FindAllStringSubmatch(page, -1)
+	if len(rows) < 100 {
+		t.Fatalf("%d rows on the page", len(rows))
+	}
+	for _, row := range rows {
+		cells := regexp.MustCompile(`(?s)<td>(.*?)(?:</td>|$)`).FindAllStringSubmatch(row[2], -1)
+		if last := cells[len(cells)-1][1]; strings.TrimSpace(last) == "" {
+			t.Errorf("a row without a meaning: %s", row[0])
+		}
+	}
+	for _, want := range []string{
+		"Authorization: Bearer", "fanfare_token", "fanfare.token.", "publish/SYSTEM", "presence/SYSTEM",
+		"members/SYSTEM", "admin", "<code>exp</code>", `id="ws"`, `id="sse"`, "prefers-color-scheme: dark",
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("no %q on the page", want)
+		}
+	}
+	for _, link := range regexp.MustCompile(`href="#([^"]*)"`).FindAllStringSubmatch(page, -1) {
+		if strings.Count(page, `id="`+link[1]+`"`) != 1 {
+			t.Errorf("%s leads to nothing, or to several things", link[0])
+		}
+	}
+}
+
+// docs/protocol.md is the contract. The page names the same ops, codes and close codes.
+func TestDocumentationSaysWhatTheProtocolSays(t *testing.T) {
+	text, err := os.ReadFile("../../docs/protocol.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, v1, _ := strings.Cut(string(text), "\n### `fanfare.v1.json`\n")
+	v1, rest, _ := strings.Cut(v1, "\n## ")
+	var document struct {
+		Paths map[string]map[string]struct {
+			Ops []struct{ Op, From, Example string } `json:"x-ops"`
+		}
+	}
+	w := get(whole(t, &node{}), "/openapi.json")
+	if err := json.Unmarshal(w.Body.Bytes(), &document); err != nil {
+		t.Fatal(err)
+	}
+	want, got := map[string]bool{}, map[string]bool{}
+	for _, op := range regexp.MustCompile(`([←→]) \{"op":"([a-z]+)"`).FindAllStringSubmatch(v1, -1) {
+		want[map[string]string{"←": "node ", "→": "client "}[op[1]]+op[2]] = true
+	}
+	for _, op := range document.Paths["/ws"]["get"].Ops {
+		got[op.From+" "+op.Op] = true
+		if !json.Valid([]byte(op.Example)) || !strings.Contains(op.Example, `"op":"`+op.Op+`"`) {
+			t.Errorf("the example of %s is %s", op.Op, op.Example)
+		}
+	}
+	if len(want) < 15 || !maps.Equal(want, got) {
+		t.Errorf("the page has the ops\n%v; the protocol has\n%v", got, want)
+	}
+	page := get(whole(t, &node{}), "/docs").Body.String()
+	codes := regexp.MustCompile(`(?m)^\| ([0-9–]+) \|`).FindAllStringSubmatch(rest, -1)
+	if len(codes) < 10 {
+		t.Fatalf("close codes in the protocol: %v", codes)
+	}
+	_, shown, _ := strings.Cut(page, `aria-label="Close codes"`)
+	shown, _, _ = strings.Cut(shown, "</table>")
+	for _, code := range codes {
+		if !strings.Contains(shown, "<code>"+code[1]+"</code>") {
+			t.Errorf("no close code %s on the page", code[1])
+		}
+	}
+	if n := strings.Count(shown, "<tbody><tr>") + strings.Count(shown, "\n<tr>"); n != len(codes) {
+		t.Errorf("%d close codes on the page, %d in the protocol", n, len(codes))
+	}
+	_, errors, _ := strings.Cut(v1, "Codes of errors:")
+	errors, _, _ = strings.Cut(errors, "which means")
+	for _, code := range regexp.MustCompile("`([a-z_]+)`").FindAllStringSubmatch(errors, -1) {
+		if !strings.Contains(page, code[1]) {
+			t.Errorf("no error code %s on the page", code[1])
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"strings"
@@ -21,15 +22,15 @@ func (a *API) scopes(r *http.Request, what string) (key string, _ domain.Scopes,
 	if err == nil {
 		return key, scopes, nil
 	}
-	reason, detail := "unauthenticated", err.Error()
+	reason, detail, told := "unauthenticated", err.Error(), "the one in Authorization is not known to this node"
 	var c *domain.CredentialError
 	if errors.As(err, &c) {
-		reason, detail = c.Reason, c.Detail
+		reason, detail, told = c.Reason, c.Detail, cmp.Or(c.Told, told)
 	}
 	a.recordBadKey(r, reason, detail)
 	if key != "" {
 		return "", nil, problem(http.StatusUnauthorized,
-			what+" needs an API key: the one in Authorization is not known to this node")
+			what+" needs an API key: "+told)
 	}
 	return "", nil, problem(http.StatusUnauthorized,
 		what+" needs an API key, as in \"Authorization: Bearer <key>\"")

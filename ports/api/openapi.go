@@ -26,12 +26,18 @@ func (a *API) describe() error {
 	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"key": {
 		Type: "http", Scheme: "bearer", Description: "An API key with the scope that the operation needs: " +
 			"publish/SYSTEM, presence/SYSTEM, members/SYSTEM or admin; * has them all.",
+	}, "token": {
+		Type: "http", Scheme: "bearer", BearerFormat: "JWT", Description: "A session token. It may also come " +
+			"as the cookie fanfare_token, from a page that is allowed; on /ws as a subprotocol " +
+			"fanfare.token.TOKEN beside the real one; and as ?token= where auth.query_token is on.",
 	}}
 	mux := http.NewServeMux()
 	api := humago.New(mux, cfg)
 	a.describePublishing(api.OpenAPI())
+	a.describeReceiving(api.OpenAPI())
 	a.describeControl(api.OpenAPI())
 	a.registerHealth(api)
+	addMeanings(api.OpenAPI().Components.Schemas)
 	a.health = mux
 
 	var err error
@@ -92,9 +98,11 @@ func (a *API) publishResponses() map[string]*huma.Response {
 		Description: "The bus has it: id for a single message, ids for a batch.",
 		Content: map[string]*huma.MediaType{
 			"application/json": {Schema: &huma.Schema{OneOf: []*huma.Schema{
-				object("id", &huma.Schema{Type: "string"}),
+				object("id", &huma.Schema{Type: "string",
+					Description: "The message's id: the publisher's, or one that the node has made."}),
 				object("ids", &huma.Schema{
-					Type: "array", Items: &huma.Schema{Type: "string"}}),
+					Type: "array", Items: &huma.Schema{Type: "string"},
+					Description: "Of a batch: the ids of all messages, in order."}),
 			}}, Example: map[string]any{"id": exampleID}},
 		},
 	}}
@@ -109,7 +117,7 @@ func (a *API) publishResponses() map[string]*huma.Response {
 		415: "Another content type than JSON or NDJSON.",
 		422: "Something in a message is not valid; errors names each place. " +
 			"Nothing was published.",
-		429: "This API key has too many bytes of requests in flight.",
+		429: "This API key has too many bytes of requests in flight, or publishes more than its rate.",
 		503: "The bus did not take it in time. The first accepted messages are on it; " +
 			"publish the others again, with the same ids.",
 	} {

@@ -28,6 +28,7 @@ type about struct {
 // Groups of routes in the documentation.
 const (
 	tagPublishing = "Publishing"
+	tagReceiving  = "Receiving"
 	tagWho        = "Who must go"
 	tagMembers    = "Members of rooms"
 	tagPresence   = "Who is there"
@@ -93,6 +94,8 @@ func parameterOf(name string) *huma.Param {
 		p.Example, p.Description = "lobby", "The room."
 	case "id":
 		p.Example, p.Description = exampleID, "The session, as hello names it."
+	case "node":
+		p.Example, p.Description = "n1", "The node, by its name."
 	case "wait":
 		p.Example = "2s"
 		p.Schema = &huma.Schema{Type: "string"}
@@ -137,11 +140,22 @@ func fieldSchema(name string) *huma.Schema {
 	case "ttl":
 		return &huma.Schema{Type: "integer", Minimum: new(1.0), Maximum: new(control.MaxTTL.Seconds()),
 			Default: int(control.MaxTTL.Seconds()), Description: "Seconds after which it ends."}
+	case "rate":
+		return &huma.Schema{Type: "integer", Minimum: new(1.0), Maximum: new(float64(control.MaxRate)),
+			Default: defaultRate, Description: "How many sessions a second are asked to go."}
+	case "sessions":
+		return &huma.Schema{Type: "integer", Minimum: new(1.0), Maximum: new(float64(control.MaxSessions)),
+			Description: "How many in all. Without it, as many as the node has more than the live nodes have " +
+				"on average."}
 	case "jti":
 		return nameSchema("The token's jti.")
 	case "issued_before":
 		return &huma.Schema{OneOf: []*huma.Schema{{Type: "string", Format: "date-time"}, {Type: "number"}},
 			Description: "RFC 3339, or seconds since 1970. Now, if not said. It goes with user."}
+	case "user":
+		return nameSchema("The user, all of whose tokens from before that time are meant.")
+	case "room":
+		return nameSchema("A room of the system; without it, whoever is attached to the system.")
 	case "users":
 		return &huma.Schema{Type: "array", Items: nameSchema(""), MaxItems: new(maxUsers), UniqueItems: true,
 			Description: "Whom to look for."}
@@ -238,6 +252,9 @@ func (r *route) problems(command bool) map[int][2]string {
 	if strings.Contains(r.path, "{system}") {
 		all[404] = [2]string{"The system is not served here.", "system chat is not served here"}
 	}
+	if strings.Contains(r.path, "{node}") {
+		all[404] = [2]string{"There is no live node of this name.", "there is no live node n1"}
+	}
 	if r.scope == "presence" {
 		all[404] = [2]string{"The system is not served here, or no presence is kept for it (presence.systems).",
 			"presence is not kept for system chat: it is not in presence.systems"}
@@ -247,5 +264,7 @@ func (r *route) problems(command bool) map[int][2]string {
 
 // rank orders the groups of the documentation.
 func rank(op *huma.Operation) int {
-	return slices.Index([]string{tagPublishing, tagWho, tagMembers, tagPresence, tagNodes, tagHealth}, op.Tags[0])
+	return slices.Index([]string{
+		tagPublishing, tagReceiving, tagWho, tagMembers, tagPresence, tagNodes, tagHealth,
+	}, op.Tags[0])
 }

@@ -3,7 +3,10 @@ package api
 import (
 	"encoding/json"
 	"errors"
+	"math"
 	"net/http"
+	"strconv"
+	"time"
 
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/domain/envelope"
@@ -21,6 +24,9 @@ type Problem struct {
 	ID       string   `json:"id,omitempty"`
 	Accepted *int     `json:"accepted,omitempty"`
 	IDs      []string `json:"ids,omitempty"`
+
+	retry  time.Duration // after how long the client may try again; 0: as retryAfter says
+	reason string        // for the metrics, where the status does not say enough; see why
 }
 
 // A Fault is one thing that is wrong in a request.
@@ -33,8 +39,47 @@ func problem(status int, detail string) *Problem {
 	return &Problem{Title: http.StatusText(status), Status: status, Detail: detail}
 }
 
+// because says for the metrics why: one of few words that are known here.
+func (p *Problem) because(reason string) *Problem {
+	p.reason = reason
+	return p
+}
+
+// reasons are those of problems that have no other one, by their status.
+var reasons = map[int]string{
+	http.StatusBadRequest:            "malformed",
+	http.StatusUnauthorized:          "unauthorized",
+	http.StatusForbidden:             "scope",
+	http.StatusNotFound:              "not_served",
+	http.StatusMethodNotAllowed:      "method",
+	http.StatusRequestTimeout:        "slow_body",
+	http.StatusRequestEntityTooLarge: "too_large",
+	http.StatusUnsupportedMediaType:  "media_type",
+	http.StatusUnprocessableEntity:   "invalid",
+	http.StatusTooManyRequests:       "rate",
+	http.StatusServiceUnavailable:    "bus_unknown",
+}
+
+// why returns the reason that the metrics show.
+func (p *Problem) why() string {
+	if p.reason != "" {
+		return p.reason
+	}
+	if reason, ok := reasons[p.Status]; ok {
+		return reason
+	}
+	return "failed"
+}
+
 // retryAfter is in seconds. It is short because most interruptions of a bus are.
 const retryAfter = "1"
+
+func (p *Problem) retryAfter() string {
+	if p.retry <= time.Second {
+		return retryAfter
+	}
+	return strconv.Itoa(int(math.Ceil(p.retry.Seconds())))
+}
 
 func (p *Problem) write(w http.ResponseWriter) {
 	h := w.Header()
@@ -43,7 +88,7 @@ func (p *Problem) write(w http.ResponseWriter) {
 	case http.StatusUnauthorized:
 		h.Set("WWW-Authenticate", "Bearer")
 	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
-		h.Set("Retry-After", retryAfter)
+		h.Set("Retry-After", p.retryAfter())
 	}
 	w.WriteHeader(p.Status)
 	_ = json.NewEncoder(w).Encode(p)

@@ -18,11 +18,19 @@ func (a *API) publish(w http.ResponseWriter, r *http.Request) {
 		a.refuse(w, p)
 		return
 	}
+	if p := a.meter(key, 0); p != nil { // before the body costs anything
+		a.refuse(w, p)
+		return
+	}
 	c := a.bodies.claim(key)
 	defer c.release()
 	a.suspendAnswer(w, r)
 	in, p := a.read(w, r, c)
 	if p != nil {
+		a.refuse(w, p)
+		return
+	}
+	if p := a.meter(key, len(in.messages)); p != nil {
 		a.refuse(w, p)
 		return
 	}
@@ -56,6 +64,23 @@ func (a *API) authorize(r *http.Request) (system domain.System, key string, _ *P
 		return system, key, notServed(system)
 	}
 	return system, key, nil
+}
+
+// meter counts n messages that are published with a key, or returns the answer why they
+// cannot be published now.
+func (a *API) meter(key string, n int) *Problem {
+	m, ok := a.keys.(Meter)
+	if !ok {
+		return nil
+	}
+	wait := m.Take(key, n)
+	if wait <= 0 {
+		return nil
+	}
+	p := problem(http.StatusTooManyRequests,
+		"this API key publishes more than it may: nothing was published, publish it again later")
+	p.retry = wait
+	return p
 }
 
 func notServed(system domain.System) *Problem {
@@ -95,20 +120,20 @@ func (a *API) explain(system domain.System, in batch, err error) *Problem {
 	case errors.Is(err, domain.ErrInvalid):
 		return invalid(err)
 	case errors.Is(err, domain.ErrLimit):
-		p.Detail = "the bus is congested, or a limit is reached: " +
+		p.because("busy").Detail = "the bus is congested, or a limit is reached: " +
 			"publish again later, with the same id"
 	case errors.Is(err, domain.ErrClosed):
-		p.Detail = "this node is shutting down: publish again, with the same id"
+		p.because("closing").Detail = "this node is shutting down: publish again, with the same id"
 	case errors.Is(err, domain.ErrBusFull):
-		p.Detail = "the bus is full, and refuses to take more; this node's log says what is " +
+		p.because("bus_full").Detail = "the bus is full, and refuses to take more; this node's log says what is " +
 			"full. Publish again later, with the same id"
 	case errors.Is(err, domain.ErrBusRefused):
-		p.Detail = "the bus refuses to take it; this node's log says why. " +
+		p.because("bus_refused").Detail = "the bus refuses to take it; this node's log says why. " +
 			"Publish again later, with the same id"
 	case errors.Is(err, domain.ErrBusDown), errors.Is(err, context.Canceled): // the client may have gone
 		var partial *domain.PublishError
 		if errors.As(err, &partial) && partial.Refused {
-			p.Detail = notSent(in, partial.Accepted)
+			p.because("bus_down").Detail = notSent(in, partial.Accepted)
 		}
 	default:
 		a.cfg.Logger.Error("publish failed",

@@ -261,14 +261,25 @@ func TestBadRequestIsRefusedAndNothingIsPublished(t *testing.T) {
 			if len(b.got) > 0 {
 				t.Errorf("%d messages were published", len(b.got))
 			}
-			if a.Stats().Refused[tt.status] != 1 {
-				t.Errorf("counted %+v; want one %d", a.Stats(), tt.status)
+			if reason := reasonOf(name, tt.status); a.Stats().Refused[reason] != 1 {
+				t.Errorf("counted %+v; want one %s", a.Stats(), reason)
 			}
 			if wantsKey := got.Header.Get("WWW-Authenticate") != ""; wantsKey != (tt.status == 401) {
 				t.Errorf("WWW-Authenticate: %q", got.Header.Get("WWW-Authenticate"))
 			}
 		})
 	}
+}
+
+// reasonOf returns the reason for which a bad request is counted.
+func reasonOf(name string, status int) string {
+	if name == "no such path" {
+		return "path"
+	}
+	return map[int]string{
+		400: "malformed", 401: "unauthorized", 403: "scope", 404: "not_served", 405: "method",
+		413: "too_large", 415: "media_type", 422: "invalid",
+	}[status]
 }
 
 func TestEveryFaultOfABatchIsNamedUpToALimit(t *testing.T) {
@@ -355,6 +366,17 @@ func TestFailedPublishTellsHowFarItCameAndUnderWhichIDs(t *testing.T) {
 			}
 			if strings.Contains(got.Detail, "redis") || strings.Contains(got.Detail, "nats") || strings.Contains(got.Detail, "boom") {
 				t.Errorf("the answer shows the inside: %s", got.Detail)
+			}
+			reason := map[string]string{
+				"refused by bus": "bus_refused", "not allowed there": "bus_refused",
+				"no such thing": "bus_refused", "full, batch": "bus_full", "congested": "busy",
+				"closed": "closing", "too large for bus": "too_large", "unexpected": "failed",
+			}[name]
+			if reason == "" {
+				reason = "bus_unknown"
+			}
+			if a.Stats().Refused[reason] != 1 {
+				t.Errorf("counted %v; want one %s", a.Stats().Refused, reason)
 			}
 			if want := uint64(max(tt.accepted, 0)); a.Stats().Accepted != want {
 				t.Errorf("counted %d accepted; want %d", a.Stats().Accepted, want)

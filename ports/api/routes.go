@@ -145,6 +145,26 @@ var routes = []route{
 			}}},
 		},
 	},
+	{
+		method: "POST", path: rebalancePath, scope: "admin",
+		query: waits, bytes: smallObject, serve: rebalance,
+		about: about{
+			id: "rebalanceNode", tag: tagNodes, summary: "Move sessions off a node",
+			text: "Asks clients that are connected to the node to connect elsewhere, one after the other. Each " +
+				"has its new session before the old one ends. A second request for a node replaces the first.",
+			fields: []string{"rate", "sessions"}, example: map[string]any{"rate": 50, "sessions": 1000},
+		},
+	},
+	{
+		method: "DELETE", path: rebalancePath, scope: "admin",
+		query: waits, bytes: smallObject, serve: stopRebalance,
+		about: about{
+			id: "stopRebalance", tag: tagNodes, summary: "Move no more sessions off a node",
+			text: "Sessions that were asked to go still go. That no session was is no error.",
+		},
+	},
 }
+
+const rebalancePath = "/v1/nodes/{node}/rebalance"
 
 const memberPath = "/v1/systems/{system}/rooms/{room}/members/{user}"

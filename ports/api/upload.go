@@ -44,7 +44,7 @@ func (a *API) bodyUpTo(
 	case int64(len(body)) > limit:
 		return nil, tooLarge(limit)
 	case int64(len(body)) < r.ContentLength:
-		return nil, problem(http.StatusBadRequest, "the body ended early")
+		return nil, problem(http.StatusBadRequest, "the body ended early").because("short_body")
 	}
 	return body, nil
 }
@@ -81,7 +81,7 @@ func (u *upload) read(most int64, c *claim) ([]byte, *Problem) {
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			return nil, problem(http.StatusRequestTimeout, "the body did not come in time")
 		case err != nil:
-			return nil, problem(http.StatusBadRequest, "the body ended early")
+			return nil, problem(http.StatusBadRequest, "the body ended early").because("short_body")
 		}
 	}
 	return body, nil

@@ -41,6 +41,8 @@ type Node interface {
 	Review(user string) (closed int)
 	// ReviewToken says the same of the sessions with a token, by its jti.
 	ReviewToken(jti string) (closed int)
+	// Rebalance asks sessions to go, or no more of them.
+	Rebalance(v control.Value)
 	// PresenceChanged says who came to and went from a place that is watched.
 	PresenceChanged(c control.Change)
 

@@ -230,6 +230,11 @@ func (l *loop) performOne(e control.Effect) (closed int) {
 		return 0
 	case control.RevokeToken:
 		return l.node.ReviewToken(e.Key.Name)
+	case control.Rebalance:
+		if e.Key.Name == l.p.cfg.Control.Incarnation {
+			l.node.Rebalance(e.Value)
+		}
+		return 0
 	default:
 		return l.node.Review(e.Key.Name)
 	}

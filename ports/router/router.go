@@ -16,6 +16,7 @@ import (
 	"github.com/fanfarebus/fanfare/domain/envelope"
 	"github.com/fanfarebus/fanfare/domain/stream"
 	"github.com/fanfarebus/fanfare/internal/defaults"
+	"github.com/fanfarebus/fanfare/internal/metric"
 )
 
 // What a [Config] has where nothing else is said.
@@ -71,6 +72,7 @@ type Router struct {
 	reading turns // who may read a log again
 
 	entries, poison, panics atomic.Uint64
+	delay                   metric.Histogram // from when the log took records to when they were read
 
 	mu         sync.Mutex // guards what follows, and is held while handlers are added
 	subs       map[*stream.Stream]*subscription

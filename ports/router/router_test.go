@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/domain/stream"
+	"github.com/fanfarebus/fanfare/internal/metric"
 	"github.com/fanfarebus/fanfare/ports/router"
 )
 
@@ -211,6 +213,7 @@ func record(at int, body string) domain.Entry {
 type fakeBus struct {
 	mu     sync.Mutex
 	fail   int
+	tail   domain.Position // where each log ended when the subscription began
 	topics map[string]chan *message.Message
 	ready  map[string]chan struct{}
 }
@@ -255,7 +258,7 @@ func (b *fakeBus) Subscribe(ctx context.Context, name string) (<-chan *message.M
 	go func() {
 		defer close(out)
 		// A batch subscriber says first where it starts.
-		start := []domain.Entry{{Kind: domain.Start, Log: 1, Position: "0"}}
+		start := []domain.Entry{{Kind: domain.Start, Log: 1, Position: "0", Tail: b.tail}}
 		first := message.NewMessageWithContext(domain.WithEntries(ctx, start), "", nil)
 		select {
 		case out <- first:
@@ -483,4 +486,67 @@ func (l *fakeLog) Origins(context.Context, string, int) ([]domain.LogID, int, er
 		return nil, 0, l.survey
 	}
 	return l.origins, len(l.entries), nil
+}
+
+// What comes from the bus is late by what the bus says, once the node has come to its
+// tail; what was there before is not late.
+func TestHowLateRecordsAreReadIsCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bus := newBus()
+		r := start(t, bus, router.Config{})
+		orders := open(t, r, "orders")
+		synctest.Wait()
+		bus.confirm("orders")
+		synctest.Wait()
+		<-orders.Ready()
+		late := func(at int, by time.Duration) domain.Entry {
+			e := record(at, `{"to":"user:alice","data":1}`)
+			e.Read = time.Now()
+			e.Time = e.Read.Add(-by)
+			return e
+		}
+		timeless := late(4, 0)
+		timeless.Time = time.Time{}
+		bus.send("orders", late(1, 20*time.Millisecond), late(2, 20*time.Millisecond),
+			late(3, 3*time.Second), timeless)
+		synctest.Wait()
+		if d := delays(t, r); d.Count != 3 || math.Abs(d.Sum-3.04) > 1e-6 {
+			t.Errorf("%d records, late by %v s in all; want 3, 3.04", d.Count, d.Sum)
+		}
+	})
+}
+
+func TestWhatIsReadAtTheStartIsNotLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bus := newBus()
+		bus.tail = "00000002"
+		r := start(t, bus, router.Config{})
+		orders := open(t, r, "orders")
+		synctest.Wait()
+		bus.confirm("orders")
+		synctest.Wait()
+		for i := range 3 {
+			e := record(i+1, `{"to":"user:alice","data":1}`)
+			e.Read = time.Now()
+			e.Time = e.Read.Add(-time.Second)
+			bus.send("orders", e)
+		}
+		synctest.Wait()
+		<-orders.Ready()
+		if d := delays(t, r); d.Count != 1 {
+			t.Errorf("%d records are late, want the one behind the tail", d.Count)
+		}
+	})
+}
+
+// delays returns what the metric for them shows.
+func delays(t *testing.T, r *router.Router) metric.Distribution {
+	t.Helper()
+	for _, m := range r.Metrics() {
+		if m.Name == "bus_delay_seconds" {
+			return m.Timings()[""]
+		}
+	}
+	t.Fatal("there is no such metric")
+	return metric.Distribution{}
 }

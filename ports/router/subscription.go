@@ -151,10 +151,39 @@ func waitUntilHandled(msg *message.Message) {
 // fails.
 func (sub *subscription) handle(msg *message.Message) error {
 	entries, _ := domain.EntriesFrom(msg.Context())
+	sub.observeDelays(entries)
 	for i := range entries {
 		sub.step(&entries[i])
 	}
 	return nil
+}
+
+// observeDelays counts how late records were read, if the bus says when it took them.
+// What a log held before the subscription began is not late.
+func (sub *subscription) observeDelays(entries []domain.Entry) {
+	select {
+	case <-sub.stream.Ready():
+	default:
+		return
+	}
+	var last time.Duration
+	n := uint64(0) // records that were as late as the last one
+	for i := range entries {
+		e := &entries[i]
+		if e.Kind != domain.Record || e.Time.IsZero() || e.Read.IsZero() {
+			continue
+		}
+		if d := e.Read.Sub(e.Time); d != last && n > 0 {
+			sub.r.delay.Observe(last, n)
+			last, n = d, 0
+		} else {
+			last = d
+		}
+		n++
+	}
+	if n > 0 {
+		sub.r.delay.Observe(last, n)
+	}
 }
 
 // step decodes an entry and gives it to the stream.

@@ -5,7 +5,7 @@ package session
 //
 // [RFC 6455 §7.4.1]: https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1
 const (
-	CloseGoingAway    = 1001 // the node drains or stops
+	CloseGoingAway    = 1001 // the node drains, stops, or has too many sessions
 	CloseProtocol     = 1002 // the client's frames break the rules of WebSocket
 	CloseAbnormal     = 1006 // the connection ended without a close frame
 	CloseNotUTF8      = 1007 // the client's text, or the reason in its close frame

@@ -23,6 +23,7 @@ const (
 	DefaultAuthenticate    = 10 * time.Second
 	DefaultIdle            = 25 * time.Second
 	DefaultDrain           = 20 * time.Second
+	DefaultGrace           = 5 * time.Second
 	DefaultRetrySpan       = 3 * time.Second
 )
 
@@ -36,9 +37,9 @@ type Config struct {
 	// port ("http://localhost:*"), or "*" for any. If empty, only pages of the
 	// host that was asked are allowed, over a scheme that is as safe.
 	Origins []string
-	// QueryToken allows tokens in the URL's query, where access logs may show
-	// them.
+	// QueryToken and Login are those of the [Identity] that the registry begins with.
 	QueryToken bool
+	Login      func(Login) (domain.Grant, error)
 	// Tokenless says who a client without a token is, or why it is refused. Nil
 	// refuses all of them. It is for development.
 	Tokenless func(*http.Request) (domain.Grant, error)
@@ -62,10 +63,11 @@ type Config struct {
 	SessionsPerUser int  // most sessions of a user on the node
 	FailureRate     Rate // most wrong tokens of one address; only Messages counts
 
-	Authenticate time.Duration // most time to check a token
+	Authenticate time.Duration // most time to check a token or a login
 	Idle         time.Duration // between the cursors sent to a session that hears nothing
 	Drain        time.Duration // over which Drain closes the sessions
-	RetrySpan    time.Duration // over which the retry delays in goaway are spread
+	Grace        time.Duration // for a client that is asked to go; at most half of Drain counts
+	RetrySpan    time.Duration // over which clients that are asked to go come back at least
 }
 
 func (c Config) withDefaults() Config {
@@ -85,6 +87,7 @@ func (c Config) withDefaults() Config {
 	defaults.Set(&c.Authenticate, DefaultAuthenticate)
 	defaults.Set(&c.Idle, DefaultIdle)
 	defaults.Set(&c.Drain, DefaultDrain)
+	defaults.Set(&c.Grace, DefaultGrace)
 	defaults.Set(&c.RetrySpan, DefaultRetrySpan)
 	return c
 }
@@ -105,7 +108,8 @@ func (c Config) Validate() error {
 		faults = append(faults, fmt.Errorf("session: failure rate: %w", err))
 	}
 	for name, d := range map[string]time.Duration{
-		"authenticate": c.Authenticate, "idle": c.Idle, "drain": c.Drain, "retry span": c.RetrySpan,
+		"authenticate": c.Authenticate, "idle": c.Idle, "drain": c.Drain, "grace": c.Grace,
+		"retry span": c.RetrySpan,
 	} {
 		if d < 0 {
 			err := fmt.Errorf("session: %s: must not be negative, got %v", name, d)

@@ -23,8 +23,8 @@
 //     about systems and rooms before its token has been checked.
 //   - A session ends when its token expires. One that hears nothing is still told,
 //     every [Config.Idle], which cursor it can resume with.
-//   - [Registry.Drain] spreads the end of all sessions over [Config.Drain], and
-//     tells each client when to come back.
+//   - [Registry.Drain] spreads the end of all sessions over [Config.Drain]. Each client
+//     is asked to go before, so that it can have its next session before this one ends.
 //
 // The ops that all clients of fanfare.v1.json are sent are encoded here:
 // [V1Encoder] makes messages and gaps, and the functions whose names end in

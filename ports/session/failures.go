@@ -9,12 +9,13 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// failures bounds what wrong tokens of one address cost. An address that has shown
-// too many is not shut out, since others may share it: from then on its tokens are
-// checked one at a time, and wrong ones are answered with 429. It is safe for
-// concurrent use, and remembers at most maxFailures addresses.
+// failures bounds what wrong tokens, or wrong logins, of one address cost. An address that
+// has shown too many is not shut out, since others may share it: from then on only so many
+// of its tokens are checked at a time, and wrong ones are answered with 429. It is safe for
+// concurrent use, and remembers at most maxFailures addresses. A nil one counts nothing.
 type failures struct {
-	rate Rate
+	rate  Rate
+	turns int // how many tokens of a suspect are checked at a time
 
 	mu   sync.Mutex
 	seen map[netip.Addr]*suspect // guarded by mu
@@ -25,7 +26,7 @@ const maxFailures = 10_000
 // A suspect is an address that has shown wrong tokens.
 type suspect struct {
 	wrong   *rate.Limiter // how many more wrong tokens it may show
-	turn    chan struct{} // holds a value while a token of the address is checked
+	turn    chan struct{} // holds a value for each token of the address that is checked
 	waiting int           // requests that wait for turn; guarded by failures.mu
 }
 
@@ -36,8 +37,16 @@ const (
 	longestWait = time.Second
 )
 
-func newFailures(r Rate) *failures {
-	return &failures{rate: r, seen: make(map[netip.Addr]*suspect)}
+// How many credentials of a suspect are checked at a time. A login may have to ask another
+// server, and so take a thousand times as long as a token: one at a time would shut out
+// everybody else at the address.
+const (
+	tokenTurns = 1
+	loginTurns = 16
+)
+
+func newFailures(r Rate, turns int) *failures {
+	return &failures{rate: r, turns: turns, seen: make(map[netip.Addr]*suspect)}
 }
 
 // enter waits, if it has to, until a token of the address may be checked. It returns
@@ -46,6 +55,9 @@ func newFailures(r Rate) *failures {
 func (f *failures) enter(
 	ctx context.Context, a netip.Addr, now time.Time,
 ) (leave func(), ok bool) {
+	if f == nil {
+		return func() {}, true
+	}
 	s, full := f.queue(a, now)
 	switch {
 	case full:
@@ -90,6 +102,9 @@ func (f *failures) unqueue(s *suspect) {
 // count counts a wrong token, and reports whether the address had shown too many
 // before it.
 func (f *failures) count(a netip.Addr, now time.Time) (tooMany bool) {
+	if f == nil {
+		return false
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s := f.seen[a]
@@ -99,7 +114,7 @@ func (f *failures) count(a netip.Addr, now time.Time) (tooMany bool) {
 		}
 		s = &suspect{
 			wrong: rate.NewLimiter(rate.Limit(f.rate.Messages), max(int(10*f.rate.Messages), 1)),
-			turn:  make(chan struct{}, 1),
+			turn:  make(chan struct{}, f.turns),
 		}
 		f.seen[a] = s
 	}

@@ -7,7 +7,7 @@ import (
 )
 
 func TestAddressesThatFailAreBounded(t *testing.T) {
-	f := newFailures(Rate{Messages: 0.1})
+	f := newFailures(Rate{Messages: 0.1}, tokenTurns)
 	now := time.Now()
 	addr := netip.MustParseAddr("2001:db8::")
 	for range 2 * maxFailures {

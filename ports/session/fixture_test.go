@@ -77,7 +77,7 @@ func (c *conn) SendCursor(*session.Attachment, domain.Cursor, uint64) bool { ret
 func (c *conn) Notify([]byte)                                              {}
 func (c *conn) NotifyIfRoom([]byte) bool                                   { return true }
 func (c *conn) Disconnect(code int, reason string, _ bool)                 { c.Close(code, reason) }
-func (c *conn) GoAway(time.Duration)                                       {}
+func (c *conn) GoAway(_, _ time.Duration)                                  {}
 func (c *conn) Close(code int, _ string)                                   { c.closed.CompareAndSwap(0, int64(code)) }
 func (c *conn) Abort()                                                     {}
 

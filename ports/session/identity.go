@@ -31,20 +31,26 @@ func (reg *Registry) checkOrigin(r *http.Request) error {
 	}
 }
 
-// identify finds the token and sets what it grants. The token that the port has found may
-// be "". With an error the grant means nothing; this is so below, too. The grant is set
-// where it stays, since it is large, and the stack of a request's goroutine is small.
+// identify finds out who the client is, and sets what its token or its login grants. The
+// token that the port has found may be "". With an error the grant means nothing; this is
+// so below, too. The grant is set where it stays, since it is large, and the stack of a
+// request's goroutine is small.
 func (reg *Registry) identify(
-	r *http.Request, from netip.Addr, token string, grant *domain.Grant,
+	r *http.Request, from netip.Addr, token string, id *Identity, grant *domain.Grant,
 ) (err error) {
-	if token, err = reg.findToken(r, token); err != nil {
+	if id.Login != nil && !id.TokensFirst {
+		return reg.login(r, from, token, id, grant)
+	}
+	if token, err = reg.findToken(r, token, id.QueryToken); err != nil {
 		return err
 	}
 	switch {
-	case token != "" && reg.auth != nil:
+	case id.usesLogin(token):
+		return reg.login(r, from, token, id, grant)
+	case token != "" && id.Tokens != nil:
 		ctx := newDeadlineContext(r.Context(), reg.cfg.Authenticate)
 		defer ctx.end()
-		return reg.verify(ctx, from, token, grant)
+		return reg.verify(ctx, reg.failures, from, id.Tokens, token, grant)
 	case reg.cfg.Tokenless != nil:
 		*grant, err = reg.cfg.Tokenless(r)
 		return reg.checked(grant, err)
@@ -56,7 +62,7 @@ func (reg *Registry) identify(
 // findToken looks for a token wherever one can be, in this order: the header
 // Authorization, what the port has found, the query, and the cookie. The cookie is
 // last because the client may not even know that it sends it.
-func (reg *Registry) findToken(r *http.Request, token string) (string, error) {
+func (reg *Registry) findToken(r *http.Request, token string, inQuery bool) (string, error) {
 	bearer, err := bearerToken(r.Header.Values("Authorization"))
 	if bearer != "" || err != nil {
 		return bearer, err
@@ -64,7 +70,7 @@ func (reg *Registry) findToken(r *http.Request, token string) (string, error) {
 	if token != "" {
 		return token, nil
 	}
-	if reg.cfg.QueryToken {
+	if inQuery {
 		token, err = OneToken("?token=", r.URL.Query()["token"])
 		if token != "" || err != nil {
 			return token, err
@@ -76,18 +82,17 @@ func (reg *Registry) findToken(r *http.Request, token string) (string, error) {
 	}
 	token, err = OneToken("the cookie "+tokenCookie, values)
 	if token != "" && !reg.fromNamedPage(r) {
-		return "", unsafeCookie(r)
+		return "", unsafe(r, "a token in a cookie")
 	}
 	return token, err
 }
 
-// unsafeCookie refuses a token in a cookie that any page could have made the browser
-// send.
-func unsafeCookie(r *http.Request) error {
+// unsafe refuses a credential that any page could have made the browser send. What says
+// which.
+func unsafe(r *http.Request, what string) error {
 	return &Rejection{
 		Status: http.StatusForbidden, reason: "cookie",
-		Detail: "a token in a cookie needs an Origin or a Referer that is named in origins, " +
-			"or this host's",
+		Detail: what + " needs an Origin or a Referer that is named in origins, or this host's",
 		log: []any{"origin", brief(r.Header.Get("Origin")),
 			"fetch_site", brief(r.Header.Get("Sec-Fetch-Site")), "host", brief(r.Host)},
 	}
@@ -132,16 +137,17 @@ func OneToken(where string, values []string) (token string, err error) {
 }
 
 // verify sets what a token grants. Only a token that the [Authenticator] calls wrong
-// counts against the address.
+// counts against the address. With nil failures nothing counts.
 func (reg *Registry) verify(
-	ctx context.Context, from netip.Addr, token string, grant *domain.Grant,
+	ctx context.Context, f *failures, from netip.Addr, auth Authenticator, token string,
+	grant *domain.Grant,
 ) error {
-	leave, ok := reg.failures.enter(ctx, from, reg.now())
+	leave, ok := f.enter(ctx, from, reg.now())
 	if !ok {
 		return lockedOut("locked_out", nil)
 	}
-	err := reg.checked(grant, reg.authenticate(ctx, token, grant, leave))
-	if errors.Is(err, domain.ErrUnauthenticated) && reg.failures.count(from, reg.now()) {
+	err := reg.checked(grant, authenticate(ctx, auth, token, grant, leave))
+	if errors.Is(err, domain.ErrUnauthenticated) && f.count(from, reg.now()) {
 		r := asRejection(err)
 		return lockedOut(r.reason, r.log)
 	}
@@ -151,11 +157,11 @@ func (reg *Registry) verify(
 // authenticate asks the [Authenticator], and then calls leave, which ends the
 // address's turn. It does so even if the Authenticator panics, since net/http recovers
 // from that.
-func (reg *Registry) authenticate(
-	ctx context.Context, token string, grant *domain.Grant, leave func(),
+func authenticate(
+	ctx context.Context, auth Authenticator, token string, grant *domain.Grant, leave func(),
 ) (err error) {
 	defer leave()
-	*grant, err = reg.auth.Authenticate(ctx, token)
+	*grant, err = auth.Authenticate(ctx, token)
 	return err
 }
 
@@ -163,7 +169,7 @@ func (reg *Registry) authenticate(
 func lockedOut(reason string, log []any) error {
 	return &Rejection{
 		Status: http.StatusTooManyRequests, Retry: retryLater,
-		Detail: "too many wrong tokens from your address",
+		Detail: "too many wrong tokens or logins from your address",
 		reason: reason, log: log,
 	}
 }
@@ -215,11 +221,12 @@ func (reg *Registry) fromNamedPage(r *http.Request) bool {
 // Refresh returns what a new token of the session's user grants, for [Session.Renew]. If
 // it is refused, the reason is counted and logged as when a session is opened.
 func (s *Session) Refresh(ctx context.Context, token string) (domain.Grant, error) {
-	if s.registry.auth == nil {
+	id := s.registry.identity.Load()
+	if id.Tokens == nil {
 		return domain.Grant{}, fmt.Errorf("this node takes no tokens: %w", domain.ErrUnsupported)
 	}
 	var grant domain.Grant
-	err := s.registry.verify(ctx, s.from, token, &grant)
+	err := s.registry.verify(ctx, s.registry.failures, s.from, id.Tokens, token, &grant)
 	if err == nil && grant.User != s.User {
 		err = badToken("other_user", "it is another user's")
 	}

@@ -25,9 +25,15 @@ func BusNotice(up bool) []byte {
 	return append(strconv.AppendBool([]byte(`{"op":"bus","up":`), up), '}')
 }
 
-// GoawayNotice asks the client to come back after retry.
-func GoawayNotice(retry time.Duration) []byte {
-	return append(appendInt([]byte(`{"op":"goaway","retry_ms":`), retry.Milliseconds()), '}')
+// GoawayNotice asks the client to connect to another node while it has this session, for
+// at most the grace; and if it cannot, to come back after retry. Without a grace the session
+// ends now.
+func GoawayNotice(retry, grace time.Duration) []byte {
+	b := appendInt([]byte(`{"op":"goaway","retry_ms":`), retry.Milliseconds())
+	if ms := grace.Milliseconds(); ms > 0 {
+		b = appendInt(append(b, `,"grace_ms":`...), ms)
+	}
+	return append(b, '}')
 }
 
 // RejectionNotice is like [GoawayNotice], for a client that gets no session. It also

@@ -69,7 +69,7 @@ func (c *connectRequest) checkParam(name string, query url.Values, cfg *Config) 
 	case len(values) > 1 && name != "token": // several tokens are identify's to refuse
 		return Rejected(http.StatusUnprocessableEntity,
 			"%s: it can be given once, and is there %d times", name, len(values))
-	case name == "token" && values[0] != "" && !cfg.QueryToken && cfg.Tokenless == nil:
+	case name == "token" && values[0] != "" && !c.identity.readsQuery() && cfg.Tokenless == nil:
 		return Rejected(http.StatusUnprocessableEntity, "token: %s", queryTokenOff)
 	}
 	return nil
@@ -83,13 +83,16 @@ func (c *connectRequest) readsOnce(name string, query url.Values, cfg *Config) b
 	return name == "token" || slices.Contains(c.Params, name)
 }
 
+// readsQuery reports whether somebody looks for a token in the query.
+func (id *Identity) readsQuery() bool { return id.QueryToken || id.Login != nil }
+
 // queryTokenOff says why a token was not looked at.
 const queryTokenOff = "this node takes no tokens from the query (auth.query_token is off)"
 
 // explainToken replaces the error of a missing token where there is a token in the
 // query, at which the node does not look.
-func (reg *Registry) explainToken(err error, r *http.Request, token string) error {
-	if !errors.Is(err, domain.ErrUnauthenticated) || reg.cfg.QueryToken || token != "" ||
+func (c *connectRequest) explainToken(err error, r *http.Request, token string) error {
+	if !errors.Is(err, domain.ErrUnauthenticated) || c.identity.readsQuery() || token != "" ||
 		r.Header.Get("Authorization") != "" || r.URL.Query().Get("token") == "" {
 		return err
 	}

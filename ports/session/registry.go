@@ -23,16 +23,17 @@ type Authenticator interface {
 // A Registry admits the sessions of all ports and holds them. It is safe for
 // concurrent use. [Registry.Run] must be running while ports serve.
 type Registry struct {
-	hub  *stream.Hub
-	auth Authenticator // nil if only Config.Tokenless lets clients in
-	cfg  Config
-	log  *slog.Logger
+	hub      *stream.Hub
+	identity atomic.Pointer[Identity] // SetIdentity replaces it
+	cfg      Config
+	log      *slog.Logger
 
 	origins origins
 	now     func() time.Time
 
 	counters *counters
-	failures *failures
+	failures *failures // of tokens
+	logins   *failures // of logins
 	// headerMissing is set when it was logged that a proxy sent no
 	// Config.ProxyHeader, which is logged once.
 	headerMissing atomic.Bool
@@ -42,11 +43,14 @@ type Registry struct {
 	changes atomic.Uint64
 	// ended is closed when the node drains and the last reservation is released.
 	ended chan struct{}
+	// rebalancings holds what Rebalance was called for last, until Run begins it.
+	rebalancings chan rebalancing
 
 	mu       sync.Mutex       // guards all below
 	reserved int              // reservations: of sessions, and of requests that become one
 	draining bool             // no more reservations are made
 	busDown  bool             // what the sessions were last told about the bus
+	goingNow int              // sessions that were asked to go
 	sessions []*Session       // each knows its index: Session.slot
 	users    map[string]*user // those with sessions, or with a rate that is not forgotten yet
 
@@ -55,9 +59,9 @@ type Registry struct {
 }
 
 // New returns a Registry whose sessions attach to hub. Without an auth, which may be
-// nil, [Config.Tokenless] has to be set.
+// nil, [Config.Tokenless] or [Config.Login] has to be set.
 func New(hub *stream.Hub, auth Authenticator, cfg Config, log *slog.Logger) (*Registry, error) {
-	if auth == nil && cfg.Tokenless == nil {
+	if auth == nil && cfg.Tokenless == nil && cfg.Login == nil {
 		return nil, errors.New("session: nobody could connect: want an authenticator")
 	}
 	if err := cfg.Validate(); err != nil {
@@ -68,18 +72,26 @@ func New(hub *stream.Hub, auth Authenticator, cfg Config, log *slog.Logger) (*Re
 	if err != nil {
 		return nil, err
 	}
-	return &Registry{
-		hub: hub, origins: origins, auth: auth, cfg: cfg, log: log, now: time.Now,
-		counters: newCounters(), failures: newFailures(cfg.FailureRate),
+	reg := &Registry{
+		hub: hub, origins: origins, cfg: cfg, log: log, now: time.Now,
+		counters: newCounters(), failures: newFailures(cfg.FailureRate, tokenTurns),
+		logins:   newFailures(cfg.FailureRate, loginTurns),
 		watchers: newWatchers(cfg.Control, cfg.Members),
 		users:    make(map[string]*user), ended: make(chan struct{}),
-	}, nil
+		rebalancings: make(chan rebalancing, 1),
+	}
+	reg.SetIdentity(Identity{Tokens: auth, QueryToken: cfg.QueryToken, Login: cfg.Login})
+	return reg, nil
 }
 
-// Run does what is due with time: it ends sessions whose token has expired, and
-// sends cursors to those that hear nothing. When ctx ends, Run closes the
+// Run does what is due with time: it ends sessions whose token has expired,
+// sends cursors to those that hear nothing, and asks those to go that
+// [Registry.Rebalance] was called for. When ctx ends, Run closes the
 // sessions that [Registry.Drain] has left, and returns when every one has ended.
 func (reg *Registry) Run(ctx context.Context) error {
+	var work sync.WaitGroup
+	defer work.Wait()
+	work.Go(func() { reg.rebalance(ctx) })
 	ticker := time.NewTicker(tickPeriod)
 	defer ticker.Stop()
 	for n := 0; ; n++ {
@@ -117,6 +129,7 @@ func (reg *Registry) tick(now time.Time, n int) {
 	reg.forgetUsers(now)
 	reg.forgetDisconnects(now)
 	reg.failures.sweep(now)
+	reg.logins.sweep(now)
 }
 
 // due returns the sessions whose token has expired, and those whose turn it is
@@ -165,6 +178,13 @@ func (reg *Registry) Stats() Stats {
 		}
 	}
 	return stats
+}
+
+// Sessions returns how many sessions there are.
+func (reg *Registry) Sessions() int {
+	reg.mu.Lock()
+	defer reg.mu.Unlock()
+	return len(reg.sessions)
 }
 
 func (reg *Registry) snapshot() []*Session {

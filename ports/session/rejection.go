@@ -47,7 +47,7 @@ func asRejection(err error) *Rejection {
 	case errors.Is(err, domain.ErrUnauthenticated):
 		return unauthorized(err)
 	case errors.Is(err, domain.ErrForbidden):
-		return &Rejection{Status: http.StatusForbidden, Detail: "not allowed"}
+		return forbidden(err)
 	case errors.Is(err, domain.ErrNotServed):
 		return &Rejection{Status: http.StatusNotFound, Detail: err.Error()}
 	case errors.Is(err, domain.ErrLimit):
@@ -67,6 +67,16 @@ func asRejection(err error) *Rejection {
 func unauthorized(err error) *Rejection {
 	r := &Rejection{Status: http.StatusUnauthorized, Detail: TokenDetail("no valid token", err),
 		reason: "unauthenticated", log: []any{"detail", err}}
+	var c *domain.CredentialError
+	if errors.As(err, &c) {
+		r.reason, r.log = c.Reason, []any{"detail", c.Detail}
+	}
+	return r
+}
+
+// forbidden does the same for a client that is known and may not come in.
+func forbidden(err error) *Rejection {
+	r := &Rejection{Status: http.StatusForbidden, Detail: TokenDetail("not allowed", err)}
 	var c *domain.CredentialError
 	if errors.As(err, &c) {
 		r.reason, r.log = c.Reason, []any{"detail", c.Detail}

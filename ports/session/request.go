@@ -16,13 +16,14 @@ import (
 // A connectRequest is what a client asks for when it connects, and who it is.
 type connectRequest struct {
 	Protocol
-	from    netip.Addr // the client's address
-	grant   domain.Grant
-	user    domain.Target // who the grant is for
-	systems []systemRequest
-	first   [1]systemRequest // what systems mostly needs
-	places  []control.Place  // to watch
-	changes uint64           // Registry.changes when Open began
+	from     netip.Addr // the client's address
+	identity *Identity  // how the client is known
+	grant    domain.Grant
+	user     domain.Target // who the grant is for
+	systems  []systemRequest
+	first    [1]systemRequest // what systems mostly needs
+	places   []control.Place  // to watch
+	changes  uint64           // Registry.changes when Open began
 }
 
 // A systemRequest is what a client asks for in one system.
@@ -43,9 +44,9 @@ func (reg *Registry) authorize(r *http.Request, p Protocol) (*connectRequest, er
 	if from.unnamed != "" {
 		reg.recordUnnamed(r, from)
 	}
-	c := &connectRequest{}
-	if err := reg.identify(r, from.addr, p.Token, &c.grant); err != nil {
-		return nil, reg.explainToken(err, r, p.Token)
+	c := &connectRequest{identity: reg.identity.Load()}
+	if err := reg.identify(r, from.addr, p.Token, c.identity, &c.grant); err != nil {
+		return nil, c.explainToken(err, r, p.Token)
 	}
 	if err := reg.checkGranted(&c.grant); err != nil {
 		return nil, err

@@ -81,8 +81,8 @@ func (reg *Registry) add(s *Session, changes uint64) (v control.Value, result ad
 	reg.sessions = append(reg.sessions, s)
 	u := reg.ensureUser(s.User)
 	u.sessions = append(u.sessions, s)
-	if over := len(u.sessions) - reg.cfg.SessionsPerUser; over > 0 {
-		u.sessions[over-1].conn.Close(CloseReplaced, "too many sessions of this user")
+	if old := u.replaced(reg.cfg.SessionsPerUser); old != nil {
+		old.conn.Close(CloseReplaced, "too many sessions of this user")
 	}
 	if reg.busDown {
 		s.conn.Notify(BusNotice(false))

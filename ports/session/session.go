@@ -35,9 +35,10 @@ type Conn interface {
 	// Disconnect notifies the client that it is disconnected, and then closes the session
 	// with the code. Final asks the client not to come back by itself.
 	Disconnect(code int, reason string, final bool)
-	// GoAway ends the session because the node drains. The client is asked to come
-	// back after retry.
-	GoAway(retry time.Duration)
+	// GoAway asks the client to connect to another node, and to come back after retry if it
+	// cannot. Without a grace it then ends the session. With one, a client that cannot be
+	// asked is closed, and for all others Close is called when the grace is over.
+	GoAway(retry, grace time.Duration)
 	// Close ends the session with one of the Close codes, after what was offered
 	// before. Only the first call counts.
 	Close(code int, reason string)
@@ -62,6 +63,7 @@ type Session struct {
 	request  *connectRequest // nil once it has begun
 	turn     int             // when its cursors are sent; see Registry.due
 	slot     int             // its index in Registry.sessions, -1 outside; guarded by Registry.mu
+	going    bool            // the client was asked to go; guarded by Registry.mu
 
 	from     netip.Addr   // the client's address, as wrong tokens are counted by
 	expires  atomic.Int64 // Unix milliseconds, 0 for never
@@ -91,7 +93,7 @@ func (s *Session) Begin(conn Conn) {
 	}
 	switch v, added := s.registry.add(s, asked.changes); added {
 	case turnedAway:
-		s.goAway()
+		s.goAway(s.registry.cfg.RetrySpan, 0)
 		return
 	case disconnected:
 		s.disconnect(v)
@@ -261,11 +263,6 @@ func (s *Session) sendCursors() {
 			a.sentCursor = at
 		}
 	}
-}
-
-// goAway asks the client to come back after a random part of Config.RetrySpan.
-func (s *Session) goAway() {
-	s.conn.GoAway(time.Duration(jitterMillis(s.registry.cfg.RetrySpan)) * time.Millisecond)
 }
 
 // hello makes the first op of every session: who the client is, where, and the

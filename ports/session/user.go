@@ -8,6 +8,7 @@ import (
 // A user is what the sessions of one user on this node share.
 type user struct {
 	sessions []*Session // oldest first; guarded by Registry.mu
+	going    int        // how many of them were asked to go; guarded by Registry.mu
 	meter    *Meter     // of what they send; nil until one sends; guarded by Registry.mu
 	opens    Bucket     // of the sessions opened; guarded by Registry.mu
 }
@@ -65,6 +66,10 @@ func (reg *Registry) removeOfUser(s *Session) {
 	for i, other := range u.sessions {
 		if other == s {
 			u.sessions = append(u.sessions[:i], u.sessions[i+1:]...)
+			if s.going {
+				u.going--
+				reg.goingNow--
+			}
 			break
 		}
 	}
@@ -72,6 +77,22 @@ func (reg *Registry) removeOfUser(s *Session) {
 	if crowded || u.idle(reg.now(), reg.openRate()) {
 		delete(reg.users, s.User)
 	}
+}
+
+// replaced returns the session that has to end because the user has more than limit; nil if
+// there is none. Sessions that were asked to go do not count: their clients are about to
+// let them go. The caller holds Registry.mu.
+func (u *user) replaced(limit int) *Session {
+	over := len(u.sessions) - u.going - limit // of these, all but the last one were closed before
+	for _, s := range u.sessions {
+		if s.going {
+			continue
+		}
+		if over--; over == 0 {
+			return s
+		}
+	}
+	return nil
 }
 
 // forgetUsers forgets the users of whom nothing has to be remembered.

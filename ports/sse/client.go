@@ -38,7 +38,7 @@ var _ session.Conn = (*client)(nil)
 
 // Offer takes a message or a gap.
 func (c *client) Offer(a *session.Attachment, f stream.Frame) bool {
-	return c.out.offer(a, f.Bytes)
+	return c.out.offer(a, f)
 }
 
 // Offered returns how often Offer was called.
@@ -84,12 +84,15 @@ func (c *client) closeWith(code int, reason string, stop bool) {
 	c.end(farewell{op: append(op, '}'), code: code, stop: stop})
 }
 
-// GoAway ends the session for a drain.
-func (c *client) GoAway(retry time.Duration) {
-	c.end(farewell{
-		op: session.GoawayNotice(retry), code: session.CloseGoingAway,
-		retry: max(retry, time.Millisecond),
-	})
+// GoAway asks the client to connect elsewhere. An EventSource by itself does not look at
+// events. It comes back when the stream ends, after retry.
+func (c *client) GoAway(retry, grace time.Duration) {
+	op, retry := session.GoawayNotice(retry, grace), max(retry, time.Millisecond)
+	if grace == 0 {
+		c.end(farewell{op: op, code: session.CloseGoingAway, retry: retry})
+	} else if !c.out.ask(op, retry) {
+		c.Close(session.CloseGoingAway, "the node drains")
+	}
 }
 
 // end lets the farewell follow what is in the outbox.
@@ -202,28 +205,36 @@ func (c *client) work() (done bool, err error) {
 // perform writes the events of a queue, several in one write, and then the farewell if
 // there is one.
 func (c *client) perform(queue *[]item, last *farewell) (err error) {
-	b := takeBuffer()
-	defer func() { putBuffer(b) }()
+	b := takeBundle()
+	defer putBundle(b)
 	if queue != nil {
 		defer putQueue(queue)
-		for _, i := range *queue {
-			*b = c.script.add(*b, i)
-			if len(*b) >= chunk {
-				if err := c.write(*b); err != nil {
+		for i := range *queue {
+			c.script.addTo(b, &(*queue)[i])
+			if len(b.text) >= chunk {
+				if err := c.send(b); err != nil {
 					return err
 				}
-				*b = (*b)[:0]
 			}
 		}
-		c.server.counters.framesOut.Add(uint64(len(*queue)))
 	}
 	if last != nil {
-		*b = c.script.end(*b, last)
-		c.server.counters.framesOut.Add(1)
+		b.text = c.script.end(b.text, last)
+		b.events++
 	} else {
-		*b = c.script.settle(*b)
+		b.text = c.script.settle(b.text)
 	}
-	return c.write(*b)
+	return c.send(b)
+}
+
+// send writes a bundle, and counts and empties it.
+func (c *client) send(b *bundle) error {
+	if err := c.write(b.text); err != nil {
+		return err
+	}
+	c.server.counters.sent(b)
+	b.empty()
+	return nil
 }
 
 // chunk is how many bytes are written before the deadline is moved on.
@@ -248,20 +259,4 @@ func (c *client) write(p []byte) error {
 		c.server.counters.writesOut.Add(1)
 	}
 	return c.disarm()
-}
-
-// buffers holds the buffers in which writes are put together, so that idle sessions
-// have none.
-var buffers = sync.Pool{New: func() any {
-	b := make([]byte, 0, 4096)
-	return &b
-}}
-
-func takeBuffer() *[]byte { return buffers.Get().(*[]byte) }
-
-func putBuffer(b *[]byte) {
-	if cap(*b) <= 4*chunk {
-		*b = (*b)[:0]
-		buffers.Put(b)
-	}
 }

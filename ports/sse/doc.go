@@ -29,13 +29,14 @@
 //
 // # The end of a stream
 //
-// The last event says why the stream ends: goaway if the node drains, otherwise close
-// with a code. An EventSource comes back by itself. Where it must not (its user is
-// blocked, or its session was disconnected for good or replaced by a newer one), the last
-// id carries a mark, and a client
-// that comes back with the mark is answered 204, by which the standard stops an
-// EventSource. Any other answer but an event stream would stop it, too, so a client
-// that may be let in later is answered with a stream that tells it when to come back.
+// When the node drains, goaway comes some seconds before the end, for clients that can
+// open their next stream meanwhile. The last event is close, with a code. An
+// EventSource comes back by itself. Where it must not (its user is blocked, or its
+// session was disconnected for good or replaced by a newer one), the last id carries a
+// mark, and a client that comes back with the mark is answered 204, by which the
+// standard stops an EventSource. Any other answer but an event stream would stop it,
+// too, so a client that may be let in later is answered with a stream that tells it
+// when to come back.
 //
 // # Proxies that hold back
 //

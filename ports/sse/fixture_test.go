@@ -60,6 +60,9 @@ func (n *node) Open(s *stream.Stream) error {
 
 func (n *node) Close(*stream.Stream) {}
 
+// readAgo is how long ago the node has read what a test delivers.
+const readAgo = 100 * time.Millisecond
+
 func pos(n int) domain.Position { return domain.Position(fmt.Sprintf("%012d", n)) }
 
 // A config says how a node differs from the usual one.
@@ -119,7 +122,7 @@ func (n *node) deliver(to, sys, data string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.seq++
-	n.streams[sys].Step(&domain.Entry{Position: pos(n.seq), Time: time.Now()}, &domain.Message{
+	n.streams[sys].Step(&domain.Entry{Position: pos(n.seq), Time: time.Now(), Read: time.Now().Add(-readAgo)}, &domain.Message{
 		ID: fmt.Sprintf("m%d", n.seq), To: targets(to), Data: []byte(data), ContentType: domain.JSON})
 }
 

@@ -2,7 +2,8 @@ package sse
 
 import "github.com/fanfarebus/fanfare/internal/metric"
 
-// Metrics describes what the server counts.
+// Metrics describes what the server counts. What it has written is [Server.Output],
+// which session.OutputMetrics describes for all ports together.
 func (s *Server) Metrics() []metric.Metric {
 	counter := func(name, help string, read func(Stats) uint64) metric.Metric {
 		return metric.Of(metric.Counter, name, help,
@@ -11,16 +12,12 @@ func (s *Server) Metrics() []metric.Metric {
 	return []metric.Metric{
 		metric.Of(metric.Gauge, "sse_sessions", "Open sessions over Server-Sent Events.",
 			func() int { return s.Stats().Sessions }),
-		counter("sse_sent_events_total", "Events sent over Server-Sent Events.",
-			func(s Stats) uint64 { return s.FramesOut }),
-		counter("sse_sent_writes_total", "Writes that carried the events sent, and heartbeats.",
-			func(s Stats) uint64 { return s.WritesOut }),
-		counter("sse_sent_bytes_total", "Bytes of the events sent, and of heartbeats.",
-			func(s Stats) uint64 { return s.BytesOut }),
-		counter("sse_stopped_total", "Clients that were told with 204 not to come back.",
+		counter("sse_stopped_total", "Requests for Server-Sent Events that were answered 204, "+
+			"which tells the client not to come back.",
 			func(s Stats) uint64 { return s.Stopped }),
 		counter("sse_sent_away_total",
-			"Clients that could not be let in, and were told when to come back.",
+			"Requests for Server-Sent Events that could not be let in, "+
+				"and were told when to come back.",
 			func(s Stats) uint64 { return s.SentAway }),
 	}
 }

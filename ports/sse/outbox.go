@@ -4,6 +4,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fanfarebus/fanfare/domain/stream"
+	"github.com/fanfarebus/fanfare/internal/metric"
 	"github.com/fanfarebus/fanfare/ports/session"
 )
 
@@ -42,6 +44,10 @@ type item struct {
 	of     *session.Attachment // the system whose cursor it moves; nil for a notice
 	op     []byte              // shared by sessions: not to be changed
 	cursor []byte              // as text
+	retry  time.Duration       // 0 to leave what was written before
+
+	message bool         // a message, and not a notice
+	read    metric.Stamp // as in [stream.Frame]
 }
 
 // A farewell is the last event of a session.
@@ -57,11 +63,12 @@ const replyBytes, replyFrames = 16 << 10, 128
 
 // offer takes a message or a gap of an attachment. It returns false if there is no
 // room.
-func (o *outbox) offer(of *session.Attachment, op []byte) bool {
+func (o *outbox) offer(of *session.Attachment, f stream.Frame) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.offers++
-	return o.take(item{of: of, op: op}, o.maxBytes, o.maxItems)
+	i := item{of: of, op: f.Bytes, message: f.Message, read: f.Read}
+	return o.take(i, o.maxBytes, o.maxItems)
 }
 
 // reply takes a notice, for which there is more room.
@@ -69,6 +76,13 @@ func (o *outbox) reply(op []byte) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.take(item{op: op}, o.maxBytes+replyBytes, o.maxItems+replyFrames)
+}
+
+// ask takes a notice with which the client is told anew when to come back.
+func (o *outbox) ask(op []byte, retry time.Duration) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.take(item{op: op, retry: retry}, o.maxBytes+replyBytes, o.maxItems+replyFrames)
 }
 
 // replyIfRoom takes a notice that has no more room than a message.

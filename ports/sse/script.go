@@ -46,6 +46,9 @@ func (s *script) add(b []byte, i item) []byte {
 	if token := session.CursorIn(i.op); i.of != nil && token != nil {
 		s.move(i.of, token)
 	}
+	if i.retry > 0 {
+		s.retry = i.retry
+	}
 	b = s.head(b, "")
 	b = appendData(b, i.op)
 	if s.pad {

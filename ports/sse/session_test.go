@@ -153,6 +153,7 @@ func TestDrainTellsEachSessionAndEndsIt(t *testing.T) {
 		if err := json.Unmarshal([]byte(s.wants(`{"op":"goaway","retry_ms":`)), &away); err != nil || max(away.Retry, 1) != s.retry {
 			t.Errorf("retry %d, told %d %v", s.retry, away.Retry, err)
 		}
+		s.wants(`{"op":"close","code":1001,`)
 		s.wantsEnd()
 	}
 	late := n.try("alice", "systems=orders", nil)

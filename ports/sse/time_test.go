@@ -268,29 +268,42 @@ func TestFloodOfNoticesToAClientThatDoesNotReadEndsIt(t *testing.T) {
 	})
 }
 
+// Each session is asked to go at a turn of its own, works on until its grace is over, and
+// ends then.
 func TestDrainIsPaced(t *testing.T) {
 	inBubble(t, config{}, func(t *testing.T, n *pipedNode) {
 		const sessions = 40
-		ends := make(chan time.Time, sessions)
+		type end struct {
+			asked, at time.Time
+			last      string
+			retry     int
+		}
+		ends := make(chan end, sessions)
 		for i := range sessions {
 			s := n.hello(fmt.Sprint("user", i), "systems=orders")
 			go func() {
-				if last, _ := s.rest(); strings.HasPrefix(last, `{"op":"goaway"`) {
-					ends <- time.Now()
-				}
+				asked := s.until(`{"op":"goaway","retry_ms":`)
+				n.deliver("user:"+fmt.Sprint("user", i), "orders", `"still here"`)
+				s.wantsData(`"still here"`)
+				last, _ := s.rest()
+				ends <- end{asked, time.Now(), last, s.retry}
 			}()
 		}
 		start := time.Now()
 		if err := n.registry.Drain(context.Background()); err != nil {
 			t.Fatal(err)
 		}
-		perSecond := make(map[int]int)
+		perTurn := make(map[int]int)
 		for range sessions {
-			perSecond[int((<-ends).Sub(start)/time.Second)]++
+			e := <-ends
+			perTurn[int(e.asked.Sub(start)/(375*time.Millisecond))]++
+			if e.at.Sub(e.asked) != 5*time.Second || !strings.HasPrefix(e.last, `{"op":"close","code":1001,`) || e.retry > 100 {
+				t.Errorf("ended %v after it was asked to go, with %s, to come back after %d ms", e.at.Sub(e.asked), e.last, e.retry)
+			}
 		}
-		for s := range 20 {
-			if perSecond[s] != 2 {
-				t.Errorf("second %d: %d ended, want 2", s, perSecond[s])
+		for turn := range sessions {
+			if perTurn[turn] != 1 {
+				t.Errorf("turn %d: %d were asked to go, want 1", turn, perTurn[turn])
 			}
 		}
 	})

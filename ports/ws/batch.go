@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 
 	"github.com/fanfarebus/fanfare/domain/stream"
+	"github.com/fanfarebus/fanfare/ports/session"
 )
 
 // A batch is what a writer writes at once: complete WebSocket frames.
@@ -14,7 +15,8 @@ type batch struct {
 	// since sessions share it.
 	large []byte
 	tally tally
-	last  bool // it ends with the close frame
+	delay session.Delays // of the messages
+	last  bool           // it ends with the close frame
 }
 
 // isLarge reports whether frames that takeFrames has taken are one that is not copied.
@@ -24,14 +26,16 @@ func isLarge(frames []stream.Frame) bool {
 
 // A tally counts what was written.
 type tally struct {
-	writes uint64 // that carried messages or notices
-	frames uint64 // messages and notices
-	bytes  uint64 // of them, and of the line feeds between them
+	writes   uint64 // that carried messages or notices
+	frames   uint64 // messages and notices
+	messages uint64 // of the frames
+	bytes    uint64 // of them, and of the line feeds between them
 }
 
 func (t *tally) add(u tally) {
 	t.writes += u.writes
 	t.frames += u.frames
+	t.messages += u.messages
 	t.bytes += u.bytes
 }
 
@@ -40,9 +44,7 @@ func (t *tally) add(u tally) {
 func (b *batch) build(control []byte, frames []stream.Frame, last []byte, plain bool) {
 	b.buf, b.large = append(b.buf[:0], control...), nil
 	b.tally, b.last = tally{}, last != nil
-	if len(frames) > 0 {
-		b.tally.writes, b.tally.frames = 1, uint64(len(frames))
-	}
+	b.count(frames)
 	switch {
 	case isLarge(frames):
 		f := &frames[0]
@@ -56,11 +58,29 @@ func (b *batch) build(control []byte, frames []stream.Frame, last []byte, plain 
 	b.buf = append(b.buf, last...)
 }
 
+// count counts the messages and notices.
+func (b *batch) count(frames []stream.Frame) {
+	b.delay.Reset()
+	if len(frames) == 0 {
+		return
+	}
+	b.tally.writes, b.tally.frames = 1, uint64(len(frames))
+	for i := range frames {
+		if f := &frames[i]; f.Message {
+			b.tally.messages++
+			b.delay.Add(f.Read)
+		}
+	}
+}
+
 func (b *batch) isEmpty() bool { return len(b.buf)+len(b.large) == 0 }
 
 // rest returns a batch of its own with what is left after n bytes of buf.
 func (b *batch) rest(n int) *batch {
-	return &batch{buf: bytes.Clone(b.buf[n:]), large: b.large, tally: b.tally, last: b.last}
+	return &batch{
+		buf: bytes.Clone(b.buf[n:]), large: b.large, last: b.last,
+		tally: b.tally, delay: b.delay.Take(),
+	}
 }
 
 func (b *batch) addFrames(frames []stream.Frame) {

@@ -161,6 +161,7 @@ func (c *client) writeOut(b *batch) {
 			return
 		}
 		c.server.counters.sent(b.tally)
+		b.delay.Observe(&c.server.delay)
 	}
 }
 
@@ -243,10 +244,12 @@ func (c *client) Close(code int, reason string) {
 	c.schedule(c.out.close(closeFrame(code, reason)))
 }
 
-// GoAway closes the session for a drain.
-func (c *client) GoAway(retry time.Duration) {
-	c.Notify(session.GoawayNotice(retry))
-	c.Close(session.CloseGoingAway, "the node drains")
+// GoAway asks the client to connect elsewhere. Plain clients cannot be asked.
+func (c *client) GoAway(retry, grace time.Duration) {
+	c.Notify(session.GoawayNotice(retry, grace))
+	if c.plain || grace == 0 {
+		c.Close(session.CloseGoingAway, "the node drains")
+	}
 }
 
 // Abort cuts the connection off.

@@ -137,7 +137,7 @@ func (c *client) refresh(token string) error {
 	var rejection *session.Rejection
 	switch {
 	case errors.Is(err, domain.ErrUnsupported):
-		return refuse(Unsupported, "this node takes no tokens")
+		return refuse(Unsupported, "this node takes no tokens: connect again to renew a login")
 	case errors.As(err, &rejection) && rejection.Status == http.StatusTooManyRequests:
 		return refuse(RateLimited, "%s", rejection.Detail)
 	case errors.As(err, &rejection): // blocked or revoked

@@ -63,6 +63,9 @@ func (n *node) Open(s *stream.Stream) error {
 
 func (n *node) Close(*stream.Stream) {}
 
+// readAgo is how long ago the node has read what a test delivers.
+const readAgo = 100 * time.Millisecond
+
 func pos(n int) domain.Position { return domain.Position(fmt.Sprintf("%012d", n)) }
 
 // A config says how a node differs from the usual one.
@@ -130,7 +133,7 @@ func (n *node) deliverMessage(sys string, m *domain.Message) {
 	if m.ID == "" {
 		m.ID = fmt.Sprintf("m%d", n.seq)
 	}
-	n.streams[sys].Step(&domain.Entry{Position: pos(n.seq), Time: time.Now()}, m)
+	n.streams[sys].Step(&domain.Entry{Position: pos(n.seq), Time: time.Now(), Read: time.Now().Add(-readAgo)}, m)
 }
 
 func (n *node) stats(sys string) stream.Stats {

@@ -1,6 +1,11 @@
 package ws
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/fanfarebus/fanfare/internal/metric"
+	"github.com/fanfarebus/fanfare/ports/session"
+)
 
 // A shard is a part of the server's sessions. Those that have something to send are on
 // its list, each once.
@@ -63,7 +68,16 @@ type flusher struct {
 	batch batch // reused, so that sessions need no buffers
 	tally tally // of the list
 	total *counters
+
+	delay   *metric.Histogram // its own, so that flushers do not wait for each other
+	delays  session.Delays    // of what was written since delay was told
+	unknown int               // writes since then
 }
+
+// delaysAtOnce is how many writes are counted as written at the same time. Often they
+// carry the same message, and then they cost one look at the clock and one observation.
+// The first of them is counted some 50 µs late for that.
+const delaysAtOnce = 8
 
 // run flushes until the shard has ended.
 func (f *flusher) run() {
@@ -74,7 +88,13 @@ func (f *flusher) run() {
 		}
 		f.total.sent(f.tally)
 		f.tally = tally{}
+		f.observeDelays()
 	}
+}
+
+func (f *flusher) observeDelays() {
+	f.delays.Observe(f.delay)
+	f.unknown = 0
 }
 
 // visit writes one batch of a session's. A session with more to write goes to the end
@@ -92,6 +112,10 @@ func (f *flusher) visit(c *client) {
 		f.batch.large = nil
 	default:
 		f.tally.add(f.batch.tally)
+		f.delays.Join(&f.batch.delay)
+		if f.unknown++; f.unknown >= delaysAtOnce {
+			f.observeDelays()
+		}
 		if c.wrote(&f.batch) {
 			f.shard.add(c)
 		}

@@ -85,8 +85,8 @@ func TestRefusedOpsAreMetered(t *testing.T) {
 			}
 		}
 		poll(t, func() bool { return n.registry.Stats().Closed[session.ClosePolicy] == 1 })
-		if s := n.server.Stats(); s.Errors > 400 {
-			t.Errorf("%s: %d errors were answered", name, s.Errors)
+		if got := n.opErrors(); got > 400 {
+			t.Errorf("%s: %d errors were answered", name, got)
 		}
 	}
 }

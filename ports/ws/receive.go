@@ -85,10 +85,7 @@ func (c *client) count(err error) {
 	if err == nil {
 		return
 	}
-	c.server.counters.errors.Add(1)
-	if asOpError(err).Code == RateLimited {
-		c.server.counters.rateLimited.Add(1)
-	}
+	c.server.counters.countError(asOpError(err).Code)
 }
 
 // countError ends a session that makes nothing but errors. Errors that are not the

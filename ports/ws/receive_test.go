@@ -85,7 +85,7 @@ func TestHostileOpsAreAnsweredAndTheSessionLives(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.wants(`{"op":"error","code":"unsupported"`)
-	if got := n.server.Stats().Errors; got != uint64(len(hostile)+1) {
+	if got := n.opErrors(); got != uint64(len(hostile)+1) {
 		t.Errorf("%d errors were counted, want %d", got, len(hostile)+1)
 	}
 }
@@ -158,7 +158,7 @@ func TestClientsAreHeldToTheirRate(t *testing.T) {
 		c.wants(fmt.Sprintf(`{"op":"ok","ref":%d}`, i))
 	}
 	c.wants(`{"op":"error","ref":4,"code":"rate_limited"`)
-	if n.server.Stats().RateLimited != 1 {
+	if n.server.Stats().Errors[ws.RateLimited] != 1 {
 		t.Errorf("stats: %+v", n.server.Stats())
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/olahol/melody"
 
 	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/internal/metric"
 	"github.com/fanfarebus/fanfare/ports/session"
 )
 
@@ -28,6 +29,8 @@ type Server struct {
 	now      func() time.Time
 	counters counters
 	shards   []*shard
+	flushed  []metric.Histogram // delays of the messages that each shard's flusher has written
+	delay    metric.Histogram   // of those that others have written
 	pings    pings
 	opened   atomic.Uint64 // sessions so far
 }
@@ -47,6 +50,7 @@ func New(
 	for range shardCount(runtime.GOMAXPROCS(0)) {
 		s.shards = append(s.shards, newShard())
 	}
+	s.flushed = make([]metric.Histogram, len(s.shards))
 	return s, nil
 }
 
@@ -59,8 +63,8 @@ func shardCount(processors int) int { return (processors + 1) / 2 }
 // registry's sessions have ended, for which [session.Registry.Run] has to end, too.
 func (s *Server) Run(ctx context.Context) error {
 	var flushers sync.WaitGroup
-	for _, sh := range s.shards {
-		f := flusher{shard: sh, out: newNowWriter(), total: &s.counters}
+	for i, sh := range s.shards {
+		f := flusher{shard: sh, out: newNowWriter(), total: &s.counters, delay: &s.flushed[i]}
 		flushers.Go(f.run)
 	}
 	s.pings.run(ctx, s.cfg.Ping)
@@ -109,3 +113,17 @@ func newMelody(cfg Config) *melody.Melody {
 
 // Stats returns what was counted since New.
 func (s *Server) Stats() Stats { return s.counters.stats() }
+
+// Output returns what was written since New.
+func (s *Server) Output() session.Output {
+	c := &s.counters
+	messages := c.messagesOut.Load() // before framesOut, in which they are too
+	out := session.Output{
+		Messages: messages, Notices: c.framesOut.Load() - messages,
+		Writes: c.writesOut.Load(), Bytes: c.bytesOut.Load(), Delay: s.delay.Read(),
+	}
+	for i := range s.flushed {
+		out.Delay = out.Delay.Plus(s.flushed[i].Read())
+	}
+	return out
+}

@@ -234,37 +234,124 @@ func TestFloodOfOpsFromAClientThatDoesNotReadEndsIt(t *testing.T) {
 		})
 }
 
+// Each session is asked to go at a turn of its own, works on until its grace is over, and
+// ends then.
 func TestDrainIsPaced(t *testing.T) {
 	inBubble(t, config{}, func(t *testing.T, n *pipedNode) {
 		const sessions = 40
 		type end struct {
-			code int
-			at   time.Time
+			code      int
+			asked, at time.Time
 		}
 		ends := make(chan end, sessions)
 		for i := range sessions {
 			c := n.v1(fmt.Sprint("user", i), "systems=orders")
-			go func() { code, at := c.ended(); ends <- end{code, at} }()
+			go func() {
+				asked := c.until(`{"op":"goaway","retry_ms":`)
+				n.deliver("user:"+fmt.Sprint("user", i), "orders", `"still here"`)
+				c.wantsData(`"still here"`)
+				code, at := c.ended()
+				ends <- end{code, asked, at}
+			}()
 		}
 		start := time.Now()
 		if err := n.registry.Drain(context.Background()); err != nil {
 			t.Fatal(err)
 		}
-		if d := time.Since(start); d < 19*time.Second || d > 21*time.Second {
+		if d := time.Since(start); d < 19*time.Second || d > 20*time.Second {
 			t.Errorf("the drain took %v", d)
 		}
-		perSecond := make(map[int]int)
+		perTurn := make(map[int]int)
 		for range sessions {
 			e := <-ends
-			perSecond[int(e.at.Sub(start)/time.Second)]++
-			if e.code != session.CloseGoingAway {
-				t.Errorf("closed with %d", e.code)
+			perTurn[int(e.asked.Sub(start)/(375*time.Millisecond))]++
+			if e.code != session.CloseGoingAway || e.at.Sub(e.asked) != 5*time.Second {
+				t.Errorf("closed with %d, %v after it was asked to go", e.code, e.at.Sub(e.asked))
 			}
 		}
-		for s := range 20 {
-			if perSecond[s] != 2 {
-				t.Errorf("second %d: %d closed, want 2", s, perSecond[s])
+		for turn := range sessions {
+			if perTurn[turn] != 1 {
+				t.Errorf("turn %d: %d were asked to go, want 1", turn, perTurn[turn])
 			}
+		}
+	})
+}
+
+func TestRebalancingAsksAsManyAsItShallAtItsRate(t *testing.T) {
+	inBubble(t, config{}, func(t *testing.T, n *pipedNode) {
+		start := time.Now()
+		ends := make(chan time.Time, 10)
+		for i := range 10 {
+			c := n.v1(fmt.Sprint("user", i), "systems=orders")
+			go func() {
+				if code, at := c.ended(); code == session.CloseGoingAway {
+					ends <- at
+				}
+			}()
+		}
+		n.registry.Rebalance(control.Value{Rate: 2, Sessions: 5}, nil)
+		for i := range 5 {
+			if at := (<-ends).Sub(start); at != session.DefaultGrace+time.Duration(i)*time.Second/2 {
+				t.Errorf("session %d ended after %v", i, at)
+			}
+		}
+		n.registry.Rebalance(control.Value{Rate: 2}, func() int { return 2 + n.registry.Sessions() - 5 }) // two too many
+		for range 2 {
+			<-ends
+		}
+		n.registry.Rebalance(control.Value{Rate: 2, Sessions: 3}, nil)
+		pauseFor(100 * time.Millisecond)
+		n.registry.Rebalance(control.Value{}, nil) // ends it after the first one
+		pauseFor(time.Minute)
+		if got := n.registry.Sessions(); got != 2 || len(ends) != 1 {
+			t.Errorf("%d sessions are left, %d more have ended", got, len(ends))
+		}
+	})
+}
+
+// A client that was asked to go has two sessions for a while, of which one counts.
+func TestSessionsThatWereAskedToGoDoNotCount(t *testing.T) {
+	inBubble(t, config{registry: session.Config{SessionsPerUser: 2}}, func(t *testing.T, n *pipedNode) {
+		first, second := n.v1("alice", "systems=orders"), n.v1("alice", "systems=orders")
+		n.registry.Rebalance(control.Value{Rate: 100, Sessions: 2}, nil)
+		first.until(`{"op":"goaway","retry_ms":`)
+		second.until(`{"op":"goaway","retry_ms":`)
+		pauseFor(time.Second)
+		third, fourth := n.v1("alice", "systems=orders"), n.v1("alice", "systems=orders")
+		n.deliver("user:alice", "orders", `1`)
+		for _, c := range []*client{first, second, third, fourth} {
+			c.wantsData(`1`)
+		}
+		fifth := n.v1("alice", "systems=orders")
+		third.wantsClose(session.CloseReplaced)
+		for _, c := range []*client{first, second} {
+			c.wantsClose(session.CloseGoingAway)
+		}
+		n.deliver("user:alice", "orders", `2`)
+		fourth.wantsData(`2`)
+		fifth.wantsData(`2`)
+	})
+}
+
+func TestDrainEndsWhenTheLastClientHasGone(t *testing.T) {
+	inBubble(t, config{}, func(t *testing.T, n *pipedNode) {
+		start := time.Now()
+		for i := range 10 {
+			c := n.v1(fmt.Sprint("user", i), "systems=orders")
+			go func() {
+				c.until(`{"op":"goaway","retry_ms":`)
+				_ = c.conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(1000, ""), time.Now().Add(time.Second))
+				c.ended()
+			}()
+		}
+		if err := n.registry.Drain(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		if d := time.Since(start); d > 14*time.Second {
+			t.Errorf("the drain took %v", d)
+		}
+		if s := n.registry.Stats(); s.Closed[1000] != 10 {
+			t.Errorf("stats: %+v", s)
 		}
 	})
 }

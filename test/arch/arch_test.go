@@ -103,6 +103,8 @@ var rules = []rule{
 		"streams and their history are a node's: they are for sessions, which a publisher does not have"},
 	{"/test/cluster", []string{"/adapters", "/ports", "/cmd", "/domain/stream", "/test"}, []string{"/adapters/memory", "/adapters/transport", "/test/cluster", "/test/internal"},
 		"users' tests run nodes as users do, by the library's face: the kit drags in no broker, and knows no more of a node than they"},
+	{"/test/clientkit", []string{module, "github.com"}, []string{"/test/clientkit", "github.com/gorilla/websocket"},
+		"the script stands for the protocol: it plays a node, and takes nothing from one"},
 	{"/test/internal", []string{"/ports", "/cmd", "/client", "/domain/stream", "/test"}, []string{"/test/internal"},
 		"what fails on demand stands under every test of nodes: it knows none of them"},
 	{"/examples", []string{"/adapters", "/ports", "/cmd", "/domain", "/test"}, nil,

@@ -190,23 +190,28 @@ func (n *node) waitReady() {
 }
 
 // metric returns the value of a series, such as
-// `fanfare_fell_back_total{system="chat"}`; one that is not there is 0.
+// `fanfare_outbox_full_total{system="chat"}`, or with {*} the sum of all series of the
+// metric; one that is not there is 0.
 func (n *node) metric(series string) float64 {
 	n.t.Helper()
 	status, body, err := get("http://" + n.addr + "/metrics")
 	if err != nil || status != http.StatusOK {
 		n.t.Fatalf("metrics of %s: %d, %v", n.name, status, err)
 	}
+	name, all := strings.CutSuffix(series, "{*}")
+	sum := 0.0
 	for line := range strings.Lines(body) {
-		if rest, ok := strings.CutPrefix(line, series+" "); ok {
-			value, err := strconv.ParseFloat(strings.TrimSpace(rest), 64)
-			if err != nil {
-				n.t.Fatalf("metrics of %s: %q: %v", n.name, line, err)
-			}
-			return value
+		shown, text, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if shown != series && !(all && strings.HasPrefix(shown, name+"{")) {
+			continue
 		}
+		value, err := strconv.ParseFloat(text, 64)
+		if err != nil {
+			n.t.Fatalf("metrics of %s: %q: %v", n.name, line, err)
+		}
+		sum += value
 	}
-	return 0
+	return sum
 }
 
 var httpClient = &http.Client{Timeout: 10 * time.Second}

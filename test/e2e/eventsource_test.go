@@ -11,16 +11,15 @@ import (
 )
 
 // The EventSources of a browser, without a client library, survive the drain of the
-// only node, its absence and its return, with nginx and without.
+// only node, its absence and its return, with each proxy and without.
 func TestNativeEventSourcesOutliveTheOnlyNode(t *testing.T) {
-	for _, front := range []string{"node", "nginx"} {
+	for _, front := range append([]string{"node"}, proxies...) {
 		t.Run(front, func(t *testing.T) {
+			t.Parallel()
 			browser := needsBrowser(t)
 			p := newSources(t)
 			c := newCluster(t, 1, "memory://", settings{"ORIGINS": p.server.URL, "AUTH_QUERY_TOKEN": "true", "DRAIN": "2s"})
-			if front == "nginx" {
-				c.withNginx()
-			}
+			c.behind(front)
 			p.connectTo("http://" + c.front + "/sse?systems=orders&token=" + c.token("alice", "orders"))
 			openBrowser(t, browser, p.server.URL)
 			p.allOpen("at first", 1)

@@ -7,16 +7,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
-// An nginx runs the configuration of deploy/.
-type nginx struct {
-	*process
-}
-
 // withNginx puts nginx before the cluster's nodes.
-func (c *cluster) withNginx() *nginx {
+func (c *cluster) withNginx() *proxy {
 	c.t.Helper()
 	program := needs(c.t, "nginx")
 	template, err := os.ReadFile("../../deploy/nginx/fanfare.conf.template")
@@ -27,33 +21,15 @@ func (c *cluster) withNginx() *nginx {
 	for _, n := range c.nodes {
 		fmt.Fprintf(&nodes, "server %s max_fails=0; ", n.addr)
 	}
-	for range 4 {
-		addr := freeAddress(c.t)
+	return c.withProxy("nginx", func(addr string) *exec.Cmd {
 		conf := strings.NewReplacer("${PROXY_LISTEN}", addr, "${PROXY_NODES}", nodes.String()).Replace(string(template))
-		n := startNginx(c.t, program, conf)
-		eventually(c.t, 10*time.Second, "nginx answers", func() error {
-			if !n.running() {
-				return nil
-			}
-			_, _, err := get("http://" + addr + "/healthz")
-			return err
-		})
-		if n.running() {
-			c.front = addr
-			c.t.Cleanup(n.end)
-			return n
-		}
-		if !strings.Contains(n.log.String(), "Address already in use") {
-			c.t.Fatalf("nginx did not start:\n%s", n.log)
-		}
-	}
-	c.t.Fatal("nginx: no port stayed free")
-	return nil
+		return nginxCommand(c.t, program, conf)
+	})
 }
 
-// startNginx runs a server's configuration with everything else in a
+// nginxCommand runs a server's configuration with everything else in a
 // directory of the test's own, as any user.
-func startNginx(t *testing.T, program, conf string) *nginx {
+func nginxCommand(t *testing.T, program, conf string) *exec.Cmd {
 	t.Helper()
 	dir := t.TempDir()
 	user := ""
@@ -80,17 +56,5 @@ http {
 	if err := os.WriteFile(file, []byte(main), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return &nginx{start(t, "nginx", exec.Command(program, "-p", dir, "-c", file, "-e", "stderr"))}
-}
-
-// end stops nginx and makes sure that no query string got into its log: there
-// are cursors and tokens in it.
-func (n *nginx) end() {
-	if n.running() {
-		n.terminate()
-		n.exit(10 * time.Second)
-	}
-	if log := n.log.String(); strings.Contains(log, "systems=") || strings.Contains(log, "resume=") {
-		n.t.Errorf("nginx has logged a query string")
-	}
+	return exec.Command(program, "-p", dir, "-c", file, "-e", "stderr")
 }

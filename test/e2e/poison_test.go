@@ -136,7 +136,7 @@ func TestPoisonOnTheSocket(t *testing.T) {
 		})
 	}
 	closed := func(code string) float64 { return c.metric(`fanfare_sessions_closed_total{code="` + code + `"}`) }
-	counted("ops answered with an error", func() float64 { return c.metric("fanfare_op_errors_total") }, poisons)
+	counted("ops answered with an error", func() float64 { return c.metric("fanfare_ws_op_errors_total{*}") }, poisons)
 	counted("sessions closed for ten errors", func() float64 { return closed("1008") }, ended.Load())
 	counted("sessions closed for sending too much", func() float64 { return closed("1009") }, attackers)
 	counted("sessions closed for text that is not UTF-8", func() float64 { return closed("1007") }, garbled.Load())

@@ -70,7 +70,7 @@ func TestEverythingRunsWithTheDocumentedRights(t *testing.T) {
 			hears(first, 3, 4)
 			time.Sleep(3 * time.Second) // so that quiet connections are asked for a sign of life
 			for _, n := range c.nodes {
-				if up, deaf := n.metric("fanfare_bus_up"), n.metric("fanfare_bus_behind_subscriptions"); up != 1 || deaf != 0 {
+				if up, deaf := n.metric("fanfare_bus_up"), n.metric("fanfare_bus_lagging_subscriptions"); up != 1 || deaf != 0 {
 					t.Errorf("%s: up %v, behind %v", n.name, up, deaf)
 				}
 				if lacking.MatchString(n.log.String()) {

@@ -14,8 +14,17 @@ import (
 // Nodes are restarted one by one while more and more clients connect. Every client
 // gets a session on some node at once, and restarted nodes get their share again.
 func TestRollingRestartRefusesNobody(t *testing.T) {
+	for _, name := range proxies {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			refusesNobody(t, name)
+		})
+	}
+}
+
+func refusesNobody(t *testing.T, name string) {
 	c := newCluster(t, 3, "memory://", nil)
-	c.withNginx()
+	c.behind(name)
 	ctx, end := context.WithCancel(t.Context())
 	var arriving sync.WaitGroup
 	defer arriving.Wait()

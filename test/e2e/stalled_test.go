@@ -56,14 +56,14 @@ func TestStalledClientIsClosedAndNeighboursLive(t *testing.T) {
 		}
 		return nil
 	})
-	fellBack := n.metric(`fanfare_fell_back_total{system="orders"}`)
+	fellBack := n.metric(`fanfare_outbox_full_total{system="orders"}`)
 	for i := range roomMessages {
 		mustAccept(t, c, fmt.Sprintf(`{"to":"room:hall","data":{"p":"room","n":%d}}`, i+1))
 	}
 	if err := received(); err != nil {
 		t.Fatal(err)
 	}
-	if now := n.metric(`fanfare_fell_back_total{system="orders"}`); fellBack < 1 || now != fellBack {
+	if now := n.metric(`fanfare_outbox_full_total{system="orders"}`); fellBack < 1 || now != fellBack {
 		t.Errorf("%v sessions fell back before the room's messages, %v after: its neighbours did", fellBack, now)
 	}
 	eventually(t, 15*time.Second, "the deaf client is closed as slow, and only it", func() error {

@@ -180,6 +180,8 @@ func (n *node) DisconnectSession(id string, _ control.Value) bool {
 	return true
 }
 
+func (n *node) Rebalance(v control.Value) { n.note("rebalance %d/s", v.Rate) }
+
 func (n *node) Review(user string) int {
 	n.note("review %s", user)
 	return 0

@@ -21,7 +21,7 @@ type worlds string
 const (
 	logged worlds = "-test.run=^TestNothingIsMissedWithoutAGap -seeds=1500 -lossy=0"
 	lost   worlds = "-test.run=^TestNothingIsMissedWithoutAGap -seeds=600 -lossy=1"
-	rare   worlds = "-test.run=^TestNothingIsMissedWithoutAGap -seed=757 -times=300 -lossy=1" // one run of ten shows it, where another seed's takes hundreds
+	rare   worlds = "-test.run=^TestNothingIsMissedWithoutAGap -seed=414 -times=300 -lossy=1" // one run of fifteen or so shows it, where another seed's takes hundreds
 	moving worlds = "-test.run=^TestNothingIsMissedWhileTheBusMoves -seeds=2000"
 	freed  worlds = logged + " " // as logged, but the node itself notices, see says
 	calm   worlds = "-test.run=^TestNothingIsMissedNorToldForNothing -seeds=1500"

@@ -2,8 +2,9 @@ import { backoff } from "./backoff.ts";
 import { Connection, type ConnectionOptions, type State } from "./connection.ts";
 import { FanfareError } from "./error.ts";
 import { Emitter, type Closed, type Hello, type Presence } from "./events.ts";
-import type { Query, Via } from "./link.ts";
+import type { Link, Query, Via } from "./link.ts";
 import { Op, placeName, type Frame } from "./op.ts";
+import { Overlap } from "./overlap.ts";
 
 export interface Options extends ConnectionOptions {
   /** The systems to receive from. */
@@ -88,10 +89,14 @@ export class Client extends Emitter {
   readonly #systems: Set<string>;
   readonly #rooms: Set<string>; // rooms to join when connecting, as system/room
   readonly #seen: Record<string, string> = {}; // newest cursors, while `cursors` must wait for a late room
+  #named: string[] = []; // the rooms in the connection's URL
   #lateRooms: string[] = []; // the rooms for which the connection's URL had no space
   readonly #watches = new Map<string, Frame>(); // by place: what to send on each connection
   readonly #ops = new Map<number, Op>();
   readonly #connection: Connection;
+  #moving?: "settling" | "following"; // the node has asked the client to go
+  #recording?: Overlap; // what comes while the next connection is being made
+  #overlap?: Overlap; // what came on the last connection while this one was being made
   #ref = 0;
   #session = "";
 
@@ -106,9 +111,12 @@ export class Client extends Emitter {
       if (!/^[a-z0-9][\w-]*$/.test(name)) throw new FanfareError("invalid", `"${name}" is no name of a system`);
     }
     this.#connection = new Connection(url, options, {
-      query: (via, proven) => this.#query(via, proven),
+      query: (via, proven, next) => this.#query(via, proven, next),
       read: text => this.#read(text),
-      ended: (closed, wasOpen) => this.#ended(closed, wasOpen),
+      readOld: text => this.#readOld(text),
+      oldEnded: link => this.#oldEnded(link),
+      stays: () => this.#stays(),
+      ended: (closed, wasOpen, followed) => this.#ended(closed, wasOpen, followed),
       failed: err => this.emit("error", err),
       refresh: token => this.#ask({ op: "auth", token }, false),
       // Leaving a room that the session is not in changes nothing, and is answered.
@@ -192,7 +200,10 @@ export class Client extends Emitter {
     let renew = false;
     for (const op of ops) {
       if (link!.send) {
-        if (!op.late || op === this.#nextLate()) this.#connection.send(op.text());
+        // Joins are not divided between two connections: see #move.
+        if ((op.late && op !== this.#nextLate()) || (this.#moving && op.ofPlace)) continue;
+        op.on = link;
+        this.#connection.send(op.text());
       } else if (op.trial) {
         // An EventSource cannot ask for what was missed in the room.
         if (op.late && op.frame.since) this.emit("gap", { system: op.frame.system as string, reason: "too_far", after_ms: 0 });
@@ -209,6 +220,7 @@ export class Client extends Emitter {
 
   #settle(op: Op, answer: string | FanfareError = ""): void {
     this.#ops.delete(op.ref);
+    this.#follow();
     if (typeof answer !== "string") return op.reject(answer);
     if (op.frame.op === "join") this.#rooms.add(placeName(op.frame));
     if (op.frame.watch) this.#watches.set(placeName(op.frame), op.frame);
@@ -220,7 +232,8 @@ export class Client extends Emitter {
     return [...this.#ops.values()].find(op => op.late);
   }
 
-  #query(via: Via, proven: boolean): Query {
+  #query(via: Via, proven: boolean, next = false): Query {
+    if (next) this.#recording = new Overlap();
     const systems = [...this.#systems];
     const rooms = [...this.#rooms];
     for (const op of this.#ops.values()) {
@@ -229,7 +242,7 @@ export class Client extends Emitter {
     }
     let space = via === "ws" ? roomSpace : Infinity;
     this.#lateRooms = rooms.filter(name => (space -= String(new URLSearchParams({ room: name })).length + 1) < 0);
-    const named = rooms.filter(name => !this.#lateRooms.includes(name));
+    const named = (this.#named = rooms.filter(name => !this.#lateRooms.includes(name)));
     return {
       systems: systems.join(),
       rooms: named.filter(name => !name.includes(",")).join(), // commas separate the names in this list
@@ -253,6 +266,52 @@ export class Client extends Emitter {
     }
   }
 
+  /** Handles a text of a connection that was replaced: what is not an answer comes on the new one, too. */
+  #readOld(frame: string): void {
+    const { old } = this.#connection;
+    for (const op of String(frame).split("\n").map(parse)) {
+      if (op?.op === "ok" || op?.op === "error") this.#dispatch(op);
+    }
+    if (old && old === this.#connection.old) this.#closeOldIfAnswered();
+  }
+
+  #closeOldIfAnswered(): void {
+    const { old } = this.#connection;
+    if (old && ![...this.#ops.values()].some(op => op.on === old)) this.#connection.closeOld();
+  }
+
+  /** Gives up, or sends again, what a connection that was replaced has not answered. */
+  #oldEnded(link: Link): void {
+    for (const op of [...this.#ops.values()].filter(op => op.on === link)) {
+      op.on = undefined;
+      if (!op.lost(1006)) this.#ops.delete(op.ref);
+      else if (this.state === "open") this.#transmit([op]);
+    }
+  }
+
+  /**
+   * The node asks the client to go: it makes the next connection while this one goes on. A
+   * join may bring what the client missed in the room, so this connection first answers those
+   * that were sent on it, and later ones wait for the next.
+   */
+  #move(): void {
+    this.#moving ??= "settling";
+    this.#follow();
+  }
+
+  #follow(): void {
+    const { link } = this.#connection;
+    if (this.#moving !== "settling" || [...this.#ops.values()].some(op => op.ofPlace && op.on === link)) return;
+    this.#moving = "following";
+    void this.#connection.follow();
+  }
+
+  /** The next connection could not be made. */
+  #stays(): void {
+    this.#moving = this.#recording = undefined;
+    if (this.state === "open") this.#transmit([...this.#ops.values()].filter(op => !op.on));
+  }
+
   /** Handles an op. It ignores ops that it does not know, since the node may be newer. */
   #dispatch({ op, ...event }: any): void {
     switch (op) {
@@ -260,12 +319,19 @@ export class Client extends Emitter {
         return this.#greeted(event);
       case "message":
         if ([...this.#ops.values()].some(join => join.isRepetition(event))) return;
+        if (this.#overlap?.has(event)) {
+          if (!this.#overlap.isAhead(event.system)) this.#advance(event);
+          return;
+        }
+        if (this.#recording && !this.#recording.note(event)) this.#connection.stay();
         this.emit(op, event);
         return this.#advance(event);
       case "gap":
+        this.#overlap?.gap(event.system);
         this.emit(op, event);
         return this.#advance(event);
       case "cursor":
+        if (this.#overlap?.isAhead(event.system)) return;
         return this.#advance(event);
       case "presence":
         if (event.reason) this.#watches.delete(placeName(event));
@@ -276,7 +342,9 @@ export class Client extends Emitter {
       case "disconnect": // what comes after it says no more
         return this.#connection.lost(event.code ?? 4009, event.reason ?? "", !!event.reconnect);
       case "goaway":
-        return this.#connection.sentAway(event.retry_ms);
+        this.#connection.sentAway(event.retry_ms, event.grace_ms > 0);
+        if (event.grace_ms > 0 && this.state === "open") this.#move();
+        return;
       case "close": // stands for a close code, which EventSource does not have
         return this.#connection.lost(event.code, event.reason);
       case "left":
@@ -308,6 +376,15 @@ export class Client extends Emitter {
     if (!at || [...this.#ops.values()].some(op => op.late && op.frame.system === system)) return;
     this.cursors[system] = at;
     delete this.#seen[system];
+  }
+
+  /** Leaves the rooms that the connection's URL names, and that were left before it opened. */
+  #leaveLate(): void {
+    const { send } = this.#connection.link!;
+    for (const name of send ? this.#named : []) {
+      const [system] = name.split("/", 1) as [string];
+      if (!this.#rooms.has(name)) this.#connection.send(JSON.stringify({ op: "leave", ref: 0, system, room: name.slice(system.length + 1) }));
+    }
   }
 
   /** Makes a join of each late room, which begins at the cursor at which the connection began. */
@@ -360,11 +437,17 @@ export class Client extends Emitter {
       if (!this.#resumeFrom(system)) this.#advance({ system, cursor });
     }
     this.#session = hello.session;
+    this.#overlap = this.#recording;
+    this.#overlap?.begin();
+    this.#moving = this.#recording = undefined;
     this.#connection.greeted();
+    this.#leaveLate();
     this.#joinLate();
     this.#watchAgain();
-    const via = this.#connection.link!.via;
-    this.#transmit([...this.#ops.values()]);
+    const { link, old } = this.#connection;
+    const { via } = link!;
+    this.#transmit([...this.#ops.values()].filter(op => !old || op.on !== old));
+    this.#closeOldIfAnswered();
     this.emit("open", { ...hello, via });
   }
 
@@ -378,6 +461,8 @@ export class Client extends Emitter {
   /** Sends an op again in a moment, for nodes that are busy, for example with reading a log. */
   #retrySoon(op: Op): void {
     const { link } = this.#connection;
+    op.on = undefined;
+    this.#follow();
     setTimeout(() => {
       if (this.#connection.link === link && this.#ops.has(op.ref)) this.#transmit([op]);
     }, backoff(0));
@@ -390,7 +475,8 @@ export class Client extends Emitter {
     }
   }
 
-  #ended(closed: Closed, wasOpen: boolean): void {
+  #ended(closed: Closed, wasOpen: boolean, followed: boolean): void {
+    if (!followed) this.#moving = this.#recording = this.#overlap = undefined;
     for (const op of [...this.#ops.values()]) {
       if (!closed.retry) op.abandon();
       else if (op.trial && !op.late && !wasOpen) op.reject(new FanfareError("refused", "a connection that names the room was refused"));
@@ -398,6 +484,15 @@ export class Client extends Emitter {
       this.#ops.delete(op.ref);
     }
     this.emit("close", closed);
+  }
+}
+
+/** Returns undefined for what is no JSON. */
+function parse(line: string): any {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return undefined;
   }
 }
 

@@ -25,12 +25,21 @@ export type State = "closed" | "connecting" | "open" | "waiting";
 
 /** What a Connection needs of the client that it serves. */
 export interface Owner {
-  /** Returns what to ask a node for. `proven` says that this way of connecting has worked just before. */
-  query(via: Via, proven: boolean): Query;
+  /**
+   * Returns what to ask a node for. `proven` says that this way of connecting has worked
+   * just before, and `next` that the link is made while another one is open.
+   */
+  query(via: Via, proven: boolean, next?: boolean): Query;
   /** Takes a text from the node. */
   read(text: string): void;
-  /** The link is gone. `wasOpen` says whether it was open. */
-  ended(closed: Closed, wasOpen: boolean): void;
+  /** Takes a text from a link that was replaced: only answers in it count. */
+  readOld(text: string): void;
+  /** A link that was replaced is gone. */
+  oldEnded(link: Link): void;
+  /** The next link could not be made; the one that there is goes on. */
+  stays(): void;
+  /** The link is gone. `wasOpen` says whether it was open, and `followed` whether the next one is being made already. */
+  ended(closed: Closed, wasOpen: boolean, followed: boolean): void;
   failed(err: Error): void;
   /** Sends a new token to the node, and settles with its answer. */
   refresh(token: string): Promise<unknown>;
@@ -59,15 +68,35 @@ const longestRetry = 3_600_000;
 /** How many WebSockets in a row must fail, after one has worked, before EventSource is tried. */
 const webSocketTries = 3;
 
+/**
+ * How many connections in a row may not last, and be followed by the next one when the node
+ * has asked for, before a random time is added.
+ */
+const patientFailures = 3;
+
 /** Whether a refusal will not pass. Another token (401) or another time (408, 429) may help. */
 function isPermanent(status: number): boolean {
   return status >= 400 && status < 500 && ![401, 408, 429].includes(status);
 }
 
-/** A Connection opens links, one after the other, and opens the next when one is lost. */
+/** Whether a text begins with a hello, as all do that come first unless the node sends the client away. */
+function isHello(text: string): boolean {
+  try {
+    return JSON.parse(text.split("\n", 1)[0]!).op === "hello";
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * A Connection opens links, one after the other, and opens the next when one is lost. If the
+ * node asks for it, it opens the next one before.
+ */
 export class Connection {
   state: State = "closed";
   link?: Link;
+  /** The link that was replaced, until it has brought the answers to what was sent on it. */
+  old?: Link;
 
   readonly #url: string;
   readonly #options: ConnectionOptions;
@@ -81,6 +110,10 @@ export class Connection {
   #failures = 0; // connections in a row that did not last
   #opened = 0; // when the node said hello
   #retry?: number; // the delay that the node asked for
+  #graceful = false; // the node left time to connect to another one
+  #candidate?: Link; // made while `link` is open, to replace it
+  #candidateToken?: string;
+  #candidateTimer?: ReturnType<typeof setTimeout>; // bounds the making of it
   #webSocketWorked = false; // at least once
   #eventSourceUntil = 0; // until when EventSource is used
 
@@ -111,7 +144,7 @@ export class Connection {
     const wasOpen = this.#drop("closed");
     globalThis.removeEventListener?.("online", this.#wake);
     globalThis.document?.removeEventListener("visibilitychange", this.#wake);
-    this.#owner.ended({ code, reason, retry: false, delay: 0, failures: this.#failures }, wasOpen);
+    this.#owner.ended({ code, reason, retry: false, delay: 0, failures: this.#failures }, wasOpen, false);
   }
 
   /** Replaces the link by one with the query that the owner wants now. */
@@ -142,9 +175,80 @@ export class Connection {
     this.#scheduleRefresh();
   }
 
-  /** The node asks the client to come back after so many milliseconds. */
-  sentAway(delay: number): void {
+  /**
+   * The node asks the client to come back after so many milliseconds. `graceful` says that it
+   * leaves time to connect to another one before.
+   */
+  sentAway(delay: number, graceful: boolean): void {
     this.#retry = Math.min(Math.max(delay, 0) || 0, longestRetry);
+    this.#graceful = graceful;
+  }
+
+  /** Makes the next link while this one goes on. When the node says hello on it, it replaces this one. */
+  async follow(): Promise<void> {
+    const { link } = this;
+    const turn = this.#turn;
+    if (!link || this.#candidateTimer) return;
+    this.#candidateTimer = setTimeout(() => this.stay(), this.#timeout);
+    try {
+      const token = (await this.#options.token?.()) ?? undefined;
+      if (turn !== this.#turn || !this.#candidateTimer) return;
+      this.#candidateToken = token;
+      this.#candidate = this.#open(link.via, this.#owner.query(link.via, true, true), token);
+    } catch (cause) {
+      if (turn !== this.#turn) return;
+      this.#owner.failed(new FanfareError("token", "the next connection could not be made", { cause }));
+      this.stay();
+    }
+  }
+
+  /** Gives the next link up. */
+  stay(): void {
+    if (!this.#candidateTimer) return;
+    this.#dropCandidate();
+    this.#owner.stays();
+  }
+
+  /** Closes the link that was replaced. */
+  closeOld(): void {
+    const { old } = this;
+    this.old = undefined;
+    old?.close();
+    if (old) this.#owner.oldEnded(old);
+  }
+
+  #dropCandidate(): void {
+    const next = this.#candidate;
+    clearTimeout(this.#candidateTimer);
+    this.#candidate = this.#candidateTimer = undefined;
+    next?.close();
+  }
+
+  #takeOver(): void {
+    this.closeOld();
+    this.old = this.link;
+    this.link = this.#candidate;
+    this.#token = this.#candidateToken;
+    this.#turn++;
+    this.#waitingSince = 0;
+    this.#retry = undefined;
+    this.#graceful = false;
+    clearTimeout(this.#refresh);
+    clearInterval(this.#pulse);
+    clearTimeout(this.#candidateTimer);
+    this.#candidate = this.#candidateTimer = undefined;
+  }
+
+  /** The link is gone, and the next one is being made: it becomes the link. */
+  #promote(code: number, reason: string): void {
+    const next = this.#candidate;
+    clearTimeout(this.#candidateTimer);
+    this.#candidate = this.#candidateTimer = undefined;
+    this.#drop("connecting");
+    this.link = next;
+    this.#token = this.#candidateToken;
+    this.#timer = setTimeout(() => this.lost(ABNORMAL, "no answer in time"), this.#timeout);
+    this.#owner.ended({ code, reason, retry: true, delay: 0, failures: this.#failures }, true, true);
   }
 
   async #attempt(): Promise<void> {
@@ -168,23 +272,42 @@ export class Connection {
   #dial(via: Via): void {
     const { WebSocket, EventSource } = this.#choices();
     if (!WebSocket) via = "sse";
-    const to = { url: this.#url, query: this.#owner.query(via, this.#eventSourceUntil > Date.now()), token: this.#token };
-    const on = {
-      frame: (text: string) => {
-        this.#lastHeard = Date.now();
-        this.#waitingSince = 0;
-        this.#owner.read(text);
-      },
-      end: (code: number, reason: string) => this.lost(code, reason),
-    };
     try {
-      if (via === "ws") this.link = webSocket(WebSocket!, to, on);
-      else if (EventSource) this.link = eventSource(EventSource, to, on);
-      else throw new Error("there is no WebSocket here");
+      if (via === "sse" && !EventSource) throw new Error("there is no WebSocket here");
+      this.link = this.#open(via, this.#owner.query(via, this.#eventSourceUntil > Date.now()), this.#token);
     } catch (err) {
       this.#owner.failed(err as Error);
       this.lost(ABNORMAL, String(err));
     }
+  }
+
+  #open(via: Via, query: Query, token?: string): Link {
+    const { WebSocket, EventSource } = this.#choices();
+    const to = { url: this.#url, query, token };
+    const on = {
+      frame: (text: string) => this.#heard(link, text),
+      end: (code: number, reason: string) => this.#linkEnded(link, code, reason),
+    };
+    const link = via === "ws" ? webSocket(WebSocket!, to, on) : eventSource(EventSource!, to, on);
+    return link;
+  }
+
+  #heard(link: Link, text: string): void {
+    if (link === this.old) return this.#owner.readOld(text);
+    if (link === this.#candidate) {
+      if (!isHello(text)) return this.stay();
+      this.#takeOver();
+    }
+    this.#lastHeard = Date.now();
+    this.#waitingSince = 0;
+    this.#owner.read(text);
+  }
+
+  #linkEnded(link: Link, code: number, reason: string): void {
+    if (link === this.old) this.closeOld();
+    else if (link !== this.#candidate) this.lost(code, reason);
+    else if (isFinal(code)) this.stop(code, reason);
+    else this.stay();
   }
 
   #choices() {
@@ -203,12 +326,13 @@ export class Connection {
       return this.#dial("sse");
     }
     if (!reconnect) return this.stop(code, reason);
+    if (this.#candidate) return this.#promote(code, reason);
     const wasOpen = this.#drop("waiting");
     this.#failures = wasOpen && Date.now() - this.#opened >= stableAfter ? 0 : this.#failures + 1;
     if (via === "sse" && !wasOpen && this.#failures > 1) this.#eventSourceUntil = 0;
     const delay = Math.round(this.#delay(code));
     this.#next(delay);
-    this.#owner.ended({ code, reason, retry: true, delay, failures: this.#failures }, wasOpen);
+    this.#owner.ended({ code, reason, retry: true, delay, failures: this.#failures }, wasOpen, false);
     // Neither WebSocket nor EventSource tells why it was refused, and the reason may be permanent.
     if (!wasOpen && this.#failures % 4 === 2 && this.state === "waiting") void this.#askWhyRefused();
   }
@@ -239,8 +363,11 @@ export class Connection {
 
   #delay(code: number): number {
     const asked = this.#retry ?? (code === EXPIRED ? 0 : undefined);
+    const graceful = this.#graceful && this.#failures <= patientFailures;
     this.#retry = undefined;
+    this.#graceful = false;
     if (asked === undefined) return backoff(this.#failures);
+    if (graceful) return asked;
     return asked + (this.#failures && backoff(this.#failures)); // so that a node that always sends clients away is not asked too often
   }
 
@@ -249,11 +376,13 @@ export class Connection {
     this.#timer = setTimeout(() => void this.#attempt(), Math.min(delay, longestTimeout));
   }
 
-  /** Closes the link and stops all timers. Returns whether the link was open. */
+  /** Closes all links and stops all timers. Returns whether the link was open. */
   #drop(next: State): boolean {
     const wasOpen = this.state === "open";
     const link = this.link;
     this.state = next;
+    this.closeOld();
+    this.stay();
     this.link = undefined;
     this.#turn++;
     this.#waitingSince = 0;

@@ -95,7 +95,7 @@ export interface Closed {
 
 /** Events by name. Those with a system also exist as `message:orders`. */
 export interface Events {
-  /** The session has begun. The missed messages follow. */
+  /** The session has begun. The missed messages follow. Without a `close` before, it has replaced one that a node asked the client to leave. */
   open: Hello;
   close: Closed;
   message: Message;

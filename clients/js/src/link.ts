@@ -49,15 +49,21 @@ export function webSocket(make: WebSocketClass, to: Address, on: Listener): Link
   const protocols = ["fanfare.v1.json"];
   if (to.token) protocols.push("fanfare.token." + to.token);
   const ws = new make(locate(to, "ws").replace(/^http/, "ws"), protocols);
-  ws.onmessage = ({ data }) => on.frame(data);
+  let worked = false;
+  ws.onmessage = ({ data }) => {
+    worked = true;
+    on.frame(data);
+  };
   ws.onclose = ({ code, reason }) => on.end(code, reason);
-  ws.onerror = () => {}; // close follows
+  // A close event follows, but in Node 22 it does not if the connection was refused.
+  ws.onerror = () => worked || on.end(ABNORMAL, "");
   return {
     via: "ws",
     send: text => ws.send(text),
     close() {
       ws.onmessage = ws.onclose = null;
-      ws.close();
+      ws.onerror = () => {}; // ws throws what nobody hears
+      ws.close(1000);
     },
   };
 }

@@ -1,5 +1,6 @@
 import { FanfareError } from "./error.ts";
 import type { Message } from "./events.ts";
+import type { Link } from "./link.ts";
 
 /** A request of the client, without its ref. */
 export type Frame = { op: "join" | "leave" | "send" | "auth" | "presence"; [field: string]: unknown };
@@ -25,6 +26,8 @@ export class Op {
   late = false;
   /** It watches on a new connection what the last one watched. */
   again = false;
+  /** On which connection it was sent, if it is to be answered there. */
+  on?: Link;
 
   readonly #retry: boolean;
   #sentAt = 0; // when it was first sent; 0 if it was not
@@ -45,6 +48,11 @@ export class Op {
 
   joins(system: string, room: string): boolean {
     return this.frame.op === "join" && this.frame.system === system && this.frame.room === room;
+  }
+
+  /** Whether it is about a room or about presence. */
+  get ofPlace(): boolean {
+    return this.frame.op !== "send" && this.frame.op !== "auth";
   }
 
   watches(place: string): boolean {

@@ -8,6 +8,8 @@ export interface Peer {
   token?: string;
   /** What the client has sent, in order. */
   said: any[];
+  /** The close code with which the client has ended it; 0 for an EventSource. */
+  left?: number;
   /** Sends ops in one frame. */
   say(...ops: unknown[]): void;
   raw(text: string): void;
@@ -66,6 +68,7 @@ export class Fake {
       close: code => ws.close(code),
       cut: () => ws.terminate(),
     };
+    ws.on("close", code => (peer.left = code));
     ws.on("message", data => peer.said.push(...String(data).split("\n").map(line => JSON.parse(line))));
     this.sockets.push(peer);
     this.script(peer, this.sockets.length - 1);
@@ -90,6 +93,7 @@ export class Fake {
       close: () => res.end(),
       cut: () => res.destroy(),
     };
+    res.on("close", () => (peer.left = 0));
     this.streams.push(peer);
     this.script(peer, this.streams.length - 1);
   }

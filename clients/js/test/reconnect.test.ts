@@ -323,3 +323,20 @@ test("no delay that a node asks for is longer than an hour, or none at all", asy
   const patient = await new Watched(t, (await fake(t)).url, { timeout: 2 ** 40 }).open();
   assert.deepEqual(patient.events.close, []);
 });
+
+test("a WebSocket that says error and never close, as Node 22's does when it is refused, is not waited for", async t => {
+  class Refused {
+    onmessage = null;
+    onclose = null;
+    onerror: ((event: unknown) => void) | null = null;
+    constructor() {
+      queueMicrotask(() => this.onerror?.({}));
+    }
+    send() {}
+    close() {}
+  }
+  const a = new Watched(t, "http://127.0.0.1:1", { WebSocket: Refused, timeout: 3_600_000 });
+  a.client.connect();
+  await until("it tries again", () => a.events.close.length > 0);
+  assert.deepEqual(a.events.close[0]!.code, 1006);
+});

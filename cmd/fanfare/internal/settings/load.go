@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -30,7 +31,22 @@ type Settings struct {
 	// a platform set for another service.
 	Ignored []string
 
+	src    Sources
 	origin map[string]string // by key; a setting without one has its default
+}
+
+// Reload reads all sources again: the file, and the files of secrets, may have changed.
+func (s *Settings) Reload() (*Settings, error) { return Load(s.src) }
+
+// Changed returns the names of the settings that differ.
+func (s *Settings) Changed(than *Settings) (keys []string) {
+	old := of(&than.Config)
+	for i, now := range of(&s.Config) {
+		if !reflect.DeepEqual(now.field, old[i].field) {
+			keys = append(keys, now.Key)
+		}
+	}
+	return keys
 }
 
 // A layer is what one source says.
@@ -43,7 +59,7 @@ type layer struct {
 // of the settings. Whether they make sense is for [fanfare.Config.Validate] to
 // say.
 func Load(src Sources) (*Settings, error) {
-	s := &Settings{Config: fanfare.DefaultConfig(), origin: map[string]string{}}
+	s := &Settings{Config: fanfare.DefaultConfig(), src: src, origin: map[string]string{}}
 	var faults []error
 	environ := func(src Sources) (l layer, err error) {
 		l, s.Ignored, err = fromEnviron(src)

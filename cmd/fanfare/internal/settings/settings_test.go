@@ -66,14 +66,19 @@ func TestFlagsBeatEnvironmentBeatsFileBeatsDefaults(t *testing.T) {
 // everything sets each kind of setting to something that is not its default.
 var everything = map[string]string{
 	"admin_listen": ":9", "systems": "orders,chat", "auth.jwt.secret": secret, "auth.api_keys": "a:*:x,b:*:y", "auth.query_token": "true",
-	"auth.jwt.leeway": "2s", "auth.jwt.cache": "1KiB", "proxy_header": "Forwarded",
+	"auth.jwt.leeway": "2s", "auth.jwt.cache": "1KiB", "auth.jwt.previous_secret": secret + "!", "auth.jwt.claims.prefix": "push:",
+	"auth.jwt.claims.systems": "resource_access.push.systems", "auth.jwt.default.rooms": "orders/*,chat/1", "auth.jwt.jwks_refresh": "1h", "auth.jwt.discovery": "true", "proxy_header": "Forwarded",
 	"window.messages": "7", "window.bytes": "1.5MiB", "limits.sessions_per_user": "5", "limits.stall": "1m30s", "envelope.user_field": "user_id",
 }
 
 func wanted() fanfare.Config {
 	c := fanfare.DefaultConfig()
 	c.AdminListen, c.Systems = ":9", []string{"orders", "chat"}
-	c.Auth = fanfare.AuthConfig{JWT: fanfare.JWTConfig{Secret: secret, Leeway: 2 * time.Second, Cache: 1 << 10}, APIKeys: []fanfare.Secret{"a:*:x", "b:*:y"}, QueryToken: true}
+	c.Auth.APIKeys, c.Auth.QueryToken = []fanfare.Secret{"a:*:x", "b:*:y"}, true
+	j := &c.Auth.JWT
+	j.Secret, j.PreviousSecret, j.Leeway, j.Cache = secret, secret+"!", 2*time.Second, 1<<10
+	j.Claims.Systems, j.Claims.Prefix, j.Default.Rooms = "resource_access.push.systems", "push:", []string{"orders/*", "chat/1"}
+	j.JWKSRefresh, j.Discovery = time.Hour, true
 	c.ProxyHeader = "Forwarded"
 	c.Window.Messages, c.Window.Bytes = 7, 3<<19
 	c.Limits.SessionsPerUser, c.Limits.Stall = 5, 90*time.Second
@@ -93,7 +98,9 @@ admin_listen: ":9"
 systems: [orders, chat]
 proxy_header: Forwarded
 auth:
-  jwt: {secret: a secret of at least thirty-two bytes, issuer: , leeway: 2s, cache: 1KiB}
+  jwt: {secret: a secret of at least thirty-two bytes, issuer: , leeway: 2s, cache: 1KiB,
+        previous_secret: a secret of at least thirty-two bytes!, discovery: true, jwks_refresh: 1h,
+        claims: {systems: resource_access.push.systems, prefix: "push:"}, default: {rooms: [orders/*, chat/1]}}
   api_keys: ["a:*:x", "b:*:y"]
   query_token: true
 window: {messages: 7, bytes: 1.5MiB}

@@ -11,6 +11,7 @@ import (
 	"unicode"
 
 	"github.com/fanfarebus/fanfare"
+	"github.com/fanfarebus/fanfare/adapters/auth"
 )
 
 // urls are one URL, or two with a space between. A file may have them as a list.
@@ -201,7 +202,9 @@ func show(field any) string {
 	case *[]string:
 		return "[" + strings.Join(each(each(*f, redacted), quoted), ", ") + "]"
 	case *[]fanfare.Secret:
-		entries := each(*f, func(s fanfare.Secret) string { return quoted(entry(string(s))) })
+		entries := each(*f, func(s fanfare.Secret) string {
+			return quoted(auth.ShowKeyEntry(string(s)))
+		})
 		return "[" + strings.Join(entries, ", ") + "]"
 	case *[]fanfare.Webhook:
 		return "[" + strings.Join(each(*f, func(w fanfare.Webhook) string { return quoted(w.String()) }), ", ") + "]"
@@ -214,18 +217,6 @@ func show(field any) string {
 	default:
 		return fmt.Sprint(field)
 	}
-}
-
-// scopes matches what the scopes of an API key's entry can be.
-var scopes = regexp.MustCompile(`^(\*|publish/[a-z0-9_*-]+)(\+(\*|publish/[a-z0-9_*-]+))*$`)
-
-// entry shows the entry of an API key without the hash in it.
-func entry(text string) string {
-	parts := strings.Split(text, ":")
-	if len(parts) != 3 || !scopes.MatchString(parts[1]) {
-		return "(hidden)"
-	}
-	return parts[0] + ":" + parts[1] + ":(hidden)"
 }
 
 // brief shows a duration without the zeros that its String adds: 10m, not 10m0s.

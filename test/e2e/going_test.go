@@ -1,0 +1,200 @@
+package e2e_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/fanfarebus/fanfare/client"
+	"github.com/fanfarebus/fanfare/test/broker"
+)
+
+// All nodes are restarted one by one under 100 messages a second. Clients lose nothing, get
+// nothing twice and everything in order, and are told no gap. How late messages were is in
+// the log of the test.
+func TestRollingRestartUnderLoad(t *testing.T) {
+	for _, name := range proxies {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			needs(t, "redis-server")
+			c := newCluster(t, 3, broker.Redis(t).URL("redis-streams"), settings{"DRAIN": "3s"})
+			c.behind(name)
+			listeners := listen(t, c, 60)
+			published := publishSteadily(c, c.roll)
+			for _, l := range listeners {
+				l.heardAll(t, published)
+			}
+			t.Log(delays(listeners))
+		})
+	}
+}
+
+// A listener is a client that hears everything.
+type listener struct {
+	user string
+
+	mu      sync.Mutex
+	heard   []int           // the messages' numbers; guarded by mu
+	late    []time.Duration // guarded by mu
+	gaps    int             // guarded by mu
+	more    chan struct{}   // has a value when something was heard
+	greeted chan struct{}   // closed at the first hello
+}
+
+// A dated is the data of a message.
+type dated struct {
+	N  int
+	At time.Time
+}
+
+// listen connects so many clients.
+func listen(t *testing.T, c *cluster, count int) (all []*listener) {
+	t.Helper()
+	ctx, stop := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	t.Cleanup(running.Wait)
+	t.Cleanup(stop)
+	for i := range count {
+		l := &listener{user: fmt.Sprint("u", i), more: make(chan struct{}, 1), greeted: make(chan struct{})}
+		all = append(all, l)
+		token := c.token(l.user, "orders")
+		device, err := client.New(client.Config{
+			URL: "http://" + c.front, Systems: []string{"orders"},
+			Token:   func(context.Context) (string, error) { return token, nil },
+			Handler: client.Handler{Message: l.message, Gap: l.gap, Hello: l.hello},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		running.Go(func() {
+			if err := device.Run(ctx); err != nil && ctx.Err() == nil {
+				t.Error(err)
+			}
+		})
+	}
+	for _, l := range all {
+		select {
+		case <-l.greeted:
+		case <-time.After(30 * time.Second):
+			t.Fatalf("%s has got no hello", l.user)
+		}
+	}
+	return all
+}
+
+func (l *listener) hello(context.Context, *client.Hello) error {
+	select {
+	case <-l.greeted:
+	default:
+		close(l.greeted)
+	}
+	return nil
+}
+
+func (l *listener) message(_ context.Context, m *client.Message) error {
+	var got dated
+	if err := json.Unmarshal(m.Data, &got); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.heard, l.late = append(l.heard, got.N), append(l.late, time.Since(got.At))
+	select {
+	case l.more <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+func (l *listener) gap(context.Context, *client.Gap) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.gaps++
+	return nil
+}
+
+// publishSteadily publishes 100 messages a second to everybody while meanwhile runs, and
+// returns how many. A publish that fails is repeated with its id.
+func publishSteadily(c *cluster, meanwhile func()) (published int) {
+	over := make(chan struct{})
+	count := make(chan int)
+	go func() {
+		tick := time.NewTicker(10 * time.Millisecond)
+		defer tick.Stop()
+		for n := 1; ; n++ {
+			select {
+			case <-tick.C:
+				c.publishDated(n)
+			case <-over:
+				count <- n - 1
+				return
+			}
+		}
+	}()
+	meanwhile()
+	close(over)
+	return <-count
+}
+
+// publishDated publishes until it was accepted. The note's time is that of the first try.
+func (c *cluster) publishDated(n int) {
+	data, err := json.Marshal(dated{n, time.Now()})
+	if err != nil {
+		panic(err) // a note can always be written
+	}
+	body := fmt.Sprintf(`{"to":"*","id":"note-%d","data":%s}`, n, data)
+	for range 200 {
+		if a, err := c.post("orders", body); err == nil && a.status == http.StatusAccepted {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	c.t.Errorf("note %d was never accepted", n)
+}
+
+// heardAll waits until a listener has heard so many messages, and wants each once, in order.
+func (l *listener) heardAll(t *testing.T, published int) {
+	t.Helper()
+	deadline := time.After(30 * time.Second)
+	for {
+		l.mu.Lock()
+		heard := slices.Clone(l.heard)
+		gaps := l.gaps
+		l.mu.Unlock()
+		for i, n := range heard {
+			if n != i+1 {
+				t.Errorf("%s: message %d came as the %dth", l.user, n, i+1)
+				return
+			}
+		}
+		if gaps > 0 {
+			t.Errorf("%s was told %d gaps", l.user, gaps)
+		}
+		if len(heard) == published {
+			return
+		}
+		select {
+		case <-l.more:
+		case <-deadline:
+			t.Errorf("%s has heard %d of %d", l.user, len(heard), published)
+			return
+		}
+	}
+}
+
+// delays says how late messages were.
+func delays(all []*listener) string {
+	var late []time.Duration
+	for _, l := range all {
+		late = append(late, l.late...)
+	}
+	slices.Sort(late)
+	at := func(q float64) time.Duration { return late[int(q*float64(len(late)-1))].Round(time.Microsecond) }
+	return fmt.Sprintf("%d deliveries; from publish to handler: p50 %v, p99 %v, p99.9 %v, max %v",
+		len(late), at(0.5), at(0.99), at(0.999), at(1))
+}

@@ -242,6 +242,7 @@ func TestWhatKeepsItFromStartingIsOneClearLineAndExitCode2(t *testing.T) {
 		"move to itself":    {[]string{"move", "--from", "memory://", "--to", "memory://", "--systems", "orders"}, "the same bus"},
 		"move to no bus":    {[]string{"move", "--from", "memory://", "--to", "x://", "--systems", "orders"}, "unknown scheme"},
 		"token, no secret":  {[]string{"token", "--user", "alice"}, "auth.jwt.secret: not set"},
+		"token, claims":     {[]string{"token", "--user", "alice", "--config", write(t, "auth: {jwt: {secret: "+secret+", claims: {systems: a.b}}}")}, "auth.jwt.claims.systems: these nodes read the claim a.b"},
 		"token, no user":    {[]string{"token", good}, "--user"},
 		"token, no time":    {[]string{"token", good, "--user", "alice", "--ttl", "999ms"}, "at least 1s"},
 		"token, no place":   {[]string{"token", good, "--user", "alice", "--presence", "chat"}, "--presence: \"chat\" matches nothing"},

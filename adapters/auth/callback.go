@@ -161,7 +161,7 @@ func (c *Callback) Login(r *http.Request, from netip.Addr, token string) (domain
 	ctx, cancel := context.WithTimeout(r.Context(), c.cfg.Timeout)
 	defer cancel()
 	if err := c.gate.enter(ctx, c.now); err != nil {
-		return domain.Grant{}, fmt.Errorf("auth.callback: %w", err)
+		return domain.Grant{}, fmt.Errorf("auth.callback: %w", c.late(err))
 	}
 	asked := c.now()
 	a, err := c.ask(ctx, q)
@@ -236,6 +236,14 @@ func (q *question) credentials() (id [sha256.Size]byte, known bool) {
 	return sha256.Sum256(text), known && err == nil
 }
 
+// late says of an error which setting has ended the wait, if one did.
+func (c *Callback) late(err error) error {
+	if !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return fmt.Errorf("no answer within %v (auth.callback.timeout): %w", c.cfg.Timeout, err)
+}
+
 // ask sends the question.
 func (c *Callback) ask(ctx context.Context, q question) (a grantAnswer, err error) {
 	body, err := json.Marshal(q)
@@ -258,7 +266,7 @@ func (c *Callback) ask(ctx context.Context, q question) (a grantAnswer, err erro
 		if errors.As(err, &where) {
 			err = where.Err
 		}
-		return a, fmt.Errorf("auth.callback: %w", err)
+		return a, fmt.Errorf("auth.callback: %w", c.late(err))
 	}
 	defer w.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(w.Body, maxGrantAnswer+1))
@@ -268,7 +276,7 @@ func (c *Callback) ask(ctx context.Context, q question) (a grantAnswer, err erro
 	case w.StatusCode != http.StatusOK:
 		return a, fmt.Errorf("auth.callback: it answered %d; want 200, 401 or 403", w.StatusCode)
 	case err != nil:
-		return a, fmt.Errorf("auth.callback: reading its answer: %w", err)
+		return a, fmt.Errorf("auth.callback: reading its answer: %w", c.late(err))
 	case len(text) > maxGrantAnswer:
 		return a, fmt.Errorf("auth.callback: its answer has more than %d bytes", maxGrantAnswer)
 	}

@@ -166,8 +166,8 @@ func (cfg JWTConfig) completed() (JWTConfig, error) {
 	case cfg.JWKSRefresh < 0 || cfg.JWKSTimeout < 0:
 		return cfg, errors.New("jwks_refresh and jwks_timeout must not be negative")
 	case cfg.JWKSURL != "" && cfg.Issuer == "" && (cfg.Audience == "" || cfg.Audience == AnyAudience):
-		return cfg, errors.New("whatever the keys' owner has signed for anybody would be good: " +
-			"set issuer, or audience to what your tokens name")
+		return cfg, errors.New("jwks_url: whoever owns these keys may sign tokens for other applications, too, " +
+			"and all of them would be let in: set issuer, or audience to what the aud of your tokens holds")
 	}
 	return cfg, nil
 }

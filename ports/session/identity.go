@@ -14,6 +14,10 @@ import (
 // tokenCookie is the name of the cookie that may hold a token.
 const tokenCookie = "fanfare_token"
 
+// howToShow says to a client without a token where one would be looked for.
+const howToShow = `there is none: send one as "Authorization: Bearer <token>", from a page as the ` +
+	`subprotocol "fanfare.token.<token>" or in the cookie ` + tokenCookie
+
 // checkOrigin refuses a request from a page whose origin is not allowed. Clients that
 // are no browsers send no origin.
 func (reg *Registry) checkOrigin(r *http.Request) error {
@@ -55,7 +59,7 @@ func (reg *Registry) identify(
 		*grant, err = reg.cfg.Tokenless(r)
 		return reg.checked(grant, err)
 	default:
-		return badToken("none", "there is none")
+		return &domain.CredentialError{Reason: "none", Detail: "there is none", Told: howToShow}
 	}
 }
 

@@ -135,7 +135,7 @@ func TestReasonsAreShown(t *testing.T) {
 		{"another's Authenticator", fmt.Errorf("who: %w", domain.ErrUnauthenticated), nil, 401, "unauthenticated", `"no valid token"`, "who", "who"},
 		{"it is down", errors.New("dial: refused"), nil, 503, "failed", "not possible now", "dial", "dial: refused"},
 		{"it has gone", fmt.Errorf("who: %w", context.Canceled), nil, 503, "gone", "not possible now", "who", "level=INFO"},
-		{"no token", nil, func(r *http.Request) { r.Header.Del("Authorization") }, 401, "none", "there is none", "", "there is none"},
+		{"no token", nil, func(r *http.Request) { r.Header.Del("Authorization") }, 401, "none", "Authorization: Bearer", "", "there is none"},
 		{"several", nil, func(r *http.Request) { r.Header.Add("Authorization", "Bearer other") }, 401, "ambiguous", "several in Authorization", "other", "several"},
 		{"bad origin", nil, func(r *http.Request) { r.Header.Set("Origin", "https://evil.example.net") }, 403, "origin", "origin is not allowed", "evil", "https://evil.example.net"},
 		{"cookie of nowhere", nil, func(r *http.Request) {
@@ -143,7 +143,7 @@ func TestReasonsAreShown(t *testing.T) {
 			r.Header.Set("Cookie", "fanfare_token="+secret)
 		}, 403, "cookie", "needs an Origin", "", "reason=cookie"},
 		{"a token where a system should be", nil, func(r *http.Request) { r.URL.RawQuery = "systems=" + secret }, 422, "invalid", "systems", "", "reason=invalid"},
-		{"a token where a room should be", nil, func(r *http.Request) { r.URL.RawQuery += "&rooms=orders/" + secret }, 403, "forbidden", "does not allow room", "", "reason=forbidden"},
+		{"a token where a room should be", nil, func(r *http.Request) { r.URL.RawQuery += "&rooms=orders/" + secret }, 403, "forbidden", "is not granted", "", "user=alice"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			registry, logged := newRegistry(t, failing{test.err}, session.Config{})

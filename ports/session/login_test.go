@@ -129,7 +129,7 @@ func TestWhyALoginIsRefused(t *testing.T) {
 		{name: "a pattern that matches nothing", grant: domain.Grant{User: "alice", Systems: []string{"Orders"}},
 			status: 503, detail: `"not possible now"`, reason: "grant", cause: "systems: ", retry: "5"},
 		{name: "too little", grant: domain.Grant{User: "alice", Systems: []string{"chat"}},
-			status: 403, detail: "does not allow system orders", reason: "forbidden"},
+			status: 403, detail: "system orders is not granted", reason: "forbidden"},
 	} {
 		login := func(session.Login) (domain.Grant, error) { return tt.grant, tt.err }
 		registry, logged := newRegistry(t, nil, session.Config{Login: login})

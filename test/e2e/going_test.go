@@ -23,7 +23,7 @@ func TestRollingRestartUnderLoad(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			needs(t, "redis-server")
-			c := newCluster(t, 3, broker.Redis(t).URL("redis-streams"), settings{"DRAIN": "3s"})
+			c := newCluster(t, 3, broker.Redis(t).URL("redis-streams"), settings{"DRAIN": "5s"})
 			c.behind(name)
 			listeners := listen(t, c, 60)
 			published := 0

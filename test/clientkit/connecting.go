@@ -77,7 +77,7 @@ var connecting = []Scenario{{
 	Name: "silent-node", Topic: "Connecting",
 	Rules: []string{"If `hello` does not come at all, give the connection up, and connect again."},
 	play: func(p *play) {
-		p.start(Op{"timeout_ms": 500})
+		p.start(Op{"timeout_ms": 2500})
 		first := p.accept()
 		second := p.greet()
 		p.ends(first, 0)

@@ -70,8 +70,8 @@ func (reg *Registry) login(
 	request, hidden := reg.withoutAmbient(r.WithContext(ctx))
 	a.about, a.hidden = Login{request, from, token}, hidden
 	f := reg.logins
-	if !showsSomething(r) {
-		f = nil // nothing was shown that could be wrong
+	if !showsSomething(request) {
+		f = nil // nothing was shown that could be wrong, or a foreign page made a browser show it
 	}
 	err := reg.verify(ctx, f, from, a, "", grant)
 	if errors.Is(err, domain.ErrUnauthenticated) {

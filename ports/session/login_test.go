@@ -216,6 +216,12 @@ func TestOnlyWrongLoginsCountAgainstAnAddress(t *testing.T) {
 				t.Fatalf("nothing shown: %d", code)
 			}
 		}
+		for range 1000 { // a page of another site makes a user's browser ask
+			r := withCookie("good", "Sec-Fetch-Site", "cross-site")
+			if code, _ := status(registry, r, open(registry, r)); code != http.StatusForbidden {
+				t.Fatalf("of another site: %d", code)
+			}
+		}
 		last := 0
 		for range 1000 {
 			r := withCookie("wrong", "Origin", "http://bus.example.com")

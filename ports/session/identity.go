@@ -142,9 +142,12 @@ func (reg *Registry) verify(
 	ctx context.Context, f *failures, from netip.Addr, auth Authenticator, token string,
 	grant *domain.Grant,
 ) error {
-	leave, ok := f.enter(ctx, from, reg.now())
+	leave, suspected, ok := f.enter(ctx, from, reg.now())
 	if !ok {
 		return lockedOut("locked_out", nil)
+	}
+	if w, waits := auth.(Waiter); waits && suspected {
+		auth = atOnce{w}
 	}
 	err := reg.checked(grant, authenticate(ctx, auth, token, grant, leave))
 	if errors.Is(err, domain.ErrUnauthenticated) && f.count(from, reg.now()) {
@@ -163,6 +166,13 @@ func authenticate(
 	defer leave()
 	*grant, err = auth.Authenticate(ctx, token)
 	return err
+}
+
+// atOnce is a [Waiter] that does not wait.
+type atOnce struct{ Waiter }
+
+func (a atOnce) Authenticate(ctx context.Context, token string) (domain.Grant, error) {
+	return a.AuthenticateAtOnce(ctx, token)
 }
 
 // lockedOut refuses a client whose address has shown too many wrong tokens.

@@ -198,7 +198,7 @@ func TestATokenThatMustNotWaitMakesItsKeyKnown(t *testing.T) {
 		if took := time.Since(begun); took > 0 {
 			t.Errorf("they waited for %v", took)
 		}
-		time.Sleep(fetchPause + i.takes)
+		time.Sleep(fetchPause + 2*i.takes)
 		if _, err := j.AuthenticateAtOnce(t.Context(), newer); err != nil {
 			t.Errorf("the new key after a while: %v", err)
 		}

@@ -36,7 +36,7 @@ func (reg *Registry) checkOrigin(r *http.Request) error {
 // so below, too. The grant is set where it stays, since it is large, and the stack of a
 // request's goroutine is small.
 func (reg *Registry) identify(
-	r *http.Request, from netip.Addr, token string, id *Identity, grant *domain.Grant,
+	r *http.Request, from *caller, token string, id *Identity, grant *domain.Grant,
 ) (err error) {
 	if id.Login != nil && !id.TokensFirst {
 		return reg.login(r, from, token, id, grant)
@@ -50,7 +50,7 @@ func (reg *Registry) identify(
 	case token != "" && id.Tokens != nil:
 		ctx := newDeadlineContext(r.Context(), reg.cfg.Authenticate)
 		defer ctx.end()
-		return reg.verify(ctx, reg.failures, from, id.Tokens, token, grant)
+		return reg.verify(ctx, reg.failures, from.addr, id.Tokens, token, grant)
 	case reg.cfg.Tokenless != nil:
 		*grant, err = reg.cfg.Tokenless(r)
 		return reg.checked(grant, err)

@@ -203,6 +203,16 @@ func (j *JWT) Authenticate(ctx context.Context, token string) (domain.Grant, err
 	return c.grant(), nil
 }
 
+// AuthenticateAtOnce is [JWT.Authenticate] that does not wait: if the token names a key that
+// is not known, the keys are fetched anew, and the error says that nobody knows yet.
+func (j *JWT) AuthenticateAtOnce(ctx context.Context, token string) (domain.Grant, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	cancel(errAtOnce)
+	return j.Authenticate(ctx, token)
+}
+
+var errAtOnce = errors.New("its address has shown too many wrong tokens for that")
+
 // recall is read and check for tokens whose signatures are dear to verify. Only tokens
 // that are good are remembered, and what depends on time is checked each time.
 func (j *JWT) recall(ctx context.Context, w *scratch) (*claims, error) {

@@ -40,7 +40,7 @@ func (reg *Registry) checkOrigin(r *http.Request) error {
 // so below, too. The grant is set where it stays, since it is large, and the stack of a
 // request's goroutine is small.
 func (reg *Registry) identify(
-	r *http.Request, from netip.Addr, token string, id *Identity, grant *domain.Grant,
+	r *http.Request, from *caller, token string, id *Identity, grant *domain.Grant,
 ) (err error) {
 	if id.Login != nil && !id.TokensFirst {
 		return reg.login(r, from, token, id, grant)
@@ -54,7 +54,7 @@ func (reg *Registry) identify(
 	case token != "" && id.Tokens != nil:
 		ctx := newDeadlineContext(r.Context(), reg.cfg.Authenticate)
 		defer ctx.end()
-		return reg.verify(ctx, reg.failures, from, id.Tokens, token, grant)
+		return reg.verify(ctx, reg.failures, from.addr, id.Tokens, token, grant)
 	case reg.cfg.Tokenless != nil:
 		*grant, err = reg.cfg.Tokenless(r)
 		return reg.checked(grant, err)
@@ -146,9 +146,12 @@ func (reg *Registry) verify(
 	ctx context.Context, f *failures, from netip.Addr, auth Authenticator, token string,
 	grant *domain.Grant,
 ) error {
-	leave, ok := f.enter(ctx, from, reg.now())
+	leave, suspected, ok := f.enter(ctx, from, reg.now())
 	if !ok {
 		return lockedOut("locked_out", nil)
+	}
+	if w, waits := auth.(Waiter); waits && suspected {
+		auth = atOnce{w}
 	}
 	err := reg.checked(grant, authenticate(ctx, auth, token, grant, leave))
 	if errors.Is(err, domain.ErrUnauthenticated) && f.count(from, reg.now()) {
@@ -167,6 +170,13 @@ func authenticate(
 	defer leave()
 	*grant, err = auth.Authenticate(ctx, token)
 	return err
+}
+
+// atOnce is a [Waiter] that does not wait.
+type atOnce struct{ Waiter }
+
+func (a atOnce) Authenticate(ctx context.Context, token string) (domain.Grant, error) {
+	return a.AuthenticateAtOnce(ctx, token)
 }
 
 // lockedOut refuses a client whose address has shown too many wrong tokens.

@@ -238,6 +238,51 @@ func TestGoodTokensGetInFromAnAddressThatIsLockedOut(t *testing.T) {
 	})
 }
 
+// hesitant waits for others before it can judge any token but "good", as for the key of an
+// issuer, and then refuses it.
+type hesitant struct{ anyone }
+
+func (h hesitant) Authenticate(ctx context.Context, token string) (domain.Grant, error) {
+	if token == "good" {
+		return h.anyone.Authenticate(ctx, token)
+	}
+	time.Sleep(5 * time.Second)
+	return domain.Grant{}, domain.ErrUnauthenticated
+}
+
+func (h hesitant) AuthenticateAtOnce(ctx context.Context, token string) (domain.Grant, error) {
+	if token == "good" {
+		return h.anyone.Authenticate(ctx, token)
+	}
+	return domain.Grant{}, errors.New("nobody knows")
+}
+
+// One token of a suspect is checked at a time, so it must not wait for others meanwhile.
+func TestWrongTokensThatWaitForOthersHoldUpNobodyAtTheirAddress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		registry, _ := newRegistry(t, hesitant{}, session.Config{FailureRate: session.Rate{Messages: 0.01}})
+		for range 2 {
+			_ = open(registry, request("bad"))
+		}
+		codes := make(chan int, 20)
+		for range cap(codes) {
+			go func() {
+				r := request("bad")
+				code, _ := status(registry, r, open(registry, r))
+				codes <- code
+			}()
+		}
+		begun, r := time.Now(), request("good")
+		if code, detail := status(registry, r, open(registry, r)); code != http.StatusOK || time.Since(begun) > 0 {
+			t.Errorf("a good token: %d %s after %v", code, detail, time.Since(begun))
+		}
+		synctest.Wait()
+		if got := count(codes); got[http.StatusServiceUnavailable] != 20 {
+			t.Errorf("the others: %v", got)
+		}
+	})
+}
+
 // net/http recovers from a panic in an Authenticator. The next token of the same
 // address must still be checked.
 func TestAnAuthenticatorThatPanicsHoldsUpNobody(t *testing.T) {

@@ -45,7 +45,7 @@ func (reg *Registry) authorize(r *http.Request, p Protocol) (*connectRequest, er
 		reg.recordUnnamed(r, from)
 	}
 	c := &connectRequest{identity: reg.identity.Load()}
-	if err := reg.identify(r, from.addr, p.Token, c.identity, &c.grant); err != nil {
+	if err := reg.identify(r, &from, p.Token, c.identity, &c.grant); err != nil {
 		return nil, c.explainToken(err, r, p.Token)
 	}
 	if err := reg.checkGranted(&c.grant); err != nil {

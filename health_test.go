@@ -300,3 +300,27 @@ func TestNodeThatIsLeftBehindIsNotReady(t *testing.T) {
 		ready(http.StatusServiceUnavailable, "deaf")
 	})
 }
+
+// A proxy must not send a request into a connection that a node is closing.
+func TestTheAnswersOfANodeThatDrainsAreTheLastOfTheirConnections(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		g, err := fanfare.New(ctx, fanfare.Config{Dev: true, Systems: []string{"orders"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- g.Run(ctx) }()
+		n := runningNode{t, g}
+		if got := n.get("/readyz"); got.Code != http.StatusOK || got.Header().Get("Connection") != "" {
+			t.Errorf("before: %d, Connection %q", got.Code, got.Header().Get("Connection"))
+		}
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		if got := n.get("/readyz"); got.Code != http.StatusServiceUnavailable || got.Header().Get("Connection") != "close" {
+			t.Errorf("at the end: %d, Connection %q", got.Code, got.Header().Get("Connection"))
+		}
+	})
+}

@@ -380,7 +380,7 @@ func newNode(cfg Config, o options, p parts, m *metrics.Registry) (*Node, error)
 		parts:  p,
 		cfg:    cfg,
 		log:    o.log,
-		public: api.NoSniff(p.api.Bounded(guard(public))),
+		public: api.NoSniff(lastAnswers(p.health, p.api.Bounded(guard(public)))),
 		admin:  api.NoSniff(p.api.Bounded(guard(admin))),
 	}, nil
 }
@@ -392,4 +392,16 @@ func newPage(cfg Config) (*devpage.Page, error) {
 		pc.Docs = "/docs"
 	}
 	return devpage.New(pc)
+}
+
+// lastAnswers lets the answers of a node that drains be the last ones of their connections.
+// Otherwise a proxy could send a request into a connection that the node is just closing,
+// and would not know whether the node has done anything for it.
+func lastAnswers(h *health, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if h.isDraining() {
+			w.Header().Set("Connection", "close")
+		}
+		next.ServeHTTP(w, r)
+	})
 }

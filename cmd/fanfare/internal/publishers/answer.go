@@ -70,7 +70,8 @@ func (a *answer) send(to io.Writer, now time.Time, last bool) error {
 	if a.header["Content-Type"] == nil && len(a.body) > 0 {
 		a.header.Set("Content-Type", http.DetectContentType(a.body))
 	}
-	a.header.Del("Content-Length") // this is the one that is right
+	a.header.Del("Content-Length") // these are the ones that are right
+	a.header.Del("Connection")
 	b := append(a.text[:0], "HTTP/1.1 "...)
 	b = strconv.AppendInt(b, int64(a.status), 10)
 	b = append(append(b, ' '), http.StatusText(a.status)...)

@@ -178,7 +178,7 @@ func (c *conn) answer() bool {
 	if c.body.left > 0 {
 		_, err = io.Copy(io.Discard, &c.body)
 	}
-	last := err != nil || c.server.closing.Load()
+	last := err != nil || c.server.closing.Load() || c.out.header.Get("Connection") == "close"
 	c.at = time.Now()
 	if within := c.server.std.WriteTimeout; within > 0 && c.out.by.IsZero() {
 		c.out.by = c.at.Add(within)

@@ -407,6 +407,22 @@ func TestCloseEndsRequests(t *testing.T) {
 	}
 }
 
+// A handler can make an answer the last one of its connection, as with net/http.
+func TestAHandlerCanCloseTheConnection(t *testing.T) {
+	_, addr, _ := start(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Connection", "close")
+		_, _ = io.WriteString(w, "the last one")
+	}))
+	c := dial(t, addr)
+	c.send(post(message))
+	if got := c.answer("POST"); !strings.Contains(got, "the last one") {
+		t.Errorf("the answer: %s", got)
+	}
+	if got := c.answer("POST"); got != "closed" {
+		t.Errorf("after it: %s", got)
+	}
+}
+
 // Serve ends when its listener does, without a request being lost silently.
 func TestServeEndsWithItsListener(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")

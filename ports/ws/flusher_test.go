@@ -107,9 +107,10 @@ func TestClientsThatStoppedReadingHoldUpNobody(t *testing.T) {
 		n.deliver("*", "orders", fmt.Sprintf(`{"n":%d}`, i))
 	}
 	readers.Wait()
-	open, slow := n.registry.Stats().Sessions, n.server.Stats().Slow
-	if open != len(alive)+deaths || slow != int64(deaths) {
-		t.Errorf("%d sessions are left, %d do not read; want %d and %d", open, slow, len(alive)+deaths, deaths)
+	// One that has read all may count as slow until the node has heard that there is space.
+	poll(t, func() bool { return n.server.Stats().Slow == int64(deaths) })
+	if open := n.registry.Stats().Sessions; open != len(alive)+deaths {
+		t.Errorf("%d sessions are left, want %d", open, len(alive)+deaths)
 	}
 }
 

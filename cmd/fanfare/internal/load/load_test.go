@@ -178,7 +178,7 @@ func TestWhatIsLostRepeatedOrOutOfOrderFailsTheRunAndIsNamed(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cfg, out := node(t, plainHTTP)
-			cfg.Clients, cfg.Publishers, cfg.Rate, cfg.Batch, cfg.Wait = c.clients, 1, 2_000, 50, 3*time.Second
+			cfg.Clients, cfg.Publishers, cfg.Rate, cfg.Batch, cfg.Wait = c.clients, 1, 20_000, 50, 3*time.Second
 			through(&cfg, out, once(c.change))
 			got, err := load.Run(t.Context(), cfg)
 			if err != nil {

@@ -75,6 +75,10 @@ func isRedirection(answer string) bool {
 	return code == "MOVED" || code == "ASK"
 }
 
+// hasNoSlot reports whether an error reply says that the cluster is down, or that the
+// server knows nobody who holds the topic, as one does that has left the cluster.
+func hasNoSlot(answer string) bool { return strings.HasPrefix(answer, "CLUSTERDOWN ") }
+
 // classifyRefusal is [Classify] for the error of a command that publishes. An error
 // reply makes it certain that the server does not have the message, so the result
 // wraps [domain.ErrBusRefused] then; and [domain.ErrBusFull] if the server is out

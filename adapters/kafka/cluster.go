@@ -1,7 +1,7 @@
 package kafka
 
 import (
-	"crypto/tls"
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -32,7 +32,7 @@ type cluster struct {
 	seeds        []string
 	clientID     string
 	sasl         sasl.Mechanism // nil: no login
-	tls          *tls.Config    // nil: plain TCP
+	tls          *dsn.TLS       // nil: plain TCP
 	dialTimeout  time.Duration
 	replyTimeout time.Duration
 	acks         kgo.Acks
@@ -121,10 +121,17 @@ func (c *cluster) newClient(seeds []string, more ...kgo.Opt) (*kgo.Client, error
 		kgo.RequiredAcks(c.acks),
 	}
 	if c.tls != nil {
-		opts = append(opts, kgo.DialTLSConfig(c.tls))
+		opts = append(opts, kgo.Dialer(c.dialTLS))
 	}
 	if c.sasl != nil {
 		opts = append(opts, kgo.SASL(c.sasl))
 	}
 	return kgo.NewClient(append(opts, more...)...)
+}
+
+// dialTLS connects to a broker, including the handshake, within the dial timeout.
+func (c *cluster) dialTLS(ctx context.Context, network, addr string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.dialTimeout)
+	defer cancel()
+	return c.tls.DialContext(ctx, network, addr)
 }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/fanfarebus/fanfare/adapters/transport/dsn"
 )
 
 // dial connects to one of the hosts, in random order, and logs in. The end of ctx
@@ -40,6 +42,10 @@ func (s *Server) dialHost(ctx context.Context, host string) (*Conn, error) {
 	}
 	o := s.options
 	o.Servers = []string{host}
+	var unusable error
+	if s.tls != nil {
+		o.TLSConfig, unusable = s.tls.Config()
+	}
 	d := &dialer{ctx: ctx, timeout: o.Timeout, conn: c}
 	o.CustomDialer = d
 	o.AsyncErrorCB = c.onAsyncError
@@ -49,7 +55,7 @@ func (s *Server) dialHost(ctx context.Context, host string) (*Conn, error) {
 		if d.err != nil {
 			err = d.err // nats.go says no more than "no servers available"
 		}
-		return nil, err
+		return nil, dsn.WithUnusable(err, unusable)
 	}
 	return c, nil
 }

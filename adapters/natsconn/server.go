@@ -22,6 +22,7 @@ type Server struct {
 	replyTimeout time.Duration
 	inboxPrefix  string
 	options      nats.Options // all but what belongs to one connection
+	tls          *dsn.TLS     // nil for plain TCP
 }
 
 // Parse reads a URL such as "nats://user:password@host:4222,other:4222", and the
@@ -59,8 +60,8 @@ func Parse(u *url.URL, params *dsn.Params) (*Server, error) {
 	var faults [3]error
 	s.hosts, faults[0] = parseHosts(u)
 	faults[1] = s.parseLogin(u, params)
-	s.options.TLSConfig = params.TLS()
-	s.options.Secure = s.options.TLSConfig != nil
+	s.tls = params.TLS()
+	s.options.Secure = s.tls != nil
 	if CheckTopic(s.inboxPrefix) != nil {
 		faults[2] = errors.New("inbox_prefix: want a subject without wildcards")
 	}

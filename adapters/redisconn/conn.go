@@ -32,6 +32,7 @@ const bufferSize = 64 << 10
 type Conn struct {
 	netConn net.Conn
 	target  target // the server
+	login   login  // to the server
 	in      *bufio.Reader
 	out     []byte // the commands that the next Flush sends
 

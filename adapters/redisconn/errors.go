@@ -21,9 +21,11 @@ func (e Error) Error() string { return string(e) }
 // Classify wraps [domain.ErrBusDown] around an error that says that the server
 // cannot be reached, does not reply in time, or cannot serve anybody at present.
 //
-// It returns other errors as they are: those with which the server refuses this
-// one request, [domain.ErrClosed], a cancelled context, and nil. The closed
-// client of go-redis becomes [domain.ErrClosed].
+// If the server does not know the command, or the user may not use it, the result wraps
+// [domain.ErrBusRefused] as well, and its text says so instead. Classify returns other
+// errors as they are: those with which the server refuses this one request,
+// [domain.ErrClosed], a cancelled context, and nil. The closed client of go-redis becomes
+// [domain.ErrClosed].
 func Classify(err error) error {
 	switch {
 	case err == nil, errors.Is(err, domain.ErrBusDown), errors.Is(err, domain.ErrClosed),
@@ -37,6 +39,9 @@ func Classify(err error) error {
 		const problem = "another server of the Redis Cluster has the topic " +
 			"(without cluster=true in the URL it is not followed)"
 		return fmt.Errorf("%w: %s: %w", domain.ErrBusDown, problem, err)
+	}
+	if ok && isRefusal(answer) {
+		return domain.Refused(err)
 	}
 	if ok && !isUnavailable(answer) {
 		return err
@@ -87,7 +92,7 @@ func classifyRefusal(err error) error {
 	classified := Classify(err)
 	answer, ok := serverAnswer(err)
 	switch {
-	case !ok:
+	case !ok, errors.Is(classified, domain.ErrBusRefused):
 		return classified
 	case strings.HasPrefix(answer, "OOM "):
 		return &refusedError{fmt.Errorf("%w: %w", domain.ErrBusFull, classified)}

@@ -124,9 +124,9 @@ func (m *Masters) send(ctx context.Context, to target, records []*record) {
 		}
 		return
 	}
-	noReply := errorWithoutReply(execErr, records)
+	noReply := errorWithoutReply(m.server.Explain("", execErr), records)
 	for _, r := range records {
-		r.err = r.outcome(noReply)
+		r.err = r.outcome(m.server, noReply)
 	}
 	if _, answered := serverAnswer(execErr); execErr != nil && !answered {
 		m.doubt()
@@ -156,7 +156,7 @@ func errorWithoutReply(execErr error, records []*record) error {
 // outcome returns nil if the reply to the record's command proves that the server
 // took the record, even if go-redis set an error on the command because a later
 // one failed. Without a reply and an error it returns noReply.
-func (r *record) outcome(noReply error) error {
+func (r *record) outcome(s *Server, noReply error) error {
 	reply, err := r.cmd.Val(), r.cmd.Err()
 	switch {
 	case reply != nil && r.proof(reply):
@@ -167,7 +167,7 @@ func (r *record) outcome(noReply error) error {
 	case errors.Is(err, redis.Nil):
 		return fmt.Errorf("%w: %w: it answered nil", domain.ErrBusDown, errNoReply)
 	case err != nil:
-		return classifyRefusal(err)
+		return classifyRefusal(s.Explain(r.topic, err))
 	}
 	return noReply
 }

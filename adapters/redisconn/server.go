@@ -3,7 +3,6 @@ package redisconn
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -37,7 +36,7 @@ type Server struct {
 	db       int
 	cluster  bool              // the servers are a Redis Cluster
 	addrMap  map[string]string // where servers of the cluster are reached, by the address that it names
-	tls      *tls.Config       // nil for plain TCP
+	tls      *dsn.TLS          // nil for plain TCP
 
 	dialTimeout  time.Duration // to connect and to log in, each
 	replyTimeout time.Duration
@@ -207,7 +206,7 @@ func (s *Server) dialTarget(ctx context.Context, to target) (*Conn, error) {
 		return nil, err
 	}
 	c := NewConn(nc, s.replyTimeout)
-	c.target = to
+	c.target, c.login = to, s.login
 	if err := s.logIn(ctx, c); err != nil {
 		_ = c.Close()
 		return nil, err
@@ -229,7 +228,7 @@ func (s *Server) logIn(ctx context.Context, c *Conn) error {
 		return err
 	}
 	if err := c.expectOK(replies); err != nil {
-		return fmt.Errorf("log in to redis: %w", err)
+		return fmt.Errorf("log in to redis: %w", s.Explain("", err))
 	}
 	return nil
 }
@@ -286,9 +285,10 @@ func (s *Server) askSentinel(ctx context.Context, sentinel string) (string, erro
 		return "", err
 	}
 	if err := c.expectOK(replies); err != nil {
-		return "", fmt.Errorf("log in to the sentinel: %w", err)
+		return "", fmt.Errorf("log in to the sentinel: %w", s.sentinel.explain("", err))
 	}
-	return s.readMasterAddr(c)
+	addr, err := s.readMasterAddr(c)
+	return addr, s.sentinel.explain("", err)
 }
 
 // readMasterAddr reads the reply to SENTINEL get-master-addr-by-name.
@@ -310,9 +310,8 @@ func (s *Server) readMasterAddr(c *Conn) (string, error) {
 
 // dialAddr connects to an address, including the TLS handshake.
 func (s *Server) dialAddr(ctx context.Context, addr string) (net.Conn, error) {
-	var dialer net.Dialer
 	if s.tls == nil {
-		return dialer.DialContext(ctx, "tcp", addr)
+		return new(net.Dialer).DialContext(ctx, "tcp", addr)
 	}
-	return (&tls.Dialer{NetDialer: &dialer, Config: s.tls}).DialContext(ctx, "tcp", addr)
+	return s.tls.DialContext(ctx, "tcp", addr)
 }

@@ -73,7 +73,7 @@ func (d *Driver) Follow(ctx context.Context, topic string, after domain.Position
 	}
 	f, err := d.openFeed(ctx, topic)
 	if err != nil {
-		return nil, fmt.Errorf("redispubsub: follow %s: %w", topic, redisconn.Classify(err))
+		return nil, fmt.Errorf("redispubsub: follow %s: %w", topic, d.classify(topic, err))
 	}
 	return f, nil
 }
@@ -140,9 +140,14 @@ func (d *Driver) Publish(ctx context.Context, records []transport.Outgoing) []er
 // Ping asks the server for a sign of life.
 func (d *Driver) Ping(ctx context.Context) error {
 	if err := d.masters.Ping(ctx); err != nil {
-		return fmt.Errorf("redispubsub: ping: %w", redisconn.Classify(err))
+		return fmt.Errorf("redispubsub: ping: %w", d.classify("", err))
 	}
 	return nil
+}
+
+// classify says what an error about a topic means, and what can be done about it.
+func (d *Driver) classify(topic string, err error) error {
+	return redisconn.Classify(d.server.Explain(topic, err))
 }
 
 // Close closes the connections that publishing uses and those that feeds share.

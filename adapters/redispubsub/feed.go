@@ -93,7 +93,7 @@ func (f *feed) Read(ctx context.Context) ([]domain.Entry, error) {
 		}
 	}
 	if f.err != nil {
-		f.err = fmt.Errorf("redispubsub: read %s: %w", f.topic, redisconn.Classify(f.err))
+		f.err = fmt.Errorf("redispubsub: read %s: %w", f.topic, redisconn.Classify(f.conn.Explain(f.topic, f.err)))
 	}
 	if len(batch) > 0 {
 		return batch, nil // if there is an error as well, the next Read returns it

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/fanfarebus/fanfare/adapters/redispubsub"
 	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/test/broker"
@@ -58,15 +60,43 @@ func TestTheDocumentedRightsAreNeededAndDo(t *testing.T) {
 					t.Parallel()
 					s := broker.Redis(t)
 					s.SetUser(user, left)
-					d := open(t, "redis://"+user+":secret@"+s.Addr()+query)
-					bus := transport.New(d, transport.Config{NoNumbers: true})
+					log := &driverkit.Log{}
+					d := driverkit.OpenWithLogger(t, redispubsub.Open, "redis://"+user+":secret@"+s.Addr()+query, log.Logger())
+					bus := transport.New(d, transport.Config{NoNumbers: true, Logger: log.Logger()})
 					defer func() { _ = bus.Close() }()
 					ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 					defer cancel()
-					if err := work(ctx, bus, d); (err == nil) != (left == "") {
+					err := work(ctx, bus, d)
+					if (err == nil) != (left == "") {
 						t.Error(err)
 					}
+					advice := "ACL SETUSER " + user + " " + strings.Replace(left, "fanfare.*", topic, 1)
+					if left != "" && !strings.Contains(fmt.Sprint(err, log), advice) {
+						t.Errorf("nobody says how to allow %s: %v, %s", left, err, log)
+					}
 				})
+			}
+		}
+	}
+}
+
+// If the server has a command under another name, or not at all (rename-command), the
+// error names that command.
+func TestARenamedCommandIsNamed(t *testing.T) {
+	for _, command := range []string{"PUBLISH", "SUBSCRIBE"} {
+		for _, query := range []string{"", shared} {
+			s := broker.Redis(t, "--rename-command", command, "")
+			d := open(t, s.URL("redis")+query)
+			bus := transport.New(d, transport.Config{})
+			err := bus.Publish("fanfare.orders", driverkit.Raw("one"))
+			if command == "SUBSCRIBE" {
+				_, err = bus.Batches().Subscribe(t.Context(), "fanfare.orders")
+			}
+			if !driverkit.Says(err, "has "+command+" disabled or renamed", domain.ErrBusRefused, domain.ErrBusDown) {
+				t.Errorf("%s%s: %v", command, query, err)
+			}
+			if err := bus.Close(); err != nil {
+				t.Error(err)
 			}
 		}
 	}

@@ -93,7 +93,7 @@ func (s *subscriber) popPending() (c command, ok bool) {
 func (s *subscriber) serve(shared *sharedConn) error {
 	for {
 		if err := s.readAvailable(shared); err != nil {
-			return s.cause(err)
+			return s.conn.Explain("", s.cause(err))
 		}
 		s.heard.Store(time.Now().UnixNano())
 	}
@@ -221,7 +221,7 @@ func (s *subscriber) handleError(reply error) error {
 		return reply
 	}
 	if c.name == "SUBSCRIBE" {
-		c.feed.refuse(reply)
+		c.feed.refuse(s.conn.Explain(c.feed.topic, reply))
 	}
 	return nil
 }

@@ -30,18 +30,21 @@ const (
 // A user who may not ask for that reads all streams every pollInterval.
 //
 // [client-side caching]: https://redis.io/docs/latest/develop/reference/client-side-caching/
-type changes struct{ conn *redisconn.Conn } // conn is nil if the server does not tell
+type changes struct {
+	conn    *redisconn.Conn // nil if the server does not tell
+	refused error           // why it does not
+}
 
 // watchChanges has the server tell the changes of what reader reads. wake is another
 // connection to the same server, which changes owns from then on.
 func watchChanges(reader, wake *redisconn.Conn) (*changes, error) {
 	err := subscribeToChanges(reader, wake)
 	if err == nil {
-		return &changes{wake}, nil
+		return &changes{conn: wake}, nil
 	}
 	_ = wake.Close()
 	if isErrorReply(err) {
-		return &changes{}, nil
+		return &changes{refused: err}, nil
 	}
 	return nil, err
 }

@@ -159,13 +159,15 @@ func (m *membership) forgetMembers(ctx context.Context) {
 	defer cancel()
 	all, err := m.client.XInfoConsumers(ctx, m.topic, m.name).Result()
 	if err != nil {
-		m.log.Debug("members of a consumer group cannot be listed", "topic", m.topic, "error", err)
+		m.notice("a consumer group cannot list its members, so those that are gone stay", err)
 		return
 	}
 	for i := range all {
 		away := max(forgetAfter, 10*m.claimAfter)
 		if all[i].Pending == 0 && all[i].Idle > away && all[i].Name != m.consumer {
-			m.client.XGroupDelConsumer(ctx, m.topic, m.name, all[i].Name)
+			if err := m.client.XGroupDelConsumer(ctx, m.topic, m.name, all[i].Name).Err(); err != nil {
+				m.notice("a consumer group cannot forget a member that is gone", err)
+			}
 		}
 	}
 }
@@ -180,6 +182,9 @@ func (m *membership) leave() {
 		Stream: m.topic, Group: m.name, Start: "-", End: "+", Count: 1, Consumer: m.consumer,
 	}).Result()
 	if err == nil && len(left) == 0 {
-		m.client.XGroupDelConsumer(ctx, m.topic, m.name, m.consumer)
+		err = m.client.XGroupDelConsumer(ctx, m.topic, m.name, m.consumer).Err()
+	}
+	if err != nil {
+		m.notice("a member of a consumer group that ends cannot have itself forgotten", err)
 	}
 }

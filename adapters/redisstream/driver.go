@@ -90,7 +90,7 @@ func Open(_ context.Context, u *url.URL, log *slog.Logger) (transport.Driver, er
 		lineages:  lineages{masters: masters, topics: make(map[string]lineage)},
 		retention: retention, retentionGiven: u.Query().Has("retention"), claimAfter: claimAfter,
 		slots: redisconn.NewSlots(ownConns), lookups: make(chan struct{}, maxLookups),
-		shared: newSharedConns(server, masters),
+		shared: newSharedConns(server, masters, log),
 	}, nil
 }
 
@@ -118,7 +118,7 @@ func (d *Driver) Follow(ctx context.Context, topic string, after domain.Position
 	if gap := (*transport.GapError)(nil); errors.As(err, &gap) {
 		return nil, err
 	}
-	return nil, fmt.Errorf("redisstream: follow %s: %w", topic, redisconn.Classify(err))
+	return nil, fmt.Errorf("redisstream: follow %s: %w", topic, d.classify(topic, err))
 }
 
 // FollowSince opens a feed of the entries from time t on. The time of an entry is
@@ -127,7 +127,7 @@ func (d *Driver) FollowSince(ctx context.Context, topic string, t time.Time) (tr
 	f, err := d.openFeed(ctx, topic, startSince(topic, t))
 	if err != nil {
 		return nil, fmt.Errorf("redisstream: follow %s since %s: %w",
-			topic, t.UTC().Format(time.RFC3339), redisconn.Classify(err))
+			topic, t.UTC().Format(time.RFC3339), d.classify(topic, err))
 	}
 	return f, nil
 }
@@ -222,7 +222,7 @@ func askHistory(ctx context.Context, conn *redisconn.Conn) (redisconn.History, e
 func (d *Driver) Tail(ctx context.Context, topic string) (domain.Position, error) {
 	newest, err := d.tail(ctx, topic)
 	if err != nil {
-		return "", fmt.Errorf("redisstream: tail of %s: %w", topic, redisconn.Classify(err))
+		return "", fmt.Errorf("redisstream: tail of %s: %w", topic, d.classify(topic, err))
 	}
 	return newest.position(), nil
 }
@@ -269,9 +269,14 @@ func (d *Driver) Publish(ctx context.Context, records []transport.Outgoing) []er
 // Ping asks the server for a sign of life.
 func (d *Driver) Ping(ctx context.Context) error {
 	if err := d.masters.Ping(ctx); err != nil {
-		return fmt.Errorf("redisstream: ping: %w", redisconn.Classify(err))
+		return fmt.Errorf("redisstream: ping: %w", d.classify("", err))
 	}
 	return nil
+}
+
+// classify says what an error about a topic means, and what can be done about it.
+func (d *Driver) classify(topic string, err error) error {
+	return redisconn.Classify(d.server.Explain(topic, err))
 }
 
 // Close closes the connections that publishing uses and those that feeds share.

@@ -98,7 +98,7 @@ func (f *feed) Read(ctx context.Context) ([]domain.Entry, error) {
 
 // fail makes err the reason why the feed is over.
 func (f *feed) fail(err error) error {
-	f.err = readError(f.topic, err)
+	f.err = readError(f.topic, f.conn.Explain(f.topic, err))
 	return f.err
 }
 

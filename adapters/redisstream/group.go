@@ -98,7 +98,7 @@ func (g *group) Subscribe(ctx context.Context, topic string) (<-chan *message.Me
 	if _, err := m.create(ctx); err != nil {
 		_ = m.waiting.Close()
 		g.running.Done()
-		return nil, fail(redisconn.Classify(err))
+		return nil, fail(g.driver.classify(topic, err))
 	}
 	go func() {
 		defer g.running.Done()

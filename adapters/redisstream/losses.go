@@ -7,8 +7,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// lookForLosses notes what was trimmed before the group has read it. A user that may not
-// ask for this, and a server before version 7, notice nothing.
+// lookForLosses notes what was trimmed before the group has read it. A member whose user
+// may not ask for this, and one of a server before version 7, notices nothing.
 func (m *membership) lookForLosses(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, groupTimeout)
 	defer cancel()
@@ -19,7 +19,7 @@ func (m *membership) lookForLosses(ctx context.Context) {
 		groups, err = m.client.XInfoGroups(ctx, m.topic).Result()
 	}
 	if err != nil {
-		m.log.Debug("cannot look for losses", "topic", m.topic, "error", err)
+		m.notice("a consumer group cannot notice what is trimmed before it is read", err)
 		return
 	}
 	for i := range groups {

@@ -3,6 +3,7 @@ package redisstream
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"maps"
 	"slices"
 	"sync"
@@ -40,10 +41,11 @@ type membership struct {
 
 	skipped int64 // how many entries the server has counted too few as read; belongs to run
 
-	heldMu sync.Mutex
-	held   map[string]struct{} // ids of entries read and not yet acked; guarded by heldMu
-	warnMu sync.Mutex
-	warn   rate.Sometimes // guarded by warnMu
+	heldMu  sync.Mutex
+	held    map[string]struct{} // ids of entries read and not yet acked; guarded by heldMu
+	warnMu  sync.Mutex
+	warn    rate.Sometimes // guarded by warnMu
+	noticed []string       // what notice has warned of; guarded by warnMu
 }
 
 // run reads and hands out until ctx ends. Then it gives back what is not acked.
@@ -243,5 +245,25 @@ func (m *membership) warning(text string, err error) {
 	}
 	m.warnMu.Lock()
 	defer m.warnMu.Unlock()
-	m.warn.Do(func() { m.log.Warn(text, "topic", m.topic, "error", err) })
+	m.warn.Do(func() { m.logProblem(slog.LevelWarn, text, err) })
+}
+
+// notice logs an error of something that the group can do without: as a warning, once, if
+// the server refuses it, which an operator can change.
+func (m *membership) notice(text string, err error) {
+	level := slog.LevelDebug
+	if redisconn.IsRefusal(err) {
+		m.warnMu.Lock()
+		if !slices.Contains(m.noticed, text) {
+			m.noticed = append(m.noticed, text)
+			level = slog.LevelWarn
+		}
+		m.warnMu.Unlock()
+	}
+	m.logProblem(level, text, err)
+}
+
+func (m *membership) logProblem(level slog.Level, text string, err error) {
+	m.log.Log(context.Background(), level, text,
+		"topic", m.topic, "error", m.driver.server.Explain(m.topic, err))
 }

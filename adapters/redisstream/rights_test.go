@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -20,18 +22,28 @@ const rightsTopic = "fanfare.orders"
 
 // as opens a driver as one of the users that docs/operating.md lists.
 func (k kit) as(user, query string) transport.Driver {
-	return open(k.t, "redis-streams://"+user+":secret@"+k.Addr()+"/0"+query)
+	return worker{k, new(driverkit.Log)}.as(user, query)
+}
+
+// A worker is a kit with a log.
+type worker struct {
+	kit
+	log *driverkit.Log
+}
+
+func (w worker) as(user, query string) transport.Driver {
+	return openWith(w.t, "redis-streams://"+user+":secret@"+w.Addr()+"/0"+query, w.log.Logger())
 }
 
 // each runs a user's work with all its rights, and then without each single one of
-// them. The first must succeed, the others must fail.
-func each(t *testing.T, user string, without []string, work func(k kit) error) {
+// them. The first must succeed, the others must fail and say how to allow it.
+func each(t *testing.T, user string, without []string, work func(w worker) error) {
 	for _, left := range append([]string{""}, without...) {
 		t.Run(user+" without "+left, func(t *testing.T) {
 			t.Parallel()
-			k := newKit(t)
-			k.SetUser(user, left)
-			err := work(k)
+			w := worker{newKit(t), &driverkit.Log{}}
+			w.SetUser(user, left)
+			err := work(w)
 			switch {
 			case left == "" && err != nil:
 				t.Errorf("the documented rights do not do: %v", err)
@@ -39,9 +51,22 @@ func each(t *testing.T, user string, without []string, work func(k kit) error) {
 				t.Errorf("%s is not needed", left)
 			case left != "" && !errors.Is(err, domain.ErrBusDown):
 				t.Errorf("the error is no error of the bus: %v", err)
+			case left != "":
+				if said := fmt.Sprint(err, w.log); !strings.Contains(said, "ACL SETUSER "+user+" "+advised(left)) {
+					t.Errorf("nobody says that %s is missing: %s", left, said)
+				}
 			}
 		})
 	}
+}
+
+// advised returns how the advice to give a right begins. A right for keys is named for
+// the one key that is needed.
+func advised(right string) string {
+	if i := strings.IndexByte(right, '~'); i >= 0 {
+		return "~" + rightsTopic
+	}
+	return right
 }
 
 // hear waits until a subscription of batches has received the bodies.
@@ -73,15 +98,15 @@ func hear(ctx context.Context, batches <-chan *message.Message, bodies ...string
 func TestANodeNeedsTheDocumentedRights(t *testing.T) {
 	rights := append(broker.Grants(t, "node"), "~fanfare.*")
 	for _, query := range []string{"?retention=1m", "?retention=1m&read_connections=0"} {
-		each(t, "node", rights, func(k kit) error { return nodeWork(k, k.as("node", query)) })
+		each(t, "node", rights, func(w worker) error { return nodeWork(w, w.as("node", query)) })
 	}
 }
 
 // nodeWork does what a node does on its bus.
-func nodeWork(k kit, d transport.Driver) error {
+func nodeWork(k worker, d transport.Driver) error {
 	ctx, cancel := context.WithTimeout(k.t.Context(), 2*time.Second)
 	defer cancel()
-	bus := transport.New(d, transport.Config{RetryMax: 50 * time.Millisecond})
+	bus := transport.New(d, transport.Config{RetryMax: 50 * time.Millisecond, Logger: k.log.Logger()})
 	defer func() { _ = bus.Close() }()
 	k.must(k.c.XAdd(ctx, xadd(rightsTopic, "before")).Err())
 
@@ -119,7 +144,7 @@ func nodeWork(k kit, d transport.Driver) error {
 // A publisher needs fewer rights.
 func TestAPublisherNeedsTheDocumentedRights(t *testing.T) {
 	for user, query := range map[string]string{"publisher": "", "trimmer": "?retention=1m"} {
-		each(t, user, broker.Grants(t, user), func(k kit) error {
+		each(t, user, append(broker.Grants(t, user), keysOf(t, user)), func(k worker) error {
 			d := k.as(user, query)
 			bus := transport.New(d, transport.Config{PublishOnly: true})
 			err := bus.Publish(rightsTopic, message.NewMessage("1", []byte("one")))
@@ -131,12 +156,18 @@ func TestAPublisherNeedsTheDocumentedRights(t *testing.T) {
 	}
 }
 
+// keysOf returns a user's only right for keys.
+func keysOf(t *testing.T, user string) string {
+	i := slices.IndexFunc(broker.ACLs(t)[user], func(r string) bool { return strings.Contains(r, "~") })
+	return broker.ACLs(t)[user][i]
+}
+
 // A member of a consumer group needs other rights. Removing members that are gone, which
 // happens every few minutes, is not tested here.
 func TestAConsumerNeedsTheDocumentedRights(t *testing.T) {
 	const inbound = rightsTopic + domain.InboundSuffix
 	rights := []string{"+xgroup|create", "+xreadgroup", "+xack", "+xpending", "+xclaim", "~fanfare.*.inbound"}
-	each(t, "consumer", rights, func(k kit) error {
+	each(t, "consumer", rights, func(k worker) error {
 		ctx, cancel := context.WithTimeout(k.t.Context(), 4*time.Second)
 		defer cancel()
 		for _, body := range []string{"one", "two"} {
@@ -210,10 +241,95 @@ func TestAGroupThatMayNotConfirmSaysSo(t *testing.T) {
 	k.must(group.Close())
 }
 
+// A member that lacks a right which only spares it losses and remains of dead members
+// works, and says once what it does not do and how to allow it.
+func TestAGroupSaysWhatItDoesWithout(t *testing.T) {
+	const inbound = rightsTopic + domain.InboundSuffix
+	for _, right := range []string{"+xinfo|stream", "+xinfo|groups", "+xgroup|delconsumer"} {
+		t.Run(right, func(t *testing.T) {
+			t.Parallel()
+			w := worker{newKit(t), &driverkit.Log{}}
+			w.SetUser("consumer", right)
+			group, err := w.as("consumer", "?claim_after=1s").(transport.GroupDriver).Group("g")
+			w.must(err)
+			messages, err := group.Subscribe(t.Context(), inbound)
+			w.must(err)
+			w.must(w.c.XAdd(t.Context(), xadd(inbound, "one")).Err())
+			(<-messages).Ack()
+			// It looks for losses every second.
+			driverkit.Poll(t, func() bool {
+				info, err := w.c.XInfoConsumers(t.Context(), inbound, "g").Result()
+				return err == nil && len(info) == 1 && info[0].Pending == 0
+			})
+			w.must(group.Close())
+			if n := len(w.log.Lines("level=WARN", "ACL SETUSER consumer "+right)); n != 1 {
+				t.Errorf("%d warnings: %s", n, w.log)
+			}
+			if w.log.Contains("bus is down") {
+				t.Errorf("the bus is not down: %s", w.log)
+			}
+		})
+	}
+}
+
+// What the server refuses for good is no bus that is down, whatever was asked.
+func TestARefusedGroupSaysWhatToAllow(t *testing.T) {
+	const inbound = rightsTopic + domain.InboundSuffix
+	k := newKit(t)
+	for _, c := range []struct{ without, want string }{
+		{"+xgroup|create", "ACL SETUSER consumer +xgroup|create"},
+		{"~fanfare.*.inbound", "ACL SETUSER consumer ~" + inbound},
+	} {
+		k.SetUser("consumer", c.without)
+		w := worker{k, &driverkit.Log{}}
+		bus := transport.New(w.as("consumer", ""), transport.Config{})
+		group, err := bus.Group("g")
+		k.must(err)
+		_, err = group.Subscribe(t.Context(), inbound)
+		if !driverkit.Says(err, c.want, domain.ErrBusRefused, domain.ErrBusDown) || strings.Contains(err.Error(), "bus is down") {
+			t.Errorf("without %s: %v", c.without, err)
+		}
+		k.must(group.Close())
+		k.must(bus.Close())
+	}
+}
+
 // transportError returns what Transport makes of a driver's error.
 func transportError(err error) error {
 	if err == nil || errors.Is(err, domain.ErrBusDown) {
 		return err
 	}
 	return fmt.Errorf("%w: %w", domain.ErrBusDown, err)
+}
+
+// Without a right that only a cluster needs, a node says which it is. What tells it which
+// streams have changed it can do without.
+func TestANodeOfAClusterNeedsTheDocumentedRights(t *testing.T) {
+	t.Parallel()
+	c := broker.NewRedisCluster(t, 1)
+	at := strings.Replace(c.URL("redis-streams"), "://", "://cluster-node:secret@", 1)
+	for right, works := range map[string]bool{
+		"+cluster|slots": false, "+info": false, "+client|id": true, "+client|tracking": true,
+		"+subscribe": true, "&__redis__:invalidate": true,
+	} {
+		c.SetUser("cluster-node", right)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		log := &driverkit.Log{}
+		d := openWith(t, at+"&read_connections=0", log.Logger())
+		bus := transport.New(d, transport.Config{Logger: log.Logger()})
+		batches, err := bus.Batches().Subscribe(ctx, rightsTopic)
+		if works && err == nil {
+			err = errors.Join(bus.Publish(rightsTopic, message.NewMessage("1", []byte("one"))), hear(ctx, batches, "one"))
+		}
+		if (err == nil) != works {
+			t.Errorf("without %s: %v", right, err)
+		}
+		if said := fmt.Sprint(err, log); !strings.Contains(said, "ACL SETUSER cluster-node "+right) {
+			t.Errorf("nobody says that %s is missing: %s", right, said)
+		}
+		if err := bus.Close(); err != nil {
+			t.Error(err)
+		}
+		cancel()
+	}
 }

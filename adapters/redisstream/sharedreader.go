@@ -3,6 +3,7 @@ package redisstream
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strconv"
 	"time"
 
@@ -33,6 +34,7 @@ type sharedReader struct {
 	shared       *sharedConn
 	masters      *redisconn.Masters // of a cluster, otherwise nil
 	changes      *changes           // of a cluster's streams
+	log          *slog.Logger       // for a cluster
 	conn         *redisconn.Conn
 	replyTimeout time.Duration
 	entrySize    int // an estimate of how many bytes the values of one entry have
@@ -54,7 +56,7 @@ type streamRead struct {
 
 // newSharedConns returns the shared connections of a driver.
 func newSharedConns(
-	server *redisconn.Server, masters *redisconn.Masters,
+	server *redisconn.Server, masters *redisconn.Masters, log *slog.Logger,
 ) *redisconn.SharedConns[*sharedFeed, *sharedReader] {
 	return redisconn.NewSharedConns(redisconn.SharedConfig[*sharedFeed, *sharedReader]{
 		Dial: masters.Dial,
@@ -64,7 +66,7 @@ func newSharedConns(
 				entrySize: batchBytes / transport.BatchSize,
 			}
 			if server.IsCluster() {
-				s.masters = masters
+				s.masters, s.log = masters, log
 			}
 			return s
 		},
@@ -103,6 +105,11 @@ func (s *sharedReader) watch() error {
 	wake, err := s.masters.Dial(context.Background(), s.conn.Addr())
 	if err == nil {
 		s.changes, err = watchChanges(s.conn, wake)
+	}
+	if err == nil && s.changes.refused != nil {
+		s.log.Warn("the server does not tell which streams change: they are all asked for again and again",
+			"server", s.conn.Addr(), "interval", pollInterval,
+			"error", s.conn.Explain(invalidations, s.changes.refused))
 	}
 	return err
 }
@@ -263,7 +270,7 @@ func (s *sharedReader) handOver() {
 	for i := range s.reads {
 		r := &s.reads[i]
 		if r.err != nil {
-			r.feed.end(r.err)
+			r.feed.end(s.conn.Explain(r.feed.topic, r.err))
 			s.shared.Leave(r.feed.topic, r.feed)
 		} else {
 			if len(r.batch) > 0 {

@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
-
-	"github.com/fanfarebus/fanfare/adapters/redisconn"
 )
 
 // Trim removes the entries that are older than the retention by the server's clock.
@@ -22,7 +20,7 @@ func (d *Driver) Trim(ctx context.Context, topic string) error {
 		err = d.client.XTrimMinIDApprox(ctx, topic, strconv.FormatInt(oldest, 10), 0).Err()
 	}
 	if err != nil {
-		return fmt.Errorf("redisstream: trim %s: %w", topic, redisconn.Classify(err))
+		return fmt.Errorf("redisstream: trim %s: %w", topic, d.classify(topic, err))
 	}
 	return nil
 }
@@ -40,7 +38,7 @@ func (d *Driver) RetentionAsked() bool { return d.retentionGiven }
 // meanwhile begins with the entries that are left.
 func (d *Driver) TrimConsumed(ctx context.Context, topic string) (oldest time.Duration, err error) {
 	if oldest, err = d.trimConsumed(ctx, topic); err != nil {
-		return 0, fmt.Errorf("redisstream: trim what is consumed of %s: %w", topic, redisconn.Classify(err))
+		return 0, fmt.Errorf("redisstream: trim what is consumed of %s: %w", topic, d.classify(topic, err))
 	}
 	return oldest, nil
 }

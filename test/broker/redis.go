@@ -5,6 +5,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,7 +37,9 @@ type RedisServer struct {
 	cmd  *exec.Cmd // nil while the server is down
 }
 
-// Redis starts a redis-server without persistence and returns once it answers.
+// Redis starts a redis-server without persistence and returns once it answers. The
+// environment variable REDIS_SERVER names another program that takes the same arguments,
+// such as a valkey-server.
 // Arguments are redis-server's own, such as "--requirepass", "secret". The
 // server is stopped when the test ends.
 func Redis(t testing.TB, args ...string) *RedisServer {
@@ -86,6 +89,17 @@ func (s *RedisServer) run() *RedisServer {
 
 // Addr returns the server's host:port.
 func (s *RedisServer) Addr() string { return fmt.Sprintf("127.0.0.1:%d", s.port) }
+
+// TLSAddr returns the host:port at which a server that was started with --tls-port speaks
+// TLS.
+func (s *RedisServer) TLSAddr() string {
+	s.t.Helper()
+	i := slices.Index(s.args, "--tls-port")
+	if i < 0 {
+		s.t.Fatal("broker: the server has no --tls-port")
+	}
+	return "127.0.0.1:" + s.args[i+1]
+}
 
 // URL returns the URL of database 0 with a scheme, such as URL("redis").
 func (s *RedisServer) URL(scheme string) string { return scheme + "://" + s.Addr() + "/0" }
@@ -138,7 +152,7 @@ func (s *RedisServer) Thaw() { s.signal(syscall.SIGCONT) }
 func (s *RedisServer) start() error {
 	args := append(slices.Clone(s.args),
 		"--port", fmt.Sprint(s.port), "--bind", "127.0.0.1", "--dir", s.dir, "--logfile", "redis.log")
-	cmd := exec.Command("redis-server", args...)
+	cmd := exec.Command(cmp.Or(os.Getenv("REDIS_SERVER"), "redis-server"), args...)
 	if err := cmd.Start(); err != nil {
 		if errors.Is(err, exec.ErrNotFound) {
 			err = fmt.Errorf("redis-server is not installed: "+

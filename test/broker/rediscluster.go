@@ -30,17 +30,23 @@ type RedisCluster struct {
 }
 
 // NewRedisCluster starts a cluster, and returns when each replica can take over from
-// its master. Arguments are redis-server's own. The cluster is stopped when the test
-// ends.
+// its master. Arguments are redis-server's own; FREE_PORT in them is another port for each
+// server. The cluster is stopped when the test ends.
 func NewRedisCluster(t testing.TB, masters int, args ...string) *RedisCluster {
 	t.Helper()
 	c := &RedisCluster{t: t}
 	for range 2 * masters {
+		own := slices.Clone(args)
+		for i, arg := range own {
+			if arg == "FREE_PORT" {
+				own[i] = fmt.Sprint(FreePort(t))
+			}
+		}
 		c.servers = append(c.servers, Redis(t, append([]string{
 			"--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf",
 			"--cluster-node-timeout", clusterNodeTimeout, "--cluster-port", fmt.Sprint(FreePort(t)),
 			"--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1",
-		}, args...)...))
+		}, own...)...))
 	}
 	c.join(masters)
 	c.replicate(masters)

@@ -159,7 +159,7 @@ func TestWhatIsLostRepeatedOrOutOfOrderFailsTheRunAndIsNamed(t *testing.T) {
 		finding string
 	}{
 		{"lost", 1, func(all []fanfare.Message) []fanfare.Message { return all[1:] },
-			func(r *load.Result) int { return r.Lost }, `client 0: of those for bench-0, message \d+ had not come 1s after`},
+			func(r *load.Result) int { return r.Lost }, `client 0: of those for bench-0, message \d+ had not come 3s after`},
 		{"again", 1, func(all []fanfare.Message) []fanfare.Message {
 			again := all[0]
 			again.ID = "another"
@@ -178,7 +178,7 @@ func TestWhatIsLostRepeatedOrOutOfOrderFailsTheRunAndIsNamed(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cfg, out := node(t, plainHTTP)
-			cfg.Clients, cfg.Publishers, cfg.Rate, cfg.Batch, cfg.Wait = c.clients, 1, 20_000, 50, time.Second
+			cfg.Clients, cfg.Publishers, cfg.Rate, cfg.Batch, cfg.Wait = c.clients, 1, 2_000, 50, 3*time.Second
 			through(&cfg, out, once(c.change))
 			got, err := load.Run(t.Context(), cfg)
 			if err != nil {

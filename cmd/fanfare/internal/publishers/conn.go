@@ -148,8 +148,8 @@ func (c *conn) closeIfWaiting() {
 
 // abort closes the connection and ends the request that is being served.
 func (c *conn) abort() {
+	_ = c.Close() // first, so that no answer is sent to a request that was given up
 	c.cancel()
-	_ = c.Close()
 }
 
 // next reads the head of the next request into c.req. It returns false, with nothing

@@ -37,7 +37,7 @@ func Classify(err error) error {
 	answer, ok := serverAnswer(err)
 	if ok && isRedirection(answer) {
 		const problem = "another server of the Redis Cluster has the topic " +
-			"(without cluster=true in the URL it is not followed)"
+			"(the URL needs cluster=true or, if it says that, cluster_map is wrong)"
 		return fmt.Errorf("%w: %s: %w", domain.ErrBusDown, problem, err)
 	}
 	if ok && isRefusal(answer) {

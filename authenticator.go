@@ -42,9 +42,9 @@ type Grant = domain.Grant
 // request is from, or it is this host's own, the request comes without its cookies, without
 // an Authorization other than Bearer, and without the client's certificate. Requests that say
 // nothing of a page, as those of programs, come without their cookies; a program that has a
-// user's cookie can send the header Origin. A header that a proxy in front of the node sets
-// because of a cookie is not known to be one: where a login goes by it, do not allow the origin
-// "*".
+// user's cookie can send the header Origin. What a proxy in front of the node makes of a cookie,
+// or a middleware, such as a value in the context of the request, is not known to come from one:
+// read the cookie in authenticate, or do not allow the origin "*" where a login goes by that.
 //
 // A session that was opened so cannot be given a new token, unless Config.Auth.JWT says which
 // tokens count: they must be of the same user then. Only [New] uses this option; nil is none.

@@ -254,6 +254,10 @@ func TestSetAuthReplacesWhomANodeBelieves(t *testing.T) {
 	}
 	check("without tokens", 401, 401, 202)
 
+	own, _ := serveWith(t, fanfare.Config{}, nil)
+	if err := own.SetAuth(fanfare.AuthConfig{Callback: fanfare.CallbackConfig{URL: "http://127.0.0.1"}}); err == nil || !strings.Contains(err.Error(), "WithAuthenticator") {
+		t.Errorf("an endpoint beside the program's own login: %v", err)
+	}
 	dev := startNode(t, fanfare.Config{Dev: true, Drain: time.Millisecond})
 	if err := dev.g.SetAuth(cfg.Auth); !errors.Is(err, fanfare.ErrUnsupported) {
 		t.Errorf("in development mode: %v", err)

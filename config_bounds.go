@@ -3,6 +3,8 @@ package fanfare
 import (
 	"fmt"
 	"time"
+
+	"github.com/fanfarebus/fanfare/ports/session"
 )
 
 // A bound says between what a number in the settings has to be, both ends
@@ -40,7 +42,7 @@ func (c Config) bounds() []bound {
 	}
 	return []bound{
 		size("auth.jwt.cache", c.Auth.JWT.Cache, tebi),
-		span("auth.callback.timeout", c.Auth.Callback.Timeout, instant, time.Minute),
+		span("auth.callback.timeout", c.Auth.Callback.Timeout, instant, session.DefaultAuthenticate),
 		count("auth.callback.concurrency", c.Auth.Callback.Concurrency, 10_000),
 		span("auth.reload", c.Auth.Reload, instant, day),
 		span("auth.jwt.jwks_refresh", c.Auth.JWT.JWKSRefresh, int64(time.Second), day),

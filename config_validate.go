@@ -185,6 +185,10 @@ func (c Config) checkAuth(withLogin bool) (faults []error) {
 		if err := c.Auth.Callback.auth().Validate(); err != nil {
 			faults = append(faults, fault("auth.callback", "%v", err))
 		}
+		if withLogin {
+			faults = append(faults, fault("auth.callback", "the program says who clients are "+
+				"(WithAuthenticator), so nobody would be asked: keep one"))
+		}
 	}
 	if _, err := auth.NewKeys(reveal(c.Auth.APIKeys)...); err != nil {
 		faults = append(faults, fault("auth.api_keys", "%v", err))

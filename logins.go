@@ -31,6 +31,8 @@ type logins struct {
 	running  bool           // run has begun
 }
 
+var _ session.Waiter = (*auth.JWT)(nil) // it waits for an issuer's keys
+
 // newLogins makes what a node goes by at first. In development mode that is nothing.
 func newLogins(cfg Config, o options) (*logins, error) {
 	l := &logins{

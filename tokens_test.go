@@ -43,7 +43,7 @@ func TestRefusedTokensAreExplained(t *testing.T) {
 		{"no audience", with("aud", nil), "audience", "no valid token: the token is for another audience", `auth.jwt.audience is \"push\"`},
 		{"another issuer", with("iss", "https://other.example.com"), "issuer", "no valid token: the token is of another issuer", "https://other.example.com"},
 		{"no end", with("exp", nil), "claims", "no valid token: the token has no exp", "the token has no exp"},
-		{"no user", with("preferred_username", nil), "claims", "no valid token: the token has no preferred_username, which names the user", "preferred_username"},
+		{"no user", with("preferred_username", nil), "claims", "no valid token: the token has no claim preferred_username, which names the user", "preferred_username"},
 		{"an unknown key", issuer.sign(t, stranger, "key-9", "alice", nil), "unknown_key", "no valid token: the key that signed the token is not known here", `kid is \"key-9\"`},
 		{"a bad signature", issuer.sign(t, stranger, "key-0", "alice", nil), "signature", concealed, "not signed with"},
 		{"another algorithm", signHMAC(t), "algorithm", concealed, `alg is \"HS256\"`},

@@ -368,6 +368,7 @@ func (s *session) disconnected() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s.gone = true
+	signal(s.answers) // there will be none
 	if c.current == s {
 		c.current, c.unsent = nil, nil
 	}

@@ -79,11 +79,14 @@ func (s *session) settleRooms(ctx context.Context, grace time.Duration) error {
 	return nil
 }
 
-// awaits says whether a call for which which is true was sent on this session, and has no
-// answer.
+// awaits says whether a call for which which is true was sent on this session, and may still
+// be answered there.
 func (s *session) awaits(which func(*call) bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.gone {
+		return false
+	}
 	for _, call := range s.pending {
 		if call.on == s && which(call) {
 			return true

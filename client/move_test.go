@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gorilla/websocket"
+
 	"github.com/fanfarebus/fanfare/client"
 )
 
@@ -92,6 +94,52 @@ func TestTakesFromTheNewConnectionAloneOnceThereIsOne(t *testing.T) {
 	if err := receive(t, sent, "the answer"); err != nil {
 		t.Error(err)
 	}
+	v.closes(0)
+	if got := n.hello().URL.Query().Get("systems"); got != "orders,chat" {
+		t.Errorf("then it came for the systems %s; want all, since only the old connection has lost one", got)
+	}
+	u.leaves()
+}
+
+// A connection that is lost brings no answers, so the next one is not made later for them.
+func TestAnswersOfALostConnectionAreNotWaitedFor(t *testing.T) {
+	n, lost := newNode(t), make(chan *client.Lost, 9)
+	u := n.connect(lossesTo(lost))
+	old := n.hello()
+	joined := make(chan error, 1)
+	go func() { joined <- u.Join(context.Background(), "chat", "lobby", "") }()
+	join := `{"op":"join","ref":1,"system":"chat","room":"lobby"}`
+	old.wants(join)
+	old.says(`{"op":"goaway","retry_ms":40,"grace_ms":3600000}`)
+	old.closes(0)
+	v := n.hello()
+	v.wants(join)
+	v.says(`{"op":"ok","ref":1}`)
+	if err := receive(t, joined, "the answer"); err != nil {
+		t.Error(err)
+	}
+	none(t, lost)
+	u.leaves()
+}
+
+// The token with which the next connection is made may be one of those that end the old one.
+func TestTokenThatEndsBothConnectionsIsReplaced(t *testing.T) {
+	n := newNode(t)
+	u := n.connect(func(c *client.Config) {
+		c.Token = func(context.Context) (string, error) { return "a token", nil }
+	})
+	old := n.hello()
+	old.says(goaway)
+	v := n.visit()
+	end := websocket.FormatCloseMessage(client.CodeExpired, "revoked")
+	if err := old.conn.WriteControl(websocket.CloseMessage, end, time.Now().Add(deadline)); err != nil {
+		t.Fatal(err)
+	}
+	if got := old.hears(); !strings.Contains(got, "4001") {
+		t.Errorf("the old node heard %s; want what it said", got)
+	}
+	v.refuse(401, "")
+	n.hello()
 	u.leaves()
 }
 

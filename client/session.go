@@ -74,6 +74,8 @@ func (c *Client) session(ctx context.Context, q *queue) ending {
 		switch next := s.next; {
 		case next.tookOver:
 			s = next
+		case wantsToken(s.end.err) && isUnauthorized(next.end.err):
+			return s.end // the next one came with a token of before
 		case c.final(next.end.err) && !c.final(s.end.err):
 			return next.end
 		default:
@@ -218,9 +220,13 @@ func (s *session) receive(ctx context.Context, line []byte) error {
 	if err != nil {
 		return err
 	}
-	switch o.Name {
-	case "ok", "error":
+	if o.Name == "ok" || o.Name == "error" {
 		return s.receiveAnswer(ctx, &o)
+	}
+	if s.retired.Load() {
+		return nil // what it means for the client, the new connection says, too
+	}
+	switch o.Name {
 	case "hello":
 		if !s.takeOver() {
 			return errGivenUp
@@ -241,7 +247,7 @@ func (s *session) receive(ctx context.Context, line []byte) error {
 		s.connected(s.named)
 		s.retire()
 	case "goaway":
-		if grace := millis(o.GraceMS); grace > 0 && !s.greeted.IsZero() && !s.retired.Load() {
+		if grace := millis(o.GraceMS); grace > 0 && !s.greeted.IsZero() {
 			s.goAway(grace)
 		}
 	case "disconnect":

@@ -161,18 +161,14 @@ func (c *Callback) Login(r *http.Request, from netip.Addr, token string) (domain
 	ctx, cancel := context.WithTimeout(r.Context(), c.cfg.Timeout)
 	defer cancel()
 	if err := c.gate.enter(ctx, c.now); err != nil {
-		return domain.Grant{}, fmt.Errorf("auth.callback: %w", err)
+		return domain.Grant{}, fmt.Errorf("auth.callback: %w", c.late(err))
 	}
 	asked := c.now()
-	a, err := c.ask(ctx, q)
-	switch {
-	case err == nil, refused(err):
-		c.gate.leave(good, c.now())
-	case r.Context().Err() != nil: // the client has gone: nothing is known of the endpoint
-		c.gate.leave(unknown, c.now())
-	default:
-		c.gate.leave(bad, c.now())
+	a, how, err := c.ask(ctx, q)
+	if how == bad && errors.Is(r.Context().Err(), context.Canceled) {
+		how = unknown // the client has gone
 	}
+	c.gate.leave(how, c.now())
 	if err != nil {
 		return domain.Grant{}, err
 	}
@@ -187,10 +183,6 @@ func (c *Callback) Login(r *http.Request, from netip.Addr, token string) (domain
 		c.grants.add(id, a.grant, until, asked)
 	}
 	return a.grant, nil
-}
-
-func refused(err error) bool {
-	return errors.Is(err, domain.ErrUnauthenticated) || errors.Is(err, domain.ErrForbidden)
 }
 
 func (c *Callback) question(r *http.Request, from netip.Addr, token string) question {
@@ -236,15 +228,25 @@ func (q *question) credentials() (id [sha256.Size]byte, known bool) {
 	return sha256.Sum256(text), known && err == nil
 }
 
-// ask sends the question.
-func (c *Callback) ask(ctx context.Context, q question) (a grantAnswer, err error) {
+// late says of an error which setting has ended the wait, if one did.
+func (c *Callback) late(err error) error {
+	if !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return fmt.Errorf("no answer within %v (auth.callback.timeout): %w", c.cfg.Timeout, err)
+}
+
+// ask sends the question, and returns how that went beside what was answered.
+func (c *Callback) ask(
+	ctx context.Context, q question,
+) (a grantAnswer, how outcome, err error) {
 	body, err := json.Marshal(q)
 	if err != nil {
-		return a, fmt.Errorf("auth.callback: %w", err)
+		return a, unknown, fmt.Errorf("auth.callback: %w", err)
 	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.cfg.URL, bytes.NewReader(body))
 	if err != nil {
-		return a, fmt.Errorf("auth.callback: %w", err)
+		return a, unknown, fmt.Errorf("auth.callback: %w", err)
 	}
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("Accept", "application/json")
@@ -258,17 +260,32 @@ func (c *Callback) ask(ctx context.Context, q question) (a grantAnswer, err erro
 		if errors.As(err, &where) {
 			err = where.Err
 		}
-		return a, fmt.Errorf("auth.callback: %w", err)
+		return a, bad, fmt.Errorf("auth.callback: %w", c.late(err))
 	}
 	defer w.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(w.Body, maxGrantAnswer+1))
+	if err != nil || slices.Contains(outOfService, w.StatusCode) {
+		how = bad
+	}
+	a, err = read(w.StatusCode, text, c.late(err))
+	return a, how, err
+}
+
+// outOfService are the statuses that say nothing of the question. Any other one is an answer
+// to it, even if it means nothing here, as 400 for a cookie that is damaged: a client that
+// can have the endpoint answer so must not keep all others out.
+var outOfService = []int{http.StatusTooManyRequests, http.StatusBadGateway,
+	http.StatusServiceUnavailable, http.StatusGatewayTimeout}
+
+// read reads an answer, of which failed says that it could not be had in full.
+func read(status int, text []byte, failed error) (a grantAnswer, err error) {
 	switch {
-	case w.StatusCode == http.StatusUnauthorized, w.StatusCode == http.StatusForbidden:
-		return a, parseRefusal(text, w.StatusCode == http.StatusForbidden)
-	case w.StatusCode != http.StatusOK:
-		return a, fmt.Errorf("auth.callback: it answered %d; want 200, 401 or 403", w.StatusCode)
-	case err != nil:
-		return a, fmt.Errorf("auth.callback: reading its answer: %w", err)
+	case status == http.StatusUnauthorized, status == http.StatusForbidden:
+		return a, parseRefusal(text, status == http.StatusForbidden)
+	case status != http.StatusOK:
+		return a, fmt.Errorf("auth.callback: it answered %d; want 200, 401 or 403", status)
+	case failed != nil:
+		return a, fmt.Errorf("auth.callback: reading its answer: %w", failed)
 	case len(text) > maxGrantAnswer:
 		return a, fmt.Errorf("auth.callback: its answer has more than %d bytes", maxGrantAnswer)
 	}

@@ -206,7 +206,7 @@ func (c *claims) check(cfg *JWTConfig, now time.Time) error {
 		return conceal(ReasonIssuer, "the token is of another issuer",
 			"the token's iss is %.100q, and auth.jwt.issuer is %q", c.issuer, cfg.Issuer)
 	case !c.hasSubject:
-		return distrust(ReasonClaims, "the token has no %s, which names the user", cfg.Claims.User)
+		return distrust(ReasonClaims, "the token has no claim %s, which names the user", cfg.Claims.User)
 	}
 	if err := domain.CheckUser(c.subject); err != nil {
 		return distrust(ReasonClaims, "the token's %s is no user: %v", cfg.Claims.User, err)

@@ -191,7 +191,7 @@ func TestWhatClientsAreTold(t *testing.T) {
 		{hs256, `{"sub":"alice","exp":9999999999,"nbf":9999999990` + rest + `}`, "the token is not valid yet"},
 		{hs256, `{"sub":"alice"` + rest + `}`, "the token has no exp"},
 		{hs256, `{"sub":7,"exp":9999999999` + rest + `}`, "the token's sub: want a string"},
-		{hs256, `{"exp":9999999999` + rest + `}`, "the token has no sub"},
+		{hs256, `{"exp":9999999999` + rest + `}`, "the token has no claim sub"},
 		{hs256, `{"sub":"alice","exp":9999999999,"iss":"other"}`, "the token is of another issuer"},
 		{hs256, `{"sub":"alice","exp":9999999999,"iss":"the-shop","aud":"other"}`, "the token is for another audience"},
 		{`{"alg":"none"}`, `{"sub":"alice","exp":1}`, ""},

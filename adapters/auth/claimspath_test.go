@@ -74,7 +74,7 @@ func TestClaimsElsewhereAreReadStrictly(t *testing.T) {
 		rest + `"rooms":7}`:                       "the token's rooms: want an array of globs",
 		rest + `"exp":1}`:                         "the token's payload is no JSON object",
 		`{"exp":9999999999,"sub":7}`:              "the token's sub: want a string",
-		`{"exp":9999999999}`:                      "the token has no sub, which names the user",
+		`{"exp":9999999999}`:                      "the token has no claim sub, which names the user",
 	} {
 		j := newJWT(t, auth.JWTConfig{Secret: secret, Claims: claims})
 		g, err := j.Authenticate(t.Context(), signText(t, hs256, payload))

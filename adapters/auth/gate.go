@@ -93,8 +93,8 @@ func (g *gate) isClosed(now time.Time) bool {
 type outcome int
 
 const (
-	good    outcome = iota // the endpoint has said yes or no
-	bad                    // it has said nothing, or nothing that can be read
+	good    outcome = iota // the endpoint has answered, whatever it was
+	bad                    // it has not, or is out of service
 	unknown                // nobody waited for it
 )
 

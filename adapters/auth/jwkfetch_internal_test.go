@@ -123,12 +123,12 @@ func TestPlacesAreChecked(t *testing.T) {
 		}
 	}
 	for want, cfg := range map[string]JWTConfig{
-		"set issuer, too":  {Discovery: true},
-		"no URL":           {Discovery: true, Issuer: "the shop"},
-		"more than one of": {Discovery: true, Issuer: "https://login.example.com", JWKSURL: "https://login.example.com/jwks"},
-		"for anybody":      {JWKSURL: "https://login.example.com/jwks", Audience: AnyAudience},
-		"good: set issuer": {JWKSURL: "https://login.example.com/jwks"},
-		"not be negative":  {JWKSURL: "https://login.example.com/jwks", Issuer: "login", JWKSRefresh: -1},
+		"set issuer, too":    {Discovery: true},
+		"no URL":             {Discovery: true, Issuer: "the shop"},
+		"more than one of":   {Discovery: true, Issuer: "https://login.example.com", JWKSURL: "https://login.example.com/jwks"},
+		"other applications": {JWKSURL: "https://login.example.com/jwks", Audience: AnyAudience},
+		"in: set issuer":     {JWKSURL: "https://login.example.com/jwks"},
+		"not be negative":    {JWKSURL: "https://login.example.com/jwks", Issuer: "login", JWKSRefresh: -1},
 	} {
 		if _, err := NewJWT(cfg); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: %v; want …%s…", cfg, err, want)

@@ -291,7 +291,7 @@ func (s *keySource) await(ctx context.Context, found func() bool) error {
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return fmt.Errorf("waiting for newer keys of the issuer: %w", ctx.Err())
+			return fmt.Errorf("waiting for newer keys of the issuer: %w", context.Cause(ctx))
 		}
 	}
 }

@@ -179,6 +179,32 @@ func TestTheNamedKeyVerifiesAndNoOther(t *testing.T) {
 	})
 }
 
+// Somebody who guesses names of keys must not make others wait, and still they get in when
+// their key is new.
+func TestATokenThatMustNotWaitMakesItsKeyKnown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := newIssuer(t, "a")
+		j, _ := fetching(t, i, true)
+		i.takes = time.Second
+		i.keys["b"] = newECDSA(t, elliptic.P256())
+		begun, newer := time.Now(), token(t, i.keys["b"], "b")
+		_, err := j.AuthenticateAtOnce(t.Context(), newer)
+		if err == nil || errors.Is(err, domain.ErrUnauthenticated) || !strings.Contains(err.Error(), "too many wrong tokens") {
+			t.Errorf("a key that is not known yet: %v", err)
+		}
+		if _, err := j.AuthenticateAtOnce(t.Context(), token(t, i.keys["a"], "a")); err != nil {
+			t.Errorf("a key that is known: %v", err)
+		}
+		if took := time.Since(begun); took > 0 {
+			t.Errorf("they waited for %v", took)
+		}
+		time.Sleep(fetchPause + 2*i.takes)
+		if _, err := j.AuthenticateAtOnce(t.Context(), newer); err != nil {
+			t.Errorf("the new key after a while: %v", err)
+		}
+	})
+}
+
 // A new key counts from the first token that needs it on, an old one until it is gone.
 func TestKeysRotate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -166,8 +166,8 @@ func (cfg JWTConfig) completed() (JWTConfig, error) {
 	case cfg.JWKSRefresh < 0 || cfg.JWKSTimeout < 0:
 		return cfg, errors.New("jwks_refresh and jwks_timeout must not be negative")
 	case cfg.JWKSURL != "" && cfg.Issuer == "" && (cfg.Audience == "" || cfg.Audience == AnyAudience):
-		return cfg, errors.New("whatever the keys' owner has signed for anybody would be good: " +
-			"set issuer, or audience to what your tokens name")
+		return cfg, errors.New("jwks_url: whoever owns these keys may sign tokens for other applications, too, " +
+			"and all of them would be let in: set issuer, or audience to what the aud of your tokens holds")
 	}
 	return cfg, nil
 }
@@ -202,6 +202,16 @@ func (j *JWT) Authenticate(ctx context.Context, token string) (domain.Grant, err
 	}
 	return c.grant(), nil
 }
+
+// AuthenticateAtOnce is [JWT.Authenticate] that does not wait: if the token names a key that
+// is not known, the keys are fetched anew, and the error says that nobody knows yet.
+func (j *JWT) AuthenticateAtOnce(ctx context.Context, token string) (domain.Grant, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	cancel(errAtOnce)
+	return j.Authenticate(ctx, token)
+}
+
+var errAtOnce = errors.New("its address has shown too many wrong tokens for that")
 
 // recall is read and check for tokens whose signatures are dear to verify. Only tokens
 // that are good are remembered, and what depends on time is checked each time.

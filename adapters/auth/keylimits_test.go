@@ -69,6 +69,11 @@ func TestAKeyPublishesAsMuchAsItsRateAllows(t *testing.T) {
 		if k.Take(key, 0) == 0 {
 			t.Error("reading the entries again has forgotten what was published")
 		}
+		longer, _ := auth.NewKeys(entry + ":expires=2199-01-01")
+		k.Replace(longer)
+		if k.Take(key, 0) == 0 {
+			t.Error("another end of the key has forgotten what was published")
+		}
 		other, _ := auth.NewKeys(strings.Replace(entry, "10/s", "20/s", 1))
 		k.Replace(other)
 		if wait := k.Take(key, 0); wait != 0 {

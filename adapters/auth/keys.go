@@ -65,7 +65,7 @@ func (k *Keys) Replace(by *Keys) {
 	next := by.ring()
 	for i := range next.entries {
 		e := &next.entries[i]
-		if old := k.ring().find(e.sum); old != nil && old.KeyLimits == e.KeyLimits {
+		if old := k.ring().find(e.sum); old != nil && old.Rate == e.Rate {
 			e.meter = old.meter
 		}
 	}

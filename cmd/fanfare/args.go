@@ -30,3 +30,11 @@ func upToOneUser(_ *cobra.Command, args []string) error {
 	}
 	return nil
 }
+
+// oneNode wants the name of a node as the one argument.
+func oneNode(_ *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return fmt.Errorf("want the name of one node as NODE, not %d: `fanfare nodes` lists them", len(args))
+	}
+	return nil
+}

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -104,7 +105,7 @@ func (a *app) check(ctx context.Context, url string, c checkup) error {
 		return fmt.Errorf("%s: no answer within %v", url, c.timeout)
 	}
 	if err != nil {
-		return err // it names the URL
+		return unreached(url, err)
 	}
 	defer answer.Body.Close()
 	var body struct {
@@ -130,4 +131,13 @@ func (a *app) check(ctx context.Context, url string, c checkup) error {
 	}
 	fmt.Fprintln(a.out, said)
 	return nil
+}
+
+// unreached says that no node answers at the URL, without what net/http puts around why.
+func unreached(at string, err error) error {
+	why := err
+	if wrapped := (*url.Error)(nil); errors.As(err, &wrapped) {
+		why = wrapped.Err
+	}
+	return fmt.Errorf("no node answers at %s: %w: does it run, and with these settings?", at, why)
 }

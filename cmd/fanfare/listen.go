@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"time"
 
@@ -82,7 +83,7 @@ func (a *app) subscribe(ctx context.Context, s subscription) error {
 		if err != nil {
 			return err
 		}
-		return failed(c.Run(ctx))
+		return failed(s.hint(c.Run(ctx)))
 	}
 	file, err := openCursors(s.resume)
 	if err != nil {
@@ -93,7 +94,16 @@ func (a *app) subscribe(ctx context.Context, s subscription) error {
 	if err != nil {
 		return err
 	}
-	return failed(file.follow(ctx, c))
+	return failed(s.hint(file.follow(ctx, c)))
+}
+
+// hint adds to a refusal of a client without a token how to give one.
+func (s *subscription) hint(err error) error {
+	r := (*client.Refusal)(nil)
+	if s.token != "" || !errors.As(err, &r) || r.Status != http.StatusUnauthorized {
+		return err
+	}
+	return fmt.Errorf("%w (give it with --token or FANFARE_TOKEN)", err)
 }
 
 // asUser adds the parameter user to a node's URL. It leaves a URL that cannot be

@@ -164,8 +164,7 @@ func (p publication) setData(m *domain.Message) error {
 		return fmt.Errorf("--content-type %q is no JSON type: use --text", contentType)
 	}
 	if err := m.SetData(contentType, []byte(p.data)); err != nil {
-		return fmt.Errorf(
-			`--data is no JSON: quote strings, as in --data '"hello"', or use --text: %w`, err)
+		return fmt.Errorf(`--data %w: quote strings, as in --data '"hello"', or use --text`, err)
 	}
 	return nil
 }

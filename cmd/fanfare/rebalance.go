@@ -34,7 +34,7 @@ the same node replaces the first. The API key needs the scope admin.` + codes,
 		Example: `  fanfare rebalance n1
   fanfare rebalance n1 --rate 200/s --sessions 5000
   fanfare rebalance n1 --stop`,
-		Args: cobra.ExactArgs(1),
+		Args: oneNode,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			node := args[0]
 			if err := checkName("NODE", node); err != nil {

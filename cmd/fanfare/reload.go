@@ -23,6 +23,7 @@ const settle = 500 * time.Millisecond
 type reloader struct {
 	node    *fanfare.Node
 	log     *slog.Logger
+	hangup  <-chan os.Signal   // says that somebody wants the files to be read now
 	initial *settings.Settings // what the node has begun with
 	auth    *settings.Settings // whose settings of auth the node goes by
 	refused *settings.Settings // what the node has refused; nil if nothing
@@ -30,15 +31,23 @@ type reloader struct {
 	ignored string             // names of changed settings that need a restart, as logged last
 }
 
-func newReloader(node *fanfare.Node, s *settings.Settings, log *slog.Logger) *reloader {
-	return &reloader{node: node, log: log, initial: s, auth: s}
+func newReloader(
+	node *fanfare.Node, s *settings.Settings, log *slog.Logger, hangup <-chan os.Signal,
+) *reloader {
+	return &reloader{node: node, log: log, hangup: hangup, initial: s, auth: s}
+}
+
+// hangups returns where the process is told of each SIGHUP, until stop is called. Without it
+// a SIGHUP ends the process: so a node that begins, or drains, needs it as well as one that
+// looks at its files.
+func hangups() (hangup <-chan os.Signal, stop func()) {
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, syscall.SIGHUP)
+	return c, func() { signal.Stop(c) }
 }
 
 // run looks at the files in each period and at each SIGHUP, until ctx ends.
 func (r *reloader) run(ctx context.Context, period time.Duration) error {
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
 	tick := time.NewTicker(period)
 	defer tick.Stop()
 	for {
@@ -47,7 +56,7 @@ func (r *reloader) run(ctx context.Context, period time.Duration) error {
 			return nil
 		case <-tick.C:
 			r.look(ctx)
-		case <-hangup:
+		case <-r.hangup:
 			if !r.look(ctx) && r.trouble == "" {
 				r.log.Info("the settings of auth have not changed")
 			}

@@ -183,6 +183,29 @@ func TestHangupReadsTheFilesAtOnce(t *testing.T) {
 	}
 }
 
+// Whoever replaces keys does not know that a node is about to go.
+func TestHangupDoesNotEndANodeThatDrains(t *testing.T) {
+	t.Parallel()
+	const secret = "this secret has thirty-two bytes"
+	p := node(t, nil, "serve", "--auth.jwt.secret", secret, "--drain", "10m")
+	r, err := http.NewRequest(http.MethodGet, p.url()+"/sse?systems=orders", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+tokenOf(t, secret))
+	session, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.signal(syscall.SIGTERM)
+	p.line(`"msg":"draining"`)
+	p.signal(syscall.SIGHUP)
+	session.Body.Close() // nobody is left
+	if code := p.exit(); code != 0 {
+		t.Errorf("exit code %d\n%s", code, p.output())
+	}
+}
+
 // The server for simple publishes and net/http answer alike.
 func TestAKeyWithARatePublishesNoMore(t *testing.T) {
 	t.Parallel()

@@ -94,6 +94,12 @@ func (a *app) announce(addr net.Addr) {
 // usage; a later one is a failure.
 func (a *app) runNode(ctx context.Context, s *settings.Settings, listening func(net.Addr)) error {
 	cfg := s.Config
+	var hangup <-chan os.Signal // nil in development, where SIGHUP ends the node with its terminal
+	if !cfg.Dev {
+		c, stop := hangups()
+		defer stop()
+		hangup = c
+	}
 	ctx, stop := untilSignal(ctx)
 	defer stop()
 	if err := cfg.Validate(); err != nil {
@@ -133,8 +139,8 @@ func (a *app) runNode(ctx context.Context, s *settings.Settings, listening func(
 	log.Info("listening", "address", public.Addr().String(), "version", versionText())
 	listening(public.Addr())
 	var background []func(context.Context) error
-	if !cfg.Dev { // which believes everybody, and ends with its terminal
-		r := newReloader(node, s, log)
+	if !cfg.Dev { // which believes everybody
+		r := newReloader(node, s, log, hangup)
 		background = append(background, func(ctx context.Context) error { return r.run(ctx, cfg.Auth.Reload) })
 	}
 	return failed(serveNode(ctx, node, log, cfg, background,

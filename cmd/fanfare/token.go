@@ -81,6 +81,9 @@ func mint(cfg fanfare.JWTConfig, g domain.Grant, ttl time.Duration) (string, err
 
 // newJWT makes what mints tokens with the nodes' secret.
 func newJWT(cfg fanfare.JWTConfig) (*auth.JWT, error) {
+	if err := usualClaims(cfg.Claims); err != nil {
+		return nil, err
+	}
 	jwt, err := auth.NewJWT(auth.JWTConfig{
 		Secret: string(cfg.Secret), Issuer: cfg.Issuer, Audience: cfg.Audience,
 	})
@@ -88,6 +91,20 @@ func newJWT(cfg fanfare.JWTConfig) (*auth.JWT, error) {
 		return nil, fmt.Errorf("auth.jwt: %w", err)
 	}
 	return jwt, nil
+}
+
+// usualClaims refuses claims of other names: nodes would not find in a token what is in it.
+func usualClaims(c fanfare.ClaimsConfig) error {
+	for _, claim := range []struct{ key, name, usual string }{
+		{"user", c.User, "sub"}, {"systems", c.Systems, "systems"}, {"rooms", c.Rooms, "rooms"},
+		{"send", c.Send, "send"}, {"presence", c.Presence, "presence"},
+	} {
+		if claim.name != "" && claim.name != claim.usual {
+			return fmt.Errorf("auth.jwt.claims.%s: these nodes read the claim %s, and tokens that are "+
+				"made here have %s: have your login make one", claim.key, claim.name, claim.usual)
+		}
+	}
+	return nil
 }
 
 func (a *app) key() *cobra.Command {

@@ -252,6 +252,14 @@ func TestDocumentationSaysWhatTheProtocolSays(t *testing.T) {
 	if len(want) < 15 || !maps.Equal(want, got) {
 		t.Errorf("the page has the ops\n%v; the protocol has\n%v", got, want)
 	}
+	fields := regexp.MustCompile(`"(retry_ms|grace_ms|reconnect|after_ms|reason|resumed|watch|up)":`)
+	for _, op := range document.Paths["/ws"]["get"].Ops {
+		arrow := map[string]string{"node": "←", "client": "→"}[op.From]
+		first := regexp.MustCompile(arrow + ` \{"op":"` + op.Op + `".*`).FindString(v1)
+		if want, got := names(fields, first), names(fields, op.Example); !maps.Equal(want, got) {
+			t.Errorf("the example of %s has %v; that of the protocol has %v", op.Op, got, want)
+		}
+	}
 	page := get(whole(t, &node{}), "/docs").Body.String()
 	codes := regexp.MustCompile(`(?m)^\| ([0-9–]+) \|`).FindAllStringSubmatch(rest, -1)
 	if len(codes) < 10 {
@@ -274,4 +282,13 @@ func TestDocumentationSaysWhatTheProtocolSays(t *testing.T) {
 			t.Errorf("no error code %s on the page", code[1])
 		}
 	}
+}
+
+// names returns the names that a pattern's first group finds in a text.
+func names(pattern *regexp.Regexp, text string) map[string]bool {
+	all := make(map[string]bool)
+	for _, m := range pattern.FindAllStringSubmatch(text, -1) {
+		all[m[1]] = true
+	}
+	return all
 }

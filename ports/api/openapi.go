@@ -108,7 +108,7 @@ func (a *API) publishResponses() map[string]*huma.Response {
 	}}
 	for status, what := range map[int]string{
 		400: "Malformed JSON.",
-		401: "No API key, or an unknown one.",
+		401: "No API key, or one that is unknown or has expired.",
 		403: "The API key lacks the scope publish/SYSTEM.",
 		404: "The system is not served here.",
 		408: "The body did not come in time.",

@@ -224,7 +224,7 @@ func (r *route) problems(command bool) map[int][2]string {
 	scope := r.fullScope("SYSTEM")
 	all := map[int][2]string{
 		400: {"Malformed JSON.", undone},
-		401: {"No API key, or an unknown one.",
+		401: {"No API key, or one that is unknown or has expired.",
 			"this needs an API key, as in \"Authorization: Bearer <key>\""},
 		403: {"The API key lacks the scope " + scope + ".",
 			"this API key may not do that: it needs the scope " + r.fullScope("chat")},

@@ -31,8 +31,9 @@ var ops = []op{
 		`{"op":"gap","system":"orders","reason":"trimmed","cursor":"…","after_ms":350}`},
 	{"bus", "node", "The node cannot reach its bus, or can again. There is nothing to do.",
 		`{"op":"bus","up":false}`},
-	{"goaway", "node", "The node is about to close the connection: come back after retry_ms.",
-		`{"op":"goaway","retry_ms":1840}`},
+	{"goaway", "node", "The node will close the connection after grace_ms: connect anew at once, resume there, and " +
+		"let this one go then. Without grace_ms it closes it now: come back after retry_ms.",
+		`{"op":"goaway","retry_ms":80,"grace_ms":5000}`},
 	{"disconnect", "node", "An operator or a service has disconnected the client, which is not to come back " +
 		"by itself if reconnect is false.",
 		`{"op":"disconnect","code":4009,"reason":"logged out","reconnect":false}`},
@@ -61,7 +62,7 @@ var ops = []op{
 
 // closeCodes are those with which a session ends, as docs/protocol.md has them.
 var closeCodes = []struct{ Code, Meaning string }{
-	{"1001", "The node drains: come back after retry_ms."},
+	{"1001", "The node drains, or has too many sessions: come back after the retry_ms of goaway."},
 	{"1002", "Frames that are not valid WebSocket frames."},
 	{"1007", "A text, or the reason of a close, that is not UTF-8."},
 	{"1008", "Ten ops in a row that were malformed or refused, or too many frames."},

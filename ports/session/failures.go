@@ -50,31 +50,31 @@ func newFailures(r Rate, turns int) *failures {
 }
 
 // enter waits, if it has to, until a token of the address may be checked. It returns
-// the function to call when the token has been checked, or false if the wait would
-// be too long.
+// the function to call when the token has been checked, and whether it is a suspect's turn;
+// or false if the wait would be too long.
 func (f *failures) enter(
 	ctx context.Context, a netip.Addr, now time.Time,
-) (leave func(), ok bool) {
+) (leave func(), suspected, ok bool) {
 	if f == nil {
-		return func() {}, true
+		return func() {}, false, true
 	}
 	s, full := f.queue(a, now)
 	switch {
 	case full:
-		return nil, false
+		return nil, true, false
 	case s == nil:
-		return func() {}, true
+		return func() {}, false, true
 	}
 	defer f.unqueue(s)
 	timer := time.NewTimer(longestWait)
 	defer timer.Stop()
 	select {
 	case s.turn <- struct{}{}:
-		return func() { <-s.turn }, true
+		return func() { <-s.turn }, true, true
 	case <-timer.C:
 	case <-ctx.Done():
 	}
-	return nil, false
+	return nil, true, false
 }
 
 // queue returns the suspect for whose turn the caller has to wait, and counts it as

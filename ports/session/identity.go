@@ -14,6 +14,10 @@ import (
 // tokenCookie is the name of the cookie that may hold a token.
 const tokenCookie = "fanfare_token"
 
+// howToShow says to a client without a token where one would be looked for.
+const howToShow = `there is none: send one as "Authorization: Bearer <token>", from a page as the ` +
+	`subprotocol "fanfare.token.<token>" or in the cookie ` + tokenCookie
+
 // checkOrigin refuses a request from a page whose origin is not allowed. Clients that
 // are no browsers send no origin.
 func (reg *Registry) checkOrigin(r *http.Request) error {
@@ -36,7 +40,7 @@ func (reg *Registry) checkOrigin(r *http.Request) error {
 // so below, too. The grant is set where it stays, since it is large, and the stack of a
 // request's goroutine is small.
 func (reg *Registry) identify(
-	r *http.Request, from netip.Addr, token string, id *Identity, grant *domain.Grant,
+	r *http.Request, from *caller, token string, id *Identity, grant *domain.Grant,
 ) (err error) {
 	if id.Login != nil && !id.TokensFirst {
 		return reg.login(r, from, token, id, grant)
@@ -50,12 +54,12 @@ func (reg *Registry) identify(
 	case token != "" && id.Tokens != nil:
 		ctx := newDeadlineContext(r.Context(), reg.cfg.Authenticate)
 		defer ctx.end()
-		return reg.verify(ctx, reg.failures, from, id.Tokens, token, grant)
+		return reg.verify(ctx, reg.failures, from.addr, id.Tokens, token, grant)
 	case reg.cfg.Tokenless != nil:
 		*grant, err = reg.cfg.Tokenless(r)
 		return reg.checked(grant, err)
 	default:
-		return badToken("none", "there is none")
+		return &domain.CredentialError{Reason: "none", Detail: "there is none", Told: howToShow}
 	}
 }
 
@@ -142,9 +146,12 @@ func (reg *Registry) verify(
 	ctx context.Context, f *failures, from netip.Addr, auth Authenticator, token string,
 	grant *domain.Grant,
 ) error {
-	leave, ok := f.enter(ctx, from, reg.now())
+	leave, suspected, ok := f.enter(ctx, from, reg.now())
 	if !ok {
 		return lockedOut("locked_out", nil)
+	}
+	if w, waits := auth.(Waiter); waits && suspected {
+		auth = atOnce{w}
 	}
 	err := reg.checked(grant, authenticate(ctx, auth, token, grant, leave))
 	if errors.Is(err, domain.ErrUnauthenticated) && f.count(from, reg.now()) {
@@ -163,6 +170,13 @@ func authenticate(
 	defer leave()
 	*grant, err = auth.Authenticate(ctx, token)
 	return err
+}
+
+// atOnce is a [Waiter] that does not wait.
+type atOnce struct{ Waiter }
+
+func (a atOnce) Authenticate(ctx context.Context, token string) (domain.Grant, error) {
+	return a.AuthenticateAtOnce(ctx, token)
 }
 
 // lockedOut refuses a client whose address has shown too many wrong tokens.

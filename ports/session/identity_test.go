@@ -135,7 +135,7 @@ func TestReasonsAreShown(t *testing.T) {
 		{"another's Authenticator", fmt.Errorf("who: %w", domain.ErrUnauthenticated), nil, 401, "unauthenticated", `"no valid token"`, "who", "who"},
 		{"it is down", errors.New("dial: refused"), nil, 503, "failed", "not possible now", "dial", "dial: refused"},
 		{"it has gone", fmt.Errorf("who: %w", context.Canceled), nil, 503, "gone", "not possible now", "who", "level=INFO"},
-		{"no token", nil, func(r *http.Request) { r.Header.Del("Authorization") }, 401, "none", "there is none", "", "there is none"},
+		{"no token", nil, func(r *http.Request) { r.Header.Del("Authorization") }, 401, "none", "Authorization: Bearer", "", "there is none"},
 		{"several", nil, func(r *http.Request) { r.Header.Add("Authorization", "Bearer other") }, 401, "ambiguous", "several in Authorization", "other", "several"},
 		{"bad origin", nil, func(r *http.Request) { r.Header.Set("Origin", "https://evil.example.net") }, 403, "origin", "origin is not allowed", "evil", "https://evil.example.net"},
 		{"cookie of nowhere", nil, func(r *http.Request) {
@@ -143,7 +143,7 @@ func TestReasonsAreShown(t *testing.T) {
 			r.Header.Set("Cookie", "fanfare_token="+secret)
 		}, 403, "cookie", "needs an Origin", "", "reason=cookie"},
 		{"a token where a system should be", nil, func(r *http.Request) { r.URL.RawQuery = "systems=" + secret }, 422, "invalid", "systems", "", "reason=invalid"},
-		{"a token where a room should be", nil, func(r *http.Request) { r.URL.RawQuery += "&rooms=orders/" + secret }, 403, "forbidden", "does not allow room", "", "reason=forbidden"},
+		{"a token where a room should be", nil, func(r *http.Request) { r.URL.RawQuery += "&rooms=orders/" + secret }, 403, "forbidden", "is not granted", "", "user=alice"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			registry, logged := newRegistry(t, failing{test.err}, session.Config{})
@@ -234,6 +234,51 @@ func TestGoodTokensGetInFromAnAddressThatIsLockedOut(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		if got := count(codes); got[200] != 1 || got[429] != 400 || auth.checked.Load() > 2+21+1+15 {
 			t.Errorf("got %v after %d checks", got, auth.checked.Load())
+		}
+	})
+}
+
+// hesitant waits for others before it can judge any token but "good", as for the key of an
+// issuer, and then refuses it.
+type hesitant struct{ anyone }
+
+func (h hesitant) Authenticate(ctx context.Context, token string) (domain.Grant, error) {
+	if token == "good" {
+		return h.anyone.Authenticate(ctx, token)
+	}
+	time.Sleep(5 * time.Second)
+	return domain.Grant{}, domain.ErrUnauthenticated
+}
+
+func (h hesitant) AuthenticateAtOnce(ctx context.Context, token string) (domain.Grant, error) {
+	if token == "good" {
+		return h.anyone.Authenticate(ctx, token)
+	}
+	return domain.Grant{}, errors.New("nobody knows")
+}
+
+// One token of a suspect is checked at a time, so it must not wait for others meanwhile.
+func TestWrongTokensThatWaitForOthersHoldUpNobodyAtTheirAddress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		registry, _ := newRegistry(t, hesitant{}, session.Config{FailureRate: session.Rate{Messages: 0.01}})
+		for range 2 {
+			_ = open(registry, request("bad"))
+		}
+		codes := make(chan int, 20)
+		for range cap(codes) {
+			go func() {
+				r := request("bad")
+				code, _ := status(registry, r, open(registry, r))
+				codes <- code
+			}()
+		}
+		begun, r := time.Now(), request("good")
+		if code, detail := status(registry, r, open(registry, r)); code != http.StatusOK || time.Since(begun) > 0 {
+			t.Errorf("a good token: %d %s after %v", code, detail, time.Since(begun))
+		}
+		synctest.Wait()
+		if got := count(codes); got[http.StatusServiceUnavailable] != 20 {
+			t.Errorf("the others: %v", got)
 		}
 	})
 }

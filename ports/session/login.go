@@ -62,18 +62,18 @@ type asking struct {
 
 // login sets what the login of a request grants.
 func (reg *Registry) login(
-	r *http.Request, from netip.Addr, token string, id *Identity, grant *domain.Grant,
+	r *http.Request, from *caller, token string, id *Identity, grant *domain.Grant,
 ) error {
 	ctx := newDeadlineContext(r.Context(), reg.cfg.Authenticate)
 	defer ctx.end()
 	a := &asking{login: id.Login, now: reg.now()}
 	request, hidden := reg.withoutAmbient(r.WithContext(ctx))
-	a.about, a.hidden = Login{request, from, token}, hidden
+	a.about, a.hidden = Login{request, from.whole, token}, hidden
 	f := reg.logins
-	if !showsSomething(r) {
-		f = nil // nothing was shown that could be wrong
+	if !showsSomething(request) {
+		f = nil // nothing was shown that could be wrong, or a foreign page made a browser show it
 	}
-	err := reg.verify(ctx, f, from, a, "", grant)
+	err := reg.verify(ctx, f, from.addr, a, "", grant)
 	if errors.Is(err, domain.ErrUnauthenticated) {
 		if hidden {
 			return unsafe(r, "a login that browsers send by themselves, such as a cookie,")

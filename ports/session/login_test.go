@@ -98,6 +98,26 @@ func TestALoginSeesNothingThatAForeignPageCannotKnow(t *testing.T) {
 	}
 }
 
+// Failures are counted by networks, but who is asked about a login wants to know the client.
+func TestALoginSeesTheWholeAddress(t *testing.T) {
+	for remote, want := range map[string]string{
+		"[2001:db8:1:2:3:4:5:6]:7": "2001:db8:1:2:3:4:5:6", "[::1]:7": "::1", "[::ffff:192.0.2.9]:7": "192.0.2.9", "pipe": "invalid IP",
+	} {
+		var seen session.Login
+		look := func(l session.Login) (domain.Grant, error) {
+			seen = l
+			return domain.Grant{}, domain.ErrUnauthenticated
+		}
+		registry, _ := newRegistry(t, nil, session.Config{Login: look})
+		r := request("")
+		r.RemoteAddr = remote
+		_ = open(registry, r)
+		if got := seen.Address.String(); got != want {
+			t.Errorf("from %s it sees %s", remote, got)
+		}
+	}
+}
+
 func TestWhyALoginIsRefused(t *testing.T) {
 	for _, tt := range []struct {
 		name          string
@@ -129,7 +149,7 @@ func TestWhyALoginIsRefused(t *testing.T) {
 		{name: "a pattern that matches nothing", grant: domain.Grant{User: "alice", Systems: []string{"Orders"}},
 			status: 503, detail: `"not possible now"`, reason: "grant", cause: "systems: ", retry: "5"},
 		{name: "too little", grant: domain.Grant{User: "alice", Systems: []string{"chat"}},
-			status: 403, detail: "does not allow system orders", reason: "forbidden"},
+			status: 403, detail: "system orders is not granted", reason: "forbidden"},
 	} {
 		login := func(session.Login) (domain.Grant, error) { return tt.grant, tt.err }
 		registry, logged := newRegistry(t, nil, session.Config{Login: login})
@@ -214,6 +234,12 @@ func TestOnlyWrongLoginsCountAgainstAnAddress(t *testing.T) {
 			r := request("")
 			if code, _ := status(registry, r, open(registry, r)); code != http.StatusUnauthorized {
 				t.Fatalf("nothing shown: %d", code)
+			}
+		}
+		for range 1000 { // a page of another site makes a user's browser ask
+			r := withCookie("good", "Sec-Fetch-Site", "cross-site")
+			if code, _ := status(registry, r, open(registry, r)); code != http.StatusForbidden {
+				t.Fatalf("of another site: %d", code)
 			}
 		}
 		last := 0

@@ -20,7 +20,8 @@ import (
 type caller struct {
 	// addr is the zero Addr if even the connection has none. IPv6 addresses count by
 	// their /64 network.
-	addr netip.Addr
+	addr  netip.Addr
+	whole netip.Addr // addr, and of IPv6 not only the network
 
 	// unnamed says why addr is a proxy's address instead of the client's, so that
 	// all clients of the proxy look like one. It is hopMissing, hopUnreadable, or ""
@@ -59,7 +60,7 @@ func (reg *Registry) caller(r *http.Request) (c caller) {
 		}
 		c.addr = addr
 	}
-	if c.addr.Is6() {
+	if c.whole = c.addr; c.addr.Is6() {
 		network, _ := c.addr.Prefix(64) // 64 bits fit
 		c.addr = network.Addr()
 	}

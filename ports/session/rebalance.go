@@ -54,8 +54,9 @@ func (reg *Registry) moveAway(ctx context.Context, r rebalancing) (asked int) {
 	turn := func(i int) time.Duration {
 		return time.Duration(float64(time.Second) * float64(i) / float64(r.rate))
 	}
+	tooMany := reg.tooMany(r)
 	next := func(i int) *Session {
-		if i >= r.count || len(reg.rebalancings) > 0 || r.over != nil && r.over() <= reg.going() {
+		if i >= r.count || len(reg.rebalancings) > 0 || !tooMany() {
 			return nil
 		}
 		s := reg.anyone()
@@ -66,6 +67,18 @@ func (reg *Registry) moveAway(ctx context.Context, r rebalancing) (asked int) {
 	}
 	reg.sendAway(ctx, next, turn, min(leastJitter, reg.cfg.RetrySpan), reg.cfg.Grace)
 	return asked
+}
+
+// tooMany returns a function that says whether a rebalancing is to go on. What over knows of
+// other nodes is some seconds old: sessions that have moved meanwhile it counts nowhere, and
+// would have this node give away all that it has. So the node also keeps as many as it had to
+// when the rebalancing began.
+func (reg *Registry) tooMany(r rebalancing) func() bool {
+	if r.over == nil {
+		return func() bool { return true }
+	}
+	least := reg.Sessions() - r.over()
+	return func() bool { return min(r.over(), reg.Sessions()-least) > reg.going() }
 }
 
 // anyone returns a random session that was not asked to go; nil if there is none, or the node

@@ -20,6 +20,15 @@ type Authenticator interface {
 	Authenticate(ctx context.Context, token string) (domain.Grant, error)
 }
 
+// A Waiter is an [Authenticator] that may wait for others before it can judge a token, as for
+// newer keys of an issuer. AuthenticateAtOnce does not wait: its error is then none of
+// [domain.ErrUnauthenticated]. It is called for addresses that have shown too many wrong
+// tokens, of which one is checked at a time: those who share the address would wait, too.
+type Waiter interface {
+	Authenticator
+	AuthenticateAtOnce(ctx context.Context, token string) (domain.Grant, error)
+}
+
 // A Registry admits the sessions of all ports and holds them. It is safe for
 // concurrent use. [Registry.Run] must be running while ports serve.
 type Registry struct {

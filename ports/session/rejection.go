@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strconv"
 
 	"github.com/fanfarebus/fanfare/domain"
@@ -60,6 +61,14 @@ func asRejection(err error) *Rejection {
 		return &Rejection{Status: http.StatusServiceUnavailable, Detail: "not possible now",
 			Retry: retryLater, reason: "failed", log: []any{"error", err}, failed: true}
 	}
+}
+
+// toUser returns the rejection with the user's name for the log: what the user has asked
+// for is not logged, since it may be anything.
+func (r *Rejection) toUser(name string) *Rejection {
+	named := *r
+	named.log = append(slices.Clip(r.log), "user", name)
+	return &named
 }
 
 // unauthorized tells the client as much of the reason as it may know, and the operator

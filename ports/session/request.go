@@ -45,7 +45,7 @@ func (reg *Registry) authorize(r *http.Request, p Protocol) (*connectRequest, er
 		reg.recordUnnamed(r, from)
 	}
 	c := &connectRequest{identity: reg.identity.Load()}
-	if err := reg.identify(r, from.addr, p.Token, c.identity, &c.grant); err != nil {
+	if err := reg.identify(r, &from, p.Token, c.identity, &c.grant); err != nil {
 		return nil, c.explainToken(err, r, p.Token)
 	}
 	if err := reg.checkGranted(&c.grant); err != nil {
@@ -61,25 +61,29 @@ func (reg *Registry) authorize(r *http.Request, p Protocol) (*connectRequest, er
 		return nil, err // not reached: checked has looked at the name
 	}
 	c.grant.User = c.user.Name() // shares the target's memory
-	if err := c.parse(query, &reg.cfg); err != nil {
-		return nil, err
+	err = c.parse(query, &reg.cfg)
+	if err == nil {
+		err = reg.checkGrant(c)
 	}
-	if err := reg.checkGrant(c); err != nil {
-		return nil, err
+	if err == nil {
+		err = reg.checkServed(c)
 	}
-	return c, reg.checkServed(c)
+	if err != nil {
+		return nil, asRejection(err).toUser(c.grant.User)
+	}
+	return c, nil
 }
 
-// checkGrant checks that the token grants what the client asks for.
+// checkGrant checks that the token or the login grants what the client asks for.
 func (reg *Registry) checkGrant(c *connectRequest) error {
 	for _, a := range c.systems {
 		if !c.grant.MayAttach(a.system) {
-			return Rejected(http.StatusForbidden, "the token does not allow system %s", a.system)
+			return Rejected(http.StatusForbidden, "system %s is not granted", a.system)
 		}
 		for _, room := range a.rooms {
 			if !c.grant.MayJoin(a.system, room.Name()) {
 				return Rejected(http.StatusForbidden,
-					"the token does not allow room %s/%s", a.system, room.Name())
+					"room %s/%s is not granted", a.system, room.Name())
 			}
 		}
 	}
@@ -87,7 +91,7 @@ func (reg *Registry) checkGrant(c *connectRequest) error {
 		switch {
 		case !c.grant.MayWatch(p.System, p.Room):
 			return Rejected(http.StatusForbidden,
-				"the token does not allow to see who is in %s/%s", p.System, p.Room)
+				"to see who is in %s/%s is not granted", p.System, p.Room)
 		case !reg.cfg.Presence(p.System):
 			return Rejected(http.StatusNotFound, "presence is not kept for system %s", p.System)
 		}

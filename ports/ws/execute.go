@@ -43,7 +43,7 @@ func (c *client) join(a *session.Attachment, op *Op) (ok []byte, err error) {
 	rooms, most := c.Rooms()
 	switch {
 	case !c.Grant.MayJoin(op.System, op.Room.Name()):
-		return nil, refuse(Forbidden, "the token does not allow this room")
+		return nil, refuse(Forbidden, "this room is not granted")
 	case rooms >= most && !slices.Contains(a.Rooms(), op.Room):
 		return nil, refuse(TooLarge, "at most %d rooms", most)
 	}
@@ -69,7 +69,7 @@ func (c *client) watch(a *session.Attachment, op *Op) (ok []byte, err error) {
 		c.Unwatch(p)
 		return ok, nil
 	case !c.Grant.MayWatch(p.System, p.Room):
-		return nil, refuse(Forbidden, "the token does not allow to see who is here")
+		return nil, refuse(Forbidden, "to see who is here is not granted")
 	case !a.HasPresence():
 		return nil, refuse(Unsupported, "presence is not kept for system %s", p.System)
 	case !c.Watch(p, op.Watch == WatchUsers, ok):
@@ -82,7 +82,7 @@ func (c *client) watch(a *session.Attachment, op *Op) (ok []byte, err error) {
 func (c *client) send(op *Op) (id string, err error) {
 	for _, t := range op.To {
 		if !c.Grant.MaySend(op.System, t) {
-			return "", refuse(Forbidden, "the token does not allow sending to %s", t)
+			return "", refuse(Forbidden, "sending to %s is not granted", t)
 		}
 	}
 	m := op.Send
@@ -110,7 +110,7 @@ func (c *client) publish(system domain.System, m *domain.Message) error {
 	case c.Grant.MaySendInbound(system):
 		err = c.server.pub.Inbound(ctx, system, m, c.ID)
 	default:
-		err = refuse(Forbidden, "the token does not grant sending: it needs %s/inbound", system)
+		err = refuse(Forbidden, "sending is not granted: it needs %s/inbound", system)
 	}
 	if err != nil {
 		c.server.log.Debug("ws: a client's message was not published",

@@ -17,7 +17,7 @@ func TestSendingToTheSystemNeedsItsGrant(t *testing.T) {
 	n := serve(t, config{})
 	c := n.v1("alice/mute", "systems=orders,shop")
 	c.says(`{"op":"send","ref":1,"system":"orders","data":1}`)
-	c.wants(`{"op":"error","ref":1,"code":"forbidden","message":"the token does not grant sending: it needs orders/inbound"}`)
+	c.wants(`{"op":"error","ref":1,"code":"forbidden","message":"sending is not granted: it needs orders/inbound"}`)
 	c.says(`{"op":"send","ref":2,"system":"orders","to":[],"data":1}`)
 	c.wants(`{"op":"error","ref":2,"code":"`)
 	c.says(`{"op":"send","ref":3,"system":"shop","data":1}`)

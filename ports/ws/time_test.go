@@ -309,6 +309,29 @@ func TestRebalancingAsksAsManyAsItShallAtItsRate(t *testing.T) {
 	})
 }
 
+// What a node knows of the others is some seconds old, while its sessions go to them faster
+// than that.
+func TestRebalancingGivesAwayNoMoreThanWasTooMany(t *testing.T) {
+	inBubble(t, config{}, func(t *testing.T, n *pipedNode) {
+		for i := range 30 {
+			c := n.v1(fmt.Sprint("user", i), "systems=orders")
+			go func() {
+				for line, err := "", error(nil); err == nil; line, err = c.next() {
+					if strings.HasPrefix(line, `{"op":"goaway"`) {
+						c.conn.Close()
+					}
+				}
+			}()
+		}
+		over := func() int { return n.registry.Sessions() - n.registry.Sessions()/3 } // other nodes, which seem to be empty
+		n.registry.Rebalance(control.Value{Rate: 100}, over)
+		pauseFor(time.Second)
+		if got := n.registry.Sessions(); got != 10 {
+			t.Errorf("%d sessions are left of 30; want 10", got)
+		}
+	})
+}
+
 // A client that was asked to go has two sessions for a while, of which one counts.
 func TestSessionsThatWereAskedToGoDoNotCount(t *testing.T) {
 	inBubble(t, config{registry: session.Config{SessionsPerUser: 2}}, func(t *testing.T, n *pipedNode) {

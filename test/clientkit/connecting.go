@@ -77,7 +77,7 @@ var connecting = []Scenario{{
 	Name: "silent-node", Topic: "Connecting",
 	Rules: []string{"If `hello` does not come at all, give the connection up, and connect again."},
 	play: func(p *play) {
-		p.start(Op{"timeout_ms": 500})
+		p.start(Op{"timeout_ms": 2500})
 		first := p.accept()
 		second := p.greet()
 		p.ends(first, 0)
@@ -102,6 +102,8 @@ var connecting = []Scenario{{
 			"pause. Its bound grows with each connection in a row that did not last, up to half a minute " +
 			"or so: " +
 			"all clients of a node that dies lose their connections at the same moment.",
+		"1008 and 1009 say that the fault is yours, and that the same would end so again. You may end " +
+			"for good then, and tell your user, or come back like after any other code.",
 	},
 	play: func(p *play) {
 		c := p.begin(nil)

@@ -333,6 +333,7 @@ var trials = map[string]trial{
 		map[string]string{`fanfare_refusals_total{reason="signature"}`: "0+120x60", "fanfare_sessions_opened_total": "0+60x60"},
 		map[string]string{`fanfare_refusals_total{reason="draining"}`: "0+120x60", `fanfare_refusals_total{reason="expired"}`: "0+5x60", "fanfare_sessions_opened_total": "0+60x60"}, 30,
 	},
+	"FanfareIssuerSilent":   one("fanfare_jwks_age_seconds", "4000x60", "900x60", 10),
 	"FanfareUnnamedClients": one(`fanfare_unnamed_clients_total{reason="missing"}`, "0+1x60", "7x60", 40),
 	"FanfareFetchingAnew":   one(`fanfare_gaps_told_total{reason="too_far"}`, "0+1x60", "7x60", 40),
 	"FanfareControlDown":    one("fanfare_control_up", "0x60", "1x60", 10),

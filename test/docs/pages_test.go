@@ -117,3 +117,21 @@ func read(t *testing.T, page string) string {
 	}
 	return string(text)
 }
+
+// One word has one meaning: the dictionary has none twice.
+func TestTheDictionaryHasEachWordOnce(t *testing.T) {
+	_, text, _ := strings.Cut(read(t, "docs/architecture.md"), "## The dictionary\n")
+	text, _, _ = strings.Cut(text, "\n## ")
+	seen := make(map[string]string)
+	for _, row := range regexp.MustCompile(`(?m)^\| ([^|]+) \|`).FindAllStringSubmatch(text, -1) {
+		for word := range strings.SplitSeq(row[1], ", ") {
+			if before, twice := seen[word]; twice {
+				t.Errorf("%q is in the rows %q and %q", word, before, row[1])
+			}
+			seen[word] = row[1]
+		}
+	}
+	if len(seen) < 80 {
+		t.Errorf("the dictionary has %d words", len(seen))
+	}
+}

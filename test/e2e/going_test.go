@@ -14,22 +14,33 @@ import (
 	"github.com/fanfarebus/fanfare/test/broker"
 )
 
-// All nodes are restarted one by one under 100 messages a second. Clients lose nothing, get
-// nothing twice and everything in order, and are told no gap. How late messages were is in
-// the log of the test.
+// All nodes are restarted one by one under 100 messages a second. Each client connects to
+// another node before its own lets it go: it loses nothing, gets nothing twice and everything
+// in order, is told no gap and is never without a session. How late messages were is in the
+// log of the test.
 func TestRollingRestartUnderLoad(t *testing.T) {
 	for _, name := range proxies {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			needs(t, "redis-server")
-			c := newCluster(t, 3, broker.Redis(t).URL("redis-streams"), settings{"DRAIN": "3s"})
+			c := newCluster(t, 3, broker.Redis(t).URL("redis-streams"), settings{"DRAIN": "5s"})
 			c.behind(name)
 			listeners := listen(t, c, 60)
-			published := publishSteadily(c, c.roll)
-			for _, l := range listeners {
-				l.heardAll(t, published)
+			published := 0
+			publish := func(when string, meanwhile func()) {
+				published = publishSteadily(c, published, meanwhile)
+				for _, l := range listeners {
+					l.heardAll(t, published)
+				}
+				t.Logf("%s: %s", when, delays(listeners))
 			}
-			t.Log(delays(listeners))
+			aSecond := func() { time.Sleep(time.Second) }
+			publish("before", aSecond)
+			publish("while nodes are restarted", c.roll)
+			publish("after", aSecond)
+			for _, l := range listeners {
+				l.moved(t)
+			}
 		})
 	}
 }
@@ -40,8 +51,10 @@ type listener struct {
 
 	mu      sync.Mutex
 	heard   []int           // the messages' numbers; guarded by mu
-	late    []time.Duration // guarded by mu
+	late    []time.Duration // since delays looked; guarded by mu
 	gaps    int             // guarded by mu
+	hellos  int             // guarded by mu
+	losses  []error         // why it was without a session; guarded by mu
 	more    chan struct{}   // has a value when something was heard
 	greeted chan struct{}   // closed at the first hello
 }
@@ -66,7 +79,7 @@ func listen(t *testing.T, c *cluster, count int) (all []*listener) {
 		device, err := client.New(client.Config{
 			URL: "http://" + c.front, Systems: []string{"orders"},
 			Token:   func(context.Context) (string, error) { return token, nil },
-			Handler: client.Handler{Message: l.message, Gap: l.gap, Hello: l.hello},
+			Handler: client.Handler{Message: l.message, Gap: l.gap, Hello: l.hello, Lost: l.lost},
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -88,11 +101,18 @@ func listen(t *testing.T, c *cluster, count int) (all []*listener) {
 }
 
 func (l *listener) hello(context.Context, *client.Hello) error {
-	select {
-	case <-l.greeted:
-	default:
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.hellos++; l.hellos == 1 {
 		close(l.greeted)
 	}
+	return nil
+}
+
+func (l *listener) lost(_ context.Context, lost *client.Lost) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.losses = append(l.losses, lost.Err)
 	return nil
 }
 
@@ -118,20 +138,21 @@ func (l *listener) gap(context.Context, *client.Gap) error {
 	return nil
 }
 
-// publishSteadily publishes 100 messages a second to everybody while meanwhile runs, and
-// returns how many. A publish that fails is repeated with its id.
-func publishSteadily(c *cluster, meanwhile func()) (published int) {
+// publishSteadily publishes 100 messages a second to everybody while meanwhile runs, with
+// numbers from published+1 on, and returns the last number.
+func publishSteadily(c *cluster, published int, meanwhile func()) (last int) {
 	over := make(chan struct{})
 	count := make(chan int)
 	go func() {
 		tick := time.NewTicker(10 * time.Millisecond)
 		defer tick.Stop()
-		for n := 1; ; n++ {
+		for n := published; ; {
 			select {
 			case <-tick.C:
+				n++
 				c.publishDated(n)
 			case <-over:
-				count <- n - 1
+				count <- n
 				return
 			}
 		}
@@ -141,17 +162,21 @@ func publishSteadily(c *cluster, meanwhile func()) (published int) {
 	return <-count
 }
 
-// publishDated publishes until it was accepted. The note's time is that of the first try.
+// publishDated publishes until it was accepted, with the same id: a proxy may send the request
+// to a node that just then closes the connection, and must not repeat it by itself. The note's
+// time is that of the first try.
 func (c *cluster) publishDated(n int) {
 	data, err := json.Marshal(dated{n, time.Now()})
 	if err != nil {
-		panic(err) // a note can always be written
+		panic(err) // it can always be written
 	}
 	body := fmt.Sprintf(`{"to":"*","id":"note-%d","data":%s}`, n, data)
 	for range 200 {
-		if a, err := c.post("orders", body); err == nil && a.status == http.StatusAccepted {
+		a, err := c.post("orders", body)
+		if err == nil && a.status == http.StatusAccepted {
 			return
 		}
+		c.t.Logf("note %d is published again: %d %v", n, a.status, err)
 		time.Sleep(10 * time.Millisecond)
 	}
 	c.t.Errorf("note %d was never accepted", n)
@@ -187,11 +212,30 @@ func (l *listener) heardAll(t *testing.T, published int) {
 	}
 }
 
-// delays says how late messages were.
+// moved wants that the client has had another session, and was never without one.
+func (l *listener) moved(t *testing.T) {
+	t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.hellos < 2 {
+		t.Errorf("%s has had %d sessions, although all nodes were restarted", l.user, l.hellos)
+	}
+	for _, err := range l.losses {
+		t.Errorf("%s was without a session: %v", l.user, err)
+	}
+}
+
+// delays says how late messages were since it was called last.
 func delays(all []*listener) string {
 	var late []time.Duration
 	for _, l := range all {
+		l.mu.Lock()
 		late = append(late, l.late...)
+		l.late = nil
+		l.mu.Unlock()
+	}
+	if len(late) == 0 {
+		return "nothing was delivered"
 	}
 	slices.Sort(late)
 	at := func(q float64) time.Duration { return late[int(q*float64(len(late)-1))].Round(time.Microsecond) }

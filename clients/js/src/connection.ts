@@ -114,6 +114,7 @@ export class Connection {
   #candidate?: Link; // made while `link` is open, to replace it
   #candidateToken?: string;
   #candidateTimer?: ReturnType<typeof setTimeout>; // bounds the making of it
+  #oldTimer?: ReturnType<typeof setTimeout>; // bounds the wait for the answers on `old`
   #webSocketWorked = false; // at least once
   #eventSourceUntil = 0; // until when EventSource is used
 
@@ -187,16 +188,15 @@ export class Connection {
   /** Makes the next link while this one goes on. When the node says hello on it, it replaces this one. */
   async follow(): Promise<void> {
     const { link } = this;
-    const turn = this.#turn;
     if (!link || this.#candidateTimer) return;
-    this.#candidateTimer = setTimeout(() => this.stay(), this.#timeout);
+    const timer = (this.#candidateTimer = setTimeout(() => this.stay(), this.#timeout));
     try {
       const token = (await this.#options.token?.()) ?? undefined;
-      if (turn !== this.#turn || !this.#candidateTimer) return;
+      if (timer !== this.#candidateTimer) return; // it was given up
       this.#candidateToken = token;
       this.#candidate = this.#open(link.via, this.#owner.query(link.via, true, true), token);
     } catch (cause) {
-      if (turn !== this.#turn) return;
+      if (timer !== this.#candidateTimer) return;
       this.#owner.failed(new FanfareError("token", "the next connection could not be made", { cause }));
       this.stay();
     }
@@ -213,6 +213,7 @@ export class Connection {
   closeOld(): void {
     const { old } = this;
     this.old = undefined;
+    clearTimeout(this.#oldTimer);
     old?.close();
     if (old) this.#owner.oldEnded(old);
   }
@@ -227,6 +228,7 @@ export class Connection {
   #takeOver(): void {
     this.closeOld();
     this.old = this.link;
+    this.#oldTimer = setTimeout(() => this.closeOld(), this.#timeout);
     this.link = this.#candidate;
     this.#token = this.#candidateToken;
     this.#turn++;

@@ -109,6 +109,41 @@ test("what an old connection never answered may have been published", async t =>
   assert.equal(await again, "mine");
 });
 
+test("an old connection that answers nothing and does not end is given up", async t => {
+  const node = await fake(t);
+  const w = await new Watched(t, node.url, { timeout: 1500 }).open();
+  const answer = w.client.send("orders", { data: 1 });
+  await until("the op", () => node.sockets[0]!.said.length === 1);
+  node.sockets[0]!.say(goaway);
+  await w.open(2);
+  await assert.rejects(answer, code("unknown"));
+  await until("the goodbye", () => node.sockets[0]!.left === 1000);
+  assert.equal(w.client.state, "open");
+});
+
+test("a token that comes after the attempt to move was given up makes no connection", async t => {
+  const node = await fake(t);
+  const tokens: ((token: string) => void)[] = [];
+  const token = () => new Promise<string>(done => tokens.push(done));
+  const w = new Watched(t, node.url, { timeout: 1500, token });
+  const opened = w.open();
+  await until("the first question", () => tokens.length === 1);
+  tokens[0]!("first");
+  await opened;
+  const [old] = node.sockets as [Peer];
+  old.say(goaway);
+  await until("the second question", () => tokens.length === 2);
+  const den = w.client.join("orders", "den"); // waits until the attempt is given up
+  await until("the join", () => old.said.length === 1);
+  old.say({ op: "ok", ref: old.said[0].ref }, goaway);
+  await den;
+  await until("the third question", () => tokens.length === 3);
+  tokens[1]!("too late");
+  tokens[2]!("third");
+  await w.open(2);
+  assert.deepEqual(node.sockets.map(peer => peer.token), ["first", "third"]);
+});
+
 test("joins are not divided between two connections", async t => {
   const node = await fake(t, (peer, i) => {
     if (i !== 1) peer.say(hello(peer));

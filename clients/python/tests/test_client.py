@@ -9,9 +9,11 @@ import time
 import unittest
 from collections.abc import Awaitable, Callable
 from typing import Any
+from unittest import mock
 from urllib.parse import parse_qs, urlsplit
 
-from fanfare_client import Client, Closed, Message, Open, OpError, Refused, SessionEnded, Unknown
+from fanfare_client import Client, Closed, ConnectionLost, Message, Open, OpError, Refused, SessionEnded, Unknown
+from fanfare_client._link import Link
 from fanfare_client._tokens import expiry, keep_for
 
 try:
@@ -20,6 +22,23 @@ except ImportError:
     from websockets.legacy.server import serve
 
 HELLO = {"op": "hello", "session": "S", "node": "n", "user": "alice", "systems": {"orders": {"cursor": "c0"}}}
+
+GOAWAY = {"op": "goaway", "retry_ms": 10, "grace_ms": 20_000}
+
+
+def refusal(status: int, request: tuple[Any, ...], times: int = 1) -> Any:
+    """What a process_request returns to refuse, for either kind of websockets.
+
+    It has so many headers that say that it is a node's.
+    """
+    kind = "application/problem+json"
+    if not hasattr(request[0], "respond"):
+        return status, [("Content-Type", kind)] * times, b"{}"
+    answer = request[0].respond(status, "{}")
+    del answer.headers["Content-Type"]
+    for _ in range(times):
+        answer.headers["Content-Type"] = kind
+    return answer
 
 
 def message(n: int, data: Any = None) -> dict[str, Any]:
@@ -46,6 +65,9 @@ class Peer:
         await self.say({"op": "ok", "ref": op["ref"], **more})
         return op
 
+    async def close(self, code: int) -> None:
+        await self._socket.close(code)
+
     async def closed(self) -> None:
         await self._socket.wait_closed()
 
@@ -55,13 +77,13 @@ class ClientTest(unittest.IsolatedAsyncioTestCase):
         others = asyncio.all_tasks() - {asyncio.current_task()}
         self.assertEqual(set(), {t for t in others if "fanfare_client" in repr(t)}, "tasks of the client are left")
 
-    async def node(self, play: Callable[[Peer], Awaitable[None]]) -> str:
+    async def node(self, play: Callable[[Peer], Awaitable[None]], **options: Any) -> str:
         """Starts a node that plays each connection, and returns its address."""
 
         async def handle(socket: Any) -> None:
             await play(Peer(socket))
 
-        server = await serve(handle, "127.0.0.1", 0, subprotocols=["fanfare.v1.json"])
+        server = await serve(handle, "127.0.0.1", 0, subprotocols=["fanfare.v1.json"], **options)
 
         async def stop() -> None:
             server.close()
@@ -188,6 +210,75 @@ class ClientTest(unittest.IsolatedAsyncioTestCase):
             while len(rooms) < 2:
                 await anext(client)
         self.assertEqual([None, None], rooms)
+
+    async def test_a_token_that_ends_both_connections_is_replaced(self) -> None:
+        ended = asyncio.Event()
+        old: list[Peer] = []
+
+        async def play(peer: Peer) -> None:
+            if not old:
+                old.append(peer)
+                await peer.say(HELLO, GOAWAY)
+                await ended.wait()
+                await peer.close(4001)
+            else:
+                await peer.say(HELLO)
+                await peer.closed()
+
+        async def refuse(*request: Any) -> Any:
+            visits.append(None)
+            if len(visits) == 2:
+                ended.set()
+                while len(client._links) > 1:  # until the old connection has ended
+                    await asyncio.sleep(0.01)
+                return refusal(401, request)
+            return None
+
+        visits: list[None] = []
+
+        async def token() -> str:
+            return "a token"
+
+        url = await self.node(play, process_request=refuse)
+        client = Client(url, ["orders"], token=token, first_pause=0.01)
+        async with asyncio.timeout(20), client:
+            opened = 0
+            async for event in client:
+                opened += isinstance(event, Open)
+                if opened == 2:
+                    break
+        self.assertEqual(3, len(visits))
+
+    async def test_an_answer_with_a_header_twice_is_a_refusal(self) -> None:
+        async def play(peer: Peer) -> None:
+            await peer.say(HELLO)
+            await peer.closed()
+
+        async def refuse(*request: Any) -> Any:
+            visits.append(None)
+            return refusal(503, request, 2) if len(visits) == 1 else None
+
+        visits: list[None] = []
+        url = await self.node(play, process_request=refuse)
+        async with asyncio.timeout(20), Client(url, ["orders"], first_pause=0.01) as client:
+            async for event in client:
+                if isinstance(event, Open):
+                    break
+        self.assertEqual(2, len(visits))
+
+    async def test_messages_that_never_come_again_are_forgotten(self) -> None:
+        async def work(_: Link) -> ConnectionLost:
+            return ConnectionLost("over")
+
+        link = Link(work)
+        with mock.patch("time.monotonic", return_value=1000.0) as clock:
+            link.repeats([("orders", "m1"), ("orders", "m2")])
+            self.assertTrue(link.forget_repeated("orders", "m1"))
+            self.assertTrue(link.is_behind("orders"))
+            clock.return_value += 120
+            self.assertFalse(link.is_behind("orders"))
+            self.assertFalse(link.forget_repeated("orders", "m2"))
+        await link.task
 
     async def test_nothing_of_the_url_is_lost_and_nothing_is_named_twice(self) -> None:
         async def play(peer: Peer) -> None:

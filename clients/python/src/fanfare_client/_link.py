@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
@@ -16,6 +17,10 @@ from .errors import ConnectionLost, ProtocolError, SessionEnded
 #: How many characters of an address are for rooms. With all the rest of it, the address
 #: stays below the 8 KiB that proxies read.
 _ROOM_SPACE = 3000
+
+#: For how many seconds a message that comes again is recognised. In so much time nodes
+#: deliver no second message with the same id.
+_REPEATED_FOR = 120.0
 
 
 class Link:
@@ -35,6 +40,7 @@ class Link:
         self._repeated: dict[str, Counter[str]] = {}
         #: The systems whose cursors are those of the last of these messages.
         self.ahead: set[str] = set()
+        self._repeated_until = 0.0  # when they are forgotten
         self.greeted: asyncio.Future[None] = loop.create_future()
         self.greeted_at = 0.0
         #: Done when the node says that it will close this connection, but not at once.
@@ -75,15 +81,16 @@ class Link:
         for system, name in messages:
             self._repeated.setdefault(system, Counter())[name] += 1
         self.ahead = set(self._repeated)
+        self._repeated_until = time.monotonic() + _REPEATED_FOR
 
     def is_behind(self, system: str) -> bool:
         """Whether the connection still brings what the one before has brought."""
-        return system in self.ahead and system in self._repeated
+        return system in self.ahead and system in self._repeated and time.monotonic() < self._repeated_until
 
     def forget_repeated(self, system: str, name: str) -> bool:
         """Whether a message comes again. If so, it does once less."""
         names = self._repeated.get(system)
-        if not names or not names[name]:
+        if not names or not names[name] or time.monotonic() >= self._repeated_until:
             return False
         names[name] -= 1
         if not +names:

@@ -87,14 +87,22 @@ def _refusal(err: InvalidHandshake) -> ConnectionLost:
     if status is None:
         return ConnectionLost(f"connecting: {err}")
     headers: Mapping[str, str] = getattr(err, "headers", {}) if response is None else response.headers
-    by_node = headers.get("Content-Type", "").startswith("application/problem+json")
+    by_node = _header(headers, "Content-Type").startswith("application/problem+json")
     detail = ""
     if by_node and response is not None and response.body:  # before version 13 no body is read
         try:
             detail = str(json.loads(response.body).get("detail", ""))
         except (ValueError, AttributeError):
             detail = ""
-    return Refused(status, detail, _retry_after(headers.get("Retry-After", "")), by_node)
+    return Refused(status, detail, _retry_after(_header(headers, "Retry-After")), by_node)
+
+
+def _header(headers: Mapping[str, str], name: str) -> str:
+    """The value of a header; empty without it, and if an answer has two of them."""
+    try:
+        return headers.get(name, "")
+    except LookupError:
+        return ""
 
 
 def _retry_after(text: str) -> float:

@@ -657,6 +657,8 @@ class Client:
             if young.task.cancelled():
                 return link, await link.task
             error = young.task.result()
+            if link.task.done() and self._wants_token(link.task.result()) and isinstance(error, Refused) and error.status == 401:
+                return link, link.task.result()  # the young one came with a token of before
             if self._is_final(error):
                 await link.close()
                 await asyncio.wait({link.task})

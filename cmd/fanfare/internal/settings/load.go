@@ -187,7 +187,7 @@ func empty(field any) bool {
 func unknown(l layer) (faults []error) {
 	names := keys()
 	for name, value := range l.values {
-		if _, isNull := value.(null); (isNull || value == nil) && isSection(name, names) {
+		if _, isNull := value.(null); (isNull || value == nil) && below(name, names) != "" {
 			continue // "auth:" with everything below it commented out
 		}
 		if strings.HasPrefix(name, EnvPrefix) {
@@ -199,8 +199,11 @@ func unknown(l layer) (faults []error) {
 				fmt.Errorf("%s: want one value, not a section (%s)", key, l.origin(key)))
 			continue
 		}
-		faults = append(faults,
-			fmt.Errorf("unknown setting %s%s (%s)", name, Suggest(name, names), l.origin(name)))
+		hint := Suggest(name, names)
+		if setting := below(name, names); setting != "" {
+			hint = ": it is a section, of settings such as " + setting
+		}
+		faults = append(faults, fmt.Errorf("unknown setting %s%s (%s)", name, hint, l.origin(name)))
 	}
 	return faults
 }
@@ -225,14 +228,14 @@ func secretAbove(name string) string {
 	return ""
 }
 
-// isSection says whether there are settings below a name, as below auth.
-func isSection(name string, keys []string) bool {
+// below returns a setting below a name, as there are below auth, or "".
+func below(name string, keys []string) string {
 	for _, k := range keys {
 		if strings.HasPrefix(k, name+".") {
-			return true
+			return k
 		}
 	}
-	return false
+	return ""
 }
 
 // wide is how many bytes of a setting fit before the column that says where it comes from.

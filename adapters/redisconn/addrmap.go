@@ -19,6 +19,9 @@ func parseAddrMap(text string) (map[string]string, error) {
 		if !isAddr(named) || !isAddr(reached) {
 			return nil, fmt.Errorf("cluster_map: %q: want host:port=host:port, separated by commas", pair)
 		}
+		if all[named] != "" {
+			return nil, fmt.Errorf("cluster_map: %s is named twice", named)
+		}
 		all[named] = reached
 	}
 	return all, nil

@@ -37,7 +37,7 @@ func Classify(err error) error {
 	answer, ok := serverAnswer(err)
 	if ok && isRedirection(answer) {
 		const problem = "another server of the Redis Cluster has the topic " +
-			"(without cluster=true in the URL it is not followed)"
+			"(the URL needs cluster=true or, if it says that, cluster_map is wrong)"
 		return fmt.Errorf("%w: %s: %w", domain.ErrBusDown, problem, err)
 	}
 	if ok && isRefusal(answer) {
@@ -79,6 +79,10 @@ func isRedirection(answer string) bool {
 	code, _, _ := strings.Cut(answer, " ")
 	return code == "MOVED" || code == "ASK"
 }
+
+// hasNoSlot reports whether an error reply says that the cluster is down, or that the
+// server knows nobody who holds the topic, as one does that has left the cluster.
+func hasNoSlot(answer string) bool { return strings.HasPrefix(answer, "CLUSTERDOWN ") }
 
 // classifyRefusal is [Classify] for the error of a command that publishes. An error
 // reply makes it certain that the server does not have the message, so the result

@@ -9,10 +9,13 @@ import (
 // A History identifies what a master has written. A replica that is promoted has
 // another one from then on, and so does a server that has restarted: either may lack
 // what the master had confirmed before. A topic that is moved to another master goes
-// to another History, too, but loses nothing.
+// to another History, too, but loses nothing. So does, in place, a topic whose master
+// gets its first replica, or has had none for the server's repl-backlog-ttl.
 type History struct {
 	ID       string // of the master's replication
-	Promoted bool   // it continues the history of another master, or of the time before a restart
+	// Promoted says that it continues the history of another master, or of the time before
+	// a restart. A master without a replica forgets that after the repl-backlog-ttl.
+	Promoted bool
 	Addr     string // the server's
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,6 +20,8 @@ const (
 	// reloadInterval is how often at most a cluster is asked which master holds which
 	// topic.
 	reloadInterval = 100 * time.Millisecond
+	// refreshInterval is after what time it is asked again although nothing seems wrong.
+	refreshInterval = 5 * time.Second
 )
 
 // Masters are the servers that hold topics: a single server, or the masters of a
@@ -26,23 +29,27 @@ const (
 // to publish with. They are safe for concurrent use.
 type Masters struct {
 	server  *Server
-	router  *redis.Client // see Client
-	loading chan struct{} // holds a token while the cluster is being asked for its slots
+	router  *redis.Client   // see Client
+	loading chan struct{}   // holds a token while the cluster is being asked for its slots
+	ctx     context.Context // ends with Close
+	cancel  context.CancelFunc
 
-	mu      sync.Mutex
-	closed  bool                     // guarded by mu
-	clients map[string]*redis.Client // by address, "" without a cluster; guarded by mu
-	slots   *slotMap                 // nil until the cluster was asked; guarded by mu
-	loaded  time.Time                // when it was last asked; guarded by mu
-	stale   bool                     // something is not as slots says; guarded by mu
+	mu        sync.Mutex
+	closed    bool                     // guarded by mu
+	clients   map[string]*redis.Client // by address, "" without a cluster; guarded by mu
+	slots     *slotMap                 // nil until the cluster was asked; guarded by mu
+	loaded    time.Time                // when it last replied; guarded by mu
+	stale     bool                     // something is not as slots says; guarded by mu
+	refreshed time.Time                // when it last replied, or refresh was started; guarded by mu
 
-	running sync.WaitGroup // counts pings; Add under mu while not closed
+	running sync.WaitGroup // counts pings and refreshes; Add under mu while not closed
 }
 
 // NewMasters returns the Masters of a server or of a cluster. It connects to
 // nothing. The caller closes them.
 func NewMasters(s *Server) *Masters {
 	m := &Masters{server: s, loading: make(chan struct{}, 1), clients: make(map[string]*redis.Client)}
+	m.ctx, m.cancel = context.WithCancel(context.Background())
 	if s.cluster {
 		m.router = newRouter(m)
 	} else {
@@ -142,10 +149,39 @@ func (m *Masters) follow(err error, from target) (target, bool) {
 	if ok && to.asking {
 		return to, true
 	}
-	if _, answered := serverAnswer(err); ok || !answered {
+	if answer, answered := serverAnswer(err); ok || !answered || hasNoSlot(answer) {
 		m.doubt() // the slot has moved for good, or the server has gone
 	}
 	return to, ok
+}
+
+// CheckMember returns an error if the server of a connection has left the cluster, as
+// far as is known. Such a server may go on replying, and take subscribers and messages,
+// but then it is alone with them.
+func (m *Masters) CheckMember(conn *Conn) error {
+	if !m.server.cluster {
+		return nil
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.refreshIfOld()
+	if m.slots == nil || slices.Contains(m.slots.nodes, conn.Addr()) {
+		return nil
+	}
+	return hasLeft(conn.Addr())
+}
+
+func hasLeft(addr string) error {
+	return fmt.Errorf("%w: the server at %s has left the cluster", domain.ErrBusDown, addr)
+}
+
+// departed is the identity, but if a client was closed because its server has left the
+// cluster, the error of the client becomes that.
+func (m *Masters) departed(addr string, err error) error {
+	if errors.Is(err, redis.ErrClosed) && !m.isClosed() {
+		return hasLeft(addr)
+	}
+	return err
 }
 
 // client returns the client that publishes on a server.
@@ -173,14 +209,26 @@ func (m *Masters) isClosed() bool {
 // Ping asks for a sign of life. A cluster is alive while one of its masters is, for
 // the topics of the others may only be on their way to another server.
 func (m *Masters) Ping(ctx context.Context) error {
-	addrs := []string{""}
-	if m.server.cluster {
-		slots, err := m.lastSlots(ctx)
-		if err != nil {
-			return err
-		}
-		addrs = slots.masters()
+	if !m.server.cluster {
+		return m.pingServer(ctx, "")
 	}
+	slots, err := m.lastSlots(ctx)
+	if err != nil {
+		return err
+	}
+	err = m.pingAny(ctx, slots.masters)
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	now, slotsErr := m.slotMap(ctx)
+	if slotsErr != nil || slices.Equal(now.masters, slots.masters) {
+		return errors.Join(err, slotsErr)
+	}
+	return m.pingAny(ctx, now.masters) // others have taken over
+}
+
+// pingAny returns nil as soon as one of the servers replies.
+func (m *Masters) pingAny(ctx context.Context, addrs []string) error {
 	answers := make(chan error, len(addrs))
 	for _, addr := range addrs {
 		if !m.start(func() { answers <- m.pingServer(ctx, addr) }) {
@@ -194,10 +242,6 @@ func (m *Masters) Ping(ctx context.Context) error {
 			return nil
 		}
 		faults = append(faults, err)
-	}
-	if m.server.cluster { // perhaps these are no masters any more
-		_, err := m.slotMap(ctx)
-		return err
 	}
 	return errors.Join(faults...)
 }
@@ -220,12 +264,13 @@ func (m *Masters) pingServer(ctx context.Context, addr string) error {
 	if err = c.Ping(ctx).Err(); err != nil && ctx.Err() == nil {
 		m.doubt()
 	}
-	return m.naming(target{addr: addr}, err)
+	return m.naming(target{addr: addr}, m.departed(addr, err))
 }
 
 // Close closes the clients. Connections that Open and Dial have returned are closed
 // by their owners. Close may be called more than once.
 func (m *Masters) Close() error {
+	m.cancel()
 	err := errors.Join(m.closeClients(), Close(m.router))
 	m.running.Wait()
 	return err

@@ -118,8 +118,11 @@ func (m *Masters) send(ctx context.Context, to target, records []*record) {
 		_ = pipe.Process(ctx, r.cmd) // it only queues the command, and cannot fail
 	}
 	_, execErr := pipe.Exec(ctx)
-	if errors.Is(execErr, redis.ErrClosed) && !m.isClosed() {
-		execErr = fmt.Errorf("%w: %s has left the cluster", errDownNoReply, to.addr)
+	if errors.Is(execErr, redis.ErrClosed) { // nothing was sent
+		for _, r := range records {
+			r.err = Classify(m.departed(to.addr, execErr))
+		}
+		return
 	}
 	noReply := errorWithoutReply(m.server.Explain("", execErr), records)
 	for _, r := range records {

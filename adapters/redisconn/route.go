@@ -10,6 +10,12 @@ import (
 // servers it sends at the same time. Where a cluster redirects records, sendAll
 // follows.
 func (p *Pipeline) sendAll(ctx context.Context) {
+	if !p.masters.server.cluster {
+		if unsent := p.unsent(); len(unsent) > 0 {
+			p.masters.send(ctx, target{}, unsent)
+		}
+		return
+	}
 	routed := p.route(ctx)
 	for round := 0; len(routed) > 0; round++ {
 		var sending sync.WaitGroup
@@ -21,22 +27,29 @@ func (p *Pipeline) sendAll(ctx context.Context) {
 			sending.Go(func() { p.masters.send(ctx, to, records) })
 		}
 		sending.Wait()
-		if round == maxRedirects || !p.masters.server.cluster {
+		if round == maxRedirects {
 			return
 		}
 		routed = p.masters.redirected(routed)
 	}
 }
 
+// unsent returns the records that were not refused.
+func (p *Pipeline) unsent() []*record {
+	unsent := make([]*record, 0, len(p.records))
+	for i := range p.records {
+		if r := &p.records[i]; r.err == nil {
+			unsent = append(unsent, r)
+		}
+	}
+	return unsent
+}
+
 // route returns the records to send, in order, by the servers that hold their topics.
 func (p *Pipeline) route(ctx context.Context) map[target][]*record {
 	find, err := p.masters.finder(ctx)
 	routed := make(map[target][]*record, 1)
-	for i := range p.records {
-		r := &p.records[i]
-		if r.err != nil {
-			continue
-		}
+	for _, r := range p.unsent() {
 		var to target
 		if r.err = err; err == nil {
 			to, r.err = find(r.topic)

@@ -67,13 +67,13 @@ func (m *Masters) processAt(ctx context.Context, to target, cmd redis.Cmder) err
 		return err
 	}
 	if !to.asking {
-		return client.Process(ctx, cmd)
+		return m.departed(to.addr, client.Process(ctx, cmd))
 	}
 	pipe := client.Pipeline()
 	_ = pipe.Process(ctx, redis.NewCmd(ctx, "ASKING"))
 	_ = pipe.Process(ctx, cmd)
 	_, err = pipe.Exec(ctx)
-	return err
+	return m.departed(to.addr, err)
 }
 
 // topicOf returns the topic that a command on streams is about.
@@ -105,5 +105,6 @@ func (m *Masters) Time(ctx context.Context, topic string) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, err
 	}
-	return client.Time(ctx).Result()
+	now, err := client.Time(ctx).Result()
+	return now, m.departed(addr, err)
 }

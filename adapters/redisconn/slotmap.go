@@ -10,18 +10,9 @@ import (
 // A slotMap says which master holds which hash slot, as one server of the cluster
 // sees it.
 type slotMap struct {
-	owners []string // by slot: the master's address, "" if no master holds the slot
-	nodes  []string // the addresses of all masters and replicas, each once
-}
-
-// masters returns the addresses of the masters, each once.
-func (m *slotMap) masters() (all []string) {
-	for _, addr := range m.nodes {
-		if slices.Contains(m.owners, addr) {
-			all = append(all, addr)
-		}
-	}
-	return all
+	owners  []string // by slot: the master's address, "" if no master holds the slot
+	masters []string // the addresses of all masters, each once
+	nodes   []string // the addresses of all masters and replicas, each once
 }
 
 // readSlotMap reads the reply to CLUSTER SLOTS. from is the address of the server
@@ -67,7 +58,13 @@ func (m *slotMap) readRange(conn *Conn, from string, known map[string]bool) erro
 			known[addr] = true
 			m.nodes = append(m.nodes, addr)
 		}
-		for slot := first; i == 0 && slot <= last; slot++ {
+		if i > 0 {
+			continue
+		}
+		if !slices.Contains(m.masters, addr) {
+			m.masters = append(m.masters, addr)
+		}
+		for slot := first; slot <= last; slot++ {
 			m.owners[slot] = addr
 		}
 	}

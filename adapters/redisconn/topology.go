@@ -47,6 +47,7 @@ func (m *Masters) slotMap(ctx context.Context) (*slotMap, error) {
 func (m *Masters) lastSlots(ctx context.Context) (*slotMap, error) {
 	m.mu.Lock()
 	slots := m.slots
+	m.refreshIfOld()
 	m.mu.Unlock()
 	if slots != nil {
 		return slots, nil
@@ -65,7 +66,31 @@ func (m *Masters) currentSlots() (*slotMap, error) {
 	case m.stale && time.Since(m.loaded) >= reloadInterval:
 		return nil, nil
 	}
+	m.refreshIfOld()
 	return m.slots, nil
+}
+
+// refreshIfOld has the cluster asked again, without waiting, if that is long ago. For a
+// server that has left the cluster goes on taking what is published on channels, and
+// nothing would put the slots in doubt. The caller holds m.mu.
+func (m *Masters) refreshIfOld() {
+	if m.closed || m.slots == nil || time.Since(m.refreshed) < refreshInterval {
+		return
+	}
+	m.refreshed = time.Now()
+	m.running.Go(m.refresh)
+}
+
+func (m *Masters) refresh() {
+	select {
+	case m.loading <- struct{}{}:
+	default:
+		return // it is just being asked
+	}
+	defer func() { <-m.loading }()
+	if slots, err := m.askForSlots(m.ctx); err == nil {
+		_ = m.setSlots(slots) // it fails only once m is closed
+	}
 }
 
 // setSlots notes the slots, and closes the clients of servers that have left the
@@ -77,6 +102,7 @@ func (m *Masters) setSlots(slots *slotMap) error {
 		return domain.ErrClosed
 	}
 	m.slots, m.loaded, m.stale = slots, time.Now(), false
+	m.refreshed = m.loaded
 	for addr, client := range m.clients {
 		if !slices.Contains(slots.nodes, addr) {
 			_ = client.Close()
@@ -136,8 +162,11 @@ func (m *Masters) askServer(ctx context.Context, addr string, d time.Duration) (
 		return nil, err
 	}
 	slots, err := readSlotMap(conn, addr)
-	if err == errNoCluster {
+	switch {
+	case err == errNoCluster:
 		return nil, fmt.Errorf("the server is not a Redis Cluster (its URL must not say cluster=true): %w", err)
+	case err == nil && len(slots.masters) == 0:
+		return nil, errors.New("the server knows no masters: it has left the cluster, or was never in it")
 	}
 	return slots, err
 }

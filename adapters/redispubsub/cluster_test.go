@@ -3,6 +3,7 @@ package redispubsub_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -33,6 +34,42 @@ func TestConformanceOnACluster(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A server that has left the cluster goes on replying. Subscribers do not stay with it,
+// nor do publishers, and whoever finds it first in the URL asks the next one.
+func TestAServerIsRemoved(t *testing.T) {
+	t.Parallel()
+	c := broker.NewRedisCluster(t, 3)
+	const topic = "fanfare.orders"
+	removed := c.Master(topic)
+	replica := c.Replica(removed)
+	var followers []*driverkit.Subscriber
+	for _, params := range []string{"", "&read_connections=0"} {
+		d := open(t, c.URL("redis")+params)
+		driverkit.Publish(t, d, topic, message.NewMessage("0", []byte("0")))
+		bus := transport.New(d, transport.Config{RetryMin: time.Millisecond, RetryMax: 50 * time.Millisecond})
+		followers = append(followers, driverkit.Subscribe(t, bus, topic))
+	}
+	publisher := open(t, c.URL("redis"))
+	driverkit.Publish(t, publisher, topic, message.NewMessage("1", []byte("1")))
+	c.Remove(topic, removed)
+	for _, f := range followers {
+		for f.Next(t) != driverkit.GapWord { // it comes behind what was published before
+		}
+	}
+	late := open(t, "redis://"+removed.Addr()+","+replica.Addr()+"/0?cluster=true")
+	driverkit.Publish(t, late, topic, message.NewMessage("2", []byte("2")))
+	driverkit.Poll(t, func() bool {
+		// It fails if the publisher notices only now.
+		_ = publisher.Publish(t.Context(), driverkit.Outgoing(topic, message.NewMessage("3", []byte("3"))))
+		for _, f := range followers {
+			if bodies, _ := f.Received(); !slices.Contains(bodies, "2") || !slices.Contains(bodies, "3") {
+				return false
+			}
+		}
+		return true
+	})
 }
 
 // Whoever publishes on whichever server is heard. When the topic's master is killed,

@@ -93,7 +93,8 @@ func (d *Driver) openFeed(ctx context.Context, topic string) (transport.Feed, er
 		return nil, err
 	}
 	return &feed{
-		conn: conn, topic: topic, replyTimeout: d.server.ReplyTimeout(), release: release,
+		conn: conn, masters: d.masters, topic: topic,
+		replyTimeout: d.server.ReplyTimeout(), release: release,
 	}, nil
 }
 

@@ -26,6 +26,7 @@ var errNotSubscribed = errors.New("redis no longer treats this connection as a s
 // A feed is one subscription on a connection of its own.
 type feed struct {
 	conn         *redisconn.Conn
+	masters      *redisconn.Masters
 	topic        string
 	replyTimeout time.Duration
 	release      func() // gives the feed's slot back
@@ -101,9 +102,12 @@ func (f *feed) Read(ctx context.Context) ([]domain.Entry, error) {
 }
 
 // await waits until anything arrives. After pingAfter it sends a PING, whose reply
-// counts as well.
+// counts as well. A server that has left its cluster replies, but hears nothing.
 func (f *feed) await() error {
 	if arrived, err := f.conn.Wait(pingAfter); arrived || err != nil {
+		return err
+	}
+	if err := f.masters.CheckMember(f.conn); err != nil {
 		return err
 	}
 	f.conn.Queue("PING")

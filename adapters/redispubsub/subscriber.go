@@ -18,6 +18,7 @@ type sharedConn = redisconn.SharedConn[*sharedFeed, *subscriber]
 // reads; any goroutine may send commands.
 type subscriber struct {
 	conn         *redisconn.Conn
+	masters      *redisconn.Masters
 	replyTimeout time.Duration
 	heard        atomic.Int64  // when anything last arrived, in Unix nanoseconds
 	waiting      atomic.Int64  // how many bytes wait in the queues of all feeds
@@ -45,7 +46,7 @@ func newSharedConns(
 	return redisconn.NewSharedConns(redisconn.SharedConfig[*sharedFeed, *subscriber]{
 		Dial: masters.Dial,
 		State: func(conn *redisconn.Conn) *subscriber {
-			return &subscriber{conn: conn, replyTimeout: server.ReplyTimeout()}
+			return &subscriber{conn: conn, masters: masters, replyTimeout: server.ReplyTimeout()}
 		},
 		Serve: func(shared *sharedConn) error { return shared.State.serve(shared) },
 		End:   (*sharedFeed).refuse,
@@ -125,9 +126,12 @@ func (s *subscriber) readAvailable(shared *sharedConn) error {
 }
 
 // await waits until anything arrives. After pingAfter it sends a PING, whose reply
-// counts as well.
+// counts as well. A server that has left its cluster replies, but hears nothing.
 func (s *subscriber) await() error {
 	if arrived, err := s.conn.Wait(pingAfter); arrived || err != nil {
+		return err
+	}
+	if err := s.masters.CheckMember(s.conn); err != nil {
 		return err
 	}
 	s.send("PING", nil)

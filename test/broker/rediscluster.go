@@ -209,6 +209,21 @@ func (c *RedisCluster) AwaitMaster(topic string, want *RedisServer) {
 	})
 }
 
+// Remove has the replica of the master of a topic take over, and removes the old master
+// from the cluster. It goes on running, alone.
+func (c *RedisCluster) Remove(topic string, master *RedisServer) {
+	c.t.Helper()
+	replica, id := c.Replica(master), c.ids[slices.Index(c.servers, master)]
+	c.ok(replica, "CLUSTER", "FAILOVER")
+	c.AwaitMaster(topic, replica)
+	c.servers = slices.DeleteFunc(c.servers, func(s *RedisServer) bool { return s == master })
+	c.ids = slices.DeleteFunc(c.ids, func(other string) bool { return other == id })
+	for _, s := range c.servers {
+		c.ok(s, "CLUSTER", "FORGET", id)
+	}
+	c.ok(master, "CLUSTER", "RESET", "HARD")
+}
+
 // Other returns a master that does not hold a topic.
 func (c *RedisCluster) Other(topic string) *RedisServer {
 	c.t.Helper()

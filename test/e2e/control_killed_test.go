@@ -102,8 +102,15 @@ func TestPresenceOfAKilledNode(t *testing.T) {
 	}
 	online, differing := said.repeated("fanfare.user.online")
 	t.Logf("of %d who came %d were said twice, %d of these with another id", killedUsers+neverOnTheDead, online, differing)
-	if differing > 0 {
-		t.Errorf("%d repeated online events have another id", differing)
+	// A speaker that has not known everybody for long when it begins announces all who are
+	// there, each once, with ids of their own. On a machine that is busy it may be such a one.
+	if differing != 0 && differing != len(stay) {
+		t.Errorf("%d repeated online events have another id, want none, or those of all %d who are there", differing, len(stay))
+	}
+	for _, user := range gone {
+		if ids := said["fanfare.user.online "+user]; len(slices.Compact(slices.Clone(ids))) != 1 {
+			t.Errorf("%s, who is gone, was said to be online under several ids: %q", user, ids)
+		}
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 // to another History, too, but loses nothing. So does, in place, a topic whose master
 // gets its first replica, or has had none for the server's repl-backlog-ttl.
 type History struct {
-	ID       string // of the master's replication
+	ID string // of the master's replication
 	// Promoted says that it continues the history of another master, or of the time before
 	// a restart. A master without a replica forgets that after the repl-backlog-ttl.
 	Promoted bool

@@ -125,7 +125,7 @@ func (m *membership) keep(ctx context.Context) {
 	for {
 		select {
 		case <-tick.C:
-			m.setIdle(ctx, 0)
+			m.setIdle(ctx, m.holding(), 0)
 		case <-forget.C:
 			m.forgetMembers(ctx)
 		case <-ctx.Done():
@@ -134,9 +134,8 @@ func (m *membership) keep(ctx context.Context) {
 	}
 }
 
-// setIdle has the server count from idle on how long nobody has worked on what is held.
-func (m *membership) setIdle(ctx context.Context, idle time.Duration) {
-	ids := m.holding()
+// setIdle has the server count from idle on how long nobody has worked on entries.
+func (m *membership) setIdle(ctx context.Context, ids []string, idle time.Duration) {
 	if len(ids) == 0 {
 		return
 	}
@@ -173,15 +172,22 @@ func (m *membership) forgetMembers(ctx context.Context) {
 }
 
 // leave gives back what is not acked, so that another member gets it when it next looks
-// for such entries. A member that has nothing is forgotten.
+// for such entries. These are all that the server has given to the member, also with a reply
+// that the member has never seen. A member that has nothing is forgotten, unless its last
+// read was cut off: the server might give it entries even now, and would forget them, too.
 func (m *membership) leave() {
 	ctx, cancel := context.WithTimeout(context.Background(), groupTimeout)
 	defer cancel()
-	m.setIdle(ctx, m.claimAfter)
 	left, err := m.client.XPendingExt(ctx, &redis.XPendingExtArgs{
-		Stream: m.topic, Group: m.name, Start: "-", End: "+", Count: 1, Consumer: m.consumer,
+		Stream: m.topic, Group: m.name, Start: "-", End: "+", Consumer: m.consumer,
+		Count: int64(m.inFlight + readCount),
 	}).Result()
-	if err == nil && len(left) == 0 {
+	ids := make([]string, len(left))
+	for i := range left {
+		ids[i] = left[i].ID
+	}
+	m.setIdle(ctx, ids, m.claimAfter)
+	if err == nil && len(left) == 0 && !m.cut.Load() {
 		err = m.client.XGroupDelConsumer(ctx, m.topic, m.name, m.consumer).Err()
 	}
 	if err != nil {

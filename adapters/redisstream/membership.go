@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -18,8 +19,12 @@ import (
 	"github.com/fanfarebus/fanfare/internal/pause"
 )
 
-// readCount is the most entries that a member reads at once.
-const readCount = 64
+const (
+	// readCount is the most entries that a member reads at once.
+	readCount = 64
+	// readBlock is how long a read waits for entries. A member that ends waits for it.
+	readBlock = 200 * time.Millisecond
+)
 
 // The pauses before a member that cannot read tries again.
 const (
@@ -34,7 +39,8 @@ type membership struct {
 	*group
 	topic    string
 	consumer string             // what the server calls the member
-	waiting  *redisconn.Masters // waits for entries; closed to end that
+	waiting  *redisconn.Masters // waits for entries
+	cut      atomic.Bool        // waiting was closed in the middle of a read
 	slots    chan struct{}      // holds a token for each entry that is held
 	acked    chan string        // ids of entries to ack
 	out      chan *message.Message
@@ -54,19 +60,33 @@ func (m *membership) run(ctx context.Context) {
 	defer cancel()
 	defer context.AfterFunc(m.ctx, cancel)()
 	var answers, helpers sync.WaitGroup
-	helpers.Go(func() {
-		<-ctx.Done()
-		_ = m.waiting.Close() // it does not watch ctx while it reads
-	})
+	read := make(chan struct{}) // closed when nothing is read any more
+	helpers.Go(func() { m.closeReader(ctx, read) })
 	helpers.Go(func() { m.confirm(ctx) })
 	helpers.Go(func() { m.keep(ctx) })
 	m.readAll(ctx, &answers)
+	close(read)
 	cancel()
 	answers.Wait()
 	close(m.acked)
 	helpers.Wait()
 	m.leave()
 	close(m.out)
+}
+
+// closeReader closes the connection that waits for entries, once ctx has ended and the read
+// under way is over: what is read does not watch ctx, and ends by itself after readBlock. A
+// read that takes longer than groupTimeout then is cut off.
+func (m *membership) closeReader(ctx context.Context, read <-chan struct{}) {
+	<-ctx.Done()
+	timeout := time.NewTimer(groupTimeout)
+	defer timeout.Stop()
+	select {
+	case <-read:
+	case <-timeout.C:
+		m.cut.Store(true)
+	}
+	_ = m.waiting.Close()
 }
 
 // readAll reads and hands out until ctx ends.
@@ -133,7 +153,7 @@ func (m *membership) take(ctx context.Context) (n int) {
 func (m *membership) read(ctx context.Context, count int) ([]redis.XMessage, error) {
 	streams, err := m.waiting.Client().XReadGroup(ctx, &redis.XReadGroupArgs{
 		Group: m.name, Consumer: m.consumer, Streams: []string{m.topic, ">"},
-		Count: int64(count), Block: min(m.claimInterval(), time.Second),
+		Count: int64(count), Block: readBlock,
 	}).Result()
 	if errors.Is(err, redis.Nil) || err == nil && len(streams) != 1 {
 		return nil, nil

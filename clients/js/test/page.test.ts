@@ -37,8 +37,8 @@ async function open(t: TestContext, options: { width?: number; height?: number; 
   page.setDefaultTimeout(15_000);
   page.on("pageerror", err => complaints.push(err.message));
   page.on("console", m => {
-    // Nodes that are gone, and refusals, are what some tests are about.
-    if (m.type() === "error" && !/ERR_CONNECTION|status of 413/.test(m.text())) complaints.push(m.text());
+    // Nodes that are gone or that drain (503), and refusals, are what some tests are about.
+    if (m.type() === "error" && !/ERR_CONNECTION|status of 413|response code: 503/.test(m.text())) complaints.push(m.text());
   });
   await page.goto(at.url);
   await until("three devices are live", async () => (await page.locator('[data-state="live"]').count()) === 3);

@@ -275,7 +275,8 @@ func (v *viewing) part() (part stream.Part, _ *Problem) {
 	if v.query.Has("limit") {
 		n, err := strconv.Atoi(v.query.Get("limit"))
 		if part.Most = n; err != nil || n < 1 || n > maxLimit {
-			wrong.add("", &domain.FieldError{Path: "limit", Problem: fmt.Sprintf("want a number from 1 to %d", maxLimit)})
+			wrong.add("", &domain.FieldError{
+				Path: "limit", Problem: fmt.Sprintf("want a number from 1 to %d", maxLimit)})
 		}
 	}
 	wrong.sort()
@@ -288,7 +289,8 @@ func (a *API) unread(system domain.System, err error) *Problem {
 	case errors.Is(err, domain.ErrNotServed):
 		return notServed(system)
 	case a.cfg.Greedy != nil && a.cfg.Greedy(err):
-		return problem(http.StatusTooManyRequests, "too much is read for you: ask again later, and fewer pages at a time")
+		return problem(http.StatusTooManyRequests,
+			"too much is read for you: ask again later, and for fewer pages at a time")
 	case errors.Is(err, domain.ErrLimit):
 		return problem(http.StatusServiceUnavailable, "this node has too much to do: ask again later")
 	case errors.Is(err, domain.ErrClosed):

@@ -129,7 +129,7 @@ func (r *Reader) found(log domain.LogID, e *domain.Entry, id string, now time.Ti
 		if !mentions(e, id) {
 			return f, false
 		}
-		at := domain.Cursor{Log: log, Position: domain.Position(strings.Clone(string(e.Position))), Time: e.Time}
+		at := domain.Cursor{Log: log, Position: clone(e.Position), Time: e.Time}
 		return stream.Found{Cursor: at, LoggedAt: e.Time}, true
 	}
 	at := stream.PlaceOf(log, e, m, now)

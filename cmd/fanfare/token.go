@@ -116,8 +116,9 @@ func (a *app) key() *cobra.Command {
 		Long: `Prints a new key, once, and the entry that makes nodes accept it. The entry holds only the key's
 hash. Add it to auth.api_keys of every node, and give the key to whoever needs it.
 
-Scopes: publish/SYSTEM to publish, read/SYSTEM to read what was published, presence/SYSTEM to ask who is there, members/SYSTEM to put users
-into rooms, admin to disconnect, block and revoke and to see the nodes, and * for everything.
+Scopes: publish/SYSTEM to publish, read/SYSTEM to read what was published, presence/SYSTEM to ask who
+is there, members/SYSTEM to put users into rooms, admin to disconnect, block and revoke and to see the
+nodes, and * for everything.
 
 A key with --ttl or --expires is refused from then on. With --rate, each node takes that many messages
 in a second (100/s) or a minute (30/m) with the key, and answers 429 to more. To rotate a key, make a

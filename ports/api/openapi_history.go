@@ -32,9 +32,9 @@ func (a *API) describeHistory(doc *huma.OpenAPI) {
 	doc.AddOperation(&huma.Operation{
 		OperationID: "messages", Method: http.MethodGet, Path: publishPath, Tags: []string{tagHistory},
 		Summary: "Read what was published",
-		Description: "The newest messages, or those before or after a cursor, oldest first, as clients are sent them. " +
-			"What a client would not be sent is left out: repetitions, and messages that are past their ttl. " +
-			whoReads,
+		Description: "The newest messages, or those before or after a cursor, oldest first, as clients are " +
+			"sent them. What a client would not be sent is left out: repetitions, and messages that are past " +
+			"their ttl. " + whoReads,
 		Security: either, Parameters: append([]*huma.Param{system}, pageParameters()...),
 		Responses: readAnswers(pageSchema(), map[string]any{
 			"system": "orders", "complete": true, "next": "CURSOR",
@@ -102,8 +102,8 @@ func readAnswers(schema *huma.Schema, example any, problems ...int) map[string]*
 			422: "A parameter is not valid, or not known.",
 			429: "Too much is read for this caller: too many pages at a time, or too much of logs.",
 			501: "The node reads no histories.",
-			503: "The node cannot say now: the bus has not confirmed or does not answer, the node has not come to the " +
-				"cursor yet, or too many read at a time.",
+			503: "The node cannot say now: the bus has not confirmed or does not answer, the node has not come to " +
+				"the cursor yet, or too many read at a time.",
 		}[status])
 	}
 	return all

@@ -3,6 +3,7 @@ package router
 import (
 	"bytes"
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -56,6 +57,9 @@ func (r *Reader) Find(
 		complete, err = q.findBack(id, head, &all)
 	}
 	r.markDuplicates(all)
+	if errors.Is(err, domain.ErrUnsupported) { // a log that cannot be counted back from its end
+		return all, false, nil
+	}
 	return all, complete, err
 }
 

@@ -2,6 +2,7 @@ package router
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -53,6 +54,14 @@ func (q *search) run(start stream.Start) (stream.Start, error) {
 		return start, err
 	}
 	defer leave()
+	found, err := q.find(start)
+	if errors.Is(err, domain.ErrUnsupported) { // a log that cannot be counted back from its end
+		return stream.Start{At: start.At, Reason: domain.TooFar}, nil
+	}
+	return found, err
+}
+
+func (q *search) find(start stream.Start) (stream.Start, error) {
 	if !q.since.IsZero() {
 		return q.runSince(start)
 	}

@@ -155,6 +155,7 @@ func servedSystems(cfg Config) (served []domain.System, err error) {
 func newRouter(cfg Config, b bus, topics domain.Topics, o options) (*router.Router, error) {
 	rc := router.Config{
 		Rules:  envelope.Rules{UserField: cfg.Envelope.UserField},
+		Tracer: o.tracer(cfg.Node),
 		Logger: o.log,
 	}
 	if b.Guarantees().Log {
@@ -195,13 +196,18 @@ func newEnvelopePublisher(cfg Config, b bus, topics domain.Topics, o options) do
 		User:   int64(cfg.Limits.InboundUserBytes),
 		System: int64(cfg.Limits.InboundBytes),
 	}, o.log)
+	if t := o.tracer(cfg.Node); t != nil {
+		out.Trace(t)
+	}
 	return out
 }
 
 // newPublisher makes what publishes for [Node.Publish]. Nobody closes it: the bus
 // is closed with the node.
-func newPublisher(cfg Config, b bus) (*publisher.Publisher, error) {
-	pc := publisher.Config{Topic: cfg.Topic, MessageBytes: int(cfg.Limits.MessageBytes)}
+func newPublisher(cfg Config, b bus, o options) (*publisher.Publisher, error) {
+	pc := publisher.Config{
+		Topic: cfg.Topic, MessageBytes: int(cfg.Limits.MessageBytes), Tracer: o.tracer(cfg.Node),
+	}
 	return publisher.NewOnBus(b, pc)
 }
 

@@ -65,7 +65,7 @@ func assemble(ctx context.Context, cfg Config, o options) (*Node, func(), error)
 		cleanup()
 		return nil, nil, err
 	}
-	v, err := newPublisher(cfg, fanfareBus)
+	v, err := newPublisher(cfg, fanfareBus, o)
 	if err != nil {
 		cleanup()
 		return nil, nil, err

@@ -127,6 +127,9 @@ func (c *connectRequest) parse(query url.Values, cfg *Config) error {
 	if err == nil {
 		err = c.parseResumes(query)
 	}
+	if err == nil {
+		err = c.parseTraceparent(query)
+	}
 	if err == nil && c.Presence {
 		err = c.parsePlaces(query["presence"])
 	}

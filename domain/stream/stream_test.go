@@ -200,3 +200,36 @@ func TestSkippedEntriesMoveTheCursor(t *testing.T) {
 		t.Errorf("cursor %v %v, want 9", c, ok)
 	}
 }
+
+func TestStepTellsTheOutcome(t *testing.T) {
+	s := begun(t, stream.Config{})
+	to := []domain.Target{target("user:alice"), target("room:lobby")}
+	attach := func(out stream.Outbox) *stream.Attachment {
+		a, _, _ := s.Attach(stream.Asker{}, out, copier{}, domain.Cursor{}, to...)
+		return a
+	}
+	step := func(at int, m *domain.Message) domain.Outcome {
+		return s.Step(&domain.Entry{Position: pos(at), Time: time.Now()}, m)
+	}
+	if got := step(1, checked("1", to)); got != (domain.Outcome{}) {
+		t.Errorf("to nobody: %+v", got)
+	}
+	attach(&sink{}).Fill() // it is there twice and is offered the message once
+	slow := &gate{room: 1}
+	attach(slow).Fill()
+	attach(&sink{}) // it has not begun
+	if got := step(2, checked("2", to[:1])); got != (domain.Outcome{Offered: 2, Behind: 1}) {
+		t.Errorf("to one target: %+v", got)
+	}
+	if got := step(3, checked("3", to)); got.Offered != 1 || got.Behind < 2 {
+		t.Errorf("where a session is slow: %+v", got)
+	}
+	if got := step(4, checked("3", to)); got != (domain.Outcome{Duplicate: true}) {
+		t.Errorf("a repetition: %+v", got)
+	}
+	late := checked("4", to)
+	late.TTL = time.Second
+	if got := s.Step(&domain.Entry{Position: pos(5), Time: time.Now().Add(-time.Hour)}, late); got != (domain.Outcome{Expired: true}) {
+		t.Errorf("one that comes too late: %+v", got)
+	}
+}

@@ -166,7 +166,7 @@ func newRouter(cfg Config, b bus, topics domain.Topics, o options) (*router.Rout
 
 // newHub makes the streams of the systems, which share the memory for windows and
 // for what is read from logs again.
-func newHub(cfg Config, r *router.Router, b bus) (*stream.Hub, error) {
+func newHub(cfg Config, r *router.Router, b bus, o options) (*stream.Hub, error) {
 	always, err := servedSystems(cfg)
 	if err != nil {
 		return nil, err
@@ -184,6 +184,7 @@ func newHub(cfg Config, r *router.Router, b bus) (*stream.Hub, error) {
 			HasLog:    b.Guarantees().Log,
 			Backlog:   stream.NewBudget(int64(cfg.Resume.Bytes)),
 			MaxScan:   cfg.Resume.MaxScan,
+			Traced:    o.traces != nil,
 		},
 	}), nil
 }

@@ -42,7 +42,6 @@ type Outcome struct {
 	// what is written to them.
 	Offered int32
 	// Behind is how many sessions it is for that are given it later from the window, since
-	// they are slow or have not caught up. One that hears two targets of the message may
-	// count twice.
+	// they are slow or have not caught up.
 	Behind int32
 }

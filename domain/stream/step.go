@@ -15,7 +15,7 @@ import (
 // not keep m and e themselves. A message without an id gets one that follows from its position.
 //
 // An entry that is no message still counts: cursors advance past it. The Outcome is that of
-// a message.
+// a message; sessions are counted in it only as [Config].Traced says.
 func (s *Stream) Step(e *domain.Entry, m *domain.Message) (o domain.Outcome) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -145,7 +145,11 @@ func (s *Stream) deliver(m *domain.Message, p history.Point, t, now time.Time) d
 	s.stats.Delivered++
 	setTime(m, p.Time)
 	n := s.history.Append(m, p, now)
-	o := s.offer(n, m, p.Cursor)
+	s.offer(n, m, p.Cursor)
+	var o domain.Outcome
+	if s.cfg.Traced && domain.IsSampled(m.Traceparent) {
+		o = s.outcome(m)
+	}
 	s.trim(now)
 	return o
 }
@@ -186,7 +190,7 @@ func setTime(m *domain.Message, t time.Time) {
 }
 
 // offer offers m, which is entry n, to the live sessions that it is for.
-func (s *Stream) offer(n uint64, m *domain.Message, at domain.Cursor) (o domain.Outcome) {
+func (s *Stream) offer(n uint64, m *domain.Message, at domain.Cursor) {
 	matched := false
 	for _, t := range m.To {
 		g := s.index.groups[t]
@@ -198,11 +202,7 @@ func (s *Stream) offer(n uint64, m *domain.Message, at domain.Cursor) (o domain.
 		var f Frame
 		for i := range g.members {
 			a := g.members[i].of
-			if !a.live {
-				o.Behind++
-				continue
-			}
-			if a.offered > n {
+			if !a.live || a.offered > n {
 				continue
 			}
 			if a.offered = n + 1; a.enc != enc {
@@ -210,9 +210,6 @@ func (s *Stream) offer(n uint64, m *domain.Message, at domain.Cursor) (o domain.
 			}
 			if !a.send(f) {
 				a.fallBack(n)
-				o.Behind++
-			} else {
-				o.Offered++
 			}
 		}
 		s.frames.forgetLive()
@@ -220,5 +217,4 @@ func (s *Stream) offer(n uint64, m *domain.Message, at domain.Cursor) (o domain.
 	if matched {
 		s.stats.Matched++
 	}
-	return o
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/domain/stream"
 	"github.com/fanfarebus/fanfare/ports/router"
 )
 
@@ -28,7 +29,10 @@ func TestDeliveriesOfTracesThatAreSampledAreRecorded(t *testing.T) {
 		bus, spans := newBus(), &tracer{}
 		bus.tail = "00000001"
 		r := start(t, bus, router.Config{Tracer: spans})
-		orders := open(t, r, "orders")
+		orders := stream.New(system(t, "orders"), stream.Config{HasLog: true, Traced: true})
+		if err := r.Open(orders); err != nil {
+			t.Fatal(err)
+		}
 		synctest.Wait()
 		// What the log held before the node began is not news.
 		bus.confirm("orders")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 
@@ -24,6 +25,7 @@ type EnvelopePublisher struct {
 // A ContextPublisher is the part of a [Transport] that an EnvelopePublisher uses.
 type ContextPublisher interface {
 	PublishContext(ctx context.Context, topic string, messages ...*message.Message) error
+	PublishStored(ctx context.Context, topic string, messages ...*message.Message) (last Stored, err error)
 }
 
 var _ domain.Publisher = (*EnvelopePublisher)(nil)
@@ -45,16 +47,37 @@ func (p *EnvelopePublisher) LimitInbound(limits InboundLimits, log *slog.Logger)
 }
 
 // Publish sends the messages to the system's topic. A message without an id gets
-// one, in its envelope. The error is a [*domain.PublishError].
+// one, in its envelope. It returns the cursor of the last message, if the bus says where
+// it has that. The error is a [*domain.PublishError].
 func (p *EnvelopePublisher) Publish(
 	ctx context.Context, system domain.System, msgs ...*domain.Message,
-) error {
+) (domain.Cursor, error) {
 	for i, m := range msgs {
 		if err := p.check(m); err != nil {
-			return &domain.PublishError{Refused: true, Err: domain.At(fmt.Sprintf("[%d]", i), err)}
+			return domain.Cursor{}, &domain.PublishError{Refused: true, Err: domain.At(fmt.Sprintf("[%d]", i), err)}
 		}
 	}
-	return p.send(ctx, p.topics.Topic(system), pack(msgs...)...)
+	packed := pack(msgs...)
+	last, err := p.bus.PublishStored(ctx, p.topics.Topic(system), packed...)
+	if err != nil || len(packed) == 0 {
+		return domain.Cursor{}, publishError(err)
+	}
+	return cursorOf(last, packed[len(packed)-1].UUID), nil
+}
+
+// cursorOf returns the cursor of a message, as the nodes have it; the zero Cursor if it is
+// not known where the log has the message.
+func cursorOf(m Stored, id string) domain.Cursor {
+	n := len(m.At.Position)
+	if m.At.Log == 0 || n == 0 || n > domain.MaxPosition {
+		return domain.Cursor{}
+	}
+	if m.Time.IsZero() {
+		m.Time = time.Now()
+	}
+	return domain.Cursor{
+		Log: m.At.Log, Position: m.At.Position, Time: m.Time, ID: domain.HashID(id),
+	}
 }
 
 // Inbound sends m to the system's inbound topic, with the session's id in it. If too
@@ -94,9 +117,13 @@ func (p *EnvelopePublisher) check(m *domain.Message) error {
 	return m.Check()
 }
 
-// send publishes, and makes of any error a [*domain.PublishError].
+// send publishes what needs no cursor.
 func (p *EnvelopePublisher) send(ctx context.Context, topic string, all ...*message.Message) error {
-	err := p.bus.PublishContext(ctx, topic, all...)
+	return publishError(p.bus.PublishContext(ctx, topic, all...))
+}
+
+// publishError makes of any error a [*domain.PublishError].
+func publishError(err error) error {
 	if err == nil || errors.As(err, new(*domain.PublishError)) {
 		return err
 	}

@@ -23,6 +23,11 @@ func (b *taken) PublishContext(_ context.Context, _ string, messages ...*message
 	return nil
 }
 
+func (b *taken) PublishStored(_ context.Context, _ string, messages ...*message.Message) (transport.Stored, error) {
+	*b = append(*b, messages...)
+	return transport.Stored{}, nil
+}
+
 // An EnvelopePublisher is the last before the bus. However a message was made, what it lets
 // pass is read by every node as the same; inbound, too.
 func TestAnEnvelopePublisherPublishesNothingThatNodesCouldNotRead(t *testing.T) {
@@ -68,7 +73,8 @@ func TestAnEnvelopePublisherPublishesNothingThatNodesCouldNotRead(t *testing.T) 
 			m := tt.m
 			m.To = []domain.Target{domain.Everyone}
 			inbound := tt.m
-			for way, err := range map[string]error{"publish": out.Publish(t.Context(), orders, &m), "inbound": out.Inbound(t.Context(), orders, &inbound, "01S")} {
+			_, err := out.Publish(t.Context(), orders, &m)
+			for way, err := range map[string]error{"publish": err, "inbound": out.Inbound(t.Context(), orders, &inbound, "01S")} {
 				if (err == nil) != tt.good || err != nil && !errors.Is(err, domain.ErrInvalid) {
 					t.Errorf("%s: %v, want good %v", way, err, tt.good)
 				}
@@ -92,6 +98,10 @@ func TestAnEnvelopePublisherPublishesNothingThatNodesCouldNotRead(t *testing.T) 
 type failing struct{ err error }
 
 func (b failing) PublishContext(context.Context, string, ...*message.Message) error { return b.err }
+
+func (b failing) PublishStored(context.Context, string, ...*message.Message) (transport.Stored, error) {
+	return transport.Stored{}, b.err
+}
 
 // What is known of a publish that failed reaches the caller: how many messages the
 // bus has accepted, and whether it is certain that it has none of the others.
@@ -123,7 +133,7 @@ func TestAnEnvelopePublisherSaysWhatIsKnownOfAFailure(t *testing.T) {
 	} {
 		out := transport.NewEnvelopePublisher(failing{tt.err}, topics, 0)
 		var got *domain.PublishError
-		if err := out.Publish(t.Context(), orders, tt.m); !errors.As(err, &got) {
+		if _, err := out.Publish(t.Context(), orders, tt.m); !errors.As(err, &got) {
 			t.Errorf("%s: %v is no PublishError", name, err)
 			continue
 		}
@@ -157,7 +167,7 @@ func TestMessagesPublishedTogetherDoNotOverlap(t *testing.T) {
 		all = append(all, m)
 	}
 	var b taken
-	if err := transport.NewEnvelopePublisher(&b, topics, 0).Publish(t.Context(), orders, all...); err != nil {
+	if _, err := transport.NewEnvelopePublisher(&b, topics, 0).Publish(t.Context(), orders, all...); err != nil {
 		t.Fatal(err)
 	}
 	for _, got := range b {

@@ -35,13 +35,14 @@ func (a *API) publish(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a.ids.Name(in.messages...)
-	if err := a.publisher.Publish(r.Context(), system, in.messages...); err != nil {
+	at, err := a.publisher.Publish(r.Context(), system, in.messages...)
+	if err != nil {
 		a.refuse(w, a.failed(system, in, err))
 		return
 	}
 	a.accepted.Add(uint64(len(in.messages)))
 	a.startAnswer(w)
-	accept(w, in)
+	accept(w, in, at)
 }
 
 // authorize returns the system that the path names and the caller's API key, if the key
@@ -155,10 +156,10 @@ func notSent(in batch, accepted int) string {
 		"; publish again later, with the same id"
 }
 
-// accept answers 202 with the ids. It writes the JSON itself, because this answer is the
-// one that has to be fast.
-func accept(w http.ResponseWriter, in batch) {
-	body := make([]byte, 0, 16+32*len(in.messages))
+// accept answers 202 with the ids, and the cursor if there is one. It writes the JSON
+// itself, because this answer is the one that has to be fast.
+func accept(w http.ResponseWriter, in batch, at domain.Cursor) {
+	body := make([]byte, 0, 96+32*len(in.messages)) // the cursors of most logs have 50 to 60 bytes
 	if in.many {
 		body = append(body, `{"ids":[`...)
 		for i, m := range in.messages {
@@ -167,12 +168,15 @@ func accept(w http.ResponseWriter, in batch) {
 			}
 			body = jsontext.AppendMarshaled(body, m.ID)
 		}
-		body = append(body, "]}\n"...)
+		body = append(body, ']')
 	} else {
 		body = append(body, `{"id":`...)
 		body = jsontext.AppendMarshaled(body, in.messages[0].ID)
-		body = append(body, "}\n"...)
 	}
+	if !at.IsZero() {
+		body = append(at.Append(append(body, `,"cursor":"`...)), '"')
+	}
+	body = append(body, "}\n"...)
 	h := w.Header()
 	h["Content-Type"] = jsonType
 	// Without it, net/http would send the ids of a large batch in chunks.

@@ -24,16 +24,17 @@ import (
 type bus struct {
 	mu  sync.Mutex
 	got []*domain.Message
+	at  domain.Cursor // what Publish returns
 	err error
 }
 
-func (b *bus) Publish(_ context.Context, _ domain.System, msgs ...*domain.Message) error {
+func (b *bus) Publish(_ context.Context, _ domain.System, msgs ...*domain.Message) (domain.Cursor, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.err == nil {
 		b.got = append(b.got, msgs...)
 	}
-	return b.err
+	return b.at, b.err
 }
 
 // keys knows "shop", which may publish to some systems, and "ops".
@@ -453,7 +454,9 @@ func (d discard) WriteHeader(int)             {}
 
 type sink struct{}
 
-func (sink) Publish(context.Context, domain.System, ...*domain.Message) error { return nil }
+func (sink) Publish(context.Context, domain.System, ...*domain.Message) (domain.Cursor, error) {
+	return domain.Cursor{}, nil
+}
 
 func BenchmarkPublish(b *testing.B) {
 	one := `{"to":"user:alice","type":"order.paid","data":{"n":1,"text":"` + strings.Repeat("x", 100) + `"}}`

@@ -186,3 +186,56 @@ func TestMessagesPublishedTogetherDoNotOverlap(t *testing.T) {
 		}
 	}
 }
+
+// storing is a bus that says where it has what is published.
+type storing struct {
+	taken
+	last transport.Stored
+}
+
+func (b *storing) PublishStored(
+	ctx context.Context, topic string, messages ...*message.Message,
+) (transport.Stored, error) {
+	return b.last, b.PublishContext(ctx, topic, messages...)
+}
+
+func TestAnEnvelopePublisherMakesACursorOfWhatTheBusSays(t *testing.T) {
+	topics, err := domain.ParseTopics("{system}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	orders, err := domain.ParseSystem("orders")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := domain.Location{Log: 7, Position: "p"}
+	long := domain.Location{Log: 7, Position: domain.Position(strings.Repeat("p", domain.MaxPosition+1))}
+	for name, tt := range map[string]struct {
+		last  transport.Stored
+		known bool
+	}{
+		"all":                 {transport.Stored{At: at, Time: second(1)}, true},
+		"no time":             {transport.Stored{At: at}, true},
+		"nothing":             {transport.Stored{}, false},
+		"no log":              {transport.Stored{At: domain.Location{Position: "p"}}, false},
+		"a position too long": {transport.Stored{At: long}, false},
+	} {
+		b := storing{last: tt.last}
+		before := time.Now()
+		got, err := transport.NewEnvelopePublisher(&b, topics, 0).Publish(t.Context(), orders,
+			&domain.Message{ID: "1", To: []domain.Target{domain.Everyone}, ContentType: domain.JSON, Data: []byte("1")},
+			&domain.Message{To: []domain.Target{domain.Everyone}, ContentType: domain.JSON, Data: []byte("2")})
+		if err != nil || got.IsZero() == tt.known {
+			t.Errorf("%s: %+v, %v", name, got, err)
+		}
+		if !tt.known {
+			continue
+		}
+		if got.Log != at.Log || got.Position != at.Position || got.ID != domain.HashID(b.taken[1].UUID) {
+			t.Errorf("%s: %+v", name, got)
+		}
+		if want := tt.last.Time; !want.IsZero() && !got.Time.Equal(want) || want.IsZero() && got.Time.Before(before) {
+			t.Errorf("%s: the cursor's time is %v", name, got.Time)
+		}
+	}
+}

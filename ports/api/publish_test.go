@@ -172,6 +172,27 @@ func TestBatchIsPublishedInOrder(t *testing.T) {
 	}
 }
 
+// The answer has the cursor that the bus has told, after the ids.
+func TestTheAnswerHasTheCursor(t *testing.T) {
+	at := domain.Cursor{Log: 7, Position: "p", ID: domain.HashID("x")}
+	one, two := `{"to":"user:alice","id":"x","data":1}`, `[{"to":"user:alice","id":"a","data":1},{"to":"*","id":"x","data":1}]`
+	for body, want := range map[string]struct {
+		at   domain.Cursor
+		body string
+	}{
+		one:       {at, `{"id":"x","cursor":"` + at.String() + `"}` + "\n"},
+		two:       {at, `{"ids":["a","x"],"cursor":"` + at.String() + `"}` + "\n"},
+		one + " ": {domain.Cursor{}, `{"id":"x"}` + "\n"},
+	} {
+		_, h := newAPI(t, &bus{at: want.at}, api.Config{})
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, request(body))
+		if w.Code != 202 || w.Body.String() != want.body || w.Header().Get("Content-Length") != fmt.Sprint(len(want.body)) {
+			t.Errorf("%s: %d %v %s; want %s", body, w.Code, w.Header(), w.Body, want.body)
+		}
+	}
+}
+
 // Only white space as JSON defines it makes an empty line: other parsers refuse the rest.
 func TestOnlyJSONWhiteSpaceMakesAnEmptyLine(t *testing.T) {
 	for line, want := range map[string]int{

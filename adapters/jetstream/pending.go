@@ -70,7 +70,8 @@ func (b *pendingBatch) stream(i int) string {
 func (b *pendingBatch) locate(records []transport.Outgoing) (ascending bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	all := make([]byte, 0, positionSize*len(records))
+	var room [64 * positionSize]byte // most publishes need no more
+	all := room[:0]
 	for i := range b.sent {
 		all = appendPosition(all, b.sent[i].seq)
 	}

@@ -41,7 +41,7 @@ type Driver struct {
 	client   *redis.Client // of masters: for everything but reading and publishing
 	log      *slog.Logger
 	closed   atomic.Bool
-	lineages lineages // of a cluster's topics
+	lineages lineages
 
 	retention      time.Duration
 	retentionGiven bool // the URL names a retention

@@ -28,6 +28,8 @@ const maxLineages = 16 << 10
 // moved and not failed over, and the identity stays. That is only so if the new master
 // was never promoted itself: it could have been promoted after the move, in the place of
 // the server to which the topic was moved.
+//
+// Of a server that belongs to no cluster, lineages remember the logs of topics alone.
 type lineages struct {
 	masters *redisconn.Masters
 

@@ -12,7 +12,8 @@ import (
 // locate notes in the records where their logs have them: the server's replies are the ids
 // of the entries.
 func (d *Driver) locate(ctx context.Context, records []transport.Outgoing, pipe *redisconn.Pipeline) {
-	all := make([]byte, 0, positionSize*len(records))
+	var room [stackPositions * positionSize]byte
+	all := room[:0]
 	last := publishedTopic{}
 	for i := range records {
 		records[i].Stored = transport.Stored{}
@@ -42,6 +43,10 @@ func (d *Driver) locate(ctx context.Context, records []transport.Outgoing, pipe 
 	}
 }
 
+// stackPositions is how many positions are made without an allocation but the one that
+// they share.
+const stackPositions = 64
+
 const (
 	// historyTimeout is how long a publish that was taken waits for the server's history.
 	historyTimeout = 200 * time.Millisecond
@@ -60,10 +65,12 @@ type publishedTopic struct {
 // published to, and when it has gone to another server. What a restart of the server has
 // changed becomes known when the topic is followed.
 func (d *Driver) publishedLog(ctx context.Context, topic, addr string) domain.LogID {
-	if !d.server.IsCluster() {
-		return d.logOf(topic)
-	}
 	if log, ok := d.lineages.known(topic, addr); ok {
+		return log
+	}
+	if !d.server.IsCluster() {
+		log := d.logOf(topic)
+		d.lineages.remember(topic, lineage{log: log})
 		return log
 	}
 	ctx, cancel := context.WithTimeout(ctx, historyTimeout)

@@ -159,7 +159,11 @@ func notSent(in batch, accepted int) string {
 // accept answers 202 with the ids, and the cursor if there is one. It writes the JSON
 // itself, because this answer is the one that has to be fast.
 func accept(w http.ResponseWriter, in batch, at domain.Cursor) {
-	body := make([]byte, 0, 96+32*len(in.messages)) // the cursors of most logs have 50 to 60 bytes
+	size := 16 + 32*len(in.messages)
+	if !at.IsZero() {
+		size += 80 // most cursors have 50 to 60 bytes
+	}
+	body := make([]byte, 0, size)
 	if in.many {
 		body = append(body, `{"ids":[`...)
 		for i, m := range in.messages {

@@ -93,9 +93,7 @@ func (n *Node) AdminHandler() http.Handler { return n.admin }
 
 // Publish sends messages of a system through the node's own connection to the
 // bus, as [Publisher.Publish] does.
-func (n *Node) Publish(
-	ctx context.Context, system string, msgs ...Message,
-) (ids []string, err error) {
+func (n *Node) Publish(ctx context.Context, system string, msgs ...Message) (Published, error) {
 	return n.parts.publisher.Publish(ctx, system, msgs...)
 }
 

@@ -397,6 +397,14 @@ func TestPublishStraightToTheBusNeedsNoNode(t *testing.T) {
 	if got.code != 0 || !strings.HasPrefix(got.out, "a\n") || strings.Count(got.out, "\n") != 2 {
 		t.Errorf("got %+v; want two ids, the first being a", got)
 	}
+	asJSON := fanfareRun(t, "publish", "--json", "--transport", "memory://", "--system", "orders", "--to", "*", "--data", "1", "--id", "a")
+	var done struct {
+		IDs    []string
+		Cursor string
+	}
+	if err := json.Unmarshal([]byte(asJSON.out), &done); err != nil || len(done.IDs) != 1 || done.IDs[0] != "a" || done.Cursor == "" {
+		t.Errorf("got %+v; want the id a and a cursor", asJSON)
+	}
 	down := fanfareRun(t, "publish", "--transport", "redis://127.0.0.1:1/0", "--system", "orders", "--to", "*", "--data", "1")
 	if down.code != 1 || strings.Count(down.err, "\n") != 1 {
 		t.Errorf("got %+v; want exit code 1 and one line", down)

@@ -13,7 +13,7 @@ import (
 
 // A Publisher puts a system's messages on the bus, in order, as [domain.Publisher] says.
 type Publisher interface {
-	Publish(ctx context.Context, system domain.System, msgs ...*domain.Message) error
+	Publish(ctx context.Context, system domain.System, msgs ...*domain.Message) (domain.Cursor, error)
 }
 
 // An Authorizer says what an API key grants; "" stands for no key. For a key that grants

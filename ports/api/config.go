@@ -31,7 +31,7 @@ type Config struct {
 	// Control is the node's part in the control plane; nil: it is off, and the routes of
 	// [API.Controlling] answer 501.
 	Control Control
-	// Asker asks all nodes; nil: the routes that need it answer 501.
+	// Asker asks all nodes for the routes that need it; nil: nobody answers.
 	Asker Asker
 
 	// Bodies and BodiesPerKey are how many bytes the bodies of requests in flight may
@@ -56,6 +56,9 @@ func (c Config) withDefaults() Config {
 	defaults.Set(&c.BodyTime, DefaultBodyTime)
 	defaults.Set(&c.BodyStall, DefaultBodyStall)
 	defaults.Set(&c.Version, "dev")
+	if c.Asker == nil {
+		c.Asker = nobody{}
+	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}

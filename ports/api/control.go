@@ -66,6 +66,7 @@ type route struct {
 	// scope is what an API key needs: the whole scope, or its first part if the path names
 	// a system.
 	scope string
+	alone bool     // it works without the control plane: this node then answers alone
 	query []string // the parameters that it takes, in the order of the documentation
 	bytes int64    // most bytes of the body
 	serve func(*call) (status int, answer any, _ *Problem)
@@ -161,7 +162,7 @@ func (c *call) admit(r *route, req *http.Request) *Problem {
 		c.api.recordBadKey(req, "scope", "the key lacks "+scope)
 		return problem(http.StatusForbidden,
 			"this API key may not do that: it needs the scope "+scope)
-	case c.control == nil:
+	case c.control == nil && !r.alone:
 		return controlOff()
 	case c.system != (domain.System{}) && !c.api.node.Serves(c.system):
 		return notServed(c.system)

@@ -37,7 +37,10 @@ const (
 )
 
 // What examples show.
-const exampleID = "01KB9Z6J3W8Q2N4T5V7X9Y0ABC"
+const (
+	exampleID     = "01KB9Z6J3W8Q2N4T5V7X9Y0ABC"
+	exampleCursor = "AZq0Z0pYAAAAAAAAAAE"
+)
 
 var (
 	exampleTime    = time.Date(2026, 11, 30, 13, 25, 0, 0, time.UTC)

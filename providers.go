@@ -336,8 +336,8 @@ func newEvents(cfg Config, registry *session.Registry) (*sse.Server, error) {
 
 // newAPI makes the HTTP API. In development mode it needs no keys.
 func newAPI(
-	cfg Config, out domain.Publisher, h *health, p *plane.Plane, answerers *plane.Answerers,
-	l *logins, o options,
+	cfg Config, out domain.Publisher, h *health, hub *stream.Hub, p *plane.Plane,
+	answerers *plane.Answerers, l *logins, o options,
 ) (*api.API, error) {
 	ac := api.Config{
 		MessageBytes: int(cfg.Limits.MessageBytes),
@@ -349,7 +349,7 @@ func newAPI(
 		Version:      o.version,
 		Logger:       o.log,
 	}
-	ac.Asker = answerers
+	ac.Asker, ac.Viewer = answerers, viewer{hub}
 	if p != nil {
 		ac.Control, ac.Asker = p, p
 	}

@@ -33,6 +33,8 @@ type Config struct {
 	Control Control
 	// Asker asks all nodes for the routes that need it; nil: nobody answers.
 	Asker Asker
+	// Viewer shows what the node reads; nil: it cannot be watched.
+	Viewer Viewer
 
 	// Bodies and BodiesPerKey are how many bytes the bodies of requests in flight may
 	// take, of all publishers and of each API key. They are raised to what a single

@@ -75,7 +75,7 @@ type route struct {
 
 // fullScope returns the scope that an API key needs for a system.
 func (r *route) fullScope(system string) string {
-	if !strings.Contains(r.path, "{system}") {
+	if r.scope == "admin" || !strings.Contains(r.path, "{system}") {
 		return r.scope
 	}
 	return r.scope + "/" + system
@@ -112,6 +112,8 @@ func (a *API) Controlling(mux *http.ServeMux) {
 			a.steer(r, w, req)
 		})
 	}
+	mux.HandleFunc(watching.method+" "+watching.path, a.watch)
+	methods[watching.path] = []string{http.MethodGet, http.MethodHead}
 	for path := range maps.Keys(methods) {
 		allow := strings.Join(slices.Sorted(slices.Values(methods[path])), ", ")
 		mux.HandleFunc(path, func(w http.ResponseWriter, req *http.Request) {

@@ -16,7 +16,8 @@ func (h *History) EntryAt(c domain.Cursor, now func() time.Time) (n uint64, foun
 	}
 	n = answer.Next - 1
 	if !h.window.has(n) {
-		return 0, false, true
+		start, known := h.Start().PositionIn(c.Log)
+		return 0, false, known && c.Position > start
 	}
 	e := h.window.at(n)
 	p := e.Point()

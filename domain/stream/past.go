@@ -15,6 +15,9 @@ type Past struct {
 	gaps       []crossing
 	expired    []domain.Location
 
+	// What is missing in these lists concerns places up to here: of rooms and gaps, and of expired.
+	forgot, forgotLate domain.Location
+
 	begin    domain.Location // it hears what comes after it
 	cameWith bool            // begin is the client's cursor, unless there is a gap
 
@@ -88,6 +91,7 @@ func (a *Attachment) past() Past {
 		p.rooms = append(p.rooms, t.left...)
 		p.gaps = append(p.gaps, t.gaps...)
 		p.expired = append(p.expired, t.expired...)
+		p.forgot, p.forgotLate = t.forgot, t.forgotLate
 	}
 	p.take(a)
 	p.end.Position = domain.Position(strings.Clone(string(p.end.Position)))

@@ -17,6 +17,10 @@ type trail struct {
 	left    []stay            // rooms that it does not hear any more; at most maxLeftRooms
 	expired []domain.Location // messages that were past their ttl when it came to them; at most maxExpired
 
+	// What was dropped from these lists concerned places up to here.
+	forgot     domain.Location // from gaps and left
+	forgotLate domain.Location // from expired
+
 	// Held is up to where the session had been offered everything when it fell behind, or
 	// when a Fill found the outbox full: the position is in a buffer that is used again.
 	heldLog      domain.LogID
@@ -59,7 +63,7 @@ func (s *Stream) noteLoss(reason domain.GapReason, p *history.Point, now time.Ti
 	head := s.history.Head()
 	l := loss{reason: reason, from: locationOf(head.Cursor), to: locationOf(p.Cursor), until: now}
 	l.since = head.Time
-	s.bus.losses = keepNewest(s.bus.losses, maxLosses, l)
+	s.bus.losses = keepNewest(s.bus.losses, maxLosses, l, func(old loss) { s.bus.forgot = old.to })
 }
 
 // way returns the attachment's trail, and makes it if there is none.
@@ -70,9 +74,11 @@ func (a *Attachment) way() *trail {
 	return a.trail
 }
 
-// keepNewest appends to a list of which at most so many are kept.
-func keepNewest[T any](list []T, most int, newest T) []T {
+// keepNewest appends to a list of which at most so many are kept. It calls forget with what
+// had to make room.
+func keepNewest[T any](list []T, most int, newest T, forget func(T)) []T {
 	if len(list) >= most {
+		forget(list[0])
 		list = append(list[:0], list[1:]...)
 	}
 	return append(list, newest)
@@ -92,19 +98,38 @@ func (a *Attachment) noteGap(
 		c.from = domain.Location{Log: from.Log, Position: domain.Position(strings.Clone(string(from.Position)))}
 	}
 	t := a.way()
-	t.gaps = keepNewest(t.gaps, maxCrossings, c)
+	t.gaps = keepNewest(t.gaps, maxCrossings, c, func(old crossing) { t.forget(old.to) })
 }
 
-// noteLeft notes that the session does not hear a room any more.
+// noteLeft notes that the session does not hear a room any more. What it was not offered
+// until then, it will not be.
 func (a *Attachment) noteLeft(m *membership) {
+	last := a.stream.headLocation()
+	switch {
+	case a.live:
+	case a.waiting:
+		at, _ := a.waitsAt()
+		last = locationOf(domain.Cursor{Log: at.Log, Position: at.Position})
+	case a.next >= a.stream.history.First():
+		last = locationOf(a.stream.history.LastBefore(a.next))
+	default:
+		last = a.heldAt()
+	}
 	t := a.way()
-	t.left = keepNewest(t.left, maxLeftRooms, stay{m.target, m.after, a.stream.headLocation()})
+	t.left = keepNewest(t.left, maxLeftRooms, stay{m.target, m.after, last}, func(old stay) { t.forget(old.last) })
+}
+
+// forget notes that what concerns places up to a location is not in the lists any more.
+func (t *trail) forget(upTo domain.Location) {
+	if t.forgot.Log != upTo.Log || t.forgot.Position < upTo.Position {
+		t.forgot = upTo
+	}
 }
 
 // noteExpired notes that a message was past its ttl when the session came to it.
 func (a *Attachment) noteExpired(c domain.Cursor) {
 	t := a.way()
-	t.expired = keepNewest(t.expired, maxExpired, locationOf(c))
+	t.expired = keepNewest(t.expired, maxExpired, locationOf(c), func(old domain.Location) { t.forgotLate = old })
 }
 
 // hold notes that the session has been offered everything before entry n, and nothing from

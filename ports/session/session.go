@@ -23,6 +23,10 @@ type Conn interface {
 	Offer(a *Attachment, f stream.Frame) bool
 	// Offered returns how often Offer was called so far.
 	Offered() uint64
+	// Unwritten calls each with the messages that were taken and are not written to the
+	// connection yet, oldest first, until it returns false. When the connection is done, these
+	// are the messages that were never written as a whole. It holds the connection's lock.
+	Unwritten(each func(frame []byte) bool)
 	// SendCursor tells the client its cursor in the attachment's system. It does
 	// nothing and returns false if Offer was called since Offered returned offers.
 	SendCursor(a *Attachment, at domain.Cursor, offers uint64) bool

@@ -24,7 +24,7 @@ func (a *Attachment) apply(answer history.Answer, since domain.Cursor) (at domai
 		if since.Log != s.history.Head().Log && !s.cfg.HasLog {
 			a.hearsFrom(s.history.LastBefore(answer.Next)) // another node has counted that cursor's position
 		}
-		if answer.Resumed {
+		if answer.Resumed && a.page == nil {
 			s.stats.Resumed++
 		}
 		return answer.Cursor, answer.Resumed
@@ -32,13 +32,13 @@ func (a *Attachment) apply(answer history.Answer, since domain.Cursor) (at domai
 		a.wait(answer.Cursor)
 		return since, true
 	case history.NeedsBacklog:
-		if s.cfg.Reads.over(a.asker) {
+		if s.cfg.Reads.Over(a.asker) {
 			return a.apply(s.history.Refused(domain.TooFar), since)
 		}
 		a.awaitBacklog(since)
 		return since, true
 	case history.NeedsLookup:
-		if s.cfg.Reads.over(a.asker) {
+		if s.cfg.Reads.Over(a.asker) {
 			return a.apply(s.history.GapAtHead(domain.TooFar), since)
 		}
 		a.waiting, a.since = true, since

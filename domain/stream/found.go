@@ -62,6 +62,13 @@ func (s *Stream) Cursor() (c domain.Cursor, ok bool) {
 	return head.Cursor, s.bus.confirmed
 }
 
+// WindowStart returns the cursor after which the window has everything.
+func (s *Stream) WindowStart() domain.Cursor {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.history.Start().Clone().Cursor
+}
+
 // PlaceOf returns the place of a message that was read from the log again, which is in
 // the log. A message without an id gets the one that it has in the window. What is
 // returned shares no memory with the entry.

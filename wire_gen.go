@@ -61,7 +61,8 @@ func assemble(ctx context.Context, cfg Config, o options) (*Node, func(), error)
 		return nil, nil, err
 	}
 	fanfareHealth := newHealth(cfg, fanfareBus, topics, hub, plane, fanfareLogins)
-	api, err := newAPI(cfg, publisher, fanfareHealth, plane, answerers, fanfareLogins, o)
+	reader := newReader(cfg, router, hub, fanfareBus)
+	api, err := newAPI(cfg, publisher, fanfareHealth, plane, answerers, reader, fanfareLogins, o)
 	if err != nil {
 		cleanup()
 		return nil, nil, err

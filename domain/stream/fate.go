@@ -36,6 +36,9 @@ func (s *Stream) Fate(at *Place, p *Past, since, until time.Time) (trace.Fate, d
 	case trace.Skipped, trace.Unknown:
 		return trace.Uncertain, ""
 	}
+	if at.To == nil { // nobody knows whom it was for
+		return trace.Uncertain, ""
+	}
 	return f, ""
 }
 
@@ -73,7 +76,7 @@ func (s *Stream) fate(at *Place, p *Past, since, until time.Time) (trace.Fate, d
 // fateByTime is fate where the stream has no position for the message.
 func fateByTime(at *Place, p *Past, since, until time.Time) trace.Fate {
 	switch {
-	case !at.Poison && !p.has(at.To):
+	case at.To != nil && !p.has(at.To):
 		if roomsOf(at.To) {
 			return trace.NotInRoom
 		}
@@ -100,8 +103,7 @@ func (p *Past) isOwn(t domain.Target) bool {
 // not. If so, addressed reports whether it would have at another time.
 func (s *Stream) heard(at *Place, p *Past) (via domain.Target, addressed bool) {
 	over := p.ended && s.isAfter(&at.at, p.last)
-	if at.Poison {
-		addressed = true
+	if at.To == nil {
 		if !over && s.isAfter(&at.at, p.begin) {
 			via = domain.Everyone
 		}

@@ -15,7 +15,7 @@ type Sought struct {
 	ID       string
 	Cursor   domain.Cursor // where it is; of another node on a bus without a log
 	LoggedAt time.Time
-	To       []domain.Target // nil if it cannot be decoded
+	To       []domain.Target // nil if it cannot be decoded, or is nowhere any more
 	TTL      time.Duration
 	Poison   bool
 	// DuplicateOf is the place of the message that it repeats; zero for none.

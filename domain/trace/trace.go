@@ -8,6 +8,9 @@ package trace
 
 import "time"
 
+// Kind is the kind of question that nodes ask each other.
+const Kind = "trace"
+
 // A State says what a node made of a message.
 type State string
 
@@ -49,7 +52,7 @@ const (
 // Limits of what is asked and answered at once.
 const (
 	MaxPlaces   = 16  // places in a question
-	MaxSessions = 100 // sessions in an answer, the newest
+	MaxSessions = 50  // sessions in an answer for each place, the newest
 )
 
 // A Place is where a message is, with what nodes need to say what became of it.
@@ -131,12 +134,20 @@ type Report struct {
 	Gone   []Gone   `json:"no_such_node,omitempty"`
 	// Complete says that every place of the id was found.
 	Complete bool `json:"complete"`
-	// Reason says why it is not: "trimmed", "too_far" or "lossy".
+	// Reason says why something may be missing: "trimmed", "too_far", "lossy" or "gap".
 	Reason string `json:"reason,omitempty"`
 }
 
+// Reasons of a report, beside those of a gap.
+const (
+	ReasonTrimmed = "trimmed" // the log does not hold all that it ever held
+	ReasonTooFar  = "too_far" // not all of the log was read
+	ReasonLossy   = "lossy"   // the bus keeps no log
+)
+
 // A Gone is a node that is not there any more.
 type Gone struct {
-	Node        string `json:"node"`
-	Incarnation string `json:"incarnation"`
+	Node        string    `json:"node"`
+	Incarnation string    `json:"incarnation"`
+	Heard       time.Time `json:"heard"` // when it was heard last
 }

@@ -15,11 +15,8 @@ import (
 	"github.com/fanfarebus/fanfare/domain/trace"
 )
 
-// TraceKind is the kind of question that [Registry.AnswerTrace] answers.
-const TraceKind = "trace"
-
-// AnswerTrace answers a [trace.Question] of another node, in JSON, with a [trace.Answer]. An
-// error says that it is no question.
+// AnswerTrace answers a [trace.Question], in JSON, with a [trace.Answer]. An error says that it
+// is no question.
 func (reg *Registry) AnswerTrace(_ context.Context, body []byte) ([]byte, error) {
 	var q trace.Question
 	if err := json.Unmarshal(body, &q); err != nil {
@@ -66,7 +63,7 @@ func (reg *Registry) Trace(q trace.Question) (a trace.Answer, err error) {
 }
 
 // maxTold bounds the fates in an answer, as it is one message of the control topic.
-const maxTold = 150
+const maxTold = 100
 
 // streamOf returns the stream of a system, nil if this node does not read it now.
 func (reg *Registry) streamOf(name string) *stream.Stream {

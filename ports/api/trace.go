@@ -216,4 +216,3 @@ func (c *call) gone(r *trace.Report) (all []trace.Gone) {
 
 // goneSlack is how long a node may have lived on after it was heard last.
 const goneSlack = 10 * time.Second
-

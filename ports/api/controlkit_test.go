@@ -122,7 +122,7 @@ func controlled(t testing.TB, c api.Control, cfg api.Config) (*api.API, http.Han
 	t.Helper()
 	cfg.Control = c
 	if cfg.Finder == nil {
-		cfg.Finder, cfg.Asker = &finder{}, &asker{}
+		cfg.Finder = &finder{}
 	}
 	a, err := api.New(&bus{}, scoped{}, &node{}, cfg)
 	if err != nil {

@@ -39,6 +39,8 @@ type Config struct {
 	Gone   func() []control.Gone
 	// Asker asks all nodes for the routes that need it; nil: nobody answers.
 	Asker Asker
+	// Viewer shows what the node reads; nil: it cannot be watched.
+	Viewer Viewer
 
 	// History reads what messages were; nil: the routes of [API.Remembering] answer 501.
 	// Encoder writes its messages, as clients of sessions see them, and Greedy says which of

@@ -32,7 +32,12 @@ the words mean ("Why did alice not get X?"). The API key needs the scope admin.`
 		Example: `  fanfare trace 01KB9Z6J3W8Q2N4T5V7X9Y0ABC --system orders
   fanfare trace 01KB9Z6J3W8Q2N4T5V7X9Y0ABC --system orders --user alice
   fanfare trace order-301 --system orders --cursor AXsNqbF0aY3yqvY0mJmU2wO4vOzN1mYx --json`,
-		Args: cobra.ExactArgs(1),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return errors.New("want the id of a message")
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := q.check(cmd.Flags().Changed("user"), args[0]); err != nil {
 				return err

@@ -211,7 +211,7 @@ func TestFateWithoutALogIsFoundByTheID(t *testing.T) {
 
 // What Fate says is what the sessions have got, whatever has happened to them.
 func TestFateSaysWhatSessionsGot(t *testing.T) {
-	for range 60 {
+	for range 30 {
 		seed := rand.Uint64()
 		if !t.Run(fmt.Sprint(seed), func(t *testing.T) { fateOfAll(t, rand.New(rand.NewPCG(seed, 0))) }) {
 			return

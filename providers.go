@@ -19,6 +19,7 @@ import (
 	"github.com/fanfarebus/fanfare/domain/control"
 	"github.com/fanfarebus/fanfare/domain/envelope"
 	"github.com/fanfarebus/fanfare/domain/stream"
+	"github.com/fanfarebus/fanfare/domain/trace"
 	"github.com/fanfarebus/fanfare/ports/api"
 	"github.com/fanfarebus/fanfare/ports/devpage"
 	"github.com/fanfarebus/fanfare/ports/plane"
@@ -295,6 +296,7 @@ func newRegistry(
 		ProxyHeader:     cfg.ProxyHeader,
 		Sessions:        cfg.Limits.Sessions,
 		SessionsPerUser: cfg.Limits.SessionsPerUser,
+		Ended:           cfg.Limits.EndedSessions,
 		Drain:           cfg.Drain,
 		Grace:           cfg.DrainGrace,
 		Presence:        presence,
@@ -353,8 +355,8 @@ func newEvents(cfg Config, registry *session.Registry) (*sse.Server, error) {
 
 // newAPI makes the HTTP API. In development mode it needs no keys.
 func newAPI(
-	cfg Config, out domain.Publisher, h *health, hub *stream.Hub, p *plane.Plane, answerers *plane.Answerers,
-	l *logins, reader *router.Reader, registry *session.Registry, o options,
+	cfg Config, out domain.Publisher, h *health, hub *stream.Hub, p *plane.Plane,
+	answerers *plane.Answerers, l *logins, reader *router.Reader, registry *session.Registry, o options,
 ) (*api.API, error) {
 	ac := api.Config{
 		MessageBytes: int(cfg.Limits.MessageBytes),
@@ -370,9 +372,9 @@ func newAPI(
 		Greedy:       func(err error) bool { return errors.Is(err, router.ErrReads) },
 		Clientele:    registry,
 	}
-	ac.Asker, ac.Viewer = answerers, viewer{hub}
+	ac.Asker, ac.Finder, ac.Viewer = answerers, reader, viewer{hub}
 	if p != nil {
-		ac.Control, ac.Asker = p, p
+		ac.Control, ac.Asker, ac.Gone = p, p, p.Gone
 	}
 	if cfg.Dev {
 		return api.New(out, auth.Dev{}, h, ac)
@@ -384,6 +386,7 @@ func newAPI(
 // serves.
 func newNode(cfg Config, o options, p parts, m *metrics.Registry) (*Node, error) {
 	p.answerers.Handle(control.SessionsKind, p.registry.AnswerSessions)
+	p.answerers.Handle(trace.Kind, p.registry.AnswerTrace)
 	public, admin := http.NewServeMux(), http.NewServeMux()
 	public.Handle("/ws", p.sockets)
 	public.Handle("/sse", p.events)

@@ -222,6 +222,9 @@ func (b *Backfill) deliver(e *domain.Entry, m *domain.Message, now time.Time) {
 	}
 	again := b.newReplayed(e, m, now)
 	if again.expired(now) {
+		for _, r := range b.takers {
+			r.of.noteExpired(again.Cursor)
+		}
 		return
 	}
 	b.of.stats.Replayed++

@@ -9,6 +9,7 @@ import (
 // fallBack makes a live session hold its place at entry n.
 func (a *Attachment) fallBack(n uint64) {
 	a.live, a.next = false, n
+	a.hold(n)
 	a.stream.stats.FellBack++
 }
 
@@ -40,6 +41,7 @@ func (a *Attachment) fill() (live bool) {
 		}
 		if !a.offer(n, now) {
 			a.next = n
+			a.hold(n)
 			return false
 		}
 		a.pass(n)
@@ -64,8 +66,9 @@ func (a *Attachment) goToWindow() {
 		if a.next = first; a.pendingGap == "" {
 			a.pendingGap, a.pendingGapAt = domain.Overflow, domain.Cursor{}
 		}
+		a.noteGap(domain.Overflow, a.heldAt(), a.catching(), s.history.Start().Cursor)
 	default:
-		a.beginAfterGap(domain.Overflow, first, s.history.Start().Cursor)
+		a.beginAfterGap(domain.Overflow, a.heldAt(), first, s.history.Start().Cursor)
 	}
 }
 
@@ -90,7 +93,10 @@ func (a *Attachment) offer(n uint64, now time.Time) bool {
 		return a.tell(e.Reason(), domain.Cursor{})
 	case !e.IsMessage():
 		return a.tell(e.Reason(), e.Point().Cursor)
-	case e.Expired(now), joins && a.wasOffered(n):
+	case e.Expired(now):
+		a.noteExpired(e.Point().Cursor)
+		return true
+	case joins && a.wasOffered(n):
 		return true
 	case joins:
 		return a.send(s.encode(&e, a.enc, a.matched(n), false))

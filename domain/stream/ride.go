@@ -171,7 +171,10 @@ func (a *Attachment) takeStored() {
 func (a *Attachment) offerReplayed(m *replayed, now time.Time) bool {
 	to, rides := a.replayedTo(m)
 	switch {
-	case !rides || m.expired(now) || a.joining != nil && a.heard(m):
+	case rides && m.expired(now):
+		a.noteExpired(m.Cursor)
+		return true
+	case !rides || a.joining != nil && a.heard(m):
 		return true
 	case a.joining != nil:
 		return a.send(m.encode(a.stream.system, a.enc, to, domain.Cursor{}))

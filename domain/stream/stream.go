@@ -36,6 +36,9 @@ type busState struct {
 	asked     time.Time       // since when the reachable bus has been asked to confirm the subscription
 	confirmed bool            // it has, and the stream has come to target
 	target    domain.Position // the log's tail when the subscription began
+	losses    []loss          // the newest gaps; at most maxLosses
+	forgot    domain.Location // losses that are not in the list were up to here
+	began     domain.Cursor   // what came after it was read; zero while the bus has not confirmed
 	movedAway bool            // the bus was moved, and this node does not follow
 	left      []domain.LogID  // the logs that the bus was moved from, at most the latest maxLeft
 }

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/fanfarebus/fanfare/domain/control"
 	"github.com/fanfarebus/fanfare/domain/stream"
 	"github.com/fanfarebus/fanfare/internal/defaults"
 )
@@ -32,6 +33,10 @@ type Config struct {
 	// Control is the node's part in the control plane; nil: it is off, and the routes of
 	// [API.Controlling] answer 501.
 	Control Control
+	// Finder finds messages, and Gone says which nodes have ended or died lately; nil:
+	// messages are not traced, and no node has.
+	Finder Finder
+	Gone   func() []control.Gone
 	// Asker asks all nodes for the routes that need it; nil: nobody answers.
 	Asker Asker
 	// Viewer shows what the node reads; nil: it cannot be watched.

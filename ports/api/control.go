@@ -64,7 +64,7 @@ type Asker interface {
 type route struct {
 	method, path string
 	// scope is what an API key needs: the whole scope, or its first part if the path names
-	// a system.
+	// a system. The scope admin is for all systems.
 	scope string
 	alone bool     // it works without the control plane: this node then answers alone
 	query []string // the parameters that it takes, in the order of the documentation
@@ -94,6 +94,7 @@ type call struct {
 	room    string
 	session string
 	node    string
+	message string // its id
 
 	query map[string]string // what the request has of route.query
 	body  []byte            // empty if there is none
@@ -189,6 +190,7 @@ func (c *call) names(req *http.Request) *Problem {
 	}
 	for name, into := range map[string]*string{
 		"user": &c.user, "room": &c.room, "id": &c.session, "node": &c.node,
+		"message": &c.message,
 	} {
 		if *into = req.PathValue(name); *into != "" {
 			if err := domain.CheckUser(*into); err != nil {

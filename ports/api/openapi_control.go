@@ -34,6 +34,7 @@ const (
 	tagMembers    = "Members of rooms"
 	tagPresence   = "Who is there"
 	tagNodes      = "Nodes"
+	tagTrace      = "What became of it"
 	tagHealth     = "Health"
 )
 
@@ -97,6 +98,11 @@ func parameterOf(name string) *huma.Param {
 		p.Example, p.Description = exampleID, "The session, as hello names it."
 	case "node":
 		p.Example, p.Description = "n1", "The node, by its name."
+	case "message":
+		p.Example, p.Description = exampleID, "The message's id."
+	case "cursor":
+		p.Example, p.Description = exampleCursor, "A place that is meant, too: the cursor of a publish, or "+
+			"one that a client was given with the message."
 	case "to":
 		p.Example, p.Description = "user:alice", "Only messages for this target; may be repeated, up to 20 times."
 		p.Schema = &huma.Schema{Type: "string"}

@@ -122,6 +122,8 @@ type listener struct {
 	heard []string // guarded by mu
 	code  int      // guarded by mu
 	ended bool
+
+	unwritten [][]byte // what Unwritten shows
 }
 
 func (l *listener) hear(what string) bool {
@@ -146,6 +148,14 @@ func (l *listener) NotifyIfRoom(op []byte) bool                                {
 func (l *listener) Notify(op []byte)                                           { l.hear(string(op)) }
 func (l *listener) GoAway(_, _ time.Duration)                                  { l.Close(session.CloseGoingAway, "") }
 func (l *listener) Abort()                                                     {}
+
+func (l *listener) Unwritten(each func([]byte) bool) {
+	for _, frame := range l.unwritten {
+		if !each(frame) {
+			return
+		}
+	}
+}
 
 func (l *listener) Disconnect(code int, reason string, final bool) {
 	l.Notify(session.DisconnectNotice(code, reason, final))

@@ -61,7 +61,7 @@ var mutations = []mutation{
 	{"live overtakes replay", "domain/stream/fill.go",
 		"a.live, a.next = false, n", "a.next = n", logged},
 	{"overflow not told", "domain/stream/fill.go",
-		"a.beginAfterGap(domain.Overflow, first, s.history.Start().Cursor)", "a.begin(first)", logged},
+		"a.beginAfterGap(domain.Overflow, a.heldAt(), first, s.history.Start().Cursor)", "a.begin(first)", logged},
 	{"reading of the log ends too early", "domain/stream/backfill.go",
 		"if e.Position > end.Position {", "if true {", logged},
 	{"rider that starts one entry late", "domain/stream/backfill.go",

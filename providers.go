@@ -20,6 +20,7 @@ import (
 	"github.com/fanfarebus/fanfare/domain/envelope"
 	"github.com/fanfarebus/fanfare/domain/stream"
 	"github.com/fanfarebus/fanfare/ports/api"
+	"github.com/fanfarebus/fanfare/ports/console"
 	"github.com/fanfarebus/fanfare/ports/devpage"
 	"github.com/fanfarebus/fanfare/ports/plane"
 	"github.com/fanfarebus/fanfare/ports/router"
@@ -329,9 +330,10 @@ func newEvents(cfg Config, registry *session.Registry) (*sse.Server, error) {
 
 // newAPI makes the HTTP API. In development mode it needs no keys.
 func newAPI(
-	cfg Config, out domain.Publisher, h *health, p *plane.Plane, l *logins, o options,
+	cfg Config, out domain.Publisher, h *health, p *plane.Plane, l *logins, c *counter, o options,
 ) (*api.API, error) {
 	ac := api.Config{
+		Counter:      c,
 		MessageBytes: int(cfg.Limits.MessageBytes),
 		Bodies:       int64(cfg.Limits.BodyBytes),
 		BodiesPerKey: int64(cfg.Limits.BodyBytesPerKey),
@@ -355,15 +357,19 @@ func newNode(cfg Config, o options, p parts, m *metrics.Registry) (*Node, error)
 	public, admin := http.NewServeMux(), http.NewServeMux()
 	public.Handle("/ws", p.sockets)
 	public.Handle("/sse", p.events)
+	operators, err := console.New(cfg.Node)
+	if err != nil {
+		return nil, err
+	}
 	p.api.Publishing(public)
-	p.api.Controlling(public)
 	for _, mux := range []*http.ServeMux{public, admin} {
+		p.api.Controlling(mux) // the console uses the routes of the listener that it is on
 		p.api.Unknown(mux)
 		p.api.HealthChecks(mux)
 	}
-	p.api.Admin(admin, m.Handler())
+	p.api.Admin(admin, m.Handler(), operators)
 	if cfg.Admin.Public || cfg.Dev && cfg.AdminListen == "" {
-		p.api.Admin(public, m.Handler())
+		p.api.Admin(public, m.Handler(), operators)
 	} else {
 		p.api.NoAdmin(public)
 	}
@@ -389,7 +395,7 @@ func newNode(cfg Config, o options, p parts, m *metrics.Registry) (*Node, error)
 func newPage(cfg Config) (*devpage.Page, error) {
 	pc := devpage.Config{Systems: cfg.Systems, Topic: cfg.Topic, Transport: cfg.Transport}
 	if cfg.AdminListen == "" {
-		pc.Docs = "/docs"
+		pc.Docs, pc.Console = "/docs", "/console"
 	}
 	return devpage.New(pc)
 }

@@ -24,6 +24,7 @@ func assemble(ctx context.Context, cfg Config, o options) (*Node, func(), error)
 		newEvents,
 		newHealth,
 		newWebhooks,
+		newCounter,
 		newAPI,
 		wire.Struct(new(parts), "*"),
 		newMetrics,

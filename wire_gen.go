@@ -60,7 +60,8 @@ func assemble(ctx context.Context, cfg Config, o options) (*Node, func(), error)
 		return nil, nil, err
 	}
 	fanfareHealth := newHealth(cfg, fanfareBus, topics, hub, plane, fanfareLogins)
-	api, err := newAPI(cfg, publisher, fanfareHealth, plane, fanfareLogins, o)
+	fanfareCounter := newCounter(fanfareBus, hub, registry, fanfareHealth, plane)
+	api, err := newAPI(cfg, publisher, fanfareHealth, plane, fanfareLogins, fanfareCounter, o)
 	if err != nil {
 		cleanup()
 		return nil, nil, err

@@ -45,8 +45,9 @@ type Node interface {
 	Health() Health
 }
 
-// An API serves the routes that its methods add to a mux. It is safe for concurrent use
-// and starts no goroutines.
+// An API serves the routes that its methods add to a mux. It is safe for concurrent use. It
+// starts goroutines only for requests that watch, and each ends before its request.
+// [API.Close] ends such requests.
 type API struct {
 	publisher Publisher
 	keys      Authorizer
@@ -57,6 +58,7 @@ type API struct {
 	openapi   []byte
 	docs      page
 	bodies    *budget
+	lives     *lives
 
 	accepted     atomic.Uint64
 	mu           sync.Mutex
@@ -70,6 +72,7 @@ func New(p Publisher, keys Authorizer, node Node, cfg Config) (*API, error) {
 	a := &API{
 		publisher: p, keys: keys, node: node, cfg: cfg.withDefaults(),
 		refused: map[string]uint64{}, unauthorized: map[string]uint64{}, controlled: map[int]uint64{},
+		lives: newLives(),
 	}
 	a.bodies = newBudget(a.cfg.Bodies, a.cfg.BodiesPerKey)
 	return a, a.describe()
@@ -90,6 +93,7 @@ func (a *API) Publishing(mux *http.ServeMux) {
 	for _, r := range routes {
 		there += ", " + r.method + " " + r.path
 	}
+	there += ", GET " + livePath
 	mux.HandleFunc("/v1/", func(w http.ResponseWriter, r *http.Request) {
 		a.refuse(w, problem(http.StatusNotFound, there).because("path"))
 	})
@@ -117,9 +121,10 @@ func get(mux *http.ServeMux, path string, h http.Handler) {
 	})
 }
 
-// Admin adds GET /metrics, GET /openapi.json and GET /docs.
-func (a *API) Admin(mux *http.ServeMux, metrics http.Handler) {
+// Admin adds GET /metrics, GET /openapi.json, GET /docs and GET /console.
+func (a *API) Admin(mux *http.ServeMux, metrics, console http.Handler) {
 	get(mux, "/metrics", metrics)
+	get(mux, "/console", console)
 	get(mux, "/docs", a.docs)
 	get(mux, "/openapi.json", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/openapi+json")
@@ -129,7 +134,7 @@ func (a *API) Admin(mux *http.ServeMux, metrics http.Handler) {
 
 // NoAdmin answers 404 where [API.Admin] would serve something, and says where that is.
 func (a *API) NoAdmin(mux *http.ServeMux) {
-	for _, path := range []string{"/metrics", "/docs", "/openapi.json"} {
+	for _, path := range []string{"/metrics", "/docs", "/openapi.json", "/console"} {
 		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
 			problem(http.StatusNotFound, path+" is not public: this node serves it on admin_listen "+
 				"(in a Go program, by Node.AdminHandler), or also here with the setting admin.public").write(w)

@@ -31,6 +31,9 @@ type Config struct {
 	// Control is the node's part in the control plane; nil: it is off, and the routes of
 	// [API.Controlling] answer 501.
 	Control Control
+	// Counter says what GET /v1/live shows of the nodes; nil: it shows only that they are
+	// there.
+	Counter Counter
 
 	// Bodies and BodiesPerKey are how many bytes the bodies of requests in flight may
 	// take, of all publishers and of each API key. They are raised to what a single

@@ -36,6 +36,7 @@ func (a *API) describe() error {
 	a.describePublishing(api.OpenAPI())
 	a.describeReceiving(api.OpenAPI())
 	a.describeControl(api.OpenAPI())
+	describeLive(api.OpenAPI())
 	a.registerHealth(api)
 	addMeanings(api.OpenAPI().Components.Schemas)
 	a.health = mux

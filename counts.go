@@ -1,31 +1,24 @@
 package fanfare
 
 import (
-	"context"
 	"time"
 
 	"github.com/fanfarebus/fanfare/domain/stream"
 	"github.com/fanfarebus/fanfare/ports/api"
-	"github.com/fanfarebus/fanfare/ports/plane"
 	"github.com/fanfarebus/fanfare/ports/session"
 )
 
-// A counter says what a node and those beside it count. It is an [api.Counter].
+// A counter says what a node counts. It is an [api.Counter].
 type counter struct {
 	born     time.Time
-	bus      bus
-	hub      *stream.Hub
 	registry *session.Registry
 	health   *health
-	plane    *plane.Plane // nil if the control plane is off
 }
 
 var _ api.Counter = (*counter)(nil)
 
-func newCounter(
-	b bus, hub *stream.Hub, registry *session.Registry, h *health, p *plane.Plane,
-) *counter {
-	return &counter{born: time.Now(), bus: b, hub: hub, registry: registry, health: h, plane: p}
+func newCounter(registry *session.Registry, h *health) *counter {
+	return &counter{born: time.Now(), registry: registry, health: h}
 }
 
 // Counts returns what this node has counted.
@@ -57,9 +50,4 @@ func sum[K comparable](counts map[K]uint64) (total uint64) {
 		total += n
 	}
 	return total
-}
-
-// Others asks the other live nodes.
-func (c *counter) Others(context.Context) (all []api.CountsOf, silent []string) {
-	return nil, nil
 }

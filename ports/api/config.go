@@ -31,8 +31,9 @@ type Config struct {
 	// Control is the node's part in the control plane; nil: it is off, and the routes of
 	// [API.Controlling] answer 501.
 	Control Control
-	// Counter says what GET /v1/live shows of the nodes; nil: it shows only that they are
-	// there.
+	// Asker asks all nodes; nil: the routes that need it answer 501.
+	Asker Asker
+	// Counter says what this node counts, for GET /v1/live; nil: that is not shown.
 	Counter Counter
 
 	// Bodies and BodiesPerKey are how many bytes the bodies of requests in flight may

@@ -3,23 +3,27 @@ package api
 import (
 	"cmp"
 	"context"
+	"encoding/json"
+	"errors"
 	"slices"
 )
 
-// A Counter says what nodes count, for GET /v1/live. It is safe for concurrent use.
+// A Counter says what a node counts, for GET /v1/live. It is safe for concurrent use.
 type Counter interface {
 	// Counts returns what this node has counted until now. It does not wait.
 	Counts() Counts
-	// Others asks the other live nodes for their Counts. It returns when all have answered,
-	// or when ctx ends or some time of its own is over: then silent has the names of those
-	// that have not answered.
-	Others(ctx context.Context) (all []CountsOf, silent []string)
 }
 
-// CountsOf is what another node has counted.
-type CountsOf struct {
-	Incarnation string
-	Counts      Counts
+// CountsKind is the kind of the question what a node counts. It has no body, and that of the
+// answer is [Counts].
+const CountsKind = "counts"
+
+// AnswerCounts answers the question of another node what this one counts.
+func (a *API) AnswerCounts(context.Context, []byte) ([]byte, error) {
+	if a.cfg.Counter == nil {
+		return nil, errors.New("this node does not say what it counts")
+	}
+	return json.Marshal(a.cfg.Counter.Counts())
 }
 
 // Counts is what a node has counted since it started, and how much there is now. Nodes send it

@@ -80,19 +80,18 @@ func (l *lives) leave() {
 	l.watchers--
 }
 
-// ask asks the other nodes again and again until ctx ends, if no other watcher does.
-func (l *lives) ask(ctx context.Context, c Counter) {
+// askOthers asks the other nodes again and again until ctx ends, if no other watcher does.
+func (a *API) askOthers(ctx context.Context) {
 	select {
-	case l.asker <- struct{}{}:
-		defer func() { <-l.asker }()
+	case a.lives.asker <- struct{}{}:
+		defer func() { <-a.lives.asker }()
 	case <-ctx.Done():
 		return
 	}
 	tick := time.NewTicker(askEvery)
 	defer tick.Stop()
 	for ctx.Err() == nil {
-		all, _ := c.Others(ctx)
-		l.heard(all, time.Now())
+		a.askOnce(ctx)
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -100,12 +99,31 @@ func (l *lives) ask(ctx context.Context, c Counter) {
 	}
 }
 
+// askOnce asks the other nodes, and waits as long as one that is silent may be waited for.
+func (a *API) askOnce(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, askEvery)
+	defer cancel()
+	answers, err := a.cfg.Asker.Ask(ctx, CountsKind, nil)
+	if err != nil {
+		a.cfg.Logger.Debug("the nodes cannot be asked what they count", "error", err)
+		return
+	}
+	said := map[string]Counts{}
+	for _, answer := range answers.From {
+		var c Counts
+		if answer.Err == "" && json.Unmarshal(answer.Body, &c) == nil {
+			said[answer.Incarnation] = c
+		}
+	}
+	a.lives.heard(said, time.Now())
+}
+
 // heard notes what nodes have said, and forgets what was said long ago.
-func (l *lives) heard(all []CountsOf, now time.Time) {
+func (l *lives) heard(said map[string]Counts, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, n := range all {
-		l.others[n.Incarnation] = counted{n.Counts, now}
+	for incarnation, c := range said {
+		l.others[incarnation] = counted{c, now}
 	}
 	for incarnation, n := range l.others {
 		if now.Sub(n.at) > keptFor {
@@ -145,8 +163,8 @@ func (a *API) live(w http.ResponseWriter, r *http.Request) {
 	var asking sync.WaitGroup
 	defer asking.Wait()
 	defer stop()
-	if a.cfg.Counter != nil {
-		asking.Go(func() { a.lives.ask(ctx, a.cfg.Counter) })
+	if a.cfg.Control != nil && a.cfg.Asker != nil {
+		asking.Go(func() { a.askOthers(ctx) })
 	}
 	a.show(ctx, w, r)
 }

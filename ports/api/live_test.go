@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -23,9 +24,16 @@ func (c *counts) Counts() api.Counts {
 	return api.Counts{AtMS: 5, BusUp: true, Sessions: 7, Systems: []api.SystemCounts{{System: "chat", Delivered: 3}}}
 }
 
-func (c *counts) Others(context.Context) ([]api.CountsOf, []string) {
+// Ask has n2 answer, n3 answer what nobody can read, and n4 not answer.
+func (c *counts) Ask(_ context.Context, kind string, body []byte) (control.Answers, error) {
 	c.asked.Add(1)
-	return []api.CountsOf{{Incarnation: "I2", Counts: api.Counts{AtMS: 9, Sessions: 11, Systems: []api.SystemCounts{}}}}, []string{"n3"}
+	if kind != api.CountsKind || len(body) > 0 {
+		return control.Answers{}, domain.ErrInvalid
+	}
+	return control.Answers{From: []control.Answer{
+		{Node: "n2", Incarnation: "I2", Body: []byte(`{"at_ms":9,"sessions":11,"systems":[]}`)},
+		{Node: "n3", Incarnation: "I3", Body: []byte(`[`)},
+	}, Silent: []string{"n4"}}, nil
 }
 
 // shown is what the test reads of an event of /v1/live.
@@ -75,24 +83,24 @@ func watching(t *testing.T, server *httptest.Server, key string) (next func() (s
 func TestAWatcherSeesWhatAllNodesCountUntilTheNodeEnds(t *testing.T) {
 	counter := &counts{}
 	p := &plane{nodes: []control.NodeInfo{
-		{Name: "n1", Incarnation: "I1", Self: true}, {Name: "n2", Incarnation: "I2"}, {Name: "n3", Incarnation: "I3"},
+		{Name: "n1", Incarnation: "I1", Self: true}, {Name: "n2", Incarnation: "I2"}, {Name: "n3", Incarnation: "I3"}, {Name: "n4", Incarnation: "I4"},
 	}}
-	a, h := controlled(t, p, api.Config{Counter: counter, AnswerTime: 20 * time.Second})
+	a, h := controlled(t, p, api.Config{Counter: counter, Asker: counter, AnswerTime: 20 * time.Second})
 	server := httptest.NewServer(h)
 	defer server.Close()
 	next := watching(t, server, "admin")
 	for heard := false; !heard; { // the other node is asked beside the first event
 		e, more := next()
-		if !more || len(e.Nodes) != 3 {
+		if !more || len(e.Nodes) != 4 {
 			t.Fatalf("%+v, %v", e, more)
 		}
 		if own := e.Nodes[0]; own.Sessions != 7 || own.Counts.Systems[0].Delivered != 3 {
 			t.Errorf("of this node: %+v", own)
 		}
-		if e.Nodes[2].Counts != nil || e.Silent[len(e.Silent)-1] != "n3" {
-			t.Errorf("n3 has said nothing: %+v", e)
+		if e.Nodes[2].Counts != nil || e.Nodes[3].Counts != nil {
+			t.Errorf("n3 and n4 have said nothing: %+v", e)
 		}
-		heard = e.Nodes[1].Counts != nil && e.Nodes[1].Sessions == 11 && len(e.Silent) == 1
+		heard = e.Nodes[1].Counts != nil && e.Nodes[1].Sessions == 11 && slices.Equal(e.Silent, []string{"n3", "n4"})
 	}
 	a.Close()
 	a.Close()
@@ -101,6 +109,18 @@ func TestAWatcherSeesWhatAllNodesCountUntilTheNodeEnds(t *testing.T) {
 	}
 	if counter.asked.Load() == 0 {
 		t.Error("nobody was asked")
+	}
+}
+
+func TestANodeAnswersWhatItCounts(t *testing.T) {
+	a, _ := controlled(t, &plane{}, api.Config{Counter: &counts{}})
+	var c api.Counts
+	if body, err := a.AnswerCounts(t.Context(), nil); err != nil || json.Unmarshal(body, &c) != nil || c.Sessions != 7 {
+		t.Errorf("%s, %v", body, err)
+	}
+	a, _ = controlled(t, &plane{}, api.Config{})
+	if body, err := a.AnswerCounts(t.Context(), nil); err == nil {
+		t.Errorf("a node that counts nothing answers %s", body)
 	}
 }
 

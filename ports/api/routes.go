@@ -138,7 +138,7 @@ var routes = []route{
 		bytes: smallObject, serve: listNodes,
 		about: about{
 			id: "listNodes", tag: tagNodes, summary: "List the live nodes",
-			text: "As the node that answers knows them.",
+			text:   "As the node that answers knows them.",
 			answer: nodeList{[]nodeInfo{exampleNode}},
 		},
 	},

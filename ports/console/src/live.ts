@@ -56,32 +56,42 @@ export interface Rates {
   systems: Map<string, { messages: number; delivered: number }>;
 }
 
+/** After how many events sums are shown although a node has not been heard twice. */
+const settling = 6;
+
 /** Makes rates of what nodes have counted. */
 export class Meter {
-  readonly #before = new Map<string, { counts: Counts; rates: Rates }>();
+  readonly #before = new Map<string, { counts: Counts; rates?: Rates }>();
+  #events = 0;
 
-  /** Returns the rates of each node of which something is known, by incarnation. */
+  /** False in the beginning, while sums would lack the nodes that have not been heard twice yet. */
+  settled = false;
+
+  /** Returns the rates of each node of which they are known, by incarnation. */
   read(live: Live): Map<string, Rates> {
     const now = new Map<string, Rates>();
+    const heard = new Set<string>();
     for (const { incarnation, counts } of live.nodes) {
       if (!counts) continue;
       const before = this.#before.get(incarnation);
-      const rates = before && counts.at_ms <= before.counts.at_ms ? before.rates : ratesOf(before?.counts, counts);
-      this.#before.set(incarnation, { counts, rates });
-      now.set(incarnation, rates);
+      const rates = before && (counts.at_ms > before.counts.at_ms ? ratesOf(before.counts, counts) : before.rates);
+      this.#before.set(incarnation, rates ? { counts, rates } : { counts });
+      heard.add(incarnation);
+      if (rates) now.set(incarnation, rates);
     }
     for (const incarnation of this.#before.keys()) {
-      if (!now.has(incarnation)) this.#before.delete(incarnation);
+      if (!heard.has(incarnation)) this.#before.delete(incarnation);
     }
+    this.settled ||= now.size === live.nodes.length || ++this.#events > settling;
     return now;
   }
 }
 
-function ratesOf(before: Counts | undefined, now: Counts): Rates {
-  const seconds = before ? (now.at_ms - before.at_ms) / 1000 : Infinity;
+function ratesOf(before: Counts, now: Counts): Rates {
+  const seconds = (now.at_ms - before.at_ms) / 1000;
   const rate = (a: number | undefined, b: number) => (a === undefined ? 0 : Math.max(0, b - a) / seconds);
   const systems = new Map<string, { messages: number; delivered: number }>();
-  const earlier = new Map(before?.systems.map(s => [s.system, s]));
+  const earlier = new Map(before.systems.map(s => [s.system, s]));
   let delivered = 0;
   for (const s of now.systems) {
     const then = earlier.get(s.system);
@@ -89,7 +99,7 @@ function ratesOf(before: Counts | undefined, now: Counts): Rates {
     systems.set(s.system, rates);
     delivered += rates.delivered;
   }
-  return { opened: rate(before?.opened, now.opened), delivered, systems };
+  return { opened: rate(before.opened, now.opened), delivered, systems };
 }
 
 /** How the feed is. */

@@ -21,9 +21,11 @@ class Tile {
     this.element = make("article", "tile", make("span", "", what), this.#number, this.#note, this.#chart.element);
   }
 
-  show(at: number, value: number, note: string): void {
-    say(this.#number, number(value));
+  /** Shows a value of now, or only the note if the value is not known yet. */
+  show(at: number, value: number | undefined, note: string): void {
     say(this.#note, note);
+    if (value === undefined) return;
+    say(this.#number, number(value));
     this.#chart.push(at, value);
   }
 }
@@ -49,8 +51,8 @@ export class Nodes {
   readonly #api: Api;
   readonly #meter = new Meter();
   readonly #tiles = {
-    sessions: new Tile("Sessions"), messages: new Tile("Messages a second"),
-    delivered: new Tile("Deliveries a second"), opened: new Tile("New sessions a second"),
+    sessions: new Tile("Sessions"), messages: new Tile("Messages/s"),
+    delivered: new Tile("Deliveries/s"), opened: new Tile("New sessions/s"),
   };
   readonly #nodes: Rows<NodeRow>;
   readonly #systems: Rows<Sum>;
@@ -68,12 +70,13 @@ export class Nodes {
     const rates = this.#meter.read(live);
     this.#at = performance.now() / 1000;
     const systems = sums(live, rates);
-    const all = [...rates.values()];
+    const total = this.#meter.settled ? [...rates.values()] : undefined;
     const messages = [...systems.values()].reduce((sum, s) => sum + s.messages, 0);
+    const refused = live.nodes.reduce((sum, n) => sum + (n.counts?.refused ?? 0), 0);
     this.#tiles.sessions.show(this.#at, live.nodes.reduce((sum, n) => sum + n.sessions, 0), `on ${count(live.nodes.length, "node")}`);
-    this.#tiles.messages.show(this.#at, messages, `in ${count(systems.size, "system")}`);
-    this.#tiles.delivered.show(this.#at, all.reduce((sum, r) => sum + r.delivered, 0), "to sessions of all nodes");
-    this.#tiles.opened.show(this.#at, all.reduce((sum, r) => sum + r.opened, 0), `${number(live.nodes.reduce((sum, n) => sum + (n.counts?.refused ?? 0), 0))} refused since the nodes' start`);
+    this.#tiles.messages.show(this.#at, total && messages, `in ${count(systems.size, "system")}`);
+    this.#tiles.delivered.show(this.#at, total?.reduce((sum, r) => sum + r.delivered, 0), "on all nodes");
+    this.#tiles.opened.show(this.#at, total?.reduce((sum, r) => sum + r.opened, 0), `${number(refused)} refused so far`);
     this.#nodes.show(new Map(live.nodes.map(node => [node.incarnation, {
       node, rates: rates.get(node.incarnation), silent: live.silent.includes(node.name) && !node.counts,
     }])));
@@ -121,7 +124,7 @@ export class Nodes {
   #systemRow(name: string): { row: HTMLElement; show: (s: Sum) => void } {
     const sessions = cell("Sessions", "n"), behind = cell("Catching up", "n"), gaps = cell("Gaps told", "n"), window = cell("Window", "n");
     const messages = new Chart(`Messages of ${name} a second`, 24), delivered = new Chart(`Deliveries of ${name} a second`, 24);
-    const messagesNow = make("span", "now"), deliveredNow = make("span", "now");
+    const messagesNow = make("span", "now", "–"), deliveredNow = make("span", "now", "–");
     const watch = link(`#/watch/${name}`, "Watch");
     watch.ariaLabel = `Watch ${name}`;
     const row = make("tr", "", cell("System", "", make("b", "", name)), sessions, behind,
@@ -134,6 +137,7 @@ export class Nodes {
         say(behind, number(s.behind));
         say(gaps, number(s.gaps));
         say(window, bytes(s.bytes));
+        if (!this.#meter.settled) return;
         say(messagesNow, number(s.messages));
         say(deliveredNow, number(s.delivered));
         messages.push(this.#at, s.messages);

@@ -2,13 +2,15 @@ import { segment, words, type Api } from "./api.ts";
 import { command } from "./command.ts";
 import { confirm, type Field } from "./confirm.ts";
 import { button, field, find, input, link, make, type Content } from "./dom.ts";
-import { count, duration, ending, list, moment } from "./words.ts";
+import { bytes, count, duration, ending, list, moment } from "./words.ts";
 
 /** What GET /v1/users/{user}/sessions says. */
 interface Sessions {
   sessions: Session[];
+  complete: boolean;
   silent?: string[];
-  more?: boolean;
+  failed?: { node: string; error: string }[];
+  more?: number;
 }
 
 interface Session {
@@ -18,7 +20,9 @@ interface Session {
   address?: string;
   port?: string;
   systems?: Attached[];
-  pending?: number;
+  going?: boolean;
+  pending_frames?: number;
+  pending_bytes?: number;
   expires?: string;
 }
 
@@ -26,6 +30,8 @@ interface Attached {
   system: string;
   cursor?: string;
   state?: string;
+  gap?: string;
+  more_rooms?: number;
   rooms?: string[];
   assigned?: string[];
 }
@@ -125,7 +131,8 @@ export class Users {
     return [
       make("div", "row", make("h3", "", user), state, make("span", "soft", where)),
       ...(found.silent?.length ? [make("p", "result warn", `${list(found.silent)} did not answer: there may be more sessions.`)] : []),
-      ...(found.more ? [make("p", "result warn", "There are more sessions than are shown.")] : []),
+      ...(found.failed ?? []).map(f => make("p", "result warn", `${f.node} could not answer (${f.error}): there may be more sessions.`)),
+      ...(found.more ? [make("p", "result warn", `There are ${count(found.more, "more session")} than are shown.`)] : []),
       make("div", "row", disconnect, lock, refresh, watch),
     ];
   }
@@ -138,11 +145,11 @@ export class Users {
     const facts: [string, Content][] = [
       ["Connected", make("span", "", moment(s.connected), ` (${duration(Date.now() - Date.parse(s.connected))})`)],
       ["From", s.address ?? "unknown"],
-      ["Waiting frames", String(s.pending ?? 0)],
+      ["Waiting for the socket", s.pending_frames ? `${count(s.pending_frames, "frame")}, ${bytes(s.pending_bytes ?? 0)}` : "nothing"],
       ["Token ends", s.expires ? moment(s.expires) : "never"],
     ];
     return make("article", "card",
-      make("header", "", make("h4", "", ending(s.id)), make("span", "pill", ports[s.port ?? ""] ?? s.port ?? ""), make("span", "soft", `on ${s.node}`), end),
+      make("header", "", make("h4", "", ending(s.id)), make("span", "pill", ports[s.port ?? ""] ?? s.port ?? ""), make("span", "soft", `on ${s.node}`), ...(s.going ? [make("span", "pill warn", "asked to move")] : []), end),
       make("dl", "", ...facts.flatMap(([name, value]) => [make("dt", "", name), make("dd", "", value)])),
       make("ul", "systems", ...(s.systems ?? []).map(attached)));
   }
@@ -159,7 +166,8 @@ function attached(a: Attached): HTMLElement {
     const room = make("span", "room assigned", r);
     room.title = "The server has put the user into this room";
     return room;
-  })];
+  }), ...(a.more_rooms ? [`and ${count(a.more_rooms, "more room")}`] : [])];
   return make("li", "", make("b", "", a.system), " ", make("span", `pill ${kinds[a.state ?? ""] ?? ""}`, a.state ?? "unknown"),
-    make("small", "", "given up to ", ending(a.cursor)), ...(rooms.length ? [make("span", "rooms", "in ", ...rooms)] : []));
+    ...(a.gap ? [" ", make("span", "pill bad", `gap next: ${a.gap}`)] : []),
+    make("small", "", a.state === "waiting" ? "waits for " : "given up to ", ending(a.cursor)), ...(rooms.length ? [make("span", "rooms", "in ", ...rooms)] : []));
 }

@@ -228,6 +228,7 @@ type LimitsConfig struct {
 	SystemsPerUser  int  // limits.systems_per_user: of these, open because of one user alone
 	Sessions        int  // limits.sessions: open at once
 	SessionsPerUser int  // limits.sessions_per_user: one more closes the user's oldest
+	EndedSessions   int  // limits.ended_sessions: that have ended and are remembered for traces
 	InboundRate     int  // limits.inbound_rate: operations a second from one session
 
 	// FrameRate (limits.frame_rate) is how many WebSocket frames may come in a
@@ -329,6 +330,7 @@ func DefaultConfig() Config {
 			SystemsPerUser:   stream.DefaultUserSystems,
 			Sessions:         session.DefaultSessions,
 			SessionsPerUser:  session.DefaultSessionsPerUser,
+			EndedSessions:    session.DefaultEnded,
 			InboundRate:      ws.DefaultSessionMessages,
 			InboundBytes:     64 << 20,
 			InboundUserBytes: 4 << 20,
@@ -387,6 +389,7 @@ func (c Config) withDefaults() Config {
 	defaults.SetZero(&c.Limits.SystemsPerUser, d.Limits.SystemsPerUser)
 	defaults.SetZero(&c.Limits.Sessions, d.Limits.Sessions)
 	defaults.SetZero(&c.Limits.SessionsPerUser, d.Limits.SessionsPerUser)
+	defaults.SetZero(&c.Limits.EndedSessions, d.Limits.EndedSessions)
 	defaults.SetZero(&c.Limits.InboundRate, d.Limits.InboundRate)
 	defaults.SetZero(&c.Limits.InboundBytes, d.Limits.InboundBytes)
 	defaults.SetZero(&c.Limits.InboundUserBytes, d.Limits.InboundUserBytes)

@@ -58,6 +58,7 @@ func (c Config) bounds() []bound {
 		count("limits.systems", l.Systems, 100_000),
 		count("limits.sessions", l.Sessions, maxCount),
 		count("limits.sessions_per_user", l.SessionsPerUser, maxCount),
+		count("limits.ended_sessions", l.EndedSessions, 1_000_000),
 		count("limits.inbound_rate", l.InboundRate, 1_000_000),
 		size("limits.inbound_bytes", l.InboundBytes, tebi),
 		size("limits.inbound_user_bytes", l.InboundUserBytes, tebi),

@@ -78,6 +78,7 @@ func TestEachFaultIsNamedByItsKey(t *testing.T) {
 		"limits.outbox_bytes":      func(c *fanfare.Config) { c.Limits.OutboxBytes = 1 },
 		"limits.message_bytes":     func(c *fanfare.Config) { c.Limits.MessageBytes = -1 },
 		"limits.sessions_per_user": func(c *fanfare.Config) { c.Limits.SessionsPerUser = -1 },
+		"limits.ended_sessions":    func(c *fanfare.Config) { c.Limits.EndedSessions = -1 },
 		"drain":                    func(c *fanfare.Config) { c.Drain = -1 },
 		"publish_timeout":          func(c *fanfare.Config) { c.PublishTimeout = -1 },
 		"log.level":                func(c *fanfare.Config) { c.Log.Level = "loud" },

@@ -19,6 +19,7 @@ import (
 	"github.com/fanfarebus/fanfare/domain/control"
 	"github.com/fanfarebus/fanfare/domain/envelope"
 	"github.com/fanfarebus/fanfare/domain/stream"
+	"github.com/fanfarebus/fanfare/domain/trace"
 	"github.com/fanfarebus/fanfare/ports/api"
 	"github.com/fanfarebus/fanfare/ports/console"
 	"github.com/fanfarebus/fanfare/ports/devpage"
@@ -188,6 +189,15 @@ func newHub(cfg Config, r *router.Router, b bus) (*stream.Hub, error) {
 	}), nil
 }
 
+// newReader makes what reads the histories of systems, from the windows and from the logs.
+func newReader(cfg Config, r *router.Router, hub *stream.Hub, b bus) *router.Reader {
+	rc := router.ReaderConfig{MaxScan: cfg.Resume.MaxScan, DedupeAge: cfg.Dedupe.Age}
+	if rewinder, ok := b.(router.Rewinder); ok && b.Guarantees().Log {
+		rc.Rewinder = rewinder
+	}
+	return router.NewReader(r, hub, rc)
+}
+
 // newEnvelopePublisher makes what publishes for the HTTP API and for clients. It
 // bounds what clients send that nobody has consumed yet.
 func newEnvelopePublisher(cfg Config, b bus, topics domain.Topics, o options) domain.Publisher {
@@ -280,6 +290,7 @@ func newRegistry(
 		ProxyHeader:     cfg.ProxyHeader,
 		Sessions:        cfg.Limits.Sessions,
 		SessionsPerUser: cfg.Limits.SessionsPerUser,
+		Ended:           cfg.Limits.EndedSessions,
 		Drain:           cfg.Drain,
 		Grace:           cfg.DrainGrace,
 		Presence:        presence,
@@ -338,7 +349,7 @@ func newEvents(cfg Config, registry *session.Registry) (*sse.Server, error) {
 // newAPI makes the HTTP API. In development mode it needs no keys.
 func newAPI(
 	cfg Config, out domain.Publisher, h *health, p *plane.Plane, answerers *plane.Answerers,
-	c *counter, l *logins, o options,
+	reader *router.Reader, c *counter, l *logins, o options,
 ) (*api.API, error) {
 	ac := api.Config{
 		Counter:      c,
@@ -351,9 +362,9 @@ func newAPI(
 		Version:      o.version,
 		Logger:       o.log,
 	}
-	ac.Asker = answerers
+	ac.Asker, ac.Finder = answerers, reader
 	if p != nil {
-		ac.Control, ac.Asker = p, p
+		ac.Control, ac.Asker, ac.Gone = p, p, p.Gone
 	}
 	if cfg.Dev {
 		return api.New(out, auth.Dev{}, h, ac)
@@ -364,6 +375,7 @@ func newAPI(
 // newNode makes the node of its parts, and the routes that it serves.
 func newNode(cfg Config, o options, p parts, m *metrics.Registry) (*Node, error) {
 	p.answerers.Handle(api.CountsKind, p.api.AnswerCounts)
+	p.answerers.Handle(trace.Kind, p.registry.AnswerTrace)
 	public, admin := http.NewServeMux(), http.NewServeMux()
 	public.Handle("/ws", p.sockets)
 	public.Handle("/sse", p.events)

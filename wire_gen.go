@@ -61,8 +61,9 @@ func assemble(ctx context.Context, cfg Config, o options) (*Node, func(), error)
 		return nil, nil, err
 	}
 	fanfareHealth := newHealth(cfg, fanfareBus, topics, hub, plane, fanfareLogins)
+	reader := newReader(cfg, router, hub, fanfareBus)
 	fanfareCounter := newCounter(registry, fanfareHealth)
-	api, err := newAPI(cfg, publisher, fanfareHealth, plane, answerers, fanfareCounter, fanfareLogins, o)
+	api, err := newAPI(cfg, publisher, fanfareHealth, plane, answerers, reader, fanfareCounter, fanfareLogins, o)
 	if err != nil {
 		cleanup()
 		return nil, nil, err

@@ -14,6 +14,7 @@ type Machine struct {
 	facts    *facts
 	version  hybrid
 	nodes    *nodes
+	gone     []Gone // nodes that are not alive any more, the newest maxGone
 	presence *presence
 	commands *commands
 	effects  effects

@@ -182,6 +182,7 @@ func (m *Machine) takeQuestions(p *peer, msg *message) {
 // end takes note that a peer is not alive any more.
 func (m *Machine) end(p *peer) {
 	m.presence.drop(m.now, p.src, cause{p.inc, p.seq})
+	m.noteGone(p)
 	m.nodes.remove(p)
 }
 

@@ -21,7 +21,10 @@ func (a *Attachment) apply(answer history.Answer, since domain.Cursor) (at domai
 	switch answer.Kind {
 	case history.At:
 		a.begin(answer.Next)
-		if answer.Resumed {
+		if since.Log != s.history.Head().Log && !s.cfg.HasLog {
+			a.hearsFrom(s.history.LastBefore(answer.Next)) // another node has counted that cursor's position
+		}
+		if answer.Resumed && a.page == nil {
 			s.stats.Resumed++
 		}
 		return answer.Cursor, answer.Resumed
@@ -29,13 +32,13 @@ func (a *Attachment) apply(answer history.Answer, since domain.Cursor) (at domai
 		a.wait(answer.Cursor)
 		return since, true
 	case history.NeedsBacklog:
-		if s.cfg.Reads.over(a.asker) {
+		if s.cfg.Reads.Over(a.asker) {
 			return a.apply(s.history.Refused(domain.TooFar), since)
 		}
 		a.awaitBacklog(since)
 		return since, true
 	case history.NeedsLookup:
-		if s.cfg.Reads.over(a.asker) {
+		if s.cfg.Reads.Over(a.asker) {
 			return a.apply(s.history.GapAtHead(domain.TooFar), since)
 		}
 		a.waiting, a.since = true, since
@@ -44,7 +47,7 @@ func (a *Attachment) apply(answer history.Answer, since domain.Cursor) (at domai
 		return since, true
 	default: // a gap
 		a.hearsFrom(answer.Cursor)
-		a.beginAfterGap(answer.Reason, answer.Next, answer.Cursor)
+		a.beginAfterGap(answer.Reason, locationOf(since), answer.Next, answer.Cursor)
 		return answer.Cursor, false
 	}
 }
@@ -70,9 +73,13 @@ func (a *Attachment) hearsFrom(c domain.Cursor) {
 	}
 }
 
-// beginAfterGap makes the session begin at entry n, and tells it a gap first.
-// A gap that was not told yet stands for both, and reaches to the later cursor.
-func (a *Attachment) beginAfterGap(reason domain.GapReason, n uint64, at domain.Cursor) {
+// beginAfterGap makes the session begin at entry n, and tells it a gap first, which reaches
+// from one place to the other. A gap that was not told yet stands for both, and reaches to the
+// later cursor.
+func (a *Attachment) beginAfterGap(
+	reason domain.GapReason, from domain.Location, n uint64, at domain.Cursor,
+) {
+	a.noteGap(reason, from, a.joining, at)
 	if a.pendingGap == "" {
 		a.pendingGap, a.pendingGapAt = reason, domain.Cursor{}
 	}

@@ -23,6 +23,7 @@ type Attachment struct {
 	asker  Asker // never changes
 	out    Outbox
 	enc    Encoder
+	page   *Page // nil for a session; never changes
 
 	// Everything below is guarded by stream.mu.
 
@@ -39,6 +40,9 @@ type Attachment struct {
 	ride    *ride         // when waiting: its part in a reading of the log; nil if it has none
 	rode    bool          // it was offered something that was read again
 	until   time.Time     // when waiting: until when the cursor is believed; zero while that does not count
+
+	cameWith bool   // the session continues after a cursor that its client showed, or was told why not
+	trail    *trail // what was out of the ordinary on its way; nil if nothing was
 
 	pendingGap   domain.GapReason // a gap that the session is told before anything else; "" for none
 	pendingGapAt domain.Cursor
@@ -62,7 +66,7 @@ func (s *Stream) Attach(
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	a = &Attachment{
-		stream: s, asker: asker, out: out, enc: enc, held: true,
+		stream: s, asker: asker, out: out, enc: enc, held: true, cameWith: !since.IsZero(),
 		members: make([]*membership, 0, len(targets)+1),
 		next:    s.history.Next(), first: s.history.Next(),
 	}
@@ -150,6 +154,7 @@ func (a *Attachment) Leave(t domain.Target) {
 	defer a.stream.mu.Unlock()
 	for i, m := range a.members {
 		if m.target == t && t != domain.Everyone {
+			a.noteLeft(m)
 			a.members = slices.Delete(a.members, i, i+1)
 			a.exit(m)
 			return
@@ -165,13 +170,16 @@ func (a *Attachment) Cursor() (c domain.Cursor, ok bool) {
 	return a.stream.history.Head().Cursor, a.live && a.stream.bus.confirmed
 }
 
-// Detach ends the attachment; nothing is offered after it. It is idempotent.
-func (a *Attachment) Detach() {
+// Detach ends the attachment; nothing is offered after it. It returns what stays of it. It is
+// idempotent, but only the first call returns more than a zero Past.
+func (a *Attachment) Detach() (p Past) {
 	a.stream.mu.Lock()
 	defer a.stream.mu.Unlock()
 	if a.detached {
-		return
+		return Past{}
 	}
+	p = a.past()
+	p.ended, p.last = true, a.stream.headLocation()
 	a.detached, a.live = true, false
 	if a.waiting {
 		a.stream.forget(a)
@@ -180,6 +188,7 @@ func (a *Attachment) Detach() {
 		a.exit(m)
 	}
 	a.members = nil
+	return p
 }
 
 // headLocation returns where the stream is.

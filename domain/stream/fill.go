@@ -9,6 +9,7 @@ import (
 // fallBack makes a live session hold its place at entry n.
 func (a *Attachment) fallBack(n uint64) {
 	a.live, a.next = false, n
+	a.hold(n)
 	a.stream.stats.FellBack++
 }
 
@@ -40,12 +41,17 @@ func (a *Attachment) fill() (live bool) {
 		}
 		if !a.offer(n, now) {
 			a.next = n
+			a.hold(n)
 			return false
 		}
 		a.pass(n)
 	}
 	a.next = s.history.Next()
 	a.offered = a.next
+	if a.page != nil {
+		a.page.live()
+		return true
+	}
 	a.live = true
 	return true
 }
@@ -60,8 +66,9 @@ func (a *Attachment) goToWindow() {
 		if a.next = first; a.pendingGap == "" {
 			a.pendingGap, a.pendingGapAt = domain.Overflow, domain.Cursor{}
 		}
+		a.noteGap(domain.Overflow, a.heldAt(), a.catching(), s.history.Start().Cursor)
 	default:
-		a.beginAfterGap(domain.Overflow, first, s.history.Start().Cursor)
+		a.beginAfterGap(domain.Overflow, a.heldAt(), first, s.history.Start().Cursor)
 	}
 }
 
@@ -86,10 +93,16 @@ func (a *Attachment) offer(n uint64, now time.Time) bool {
 		return a.tell(e.Reason(), domain.Cursor{})
 	case !e.IsMessage():
 		return a.tell(e.Reason(), e.Point().Cursor)
-	case e.Expired(now), joins && a.wasOffered(n):
+	case e.Expired(now):
+		a.noteExpired(e.Point().Cursor)
+		return true
+	case joins && a.wasOffered(n):
 		return true
 	case joins:
 		return a.send(s.encode(&e, a.enc, a.matched(n), false))
+	}
+	if a.page != nil { // nobody shares its frames
+		return a.send(s.encode(&e, a.enc, a.matched(n), true))
 	}
 	return a.send(s.frameAgain(n, &e, a.enc, a.matched(n)))
 }
@@ -125,7 +138,13 @@ func (a *Attachment) notify(n uint64, found bool) bool {
 // seek finds the first entry from entry n on that is for the session through
 // this membership.
 func (m *membership) seek(n uint64) {
-	k, found := m.of.stream.history.NextFor(m.target, max(n, m.since), &m.near)
+	h := &m.of.stream.history
+	k, found := uint64(0), false
+	if m.target == anybody {
+		k, found = h.NextMessage(n)
+	} else {
+		k, found = h.NextFor(m.target, max(n, m.since), &m.near)
+	}
 	if m.ahead = k; !found {
 		m.ahead = nothingAhead
 	}
@@ -177,7 +196,9 @@ func (a *Attachment) send(f Frame) bool {
 	if !a.out.Offer(f) {
 		return false
 	}
-	a.stream.stats.Offered++
+	if a.page == nil {
+		a.stream.stats.Offered++
+	}
 	return true
 }
 
@@ -187,6 +208,8 @@ func (a *Attachment) tell(reason domain.GapReason, at domain.Cursor) bool {
 	if f.Bytes != nil && !a.out.Offer(f) {
 		return false
 	}
-	a.stream.stats.GapsTold[reason]++
+	if a.page == nil {
+		a.stream.stats.GapsTold[reason]++
+	}
 	return true
 }

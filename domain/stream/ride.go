@@ -171,7 +171,10 @@ func (a *Attachment) takeStored() {
 func (a *Attachment) offerReplayed(m *replayed, now time.Time) bool {
 	to, rides := a.replayedTo(m)
 	switch {
-	case !rides || m.expired(now) || a.joining != nil && a.heard(m):
+	case rides && m.expired(now):
+		a.noteExpired(m.Cursor)
+		return true
+	case !rides || a.joining != nil && a.heard(m):
 		return true
 	case a.joining != nil:
 		return a.send(m.encode(a.stream.system, a.enc, to, domain.Cursor{}))
@@ -187,6 +190,9 @@ func (a *Attachment) offerReplayed(m *replayed, now time.Time) bool {
 // and whether one of them is what it rides for. A room that was joined meanwhile
 // is the session's from then on.
 func (a *Attachment) replayedTo(m *replayed) (to domain.Target, rides bool) {
+	if a.page != nil && a.page.all {
+		return anybody, true
+	}
 	found := false
 	for _, t := range m.message.To {
 		for _, own := range a.members {

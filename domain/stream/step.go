@@ -2,6 +2,7 @@ package stream
 
 import (
 	"encoding/hex"
+	"strings"
 	"time"
 
 	"github.com/fanfarebus/fanfare/domain"
@@ -52,6 +53,8 @@ func (s *Stream) begin(e *domain.Entry, now time.Time) {
 	}
 	s.bus.target = max(p.Position, e.Tail)
 	s.history.Begin(p, now)
+	s.bus.began = p.Cursor
+	s.bus.began.Position = domain.Position(strings.Clone(string(p.Position)))
 	s.confirm()
 }
 
@@ -67,6 +70,7 @@ func (s *Stream) confirm() {
 // gap puts a gap into the window, which everyone crosses: live sessions now,
 // the others when they get there.
 func (s *Stream) gap(reason domain.GapReason, p history.Point, now time.Time) {
+	s.noteLoss(reason, &p, now)
 	n := s.history.AppendGap(reason, p, now)
 	if !s.history.Continues(s.history.Start().Log) {
 		s.backlog.lives++

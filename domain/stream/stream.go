@@ -36,6 +36,9 @@ type busState struct {
 	asked     time.Time       // since when the reachable bus has been asked to confirm the subscription
 	confirmed bool            // it has, and the stream has come to target
 	target    domain.Position // the log's tail when the subscription began
+	losses    []loss          // the newest gaps; at most maxLosses
+	forgot    domain.Location // losses that are not in the list were up to here
+	began     domain.Cursor   // what came after it was read; zero while the bus has not confirmed
 	movedAway bool            // the bus was moved, and this node does not follow
 	left      []domain.LogID  // the logs that the bus was moved from, at most the latest maxLeft
 }
@@ -74,6 +77,9 @@ func New(system domain.System, cfg Config) *Stream {
 
 // System returns the system's name.
 func (s *Stream) System() domain.System { return s.system }
+
+// Reads returns the account of what is read again of the logs, and for whom.
+func (s *Stream) Reads() *Reads { return s.cfg.Reads }
 
 // Ready is closed when the bus has confirmed the subscription, and the stream
 // has received what the log held then: what is published from then on arrives.

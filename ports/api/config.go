@@ -4,6 +4,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/fanfarebus/fanfare/domain/control"
+
 	"github.com/fanfarebus/fanfare/internal/defaults"
 )
 
@@ -31,6 +33,10 @@ type Config struct {
 	// Control is the node's part in the control plane; nil: it is off, and the routes of
 	// [API.Controlling] answer 501.
 	Control Control
+	// Finder finds messages, and Gone says which nodes have ended or died lately; nil:
+	// messages are not traced, and no node has.
+	Finder Finder
+	Gone   func() []control.Gone
 	// Asker asks all nodes; nil: the routes that need it answer 501.
 	Asker Asker
 	// Counter says what this node counts, for GET /v1/live; nil: that is not shown.

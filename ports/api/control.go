@@ -66,6 +66,7 @@ type route struct {
 	// scope is what an API key needs: the whole scope, or its first part if the path names
 	// a system.
 	scope string
+	alone bool     // the node answers it also if the control plane is off
 	query []string // the parameters that it takes, in the order of the documentation
 	bytes int64    // most bytes of the body
 	serve func(*call) (status int, answer any, _ *Problem)
@@ -93,6 +94,7 @@ type call struct {
 	room    string
 	session string
 	node    string
+	message string // its id
 
 	query map[string]string // what the request has of route.query
 	body  []byte            // empty if there is none
@@ -163,7 +165,7 @@ func (c *call) admit(r *route, req *http.Request) *Problem {
 		c.api.recordBadKey(req, "scope", "the key lacks "+scope)
 		return problem(http.StatusForbidden,
 			"this API key may not do that: it needs the scope "+scope)
-	case c.control == nil:
+	case c.control == nil && !r.alone:
 		return controlOff()
 	case c.system != (domain.System{}) && !c.api.node.Serves(c.system):
 		return notServed(c.system)
@@ -188,6 +190,7 @@ func (c *call) names(req *http.Request) *Problem {
 	}
 	for name, into := range map[string]*string{
 		"user": &c.user, "room": &c.room, "id": &c.session, "node": &c.node,
+		"message": &c.message,
 	} {
 		if *into = req.PathValue(name); *into != "" {
 			if err := domain.CheckUser(*into); err != nil {

@@ -33,11 +33,15 @@ const (
 	tagMembers    = "Members of rooms"
 	tagPresence   = "Who is there"
 	tagNodes      = "Nodes"
+	tagTrace      = "What became of it"
 	tagHealth     = "Health"
 )
 
 // What examples show.
-const exampleID = "01KB9Z6J3W8Q2N4T5V7X9Y0ABC"
+const (
+	exampleID     = "01KB9Z6J3W8Q2N4T5V7X9Y0ABC"
+	exampleCursor = "AXsNqbF0aY3yqvY0mJmU2wO4vOzN1mYxNzY0NTA5MTAxMjM0LTA"
+)
 
 var (
 	exampleTime    = time.Date(2026, 11, 30, 13, 25, 0, 0, time.UTC)
@@ -100,6 +104,11 @@ func parameterOf(name string) *huma.Param {
 		p.Example, p.Description = exampleID, "The session, as hello names it."
 	case "node":
 		p.Example, p.Description = "n1", "The node, by its name."
+	case "message":
+		p.Example, p.Description = exampleID, "The message's id."
+	case "cursor":
+		p.Example, p.Description = exampleCursor, "A place that is meant, too: the cursor of a publish, or "+
+			"one that a client was given with the message."
 	case "wait":
 		p.Example = "2s"
 		p.Schema = &huma.Schema{Type: "string"}

@@ -143,6 +143,17 @@ var routes = []route{
 		},
 	},
 	{
+		method: "GET", path: "/v1/systems/{system}/messages/{message}/trace", scope: "admin",
+		query: []string{"user", "cursor"}, bytes: smallObject, serve: traceMessage, alone: true,
+		about: about{
+			id: "traceMessage", tag: tagTrace, summary: "What became of a message?",
+			text: "Where the messages with an id are, what each node made of them, and what became of them " +
+				"for each session of a user, also those that have ended. Nothing of it is recorded when a " +
+				"message comes: it follows from the places at which sessions began and to which they have come.",
+			answer: exampleReport,
+		},
+	},
+	{
 		method: "POST", path: rebalancePath, scope: "admin",
 		query: waits, bytes: smallObject, serve: rebalance,
 		about: about{

@@ -264,6 +264,13 @@ func (p *Plane) Nodes() []control.NodeInfo {
 	return p.machine.Nodes(p.now())
 }
 
+// Gone returns the nodes that have ended or died while this one ran, the newest ones.
+func (p *Plane) Gone() []control.Gone {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.machine.Gone()
+}
+
 // Blocked returns the block of a user, if there is one.
 func (p *Plane) Blocked(user string) (control.Fact, bool) {
 	return p.fact(control.Key{Kind: control.Block, Name: user})

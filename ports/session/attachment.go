@@ -83,8 +83,9 @@ func (a *Attachment) takeMoved() (at domain.Cursor, moved bool) {
 	return at, live && !heard && at != a.sentCursor
 }
 
-// detach undoes attach. It is idempotent.
-func (a *Attachment) detach() {
-	a.stream.Detach()
-	a.lease.Release()
+// detach undoes attach, and returns what stays. It is idempotent, but only the first call
+// returns something.
+func (a *Attachment) detach() stream.Past {
+	defer a.lease.Release()
+	return a.stream.Detach()
 }

@@ -19,6 +19,7 @@ const (
 	DefaultMembers         = 1000
 	DefaultSessions        = 100_000
 	DefaultSessionsPerUser = 32
+	DefaultEnded           = 10_000
 	DefaultFailureRate     = 5 // wrong tokens a second
 	DefaultAuthenticate    = 10 * time.Second
 	DefaultIdle            = 25 * time.Second
@@ -61,6 +62,7 @@ type Config struct {
 	Rooms           int  // most rooms of a session
 	Sessions        int  // most sessions of the node
 	SessionsPerUser int  // most sessions of a user on the node
+	Ended           int  // sessions that have ended and are remembered, for Trace
 	FailureRate     Rate // most wrong tokens of one address; only Messages counts
 
 	Authenticate time.Duration // most time to check a token or a login
@@ -83,6 +85,7 @@ func (c Config) withDefaults() Config {
 	}
 	defaults.Set(&c.Sessions, DefaultSessions)
 	defaults.Set(&c.SessionsPerUser, DefaultSessionsPerUser)
+	defaults.Set(&c.Ended, DefaultEnded)
 	defaults.Set(&c.FailureRate.Messages, DefaultFailureRate)
 	defaults.Set(&c.Authenticate, DefaultAuthenticate)
 	defaults.Set(&c.Idle, DefaultIdle)
@@ -99,6 +102,7 @@ func (c Config) Validate() error {
 	for name, n := range map[string]int{
 		"systems": c.Systems, "rooms": c.Rooms, "sessions": c.Sessions,
 		"sessions_per_user": c.SessionsPerUser, "members": c.Members,
+		"ended sessions": c.Ended,
 	} {
 		if n < 0 {
 			faults = append(faults, fmt.Errorf("session: %s: want at least 1, got %d", name, n))

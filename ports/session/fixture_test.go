@@ -79,6 +79,7 @@ func (c *conn) NotifyIfRoom([]byte) bool                                   { ret
 func (c *conn) Disconnect(code int, reason string, _ bool)                 { c.Close(code, reason) }
 func (c *conn) GoAway(_, _ time.Duration)                                  {}
 func (c *conn) Close(code int, _ string)                                   { c.closed.CompareAndSwap(0, int64(code)) }
+func (c *conn) Unwritten(func([]byte) bool)                                {}
 func (c *conn) Abort()                                                     {}
 
 func prefixes(texts ...string) (all []netip.Prefix) {

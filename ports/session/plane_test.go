@@ -137,6 +137,7 @@ func (l *listener) SendCursor(*session.Attachment, domain.Cursor, uint64) bool {
 func (l *listener) NotifyIfRoom(op []byte) bool                                { return l.hear(string(op)) }
 func (l *listener) Notify(op []byte)                                           { l.hear(string(op)) }
 func (l *listener) GoAway(_, _ time.Duration)                                  { l.Close(session.CloseGoingAway, "") }
+func (l *listener) Unwritten(func([]byte) bool)                                {}
 func (l *listener) Abort()                                                     {}
 
 func (l *listener) Disconnect(code int, reason string, final bool) {

@@ -47,6 +47,7 @@ type Registry struct {
 	// Config.ProxyHeader, which is logged once.
 	headerMissing atomic.Bool
 	watchers      *watchers
+	past          endedSessions
 	// changes counts what Review, ReviewToken, Disconnect and DisconnectSession have told.
 	// It is added to with mu held: see review.go.
 	changes atomic.Uint64
@@ -86,6 +87,7 @@ func New(hub *stream.Hub, auth Authenticator, cfg Config, log *slog.Logger) (*Re
 		counters: newCounters(), failures: newFailures(cfg.FailureRate, tokenTurns),
 		logins:   newFailures(cfg.FailureRate, loginTurns),
 		watchers: newWatchers(cfg.Control, cfg.Members),
+		past:     endedSessions{most: cfg.Ended},
 		users:    make(map[string]*user), ended: make(chan struct{}),
 		rebalancings: make(chan rebalancing, 1),
 	}

@@ -23,6 +23,10 @@ type Conn interface {
 	Offer(a *Attachment, f stream.Frame) bool
 	// Offered returns how often Offer was called so far.
 	Offered() uint64
+	// Unwritten calls each with the messages that were taken and are not written to the
+	// connection yet, oldest first, until it returns false. When the connection is done, these
+	// are the messages that were never written as a whole. It holds the connection's lock.
+	Unwritten(each func(frame []byte) bool)
 	// SendCursor tells the client its cursor in the attachment's system. It does
 	// nothing and returns false if Offer was called since Offered returned offers.
 	SendCursor(a *Attachment, at domain.Cursor, offers uint64) bool
@@ -65,16 +69,18 @@ type Session struct {
 	slot     int             // its index in Registry.sessions, -1 outside; guarded by Registry.mu
 	going    bool            // the client was asked to go; guarded by Registry.mu
 
-	from     netip.Addr   // the client's address, as wrong tokens are counted by
-	expires  atomic.Int64 // Unix milliseconds, 0 for never
-	watching atomic.Bool  // the session has watched a place: see watchers
-	plain    bool         // the client is sent messages and no notices
-	untold   bool         // tellRooms has something to tell; guarded by mu
+	from     netip.Addr    // the client's address, as wrong tokens are counted by
+	expires  atomic.Int64  // Unix milliseconds, 0 for never
+	watching atomic.Bool   // the session has watched a place: see watchers
+	remains  *endedSession // what stays of it; nil before it leaves
+	plain    bool          // the client is sent messages and no notices
+	untold   bool          // tellRooms has something to tell; guarded by mu
 
 	// mu also guards the rooms of all attachments. It is taken before the locks of
 	// streams, of conn and of Control, and never with one of them held.
 	mu      sync.Mutex
 	systems []*Attachment // the slice is never changed in place; guarded by mu
+	past    []endedPart   // systems that it has left; guarded by mu
 	first   int           // counts Fills, and so says which system is filled first; guarded by mu
 }
 
@@ -139,8 +145,22 @@ func (s *Session) Leave() {
 	}
 	s.mu.Unlock()
 	for _, a := range systems {
-		a.detach()
+		s.detach(a)
 	}
+	if s.conn != nil {
+		s.noteEnd()
+	}
+}
+
+// detach detaches from a system, and keeps what stays of that.
+func (s *Session) detach(a *Attachment) {
+	past := a.detach()
+	if past.IsZero() || s.conn == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.past = append(s.past[:len(s.past):len(s.past)], endedPart{a.System(), past, s.registry.now()})
 }
 
 // End leaves, and releases the session's reservation. It must be called once for each
@@ -148,6 +168,7 @@ func (s *Session) Leave() {
 func (s *Session) End(code int) {
 	s.Leave()
 	if s.conn != nil { // it began
+		s.registry.past.finish(s.remains, s.conn, code)
 		s.registry.counters.countClosed(code)
 		if log := s.registry.log; log.Enabled(context.Background(), slog.LevelDebug) {
 			log.Debug("session ended", "user", s.User, "session", s.ID, "code", code)
@@ -193,7 +214,7 @@ func (s *Session) Keep(keep func(*Attachment) bool) (lost []*Attachment) {
 	}
 	s.mu.Unlock()
 	for _, a := range lost {
-		a.detach()
+		s.detach(a)
 	}
 	return lost
 }

@@ -41,6 +41,9 @@ func (c *client) Offer(a *session.Attachment, f stream.Frame) bool {
 	return c.out.offer(a, f)
 }
 
+// Unwritten calls each with the messages that were taken and are not sent.
+func (c *client) Unwritten(each func(op []byte) bool) { c.out.unwritten(each) }
+
 // Offered returns how often Offer was called.
 func (c *client) Offered() uint64 { return c.out.offered() }
 
@@ -192,10 +195,14 @@ func (c *client) work() (done bool, err error) {
 		if queue == nil && last == nil {
 			return false, nil
 		}
-		if err := c.perform(queue, last); err != nil || last != nil {
+		if err := c.perform(queue, last); err != nil {
 			return true, err
 		}
-		if c.out.sent() {
+		fill := c.out.sent()
+		if last != nil {
+			return true, nil
+		}
+		if fill {
 			c.server.counters.fellBack.Add(1)
 			c.Fill()
 		}
@@ -208,7 +215,6 @@ func (c *client) perform(queue *[]item, last *farewell) (err error) {
 	b := takeBundle()
 	defer putBundle(b)
 	if queue != nil {
-		defer putQueue(queue)
 		for i := range *queue {
 			c.script.addTo(b, &(*queue)[i])
 			if len(b.text) >= chunk {

@@ -33,6 +33,7 @@ type outbox struct {
 	queue         *[]item    // items that wait; nil if there are none
 	waitingBytes  int        // in queue
 	inFlightBytes int
+	inFlight      *[]item   // what next has returned; nil once it is sent
 	busy          bool      // something is in flight
 	behind        bool      // an item was refused since sent last reported time to fill
 	offers        uint64    // calls of offer so far
@@ -155,6 +156,23 @@ func (o *outbox) wakeUp() {
 	}
 }
 
+// unwritten calls each with the messages that were taken and are not sent, oldest first, until
+// it returns false.
+func (o *outbox) unwritten(each func(op []byte) bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, queue := range [...]*[]item{o.inFlight, o.queue} {
+		if queue == nil {
+			continue
+		}
+		for i := range *queue {
+			if it := &(*queue)[i]; it.message && !each(it.op) {
+				return
+			}
+		}
+	}
+}
+
 // next returns all that waits, nil if there is nothing, and the farewell if the outbox
 // was closed. What it returns is in flight until sent is called.
 func (o *outbox) next() (*[]item, *farewell) {
@@ -162,7 +180,7 @@ func (o *outbox) next() (*[]item, *farewell) {
 	defer o.mu.Unlock()
 	queue := o.queue
 	o.queue, o.inFlightBytes, o.waitingBytes = nil, o.waitingBytes, 0
-	o.busy = queue != nil
+	o.busy, o.inFlight = queue != nil, queue
 	return queue, o.last
 }
 
@@ -170,7 +188,10 @@ func (o *outbox) next() (*[]item, *farewell) {
 func (o *outbox) sent() (fill bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.busy, o.inFlightBytes = false, 0
+	if o.inFlight != nil {
+		putQueue(o.inFlight)
+	}
+	o.busy, o.inFlightBytes, o.inFlight = false, 0, nil
 	fill, o.behind = o.behind && o.last == nil, false
 	return fill
 }

@@ -79,6 +79,9 @@ func (c *client) Offer(_ *session.Attachment, f stream.Frame) bool {
 // Offered returns how often Offer was called.
 func (c *client) Offered() uint64 { return c.out.offered() }
 
+// Unwritten calls each with the messages that were taken and are not written.
+func (c *client) Unwritten(each func(frame []byte) bool) { c.out.unwritten(each) }
+
 // SendCursor sends a cursor op.
 func (c *client) SendCursor(a *session.Attachment, at domain.Cursor, offers uint64) bool {
 	taken, due := c.out.replyIfQuiet(session.CursorNotice(a.System(), at), offers)

@@ -38,13 +38,15 @@ type outbox struct {
 	closing       bool       // no more frames are taken
 	closed        bool       // nothing is taken any more: the close frame has left, or writing has failed
 	queue         []stream.Frame
-	waitingBytes  int           // in queue, which is nil if no frame waits
-	inFlightBytes int           // with the writer
-	offers        uint64        // calls of offer so far
-	control       []byte        // the answer to the handshake, and complete pings and pongs, before all else
-	answer        int           // bytes of that answer in control
-	last          []byte        // the complete close frame, which follows the queue
-	idle          chan struct{} // closed when the outbox is not scheduled any more; nil if nobody waits
+	waitingBytes  int            // in queue, which is nil if no frame waits
+	inFlightBytes int            // with the writer
+	inFlight      []stream.Frame // the frames of that
+	lost          []stream.Frame // that were dropped, or in flight when writing failed
+	offers        uint64         // calls of offer so far
+	control       []byte         // the answer to the handshake, and complete pings and pongs, before all else
+	answer        int            // bytes of that answer in control
+	last          []byte         // the complete close frame, which follows the queue
+	idle          chan struct{}  // closed when the outbox is not scheduled any more; nil if nobody waits
 }
 
 const (
@@ -89,6 +91,20 @@ func (o *outbox) replyIfQuiet(f []byte, offers uint64) (taken, due bool) {
 		return false, false
 	}
 	return o.take(stream.Frame{Bytes: f}, o.maxBytes, o.maxFrames)
+}
+
+// unwritten calls each with the messages that were taken and are not written, oldest first,
+// until it returns false. Those that were lost come first.
+func (o *outbox) unwritten(each func(f []byte) bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, frames := range [...][]stream.Frame{o.lost, o.inFlight, o.queue} {
+		for i := range frames {
+			if frames[i].Message && !each(frames[i].Bytes) {
+				return
+			}
+		}
+	}
 }
 
 // offered returns how often offer was called.
@@ -205,6 +221,7 @@ var closedChannel = func() chan struct{} {
 
 // drop forgets the frames that wait.
 func (o *outbox) drop() {
+	o.lost = append(o.lost, o.queue...)
 	putQueue(o.queue)
 	o.queue, o.waitingBytes = nil, 0
 }
@@ -219,14 +236,13 @@ func (o *outbox) next(b *batch) bool {
 		return false
 	}
 	control, frames := o.control, o.takeFrames()
-	o.control, o.answer = nil, 0
+	o.control, o.answer, o.inFlight = nil, 0, frames
 	var last []byte
 	if o.queue == nil && o.last != nil && !isLarge(frames) {
 		last, o.last, o.closed = o.last, nil, true
 	}
 	o.mu.Unlock()
 	b.build(control, frames, last, o.plain)
-	putQueue(frames)
 	return true
 }
 
@@ -271,7 +287,8 @@ func (o *outbox) takeFrames() []stream.Frame {
 func (o *outbox) written() (fill, more bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.inFlightBytes = 0
+	putQueue(o.inFlight)
+	o.inFlight, o.inFlightBytes = nil, 0
 	full := o.waitingBytes > o.maxBytes/2 || len(o.queue) > o.maxFrames/2
 	if fill = o.behind && !o.closing && !full; fill {
 		o.behind = false
@@ -288,7 +305,8 @@ func (o *outbox) fail() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.closing, o.closed = true, true
-	o.inFlightBytes, o.control, o.last = 0, nil, nil
+	o.lost = append(o.lost, o.inFlight...)
+	o.inFlight, o.inFlightBytes, o.control, o.last = nil, 0, nil, nil
 	o.drop()
 	o.unschedule()
 }

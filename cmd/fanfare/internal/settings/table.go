@@ -133,6 +133,8 @@ func of(c *fanfare.Config) []Setting {
 		{"limits.sessions", &l.Sessions, public, "most sessions on this node"},
 		{"limits.sessions_per_user", &l.SessionsPerUser, public,
 			"most sessions of one user on this node; one more closes the user's oldest (4010)"},
+		{"limits.ended_sessions", &l.EndedSessions, public,
+			"sessions that have ended and are remembered, so that a trace says what became of a message for them"},
 		{"limits.inbound_rate", &l.InboundRate, public, "operations a second from one session"},
 		{"limits.inbound_bytes", &l.InboundBytes, public,
 			"most that users have sent to one system from this node and that is not consumed " +

@@ -172,10 +172,10 @@ function showPlace(r: Report, p: Place, answers: { node: NodeAnswer; seen?: Seen
     ["To", p.poison ? "unknown: it cannot be decoded" : list(p.to ?? [], 20)],
     ...(p.type ? [["Type", p.type] as [string, Content]] : []),
     ["In the log", p.logged_at ? moment(p.logged_at) : "unknown"],
-    ["Size", p.bytes ? bytes(p.bytes) : "unknown"],
+    ["Data", p.bytes ? bytes(p.bytes) : "unknown"],
     ["Lifetime", p.ttl ? count(p.ttl, "second") : "without end"],
-    ["Cursor", ending(p.cursor, 16)],
-    ...(p.duplicate_of ? [["Repeats", ending(p.duplicate_of, 16)] as [string, Content]] : []),
+    ["Cursor", make("code", "", p.cursor ?? "unknown")],
+    ...(p.duplicate_of ? [["Repeats", make("code", "", p.duplicate_of)] as [string, Content]] : []),
   ];
   const told = answers.flatMap(({ node, seen }) => (seen?.of ?? []).map(t => ({ node, told: t })));
   const parts: Content[] = [

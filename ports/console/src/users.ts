@@ -169,5 +169,5 @@ function attached(a: Attached): HTMLElement {
   }), ...(a.more_rooms ? [`and ${count(a.more_rooms, "more room")}`] : [])];
   return make("li", "", make("b", "", a.system), " ", make("span", `pill ${kinds[a.state ?? ""] ?? ""}`, a.state ?? "unknown"),
     ...(a.gap ? [" ", make("span", "pill bad", `gap next: ${a.gap}`)] : []),
-    make("small", "", a.state === "waiting" ? "waits for " : "given up to ", ending(a.cursor)), ...(rooms.length ? [make("span", "rooms", "in ", ...rooms)] : []));
+    make("small", "", a.state === "waiting" ? "waits for " : "given up to ", ending(a.cursor, 22)), ...(rooms.length ? [make("span", "rooms", "in ", ...rooms)] : []));
 }

@@ -98,7 +98,15 @@ func (n *Node) AdminHandler() http.Handler { return n.admin }
 func (n *Node) Publish(
 	ctx context.Context, system string, msgs ...Message,
 ) (ids []string, err error) {
-	return n.parts.publisher.Publish(ctx, system, msgs...)
+	ids, err = n.parts.publisher.Publish(ctx, system, msgs...)
+	if n.log.Enabled(ctx, slog.LevelDebug) {
+		var to []string
+		for _, m := range msgs[:min(len(msgs), loggedMessages)] {
+			to = append(to, m.To[:min(len(m.To), loggedMessages)]...)
+		}
+		logPublish(ctx, n.log, system, len(msgs), ids[:min(len(ids), loggedMessages)], to, err)
+	}
+	return ids, err
 }
 
 // Run consumes and delivers until ctx ends. Then it drains: over the time of

@@ -206,7 +206,7 @@ func newEnvelopePublisher(cfg Config, b bus, topics domain.Topics, o options) do
 		User:   int64(cfg.Limits.InboundUserBytes),
 		System: int64(cfg.Limits.InboundBytes),
 	}, o.log)
-	return out
+	return loggedPublisher{out, o.log}
 }
 
 // newPublisher makes what publishes for [Node.Publish]. Nobody closes it: the bus
@@ -372,10 +372,12 @@ func newAPI(
 	return api.New(out, l.keys, h, ac)
 }
 
-// newNode makes the node of its parts, and the routes that it serves.
+// newNode makes the node of its parts, what it answers other nodes, and the routes that it
+// serves.
 func newNode(cfg Config, o options, p parts, m *metrics.Registry) (*Node, error) {
 	p.answerers.Handle(api.CountsKind, p.api.AnswerCounts)
 	p.answerers.Handle(trace.Kind, p.registry.AnswerTrace)
+	p.answerers.Handle(control.SessionsKind, p.registry.AnswerSessions)
 	public, admin := http.NewServeMux(), http.NewServeMux()
 	public.Handle("/ws", p.sockets)
 	public.Handle("/sse", p.events)

@@ -37,7 +37,7 @@ type Config struct {
 	// messages are not traced, and no node has.
 	Finder Finder
 	Gone   func() []control.Gone
-	// Asker asks all nodes; nil: the routes that need it answer 501.
+	// Asker asks all nodes for the routes that need it; nil: nobody answers.
 	Asker Asker
 	// Counter says what this node counts, for GET /v1/live; nil: that is not shown.
 	Counter Counter
@@ -64,6 +64,9 @@ func (c Config) withDefaults() Config {
 	defaults.Set(&c.BodyTime, DefaultBodyTime)
 	defaults.Set(&c.BodyStall, DefaultBodyStall)
 	defaults.Set(&c.Version, "dev")
+	if c.Asker == nil {
+		c.Asker = nobody{}
+	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -66,7 +66,7 @@ type route struct {
 	// scope is what an API key needs: the whole scope, or its first part if the path names
 	// a system.
 	scope string
-	alone bool     // the node answers it also if the control plane is off
+	alone bool     // it works without the control plane: this node then answers alone
 	query []string // the parameters that it takes, in the order of the documentation
 	bytes int64    // most bytes of the body
 	serve func(*call) (status int, answer any, _ *Problem)

@@ -163,7 +163,7 @@ func (a *API) live(w http.ResponseWriter, r *http.Request) {
 	var asking sync.WaitGroup
 	defer asking.Wait()
 	defer stop()
-	if a.cfg.Control != nil && a.cfg.Asker != nil {
+	if a.cfg.Control != nil {
 		asking.Go(func() { a.askOthers(ctx) })
 	}
 	a.show(ctx, w, r)

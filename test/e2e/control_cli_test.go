@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"os/exec"
 	"strings"
@@ -35,6 +36,15 @@ func commandLine(t *testing.T, c *cluster, p *controlled) {
 	phone := p.mustConnect(t, overV1, p.nodes[1].addr, alice, "&rooms=orders/desk")
 	p.wantPresent(t, 10*time.Second, "desk", "alice")
 	says(fanfare(0, "who", "--system", "orders", "--room", "desk"), "alice")
+	eventually(t, time.Minute, "alice's session is printed", func() error {
+		text := fanfare(0, "sessions", "alice")
+		for _, word := range []string{p.nodes[1].name, "ws", "127.0.0.1", "orders", "live", "desk"} {
+			if !strings.Contains(text, word) {
+				return fmt.Errorf("want %q in %s", word, text)
+			}
+		}
+		return nil
+	})
 	says(fanfare(0, "nodes"), p.names()...)
 	var nodes struct{ Nodes []struct{ Name string } }
 	if out := fanfare(0, "nodes", "--json"); json.Unmarshal([]byte(out), &nodes) != nil || len(nodes.Nodes) != len(p.nodes) {

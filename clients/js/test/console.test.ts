@@ -122,15 +122,15 @@ test("a message is traced to a user's sessions", { skip }, async t => {
   const id = await node.publish("orders", { to: "user:pia", type: "order.paid", data: { n: 1 } });
   await until("it came", () => pia.ids.includes(id), long);
   const page = await live(t, { part: "#/trace" });
-  await page.getByLabel("System").fill("orders");
-  await page.getByLabel("Message id").fill(id);
-  await page.getByLabel("For the user").fill("pia");
+  await page.getByRole("combobox", { name: "System" }).fill("orders");
+  await page.getByRole("textbox", { name: "Message id" }).fill(id);
+  await page.getByRole("textbox", { name: "For the user" }).fill("pia");
   await page.getByRole("button", { name: "Trace" }).click();
   await page.getByText("Found it once. 1 node answered.").waitFor();
   await page.getByRole("table", { name: "What each node made of it" }).getByText("read, and offered to its sessions").waitFor();
   await page.getByRole("table", { name: "Sessions of pia" }).getByText("written to the connection").waitFor();
   assert.match(page.url(), new RegExp(`#/trace/orders/${id}\\?user=pia$`)); // it can be sent to somebody else
-  await page.getByLabel("Message id").fill("nobody-knows");
+  await page.getByRole("textbox", { name: "Message id" }).fill("nobody-knows");
   await page.getByRole("button", { name: "Trace" }).click();
   await page.getByText("There is no message with this id, as far as the nodes can see.").waitFor();
 });

@@ -85,7 +85,11 @@ login.addEventListener("submit", event => {
   say(find("#login-result"), "");
   void enter();
 });
-find("#leave").addEventListener("click", () => refuse());
+find("#leave").addEventListener("click", () => {
+  api.use("");
+  location.hash = "";
+  location.reload(); // nothing that was seen stays in the page
+});
 find(".skip").addEventListener("click", event => {
   event.preventDefault(); // the address says which part is shown
   find("main").focus();

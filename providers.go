@@ -189,11 +189,11 @@ func newHub(cfg Config, r *router.Router, b bus) (*stream.Hub, error) {
 	}), nil
 }
 
-// newReader makes what reads the histories of systems, from the windows and from the logs.
+// newReader makes what reads the histories of systems.
 func newReader(cfg Config, r *router.Router, hub *stream.Hub, b bus) *router.Reader {
 	rc := router.ReaderConfig{MaxScan: cfg.Resume.MaxScan, DedupeAge: cfg.Dedupe.Age}
-	if rewinder, ok := b.(router.Rewinder); ok && b.Guarantees().Log {
-		rc.Rewinder = rewinder
+	if b.Guarantees().Log {
+		rc.Rewinder = b
 	}
 	return router.NewReader(r, hub, rc)
 }
@@ -278,7 +278,7 @@ func chosen(key string, names []string) (func(domain.System) bool, error) {
 
 // newRegistry makes what lets clients in and holds their sessions.
 func newRegistry(
-	cfg Config, hub *stream.Hub, p *plane.Plane, l *logins, o options,
+	cfg Config, hub *stream.Hub, p *plane.Plane, l *logins, reader *router.Reader, o options,
 ) (*session.Registry, error) {
 	presence, err := chosen("presence.systems", cfg.Presence.Systems)
 	if err != nil {
@@ -295,6 +295,7 @@ func newRegistry(
 		Grace:           cfg.DrainGrace,
 		Presence:        presence,
 		Members:         cfg.Presence.Members,
+		History:         reader,
 	}
 	if p != nil {
 		sc.Control = p
@@ -349,7 +350,7 @@ func newEvents(cfg Config, registry *session.Registry) (*sse.Server, error) {
 // newAPI makes the HTTP API. In development mode it needs no keys.
 func newAPI(
 	cfg Config, out domain.Publisher, h *health, p *plane.Plane, answerers *plane.Answerers,
-	reader *router.Reader, c *counter, l *logins, o options,
+	l *logins, reader *router.Reader, registry *session.Registry, c *counter, o options,
 ) (*api.API, error) {
 	ac := api.Config{
 		Counter:      c,
@@ -361,6 +362,10 @@ func newAPI(
 		BodyStall:    cfg.Limits.BodyStall,
 		Version:      o.version,
 		Logger:       o.log,
+		History:      reader,
+		Encoder:      session.V1Encoder{},
+		Greedy:       func(err error) bool { return errors.Is(err, router.ErrReads) },
+		Clientele:    registry,
 	}
 	ac.Asker, ac.Finder = answerers, reader
 	if p != nil {
@@ -386,6 +391,7 @@ func newNode(cfg Config, o options, p parts, m *metrics.Registry) (*Node, error)
 		return nil, err
 	}
 	p.api.Publishing(public)
+	p.api.Remembering(public)
 	for _, mux := range []*http.ServeMux{public, admin} {
 		p.api.Controlling(mux) // the console uses the routes of the listener that it is on
 		p.api.Unknown(mux)

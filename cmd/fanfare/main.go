@@ -125,7 +125,7 @@ every node hears it on the bus; the node that holds a session of that user deliv
 		}},
 		{"Who is there, and who must go:", []*cobra.Command{
 			a.who(), a.sessions(), a.members(), a.disconnect(), a.block(), a.unblock(), a.revoke(), a.nodes(),
-			a.rebalance(),
+			a.rebalance(), a.trace(),
 		}},
 		{"Tokens and keys:", []*cobra.Command{a.token(), a.key()}},
 	} {

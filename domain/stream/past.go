@@ -21,7 +21,7 @@ type Past struct {
 	begin    domain.Location // it hears what comes after it
 	cameWith bool            // begin is the client's cursor, unless there is a gap
 
-	state Pace
+	state string          // Live, Behind or Waiting; "" in the zero Past
 	end   domain.Location // it was offered everything up to here
 	open  bool            // but not the entry at end itself
 
@@ -36,21 +36,8 @@ type Past struct {
 	unsure    bool            // when ended: some were not, and nobody can say which
 }
 
-// A Pace says whether a session keeps up with its stream.
-type Pace string
-
-// The paces of a session, as [Past.Pace] returns them.
-const (
-	Live    Pace = "live"    // it is offered each entry as it comes
-	Behind  Pace = "behind"  // its outbox was full
-	Waiting Pace = "waiting" // for the stream to come to its cursor, or for the log to be read again
-)
-
 // IsZero reports whether p is none.
 func (p *Past) IsZero() bool { return p.state == "" }
-
-// Pace returns whether the session keeps up, or did so when it ended.
-func (p *Past) Pace() Pace { return p.state }
 
 // NoteUnwritten notes of a Past that has ended that a message was offered and not written,
 // and neither was anything after it; without a cursor, that it is not known from where on.

@@ -55,17 +55,17 @@ const (
 	MaxSessions = 50  // sessions in an answer for each place, the newest
 )
 
-// A Place is where a message is, with what nodes need to say what became of it.
+// A Place is where a message is, with what nodes need to say what became of it. To is nil if it
+// cannot be decoded, or if the log has it no more.
 type Place struct {
-	Cursor   string    `json:"cursor,omitempty"`
-	LoggedAt time.Time `json:"logged_at,omitzero"`
-	To       []string  `json:"to,omitempty"` // nil if it cannot be decoded
-	Type     string    `json:"type,omitempty"`
-	TTL      int       `json:"ttl,omitempty"` // seconds
-	Bytes    int       `json:"bytes,omitempty"`
-	// DuplicateOf is the cursor of the message that it repeats.
-	DuplicateOf string `json:"duplicate_of,omitempty"`
-	Poison      bool   `json:"poison,omitempty"`
+	Cursor      string    `json:"cursor,omitempty" doc:"Where it is; on a bus without a log, on the node that answers."`
+	LoggedAt    time.Time `json:"logged_at,omitzero" doc:"When the log took it; without a log, when the node read it."`
+	To          []string  `json:"to,omitempty" doc:"Its targets. None: it cannot be decoded, or is in no log any more."`
+	Type        string    `json:"type,omitempty" doc:"Its type."`
+	TTL         int       `json:"ttl,omitempty" doc:"For how long it is worth delivering, in seconds."`
+	Bytes       int       `json:"bytes,omitempty" doc:"The size of its data."`
+	DuplicateOf string    `json:"duplicate_of,omitempty" doc:"The cursor of the message that it repeats."`
+	Poison      bool      `json:"poison,omitempty" doc:"It cannot be decoded."`
 }
 
 // A Question asks a node what became of the messages with an id.
@@ -78,64 +78,60 @@ type Question struct {
 
 // An Answer is what a node knows.
 type Answer struct {
-	// Reads says whether the node reads the system now. If not, Places says nothing.
-	Reads bool `json:"reads"`
-	// Since is from when on the node has read the system, by the log's clock.
-	Since  time.Time `json:"since,omitzero"`
-	Places []Seen    `json:"places"` // in the question's order
-	// Ended is since when the node remembers all sessions that have ended; zero since its start.
-	Ended time.Time `json:"ended,omitzero"`
-	// More says that the user has had more sessions than are named.
-	More bool `json:"more,omitempty"`
+	Reads  bool      `json:"reads" doc:"Whether the node reads the system now. If not, it knows nothing of it."`
+	Since  time.Time `json:"since,omitzero" doc:"From when on it has read the system, by the log's clock."`
+	Places []Seen    `json:"places,omitempty" doc:"What it made of the message, for each of the report's places."`
+	Ended  time.Time `json:"ended,omitzero" doc:"It remembers all sessions that ended since then."`
+	More   bool      `json:"more,omitempty" doc:"The user has had more sessions than are named."`
 }
 
 // A Seen is what a node made of a message.
 type Seen struct {
-	Cursor string `json:"cursor,omitempty"`
-	State  State  `json:"state"`
-	Reason string `json:"reason,omitempty"` // of a gap
-	// DuplicateOf is the cursor of the message that it repeats.
-	DuplicateOf string `json:"duplicate_of,omitempty"`
-	// Sessions is how many of the node's present sessions it was offered to.
-	Sessions int    `json:"sessions"`
-	Of       []Told `json:"of,omitempty"` // the user's sessions, newest first
+	Cursor      string `json:"cursor,omitempty" doc:"Where it is for this node."`
+	State       State  `json:"state" doc:"What the node made of it: see docs/operating.md."`
+	Reason      string `json:"reason,omitempty" doc:"Why there is a gap."`
+	DuplicateOf string `json:"duplicate_of,omitempty" doc:"The cursor of the message that it repeats."`
+	Sessions    int    `json:"sessions" doc:"How many of the sessions that the node has now it was offered to."`
+	Of          []Told `json:"of,omitempty" doc:"What became of it for the user's sessions, newest first."`
 }
 
 // A Told is what became of a message for a session.
 type Told struct {
-	Session   string    `json:"session"`
-	Connected time.Time `json:"connected"`
-	Ended     time.Time `json:"ended,omitzero"` // zero while it lasts
-	Code      int       `json:"code,omitempty"` // the close code with which it ended
-	Address   string    `json:"address,omitempty"`
-	Fate      Fate      `json:"fate"`
-	Reason    string    `json:"reason,omitempty"` // of a gap
+	Session   string    `json:"session" doc:"The session, as hello names it."`
+	Connected time.Time `json:"connected" doc:"When it began."`
+	Ended     time.Time `json:"ended,omitzero" doc:"When it ended; without it, it lasts."`
+	Code      int       `json:"code,omitempty" doc:"The close code with which it ended."`
+	Address   string    `json:"address,omitempty" doc:"The client's address."`
+	Fate      Fate      `json:"fate" doc:"What became of the message: see docs/operating.md."`
+	Reason    string    `json:"reason,omitempty" doc:"Why there is a gap."`
 }
 
 // A Node is what one node answered.
 type Node struct {
-	Node        string `json:"node"`
-	Incarnation string `json:"incarnation"`
+	Node        string `json:"node" doc:"The node's name."`
+	Incarnation string `json:"incarnation,omitempty" doc:"Its run, from its start on."`
 	Answer
-	// Error says why the node has no answer.
-	Error string `json:"error,omitempty"`
+	Error string `json:"error,omitempty" doc:"Why it has no answer."`
 }
 
 // A Report is what became of the messages with an id, on all nodes.
 type Report struct {
-	System string  `json:"system"`
-	ID     string  `json:"id"`
-	User   string  `json:"user,omitempty"`
-	Places []Place `json:"places"` // oldest first
-	Nodes  []Node  `json:"nodes"`  // sorted by name
-	// Silent are live nodes that have not answered in time, and Gone those that have died
-	// or left lately: what became of the message there, nobody can say.
-	Silent []string `json:"no_answer,omitempty"`
-	Gone   []Gone   `json:"no_such_node,omitempty"`
-	// Complete says that every place of the id was found.
-	Complete bool `json:"complete"`
-	// Reason says why something may be missing: "trimmed", "too_far", "lossy" or "gap".
-	Reason string `json:"reason,omitempty"`
+	System   string   `json:"system" doc:"The system."`
+	ID       string   `json:"id" doc:"The id that was asked for."`
+	User     string   `json:"user,omitempty" doc:"The user whose sessions were asked for."`
+	Places   []Place  `json:"places" doc:"Where messages with the id are, oldest first. None: there is none any more."`
+	Nodes    []Node   `json:"nodes" doc:"What the nodes have answered, sorted by name."`
+	Silent   []string `json:"no_answer,omitempty" doc:"Live nodes that have not answered in time."`
+	Gone     []Gone   `json:"no_such_node,omitempty" doc:"Nodes that have ended or died since."`
+	Complete bool     `json:"complete" doc:"Whether these are all places of the id."`
+	Reason   string   `json:"reason,omitempty" doc:"Why places may be missing: trimmed, too_far or lossy."`
+}
+
+// A Gone is a node that is not there any more.
+type Gone struct {
+	Node        string    `json:"node" doc:"The node's name."`
+	Incarnation string    `json:"incarnation" doc:"Its run."`
+	Heard       time.Time `json:"heard" doc:"When it was heard last."`
 }
 
 // Reasons of a report, beside those of a gap.
@@ -144,10 +140,3 @@ const (
 	ReasonTooFar  = "too_far" // not all of the log was read
 	ReasonLossy   = "lossy"   // the bus keeps no log
 )
-
-// A Gone is a node that is not there any more.
-type Gone struct {
-	Node        string    `json:"node"`
-	Incarnation string    `json:"incarnation"`
-	Heard       time.Time `json:"heard"` // when it was heard last
-}

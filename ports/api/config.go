@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/fanfarebus/fanfare/domain/control"
-
+	"github.com/fanfarebus/fanfare/domain/stream"
 	"github.com/fanfarebus/fanfare/internal/defaults"
 )
 
@@ -41,6 +41,15 @@ type Config struct {
 	Asker Asker
 	// Counter says what this node counts, for GET /v1/live; nil: that is not shown.
 	Counter Counter
+
+	// History reads what messages were; nil: the routes of [API.Remembering] answer 501.
+	// Encoder writes its messages, as clients of sessions see them, and Greedy says which of
+	// its errors mean that one asker has too much read. Clientele knows who has no API key;
+	// nil: nobody but those who have one is known.
+	History   History
+	Encoder   stream.Encoder
+	Greedy    func(error) bool
+	Clientele Clientele
 
 	// Bodies and BodiesPerKey are how many bytes the bodies of requests in flight may
 	// take, of all publishers and of each API key. They are raised to what a single

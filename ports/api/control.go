@@ -64,7 +64,7 @@ type Asker interface {
 type route struct {
 	method, path string
 	// scope is what an API key needs: the whole scope, or its first part if the path names
-	// a system.
+	// a system. The scope admin is for all systems.
 	scope string
 	alone bool     // it works without the control plane: this node then answers alone
 	query []string // the parameters that it takes, in the order of the documentation
@@ -75,7 +75,7 @@ type route struct {
 
 // fullScope returns the scope that an API key needs for a system.
 func (r *route) fullScope(system string) string {
-	if !strings.Contains(r.path, "{system}") {
+	if r.scope == "admin" || !strings.Contains(r.path, "{system}") {
 		return r.scope
 	}
 	return r.scope + "/" + system

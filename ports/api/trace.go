@@ -59,7 +59,7 @@ func traceMessage(c *call) (int, any, *Problem) {
 	if p != nil {
 		return 0, nil, p
 	}
-	if c.api.cfg.Finder == nil || c.api.cfg.Asker == nil {
+	if c.api.cfg.Finder == nil {
 		return 0, nil, problem(http.StatusNotImplemented, "this node traces no messages")
 	}
 	r := trace.Report{System: c.system.String(), ID: c.message, User: user, Nodes: []trace.Node{}}
@@ -216,4 +216,3 @@ func (c *call) gone(r *trace.Report) (all []trace.Gone) {
 
 // goneSlack is how long a node may have lived on after it was heard last.
 const goneSlack = 10 * time.Second
-

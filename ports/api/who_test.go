@@ -256,7 +256,7 @@ func TestTheDocumentSaysWhatTheRoutesTake(t *testing.T) {
 			}
 		}
 	}
-	if n != 16 {
+	if n != 17 {
 		t.Errorf("%d routes are described", n)
 	}
 }

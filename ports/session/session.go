@@ -2,6 +2,7 @@ package session
 
 import (
 	"net/netip"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -98,7 +99,7 @@ func (s *Session) Begin(conn Conn) {
 	}
 	s.registry.counters.opened.Add(1)
 	s.logOpened()
-	conn.Notify(s.hello())
+	conn.Notify(s.hello(asked.systems))
 	if s.untold {
 		s.startRooms()
 	}
@@ -290,8 +291,8 @@ func (s *Session) sendCursors() {
 }
 
 // hello makes the first op of every session: who the client is, where, and the
-// cursors at which its systems begin.
-func (s *Session) hello() []byte {
+// cursors at which its systems begin, which are in the order in which they were asked for.
+func (s *Session) hello(asked []systemRequest) []byte {
 	b := append(make([]byte, 0, 256), `{"op":"hello","session":`...)
 	b = jsontext.AppendString(b, s.ID)
 	b = append(b, `,"node":`...)
@@ -307,11 +308,12 @@ func (s *Session) hello() []byte {
 		b = append(b, a.System().String()...)
 		b = append(b, `":{"cursor":`...)
 		b = appendCursor(b, a.sentCursor)
-		if a.resumed {
-			b = append(b, `,"resumed":true}`...)
-		} else {
-			b = append(b, `,"resumed":false}`...)
+		last := asked[i].wantsLast()
+		b = strconv.AppendBool(append(b, `,"resumed":`...), a.resumed && !last)
+		if last {
+			b = AppendLast(b, asked[i].missing)
 		}
+		b = append(b, '}')
 	}
 	return append(b, `}}`...)
 }

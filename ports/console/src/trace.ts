@@ -72,7 +72,7 @@ const states: Record<string, Meaning> = {
 };
 
 /** What the fates of a message for a session mean. */
-const fates: Record<string, Meaning> = {
+export const fates: Record<string, Meaning> = {
   acked: ["good", "the client has shown a later cursor"],
   written: ["good", "written to the connection"],
   offered: ["warn", "waits in the outbox"],
@@ -94,6 +94,7 @@ const reasons: Record<string, string> = {
   trimmed: "The log has been trimmed: it does not hold everything that was there then.",
   too_far: "The message was not found as far back as this node reads (resume.max_scan).",
   lossy: "This bus keeps no log: only what the node remembers could be searched.",
+  gap: "There is a gap in what the node has read: the message may be in it.",
 };
 
 /** The part that traces one message. */

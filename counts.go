@@ -25,7 +25,8 @@ func newCounter(registry *session.Registry, h *health) *counter {
 func (c *counter) Counts() api.Counts {
 	stats, now := c.registry.Stats(), c.health.look()
 	out := api.Counts{
-		AtMS: time.Since(c.born).Milliseconds(), BusUp: now.busUp, Deaf: now.deaf,
+		AtMS: time.Since(c.born).Milliseconds(), BusUp: now.busUp,
+		Deaf: now.deaf[:min(len(now.deaf), api.MaxDeaf)],
 		Sessions: stats.Sessions, Users: stats.Users,
 		Opened: stats.Opened, Closed: sum(stats.Closed), Refused: sum(stats.Rejected),
 	}

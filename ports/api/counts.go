@@ -31,7 +31,7 @@ func (a *API) AnswerCounts(context.Context, []byte) ([]byte, error) {
 type Counts struct {
 	AtMS     int64          `json:"at_ms" doc:"When this was counted, since the node's start. Rates follow from two."`
 	BusUp    bool           `json:"bus_up" doc:"The node can reach its bus."`
-	Deaf     []string       `json:"deaf,omitempty" doc:"Systems whose messages do not come, though the bus answers."`
+	Deaf     []string       `json:"deaf,omitempty" doc:"Systems whose messages do not come; at most 20."`
 	Sessions int            `json:"sessions" doc:"Open now."`
 	Users    int            `json:"users" doc:"That have an open session."`
 	Opened   uint64         `json:"opened" doc:"Sessions that were opened."`
@@ -46,15 +46,18 @@ type SystemCounts struct {
 	System    string `json:"system"`
 	Sessions  int    `json:"sessions" doc:"Attached now."`
 	Behind    int    `json:"behind" doc:"Sessions that are catching up."`
-	Messages  uint64 `json:"messages" doc:"That came from the bus, neither repeated nor expired. Every node counts them."`
+	Messages  uint64 `json:"messages" doc:"That came from the bus. Every node counts them."`
 	Matched   uint64 `json:"matched" doc:"Messages for which the node had a session."`
 	Delivered uint64 `json:"delivered" doc:"Messages given to sessions, once for each session."`
 	Gaps      uint64 `json:"gaps" doc:"Gap notices given to sessions."`
 	Window    int64  `json:"window_bytes" doc:"Of memory that the window of recent messages takes."`
 }
 
-// maxCounted is the most systems that a node's Counts have.
-const maxCounted = 100
+// The most systems that a node's Counts have, so that they fit into an answer to another node.
+const (
+	maxCounted = 100
+	MaxDeaf    = 20
+)
 
 // Bound keeps the systems with the most sessions, sorted by name, and says how many it has left
 // out. It changes systems.

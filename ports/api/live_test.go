@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -216,5 +217,23 @@ func TestCountsHaveBoundedlyManySystems(t *testing.T) {
 		if s.Sessions < 50 || i > 0 && kept[i-1].System >= s.System {
 			t.Errorf("%d: %+v", i, s)
 		}
+	}
+}
+
+func TestTheLargestCountsFitIntoAnAnswer(t *testing.T) {
+	name := strings.Repeat("s", 64)
+	const most = math.MaxInt64
+	c := api.Counts{AtMS: most, Sessions: most, Users: most, Opened: most, Closed: most, Refused: most, Left: most}
+	for range api.MaxDeaf {
+		c.Deaf = append(c.Deaf, name)
+	}
+	for range 200 {
+		c.Systems = append(c.Systems, api.SystemCounts{
+			System: name, Sessions: 1e7, Behind: 1e7, Messages: 1e15, Matched: 1e15, Delivered: 1e15, Gaps: 1e15, Window: 1e12,
+		})
+	}
+	c.Systems, _ = api.Bound(c.Systems)
+	if text, err := json.Marshal(c); err != nil || len(text) > control.MaxBody {
+		t.Errorf("%d bytes, at most %d: %v", len(text), control.MaxBody, err)
 	}
 }

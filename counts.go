@@ -26,7 +26,7 @@ func (c *counter) Counts() api.Counts {
 	stats, now := c.registry.Stats(), c.health.look()
 	out := api.Counts{
 		AtMS: time.Since(c.born).Milliseconds(), BusUp: now.busUp,
-		Deaf: now.deaf[:min(len(now.deaf), api.MaxDeaf)],
+		Deaf:     now.deaf[:min(len(now.deaf), api.MaxDeaf)],
 		Sessions: stats.Sessions, Users: stats.Users,
 		Opened: stats.Opened, Closed: sum(stats.Closed), Refused: sum(stats.Rejected),
 	}

@@ -349,8 +349,9 @@ func newEvents(cfg Config, registry *session.Registry) (*sse.Server, error) {
 
 // newAPI makes the HTTP API. In development mode it needs no keys.
 func newAPI(
-	cfg Config, out domain.Publisher, h *health, p *plane.Plane, answerers *plane.Answerers,
-	l *logins, reader *router.Reader, registry *session.Registry, c *counter, o options,
+	cfg Config, out domain.Publisher, h *health, hub *stream.Hub, p *plane.Plane,
+	answerers *plane.Answerers, l *logins, reader *router.Reader, registry *session.Registry,
+	c *counter, o options,
 ) (*api.API, error) {
 	ac := api.Config{
 		Counter:      c,
@@ -367,7 +368,7 @@ func newAPI(
 		Greedy:       func(err error) bool { return errors.Is(err, router.ErrReads) },
 		Clientele:    registry,
 	}
-	ac.Asker, ac.Finder = answerers, reader
+	ac.Asker, ac.Finder, ac.Viewer = answerers, reader, viewer{hub}
 	if p != nil {
 		ac.Control, ac.Asker, ac.Gone = p, p, p.Gone
 	}

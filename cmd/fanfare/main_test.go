@@ -276,7 +276,7 @@ func TestUnknownNameInTheEnvironmentIsRefused(t *testing.T) {
 
 func TestEveryCommandHelpsWithAnExample(t *testing.T) {
 	for _, name := range []string{"serve", "dev", "publish", "listen", "token", "key", "config check", "config print",
-		"who", "sessions", "nodes", "disconnect", "block", "unblock", "revoke", "members", "members add", "members remove", "members list"} {
+		"who", "sessions", "watch", "nodes", "disconnect", "block", "unblock", "revoke", "members", "members add", "members remove", "members list"} {
 		got := fanfareRun(t, append(strings.Fields(name), "--help")...)
 		if got.code != 0 || !strings.Contains(got.out, "Examples:\n") {
 			t.Errorf("%s: %+v", name, got)

@@ -60,6 +60,7 @@ type API struct {
 	bodies    *budget
 	lives     *lives
 
+	watches      atomic.Int64 // requests that watch now
 	accepted     atomic.Uint64
 	mu           sync.Mutex
 	refused      map[string]uint64 // by reason, see Problem.why; guarded by mu
@@ -94,7 +95,7 @@ func (a *API) Publishing(mux *http.ServeMux) {
 	for _, r := range routes {
 		there += ", " + r.method + " " + r.path
 	}
-	there += ", GET " + livePath
+	there += ", GET " + livePath + ", " + watching.method + " " + watching.path
 	mux.HandleFunc("/v1/", func(w http.ResponseWriter, r *http.Request) {
 		a.refuse(w, problem(http.StatusNotFound, there).because("path"))
 	})

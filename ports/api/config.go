@@ -39,6 +39,8 @@ type Config struct {
 	Gone   func() []control.Gone
 	// Asker asks all nodes for the routes that need it; nil: nobody answers.
 	Asker Asker
+	// Viewer shows what the node reads; nil: it cannot be watched.
+	Viewer Viewer
 	// Counter says what this node counts, for GET /v1/live; nil: that is not shown.
 	Counter Counter
 

@@ -115,6 +115,8 @@ func (a *API) Controlling(mux *http.ServeMux) {
 			a.steer(r, w, req)
 		})
 	}
+	mux.HandleFunc(watching.method+" "+watching.path, a.watch)
+	methods[watching.path] = []string{http.MethodGet, http.MethodHead}
 	for path := range maps.Keys(methods) {
 		allow := strings.Join(slices.Sorted(slices.Values(methods[path])), ", ")
 		mux.HandleFunc(path, func(w http.ResponseWriter, req *http.Request) {

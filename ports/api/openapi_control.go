@@ -109,6 +109,12 @@ func parameterOf(name string) *huma.Param {
 	case "cursor":
 		p.Example, p.Description = exampleCursor, "A place that is meant, too: the cursor of a publish, or "+
 			"one that a client was given with the message."
+	case "to":
+		p.Example, p.Description = "user:alice", "Only messages for this target; may be repeated, up to 20 times."
+		p.Schema = &huma.Schema{Type: "string"}
+	case "data":
+		p.Example, p.Description = "true", "true: with the messages' data."
+		p.Schema = &huma.Schema{Type: "boolean"}
 	case "wait":
 		p.Example = "2s"
 		p.Schema = &huma.Schema{Type: "string"}

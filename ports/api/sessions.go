@@ -86,8 +86,16 @@ func listSessions(c *call) (int, any, *Problem) {
 	if p := c.read(nil); p != nil {
 		return 0, nil, p
 	}
-	out := sessionList{User: c.user, Sessions: []control.SessionInfo{}}
-	var p *Problem
+	out, p := c.sessionsOf()
+	if p != nil {
+		return 0, nil, p
+	}
+	return http.StatusOK, out, nil
+}
+
+// sessionsOf asks all nodes for the sessions of the user.
+func (c *call) sessionsOf() (out sessionList, p *Problem) {
+	out = sessionList{User: c.user, Sessions: []control.SessionInfo{}}
 	question := control.SessionsOf{User: c.user}
 	out.fullness, p = c.ask(control.SessionsKind, question, func(node string, answer []byte) error {
 		var of control.Sessions
@@ -103,11 +111,8 @@ func listSessions(c *call) (int, any, *Problem) {
 		out.Sessions, out.More = append(out.Sessions, of.Sessions...), out.More+of.More
 		return nil
 	})
-	if p != nil {
-		return 0, nil, p
-	}
 	slices.SortStableFunc(out.Sessions, func(a, b control.SessionInfo) int {
 		return cmp.Or(a.Connected.Compare(b.Connected), strings.Compare(a.ID, b.ID))
 	})
-	return http.StatusOK, out, nil
+	return out, p
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/fanfarebus/fanfare/domain"
@@ -14,14 +15,31 @@ import (
 
 // asked is an Asker that remembers what it was asked.
 type asked struct {
+	mu      sync.Mutex
 	got     string
 	answers control.Answers
+	byKind  map[string]control.Answers // go before answers
 	err     error
 }
 
 func (a *asked) Ask(_ context.Context, kind string, body []byte) (control.Answers, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	a.got = kind + " " + string(body)
+	if answers, is := a.byKind[kind]; is {
+		return answers, a.err
+	}
 	return a.answers, a.err
+}
+
+// set sets what is answered to a kind of question.
+func (a *asked) set(kind string, answers control.Answers) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.byKind == nil {
+		a.byKind = make(map[string]control.Answers)
+	}
+	a.byKind[kind] = answers
 }
 
 func TestSessionsOfAUserAreListed(t *testing.T) {

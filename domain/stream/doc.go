@@ -40,6 +40,10 @@
 //     again and not taken by its budget. A resume costs what was missed, not
 //     what the window holds.
 //
+// # What became of a message
+//
+// [Stream.Locate] and [Stream.Fate] derive it from places: see [Past].
+//
 // A Stream has no sockets, no clock and no goroutines of its own: the time comes
 // from Config.Now, and everything happens in the caller's goroutine. Only
 // [Hub.Acquire] waits, with a timer.

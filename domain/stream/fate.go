@@ -168,10 +168,10 @@ func (s *Stream) offered(at *Place, p *Past, via domain.Target, since time.Time)
 		return trace.Uncertain
 	case !p.ended:
 		return trace.Offered
-	case p.unsure:
-		return trace.Uncertain
 	case p.unwritten != domain.Location{} && !s.isBefore(at, p.unwritten):
 		return trace.EndedFirst
+	case p.unsure:
+		return trace.Uncertain
 	}
 	return trace.Written
 }

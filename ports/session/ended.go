@@ -89,7 +89,10 @@ func noteUnwritten(p *endedPart, conn Conn) {
 		case !known:
 			p.past.NoteUnwritten(domain.Cursor{}) // of a plain client
 			return false
-		case of != p.system.String() || cursor.IsZero():
+		case of != p.system.String():
+			return true
+		case cursor.IsZero(): // of a room that the client was joining with a cursor
+			p.past.NoteUnwritten(cursor)
 			return true
 		}
 		p.past.NoteUnwritten(cursor)

@@ -122,6 +122,8 @@ type listener struct {
 	heard []string // guarded by mu
 	code  int      // guarded by mu
 	ended bool
+
+	unwritten [][]byte // what Unwritten shows
 }
 
 func (l *listener) hear(what string) bool {
@@ -145,8 +147,15 @@ func (l *listener) Pending() (frames, bytes int)                               {
 func (l *listener) NotifyIfRoom(op []byte) bool                                { return l.hear(string(op)) }
 func (l *listener) Notify(op []byte)                                           { l.hear(string(op)) }
 func (l *listener) GoAway(_, _ time.Duration)                                  { l.Close(session.CloseGoingAway, "") }
-func (l *listener) Unwritten(func([]byte) bool)                                {}
 func (l *listener) Abort()                                                     {}
+
+func (l *listener) Unwritten(each func([]byte) bool) {
+	for _, frame := range l.unwritten {
+		if !each(frame) {
+			return
+		}
+	}
+}
 
 func (l *listener) Disconnect(code int, reason string, final bool) {
 	l.Notify(session.DisconnectNotice(code, reason, final))

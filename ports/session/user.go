@@ -2,6 +2,7 @@ package session
 
 import (
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -65,7 +66,7 @@ func (reg *Registry) removeOfUser(s *Session) {
 	u := reg.users[s.User]
 	for i, other := range u.sessions {
 		if other == s {
-			u.sessions = append(u.sessions[:i], u.sessions[i+1:]...)
+			u.sessions = slices.Delete(u.sessions, i, i+1) // which keeps no ended one alive
 			if s.going {
 				u.going--
 				reg.goingNow--

@@ -135,6 +135,27 @@ test("a message is traced to a user's sessions", { skip }, async t => {
   await page.getByText("There is no message with this id, as far as the nodes can see.").waitFor();
 });
 
+test("what comes for a user is watched, with what became of it", { skip }, async t => {
+  await client(t, "quin");
+  const page = await live(t, { part: "#/watch/orders?to=user:quin&data=1" });
+  const lines = page.getByRole("log", { name: "What was seen, newest first" }).getByRole("listitem");
+  await lines.filter({ hasText: "of quin: 1 session" }).waitFor(); // so it watches
+  const id = await node.publish("orders", { to: "user:quin", type: "order.paid", data: { n: 1 } });
+  await node.publish("orders", { to: "user:quin", type: "order.paid", data: { n: 1 }, id });
+  await node.publish("orders", { to: "user:someone-else", type: "order.lost", data: { n: 2 } });
+  await lines.filter({ hasText: "order.paid" }).filter({ hasText: '{"n":1}' }).first().waitFor();
+  await lines.filter({ hasText: "a repetition: dropped" }).waitFor();
+  await lines.filter({ hasText: "written to the connection" }).first().waitFor();
+  assert.equal(await lines.filter({ hasText: "order.lost" }).count(), 0);
+  await page.getByText("Watching orders for user:quin: 2 messages.").waitFor();
+  if (process.env.SHOTS) await page.screenshot({ path: join(process.env.SHOTS, "console-watch.png") });
+
+  await page.getByRole("button", { name: "Stop" }).click();
+  await page.getByText("Stopped after 2 messages.").waitFor();
+  await lines.getByRole("link", { name: `Trace message ${id}` }).first().click();
+  await page.getByText(/^Found it .*1 node answered\.$/).waitFor();
+});
+
 test("what the node refuses is said in words", { skip }, async t => {
   const page = await live(t, { part: "#/trace/orders/x?user=%00", expected: /status of 4\d\d/ });
   await page.getByText("User: a name must not hold control characters.").waitFor();
@@ -260,6 +281,12 @@ for (const [colorScheme, width] of [["light", 1360], ["dark", 1360], ["light", 3
     assert.deepEqual(await page.evaluate(unreadable), [], "question");
     if (process.env.SHOTS) await page.screenshot({ path: join(process.env.SHOTS, `console-question-${colorScheme}-${width}.png`) });
     await answer(page, "Cancel");
+    await look("watch", /of sam-with/, `watch/orders?data=1&to=user:${user}`);
+    await node.publish("orders", { to: `user:${user}`, type: "t".repeat(100), data: "x".repeat(500) });
+    await page.getByRole("log").getByText("written to the connection").first().waitFor();
+    assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), width, "watch");
+    assert.deepEqual(await page.evaluate(unreadable), [], "watch");
+    if (process.env.SHOTS) await page.screenshot({ path: join(process.env.SHOTS, `console-watch-${colorScheme}-${width}.png`), fullPage: true });
     await look("trace", "written to the connection", `trace/orders/${id}?user=${user}`);
   });
 }

@@ -28,6 +28,7 @@ function refuse(why?: Problem): void {
   inside = false;
   feed.stop();
   watch.stop();
+  users.stop();
   api.use("");
   showFeed("lost", "not connected");
   for (const section of document.querySelectorAll<HTMLElement>("main > section")) section.hidden = section.id !== "enter";
@@ -65,6 +66,7 @@ function route(): void {
   }
   document.title = `${find(`#${name} h2`).textContent} · Fanfare console`;
   watch.stop();
+  users.stop();
   if (name === "users") void users.open(names[0] ?? "");
   if (name === "trace") void trace.open(names[0] ?? "", names[1] ?? "", parameters.get("user") ?? "");
   if (name === "watch") void watch.open(names[0] ?? "", parameters.get("to") ?? "", parameters.get("data") === "1");

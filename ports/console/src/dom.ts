@@ -75,3 +75,14 @@ export function cell(label: string, className = "", ...content: Content[]): HTML
   td.dataset.label = label;
   return td;
 }
+
+/** Replaces a part of the page, and gives the focus to what is called the same as what had it. */
+export function keepFocus(within: HTMLElement, replace: () => void): void {
+  const name = (e: Element) => e.ariaLabel ?? e.textContent;
+  const before = within.contains(document.activeElement) ? document.activeElement : null;
+  replace();
+  if (!before || before.isConnected) return;
+  for (const e of within.querySelectorAll<HTMLElement>("button, a")) {
+    if (name(e) === name(before)) return e.focus();
+  }
+}

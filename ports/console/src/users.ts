@@ -1,7 +1,7 @@
 import { segment, words, type Api } from "./api.ts";
 import { command } from "./command.ts";
 import { confirm, type Field } from "./confirm.ts";
-import { button, field, find, input, link, make, type Content } from "./dom.ts";
+import { button, field, find, input, keepFocus, link, make, say, type Content } from "./dom.ts";
 import { bytes, count, duration, ending, list, moment } from "./words.ts";
 
 /** What GET /v1/users/{user}/sessions says. */
@@ -42,6 +42,9 @@ interface Block {
   expires?: string;
 }
 
+/** How often a user's sessions are looked at again, in milliseconds. */
+const lookEvery = 3000;
+
 const ports: Record<string, string> = { ws: "WebSocket", sse: "EventSource", plain: "plain WebSocket" };
 
 const farewell: Field[] = [
@@ -55,6 +58,8 @@ export class Users {
   readonly #form = find<HTMLFormElement>("#find");
   readonly #place = find("#found");
   #user = "";
+  #look: () => Promise<void> = async () => {};
+  #open = new AbortController();
   #asking = new AbortController();
 
   constructor(api: Api) {
@@ -67,8 +72,9 @@ export class Users {
     });
   }
 
-  /** Shows a user; "" shows only the form. */
+  /** Shows a user, and keeps looking; "" shows only the form. */
   async open(user: string): Promise<void> {
+    this.stop();
     this.#user = user;
     input(this.#form, "user").value = user;
     this.#place.replaceChildren();
@@ -77,38 +83,56 @@ export class Users {
     result.role = "status";
     const head = make("div", "head"), sessions = make("div", "cards");
     this.#place.append(head, result, sessions);
-    await this.#load(user, head, result, sessions);
+    this.#look = () => this.#load(user, head, result, sessions);
+    const { signal } = (this.#open = new AbortController());
+    sessions.ariaBusy = "true";
+    await this.#look();
+    sessions.ariaBusy = null;
+    // Others disconnect users, too, and a session that is told to end takes a moment.
+    const timer = setInterval(() => {
+      if (document.hidden || find<HTMLDialogElement>("#sure").open) return; // what was asked about is to stay
+      void this.#look();
+    }, lookEvery);
+    if (signal.aborted) clearInterval(timer);
+    signal.addEventListener("abort", () => clearInterval(timer));
+  }
+
+  /** Looks no more. */
+  stop(): void {
+    this.#open.abort();
+    this.#asking.abort();
   }
 
   async #load(user: string, head: HTMLElement, result: HTMLElement, place: HTMLElement): Promise<void> {
     this.#asking.abort();
     const { signal } = (this.#asking = new AbortController());
-    place.ariaBusy = "true";
     try {
       const path = `/v1/users/${segment(user)}`;
       const [found, block] = await Promise.all([
         this.#api.get<Sessions>(`${path}/sessions`, signal), this.#api.get<Block>(`${path}/block`, signal),
       ]);
-      const again = () => void this.#load(user, head, result, place);
-      head.replaceChildren(...this.#head(user, found, block, result, again));
-      place.replaceChildren(...found.sessions.map(s => this.#card(s, result, again)));
+      if (signal.aborted || find<HTMLDialogElement>("#sure").open) return;
+      keepFocus(this.#place, () => {
+        head.replaceChildren(...this.#head(user, found, block, result));
+        place.replaceChildren(...found.sessions.map(s => this.#card(s, result)));
+      });
+      if (result.dataset.failed) result.replaceChildren(), delete result.dataset.failed;
     } catch (err) {
       if (signal.aborted) return;
       result.className = "result bad";
-      result.textContent = words(err);
-    } finally {
-      if (!signal.aborted) place.ariaBusy = null;
+      result.dataset.failed = "yes";
+      say(result, words(err));
     }
   }
 
-  #head(user: string, found: Sessions, block: Block, result: HTMLElement, again: () => void): Content[] {
+  #head(user: string, found: Sessions, block: Block, result: HTMLElement): Content[] {
     const nodes = [...new Set(found.sessions.map(s => s.node))].sort();
     const where = found.sessions.length ? `${count(found.sessions.length, "session")} on ${list(nodes)}` : "No session on any node that answers";
     const state = block.blocked
       ? make("span", "pill bad", `blocked${block.expires ? ` for ${duration(Date.parse(block.expires) - Date.now())}` : ""}${block.reason ? `: ${block.reason}` : ""}`)
       : make("span", "pill good", "not blocked");
     const act = (what: string, method: string, path: string, body?: object) =>
-      command(this.#api, result, what, method, `/v1/users/${segment(user)}${path}`, body).then(done => done && this.#user === user && again());
+      command(this.#api, result, what, method, `/v1/users/${segment(user)}${path}`, body).then(done => done && this.#user === user && void this.#look());
     const disconnect = button("Disconnect all …", "danger", () => void confirm({
       title: `Disconnect ${user}?`, text: `All sessions of ${user} are closed, on all nodes.`, yes: "Disconnect", fields: farewell,
     }).then(v => v && act(`${user} is disconnected`, "POST", "/disconnect", goodbye(v))));
@@ -124,7 +148,7 @@ export class Users {
           { name: "reason", label: "What the client is told (may be empty)" },
         ],
       }).then(v => v && act(`${user} is blocked`, "PUT", "/block", { ttl: Number(v.ttl), ...(v.reason && { reason: v.reason }) })));
-    const refresh = button("Refresh", "quiet", again);
+    const refresh = button("Refresh", "quiet", () => void this.#look());
     const system = found.sessions.flatMap(s => s.systems ?? [])[0]?.system ?? "";
     const watch = link(`#/watch/${segment(system)}?to=${segment("user:" + user)}`, "Watch");
     watch.ariaLabel = `Watch what comes for ${user}`;
@@ -137,10 +161,10 @@ export class Users {
     ];
   }
 
-  #card(s: Session, result: HTMLElement, again: () => void): HTMLElement {
+  #card(s: Session, result: HTMLElement): HTMLElement {
     const end = button("Disconnect …", "danger small", () => void confirm({
       title: "Disconnect this session?", text: `Session ${s.id} of ${this.#user} on ${s.node} is closed.`, yes: "Disconnect", fields: farewell,
-    }).then(v => v && command(this.#api, result, "The session is closed", "POST", `/v1/sessions/${segment(s.id)}/disconnect`, goodbye(v)).then(done => done && again())));
+    }).then(v => v && command(this.#api, result, "The session is closed", "POST", `/v1/sessions/${segment(s.id)}/disconnect`, goodbye(v)).then(done => done && void this.#look())));
     end.ariaLabel = `Disconnect session ${s.id}`;
     const facts: [string, Content][] = [
       ["Connected", make("span", "", moment(s.connected), ` (${duration(Date.now() - Date.parse(s.connected))})`)],

@@ -52,6 +52,7 @@ export class Watch {
   readonly #result = find("#watch-result");
   readonly #lines = find("#seen");
   #stop = new AbortController();
+  readonly #places = new Map<string, HTMLElement>(); // the lines of messages, by cursor
   #messages = 0; // that have come
 
   constructor(api: Api) {
@@ -93,6 +94,7 @@ export class Watch {
     for (const target of to.split(/[\s,]+/).filter(Boolean)) query.append("to", target);
     if (field(this.#form, "data")) query.set("data", "true");
     this.#lines.replaceChildren();
+    this.#places.clear();
     this.#messages = 0;
     this.#say("", "Connecting …");
     find("#stop").hidden = false;
@@ -117,8 +119,15 @@ export class Watch {
     this.#say("good", `Watching ${system}${to && ` for ${to}`}: ${this.#messages ? count(this.#messages, "message") : "nothing has come yet"}.`);
     const line = lineOf(system, e);
     if (!line) return;
-    this.#lines.prepend(make("li", e.op, ...line));
-    while (this.#lines.childElementCount > kept) this.#lines.lastElementChild!.remove();
+    const message = e.op === "fate" && e.cursor && this.#places.get(e.cursor);
+    if (message) return message.append(make("div", "fate", ...line));
+    const item = make("li", e.op, ...line);
+    if (e.op === "message" && e.cursor) this.#places.set((item.dataset.cursor = e.cursor), item);
+    this.#lines.prepend(item);
+    for (let last; this.#lines.childElementCount > kept; last.remove()) {
+      last = this.#lines.lastElementChild as HTMLElement;
+      this.#places.delete(last.dataset.cursor ?? "");
+    }
   }
 
   #say(kind: string, text: string): void {
@@ -154,7 +163,6 @@ function lineOf(system: string, e: Seen): Content[] | undefined {
       return [head("left out", soft(`what became of ${count(e.n ?? 0, "message")}: there were too many to ask for`))];
     case "fate":
       return [
-        make("span", "head", make("b", "", "became"), ...(e.id ? [traceLink(system, e.id)] : [])),
         ...(e.sessions?.length ? e.sessions.map(fateOf) : [soft("no session of this user has been there")]), ...unheard(e),
       ];
     case "sessions":

@@ -398,9 +398,11 @@ func newNode(cfg Config, o options, p parts, m *metrics.Registry) (*Node, error)
 		p.api.Unknown(mux)
 		p.api.HealthChecks(mux)
 	}
-	p.api.Admin(admin, m.Handler(), operators)
+	p.api.Admin(admin, m.Handler())
+	p.api.Console(admin, operators)
 	if cfg.Admin.Public || cfg.Dev && cfg.AdminListen == "" {
-		p.api.Admin(public, m.Handler(), operators)
+		p.api.Admin(public, m.Handler())
+		p.api.Console(public, operators)
 	} else {
 		p.api.NoAdmin(public)
 	}

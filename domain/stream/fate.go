@@ -134,7 +134,8 @@ func (s *Stream) covers(r *stay, at *Place) bool {
 func (s *Stream) crossed(at *Place, p *Past, via domain.Target) *crossing {
 	for i := len(p.gaps) - 1; i >= 0; i-- {
 		g := &p.gaps[i]
-		concerns := g.room == domain.Target{} || g.room == via || via == domain.Target{} && slices.Contains(at.To, g.room)
+		concerns := g.room == domain.Target{} || g.room == via ||
+			via == domain.Target{} && slices.Contains(at.To, g.room)
 		after := g.from == domain.Location{} || s.isAfter(&at.at, g.from)
 		if concerns && after && !s.isAfter(&at.at, g.to) {
 			return g

@@ -51,8 +51,8 @@ const (
 
 // Limits of what is asked and answered at once.
 const (
-	MaxPlaces   = 16  // places in a question
-	MaxSessions = 50  // sessions in an answer for each place, the newest
+	MaxPlaces   = 16 // places in a question
+	MaxSessions = 50 // sessions in an answer for each place, the newest
 )
 
 // A Place is where a message is, with what nodes need to say what became of it. To is nil if it

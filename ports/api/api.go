@@ -123,10 +123,12 @@ func get(mux *http.ServeMux, path string, h http.Handler) {
 	})
 }
 
-// Admin adds GET /metrics, GET /openapi.json, GET /docs and GET /console.
-func (a *API) Admin(mux *http.ServeMux, metrics, console http.Handler) {
+// Console adds GET /console, which page answers.
+func (a *API) Console(mux *http.ServeMux, page http.Handler) { get(mux, "/console", page) }
+
+// Admin adds GET /metrics, GET /openapi.json and GET /docs.
+func (a *API) Admin(mux *http.ServeMux, metrics http.Handler) {
 	get(mux, "/metrics", metrics)
-	get(mux, "/console", console)
 	get(mux, "/docs", a.docs)
 	get(mux, "/openapi.json", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/openapi+json")
@@ -134,7 +136,7 @@ func (a *API) Admin(mux *http.ServeMux, metrics, console http.Handler) {
 	}))
 }
 
-// NoAdmin answers 404 where [API.Admin] would serve something, and says where that is.
+// NoAdmin answers 404 where [API.Admin] and [API.Console] would serve something, and says where that is.
 func (a *API) NoAdmin(mux *http.ServeMux) {
 	for _, path := range []string{"/metrics", "/docs", "/openapi.json", "/console"} {
 		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {

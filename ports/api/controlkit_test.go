@@ -131,7 +131,7 @@ func controlled(t testing.TB, c api.Control, cfg api.Config) (*api.API, http.Han
 	mux := http.NewServeMux()
 	a.Publishing(mux)
 	a.Controlling(mux)
-	a.Admin(mux, http.NotFoundHandler(), http.NotFoundHandler())
+	a.Admin(mux, http.NotFoundHandler())
 	return a, mux
 }
 

@@ -34,7 +34,7 @@ func whole(t *testing.T, n *node) http.Handler {
 	mux := http.NewServeMux()
 	a.Publishing(mux)
 	a.HealthChecks(mux)
-	a.Admin(mux, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write([]byte("metrics")) }), http.NotFoundHandler())
+	a.Admin(mux, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write([]byte("metrics")) }))
 	return mux
 }
 

@@ -179,16 +179,16 @@ func (c *call) askAll(r *trace.Report) *Problem {
 	return nil
 }
 
-// maxTargets is about how many bytes of targets are sent along with a question. A node that
+// targetBytes is about how many bytes of targets are sent along with a question. A node that
 // has the message in its window knows all of them.
-const maxTargets = 12 << 10
+const targetBytes = 12 << 10
 
 // shortened returns places with as many of their targets as a question has room for.
 func shortened(places []trace.Place) []trace.Place {
 	short := make([]trace.Place, len(places))
 	copy(short, places)
 	for i := range short {
-		left := maxTargets / len(short)
+		left := targetBytes / len(short)
 		for n, t := range short[i].To {
 			if left -= len(t) + 3; left < 0 {
 				short[i].To = short[i].To[:n:n]

@@ -28,14 +28,14 @@ const watchPath = "/v1/systems/{system}/watch"
 
 // Bounds of watching.
 const (
-	maxWatches     = 32      // at a time
-	watchedTargets = 20      // of one
-	watchEvents    = 1000    // that wait for the client
-	watchBytes     = 1 << 20 // likewise, but one event of any size
-	watchTick      = time.Second
-	watchIdle      = 15 * time.Second // after which a comment shows that the stream is alive
-	keyEvery       = 10 * time.Second // how often the API key is looked at again
-	sessionsEvery  = 2 * time.Second  // how often all nodes are asked for the user's sessions
+	maxWatches    = 32      // at a time
+	maxTargets    = 20      // of one
+	watchEvents   = 1000    // that wait for the client
+	watchBytes    = 1 << 20 // likewise, but one event of any size
+	watchTick     = time.Second
+	watchIdle     = 15 * time.Second // after which a comment shows that the stream is alive
+	keyEvery      = 10 * time.Second // how often the API key is looked at again
+	sessionsEvery = 2 * time.Second  // how often all nodes are asked for the user's sessions
 )
 
 // watching is a route of its own, since its answer does not end.
@@ -86,7 +86,7 @@ func (c *call) newView(req *http.Request) (*view, *Problem) {
 	for name, list := range values {
 		switch {
 		case strings.HasPrefix(name, "_"):
-		case name == "to" && len(list) <= watchedTargets:
+		case name == "to" && len(list) <= maxTargets:
 			for _, text := range list {
 				target, err := domain.ParseTarget(text)
 				if err != nil {

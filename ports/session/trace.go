@@ -115,7 +115,7 @@ func readCursor(text string) (domain.Cursor, error) {
 func (reg *Registry) toldTo(
 	user string, s *stream.Stream, p *stream.Place, most int,
 ) (all []trace.Told, since time.Time, more bool) {
-	live := reg.sessionsOf(user)
+	live := reg.ofUser(user)
 	ended, since, more := reg.past.of(user, most)
 	for _, one := range live {
 		if t, is := one.told(s, p); is {
@@ -132,17 +132,6 @@ func (reg *Registry) toldTo(
 		all, more = all[:most], true
 	}
 	return all, since, more
-}
-
-// sessionsOf returns the sessions of a user.
-func (reg *Registry) sessionsOf(user string) []*Session {
-	reg.mu.Lock()
-	defer reg.mu.Unlock()
-	u := reg.users[user]
-	if u == nil {
-		return nil
-	}
-	return slices.Clone(u.sessions)
 }
 
 // told says what became of a message for the session; false if it has no part in the system.

@@ -1,6 +1,7 @@
 package ws
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/fanfarebus/fanfare/domain/stream"
@@ -38,15 +39,15 @@ type outbox struct {
 	closing       bool       // no more frames are taken
 	closed        bool       // nothing is taken any more: the close frame has left, or writing has failed
 	queue         []stream.Frame
-	waitingBytes  int            // in queue, which is nil if no frame waits
-	inFlightBytes int            // with the writer
-	inFlight      []stream.Frame // the frames of that
-	lost          []stream.Frame // that were dropped, or in flight when writing failed
-	offers        uint64         // calls of offer so far
-	control       []byte         // the answer to the handshake, and complete pings and pongs, before all else
-	answer        int            // bytes of that answer in control
-	last          []byte         // the complete close frame, which follows the queue
-	idle          chan struct{}  // closed when the outbox is not scheduled any more; nil if nobody waits
+	waitingBytes  int             // in queue, which is nil if no frame waits
+	inFlightBytes int             // with the writer
+	inFlight      []stream.Frame  // the frames of that
+	lost          *[]stream.Frame // what was dropped, or in flight when writing failed; nil for nothing
+	offers        uint64          // calls of offer so far
+	control       []byte          // the answer to the handshake, and complete pings and pongs, before all else
+	answer        int             // bytes of that answer in control
+	last          []byte          // the complete close frame, which follows the queue
+	idle          chan struct{}   // closed when the outbox is not scheduled any more; nil if nobody waits
 }
 
 const (
@@ -94,11 +95,15 @@ func (o *outbox) replyIfQuiet(f []byte, offers uint64) (taken, due bool) {
 }
 
 // unwritten calls each with the messages that were taken and are not written, oldest first,
-// until it returns false. Those that were lost come first.
+// until it returns false. Nothing is taken any more once something was lost.
 func (o *outbox) unwritten(each func(f []byte) bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for _, frames := range [...][]stream.Frame{o.lost, o.inFlight, o.queue} {
+	var lost []stream.Frame
+	if o.lost != nil {
+		lost = *o.lost
+	}
+	for _, frames := range [...][]stream.Frame{o.inFlight, lost, o.queue} {
 		for i := range frames {
 			if frames[i].Message && !each(frames[i].Bytes) {
 				return
@@ -227,9 +232,21 @@ var closedChannel = func() chan struct{} {
 	return c
 }()
 
+// lose notes frames that will not be written, which came before those that were lost already.
+func (o *outbox) lose(frames []stream.Frame) {
+	if len(frames) == 0 {
+		return
+	}
+	all := slices.Clone(frames)
+	if o.lost != nil {
+		all = append(all, *o.lost...)
+	}
+	o.lost = &all
+}
+
 // drop forgets the frames that wait.
 func (o *outbox) drop() {
-	o.lost = append(o.lost, o.queue...)
+	o.lose(o.queue)
 	putQueue(o.queue)
 	o.queue, o.waitingBytes = nil, 0
 }
@@ -313,9 +330,9 @@ func (o *outbox) fail() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.closing, o.closed = true, true
-	o.lost = append(o.lost, o.inFlight...)
-	o.inFlight, o.inFlightBytes, o.control, o.last = nil, 0, nil, nil
 	o.drop()
+	o.lose(o.inFlight)
+	o.inFlight, o.inFlightBytes, o.control, o.last = nil, 0, nil, nil
 	o.unschedule()
 }
 

@@ -35,7 +35,7 @@ check: ## fast checks that need no broker: format, vet, staticcheck, wire, unit 
 	@$(GO) test -race -short ./...
 	@echo "check: left out with -short: tests that start a broker, test/e2e, and the mutations of test/sim and test/conformance; 'make test' runs them"
 
-js: ## build clients/js and the page of `fanfare dev`; needs npm
+js: ## build clients/js, the page of `fanfare dev` and the console; needs npm
 	@cd clients/js && npm ci --ignore-scripts --silent && npm run --silent build
 
 test: tools ## everything; says first what it installs for that: TOOLS=no make test installs nothing, and names what is left out

@@ -24,7 +24,7 @@ import (
 // environment.
 type Config struct {
 	Listen      string      // listen: host:port for clients and publishers
-	AdminListen string      // admin_listen: host:port for metrics and docs; empty: on Listen
+	AdminListen string      // admin_listen: host:port for metrics, docs and console; empty: on Listen
 	Admin       AdminConfig // admin.…: what else is there; of the command fanfare
 
 	// Transport (transport) is the bus, as a URL. While the bus is moved these are
@@ -92,7 +92,7 @@ type Config struct {
 // AdminConfig says who sees the inside of a node, beside those who reach AdminListen.
 type AdminConfig struct {
 	// Public is admin.public: everybody who reaches the node's clients' side may read
-	// /metrics, /docs and /openapi.json there. Without it they are where
+	// /metrics, /docs, /openapi.json and /console there. Without it they are where
 	// [Node.AdminHandler] is mounted alone.
 	Public bool
 	// Pprof is admin.pprof: the command fanfare serves profiles on AdminListen, as

@@ -36,7 +36,7 @@ type Node struct {
 	admin  http.Handler
 
 	release func()
-	once    sync.Once // guards release
+	once    sync.Once // guards the end
 }
 
 // parts are what Wire puts together into a Node.
@@ -86,10 +86,11 @@ func (n *Node) ServeHTTP(w http.ResponseWriter, r *http.Request) { n.public.Serv
 // server or, with [http.StripPrefix], below a path.
 func (n *Node) Handler() http.Handler { return n }
 
-// AdminHandler returns what serves /metrics, /docs, /openapi.json, /healthz and
-// /readyz. Nobody has to log in there, so mount it where only operators come: on a
-// listener of its own (Config.AdminListen in `fanfare serve`), or behind a login of
-// yours.
+// AdminHandler returns what serves /metrics, /docs, /openapi.json, /console, /healthz and
+// /readyz, and the routes of the control plane below /v1/, which the console uses. Nobody
+// has to log in there, except that these routes need an API key as everywhere. So mount it
+// where only operators come: on a listener of its own (Config.AdminListen in `fanfare
+// serve`), or behind a login of yours.
 func (n *Node) AdminHandler() http.Handler { return n.admin }
 
 // Publish sends messages of a system through the node's own connection to the
@@ -149,7 +150,10 @@ func (n *Node) Run(ctx context.Context) error {
 // Close closes the bus, for a Node that was not run: Run does it, too. It may be
 // called more than once. It returns nil; what goes wrong is logged.
 func (n *Node) Close() error {
-	n.once.Do(n.release)
+	n.once.Do(func() {
+		n.parts.api.Close()
+		n.release()
+	})
 	return nil
 }
 

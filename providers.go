@@ -21,6 +21,7 @@ import (
 	"github.com/fanfarebus/fanfare/domain/stream"
 	"github.com/fanfarebus/fanfare/domain/trace"
 	"github.com/fanfarebus/fanfare/ports/api"
+	"github.com/fanfarebus/fanfare/ports/console"
 	"github.com/fanfarebus/fanfare/ports/devpage"
 	"github.com/fanfarebus/fanfare/ports/plane"
 	"github.com/fanfarebus/fanfare/ports/router"
@@ -356,9 +357,11 @@ func newEvents(cfg Config, registry *session.Registry) (*sse.Server, error) {
 // newAPI makes the HTTP API. In development mode it needs no keys.
 func newAPI(
 	cfg Config, out domain.Publisher, h *health, hub *stream.Hub, p *plane.Plane,
-	answerers *plane.Answerers, l *logins, reader *router.Reader, registry *session.Registry, o options,
+	answerers *plane.Answerers, l *logins, reader *router.Reader, registry *session.Registry,
+	c *counter, o options,
 ) (*api.API, error) {
 	ac := api.Config{
+		Counter:      c,
 		MessageBytes: int(cfg.Limits.MessageBytes),
 		Bodies:       int64(cfg.Limits.BodyBytes),
 		BodiesPerKey: int64(cfg.Limits.BodyBytesPerKey),
@@ -385,21 +388,28 @@ func newAPI(
 // newNode makes the node of its parts, what it answers other nodes, and the routes that it
 // serves.
 func newNode(cfg Config, o options, p parts, m *metrics.Registry) (*Node, error) {
-	p.answerers.Handle(control.SessionsKind, p.registry.AnswerSessions)
+	p.answerers.Handle(api.CountsKind, p.api.AnswerCounts)
 	p.answerers.Handle(trace.Kind, p.registry.AnswerTrace)
+	p.answerers.Handle(control.SessionsKind, p.registry.AnswerSessions)
 	public, admin := http.NewServeMux(), http.NewServeMux()
 	public.Handle("/ws", p.sockets)
 	public.Handle("/sse", p.events)
+	operators, err := console.New(cfg.Node)
+	if err != nil {
+		return nil, err
+	}
 	p.api.Publishing(public)
 	p.api.Remembering(public)
-	p.api.Controlling(public)
 	for _, mux := range []*http.ServeMux{public, admin} {
+		p.api.Controlling(mux) // the console uses the routes of the listener that it is on
 		p.api.Unknown(mux)
 		p.api.HealthChecks(mux)
 	}
 	p.api.Admin(admin, m.Handler())
+	p.api.Console(admin, operators)
 	if cfg.Admin.Public || cfg.Dev && cfg.AdminListen == "" {
 		p.api.Admin(public, m.Handler())
+		p.api.Console(public, operators)
 	} else {
 		p.api.NoAdmin(public)
 	}
@@ -425,7 +435,7 @@ func newNode(cfg Config, o options, p parts, m *metrics.Registry) (*Node, error)
 func newPage(cfg Config) (*devpage.Page, error) {
 	pc := devpage.Config{Systems: cfg.Systems, Topic: cfg.Topic, Transport: cfg.Transport}
 	if cfg.AdminListen == "" {
-		pc.Docs = "/docs"
+		pc.Docs, pc.Console = "/docs", "/console"
 	}
 	return devpage.New(pc)
 }

@@ -26,6 +26,7 @@ func assemble(ctx context.Context, cfg Config, o options) (*Node, func(), error)
 		newEvents,
 		newHealth,
 		newWebhooks,
+		newCounter,
 		newAPI,
 		wire.Struct(new(parts), "*"),
 		newMetrics,

@@ -62,7 +62,8 @@ func assemble(ctx context.Context, cfg Config, o options) (*Node, func(), error)
 		return nil, nil, err
 	}
 	fanfareHealth := newHealth(cfg, fanfareBus, topics, hub, plane, fanfareLogins)
-	api, err := newAPI(cfg, publisher, fanfareHealth, hub, plane, answerers, fanfareLogins, reader, registry, o)
+	fanfareCounter := newCounter(registry, fanfareHealth)
+	api, err := newAPI(cfg, publisher, fanfareHealth, hub, plane, answerers, fanfareLogins, reader, registry, fanfareCounter, o)
 	if err != nil {
 		cleanup()
 		return nil, nil, err

@@ -14,7 +14,7 @@ const names = readdirSync(join(here, "test"))
   .filter(n => n.endsWith(".test.ts") && (!wanted.length || wanted.some(w => n.startsWith(w))));
 
 const env = { CHROMIUM: "/usr/bin/chromium", ...process.env, CLIENT_JS: here };
-const missing = names.includes("page.test.ts") && !existsSync(env.CHROMIUM);
+const missing = ["page.test.ts", "console.test.ts"].some(n => names.includes(n)) && !existsSync(env.CHROMIUM);
 if (missing && env.TOOLS === "no") env.FANFARE_SKIP ??= "chromium"; // `TOOLS=no make test` has said what that leaves out
 if (missing && !(env.FANFARE_SKIP ?? "").split(",").includes("chromium")) {
   console.error(`${env.CHROMIUM} is missing: 'make tools' installs it, CHROMIUM names another, FANFARE_SKIP=chromium does without`);

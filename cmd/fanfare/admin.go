@@ -20,7 +20,7 @@ func publicHandler(
 	case cfg.AdminListen != "" || cfg.Admin.Public || cfg.Dev:
 		return node.Handler()
 	case !isLoopback(listen.String()):
-		log.Info("/metrics and /docs are not served, since listen is not of this machine alone: " +
+		log.Info("/metrics, /docs and /console are not served, since listen is not of this machine alone: " +
 			"set admin_listen to serve them on another address, or admin.public to serve them here")
 		return node.Handler()
 	}
@@ -32,7 +32,7 @@ func publicHandler(
 func withLocalAdmin(public, admin http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
-		case "/metrics", "/docs", "/openapi.json":
+		case "/metrics", "/docs", "/openapi.json", "/console":
 			if isLocal(r) {
 				admin.ServeHTTP(w, r)
 				return

@@ -43,7 +43,7 @@ func TestMetricsAndDocsAreNotForEverybody(t *testing.T) {
 		}, 200, false},
 		"development": {loopback, func(c *fanfare.Config, _ *http.Request) { c.Dev = true }, 200, false},
 	} {
-		for _, path := range []string{"/metrics", "/docs", "/openapi.json"} {
+		for _, path := range []string{"/metrics", "/docs", "/openapi.json", "/console"} {
 			cfg := fanfare.Config{}
 			cfg.Auth.JWT.Secret = fanfare.Secret(strings.Repeat("s", 32))
 			r := httptest.NewRequest(http.MethodGet, "http://127.0.0.1:8080"+path, nil)

@@ -448,8 +448,8 @@ func TestAdminRoutesAreOnTheirOwnListener(t *testing.T) {
 	n := node(t, nil, "dev", "--admin_listen", admin)
 	url := n.url()
 	for path, want := range map[string]int{
-		url + "/healthz": 200, url + "/metrics": 404, url + "/docs": 404,
-		"http://" + admin + "/metrics": 200, "http://" + admin + "/openapi.json": 200, "http://" + admin + "/docs": 200, "http://" + admin + "/healthz": 200,
+		url + "/healthz": 200, url + "/metrics": 404, url + "/docs": 404, url + "/console": 404,
+		"http://" + admin + "/metrics": 200, "http://" + admin + "/openapi.json": 200, "http://" + admin + "/docs": 200, "http://" + admin + "/console": 200, "http://" + admin + "/v1/nodes": 200, "http://" + admin + "/healthz": 200,
 	} {
 		answer, err := http.Get(path)
 		if err != nil {

@@ -45,8 +45,9 @@ type Node interface {
 	Health() Health
 }
 
-// An API serves the routes that its methods add to a mux. It is safe for concurrent use
-// and starts no goroutines but those of a request that watches, which end with it.
+// An API serves the routes that its methods add to a mux. It is safe for concurrent use. It
+// starts goroutines only for requests that watch, and each ends before its request.
+// [API.Close] ends such requests.
 type API struct {
 	publisher Publisher
 	keys      Authorizer
@@ -57,6 +58,7 @@ type API struct {
 	openapi   []byte
 	docs      page
 	bodies    *budget
+	lives     *lives
 
 	watches      atomic.Int64 // requests that watch now
 	accepted     atomic.Uint64
@@ -71,6 +73,7 @@ func New(p Publisher, keys Authorizer, node Node, cfg Config) (*API, error) {
 	a := &API{
 		publisher: p, keys: keys, node: node, cfg: cfg.withDefaults(),
 		refused: map[string]uint64{}, unauthorized: map[string]uint64{}, controlled: map[int]uint64{},
+		lives: newLives(),
 	}
 	a.bodies = newBudget(a.cfg.Bodies, a.cfg.BodiesPerKey)
 	return a, a.describe()
@@ -92,7 +95,7 @@ func (a *API) Publishing(mux *http.ServeMux) {
 	for _, r := range routes {
 		there += ", " + r.method + " " + r.path
 	}
-	there += ", " + watching.method + " " + watching.path
+	there += ", GET " + livePath + ", " + watching.method + " " + watching.path
 	mux.HandleFunc("/v1/", func(w http.ResponseWriter, r *http.Request) {
 		a.refuse(w, problem(http.StatusNotFound, there).because("path"))
 	})
@@ -120,6 +123,9 @@ func get(mux *http.ServeMux, path string, h http.Handler) {
 	})
 }
 
+// Console adds GET /console, which page answers.
+func (a *API) Console(mux *http.ServeMux, page http.Handler) { get(mux, "/console", page) }
+
 // Admin adds GET /metrics, GET /openapi.json and GET /docs.
 func (a *API) Admin(mux *http.ServeMux, metrics http.Handler) {
 	get(mux, "/metrics", metrics)
@@ -130,9 +136,9 @@ func (a *API) Admin(mux *http.ServeMux, metrics http.Handler) {
 	}))
 }
 
-// NoAdmin answers 404 where [API.Admin] would serve something, and says where that is.
+// NoAdmin answers 404 where [API.Admin] and [API.Console] would serve something, and says where that is.
 func (a *API) NoAdmin(mux *http.ServeMux) {
-	for _, path := range []string{"/metrics", "/docs", "/openapi.json"} {
+	for _, path := range []string{"/metrics", "/docs", "/openapi.json", "/console"} {
 		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
 			problem(http.StatusNotFound, path+" is not public: this node serves it on admin_listen "+
 				"(in a Go program, by Node.AdminHandler), or also here with the setting admin.public").write(w)

@@ -41,6 +41,8 @@ type Config struct {
 	Asker Asker
 	// Viewer shows what the node reads; nil: it cannot be watched.
 	Viewer Viewer
+	// Counter says what this node counts, for GET /v1/live; nil: that is not shown.
+	Counter Counter
 
 	// History reads what messages were; nil: the routes of [API.Remembering] answer 501.
 	// Encoder writes its messages, as clients of sessions see them, and Greedy says which of

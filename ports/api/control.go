@@ -100,8 +100,10 @@ type call struct {
 	body  []byte            // empty if there is none
 }
 
-// Controlling adds the routes of the control plane: who is there, and who must go.
+// Controlling adds the routes of the control plane: who is there, and who must go. It also
+// adds GET /v1/live, on which an operator watches the nodes.
 func (a *API) Controlling(mux *http.ServeMux) {
+	get(mux, livePath, http.HandlerFunc(a.live))
 	methods := map[string][]string{}
 	for i := range routes {
 		r := &routes[i]

@@ -37,6 +37,7 @@ func (a *API) describe() error {
 	a.describeHistory(api.OpenAPI())
 	a.describeReceiving(api.OpenAPI())
 	a.describeControl(api.OpenAPI())
+	describeLive(api.OpenAPI())
 	a.describeWatch(api.OpenAPI())
 	a.registerHealth(api)
 	addMeanings(api.OpenAPI().Components.Schemas)

@@ -44,6 +44,10 @@ const exampleID = "01KB9Z6J3W8Q2N4T5V7X9Y0ABC"
 var (
 	exampleTime    = time.Date(2026, 11, 30, 13, 25, 0, 0, time.UTC)
 	examplePresent = control.Present{User: "alice", Sessions: 3, Since: exampleTime.UnixMilli()}
+	exampleNode    = nodeInfo{
+		Name: "n2", Incarnation: exampleID, Version: "0.1.0", Sessions: 1200, Users: 800,
+		Systems: []string{"chat", "orders"}, LagMS: 3, HeardMS: 1800, ClockAheadMS: -12, InStep: true,
+	}
 )
 
 // describeControl adds the routes of the control plane to the document.

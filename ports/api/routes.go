@@ -156,11 +156,8 @@ var routes = []route{
 		bytes: smallObject, serve: listNodes,
 		about: about{
 			id: "listNodes", tag: tagNodes, summary: "List the live nodes",
-			text: "As the node that answers knows them.",
-			answer: nodeList{[]nodeInfo{{
-				Name: "n2", Incarnation: exampleID, Version: "0.1.0", Sessions: 1200, Users: 800,
-				Systems: []string{"chat", "orders"}, LagMS: 3, HeardMS: 1800, ClockAheadMS: -12, InStep: true,
-			}}},
+			text:   "As the node that answers knows them.",
+			answer: nodeList{[]nodeInfo{exampleNode}},
 		},
 	},
 	{

@@ -257,14 +257,18 @@ func listNodes(c *call) (int, any, *Problem) {
 	nodes := c.control.Nodes()
 	out := nodeList{make([]nodeInfo, len(nodes))}
 	for i, n := range nodes {
-		out.Nodes[i] = nodeInfo{
-			Name: n.Name, Incarnation: n.Incarnation, Version: n.Version, Self: n.Self,
-			Sessions: n.Status.Sessions, Users: n.Status.Users,
-			Systems:  append([]string{}, n.Status.Systems...),
-			LagMS:    n.Status.Lag.Milliseconds(),
-			Draining: n.Status.Draining, InStep: n.InStep,
-			HeardMS: n.Heard.Milliseconds(), ClockAheadMS: n.ClockAhead.Milliseconds(),
-		}
+		out.Nodes[i] = describeNode(n)
 	}
 	return http.StatusOK, out, nil
+}
+
+func describeNode(n control.NodeInfo) nodeInfo {
+	return nodeInfo{
+		Name: n.Name, Incarnation: n.Incarnation, Version: n.Version, Self: n.Self,
+		Sessions: n.Status.Sessions, Users: n.Status.Users,
+		Systems:  append([]string{}, n.Status.Systems...), // not nil, which would be null in JSON
+		LagMS:    n.Status.Lag.Milliseconds(),
+		Draining: n.Status.Draining, InStep: n.InStep,
+		HeardMS: n.Heard.Milliseconds(), ClockAheadMS: n.ClockAhead.Milliseconds(),
+	}
 }

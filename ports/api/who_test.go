@@ -198,6 +198,9 @@ func TestTheDocumentSaysWhatTheRoutesTake(t *testing.T) {
 			if !strings.HasPrefix(path, "/v1/") || history || strings.HasSuffix(path, "/watch") {
 				continue // see TestTheRoutesOfHistoriesAreDescribed
 			}
+			if _, endless := op.Responses["200"].Content["text/event-stream"]; endless {
+				continue
+			}
 			n++
 			method = strings.ToUpper(method)
 			if !strings.Contains(docs, method+" "+path) || op.Summary == "" {

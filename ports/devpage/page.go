@@ -27,6 +27,7 @@ type Config struct {
 	Topic     string   // the template of topic names
 	Transport string   // the bus's URL, of which only scheme and host are shown
 	Docs      string   // the URL of the API's documentation, "" if there is none
+	Console   string   // the URL of the operators' console, "" if there is none
 }
 
 // A Page is an http.Handler. It is safe for concurrent use.
@@ -46,7 +47,7 @@ func New(cfg Config) (*Page, error) {
 	err = t.Execute(&html, map[string]any{
 		"Style": template.CSS(pageCSS), "Script": template.JS(pageJS),
 		"Systems": strings.Join(examples(cfg.Systems), ","), "Topic": cfg.Topic,
-		"Docs": cfg.Docs, "Bus": bus, "Server": server,
+		"Docs": cfg.Docs, "Console": cfg.Console, "Bus": bus, "Server": server,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("devpage: %w", err)

@@ -43,6 +43,8 @@ var rules = []rule{
 		"the control plane acts on sessions through an interface of its own: it knows neither them nor who asks it"},
 	{"/ports/devpage", []string{module}, []string{"/ports/devpage"},
 		"the page is a client like any other: it needs nothing of the node but the address it is served from"},
+	{"/ports/console", []string{module}, []string{"/ports/console"},
+		"the page uses the HTTP API as any operator's program can: it needs nothing of the node but the address it is served from"},
 	{"/ports/session", []string{"/ports"}, []string{"/ports/session"},
 		"what ports to clients share is below them: it knows none, so that each can be left out"},
 	{"/ports/session", []string{"github.com/olahol/melody", "github.com/gorilla/websocket"}, nil,

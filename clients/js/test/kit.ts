@@ -110,33 +110,35 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
-/** A `fanfare dev` process that belongs to one test. Its settings are variables of the environment. */
+/** A `fanfare dev` or `fanfare serve` process that belongs to one test. Its settings are variables of the environment. */
 export class Node {
   readonly url: string;
   readonly #port: number;
   #process?: ChildProcess;
 
   readonly #settings: Record<string, string>;
+  readonly #command: string;
 
-  private constructor(port: number, settings: Record<string, string>) {
+  private constructor(port: number, settings: Record<string, string>, command: string) {
     this.#port = port;
     this.#settings = settings;
+    this.#command = command;
     this.url = `http://127.0.0.1:${port}`;
   }
 
-  static async start(t: TestContext | { after(f: () => unknown): void }, settings: Record<string, string> = {}): Promise<Node> {
-    const node = new Node(await freePort(), settings);
+  static async start(t: TestContext | { after(f: () => unknown): void }, settings: Record<string, string> = {}, command: "dev" | "serve" = "dev"): Promise<Node> {
+    const node = new Node(await freePort(), settings, command);
     await node.start();
     t.after(() => node.stop());
     return node;
   }
 
   async start(): Promise<void> {
-    const running = spawn(process.env.FANFARE!, ["dev", "--listen", `127.0.0.1:${this.#port}`, "--drain", "200ms", "--log.level", "error"],
+    const running = spawn(process.env.FANFARE!, [this.#command, "--listen", `127.0.0.1:${this.#port}`, "--drain", "200ms", "--log.level", "error"],
       { stdio: ["ignore", "ignore", "inherit"], env: { ...process.env, ...this.#settings } });
     this.#process = running;
     await until("the node is ready", async () => {
-      assert.equal(running.exitCode, null, "fanfare dev ended");
+      assert.equal(running.exitCode, null, "the node ended");
       return fetch(this.url + "/readyz").then(r => r.ok, () => false);
     });
   }

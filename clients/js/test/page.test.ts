@@ -1,13 +1,11 @@
 // The page of `fanfare dev`, in a real browser.
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test, type TestContext } from "node:test";
-import { chromium, type BrowserContext, type Locator, type Page } from "playwright-core";
+import type { Locator, Page } from "playwright-core";
+import { browse, skip, unreadable, type Look } from "./browser.ts";
 import { Node, until } from "./kit.ts";
 
-const skip = (process.env.FANFARE_SKIP ?? "").split(",").includes("chromium") ? "FANFARE_SKIP says so" : false;
 const cleanup: (() => unknown)[] = [];
 let node: Node;
 
@@ -17,30 +15,11 @@ before(async () => {
 });
 after(() => Promise.all(cleanup.map(f => f())));
 
-/** Opens the page. What the browser complains of fails the test. */
-async function open(t: TestContext, options: { width?: number; height?: number; colorScheme?: "light" | "dark"; at?: Node } = {}): Promise<Page> {
-  const { width = 1360, height = 900, colorScheme = "light", at = node } = options;
-  const profile = mkdtempSync(join(tmpdir(), "fanfare-page-"));
-  const context: BrowserContext = await chromium.launchPersistentContext(profile, {
-    executablePath: process.env.CHROMIUM, headless: true, viewport: { width, height }, colorScheme, reducedMotion: "reduce",
-    permissions: ["clipboard-read", "clipboard-write"],
-    args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-      "--disable-component-update", "--disable-sync"],
-  });
-  const complaints: string[] = [];
-  t.after(async () => {
-    await context.close();
-    rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
-    assert.deepEqual(complaints, []);
-  });
-  const page = context.pages()[0] ?? (await context.newPage());
-  page.setDefaultTimeout(15_000);
-  page.on("pageerror", err => complaints.push(err.message));
-  page.on("console", m => {
-    // Nodes that are gone or that drain (503), and refusals, are what some tests are about.
-    if (m.type() === "error" && !/ERR_CONNECTION|status of 413|response code: 503/.test(m.text())) complaints.push(m.text());
-  });
-  await page.goto(at.url);
+/** Opens the page, and waits for its devices. */
+async function open(t: TestContext, options: Look & { at?: Node } = {}): Promise<Page> {
+  const { at = node } = options;
+  // Nodes that are gone or that drain (503), and refusals, are what some tests are about.
+  const page = await browse(t, at.url, options, /ERR_CONNECTION|status of 413|response code: 503/);
   await until("three devices are live", async () => (await page.locator('[data-state="live"]').count()) === 3);
   return page;
 }
@@ -235,29 +214,4 @@ for (const [colorScheme, width] of [["light", 1360], ["dark", 1360], ["light", 3
     assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), width);
     assert.deepEqual(await page.evaluate(unreadable), []);
   });
-}
-
-/** Texts whose contrast is below 4.5. It runs in the page. */
-function unreadable(): string[] {
-  const parse = (c: string) => (c.match(/[\d.]+/g) ?? []).map(Number);
-  const light = ([r = 0, g = 0, b = 0]: number[]) => {
-    const [x, y, z] = [r, g, b].map(v => (v / 255 <= 0.04045 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4));
-    return 0.2126 * x! + 0.7152 * y! + 0.0722 * z!;
-  };
-  const behind = (e: Element | null): number[] => {
-    for (; e; e = e.parentElement) {
-      const c = parse(getComputedStyle(e).backgroundColor);
-      if (c.length === 3 || c[3]! > 0.99) return c;
-    }
-    return [255, 255, 255];
-  };
-  const bad: string[] = [];
-  for (const e of document.querySelectorAll("body *")) {
-    const text = [...e.childNodes].filter(n => n.nodeType === 3).map(n => n.textContent!.trim()).join("");
-    if (!text || !e.checkVisibility() || e.closest("[aria-hidden], svg, script, style, template")) continue;
-    const [a, b] = [light(parse(getComputedStyle(e).color)), light(behind(e))].sort((x, y) => y - x) as [number, number];
-    const contrast = (a + 0.05) / (b + 0.05);
-    if (contrast < 4.5) bad.push(`${text.slice(0, 30)}: ${contrast.toFixed(2)}`);
-  }
-  return bad;
 }

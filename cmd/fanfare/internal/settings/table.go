@@ -26,9 +26,9 @@ func of(c *fanfare.Config) []Setting {
 	return []Setting{
 		{"listen", &c.Listen, public, "host:port for clients and publishers"},
 		{"admin_listen", &c.AdminListen, public,
-			"host:port for metrics and docs; empty: on listen if that is of this machine alone"},
+			"host:port for metrics, docs and console; empty: on listen if that is of this machine alone"},
 		{"admin.public", &c.Admin.Public, public,
-			"serve metrics and docs on listen, too, for everybody who reaches it"},
+			"serve metrics, docs and console on listen, too, for everybody who reaches it"},
 		{"admin.pprof", &c.Admin.Pprof, public,
 			"serve profiles (/debug/pprof/) on admin_listen: whoever reads them sees what is in memory"},
 		{"transport", (*urls)(&c.Transport), secret,

@@ -43,12 +43,13 @@ func (m *Machine) Flush(now Now) []byte {
 	}
 	m.out.said = nil
 	if m.self.leaving {
-		msg.bye = true
-		m.sayFacts(msg, left)
+		left = m.sayFacts(msg, left)
+		m.sayLastMarks(msg, left)
 	} else {
 		left = m.sayIDs(msg, left)
 		left = m.sayFacts(msg, left)
 		left = m.sayRows(msg, left)
+		left = m.sayMarks(msg, left)
 		m.saySnap(msg, left)
 	}
 	if msg.bye || msg.snap != nil && msg.snap.last || now.Mono >= m.self.beatAt {
@@ -64,7 +65,7 @@ func (m *Machine) Flush(now Now) []byte {
 // empty reports whether a message says nothing.
 func (m *message) empty() bool {
 	return m.rows == nil && m.snap == nil && m.facts == nil && m.acks == nil && m.sync == nil &&
-		m.buckets == nil && m.answered == nil
+		m.buckets == nil && m.answered == nil && m.marks == nil
 }
 
 // sayBeat says how the node is. It stands behind the rows, since it has their digest.
@@ -233,6 +234,7 @@ func (m *Machine) again(msg *message) {
 		m.facts.push(s.fact, s.level)
 	}
 	m.presence.markDirty(msg.rows)
+	m.markAgain(msg.marks)
 	if msg.snap != nil {
 		m.snaps.running, m.snaps.wanted = false, true
 	}

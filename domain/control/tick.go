@@ -30,6 +30,7 @@ func (m *Machine) Tick(now Now) {
 	m.repeat()
 	m.getReady()
 	m.presence.tick(now)
+	m.marks.tick(now.Mono)
 	m.elect()
 	m.presence.journal.heard = m.speaker.lastHeard()
 }

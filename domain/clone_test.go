@@ -16,6 +16,7 @@ func TestCloneIsEqualAndSharesNothing(t *testing.T) {
 	m := domain.Message{
 		ID: "id", To: []domain.Target{room, domain.Everyone}, Type: "type", Time: time.Unix(1, 2), TTL: time.Minute,
 		Headers: map[string]string{"name": "value"}, From: "alice", Session: "s",
+		Traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", Receipt: true,
 	}
 	if err := m.SetData("application/vnd.x+json", []byte(`{"n":1}`)); err != nil {
 		t.Fatal(err)
@@ -25,6 +26,7 @@ func TestCloneIsEqualAndSharesNothing(t *testing.T) {
 		t.Errorf("the clone is %+v with the form %v, not %+v with %v", *c, c.Form(), m, m.Form())
 	}
 	if &c.Data[0] == &m.Data[0] || unsafe.StringData(c.ID) == unsafe.StringData(m.ID) ||
+		unsafe.StringData(c.Traceparent) == unsafe.StringData(m.Traceparent) ||
 		unsafe.StringData(c.To[0].String()) == unsafe.StringData(m.To[0].String()) {
 		t.Error("the clone shares memory with the message")
 	}

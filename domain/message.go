@@ -47,6 +47,12 @@ type Message struct {
 	// Session is the session that the message was sent from. Business services
 	// see it, other users do not.
 	Session string
+	// Traceparent says which trace the message belongs to, as [CheckTraceparent]
+	// wants it; it is empty for none. It does not count as content.
+	Traceparent string
+	// Receipt says that the publisher wants to know who has handled the message. It
+	// does not count as content.
+	Receipt bool
 
 	checked checkedData // which Data was checked, and for which form
 }
@@ -81,6 +87,9 @@ func (m *Message) Check() error {
 	}
 	if err := CheckTime(m.Time); err != nil {
 		return At("time", err)
+	}
+	if err := CheckTraceparent(m.Traceparent); err != nil {
+		return At("traceparent", err)
 	}
 	if m.TTL < 0 || m.TTL > MaxTTL {
 		return invalid("ttl", "want 0 to %d seconds", int(MaxTTL/time.Second))
@@ -130,13 +139,14 @@ func CheckTime(t time.Time) error {
 	return nil
 }
 
-// Equal reports whether two messages have the same content. It compares times
+// Equal reports whether two messages are the same in all fields. It compares times
 // as instants.
 func (m Message) Equal(other Message) bool {
 	return m.ID == other.ID && slices.Equal(m.To, other.To) && m.Type == other.Type &&
 		m.ContentType == other.ContentType && bytes.Equal(m.Data, other.Data) &&
 		m.Time.Equal(other.Time) && m.TTL == other.TTL && maps.Equal(m.Headers, other.Headers) &&
-		m.From == other.From && m.Session == other.Session
+		m.From == other.From && m.Session == other.Session &&
+		m.Traceparent == other.Traceparent && m.Receipt == other.Receipt
 }
 
 // Expired reports whether the message is past its TTL at the time now, if the
@@ -149,7 +159,7 @@ func (m *Message) Expired(logged, now time.Time) bool {
 // alive what m was read from.
 func (m *Message) Clone() *Message {
 	c := *m
-	for _, s := range [...]*string{&c.ID, &c.Type, &c.ContentType, &c.From, &c.Session} {
+	for _, s := range [...]*string{&c.ID, &c.Type, &c.ContentType, &c.From, &c.Session, &c.Traceparent} {
 		*s = strings.Clone(*s)
 	}
 	c.To = make([]Target, len(m.To))
@@ -172,13 +182,13 @@ func (m *Message) Clone() *Message {
 // Size estimates how many bytes of the heap the message keeps alive.
 func (m *Message) Size() int {
 	const (
-		message  = 176 // the struct itself
+		message  = 200 // the struct itself
 		target   = 16  // one element of To
 		smallMap = 360 // a map of up to eight headers
 		header   = 48  // one entry of a larger map
 	)
 	n := message + HeapSize(len(m.Data)) + HeapSize(target*len(m.To))
-	for _, s := range [...]string{m.ID, m.Type, m.From, m.Session} {
+	for _, s := range [...]string{m.ID, m.Type, m.From, m.Session, m.Traceparent} {
 		n += HeapSize(len(s))
 	}
 	if m.ContentType != JSON && m.ContentType != Text && m.ContentType != Binary {

@@ -37,6 +37,10 @@ func Append(dst []byte, m *domain.Message) []byte {
 		dst = AppendHeaders(append(dst, `"headers":`...), m.Headers)
 		dst = append(dst, ',')
 	}
+	dst = appendField(dst, "traceparent", m.Traceparent)
+	if m.Receipt {
+		dst = append(dst, `"receipt":true,`...)
+	}
 	return append(AppendData(dst, m), '}')
 }
 

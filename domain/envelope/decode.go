@@ -37,6 +37,9 @@ func Decode(e *domain.Entry, r Rules) (*domain.Message, error) {
 	if err != nil {
 		return nil, err
 	}
+	if m.Traceparent == "" {
+		m.Traceparent = traceparent(e.Header)
+	}
 	if m.ID == "" && e.UUID != "" {
 		m.ID = strings.Clone(e.UUID) // a clone: the entries of a batch may share memory
 		return m, m.Check()
@@ -55,6 +58,7 @@ func fromHeader(e *domain.Entry, r Rules) (*domain.Message, error) {
 	if h.m.ID == "" {
 		h.m.ID = h.texts.clone(e.UUID)
 	}
+	h.m.Traceparent = traceparent(e.Header)
 	if err := h.setData(); err != nil {
 		return nil, domain.At("data", err)
 	}
@@ -73,7 +77,7 @@ type headerFields struct {
 // headerNames are the headers that hold fields of a message, provided that the
 // first of them, "to", is there.
 var headerNames = [...]string{
-	"to", "id", "type", "content_type", "time", "ttl", "from", "session", "data_base64",
+	"to", "id", "type", "content_type", "time", "ttl", "from", "session", "data_base64", "receipt",
 }
 
 // Repeated returns the name of a field that the header holds twice, which makes
@@ -128,6 +132,8 @@ func (h *headerFields) take(f domain.Field) (err error) {
 		m.From = h.texts.clone(f.Value)
 	case "session":
 		m.Session = h.texts.clone(f.Value)
+	case "receipt":
+		m.Receipt, err = boolean([]byte(f.Value))
 	case "data_base64":
 		if len(h.body) > 0 {
 			return &domain.FieldError{Problem: "give data or data_base64, not both"}
@@ -138,6 +144,23 @@ func (h *headerFields) take(f domain.Field) (err error) {
 		h.encoded = true
 	}
 	return err
+}
+
+// traceparent returns the header of that name, "" if there is none, or a bad one, or if
+// there are several: libraries write it that know nothing of Fanfare, so it never makes a
+// message unreadable.
+func traceparent(header []domain.Field) string {
+	found := ""
+	for _, f := range header {
+		if f.Name != "traceparent" {
+			continue
+		}
+		if found != "" || domain.CheckTraceparent(f.Value) != nil {
+			return ""
+		}
+		found = f.Value
+	}
+	return strings.Clone(found) // the entries of a batch may share memory
 }
 
 // setData sets the body as data of the given content type, or else of the one

@@ -155,6 +155,16 @@ func headerSeconds(s string) (time.Duration, error) {
 	return seconds([]byte(s))
 }
 
+func boolean(value []byte) (bool, error) {
+	switch string(value) {
+	case "true":
+		return true, nil
+	case "false":
+		return false, nil
+	}
+	return false, &domain.FieldError{Problem: "want true or false"}
+}
+
 func headers(value []byte) (map[string]string, error) {
 	if value[0] != '{' {
 		return nil, &domain.FieldError{Problem: "want an object of strings"}

@@ -55,7 +55,7 @@ func Parse(body []byte, o Options) (*domain.Message, error) {
 }
 
 var errUnknown = &domain.FieldError{Problem: "unknown field: use to, type, data, data_base64, " +
-	"content_type, id, time, ttl, headers"}
+	"content_type, id, time, ttl, headers, traceparent, receipt"}
 
 // Fields collects the fields of an envelope one by one. It is for JSON objects
 // that have other fields beside those of a message. It is not safe for
@@ -96,6 +96,10 @@ func (f *Fields) Take(name, value []byte) (known bool, err error) {
 		m.TTL, err = seconds(value)
 	case "headers":
 		m.Headers, err = headers(value)
+	case "traceparent":
+		m.Traceparent, err = f.traceparent(value)
+	case "receipt":
+		m.Receipt, err = boolean(value)
 	case "from":
 		m.From, err = f.nodeField(value)
 	case "session":
@@ -131,7 +135,7 @@ func newMessage() *domain.Message {
 func isField(name []byte) bool {
 	switch string(name) {
 	case "to", "data", "data_base64", "id", "type", "content_type", "time", "ttl", "headers",
-		"from", "session":
+		"traceparent", "receipt", "from", "session":
 		return true
 	}
 	return false
@@ -139,6 +143,22 @@ func isField(name []byte) bool {
 
 // HasData reports whether data was given, as "data" or as "data_base64".
 func (f *Fields) HasData() bool { return f.data != nil || f.base64 != nil }
+
+// traceparent reads one. A bad one is dropped unless Options.Strict says otherwise: on the
+// bus, a message counts for more than the trace that it belongs to.
+func (f *Fields) traceparent(value []byte) (string, error) {
+	s, err := text(value)
+	if err == nil {
+		err = domain.CheckTraceparent(string(s))
+	}
+	switch {
+	case err != nil && f.Strict:
+		return "", err
+	case err != nil:
+		return "", nil
+	}
+	return f.texts.add(s), nil
+}
 
 // nodeField reads a field that only nodes may write.
 func (f *Fields) nodeField(value []byte) (string, error) {

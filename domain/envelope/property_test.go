@@ -72,6 +72,8 @@ func bodies() *rapid.Generator[string] {
 		add("data", rapid.OneOf(rapid.SampledFrom(datas), rapid.Map(rapid.SampledFrom(datas), quote), rapid.SampledFrom(escapes), rapid.Just("{\n\"a\": \"\\ud83d\"}")))
 		add("data_base64", rapid.Map(rapid.SampledFrom(datas), func(d string) string { return quote(base64.StdEncoding.EncodeToString([]byte(d))) }))
 		add("session", name)
+		add("traceparent", rapid.OneOf(name, rapid.Just(quote(traceparent))))
+		add("receipt", rapid.SampledFrom([]string{"true", "false", "null", "1", `"true"`}))
 		return "{" + strings.Join(rapid.Permutation(fields).Draw(t, "order"), ", ") + "}"
 	})
 }
@@ -99,7 +101,8 @@ func TestWhatPassesCheckIsReadAgainAsTheSame(t *testing.T) {
 		m := &domain.Message{To: to("user:alice", "*"), ID: pick(t, "id", names), Type: pick(t, "type", names), From: pick(t, "from", names), Session: pick(t, "session", names),
 			ContentType: rapid.SampledFrom(contentTypes[1:]).Draw(t, "content type"), Data: []byte(pick(t, "data", datas)),
 			Time: time.Unix(rapid.Int64Range(-1<<39, 1<<39).Draw(t, "seconds"), rapid.Int64Range(0, 1e9).Draw(t, "ns")), TTL: time.Duration(rapid.Int64Range(-1, 1+int64(domain.MaxTTL)).Draw(t, "ttl")),
-			Headers: map[string]string{pick(t, "name", names): pick(t, "value", names)}}
+			Headers:     map[string]string{pick(t, "name", names): pick(t, "value", names)},
+			Traceparent: rapid.SampledFrom([]string{"", traceparent, "x"}).Draw(t, "traceparent"), Receipt: rapid.Bool().Draw(t, "receipt")}
 		if m.Check() != nil {
 			return false
 		}
@@ -165,7 +168,8 @@ func headerForms(m *domain.Message) map[string]*domain.Entry {
 		names = append(names, quote(to.String()))
 	}
 	header := []domain.Field{{Name: "to", Value: "[" + strings.Join(names, ",") + "]"}, {Name: "content_type", Value: m.ContentType}, {Name: "other", Value: "\xff"}}
-	for name, value := range map[string]string{"id": m.ID, "type": m.Type, "from": m.From, "session": m.Session} {
+	for name, value := range map[string]string{"id": m.ID, "type": m.Type, "from": m.From, "session": m.Session,
+		"traceparent": m.Traceparent, "receipt": map[bool]string{true: "true"}[m.Receipt]} {
 		header = append(header, domain.Field{Name: name, Value: value})
 	}
 	if !m.Time.IsZero() {

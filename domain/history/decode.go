@@ -89,6 +89,11 @@ func (e *Entry) Read(m *domain.Message) Point {
 	} else if m.From != "" || m.Session != "" || m.Headers != nil {
 		m.From, m.Session, m.Headers = "", "", nil
 	}
+	if f&hasExtras != 0 {
+		r.extras(m)
+	} else if m.Traceparent != "" || m.Receipt {
+		m.Traceparent, m.Receipt = "", false
+	}
 	data := r.bytes()
 	if f&noData != 0 {
 		data = nil
@@ -201,6 +206,15 @@ func (r *reader) text() string { return text(r.bytes()) }
 func (r *reader) skipText() {
 	n := int(r.uvarint()) // not within the sum: Go does not say which operand comes first
 	r.at += n
+}
+
+func (r *reader) extras(m *domain.Message) {
+	x := extras(r.data[r.at])
+	r.at++
+	m.Traceparent, m.Receipt = "", x&wantsReceipt != 0
+	if x&hasTraceparent != 0 {
+		m.Traceparent = r.text()
+	}
 }
 
 // headers reads them; nil if there are none.

@@ -38,6 +38,15 @@ const (
 	formChecked // the data are known to have the form that the content type promises
 
 	contentType flags = 3 << 13 // see usualTypes
+	hasExtras   flags = 1 << 15 // rare parts, see extras
+)
+
+// Extras are which of the rare parts of a message follow.
+type extras byte
+
+const (
+	hasTraceparent extras = 1 << iota
+	wantsReceipt
 )
 
 // usualTypes are content types that take no bytes. The first stands for all
@@ -58,7 +67,7 @@ var usualTypes = [4]string{"", domain.JSON, domain.Text, domain.Binary}
 //	reason    text; of gaps only
 //
 // and, of messages only, what [Entry.Read] reads: id, type, ttl, time,
-// content type, sender, data. A text is its length and its bytes. Numbers are
+// content type, sender, extras, data. A text is its length and its bytes. Numbers are
 // varints, except for links and where bytes are given.
 func appendEntry(b []byte, e *record, c *chunk, x *index) []byte {
 	p := &e.point
@@ -116,7 +125,25 @@ func appendMessage(b []byte, m *domain.Message, f flags) []byte {
 			b = appendText(b, value)
 		}
 	}
+	if f&hasExtras != 0 {
+		b = appendExtras(b, m)
+	}
 	return appendText(b, m.Data)
+}
+
+func appendExtras(b []byte, m *domain.Message) []byte {
+	var x extras
+	if m.Traceparent != "" {
+		x |= hasTraceparent
+	}
+	if m.Receipt {
+		x |= wantsReceipt
+	}
+	b = append(b, byte(x))
+	if m.Traceparent != "" {
+		b = appendText(b, m.Traceparent)
+	}
+	return b
 }
 
 func appendText[T ~string | ~[]byte](b []byte, s T) []byte {
@@ -143,6 +170,7 @@ func (e *record) flags(c *chunk) (f flags) {
 	f.set(timeOfLog, m.Time.Equal(p.Time) && !p.Time.IsZero())
 	f.set(otherTime, f&timeOfLog == 0 && !m.Time.IsZero())
 	f.set(hasSender, m.From != "" || m.Session != "" || len(m.Headers) > 0)
+	f.set(hasExtras, m.Traceparent != "" || m.Receipt)
 	f.set(noData, m.Data == nil)
 	f.set(formChecked, m.Checked())
 	for i, usual := range usualTypes {

@@ -57,7 +57,7 @@ func makeMessage(r *rand.Rand, at *Point, targets int) *domain.Message {
 	text := func(most int) string {
 		return strings.Repeat(string(rune('a'+r.IntN(26))), r.IntN(2)*r.IntN(most))
 	}
-	m := &domain.Message{ID: text(200), Type: text(50), From: text(30), Session: text(30)}
+	m := &domain.Message{ID: text(200), Type: text(50), From: text(30), Session: text(30), Traceparent: text(60), Receipt: r.IntN(4) == 0}
 	if r.IntN(2) == 0 {
 		at.ID = domain.HashID(m.ID)
 	}

@@ -160,7 +160,7 @@ func TestOpenAPIDescribesEveryRouteAndItsAnswers(t *testing.T) {
 	if doc.Paths["/healthz"]["get"].Responses["200"] == nil || doc.Paths["/readyz"]["get"].Responses["503"] == nil {
 		t.Error("the health routes are not described")
 	}
-	for _, field := range []string{"to", "data", "data_base64", "content_type", "id", "type", "time", "ttl", "headers"} {
+	for _, field := range []string{"to", "data", "data_base64", "content_type", "id", "type", "time", "ttl", "headers", "traceparent", "receipt"} {
 		if doc.Components.Schemas["Message"].Properties[field] == nil {
 			t.Errorf("the message's field %s is not described", field)
 		}

@@ -186,6 +186,9 @@ func (a *API) messageSchema() *huma.Schema {
 				Description: "Seconds after which it is not worth delivering any more."},
 			"headers": {Type: "object", AdditionalProperties: &huma.Schema{Type: "string"},
 				Description: "The application's own."},
+			"traceparent": {Type: "string", Pattern: "^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$",
+				Description: "Which trace it belongs to: W3C Trace Context, version 00."},
+			"receipt": {Type: "boolean", Description: "Asks who has handled the message."},
 		},
 	}
 }

@@ -228,6 +228,11 @@ func (b *Backfill) deliver(e *domain.Entry, m *domain.Message, now time.Time) {
 	}
 	again := b.newReplayed(e, m, now)
 	if again.expired(now) {
+		for _, r := range b.takers {
+			if r.of.joining == nil {
+				r.of.skip(m, again.Cursor)
+			}
+		}
 		return
 	}
 	b.of.stats.Replayed++

@@ -171,10 +171,15 @@ func (a *Attachment) takeStored() {
 func (a *Attachment) offerReplayed(m *replayed, now time.Time) bool {
 	to, rides := a.replayedTo(m)
 	switch {
-	case !rides || m.expired(now) || a.joining != nil && a.heard(m):
+	case !rides || a.joining != nil && a.heard(m):
+		return true
+	case m.expired(now):
+		if a.joining == nil {
+			a.skip(m.message, m.Cursor)
+		}
 		return true
 	case a.joining != nil:
-		return a.send(m.encode(a.stream.system, a.enc, to, domain.Cursor{}))
+		return a.send(m.encode(a.stream, a.enc, to, domain.Cursor{}))
 	}
 	if !a.send(a.stream.frameOf(m, a.enc, to)) {
 		return false

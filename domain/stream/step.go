@@ -127,6 +127,7 @@ func (s *Stream) deliver(m *domain.Message, p history.Point, t, now time.Time) {
 		t = now
 	}
 	if m.Expired(t, now) {
+		s.skipExpired(m, p.Cursor)
 		s.stats.Expired++
 		s.history.Advance(p)
 		return

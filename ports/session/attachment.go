@@ -2,6 +2,7 @@ package session
 
 import (
 	"slices"
+	"strings"
 	"sync/atomic"
 
 	"github.com/fanfarebus/fanfare/domain"
@@ -30,6 +31,9 @@ type Attachment struct {
 	// only by Registry.tick; hello and Cursor read it before that.
 	sentCursor domain.Cursor
 	heard      atomic.Bool // something was offered since the last tick
+
+	begun    domain.Location // after which the session was to be given what comes; zero if that is unknown
+	receipts atomic.Pointer[receipts]
 }
 
 // attach registers with the stream. The stream offers nothing before the first
@@ -44,6 +48,13 @@ func (a *Attachment) attach(asker stream.Asker, enc stream.Encoder) {
 	}
 	a.stream, a.sentCursor, a.resumed = a.lease.Attach(
 		asker, a, enc, a.since, targets...)
+	begun := a.since
+	if begun.IsZero() {
+		begun = a.sentCursor
+	}
+	a.begun = domain.Location{
+		Log: begun.Log, Position: domain.Position(strings.Clone(string(begun.Position))),
+	}
 }
 
 // HasPresence reports whether the nodes keep who is attached to the system.
@@ -65,6 +76,9 @@ func (a *Attachment) Cursor() domain.Cursor {
 // Offer gives a frame to the session's Conn. It is the stream that calls it; it
 // returns false if the Conn has no room.
 func (a *Attachment) Offer(f stream.Frame) bool {
+	if f.Note != nil {
+		return a.offerNoted(f)
+	}
 	if !a.conn.Offer(a, f) {
 		return false
 	}
@@ -85,6 +99,7 @@ func (a *Attachment) takeMoved() (at domain.Cursor, moved bool) {
 
 // detach undoes attach. It is idempotent.
 func (a *Attachment) detach() {
+	a.closeReceipts()
 	a.stream.Detach()
 	a.lease.Release()
 }

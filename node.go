@@ -45,6 +45,7 @@ type parts struct {
 	router    *router.Router
 	hub       *stream.Hub
 	plane     *plane.Plane // nil if the control plane is off
+	answerers *plane.Answerers
 	logins    *logins
 	registry  *session.Registry
 	sockets   *ws.Server

@@ -205,8 +205,14 @@ func newPublisher(cfg Config, b bus) (*publisher.Publisher, error) {
 	return publisher.NewOnBus(b, pc)
 }
 
+// newAnswerers makes what the node answers when nodes ask each other. It answers itself, too,
+// if the control plane is off.
+func newAnswerers(cfg Config) *plane.Answerers { return plane.NewAnswerers(cfg.Node) }
+
 // newPlane makes the node's part in the control plane; nil if that is off.
-func newPlane(cfg Config, b bus, topics domain.Topics, o options) (*plane.Plane, error) {
+func newPlane(
+	cfg Config, b bus, topics domain.Topics, answerers *plane.Answerers, o options,
+) (*plane.Plane, error) {
 	if cfg.Control.Disabled {
 		return nil, nil
 	}
@@ -232,6 +238,7 @@ func newPlane(cfg Config, b bus, topics domain.Topics, o options) (*plane.Plane,
 			Log:       b.Guarantees().Log,
 			Webhooks:  hashOfWebhooks(cfg.Webhooks),
 		},
+		Answerers:      answerers,
 		Topics:         topics,
 		Deaf:           func(topic string) bool { return slices.Contains(b.DeafTopics(), topic) },
 		PublishTimeout: cfg.PublishTimeout,
@@ -329,7 +336,8 @@ func newEvents(cfg Config, registry *session.Registry) (*sse.Server, error) {
 
 // newAPI makes the HTTP API. In development mode it needs no keys.
 func newAPI(
-	cfg Config, out domain.Publisher, h *health, p *plane.Plane, l *logins, o options,
+	cfg Config, out domain.Publisher, h *health, p *plane.Plane, answerers *plane.Answerers,
+	l *logins, o options,
 ) (*api.API, error) {
 	ac := api.Config{
 		MessageBytes: int(cfg.Limits.MessageBytes),
@@ -341,8 +349,9 @@ func newAPI(
 		Version:      o.version,
 		Logger:       o.log,
 	}
+	ac.Asker = answerers
 	if p != nil {
-		ac.Control = p
+		ac.Control, ac.Asker = p, p
 	}
 	if cfg.Dev {
 		return api.New(out, auth.Dev{}, h, ac)

@@ -17,6 +17,7 @@ func assemble(ctx context.Context, cfg Config, o options) (*Node, func(), error)
 		newHub,
 		newEnvelopePublisher,
 		newPublisher,
+		newAnswerers,
 		newPlane,
 		newLogins,
 		newRegistry,

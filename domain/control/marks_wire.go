@@ -11,6 +11,14 @@ import (
 // maxMarks is how many marks of one message are believed.
 const maxMarks = 2000
 
+func appendMarks(b []byte, marks []Mark) []byte {
+	for i := range marks {
+		b = append(b, separator(i, `,"marks":[`)...)
+		b = marks[i].append(b)
+	}
+	return closed(b, len(marks))
+}
+
 // append writes a mark. What is mostly the same is written once: "o" is there only if it is
 // not what "w" is, and "w" if it is not what "a" is.
 func (m *Mark) append(b []byte) []byte {

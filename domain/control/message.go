@@ -22,7 +22,9 @@ type message struct {
 	answering []string // incarnations that asked for facts of which these are some
 	answered  []string // incarnations that have got all the facts they asked for
 	marks     []Mark   // of the sender's sessions, those that have changed
-	bye       bool     // the incarnation has ended
+	asks      []ask
+	replies   []reply // answers to asks of others
+	bye       bool    // the incarnation has ended
 
 	refused map[string]int // parts that were malformed, by reason; nil if there are none
 }
@@ -118,11 +120,8 @@ func (m *message) append(b []byte) []byte {
 	}
 	b = closed(b, len(m.facts))
 	b = appendRows(b, `,"rows":[`, m.rows)
-	for i := range m.marks {
-		b = append(b, separator(i, `,"marks":[`)...)
-		b = m.marks[i].append(b)
-	}
-	b = closed(b, len(m.marks))
+	b = appendMarks(b, m.marks)
+	b = m.appendTalk(b)
 	if m.snap != nil {
 		b = m.snap.append(b)
 	}

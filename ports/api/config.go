@@ -31,6 +31,8 @@ type Config struct {
 	// Control is the node's part in the control plane; nil: it is off, and the routes of
 	// [API.Controlling] answer 501.
 	Control Control
+	// Asker asks all nodes; nil: the routes that need it answer 501.
+	Asker Asker
 
 	// Bodies and BodiesPerKey are how many bytes the bodies of requests in flight may
 	// take, of all publishers and of each API key. They are raised to what a single

@@ -52,6 +52,14 @@ type Control interface {
 	Nodes() []control.NodeInfo
 }
 
+// An Asker asks all live nodes what each knows, and returns what they have answered when all
+// have, or when ctx or a bound of its own has ended: the answers name the nodes that were
+// silent. The error wraps [domain.ErrInvalid], [domain.ErrLimit] if too many questions are
+// open, or [domain.ErrClosed]. It is safe for concurrent use.
+type Asker interface {
+	Ask(ctx context.Context, kind string, body []byte) (control.Answers, error)
+}
+
 // A route is one operation of the control plane.
 type route struct {
 	method, path string

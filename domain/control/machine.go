@@ -23,6 +23,7 @@ type Machine struct {
 	out      outgoing
 	speaker  speaker
 	marks    *marks
+	deaths   []death // the newest last
 	talk     talk
 	stats    Stats
 }

@@ -60,6 +60,13 @@ const (
 	FateUnknown Fate = "unknown"
 )
 
+// A Delivery says what became of one message in one session.
+type Delivery struct {
+	Mark   Mark
+	Fate   Fate
+	Reason string // of a gap
+}
+
 // Fate returns what became of the message at a location, if it was for the session, and the
 // reason of a gap.
 func (m *Mark) Fate(at domain.Location) (_ Fate, reason string) {

@@ -246,19 +246,19 @@ func (m *Machine) Hurry(now Now, system domain.System, user string, within time.
 }
 
 // Marks calls yield for each mark of a system that is known, or for those of one user if
-// that is not "", in no order. Alive says that the node of the mark's session is. The mark
-// is good during the call only.
-func (m *Machine) Marks(system domain.System, user string, yield func(mark *Mark, alive bool)) {
+// that is not "", in no order. Alive says that the node of the mark's session is, and mine
+// that it is this one. The mark is good during the call only.
+func (m *Machine) Marks(system domain.System, user string, yield func(mark *Mark, mine, alive bool)) {
 	if user != "" {
 		for _, h := range m.marks.byUser[markUser{system, user}] {
-			yield(&h.Mark, m.isAlive(h))
+			yield(&h.Mark, h.mine, m.isAlive(h))
 		}
 		return
 	}
 	for _, list := range []*markList{&m.marks.own, &m.marks.rest} {
 		for h := list.first; h != nil; h = h.next {
 			if h.System == system {
-				yield(&h.Mark, m.isAlive(h))
+				yield(&h.Mark, h.mine, m.isAlive(h))
 			}
 		}
 	}

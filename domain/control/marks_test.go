@@ -33,7 +33,7 @@ func (n *node) mark(session, user string, acked int) {
 // marks returns what a node knows of a user's sessions, by session.
 func (n *node) marks(user string) map[string]control.Mark {
 	all := map[string]control.Mark{}
-	n.Marks(orders, user, func(m *control.Mark, alive bool) {
+	n.Marks(orders, user, func(m *control.Mark, _, alive bool) {
 		all[fmt.Sprintf("%s on %s alive %v", m.Session, m.Node, alive)] = *m
 	})
 	return all

@@ -189,6 +189,7 @@ func (m *Machine) end(p *peer) {
 // die declares a peer dead.
 func (m *Machine) die(p *peer) {
 	m.stats.Deaths++
+	m.mourn(p)
 	m.end(p)
 }
 

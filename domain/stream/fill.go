@@ -199,7 +199,7 @@ func (a *Attachment) send(f Frame) bool {
 // tell offers the notice of a gap. It returns false if the outbox is full.
 func (a *Attachment) tell(reason domain.GapReason, at domain.Cursor) bool {
 	f := a.enc.Gap(a.stream.system, reason, at)
-	if !at.IsZero() {
+	if !at.IsZero() && a.page == nil {
 		f.Note = &Note{System: a.stream.system, Location: locationOf(at), Skip: string(reason)}
 	}
 	if (f.Bytes != nil || f.Note != nil) && !a.out.Offer(f) {

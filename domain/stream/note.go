@@ -34,7 +34,7 @@ func (s *Stream) note(m *domain.Message, at domain.Cursor) *Note {
 // skip notes that a session is not given a message that wants a receipt, since that is past
 // its ttl.
 func (a *Attachment) skip(m *domain.Message, at domain.Cursor) {
-	if n := a.stream.note(m, at); n != nil {
+	if n := a.stream.note(m, at); n != nil && a.page == nil {
 		n.Skip = Expired
 		a.out.Offer(Frame{Note: n}) // a frame without bytes is always taken
 	}

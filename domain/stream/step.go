@@ -128,12 +128,14 @@ func (s *Stream) deliver(m *domain.Message, p history.Point, t, now time.Time) {
 	}
 	if m.Expired(t, now) {
 		s.skipExpired(m, p.Cursor)
+		s.arrived(m, p.Cursor)
 		s.stats.Expired++
 		s.history.Advance(p)
 		return
 	}
 	if s.isDuplicate(m, &p, now) {
 		s.stats.Duplicates++
+		s.arrived(m, domain.Cursor{})
 		s.history.Advance(p)
 		return
 	}
@@ -144,6 +146,7 @@ func (s *Stream) deliver(m *domain.Message, p history.Point, t, now time.Time) {
 	setTime(m, p.Time)
 	n := s.history.Append(m, p, now)
 	s.offer(n, m, p.Cursor)
+	s.arrived(m, p.Cursor)
 	s.trim(now)
 }
 

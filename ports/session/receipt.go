@@ -225,3 +225,70 @@ func (reg *Registry) Marks(most int) (all []control.Mark, more bool) {
 	}
 	return all, more
 }
+
+// Deliveries calls yield for the sessions of this node that a message at a location was for,
+// as it was for a target. It holds no lock while it does.
+func (reg *Registry) Deliveries(
+	system domain.System, at domain.Location, to domain.Target, yield func(control.Delivery),
+) {
+	for _, s := range reg.hearing(to) {
+		a := s.Find(system)
+		if a == nil {
+			continue
+		}
+		d := a.delivery(at)
+		if to.Kind() == domain.KindRoom {
+			after, exact, is := a.stream.Heard(to)
+			switch {
+			case !is, after.Log == at.Log && at.Position <= after.Position:
+				continue
+			case !exact && d.Fate != control.FateNone:
+				d.Fate, d.Reason = control.FateUnknown, ""
+			}
+		}
+		if d.Fate != control.FateNone {
+			yield(d)
+		}
+	}
+}
+
+// hearing returns the sessions that may hear a target.
+func (reg *Registry) hearing(to domain.Target) (all []*Session) {
+	reg.mu.Lock()
+	defer reg.mu.Unlock()
+	switch to.Kind() {
+	case domain.KindUser:
+		if u := reg.users[to.Name()]; u != nil {
+			all = append(all, u.sessions...)
+		}
+	case domain.KindSession:
+		if s := reg.lookup.withID(to.Name(), reg.sessions); s != nil {
+			all = append(all, s)
+		}
+	default:
+		all = append(all, reg.sessions...)
+	}
+	return all
+}
+
+// delivery returns what became of a message that is for the session.
+func (a *Attachment) delivery(at domain.Location) (d control.Delivery) {
+	head, live := a.stream.Head() // before the mark, which then has all that was offered up to there
+	passed := live && head.Log == at.Log && head.Position >= at.Position
+	r := a.receipts.Load()
+	if r == nil {
+		d.Mark = a.emptyMark()
+	} else {
+		r.mu.Lock()
+		d.Mark = r.snapshot()
+		r.mu.Unlock()
+	}
+	d.Fate, d.Reason = d.Mark.Fate(at)
+	switch {
+	case passed && r == nil && d.Fate == control.FateUnknown: // it was offered nothing of the kind
+		d.Fate = control.FateNone
+	case passed && d.Fate == control.FatePending && at.Position > d.Mark.Offered:
+		d.Fate = control.FateUnknown // as when this node took it for a repetition
+	}
+	return d
+}

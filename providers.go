@@ -22,6 +22,7 @@ import (
 	"github.com/fanfarebus/fanfare/ports/api"
 	"github.com/fanfarebus/fanfare/ports/devpage"
 	"github.com/fanfarebus/fanfare/ports/plane"
+	"github.com/fanfarebus/fanfare/ports/receipt"
 	"github.com/fanfarebus/fanfare/ports/router"
 	"github.com/fanfarebus/fanfare/ports/session"
 	"github.com/fanfarebus/fanfare/ports/sse"
@@ -187,6 +188,15 @@ func newHub(cfg Config, r *router.Router, b bus) (*stream.Hub, error) {
 	}), nil
 }
 
+// newReader makes what reads the histories of systems.
+func newReader(cfg Config, r *router.Router, hub *stream.Hub, b bus) *router.Reader {
+	rc := router.ReaderConfig{MaxScan: cfg.Resume.MaxScan, DedupeAge: cfg.Dedupe.Age}
+	if b.Guarantees().Log {
+		rc.Rewinder = b
+	}
+	return router.NewReader(r, hub, rc)
+}
+
 // newEnvelopePublisher makes what publishes for the HTTP API and for clients. It
 // bounds what clients send that nobody has consumed yet.
 func newEnvelopePublisher(cfg Config, b bus, topics domain.Topics, o options) domain.Publisher {
@@ -334,10 +344,25 @@ func newEvents(cfg Config, registry *session.Registry) (*sse.Server, error) {
 	})
 }
 
+// newDesk makes what says what became of messages that want receipts.
+func newDesk(
+	cfg Config, reader *router.Reader, hub *stream.Hub, registry *session.Registry,
+	p *plane.Plane, answerers *plane.Answerers,
+) *receipt.Desk {
+	var asker receipt.Asker = answerers
+	var marks receipt.Marks
+	if p != nil {
+		asker, marks = p, p
+	}
+	desk := receipt.New(reader, hub, registry, asker, marks, receipt.Config{Node: cfg.Node})
+	answerers.Handle(receipt.Kind, desk.Answer)
+	return desk
+}
+
 // newAPI makes the HTTP API. In development mode it needs no keys.
 func newAPI(
 	cfg Config, out domain.Publisher, h *health, p *plane.Plane, answerers *plane.Answerers,
-	l *logins, o options,
+	l *logins, reader *router.Reader, registry *session.Registry, desk *receipt.Desk, o options,
 ) (*api.API, error) {
 	ac := api.Config{
 		MessageBytes: int(cfg.Limits.MessageBytes),
@@ -348,6 +373,11 @@ func newAPI(
 		BodyStall:    cfg.Limits.BodyStall,
 		Version:      o.version,
 		Logger:       o.log,
+		History:      reader,
+		Encoder:      session.V1Encoder{},
+		Greedy:       func(err error) bool { return errors.Is(err, router.ErrReads) },
+		Clientele:    registry,
+		Receipts:     desk,
 	}
 	ac.Asker = answerers
 	if p != nil {
@@ -365,6 +395,7 @@ func newNode(cfg Config, o options, p parts, m *metrics.Registry) (*Node, error)
 	public.Handle("/ws", p.sockets)
 	public.Handle("/sse", p.events)
 	p.api.Publishing(public)
+	p.api.Remembering(public)
 	p.api.Controlling(public)
 	for _, mux := range []*http.ServeMux{public, admin} {
 		p.api.Unknown(mux)

@@ -61,7 +61,9 @@ func assemble(ctx context.Context, cfg Config, o options) (*Node, func(), error)
 		return nil, nil, err
 	}
 	fanfareHealth := newHealth(cfg, fanfareBus, topics, hub, plane, fanfareLogins)
-	api, err := newAPI(cfg, publisher, fanfareHealth, plane, answerers, fanfareLogins, o)
+	reader := newReader(cfg, router, hub, fanfareBus)
+	desk := newDesk(cfg, reader, hub, registry, plane, answerers)
+	api, err := newAPI(cfg, publisher, fanfareHealth, plane, answerers, fanfareLogins, reader, registry, desk, o)
 	if err != nil {
 		cleanup()
 		return nil, nil, err

@@ -96,6 +96,9 @@ func parameterOf(name string) *huma.Param {
 		p.Example, p.Description = exampleID, "The session, as hello names it."
 	case "node":
 		p.Example, p.Description = "n1", "The node, by its name."
+	case "message":
+		p.Example, p.Description = exampleID, "The message's id."
+		p.Schema = &huma.Schema{Type: "string", MaxLength: new(domain.MaxID)}
 	case "wait":
 		p.Example = "2s"
 		p.Schema = &huma.Schema{Type: "string"}

@@ -3,8 +3,6 @@ package receipt
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"time"
 
 	"github.com/fanfarebus/fanfare/domain"
@@ -86,9 +84,6 @@ func New(f Finder, s Streams, sessions Sessions, asker Asker, marks Marks, cfg C
 	}
 }
 
-// ErrNotFound means that there is no such message, or that it is not known any more.
-var ErrNotFound = errors.New("no such message")
-
 // A message is what is asked about.
 type message struct {
 	system domain.System
@@ -100,23 +95,23 @@ type message struct {
 }
 
 // Receipts returns what became of a message, with at most limit sessions whose ids come after
-// one. It takes up to some seconds. The error wraps [ErrNotFound] if there is no such
-// message, or not any more; otherwise it is one of the [Finder].
+// one. It takes up to some seconds. Found is false if there is no such message, or not any
+// more, as far as was looked. The error is one of the [Finder].
 func (d *Desk) Receipts(
 	ctx context.Context, system domain.System, id, after string, limit int,
-) (Report, error) {
-	m, err := d.find(ctx, system, id)
-	if err != nil {
-		return Report{}, err
+) (_ control.Report, found bool, _ error) {
+	m, found, err := d.find(ctx, system, id)
+	if err != nil || !found {
+		return control.Report{}, false, err
 	}
-	return d.report(ctx, m, after, limit, 0), nil
+	return d.report(ctx, m, after, min(limit, MaxLimit), 0), true, nil
 }
 
 // find returns the first message with an id.
-func (d *Desk) find(ctx context.Context, system domain.System, id string) (message, error) {
+func (d *Desk) find(ctx context.Context, system domain.System, id string) (_ message, found bool, _ error) {
 	all, _, err := d.finder.Find(ctx, system, id)
 	if err != nil {
-		return message{}, err
+		return message{}, false, err
 	}
 	for i := range all {
 		f := &all[i]
@@ -124,15 +119,15 @@ func (d *Desk) find(ctx context.Context, system domain.System, id string) (messa
 			return message{
 				system: system, id: id, at: f.Cursor, logged: f.LoggedAt.UnixMilli(),
 				to: f.Message.To, wanted: f.Message.Receipt,
-			}, nil
+			}, true, nil
 		}
 	}
-	return message{}, fmt.Errorf("message %q of system %s: %w", id, system, ErrNotFound)
+	return message{}, false, nil
 }
 
 // report asks all nodes what became of a message. With hurry, they tell at once for that long
 // what changes.
-func (d *Desk) report(ctx context.Context, m message, after string, limit int, hurry time.Duration) Report {
+func (d *Desk) report(ctx context.Context, m message, after string, limit int, hurry time.Duration) control.Report {
 	return d.merge(m, d.ask(ctx, m, after, limit, hurry), after, limit)
 }
 
@@ -171,10 +166,10 @@ func (d *Desk) ask(ctx context.Context, m message, after string, limit int, hurr
 }
 
 // merge makes a report of what nodes have answered and of what is known of the others.
-func (d *Desk) merge(m message, a asked, after string, limit int) Report {
-	r := Report{
+func (d *Desk) merge(m message, a asked, after string, limit int) control.Report {
+	r := control.Report{
 		ID: m.id, System: m.system.String(), Cursor: m.at.String(), Wanted: m.wanted,
-		Complete: a.complete, Silent: a.silent, Receipts: make([]Target, len(m.to)),
+		Complete: a.complete, Silent: a.silent, Receipts: make([]control.TargetReport, len(m.to)),
 	}
 	if d.marks != nil {
 		r.Lost = d.marks.Lost(m.logged)
@@ -194,7 +189,7 @@ func (d *Desk) merge(m message, a asked, after string, limit int) Report {
 			all = append(all, p.Targets[i].Sessions...)
 			more = more || p.Targets[i].More
 		}
-		t := Target{To: to.String(), Counts: counts}
+		t := control.TargetReport{To: to.String(), Counts: counts}
 		t.Sessions, more = cutMore(all, limit, more)
 		if more && len(t.Sessions) > 0 {
 			t.Next = t.Sessions[len(t.Sessions)-1].Session
@@ -209,10 +204,10 @@ func (d *Desk) merge(m message, a asked, after string, limit int) Report {
 }
 
 // cutMore is cut for sessions of which there may be more.
-func cutMore(all []Session, limit int, more bool) ([]Session, bool) {
+func cutMore(all []control.SessionReport, limit int, more bool) ([]control.SessionReport, bool) {
 	all, isCut := cut(all, limit)
 	if all == nil {
-		all = []Session{} // not nil, which would be null in JSON
+		all = []control.SessionReport{} // not nil, which would be null in JSON
 	}
 	return all, more || isCut
 }

@@ -29,19 +29,21 @@ type part struct {
 }
 
 type partTarget struct {
-	Counts   map[control.Fate]int `json:"counts,omitempty"`
-	Sessions []Session            `json:"sessions,omitempty"` // sorted by id, at most query.Limit of all targets
-	More     bool                 `json:"more,omitempty"`
+	Counts   map[control.Fate]int    `json:"counts,omitempty"`
+	Sessions []control.SessionReport `json:"sessions,omitempty"` // sorted by id, at most query.Limit of all targets
+	More     bool                    `json:"more,omitempty"`
 }
 
 // A collection gathers the sessions that a message was for through one target.
-type collection struct{ sessions map[string]Session }
+type collection struct {
+	sessions map[string]control.SessionReport
+}
 
-func newCollection() *collection { return &collection{make(map[string]Session)} }
+func newCollection() *collection { return &collection{make(map[string]control.SessionReport)} }
 
 // add adds what became of the message in a session. Of two states, the one that says more of
 // the message counts.
-func (c *collection) add(s Session) {
+func (c *collection) add(s control.SessionReport) {
 	if old, known := c.sessions[s.Session]; !known || rank(s.State) < rank(old.State) {
 		c.sessions[s.Session] = s
 	}
@@ -69,8 +71,8 @@ func (c *collection) page(after string, limit int) (t partTarget) {
 	return t
 }
 
-func cut(all []Session, limit int) ([]Session, bool) {
-	slices.SortFunc(all, func(a, b Session) int { return cmp.Compare(a.Session, b.Session) })
+func cut(all []control.SessionReport, limit int) ([]control.SessionReport, bool) {
+	slices.SortFunc(all, func(a, b control.SessionReport) int { return cmp.Compare(a.Session, b.Session) })
 	if len(all) <= limit {
 		return all, false
 	}

@@ -2,7 +2,6 @@ package receipt
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -12,15 +11,16 @@ import (
 	"github.com/fanfarebus/fanfare/internal/pause"
 )
 
-// ErrNobody means that a message is for no single user or session that could be waited for.
-var ErrNobody = errors.New("only users and sessions can be waited for")
+// errNobody says that a message is for nobody who could be waited for.
+var errNobody = &domain.FieldError{
+	Path: "to", Problem: "only users and sessions can be waited for: want one at least",
+}
 
 // lookEach is how often a wait looks at what is known, at least.
 const lookEach = 100 * time.Millisecond
 
-// An Expectation waits for the receipts of a message that is about to be published. It is not
-// safe for concurrent use.
-type Expectation struct {
+// An expectation waits for the receipts of a message that is about to be published.
+type expectation struct {
 	desk   *Desk
 	m      message
 	lease  *stream.Lease
@@ -29,40 +29,43 @@ type Expectation struct {
 }
 
 // Expect prepares to wait for the receipts of a message, which has an id and wants them. It is
-// called before the message is published; [Expectation.Close] must follow.
+// called before the message is published; done must follow. Wait, which may be called once
+// before that, waits until every user and session that the message is for has a state, which
+// is [control.FateAcked] or [control.FateWritten], or until a time is over, which counts up to
+// [MaxWait], and returns what became of the message.
 //
-// The error wraps [ErrNobody], [domain.ErrLimit] if Config.Waits wait already, or it is one of
+// The error wraps [domain.ErrInvalid] if it is for no user and no session, [domain.ErrLimit] if Config.Waits wait already, or it is one of
 // [stream.Hub.Acquire].
-func (d *Desk) Expect(ctx context.Context, system domain.System, m *domain.Message) (*Expectation, error) {
+func (d *Desk) Expect(ctx context.Context, system domain.System, m *domain.Message) (
+	wait func(ctx context.Context, want control.Fate, within time.Duration) control.Report, done func(), err error,
+) {
 	nobody := true
 	for _, t := range m.To {
 		nobody = nobody && !isSingle(t)
 	}
 	if nobody {
-		return nil, ErrNobody
+		return nil, nil, errNobody
 	}
 	select {
 	case d.waits <- struct{}{}:
 	default:
-		return nil, fmt.Errorf("%d publishes wait for receipts: %w", cap(d.waits), domain.ErrLimit)
+		return nil, nil, fmt.Errorf("%d publishes wait for receipts: %w", cap(d.waits), domain.ErrLimit)
 	}
-	e := &Expectation{
+	e := &expectation{
 		desk: d, m: message{system: system, id: m.ID, to: m.To, wanted: true}, forget: func() {},
 	}
-	var err error
 	if e.lease, err = d.streams.Acquire(ctx, "", system); err == nil {
 		var forget func()
 		if e.place, forget, err = e.lease.Await(m.ID); err == nil {
 			e.forget = forget
-			return e, nil
+			return e.wait, e.close, nil
 		}
 	}
-	e.Close()
-	return nil, err
+	e.close()
+	return nil, nil, err
 }
 
-// Close ends the wait.
-func (e *Expectation) Close() {
+func (e *expectation) close() {
 	e.forget()
 	if e.lease != nil {
 		e.lease.Release()
@@ -70,10 +73,8 @@ func (e *Expectation) Close() {
 	<-e.desk.waits
 }
 
-// Wait waits until every user and session that the message is for has a state, which is
-// [control.FateAcked] or [control.FateWritten], or until a time is over, which counts up to
-// [MaxWait], and returns what became of the message.
-func (e *Expectation) Wait(ctx context.Context, want control.Fate, within time.Duration) Report {
+// wait is what Expect returns.
+func (e *expectation) wait(ctx context.Context, want control.Fate, within time.Duration) control.Report {
 	within = min(within, MaxWait)
 	waiting, stop := context.WithTimeout(ctx, within)
 	defer stop()
@@ -81,14 +82,14 @@ func (e *Expectation) Wait(ctx context.Context, want control.Fate, within time.D
 		return e.unread()
 	}
 	all := e.await(waiting, want, within)
-	if r := e.desk.known(e.m, all); r.reached(want) && e.isOnlySingle() {
+	if r := e.desk.known(e.m, all); reached(&r, want) && e.isOnlySingle() {
 		return r
 	}
 	return e.desk.report(ctx, e.m, "", MaxLimit, 0)
 }
 
 // locate waits until this node has read the message.
-func (e *Expectation) locate(ctx context.Context) (known bool) {
+func (e *expectation) locate(ctx context.Context) (known bool) {
 	select {
 	case at := <-e.place:
 		e.m.at, e.m.logged = at, at.Time.UnixMilli()
@@ -98,18 +99,19 @@ func (e *Expectation) locate(ctx context.Context) (known bool) {
 	if !e.m.at.IsZero() {
 		return true
 	}
-	first, err := e.desk.find(ctx, e.m.system, e.m.id) // it repeats an earlier one
-	if err == nil {
-		e.m.at, e.m.logged = first.at, first.logged
+	first, found, err := e.desk.find(ctx, e.m.system, e.m.id) // it repeats an earlier one
+	if err != nil || !found {
+		return false
 	}
-	return err == nil
+	e.m.at, e.m.logged = first.at, first.logged
+	return true
 }
 
 // unread is the report of a message that this node has not read in time.
-func (e *Expectation) unread() Report {
-	r := Report{ID: e.m.id, System: e.m.system.String(), Wanted: true}
+func (e *expectation) unread() control.Report {
+	r := control.Report{ID: e.m.id, System: e.m.system.String(), Wanted: true}
 	for _, to := range e.m.to {
-		t := Target{To: to.String(), Counts: map[control.Fate]int{}, Sessions: []Session{}}
+		t := control.TargetReport{To: to.String(), Counts: map[control.Fate]int{}, Sessions: []control.SessionReport{}}
 		if isSingle(to) {
 			t.State = control.FatePending
 		}
@@ -118,7 +120,7 @@ func (e *Expectation) unread() Report {
 	return r
 }
 
-func (e *Expectation) isOnlySingle() bool {
+func (e *expectation) isOnlySingle() bool {
 	for _, t := range e.m.to {
 		if !isSingle(t) {
 			return false
@@ -129,7 +131,7 @@ func (e *Expectation) isOnlySingle() bool {
 
 // await asks the nodes, and then looks at what becomes known until that is enough or ctx has
 // ended. It returns what the nodes have answered.
-func (e *Expectation) await(ctx context.Context, want control.Fate, within time.Duration) (all asked) {
+func (e *expectation) await(ctx context.Context, want control.Fate, within time.Duration) (all asked) {
 	d := e.desk
 	answers := make(chan asked, 1)
 	asking, stop := context.WithCancel(ctx)
@@ -144,7 +146,7 @@ func (e *Expectation) await(ctx context.Context, want control.Fate, within time.
 	defer tick.Stop()
 	for {
 		changed := d.changed()
-		if r := d.known(e.m, all); r.reached(want) {
+		if r := d.known(e.m, all); reached(&r, want) {
 			return all
 		}
 		select {
@@ -197,11 +199,11 @@ func (d *Desk) changed() <-chan struct{} {
 
 // known returns a report on the targets that have a state: what this node knows now, with
 // what the others have answered before.
-func (d *Desk) known(m message, a asked) Report {
+func (d *Desk) known(m message, a asked) control.Report {
 	m = m.single()
-	r := Report{
+	r := control.Report{
 		ID: m.id, System: m.system.String(), Cursor: m.at.String(), Wanted: true,
-		Complete: a.complete, Silent: a.silent, Receipts: make([]Target, len(m.to)),
+		Complete: a.complete, Silent: a.silent, Receipts: make([]control.TargetReport, len(m.to)),
 	}
 	for i, to := range m.to {
 		c := newCollection()
@@ -215,9 +217,9 @@ func (d *Desk) known(m message, a asked) Report {
 			d.addNewer(c, m, to, a)
 		}
 		page := c.page("", MaxLimit)
-		t := Target{To: to.String(), Counts: page.Counts, Sessions: page.Sessions}
+		t := control.TargetReport{To: to.String(), Counts: page.Counts, Sessions: page.Sessions}
 		if t.Sessions == nil {
-			t.Sessions = []Session{}
+			t.Sessions = []control.SessionReport{}
 		}
 		t.State = stateOf(t.Counts, false)
 		r.Receipts[i] = t

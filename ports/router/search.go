@@ -215,7 +215,10 @@ func (r *Reader) from(
 	if err != nil {
 		return end, false, err
 	}
-	p, isStart, err := r.cfg.Rewinder.Back(ctx, topic, first, 1)
+	p, _, err := r.cfg.Rewinder.Back(ctx, topic, first, 1)
+	if err == nil {
+		_, isStart, err = r.cfg.Rewinder.Back(ctx, topic, first, 2)
+	}
 	return domain.Cursor{Log: end.Log, Position: p, Time: t}, isStart, err
 }
 

@@ -245,6 +245,7 @@ func newPlane(
 			Grace:     cfg.Presence.Grace,
 			Refresh:   cfg.Control.Refresh,
 			Facts:     cfg.Control.Facts,
+			Marks:     cfg.Control.Marks,
 			Log:       b.Guarantees().Log,
 			Webhooks:  hashOfWebhooks(cfg.Webhooks),
 		},

@@ -1,8 +1,10 @@
 package receipt
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/fanfarebus/fanfare/domain"
@@ -176,40 +178,45 @@ func (d *Desk) merge(m message, a asked, after string, limit int) control.Report
 	}
 	sure := r.Complete && len(r.Lost) == 0
 	for i, to := range m.to {
-		c, counts, more := newCollection(), map[control.Fate]int{}, false
+		c := newCollection()
 		d.addOthers(c, m, to, a)
-		for _, s := range c.sessions {
-			counts[s.State]++
-		}
-		all := c.page(after, len(c.sessions)).Sessions
+		all := []partTarget{c.page(after, limit)}
 		for _, p := range a.parts {
-			for fate, n := range p.Targets[i].Counts {
-				counts[fate] += n
-			}
-			all = append(all, p.Targets[i].Sessions...)
-			more = more || p.Targets[i].More
+			all = append(all, p.Targets[i])
 		}
-		t := control.TargetReport{To: to.String(), Counts: counts}
-		t.Sessions, more = cutMore(all, limit, more)
-		if more && len(t.Sessions) > 0 {
-			t.Next = t.Sessions[len(t.Sessions)-1].Session
-		}
-		if isSingle(to) {
-			t.State = stateOf(counts, sure)
-		}
-		r.Receipts[i] = t
+		r.Receipts[i] = joined(to, all, limit, sure)
 	}
 	r.Complete = sure
 	return r
 }
 
-// cutMore is cut for sessions of which there may be more.
-func cutMore(all []control.SessionReport, limit int, more bool) ([]control.SessionReport, bool) {
-	all, isCut := cut(all, limit)
-	if all == nil {
-		all = []control.SessionReport{} // not nil, which would be null in JSON
+// joined makes one page of those of several nodes, which have nothing in common.
+func joined(to domain.Target, parts []partTarget, limit int, sure bool) control.TargetReport {
+	t := control.TargetReport{To: to.String(), Counts: map[control.Fate]int{}}
+	all, last := []control.SessionReport{}, "" // not nil, which would be null in JSON
+	for _, p := range parts {
+		for fate, n := range p.Counts {
+			t.Counts[fate] += n
+		}
+		all = append(all, p.Sessions...)
+		if n := len(p.Sessions); p.More && n > 0 && (last == "" || p.Sessions[n-1].Session < last) {
+			last = p.Sessions[n-1].Session // of what comes after it, some may be missing
+		}
 	}
-	return all, more || isCut
+	all, more := cut(all, limit)
+	if last != "" {
+		n, _ := slices.BinarySearchFunc(all, last+"\x00", func(s control.SessionReport, id string) int {
+			return cmp.Compare(s.Session, id)
+		})
+		all, more = all[:n], true
+	}
+	if t.Sessions = all; more && len(all) > 0 {
+		t.Next = all[len(all)-1].Session
+	}
+	if isSingle(to) {
+		t.State = stateOf(t.Counts, sure)
+	}
+	return t
 }
 
 // addOthers adds the sessions of nodes that have not answered. Of a room nobody knows who was

@@ -16,7 +16,7 @@ type query struct {
 	At     string   `json:"at"` // the message's cursor on the node that asks
 	To     []string `json:"to"`
 	After  string   `json:"after,omitempty"` // sessions whose ids come after it
-	Limit  int      `json:"limit"`           // most sessions
+	Limit  int      `json:"limit"`           // most sessions for each target
 	Hurry  int64    `json:"hurry_ms,omitempty"`
 }
 
@@ -30,7 +30,7 @@ type part struct {
 
 type partTarget struct {
 	Counts   map[control.Fate]int    `json:"counts,omitempty"`
-	Sessions []control.SessionReport `json:"sessions,omitempty"` // sorted by id, at most query.Limit of all targets
+	Sessions []control.SessionReport `json:"sessions,omitempty"` // sorted by id, at most query.Limit
 	More     bool                    `json:"more,omitempty"`
 }
 
@@ -83,10 +83,8 @@ func cut(all []control.SessionReport, limit int) ([]control.SessionReport, bool)
 func marshal(at string, all []*collection, after string, limit int) ([]byte, error) {
 	for ; ; limit /= 2 {
 		p := part{At: at, Targets: make([]partTarget, len(all))}
-		left := limit
 		for i, c := range all {
-			p.Targets[i] = c.page(after, left)
-			left -= len(p.Targets[i].Sessions)
+			p.Targets[i] = c.page(after, limit)
 		}
 		body, err := json.Marshal(p)
 		if err != nil || len(body) <= control.MaxBody || limit == 0 {

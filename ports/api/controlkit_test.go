@@ -121,6 +121,9 @@ func (scoped) Authorize(_ context.Context, key string) (domain.Scopes, error) {
 func controlled(t testing.TB, c api.Control, cfg api.Config) (*api.API, http.Handler) {
 	t.Helper()
 	cfg.Control = c
+	if cfg.Receipts == nil {
+		cfg.Receipts = &told{found: true}
+	}
 	a, err := api.New(&bus{}, scoped{}, &node{}, cfg)
 	if err != nil {
 		t.Fatal(err)

@@ -253,7 +253,7 @@ func TestTheDocumentSaysWhatTheRoutesTake(t *testing.T) {
 			}
 		}
 	}
-	if n != 15 {
+	if n != 16 {
 		t.Errorf("%d routes are described", n)
 	}
 }

@@ -33,12 +33,15 @@ type Message struct {
 	TTL time.Duration
 	// Headers are the application's own. Clients receive them.
 	Headers map[string]string
+	// Receipt asks who has handled it: any node answers that, see docs/protocol.md.
+	Receipt bool
 }
 
 // message returns what goes on the bus, with an id from ids if m has none.
 func (m *Message) message(ids *domain.IDs) (*domain.Message, error) {
 	out := &domain.Message{
 		ID: m.ID, Type: m.Type, TTL: m.TTL, Headers: m.Headers, Time: m.Time.UTC(),
+		Receipt: m.Receipt,
 	}
 	if out.Time.IsZero() {
 		out.Time = time.Now().UTC()

@@ -27,6 +27,7 @@ import (
 	"github.com/fanfarebus/fanfare/domain/control"
 	"github.com/fanfarebus/fanfare/subscriber"
 	"github.com/fanfarebus/fanfare/test/broker"
+	"github.com/fanfarebus/fanfare/test/freeport"
 	"github.com/fanfarebus/fanfare/webhook"
 )
 
@@ -252,10 +253,8 @@ func TestADeadEndpointDelaysNoOther(t *testing.T) {
 		case <-r.Context().Done():
 		}
 	})
-	deadServer := httptest.NewServer(nil)
-	deadServer.Close()
 	w, _ := k.work(webhook.Config{}, endpoint("good", good.URL), endpoint("flaky", flaky.URL),
-		endpoint("slow", slow.URL), endpoint("dead", deadServer.URL))
+		endpoint("slow", slow.URL), endpoint("dead", "http://"+freeport.Address(t)))
 	k.sendAll(users, 0, each)
 	until(t, "the good and the flaky one", func() bool { return good.count() == users*each && flaky.count() == users*each })
 	if good.requests.Load() != users*each {

@@ -22,7 +22,7 @@ func TestConformance(t *testing.T) {
 	h.Cut, h.Mend = p.Cut, p.Mend
 	h.Freeze, h.Thaw = p.Swallow, p.Pass
 	h.Deafen = func() { p.SwallowWho("CONSUMER.CREATE") }
-	h.Goroutines = broker.ProxyGoroutines
+	h.Goroutines = broker.Goroutines
 	conformance.Run(t, h)
 }
 

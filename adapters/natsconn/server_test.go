@@ -18,6 +18,7 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/test/broker"
 	"github.com/fanfarebus/fanfare/test/driverkit"
+	"github.com/fanfarebus/fanfare/test/freeport"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -84,14 +85,14 @@ func TestURLsThatAreWrongAreRefused(t *testing.T) {
 
 func TestAnyHostOfSeveralWillDo(t *testing.T) {
 	s := broker.NATS(t)
-	if err := connects(t, fmt.Sprintf("nats://127.0.0.1:%d,%s", broker.FreePort(t), s.Addr())); err != nil {
+	if err := connects(t, fmt.Sprintf("nats://127.0.0.1:%d,%s", freeport.Port(t), s.Addr())); err != nil {
 		t.Error(err)
 	}
 }
 
 // The error says why no host could be reached.
 func TestAServerThatIsNotThereSaysWhy(t *testing.T) {
-	port := broker.FreePort(t)
+	port := freeport.Port(t)
 	for _, hosts := range []string{fmt.Sprintf("127.0.0.1:%d", port), fmt.Sprintf("127.0.0.1:%d,localhost:%d", port, port)} {
 		err := connects(t, "nats://"+hosts)
 		if !errors.Is(err, domain.ErrBusDown) || !strings.Contains(err.Error(), "connection refused") {

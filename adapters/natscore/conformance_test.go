@@ -21,7 +21,7 @@ func TestConformance(t *testing.T) {
 		Freeze: p.Swallow, Thaw: p.Pass,
 		Deafen:     func() { p.SwallowWho("SUB conformance.") },
 		Poison:     poison(s.Client()),
-		Goroutines: broker.ProxyGoroutines,
+		Goroutines: broker.Goroutines,
 	})
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/test/freeport"
 )
 
 // replyTo starts a server that gives a reply to CLUSTER SLOTS, and to PING its own, and
@@ -53,17 +54,6 @@ func replyOn(nc net.Conn, slots string) {
 	}
 }
 
-// nobody returns an address at which no server listens.
-func nobody(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
 // allSlotsAt is a reply to CLUSTER SLOTS.
 func allSlotsAt(addr string) string {
 	host, port, _ := net.SplitHostPort(addr)
@@ -87,7 +77,7 @@ func TestAServerWithoutMastersIsPassedOver(t *testing.T) {
 
 // A replica says where topics are, but with its master down nobody serves them.
 func TestAClusterWithoutAMasterThatRepliesIsDown(t *testing.T) {
-	master := nobody(t)
+	master := freeport.Address(t)
 	m := clusterOf(t, "redis://"+replyTo(t, allSlotsAt(master))+"?cluster=true")
 	if err := m.Ping(t.Context()); err == nil || !strings.Contains(err.Error(), master) {
 		t.Errorf("ping: %v", err)
@@ -97,7 +87,7 @@ func TestAClusterWithoutAMasterThatRepliesIsDown(t *testing.T) {
 // When the masters are others than before, it is they who are pinged.
 func TestAPingFollowsTheMasters(t *testing.T) {
 	m := clusterOf(t, "redis://"+replyTo(t, allSlotsAt(replyTo(t, "")))+"?cluster=true")
-	gone := nobody(t)
+	gone := freeport.Address(t)
 	m.slots = &slotMap{owners: make([]string, numSlots), masters: []string{gone}, nodes: []string{gone}}
 	m.refreshed = time.Now()
 	if err := m.Ping(t.Context()); err != nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/test/broker"
 	"github.com/fanfarebus/fanfare/test/driverkit"
+	"github.com/fanfarebus/fanfare/test/freeport"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -139,7 +140,7 @@ func TestPasswordsUsersAndDatabases(t *testing.T) {
 func TestTLS(t *testing.T) {
 	cert, key := driverkit.Certificate(t)
 	ca := cert
-	port := broker.FreePort(t)
+	port := freeport.Port(t)
 	broker.Redis(t, "--tls-port", fmt.Sprint(port), "--tls-ca-cert-file", ca, "--tls-cert-file", cert, "--tls-key-file", key)
 	base := fmt.Sprintf("redis://127.0.0.1:%d?", port)
 	for _, query := range []string{
@@ -175,7 +176,7 @@ func TestSentinelsShowTheMaster(t *testing.T) {
 	master := broker.Redis(t)
 	replica := broker.Redis(t, "--replicaof", "127.0.0.1 "+strings.TrimPrefix(master.Addr(), "127.0.0.1:"))
 	sentinel := broker.Sentinel(t, "main", master)
-	dead := fmt.Sprintf("127.0.0.1:%d", broker.FreePort(t))
+	dead := freeport.Address(t)
 	rawURL := "redis://" + dead + "," + sentinel.Addr() + "/0?sentinel_master=main"
 	if err := works(t, rawURL); err != nil {
 		t.Fatal(err)
@@ -277,7 +278,7 @@ func TestSentinelsWithTLS(t *testing.T) {
 	files := func(port int) []string {
 		return []string{fmt.Sprintf("tls-port %d", port), "tls-ca-cert-file " + ca, "tls-cert-file " + cert, "tls-key-file " + key}
 	}
-	masterPort, sentinelPort := broker.FreePort(t), broker.FreePort(t)
+	masterPort, sentinelPort := freeport.Port(t), freeport.Port(t)
 	var args []string
 	for _, line := range files(masterPort) {
 		name, value, _ := strings.Cut(line, " ")

@@ -8,6 +8,7 @@ import (
 
 	"github.com/fanfarebus/fanfare/test/broker"
 	"github.com/fanfarebus/fanfare/test/driverkit"
+	"github.com/fanfarebus/fanfare/test/freeport"
 )
 
 // A tlsServer is a Redis that wants a certificate of its clients. Tests change it through
@@ -21,7 +22,7 @@ type tlsServer struct {
 
 func newTLSServer(t *testing.T, authority *driverkit.Authority) *tlsServer {
 	t.Helper()
-	s := &tlsServer{t: t, port: broker.FreePort(t), files: driverkit.FilesIn(t.TempDir())}
+	s := &tlsServer{t: t, port: freeport.Port(t), files: driverkit.FilesIn(t.TempDir())}
 	authority.Write(s.files, time.Now().Add(time.Hour))
 	s.RedisServer = broker.Redis(t, "--tls-port", fmt.Sprint(s.port), "--tls-auth-clients", "yes",
 		"--tls-ca-cert-file", s.files.CA, "--tls-cert-file", s.files.Cert, "--tls-key-file", s.files.Key)

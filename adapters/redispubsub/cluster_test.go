@@ -30,7 +30,7 @@ func TestConformanceOnACluster(t *testing.T) {
 				Poison: func(_ testing.TB, topic string) { // on this server, so that it comes before what is next
 					c.Master(topic).CLI("PUBLISH", topic, `{"_watermill_message_uuid":7}`)
 				},
-				Goroutines: broker.ProxyGoroutines,
+				Goroutines: broker.Goroutines,
 			})
 		})
 	}

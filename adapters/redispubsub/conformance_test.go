@@ -22,6 +22,6 @@ func conform(t *testing.T, params string) {
 		Freeze: p.Swallow, Thaw: p.Pass,
 		Deafen:     func() { p.SwallowWho("SUBSCRIBE") },
 		Poison:     func(_ testing.TB, topic string) { s.CLI("PUBLISH", topic, `{"_watermill_message_uuid":7}`) },
-		Goroutines: broker.ProxyGoroutines,
+		Goroutines: broker.Goroutines,
 	})
 }

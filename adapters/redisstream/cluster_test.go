@@ -45,7 +45,7 @@ func onCluster(t *testing.T, params string) (conformance.Harness, *broker.RedisC
 		Poison: func(_ testing.TB, topic string) {
 			c.CLI("XADD", topic, "*", "_watermill_message_uuid", "u", "metadata", "\xc1 no msgpack", "payload", "x")
 		},
-		Goroutines: broker.ProxyGoroutines,
+		Goroutines: broker.Goroutines,
 	}, c
 }
 

@@ -27,6 +27,6 @@ func conform(t *testing.T, params string) {
 		Poison: func(_ testing.TB, topic string) {
 			s.CLI("XADD", topic, "*", "_watermill_message_uuid", "u", "metadata", "\xc1 no msgpack", "payload", "x")
 		},
-		Goroutines: broker.ProxyGoroutines,
+		Goroutines: broker.Goroutines,
 	})
 }

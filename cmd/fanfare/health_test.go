@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/fanfarebus/fanfare"
+	"github.com/fanfarebus/fanfare/test/freeport"
 )
 
 func TestHealthOfARealNode(t *testing.T) {
@@ -40,8 +41,7 @@ func TestHealthSaysWhatIsWrong(t *testing.T) {
 	}
 	silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
 	t.Cleanup(silent.Close)
-	gone := httptest.NewServer(http.NotFoundHandler())
-	gone.Close()
+	gone := freeport.Address(t)
 	for name, tt := range map[string]struct {
 		args []string
 		code int
@@ -51,7 +51,7 @@ func TestHealthSaysWhatIsWrong(t *testing.T) {
 		"deaf":          {[]string{"--url", answers(503, `{"status":"deaf","bus":"up","deaf":["a","b"]}`)}, 1, "deaf, deaf: a, b"},
 		"no bus":        {[]string{"--url", answers(200, `{"status":"ready","bus":"down"}`)}, 0, "ready, the bus is down"},
 		"something":     {[]string{"--url", answers(200, `<html>`)}, 1, "200 OK, and not a node's answer"},
-		"nobody":        {[]string{"--url", gone.URL}, 1, "no node answers at " + gone.URL + "/readyz: dial tcp " + strings.TrimPrefix(gone.URL, "http://") + ": connect: connection refused: does it run"},
+		"nobody":        {[]string{"--url", "http://" + gone}, 1, "no node answers at http://" + gone + "/readyz: dial tcp " + gone + ": connect: connection refused: does it run"},
 		"silence":       {[]string{"--url", silent.URL, "--timeout", "50ms", "--live"}, 1, "/healthz: no answer within 50ms"},
 		"no time":       {[]string{"--timeout", "0s"}, 2, "--timeout: 0s: want more than 0"},
 		"no known port": {[]string{"--listen", "127.0.0.1:0"}, 2, "name it with --url"},

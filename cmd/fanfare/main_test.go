@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"github.com/fanfarebus/fanfare/test/freeport"
 )
 
 // The test binary is also the command: with asCommand set it runs main.
@@ -434,12 +436,7 @@ func TestSecondSignalEndsTheNodeAtOnce(t *testing.T) {
 }
 
 func TestAdminRoutesAreOnTheirOwnListener(t *testing.T) {
-	taken, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	admin := taken.Addr().String()
-	taken.Close()
+	admin := freeport.Address(t)
 	n := node(t, nil, "dev", "--admin_listen", admin)
 	url := n.url()
 	for path, want := range map[string]int{
@@ -459,12 +456,7 @@ func TestAdminRoutesAreOnTheirOwnListener(t *testing.T) {
 
 func TestProfilesAreOnTheAdminListenerAndOnlyWhenAsked(t *testing.T) {
 	for _, on := range []bool{false, true} {
-		taken, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		admin := taken.Addr().String()
-		taken.Close()
+		admin := freeport.Address(t)
 		n := node(t, []string{"FANFARE_AUTH_JWT_SECRET=" + secret}, "serve", "--admin_listen", admin, fmt.Sprintf("--admin.pprof=%v", on))
 		url := n.url()
 		if on {

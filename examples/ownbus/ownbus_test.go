@@ -36,7 +36,7 @@ func conform(t *testing.T, server *broker.RabbitServer) {
 		Freeze: proxy.Swallow, Thaw: proxy.Pass,
 		Poison:     func(t testing.TB, topic string) { publishPoison(t, server, topic) },
 		HidesCuts:  true,
-		Goroutines: broker.ProxyGoroutines,
+		Goroutines: broker.Goroutines,
 		Patience:   20 * time.Second,
 		Waive: map[string]string{
 			"CloseFrozen": "watermill-amqp hangs in Close while the broker answers nobody: " +

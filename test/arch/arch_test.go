@@ -109,6 +109,8 @@ var rules = []rule{
 		"the script stands for the protocol: it plays a node, and takes nothing from one"},
 	{"/test/internal", []string{"/ports", "/cmd", "/client", "/domain/stream", "/test"}, []string{"/test/internal"},
 		"what fails on demand stands under every test of nodes: it knows none of them"},
+	{"/test/freeport", []string{module, "github.com"}, nil,
+		"every test and benchmark that starts a server uses it: it knows none of them"},
 	{"/examples", []string{"/adapters", "/ports", "/cmd", "/domain", "/test"}, nil,
 		"an example shows what a user has: the library's face"},
 	{"/test/driverkit", []string{"/adapters", "/ports", "/cmd"}, []string{"/adapters/transport"},

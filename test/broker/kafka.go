@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"context"
 	"fmt"
 	"net/url"
 	"os"
@@ -14,6 +13,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/fanfarebus/fanfare/test/freeport"
 )
 
 // kafkaTimeout bounds how long a Kafka may take to start or to stop.
@@ -62,7 +63,7 @@ func SharedKafka(t testing.TB) *KafkaServer {
 		}
 	}
 	s := &KafkaServer{t, shared.p}
-	if s.p.running() {
+	if s.p.process.running() {
 		s.Thaw()
 	} else {
 		s.Restart()
@@ -137,14 +138,14 @@ func (s *KafkaServer) Proxy() *Proxy { return s.p.proxy }
 func (s *KafkaServer) Dir() string { return filepath.Join(s.p.dir, "data") }
 
 // Kill kills the process, as kill -9 does.
-func (s *KafkaServer) Kill() { s.signal(syscall.SIGKILL); <-s.p.ended }
+func (s *KafkaServer) Kill() { s.signal(syscall.SIGKILL); <-s.p.process.ended }
 
 // Stop stops the process with SIGTERM, as an operator does.
 func (s *KafkaServer) Stop() {
 	s.t.Helper()
 	s.signal(syscall.SIGTERM)
 	select {
-	case <-s.p.ended:
+	case <-s.p.process.ended:
 	case <-time.After(kafkaTimeout):
 		s.t.Fatalf("broker: kafka did not stop within %v", kafkaTimeout)
 	}
@@ -154,7 +155,7 @@ func (s *KafkaServer) Stop() {
 // stops the broker first if it runs.
 func (s *KafkaServer) Restart() {
 	s.t.Helper()
-	if s.p.running() {
+	if s.p.process.running() {
 		s.Stop()
 	}
 	if err := s.p.start(); err != nil {
@@ -171,11 +172,8 @@ func (s *KafkaServer) Thaw() { s.signal(syscall.SIGCONT) }
 
 func (s *KafkaServer) signal(sig syscall.Signal) {
 	s.t.Helper()
-	if !s.p.running() {
-		s.t.Fatalf("broker: %v: kafka is not running", sig)
-	}
-	if err := s.p.cmd.Process.Signal(sig); err != nil {
-		s.t.Fatalf("broker: %v", err)
+	if err := s.p.process.signal(sig); err != nil {
+		s.t.Fatalf("broker: %v: kafka: %v", sig, err)
 	}
 }
 
@@ -183,23 +181,26 @@ func (s *KafkaServer) signal(sig syscall.Signal) {
 type kafkaProcess struct {
 	home, dir string
 	settings  []string
-	ports     [3]int // for clients, for the proxy, for the controller
+	ports     [3]int   // for clients, for the proxy, for the controller
+	releases  []func() // of the ports
 	proxy     *Proxy
-	cmd       *exec.Cmd
-	ended     chan struct{} // closed when cmd has ended
+	process   *process // nil before the first start
 }
 
+// newKafka prepares a broker. The caller must close it.
 func newKafka(home, dir string, settings []string) (*kafkaProcess, error) {
 	p := &kafkaProcess{home: home, dir: dir, settings: settings}
-	var err error
 	for i := range p.ports {
-		if p.ports[i], err = freePort(); err != nil {
+		port, release, err := freeport.Take()
+		if err != nil {
 			return nil, err
 		}
+		p.ports[i], p.releases = port, append(p.releases, release)
 	}
 	if err := os.CopyFS(filepath.Join(dir, "data"), os.DirFS(filepath.Join(home, "data"))); err != nil {
 		return nil, err
 	}
+	var err error
 	if p.proxy, err = newProxy(); err != nil {
 		return nil, err
 	}
@@ -208,18 +209,6 @@ func newKafka(home, dir string, settings []string) (*kafkaProcess, error) {
 }
 
 func (p *kafkaProcess) addr() string { return fmt.Sprintf("127.0.0.1:%d", p.ports[0]) }
-
-func (p *kafkaProcess) running() bool {
-	if p.cmd == nil {
-		return false
-	}
-	select {
-	case <-p.ended:
-		return false
-	default:
-		return true
-	}
-}
 
 func (p *kafkaProcess) start() error {
 	config := filepath.Join(p.dir, "server.properties")
@@ -236,14 +225,11 @@ func (p *kafkaProcess) start() error {
 		"-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
 		"-cp", filepath.Join(p.home, "libs", "*"), "kafka.Kafka", config)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = p.dir, log, log
-	if err := cmd.Start(); err != nil {
+	if p.process, err = launch(cmd); err != nil {
 		return err
 	}
-	ended := make(chan struct{})
-	p.cmd, p.ended = cmd, ended
-	go func() { _ = cmd.Wait(); close(ended) }()
 	if err := p.awaitAnswer(); err != nil {
-		p.kill()
+		p.process.kill()
 		text, _ := os.ReadFile(filepath.Join(p.dir, "kafka.log"))
 		return fmt.Errorf("kafka did not start: %w\n%s", err, text)
 	}
@@ -281,35 +267,18 @@ log.segment.delete.delay.ms=0
 // awaitAnswer returns once the broker answers, or with an error if the process
 // ends or takes too long.
 func (p *kafkaProcess) awaitAnswer() error {
-	ctx, cancel := context.WithTimeout(context.Background(), kafkaTimeout)
-	defer cancel()
 	client, err := kgo.NewClient(kgo.SeedBrokers(p.addr()))
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	for {
-		if err = client.Ping(ctx); err == nil {
-			return nil
-		}
-		select {
-		case <-p.ended:
-			return fmt.Errorf("it has ended: %v", p.cmd.ProcessState)
-		case <-ctx.Done():
-			return err
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
-}
-
-func (p *kafkaProcess) kill() {
-	if p.running() {
-		_ = p.cmd.Process.Kill()
-		<-p.ended
-	}
+	return p.process.await(kafkaTimeout, client.Ping)
 }
 
 func (p *kafkaProcess) close() {
-	p.kill()
+	p.process.kill()
 	p.proxy.close()
+	for _, release := range p.releases {
+		release()
+	}
 }

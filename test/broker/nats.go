@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -15,17 +16,19 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/fanfarebus/fanfare/test/freeport"
 )
 
 // A NATSServer is a nats-server process with JetStream that belongs to one test.
 // Its methods fail the test if something goes wrong, so only the test's own
 // goroutine may call them.
 type NATSServer struct {
-	t    testing.TB
-	dir  string
-	port int
-	args []string
-	cmd  *exec.Cmd // nil while the server is down
+	t       testing.TB
+	dir     string
+	port    int
+	args    []string
+	process *process // nil while the server is down
 }
 
 // NATS starts a nats-server with JetStream, built from the module that go.mod
@@ -35,16 +38,9 @@ type NATSServer struct {
 func NATS(t testing.TB, args ...string) *NATSServer {
 	t.Helper()
 	skipIfShort(t)
-	s := &NATSServer{t: t, dir: t.TempDir(), args: args}
+	s := &NATSServer{t: t, dir: t.TempDir(), port: freeport.Port(t), args: args}
 	s.t.Cleanup(s.end)
-	var err error
-	for range 5 { // another process may take the port before the server does
-		s.port = FreePort(s.t)
-		if err = s.start(); err == nil {
-			break
-		}
-	}
-	s.must(err)
+	s.must(s.start())
 	return s
 }
 
@@ -86,7 +82,7 @@ func (s *NATSServer) Stop() { s.signal(syscall.SIGTERM); s.wait() }
 // it runs. Streams in files are there again.
 func (s *NATSServer) Restart() {
 	s.t.Helper()
-	if s.cmd != nil {
+	if s.process.running() {
 		s.Stop()
 	}
 	s.must(s.start())
@@ -110,7 +106,7 @@ func (s *NATSServer) Freeze() {
 // stopped reports whether all threads have stopped, which sending the signal does
 // not wait for. Where there is no /proc it reports true at once.
 func (s *NATSServer) stopped() bool {
-	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", s.cmd.Process.Pid))
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", s.process.cmd.Process.Pid))
 	for _, thread := range threads {
 		stat, err := os.ReadFile(thread)
 		if _, state, ok := strings.Cut(string(stat), ") "); err == nil && ok && state[0] != 'T' {
@@ -135,11 +131,9 @@ func (s *NATSServer) start() error {
 	_ = os.Remove(log)
 	args := append(slices.Clone(s.args), "--addr", "127.0.0.1", "--port", fmt.Sprint(s.port),
 		"--jetstream", "--store_dir", s.dir, "--log", log)
-	cmd := exec.Command(binary, args...)
-	if err := cmd.Start(); err != nil {
+	if s.process, err = launch(exec.Command(binary, args...)); err != nil {
 		return err
 	}
-	s.cmd = cmd
 	if err := s.awaitAnswer(log); err != nil {
 		s.end()
 		said, _ := os.ReadFile(log)
@@ -148,48 +142,36 @@ func (s *NATSServer) start() error {
 	return nil
 }
 
-// awaitAnswer returns once the process listens. It reads that in the process's own
-// log, since another process may have taken the port.
+// awaitAnswer returns once the process listens and has said in its log that it is ready.
 func (s *NATSServer) awaitAnswer(log string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
-	defer cancel()
-	for {
+	return s.process.await(startTimeout, func(context.Context) error {
 		said, _ := os.ReadFile(log)
-		if strings.Contains(string(said), "Server is ready") {
-			conn, err := net.Dial("tcp", s.Addr())
-			if err == nil {
-				return conn.Close()
-			}
+		if !strings.Contains(string(said), "Server is ready") {
+			return errors.New("it is not ready")
 		}
-		if strings.Contains(string(said), "[FTL]") {
-			return fmt.Errorf("it gave up")
+		conn, err := net.Dial("tcp", s.Addr())
+		if err != nil {
+			return err
 		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(5 * time.Millisecond):
-		}
-	}
+		return conn.Close()
+	})
 }
 
 func (s *NATSServer) signal(sig syscall.Signal) {
 	s.t.Helper()
-	if s.cmd == nil {
-		s.t.Fatalf("broker: %v: nats-server is not running", sig)
+	if err := s.process.signal(sig); err != nil {
+		s.t.Fatalf("broker: %v: nats-server: %v", sig, err)
 	}
-	s.must(s.cmd.Process.Signal(sig))
 }
 
 func (s *NATSServer) wait() {
-	_ = s.cmd.Wait() // the error says that a signal has ended it
-	s.cmd = nil
+	<-s.process.ended
+	s.process = nil
 }
 
 func (s *NATSServer) end() {
-	if s.cmd != nil {
-		_ = s.cmd.Process.Kill()
-		s.wait()
-	}
+	s.process.kill()
+	s.process = nil
 }
 
 func (s *NATSServer) must(err error) {

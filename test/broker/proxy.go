@@ -32,11 +32,12 @@ type link struct {
 	dead           bool   // guarded by the Proxy's mu
 }
 
-// ProxyGoroutines names the functions in which a Proxy's goroutines run, for
-// checks for goroutines that are left behind. The goroutines of a connection
-// outlive it for a moment, and those of a dead link live until the other side
-// closes it.
-var ProxyGoroutines = []string{
+// Goroutines names the functions in which this package's goroutines run, for checks
+// for goroutines that are left behind. There is one for each process while it runs. Those
+// of a Proxy's connection outlive it for a moment, and those of a dead link live until the
+// other side closes it.
+var Goroutines = []string{
+	"github.com/fanfarebus/fanfare/test/broker.(*process).wait",
 	"github.com/fanfarebus/fanfare/test/broker.(*Proxy).accept",
 	"github.com/fanfarebus/fanfare/test/broker.(*Proxy).copy",
 }

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -10,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/fanfarebus/fanfare/test/freeport"
 )
 
 // rabbitStart bounds how long RabbitMQ may take to start, which is slow.
@@ -22,11 +25,11 @@ const rabbitScript = "/usr/lib/rabbitmq/bin/rabbitmq-server"
 // A RabbitServer is a rabbitmq-server process that belongs to one test, with an
 // epmd of its own.
 type RabbitServer struct {
-	t    testing.TB
-	dir  string
-	port int
-	epmd *exec.Cmd
-	cmd  *exec.Cmd
+	t       testing.TB
+	dir     string
+	port    int
+	epmd    *process
+	process *process
 }
 
 // HasRabbit reports whether RabbitMQ is installed.
@@ -41,9 +44,10 @@ func HasRabbit() bool {
 func Rabbit(t testing.TB) *RabbitServer {
 	t.Helper()
 	skipIfShort(t)
-	s := &RabbitServer{t: t, dir: t.TempDir(), port: FreePort(t)}
+	s := &RabbitServer{t: t, dir: t.TempDir(), port: freeport.Port(t)}
+	epmdPort, distPort := freeport.Port(t), freeport.Port(t)
 	t.Cleanup(s.end)
-	if err := s.start(); err != nil {
+	if err := s.start(epmdPort, distPort); err != nil {
 		t.Fatalf("broker: rabbitmq: %v", err)
 	}
 	return s
@@ -52,20 +56,21 @@ func Rabbit(t testing.TB) *RabbitServer {
 // Addr returns the server's host:port.
 func (s *RabbitServer) Addr() string { return fmt.Sprintf("127.0.0.1:%d", s.port) }
 
-func (s *RabbitServer) start() error {
-	epmdPort := FreePort(s.t)
+// start starts an epmd and the server. Erlang nodes talk to each other on distPort.
+func (s *RabbitServer) start(epmdPort, distPort int) error {
 	env := append(os.Environ(), "HOME="+s.dir, fmt.Sprint("ERL_EPMD_PORT=", epmdPort), "ERL_EPMD_ADDRESS=127.0.0.1")
-	s.epmd = exec.Command("epmd") // started here, since the server would leave its own behind
-	s.epmd.Env = env
-	if err := s.epmd.Start(); err != nil {
+	epmd := exec.Command("epmd") // started here, since the server would leave its own behind
+	epmd.Env = env
+	var err error
+	if s.epmd, err = launch(epmd); err != nil {
 		return err
 	}
-	if err := answering(fmt.Sprint("127.0.0.1:", epmdPort), "", time.Now().Add(startTimeout), nil); err != nil {
+	if err := s.epmd.await(startTimeout, greeter(fmt.Sprint("127.0.0.1:", epmdPort), "")); err != nil {
 		return fmt.Errorf("epmd: %w", err)
 	}
 	conf := filepath.Join(s.dir, "rabbitmq.conf")
 	plugins := filepath.Join(s.dir, "enabled_plugins")
-	err := errors.Join(
+	err = errors.Join(
 		os.WriteFile(conf, fmt.Appendf(nil, "listeners.tcp.1 = %s\n", s.Addr()), 0o600),
 		os.WriteFile(plugins, []byte("[].\n"), 0o600))
 	if err != nil {
@@ -76,13 +81,13 @@ func (s *RabbitServer) start() error {
 		return err
 	}
 	defer log.Close()
-	s.cmd = exec.Command(rabbitScript)
-	s.cmd.Dir, s.cmd.Stdout, s.cmd.Stderr = s.dir, log, log
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	s.cmd.Env = append(env,
+	cmd := exec.Command(rabbitScript)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = s.dir, log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Env = append(env,
 		"RUNNING_UNDER_SYSTEMD=true", // one process, not a shell around it
 		fmt.Sprintf("RABBITMQ_NODENAME=fanfare%d@localhost", s.port),
-		fmt.Sprint("RABBITMQ_DIST_PORT=", FreePort(s.t)),
+		fmt.Sprint("RABBITMQ_DIST_PORT=", distPort),
 		"RABBITMQ_CONFIG_FILE="+conf,
 		"RABBITMQ_CONF_ENV_FILE="+filepath.Join(s.dir, "none.conf"),
 		"RABBITMQ_ENABLED_PLUGINS_FILE="+plugins,
@@ -90,39 +95,20 @@ func (s *RabbitServer) start() error {
 		"RABBITMQ_LOG_BASE="+filepath.Join(s.dir, "log"),
 		"RABBITMQ_PID_FILE="+filepath.Join(s.dir, "pid"),
 		"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=+S 1:1 +sbwt none")
-	if err := s.cmd.Start(); err != nil {
+	if s.process, err = launch(cmd); err != nil {
 		return err
 	}
-	exited := make(chan struct{})
-	go func() {
-		_ = s.cmd.Wait() // the error says that a signal has ended it
-		close(exited)
-	}()
-	s.t.Cleanup(func() { s.kill(exited) })
-	if err := answering(s.Addr(), "AMQP\x00\x00\x09\x01", time.Now().Add(rabbitStart), exited); err != nil {
+	if err := s.process.await(rabbitStart, greeter(s.Addr(), "AMQP\x00\x00\x09\x01")); err != nil {
 		out, _ := os.ReadFile(filepath.Join(s.dir, "out"))
 		return fmt.Errorf("it did not start: %w\n%s", err, out)
 	}
 	return nil
 }
 
-// answering returns once the address accepts connections and, if there is a
-// greeting, answers it.
-func answering(addr, greeting string, end time.Time, exited <-chan struct{}) error {
-	for {
-		err := greet(addr, greeting)
-		if err == nil {
-			return nil
-		}
-		if time.Now().After(end) {
-			return err
-		}
-		select {
-		case <-exited:
-			return errors.New("the process ended")
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
+// greeter returns a function that returns an error unless the address accepts connections
+// and, if there is a greeting, answers it.
+func greeter(addr, greeting string) func(context.Context) error {
+	return func(context.Context) error { return greet(addr, greeting) }
 }
 
 func greet(addr, greeting string) error {
@@ -142,15 +128,11 @@ func greet(addr, greeting string) error {
 	return err
 }
 
-// kill kills the server's process group, and waits for the server.
-func (s *RabbitServer) kill(exited <-chan struct{}) {
-	_ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL)
-	<-exited
-}
-
+// end kills the server's process group and epmd, and waits for both.
 func (s *RabbitServer) end() {
-	if s.epmd != nil && s.epmd.Process != nil {
-		_ = s.epmd.Process.Kill()
-		_ = s.epmd.Wait()
+	if s.process != nil {
+		_ = syscall.Kill(-s.process.cmd.Process.Pid, syscall.SIGKILL) // it may have ended
+		<-s.process.ended
 	}
+	s.epmd.kill()
 }

@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/fanfarebus/fanfare/test/freeport"
 )
 
 // startTimeout bounds how long a broker may take to answer its first ping.
@@ -29,12 +31,12 @@ const startTimeout = 15 * time.Second
 // fail the test if something goes wrong, so only the test's own goroutine may call
 // them.
 type RedisServer struct {
-	t    testing.TB
-	dir  string
-	port int
-	args []string // without port and directory
-	pass string
-	cmd  *exec.Cmd // nil while the server is down
+	t       testing.TB
+	dir     string
+	port    int
+	args    []string // without port and directory
+	pass    string
+	process *process // nil while the server is down
 }
 
 // Redis starts a redis-server without persistence and returns once it answers. The
@@ -74,14 +76,9 @@ func Sentinel(t testing.TB, name string, master *RedisServer, lines ...string) *
 func (s *RedisServer) run() *RedisServer {
 	s.t.Helper()
 	skipIfShort(s.t)
+	s.port = freeport.Port(s.t)
 	s.t.Cleanup(s.end)
-	var err error
-	for range 5 { // another process may take the port before the server does
-		s.port = FreePort(s.t)
-		if err = s.start(); err == nil || errors.Is(err, exec.ErrNotFound) {
-			break
-		}
-	}
+	err := s.start()
 	skipIfUnwanted(s.t, err)
 	s.must(err)
 	return s
@@ -136,7 +133,7 @@ func (s *RedisServer) Stop() { s.signal(syscall.SIGTERM); s.wait() }
 // it runs.
 func (s *RedisServer) Restart() {
 	s.t.Helper()
-	if s.cmd != nil {
+	if s.process.running() {
 		s.Stop()
 	}
 	s.must(s.start())
@@ -153,14 +150,15 @@ func (s *RedisServer) start() error {
 	args := append(slices.Clone(s.args),
 		"--port", fmt.Sprint(s.port), "--bind", "127.0.0.1", "--dir", s.dir, "--logfile", "redis.log")
 	cmd := exec.Command(cmp.Or(os.Getenv("REDIS_SERVER"), "redis-server"), args...)
-	if err := cmd.Start(); err != nil {
-		if errors.Is(err, exec.ErrNotFound) {
-			err = fmt.Errorf("redis-server is not installed: "+
-				"run `make tools`, or `apt-get install redis-server`: %w", err)
-		}
+	started, err := launch(cmd)
+	if errors.Is(err, exec.ErrNotFound) {
+		err = fmt.Errorf("redis-server is not installed: "+
+			"run `make tools`, or `apt-get install redis-server`: %w", err)
+	}
+	if err != nil {
 		return err
 	}
-	s.cmd = cmd
+	s.process = started
 	if err := s.awaitAnswer(); err != nil {
 		s.end()
 		log, _ := os.ReadFile(filepath.Join(s.dir, "redis.log"))
@@ -170,53 +168,42 @@ func (s *RedisServer) start() error {
 }
 
 // awaitAnswer returns once the process answers on the port. It compares the process
-// id, since another server may have taken the port.
+// id, since a server that somebody else has started may have the port.
 func (s *RedisServer) awaitAnswer() error {
-	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
-	defer cancel()
 	c := redis.NewClient(&redis.Options{
 		Addr: s.Addr(), Protocol: 2, DisableIdentity: true, Password: s.pass, MaxRetries: -1, DialerRetries: 1,
 	})
 	defer c.Close()
-	mine := fmt.Sprintf("process_id:%d\r\n", s.cmd.Process.Pid)
-	for {
+	mine := fmt.Sprintf("process_id:%d\r\n", s.process.cmd.Process.Pid)
+	return s.process.await(startTimeout, func(ctx context.Context) error {
 		conn, err := net.Dial("tcp", s.Addr()) // go-redis would log each failure
-		if err == nil {
-			_ = conn.Close()
-			var info string
-			if info, err = c.Info(ctx, "server").Result(); err == nil {
-				if strings.Contains(info, mine) {
-					return nil
-				}
-				return errors.New("another server has the port")
-			}
-		}
-		select {
-		case <-ctx.Done():
+		if err != nil {
 			return err
-		case <-time.After(5 * time.Millisecond):
 		}
-	}
+		_ = conn.Close()
+		info, err := c.Info(ctx, "server").Result()
+		if err == nil && !strings.Contains(info, mine) {
+			err = errors.New("another server has the port")
+		}
+		return err
+	})
 }
 
 func (s *RedisServer) signal(sig syscall.Signal) {
 	s.t.Helper()
-	if s.cmd == nil {
-		s.t.Fatalf("broker: %v: redis-server is not running", sig)
+	if err := s.process.signal(sig); err != nil {
+		s.t.Fatalf("broker: %v: redis-server: %v", sig, err)
 	}
-	s.must(s.cmd.Process.Signal(sig))
 }
 
 func (s *RedisServer) wait() {
-	_ = s.cmd.Wait() // the error says that a signal has ended it
-	s.cmd = nil
+	<-s.process.ended
+	s.process = nil
 }
 
 func (s *RedisServer) end() {
-	if s.cmd != nil {
-		_ = s.cmd.Process.Kill()
-		s.wait()
-	}
+	s.process.kill()
+	s.process = nil
 }
 
 func (s *RedisServer) must(err error) {
@@ -224,23 +211,4 @@ func (s *RedisServer) must(err error) {
 	if err != nil {
 		s.t.Fatalf("broker: %v", err)
 	}
-}
-
-// FreePort returns a port of 127.0.0.1 that is free at the moment.
-func FreePort(t testing.TB) int {
-	t.Helper()
-	port, err := freePort()
-	if err != nil {
-		t.Fatalf("broker: no free port: %v", err)
-	}
-	return port
-}
-
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
 }

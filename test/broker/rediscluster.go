@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/fanfarebus/fanfare/test/freeport"
 )
 
 const (
@@ -39,12 +41,12 @@ func NewRedisCluster(t testing.TB, masters int, args ...string) *RedisCluster {
 		own := slices.Clone(args)
 		for i, arg := range own {
 			if arg == "FREE_PORT" {
-				own[i] = fmt.Sprint(FreePort(t))
+				own[i] = fmt.Sprint(freeport.Port(t))
 			}
 		}
 		c.servers = append(c.servers, Redis(t, append([]string{
 			"--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf",
-			"--cluster-node-timeout", clusterNodeTimeout, "--cluster-port", fmt.Sprint(FreePort(t)),
+			"--cluster-node-timeout", clusterNodeTimeout, "--cluster-port", fmt.Sprint(freeport.Port(t)),
 			"--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1",
 		}, own...)...))
 	}
@@ -173,7 +175,7 @@ func (c *RedisCluster) masterOf(slot int) *RedisServer {
 func (c *RedisCluster) alive() *RedisServer {
 	c.t.Helper()
 	for _, s := range c.servers {
-		if s.cmd != nil {
+		if s.process.running() {
 			return s
 		}
 	}
@@ -283,7 +285,7 @@ func (c *RedisCluster) await(what string, is func(*RedisServer) bool) {
 	c.t.Helper()
 	end := time.Now().Add(clusterTimeout)
 	for _, s := range c.servers {
-		for s.cmd != nil && !is(s) {
+		for s.process.running() && !is(s) {
 			if time.Now().After(end) {
 				c.t.Fatalf("broker: the Redis Cluster did not get %s", what)
 			}

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/fanfarebus/fanfare/test/freeport"
 )
 
 // An image is what deploy/Dockerfile says of the image that it makes.
@@ -89,7 +91,7 @@ func TestTheChecksOfContainersFindTheNode(t *testing.T) {
 	}
 	env := []string{
 		"FANFARE_AUTH_JWT_SECRET=" + strings.Repeat("s", 32),
-		"FANFARE_LISTEN=" + freeAddress(t), "FANFARE_ADMIN_LISTEN=" + freeAddress(t),
+		"FANFARE_LISTEN=" + freeport.Address(t), "FANFARE_ADMIN_LISTEN=" + freeport.Address(t),
 	}
 	ask := func(check []string) error {
 		if check[0] != "/fanfare" {

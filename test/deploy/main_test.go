@@ -8,8 +8,6 @@ import (
 	"bytes"
 	"flag"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -98,21 +96,6 @@ func eventually(t *testing.T, within time.Duration, what string, check func() er
 			t.Fatalf("%s: not within %v: %v", what, within, err)
 		}
 	}
-}
-
-// freeAddress returns an address of 127.0.0.1 with a port that was free just now. It is
-// below the ports that systems take for outgoing connections, so that it stays free.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	for range 100 {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 18000+rand.N(14000)))
-		if err == nil {
-			l.Close()
-			return l.Addr().String()
-		}
-	}
-	t.Fatal("no port is free")
-	return ""
 }
 
 // A log is what a process has written, and the process.

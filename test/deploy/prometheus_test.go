@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/fanfarebus/fanfare/test/freeport"
 )
 
 // A real Prometheus asks two nodes, with the configuration of docs/deploying.md and the
@@ -25,7 +27,7 @@ func TestARealPrometheusAsksNodes(t *testing.T) {
 	program := needs(t, "prometheus")
 	var targets []string
 	for i := range 2 {
-		listen, admin := freeAddress(t), freeAddress(t)
+		listen, admin := freeport.Address(t), freeport.Address(t)
 		start(t, []string{"FANFARE_AUTH_JWT_SECRET=" + strings.Repeat("s", 32)}, "serve", "--node", fmt.Sprintf("n%d", i+1),
 			"--listen", listen, "--admin_listen", admin, "--systems", "orders", "--presence.systems", "orders", "--drain", "1s")
 		targets = append(targets, admin)
@@ -106,7 +108,7 @@ type prometheus struct{ url string }
 
 func startPrometheus(t *testing.T, program, config string) prometheus {
 	t.Helper()
-	address := freeAddress(t)
+	address := freeport.Address(t)
 	said := &log{}
 	cmd := exec.Command(program, "--config.file", config, "--web.listen-address", address,
 		"--storage.tsdb.path", t.TempDir(), "--log.level", "warn")

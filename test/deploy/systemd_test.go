@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/fanfarebus/fanfare"
+	"github.com/fanfarebus/fanfare/test/freeport"
 )
 
 // unit returns the settings of deploy/systemd/fanfare.service that are there once, and
@@ -90,7 +91,7 @@ func TestTheUnitReloadsANode(t *testing.T) {
 	if !strings.Contains(help, "--auth.reload") {
 		t.Skip("this version of Fanfare does not read its keys again: it has no setting auth.reload")
 	}
-	address := freeAddress(t)
+	address := freeport.Address(t)
 	said := start(t, []string{"FANFARE_AUTH_JWT_SECRET=" + strings.Repeat("s", 32)}, "serve", "--listen", address)
 	healthy := func() error {
 		return exec.Command(fanfareBinary, "health", "--url", "http://"+address).Run()

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fanfarebus/fanfare/test/broker"
+	"github.com/fanfarebus/fanfare/test/freeport"
 )
 
 // tryIt is the section of README.md that somebody follows who has never seen Fanfare.
@@ -30,7 +30,7 @@ func TestANewcomerGetsAMessageInTwoMinutes(t *testing.T) {
 	}
 	repository := cloneable(t)
 	begin := time.Now()
-	w := &world{dir: t.TempDir(), shims: t.TempDir(), ports: map[string]string{"8080": strconv.Itoa(broker.FreePort(t))}}
+	w := &world{dir: t.TempDir(), shims: t.TempDir(), ports: map[string]string{"8080": strconv.Itoa(freeport.Port(t))}}
 	w.env = filepath.Join(w.shims, "env")
 	// The address of the repository means this one, and the node's address a free one.
 	w.write(t, "env", fmt.Sprintf(`export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0='url.%s.insteadOf'

@@ -21,6 +21,7 @@ import (
 
 	"github.com/fanfarebus/fanfare/test/broker"
 	"github.com/fanfarebus/fanfare/test/docs"
+	"github.com/fanfarebus/fanfare/test/freeport"
 )
 
 // unrun are pages of which no block is run, and why.
@@ -161,7 +162,7 @@ func (w *world) adapted(t *testing.T, b docs.Block) string {
 		name := found[strings.LastIndex(found, ":")+1:]
 		listens := startsNode(b) && name != "6379"
 		if _, ok := w.ports[name]; !ok || listens {
-			w.ports[name] = strconv.Itoa(broker.FreePort(t))
+			w.ports[name] = strconv.Itoa(freeport.Port(t))
 		}
 		return w.address(name)
 	})

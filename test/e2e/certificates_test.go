@@ -10,6 +10,7 @@ import (
 
 	"github.com/fanfarebus/fanfare/test/broker"
 	"github.com/fanfarebus/fanfare/test/driverkit"
+	"github.com/fanfarebus/fanfare/test/freeport"
 )
 
 // Redis wants a certificate of its clients. While a node runs, the authority and all
@@ -23,7 +24,7 @@ func TestCertificatesAreReplacedUnderANode(t *testing.T) {
 		authority.Write(client, time.Now().Add(time.Hour))
 	}
 	renew()
-	port := broker.FreePort(t)
+	port := freeport.Port(t)
 	r := broker.Redis(t, "--tls-port", fmt.Sprint(port), "--tls-auth-clients", "yes",
 		"--tls-ca-cert-file", server.CA, "--tls-cert-file", server.Cert, "--tls-key-file", server.Key)
 	for _, user := range []string{"node", "publisher"} {

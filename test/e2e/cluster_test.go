@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/fanfarebus/fanfare/test/freeport"
 )
 
 // A cluster is some nodes with the same settings and secrets and, if there is
@@ -110,21 +112,14 @@ type node struct {
 	name, addr string
 }
 
-// startNode starts a node on a free port; somebody else may take the port
-// between our look and its start.
+// startNode starts a node on a free port.
 func (c *cluster) startNode(name string) *node {
 	c.t.Helper()
-	for range 4 {
-		n := &node{name: name, addr: freeAddress(c.t)}
-		if c.run(n) {
-			return n
-		}
-		if !strings.Contains(n.log.String(), "address already in use") {
-			c.t.Fatalf("node %s did not start:\n%s", name, n.log)
-		}
+	n := &node{name: name, addr: freeport.Address(c.t)}
+	if !c.run(n) {
+		c.t.Fatalf("node %s did not start:\n%s", name, n.log)
 	}
-	c.t.Fatalf("node %s: no port stayed free", name)
-	return nil
+	return n
 }
 
 // run starts a node's process, and says whether it answers or has ended.

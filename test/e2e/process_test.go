@@ -2,7 +2,6 @@ package e2e_test
 
 import (
 	"bytes"
-	"net"
 	"os/exec"
 	"regexp"
 	"strings"
@@ -119,15 +118,4 @@ func tail(s string, most int) string {
 	}
 	_, rest, _ := strings.Cut(s[len(s)-most:], "\n")
 	return "…\n" + rest
-}
-
-// freeAddress returns an address that nobody listens on, just now.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }

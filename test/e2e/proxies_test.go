@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"github.com/fanfarebus/fanfare/test/freeport"
 )
 
 // proxies are those for which deploy/ has a configuration.
@@ -59,34 +61,27 @@ func (c *cluster) behind(name string) {
 	}
 }
 
-// withProxy starts a proxy on a free port; somebody else may take the port between our
-// look and its start.
+// withProxy starts a proxy on a free port.
 func (c *cluster) withProxy(name string, command func(addr string) *exec.Cmd) *proxy {
 	c.t.Helper()
-	for range 4 {
-		addr := freeAddress(c.t)
-		p := &proxy{start(c.t, name, command(addr))}
-		eventually(c.t, 20*time.Second, name+" answers", func() error {
-			if !p.running() {
-				return nil
-			}
-			status, _, err := get("http://" + addr + "/healthz")
-			if err == nil && status != http.StatusOK {
-				err = fmt.Errorf("status %d", status) // it has not yet found a node
-			}
-			return err
-		})
-		if p.running() {
-			c.front = addr
-			c.t.Cleanup(p.end)
-			return p
+	addr := freeport.Address(c.t)
+	p := &proxy{start(c.t, name, command(addr))}
+	eventually(c.t, 20*time.Second, name+" answers", func() error {
+		if !p.running() {
+			return nil
 		}
-		if !strings.Contains(strings.ToLower(p.log.String()), "address already in use") {
-			c.t.Fatalf("%s did not start:\n%s", name, p.log)
+		status, _, err := get("http://" + addr + "/healthz")
+		if err == nil && status != http.StatusOK {
+			err = fmt.Errorf("status %d", status) // it has not yet found a node
 		}
+		return err
+	})
+	if !p.running() {
+		c.t.Fatalf("%s did not start:\n%s", name, p.log)
 	}
-	c.t.Fatalf("%s: no port stayed free", name)
-	return nil
+	c.front = addr
+	c.t.Cleanup(p.end)
+	return p
 }
 
 // end stops the proxy and makes sure that no query string and no token got into its log.

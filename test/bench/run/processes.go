@@ -15,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/fanfarebus/fanfare/test/freeport"
 )
 
 // What clients and publishers show, and nodes believe.
@@ -26,6 +28,7 @@ const (
 // A setup is what one variant is measured on.
 type setup struct {
 	processes []*exec.Cmd
+	releases  []func() // of the ports of the processes
 	urls      []string // of the nodes, or of the limit
 	metrics   []string
 	admin     []string // of the nodes' admin listeners
@@ -33,11 +36,14 @@ type setup struct {
 	redis     string   // URL of the bus; empty for none
 }
 
-// stop ends all processes.
+// stop ends all processes, and releases their ports.
 func (s *setup) stop() {
 	for _, p := range s.processes {
 		_ = p.Process.Kill()
 		_ = p.Wait() // it was killed
+	}
+	for _, release := range s.releases {
+		release()
 	}
 }
 
@@ -82,7 +88,7 @@ func (s *setup) startLimit(ctx context.Context, bin, mode string) error {
 }
 
 func (s *setup) startRedis(ctx context.Context, dir string) error {
-	address, err := freeAddress()
+	address, err := s.freeAddress()
 	if err != nil {
 		return err
 	}
@@ -111,11 +117,11 @@ func (s *setup) startNodes(ctx context.Context, bin, dir string, v variant) erro
 	}
 	sum := sha256.Sum256([]byte(apiKey))
 	for range max(v.nodes, 1) {
-		public, err := freeAddress()
+		public, err := s.freeAddress()
 		if err != nil {
 			return err
 		}
-		admin, err := freeAddress()
+		admin, err := s.freeAddress()
 		if err != nil {
 			return err
 		}
@@ -149,13 +155,15 @@ func command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// freeAddress returns an address of this machine that nothing listens on.
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+// freeAddress returns an address of this machine that nothing listens on. It is this
+// setup's until it ends.
+func (s *setup) freeAddress() (string, error) {
+	port, release, err := freeport.Take()
 	if err != nil {
 		return "", err
 	}
-	return l.Addr().String(), l.Close()
+	s.releases = append(s.releases, release)
+	return fmt.Sprintf("127.0.0.1:%d", port), nil
 }
 
 // until waits until something is so, for some seconds at most.

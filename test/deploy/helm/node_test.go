@@ -108,15 +108,22 @@ func mount(t *testing.T, dir string, files map[string]string) {
 	}
 }
 
-// freeAddress returns an address of 127.0.0.1 with a port that was free just now. It is
-// below the ports that systems take for outgoing connections, so that it stays free.
+// freeAddress returns an address of 127.0.0.1 with a port that is the test's until it ends.
+// It is below the ports that systems take for outgoing connections, and reserved by a UDP
+// socket of the same number, as package test/freeport does it: to import that package, this
+// module would have to require what Fanfare requires.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	for range 100 {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 18000+rand.N(14000)))
-		if err == nil {
+		address := fmt.Sprintf("127.0.0.1:%d", 18000+rand.N(14000))
+		reservation, err := net.ListenPacket("udp", address)
+		if err != nil {
+			continue
+		}
+		t.Cleanup(func() { _ = reservation.Close() })
+		if l, err := net.Listen("tcp", address); err == nil {
 			l.Close()
-			return l.Addr().String()
+			return address
 		}
 	}
 	t.Fatal("no port is free")

@@ -93,7 +93,7 @@ func said(b *testing.B, c *cluster.Cluster) (all int) {
 }
 
 // number returns a metric of a node.
-func number(b *testing.B, c *cluster.Cluster, of *cluster.Node, name string) int {
+func number(b testing.TB, c *cluster.Cluster, of *cluster.Node, name string) int {
 	m := regexp.MustCompile(`(?m)^` + name + ` (\d+)$`).FindStringSubmatch(request(b, c, "GET", of.URL()+"/metrics", ""))
 	if m == nil {
 		b.Fatalf("no %s", name)
@@ -105,7 +105,7 @@ func number(b *testing.B, c *cluster.Cluster, of *cluster.Node, name string) int
 	return k
 }
 
-func request(b *testing.B, c *cluster.Cluster, method, at, body string) string {
+func request(b testing.TB, c *cluster.Cluster, method, at, body string) string {
 	r, err := http.NewRequest(method, at, strings.NewReader(body))
 	if err != nil {
 		b.Fatal(err)

@@ -179,23 +179,14 @@ func stateIs(want control.Fate) func(control.Report) bool {
 	return func(r control.Report) bool { return r.Receipts[0].State == want }
 }
 
-// knows waits until a node knows so many marks.
-func knows(t *testing.T, c *cluster.Cluster, n *cluster.Node, marks int) {
+// saysMarks waits until a node has said its marks. It does so once a second, and its messages
+// are 100 ms apart: so it has when it has said twelve.
+func saysMarks(t *testing.T, c *cluster.Cluster, n *cluster.Node) {
 	t.Helper()
-	want := fmt.Sprintf("fanfare_control_marks %d\n", marks)
-	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
-		req, _ := http.NewRequest("GET", n.URL()+"/metrics", nil)
-		res, err := c.HTTP().Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		text, err := io.ReadAll(res.Body)
-		_ = res.Body.Close()
-		if err == nil && strings.Contains(string(text), want) {
-			return
-		}
+	said := number(t, c, n, "fanfare_control_sent_total")
+	for end := time.Now().Add(patience); number(t, c, n, "fanfare_control_sent_total") < said+12; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("%s does not say %q (%v)", n.Name(), want, err)
+			t.Fatalf("%s has said nothing more", n.Name())
 		}
 	}
 }

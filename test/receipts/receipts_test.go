@@ -94,7 +94,7 @@ func TestMarksOutliveTheirNode(t *testing.T) {
 	done = publishing(t, c, c.Node(0), "?wait=written:30s", "user:alice")
 	alice.message()
 	written := (<-done).report
-	knows(t, c, c.Node(2), 1)
+	saysMarks(t, c, c.Node(1))
 	c.Node(1).Crash()
 	for _, n := range []*cluster.Node{c.Node(0), c.Node(2)} {
 		until(t, c, n, acked.ID, func(r control.Report) bool {

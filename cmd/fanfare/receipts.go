@@ -123,7 +123,8 @@ func (p *publication) checkWait() (time.Duration, error) {
 	d, err := time.ParseDuration(text)
 	switch {
 	case err != nil || d <= 0 || d > maxWait || state != "acked" && state != "written":
-		return 0, fmt.Errorf("--wait: %q: want acked: or written: and a time up to %v, such as acked:2s", p.wait, maxWait)
+		return 0, fmt.Errorf("--wait: %q: want acked: or written: and a time up to %v, such as acked:2s",
+			p.wait, maxWait)
 	case p.fromInput, p.transport != "":
 		return 0, errors.New("--wait goes with one message through a node, not with - nor with --transport")
 	}

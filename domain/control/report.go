@@ -21,7 +21,7 @@ type Report struct {
 type TargetReport struct {
 	To string `json:"to" doc:"The target."`
 	// State is set where the target is a user or a session: the best of all sessions.
-	State    Fate            `json:"state,omitempty" doc:"Of a user or a session, the best of all sessions: acked, written, pending, gap, unknown, expired or no_session."`
+	State    Fate            `json:"state,omitempty" doc:"Of a user or a session: the best of all sessions."`
 	Counts   map[Fate]int    `json:"counts" doc:"Sessions by state, in this answer or not."`
 	Sessions []SessionReport `json:"sessions" doc:"Those that the message was for, sorted by id."`
 	Next     string          `json:"next,omitempty" doc:"There are more sessions: ask for them with after."`

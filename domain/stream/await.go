@@ -23,17 +23,17 @@ type awaiting struct {
 func (s *Stream) Await(id string) (place <-chan domain.Cursor, forget func(), err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	w := s.awaited[id]
+	w := s.waitlist.messages[id]
 	if w == nil {
-		if len(s.awaited) >= maxAwaited {
+		if len(s.waitlist.messages) >= maxAwaited {
 			return nil, nil, fmt.Errorf("%d messages are waited for in system %s: %w",
-				len(s.awaited), s.system, domain.ErrLimit)
+				len(s.waitlist.messages), s.system, domain.ErrLimit)
 		}
-		if s.awaited == nil {
-			s.awaited = make(map[string]*awaiting)
+		if s.waitlist.messages == nil {
+			s.waitlist.messages = make(map[string]*awaiting)
 		}
 		w = &awaiting{places: make(chan domain.Cursor, 1)}
-		s.awaited[id] = w
+		s.waitlist.messages[id] = w
 	}
 	w.number++
 	return w.places, func() { s.forgetAwaited(id, w) }, nil
@@ -43,16 +43,16 @@ func (s *Stream) forgetAwaited(id string, w *awaiting) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if w.number--; w.number == 0 {
-		delete(s.awaited, id)
+		delete(s.waitlist.messages, id)
 	}
 }
 
 // arrived tells who waits for a message that it has come, and where.
 func (s *Stream) arrived(m *domain.Message, at domain.Cursor) {
-	if !m.Receipt || len(s.awaited) == 0 {
+	if !m.Receipt || len(s.waitlist.messages) == 0 {
 		return
 	}
-	w := s.awaited[m.ID]
+	w := s.waitlist.messages[m.ID]
 	if w == nil {
 		return
 	}

@@ -24,11 +24,10 @@ type Stream struct {
 	history  history.History
 	dedupe   history.Dedupe
 	index    index
-	waitlist waitlist             // sessions whose cursors are ahead of the stream
-	backlog  backlog              // what is read again from the log, and for whom
-	frames   frames               // encoded messages that sessions share
-	awaited  map[string]*awaiting // messages that somebody waits for, by id
-	stats    Stats                // Bytes is what is charged to Config.Budget, see settleAccount
+	waitlist waitlist // sessions whose cursors are ahead of the stream
+	backlog  backlog  // what is read again from the log, and for whom
+	frames   frames   // encoded messages that sessions share
+	stats    Stats    // Bytes is what is charged to Config.Budget, see settleAccount
 }
 
 // busState is what the stream knows of its subscription.

@@ -34,8 +34,8 @@ type expectation struct {
 // is [control.FateAcked] or [control.FateWritten], or until a time is over, which counts up to
 // [MaxWait], and returns what became of the message.
 //
-// The error wraps [domain.ErrInvalid] if it is for no user and no session, [domain.ErrLimit] if Config.Waits wait already, or it is one of
-// [stream.Hub.Acquire].
+// The error wraps [domain.ErrInvalid] if it is for no user and no session, [domain.ErrLimit]
+// if Config.Waits wait already, or it is one of [stream.Hub.Acquire].
 func (d *Desk) Expect(ctx context.Context, system domain.System, m *domain.Message) (
 	wait func(ctx context.Context, want control.Fate, within time.Duration) control.Report, done func(), err error,
 ) {

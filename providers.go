@@ -278,7 +278,7 @@ func chosen(key string, names []string) (func(domain.System) bool, error) {
 
 // newRegistry makes what lets clients in and holds their sessions.
 func newRegistry(
-	cfg Config, hub *stream.Hub, p *plane.Plane, l *logins, o options,
+	cfg Config, hub *stream.Hub, p *plane.Plane, l *logins, reader *router.Reader, o options,
 ) (*session.Registry, error) {
 	presence, err := chosen("presence.systems", cfg.Presence.Systems)
 	if err != nil {
@@ -294,6 +294,7 @@ func newRegistry(
 		Grace:           cfg.DrainGrace,
 		Presence:        presence,
 		Members:         cfg.Presence.Members,
+		History:         reader,
 	}
 	if p != nil {
 		sc.Control = p

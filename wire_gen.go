@@ -44,7 +44,8 @@ func assemble(ctx context.Context, cfg Config, o options) (*Node, func(), error)
 		cleanup()
 		return nil, nil, err
 	}
-	registry, err := newRegistry(cfg, hub, plane, fanfareLogins, o)
+	reader := newReader(cfg, router, hub, fanfareBus)
+	registry, err := newRegistry(cfg, hub, plane, fanfareLogins, reader, o)
 	if err != nil {
 		cleanup()
 		return nil, nil, err
@@ -61,7 +62,6 @@ func assemble(ctx context.Context, cfg Config, o options) (*Node, func(), error)
 		return nil, nil, err
 	}
 	fanfareHealth := newHealth(cfg, fanfareBus, topics, hub, plane, fanfareLogins)
-	reader := newReader(cfg, router, hub, fanfareBus)
 	desk := newDesk(cfg, reader, hub, registry, plane, answerers)
 	api, err := newAPI(cfg, publisher, fanfareHealth, plane, answerers, fanfareLogins, reader, registry, desk, o)
 	if err != nil {

@@ -10,6 +10,8 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/domain/envelope"
 	"github.com/fanfarebus/fanfare/domain/jsontext"
+	"github.com/fanfarebus/fanfare/domain/stream"
+	"github.com/fanfarebus/fanfare/ports/session"
 )
 
 // An Op is what a client of fanfare.v1.json asks for. Which fields are set depends on
@@ -21,6 +23,7 @@ type Op struct {
 	Room   domain.Target   // join, leave, presence; zero for the system itself
 	Since  domain.Cursor   // join; zero if it was not given
 	Cursor domain.Cursor   // ack
+	Last   stream.Last     // join; zero if it was not given
 	Token  string          // auth
 	To     []domain.Target // send; empty means the business system itself
 	Send   *domain.Message // send; without To, From, Time
@@ -84,6 +87,7 @@ func (o *Ops) Next() (Op, error) {
 type wireOp struct {
 	op, system, since, token string
 	cursor                   string
+	last                     stream.Last
 	room                     *string
 	watch                    Watch
 	ref, to                  []byte // as written; nil for null
@@ -117,6 +121,8 @@ func (w *wireOp) read(name, value []byte) (err error) {
 		w.since, err = text(value)
 	case "cursor":
 		w.cursor, err = text(value)
+	case "last":
+		w.last, err = last(value)
 	case "token":
 		w.token, err = text(value)
 	case "to":
@@ -137,7 +143,7 @@ func (w *wireOp) read(name, value []byte) (err error) {
 
 // opFields are the names that are read. Others are ignored, since clients may be
 // written for later versions.
-var opFields = []string{"op", "ref", "system", "room", "since", "cursor", "token", "to", "watch",
+var opFields = []string{"op", "ref", "system", "room", "since", "last", "cursor", "token", "to", "watch",
 	"id", "type", "ttl", "headers", "content_type", "data", "data_base64"}
 
 // misspelled refuses a name that differs from a known one only in case. If {"To":…}
@@ -164,6 +170,18 @@ func watch(value []byte) (Watch, error) {
 		}
 	}
 	return "", &domain.FieldError{Problem: `want "count", "users" or false`}
+}
+
+// last reads which messages of a room a client wants to have had: 20, or "5m".
+func last(value []byte) (stream.Last, error) {
+	written := string(value)
+	if value[0] == '"' {
+		var err error
+		if written, err = text(value); err != nil {
+			return stream.Last{}, err
+		}
+	}
+	return session.ParseLast(written)
 }
 
 // text reads a JSON string.
@@ -229,6 +247,7 @@ func (w *wireOp) fill(op *Op) (err error) {
 	case w.room == nil:
 		return refuse(Invalid, "room: missing")
 	}
+	op.Last = w.last
 	if w.since != "" {
 		if op.Since, err = domain.ParseCursor(w.since); err != nil {
 			return domain.At("since", err)

@@ -277,6 +277,7 @@ type ControlConfig struct {
 	DeadAfter time.Duration
 	Refresh   time.Duration // control.refresh: how often each fact is said again
 	Facts     int           // control.facts: blocks, revocations, members and the like
+	Marks     int           // control.marks: sessions whose receipts are known, of all nodes
 }
 
 // PresenceConfig says for whom it is known who is there.
@@ -350,6 +351,7 @@ func DefaultConfig() Config {
 			DeadAfter: control.DefaultDeadAfter,
 			Refresh:   control.DefaultRefresh,
 			Facts:     control.DefaultFacts,
+			Marks:     control.DefaultMarks,
 		},
 		Presence:       PresenceConfig{Grace: control.DefaultGrace, Members: 1000},
 		Drain:          session.DefaultDrain,
@@ -407,6 +409,7 @@ func (c Config) withDefaults() Config {
 	defaults.SetZero(&c.Control.DeadAfter, d.Control.DeadAfter)
 	defaults.SetZero(&c.Control.Refresh, d.Control.Refresh)
 	defaults.SetZero(&c.Control.Facts, d.Control.Facts)
+	defaults.SetZero(&c.Control.Marks, d.Control.Marks)
 	defaults.SetZero(&c.Presence.Grace, d.Presence.Grace)
 	defaults.SetZero(&c.Presence.Members, d.Presence.Members)
 	defaults.SetZero(&c.Drain, d.Drain)

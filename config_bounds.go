@@ -77,6 +77,7 @@ func (c Config) bounds() []bound {
 		span("control.dead_after", c.Control.DeadAfter, instant, time.Hour),
 		span("control.refresh", c.Control.Refresh, instant, day),
 		count("control.facts", c.Control.Facts, 10_000_000),
+		count("control.marks", c.Control.Marks, 10_000_000),
 		span("presence.grace", c.Presence.Grace, instant, time.Hour),
 		count("presence.members", c.Presence.Members, 100_000),
 		span("drain", c.Drain, 1, day),

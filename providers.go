@@ -24,6 +24,7 @@ import (
 	"github.com/fanfarebus/fanfare/ports/console"
 	"github.com/fanfarebus/fanfare/ports/devpage"
 	"github.com/fanfarebus/fanfare/ports/plane"
+	"github.com/fanfarebus/fanfare/ports/receipt"
 	"github.com/fanfarebus/fanfare/ports/router"
 	"github.com/fanfarebus/fanfare/ports/session"
 	"github.com/fanfarebus/fanfare/ports/sse"
@@ -253,6 +254,7 @@ func newPlane(
 			Grace:     cfg.Presence.Grace,
 			Refresh:   cfg.Control.Refresh,
 			Facts:     cfg.Control.Facts,
+			Marks:     cfg.Control.Marks,
 			Log:       b.Guarantees().Log,
 			Webhooks:  hashOfWebhooks(cfg.Webhooks),
 		},
@@ -354,11 +356,26 @@ func newEvents(cfg Config, registry *session.Registry) (*sse.Server, error) {
 	})
 }
 
+// newDesk makes what says what became of messages that want receipts.
+func newDesk(
+	cfg Config, reader *router.Reader, hub *stream.Hub, registry *session.Registry,
+	p *plane.Plane, answerers *plane.Answerers,
+) *receipt.Desk {
+	var asker receipt.Asker = answerers
+	var marks receipt.Marks
+	if p != nil {
+		asker, marks = p, p
+	}
+	desk := receipt.New(reader, hub, registry, asker, marks, receipt.Config{Node: cfg.Node})
+	answerers.Handle(receipt.Kind, desk.Answer)
+	return desk
+}
+
 // newAPI makes the HTTP API. In development mode it needs no keys.
 func newAPI(
 	cfg Config, out domain.Publisher, h *health, hub *stream.Hub, p *plane.Plane,
 	answerers *plane.Answerers, l *logins, reader *router.Reader, registry *session.Registry,
-	c *counter, o options,
+	c *counter, desk *receipt.Desk, o options,
 ) (*api.API, error) {
 	ac := api.Config{
 		Counter:      c,
@@ -374,6 +391,7 @@ func newAPI(
 		Encoder:      session.V1Encoder{},
 		Greedy:       func(err error) bool { return errors.Is(err, router.ErrReads) },
 		Clientele:    registry,
+		Receipts:     desk,
 	}
 	ac.Asker, ac.Finder, ac.Viewer = answerers, reader, viewer{hub}
 	if p != nil {

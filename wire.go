@@ -27,6 +27,7 @@ func assemble(ctx context.Context, cfg Config, o options) (*Node, func(), error)
 		newHealth,
 		newWebhooks,
 		newCounter,
+		newDesk,
 		newAPI,
 		wire.Struct(new(parts), "*"),
 		newMetrics,

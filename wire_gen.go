@@ -63,7 +63,8 @@ func assemble(ctx context.Context, cfg Config, o options) (*Node, func(), error)
 	}
 	fanfareHealth := newHealth(cfg, fanfareBus, topics, hub, plane, fanfareLogins)
 	fanfareCounter := newCounter(registry, fanfareHealth)
-	api, err := newAPI(cfg, publisher, fanfareHealth, hub, plane, answerers, fanfareLogins, reader, registry, fanfareCounter, o)
+	desk := newDesk(cfg, reader, hub, registry, plane, answerers)
+	api, err := newAPI(cfg, publisher, fanfareHealth, hub, plane, answerers, fanfareLogins, reader, registry, fanfareCounter, desk, o)
 	if err != nil {
 		cleanup()
 		return nil, nil, err

@@ -36,6 +36,8 @@ type Message struct {
 	// Traceparent says which trace it belongs to, as W3C Trace Context writes it
 	// (version 00). It is "" for none, or for that of the context, see Config.Tracer.
 	Traceparent string
+	// Receipt asks who has handled it: any node answers that, see docs/protocol.md.
+	Receipt bool
 }
 
 // message returns what goes on the bus, with an id from ids if m has none.
@@ -43,6 +45,7 @@ func (m *Message) message(ids *domain.IDs) (*domain.Message, error) {
 	out := &domain.Message{
 		ID: m.ID, Type: m.Type, TTL: m.TTL, Headers: m.Headers, Time: m.Time.UTC(),
 		Traceparent: m.Traceparent,
+		Receipt:     m.Receipt,
 	}
 	if out.Time.IsZero() {
 		out.Time = time.Now().UTC()

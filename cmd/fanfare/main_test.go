@@ -275,7 +275,7 @@ func TestUnknownNameInTheEnvironmentIsRefused(t *testing.T) {
 }
 
 func TestEveryCommandHelpsWithAnExample(t *testing.T) {
-	for _, name := range []string{"serve", "dev", "publish", "listen", "token", "key", "config check", "config print",
+	for _, name := range []string{"serve", "dev", "publish", "receipts", "listen", "token", "key", "config check", "config print",
 		"who", "sessions", "watch", "nodes", "disconnect", "block", "unblock", "revoke", "members", "members add", "members remove", "members list"} {
 		got := fanfareRun(t, append(strings.Fields(name), "--help")...)
 		if got.code != 0 || !strings.Contains(got.out, "Examples:\n") {

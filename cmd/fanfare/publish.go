@@ -30,6 +30,8 @@ type publication struct {
 	data, text          string
 	ttl                 time.Duration
 	hasData, hasText    bool
+	receipt             bool   // whoever gets it is to acknowledge it
+	wait                string // for which receipts to wait, and how long; "" for none
 	fromInput           bool   // messages come from standard input, a JSON object per line
 	json                bool   // print what the bus has as JSON, with the cursor
 	transport, template string // of the bus to publish to directly; "" for a node
@@ -46,6 +48,7 @@ the cursor after them if the bus keeps a log. It tries once; publishing again wi
 		Example: `  fanfare publish --system orders --to user:alice --type order.paid --data '{"n":1}'
   fanfare publish --system chat --to room:lobby --to user:bob --text 'hello' --ttl 1m
   echo '{"to":"user:alice","data":1}' | fanfare publish --system orders -
+  fanfare publish --system orders --to user:alice --data 1 --wait acked:2s
   fanfare publish --transport redis://localhost:6379/0 --system orders --to '*' --data '"closing"'`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 || len(args) == 1 && args[0] != "-" {
@@ -89,6 +92,9 @@ func (p *publication) flags(f *pflag.FlagSet) {
 		"what the data is; default application/json, and text/plain for --text")
 	f.StringVar(&p.id, "id", "", "tells the message from its repetition; made if not given")
 	f.BoolVar(&p.json, "json", false, "print ids and cursor as a JSON object")
+	f.BoolVar(&p.receipt, "receipt", false, "ask for receipts: see fanfare receipts")
+	f.StringVar(&p.wait, "wait", "",
+		"wait until each user has it, and print what became of it: acked:2s or written:2s")
 	f.DurationVar(&p.ttl, "ttl", 0, "how long it is worth delivering; 0: always")
 }
 
@@ -96,6 +102,9 @@ func (p *publication) flags(f *pflag.FlagSet) {
 func (a *app) send(ctx context.Context, p publication) error {
 	if _, err := domain.ParseSystem(p.system); err != nil {
 		return fmt.Errorf("--system: %w", err)
+	}
+	if p.wait != "" {
+		return a.sendAndWait(ctx, p)
 	}
 	input := a.in
 	if !p.fromInput {
@@ -133,7 +142,7 @@ func (p publication) message() ([]byte, error) {
 	case p.ttl%time.Second != 0 || p.ttl < 0 || p.ttl > domain.MaxTTL:
 		return nil, fmt.Errorf("--ttl: %v: want whole seconds, from 0s to %v", p.ttl, domain.MaxTTL)
 	}
-	m := &domain.Message{ID: p.id, Type: p.kind, TTL: p.ttl}
+	m := &domain.Message{ID: p.id, Type: p.kind, TTL: p.ttl, Receipt: p.receipt || p.wait != ""}
 	for i, name := range p.to {
 		to, err := domain.ParseTarget(name)
 		if err != nil {

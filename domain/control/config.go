@@ -27,6 +27,7 @@ const (
 	DefaultFacts     = 100_000
 	DefaultRows      = 5_000_000
 	DefaultNodes     = 1000
+	DefaultMarks     = 100_000
 	DefaultMessage   = 48 << 10
 )
 
@@ -53,6 +54,7 @@ type Config struct {
 	Facts   int // most facts; default DefaultFacts
 	Rows    int // most rows of all other nodes together; default DefaultRows
 	Nodes   int // most other nodes; default DefaultNodes
+	Marks   int // most marks of sessions, of all nodes together; default DefaultMarks
 	Message int // most bytes of one message; default DefaultMessage
 
 	// Log says that the bus keeps what it carried. A node on a bus that does not asks
@@ -75,6 +77,7 @@ func (c Config) withDefaults() Config {
 	c.Facts = cmp.Or(c.Facts, DefaultFacts)
 	c.Rows = cmp.Or(c.Rows, DefaultRows)
 	c.Nodes = cmp.Or(c.Nodes, DefaultNodes)
+	c.Marks = cmp.Or(c.Marks, DefaultMarks)
 	c.Message = max(cmp.Or(c.Message, DefaultMessage), minMessage)
 	c.Version = strings.ToValidUTF8(c.Version[:min(len(c.Version), maxLabel)], "")
 	if c.Presence == nil {

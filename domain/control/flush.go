@@ -43,8 +43,8 @@ func (m *Machine) Flush(now Now) []byte {
 	}
 	m.out.said = nil
 	if m.self.leaving {
-		msg.bye = true
-		m.sayFacts(msg, left)
+		left = m.sayFacts(msg, left)
+		m.sayLastMarks(msg, left)
 	} else {
 		m.sayAll(msg, m.sayIDs(msg, left))
 	}
@@ -61,7 +61,8 @@ func (m *Machine) Flush(now Now) []byte {
 // empty reports whether a message says nothing.
 func (m *message) empty() bool {
 	return m.rows == nil && m.snap == nil && m.facts == nil && m.acks == nil && m.sync == nil &&
-		m.buckets == nil && m.answered == nil && m.asks == nil && m.replies == nil
+		m.buckets == nil && m.answered == nil && m.asks == nil && m.replies == nil &&
+		m.marks == nil
 }
 
 // sayAll says what there is besides ids. Somebody waits for questions and answers, so they
@@ -77,6 +78,7 @@ func (m *Machine) sayAll(msg *message, left int) {
 	}
 	left = m.sayFacts(msg, left)
 	left = m.sayRows(msg, left)
+	left = m.sayMarks(msg, left)
 	if yields {
 		half := left / 2
 		left -= half - m.sayTalk(msg, half)
@@ -251,6 +253,7 @@ func (m *Machine) again(msg *message) {
 		m.facts.push(s.fact, s.level)
 	}
 	m.presence.markDirty(msg.rows)
+	m.markAgain(msg.marks)
 	m.talkAgain(msg)
 	if msg.snap != nil {
 		m.snaps.running, m.snaps.wanted = false, true

@@ -23,6 +23,8 @@ type Machine struct {
 	snaps    snapshots
 	out      outgoing
 	speaker  speaker
+	marks    *marks
+	deaths   []death // the newest last
 	talk     talk
 	stats    Stats
 }
@@ -59,6 +61,7 @@ func New(cfg Config, now Now) *Machine {
 	m := &Machine{
 		cfg: cfg, now: now,
 		facts: newFacts(cfg.Facts), nodes: newNodes(cfg.Nodes), commands: newCommands(),
+		marks: newMarks(cfg.Marks),
 	}
 	m.presence = newPresence(&m.cfg)
 	m.self = self{base: now.Wall - now.Mono.Milliseconds(), busUp: true, beatAt: now.Mono, tick: now.Mono}
@@ -164,6 +167,7 @@ func (m *Machine) Stats() Stats {
 	s.Facts = len(m.facts.all)
 	s.Rows, s.Users = m.presence.counts()
 	s.Nodes = len(m.nodes.list) + 1
+	s.Marks, s.MarksLost = len(m.marks.byKey), m.marks.lost
 	return s
 }
 
@@ -176,8 +180,10 @@ type Stats struct {
 	Answers          uint64            // to questions of others
 	Deaths           uint64            // nodes that were declared dead
 	Facts, Rows      int
-	Users            int // present, in all places together
-	Nodes            int // live, with this one
+	Users            int    // present, in all places together
+	Nodes            int    // live, with this one
+	Marks            int    // of sessions that were given messages that want receipts
+	MarksLost        uint64 // because there were too many
 }
 
 // refuse counts what was not believed.

@@ -21,6 +21,7 @@ type message struct {
 	buckets   *buckets
 	answering []string // incarnations that asked for facts of which these are some
 	answered  []string // incarnations that have got all the facts they asked for
+	marks     []Mark   // of the sender's sessions, those that have changed
 	asks      []ask
 	replies   []reply // answers to asks of others
 	bye       bool    // the incarnation has ended
@@ -119,6 +120,7 @@ func (m *message) append(b []byte) []byte {
 	}
 	b = closed(b, len(m.facts))
 	b = appendRows(b, `,"rows":[`, m.rows)
+	b = appendMarks(b, m.marks)
 	b = m.appendTalk(b)
 	if m.snap != nil {
 		b = m.snap.append(b)

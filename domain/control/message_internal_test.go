@@ -45,7 +45,15 @@ func everything() *message {
 		},
 		acks: []string{"01C"}, sync: []string{"01D", "01E"}, answering: []string{"01G"}, answered: []string{"01F"},
 		buckets: &buckets{to: "01G"},
-		asks:    []ask{{id: "01Q", kind: "sessions", body: []byte(`{"user":"alice"}`)}, {id: "01R", kind: "x", to: []string{"01D"}}},
+		marks: []Mark{
+			{Session: "01S", User: "böb", System: chat.System, Log: math.MaxUint64},
+			{
+				Session: "01T", User: "carol", System: chat.System, Log: 1, From: "\x00\xff", Blurred: true,
+				Offered: "d", Written: "c", Acked: "b", WrittenAt: 5, AckedAt: 6, Ended: 7, Until: "e",
+				Skips: []Skip{{"a", "a", SkipExpired}, {"b", "c", "overflow"}},
+			},
+		},
+		asks: []ask{{id: "01Q", kind: "sessions", body: []byte(`{"user":"alice"}`)}, {id: "01R", kind: "x", to: []string{"01D"}}},
 		replies: []reply{
 			{id: "01S", body: []byte(`[1, "two"]`)}, {id: "01T", err: "no <idea>"}, {id: "01U"},
 		},

@@ -88,6 +88,8 @@ func (p *parser) section(name string, value []byte) {
 		err = p.items(value)
 	case "rows":
 		m.rows, err = p.rows(value)
+	case "marks":
+		err = p.marks(value)
 	case "snap":
 		m.snap, err = p.snap(value)
 	case "ask":

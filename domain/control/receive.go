@@ -86,6 +86,7 @@ func (m *Machine) hear(now Now, msg *message) {
 	if msg.beat != nil {
 		m.takeBeat(p, msg)
 	}
+	m.takeMarks(p, msg)
 	m.takeSnap(p, msg)
 	m.acknowledge(p, msg.acks)
 	m.takeQuestions(p, msg)
@@ -189,6 +190,7 @@ func (m *Machine) end(p *peer) {
 // die declares a peer dead.
 func (m *Machine) die(p *peer) {
 	m.stats.Deaths++
+	m.mourn(p)
 	m.end(p)
 }
 

@@ -31,6 +31,7 @@ func (m *Machine) Tick(now Now) {
 	m.repeatAsks()
 	m.getReady()
 	m.presence.tick(now)
+	m.marks.tick(now.Mono)
 	m.elect()
 	m.presence.journal.heard = m.speaker.lastHeard()
 }

@@ -138,7 +138,7 @@ func (a *Attachment) JoinSince(t domain.Target, since domain.Cursor, done Frame)
 				other.wasOfferedFrom(a.first, a.othersNext)
 			}
 		}
-		m.offeredFrom = math.MaxUint64
+		m.offeredFrom, m.replayed = math.MaxUint64, true
 		a.joining = m
 		a.resume(since)
 	}

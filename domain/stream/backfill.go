@@ -224,6 +224,9 @@ func (b *Backfill) deliver(e *domain.Entry, m *domain.Message, now time.Time) {
 	if again.expired(now) {
 		for _, r := range b.takers {
 			r.of.noteExpired(again.Cursor)
+			if r.of.joining == nil {
+				r.of.skip(m, again.Cursor)
+			}
 		}
 		return
 	}

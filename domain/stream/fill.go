@@ -93,10 +93,7 @@ func (a *Attachment) offer(n uint64, now time.Time) bool {
 		return a.tell(e.Reason(), domain.Cursor{})
 	case !e.IsMessage():
 		return a.tell(e.Reason(), e.Point().Cursor)
-	case e.Expired(now):
-		a.noteExpired(e.Point().Cursor)
-		return true
-	case joins && a.wasOffered(n):
+	case a.passOver(&e, now, !joins), joins && a.wasOffered(n):
 		return true
 	case joins:
 		return a.send(s.encode(&e, a.enc, a.matched(n), false))
@@ -205,7 +202,10 @@ func (a *Attachment) send(f Frame) bool {
 // tell offers the notice of a gap. It returns false if the outbox is full.
 func (a *Attachment) tell(reason domain.GapReason, at domain.Cursor) bool {
 	f := a.enc.Gap(a.stream.system, reason, at)
-	if f.Bytes != nil && !a.out.Offer(f) {
+	if !at.IsZero() && a.page == nil {
+		f.Note = &Note{System: a.stream.system, Location: locationOf(at), Skip: string(reason)}
+	}
+	if (f.Bytes != nil || f.Note != nil) && !a.out.Offer(f) {
 		return false
 	}
 	if a.page == nil {

@@ -15,6 +15,7 @@ type Frame struct {
 
 	Message bool         // a message, and not a notice
 	Read    metric.Stamp // when the node read it from the bus; 0 if a session catches up with it
+	Note    *Note        // of messages that want receipts, and of gaps; mostly nil
 }
 
 // An Encoder turns entries into the frames of one client protocol. Sessions
@@ -38,7 +39,8 @@ type Encoder interface {
 // An Outbox takes frames for one session. Offer is the only call that a
 // [Stream] makes with its lock held: it must neither block nor call back, and
 // it closes nothing. False means that the outbox is full and took nothing: its
-// owner then calls [Attachment.Fill] once there is room again.
+// owner then calls [Attachment.Fill] once there is room again. A Frame with a
+// Note and without Bytes is for the owner alone, and always taken.
 type Outbox interface {
 	Offer(Frame) bool
 }

@@ -65,7 +65,7 @@ func (s *Stream) liveFrame(m *domain.Message, enc Encoder, to domain.Target, at 
 		return f
 	}
 	f := enc.Message(s.system, m, to, at)
-	f.Message, f.Read = true, s.frames.when
+	f.Message, f.Read, f.Note = true, s.frames.when, s.note(m, at)
 	if len(s.frames.live) < maxSharedFrames {
 		s.frames.live = append(s.frames.live, sharedFrame{enc, to, f})
 	}
@@ -111,7 +111,7 @@ func (s *Stream) encode(e *history.Entry, enc Encoder, to domain.Target, withCur
 		defer func() { m.To = nil }()
 	}
 	f := enc.Message(s.system, m, to, at)
-	f.Message = true
+	f.Message, f.Note = true, s.note(m, at)
 	f.disown(m)
 	return f
 }

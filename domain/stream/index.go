@@ -41,6 +41,8 @@ type membership struct {
 	after domain.Location // the session is offered what comes after it
 	rides bool            // the session's ride, if it has one, is for this target
 
+	replayed bool // the session has joined it with a cursor: see Attachment.JoinSince
+
 	ahead uint64 // during Attachment.fill: the next entry for the target; nothingAhead if there is none
 	near  uint64 // an entry for the target that was found last, see history.NextFor
 }

@@ -63,7 +63,7 @@ func (s *Stream) frameOf(m *replayed, enc Encoder, to domain.Target) Frame {
 	if f, ok := sharedIn(m.frames, enc, to); ok {
 		return f
 	}
-	f := m.encode(s.system, enc, to, m.Cursor)
+	f := m.encode(s, enc, to, m.Cursor)
 	if shared := to.Kind() == domain.KindRoom || to == domain.Everyone; shared && len(m.frames) < maxSharedFrames {
 		m.frames = append(m.frames, sharedFrame{enc, to, f})
 	}
@@ -72,9 +72,9 @@ func (s *Stream) frameOf(m *replayed, enc Encoder, to domain.Target) Frame {
 
 // encode has the message encoded. Nothing else that was read with it stays alive
 // for the frame.
-func (m *replayed) encode(system domain.System, enc Encoder, to domain.Target, at domain.Cursor) Frame {
-	f := enc.Message(system, m.message, to, at)
-	f.Message = true
+func (m *replayed) encode(s *Stream, enc Encoder, to domain.Target, at domain.Cursor) Frame {
+	f := enc.Message(s.system, m.message, to, at)
+	f.Message, f.Note = true, s.note(m.message, at)
 	if !m.kept {
 		f.disown(m.message)
 	}

@@ -173,11 +173,14 @@ func (a *Attachment) offerReplayed(m *replayed, now time.Time) bool {
 	switch {
 	case rides && m.expired(now):
 		a.noteExpired(m.Cursor)
+		if a.joining == nil {
+			a.skip(m.message, m.Cursor)
+		}
 		return true
 	case !rides || a.joining != nil && a.heard(m):
 		return true
 	case a.joining != nil:
-		return a.send(m.encode(a.stream.system, a.enc, to, domain.Cursor{}))
+		return a.send(m.encode(a.stream, a.enc, to, domain.Cursor{}))
 	}
 	if !a.send(a.stream.frameOf(m, a.enc, to)) {
 		return false

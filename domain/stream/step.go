@@ -136,6 +136,8 @@ func (s *Stream) deliver(m *domain.Message, p history.Point, t, now time.Time) d
 		t = now
 	}
 	if m.Expired(t, now) {
+		s.skipExpired(m, p.Cursor)
+		s.arrived(m, p.Cursor)
 		s.stats.Expired++
 		s.history.Advance(p)
 		s.show(PastTTL, p.Cursor, m, "")
@@ -143,6 +145,7 @@ func (s *Stream) deliver(m *domain.Message, p history.Point, t, now time.Time) d
 	}
 	if s.isDuplicate(m, &p, now) {
 		s.stats.Duplicates++
+		s.arrived(m, domain.Cursor{})
 		s.history.Advance(p)
 		s.show(Repeated, p.Cursor, m, "")
 		return domain.Outcome{Duplicate: true}
@@ -155,6 +158,7 @@ func (s *Stream) deliver(m *domain.Message, p history.Point, t, now time.Time) d
 	n := s.history.Append(m, p, now)
 	s.show(Taken, p.Cursor, m, "")
 	s.offer(n, m, p.Cursor)
+	s.arrived(m, p.Cursor)
 	var o domain.Outcome
 	if s.cfg.Traced && domain.IsSampled(m.Traceparent) {
 		o = s.outcome(m)

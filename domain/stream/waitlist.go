@@ -19,6 +19,8 @@ type waitlist struct {
 	log      domain.LogID    // 0: it is worth looking at with the next entry
 	at       domain.Position // the first position that a session waits for
 	until    time.Time       // when the first session is told a gap instead
+
+	messages map[string]*awaiting // that somebody waits for, by id
 }
 
 // lookAgain makes the next isDue return true.

@@ -37,6 +37,8 @@ type Config struct {
 	// messages are not traced, and no node has.
 	Finder Finder
 	Gone   func() []control.Gone
+	// Receipts say what became of messages; nil: the routes that need them answer 501.
+	Receipts Receipts
 	// Asker asks all nodes for the routes that need it; nil: nobody answers.
 	Asker Asker
 	// Viewer shows what the node reads; nil: it cannot be watched.

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -66,6 +67,8 @@ type route struct {
 	// scope is what an API key needs: the whole scope, or its first part if the path names
 	// a system. The scope admin is for all systems.
 	scope string
+	// or is another scope that is enough; "" for none.
+	or    string
 	alone bool     // it works without the control plane: this node then answers alone
 	query []string // the parameters that it takes, in the order of the documentation
 	bytes int64    // most bytes of the body
@@ -163,7 +166,7 @@ func (c *call) admit(r *route, req *http.Request) *Problem {
 	}
 	scope := r.fullScope(c.system.String())
 	switch {
-	case !scopes.Include(scope):
+	case !scopes.Include(scope) && (r.or == "" || !scopes.Include(r.or+"/"+c.system.String())):
 		c.api.recordBadKey(req, "scope", "the key lacks "+scope)
 		return problem(http.StatusForbidden,
 			"this API key may not do that: it needs the scope "+scope)
@@ -199,6 +202,9 @@ func (c *call) names(req *http.Request) *Problem {
 				wrong.add("", domain.At(name, err))
 			}
 		}
+	}
+	if c.message = req.PathValue("message"); len(c.message) > domain.MaxID {
+		wrong.add("", &domain.FieldError{Path: "message", Problem: fmt.Sprintf("at most %d bytes", domain.MaxID)})
 	}
 	wrong.sort()
 	return wrong.because(undone)

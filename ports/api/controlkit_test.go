@@ -124,6 +124,9 @@ func controlled(t testing.TB, c api.Control, cfg api.Config) (*api.API, http.Han
 	if cfg.Finder == nil {
 		cfg.Finder = &finder{}
 	}
+	if cfg.Receipts == nil {
+		cfg.Receipts = &told{found: true}
+	}
 	a, err := api.New(&bus{}, scoped{}, &node{}, cfg)
 	if err != nil {
 		t.Fatal(err)

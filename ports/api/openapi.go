@@ -71,6 +71,12 @@ func (a *API) describePublishing(doc *huma.OpenAPI) {
 			Name: "system", In: "path", Required: true,
 			Description: "The business system.", Example: "orders",
 			Schema: &huma.Schema{Type: "string", Pattern: "^[a-z0-9][a-z0-9_-]{0,63}$"},
+		}, {
+			Name: "wait", In: "query", Example: "acked:2s",
+			Description: "Only with one message: wait until every user that it is for has it, acked or written, " +
+				"at most for a time up to 30s. The message wants receipts then. The answer is 200, and says " +
+				"what is known when that is so or the time is over.",
+			Schema: &huma.Schema{Type: "string", Pattern: "^(acked|written):.+$"},
 		}},
 		RequestBody: a.publishBody(),
 		Responses:   a.publishResponses(),
@@ -109,6 +115,13 @@ func (a *API) publishResponses() map[string]*huma.Response {
 			}}, Example: map[string]any{"id": exampleID, "cursor": exampleCursor}},
 		},
 	}}
+	responses["200"] = &huma.Response{
+		Description: "With wait: the bus has it, and this is what became of it.",
+		Content: map[string]*huma.MediaType{"application/json": {
+			Schema:  &huma.Schema{Ref: "#/components/schemas/Report"},
+			Example: exampleReceipts,
+		}},
+	}
 	for status, what := range map[int]string{
 		400: "Malformed JSON.",
 		401: "No API key, or one that is unknown or has expired.",

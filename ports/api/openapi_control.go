@@ -104,6 +104,7 @@ func parameterOf(name string) *huma.Param {
 		p.Example, p.Description = "n1", "The node, by its name."
 	case "message":
 		p.Example, p.Description = exampleID, "The message's id."
+		p.Schema = &huma.Schema{Type: "string", MaxLength: new(domain.MaxID)}
 	case "cursor":
 		p.Example, p.Description = exampleCursor, "A place that is meant, too: the cursor of a publish, or "+
 			"one that a client was given with the message."

@@ -59,6 +59,8 @@ var ops = []op{
 	{"presence", "client", "Watch who is in a room or, without room, attached to the system: users, count, " +
 		"or false to end that.",
 		`{"op":"presence","ref":5,"system":"chat","room":"lobby","watch":"users"}`},
+	{"ack", "client", "Say that everything up to a cursor has been handled, after messages that want a receipt.",
+		`{"op":"ack","system":"chat","cursor":"AXk2…"}`},
 }
 
 // closeCodes are those with which a session ends, as docs/protocol.md has them.

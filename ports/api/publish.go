@@ -22,6 +22,11 @@ func (a *API) publish(w http.ResponseWriter, r *http.Request) {
 		a.refuse(w, p)
 		return
 	}
+	until, p := receiptWaitOf(r)
+	if p != nil {
+		a.refuse(w, p)
+		return
+	}
 	c := a.bodies.claim(key)
 	defer c.release()
 	a.suspendAnswer(w, r)
@@ -36,6 +41,10 @@ func (a *API) publish(w http.ResponseWriter, r *http.Request) {
 	}
 	a.ids.Name(in.messages...)
 	in.trace(r.Header)
+	if until != (receiptWait{}) {
+		a.publishAndWait(w, r, system, in, until)
+		return
+	}
 	at, err := a.publisher.Publish(r.Context(), system, in.messages...)
 	if err != nil {
 		a.refuse(w, a.failed(system, in, err))
@@ -182,11 +191,15 @@ func accept(w http.ResponseWriter, in batch, at domain.Cursor) {
 		body = append(at.Append(append(body, `,"cursor":"`...)), '"')
 	}
 	body = append(body, "}\n"...)
+	writeBody(w, http.StatusAccepted, body)
+}
+
+func writeBody(w http.ResponseWriter, status int, body []byte) {
 	h := w.Header()
 	h["Content-Type"] = jsonType
 	// Without it, net/http would send the ids of a large batch in chunks.
 	h["Content-Length"] = []string{strconv.Itoa(len(body))}
-	w.WriteHeader(http.StatusAccepted)
+	w.WriteHeader(status)
 	_, _ = w.Write(body)
 }
 

@@ -152,6 +152,17 @@ var routes = []route{
 		},
 	},
 	{
+		method: "GET", path: receiptsPath, scope: "read", or: "publish", alone: true,
+		query: []string{"after", "limit"}, bytes: smallObject, serve: getReceipts,
+		about: about{
+			id: "getReceipts", tag: tagPublishing, summary: "See what became of a message",
+			text: "For each target of the message, and each session that it was for: whether it was written to " +
+				"the connection, whether the client has acknowledged it, or why not. All live nodes are asked. " +
+				"Sessions that have ended are known for ten minutes. The scope publish/SYSTEM is enough, too.",
+			answer: exampleReceipts,
+		},
+	},
+	{
 		method: "GET", path: "/v1/nodes", scope: "admin",
 		bytes: smallObject, serve: listNodes,
 		about: about{

@@ -257,7 +257,7 @@ func TestTheDocumentSaysWhatTheRoutesTake(t *testing.T) {
 			}
 		}
 	}
-	if n != 17 {
+	if n != 18 {
 		t.Errorf("%d routes are described", n)
 	}
 }

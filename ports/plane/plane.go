@@ -46,6 +46,10 @@ type Node interface {
 	// PresenceChanged says who came to and went from a place that is watched.
 	PresenceChanged(c control.Change)
 
+	// Marks returns the marks of sessions that have changed since the last call, at most
+	// that many, and whether there are more.
+	Marks(most int) (marks []control.Mark, more bool)
+
 	// Status says how the node is.
 	Status() control.Status
 	// Ended is closed when the node lets nobody in any more and no session is left.

@@ -99,6 +99,7 @@ func (l *loop) run(ctx context.Context, answer func()) {
 
 // tick does what is due with time.
 func (l *loop) tick() {
+	l.takeMarks()
 	now := l.p.tick()
 	if now.Sub(l.changes) < changesEvery {
 		return
@@ -270,6 +271,7 @@ func (p *Plane) tell() {
 
 // leave says that the node has ended, unless the bus is down.
 func (l *loop) leave() {
+	l.takeMarks()
 	l.p.mu.Lock()
 	down := l.p.busDown
 	l.p.machine.Leave(l.p.now())

@@ -2,6 +2,7 @@ package session
 
 import (
 	"slices"
+	"strings"
 	"sync/atomic"
 
 	"github.com/fanfarebus/fanfare/domain"
@@ -32,6 +33,9 @@ type Attachment struct {
 	// only by Registry.tick; hello and Cursor read it before that.
 	sentCursor domain.Cursor
 	heard      atomic.Bool // something was offered since the last tick
+
+	begun    domain.Location // after which the session was to be given what comes; zero if that is unknown
+	receipts atomic.Pointer[receipts]
 }
 
 // attach registers with the stream. The stream offers nothing before the first
@@ -40,6 +44,13 @@ func (a *Attachment) attach(asker stream.Asker, enc stream.Encoder) {
 	var few [4]domain.Target
 	a.stream, a.sentCursor, a.resumed = a.lease.Attach(
 		asker, a, enc, a.since, a.appendTargets(few[:0])...)
+	begun := a.since
+	if begun.IsZero() {
+		begun = a.sentCursor
+	}
+	a.begun = domain.Location{
+		Log: begun.Log, Position: domain.Position(strings.Clone(string(begun.Position))),
+	}
 }
 
 // appendTargets appends what the session hears, but for what is for everyone.
@@ -72,6 +83,9 @@ func (a *Attachment) Cursor() domain.Cursor {
 // Offer gives a frame to the session's Conn. It is the stream that calls it; it
 // returns false if the Conn has no room.
 func (a *Attachment) Offer(f stream.Frame) bool {
+	if f.Note != nil {
+		return a.offerNoted(f)
+	}
 	if !a.conn.Offer(a, f) {
 		return false
 	}
@@ -94,5 +108,6 @@ func (a *Attachment) takeMoved() (at domain.Cursor, moved bool) {
 // returns something.
 func (a *Attachment) detach() stream.Past {
 	defer a.lease.Release()
+	a.closeReceipts()
 	return a.stream.Detach()
 }

@@ -42,6 +42,9 @@ func (V1Encoder) Message(
 		b = t.UTC().AppendFormat(b, "2006-01-02T15:04:05.000Z07:00")
 		b = append(b, '"')
 	}
+	if m.Receipt && !at.IsZero() {
+		b = append(b, `,"receipt":true`...)
+	}
 	if len(m.Headers) > 0 {
 		b = appendHeaders(b, m.Headers)
 	}
@@ -85,7 +88,7 @@ const gapSpan = 2 * time.Second
 // sizeOf returns how many bytes the frame of a message takes at most, if nothing in
 // it needs escaping.
 func sizeOf(system domain.System, m *domain.Message, to domain.Target, at domain.Cursor) int {
-	const fixed = 160 // names, punctuation, time
+	const fixed = 176 // names, punctuation, time
 	n := fixed + len(system.String()) + len(m.ID) + len(to.String()) + len(m.From) + len(m.Type) +
 		base64.RawURLEncoding.EncodedLen(24+len(at.Position))
 	if m.ContentType != domain.JSON {

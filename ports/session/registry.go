@@ -55,6 +55,7 @@ type Registry struct {
 	ended chan struct{}
 	// rebalancings holds what Rebalance was called for last, until Run begins it.
 	rebalancings chan rebalancing
+	receipts     receiptList
 
 	mu       sync.Mutex       // guards all below
 	reserved int              // reservations: of sessions, and of requests that become one

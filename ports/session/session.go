@@ -81,6 +81,8 @@ type Session struct {
 	plain    bool          // the client is sent messages and no notices
 	untold   bool          // tellRooms has something to tell; guarded by mu
 
+	receipts atomic.Pointer[receipts] // those of its attachments that have some
+
 	// mu also guards the rooms of all attachments. It is taken before the locks of
 	// streams, of conn and of Control, and never with one of them held.
 	mu      sync.Mutex

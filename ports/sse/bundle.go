@@ -3,6 +3,7 @@ package sse
 import (
 	"sync"
 
+	"github.com/fanfarebus/fanfare/domain/stream"
 	"github.com/fanfarebus/fanfare/ports/session"
 )
 
@@ -12,6 +13,7 @@ type bundle struct {
 	events   uint64 // that text holds
 	messages uint64 // of the events
 	delays   session.Delays
+	notes    []*stream.Note // of the messages that want receipts, the newest of each system
 }
 
 // addTo appends an item to a bundle.
@@ -22,11 +24,15 @@ func (s *script) addTo(b *bundle, i *item) {
 		b.messages++
 		b.delays.Add(i.read)
 	}
+	if i.note != nil {
+		b.notes = session.AddNote(b.notes, i.note)
+	}
 }
 
 func (b *bundle) empty() {
 	b.text, b.events, b.messages = b.text[:0], 0, 0
 	b.delays.Reset()
+	b.notes = b.notes[:0]
 }
 
 // bundles holds bundles, so that idle sessions have none.

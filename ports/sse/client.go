@@ -244,6 +244,9 @@ func (c *client) send(b *bundle) error {
 	if err := c.write(b.text); err != nil {
 		return err
 	}
+	for _, n := range b.notes {
+		c.Wrote(n)
+	}
 	c.server.counters.sent(b)
 	b.empty()
 	return nil

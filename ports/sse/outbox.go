@@ -49,6 +49,7 @@ type item struct {
 
 	message bool         // a message, and not a notice
 	read    metric.Stamp // as in [stream.Frame]
+	note    *stream.Note // as in [stream.Frame]
 }
 
 // A farewell is the last event of a session.
@@ -68,7 +69,7 @@ func (o *outbox) offer(of *session.Attachment, f stream.Frame) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.offers++
-	i := item{of: of, op: f.Bytes, message: f.Message, read: f.Read}
+	i := item{of: of, op: f.Bytes, message: f.Message, read: f.Read, note: f.Note}
 	return o.take(i, o.maxBytes, o.maxItems)
 }
 

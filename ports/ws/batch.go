@@ -3,6 +3,7 @@ package ws
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 
 	"github.com/fanfarebus/fanfare/domain/stream"
 	"github.com/fanfarebus/fanfare/ports/session"
@@ -16,6 +17,7 @@ type batch struct {
 	large []byte
 	tally tally
 	delay session.Delays // of the messages
+	notes []*stream.Note // of the messages that want receipts, the newest of each system
 	last  bool           // it ends with the close frame
 }
 
@@ -61,6 +63,7 @@ func (b *batch) build(control []byte, frames []stream.Frame, last []byte, plain 
 // count counts the messages and notices.
 func (b *batch) count(frames []stream.Frame) {
 	b.delay.Reset()
+	b.notes = b.notes[:0]
 	if len(frames) == 0 {
 		return
 	}
@@ -69,6 +72,9 @@ func (b *batch) count(frames []stream.Frame) {
 		if f := &frames[i]; f.Message {
 			b.tally.messages++
 			b.delay.Add(f.Read)
+			if f.Note != nil {
+				b.notes = session.AddNote(b.notes, f.Note)
+			}
 		}
 	}
 }
@@ -79,7 +85,7 @@ func (b *batch) isEmpty() bool { return len(b.buf)+len(b.large) == 0 }
 func (b *batch) rest(n int) *batch {
 	return &batch{
 		buf: bytes.Clone(b.buf[n:]), large: b.large, last: b.last,
-		tally: b.tally, delay: b.delay.Take(),
+		tally: b.tally, delay: b.delay.Take(), notes: slices.Clone(b.notes),
 	}
 }
 

@@ -182,6 +182,9 @@ func (c *client) writeOut(b *batch) {
 // wrote notes that a batch is written, and fills the outbox if it is time for that. It
 // reports whether the writer has to go on.
 func (c *client) wrote(b *batch) (more bool) {
+	for _, n := range b.notes {
+		c.Wrote(n)
+	}
 	if b.last {
 		c.conn.closeWrite()
 	}

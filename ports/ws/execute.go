@@ -17,6 +17,12 @@ func (c *client) execute(op *Op) (ok []byte, err error) {
 		return okAnswer(op.Ref, ""), c.refresh(op.Token)
 	}
 	a := c.Find(op.System)
+	if op.Name == "ack" {
+		if a != nil { // a client may acknowledge what it has left meanwhile
+			a.Ack(op.Cursor)
+		}
+		return nil, nil
+	}
 	if a == nil {
 		return nil, refuse(NotFound, "not attached to system %s", op.System)
 	}

@@ -17,11 +17,12 @@ import (
 // An Op is what a client of fanfare.v1.json asks for. Which fields are set depends on
 // Name.
 type Op struct {
-	Name   string // join, leave, send, auth or presence
+	Name   string // join, leave, send, auth, presence or ack
 	Ref    []byte // the JSON string or number that the answer repeats; nil for none
 	System domain.System
 	Room   domain.Target   // join, leave, presence; zero for the system itself
 	Since  domain.Cursor   // join; zero if it was not given
+	Cursor domain.Cursor   // ack
 	Last   stream.Last     // join; zero if it was not given
 	Token  string          // auth
 	To     []domain.Target // send; empty means the business system itself
@@ -85,6 +86,7 @@ func (o *Ops) Next() (Op, error) {
 // are read by the rules of envelopes.
 type wireOp struct {
 	op, system, since, token string
+	cursor                   string
 	last                     stream.Last
 	room                     *string
 	watch                    Watch
@@ -117,6 +119,8 @@ func (w *wireOp) read(name, value []byte) (err error) {
 		w.room = &room
 	case "since":
 		w.since, err = text(value)
+	case "cursor":
+		w.cursor, err = text(value)
 	case "last":
 		w.last, err = last(value)
 	case "token":
@@ -139,7 +143,7 @@ func (w *wireOp) read(name, value []byte) (err error) {
 
 // opFields are the names that are read. Others are ignored, since clients may be
 // written for later versions.
-var opFields = []string{"op", "ref", "system", "room", "since", "last", "token", "to", "watch",
+var opFields = []string{"op", "ref", "system", "room", "since", "last", "cursor", "token", "to", "watch",
 	"id", "type", "ttl", "headers", "content_type", "data", "data_base64"}
 
 // misspelled refuses a name that differs from a known one only in case. If {"To":…}
@@ -216,17 +220,23 @@ func (w *wireOp) fill(op *Op) (err error) {
 			return refuse(Invalid, "token: missing")
 		}
 		return nil
-	case "join", "leave", "send", "presence":
+	case "join", "leave", "send", "presence", "ack":
 	case "":
 		return refuse(Invalid, "op: missing")
 	default:
-		return refuse(Unsupported, "op: want join, leave, send, auth or presence")
+		return refuse(Unsupported, "op: want join, leave, send, auth, presence or ack")
 	}
 	if op.System, err = domain.ParseSystem(w.system); err != nil {
 		return domain.At("system", err)
 	}
-	if w.op == "send" {
+	switch w.op {
+	case "send":
 		return w.fillSend(op)
+	case "ack":
+		if op.Cursor, err = domain.ParseCursor(w.cursor); w.cursor == "" {
+			return refuse(Invalid, "cursor: missing")
+		}
+		return domain.At("cursor", err)
 	}
 	if op.Watch = w.watch; w.op == "presence" && w.watch == "" {
 		return refuse(Invalid, "watch: missing")

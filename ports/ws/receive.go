@@ -143,6 +143,8 @@ const (
 
 func (op *Op) cost() int {
 	switch {
+	case op.Name == "ack": // it answers a message, and its bytes count
+		return 0
 	case op.Name == "auth":
 		return costOfToken
 	case op.Name == "presence":

@@ -41,6 +41,8 @@ var rules = []rule{
 	{"/ports/router", []string{"/ports/ws", "/ports/sse", "/ports/session", "/ports/api", "/ports/plane"}, nil, "ports do not know each other: each can be left out"},
 	{"/ports/plane", []string{"/ports", "/domain/stream", "/domain/history"}, []string{"/ports/plane"},
 		"the control plane acts on sessions through an interface of its own: it knows neither them nor who asks it"},
+	{"/ports/receipt", []string{"/ports"}, []string{"/ports/receipt"},
+		"what became of a message is asked of sessions, nodes and logs by interfaces of its own: it knows none of them"},
 	{"/ports/devpage", []string{module}, []string{"/ports/devpage"},
 		"the page is a client like any other: it needs nothing of the node but the address it is served from"},
 	{"/ports/console", []string{module}, []string{"/ports/console"},

@@ -14,6 +14,10 @@ import (
 var fanfareBinary string
 
 func TestMain(m *testing.M) {
+	if arg := os.Getenv(receiptClient); arg != "" {
+		runReceiptClient(arg)
+		return
+	}
 	flag.Parse()
 	if testing.Short() {
 		fmt.Println("end-to-end tests take their time: not in short mode")

@@ -192,6 +192,8 @@ func (n *node) ReviewToken(jti string) int {
 	return 0
 }
 
+func (n *node) Marks(int) ([]control.Mark, bool) { return nil, false }
+
 func (n *node) PresenceChanged(c control.Change) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -38,6 +38,7 @@ type Request struct {
 	Query  map[string]string // empty values are left out
 	Body   any               // as JSON; nil for none
 	Wait   time.Duration     // how long the node is asked to wait for others
+	Within time.Duration     // how long the node waits because of what else is in the request
 }
 
 // Do makes a request.
@@ -57,7 +58,7 @@ func (c Controller) Do(ctx context.Context, r Request) (answer []byte, err error
 		q.Set("wait", r.Wait.String())
 	}
 	u.RawQuery = q.Encode()
-	ctx, cancel := context.WithTimeout(ctx, publishTime+r.Wait)
+	ctx, cancel := context.WithTimeout(ctx, publishTime+r.Wait+r.Within)
 	defer cancel()
 	req, err := c.request(ctx, r, u)
 	if err != nil {

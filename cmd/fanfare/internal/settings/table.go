@@ -171,6 +171,8 @@ func of(c *fanfare.Config) []Setting {
 				"the bus's retention"},
 		{"control.facts", &c.Control.Facts, public,
 			"most blocks, revocations, members and the like, for all nodes together; the same on all nodes"},
+		{"control.marks", &c.Control.Marks, public,
+			"most sessions, of all nodes together, of which receipts are known once they or their nodes have ended"},
 		{"presence.systems", &c.Presence.Systems, public,
 			"the systems for which it is known who is there, or *; empty: none; the same on all nodes"},
 		{"presence.grace", &c.Presence.Grace, public,

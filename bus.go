@@ -24,6 +24,7 @@ type bus interface {
 	// For streams: what comes in, and what came earlier where the bus keeps a log.
 	BatchesSince(age time.Duration) message.Subscriber
 	router.Replayer
+	router.Rewinder
 
 	// For the node's health and metrics.
 	Run(ctx context.Context, changed func(up bool)) error

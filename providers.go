@@ -187,6 +187,15 @@ func newHub(cfg Config, r *router.Router, b bus) (*stream.Hub, error) {
 	}), nil
 }
 
+// newReader makes what reads the histories of systems.
+func newReader(cfg Config, r *router.Router, hub *stream.Hub, b bus) *router.Reader {
+	rc := router.ReaderConfig{MaxScan: cfg.Resume.MaxScan, DedupeAge: cfg.Dedupe.Age}
+	if b.Guarantees().Log {
+		rc.Rewinder = b
+	}
+	return router.NewReader(r, hub, rc)
+}
+
 // newEnvelopePublisher makes what publishes for the HTTP API and for clients. It
 // bounds what clients send that nobody has consumed yet.
 func newEnvelopePublisher(cfg Config, b bus, topics domain.Topics, o options) domain.Publisher {
@@ -260,7 +269,7 @@ func chosen(key string, names []string) (func(domain.System) bool, error) {
 
 // newRegistry makes what lets clients in and holds their sessions.
 func newRegistry(
-	cfg Config, hub *stream.Hub, p *plane.Plane, l *logins, o options,
+	cfg Config, hub *stream.Hub, p *plane.Plane, l *logins, reader *router.Reader, o options,
 ) (*session.Registry, error) {
 	presence, err := chosen("presence.systems", cfg.Presence.Systems)
 	if err != nil {
@@ -276,6 +285,7 @@ func newRegistry(
 		Grace:           cfg.DrainGrace,
 		Presence:        presence,
 		Members:         cfg.Presence.Members,
+		History:         reader,
 	}
 	if p != nil {
 		sc.Control = p
@@ -329,7 +339,8 @@ func newEvents(cfg Config, registry *session.Registry) (*sse.Server, error) {
 
 // newAPI makes the HTTP API. In development mode it needs no keys.
 func newAPI(
-	cfg Config, out domain.Publisher, h *health, p *plane.Plane, l *logins, o options,
+	cfg Config, out domain.Publisher, h *health, p *plane.Plane, l *logins, reader *router.Reader,
+	registry *session.Registry, o options,
 ) (*api.API, error) {
 	ac := api.Config{
 		MessageBytes: int(cfg.Limits.MessageBytes),
@@ -340,6 +351,10 @@ func newAPI(
 		BodyStall:    cfg.Limits.BodyStall,
 		Version:      o.version,
 		Logger:       o.log,
+		History:      reader,
+		Encoder:      session.V1Encoder{},
+		Greedy:       func(err error) bool { return errors.Is(err, router.ErrReads) },
+		Clientele:    registry,
 	}
 	if p != nil {
 		ac.Control = p
@@ -356,6 +371,7 @@ func newNode(cfg Config, o options, p parts, m *metrics.Registry) (*Node, error)
 	public.Handle("/ws", p.sockets)
 	public.Handle("/sse", p.events)
 	p.api.Publishing(public)
+	p.api.Remembering(public)
 	p.api.Controlling(public)
 	for _, mux := range []*http.ServeMux{public, admin} {
 		p.api.Unknown(mux)

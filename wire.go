@@ -15,6 +15,7 @@ func assemble(ctx context.Context, cfg Config, o options) (*Node, func(), error)
 		newTopics,
 		newRouter,
 		newHub,
+		newReader,
 		newEnvelopePublisher,
 		newPublisher,
 		newPlane,

@@ -43,7 +43,8 @@ func assemble(ctx context.Context, cfg Config, o options) (*Node, func(), error)
 		cleanup()
 		return nil, nil, err
 	}
-	registry, err := newRegistry(cfg, hub, plane, fanfareLogins, o)
+	reader := newReader(cfg, router, hub, fanfareBus)
+	registry, err := newRegistry(cfg, hub, plane, fanfareLogins, reader, o)
 	if err != nil {
 		cleanup()
 		return nil, nil, err
@@ -60,7 +61,7 @@ func assemble(ctx context.Context, cfg Config, o options) (*Node, func(), error)
 		return nil, nil, err
 	}
 	fanfareHealth := newHealth(cfg, fanfareBus, topics, hub, plane, fanfareLogins)
-	api, err := newAPI(cfg, publisher, fanfareHealth, plane, fanfareLogins, o)
+	api, err := newAPI(cfg, publisher, fanfareHealth, plane, fanfareLogins, reader, registry, o)
 	if err != nil {
 		cleanup()
 		return nil, nil, err

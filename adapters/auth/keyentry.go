@@ -91,7 +91,7 @@ func ParseKeyExpiry(text string) (time.Time, error) {
 
 var (
 	keyName  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
-	keyScope = regexp.MustCompile(`^(\*|admin|(publish|presence|members)/[a-z0-9_*-]{1,64})$`)
+	keyScope = regexp.MustCompile(`^(\*|admin|(publish|presence|members|read)/[a-z0-9_*-]{1,64})$`)
 )
 
 var errName = errors.New("a key's name is 1 to 64 letters, digits, dots, dashes and underscores," +
@@ -131,7 +131,7 @@ func (e *keyEntry) parseScopes(text string) error {
 	e.scopes = strings.Split(text, "+")
 	for _, s := range e.scopes {
 		if !keyScope.MatchString(s) {
-			return fmt.Errorf("%s: scopes are *, admin, publish/SYSTEM, presence/SYSTEM and members/SYSTEM, "+
+			return fmt.Errorf("%s: scopes are *, admin, publish/SYSTEM, read/SYSTEM, presence/SYSTEM and members/SYSTEM, "+
 				"joined by +, as in publish/orders+presence/orders", e.name)
 		}
 	}

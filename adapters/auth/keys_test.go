@@ -56,7 +56,7 @@ func TestNoKeysAuthorizeNobody(t *testing.T) {
 func TestBadKeyEntriesAreAllNamedAndNotQuoted(t *testing.T) {
 	sum := strings.Repeat("0a", 32)
 	plain := "fanfare_plain-key-in-the-wrong-place"
-	bad := []string{plain, "shop:*:" + plain, "shop:publish:" + sum, "shop:read/orders:" + sum, "shop::" + sum, plain + "!:*:" + sum, "shop:*:" + sum + "00"}
+	bad := []string{plain, "shop:*:" + plain, "shop:publish:" + sum, "shop:write/orders:" + sum, "shop::" + sum, plain + "!:*:" + sum, "shop:*:" + sum + "00"}
 	_, err := auth.NewKeys(append(bad, "good:*:"+sum)...)
 	if err == nil {
 		t.Fatal("accepted")

@@ -42,6 +42,7 @@ type Driver struct {
 var (
 	_ transport.Driver            = (*Driver)(nil)
 	_ transport.LogDriver         = (*Driver)(nil)
+	_ transport.Rewinder          = (*Driver)(nil)
 	_ transport.WindowGroupDriver = (*Driver)(nil)
 	_ transport.LossCounter       = (*Driver)(nil)
 )

@@ -54,6 +54,7 @@ type Bus struct {
 var (
 	_ transport.Driver      = (*Bus)(nil)
 	_ transport.LogDriver   = (*Bus)(nil)
+	_ transport.Rewinder    = (*Bus)(nil)
 	_ transport.GroupDriver = (*Bus)(nil)
 	_ transport.Trimmer     = (*Bus)(nil)
 )

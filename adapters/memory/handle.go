@@ -40,6 +40,15 @@ func (h *handle) Tail(ctx context.Context, topic string) (domain.Position, error
 	return h.Bus.Tail(ctx, topic)
 }
 
+func (h *handle) Back(
+	ctx context.Context, topic string, upTo domain.Position, n int,
+) (domain.Position, bool, error) {
+	if h.closed.Load() {
+		return "", false, fmt.Errorf("memory: back in %q: %w", topic, domain.ErrClosed)
+	}
+	return h.Bus.Back(ctx, topic, upTo, n)
+}
+
 func (h *handle) Publish(ctx context.Context, records []transport.Outgoing) []error {
 	if h.closed.Load() {
 		return refuse(len(records), fmt.Errorf("memory: publish: %w", domain.ErrClosed))

@@ -115,14 +115,11 @@ func (b *DualBus) Replay(
 	ctx context.Context, topic string, after domain.Location, from time.Time,
 	yield func([]domain.Entry) (more bool),
 ) error {
-	b.mu.Lock()
-	t := b.topics[topic]
-	isNewLog, moved := t != nil && t.newLog == after.Log, t != nil && t.moved
-	b.mu.Unlock()
-	if isNewLog {
-		return b.to.Replay(ctx, topic, after, from, yield)
+	bus, moved := b.holding(topic, after.Log)
+	err := bus.Replay(ctx, topic, after, from, yield)
+	if bus == b.to {
+		return err
 	}
-	err := b.from.Replay(ctx, topic, after, from, yield)
 	if moved && errors.Is(err, domain.ErrBusDown) {
 		return &domain.GapError{
 			Reason: domain.Trimmed,
@@ -130,6 +127,30 @@ func (b *DualBus) Replay(
 		}
 	}
 	return err
+}
+
+// Back counts entries back in the log that upTo is in or, if upTo names none, in the one
+// that is current; see [transport.Transport.Back].
+func (b *DualBus) Back(
+	ctx context.Context, topic string, upTo domain.Location, n int,
+) (at domain.Position, start bool, err error) {
+	bus := b.current(topic)
+	if upTo.Log != 0 {
+		bus, _ = b.holding(topic, upTo.Log)
+	}
+	return bus.Back(ctx, topic, upTo, n)
+}
+
+// holding returns the bus that has a log of the topic: the old one, unless the log is known
+// to be the new one's. It also reports whether the topic has moved.
+func (b *DualBus) holding(topic string, log domain.LogID) (bus *transport.Transport, moved bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	t := b.topics[topic]
+	if t != nil && t.newLog == log {
+		return b.to, t.moved
+	}
+	return b.from, t != nil && t.moved
 }
 
 // Locate translates locations in earlier logs to the log that is current; see

@@ -36,7 +36,12 @@ func startAfter(topic string, after domain.Position) (startFinder, error) {
 		if after == "" || atTail {
 			return progress{last: info.lastGenerated, ordinal: info.entriesAdded}, nil
 		}
-		if exists {
+		switch {
+		case exists:
+			return start, nil
+		case info.length > 0 && info.firstEntry == start.last.next():
+			// No entry can lie between these two ids. Those up to start are all gone.
+			start.ordinal = info.entriesAdded - info.length
 			return start, nil
 		}
 		return start, info.prove(start, 0)
@@ -61,8 +66,9 @@ func startSince(topic string, t time.Time) startFinder {
 // compares two numbers that are too high by the same amount.)
 //
 // A position that was made up in this way has no entry, and Follow, which knows no
-// ordinals, could not prove anything about it. So if the stream has never lost an
-// entry, the feed begins at the position before all entries, which Follow knows.
+// ordinals, can prove something about it only while the first entry is the one with the
+// next id. So if the stream has never lost an entry, the feed begins at the position
+// before all entries, which Follow always knows.
 func findSince(ctx context.Context, conn *redisconn.Conn, topic string, t time.Time) (progress, error) {
 	defer conn.Bind(ctx)()
 	before := id{}

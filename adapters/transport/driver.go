@@ -12,7 +12,7 @@ import (
 // A Driver is what one broker must be able to do; [Transport] makes the rest of
 // a bus from it. All methods may be called concurrently.
 //
-// Some brokers can do more. A driver says so by implementing [LogDriver],
+// Some brokers can do more. A driver says so by implementing [LogDriver], [Rewinder],
 // [GroupDriver], [WindowGroupDriver], [Trimmer], [ConsumedTrimmer] or [Retainer], and its
 // feeds by implementing [LastHeard]. Each of these says what its absence means.
 type Driver interface {
@@ -136,6 +136,27 @@ type LogDriver interface {
 	// holds none, it returns a position at or before everything that will come.
 	// Tail is cheap: it opens no connection if there is one already.
 	Tail(ctx context.Context, topic string) (domain.Position, error)
+}
+
+// A Rewinder is a [LogDriver] that can count entries from the end of a log. With a driver
+// that is none, [Transport.Back] fails with [domain.ErrUnsupported].
+type Rewinder interface {
+	// Back returns the position before the n-th newest of the entries at or before
+	// upTo; upTo "" means the tail. What Follow reads from there on begins with
+	// these entries, of which the last is the newest one at or before upTo. n is at
+	// least 1.
+	//
+	// If the log holds fewer than n such entries, start is true, and the position is
+	// before the oldest entry that the log holds. If it holds none at all, the
+	// position is that of its tail. Either is one from which Follow can begin as long
+	// as nothing more is trimmed.
+	//
+	// Back creates no topic. Its cost may grow with the size of the n entries, which
+	// it may have to read; it keeps only a bounded part of them in memory. An upTo
+	// that is no position of the broker is a *GapError. Other errors are as those of
+	// Follow.
+	Back(ctx context.Context, topic string, upTo domain.Position, n int) (
+		at domain.Position, start bool, err error)
 }
 
 // A GroupDriver is a [Driver] whose broker shares a topic among the members of a

@@ -21,7 +21,7 @@ func (a *Attachment) apply(answer history.Answer, since domain.Cursor) (at domai
 	switch answer.Kind {
 	case history.At:
 		a.begin(answer.Next)
-		if answer.Resumed {
+		if answer.Resumed && a.page == nil {
 			s.stats.Resumed++
 		}
 		return answer.Cursor, answer.Resumed
@@ -29,13 +29,13 @@ func (a *Attachment) apply(answer history.Answer, since domain.Cursor) (at domai
 		a.wait(answer.Cursor)
 		return since, true
 	case history.NeedsBacklog:
-		if s.cfg.Reads.over(a.asker) {
+		if s.cfg.Reads.Over(a.asker) {
 			return a.apply(s.history.Refused(domain.TooFar), since)
 		}
 		a.awaitBacklog(since)
 		return since, true
 	case history.NeedsLookup:
-		if s.cfg.Reads.over(a.asker) {
+		if s.cfg.Reads.Over(a.asker) {
 			return a.apply(s.history.GapAtHead(domain.TooFar), since)
 		}
 		a.waiting, a.since = true, since

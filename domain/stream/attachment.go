@@ -23,6 +23,7 @@ type Attachment struct {
 	asker  Asker // never changes
 	out    Outbox
 	enc    Encoder
+	page   *Page // nil for a session; never changes
 
 	// Everything below is guarded by stream.mu.
 

@@ -207,15 +207,9 @@ func (b *Backfill) deliver(e *domain.Entry, m *domain.Message, now time.Time) {
 	wanted := false
 	b.count++
 	for _, t := range m.To {
-		for _, r := range b.wanted[t] {
-			wanted = true
-			if r.boarded && r.mark != b.count {
-				r.mark = b.count
-				b.takers = append(b.takers, r)
-			}
-		}
+		wanted = b.callTakers(t) || wanted
 	}
-	if !wanted {
+	if wanted = b.callTakers(anybody) || wanted; !wanted {
 		return
 	}
 	if m.ID != "" {
@@ -235,4 +229,17 @@ func (b *Backfill) deliver(e *domain.Entry, m *domain.Message, now time.Time) {
 	for _, r := range b.takers {
 		r.push(again)
 	}
+}
+
+// callTakers notes for whom a message for the target is. It returns whether a rider
+// listens to the target, boarded or not.
+func (b *Backfill) callTakers(t domain.Target) (wanted bool) {
+	for _, r := range b.wanted[t] {
+		wanted = true
+		if r.boarded && r.mark != b.count {
+			r.mark = b.count
+			b.takers = append(b.takers, r)
+		}
+	}
+	return wanted
 }

@@ -62,7 +62,7 @@ func (s *Stream) NextBackfill() (*Backfill, bool) {
 			return nil, false
 		case lead.ride == nil:
 			s.beginReading(lead)
-		case s.cfg.Reads.over(lead.asker): // the other riders weigh as much, or more
+		case s.cfg.Reads.Over(lead.asker): // the other riders weigh as much, or more
 			s.refuseRiders(lead.ride.on, domain.TooFar)
 			continue
 		}
@@ -175,7 +175,7 @@ func (s *Stream) endTurn(b *Backfill) {
 }
 
 // chargeReading charges the asker whose turn it was for what was read.
-func (s *Stream) chargeReading(b *Backfill) { s.cfg.Reads.charge(b.lead, s.readCost(b.turn)) }
+func (s *Stream) chargeReading(b *Backfill) { s.cfg.Reads.Charge(b.lead, s.readCost(b.turn)) }
 
 // readCost returns what it costs to read a number of entries: beginning costs,
 // too.

@@ -46,6 +46,10 @@ func (a *Attachment) fill() (live bool) {
 	}
 	a.next = s.history.Next()
 	a.offered = a.next
+	if a.page != nil {
+		a.page.live()
+		return true
+	}
 	a.live = true
 	return true
 }
@@ -91,6 +95,9 @@ func (a *Attachment) offer(n uint64, now time.Time) bool {
 	case joins:
 		return a.send(s.encode(&e, a.enc, a.matched(n), false))
 	}
+	if a.page != nil { // nobody shares its frames
+		return a.send(s.encode(&e, a.enc, a.matched(n), true))
+	}
 	return a.send(s.frameAgain(n, &e, a.enc, a.matched(n)))
 }
 
@@ -125,7 +132,13 @@ func (a *Attachment) notify(n uint64, found bool) bool {
 // seek finds the first entry from entry n on that is for the session through
 // this membership.
 func (m *membership) seek(n uint64) {
-	k, found := m.of.stream.history.NextFor(m.target, max(n, m.since), &m.near)
+	h := &m.of.stream.history
+	k, found := uint64(0), false
+	if m.target == anybody {
+		k, found = h.NextMessage(n)
+	} else {
+		k, found = h.NextFor(m.target, max(n, m.since), &m.near)
+	}
 	if m.ahead = k; !found {
 		m.ahead = nothingAhead
 	}
@@ -177,7 +190,9 @@ func (a *Attachment) send(f Frame) bool {
 	if !a.out.Offer(f) {
 		return false
 	}
-	a.stream.stats.Offered++
+	if a.page == nil {
+		a.stream.stats.Offered++
+	}
 	return true
 }
 
@@ -187,6 +202,8 @@ func (a *Attachment) tell(reason domain.GapReason, at domain.Cursor) bool {
 	if f.Bytes != nil && !a.out.Offer(f) {
 		return false
 	}
-	a.stream.stats.GapsTold[reason]++
+	if a.page == nil {
+		a.stream.stats.GapsTold[reason]++
+	}
 	return true
 }

@@ -106,6 +106,10 @@ func (s *Stream) encode(e *history.Entry, enc Encoder, to domain.Target, withCur
 	if p := e.Read(m); withCursor {
 		at = p.Cursor
 	}
+	if to == anybody {
+		m.To = e.Targets()
+		defer func() { m.To = nil }()
+	}
 	f := enc.Message(s.system, m, to, at)
 	f.Message = true
 	f.disown(m)

@@ -128,7 +128,7 @@ func (s *Stream) Found(l *Lookup, found []domain.Cursor, looked int) {
 	s.backlog.looking = false
 	now := s.cfg.Now()
 	for _, a := range l.waiting {
-		s.cfg.Reads.charge(a.asker, s.readCost(looked)/len(l.waiting))
+		s.cfg.Reads.Charge(a.asker, s.readCost(looked)/len(l.waiting))
 	}
 	for _, a := range l.waiting {
 		if a.detached {

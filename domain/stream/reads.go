@@ -59,12 +59,12 @@ func NewReads(maxScan int, now func() time.Time) *Reads {
 	}
 }
 
-// over reports whether as much was read for the asker as may be for now.
-func (r *Reads) over(who Asker) bool { return who != Asker{} && r.weight(who) >= r.burst }
+// Over reports whether as much was read for the asker as may be for now.
+func (r *Reads) Over(who Asker) bool { return who != Asker{} && r.Weight(who) >= r.burst }
 
-// weight returns how much was read for the asker and is not paid off. The asker
+// Weight returns how much was read for the asker and is not paid off. The asker
 // with the least comes first.
-func (r *Reads) weight(who Asker) float64 {
+func (r *Reads) Weight(who Asker) float64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.debts) == 0 {
@@ -78,8 +78,8 @@ func (r *Reads) weight(who Asker) float64 {
 	return w
 }
 
-// charge adds the number of entries that were read to the asker's debts.
-func (r *Reads) charge(who Asker, entries int) {
+// Charge adds the number of entries that were read to the asker's debts.
+func (r *Reads) Charge(who Asker, entries int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.now()
@@ -155,7 +155,7 @@ func (r *Reads) lightest(
 		if barred(a.asker.User) {
 			continue
 		}
-		if w := r.weight(a.asker); first == nil || w < least {
+		if w := r.Weight(a.asker); first == nil || w < least {
 			first, least = a, w
 		}
 		if least == 0 {

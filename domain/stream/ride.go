@@ -187,6 +187,9 @@ func (a *Attachment) offerReplayed(m *replayed, now time.Time) bool {
 // and whether one of them is what it rides for. A room that was joined meanwhile
 // is the session's from then on.
 func (a *Attachment) replayedTo(m *replayed) (to domain.Target, rides bool) {
+	if a.page != nil && a.page.all {
+		return anybody, true
+	}
 	found := false
 	for _, t := range m.message.To {
 		for _, own := range a.members {

@@ -75,6 +75,9 @@ func New(system domain.System, cfg Config) *Stream {
 // System returns the system's name.
 func (s *Stream) System() domain.System { return s.system }
 
+// Reads returns the account of what is read again of the logs, and for whom.
+func (s *Stream) Reads() *Reads { return s.cfg.Reads }
+
 // Ready is closed when the bus has confirmed the subscription, and the stream
 // has received what the log held then: what is published from then on arrives.
 func (s *Stream) Ready() <-chan struct{} { return s.ready }

@@ -83,10 +83,11 @@ const publishPath = "/v1/systems/{system}/messages"
 func (a *API) Publishing(mux *http.ServeMux) {
 	mux.HandleFunc("POST "+publishPath, a.publish)
 	mux.HandleFunc(publishPath, func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Allow", http.MethodPost)
-		a.refuse(w, problem(http.StatusMethodNotAllowed, "publish with POST"))
+		w.Header().Set("Allow", "GET, HEAD, OPTIONS, POST")
+		a.refuse(w, problem(http.StatusMethodNotAllowed, "publish with POST, read with GET"))
 	})
-	there := "there is nothing at this path; there are POST " + publishPath
+	there := "there is nothing at this path; there are POST " + publishPath +
+		", GET " + publishPath + ", GET " + cursorPath
 	for _, r := range routes {
 		there += ", " + r.method + " " + r.path
 	}

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/fanfarebus/fanfare/domain/stream"
 	"github.com/fanfarebus/fanfare/internal/defaults"
 )
 
@@ -31,6 +32,15 @@ type Config struct {
 	// Control is the node's part in the control plane; nil: it is off, and the routes of
 	// [API.Controlling] answer 501.
 	Control Control
+
+	// History reads what messages were; nil: the routes of [API.Remembering] answer 501.
+	// Encoder writes its messages, as clients of sessions see them, and Greedy says which of
+	// its errors mean that one asker has too much read. Clientele knows who has no API key;
+	// nil: nobody but those who have one is known.
+	History   History
+	Encoder   stream.Encoder
+	Greedy    func(error) bool
+	Clientele Clientele
 
 	// Bodies and BodiesPerKey are how many bytes the bodies of requests in flight may
 	// take, of all publishers and of each API key. They are raised to what a single

@@ -18,7 +18,7 @@ func (a *API) Metrics() []metric.Metric {
 			"Requests to the HTTP API that were refused because of their API key, by reason.", "reason",
 			func() map[string]uint64 { return a.Stats().Unauthorized }),
 		metric.PerLabel(metric.Counter, "http_control_requests_total",
-			"Requests to the routes of the control plane, by HTTP status.", "status",
+			"Requests to the HTTP API other than to publish, by HTTP status.", "status",
 			func() map[int]uint64 { return a.Stats().Controlled }),
 	}
 }

@@ -16,7 +16,9 @@ type Attachment struct {
 	lease   *stream.Lease
 	stream  *stream.Attachment
 	resumed bool
-	since   domain.Cursor // what the client asked to resume from; zero if it did not
+	// since is what the client asked to resume from, or where the last messages begin that
+	// it asked for; zero if it did neither.
+	since domain.Cursor
 
 	// Why the session hears rooms, see rooms.go; guarded by Session.mu.
 	rooms    []domain.Target
@@ -36,14 +38,19 @@ type Attachment struct {
 // Fill.
 func (a *Attachment) attach(asker stream.Asker, enc stream.Encoder) {
 	var few [4]domain.Target
-	targets := append(append(few[:0], a.session.user, a.session.self), a.rooms...)
+	a.stream, a.sentCursor, a.resumed = a.lease.Attach(
+		asker, a, enc, a.since, a.appendTargets(few[:0])...)
+}
+
+// appendTargets appends what the session hears, but for what is for everyone.
+func (a *Attachment) appendTargets(targets []domain.Target) []domain.Target {
+	targets = append(append(targets, a.session.user, a.session.self), a.rooms...)
 	for _, r := range a.assigned {
 		if !slices.Contains(a.rooms, r.target) {
 			targets = append(targets, r.target)
 		}
 	}
-	a.stream, a.sentCursor, a.resumed = a.lease.Attach(
-		asker, a, enc, a.since, targets...)
+	return targets
 }
 
 // HasPresence reports whether the nodes keep who is attached to the system.

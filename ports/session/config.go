@@ -51,6 +51,8 @@ type Config struct {
 
 	// Control is the control plane; nil if it is off.
 	Control Control
+	// History finds where the last messages begin that a client asks for; nil: it gets none.
+	History History
 	// Presence says for which systems Control keeps who is there; nil for none.
 	Presence func(domain.System) bool
 	// Members is the most users in a place whom clients that watch it are told by name.
@@ -77,6 +79,9 @@ func (c Config) withDefaults() Config {
 	defaults.Set(&c.Members, DefaultMembers)
 	if c.Control == nil {
 		c.Control = noControl{}
+	}
+	if c.History == nil {
+		c.History = noHistory{}
 	}
 	if c.Presence == nil {
 		c.Presence = func(domain.System) bool { return false }

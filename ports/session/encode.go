@@ -28,8 +28,7 @@ func (V1Encoder) Message(
 	b = append(b, `","id":`...)
 	b = jsontext.AppendString(b, m.ID)
 	b = appendCursorMember(b, at)
-	b = append(b, `,"to":`...)
-	b = jsontext.AppendString(b, to.String())
+	b = appendTo(append(b, `,"to":`...), m, to)
 	if m.From != "" {
 		b = append(b, `,"from":`...)
 		b = jsontext.AppendString(b, m.From)
@@ -47,6 +46,21 @@ func (V1Encoder) Message(
 		b = appendHeaders(b, m.Headers)
 	}
 	return stream.Frame{Bytes: append(appendData(b, m), '}')}
+}
+
+// appendTo appends the target that matched. Without one, somebody reads what is for anybody,
+// and is told all targets.
+func appendTo(b []byte, m *domain.Message, to domain.Target) []byte {
+	if to != (domain.Target{}) || len(m.To) == 0 {
+		return jsontext.AppendString(b, to.String())
+	}
+	if len(m.To) == 1 {
+		return jsontext.AppendString(b, m.To[0].String())
+	}
+	for i, t := range m.To {
+		b = jsontext.AppendString(append(b, "[,"[min(i, 1)]), t.String())
+	}
+	return append(b, ']')
 }
 
 // Gap encodes a gap. It asks the client to wait for a random time before it fetches

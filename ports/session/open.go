@@ -83,7 +83,8 @@ func (reg *Registry) newSession(c *connectRequest) *Session {
 func (s *Session) attach(ctx context.Context, c *connectRequest) error {
 	s.systems = make([]*Attachment, 0, len(c.systems))
 	asker := askerOf(s.User, s.from)
-	for _, asked := range c.systems {
+	for i := range c.systems {
+		asked := &c.systems[i]
 		lease, err := s.registry.hub.Acquire(ctx, s.User, asked.system)
 		if errors.Is(err, stream.ErrUserSystems) {
 			return &Rejection{
@@ -100,6 +101,7 @@ func (s *Session) attach(ctx context.Context, c *connectRequest) error {
 		for _, name := range s.registry.cfg.Control.Rooms(s.User, asked.system) {
 			a.assignOne(name)
 		}
+		a.beginAtLast(ctx, asker, asked)
 		a.attach(asker, c.Encoder)
 		s.systems = append(s.systems, a)
 	}

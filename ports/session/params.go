@@ -14,7 +14,7 @@ import (
 
 // repeated are the parameters that may be given more than once. Their values add
 // up.
-var repeated = []string{"systems", "rooms", "room", "resume"}
+var repeated = []string{"systems", "rooms", "room", "resume", "last"}
 
 // ignoredPrefix begins the names of parameters that are ignored: libraries add them
 // so that no cache answers, as jQuery does with "_".

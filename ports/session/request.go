@@ -11,6 +11,7 @@ import (
 
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/domain/control"
+	"github.com/fanfarebus/fanfare/domain/stream"
 )
 
 // A connectRequest is what a client asks for when it connects, and who it is.
@@ -31,6 +32,9 @@ type systemRequest struct {
 	system domain.System
 	rooms  []domain.Target
 	since  domain.Cursor // to resume from; zero if it does not
+	last   stream.Last   // which messages it wants to have had, if since is zero
+
+	missing domain.GapReason // why some of these do not come; "" if all do
 }
 
 // authorize reads a request and checks that the client may have what it asks
@@ -126,6 +130,9 @@ func (c *connectRequest) parse(query url.Values, cfg *Config) error {
 	}
 	if err == nil {
 		err = c.parseResumes(query)
+	}
+	if err == nil {
+		err = c.parseLasts(query)
 	}
 	if err == nil && c.Presence {
 		err = c.parsePlaces(query["presence"])

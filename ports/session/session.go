@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/netip"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -87,7 +88,7 @@ func (s *Session) Begin(conn Conn) {
 		a.conn = conn
 	}
 	s.registry.counters.opened.Add(1)
-	conn.Notify(s.hello())
+	conn.Notify(s.hello(asked.systems))
 	if s.untold {
 		s.startRooms()
 	}
@@ -266,8 +267,8 @@ func (s *Session) sendCursors() {
 }
 
 // hello makes the first op of every session: who the client is, where, and the
-// cursors at which its systems begin.
-func (s *Session) hello() []byte {
+// cursors at which its systems begin, which are in the order in which they were asked for.
+func (s *Session) hello(asked []systemRequest) []byte {
 	b := append(make([]byte, 0, 256), `{"op":"hello","session":`...)
 	b = jsontext.AppendString(b, s.ID)
 	b = append(b, `,"node":`...)
@@ -283,11 +284,12 @@ func (s *Session) hello() []byte {
 		b = append(b, a.System().String()...)
 		b = append(b, `":{"cursor":`...)
 		b = appendCursor(b, a.sentCursor)
-		if a.resumed {
-			b = append(b, `,"resumed":true}`...)
-		} else {
-			b = append(b, `,"resumed":false}`...)
+		last := asked[i].wantsLast()
+		b = strconv.AppendBool(append(b, `,"resumed":`...), a.resumed && !last)
+		if last {
+			b = AppendLast(b, asked[i].missing)
 		}
+		b = append(b, '}')
 	}
 	return append(b, `}}`...)
 }

@@ -37,8 +37,9 @@ func (c *client) execute(op *Op) (ok []byte, err error) {
 	}
 }
 
-// join lets the session hear a room. With a cursor, the stream first offers what the
-// client missed there and then the answer, so join itself returns none.
+// join lets the session hear a room. With a cursor, or if the client wants the room's last
+// messages, the stream first offers what the client missed there and then the answer, so
+// join itself returns none.
 func (c *client) join(a *session.Attachment, op *Op) (ok []byte, err error) {
 	rooms, most := c.Rooms()
 	switch {
@@ -48,11 +49,19 @@ func (c *client) join(a *session.Attachment, op *Op) (ok []byte, err error) {
 		return nil, refuse(TooLarge, "at most %d rooms", most)
 	}
 	ok = okAnswer(op.Ref, "")
-	if op.Since == (domain.Cursor{}) {
+	joined := true
+	switch {
+	case op.Since != (domain.Cursor{}):
+		joined = a.JoinSince(op.Room, op.Since, ok)
+	case !op.Last.IsZero():
+		joined = a.JoinLast(context.Background(), op.Room, op.Last, func(missing domain.GapReason) []byte {
+			return okWithLast(op.Ref, missing)
+		})
+	default:
 		a.Join(op.Room)
 		return ok, nil
 	}
-	if !a.JoinSince(op.Room, op.Since, ok) {
+	if !joined {
 		return nil, refuse(Busy,
 			"the session is still finding an earlier place: try again in a moment")
 	}

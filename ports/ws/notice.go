@@ -1,6 +1,10 @@
 package ws
 
-import "github.com/fanfarebus/fanfare/domain/jsontext"
+import (
+	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/domain/jsontext"
+	"github.com/fanfarebus/fanfare/ports/session"
+)
 
 // Only WebSocket clients are sent what is made here: answers to their ops. Each function
 // makes one frame.
@@ -31,4 +35,10 @@ func appendRef(b, ref []byte) []byte {
 	}
 	b = append(b, `,"ref":`...)
 	return append(b, ref...)
+}
+
+// okWithLast answers a join that asked for the last messages of a room.
+func okWithLast(ref []byte, missing domain.GapReason) []byte {
+	b := okAnswer(ref, "")
+	return append(session.AppendLast(b[:len(b)-1], missing), '}')
 }

@@ -10,6 +10,8 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/domain/envelope"
 	"github.com/fanfarebus/fanfare/domain/jsontext"
+	"github.com/fanfarebus/fanfare/domain/stream"
+	"github.com/fanfarebus/fanfare/ports/session"
 )
 
 // An Op is what a client of fanfare.v1.json asks for. Which fields are set depends on
@@ -20,6 +22,7 @@ type Op struct {
 	System domain.System
 	Room   domain.Target   // join, leave, presence; zero for the system itself
 	Since  domain.Cursor   // join; zero if it was not given
+	Last   stream.Last     // join; zero if it was not given
 	Token  string          // auth
 	To     []domain.Target // send; empty means the business system itself
 	Send   *domain.Message // send; without To, From, Time
@@ -82,6 +85,7 @@ func (o *Ops) Next() (Op, error) {
 // are read by the rules of envelopes.
 type wireOp struct {
 	op, system, since, token string
+	last                     stream.Last
 	room                     *string
 	watch                    Watch
 	ref, to                  []byte // as written; nil for null
@@ -113,6 +117,8 @@ func (w *wireOp) read(name, value []byte) (err error) {
 		w.room = &room
 	case "since":
 		w.since, err = text(value)
+	case "last":
+		w.last, err = last(value)
 	case "token":
 		w.token, err = text(value)
 	case "to":
@@ -133,7 +139,7 @@ func (w *wireOp) read(name, value []byte) (err error) {
 
 // opFields are the names that are read. Others are ignored, since clients may be
 // written for later versions.
-var opFields = []string{"op", "ref", "system", "room", "since", "token", "to", "watch",
+var opFields = []string{"op", "ref", "system", "room", "since", "last", "token", "to", "watch",
 	"id", "type", "ttl", "headers", "content_type", "data", "data_base64"}
 
 // misspelled refuses a name that differs from a known one only in case. If {"To":…}
@@ -160,6 +166,18 @@ func watch(value []byte) (Watch, error) {
 		}
 	}
 	return "", &domain.FieldError{Problem: `want "count", "users" or false`}
+}
+
+// last reads which messages of a room a client wants to have had: 20, or "5m".
+func last(value []byte) (stream.Last, error) {
+	written := string(value)
+	if value[0] == '"' {
+		var err error
+		if written, err = text(value); err != nil {
+			return stream.Last{}, err
+		}
+	}
+	return session.ParseLast(written)
 }
 
 // text reads a JSON string.
@@ -219,6 +237,7 @@ func (w *wireOp) fill(op *Op) (err error) {
 	case w.room == nil:
 		return refuse(Invalid, "room: missing")
 	}
+	op.Last = w.last
 	if w.since != "" {
 		if op.Since, err = domain.ParseCursor(w.since); err != nil {
 			return domain.At("since", err)

@@ -22,6 +22,7 @@ type mutant struct {
 	follow     func(ctx context.Context, topic string, after domain.Position) (transport.Feed, error)
 	since      func(ctx context.Context, topic string, t time.Time) (transport.Feed, error)
 	tail       func(ctx context.Context, topic string) (domain.Position, error)
+	back       func(ctx context.Context, topic string, upTo domain.Position, n int) (domain.Position, bool, error)
 	publish    func(ctx context.Context, records []transport.Outgoing) []error
 	read       func(f *mutantFeed, batch []domain.Entry, err error) ([]domain.Entry, error)
 	group      func(name string) (message.Subscriber, error)
@@ -55,6 +56,13 @@ func (m *mutant) Tail(ctx context.Context, topic string) (domain.Position, error
 		return m.tail(ctx, topic)
 	}
 	return m.wireDriver.Tail(ctx, topic)
+}
+
+func (m *mutant) Back(ctx context.Context, topic string, upTo domain.Position, n int) (domain.Position, bool, error) {
+	if m.back != nil {
+		return m.back(ctx, topic, upTo, n)
+	}
+	return m.wireDriver.Back(ctx, topic, upTo, n)
 }
 
 func (m *mutant) Publish(ctx context.Context, records []transport.Outgoing) []error {

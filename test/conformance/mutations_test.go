@@ -238,6 +238,22 @@ var mutations = []mutation{
 			return before(at), err
 		}}
 	}},
+	{"counts one too few", "Back", "want number", func(d *wireDriver) transport.Driver {
+		return &mutant{wireDriver: d, back: func(ctx context.Context, topic string, upTo domain.Position, n int) (domain.Position, bool, error) {
+			return d.Back(ctx, topic, upTo, n+1)
+		}}
+	}},
+	{"counts from its tail alone", "Back", "want number", func(d *wireDriver) transport.Driver {
+		return &mutant{wireDriver: d, back: func(ctx context.Context, topic string, _ domain.Position, n int) (domain.Position, bool, error) {
+			return d.Back(ctx, topic, "", n)
+		}}
+	}},
+	{"does not say where its log starts", "BackTrimmed", "is the oldest", func(d *wireDriver) transport.Driver {
+		return &mutant{wireDriver: d, back: func(ctx context.Context, topic string, upTo domain.Position, n int) (domain.Position, bool, error) {
+			at, _, err := d.Back(ctx, topic, upTo, n)
+			return at, false, err
+		}}
+	}},
 	{"hides trimming", "Trim", "what follows was trimmed", func(d *wireDriver) transport.Driver {
 		return &mutant{wireDriver: d, follow: func(ctx context.Context, topic string, after domain.Position) (transport.Feed, error) {
 			f, err := d.Follow(ctx, topic, after)

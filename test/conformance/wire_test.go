@@ -168,6 +168,13 @@ func (d *wireDriver) Tail(ctx context.Context, topic string) (domain.Position, e
 	return d.log().Tail(ctx, topic)
 }
 
+func (d *wireDriver) Back(ctx context.Context, topic string, upTo domain.Position, n int) (domain.Position, bool, error) {
+	if err := d.w.pass(ctx); err != nil {
+		return "", false, err
+	}
+	return d.Driver.(transport.Rewinder).Back(ctx, topic, upTo, n)
+}
+
 func (d *wireDriver) Publish(ctx context.Context, records []transport.Outgoing) []error {
 	if err := d.w.pass(ctx); err != nil {
 		return all(len(records), err)

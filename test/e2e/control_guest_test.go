@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -28,6 +29,7 @@ type guest struct {
 
 	mu   sync.Mutex
 	told []notice // guarded by mu
+	raw  [][]byte // what told was read from; guarded by mu
 	end  ending   // guarded by mu; of an SSE connection, what its last op says
 }
 
@@ -174,6 +176,7 @@ func (d *guest) hear(frame []byte) {
 		if err := json.Unmarshal(line, &n); err != nil {
 			n.Op, n.Reason = "unreadable", err.Error()
 		}
+		d.raw = append(d.raw, bytes.Clone(line))
 		if d.told = append(d.told, n); n.Op == "close" {
 			d.end.at, d.end.reason = now, n.Reason
 			_ = json.Unmarshal(n.Code, &d.end.code) // 0 if it is no number
@@ -191,6 +194,13 @@ func (d *guest) ended(err error) {
 	if errors.As(err, &closed) {
 		d.end.code, d.end.reason = closed.Code, closed.Text
 	}
+}
+
+// heardAll returns all notices so far.
+func (d *guest) heardAll() []notice {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.told)
 }
 
 // heard returns the first notice of which is says that it is the one.

@@ -158,6 +158,7 @@ type logDriver struct{ *driver }
 
 var (
 	_ transport.LogDriver   = logDriver{}
+	_ transport.Rewinder    = logDriver{}
 	_ transport.GroupDriver = logDriver{}
 )
 
@@ -190,6 +191,17 @@ func (d logDriver) Tail(ctx context.Context, topic string) (domain.Position, err
 	d.b.mu.Lock()
 	defer d.b.mu.Unlock()
 	return d.b.bus.Tail(ctx, topic)
+}
+
+func (d logDriver) Back(
+	ctx context.Context, topic string, upTo domain.Position, n int,
+) (domain.Position, bool, error) {
+	if err := d.pause(ctx); err != nil {
+		return "", false, err
+	}
+	d.b.mu.Lock()
+	defer d.b.mu.Unlock()
+	return d.b.bus.Back(ctx, topic, upTo, n)
 }
 
 // Group returns a member of a consumer group. Of the faults only Bus.Forget

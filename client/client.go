@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -63,7 +64,7 @@ func New(cfg Config) (*Client, error) {
 		behind:    map[string]string{},
 	}
 	for _, system := range cfg.Systems {
-		if cursor := cfg.Resume[system]; cursor != "" {
+		if cursor := cmp.Or(cfg.From[system], cfg.Resume[system]); cursor != "" {
 			c.handled[system] = cursor
 		}
 	}

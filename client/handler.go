@@ -88,6 +88,9 @@ type Place struct {
 	Cursor string
 	// Resumed says that the session continues from the cursor that the client gave.
 	Resumed bool
+	// Last says whether all of the latest messages come that Config.Last asked for. It is
+	// nil where nothing was asked for, and from a node that does not tell.
+	Last *Coverage
 }
 
 // A Left names what the session was taken out of: a room or, if Room is empty, a

@@ -357,6 +357,7 @@ func (s *session) answered(ctx context.Context, o *op, refused *OpError) error {
 	own := call != nil && (call.late || call.again)
 	postponed := own && s.postpone(call, refused)
 	if call != nil && !postponed {
+		call.last = o.Last
 		s.settle(call, o.ID, err)
 	}
 	s.mu.Unlock()

@@ -1,9 +1,9 @@
 import { backoff } from "./backoff.ts";
 import { Connection, type ConnectionOptions, type State } from "./connection.ts";
 import { FanfareError } from "./error.ts";
-import { Emitter, type Closed, type Hello, type Presence } from "./events.ts";
+import { Emitter, type Closed, type Coverage, type Hello, type Presence } from "./events.ts";
 import type { Link, Query, Via } from "./link.ts";
-import { Op, placeName, type Frame } from "./op.ts";
+import { Op, placeName, type Answer, type Frame } from "./op.ts";
 import { Overlap } from "./overlap.ts";
 
 export interface Options extends ConnectionOptions {
@@ -17,11 +17,23 @@ export interface Options extends ConnectionOptions {
   rooms?: string[];
   /** Where to resume: an earlier value of `client.cursors`. */
   cursors?: Record<string, string>;
+  /**
+   * Where to begin, by system: the cursor that `fetchCursor` returned before the page read
+   * its state. It counts where `cursors` has the system, too.
+   */
+  from?: Record<string, string>;
+  /**
+   * With which of the latest messages to begin, by system, where the client has no cursor:
+   * so many, up to 1,000, or those of so long, such as `5m`.
+   */
+  last?: Record<string, number | string>;
 }
 
 export interface Join {
   /** Begin with what the client missed in the room since this cursor. */
   since?: string;
+  /** Begin with the latest messages of the room: so many, or those of so long, such as `5m`. */
+  last?: number | string;
 }
 
 export interface Sending {
@@ -86,6 +98,7 @@ export class Client extends Emitter {
    */
   readonly cursors: Record<string, string>;
 
+  readonly #last: Record<string, number | string>;
   readonly #systems: Set<string>;
   readonly #rooms: Set<string>; // rooms to join when connecting, as system/room
   readonly #seen: Record<string, string> = {}; // newest cursors, while `cursors` must wait for a late room
@@ -106,7 +119,8 @@ export class Client extends Emitter {
     this.#systems = new Set(options.systems);
     this.#rooms = new Set(options.rooms);
     if (options.rooms?.some(room => loneSurrogate.test(room))) throw badRoom();
-    this.cursors = { ...options.cursors };
+    this.cursors = { ...options.cursors, ...options.from };
+    this.#last = { ...options.last };
     for (const name of this.#systems) {
       if (!/^[a-z0-9][\w-]*$/.test(name)) throw new FanfareError("invalid", `"${name}" is no name of a system`);
     }
@@ -141,12 +155,12 @@ export class Client extends Emitter {
   /**
    * Joins a room, on this connection and on later ones. Without a connection it
    * waits for one. If the connection is lost before the answer, it waits for the
-   * next.
+   * next. With `last` it returns whether all of these messages have come, if the node tells.
    */
-  async join(system: string, room: string, { since }: Join = {}): Promise<void> {
+  async join(system: string, room: string, { since, last }: Join = {}): Promise<Coverage | undefined> {
     // Over a WebSocket the node would refuse such a name. In an EventSource's URL it would become another one.
     if (loneSurrogate.test(room)) throw badRoom();
-    await this.#ask({ op: "join", system, room, since }, true);
+    return (await this.#ask({ op: "join", system, room, since, last }, true)).last;
   }
 
   /** Leaves a room. Without a connection this takes effect at once. */
@@ -161,9 +175,9 @@ export class Client extends Emitter {
   }
 
   /** Publishes a message, and returns its id once the bus has it. */
-  send(system: string, message: Sending, { retry = false }: Send = {}): Promise<string> {
+  async send(system: string, message: Sending, { retry = false }: Send = {}): Promise<string> {
     const id = message.id || (retry ? random() : undefined);
-    return this.#ask({ ...message, op: "send", system, id }, retry);
+    return (await this.#ask({ ...message, op: "send", system, id }, retry)).id!;
   }
 
   /**
@@ -184,7 +198,7 @@ export class Client extends Emitter {
     if (this.state === "open" && this.#connection.link!.send) await this.#ask(frame, false);
   }
 
-  async #ask(frame: Frame, retry: boolean): Promise<string> {
+  async #ask(frame: Frame, retry: boolean): Promise<Answer> {
     if (this.state === "closed") throw new FanfareError("closed", "the client is closed");
     if (this.state !== "open" && !retry) throw new FanfareError("disconnected", "there is no connection: nothing was sent");
     if (this.#ops.size >= maxOps) throw new FanfareError("rate_limited", "too much is waiting for an answer");
@@ -211,17 +225,17 @@ export class Client extends Emitter {
       } else if (op.again) {
         this.#ops.delete(op.ref); // the next WebSocket watches again
         this.emit("presence", { system: op.frame.system, room: op.frame.room, reason: "unsupported" } as Presence);
-      } else if (op.frame.op !== "join" || op.frame.since) {
+      } else if (op.frame.op !== "join" || op.replays) {
         this.#settle(op, new FanfareError("unsupported", "WebSocket is blocked, and EventSource cannot do this"));
       } else renew = true;
     }
     if (renew) this.#connection.renew();
   }
 
-  #settle(op: Op, answer: string | FanfareError = ""): void {
+  #settle(op: Op, answer: Answer | FanfareError = {}): void {
     this.#ops.delete(op.ref);
     this.#follow();
-    if (typeof answer !== "string") return op.reject(answer);
+    if (answer instanceof FanfareError) return op.reject(answer);
     if (op.frame.op === "join") this.#rooms.add(placeName(op.frame));
     if (op.frame.watch) this.#watches.set(placeName(op.frame), op.frame);
     op.resolve(answer);
@@ -237,7 +251,7 @@ export class Client extends Emitter {
     const systems = [...this.#systems];
     const rooms = [...this.#rooms];
     for (const op of this.#ops.values()) {
-      op.trial = via === "sse" && op.frame.op === "join" && (op.late || (proven && !op.frame.since));
+      op.trial = via === "sse" && op.frame.op === "join" && (op.late || (proven && !op.replays));
       if (op.trial) rooms.push(placeName(op.frame));
     }
     let space = via === "ws" ? roomSpace : Infinity;
@@ -248,6 +262,7 @@ export class Client extends Emitter {
       rooms: named.filter(name => !name.includes(",")).join(), // commas separate the names in this list
       room: named.filter(name => name.includes(",")),
       resume: systems.filter(s => this.#resumeFrom(s)).map(s => `${s}:${this.#resumeFrom(s)}`).join(),
+      last: systems.filter(s => this.#last[s] && !this.#resumeFrom(s)).map(s => `${s}:${this.#last[s]}`).join(),
     };
   }
 
@@ -352,7 +367,7 @@ export class Client extends Emitter {
         return this.emit(op, event);
       case "ok":
       case "error":
-        return this.#answered(op === "ok" ? event.id : new FanfareError(event.code, event.message), event.ref);
+        return this.#answered(op === "ok" ? event : new FanfareError(event.code, event.message), event.ref);
     }
   }
 
@@ -451,7 +466,7 @@ export class Client extends Emitter {
     this.emit("open", { ...hello, via });
   }
 
-  #answered(answer: string | FanfareError, ref?: number): void {
+  #answered(answer: Answer | FanfareError, ref?: number): void {
     const op = this.#ops.get(ref!);
     if (op && answer instanceof FanfareError && transient.test(answer.code) && (op.late || op.again || answer.code === "busy")) this.#retrySoon(op);
     else if (op) this.#settle(op, answer);

@@ -1,10 +1,20 @@
+/** Whether all of the latest messages come that were asked for with `last`. */
+export interface Coverage {
+  complete: boolean;
+  /** Why some are missing, in the words of a gap. */
+  reason?: string;
+}
+
 /** What a node sends first on each connection. */
 export interface Hello {
   session: string;
   node: string;
   user: string;
-  /** `resumed` says whether the client resumes from its cursor. If it gave one and does not, a gap follows. */
-  systems: Record<string, { cursor: string | null; resumed: boolean }>;
+  /**
+   * `resumed` says whether the client resumes from its cursor. If it gave one and does not, a
+   * gap follows. `last` is there if the client began with the latest messages.
+   */
+  systems: Record<string, { cursor: string | null; resumed: boolean; last?: Coverage }>;
   /** How this connection was made. */
   via: "ws" | "sse";
 }
@@ -12,7 +22,7 @@ export interface Hello {
 export interface Message<Data = any> {
   system: string;
   id: string;
-  /** Absent in messages that a `join` with `since` replays, null on a bus without positions. */
+  /** Absent in messages that a `join` with `since` or `last` replays, null on a bus without positions. */
   cursor?: string | null;
   /** The first target that matched this session. */
   to: string;

@@ -56,6 +56,9 @@ type Message struct {
 	// Time is zero if the message has no time that can be read.
 	Time    time.Time
 	Headers map[string]string
+	// Receipt says that the publisher wants to know when the message was handled. The client
+	// tells it once Handler.Message has returned without an error.
+	Receipt bool
 	// Data is what ContentType says: JSON, the text, or the bytes.
 	Data        []byte
 	ContentType string

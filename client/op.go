@@ -43,6 +43,7 @@ type op struct {
 	User        string              `json:"user"`
 	Systems     map[string]position `json:"systems"`
 	Last        *coverage           `json:"last"`
+	Receipt     bool                `json:"receipt"`
 }
 
 type position struct {
@@ -127,6 +128,7 @@ func (o *op) message() *Message {
 	m := &Message{
 		System: o.System, ID: o.ID, Cursor: o.Cursor, To: string(o.To), From: o.From, Type: o.Type,
 		Headers: o.Headers, ContentType: o.ContentType, Data: o.Data,
+		Receipt: o.Receipt,
 	}
 	if t, err := time.Parse(time.RFC3339, o.Time); err == nil {
 		m.Time = t

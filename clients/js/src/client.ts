@@ -1,7 +1,8 @@
+import { Acks, type Handling } from "./acks.ts";
 import { backoff } from "./backoff.ts";
 import { Connection, type ConnectionOptions, type State } from "./connection.ts";
 import { FanfareError } from "./error.ts";
-import { Emitter, type Closed, type Coverage, type Hello, type Presence } from "./events.ts";
+import { Emitter, type Closed, type Coverage, type Hello, type Message, type Presence } from "./events.ts";
 import type { Link, Query, Via } from "./link.ts";
 import { Op, placeName, type Answer, type Frame } from "./op.ts";
 import { Overlap } from "./overlap.ts";
@@ -110,6 +111,7 @@ export class Client extends Emitter {
   #moving?: "settling" | "following"; // the node has asked the client to go
   #recording?: Overlap; // what comes while the next connection is being made
   #overlap?: Overlap; // what came on the last connection while this one was being made
+  #acks?: Acks; // of the connection
   #ref = 0;
   #session = "";
 
@@ -149,6 +151,7 @@ export class Client extends Emitter {
 
   /** Ends the session. A later `connect` resumes from the same cursors, in the same rooms. */
   close(): void {
+    this.#acks?.flush();
     if (this.state !== "closed") this.#connection.stop(1000, "");
   }
 
@@ -336,10 +339,11 @@ export class Client extends Emitter {
         if ([...this.#ops.values()].some(join => join.isRepetition(event))) return;
         if (this.#overlap?.has(event)) {
           if (!this.#overlap.isAhead(event.system)) this.#advance(event);
+          this.#acknowledge(event, this.#overlap.handling(event));
           return;
         }
         if (this.#recording && !this.#recording.note(event)) this.#connection.stay();
-        this.emit(op, event);
+        this.#handle(event);
         return this.#advance(event);
       case "gap":
         this.#overlap?.gap(event.system);
@@ -350,10 +354,10 @@ export class Client extends Emitter {
         return this.#advance(event);
       case "presence":
         if (event.reason) this.#watches.delete(placeName(event));
-        return this.emit(op, event);
+        return void this.emit(op, event);
       case "bus":
       case "joined":
-        return this.emit(op, event);
+        return void this.emit(op, event);
       case "disconnect": // what comes after it says no more
         return this.#connection.lost(event.code ?? 4009, event.reason ?? "", !!event.reconnect);
       case "goaway":
@@ -364,11 +368,34 @@ export class Client extends Emitter {
         return this.#connection.lost(event.code, event.reason);
       case "left":
         this.#left(event);
-        return this.emit(op, event);
+        return void this.emit(op, event);
       case "ok":
       case "error":
         return this.#answered(op === "ok" ? event : new FanfareError(event.code, event.message), event.ref);
     }
+  }
+
+  /** Calls the handlers of a message. If it wants a receipt, it is acknowledged when they have done their work. */
+  #handle(m: Message): void {
+    const { cursor, receipt } = m;
+    const handling: Handling = { cursor: cursor! };
+    if (receipt && cursor) {
+      this.#recording?.keep(m, handling);
+      this.#acknowledge(m, handling);
+    }
+    const done = this.emit("message", m);
+    const settle = (all?: boolean) => {
+      handling.done = all ?? false;
+      this.#acks?.look();
+    };
+    if (typeof done === "object") void done.then(settle);
+    else settle(done);
+  }
+
+  #acknowledge(m: Message, handling?: Handling): void {
+    if (!handling || !this.#connection.link?.send) return;
+    this.#acks!.add(m, handling);
+    this.#acks!.look();
   }
 
   /** The cursor from which a connection resumes. */
@@ -452,6 +479,9 @@ export class Client extends Emitter {
       if (!this.#resumeFrom(system)) this.#advance({ system, cursor });
     }
     this.#session = hello.session;
+    this.#acks?.flush();
+    this.#acks?.end();
+    this.#acks = new Acks(this.#connection.link!);
     this.#overlap = this.#recording;
     this.#overlap?.begin();
     this.#moving = this.#recording = undefined;
@@ -491,6 +521,7 @@ export class Client extends Emitter {
   }
 
   #ended(closed: Closed, wasOpen: boolean, followed: boolean): void {
+    this.#acks?.end();
     if (!followed) this.#moving = this.#recording = this.#overlap = undefined;
     for (const op of [...this.#ops.values()]) {
       if (!closed.retry) op.abandon();

@@ -131,8 +131,8 @@ func (e *keyEntry) parseScopes(text string) error {
 	e.scopes = strings.Split(text, "+")
 	for _, s := range e.scopes {
 		if !keyScope.MatchString(s) {
-			return fmt.Errorf("%s: scopes are *, admin, publish/SYSTEM, read/SYSTEM, presence/SYSTEM and members/SYSTEM, "+
-				"joined by +, as in publish/orders+presence/orders", e.name)
+			return fmt.Errorf("%s: scopes are *, admin, publish/SYSTEM, read/SYSTEM, presence/SYSTEM and "+
+				"members/SYSTEM, joined by +, as in publish/orders+presence/orders", e.name)
 		}
 	}
 	return nil

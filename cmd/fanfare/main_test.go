@@ -249,7 +249,7 @@ func TestWhatKeepsItFromStartingIsOneClearLineAndExitCode2(t *testing.T) {
 		"token, no time":    {[]string{"token", good, "--user", "alice", "--ttl", "999ms"}, "at least 1s"},
 		"token, no place":   {[]string{"token", good, "--user", "alice", "--presence", "chat"}, "--presence: \"chat\" matches nothing"},
 		"key, no name":      {[]string{"key"}, "--name"},
-		"key, bad scope":    {[]string{"key", "--name", "x", "--scopes", "read/orders"}, "scopes are"},
+		"key, bad scope":    {[]string{"key", "--name", "x", "--scopes", "write/orders"}, "scopes are"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

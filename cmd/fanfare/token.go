@@ -116,8 +116,9 @@ func (a *app) key() *cobra.Command {
 		Long: `Prints a new key, once, and the entry that makes nodes accept it. The entry holds only the key's
 hash. Add it to auth.api_keys of every node, and give the key to whoever needs it.
 
-Scopes: publish/SYSTEM to publish, presence/SYSTEM to ask who is there, members/SYSTEM to put users
-into rooms, admin to disconnect, block and revoke and to see the nodes, and * for everything.
+Scopes: publish/SYSTEM to publish, read/SYSTEM to read what was published, presence/SYSTEM to ask who
+is there, members/SYSTEM to put users into rooms, admin to disconnect, block and revoke and to see the
+nodes, and * for everything.
 
 A key with --ttl or --expires is refused from then on. With --rate, each node takes that many messages
 in a second (100/s) or a minute (30/m) with the key, and answers 429 to more. To rotate a key, make a
@@ -149,7 +150,7 @@ second one with the same name, and remove the entry of the first when nobody use
 	}
 	cmd.Flags().StringVar(&name, "name", "", "whose key it is")
 	cmd.Flags().StringVar(&scopes, "scopes", "",
-		"what it is good for, joined by +: publish/, presence/ or members/SYSTEM, admin, or *")
+		"what it is good for, joined by +: publish/, read/, presence/ or members/SYSTEM, admin, or *")
 	cmd.Flags().StringVar(&expires, "expires", "",
 		"when it ends: 2027-01-01, or 2027-01-01T12:00:00Z (default: never)")
 	cmd.Flags().DurationVar(&ttl, "ttl", 0, "how long it is good for, instead of --expires")

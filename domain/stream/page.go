@@ -32,8 +32,8 @@ type Page struct {
 	ended chan struct{} // closed when the page will have no more
 	over  bool          // likewise; guarded by Stream.mu, as all below
 
-	at      domain.Cursor // of the message that is being offered
-	beyond  bool          // that message is not before Part.Before
+	at      domain.Cursor    // of the message that is being offered
+	beyond  bool             // that message is not before Part.Before
 	pending domain.GapReason // a gap that was told since the last message
 	gapAt   int              // result.Gap lies before that message
 	result  PageResult

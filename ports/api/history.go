@@ -111,7 +111,7 @@ type viewing struct {
 // if it is not to be read.
 func (a *API) view(w http.ResponseWriter, r *http.Request, known ...string) (v viewing, ok bool) {
 	a.allowOrigin(w, r)
-	v, rejected, p := a.viewer(r)
+	v, p, rejected := a.viewer(r)
 	if p == nil && rejected == nil {
 		v.query, p = queryOf(r, known, v.may != nil)
 	}
@@ -130,34 +130,47 @@ func (a *API) view(w http.ResponseWriter, r *http.Request, known ...string) (v v
 }
 
 // viewer finds out who the caller is: somebody with an API key, or a client as those of
-// sessions, which rejected is about.
-func (a *API) viewer(r *http.Request) (v viewing, rejected error, _ *Problem) {
+// sessions, which the error rejected is about.
+func (a *API) viewer(r *http.Request) (v viewing, _ *Problem, rejected error) {
 	var err error
 	if v.system, err = domain.ParseSystem(r.PathValue("system")); err != nil {
-		return v, nil, because(domain.At("system", err))
+		return v, because(domain.At("system", err)), nil
 	}
-	key, ok := bearer(r.Header["Authorization"])
-	scopes, err := a.keys.Authorize(r.Context(), key)
-	var c *domain.CredentialError
-	isKey := ok && (err == nil || errors.As(err, &c) && c.Told != "" && key != "") // such as one that has expired
-	if names := r.URL.Query(); !isKey || err == nil && key == "" && (names.Has("user") || names.Has("token")) {
-		if a.cfg.Clientele != nil {
-			v.asker, v.may, err = a.cfg.Clientele.MayRead(r, v.system)
-			return v, err, nil
-		}
+	if a.cfg.Clientele != nil && !a.hasKey(r) {
+		v.asker, v.may, rejected = a.cfg.Clientele.MayRead(r, v.system)
+		return v, nil, rejected
 	}
 	key, scopes, p := a.scopes(r, "this")
 	if p != nil {
-		return v, nil, p
+		return v, p, nil
 	}
 	if scope := "read/" + v.system.String(); !scopes.Include(scope) {
 		a.recordBadKey(r, "scope", "the key lacks "+scope)
-		return v, nil, problem(http.StatusForbidden, "this API key may not do that: it needs the scope "+scope)
+		return v, problem(http.StatusForbidden, "this API key may not do that: it needs the scope "+scope), nil
 	}
 	if key != "" {
 		v.asker.Address = "key " + strconv.FormatUint(domain.HashID(key), 16)
 	}
 	return v, nil, nil
+}
+
+// hasKey reports whether the caller shows an API key, even one that has expired, or is
+// somebody of whom none is wanted: in development, unless a client says who it is.
+func (a *API) hasKey(r *http.Request) bool {
+	key, ok := bearer(r.Header["Authorization"])
+	if !ok {
+		return false
+	}
+	_, err := a.keys.Authorize(r.Context(), key)
+	var c *domain.CredentialError
+	switch {
+	case key == "":
+		query := r.URL.Query()
+		return err == nil && !query.Has("user") && !query.Has("token")
+	case errors.As(err, &c):
+		return c.Told != "" // which is said of known keys alone
+	}
+	return err == nil
 }
 
 // queryOf returns the parameters of a request. Those that say who a client is are known,
@@ -275,7 +288,8 @@ func (v *viewing) part() (part stream.Part, _ *Problem) {
 	if v.query.Has("limit") {
 		n, err := strconv.Atoi(v.query.Get("limit"))
 		if part.Most = n; err != nil || n < 1 || n > maxLimit {
-			wrong.add("", &domain.FieldError{Path: "limit", Problem: fmt.Sprintf("want a number from 1 to %d", maxLimit)})
+			wrong.add("", &domain.FieldError{
+				Path: "limit", Problem: fmt.Sprintf("want a number from 1 to %d", maxLimit)})
 		}
 	}
 	wrong.sort()
@@ -288,7 +302,8 @@ func (a *API) unread(system domain.System, err error) *Problem {
 	case errors.Is(err, domain.ErrNotServed):
 		return notServed(system)
 	case a.cfg.Greedy != nil && a.cfg.Greedy(err):
-		return problem(http.StatusTooManyRequests, "too much is read for you: ask again later, and fewer pages at a time")
+		return problem(http.StatusTooManyRequests,
+			"too much is read for you: ask again later, and for fewer pages at a time")
 	case errors.Is(err, domain.ErrLimit):
 		return problem(http.StatusServiceUnavailable, "this node has too much to do: ask again later")
 	case errors.Is(err, domain.ErrClosed):

@@ -25,7 +25,7 @@ func (a *API) describe() error {
 	cfg.OpenAPIPath, cfg.DocsPath, cfg.SchemasPath, cfg.CreateHooks = "", "", "", nil
 	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"key": {
 		Type: "http", Scheme: "bearer", Description: "An API key with the scope that the operation needs: " +
-			"publish/SYSTEM, presence/SYSTEM, members/SYSTEM or admin; * has them all.",
+			"publish/SYSTEM, read/SYSTEM, presence/SYSTEM, members/SYSTEM or admin; * has them all.",
 	}, "token": {
 		Type: "http", Scheme: "bearer", BearerFormat: "JWT", Description: "A session token. It may also come " +
 			"as the cookie fanfare_token, from a page that is allowed; on /ws as a subprotocol " +
@@ -34,6 +34,7 @@ func (a *API) describe() error {
 	mux := http.NewServeMux()
 	api := humago.New(mux, cfg)
 	a.describePublishing(api.OpenAPI())
+	a.describeHistory(api.OpenAPI())
 	a.describeReceiving(api.OpenAPI())
 	a.describeControl(api.OpenAPI())
 	a.registerHealth(api)

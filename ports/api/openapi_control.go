@@ -29,6 +29,7 @@ type about struct {
 const (
 	tagPublishing = "Publishing"
 	tagReceiving  = "Receiving"
+	tagHistory    = "What was published"
 	tagWho        = "Who must go"
 	tagMembers    = "Members of rooms"
 	tagPresence   = "Who is there"
@@ -265,6 +266,6 @@ func (r *route) problems(command bool) map[int][2]string {
 // rank orders the groups of the documentation.
 func rank(op *huma.Operation) int {
 	return slices.Index([]string{
-		tagPublishing, tagReceiving, tagWho, tagMembers, tagPresence, tagNodes, tagHealth,
+		tagPublishing, tagReceiving, tagHistory, tagWho, tagMembers, tagPresence, tagNodes, tagHealth,
 	}, op.Tags[0])
 }

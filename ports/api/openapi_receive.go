@@ -18,7 +18,7 @@ type op struct {
 
 var ops = []op{
 	{"hello", "node", "The first one: the session, and where it is in each system. resumed: it continues " +
-		"at the cursor that the client gave.",
+		"at the cursor that the client gave. last: whether all the messages come that it asked for with last.",
 		`{"op":"hello","session":"…","node":"n1","user":"alice",` +
 			`"systems":{"orders":{"cursor":"…","resumed":true}}}`},
 	{"message", "node", "A message. Keep its cursor: it is the place to resume at.",
@@ -48,7 +48,8 @@ var ops = []op{
 	{"error", "node", "The op with this ref is not done. The code is invalid, forbidden, not_found, too_large, " +
 		"rate_limited, bus_down, busy or unsupported.",
 		`{"op":"error","ref":3,"code":"forbidden","message":"…"}`},
-	{"join", "client", "Join a room. With since, what the room had after that cursor comes first.",
+	{"join", "client", "Join a room. With since, what the room had after that cursor comes first; " +
+		"with last, its newest 20, or those of the last \"5m\".",
 		`{"op":"join","ref":1,"system":"chat","room":"lobby"}`},
 	{"leave", "client", "Leave a room.", `{"op":"leave","ref":2,"system":"chat","room":"lobby"}`},
 	{"send", "client", "Send a message: to a user or a room, or, without to, to the business system.",
@@ -124,6 +125,8 @@ func receiving(events bool) []*huma.Param {
 		param("rooms", "chat/lobby", "Rooms to be in, as system/room, with commas between them."),
 		param("room", "chat/a,b", "One room, whose name may hold commas; may be repeated."),
 		param("resume", "orders:CURSOR", "Where to continue in each system, as system:cursor, with commas between."),
+		param("last", "orders:20", "Without resume of a system: how many messages, or those of which time (5m), to "+
+			"have first, as system:20 or system:5m, with commas between."),
 	}
 	all[0].Required = true
 	if !events {

@@ -194,8 +194,8 @@ func TestTheDocumentSaysWhatTheRoutesTake(t *testing.T) {
 	}
 	for path, methods := range doc.Paths {
 		for method, op := range methods {
-			if !strings.HasPrefix(path, "/v1/") || strings.HasSuffix(path, "/messages") {
-				continue
+			if !strings.HasPrefix(path, "/v1/") || strings.HasSuffix(path, "/messages") || strings.HasSuffix(path, "/cursor") {
+				continue // see TestTheRoutesOfHistoriesAreDescribed
 			}
 			n++
 			method = strings.ToUpper(method)

@@ -3,6 +3,7 @@ package router
 import (
 	"bytes"
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -56,6 +57,9 @@ func (r *Reader) Find(
 		complete, err = q.findBack(id, head, &all)
 	}
 	r.markDuplicates(all)
+	if errors.Is(err, domain.ErrUnsupported) { // a log that cannot be counted back from its end
+		return all, false, nil
+	}
 	return all, complete, err
 }
 
@@ -129,7 +133,7 @@ func (r *Reader) found(log domain.LogID, e *domain.Entry, id string, now time.Ti
 		if !mentions(e, id) {
 			return f, false
 		}
-		at := domain.Cursor{Log: log, Position: domain.Position(strings.Clone(string(e.Position))), Time: e.Time}
+		at := domain.Cursor{Log: log, Position: clone(e.Position), Time: e.Time}
 		return stream.Found{Cursor: at, LoggedAt: e.Time}, true
 	}
 	at := stream.PlaceOf(log, e, m, now)

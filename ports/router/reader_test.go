@@ -80,6 +80,19 @@ func (l *pastLog) Replay(
 	return ctx.Err()
 }
 
+// Locate knows that the log 9 was copied to this one, entry by entry.
+func (l *pastLog) Locate(
+	_ context.Context, _ string, wanted []domain.Location, _ time.Time, _ int,
+) ([]domain.Location, int, error) {
+	found := make([]domain.Location, len(wanted))
+	for i, w := range wanted {
+		if w.Log == 9 {
+			found[i] = domain.Location{Log: 1, Position: w.Position}
+		}
+	}
+	return found, 50, nil
+}
+
 // A library is a Reader of one system whose window has the last of so many messages.
 type library struct {
 	t *testing.T
@@ -355,6 +368,43 @@ func TestTheNewestMessagesAreNotAllThere(t *testing.T) {
 		}
 		if took := time.Since(begun); took != router.DefaultSearchTimeout {
 			t.Errorf("it took %v", took)
+		}
+	})
+}
+
+// A cursor of the log that was there before the bus was moved is looked up.
+func TestAPageBeforeACursorOfAnEarlierLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLibrary(t, 100, router.ReaderConfig{}, func(p *pastLog) { p.origins = []domain.LogID{9} })
+		earlier := domain.Cursor{Log: 9, Position: record(50, "").Position, ID: domain.HashID("m50"), Time: time.Now()}
+		x, err := l.page(stream.Part{Most: 10, Before: earlier})
+		if diff := cmp.Diff(numbersOf(40, 49), texts(x.Messages)); diff != "" || x.Reason != "" || err != nil {
+			t.Errorf("%q %v (-want +got):\n%s", x.Reason, err, diff)
+		}
+		x, err = l.page(stream.Part{Most: 10, After: earlier})
+		if diff := cmp.Diff(numbersOf(51, 60), texts(x.Messages)); diff != "" || x.Reason != "" || err != nil {
+			t.Errorf("after: %q %v (-want +got):\n%s", x.Reason, err, diff)
+		}
+		earlier.Log = 8
+		x, err = l.page(stream.Part{Most: 10, Before: earlier})
+		if len(x.Messages) > 0 || x.Reason != domain.UnknownCursor || !x.Next.IsZero() || err != nil {
+			t.Errorf("of a log that nobody knows: %+v %v", x, err)
+		}
+	})
+}
+
+// A driver of somebody's own may have a log that cannot be counted back from its end.
+func TestALogThatCannotBeSearchedIsTooFar(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLibrary(t, 100, router.ReaderConfig{}, nil)
+		l.log.broken = fmt.Errorf("back: %w", domain.ErrUnsupported)
+		got, reason := l.all(15)
+		if diff := cmp.Diff(numbersOf(96, 100), got); diff != "" || reason != domain.TooFar {
+			t.Errorf("%q (-want +got):\n%s", reason, diff)
+		}
+		all, complete, err := l.Find(t.Context(), system(t, "orders"), "m98")
+		if len(all) != 1 || complete || err != nil {
+			t.Errorf("found %v %v %v", all, complete, err)
 		}
 	})
 }

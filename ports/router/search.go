@@ -2,6 +2,7 @@ package router
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -53,6 +54,14 @@ func (q *search) run(start stream.Start) (stream.Start, error) {
 		return start, err
 	}
 	defer leave()
+	found, err := q.find(start)
+	if errors.Is(err, domain.ErrUnsupported) { // a log that cannot be counted back from its end
+		return stream.Start{At: start.At, Reason: domain.TooFar}, nil
+	}
+	return found, err
+}
+
+func (q *search) find(start stream.Start) (stream.Start, error) {
 	if !q.since.IsZero() {
 		return q.runSince(start)
 	}
@@ -140,17 +149,18 @@ func (q *search) part(
 ) (matches []match, at domain.Cursor, isStart bool, err error) {
 	now := time.Now()
 	oldest := domain.Cursor{}
-	at, isStart, err = q.r.walk(q.ctx, q.topic(), end, before, n, func(e *domain.Entry, follows domain.Position) {
+	topic := q.topic()
+	at, isStart, err = q.r.walk(q.ctx, topic, end, before, n, func(e *domain.Entry, follows domain.Position) {
 		q.read++
 		if oldest.IsZero() {
-			oldest = domain.Cursor{Log: end.Log, Position: domain.Position(strings.Clone(string(e.Position))), Time: e.Time}
+			oldest = domain.Cursor{Log: end.Log, Position: clone(e.Position), Time: e.Time}
 		}
 		m := q.r.decode(e)
 		if m == nil || !q.isWanted(m) || m.Expired(e.Time, now) {
 			return
 		}
 		place := stream.PlaceOf(end.Log, e, m, now)
-		matches = append(matches, match{place.ID, domain.Position(strings.Clone(string(follows))), place.Time})
+		matches = append(matches, match{place.ID, clone(follows), place.Time})
 	})
 	if !oldest.IsZero() && err == nil {
 		q.oldest = oldest
@@ -158,6 +168,8 @@ func (q *search) part(
 	}
 	return matches, at, isStart, err
 }
+
+func clone(p domain.Position) domain.Position { return domain.Position(strings.Clone(string(p))) }
 
 func (q *search) isWanted(m *domain.Message) bool {
 	return len(q.targets) == 0 ||

@@ -105,3 +105,17 @@ func FuzzV1FramesAreOneLineOfJSON(f *testing.F) {
 		}
 	})
 }
+
+// Somebody who reads what is for anybody is told all targets.
+func TestAMessageForAnybodyNamesItsTargets(t *testing.T) {
+	for want, to := range map[string][]string{
+		`"to":"user:alice",`:                {"user:alice"},
+		`"to":["user:alice","room:x","*"],`: {"user:alice", "room:x", "*"},
+	} {
+		m := &domain.Message{ID: "1", To: targets(to...), ContentType: domain.JSON, Data: []byte(`1`)}
+		got := string(session.V1Encoder{}.Message(system("orders"), m, domain.Target{}, cursorAt5).Bytes)
+		if !strings.Contains(got, want) || !json.Valid([]byte(got)) {
+			t.Errorf("%s: got %s", want, got)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package ws_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -9,6 +10,8 @@ import (
 	"time"
 
 	"github.com/fanfarebus/fanfare/domain"
+	"github.com/fanfarebus/fanfare/domain/stream"
+	"github.com/fanfarebus/fanfare/ports/session"
 	"github.com/fanfarebus/fanfare/ports/ws"
 )
 
@@ -107,4 +110,39 @@ func TestCursorsWithAbsurdTimesAreAnswered(t *testing.T) {
 		}
 	}
 	n.v1("bob", "systems=chat")
+}
+
+// windows is a History of the windows alone.
+type windows struct{}
+
+func (windows) Newest(
+	_ context.Context, s *stream.Stream, _ stream.Asker, targets []domain.Target, last stream.Last,
+) (domain.Cursor, domain.GapReason) {
+	if last.Age > 0 {
+		return s.NewestSince(time.Now().Add(-last.Age)).At, domain.Trimmed
+	}
+	return s.Newest(targets, domain.Cursor{}, last.Count).At, ""
+}
+
+func TestJoinBringsTheLastMessagesOfTheRoomBeforeTheAnswer(t *testing.T) {
+	n := serve(t, config{registry: session.Config{History: windows{}}})
+	c := n.v1("alice", "systems=chat")
+	for i := range 20 {
+		n.deliver("room:lobby", "chat", fmt.Sprint(i))
+		n.deliver("room:attic", "chat", `"not asked for"`)
+	}
+	c.says(`{"op":"join","ref":1,"system":"chat","room":"lobby","last":3}`)
+	for i := 17; i < 20; i++ {
+		if line := c.wants(`{"op":"message"`); !strings.HasSuffix(line, fmt.Sprintf(`"data":%d}`, i)) || strings.Contains(line, "cursor") {
+			t.Fatalf("want message %d without a cursor, got %s", i, line)
+		}
+	}
+	c.wants(`{"op":"ok","ref":1,"last":{"complete":true}}`)
+	c.says(`{"op":"join","ref":2,"system":"chat","room":"attic","last":"1h"}`)
+	for range 20 {
+		c.wantsData(`"not asked for"`)
+	}
+	c.wants(`{"op":"ok","ref":2,"last":{"complete":false,"reason":"trimmed"}}`)
+	n.deliver("room:lobby", "chat", `"live"`)
+	c.wantsData(`"live"`)
 }

@@ -136,6 +136,7 @@ func (c *client) allow(cost, bytes int) bool {
 // say who is in a place, and to check a token's signature.
 const (
 	costOfSince = 2
+	costOfLast  = 10 // it may search a log
 	costOfWatch = 2
 	costOfToken = 10
 )
@@ -148,6 +149,8 @@ func (op *Op) cost() int {
 		return costOfWatch
 	case op.Since != (domain.Cursor{}):
 		return costOfSince
+	case !op.Last.IsZero():
+		return costOfLast
 	}
 	return 1
 }

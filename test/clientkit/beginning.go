@@ -24,7 +24,10 @@ var beginning = []Scenario{{
 	},
 	Needs: []string{"last"},
 	play: func(p *play) {
-		p.start(Op{"systems": []string{"orders", "chat"}, "last": Op{"orders": 20, "chat": 5}, "cursors": map[string]string{"chat": "chat-1"}})
+		p.start(Op{
+			"systems": []string{"orders", "chat"}, "last": Op{"orders": 20, "chat": 5},
+			"cursors": map[string]string{"chat": "chat-1"},
+		})
 		v := p.visit()
 		if got := v.query()["last"]; len(got) != 1 || got[0] != "orders:20" {
 			p.fail("it asks for the last messages by %q; want orders:20", got)

@@ -5,6 +5,7 @@ import (
 	"maps"
 
 	"github.com/ThreeDotsLabs/watermill/message"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/fanfarebus/fanfare/adapters/jetstream"
 	"github.com/fanfarebus/fanfare/adapters/kafka"
@@ -13,6 +14,7 @@ import (
 	"github.com/fanfarebus/fanfare/adapters/natscore"
 	"github.com/fanfarebus/fanfare/adapters/redispubsub"
 	"github.com/fanfarebus/fanfare/adapters/redisstream"
+	"github.com/fanfarebus/fanfare/adapters/tracing"
 	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/adapters/watermillbus"
 	"github.com/fanfarebus/fanfare/domain"
@@ -44,6 +46,7 @@ type options struct {
 	version string
 	topic   string // of WithTopic
 
+	traces    trace.TracerProvider                      // of WithTracerProvider; nil: no traces
 	login     func(session.Login) (domain.Grant, error) // of WithAuthenticator
 	published *metric.Histogram                         // how long publishes have taken
 
@@ -87,3 +90,19 @@ func WithPubSub(pub message.Publisher, sub message.Subscriber, cfg watermillbus.
 // WithVersion names the software in the documentation of the API and in the
 // metrics. Without this option it is "devel".
 func WithVersion(version string) Option { return func(o *options) { o.version = version } }
+
+// WithTracerProvider makes OpenTelemetry spans: one of each publish, and one of each message
+// that a node has read and whose trace is sampled. Package tracing describes them. The
+// provider remains the caller's. Without this option there are no spans, and messages only
+// carry the traceparents that they were published with. [NewSubscriber] and [NewWebhooks]
+// make no spans.
+func WithTracerProvider(p trace.TracerProvider) Option { return func(o *options) { o.traces = p } }
+
+// tracer returns what makes the spans of a node, or of what only publishes if node is
+// empty; nil for none.
+func (o *options) tracer(node string) domain.Tracer {
+	if o.traces == nil {
+		return nil
+	}
+	return tracing.New(o.traces, o.version, node)
+}

@@ -155,6 +155,7 @@ func servedSystems(cfg Config) (served []domain.System, err error) {
 func newRouter(cfg Config, b bus, topics domain.Topics, o options) (*router.Router, error) {
 	rc := router.Config{
 		Rules:  envelope.Rules{UserField: cfg.Envelope.UserField},
+		Tracer: o.tracer(cfg.Node),
 		Logger: o.log,
 	}
 	if b.Guarantees().Log {
@@ -165,7 +166,7 @@ func newRouter(cfg Config, b bus, topics domain.Topics, o options) (*router.Rout
 
 // newHub makes the streams of the systems, which share the memory for windows and
 // for what is read from logs again.
-func newHub(cfg Config, r *router.Router, b bus) (*stream.Hub, error) {
+func newHub(cfg Config, r *router.Router, b bus, o options) (*stream.Hub, error) {
 	always, err := servedSystems(cfg)
 	if err != nil {
 		return nil, err
@@ -183,6 +184,7 @@ func newHub(cfg Config, r *router.Router, b bus) (*stream.Hub, error) {
 			HasLog:    b.Guarantees().Log,
 			Backlog:   stream.NewBudget(int64(cfg.Resume.Bytes)),
 			MaxScan:   cfg.Resume.MaxScan,
+			Traced:    o.traces != nil,
 		},
 	}), nil
 }
@@ -204,13 +206,18 @@ func newEnvelopePublisher(cfg Config, b bus, topics domain.Topics, o options) do
 		User:   int64(cfg.Limits.InboundUserBytes),
 		System: int64(cfg.Limits.InboundBytes),
 	}, o.log)
+	if t := o.tracer(cfg.Node); t != nil {
+		out.Trace(t)
+	}
 	return out
 }
 
 // newPublisher makes what publishes for [Node.Publish]. Nobody closes it: the bus
 // is closed with the node.
-func newPublisher(cfg Config, b bus) (*publisher.Publisher, error) {
-	pc := publisher.Config{Topic: cfg.Topic, MessageBytes: int(cfg.Limits.MessageBytes)}
+func newPublisher(cfg Config, b bus, o options) (*publisher.Publisher, error) {
+	pc := publisher.Config{
+		Topic: cfg.Topic, MessageBytes: int(cfg.Limits.MessageBytes), Tracer: o.tracer(cfg.Node),
+	}
 	return publisher.NewOnBus(b, pc)
 }
 

@@ -37,7 +37,7 @@ func NewPublisher(ctx context.Context, url, topic string, opts ...Option) (*Publ
 	o := newOptions(opts)
 	o.publishOnly = true
 	cfg := Config{Transport: url, Topic: topic}.withDefaults()
-	pc := publisher.Config{Topic: cfg.Topic}
+	pc := publisher.Config{Topic: cfg.Topic, Tracer: o.tracer("")}
 	if err := pc.Validate(); err != nil {
 		return nil, err
 	}

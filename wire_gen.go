@@ -28,7 +28,7 @@ func assemble(ctx context.Context, cfg Config, o options) (*Node, func(), error)
 		cleanup()
 		return nil, nil, err
 	}
-	hub, err := newHub(cfg, router, fanfareBus)
+	hub, err := newHub(cfg, router, fanfareBus, o)
 	if err != nil {
 		cleanup()
 		return nil, nil, err
@@ -66,7 +66,7 @@ func assemble(ctx context.Context, cfg Config, o options) (*Node, func(), error)
 		cleanup()
 		return nil, nil, err
 	}
-	v, err := newPublisher(cfg, fanfareBus)
+	v, err := newPublisher(cfg, fanfareBus, o)
 	if err != nil {
 		cleanup()
 		return nil, nil, err

@@ -38,3 +38,40 @@ func isID(s string) bool {
 }
 
 func isHex(c byte) bool { return c >= '0' && c <= '9' || c >= 'a' && c <= 'f' }
+
+// ParseTraceparent reads a traceparent that another program has written. A later version
+// than 00 becomes one of version 00 with the parts that both have, as the standard wants.
+// Any other text that [CheckTraceparent] refuses becomes "", since a bad traceparent is as
+// none. The result may share memory with text.
+func ParseTraceparent(text string) string {
+	if len(text) < TraceparentLen || text[:2] == "00" {
+		if CheckTraceparent(text) != nil {
+			return ""
+		}
+		return text
+	}
+	const flags = TraceparentLen - 2
+	later := isHex(text[0]) && isHex(text[1]) && text[:2] != "ff" &&
+		(len(text) == TraceparentLen || text[TraceparentLen] == '-')
+	known := "00" + text[2:TraceparentLen]
+	switch {
+	case !later || CheckTraceparent(known) != nil:
+		return ""
+	case IsSampled(known): // the only flag that versions have in common
+		return known[:flags] + "01"
+	}
+	return known[:flags] + "00"
+}
+
+// IsSampled reports whether a traceparent that passes [CheckTraceparent] says that its
+// trace is recorded.
+func IsSampled(traceparent string) bool {
+	if len(traceparent) != TraceparentLen {
+		return false
+	}
+	switch traceparent[TraceparentLen-1] {
+	case '1', '3', '5', '7', '9', 'b', 'd', 'f':
+		return true
+	}
+	return false
+}

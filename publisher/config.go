@@ -33,6 +33,10 @@ type Config struct {
 	// MessageBytes is the most data that a message may have; more is ErrTooLarge.
 	// Default: any size that the bus takes.
 	MessageBytes int
+	// Tracer, if set, makes a span of each Publish, whose parent is the span in its
+	// context, and names it in the messages. Package adapters/tracing makes a Tracer of an
+	// OpenTelemetry TracerProvider. Without one, only Message.Traceparent is sent.
+	Tracer domain.Tracer
 	// Logger takes what the bus logs, such as that publishing failed. The default
 	// writes nothing. The drivers of Redis use go-redis, which has one logger for the
 	// whole process, and that one writes to stderr while Redis is down; a program
@@ -105,14 +109,18 @@ func NewOnDriver(d transport.Driver, cfg Config) (*Publisher, error) {
 }
 
 // NewOnBus returns a Publisher on a bus that is open. Closing the Publisher closes
-// the bus. Only Topic and MessageBytes of the settings count: PublishTimeout,
+// the bus. Only Topic, MessageBytes and Tracer of the settings count: PublishTimeout,
 // PublishQueue and Logger were settings of the bus when it was opened.
 func NewOnBus(bus Bus, cfg Config) (*Publisher, error) {
 	topics, err := cfg.topics()
 	if err != nil {
 		return nil, err
 	}
-	return &Publisher{out: transport.NewEnvelopePublisher(bus, topics, cfg.MessageBytes), bus: bus}, nil
+	out := transport.NewEnvelopePublisher(bus, topics, cfg.MessageBytes)
+	if cfg.Tracer != nil {
+		out.Trace(cfg.Tracer)
+	}
+	return &Publisher{out: out, bus: bus}, nil
 }
 
 func (c Config) topics() (domain.Topics, error) {

@@ -33,12 +33,16 @@ type Message struct {
 	TTL time.Duration
 	// Headers are the application's own. Clients receive them.
 	Headers map[string]string
+	// Traceparent says which trace it belongs to, as W3C Trace Context writes it
+	// (version 00). It is "" for none, or for that of the context, see Config.Tracer.
+	Traceparent string
 }
 
 // message returns what goes on the bus, with an id from ids if m has none.
 func (m *Message) message(ids *domain.IDs) (*domain.Message, error) {
 	out := &domain.Message{
 		ID: m.ID, Type: m.Type, TTL: m.TTL, Headers: m.Headers, Time: m.Time.UTC(),
+		Traceparent: m.Traceparent,
 	}
 	if out.Time.IsZero() {
 		out.Time = time.Now().UTC()

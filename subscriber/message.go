@@ -27,6 +27,9 @@ type Message struct {
 	Data        []byte
 	ContentType string
 	Headers     map[string]string // the application's own; nil for none
+	// Traceparent names the span that it was published in, as W3C Trace Context writes it;
+	// "" for none.
+	Traceparent string
 	// Attempt counts how often this process has given it to the handler, from 1.
 	Attempt int
 }
@@ -91,7 +94,7 @@ func (m *Message) JSON() []byte {
 	text = append(text, ',')
 	said := domain.Message{
 		ID: m.ID, Type: m.Type, From: m.User, Session: m.Session, Time: m.Time, Headers: m.Headers,
-		ContentType: m.ContentType, Data: m.Data,
+		ContentType: m.ContentType, Data: m.Data, Traceparent: m.Traceparent,
 	}
 	return append(text, envelope.Append(nil, &said)[1:]...)
 }
@@ -110,7 +113,7 @@ func decodeMessage(system string, body []byte) (*Message, error) {
 	}
 	return &Message{
 		System: system, User: m.From, Session: m.Session, ID: m.ID, Type: m.Type, Time: m.Time,
-		Data: m.Data, ContentType: m.ContentType, Headers: m.Headers,
+		Data: m.Data, ContentType: m.ContentType, Headers: m.Headers, Traceparent: m.Traceparent,
 	}, nil
 }
 

@@ -321,12 +321,13 @@ func FuzzDecode(f *testing.F) {
 	k := domain.Message{ID: "1", From: "alice", Session: "s", Time: time.Unix(1, 0)}
 	_ = k.SetData(domain.Binary, []byte{0, 1})
 	f.Add([]byte(`{"from":"a","data":1,"stamp":"0123456789abcdef:1"}`))
+	f.Add([]byte(`{"from":"a","data":1,"traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}`))
 	f.Add([]byte(`{"stamp":"0123456789abcdef:7","mark":true}`))
 	f.Add([]byte(`{"specversion":"1.0","id":"1","source":"/fanfare/chat","type":"fanfare.user.online","data":{"system":"chat","user":"u"}}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		if m, err := subscriber.DecodeMessage("chat", body); err == nil {
 			again, err := subscriber.DecodeMessage("chat", m.JSON())
-			if err != nil || string(again.Data) != string(m.Data) || again.User != m.User {
+			if err != nil || string(again.Data) != string(m.Data) || again.User != m.User || again.Traceparent != m.Traceparent {
 				t.Errorf("%s: %v", m.JSON(), err)
 			}
 		} else if !errors.Is(err, subscriber.ErrInvalid) {

@@ -19,6 +19,7 @@ type EnvelopePublisher struct {
 	topics  domain.Topics
 	maxData int     // the most bytes of a message's data; 0: any number
 	inbound *ledger // counts what users send to systems; nil: nothing is counted
+	tracer  domain.Tracer
 }
 
 // A ContextPublisher is the part of a [Transport] that an EnvelopePublisher uses.
@@ -44,6 +45,9 @@ func (p *EnvelopePublisher) LimitInbound(limits InboundLimits, log *slog.Logger)
 	}
 }
 
+// Trace lets t make a span of each publish. Call it before anything is published.
+func (p *EnvelopePublisher) Trace(t domain.Tracer) { p.tracer = t }
+
 // Publish sends the messages to the system's topic. A message without an id gets
 // one, in its envelope. The error is a [*domain.PublishError].
 func (p *EnvelopePublisher) Publish(
@@ -54,7 +58,14 @@ func (p *EnvelopePublisher) Publish(
 			return &domain.PublishError{Refused: true, Err: domain.At(fmt.Sprintf("[%d]", i), err)}
 		}
 	}
-	return p.send(ctx, p.topics.Topic(system), pack(msgs...)...)
+	topic := p.topics.Topic(system)
+	if p.tracer == nil {
+		return p.send(ctx, topic, pack(msgs...)...)
+	}
+	msgs, end := p.tracer.Publish(ctx, system, topic, msgs)
+	err := p.send(ctx, topic, pack(msgs...)...)
+	end(err)
+	return err
 }
 
 // Inbound sends m to the system's inbound topic, with the session's id in it. If too
@@ -70,7 +81,19 @@ func (p *EnvelopePublisher) Inbound(
 	if err := p.check(&checked); err != nil {
 		return &domain.PublishError{Refused: true, Err: err}
 	}
-	topic, packed := p.topics.Inbound(system), pack(&said)
+	topic := p.topics.Inbound(system)
+	if p.tracer == nil {
+		return p.sendInbound(ctx, topic, &said)
+	}
+	traced, end := p.tracer.Publish(ctx, system, topic, []*domain.Message{&said})
+	err := p.sendInbound(ctx, topic, traced[0])
+	end(err)
+	return err
+}
+
+// sendInbound sends a message that users send to a system, if there is room for it.
+func (p *EnvelopePublisher) sendInbound(ctx context.Context, topic string, m *domain.Message) error {
+	packed := pack(m)
 	if p.inbound == nil {
 		return p.send(ctx, topic, packed...)
 	}

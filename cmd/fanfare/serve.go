@@ -122,7 +122,10 @@ func (a *app) runNode(ctx context.Context, s *settings.Settings, listening func(
 		}
 		defer admin.Close()
 	}
-	node, err := fanfare.New(ctx, cfg, fanfare.WithLogger(log), fanfare.WithVersion(versionText()))
+	options, stopTracing := tracing(cfg.Node, log)
+	defer stopTracing()
+	options = append(options, fanfare.WithLogger(log), fanfare.WithVersion(versionText()))
+	node, err := fanfare.New(ctx, cfg, options...)
 	if err != nil {
 		return err
 	}

@@ -26,7 +26,11 @@ type Rules struct {
 // memory with the entry. The errors are those of [Parse].
 func Decode(e *domain.Entry, r Rules) (*domain.Message, error) {
 	if r.UserField != "" {
-		return adopt(e.Body, r)
+		m, err := adopt(e.Body, r)
+		if err == nil {
+			m.Traceparent = traceparent(e.Header)
+		}
+		return m, err
 	}
 	for _, h := range e.Header {
 		if h.Name == "to" {
@@ -147,18 +151,20 @@ func (h *headerFields) take(f domain.Field) (err error) {
 }
 
 // traceparent returns the header of that name, "" if there is none, or a bad one, or if
-// there are several: libraries write it that know nothing of Fanfare, so it never makes a
-// message unreadable.
+// there are several. Libraries write it that know nothing of Fanfare, some of them as
+// Traceparent, so it never makes a message unreadable.
 func traceparent(header []domain.Field) string {
 	found := ""
 	for _, f := range header {
-		if f.Name != "traceparent" {
+		if len(f.Name) != len("traceparent") || !strings.EqualFold(f.Name, "traceparent") {
 			continue
 		}
-		if found != "" || domain.CheckTraceparent(f.Value) != nil {
+		if found != "" {
 			return ""
 		}
-		found = f.Value
+		if found = domain.ParseTraceparent(f.Value); found == "" {
+			return ""
+		}
 	}
 	return strings.Clone(found) // the entries of a batch may share memory
 }

@@ -27,6 +27,8 @@ func TestDecodeTraceAndReceipt(t *testing.T) {
 		"in the envelope":            {nil, traced(other), traced(other)},
 		"the envelope's comes first": {[]domain.Field{trace}, traced(other), traced(other)},
 		"two traces":                 {[]domain.Field{to, trace, {Name: "traceparent", Value: other}}, `1`, none},
+		"another way to write it":    {[]domain.Field{{Name: "Traceparent", Value: traceparent}}, none, traced(traceparent)},
+		"a later version":            {[]domain.Field{{Name: "traceparent", Value: "01" + traceparent[2:] + "-more"}}, none, traced(traceparent)},
 		"no trace":                   {[]domain.Field{to, {Name: "traceparent", Value: "x"}}, `1`, none},
 		"no trace in an envelope":    {nil, traced("x"), none},
 		"no receipt":                 {[]domain.Field{to, {Name: "receipt", Value: "1"}}, `1`, ``},

@@ -42,6 +42,8 @@ type Config struct {
 	MaxScan int    // entries that are read again in one turn; default DefaultMaxScan
 	Reads   *Reads // for whom logs are read again, of the node's streams together; default its own
 
+	// Traced lets [Stream.Step] count the sessions of messages whose traces are sampled.
+	Traced bool
 	HasLog bool             // entries come with positions of a log
 	Now    func() time.Time // default time.Now
 }

@@ -52,7 +52,7 @@ type keptFrame struct {
 
 const (
 	keptSets      = 256
-	keptInSet     = 4 // two for each entry, as there are two Encoders
+	keptInSet     = 4 // for each entry there are up to three, as there are three Encoders
 	keptFrameSize = 72
 	// keptShare is the part of the node's budget that one stream's frames may
 	// take.

@@ -14,8 +14,9 @@ import (
 // entries, m is nil. The Stream owns what m and e point to from then on; it does
 // not keep m and e themselves. A message without an id gets one that follows from its position.
 //
-// An entry that is no message still counts: cursors advance past it.
-func (s *Stream) Step(e *domain.Entry, m *domain.Message) {
+// An entry that is no message still counts: cursors advance past it. The Outcome is that of
+// a message; sessions are counted in it only as [Config].Traced says.
+func (s *Stream) Step(e *domain.Entry, m *domain.Message) (o domain.Outcome) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.cfg.Now()
@@ -33,9 +34,10 @@ func (s *Stream) Step(e *domain.Entry, m *domain.Message) {
 	case domain.MovedHere:
 		s.move(e, now)
 	default:
-		s.take(e, m, now)
+		o = s.take(e, m, now)
 	}
 	s.settleWaitlist()
+	return o
 }
 
 // begin takes in that the bus has confirmed: what comes now follows the
@@ -95,7 +97,7 @@ func (s *Stream) move(e *domain.Entry, now time.Time) {
 }
 
 // take takes in a record or a control entry.
-func (s *Stream) take(e *domain.Entry, m *domain.Message, now time.Time) {
+func (s *Stream) take(e *domain.Entry, m *domain.Message, now time.Time) (o domain.Outcome) {
 	p := s.history.NextPoint(s.history.Head().Log, e.Position, e.Time, now)
 	p.Origins = origins(e)
 	if s.history.IsOwn(&p) {
@@ -106,10 +108,11 @@ func (s *Stream) take(e *domain.Entry, m *domain.Message, now time.Time) {
 		s.history.Advance(p)
 	} else {
 		s.frames.when = metric.StampOf(e.Read)
-		s.deliver(m, p, e.Time, now)
+		o = s.deliver(m, p, e.Time, now)
 	}
 	s.confirm()
 	s.history.AddFingerprint(&p, now)
+	return o
 }
 
 // origins returns the locations from which sessions can resume at an entry.
@@ -122,19 +125,19 @@ func origins(e *domain.Entry) []domain.Location {
 
 // deliver puts a message into the window and offers it to the sessions that it
 // is for, unless it is expired or a repetition. The log took it at time t.
-func (s *Stream) deliver(m *domain.Message, p history.Point, t, now time.Time) {
+func (s *Stream) deliver(m *domain.Message, p history.Point, t, now time.Time) domain.Outcome {
 	if !history.Plausible(t) {
 		t = now
 	}
 	if m.Expired(t, now) {
 		s.stats.Expired++
 		s.history.Advance(p)
-		return
+		return domain.Outcome{Expired: true}
 	}
 	if s.isDuplicate(m, &p, now) {
 		s.stats.Duplicates++
 		s.history.Advance(p)
-		return
+		return domain.Outcome{Duplicate: true}
 	}
 	if !s.history.IsOwn(&p) {
 		p.ID = domain.HashID(m.ID)
@@ -143,7 +146,12 @@ func (s *Stream) deliver(m *domain.Message, p history.Point, t, now time.Time) {
 	setTime(m, p.Time)
 	n := s.history.Append(m, p, now)
 	s.offer(n, m, p.Cursor)
+	var o domain.Outcome
+	if s.cfg.Traced && domain.IsSampled(m.Traceparent) {
+		o = s.outcome(m)
+	}
 	s.trim(now)
+	return o
 }
 
 // isDuplicate reports whether m has come before. A message without an id has

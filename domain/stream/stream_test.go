@@ -200,3 +200,44 @@ func TestSkippedEntriesMoveTheCursor(t *testing.T) {
 		t.Errorf("cursor %v %v, want 9", c, ok)
 	}
 }
+
+func TestStepTellsTheOutcome(t *testing.T) {
+	s := begun(t, stream.Config{Traced: true})
+	to := []domain.Target{target("user:alice"), target("room:lobby")}
+	traced := func(id string, to []domain.Target) *domain.Message {
+		m := checked(id, to)
+		m.Traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+		return m
+	}
+	attach := func(out stream.Outbox) *stream.Attachment {
+		a, _, _ := s.Attach(stream.Asker{}, out, copier{}, domain.Cursor{}, to...)
+		return a
+	}
+	step := func(at int, m *domain.Message) domain.Outcome {
+		return s.Step(&domain.Entry{Position: pos(at), Time: time.Now()}, m)
+	}
+	if got := step(1, traced("1", to)); got != (domain.Outcome{}) {
+		t.Errorf("to nobody: %+v", got)
+	}
+	attach(&sink{}).Fill() // it is there twice and is offered the message once
+	slow := &gate{room: 1}
+	attach(slow).Fill()
+	attach(&sink{}) // it has not begun
+	if got := step(2, traced("2", to[:1])); got != (domain.Outcome{Offered: 2, Behind: 1}) {
+		t.Errorf("to one target: %+v", got)
+	}
+	if got := step(3, traced("3", to)); got != (domain.Outcome{Offered: 1, Behind: 2}) {
+		t.Errorf("where a session is slow: %+v", got)
+	}
+	if got := step(4, traced("3", to)); got != (domain.Outcome{Duplicate: true}) {
+		t.Errorf("a repetition: %+v", got)
+	}
+	if got := step(5, checked("5", to)); got != (domain.Outcome{}) {
+		t.Errorf("one that nobody traces: %+v", got)
+	}
+	late := traced("4", to)
+	late.TTL = time.Second
+	if got := s.Step(&domain.Entry{Position: pos(6), Time: time.Now().Add(-time.Hour)}, late); got != (domain.Outcome{Expired: true}) {
+		t.Errorf("one that comes too late: %+v", got)
+	}
+}

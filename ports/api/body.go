@@ -29,6 +29,21 @@ func (b batch) ids() []string {
 	return ids
 }
 
+// trace gives messages that name no trace the traceparent of a request, if it has one that
+// is good, as W3C Trace Context wants it.
+func (b batch) trace(header http.Header) {
+	values := header["Traceparent"]
+	if len(values) != 1 {
+		return
+	}
+	traceparent := domain.ParseTraceparent(values[0])
+	for _, m := range b.messages {
+		if m.Traceparent == "" {
+			m.Traceparent = traceparent
+		}
+	}
+}
+
 // read reads the body and checks all messages in it. What memory that takes is on the
 // claim.
 func (a *API) read(w http.ResponseWriter, r *http.Request, c *claim) (batch, *Problem) {

@@ -35,6 +35,7 @@ func (a *API) publish(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a.ids.Name(in.messages...)
+	in.trace(r.Header)
 	if err := a.publisher.Publish(r.Context(), system, in.messages...); err != nil {
 		a.refuse(w, a.failed(system, in, err))
 		return

@@ -38,7 +38,9 @@ type Config struct {
 	// when the broker does not confirm; default DefaultRetryMin and
 	// DefaultRetryMax.
 	RetryMin, RetryMax time.Duration
-	Logger             *slog.Logger // default: discard
+	// Tracer, if set, records what becomes of messages whose traces are recorded.
+	Tracer domain.Tracer
+	Logger *slog.Logger // default: discard
 }
 
 func (c Config) withDefaults() Config {

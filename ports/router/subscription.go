@@ -151,9 +151,10 @@ func waitUntilHandled(msg *message.Message) {
 // fails.
 func (sub *subscription) handle(msg *message.Message) error {
 	entries, _ := domain.EntriesFrom(msg.Context())
+	traced := sub.r.cfg.Tracer != nil && sub.isReady()
 	sub.observeDelays(entries)
 	for i := range entries {
-		sub.step(&entries[i])
+		sub.step(&entries[i], traced)
 	}
 	return nil
 }
@@ -161,9 +162,7 @@ func (sub *subscription) handle(msg *message.Message) error {
 // observeDelays counts how late records were read, if the bus says when it took them.
 // What a log held before the subscription began is not late.
 func (sub *subscription) observeDelays(entries []domain.Entry) {
-	select {
-	case <-sub.stream.Ready():
-	default:
+	if !sub.isReady() {
 		return
 	}
 	var last time.Duration
@@ -186,8 +185,19 @@ func (sub *subscription) observeDelays(entries []domain.Entry) {
 	}
 }
 
-// step decodes an entry and gives it to the stream.
-func (sub *subscription) step(e *domain.Entry) {
+// isReady reports whether the stream has come to what was the log's tail when the
+// subscription began.
+func (sub *subscription) isReady() bool {
+	select {
+	case <-sub.stream.Ready():
+		return true
+	default:
+		return false
+	}
+}
+
+// step decodes an entry and gives it to the stream. Traced says whether spans are made.
+func (sub *subscription) step(e *domain.Entry, traced bool) {
 	defer sub.recover(e)
 	var m *domain.Message
 	switch e.Kind {
@@ -204,7 +214,25 @@ func (sub *subscription) step(e *domain.Entry) {
 			"clients are told a gap; start it again with both buses",
 			"system", sub.stream.System().String())
 	}
+	if traced && m != nil && domain.IsSampled(m.Traceparent) {
+		sub.trace(e, m)
+		return
+	}
 	sub.stream.Step(e, m)
+}
+
+// trace gives a message to the stream and records what became of it.
+func (sub *subscription) trace(e *domain.Entry, m *domain.Message) {
+	d := domain.Delivery{
+		System: sub.stream.System(), Topic: sub.r.topics.Topic(sub.stream.System()),
+		Traceparent: m.Traceparent, Size: len(m.Data), Read: e.Read,
+	}
+	if d.Read.IsZero() {
+		d.Read = time.Now()
+	}
+	d.Outcome = sub.stream.Step(e, m)
+	d.ID, d.Done = m.ID, time.Now() // the stream has given it an id if it had none
+	sub.r.cfg.Tracer.Deliver(d)
 }
 
 // recover keeps a panic that one entry causes from taking the others with it.

@@ -61,7 +61,7 @@ func (c *connectRequest) checkParam(name string, query url.Values, cfg *Config) 
 	case slices.Contains(repeated, name), strings.HasPrefix(name, ignoredPrefix):
 	case name == "presence" && c.Presence:
 	case !c.readsOnce(name, query, cfg):
-		known := append([]string{"token"}, c.Params...)
+		known := append([]string{"token", traceparent}, c.Params...)
 		if c.readsOnce("user", query, cfg) {
 			known = append(known, "user")
 		}
@@ -80,7 +80,7 @@ func (c *connectRequest) readsOnce(name string, query url.Values, cfg *Config) b
 	if name == "user" {
 		return cfg.Tokenless != nil || query.Get(name) == c.grant.User
 	}
-	return name == "token" || slices.Contains(c.Params, name)
+	return name == "token" || name == traceparent || slices.Contains(c.Params, name)
 }
 
 // readsQuery reports whether somebody looks for a token in the query.

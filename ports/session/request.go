@@ -134,6 +134,9 @@ func (c *connectRequest) parse(query url.Values, cfg *Config) error {
 	if err == nil {
 		err = c.parseLasts(query)
 	}
+	if err == nil {
+		err = c.parseTraceparent(query)
+	}
 	if err == nil && c.Presence {
 		err = c.parsePlaces(query["presence"])
 	}

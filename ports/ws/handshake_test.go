@@ -47,6 +47,7 @@ func TestRefusalsComeBeforeTheUpgrade(t *testing.T) {
 		{"bad system", "alice", "systems=orders,Bad.Name", v1, 422, "systems[1]"},
 		{"too many systems", "alice", "systems=a,b,c,d", v1, 422, "at most 3"},
 		{"plain with two systems", "alice", "systems=orders,chat", http.Header{}, 422, "exactly one"},
+		{"plain with traces", "alice", "systems=orders&traceparent=1", http.Header{}, 422, "traceparent: only with"},
 		{"plain with resume", "alice", "systems=orders&resume=orders:x", http.Header{}, 422, "resume"},
 		{"room without system", "alice", "systems=chat&rooms=lobby", v1, 422, "rooms[0]"},
 		{"room of another system", "alice", "systems=orders&rooms=chat/lobby", v1, 422, "rooms[0]"},

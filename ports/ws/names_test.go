@@ -84,6 +84,11 @@ func TestUnknownParametersAreRefused(t *testing.T) {
 		"user=":                             `only a node in development`,
 		"user=alice":                        "", // as the token says
 		"pad=1":                             `unknown parameter \"pad\"`,
+		"traceparent=true":                  "",
+		"traceparent=0":                     "",
+		"traceparent=yes":                   `traceparent: want true or false`,
+		"traceparents=1":                    `did you mean traceparent?`,
+		"traceparent=1&traceparent=1":       `traceparent: it can be given once`,
 		"lastEventId=chat:x":                `unknown parameter`,
 		"since=x":                           `unknown parameter`,
 		strings.Repeat("x", 300) + "=1":     `unknown parameter`,

@@ -42,6 +42,8 @@ var supported = []string{
 	"/adapters/natscore",
 	"/adapters/redispubsub",
 	"/adapters/redisstream",
+	// For traces of what a publisher publishes.
+	"/adapters/tracing",
 	// For the tests of users.
 	"/test/cluster",
 }

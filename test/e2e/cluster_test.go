@@ -35,7 +35,7 @@ type cluster struct {
 }
 
 // settings are environment variables of nodes without their prefix:
-// "LIMITS_STALL": "2s".
+// "LIMITS_STALL": "2s". Those of OpenTelemetry have theirs.
 type settings map[string]string
 
 // newCluster starts nodes on a bus and waits until they are ready.
@@ -158,6 +158,10 @@ func (c *cluster) restart(n *node) {
 func environ(of settings) []string {
 	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "GORACE=atexit_sleep_ms=0"}
 	for name, value := range of {
+		if strings.HasPrefix(name, "OTEL_") { // which are not ours
+			env = append(env, name+"="+value)
+			continue
+		}
 		env = append(env, "FANFARE_"+name+"="+value)
 	}
 	return env

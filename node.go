@@ -45,6 +45,7 @@ type parts struct {
 	router    *router.Router
 	hub       *stream.Hub
 	plane     *plane.Plane // nil if the control plane is off
+	answerers *plane.Answerers
 	logins    *logins
 	registry  *session.Registry
 	sockets   *ws.Server
@@ -93,10 +94,17 @@ func (n *Node) AdminHandler() http.Handler { return n.admin }
 
 // Publish sends messages of a system through the node's own connection to the
 // bus, as [Publisher.Publish] does.
-func (n *Node) Publish(
-	ctx context.Context, system string, msgs ...Message,
-) (ids []string, err error) {
-	return n.parts.publisher.Publish(ctx, system, msgs...)
+func (n *Node) Publish(ctx context.Context, system string, msgs ...Message) (Published, error) {
+	out, err := n.parts.publisher.Publish(ctx, system, msgs...)
+	if n.log.Enabled(ctx, slog.LevelDebug) {
+		var to []string
+		for _, m := range msgs[:min(len(msgs), loggedMessages)] {
+			to = append(to, m.To[:min(len(m.To), loggedMessages)]...)
+		}
+		ids := out.IDs[:min(len(out.IDs), loggedMessages)]
+		logPublish(ctx, n.log, system, len(msgs), ids, to, out.Cursor, err)
+	}
+	return out, err
 }
 
 // Run consumes and delivers until ctx ends. Then it drains: over the time of

@@ -209,7 +209,7 @@ func newEnvelopePublisher(cfg Config, b bus, topics domain.Topics, o options) do
 	if t := o.tracer(cfg.Node); t != nil {
 		out.Trace(t)
 	}
-	return out
+	return loggedPublisher{out, o.log}
 }
 
 // newPublisher makes what publishes for [Node.Publish]. Nobody closes it: the bus
@@ -221,8 +221,14 @@ func newPublisher(cfg Config, b bus, o options) (*publisher.Publisher, error) {
 	return publisher.NewOnBus(b, pc)
 }
 
+// newAnswerers makes what the node answers when nodes ask each other. It answers itself, too,
+// if the control plane is off.
+func newAnswerers(cfg Config) *plane.Answerers { return plane.NewAnswerers(cfg.Node) }
+
 // newPlane makes the node's part in the control plane; nil if that is off.
-func newPlane(cfg Config, b bus, topics domain.Topics, o options) (*plane.Plane, error) {
+func newPlane(
+	cfg Config, b bus, topics domain.Topics, answerers *plane.Answerers, o options,
+) (*plane.Plane, error) {
 	if cfg.Control.Disabled {
 		return nil, nil
 	}
@@ -248,6 +254,7 @@ func newPlane(cfg Config, b bus, topics domain.Topics, o options) (*plane.Plane,
 			Log:       b.Guarantees().Log,
 			Webhooks:  hashOfWebhooks(cfg.Webhooks),
 		},
+		Answerers:      answerers,
 		Topics:         topics,
 		Deaf:           func(topic string) bool { return slices.Contains(b.DeafTopics(), topic) },
 		PublishTimeout: cfg.PublishTimeout,
@@ -346,8 +353,8 @@ func newEvents(cfg Config, registry *session.Registry) (*sse.Server, error) {
 
 // newAPI makes the HTTP API. In development mode it needs no keys.
 func newAPI(
-	cfg Config, out domain.Publisher, h *health, p *plane.Plane, l *logins, reader *router.Reader,
-	registry *session.Registry, o options,
+	cfg Config, out domain.Publisher, h *health, hub *stream.Hub, p *plane.Plane, answerers *plane.Answerers,
+	l *logins, reader *router.Reader, registry *session.Registry, o options,
 ) (*api.API, error) {
 	ac := api.Config{
 		MessageBytes: int(cfg.Limits.MessageBytes),
@@ -363,8 +370,9 @@ func newAPI(
 		Greedy:       func(err error) bool { return errors.Is(err, router.ErrReads) },
 		Clientele:    registry,
 	}
+	ac.Asker, ac.Viewer = answerers, viewer{hub}
 	if p != nil {
-		ac.Control = p
+		ac.Control, ac.Asker = p, p
 	}
 	if cfg.Dev {
 		return api.New(out, auth.Dev{}, h, ac)
@@ -372,8 +380,10 @@ func newAPI(
 	return api.New(out, l.keys, h, ac)
 }
 
-// newNode makes the node of its parts, and the routes that it serves.
+// newNode makes the node of its parts, what it answers other nodes, and the routes that it
+// serves.
 func newNode(cfg Config, o options, p parts, m *metrics.Registry) (*Node, error) {
+	p.answerers.Handle(control.SessionsKind, p.registry.AnswerSessions)
 	public, admin := http.NewServeMux(), http.NewServeMux()
 	public.Handle("/ws", p.sockets)
 	public.Handle("/sse", p.events)

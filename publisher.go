@@ -24,6 +24,9 @@ type PublishError = publisher.PublishError
 // A Message is something to tell users: that of package publisher.
 type Message = publisher.Message
 
+// A Published is what is known of messages that were published: that of package publisher.
+type Published = publisher.Published
+
 // A Publisher sends messages to systems: that of package publisher.
 type Publisher = publisher.Publisher
 

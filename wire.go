@@ -18,6 +18,7 @@ func assemble(ctx context.Context, cfg Config, o options) (*Node, func(), error)
 		newReader,
 		newEnvelopePublisher,
 		newPublisher,
+		newAnswerers,
 		newPlane,
 		newLogins,
 		newRegistry,

@@ -33,7 +33,8 @@ func assemble(ctx context.Context, cfg Config, o options) (*Node, func(), error)
 		cleanup()
 		return nil, nil, err
 	}
-	plane, err := newPlane(cfg, fanfareBus, topics, o)
+	answerers := newAnswerers(cfg)
+	plane, err := newPlane(cfg, fanfareBus, topics, answerers, o)
 	if err != nil {
 		cleanup()
 		return nil, nil, err
@@ -61,7 +62,7 @@ func assemble(ctx context.Context, cfg Config, o options) (*Node, func(), error)
 		return nil, nil, err
 	}
 	fanfareHealth := newHealth(cfg, fanfareBus, topics, hub, plane, fanfareLogins)
-	api, err := newAPI(cfg, publisher, fanfareHealth, plane, fanfareLogins, reader, registry, o)
+	api, err := newAPI(cfg, publisher, fanfareHealth, hub, plane, answerers, fanfareLogins, reader, registry, o)
 	if err != nil {
 		cleanup()
 		return nil, nil, err
@@ -81,6 +82,7 @@ func assemble(ctx context.Context, cfg Config, o options) (*Node, func(), error)
 		router:    router,
 		hub:       hub,
 		plane:     plane,
+		answerers: answerers,
 		logins:    fanfareLogins,
 		registry:  registry,
 		sockets:   server,

@@ -8,11 +8,15 @@ import (
 // A Publisher puts messages on the bus. It is safe for concurrent use, and the
 // messages remain the caller's.
 type Publisher interface {
-	// Publish sends the system's messages in their order. It returns nil once
+	// Publish sends the system's messages in their order. It returns no error once
 	// the bus has taken all of them, and a *PublishError otherwise. It blocks
 	// until then, until ctx ends, or until the publish deadline passes. It does
 	// not retry.
-	Publish(ctx context.Context, system System, msgs ...*Message) error
+	//
+	// The cursor says "I have seen everything up to the last of these messages". It is
+	// the zero Cursor on a bus without a log, and where the bus did not say where it
+	// has the message.
+	Publish(ctx context.Context, system System, msgs ...*Message) (Cursor, error)
 
 	// Inbound sends a user's message from the named session to the business
 	// system itself. The message's From is the user, and its To is empty.

@@ -6,7 +6,7 @@
 //		return err
 //	}
 //	defer p.Close()
-//	ids, err := p.Publish(ctx, "orders", publisher.Message{
+//	done, err := p.Publish(ctx, "orders", publisher.Message{
 //		To: []string{"user:alice"}, Type: "order.paid", Data: map[string]int{"n": 1},
 //	})
 //

@@ -21,14 +21,14 @@ func Example() {
 		return
 	}
 	defer p.Close()
-	ids, err := p.Publish(ctx, "orders", publisher.Message{
+	done, err := p.Publish(ctx, "orders", publisher.Message{
 		ID:   "order-7-paid", // of what happened, so that publishing again is safe
 		To:   []string{"user:alice"},
 		Type: "order.paid",
 		Data: map[string]int{"order": 7},
 	})
-	fmt.Println(ids, err)
-	// Output: [order-7-paid] <nil>
+	fmt.Println(done.IDs, done.Cursor != "", err) // the memory bus keeps a log, so there is a cursor
+	// Output: [order-7-paid] true <nil>
 }
 
 // A URL whose driver was not given is refused, with those that were.

@@ -41,28 +41,40 @@ func New(ctx context.Context, url string, drivers ...transport.Openers) (*Publis
 	return NewWithConfig(ctx, url, Config{}, drivers...)
 }
 
-// Publish sends messages of a system, in order, and returns their ids once the
-// bus has taken all of them. It tries once, and for Config.PublishTimeout at most.
+// A Published is what is known of messages that were published.
+type Published struct {
+	// IDs are the messages' ids, in their order.
+	IDs []string
+	// Cursor says "I have seen everything up to the last of these messages", as the
+	// cursors do that clients are given: a client that begins there misses nothing that
+	// comes after them. It is "" on a bus without a log, where the bus did not say where
+	// it has the message, and after an error.
+	Cursor string
+}
+
+// Publish sends messages of a system, in order, and returns once the bus has taken all of
+// them. It tries once, and for Config.PublishTimeout at most.
 //
 // If a message breaks a rule, nothing is sent and there are no ids. If the bus fails,
 // the ids are returned beside the error, in which [errors.As] finds a [*PublishError].
 // It says how many messages were accepted, counted from the first, and whether it is
 // certain that the bus has none of the others. Publishing them again under the same ids
 // is safe in any case.
-func (p *Publisher) Publish(ctx context.Context, system string, msgs ...Message) (ids []string, err error) {
+func (p *Publisher) Publish(ctx context.Context, system string, msgs ...Message) (Published, error) {
 	s, err := domain.ParseSystem(system)
 	if err != nil {
-		return nil, domain.At("system", err)
+		return Published{}, domain.At("system", err)
 	}
 	all := make([]*domain.Message, len(msgs))
-	ids = make([]string, len(msgs))
+	ids := make([]string, len(msgs))
 	for i := range msgs {
 		if all[i], err = msgs[i].message(&p.ids); err != nil {
-			return nil, domain.At(fmt.Sprintf("[%d]", i), err)
+			return Published{}, domain.At(fmt.Sprintf("[%d]", i), err)
 		}
 		ids[i] = all[i].ID
 	}
-	return ids, p.out.Publish(ctx, s, all...)
+	at, err := p.out.Publish(ctx, s, all...)
+	return Published{IDs: ids, Cursor: at.String()}, err
 }
 
 // Close closes the bus. Publishes under way finish or fail within

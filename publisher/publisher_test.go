@@ -78,9 +78,9 @@ func TestURLChoosesAmongTheDriversThatAreNamed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ids, err := p.Publish(t.Context(), "orders", to("user:alice", 1))
-		if err != nil || len(ids) != 1 {
-			t.Errorf("%s: published %v, %v", tt.url, ids, err)
+		done, err := p.Publish(t.Context(), "orders", to("user:alice", 1))
+		if err != nil || len(done.IDs) != 1 {
+			t.Errorf("%s: published %v, %v", tt.url, done, err)
 		}
 		if err := p.Close(); err != nil {
 			t.Error(err)
@@ -170,7 +170,8 @@ func TestMessagesAreSentInOrderUnderIdsThatGrow(t *testing.T) {
 	defer p.Close()
 	named := to("room:lobby", "second")
 	named.ID = "mine"
-	ids, err := p.Publish(t.Context(), "orders", to("user:alice", "first"), named, to("*", "third"), to("*", "fourth"))
+	done, err := p.Publish(t.Context(), "orders", to("user:alice", "first"), named, to("*", "third"), to("*", "fourth"))
+	ids := done.IDs
 	if err != nil || len(ids) != 4 || ids[1] != "mine" {
 		t.Fatalf("published %v, %v", ids, err)
 	}
@@ -205,12 +206,12 @@ func TestNothingIsSentIfOneMessageIsInvalid(t *testing.T) {
 		"a long ttl":  {"orders", publisher.Message{To: []string{"*"}, TTL: domain.MaxTTL + 1}, publisher.ErrInvalid, "[1].ttl"},
 		"a long text": {"orders", to("*", "more than ten bytes"), publisher.ErrTooLarge, "data"},
 	} {
-		ids, err := p.Publish(t.Context(), tt.system, to("*", 1), tt.m)
+		done, err := p.Publish(t.Context(), tt.system, to("*", 1), tt.m)
 		if !errors.Is(err, tt.want) || !strings.Contains(err.Error(), tt.path) {
 			t.Errorf("%s: %v; want %v that names %s", name, err, tt.want, tt.path)
 		}
-		if errors.Is(tt.want, publisher.ErrInvalid) && ids != nil {
-			t.Errorf("%s: there are ids %v", name, ids)
+		if errors.Is(tt.want, publisher.ErrInvalid) && done.IDs != nil {
+			t.Errorf("%s: there are ids %v", name, done.IDs)
 		}
 	}
 	if len(d.sent) > 0 {
@@ -232,13 +233,13 @@ func TestErrorSaysHowManyWereAccepted(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.Close()
-	ids, err := p.Publish(t.Context(), "orders", to("*", 1), to("*", 2), to("*", 3), to("*", 4))
+	done, err := p.Publish(t.Context(), "orders", to("*", 1), to("*", 2), to("*", 3), to("*", 4))
 	var failed *publisher.PublishError
 	if !errors.As(err, &failed) || failed.Accepted != 2 || failed.Refused || !errors.Is(err, publisher.ErrBusDown) {
 		t.Errorf("failed with %v", err)
 	}
-	if len(ids) != 4 {
-		t.Errorf("the ids to publish again with are %v", ids)
+	if len(done.IDs) != 4 || done.Cursor != "" {
+		t.Errorf("what to publish again is %+v", done)
 	}
 }
 

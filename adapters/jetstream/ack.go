@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 
 	"github.com/nats-io/nats.go"
@@ -32,16 +33,17 @@ func notFromStream(m *nats.Msg) error {
 }
 
 // readAck reads the answer to a message that was published on a subject of the named
-// stream. It returns nil only if that stream confirms that it has stored the message.
-func readAck(m *nats.Msg, stream string) error {
-	if plainAck(m.Data, stream) {
-		return nil
+// stream. It returns the message's sequence, and no error, only if that stream confirms
+// that it has stored the message.
+func readAck(m *nats.Msg, stream string) (seq uint64, err error) {
+	if seq, ok := plainAck(m.Data, stream); ok {
+		return seq, nil
 	}
 	switch status := m.Header.Get("Status"); {
 	case status == "503" && len(m.Data) == 0:
-		return errNotStored
+		return 0, errNotStored
 	case status != "":
-		return notFromStream(m)
+		return 0, notFromStream(m)
 	}
 	var answer struct {
 		Error *struct {
@@ -52,38 +54,40 @@ func readAck(m *nats.Msg, stream string) error {
 		Stream string `json:"stream"`
 		Seq    uint64 `json:"seq"`
 	}
-	err := json.Unmarshal(m.Data, &answer)
+	err = json.Unmarshal(m.Data, &answer)
 	switch e := answer.Error; {
 	case err != nil, e != nil && e.ErrCode == 0, e == nil && (answer.Stream == "" || answer.Seq == 0):
-		return notFromStream(m)
+		return 0, notFromStream(m)
 	case answer.Stream != stream && answer.Stream != "":
-		return &foreignAnswer{fmt.Sprintf("another stream than the topic's, %s, answers: %.*q",
+		return 0, &foreignAnswer{fmt.Sprintf("another stream than the topic's, %s, answers: %.*q",
 			stream, maxShown, m.Data)}
 	case e != nil:
-		return refusalError(e.ErrCode, e.Description)
+		return 0, refusalError(e.ErrCode, e.Description)
 	}
-	return nil
+	return answer.Seq, nil
 }
 
 // plainAck reports whether an answer is, byte for byte, what servers usually write when
-// a stream has stored a message. All other answers are parsed as JSON, which is slower.
-func plainAck(answer []byte, stream string) bool {
+// a stream has stored a message, and returns the message's sequence. All other answers are
+// parsed as JSON, which is slower.
+func plainAck(answer []byte, stream string) (seq uint64, ok bool) {
 	for _, part := range [...]string{`{"stream":"`, stream, `","seq":`} {
 		if len(answer) < len(part) || string(answer[:len(part)]) != part {
-			return false
+			return 0, false
 		}
 		answer = answer[len(part):]
 	}
 	n := len(answer) - 1
 	if stream == "" || n < 1 || answer[n] != '}' || answer[0] == '0' {
-		return false
+		return 0, false
 	}
 	for _, c := range answer[:n] {
-		if c < '0' || c > '9' {
-			return false
+		if c < '0' || c > '9' || seq > (math.MaxUint64-uint64(c-'0'))/10 {
+			return 0, false
 		}
+		seq = 10*seq + uint64(c-'0')
 	}
-	return true
+	return seq, true
 }
 
 // Codes that the server gives to errors ([ADR-7]) and that nats.go does not name.

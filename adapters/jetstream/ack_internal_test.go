@@ -42,7 +42,7 @@ func TestAnAnswerIsTakenForWhatItSays(t *testing.T) {
 		`+OK`:                                                                                                        &foreignAnswer{},
 		``:                                                                                                           &foreignAnswer{},
 	} {
-		err := readAck(&nats.Msg{Data: []byte(answer)}, "S")
+		_, err := readAck(&nats.Msg{Data: []byte(answer)}, "S")
 		if odd := (*foreignAnswer)(nil); errors.As(want, &odd) {
 			if !errors.As(err, &odd) || errors.Is(err, domain.ErrBusDown) {
 				t.Errorf("%s: %v", answer, err)

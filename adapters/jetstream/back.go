@@ -39,12 +39,12 @@ func (d *Driver) back(
 	if err != nil {
 		return 0, false, err
 	}
-	name, err := publisher.streamOf(ctx, topic, false)
-	if err != nil || name == "" {
+	to, err := publisher.streamOf(ctx, topic, false)
+	if err != nil || to.stream == "" {
 		return 0, true, err
 	}
 	err = publisher.api.call(ctx, func(ctx context.Context, js jetstream.JetStream) error {
-		stream, err := js.Stream(ctx, name)
+		stream, err := js.Stream(ctx, to.stream)
 		if err != nil {
 			return err
 		}

@@ -193,15 +193,16 @@ func (d *Driver) tail(ctx context.Context, topic string) (seq uint64, err error)
 	if err != nil {
 		return 0, err
 	}
-	name, err := publisher.streamOf(ctx, topic, false)
-	if err != nil || name == "" {
+	to, err := publisher.streamOf(ctx, topic, false)
+	if err != nil || to.stream == "" {
 		return 0, err
 	}
 	err = publisher.api.call(ctx, func(ctx context.Context, js jetstream.JetStream) error {
-		stream, err := js.Stream(ctx, name)
+		stream, err := js.Stream(ctx, to.stream)
 		if err != nil {
 			return err
 		}
+		publisher.compare(topic, stream.CachedInfo())
 		if inspect(d.inspector, &stream.CachedInfo().Config, topic) {
 			publisher.forgetStreams() // so that the next publish checks the stream again
 		}

@@ -22,9 +22,14 @@ type topicLog struct {
 
 func newTopicLog(info *jetstream.StreamInfo, topic string) (topicLog, error) {
 	c := info.Config
-	l := topicLog{stream: c.Name, created: info.Created, topic: topic}
-	l.id = domain.NewLogID("jetstream", l.stream, l.created.UTC().Format(time.RFC3339Nano), topic)
+	l := topicLog{stream: c.Name, created: info.Created, topic: topic, id: logIDOf(info, topic)}
 	return l, checkFit(&c, topic, unusable)
+}
+
+// logIDOf identifies a topic's log in the present incarnation of a stream.
+func logIDOf(info *jetstream.StreamInfo, topic string) domain.LogID {
+	created := info.Created.UTC().Format(time.RFC3339Nano)
+	return domain.NewLogID("jetstream", info.Config.Name, created, topic)
 }
 
 // prove returns nil if a reader that has read everything up to sequence readTo misses

@@ -6,6 +6,7 @@ import (
 
 	"github.com/fanfarebus/fanfare/adapters/natsconn"
 	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/domain"
 )
 
 // A pendingBatch is the records of one Publish while they wait for answers. Each
@@ -15,45 +16,79 @@ type pendingBatch struct {
 	done chan struct{} // closed when all records have an outcome
 
 	mu      sync.Mutex
-	errs    []error  // natsconn.ErrUnanswered until the record has an outcome; guarded by mu
-	streams []string // whose answers count, by record; guarded by mu
-	hint    error    // what may explain why an answer does not come; guarded by mu
-	missing int      // records without an outcome; guarded by mu
+	errs    []error // natsconn.ErrUnanswered until the record has an outcome; guarded by mu
+	sent    []sent  // by record; guarded by mu
+	hint    error   // what may explain why an answer does not come; guarded by mu
+	missing int     // records without an outcome; guarded by mu
+}
+
+// A sent is what is known of a record that was sent.
+type sent struct {
+	to  target
+	seq uint64 // in the stream; 0 until the record is confirmed
 }
 
 func newPendingBatch(n int) *pendingBatch {
 	return &pendingBatch{
-		done: make(chan struct{}), errs: natsconn.Unanswered(n), streams: make([]string, n), missing: n,
+		done: make(chan struct{}), errs: natsconn.Unanswered(n), sent: make([]sent, n), missing: n,
 	}
 }
 
-// resolve gives a record its outcome, unless it has one.
-func (b *pendingBatch) resolve(i int, err error) {
+// resolve gives a record its outcome, unless it has one. Without an error, seq is the
+// record's sequence in its stream.
+func (b *pendingBatch) resolve(i int, seq uint64, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if i >= len(b.errs) || b.errs[i] != natsconn.ErrUnanswered {
 		return
 	}
-	b.errs[i] = err
+	b.errs[i], b.sent[i].seq = err, seq
 	if b.missing--; b.missing == 0 {
 		close(b.done)
 	}
 }
 
-// setStream names the stream whose answer to a record counts.
-func (b *pendingBatch) setStream(i int, stream string) {
+// setTarget names the stream whose answer to a record counts.
+func (b *pendingBatch) setTarget(i int, to target) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.streams[i] = stream
+	b.sent[i].to = to
 }
 
 func (b *pendingBatch) stream(i int) string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if i >= len(b.streams) {
+	if i >= len(b.sent) {
 		return ""
 	}
-	return b.streams[i]
+	return b.sent[i].to.stream
+}
+
+// locate notes in the records where their logs have them, after finish. It reports false
+// if a sequence is not above those before it: then the stream was made anew, and what
+// follows is in another log.
+func (b *pendingBatch) locate(records []transport.Outgoing) (ascending bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var room [64 * positionSize]byte // most publishes need no more
+	all := room[:0]
+	for i := range b.sent {
+		all = appendPosition(all, b.sent[i].seq)
+	}
+	positions := domain.Position(all)
+	for i := range b.sent {
+		to := b.sent[i].to
+		if b.errs[i] != nil || to.log == nil {
+			continue
+		}
+		if !to.log.passes(b.sent[i].seq) {
+			return false
+		}
+		records[i].At = domain.Location{
+			Log: to.log.id, Position: positions[i*positionSize : (i+1)*positionSize],
+		}
+	}
+	return true
 }
 
 // resolveRefused gives the records that the server has refused their outcome. The
@@ -71,7 +106,7 @@ func (b *pendingBatch) resolveRefused(records []transport.Outgoing, refusals *na
 			continue
 		}
 		for _, i := range unanswered {
-			b.resolve(i, err)
+			b.resolve(i, 0, err)
 		}
 	}
 }

@@ -26,8 +26,7 @@ type asyncPublisher struct {
 
 	mu      sync.Mutex
 	batches map[uint64]*pendingBatch // that wait for answers, by number; guarded by mu
-	streams map[string]string        // names of streams by topic, as far as known; guarded by mu
-	checked map[string]bool          // topics whose streams can be published to; guarded by mu
+	streams map[string]target        // by topic, as far as known; guarded by mu
 }
 
 // newAsyncPublisher opens a publisher, which ends with its connection.
@@ -37,13 +36,14 @@ func newAsyncPublisher(
 	p := &asyncPublisher{
 		api: api{conn, jsDomain}, template: template, inspector: inspector, inbox: conn.NewInbox(),
 		batches: make(map[uint64]*pendingBatch),
-		streams: make(map[string]string), checked: make(map[string]bool),
+		streams: make(map[string]target),
 	}
 	_, err := conn.Subscribe(p.inbox+".>", p.onAnswer)
 	return p, err
 }
 
-// publish sends all records in order, once, and waits for the answers.
+// publish sends all records in order, once, and waits for the answers. It notes in the
+// records where their logs have them.
 func (p *asyncPublisher) publish(ctx context.Context, records []transport.Outgoing) []error {
 	if len(records) == 0 {
 		return nil
@@ -57,7 +57,11 @@ func (p *asyncPublisher) publish(ctx context.Context, records []transport.Outgoi
 	for {
 		select {
 		case <-b.done:
-			return b.finish(nil)
+			errs := b.finish(nil)
+			if !b.locate(records) {
+				p.forgetStreams()
+			}
+			return errs
 		case <-ctx.Done():
 			p.forgetStreams() // no answer may mean that the topic has another stream now
 			return b.finish(ctx.Err())
@@ -78,11 +82,11 @@ func (p *asyncPublisher) sendAll(
 	for i, r := range records {
 		err := faults[r.Topic]
 		if err == nil {
-			b.setStream(i, streams[r.Topic])
+			b.setTarget(i, streams[r.Topic])
 			err = p.send(ctx, r, prefix+strconv.Itoa(i))
 		}
 		if err != nil {
-			b.resolve(i, err)
+			b.resolve(i, 0, err)
 		}
 	}
 }
@@ -130,12 +134,13 @@ func (p *asyncPublisher) onAnswer(m *nats.Msg) {
 	if b == nil {
 		return // the answer is late: nobody waits for it any more
 	}
-	if err = readAck(m, b.stream(i)); err != nil {
+	seq, err := readAck(m, b.stream(i))
+	if err != nil {
 		if foreign := (*foreignAnswer)(nil); errors.As(err, &foreign) {
 			b.setHint(foreign)
 			return
 		}
 		p.forgetStreams() // the topic may have another stream by now
 	}
-	b.resolve(i, err)
+	b.resolve(i, seq, err)
 }

@@ -3,6 +3,7 @@ package jetstream
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -11,22 +12,50 @@ import (
 	"github.com/fanfarebus/fanfare/domain"
 )
 
+// A target is the stream that a publisher sends a topic's messages to.
+type target struct {
+	stream string // its name
+	log    *publishedLog
+	ready  bool // the stream can be published to
+}
+
+// A publishedLog is the topic's log in the stream, as it was when the publisher asked. It
+// is nil if the user may not see that. It is safe for concurrent use.
+type publishedLog struct {
+	id     domain.LogID
+	newest atomic.Uint64 // the highest sequence that the publisher knows of
+}
+
+// passes notes a sequence, and reports whether it is above those noted before. In one log
+// that is so, for a topic is published to by one call after the other.
+func (l *publishedLog) passes(seq uint64) bool {
+	for {
+		newest := l.newest.Load()
+		if seq <= newest {
+			return false
+		}
+		if l.newest.CompareAndSwap(newest, seq) {
+			return true
+		}
+	}
+}
+
 // maxStreams is how many topics' streams a publisher remembers.
 const maxStreams = 4096
 
 // streamsFor makes sure that the records' topics have streams that can be published
-// to. It returns the streams' names, and the errors of the topics without one.
+// to. It returns the streams, and the errors of the topics without one.
 func (p *asyncPublisher) streamsFor(
 	ctx context.Context, records []transport.Outgoing,
-) (streams map[string]string, faults map[string]error) {
-	streams = make(map[string]string, 1)
+) (streams map[string]target, faults map[string]error) {
+	streams = make(map[string]target, 1)
 	last := ""
 	for _, r := range records {
-		if r.Topic == last || streams[r.Topic] != "" || faults[r.Topic] != nil {
+		if r.Topic == last || streams[r.Topic].stream != "" || faults[r.Topic] != nil {
 			continue
 		}
 		last = r.Topic
-		name, err := p.streamOf(ctx, r.Topic, true)
+		to, err := p.streamOf(ctx, r.Topic, true)
 		if err != nil {
 			if faults == nil {
 				faults = make(map[string]error)
@@ -34,7 +63,7 @@ func (p *asyncPublisher) streamsFor(
 			faults[r.Topic] = notSentError(err)
 			continue
 		}
-		streams[r.Topic] = name
+		streams[r.Topic] = to
 	}
 	return streams, faults
 }
@@ -57,47 +86,48 @@ func notSentError(err error) error {
 	return err
 }
 
-// streamOf returns the name of a topic's stream. For publishing it creates a missing
-// stream, and returns an error if the stream cannot be published to, as far as the user
-// may see its configuration. Else it returns "" if there is no stream.
+// streamOf returns a topic's stream. For publishing it creates a missing stream, and
+// returns an error if the stream cannot be published to, as far as the user may see its
+// configuration. Else it returns the zero target if there is no stream.
 func (p *asyncPublisher) streamOf(
 	ctx context.Context, topic string, publishing bool,
-) (name string, err error) {
+) (to target, err error) {
 	p.mu.Lock()
-	name, checked := p.streams[topic], p.checked[topic]
+	to = p.streams[topic]
 	p.mu.Unlock()
-	if name != "" && (checked || !publishing) {
-		return name, nil
+	if to.stream != "" && (to.ready || !publishing) {
+		return to, nil
 	}
+	to = target{ready: publishing}
 	err = p.api.call(ctx, func(ctx context.Context, js jetstream.JetStream) error {
 		if publishing {
-			name, err = p.template.findOrCreate(ctx, js, topic)
+			to.stream, err = p.template.findOrCreate(ctx, js, topic)
 			return err
 		}
-		name, err = js.StreamNameBySubject(ctx, topic)
+		to.stream, err = js.StreamNameBySubject(ctx, topic)
 		return err
 	})
 	if errors.Is(err, jetstream.ErrStreamNotFound) && !publishing {
-		return "", nil
+		return target{}, nil
 	}
 	if err == nil && publishing {
-		err = p.check(ctx, name, topic)
+		to.log, err = p.check(ctx, to.stream, topic)
 	}
 	if err != nil {
-		return "", err
+		return target{}, err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.streams) >= maxStreams {
 		clear(p.streams)
-		clear(p.checked)
 	}
-	p.streams[topic], p.checked[topic] = name, publishing
-	return name, nil
+	p.streams[topic] = to
+	return to, nil
 }
 
-// check returns an error if a stream cannot be published to.
-func (p *asyncPublisher) check(ctx context.Context, name, topic string) error {
+// check returns the topic's log in a stream, or an error if the stream cannot be published
+// to.
+func (p *asyncPublisher) check(ctx context.Context, name, topic string) (*publishedLog, error) {
 	var info *jetstream.StreamInfo
 	err := p.api.call(ctx, func(ctx context.Context, js jetstream.JetStream) (err error) {
 		info, err = streamInfo(ctx, js, name)
@@ -105,12 +135,22 @@ func (p *asyncPublisher) check(ctx context.Context, name, topic string) error {
 	})
 	switch {
 	case errors.Is(err, domain.ErrForbidden):
-		return nil // the answers to what is published will tell
+		return nil, nil // the answers to what is published will tell
 	case err != nil:
-		return err
+		return nil, err
 	}
 	inspect(p.inspector, &info.Config, topic)
-	return checkFit(&info.Config, topic, unwritable)
+	return &publishedLog{id: logIDOf(info, topic)}, checkFit(&info.Config, topic, unwritable)
+}
+
+// compare forgets the stream of a topic if the log in it is not the one that messages are
+// published to, as far as the publisher knows: the stream was made anew.
+func (p *asyncPublisher) compare(topic string, info *jetstream.StreamInfo) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if log := p.streams[topic].log; log != nil && log.id != logIDOf(info, topic) {
+		delete(p.streams, topic)
+	}
 }
 
 // forgetStreams drops what is known of all topics' streams.
@@ -118,5 +158,4 @@ func (p *asyncPublisher) forgetStreams() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	clear(p.streams)
-	clear(p.checked)
 }

@@ -48,7 +48,7 @@ func newFeed(d *Driver, t topic, begin int64) (*feed, error) {
 	return f, nil
 }
 
-func (f *feed) Log() domain.LogID      { return f.fetcher.topic.log() }
+func (f *feed) Log() domain.LogID      { return f.fetcher.topic.log }
 func (f *feed) Begin() domain.Position { return position(f.begin) }
 
 // LastHeard is when the last Read began, or the leader last answered if that is later.

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/fanfarebus/fanfare/adapters/transport"
+	"github.com/fanfarebus/fanfare/domain"
 	"github.com/fanfarebus/fanfare/internal/pause"
 )
 
@@ -48,7 +49,7 @@ type pendingRecord struct {
 }
 
 // publishOn publishes the records of one topic, whose indexes it is given, and sets their
-// errors. A record has no error only if the broker has confirmed the batch that it was in.
+// errors, and where the log has them. A record has no error only if the broker has confirmed the batch that it was in.
 func (d *Driver) publishOn(
 	ctx context.Context, name string, records []transport.Outgoing, indexes []int, errs []error,
 ) {
@@ -67,7 +68,7 @@ func (d *Driver) publishOn(
 	maxSize := maxBatch
 	for len(left) > 0 {
 		n, size := fitBatch(left, maxSize)
-		err := d.send(ctx, name, left[:n])
+		at, err := d.send(ctx, name, left[:n])
 		switch {
 		case isTooLarge(err) && n > 1: // the topic takes smaller batches only
 			maxSize = size / 2
@@ -81,8 +82,13 @@ func (d *Driver) publishOn(
 			}
 			return
 		default:
-			for _, p := range left[:n] {
+			all := at.positions(n)
+			for i, p := range left[:n] {
 				errs[p.index] = nil
+				records[p.index].Time = at.time
+				records[p.index].At = domain.Location{
+					Log: at.log, Position: all[i*positionSize : (i+1)*positionSize],
+				}
 			}
 		}
 		left = left[n:]
@@ -103,8 +109,26 @@ func fitBatch(left []pendingRecord, maxSize int) (n, size int) {
 	return n, size
 }
 
+// A storedBatch says where a log has a batch.
+type storedBatch struct {
+	log  domain.LogID
+	base int64     // the offset of the first record; those of the others follow
+	time time.Time // the broker's; zero if it did not say
+}
+
+// positions returns the positions of the batch's n records, joined.
+func (b storedBatch) positions(n int) domain.Position {
+	all := make([]byte, 0, n*positionSize)
+	for i := range n {
+		all = appendPosition(all, b.base+int64(i)+1)
+	}
+	return domain.Position(all)
+}
+
 // send sends one batch. It sends it again only if the broker did not know the topic.
-func (d *Driver) send(ctx context.Context, name string, pending []pendingRecord) error {
+func (d *Driver) send(
+	ctx context.Context, name string, pending []pendingRecord,
+) (at storedBatch, err error) {
 	records := make([]kmsg.Record, len(pending))
 	for i, p := range pending {
 		records[i] = p.record
@@ -113,10 +137,10 @@ func (d *Driver) send(ctx context.Context, name string, pending []pendingRecord)
 	for {
 		t, err := d.cachedOrFound(ctx, name)
 		if err != nil {
-			return err
+			return at, err
 		}
-		if err = d.produce(ctx, t, encoded); err == nil {
-			return nil
+		if at, err = d.produce(ctx, t, encoded); err == nil {
+			return at, nil
 		}
 		switch {
 		case isAny(err, refusalErrors):
@@ -125,13 +149,13 @@ func (d *Driver) send(ctx context.Context, name string, pending []pendingRecord)
 			d.forget(name)
 		}
 		if !isUnknownTopic(err) || !pause.For(ctx, settlePause) {
-			return err
+			return at, err
 		}
 	}
 }
 
 // produce sends one batch once.
-func (d *Driver) produce(ctx context.Context, t topic, encoded []byte) error {
+func (d *Driver) produce(ctx context.Context, t topic, encoded []byte) (at storedBatch, err error) {
 	p := kmsg.NewProduceRequestTopicPartition()
 	p.Records = encoded
 	asked := kmsg.NewProduceRequestTopic()
@@ -142,27 +166,31 @@ func (d *Driver) produce(ctx context.Context, t topic, encoded []byte) error {
 	req.TimeoutMillis = millisLeft(ctx, d.cluster.replyTimeout)
 	answer, err := d.client.Broker(int(t.leader)).Request(ctx, req)
 	if err != nil {
-		return err
+		return at, err
 	}
 	return confirmed(answer, t)
 }
 
-// confirmed returns nil if a broker's answer says that it has the batch that was sent to a
-// topic, and at which offset.
-func confirmed(answer kmsg.Response, t topic) error {
+// confirmed returns no error if a broker's answer says that it has the batch that was sent
+// to a topic, and at which offset.
+func confirmed(answer kmsg.Response, t topic) (at storedBatch, err error) {
 	produced, ok := answer.(*kmsg.ProduceResponse)
 	if !ok || len(produced.Topics) != 1 || len(produced.Topics[0].Partitions) != 1 {
-		return errUnexpectedAnswer
+		return at, errUnexpectedAnswer
 	}
 	of, p := &produced.Topics[0], &produced.Topics[0].Partitions[0]
 	if of.Topic != t.name && of.TopicID != t.id || p.Partition != 0 {
-		return errUnexpectedAnswer
+		return at, errUnexpectedAnswer
 	}
 	if err := brokerError(p.ErrorCode, p.ErrorMessage); err != nil {
-		return err
+		return at, err
 	}
 	if p.BaseOffset < 0 {
-		return errUnexpectedAnswer
+		return at, errUnexpectedAnswer
 	}
-	return nil
+	at = storedBatch{log: t.log, base: p.BaseOffset}
+	if p.LogAppendTime >= 0 {
+		at.time = time.UnixMilli(p.LogAppendTime)
+	}
+	return at, nil
 }

@@ -24,13 +24,14 @@ const settlePause = 20 * time.Millisecond
 type topic struct {
 	name   string
 	id     [16]byte // a topic that was created anew has another id
-	leader int32    // a broker's id
-	addr   string   // of the leader
-	epoch  int32    // the leader epoch
-	copies int      // the number of brokers that have a replica
+	log    domain.LogID
+	leader int32  // a broker's id
+	addr   string // of the leader
+	epoch  int32  // the leader epoch
+	copies int    // the number of brokers that have a replica
 }
 
-func (t topic) log() domain.LogID { return domain.NewLogID("kafka", hex.EncodeToString(t.id[:])) }
+func logOf(id [16]byte) domain.LogID { return domain.NewLogID("kafka", hex.EncodeToString(id[:])) }
 
 var errMissing = errors.New("the topic does not exist")
 
@@ -103,8 +104,9 @@ func (d *Driver) topicOf(
 	for _, b := range brokers {
 		if b.NodeID == p.Leader {
 			return topic{
-				name: name, id: m.TopicID, copies: len(p.Replicas), leader: p.Leader,
-				addr: net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port))), epoch: p.LeaderEpoch,
+				name: name, id: m.TopicID, log: logOf(m.TopicID), copies: len(p.Replicas),
+				addr:   net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port))),
+				leader: p.Leader, epoch: p.LeaderEpoch,
 			}, nil
 		}
 	}

@@ -176,7 +176,16 @@ func (b *Bus) append(records []transport.Outgoing) []error {
 	if err != nil {
 		return refuse(len(records), fmt.Errorf("memory: publish to %q: %w", topic, err))
 	}
-	return l.append(pack(records, b.cfg.Bytes))
+	at, errs := l.append(pack(records, b.cfg.Bytes))
+	positions := positions(at.first-1, len(records))
+	for i := range records {
+		if errs != nil && errs[i] != nil {
+			continue
+		}
+		records[i].At.Log, records[i].Time = at.log, at.time
+		records[i].At.Position, positions = positions[:positionSize], positions[positionSize:]
+	}
+	return errs
 }
 
 // Ping returns an error only once the bus is closed or ctx has ended.

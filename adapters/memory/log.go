@@ -40,12 +40,20 @@ func newID() domain.LogID {
 	return domain.LogID(binary.BigEndian.Uint64(id[:]))
 }
 
+// appended says where records were appended.
+type appended struct {
+	log   domain.LogID
+	first uint64 // sequence number of the first; those of the others follow
+	time  time.Time
+}
+
 // append appends the records, which the caller may not use any more, and drops
 // old ones to make room. The errors are what Driver.Publish returns.
-func (l *log) append(records []record) (errs []error) {
+func (l *log) append(records []record) (at appended, errs []error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now() // taken under the lock, so that times ascend as positions do
+	at = appended{log: l.id, first: l.next, time: now}
 	for i := range records {
 		r := &records[i]
 		if r.size > l.cfg.Bytes {
@@ -61,7 +69,7 @@ func (l *log) append(records []record) (errs []error) {
 	}
 	l.dropExpired(now)
 	l.wake()
-	return errs
+	return at, errs
 }
 
 // wake wakes everybody who waits for a change. mu must be held.

@@ -28,39 +28,56 @@ import (
 //
 // The error is a [*domain.PublishError].
 func (b *DualBus) PublishContext(ctx context.Context, topic string, messages ...*message.Message) error {
+	_, err := b.PublishStored(ctx, topic, messages...)
+	return err
+}
+
+// PublishStored is PublishContext, and returns where the log has the last message. What the
+// subscription has read back is where it was read, which is the new log if the message came
+// after the mark.
+func (b *DualBus) PublishStored(
+	ctx context.Context, topic string, messages ...*message.Message,
+) (last transport.Stored, err error) {
 	system := ownerOf(topic)
 	if slices.Contains(b.cfg.Topics, system) {
 		if err := b.awaitSubscription(ctx, system); err != nil {
-			return &domain.PublishError{
+			return last, &domain.PublishError{
 				Refused: true, // nothing was sent
 				Err:     fmt.Errorf("move: publish to %q: %w", topic, err),
 			}
 		}
 	}
 	if b.hasMoved(system) {
-		return b.to.PublishContext(ctx, topic, messages...)
+		return b.to.PublishStored(ctx, topic, messages...)
 	}
 	if !b.isSubscribed(topic) {
-		return b.from.PublishContext(ctx, topic, messages...)
+		return b.from.PublishStored(ctx, topic, messages...)
 	}
 	published := b.readbacks.expect(messages)
 	defer b.readbacks.forget(published)
-	if err := b.from.PublishContext(ctx, topic, messages...); err != nil {
-		return err
+	if _, err := b.from.PublishStored(ctx, topic, messages...); err != nil {
+		return last, err
 	}
+	return b.awaitReadback(ctx, topic, published)
+}
+
+// awaitReadback waits until the subscription has read back what was published.
+func (b *DualBus) awaitReadback(
+	ctx context.Context, topic string, published *readback,
+) (last transport.Stored, err error) {
 	timeout := time.NewTimer(b.cfg.ReadbackTimeout)
 	defer timeout.Stop()
 	select {
 	case <-published.done:
-		return nil
+		return published.last, nil
 	case <-timeout.C:
-		err := fmt.Errorf("what was published does not come back: %w", domain.ErrBusDown)
-		return unknownOutcome(topic, err)
+		err = fmt.Errorf("what was published does not come back: %w", domain.ErrBusDown)
 	case <-ctx.Done():
-		return unknownOutcome(topic, ctx.Err())
+		err = ctx.Err()
 	case <-b.ctx.Done():
-		return unknownOutcome(topic, domain.ErrClosed)
+		err = domain.ErrClosed
 	}
+	return last, unknownOutcome(topic, err)
 }
 
 // ownerOf returns the topic of the system that a topic belongs to.

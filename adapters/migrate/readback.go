@@ -7,6 +7,7 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 
+	"github.com/fanfarebus/fanfare/adapters/transport"
 	"github.com/fanfarebus/fanfare/domain"
 )
 
@@ -26,6 +27,10 @@ type readback struct {
 	payloads []uint64      // their hashes
 	missing  int           // how many have not been read back; guarded by readbacks.mu
 	done     chan struct{} // closed when all have been read back
+
+	// last is where the last message was read. It is set before done is closed;
+	// guarded by readbacks.mu until then.
+	last transport.Stored
 }
 
 func newReadbacks() *readbacks {
@@ -61,15 +66,21 @@ func (r *readbacks) forget(expected *readback) {
 	}
 }
 
-// observe takes a batch into account that a subscription has read.
-func (r *readbacks) observe(batch []domain.Entry) {
+// observe takes a batch into account that a subscription has read in a log, or as its
+// entries say in others after it. It returns the log that is read then.
+func (r *readbacks) observe(log domain.LogID, batch []domain.Entry) domain.LogID {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for i := range batch {
-		if len(r.waiting) == 0 {
-			return
+		e := &batch[i]
+		switch e.Kind {
+		case domain.Start, domain.Gap, domain.MovedHere:
+			log = e.Log
 		}
-		hash := maphash.Bytes(r.seed, batch[i].Body)
+		if len(r.waiting) == 0 {
+			continue
+		}
+		hash := maphash.Bytes(r.seed, e.Body)
 		waiting := r.waiting[hash]
 		if len(waiting) == 0 {
 			continue
@@ -77,6 +88,7 @@ func (r *readbacks) observe(batch []domain.Entry) {
 		// Each entry counts for one message only, since the same payload may
 		// have been published twice.
 		first := waiting[0]
+		first.last = transport.Stored{At: domain.Location{Log: log, Position: e.Position}, Time: e.Time}
 		if first.missing--; first.missing == 0 {
 			close(first.done)
 		}
@@ -84,4 +96,5 @@ func (r *readbacks) observe(batch []domain.Entry) {
 			delete(r.waiting, hash)
 		}
 	}
+	return log
 }

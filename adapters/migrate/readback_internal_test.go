@@ -23,7 +23,7 @@ func TestEachEntryReadsBackOneMessage(t *testing.T) {
 	}
 	one, two := r.expect([]*message.Message{same()}), r.expect([]*message.Message{same(), same()})
 	for i, want := range []struct{ one, two bool }{{true, false}, {true, false}, {true, true}} {
-		r.observe([]domain.Entry{{Body: []byte(`{"to":"*"}`)}})
+		r.observe(1, []domain.Entry{{Body: []byte(`{"to":"*"}`)}})
 		if isDone(one) != want.one || isDone(two) != want.two {
 			t.Errorf("after %d entries: done are %v and %v, want %v", i+1, isDone(one), isDone(two), want)
 		}

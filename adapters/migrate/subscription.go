@@ -40,16 +40,17 @@ func (s *subscription) run(in <-chan *message.Message, moved bool) {
 	}
 	for m := range in {
 		batch, _ := domain.EntriesFrom(m.Context())
+		log := s.log
 		at := s.findCutoverMark(batch)
 		if at < 0 {
-			s.bus.readbacks.observe(batch)
+			s.bus.readbacks.observe(log, batch)
 			if !s.forward(m) {
 				return
 			}
 			continue
 		}
 		cutoverMark := batch[at]
-		s.bus.readbacks.observe(batch[:at])
+		s.bus.readbacks.observe(log, batch[:at])
 		if at > 0 && !s.deliver(batch[:at:at]) {
 			return
 		}
@@ -101,7 +102,7 @@ func (s *subscription) switchToNew(cutoverMark domain.Entry) {
 			}
 			s.bus.updateTopic(s.topic, func(t *topicState) { t.moved, t.awaitsCutoverMark = true, time.Time{} })
 			log.Info("the new bus has begun")
-			s.bus.readbacks.observe(rest)
+			s.newLog = s.bus.readbacks.observe(s.newLog, rest)
 			if !s.deliver(rest) {
 				return
 			}
@@ -135,7 +136,7 @@ func (s *subscription) subscribeToNew(age time.Duration) (in <-chan *message.Mes
 func (s *subscription) forwardAll(in <-chan *message.Message) {
 	for m := range in {
 		batch, _ := domain.EntriesFrom(m.Context())
-		s.bus.readbacks.observe(batch)
+		s.newLog = s.bus.readbacks.observe(s.newLog, batch)
 		if !s.forward(m) {
 			return
 		}

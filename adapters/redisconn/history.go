@@ -31,6 +31,26 @@ func (c *Conn) History() (History, error) {
 	if err != nil {
 		return h, err
 	}
+	return h, h.parse(text)
+}
+
+// HistoryAt asks the server with an address that [Pipeline.Reply] has returned for its
+// history. It uses the connections for publishing.
+func (m *Masters) HistoryAt(ctx context.Context, addr string) (History, error) {
+	h := History{Addr: addr}
+	client, err := m.client(addr)
+	if err != nil {
+		return h, err
+	}
+	text, err := client.Info(ctx, "replication").Result()
+	if err != nil {
+		return h, m.departed(addr, err)
+	}
+	return h, h.parse(text)
+}
+
+// parse reads what a server says of its replication.
+func (h *History) parse(text string) error {
 	role := ""
 	for line := range strings.Lines(text) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
@@ -44,9 +64,9 @@ func (c *Conn) History() (History, error) {
 		}
 	}
 	if role != "master" || h.ID == "" {
-		return h, fmt.Errorf("the server at %s is no master, but %.16q", c.Addr(), role)
+		return fmt.Errorf("the server at %s is no master, but %.16q", h.Addr, role)
 	}
-	return h, nil
+	return nil
 }
 
 // Lives reports whether the master with a history is still one, and has that history.

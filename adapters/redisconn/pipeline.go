@@ -58,6 +58,7 @@ type record struct {
 	args  []any
 	proof Proof
 	cmd   *redis.Cmd // nil if the command could not be sent
+	addr  string     // of the server that it was sent to last; "" without a cluster
 	err   error      // why the record is not, or may not be, published; nil if it is
 }
 
@@ -100,6 +101,16 @@ func (p *Pipeline) Exec(ctx context.Context) (errs []error) {
 	return errs
 }
 
+// Reply returns the server's reply to the command of record i, after Exec, and the address
+// of the server; "" without a cluster. It reports false if the record was not published.
+func (p *Pipeline) Reply(i int) (reply any, addr string, ok bool) {
+	if i >= len(p.records) || p.records[i].err != nil {
+		return nil, "", false
+	}
+	r := &p.records[i]
+	return r.cmd.Val(), r.addr, true
+}
+
 // send sends records to one server, and notes what has become of each.
 func (m *Masters) send(ctx context.Context, to target, records []*record) {
 	client, err := m.client(to.addr)
@@ -114,7 +125,7 @@ func (m *Masters) send(ctx context.Context, to target, records []*record) {
 		if to.asking {
 			_ = pipe.Process(ctx, redis.NewCmd(ctx, "ASKING"))
 		}
-		r.cmd = redis.NewCmd(ctx, r.args...)
+		r.cmd, r.addr = redis.NewCmd(ctx, r.args...), to.addr
 		_ = pipe.Process(ctx, r.cmd) // it only queues the command, and cannot fail
 	}
 	_, execErr := pipe.Exec(ctx)

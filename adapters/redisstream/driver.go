@@ -41,7 +41,7 @@ type Driver struct {
 	client   *redis.Client // of masters: for everything but reading and publishing
 	log      *slog.Logger
 	closed   atomic.Bool
-	lineages lineages // of a cluster's topics
+	lineages lineages
 
 	retention      time.Duration
 	retentionGiven bool // the URL names a retention
@@ -205,10 +205,14 @@ func (d *Driver) dialAndFind(
 		return nil, 0, progress{}, err
 	}
 	if d.server.IsCluster() {
-		origin := d.lineages.origin(ctx, topic, history)
-		return conn, domain.NewLogID("redis-cluster-streams", topic, origin), start, nil
+		return conn, d.lineages.log(ctx, topic, history), start, nil
 	}
-	return conn, domain.NewLogID("redis-streams", strconv.Itoa(d.server.DB()), topic), start, nil
+	return conn, d.logOf(topic), start, nil
+}
+
+// logOf identifies the log of a topic on a server that belongs to no cluster.
+func (d *Driver) logOf(topic string) domain.LogID {
+	return domain.NewLogID("redis-streams", strconv.Itoa(d.server.DB()), topic)
 }
 
 // askHistory asks for the server's history before anything is asked about a topic. If
@@ -259,6 +263,7 @@ func (d *Driver) Publish(ctx context.Context, records []transport.Outgoing) []er
 			uuidField, r.Message.UUID, metadataField, metadata, payloadField, []byte(r.Message.Payload))
 	}
 	errs := pipe.Exec(ctx)
+	d.locate(ctx, records, pipe)
 	for i, err := range errs {
 		if err != nil {
 			errs[i] = fmt.Errorf("redisstream: %w", err) // the Transport names the topic

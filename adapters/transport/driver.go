@@ -46,8 +46,9 @@ type Driver interface {
 	// domain; where the broker answered that it does not take the record, it
 	// wraps [domain.ErrBusRefused].
 	//
-	// Publish must not change records and their messages, and keeps nothing of
-	// them after it has returned.
+	// A [LogDriver] sets Stored of each record that the broker took, if the broker's
+	// answer says where the record is. Apart from that, Publish must not change
+	// records and their messages, and keeps nothing of them after it has returned.
 	Publish(ctx context.Context, records []Outgoing) []error
 
 	// Ping asks the broker for a sign of life.
@@ -63,6 +64,19 @@ type Driver interface {
 type Outgoing struct {
 	Topic   string
 	Message *message.Message
+	// Stored is what [Driver].Publish has learned about the record.
+	Stored
+}
+
+// A Stored says where a log has a record, and since when. The zero Stored says nothing:
+// the bus keeps no log, or the broker did not say.
+type Stored struct {
+	// At is the record's location: its log as [Feed].Log tells it, and the position
+	// that a feed's entry has. If a driver remembers a log's identity and the log was
+	// made anew since, At may name the log that is gone; readers are then told a gap.
+	At domain.Location
+	// Time is when the log took the record. Zero if the broker did not say.
+	Time time.Time
 }
 
 // RawKey is a metadata key that a publisher sets, to any value but "", to say

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 
@@ -25,6 +26,7 @@ type EnvelopePublisher struct {
 // A ContextPublisher is the part of a [Transport] that an EnvelopePublisher uses.
 type ContextPublisher interface {
 	PublishContext(ctx context.Context, topic string, messages ...*message.Message) error
+	PublishStored(ctx context.Context, topic string, messages ...*message.Message) (last Stored, err error)
 }
 
 var _ domain.Publisher = (*EnvelopePublisher)(nil)
@@ -49,23 +51,51 @@ func (p *EnvelopePublisher) LimitInbound(limits InboundLimits, log *slog.Logger)
 func (p *EnvelopePublisher) Trace(t domain.Tracer) { p.tracer = t }
 
 // Publish sends the messages to the system's topic. A message without an id gets
-// one, in its envelope. The error is a [*domain.PublishError].
+// one, in its envelope. It returns the cursor of the last message, if the bus says where
+// it has that. The error is a [*domain.PublishError].
 func (p *EnvelopePublisher) Publish(
 	ctx context.Context, system domain.System, msgs ...*domain.Message,
-) error {
+) (domain.Cursor, error) {
 	for i, m := range msgs {
 		if err := p.check(m); err != nil {
-			return &domain.PublishError{Refused: true, Err: domain.At(fmt.Sprintf("[%d]", i), err)}
+			return domain.Cursor{}, &domain.PublishError{Refused: true, Err: domain.At(fmt.Sprintf("[%d]", i), err)}
 		}
 	}
 	topic := p.topics.Topic(system)
 	if p.tracer == nil {
-		return p.send(ctx, topic, pack(msgs...)...)
+		return p.sendStored(ctx, topic, msgs)
 	}
 	msgs, end := p.tracer.Publish(ctx, system, topic, msgs)
-	err := p.send(ctx, topic, pack(msgs...)...)
+	at, err := p.sendStored(ctx, topic, msgs)
 	end(err)
-	return err
+	return at, err
+}
+
+// sendStored publishes envelopes of the messages, and returns the cursor of the last one.
+func (p *EnvelopePublisher) sendStored(
+	ctx context.Context, topic string, msgs []*domain.Message,
+) (domain.Cursor, error) {
+	packed := pack(msgs...)
+	last, err := p.bus.PublishStored(ctx, topic, packed...)
+	if err != nil || len(packed) == 0 {
+		return domain.Cursor{}, publishError(err)
+	}
+	return cursorOf(last, packed[len(packed)-1].UUID), nil
+}
+
+// cursorOf returns the cursor of a message, as the nodes have it; the zero Cursor if it is
+// not known where the log has the message.
+func cursorOf(m Stored, id string) domain.Cursor {
+	n := len(m.At.Position)
+	if m.At.Log == 0 || n == 0 || n > domain.MaxPosition {
+		return domain.Cursor{}
+	}
+	if m.Time.IsZero() {
+		m.Time = time.Now()
+	}
+	return domain.Cursor{
+		Log: m.At.Log, Position: m.At.Position, Time: m.Time, ID: domain.HashID(id),
+	}
 }
 
 // Inbound sends m to the system's inbound topic, with the session's id in it. If too
@@ -117,9 +147,13 @@ func (p *EnvelopePublisher) check(m *domain.Message) error {
 	return m.Check()
 }
 
-// send publishes, and makes of any error a [*domain.PublishError].
+// send publishes what needs no cursor.
 func (p *EnvelopePublisher) send(ctx context.Context, topic string, all ...*message.Message) error {
-	err := p.bus.PublishContext(ctx, topic, all...)
+	return publishError(p.bus.PublishContext(ctx, topic, all...))
+}
+
+// publishError makes of any error a [*domain.PublishError].
+func publishError(err error) error {
 	if err == nil || errors.As(err, new(*domain.PublishError)) {
 		return err
 	}

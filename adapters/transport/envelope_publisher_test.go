@@ -23,6 +23,11 @@ func (b *taken) PublishContext(_ context.Context, _ string, messages ...*message
 	return nil
 }
 
+func (b *taken) PublishStored(_ context.Context, _ string, messages ...*message.Message) (transport.Stored, error) {
+	*b = append(*b, messages...)
+	return transport.Stored{}, nil
+}
+
 // An EnvelopePublisher is the last before the bus. However a message was made, what it lets
 // pass is read by every node as the same; inbound, too.
 func TestAnEnvelopePublisherPublishesNothingThatNodesCouldNotRead(t *testing.T) {
@@ -68,7 +73,8 @@ func TestAnEnvelopePublisherPublishesNothingThatNodesCouldNotRead(t *testing.T) 
 			m := tt.m
 			m.To = []domain.Target{domain.Everyone}
 			inbound := tt.m
-			for way, err := range map[string]error{"publish": out.Publish(t.Context(), orders, &m), "inbound": out.Inbound(t.Context(), orders, &inbound, "01S")} {
+			_, err := out.Publish(t.Context(), orders, &m)
+			for way, err := range map[string]error{"publish": err, "inbound": out.Inbound(t.Context(), orders, &inbound, "01S")} {
 				if (err == nil) != tt.good || err != nil && !errors.Is(err, domain.ErrInvalid) {
 					t.Errorf("%s: %v, want good %v", way, err, tt.good)
 				}
@@ -92,6 +98,10 @@ func TestAnEnvelopePublisherPublishesNothingThatNodesCouldNotRead(t *testing.T) 
 type failing struct{ err error }
 
 func (b failing) PublishContext(context.Context, string, ...*message.Message) error { return b.err }
+
+func (b failing) PublishStored(context.Context, string, ...*message.Message) (transport.Stored, error) {
+	return transport.Stored{}, b.err
+}
 
 // What is known of a publish that failed reaches the caller: how many messages the
 // bus has accepted, and whether it is certain that it has none of the others.
@@ -123,7 +133,7 @@ func TestAnEnvelopePublisherSaysWhatIsKnownOfAFailure(t *testing.T) {
 	} {
 		out := transport.NewEnvelopePublisher(failing{tt.err}, topics, 0)
 		var got *domain.PublishError
-		if err := out.Publish(t.Context(), orders, tt.m); !errors.As(err, &got) {
+		if _, err := out.Publish(t.Context(), orders, tt.m); !errors.As(err, &got) {
 			t.Errorf("%s: %v is no PublishError", name, err)
 			continue
 		}
@@ -157,7 +167,7 @@ func TestMessagesPublishedTogetherDoNotOverlap(t *testing.T) {
 		all = append(all, m)
 	}
 	var b taken
-	if err := transport.NewEnvelopePublisher(&b, topics, 0).Publish(t.Context(), orders, all...); err != nil {
+	if _, err := transport.NewEnvelopePublisher(&b, topics, 0).Publish(t.Context(), orders, all...); err != nil {
 		t.Fatal(err)
 	}
 	for _, got := range b {
@@ -173,6 +183,59 @@ func TestMessagesPublishedTogetherDoNotOverlap(t *testing.T) {
 		}
 		if m.ID == "" || m.ID != got.UUID || m.Type != all[i].Type || all[i].ID != "" {
 			t.Errorf("message %d: %s with the UUID %q; the caller's has the id %q", i, got.Payload, got.UUID, all[i].ID)
+		}
+	}
+}
+
+// storing is a bus that says where it has what is published.
+type storing struct {
+	taken
+	last transport.Stored
+}
+
+func (b *storing) PublishStored(
+	ctx context.Context, topic string, messages ...*message.Message,
+) (transport.Stored, error) {
+	return b.last, b.PublishContext(ctx, topic, messages...)
+}
+
+func TestAnEnvelopePublisherMakesACursorOfWhatTheBusSays(t *testing.T) {
+	topics, err := domain.ParseTopics("{system}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	orders, err := domain.ParseSystem("orders")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := domain.Location{Log: 7, Position: "p"}
+	long := domain.Location{Log: 7, Position: domain.Position(strings.Repeat("p", domain.MaxPosition+1))}
+	for name, tt := range map[string]struct {
+		last  transport.Stored
+		known bool
+	}{
+		"all":                 {transport.Stored{At: at, Time: second(1)}, true},
+		"no time":             {transport.Stored{At: at}, true},
+		"nothing":             {transport.Stored{}, false},
+		"no log":              {transport.Stored{At: domain.Location{Position: "p"}}, false},
+		"a position too long": {transport.Stored{At: long}, false},
+	} {
+		b := storing{last: tt.last}
+		before := time.Now()
+		got, err := transport.NewEnvelopePublisher(&b, topics, 0).Publish(t.Context(), orders,
+			&domain.Message{ID: "1", To: []domain.Target{domain.Everyone}, ContentType: domain.JSON, Data: []byte("1")},
+			&domain.Message{To: []domain.Target{domain.Everyone}, ContentType: domain.JSON, Data: []byte("2")})
+		if err != nil || got.IsZero() == tt.known {
+			t.Errorf("%s: %+v, %v", name, got, err)
+		}
+		if !tt.known {
+			continue
+		}
+		if got.Log != at.Log || got.Position != at.Position || got.ID != domain.HashID(b.taken[1].UUID) {
+			t.Errorf("%s: %+v", name, got)
+		}
+		if want := tt.last.Time; !want.IsZero() && !got.Time.Equal(want) || want.IsZero() && got.Time.Before(before) {
+			t.Errorf("%s: the cursor's time is %v", name, got.Time)
 		}
 	}
 }

@@ -40,6 +40,10 @@ func (b *fickle) PublishContext(_ context.Context, _ string, messages ...*messag
 	return b.err
 }
 
+func (b *fickle) PublishStored(ctx context.Context, topic string, messages ...*message.Message) (transport.Stored, error) {
+	return transport.Stored{}, b.PublishContext(ctx, topic, messages...)
+}
+
 func TestPublishesAreTraced(t *testing.T) {
 	topics, err := domain.ParseTopics("{system}")
 	if err != nil {
@@ -54,7 +58,7 @@ func TestPublishesAreTraced(t *testing.T) {
 	out.Trace(spans)
 	m := &domain.Message{ID: "a", To: []domain.Target{domain.Everyone}, From: "alice", Data: []byte("1"), ContentType: domain.JSON}
 	ways := map[string]func() error{
-		"to users":  func() error { return out.Publish(t.Context(), system, m) },
+		"to users":  func() error { _, err := out.Publish(t.Context(), system, m); return err },
 		"to itself": func() error { return out.Inbound(t.Context(), system, m, "s1") },
 	}
 	for name, publish := range ways {
@@ -72,7 +76,7 @@ func TestPublishesAreTraced(t *testing.T) {
 			}
 		}
 	}
-	if err := out.Publish(t.Context(), system, &domain.Message{}); !errors.Is(err, domain.ErrInvalid) || len(spans.ended) != 1 {
+	if _, err := out.Publish(t.Context(), system, &domain.Message{}); !errors.Is(err, domain.ErrInvalid) || len(spans.ended) != 1 {
 		t.Errorf("what is not valid is traced: %v, %v", err, spans.ended)
 	}
 }

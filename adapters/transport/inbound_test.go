@@ -44,6 +44,10 @@ func (s *shelf) PublishContext(_ context.Context, topic string, messages ...*mes
 	return nil
 }
 
+func (s *shelf) PublishStored(ctx context.Context, topic string, messages ...*message.Message) (transport.Stored, error) {
+	return transport.Stored{}, s.PublishContext(ctx, topic, messages...)
+}
+
 func (s *shelf) Unconsumed(_ context.Context, topic string) (time.Duration, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

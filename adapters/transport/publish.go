@@ -32,18 +32,27 @@ func (t *Transport) Publish(topic string, messages ...*message.Message) error {
 func (t *Transport) PublishContext(
 	ctx context.Context, topic string, messages ...*message.Message,
 ) error {
+	_, err := t.PublishStored(ctx, topic, messages...)
+	return err
+}
+
+// PublishStored is [Transport.PublishContext], and returns what is known of the last
+// message: where the log has it. That is the zero Stored on a bus without a log.
+func (t *Transport) PublishStored(
+	ctx context.Context, topic string, messages ...*message.Message,
+) (last Stored, err error) {
 	began := time.Now()
-	out := t.publish(ctx, topic, messages)
+	last, out := t.publish(ctx, topic, messages)
 	t.counts.published.Add(uint64(out.Accepted))
 	if out.Err == nil {
 		if t.cfg.Published != nil {
 			t.cfg.Published(time.Since(began))
 		}
-		return nil
+		return last, nil
 	}
 	t.counts.publishErrors.Add(uint64(len(messages) - out.Accepted))
 	t.publishFailures.warn(t.cfg.Logger, "publishing failed", "topic", topic, "error", out.Err)
-	return &domain.PublishError{
+	return Stored{}, &domain.PublishError{
 		Accepted: out.Accepted,
 		Refused:  out.Refused,
 		Err:      fmt.Errorf("transport: publish to %q: %w", topic, out.Err),
@@ -52,19 +61,22 @@ func (t *Transport) PublishContext(
 
 func (t *Transport) publish(
 	ctx context.Context, topic string, messages []*message.Message,
-) groupcommit.Outcome {
+) (last Stored, out groupcommit.Outcome) {
 	if err := t.checkPublish(ctx, topic, messages); err != nil {
-		return groupcommit.Outcome{Refused: true, Err: err}
+		return Stored{}, groupcommit.Outcome{Refused: true, Err: err}
 	}
 	records := make([]Outgoing, len(messages))
 	for i, m := range messages {
 		records[i] = Outgoing{Topic: topic, Message: m}
 	}
-	out := t.pipeline(topic).Publish(ctx, time.Now().Add(t.cfg.PublishTimeout), records)
-	if out.Err != nil && out.Err == ctx.Err() {
+	out = t.pipeline(topic).Publish(ctx, time.Now().Add(t.cfg.PublishTimeout), records)
+	switch {
+	case out.Err != nil && out.Err == ctx.Err():
 		out.Err = waitError(out.Err)
+	case out.Err == nil && t.guarantees.Log && len(records) > 0:
+		last = records[len(records)-1].Stored
 	}
-	return out
+	return last, out
 }
 
 // pipeline returns the group commit of a topic.

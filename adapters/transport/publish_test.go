@@ -580,3 +580,66 @@ func TestARefusalIsCertain(t *testing.T) {
 		mustClose(t, bus)
 	}
 }
+
+// Who publishes learns where the log has the last message, with others' in the same commit
+// or in parts.
+func TestPublishStoredSaysWhereTheLastMessageIs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &wire{gate: make(chan struct{})}
+		n := 0
+		d := &fakeDriver{guarantees: logged, publish: func(ctx context.Context, records []transport.Outgoing) []error {
+			errs := w.publish(ctx, records)
+			for i := range records {
+				n++
+				records[i].Stored = transport.Stored{At: domain.Location{Log: 7, Position: position(n)}, Time: second(n)}
+			}
+			return errs
+		}}
+		bus := transport.New(d, transport.Config{})
+		defer mustClose(t, bus)
+		type result struct {
+			last transport.Stored
+			err  error
+		}
+		var results []chan result
+		for _, messages := range [][]*message.Message{msgs(1), msgs(3), msgs(1), msgs(1300)} {
+			c := make(chan result, 1)
+			results = append(results, c)
+			go func() {
+				last, err := bus.PublishStored(t.Context(), topic, messages...)
+				c <- result{last, err}
+			}()
+			synctest.Wait()
+		}
+		close(w.gate)
+		for i, want := range []int{1, 4, 5, 1305} {
+			got := <-results[i]
+			if got.err != nil || got.last.At != (domain.Location{Log: 7, Position: position(want)}) || !got.last.Time.Equal(second(want)) {
+				t.Errorf("call %d: %+v, want position %d", i, got, want)
+			}
+		}
+	})
+}
+
+func TestPublishStoredSaysNothingWithoutALogOrAfterAnError(t *testing.T) {
+	for name, tt := range map[string]struct {
+		guarantees transport.Guarantees
+		errs       []error
+	}{
+		"no log": {transport.Guarantees{TotalOrder: true}, nil},
+		"failed": {logged, []error{nil, errNet}},
+	} {
+		d := &fakeDriver{guarantees: tt.guarantees, publish: func(_ context.Context, records []transport.Outgoing) []error {
+			for i := range records {
+				records[i].At = domain.Location{Log: 7, Position: position(1)}
+			}
+			return tt.errs
+		}}
+		bus := transport.New(d, transport.Config{})
+		last, err := bus.PublishStored(t.Context(), topic, msgs(2)...)
+		if last != (transport.Stored{}) || (err == nil) != (tt.errs == nil) {
+			t.Errorf("%s: %+v, %v", name, last, err)
+		}
+		mustClose(t, bus)
+	}
+}

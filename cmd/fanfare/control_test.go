@@ -234,6 +234,9 @@ func TestOrdersThatCannotHaveBeenMeant(t *testing.T) {
 		"members add alice --room r":                       "want --system NAME",
 		"members list --system chat --room r --limit 9999": "--limit: 9999",
 		"nodes x":                                          "takes flags only",
+		"sessions":                                         "want the name of a user",
+		"sessions a b":                                     "want one USER, not 2",
+		"sessions a\x01":                                   "USER: a name must not hold control characters",
 	} {
 		got := n.run(t, words)
 		if words == "members" {
@@ -248,5 +251,30 @@ func TestOrdersThatCannotHaveBeenMeant(t *testing.T) {
 	}
 	if len(n.got) > 0 {
 		t.Errorf("asked %q", n.got)
+	}
+}
+
+func TestSessionsArePrinted(t *testing.T) {
+	answer := `{"user":"alice","sessions":[` +
+		`{"id":"01A","node":"n1","port":"ws","address":"203.0.113.7","connected":"2026-11-30T13:25:00Z","expires":"2026-11-30T14:25:00Z","pending_frames":7,` +
+		`"systems":[{"system":"chat","state":"live","rooms":["lobby"],"assigned":["vip"]},{"system":"orders","state":"behind","gap":"overflow","more_rooms":3}]},` +
+		`{"id":"01B","node":"n2","port":"sse","connected":"2026-11-30T13:26:00Z","going":true,"pending_frames":0,"systems":[]}],` +
+		`"complete":false,"silent":["n3"],"failed":[{"node":"n4","error":"unknown"}],"more":1}`
+	n := answering(t, "200 "+answer)
+	want := `SESSION  NODE        PORT  ADDRESS      SINCE                 TOKEN UNTIL           PENDING  SYSTEM  STATE                 ROOMS
+01A      n1          ws    203.0.113.7  2026-11-30T13:25:00Z  2026-11-30T14:25:00Z  7        chat    live                  lobby +vip
+                                                                                             orders  behind, gap overflow  and 3 more
+01B      n2 (going)  sse                2026-11-30T13:26:00Z  -                     0        -       -                     -
+`
+	problems := "fanfare: node n4 has no answer: unknown\nfanfare: not answered in time by n3: sessions may be missing\nfanfare: 1 more session\n"
+	if got := n.run(t, "sessions alice"); got.code != 0 || got.out != want || got.err != problems {
+		t.Errorf("got %+v", got)
+	}
+	if got := n.run(t, "sessions a/b --json"); got.code != 0 || got.out != answer+"\n" || n.got[1] != "GET /v1/users/a%2Fb/sessions" {
+		t.Errorf("got %+v, asked %q", got, n.got)
+	}
+	n = answering(t, `200 {"user":"alice","sessions":[],"complete":false}`)
+	if got := n.run(t, "sessions alice"); got.code != 0 || got.out != "alice has no sessions\n" || !strings.Contains(got.err, "which nodes are alive") {
+		t.Errorf("got %+v", got)
 	}
 }

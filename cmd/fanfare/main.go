@@ -121,10 +121,10 @@ every node hears it on the bus; the node that holds a session of that user deliv
 	}{
 		{"Nodes:", []*cobra.Command{a.serve(), a.dev(), a.health(), a.config(), a.bridge(), a.move()}},
 		{"Messages:", []*cobra.Command{
-			a.publish(), a.listen(), a.inbound(), a.webhook(), a.bench(),
+			a.publish(), a.listen(), a.watch(), a.inbound(), a.webhook(), a.bench(),
 		}},
 		{"Who is there, and who must go:", []*cobra.Command{
-			a.who(), a.members(), a.disconnect(), a.block(), a.unblock(), a.revoke(), a.nodes(),
+			a.who(), a.sessions(), a.members(), a.disconnect(), a.block(), a.unblock(), a.revoke(), a.nodes(),
 			a.rebalance(),
 		}},
 		{"Tokens and keys:", []*cobra.Command{a.token(), a.key()}},

@@ -276,7 +276,7 @@ func TestUnknownNameInTheEnvironmentIsRefused(t *testing.T) {
 
 func TestEveryCommandHelpsWithAnExample(t *testing.T) {
 	for _, name := range []string{"serve", "dev", "publish", "listen", "token", "key", "config check", "config print",
-		"who", "nodes", "disconnect", "block", "unblock", "revoke", "members", "members add", "members remove", "members list"} {
+		"who", "sessions", "watch", "nodes", "disconnect", "block", "unblock", "revoke", "members", "members add", "members remove", "members list"} {
 		got := fanfareRun(t, append(strings.Fields(name), "--help")...)
 		if got.code != 0 || !strings.Contains(got.out, "Examples:\n") {
 			t.Errorf("%s: %+v", name, got)
@@ -396,6 +396,14 @@ func TestPublishStraightToTheBusNeedsNoNode(t *testing.T) {
 	got := fanfareWith(t, `{"to":"*","data":1,"id":"a"}`+"\n"+`{"to":"*","data_base64":"AAE="}`, nil, "publish", "--transport", "memory://", "--system", "orders", "-")
 	if got.code != 0 || !strings.HasPrefix(got.out, "a\n") || strings.Count(got.out, "\n") != 2 {
 		t.Errorf("got %+v; want two ids, the first being a", got)
+	}
+	asJSON := fanfareRun(t, "publish", "--json", "--transport", "memory://", "--system", "orders", "--to", "*", "--data", "1", "--id", "a")
+	var done struct {
+		IDs    []string
+		Cursor string
+	}
+	if err := json.Unmarshal([]byte(asJSON.out), &done); err != nil || len(done.IDs) != 1 || done.IDs[0] != "a" || done.Cursor == "" {
+		t.Errorf("got %+v; want the id a and a cursor", asJSON)
 	}
 	down := fanfareRun(t, "publish", "--transport", "redis://127.0.0.1:1/0", "--system", "orders", "--to", "*", "--data", "1")
 	if down.code != 1 || strings.Count(down.err, "\n") != 1 {

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -30,6 +31,7 @@ type publication struct {
 	ttl                 time.Duration
 	hasData, hasText    bool
 	fromInput           bool   // messages come from standard input, a JSON object per line
+	json                bool   // print what the bus has as JSON, with the cursor
 	transport, template string // of the bus to publish to directly; "" for a node
 }
 
@@ -39,7 +41,8 @@ func (a *app) publish() *cobra.Command {
 		Use:   "publish [-]",
 		Short: "Publish messages: through a node, or straight to the bus",
 		Long: `Publishes one message, or with - those that standard input holds, a JSON object per line. It prints
-their ids once the bus has them. It tries once; publishing again with the same id delivers once.`,
+their ids once the bus has them. With --json it prints the ids of each request as a JSON object, with
+the cursor after them if the bus keeps a log. It tries once; publishing again with the same id delivers once.`,
 		Example: `  fanfare publish --system orders --to user:alice --type order.paid --data '{"n":1}'
   fanfare publish --system chat --to room:lobby --to user:bob --text 'hello' --ttl 1m
   echo '{"to":"user:alice","data":1}' | fanfare publish --system orders -
@@ -85,6 +88,7 @@ func (p *publication) flags(f *pflag.FlagSet) {
 	f.StringVar(&p.contentType, "content-type", "",
 		"what the data is; default application/json, and text/plain for --text")
 	f.StringVar(&p.id, "id", "", "tells the message from its repetition; made if not given")
+	f.BoolVar(&p.json, "json", false, "print ids and cursor as a JSON object")
 	f.DurationVar(&p.ttl, "ttl", 0, "how long it is worth delivering; 0: always")
 }
 
@@ -170,8 +174,8 @@ func (p publication) setData(m *domain.Message) error {
 }
 
 // A poster publishes messages of a system, each a JSON object on a line of its
-// own, and returns their ids.
-type poster func(ctx context.Context, system string, lines []byte) (ids []string, err error)
+// own, and returns their ids and the cursor after them.
+type poster func(ctx context.Context, system string, lines []byte) (client.Published, error)
 
 // Bounds of what goes into one request.
 const (
@@ -209,19 +213,32 @@ func (a *app) pump(ctx context.Context, p publication, input io.Reader, post pos
 	return a.post(ctx, p, &b, post)
 }
 
-// post publishes a batch, prints the ids, and makes b the empty batch behind it.
+// post publishes a batch, prints what the bus has, and makes b the empty batch behind it.
 func (a *app) post(ctx context.Context, p publication, b *batch, post poster) error {
 	if len(b.text) == 0 {
 		return nil
 	}
-	ids, err := post(ctx, p.system, b.text)
-	for _, id := range ids {
-		fmt.Fprintln(a.out, id)
-	}
+	done, err := post(ctx, p.system, b.text)
 	if err != nil {
 		return p.explain(err, *b)
 	}
+	if err := a.printPublished(p, done); err != nil {
+		return err
+	}
 	*b = batch{text: b.text[:0], first: b.first + b.lines}
+	return nil
+}
+
+// printPublished prints the ids, or with --json all that is known.
+func (a *app) printPublished(p publication, done client.Published) error {
+	if p.json {
+		return json.NewEncoder(a.out).Encode(done)
+	}
+	for _, id := range done.IDs {
+		if _, err := fmt.Fprintln(a.out, id); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -245,20 +262,20 @@ func (p publication) explain(err error, b batch) error {
 
 // direct publishes to the bus itself, past the nodes.
 func direct(out *fanfare.Publisher) poster {
-	return func(ctx context.Context, system string, lines []byte) ([]string, error) {
+	return func(ctx context.Context, system string, lines []byte) (client.Published, error) {
 		var all []fanfare.Message
 		for line := range bytes.Lines(lines) {
 			m, err := envelope.Parse(line, envelope.Options{Strict: true})
 			if err != nil {
-				return nil, domain.At(fmt.Sprintf("[%d]", len(all)), err)
+				return client.Published{}, domain.At(fmt.Sprintf("[%d]", len(all)), err)
 			}
 			all = append(all, outgoing(m))
 		}
-		ids, err := out.Publish(ctx, system, all...)
+		done, err := out.Publish(ctx, system, all...)
 		if err != nil {
-			return nil, err
+			return client.Published{}, err
 		}
-		return ids, nil
+		return client.Published{IDs: done.IDs, Cursor: done.Cursor}, nil
 	}
 }
 

@@ -46,10 +46,7 @@ func (m *Machine) Flush(now Now) []byte {
 		msg.bye = true
 		m.sayFacts(msg, left)
 	} else {
-		left = m.sayIDs(msg, left)
-		left = m.sayFacts(msg, left)
-		left = m.sayRows(msg, left)
-		m.saySnap(msg, left)
+		m.sayAll(msg, m.sayIDs(msg, left))
 	}
 	if msg.bye || msg.snap != nil && msg.snap.last || now.Mono >= m.self.beatAt {
 		m.sayBeat(msg)
@@ -64,7 +61,27 @@ func (m *Machine) Flush(now Now) []byte {
 // empty reports whether a message says nothing.
 func (m *message) empty() bool {
 	return m.rows == nil && m.snap == nil && m.facts == nil && m.acks == nil && m.sync == nil &&
-		m.buckets == nil && m.answered == nil
+		m.buckets == nil && m.answered == nil && m.asks == nil && m.replies == nil
+}
+
+// sayAll says what there is besides ids. Somebody waits for questions and answers, so they
+// come first. They may be large, so after a message with little room for the rest one
+// follows in which they are second.
+func (m *Machine) sayAll(msg *message, left int) {
+	yields := m.talk.yields
+	m.talk.yields = false
+	if !yields {
+		rest := m.sayTalk(msg, left)
+		m.talk.yields = rest < left/2
+		left = rest
+	}
+	left = m.sayFacts(msg, left)
+	left = m.sayRows(msg, left)
+	if yields {
+		half := left / 2
+		left -= half - m.sayTalk(msg, half)
+	}
+	m.saySnap(msg, left)
 }
 
 // sayBeat says how the node is. It stands behind the rows, since it has their digest.
@@ -209,6 +226,7 @@ func (m *Machine) Published(now Now, ok bool) {
 		return
 	}
 	m.stats.Sent++
+	m.talked(msg)
 	for _, s := range m.out.said {
 		m.saved(s.fact.key, s.ver)
 		s.fact.said = m.now.Mono
@@ -233,6 +251,7 @@ func (m *Machine) again(msg *message) {
 		m.facts.push(s.fact, s.level)
 	}
 	m.presence.markDirty(msg.rows)
+	m.talkAgain(msg)
 	if msg.snap != nil {
 		m.snaps.running, m.snaps.wanted = false, true
 	}

@@ -22,6 +22,7 @@ type Machine struct {
 	snaps    snapshots
 	out      outgoing
 	speaker  speaker
+	talk     talk
 	stats    Stats
 }
 
@@ -145,6 +146,9 @@ func (m *Machine) Members(system domain.System, room, after string, limit int) [
 	return m.facts.membersOf(m.now.Mono, system, room, after, limit)
 }
 
+// Incarnation returns that of this node. It may change: others may have spoken in its name.
+func (m *Machine) Incarnation() string { return m.cfg.Incarnation }
+
 // FactCount returns how many facts there are, those that are remembered because they
 // were deleted included.
 func (m *Machine) FactCount() int { return len(m.facts.all) }
@@ -167,6 +171,8 @@ type Stats struct {
 	Received, Sent   uint64            // messages
 	Refused          map[string]uint64 // messages of which something was not believed, by reason
 	Syncs, Snapshots uint64            // asked for, and sent
+	Questions        uint64            // that this node has asked all others
+	Answers          uint64            // to questions of others
 	Deaths           uint64            // nodes that were declared dead
 	Facts, Rows      int
 	Users            int // present, in all places together

@@ -21,7 +21,9 @@ type message struct {
 	buckets   *buckets
 	answering []string // incarnations that asked for facts of which these are some
 	answered  []string // incarnations that have got all the facts they asked for
-	bye       bool     // the incarnation has ended
+	asks      []ask
+	replies   []reply // answers to asks of others
+	bye       bool    // the incarnation has ended
 
 	refused map[string]int // parts that were malformed, by reason; nil if there are none
 }
@@ -117,6 +119,7 @@ func (m *message) append(b []byte) []byte {
 	}
 	b = closed(b, len(m.facts))
 	b = appendRows(b, `,"rows":[`, m.rows)
+	b = m.appendTalk(b)
 	if m.snap != nil {
 		b = m.snap.append(b)
 	}

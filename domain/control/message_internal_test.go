@@ -45,6 +45,10 @@ func everything() *message {
 		},
 		acks: []string{"01C"}, sync: []string{"01D", "01E"}, answering: []string{"01G"}, answered: []string{"01F"},
 		buckets: &buckets{to: "01G"},
+		asks:    []ask{{id: "01Q", kind: "sessions", body: []byte(`{"user":"alice"}`)}, {id: "01R", kind: "x", to: []string{"01D"}}},
+		replies: []reply{
+			{id: "01S", body: []byte(`[1, "two"]`)}, {id: "01T", err: "no <idea>"}, {id: "01U"},
+		},
 	}
 	m.buckets.sums[255] = 1 << 63
 	return m
@@ -67,6 +71,7 @@ func TestAMessageIsReadAsItWasWritten(t *testing.T) {
 
 func TestWhatIsNotUnderstoodIsPassedOver(t *testing.T) {
 	const head = `{"v":2,"node":"a","inc":"b","seq":1,"at":5`
+	long := strings.Repeat("x", MaxBody)
 	for text, want := range map[string]string{
 		`,"later":{"x":[1]},"n":17`: "",
 		`,"facts":[{"k":["later","x"],"until":5,"ver":[1,0,"c"],"v":{"code":1}}]`:      "",
@@ -94,6 +99,16 @@ func TestWhatIsNotUnderstoodIsPassedOver(t *testing.T) {
 		`,"snap":{"part":1}`:                                              "malformed_snap",
 		`,"buckets":{"to":""}`:                                            "malformed_buckets",
 		`,"ack":[""]`:                                                     "malformed_ack",
+		`,"ask":7`:                                                        "malformed_ask",
+		`,"ask":[{"id":"q"}]`:                                             "malformed_ask",
+		`,"ask":[{"kind":"k"}]`:                                           "malformed_ask",
+		`,"ask":[{"id":"q","kind":"k","to":["\u0001"]}]`:                  "malformed_ask",
+		`,"ask":[{"id":"q","kind":"k","body":"` + long + `"}]`:            "malformed_ask",
+		`,"ask":[{"id":"q","kind":"k","later":1}]`:                        "ask",
+		`,"answer":[{"body":1}]`:                                          "malformed_answer",
+		`,"answer":[{"id":"q","body":"` + long + `"}]`:                    "malformed_answer",
+		`,"answer":[{"id":"q","error":"` + long + `"}]`:                   "malformed_answer",
+		`,"answer":[{"id":"q","later":1}]`:                                "answer",
 	} {
 		m, err := parse([]byte(head + text + "}"))
 		if err != nil {
@@ -106,6 +121,10 @@ func TestWhatIsNotUnderstoodIsPassedOver(t *testing.T) {
 			got = "fact"
 		case len(m.rows) == 1:
 			got = "row"
+		case len(m.asks) == 1:
+			got = "ask"
+		case len(m.replies) == 1:
+			got = "answer"
 		}
 		for reason := range m.refused {
 			got = reason

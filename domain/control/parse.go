@@ -90,6 +90,10 @@ func (p *parser) section(name string, value []byte) {
 		m.rows, err = p.rows(value)
 	case "snap":
 		m.snap, err = p.snap(value)
+	case "ask":
+		m.asks, err = parseAsks(value)
+	case "answer":
+		m.replies, err = parseReplies(value)
 	}
 	if err != nil {
 		m.refuse("malformed_" + name)

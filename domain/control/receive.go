@@ -89,6 +89,7 @@ func (m *Machine) hear(now Now, msg *message) {
 	m.takeSnap(p, msg)
 	m.acknowledge(p, msg.acks)
 	m.takeQuestions(p, msg)
+	m.takeTalk(p, msg)
 	if msg.bye {
 		m.commands.ended(p.inc)
 		m.end(p)
@@ -100,6 +101,7 @@ func (m *Machine) met(p *peer) {
 	for _, old := range m.nodes.predecessors(p) {
 		if isRenewed(old.inc, p.inc) {
 			m.commands.renewed(old.inc, p.inc)
+			m.talk.renewed(old.inc, p.inc)
 			m.die(old)
 		} else if !old.followed {
 			old.followed, old.followedAt = true, m.nodes.judged

@@ -45,3 +45,13 @@ func (c *commands) renewed(old, inc string) {
 		}
 	}
 }
+
+// renewed has questions wait for the later incarnation of a node that has not answered.
+func (t *talk) renewed(old, inc string) {
+	for _, q := range t.open {
+		if name, asked := q.asked[old]; asked && len(q.answers[old].Incarnation) == 0 {
+			delete(q.asked, old)
+			q.asked[inc] = name
+		}
+	}
+}

@@ -28,6 +28,7 @@ func (m *Machine) Tick(now Now) {
 	m.facts.expire(now.Mono, m.ended)
 	m.refresh(passed)
 	m.repeat()
+	m.repeatAsks()
 	m.getReady()
 	m.presence.tick(now)
 	m.elect()

@@ -1,8 +1,10 @@
 package control_test
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
@@ -42,7 +44,9 @@ type node struct {
 	frozen  bool
 	cut     bool // it cannot reach the bus
 	dumb    bool // it publishes no events
+	mute    bool // it answers no questions
 	gone    bool
+	asked   int // questions that it has answered
 	inbox   []letter
 	effects []control.Effect
 	events  []control.Event // that it has published
@@ -117,6 +121,7 @@ func (n *node) step() {
 	}
 	n.Tick(n.clock())
 	n.effects = append(n.effects, n.Effects()...)
+	n.answer()
 	if reaches && !n.dumb {
 		some := n.Events(10)
 		n.events = append(n.events, some...)
@@ -133,6 +138,26 @@ func (n *node) step() {
 			ok = w.log || w.rnd.Float64() >= w.lose/4 // the answer may be lost
 		}
 		n.Published(n.clock(), ok)
+	}
+}
+
+// answer answers a question with the name of the node and the question's body.
+func (n *node) answer() {
+	for _, q := range n.Questions(10) {
+		if n.mute {
+			continue
+		}
+		n.asked++
+		switch q.Kind {
+		case "echo":
+			n.Answer(n.clock(), q.ID, fmt.Appendf(nil, `{"%s":%s}`, n.name, q.Body), nil)
+		case "large":
+			n.Answer(n.clock(), q.ID, fmt.Appendf(nil, `"%s"`, strings.Repeat("x", control.MaxBody-2)), nil)
+		case "larger":
+			n.Answer(n.clock(), q.ID, fmt.Appendf(nil, `"%s"`, strings.Repeat("x", control.MaxBody-1)), nil)
+		default:
+			n.Answer(n.clock(), q.ID, nil, errors.New(control.UnknownKind))
+		}
 	}
 }
 

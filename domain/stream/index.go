@@ -13,6 +13,7 @@ type index struct {
 	groups   map[domain.Target]*group
 	peak     int    // see shrunk
 	everyone *group // of domain.Everyone: every attachment is in it
+	taps     []*tap // operators who look at the stream, see Tap
 }
 
 // A group is one target's part of the index. It exists while it has members.

@@ -75,6 +75,7 @@ func (s *Stream) gap(reason domain.GapReason, p history.Point, now time.Time) {
 	}
 	s.confirm()
 	at := s.history.Head().Cursor
+	s.show(Interrupted, at, nil, reason)
 	for _, m := range s.index.everyone.members {
 		if a := m.of; a.live && !a.tell(reason, at) {
 			a.fallBack(n)
@@ -106,6 +107,7 @@ func (s *Stream) take(e *domain.Entry, m *domain.Message, now time.Time) (o doma
 	if m == nil {
 		s.stats.Skipped++
 		s.history.Advance(p)
+		s.show(Undecodable, p.Cursor, nil, "")
 	} else {
 		s.frames.when = metric.StampOf(e.Read)
 		o = s.deliver(m, p, e.Time, now)
@@ -132,11 +134,13 @@ func (s *Stream) deliver(m *domain.Message, p history.Point, t, now time.Time) d
 	if m.Expired(t, now) {
 		s.stats.Expired++
 		s.history.Advance(p)
+		s.show(PastTTL, p.Cursor, m, "")
 		return domain.Outcome{Expired: true}
 	}
 	if s.isDuplicate(m, &p, now) {
 		s.stats.Duplicates++
 		s.history.Advance(p)
+		s.show(Repeated, p.Cursor, m, "")
 		return domain.Outcome{Duplicate: true}
 	}
 	if !s.history.IsOwn(&p) {
@@ -145,6 +149,7 @@ func (s *Stream) deliver(m *domain.Message, p history.Point, t, now time.Time) d
 	s.stats.Delivered++
 	setTime(m, p.Time)
 	n := s.history.Append(m, p, now)
+	s.show(Taken, p.Cursor, m, "")
 	s.offer(n, m, p.Cursor)
 	var o domain.Outcome
 	if s.cfg.Traced && domain.IsSampled(m.Traceparent) {

@@ -20,7 +20,7 @@ import (
 // A Publisher publishes messages to users. Both [*fanfare.Publisher] and
 // [*fanfare.Node] are Publishers.
 type Publisher interface {
-	Publish(ctx context.Context, system string, msgs ...fanfare.Message) (ids []string, err error)
+	Publish(ctx context.Context, system string, msgs ...fanfare.Message) (fanfare.Published, error)
 }
 
 // A Service receives payments over HTTP, and questions from Fanfare's inbound

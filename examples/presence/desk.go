@@ -21,7 +21,7 @@ const System = "support"
 // A Publisher publishes messages to users. Both [*fanfare.Publisher] and [*fanfare.Node]
 // are Publishers.
 type Publisher interface {
-	Publish(ctx context.Context, system string, msgs ...fanfare.Message) (ids []string, err error)
+	Publish(ctx context.Context, system string, msgs ...fanfare.Message) (fanfare.Published, error)
 }
 
 // A Desk knows which agent works on which ticket. It is safe for concurrent use.

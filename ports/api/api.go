@@ -13,7 +13,7 @@ import (
 
 // A Publisher puts a system's messages on the bus, in order, as [domain.Publisher] says.
 type Publisher interface {
-	Publish(ctx context.Context, system domain.System, msgs ...*domain.Message) error
+	Publish(ctx context.Context, system domain.System, msgs ...*domain.Message) (domain.Cursor, error)
 }
 
 // An Authorizer says what an API key grants; "" stands for no key. For a key that grants
@@ -46,7 +46,7 @@ type Node interface {
 }
 
 // An API serves the routes that its methods add to a mux. It is safe for concurrent use
-// and starts no goroutines.
+// and starts no goroutines but those of a request that watches, which end with it.
 type API struct {
 	publisher Publisher
 	keys      Authorizer
@@ -58,6 +58,7 @@ type API struct {
 	docs      page
 	bodies    *budget
 
+	watches      atomic.Int64 // requests that watch now
 	accepted     atomic.Uint64
 	mu           sync.Mutex
 	refused      map[string]uint64 // by reason, see Problem.why; guarded by mu
@@ -91,6 +92,7 @@ func (a *API) Publishing(mux *http.ServeMux) {
 	for _, r := range routes {
 		there += ", " + r.method + " " + r.path
 	}
+	there += ", " + watching.method + " " + watching.path
 	mux.HandleFunc("/v1/", func(w http.ResponseWriter, r *http.Request) {
 		a.refuse(w, problem(http.StatusNotFound, there).because("path"))
 	})

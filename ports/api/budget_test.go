@@ -149,10 +149,10 @@ func TestARequestThatIsAloneIsAlwaysPossible(t *testing.T) {
 // held is a bus that takes messages only when the test lets it.
 type held struct{ in, out chan struct{} }
 
-func (b held) Publish(context.Context, domain.System, ...*domain.Message) error {
+func (b held) Publish(context.Context, domain.System, ...*domain.Message) (domain.Cursor, error) {
 	b.in <- struct{}{}
 	<-b.out
-	return nil
+	return domain.Cursor{}, nil
 }
 
 // The messages of a body count until the bus has them, and the memory that is counted is

@@ -32,6 +32,10 @@ type Config struct {
 	// Control is the node's part in the control plane; nil: it is off, and the routes of
 	// [API.Controlling] answer 501.
 	Control Control
+	// Asker asks all nodes for the routes that need it; nil: nobody answers.
+	Asker Asker
+	// Viewer shows what the node reads; nil: it cannot be watched.
+	Viewer Viewer
 
 	// History reads what messages were; nil: the routes of [API.Remembering] answer 501.
 	// Encoder writes its messages, as clients of sessions see them, and Greedy says which of
@@ -64,6 +68,9 @@ func (c Config) withDefaults() Config {
 	defaults.Set(&c.BodyTime, DefaultBodyTime)
 	defaults.Set(&c.BodyStall, DefaultBodyStall)
 	defaults.Set(&c.Version, "dev")
+	if c.Asker == nil {
+		c.Asker = nobody{}
+	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}

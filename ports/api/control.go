@@ -52,12 +52,21 @@ type Control interface {
 	Nodes() []control.NodeInfo
 }
 
+// An Asker asks all live nodes what each knows, and returns what they have answered when all
+// have, or when ctx or a bound of its own has ended: the answers name the nodes that were
+// silent. The error wraps [domain.ErrInvalid], [domain.ErrLimit] if too many questions are
+// open, or [domain.ErrClosed]. It is safe for concurrent use.
+type Asker interface {
+	Ask(ctx context.Context, kind string, body []byte) (control.Answers, error)
+}
+
 // A route is one operation of the control plane.
 type route struct {
 	method, path string
 	// scope is what an API key needs: the whole scope, or its first part if the path names
 	// a system.
 	scope string
+	alone bool     // it works without the control plane: this node then answers alone
 	query []string // the parameters that it takes, in the order of the documentation
 	bytes int64    // most bytes of the body
 	serve func(*call) (status int, answer any, _ *Problem)
@@ -66,7 +75,7 @@ type route struct {
 
 // fullScope returns the scope that an API key needs for a system.
 func (r *route) fullScope(system string) string {
-	if !strings.Contains(r.path, "{system}") {
+	if r.scope == "admin" || !strings.Contains(r.path, "{system}") {
 		return r.scope
 	}
 	return r.scope + "/" + system
@@ -103,6 +112,8 @@ func (a *API) Controlling(mux *http.ServeMux) {
 			a.steer(r, w, req)
 		})
 	}
+	mux.HandleFunc(watching.method+" "+watching.path, a.watch)
+	methods[watching.path] = []string{http.MethodGet, http.MethodHead}
 	for path := range maps.Keys(methods) {
 		allow := strings.Join(slices.Sorted(slices.Values(methods[path])), ", ")
 		mux.HandleFunc(path, func(w http.ResponseWriter, req *http.Request) {
@@ -153,7 +164,7 @@ func (c *call) admit(r *route, req *http.Request) *Problem {
 		c.api.recordBadKey(req, "scope", "the key lacks "+scope)
 		return problem(http.StatusForbidden,
 			"this API key may not do that: it needs the scope "+scope)
-	case c.control == nil:
+	case c.control == nil && !r.alone:
 		return controlOff()
 	case c.system != (domain.System{}) && !c.api.node.Serves(c.system):
 		return notServed(c.system)

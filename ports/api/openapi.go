@@ -37,6 +37,7 @@ func (a *API) describe() error {
 	a.describeHistory(api.OpenAPI())
 	a.describeReceiving(api.OpenAPI())
 	a.describeControl(api.OpenAPI())
+	a.describeWatch(api.OpenAPI())
 	a.registerHealth(api)
 	addMeanings(api.OpenAPI().Components.Schemas)
 	a.health = mux
@@ -99,12 +100,12 @@ func (a *API) publishResponses() map[string]*huma.Response {
 		Description: "The bus has it: id for a single message, ids for a batch.",
 		Content: map[string]*huma.MediaType{
 			"application/json": {Schema: &huma.Schema{OneOf: []*huma.Schema{
-				object("id", &huma.Schema{Type: "string",
+				published("id", &huma.Schema{Type: "string",
 					Description: "The message's id: the publisher's, or one that the node has made."}),
-				object("ids", &huma.Schema{
+				published("ids", &huma.Schema{
 					Type: "array", Items: &huma.Schema{Type: "string"},
 					Description: "Of a batch: the ids of all messages, in order."}),
-			}}, Example: map[string]any{"id": exampleID}},
+			}}, Example: map[string]any{"id": exampleID, "cursor": exampleCursor}},
 		},
 	}}
 	for status, what := range map[int]string{
@@ -205,6 +206,22 @@ func targetsSchema() *huma.Schema {
 	return &huma.Schema{OneOf: []*huma.Schema{
 		one, {Type: "array", Items: one, MinItems: new(1), MaxItems: &most},
 	}}
+}
+
+// exampleCursor is a position in a Redis stream.
+var exampleCursor = domain.Cursor{
+	Log: 0x8c5f0e7a41d29b36, Time: exampleTime, ID: domain.HashID(exampleID),
+	Position: "\x00\x00\x01\x9a\xd5\x0f\x3a\x60\x00\x00\x00\x00\x00\x00\x00\x00",
+}.String()
+
+// published describes the answer to a publish: the id or ids, and the cursor.
+func published(name string, value *huma.Schema) *huma.Schema {
+	s := object(name, value)
+	s.Properties["cursor"] = &huma.Schema{Type: "string",
+		Description: "Everything in the system up to the message, of a batch up to its last one, lies " +
+			"before this cursor: a client that begins there receives all that comes after. It is missing " +
+			"where the bus keeps no log, or did not say where it has the message."}
+	return s
 }
 
 // object describes an object with one member, which is required.

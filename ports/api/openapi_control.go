@@ -97,6 +97,12 @@ func parameterOf(name string) *huma.Param {
 		p.Example, p.Description = exampleID, "The session, as hello names it."
 	case "node":
 		p.Example, p.Description = "n1", "The node, by its name."
+	case "to":
+		p.Example, p.Description = "user:alice", "Only messages for this target; may be repeated, up to 20 times."
+		p.Schema = &huma.Schema{Type: "string"}
+	case "data":
+		p.Example, p.Description = "true", "true: with the messages' data."
+		p.Schema = &huma.Schema{Type: "boolean"}
 	case "wait":
 		p.Example = "2s"
 		p.Schema = &huma.Schema{Type: "string"}

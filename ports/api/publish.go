@@ -36,13 +36,14 @@ func (a *API) publish(w http.ResponseWriter, r *http.Request) {
 	}
 	a.ids.Name(in.messages...)
 	in.trace(r.Header)
-	if err := a.publisher.Publish(r.Context(), system, in.messages...); err != nil {
+	at, err := a.publisher.Publish(r.Context(), system, in.messages...)
+	if err != nil {
 		a.refuse(w, a.failed(system, in, err))
 		return
 	}
 	a.accepted.Add(uint64(len(in.messages)))
 	a.startAnswer(w)
-	accept(w, in)
+	accept(w, in, at)
 }
 
 // authorize returns the system that the path names and the caller's API key, if the key
@@ -156,10 +157,14 @@ func notSent(in batch, accepted int) string {
 		"; publish again later, with the same id"
 }
 
-// accept answers 202 with the ids. It writes the JSON itself, because this answer is the
-// one that has to be fast.
-func accept(w http.ResponseWriter, in batch) {
-	body := make([]byte, 0, 16+32*len(in.messages))
+// accept answers 202 with the ids, and the cursor if there is one. It writes the JSON
+// itself, because this answer is the one that has to be fast.
+func accept(w http.ResponseWriter, in batch, at domain.Cursor) {
+	size := 16 + 32*len(in.messages)
+	if !at.IsZero() {
+		size += 80 // most cursors have 50 to 60 bytes
+	}
+	body := make([]byte, 0, size)
 	if in.many {
 		body = append(body, `{"ids":[`...)
 		for i, m := range in.messages {
@@ -168,12 +173,15 @@ func accept(w http.ResponseWriter, in batch) {
 			}
 			body = jsontext.AppendMarshaled(body, m.ID)
 		}
-		body = append(body, "]}\n"...)
+		body = append(body, ']')
 	} else {
 		body = append(body, `{"id":`...)
 		body = jsontext.AppendMarshaled(body, in.messages[0].ID)
-		body = append(body, "}\n"...)
 	}
+	if !at.IsZero() {
+		body = append(at.Append(append(body, `,"cursor":"`...)), '"')
+	}
+	body = append(body, "}\n"...)
 	h := w.Header()
 	h["Content-Type"] = jsonType
 	// Without it, net/http would send the ids of a large batch in chunks.

@@ -24,16 +24,17 @@ import (
 type bus struct {
 	mu  sync.Mutex
 	got []*domain.Message
+	at  domain.Cursor // what Publish returns
 	err error
 }
 
-func (b *bus) Publish(_ context.Context, _ domain.System, msgs ...*domain.Message) error {
+func (b *bus) Publish(_ context.Context, _ domain.System, msgs ...*domain.Message) (domain.Cursor, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.err == nil {
 		b.got = append(b.got, msgs...)
 	}
-	return b.err
+	return b.at, b.err
 }
 
 // keys knows "shop", which may publish to some systems, and "ops".
@@ -168,6 +169,27 @@ func TestBatchIsPublishedInOrder(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+// The answer has the cursor that the bus has told, after the ids.
+func TestTheAnswerHasTheCursor(t *testing.T) {
+	at := domain.Cursor{Log: 7, Position: "p", ID: domain.HashID("x")}
+	one, two := `{"to":"user:alice","id":"x","data":1}`, `[{"to":"user:alice","id":"a","data":1},{"to":"*","id":"x","data":1}]`
+	for body, want := range map[string]struct {
+		at   domain.Cursor
+		body string
+	}{
+		one:       {at, `{"id":"x","cursor":"` + at.String() + `"}` + "\n"},
+		two:       {at, `{"ids":["a","x"],"cursor":"` + at.String() + `"}` + "\n"},
+		one + " ": {domain.Cursor{}, `{"id":"x"}` + "\n"},
+	} {
+		_, h := newAPI(t, &bus{at: want.at}, api.Config{})
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, request(body))
+		if w.Code != 202 || w.Body.String() != want.body || w.Header().Get("Content-Length") != fmt.Sprint(len(want.body)) {
+			t.Errorf("%s: %d %v %s; want %s", body, w.Code, w.Header(), w.Body, want.body)
+		}
 	}
 }
 
@@ -453,7 +475,9 @@ func (d discard) WriteHeader(int)             {}
 
 type sink struct{}
 
-func (sink) Publish(context.Context, domain.System, ...*domain.Message) error { return nil }
+func (sink) Publish(context.Context, domain.System, ...*domain.Message) (domain.Cursor, error) {
+	return domain.Cursor{}, nil
+}
 
 func BenchmarkPublish(b *testing.B) {
 	one := `{"to":"user:alice","type":"order.paid","data":{"n":1,"text":"` + strings.Repeat("x", 100) + `"}}`

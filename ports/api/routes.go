@@ -48,6 +48,24 @@ var routes = []route{
 		},
 	},
 	{
+		method: "GET", path: "/v1/users/{user}/sessions", scope: "admin", alone: true,
+		bytes: smallObject, serve: listSessions,
+		about: about{
+			id: "listSessions", tag: tagWho, summary: "List the sessions of a user",
+			text: "Asks all nodes which sessions the user has, and how each of them is. Nodes that do not " +
+				"answer within 5 s are named.",
+			answer: sessionList{
+				User: "alice", fullness: fullness{Complete: true},
+				Sessions: []control.SessionInfo{{
+					ID: exampleID, Node: "n2", Port: "ws", Address: "203.0.113.7", Connected: exampleTime,
+					Systems: []control.SystemState{{
+						System: "chat", State: "live", Cursor: exampleCursor, Rooms: []string{"lobby"},
+					}},
+				}},
+			},
+		},
+	},
+	{
 		method: "POST", path: "/v1/sessions/{id}/disconnect", scope: "admin",
 		query: waits, bytes: smallObject, serve: disconnectSession,
 		about: about{

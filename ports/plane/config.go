@@ -32,6 +32,10 @@ type Config struct {
 	Control control.Config
 	Topics  domain.Topics // what the topics are called
 
+	// Answerers are what the node answers when nodes ask each other; default: none yet. See
+	// [Plane.Handle].
+	Answerers *Answerers
+
 	// Deaf reports whether what is published on a topic does not come here, though the
 	// bus answers, so that [Plane.Trouble] can say it; nil: nobody knows. It is called by
 	// several goroutines.
@@ -62,6 +66,9 @@ func (c Config) withDefaults() Config {
 	defaults.Set(&c.Control.DeadAfter, control.DefaultDeadAfter)
 	if c.Control.Incarnation == "" {
 		c.Control.Incarnation = domain.NewID()
+	}
+	if c.Answerers == nil {
+		c.Answerers = NewAnswerers(c.Control.Node)
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

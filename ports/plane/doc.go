@@ -10,6 +10,7 @@
 //     message at a time. What gathers meanwhile is in one message.
 //   - It does to the node's sessions what facts demand, before other nodes are told that it
 //     was done ([Node]), and tells sessions once a second who came and went.
+//   - It asks all nodes what each knows, and answers what others ask ([Plane.Ask]).
 //   - It publishes events about users for business services, in order, one batch at a time.
 //
 // # When something fails
@@ -24,5 +25,5 @@
 //
 // [Plane.Run] starts all goroutines, and returns when they have ended. All other methods
 // may be called from any goroutine at any time, before and after Run, too. None waits for
-// the bus but [Plane.Command].
+// the bus but [Plane.Command] and [Plane.Ask].
 package plane

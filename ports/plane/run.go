@@ -3,6 +3,7 @@ package plane
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fanfarebus/fanfare/domain/control"
@@ -31,7 +32,7 @@ func (p *Plane) Run(ctx context.Context, n Node) error {
 	if p.cfg.Control.Events != nil {
 		work.Go(func() { p.speak(working) })
 	}
-	l.run(ctx)
+	l.run(ctx, func() { l.answer(working, &work) })
 	l.leave()
 	close(p.done)
 	stop()
@@ -48,6 +49,8 @@ type loop struct {
 	messages chan []byte // to the goroutine of send
 	results  chan error  // from it: what became of each message; has room for one
 	inFlight bool        // a message is with send
+
+	answers atomic.Int32 // questions of other nodes that are being answered
 
 	sent        time.Time     // when the last message was handed to send
 	failed      time.Duration // pause after a failure; 0 after a success
@@ -69,8 +72,9 @@ func (l *loop) send(ctx context.Context) {
 	}
 }
 
-// run works until ctx has ended and the sessions are gone.
-func (l *loop) run(ctx context.Context) {
+// run works until ctx has ended and the sessions are gone. It calls answer when other nodes
+// may have asked something.
+func (l *loop) run(ctx context.Context, answer func()) {
 	tick := time.NewTicker(l.p.cfg.Interval)
 	defer tick.Stop()
 	l.soon = time.NewTimer(l.p.cfg.Interval)
@@ -87,6 +91,7 @@ func (l *loop) run(ctx context.Context) {
 			done, ended = ended, nil
 		}
 		l.askStatus()
+		answer()
 		l.publish()
 		l.p.tell()
 	}

@@ -21,3 +21,33 @@ const (
 
 // Codes that an application may choose for [Registry.Disconnect].
 const minCustomCode, maxCustomCode = 4100, 4999
+
+// closeReasons are words for the codes, for the log.
+var closeReasons = map[int]string{
+	0:                 "unknown_code", // the client made one up
+	1000:              "closed_by_client",
+	CloseGoingAway:    "going_away",
+	CloseProtocol:     "protocol",
+	1005:              "closed_by_client",
+	CloseAbnormal:     "connection_lost",
+	CloseNotUTF8:      "not_utf8",
+	ClosePolicy:       "policy",
+	CloseTooBig:       "too_big",
+	CloseTryLater:     "try_later",
+	CloseExpired:      "token_expired",
+	CloseForbidden:    "forbidden",
+	CloseSlow:         "slow",
+	CloseDisconnected: "disconnected",
+	CloseReplaced:     "replaced",
+}
+
+// closeReason returns a word for a code, one of a few.
+func closeReason(code int) string {
+	if code >= minCustomCode && code <= maxCustomCode {
+		code = CloseDisconnected
+	}
+	if word := closeReasons[code]; word != "" {
+		return word
+	}
+	return "other"
+}

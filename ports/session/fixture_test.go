@@ -74,6 +74,8 @@ type conn struct{ closed atomic.Int64 }
 func (c *conn) Offer(*session.Attachment, stream.Frame) bool               { return true }
 func (c *conn) Offered() uint64                                            { return 0 }
 func (c *conn) SendCursor(*session.Attachment, domain.Cursor, uint64) bool { return true }
+func (c *conn) Port() string                                               { return "ws" }
+func (c *conn) Pending() (frames, bytes int)                               { return 2, 30 }
 func (c *conn) Notify([]byte)                                              {}
 func (c *conn) NotifyIfRoom([]byte) bool                                   { return true }
 func (c *conn) Disconnect(code int, reason string, _ bool)                 { c.Close(code, reason) }

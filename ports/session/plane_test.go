@@ -78,13 +78,19 @@ type plane struct {
 }
 
 func newPlane(t testing.TB, auth session.Authenticator, cfg session.Config) *plane {
+	return newLoggingPlane(t, auth, cfg, slog.DiscardHandler)
+}
+
+func newLoggingPlane(
+	t testing.TB, auth session.Authenticator, cfg session.Config, log slog.Handler,
+) *plane {
 	t.Helper()
 	p := &plane{Control: &sessiontest.Control{}, bus: &bus{streams: make(map[domain.System]*stream.Stream)}}
 	cfg.Control = p.Control
 	cfg.Presence = func(s domain.System) bool { return s != system("orders") }
 	var err error
 	hub := stream.NewHub(p.bus, stream.HubConfig{Any: true})
-	if p.registry, err = session.New(hub, auth, cfg, slog.New(slog.DiscardHandler)); err != nil {
+	if p.registry, err = session.New(hub, auth, cfg, slog.New(log)); err != nil {
 		t.Fatal(err)
 	}
 	return p
@@ -134,6 +140,8 @@ func (l *listener) Offer(_ *session.Attachment, f stream.Frame) bool {
 }
 func (l *listener) Offered() uint64                                            { return 0 }
 func (l *listener) SendCursor(*session.Attachment, domain.Cursor, uint64) bool { return true }
+func (l *listener) Port() string                                               { return "ws" }
+func (l *listener) Pending() (frames, bytes int)                               { return 0, 0 }
 func (l *listener) NotifyIfRoom(op []byte) bool                                { return l.hear(string(op)) }
 func (l *listener) Notify(op []byte)                                           { l.hear(string(op)) }
 func (l *listener) GoAway(_, _ time.Duration)                                  { l.Close(session.CloseGoingAway, "") }

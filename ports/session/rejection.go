@@ -147,7 +147,7 @@ func (reg *Registry) Rejection(r *http.Request, err error) *Rejection {
 // into parameters and headers where no token belongs.
 func (reg *Registry) record(from netip.Addr, r *Rejection, what string, args ...any) {
 	reg.counters.countReason(r.Reason())
-	args = append([]any{"reason", r.Reason(), "address", from.String()}, args...)
+	args = append([]any{"reason", r.Reason(), "node", reg.cfg.Node, "address", from.String()}, args...)
 	args = append(args, r.log...)
 	if r.failed {
 		reg.log.Warn(what, args...)

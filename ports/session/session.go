@@ -1,8 +1,6 @@
 package session
 
 import (
-	"context"
-	"log/slog"
 	"net/netip"
 	"strconv"
 	"sync"
@@ -27,6 +25,12 @@ type Conn interface {
 	// SendCursor tells the client its cursor in the attachment's system. It does
 	// nothing and returns false if Offer was called since Offered returned offers.
 	SendCursor(a *Attachment, at domain.Cursor, offers uint64) bool
+	// Port names what the connection is: "ws", "sse", or "plain" for a client of /ws that is
+	// sent messages alone.
+	Port() string
+	// Pending returns how many frames wait for the connection to take them, and how many
+	// bytes of those and of what is being written.
+	Pending() (frames, bytes int)
 	// Notify sends the client a notice: an op of fanfare.v1.json.
 	Notify(op []byte)
 	// NotifyIfRoom is Notify for a notice that can wait: if there is no room for it, or
@@ -88,6 +92,7 @@ func (s *Session) Begin(conn Conn) {
 		a.conn = conn
 	}
 	s.registry.counters.opened.Add(1)
+	s.logOpened()
 	conn.Notify(s.hello(asked.systems))
 	if s.untold {
 		s.startRooms()
@@ -150,9 +155,7 @@ func (s *Session) End(code int) {
 	s.Leave()
 	if s.conn != nil { // it began
 		s.registry.counters.countClosed(code)
-		if log := s.registry.log; log.Enabled(context.Background(), slog.LevelDebug) {
-			log.Debug("session ended", "user", s.User, "session", s.ID, "code", code)
-		}
+		s.logClosed(code)
 	}
 	s.registry.release()
 }

@@ -44,6 +44,12 @@ func (c *client) Offer(a *session.Attachment, f stream.Frame) bool {
 // Offered returns how often Offer was called.
 func (c *client) Offered() uint64 { return c.out.offered() }
 
+// Port names the port.
+func (c *client) Port() string { return "sse" }
+
+// Pending returns what waits in the outbox.
+func (c *client) Pending() (frames, bytes int) { return c.out.pending() }
+
 // SendCursor sends an id without data, or a cursor op if the client asked for that.
 func (c *client) SendCursor(a *session.Attachment, at domain.Cursor, offers uint64) bool {
 	if c.cursorOps {

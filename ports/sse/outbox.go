@@ -107,6 +107,13 @@ func (o *outbox) offered() uint64 {
 	return o.offers
 }
 
+// pending returns how many items wait, and how many bytes of those and of what is in flight.
+func (o *outbox) pending() (frames, bytes int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.queued(), o.waitingBytes + o.inFlightBytes
+}
+
 // take lets an item wait. The caller holds mu.
 func (o *outbox) take(i item, maxBytes, maxItems int) bool {
 	size := len(i.op) + len(i.cursor)

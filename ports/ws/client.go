@@ -79,6 +79,17 @@ func (c *client) Offer(_ *session.Attachment, f stream.Frame) bool {
 // Offered returns how often Offer was called.
 func (c *client) Offered() uint64 { return c.out.offered() }
 
+// Port says whether the client is a plain one.
+func (c *client) Port() string {
+	if c.plain {
+		return "plain"
+	}
+	return "ws"
+}
+
+// Pending returns what waits in the outbox.
+func (c *client) Pending() (frames, bytes int) { return c.out.pending() }
+
 // SendCursor sends a cursor op.
 func (c *client) SendCursor(a *session.Attachment, at domain.Cursor, offers uint64) bool {
 	taken, due := c.out.replyIfQuiet(session.CursorNotice(a.System(), at), offers)

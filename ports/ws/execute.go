@@ -115,7 +115,7 @@ func (c *client) publish(system domain.System, m *domain.Message) error {
 	var err error
 	switch {
 	case len(m.To) > 0:
-		err = c.server.pub.Publish(ctx, system, m)
+		_, err = c.server.pub.Publish(ctx, system, m)
 	case c.Grant.MaySendInbound(system):
 		err = c.server.pub.Inbound(ctx, system, m, c.ID)
 	default:

@@ -213,16 +213,16 @@ func (b *bus) fail(err error) {
 	b.err = err
 }
 
-func (b *bus) Publish(_ context.Context, s domain.System, msgs ...*domain.Message) error {
+func (b *bus) Publish(_ context.Context, s domain.System, msgs ...*domain.Message) (at domain.Cursor, _ error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.err != nil {
-		return &domain.PublishError{Err: b.err}
+		return at, &domain.PublishError{Err: b.err}
 	}
 	for _, m := range msgs {
 		b.published = append(b.published, fmt.Sprintf("%s to=%v from=%s type=%s %s %s", s, m.To, m.From, m.Type, m.ContentType, m.Data))
 	}
-	return nil
+	return at, nil
 }
 
 func (b *bus) Inbound(_ context.Context, s domain.System, m *domain.Message, from string) error {

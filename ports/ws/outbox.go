@@ -98,6 +98,14 @@ func (o *outbox) offered() uint64 {
 	return o.offers
 }
 
+// pending returns how many frames wait, and how many bytes of those and of what is with the
+// writer.
+func (o *outbox) pending() (frames, bytes int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.queue), o.waitingBytes + o.inFlightBytes
+}
+
 // take lets a frame wait, if there is room. The caller holds mu.
 func (o *outbox) take(f stream.Frame, maxBytes, maxFrames int) (taken, due bool) {
 	size, empty := len(f.Bytes), o.queue == nil && o.inFlightBytes == 0

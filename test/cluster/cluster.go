@@ -113,14 +113,14 @@ func (c *Cluster) Nodes() []*Node { return append([]*Node(nil), c.nodes...) }
 // returns their ids.
 func (c *Cluster) Publish(system string, msgs ...fanfare.Message) (ids []string) {
 	c.t.Helper()
-	ids, err := c.own.Publish(context.Background(), system, msgs...)
+	done, err := c.own.Publish(context.Background(), system, msgs...)
 	if err != nil {
 		c.t.Fatalf("cluster: publish in %s: %v", system, err)
 	}
 	for _, m := range msgs {
 		c.tl.add("", "published in %s: %s to %v", system, briefly(m.ID, m.Type, m.Data), m.To)
 	}
-	return ids
+	return done.IDs
 }
 
 // Publisher returns a service's connection to the bus. The cluster closes it in

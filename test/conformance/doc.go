@@ -32,6 +32,7 @@
 //     caller. An unreadable message stops nobody.
 //   - Replay, Since, Tail, Seam: a log can be read again from a position and from
 //     a time, and reading continues with new entries.
+//   - Stored: readers find a message where Publish says that the log has it.
 //   - Back, BackTrimmed: entries are counted from the end of a log.
 //   - Trim, Recreate: readers of entries that are gone are told a gap.
 //   - Cut, Freeze: connections end, or swallow everything. Nothing is lost

@@ -238,6 +238,24 @@ var mutations = []mutation{
 			return before(at), err
 		}}
 	}},
+	{"says that a message is one before where it is", "Stored", "is said to be at", func(d *wireDriver) transport.Driver {
+		return &mutant{wireDriver: d, publish: func(ctx context.Context, records []transport.Outgoing) []error {
+			errs := d.Publish(ctx, records)
+			for i := range records {
+				records[i].At.Position = before(records[i].At.Position)
+			}
+			return errs
+		}}
+	}},
+	{"says that a message is in another log", "Stored", "is said to be at", func(d *wireDriver) transport.Driver {
+		return &mutant{wireDriver: d, publish: func(ctx context.Context, records []transport.Outgoing) []error {
+			errs := d.Publish(ctx, records)
+			for i := range records {
+				records[i].At.Log++
+			}
+			return errs
+		}}
+	}},
 	{"counts one too few", "Back", "want number", func(d *wireDriver) transport.Driver {
 		return &mutant{wireDriver: d, back: func(ctx context.Context, topic string, upTo domain.Position, n int) (domain.Position, bool, error) {
 			return d.Back(ctx, topic, upTo, n+1)

@@ -56,6 +56,7 @@ var cases = []testCase{
 	{name: "Replay", run: replay, applies: toLogs},
 	{name: "Since", run: since, applies: toLogs},
 	{name: "Tail", run: tail, applies: toLogs},
+	{name: "Stored", run: stored, applies: toLogs},
 	{name: "Back", run: back, applies: toLogs},
 	{name: "Seam", run: seam, applies: toLogs},
 	{name: "Trim", run: trim, applies: toLogs, hooks: hasTrim},

@@ -48,6 +48,7 @@ func TestControlPlane(t *testing.T) {
 			t.Run("membership", func(t *testing.T) { p.membership(t, bus.log) })
 			t.Run("presence", p.seesWhoIsThere)
 			t.Run("revoke", p.revokes)
+			t.Run("sessions", p.listsSessions)
 			if bus.name == "redis-streams" {
 				t.Run("command line", func(t *testing.T) { commandLine(t, c, p) })
 			}

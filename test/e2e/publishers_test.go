@@ -170,6 +170,7 @@ type answer struct {
 
 	ID     string   `json:"id"`
 	IDs    []string `json:"ids"`
+	Cursor string   `json:"cursor"`
 	Errors []struct{ Location, Message string }
 }
 

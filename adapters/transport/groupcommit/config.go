@@ -7,8 +7,9 @@ type Config[T any] struct {
 	// Send sends records in the order given. It returns nil if there was no
 	// error at all, else a slice as long as records, with an error at the index
 	// of each record that was not taken or for which that is unknown. It keeps
-	// nothing of records. Send is called by one goroutine at a time. Its context
-	// ends with the deadline of the call that leads.
+	// nothing of records, and may note in them what it learns: publishers get them
+	// back. Send is called by one goroutine at a time. Its context ends with the
+	// deadline of the call that leads.
 	Send func(ctx context.Context, records []T) []error
 	// Prepare is called before Send and may change records. It keeps nothing of
 	// them. It may be nil.

@@ -42,8 +42,9 @@ func New[T any](cfg Config[T]) *Pipeline[T] { return &Pipeline[T]{cfg: cfg} }
 // a call that leads waits for Send, whatever becomes of its context, because others
 // rely on it.
 //
-// The slice belongs to the Pipeline from now on. What the records refer to belongs
-// to the caller again when Publish returns.
+// The slice belongs to the Pipeline from now on. If Publish returns without an error,
+// it is the caller's again, and holds the records as Send has left them. What the
+// records refer to belongs to the caller again when Publish returns.
 //
 // The outcome's error is
 //
@@ -204,12 +205,15 @@ func (p *Pipeline[T]) commitSize() int {
 	return len(p.queue)
 }
 
-// settle gives each call of the commit its outcome, from the errors of Send.
+// settle gives each call of the commit its records back, and its outcome, from the errors
+// of Send.
 func (p *Pipeline[T]) settle(errs []error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	sent := p.records
 	for _, c := range p.calls {
 		c.outcome = Outcome{Accepted: len(c.records)}
+		sent = sent[copy(c.records, sent):]
 		if errs != nil {
 			c.outcome, errs = p.outcomeOf(errs[:len(c.records)]), errs[len(c.records):]
 		}

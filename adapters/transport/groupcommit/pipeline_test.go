@@ -256,3 +256,41 @@ func ExamplePipeline() {
 	// certain that the rest was not taken: true
 	// too large
 }
+
+// What Send notes in the records comes back to who has published them, also to those
+// whose records were sent with others', or in parts.
+func TestEachCallGetsItsRecordsBack(t *testing.T) {
+	run(t, func(t *testing.T, b *broker, cfg groupcommit.Config[int]) {
+		cfg.Send = func(ctx context.Context, records []int) []error {
+			errs := b.send(ctx, records)
+			for i := range records {
+				records[i] *= 10
+			}
+			return errs
+		}
+		p := groupcommit.New(cfg)
+		calls := [][]int{{1}, {2, 3}, {4}, {5, 6, 7}}
+		var outcomes []<-chan groupcommit.Outcome
+		for _, records := range calls {
+			outcomes = append(outcomes, publish(t.Context(), p, time.Second, records...))
+		}
+		close(b.gate)
+		for i, out := range outcomes {
+			want(t, "all", <-out, groupcommit.Outcome{Accepted: len(calls[i])})
+		}
+		if diff := cmp.Diff([][]int{{10}, {20, 30}, {40}, {50, 60, 70}}, calls); diff != "" {
+			t.Error(diff)
+		}
+		long := make([]int, 25)
+		for i := range long {
+			long[i] = i
+		}
+		want(t, "25 records", p.Publish(t.Context(), time.Now().Add(time.Second), long),
+			groupcommit.Outcome{Accepted: 25})
+		for i, got := range long {
+			if got != 10*i {
+				t.Errorf("record %d came back as %d", i, got)
+			}
+		}
+	})
+}

@@ -20,21 +20,27 @@ type Publisher struct {
 	Key  string // API key; "" for none
 }
 
+// A Published is what a node answers about messages that are on the bus.
+type Published struct {
+	IDs    []string `json:"ids"`
+	Cursor string   `json:"cursor,omitempty"` // after the last message; "" if it is not known
+}
+
 // Publish posts messages of a system, each a JSON object on a line of its own,
-// and returns their ids. It tries once. If the node refuses, the error is a
+// and returns what the node answers. It tries once. If the node refuses, the error is a
 // [*Refusal], which says how many messages are on the bus.
 func (p Publisher) Publish(
 	ctx context.Context, system string, lines []byte,
-) (ids []string, err error) {
+) (done Published, err error) {
 	u, err := endpoint(p.Node, "/v1/systems/"+system+"/messages")
 	if err != nil {
-		return nil, err
+		return done, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, publishTime)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), bytes.NewReader(lines))
 	if err != nil {
-		return nil, err
+		return done, err
 	}
 	r.Header.Set("Content-Type", "application/x-ndjson")
 	if p.Key != "" {
@@ -42,17 +48,16 @@ func (p Publisher) Publish(
 	}
 	answer, err := http.DefaultClient.Do(r)
 	if err != nil {
-		return nil, unreached(u, err)
+		return done, unreached(u, err)
 	}
 	defer answer.Body.Close()
 	if answer.StatusCode != http.StatusAccepted {
-		return nil, ReadRefusal(answer.StatusCode, answer.Body)
+		return done, ReadRefusal(answer.StatusCode, answer.Body)
 	}
-	var accepted struct{ IDs []string }
-	if err := json.NewDecoder(answer.Body).Decode(&accepted); err != nil {
-		return nil, fmt.Errorf("the node's answer cannot be read: %w", err)
+	if err := json.NewDecoder(answer.Body).Decode(&done); err != nil {
+		return Published{}, fmt.Errorf("the node's answer cannot be read: %w", err)
 	}
-	return accepted.IDs, nil
+	return done, nil
 }
 
 // unreached says that a node did not answer. It shows the URL without its

@@ -33,11 +33,12 @@ func TestPublisherPostsLinesAndReturnsTheirIDs(t *testing.T) {
 			t.Errorf("got %s %v %q", r.URL, r.Header, body)
 		}
 		w.WriteHeader(202)
-		fmt.Fprint(w, `{"ids":["a","b"]}`)
+		fmt.Fprint(w, `{"ids":["a","b"],"cursor":"c"}`)
 	}))
 	defer server.Close()
-	ids, err := client.Publisher{Node: server.URL + "/base/", Key: "k"}.Publish(t.Context(), "orders", []byte("{}\n{}\n"))
-	if diff := cmp.Diff([]string{"a", "b"}, ids); diff != "" || err != nil {
+	done, err := client.Publisher{Node: server.URL + "/base/", Key: "k"}.Publish(t.Context(), "orders", []byte("{}\n{}\n"))
+	want := client.Published{IDs: []string{"a", "b"}, Cursor: "c"}
+	if diff := cmp.Diff(want, done); diff != "" || err != nil {
 		t.Error(diff, err)
 	}
 }

@@ -147,7 +147,10 @@ func (c *client) send(texts ...string) {
 	}
 }
 
-var ulid = regexp.MustCompile(`"[0-9A-HJKMNP-TV-Z]{26}"`)
+var (
+	ulid   = regexp.MustCompile(`"[0-9A-HJKMNP-TV-Z]{26}"`)
+	cursor = regexp.MustCompile(`"cursor":"[\w-]+"`)
+)
 
 // answer reads an answer, and returns it without what differs each time: the date and
 // ids. It returns "closed" if there is none.
@@ -175,7 +178,8 @@ func (c *client) answer(method string) string {
 	if r.Close {
 		b.WriteString("the last\n")
 	}
-	b.WriteString("\n" + ulid.ReplaceAllString(string(body), `"ID"`))
+	text := ulid.ReplaceAllString(string(body), `"ID"`)
+	b.WriteString("\n" + cursor.ReplaceAllString(text, `"cursor":"CURSOR"`))
 	return b.String()
 }
 

@@ -29,8 +29,8 @@ const (
 )
 
 // A call is an op that a node answers. Its kind, room, watch, late and again never
-// change. Client.mu guards the other fields until done is closed; then id and err stay as
-// they are.
+// change. Client.mu guards the other fields until done is closed; then id, last and err stay
+// as they are.
 type call struct {
 	kind  kind
 	room  string // for join, leave and presence: system/room, or the system alone
@@ -46,6 +46,7 @@ type call struct {
 	settled bool          // it was answered or given up
 	done    chan struct{} // closed when it is settled
 	id      string        // of the message that was sent
+	last    *coverage     // of a join that asked for the last messages
 	err     error
 }
 
@@ -110,31 +111,50 @@ func (c *Client) Send(ctx context.Context, system string, m Sending) (id string,
 // node refuses the room, the error is an [OpError]. If ctx ends before the answer, later
 // connections do not join the room.
 func (c *Client) Join(ctx context.Context, system, room, since string) error {
-	if !utf8.ValidString(room) || !utf8.ValidString(system) {
-		return fmt.Errorf("client: joining %q: not UTF-8", system+"/"+room)
+	_, err := c.join(ctx, joining{System: system, Room: room, Since: since})
+	return err
+}
+
+// JoinLast is [Client.Join] for a room whose latest messages the node sends first. The
+// Coverage says whether all that were asked for have come; it is nil from a node that does
+// not tell.
+func (c *Client) JoinLast(
+	ctx context.Context, system, room string, last Last,
+) (*Coverage, error) {
+	if err := last.check(); err != nil {
+		return nil, fmt.Errorf("client: joining %s/%s: last: %w", system, room, err)
 	}
-	text, err := joinOp(system, room, since)
+	return c.join(ctx, joining{System: system, Room: room, Last: last.value()})
+}
+
+// A joining is the op with which a room is joined, but for its name and ref.
+type joining struct {
+	System string `json:"system"`
+	Room   string `json:"room"`
+	Since  string `json:"since,omitempty"`
+	Last   any    `json:"last,omitempty"` // a number, or a time as a string
+}
+
+func (c *Client) join(ctx context.Context, j joining) (*Coverage, error) {
+	name := j.System + "/" + j.Room
+	if !utf8.ValidString(name) {
+		return nil, fmt.Errorf("client: joining %q: not UTF-8", name)
+	}
+	text, err := json.Marshal(j)
 	if err != nil {
-		return fmt.Errorf("client: joining %s/%s: %w", system, room, err)
+		return nil, fmt.Errorf("client: joining %s: %w", name, err)
 	}
 	for {
-		_, err := c.ask(ctx, &call{kind: callJoin, room: system + "/" + room, text: text})
+		a := &call{kind: callJoin, room: name, text: text}
+		_, err := c.ask(ctx, a)
 		if refused := (*OpError)(nil); !errors.As(err, &refused) || refused.Code != "busy" {
-			return err
+			return a.last.exported(), err
 		}
 		// The node is still looking up another cursor for this session.
 		if !pause(ctx, c.cfg.FirstPause/4+rand.N(c.cfg.FirstPause/2+1)) {
-			return ctx.Err()
+			return nil, ctx.Err()
 		}
 	}
-}
-
-func joinOp(system, room, since string) ([]byte, error) {
-	return json.Marshal(struct {
-		System string `json:"system"`
-		Room   string `json:"room"`
-		Since  string `json:"since,omitempty"`
-	}{system, room, since})
 }
 
 // Leave leaves a room, also on later connections. Without a connection it returns at

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -63,7 +64,7 @@ func New(cfg Config) (*Client, error) {
 		behind:    map[string]string{},
 	}
 	for _, system := range cfg.Systems {
-		if cursor := cfg.Resume[system]; cursor != "" {
+		if cursor := cmp.Or(cfg.From[system], cfg.Resume[system]); cursor != "" {
 			c.handled[system] = cursor
 		}
 	}
@@ -165,7 +166,12 @@ func (c *Client) handle(ctx context.Context, e *event) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if e.released != "" {
+	if c.cfg.Handler.Message != nil || c.cfg.Handler.Op != nil {
+		e.on.ack(&e.op)
+	}
+	if e.repeated {
+		return nil
+	} else if e.released != "" {
 		c.release(e.released)
 	} else if c.holds[e.op.System] > 0 {
 		c.advance(c.behind, &e.op)
@@ -181,7 +187,7 @@ func (c *Client) notify(ctx context.Context, e *event) error {
 	switch {
 	case e.lost != nil:
 		return invoke(ctx, h.Lost, func() *Lost { return e.lost })
-	case e.released != "":
+	case e.released != "", e.repeated:
 		return nil
 	}
 	if err := invoke(ctx, h.Op, func() []byte { return e.raw }); err != nil {

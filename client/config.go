@@ -32,6 +32,13 @@ type Config struct {
 	// Resume holds cursors, by system, from which to continue: what Cursors returned
 	// in an earlier run of the program.
 	Resume map[string]string
+	// From holds cursors, by system, at which the program has read the state that the
+	// messages change: see [Config.FetchCursor]. The first connection begins there. It
+	// counts where Resume has the system, too.
+	From map[string]string
+	// Last says, by system, which of the latest messages to begin with where the client has
+	// no cursor.
+	Last map[string]Last
 	// Token returns a session token that is valid now. It is called before each
 	// connection and, if the token is a JWT with an expiry time, again before that
 	// time. It is not called concurrently. Its errors count as a lost connection.
@@ -120,6 +127,11 @@ func (c Config) Validate() error {
 		if room == "" || !slices.Contains(c.Systems, system) {
 			faults = append(faults,
 				fmt.Errorf("client: Rooms: %q: want system/room, of a system in Systems", name))
+		}
+	}
+	for name, last := range c.Last {
+		if err := last.check(); err != nil {
+			faults = append(faults, fmt.Errorf("client: Last: %s: %w", name, err))
 		}
 	}
 	for name, negative := range map[string]bool{

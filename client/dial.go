@@ -121,6 +121,7 @@ func (s *session) query(q url.Values) url.Values {
 		s.previous.recorder = &s.overlap // from what seen holds now
 	}
 	q.Del("resume")
+	q.Del("last")
 	q["systems"] = []string{strings.Join(s.systems, ",")}
 	// rooms is a list with commas between its elements. A room whose name has a comma
 	// is named by a parameter room of its own.
@@ -133,9 +134,11 @@ func (s *session) query(q url.Values) url.Values {
 		lists[param] = append(lists[param], name)
 	}
 	maps.Copy(q, lists)
-	for _, system := range slices.Sorted(maps.Keys(s.seen)) {
-		if slices.Contains(s.systems, system) {
-			q.Add("resume", system+":"+s.seen[system])
+	for _, system := range slices.Sorted(slices.Values(s.systems)) {
+		if at := s.seen[system]; at != "" {
+			q.Add("resume", system+":"+at)
+		} else if last, ok := s.cfg.Last[system]; ok {
+			q.Add("last", system+":"+last.String())
 		}
 	}
 	return q

@@ -40,6 +40,11 @@
 //   - What was asked for with [Client.Join] and [Client.Watch] is asked for again on each
 //     new connection. What is watched is then told anew. Rooms into which the server has
 //     put the user are not asked for: the node tells them ([Handler].Joined).
+//   - With a cursor in Config.From, which [Config.FetchCursor] returned before the program read
+//     a state, nothing is missed between that state and the session.
+//   - A message that wants a receipt is acknowledged once Handler.Message, or Handler.Op
+//     without it, has returned without an error, on the session that brought it. What was
+//     handled in the moment in which ctx ended may not be acknowledged.
 //   - When the server disconnects the user, Run ends with the reason, or the client fetches
 //     a new token and connects again, as the server said: see [CloseError].
 //   - When Run returns, all its goroutines have ended.

@@ -56,6 +56,9 @@ type Message struct {
 	// Time is zero if the message has no time that can be read.
 	Time    time.Time
 	Headers map[string]string
+	// Receipt says that the publisher wants to know when the message was handled. The client
+	// tells it once Handler.Message has returned without an error.
+	Receipt bool
 	// Data is what ContentType says: JSON, the text, or the bytes.
 	Data        []byte
 	ContentType string
@@ -88,6 +91,9 @@ type Place struct {
 	Cursor string
 	// Resumed says that the session continues from the cursor that the client gave.
 	Resumed bool
+	// Last says whether all of the latest messages come that Config.Last asked for. It is
+	// nil where nothing was asked for, and from a node that does not tell.
+	Last *Coverage
 }
 
 // A Left names what the session was taken out of: a room or, if Room is empty, a

@@ -46,7 +46,8 @@ func (c *Client) joinLate(named []string) {
 			continue
 		}
 		system, room, _ := strings.Cut(name, "/")
-		text, _ := joinOp(system, room, c.seen[system]) // strings can always be encoded
+		j := joining{System: system, Room: room, Since: c.seen[system]}
+		text, _ := json.Marshal(j) // strings can always be encoded
 		a := &call{kind: callJoin, room: name, text: text, late: true}
 		c.number(a)
 		c.pending[a.ref] = a

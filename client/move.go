@@ -129,6 +129,7 @@ func (s *session) retire() {
 		return
 	}
 	old.stop()
+	old.awaitWriter()
 	_ = old.conn.SetReadDeadline(time.Now().Add(old.cfg.Timeout))
 	old.leaveIfAnswered()
 	s.previous = nil // or each session would keep all before it in memory
@@ -154,10 +155,17 @@ func (s *session) deliver(ctx context.Context, line []byte, o *op) error {
 	}
 	s.turn.Lock()
 	defer s.turn.Unlock()
-	if s.retired.Load() || s.isRepetition(o) {
+	if s.retired.Load() {
 		return nil
 	}
-	if err := s.out.push(ctx, event{raw: line, op: *o}); err != nil {
+	e := event{raw: line, op: *o}
+	if o.Receipt {
+		e.on = s
+	}
+	if e.repeated = s.isRepetition(o); e.repeated && e.on == nil {
+		return nil
+	}
+	if err := s.out.push(ctx, e); err != nil || e.repeated {
 		return err
 	}
 	s.mu.Lock()

@@ -16,7 +16,7 @@ type op struct {
 	System      string              `json:"system"`
 	ID          string              `json:"id"`
 	Cursor      string              `json:"cursor"` // null leaves it empty
-	To          string              `json:"to"`
+	To          target              `json:"to"`
 	From        string              `json:"from"`
 	Type        string              `json:"type"`
 	Time        string              `json:"time"`
@@ -42,11 +42,27 @@ type op struct {
 	Node        string              `json:"node"`
 	User        string              `json:"user"`
 	Systems     map[string]position `json:"systems"`
+	Last        *coverage           `json:"last"`
+	Receipt     bool                `json:"receipt"`
 }
 
 type position struct {
-	Cursor  string `json:"cursor"`
-	Resumed bool   `json:"resumed"`
+	Cursor  string    `json:"cursor"`
+	Resumed bool      `json:"resumed"`
+	Last    *coverage `json:"last"`
+}
+
+// coverage says whether all of the last messages come that were asked for.
+type coverage struct {
+	Complete bool   `json:"complete"`
+	Reason   string `json:"reason"`
+}
+
+func (c *coverage) exported() *Coverage {
+	if c == nil {
+		return nil
+	}
+	return &Coverage{Complete: c.Complete, Reason: c.Reason}
 }
 
 // An integer is one by JSON Schema: 30.0 and 3e1 are integers, too.
@@ -110,8 +126,9 @@ func parse(raw []byte) (o op, err error) {
 
 func (o *op) message() *Message {
 	m := &Message{
-		System: o.System, ID: o.ID, Cursor: o.Cursor, To: o.To, From: o.From, Type: o.Type,
+		System: o.System, ID: o.ID, Cursor: o.Cursor, To: string(o.To), From: o.From, Type: o.Type,
 		Headers: o.Headers, ContentType: o.ContentType, Data: o.Data,
+		Receipt: o.Receipt,
 	}
 	if t, err := time.Parse(time.RFC3339, o.Time); err == nil {
 		m.Time = t
@@ -139,7 +156,7 @@ func (o *op) hello() *Hello {
 	h := &Hello{Session: o.Session, Node: o.Node, User: o.User}
 	h.Systems = make(map[string]Place, len(o.Systems))
 	for name, p := range o.Systems {
-		h.Systems[name] = Place(p)
+		h.Systems[name] = Place{Cursor: p.Cursor, Resumed: p.Resumed, Last: p.Last.exported()}
 	}
 	return h
 }

@@ -11,6 +11,9 @@ type event struct {
 	raw []byte // the text of op
 	op  op
 
+	on       *session // that brought op; nil if nothing is to be acknowledged
+	repeated bool     // op is one that the Handler has been called for, by another session
+
 	lost *Lost // nil: no connection was lost
 
 	released string // the system whose late join was answered here; empty: none was

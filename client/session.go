@@ -52,6 +52,8 @@ type session struct {
 	retired  atomic.Bool        // another session has replaced it; set with turn held
 	moving   bool               // calls about rooms and presence are not sent; guarded by mu
 	gone     bool               // it brings no answers any more; guarded by mu
+	acks     acks               // guarded by mu
+	written  chan struct{}      // closed when write has returned
 	overlap  overlap            // what the previous one has brought meanwhile; guarded by mu
 	recorder *overlap           // that of the next one while it has not taken over; guarded by mu
 }
@@ -88,7 +90,7 @@ func (c *Client) session(ctx context.Context, q *queue) ending {
 func (c *Client) newSession(ctx context.Context, q *queue) *session {
 	return &session{
 		Client: c, whole: ctx, out: q, wake: make(chan struct{}, 1),
-		done: make(chan struct{}), answers: make(chan struct{}, 1),
+		done: make(chan struct{}), answers: make(chan struct{}, 1), written: make(chan struct{}),
 	}
 }
 
@@ -148,8 +150,8 @@ func (s *session) run(ctx context.Context) error {
 	helping, stop := context.WithCancel(own)
 	s.stop = stop
 	var work sync.WaitGroup
-	work.Go(func() { <-own.Done(); s.leave() })
-	work.Go(func() { s.write(helping) })
+	work.Go(func() { <-own.Done(); s.awaitWriter(); s.leave() })
+	work.Go(func() { defer close(s.written); s.write(helping) })
 	work.Go(func() { s.keepToken(helping) })
 	defer func() {
 		cancel()
@@ -281,20 +283,32 @@ func (s *session) forgetLeft(system, room string) {
 	})
 }
 
-// write sends calls until ctx ends or a write fails.
+// write sends calls, and acknowledges messages, until ctx ends or a write fails.
 func (s *session) write(ctx context.Context) {
 	for ctx.Err() == nil {
-		call, wait := s.nextCall(s)
-		if call == nil {
+		text, wait := s.nextText()
+		if text == nil {
 			s.awaitCall(ctx, wait)
 			continue
 		}
 		_ = s.conn.SetWriteDeadline(time.Now().Add(s.cfg.Timeout))
-		if err := s.conn.WriteMessage(websocket.TextMessage, call.text); err != nil {
+		if err := s.conn.WriteMessage(websocket.TextMessage, text); err != nil {
 			_ = s.conn.Close() // then read fails, and the session ends
 			return
 		}
 	}
+	s.lastAcks()
+}
+
+// nextText returns what to send next; nil if there is nothing now. If there will be something
+// at a certain time, wait is how long to wait for it.
+func (s *session) nextText() (text []byte, wait time.Duration) {
+	call, wait := s.nextCall(s)
+	if call != nil {
+		return call.text, 0
+	}
+	text, due := s.takeAcks(time.Now())
+	return text, sooner(wait, due)
 }
 
 // awaitCall waits until there may be something to send: for a signal, or for wait if
@@ -357,6 +371,7 @@ func (s *session) answered(ctx context.Context, o *op, refused *OpError) error {
 	own := call != nil && (call.late || call.again)
 	postponed := own && s.postpone(call, refused)
 	if call != nil && !postponed {
+		call.last = o.Last
 		s.settle(call, o.ID, err)
 	}
 	s.mu.Unlock()

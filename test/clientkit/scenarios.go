@@ -11,7 +11,8 @@ import (
 // Scenarios returns all of them, in the order of docs/clients.md.
 func Scenarios() []Scenario {
 	return slices.Concat(
-		connecting, messages, resuming, goingAway, refusals, endings, tokens, rooms, sending, presence, streams,
+		connecting, messages, resuming, beginning, receipts, goingAway, refusals, endings, tokens, rooms,
+		sending, presence, streams,
 	)
 }
 

@@ -57,6 +57,8 @@ type command struct {
 	Systems      []string
 	Rooms        []string
 	Cursors      map[string]string
+	From         map[string]string
+	Last         map[string]int
 	Tokens       []*string
 	TimeoutMS    int `json:"timeout_ms"`
 
@@ -73,7 +75,7 @@ func (d *goDriver) say(o clientkit.Op) {
 }
 
 func (d *goDriver) drive(commands io.Reader) {
-	d.say(clientkit.Op{"e": "ready", "can": []string{"send", "status"}})
+	d.say(clientkit.Op{"e": "ready", "can": []string{"send", "status", "from", "last", "ack"}})
 	var asked sync.WaitGroup
 	defer asked.Wait()
 	for lines := bufio.NewScanner(commands); lines.Scan(); {
@@ -105,6 +107,13 @@ func (d *goDriver) start(c command) {
 	cfg := client.Config{
 		URL: c.URL, Systems: c.Systems, Rooms: c.Rooms, Resume: c.Cursors,
 		Timeout: time.Duration(c.TimeoutMS) * time.Millisecond, Handler: d.handler(),
+	}
+	cfg.From = c.From
+	if c.Last != nil {
+		cfg.Last = map[string]client.Last{}
+	}
+	for system, count := range c.Last {
+		cfg.Last[system] = client.Last{Count: count}
 	}
 	if c.Tokens != nil {
 		cfg.Token = tokensOf(c.Tokens)
@@ -158,7 +167,15 @@ func (d *goDriver) handler() client.Handler {
 	}
 	type ctx = context.Context
 	return client.Handler{
-		Hello: func(_ ctx, h *client.Hello) error { return tell("open", clientkit.Op{"node": h.Node}) },
+		Hello: func(_ ctx, h *client.Hello) error {
+			last := clientkit.Op{}
+			for system, at := range h.Systems {
+				if at.Last != nil {
+					last[system] = clientkit.Op{"complete": at.Last.Complete, "reason": at.Last.Reason}
+				}
+			}
+			return tell("open", clientkit.Op{"node": h.Node, "last": last})
+		},
 		Message: func(_ ctx, m *client.Message) error {
 			o := clientkit.Op{"system": m.System, "id": m.ID, "to": m.To, "from": m.From, "type": m.Type, "content_type": m.ContentType}
 			if m.Headers != nil {

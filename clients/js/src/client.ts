@@ -1,9 +1,10 @@
+import { Acks, type Handling } from "./acks.ts";
 import { backoff } from "./backoff.ts";
 import { Connection, type ConnectionOptions, type State } from "./connection.ts";
 import { FanfareError } from "./error.ts";
-import { Emitter, type Closed, type Hello, type Presence } from "./events.ts";
+import { Emitter, type Closed, type Coverage, type Hello, type Message, type Presence } from "./events.ts";
 import type { Link, Query, Via } from "./link.ts";
-import { Op, placeName, type Frame } from "./op.ts";
+import { Op, placeName, type Answer, type Frame } from "./op.ts";
 import { Overlap } from "./overlap.ts";
 
 export interface Options extends ConnectionOptions {
@@ -17,11 +18,23 @@ export interface Options extends ConnectionOptions {
   rooms?: string[];
   /** Where to resume: an earlier value of `client.cursors`. */
   cursors?: Record<string, string>;
+  /**
+   * Where to begin, by system: the cursor that `fetchCursor` returned before the page read
+   * its state. It counts where `cursors` has the system, too.
+   */
+  from?: Record<string, string>;
+  /**
+   * With which of the latest messages to begin, by system, where the client has no cursor:
+   * so many, up to 1,000, or those of so long, such as `5m`.
+   */
+  last?: Record<string, number | string>;
 }
 
 export interface Join {
   /** Begin with what the client missed in the room since this cursor. */
   since?: string;
+  /** Begin with the latest messages of the room: so many, or those of so long, such as `5m`. */
+  last?: number | string;
 }
 
 export interface Sending {
@@ -86,6 +99,7 @@ export class Client extends Emitter {
    */
   readonly cursors: Record<string, string>;
 
+  readonly #last: Record<string, number | string>;
   readonly #systems: Set<string>;
   readonly #rooms: Set<string>; // rooms to join when connecting, as system/room
   readonly #seen: Record<string, string> = {}; // newest cursors, while `cursors` must wait for a late room
@@ -97,6 +111,7 @@ export class Client extends Emitter {
   #moving?: "settling" | "following"; // the node has asked the client to go
   #recording?: Overlap; // what comes while the next connection is being made
   #overlap?: Overlap; // what came on the last connection while this one was being made
+  #acks?: Acks; // of the connection
   #ref = 0;
   #session = "";
 
@@ -106,7 +121,8 @@ export class Client extends Emitter {
     this.#systems = new Set(options.systems);
     this.#rooms = new Set(options.rooms);
     if (options.rooms?.some(room => loneSurrogate.test(room))) throw badRoom();
-    this.cursors = { ...options.cursors };
+    this.cursors = { ...options.cursors, ...options.from };
+    this.#last = { ...options.last };
     for (const name of this.#systems) {
       if (!/^[a-z0-9][\w-]*$/.test(name)) throw new FanfareError("invalid", `"${name}" is no name of a system`);
     }
@@ -135,18 +151,19 @@ export class Client extends Emitter {
 
   /** Ends the session. A later `connect` resumes from the same cursors, in the same rooms. */
   close(): void {
+    this.#acks?.flush();
     if (this.state !== "closed") this.#connection.stop(1000, "");
   }
 
   /**
    * Joins a room, on this connection and on later ones. Without a connection it
    * waits for one. If the connection is lost before the answer, it waits for the
-   * next.
+   * next. With `last` it returns whether all of these messages have come, if the node tells.
    */
-  async join(system: string, room: string, { since }: Join = {}): Promise<void> {
+  async join(system: string, room: string, { since, last }: Join = {}): Promise<Coverage | undefined> {
     // Over a WebSocket the node would refuse such a name. In an EventSource's URL it would become another one.
     if (loneSurrogate.test(room)) throw badRoom();
-    await this.#ask({ op: "join", system, room, since }, true);
+    return (await this.#ask({ op: "join", system, room, since, last }, true)).last;
   }
 
   /** Leaves a room. Without a connection this takes effect at once. */
@@ -161,9 +178,9 @@ export class Client extends Emitter {
   }
 
   /** Publishes a message, and returns its id once the bus has it. */
-  send(system: string, message: Sending, { retry = false }: Send = {}): Promise<string> {
+  async send(system: string, message: Sending, { retry = false }: Send = {}): Promise<string> {
     const id = message.id || (retry ? random() : undefined);
-    return this.#ask({ ...message, op: "send", system, id }, retry);
+    return (await this.#ask({ ...message, op: "send", system, id }, retry)).id!;
   }
 
   /**
@@ -184,7 +201,7 @@ export class Client extends Emitter {
     if (this.state === "open" && this.#connection.link!.send) await this.#ask(frame, false);
   }
 
-  async #ask(frame: Frame, retry: boolean): Promise<string> {
+  async #ask(frame: Frame, retry: boolean): Promise<Answer> {
     if (this.state === "closed") throw new FanfareError("closed", "the client is closed");
     if (this.state !== "open" && !retry) throw new FanfareError("disconnected", "there is no connection: nothing was sent");
     if (this.#ops.size >= maxOps) throw new FanfareError("rate_limited", "too much is waiting for an answer");
@@ -211,17 +228,17 @@ export class Client extends Emitter {
       } else if (op.again) {
         this.#ops.delete(op.ref); // the next WebSocket watches again
         this.emit("presence", { system: op.frame.system, room: op.frame.room, reason: "unsupported" } as Presence);
-      } else if (op.frame.op !== "join" || op.frame.since) {
+      } else if (op.frame.op !== "join" || op.replays) {
         this.#settle(op, new FanfareError("unsupported", "WebSocket is blocked, and EventSource cannot do this"));
       } else renew = true;
     }
     if (renew) this.#connection.renew();
   }
 
-  #settle(op: Op, answer: string | FanfareError = ""): void {
+  #settle(op: Op, answer: Answer | FanfareError = {}): void {
     this.#ops.delete(op.ref);
     this.#follow();
-    if (typeof answer !== "string") return op.reject(answer);
+    if (answer instanceof FanfareError) return op.reject(answer);
     if (op.frame.op === "join") this.#rooms.add(placeName(op.frame));
     if (op.frame.watch) this.#watches.set(placeName(op.frame), op.frame);
     op.resolve(answer);
@@ -237,7 +254,7 @@ export class Client extends Emitter {
     const systems = [...this.#systems];
     const rooms = [...this.#rooms];
     for (const op of this.#ops.values()) {
-      op.trial = via === "sse" && op.frame.op === "join" && (op.late || (proven && !op.frame.since));
+      op.trial = via === "sse" && op.frame.op === "join" && (op.late || (proven && !op.replays));
       if (op.trial) rooms.push(placeName(op.frame));
     }
     let space = via === "ws" ? roomSpace : Infinity;
@@ -248,6 +265,7 @@ export class Client extends Emitter {
       rooms: named.filter(name => !name.includes(",")).join(), // commas separate the names in this list
       room: named.filter(name => name.includes(",")),
       resume: systems.filter(s => this.#resumeFrom(s)).map(s => `${s}:${this.#resumeFrom(s)}`).join(),
+      last: systems.filter(s => this.#last[s] && !this.#resumeFrom(s)).map(s => `${s}:${this.#last[s]}`).join(),
     };
   }
 
@@ -321,10 +339,11 @@ export class Client extends Emitter {
         if ([...this.#ops.values()].some(join => join.isRepetition(event))) return;
         if (this.#overlap?.has(event)) {
           if (!this.#overlap.isAhead(event.system)) this.#advance(event);
+          this.#acknowledge(event, this.#overlap.handling(event));
           return;
         }
         if (this.#recording && !this.#recording.note(event)) this.#connection.stay();
-        this.emit(op, event);
+        this.#handle(event);
         return this.#advance(event);
       case "gap":
         this.#overlap?.gap(event.system);
@@ -335,10 +354,10 @@ export class Client extends Emitter {
         return this.#advance(event);
       case "presence":
         if (event.reason) this.#watches.delete(placeName(event));
-        return this.emit(op, event);
+        return void this.emit(op, event);
       case "bus":
       case "joined":
-        return this.emit(op, event);
+        return void this.emit(op, event);
       case "disconnect": // what comes after it says no more
         return this.#connection.lost(event.code ?? 4009, event.reason ?? "", !!event.reconnect);
       case "goaway":
@@ -349,11 +368,34 @@ export class Client extends Emitter {
         return this.#connection.lost(event.code, event.reason);
       case "left":
         this.#left(event);
-        return this.emit(op, event);
+        return void this.emit(op, event);
       case "ok":
       case "error":
-        return this.#answered(op === "ok" ? event.id : new FanfareError(event.code, event.message), event.ref);
+        return this.#answered(op === "ok" ? event : new FanfareError(event.code, event.message), event.ref);
     }
+  }
+
+  /** Calls the handlers of a message. If it wants a receipt, it is acknowledged when they have done their work. */
+  #handle(m: Message): void {
+    const { cursor, receipt } = m;
+    const handling: Handling = { cursor: cursor! };
+    if (receipt && cursor) {
+      this.#recording?.keep(m, handling);
+      this.#acknowledge(m, handling);
+    }
+    const done = this.emit("message", m);
+    const settle = (all?: boolean) => {
+      handling.done = all ?? false;
+      this.#acks?.look();
+    };
+    if (typeof done === "object") void done.then(settle);
+    else settle(done);
+  }
+
+  #acknowledge(m: Message, handling?: Handling): void {
+    if (!handling || !this.#connection.link?.send) return;
+    this.#acks!.add(m, handling);
+    this.#acks!.look();
   }
 
   /** The cursor from which a connection resumes. */
@@ -437,6 +479,9 @@ export class Client extends Emitter {
       if (!this.#resumeFrom(system)) this.#advance({ system, cursor });
     }
     this.#session = hello.session;
+    this.#acks?.flush();
+    this.#acks?.end();
+    this.#acks = new Acks(this.#connection.link!);
     this.#overlap = this.#recording;
     this.#overlap?.begin();
     this.#moving = this.#recording = undefined;
@@ -451,7 +496,7 @@ export class Client extends Emitter {
     this.emit("open", { ...hello, via });
   }
 
-  #answered(answer: string | FanfareError, ref?: number): void {
+  #answered(answer: Answer | FanfareError, ref?: number): void {
     const op = this.#ops.get(ref!);
     if (op && answer instanceof FanfareError && transient.test(answer.code) && (op.late || op.again || answer.code === "busy")) this.#retrySoon(op);
     else if (op) this.#settle(op, answer);
@@ -476,6 +521,7 @@ export class Client extends Emitter {
   }
 
   #ended(closed: Closed, wasOpen: boolean, followed: boolean): void {
+    this.#acks?.end();
     if (!followed) this.#moving = this.#recording = this.#overlap = undefined;
     for (const op of [...this.#ops.values()]) {
       if (!closed.retry) op.abandon();

@@ -9,12 +9,15 @@
  * - `left`: the room was left, or its presence no longer asked for, before the answer
  * - `closed`: the client was closed, or a node closed it for good
  * - `refused`: over EventSource, a connection that names the room was refused; as an
- *   `error` event, a node will always refuse the client
+ *   `error` event, a node will always refuse the client; of `fetchCursor` and
+ *   `fetchMessages`, the node said no: `status` is the answer's
  * - `protocol`: the client does not understand what the node sent
  * - `token`: the token callback failed
  */
 export class FanfareError extends Error {
   readonly code: string;
+  /** The HTTP status of the answer, of `fetchCursor` and `fetchMessages`. */
+  status?: number;
 
   constructor(code: string, message: string, options?: ErrorOptions) {
     super(message, options);

@@ -1,10 +1,20 @@
+/** Whether all of the latest messages come that were asked for with `last`. */
+export interface Coverage {
+  complete: boolean;
+  /** Why some are missing, in the words of a gap. */
+  reason?: string;
+}
+
 /** What a node sends first on each connection. */
 export interface Hello {
   session: string;
   node: string;
   user: string;
-  /** `resumed` says whether the client resumes from its cursor. If it gave one and does not, a gap follows. */
-  systems: Record<string, { cursor: string | null; resumed: boolean }>;
+  /**
+   * `resumed` says whether the client resumes from its cursor. If it gave one and does not, a
+   * gap follows. `last` is there if the client began with the latest messages.
+   */
+  systems: Record<string, { cursor: string | null; resumed: boolean; last?: Coverage }>;
   /** How this connection was made. */
   via: "ws" | "sse";
 }
@@ -12,7 +22,7 @@ export interface Hello {
 export interface Message<Data = any> {
   system: string;
   id: string;
-  /** Absent in messages that a `join` with `since` replays, null on a bus without positions. */
+  /** Absent in messages that a `join` with `since` or `last` replays, null on a bus without positions. */
   cursor?: string | null;
   /** The first target that matched this session. */
   to: string;
@@ -21,6 +31,8 @@ export interface Message<Data = any> {
   type?: string;
   time?: string;
   headers?: Record<string, string>;
+  /** The publisher wants to know when the message was handled. */
+  receipt?: boolean;
   /** JSON unless `content_type` says otherwise. */
   data: Data;
   content_type?: string;
@@ -120,10 +132,10 @@ export type EventOf<N extends EventName> = N extends keyof Events ? Events[N]
 
 /** Calls handlers in the order in which they were added. */
 export class Emitter {
-  readonly #handlers = new Map<string, Set<(event: any) => void>>();
+  readonly #handlers = new Map<string, Set<(event: any) => unknown>>();
 
-  /** Calls `handler` on each such event, until the function that it returns is called. */
-  on<N extends EventName>(name: N, handler: (event: EventOf<N>) => void): () => void {
+  /** Calls `handler` on each such event, until the function that it returns is called. It may return a promise. */
+  on<N extends EventName>(name: N, handler: (event: EventOf<N>) => unknown): () => void {
     let all = this.#handlers.get(name);
     if (!all) this.#handlers.set(name, (all = new Set()));
     const own = (event: any) => handler(event); // so that adding a handler twice calls it twice
@@ -131,18 +143,30 @@ export class Emitter {
     return () => void all.delete(own);
   }
 
-  /** A handler that throws stops neither the others nor the client. */
-  protected emit<K extends keyof Events>(name: K, event: Events[K]): void {
+  /**
+   * A handler that throws, or whose promise is rejected, stops neither the others nor the
+   * client. Returns what says whether all handlers have done their work; undefined if none was called.
+   */
+  protected emit<K extends keyof Events>(name: K, event: Events[K]): Promise<boolean> | boolean | undefined {
     const { system } = event as { system?: string };
+    let done: boolean | undefined;
+    const promises: Promise<boolean>[] = [];
+    const failed = (err: unknown) => {
+      if (name === "error") console.error(err);
+      else this.emit("error", err as Error);
+      return false;
+    };
     for (const key of system ? [name, `${name}:${system}`] : [name]) {
       for (const handler of [...(this.#handlers.get(key) ?? [])]) {
         try {
-          handler(event);
+          const result: any = handler(event);
+          if (result?.then) promises.push(result.then(() => true, failed));
+          done ??= true;
         } catch (err) {
-          if (name === "error") console.error(err);
-          else this.emit("error", err as Error);
+          done = failed(err);
         }
       }
     }
+    return promises.length ? Promise.all(promises).then(all => all.every(Boolean) && done!) : done;
   }
 }

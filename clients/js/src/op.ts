@@ -1,9 +1,15 @@
 import { FanfareError } from "./error.ts";
-import type { Message } from "./events.ts";
+import type { Coverage, Message } from "./events.ts";
 import type { Link } from "./link.ts";
 
 /** A request of the client, without its ref. */
 export type Frame = { op: "join" | "leave" | "send" | "auth" | "presence"; [field: string]: unknown };
+
+/** What a node answers. */
+export interface Answer {
+  id?: string;
+  last?: Coverage;
+}
 
 /** For how many milliseconds nodes recognise a message that is sent again, less a margin. */
 const rememberedFor = 100_000;
@@ -16,8 +22,8 @@ export class Op {
   readonly ref: number;
   readonly frame: Frame;
   /** Rejects with a FanfareError. */
-  readonly answer: Promise<string>;
-  resolve!: (id: string) => void;
+  readonly answer: Promise<Answer>;
+  resolve!: (answer: Answer) => void;
   reject!: (err: FanfareError) => void;
 
   /** The room is named in the URL of an EventSource, and is joined if that opens. */
@@ -43,11 +49,16 @@ export class Op {
       this.resolve = resolve;
       this.reject = reject;
     });
-    if (frame.since) this.#seen = new Set();
+    if (this.replays) this.#seen = new Set();
   }
 
   joins(system: string, room: string): boolean {
     return this.frame.op === "join" && this.frame.system === system && this.frame.room === room;
+  }
+
+  /** Whether it is a join that brings what the room had before. */
+  get replays(): boolean {
+    return !!(this.frame.since || this.frame.last);
   }
 
   /** Whether it is about a room or about presence. */
@@ -73,13 +84,13 @@ export class Op {
         return true;
       case "presence": // the next connection watches only what is to be watched
         if (this.frame.watch && !this.again) return true;
-        this.resolve("");
+        this.resolve({});
         return false;
       case "leave": // the next connection will not name the room
-        this.resolve("");
+        this.resolve({});
         return false;
       case "auth": // the next connection has a new token
-        this.resolve("");
+        this.resolve({});
         return false;
     }
     if (!this.#sentAt || (this.#retry && code !== 1009 && Date.now() - this.#sentAt < rememberedFor)) return true;

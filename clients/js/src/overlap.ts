@@ -1,3 +1,4 @@
+import type { Handling } from "./acks.ts";
 import type { Message } from "./events.ts";
 
 /** How many messages one connection may bring while the next one is being made. */
@@ -17,6 +18,7 @@ interface Repetitions {
 /** What one connection brings while the next one is being made, which brings it again. */
 export class Overlap {
   readonly #systems = new Map<string, Repetitions>();
+  readonly #handlings = new Map<string, Handling>(); // of messages that want a receipt
   #size = 0;
   #end = Infinity;
 
@@ -27,6 +29,18 @@ export class Overlap {
     if (!all) this.#systems.set(system, (all = { ids: new Map(), ahead: true }));
     all.ids.set(id, (all.ids.get(id) ?? 0) + 1);
     return true;
+  }
+
+  /** Remembers what becomes of a message. */
+  keep({ system, id }: Message, handling: Handling): void {
+    this.#handlings.set(`${system} ${id}`, handling);
+  }
+
+  /** What becomes of a message that has come again. */
+  handling({ system, id, cursor }: Message): Handling | undefined {
+    const known = this.#handlings.get(`${system} ${id}`);
+    if (known) known.cursor = cursor ?? known.cursor;
+    return known;
   }
 
   /** The next connection has taken over. */

@@ -39,7 +39,8 @@ def tell(event: Any) -> None:
                 line["data"] = event.data
             say(e="message", **line)
         case Open():
-            say(e="open", node=event.node)
+            last = {system: dataclasses.asdict(at.last) for system, at in event.systems.items() if at.last}
+            say(e="open", node=event.node, last=last)
         case Lost():
             say(e="lost", text=str(event.error))
         case _:
@@ -103,13 +104,14 @@ async def main() -> None:
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(limit=1 << 24)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    say(e="ready", can=["send", "status"])
+    say(e="ready", can=["send", "status", "from", "last"])
     client, session, stop = None, None, asyncio.Event()
     asked = set()
     while line := await reader.readline():
         command = json.loads(line)
         if command["do"] == "start":
-            options = {name: command[name] for name in ("rooms", "cursors") if name in command}
+            options = {name: command[name] for name in ("rooms", "cursors", "last") if name in command}
+            options["from_"] = command.get("from")
             if "tokens" in command:
                 options["token"] = tokens_of(command["tokens"])
             if "timeout_ms" in command:

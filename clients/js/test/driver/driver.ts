@@ -14,7 +14,7 @@ export function driver({ say, options, can }: Place): (line: string) => void {
   let client: Client;
   say({ e: "ready", can });
 
-  function start({ url, systems, rooms, cursors, tokens, timeout_ms, via }: any): void {
+  function start({ url, systems, rooms, cursors, from, last, tokens, timeout_ms, via }: any): void {
     let next = 0;
     const token = tokens && (() => {
       const token = tokens[Math.min(next++, tokens.length - 1)];
@@ -22,11 +22,15 @@ export function driver({ say, options, can }: Place): (line: string) => void {
       return token;
     });
     client = new Client(url, {
-      EventSource: null, ...options, systems, rooms, cursors, token, timeout: timeout_ms,
+      EventSource: null, ...options, systems, rooms, cursors, from, last, token, timeout: timeout_ms,
       ...(via === "sse" ? { WebSocket: null, EventSource: globalThis.EventSource } : {}),
     });
     const mine = client;
-    for (const name of ["open", "message", "gap", "bus", "left", "joined", "presence"] as const) {
+    client.on("open", event => {
+      const last = Object.entries(event.systems).map(([system, at]) => [system, at.last]).filter(([, at]) => at);
+      say({ ...event, e: "open", last: Object.fromEntries(last) });
+    });
+    for (const name of ["message", "gap", "bus", "left", "joined", "presence"] as const) {
       client.on(name, event => say({ ...event, e: name }));
     }
     client.on("error", err => say({ e: "error", text: String(err) }));

@@ -7,7 +7,7 @@ const socket = new WebSocket(at);
 if (location.search) {
   const say = (line: object) => socket.send(JSON.stringify(line));
   socket.onopen = () => {
-    const read = driver({ say, options: {}, can: ["send", "sse"] });
+    const read = driver({ say, options: {}, can: ["send", "sse", "from", "last", "ack"] });
     socket.onmessage = ({ data }) => read(data);
   };
 } else {

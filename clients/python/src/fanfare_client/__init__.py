@@ -26,13 +26,14 @@ from .errors import (
     Unknown,
     Withdrawn,
 )
-from .events import Bus, Event, Gap, Joined, Left, Lost, Message, Open, Place, Presence
+from .events import Bus, Coverage, Event, Gap, Joined, Left, Lost, Message, Open, Place, Presence
 
 __all__ = [
     "Bus",
     "Client",
     "Closed",
     "ConnectionLost",
+    "Coverage",
     "Event",
     "FanfareError",
     "Gap",

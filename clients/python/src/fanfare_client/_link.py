@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
@@ -156,13 +156,15 @@ def fitting(rooms: list[str]) -> list[str]:
     return named
 
 
-def address(url: str, systems: list[str], rooms: list[str], cursors: dict[str, str]) -> str:
+def address(
+    url: str, systems: list[str], rooms: list[str], cursors: Mapping[str, str], last: Mapping[str, int | str]
+) -> str:
     """The address of a WebSocket. It keeps the parameters of the node's address."""
     parts = urlsplit(url)
     scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
     if scheme not in ("ws", "wss") or not parts.netloc:
         raise ValueError("url: want http://host:port or https://host:port")
-    own = ("systems", "rooms", "room", "resume")
+    own = ("systems", "rooms", "room", "resume", "last")
     query = [(k, v) for k, v in parse_qsl(parts.query, keep_blank_values=True) if k not in own]
     query.append(("systems", ",".join(systems)))
     if listed := [room for room in rooms if "," not in room]:
@@ -170,4 +172,6 @@ def address(url: str, systems: list[str], rooms: list[str], cursors: dict[str, s
     query += [("room", room) for room in rooms if "," in room]  # the list has commas between its elements
     if resume := [f"{system}:{cursors[system]}" for system in systems if system in cursors]:
         query.append(("resume", ",".join(resume)))
+    if wanted := [f"{system}:{last[system]}" for system in systems if system in last and system not in cursors]:
+        query.append(("last", ",".join(wanted)))
     return urlunsplit((scheme, parts.netloc, parts.path.rstrip("/") + "/ws", urlencode(query, quote_via=quote), ""))

@@ -62,7 +62,10 @@ class Client:
 
     ``rooms`` are those to be in from the beginning, each as ``system/room``.
 
-    ``cursors`` are where to begin: an earlier value of ``Client.cursors``.
+    ``cursors`` are where to begin: an earlier value of ``Client.cursors``. ``from_`` are
+    cursors at which a state was read, by system; they count before ``cursors``. ``last`` says,
+    by system, with which of the latest messages to begin where there is no cursor: so many, up
+    to 1,000, or those of so long, such as ``"5m"``.
 
     ``token`` returns a token that is valid now. It is called before each connection and,
     if the token is a JWT with an expiry, again before that. It is never called
@@ -85,6 +88,8 @@ class Client:
         *,
         rooms: Iterable[str] = (),
         cursors: Mapping[str, str] | None = None,
+        from_: Mapping[str, str] | None = None,
+        last: Mapping[str, int | str] | None = None,
         token: Token | None = None,
         first_pause: float = 1.0,
         max_pause: float = 30.0,
@@ -100,10 +105,11 @@ class Client:
         self._first_pause, self._max_pause = first_pause, max_pause
         self._timeout, self._silence = timeout, silence
         self._queue_bytes, self._frame_bytes = queue_bytes, frame_bytes
+        self._wanted = dict(last or {})  # the latest messages, where there is no cursor
         self._check()
 
         #: What the iteration is done with, and what the links have brought, by system.
-        self._handled = {s: c for s, c in (cursors or {}).items() if c and s in self._systems}
+        self._handled = {s: c for s, c in {**(cursors or {}), **(from_ or {})}.items() if c and s in self._systems}
         self._seen = dict(self._handled)
         #: How many late joins are not caught up, by system; until there are none, _handled
         #: stays, and _behind is what it will be then.
@@ -127,7 +133,7 @@ class Client:
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def _check(self) -> None:
-        address(self._url, self._systems, self._rooms, {})
+        address(self._url, self._systems, self._rooms, {}, {})
         if not self._systems:
             raise ValueError("systems: want at least one name")
         for system in self._systems:
@@ -479,7 +485,7 @@ class Client:
         link.named = fitting(self._rooms)
         if self._active is not None:
             self._since_dial = []
-        url = address(self._url, self._systems, link.named, self._seen)
+        url = address(self._url, self._systems, link.named, self._seen, self._wanted)
         link.socket = await dial(
             url, link.token, timeout=self._timeout, silence=self._silence, frame_bytes=self._frame_bytes
         )

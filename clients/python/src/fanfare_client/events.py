@@ -47,6 +47,15 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True)
+class Coverage:
+    """Whether all of the latest messages come that were asked for."""
+
+    complete: bool
+    #: Why some are missing, in the words of a Gap; "" if none is.
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Place:
     """Where a session begins in a system."""
 
@@ -54,6 +63,8 @@ class Place:
     cursor: str | None
     #: The session continues from the cursor that the client gave.
     resumed: bool
+    #: Whether all of the latest messages come, if the client asked for them.
+    last: Coverage | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,13 +175,19 @@ def event_of(op: Mapping[str, Any]) -> Event | None:
                 )
             case "hello":
                 places = {
-                    name: Place(cursor_of(place), bool(place.get("resumed")))
+                    name: Place(cursor_of(place), bool(place.get("resumed")), _coverage(place.get("last")))
                     for name, place in op.get("systems", {}).items()
                 }
                 return Open(op.get("session", ""), op.get("node", ""), op.get("user", ""), places)
     except (KeyError, TypeError, AttributeError, ValueError) as err:
         raise ProtocolError(f"the op {op.get('op')} cannot be read: {err!r}") from err
     return None
+
+
+def _coverage(last: Any) -> Coverage | None:
+    if last is None:
+        return None
+    return Coverage(bool(last.get("complete")), last.get("reason") or "")
 
 
 def _message(op: Mapping[str, Any]) -> Message:

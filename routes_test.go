@@ -39,7 +39,9 @@ func TestUnknownPathsAndMethodsAreProblems(t *testing.T) {
 			{false, "POST", "/v1/users/a%2Fb/block", 405, "DELETE, GET, HEAD, PUT"},
 			{false, "PUT", "/v1/systems/chat/presence", 405, "GET, HEAD, POST"},
 			{false, "GET", "/v1/users/a", 404, ""},
-			{true, "GET", "/v1/nodes", 404, ""},
+			{true, "POST", "/v1/nodes", 405, "GET, HEAD"}, // the console asks here
+			{true, "GET", "/v1/users/a", 404, ""},
+			{true, "POST", "/v1/systems/chat/messages", 404, ""},
 			{true, "PUT", "/readyz", 405, "GET, HEAD"},
 			{true, "PUT", "/metrics", 405, "GET, HEAD"},
 			{true, "PUT", "/docs", 405, "GET, HEAD"},

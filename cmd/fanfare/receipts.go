@@ -61,7 +61,7 @@ receipts. The API key needs the scope read/SYSTEM or publish/SYSTEM.`,
 
 // askReceipts makes a request that is answered with a report, and prints it.
 func (a *app) askReceipts(ctx context.Context, r remote, req client.Request) error {
-	var got control.Report
+	var got control.ReceiptReport
 	show, err := a.ask(ctx, r, req, &got)
 	if err != nil || !show {
 		return err
@@ -69,7 +69,7 @@ func (a *app) askReceipts(ctx context.Context, r remote, req client.Request) err
 	return failed(a.printReport(&got))
 }
 
-func (a *app) printReport(r *control.Report) error {
+func (a *app) printReport(r *control.ReceiptReport) error {
 	fmt.Fprintf(a.out, "%s in %s\n", printable(r.ID), r.System)
 	var rows [][]string
 	for _, t := range r.Receipts {

@@ -5,8 +5,8 @@ import "time"
 // FateNoSession is the state of a user who had no session that a message was given to.
 const FateNoSession Fate = "no_session"
 
-// A Report says what became of a message.
-type Report struct {
+// A ReceiptReport says what became of a message.
+type ReceiptReport struct {
 	ID       string         `json:"id" doc:"Of the message."`
 	System   string         `json:"system" doc:"The business system."`
 	Cursor   string         `json:"cursor,omitempty" doc:"Where the message is, as its clients see it."`

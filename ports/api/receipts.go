@@ -19,18 +19,18 @@ type Receipts interface {
 	// after one. Found is false if no such message is known. Its errors are those of
 	// [History].
 	Receipts(ctx context.Context, system domain.System, id, after string, limit int) (
-		_ control.Report, found bool, _ error)
+		_ control.ReceiptReport, found bool, _ error)
 	// Expect prepares to wait for the receipts of a message that is about to be published.
 	// Wait may be called once, and done must be. The error wraps [domain.ErrInvalid] if the
 	// message is for nobody who could be waited for, or [domain.ErrLimit] if too many
 	// messages are waited for; it may be one of [History].
 	Expect(ctx context.Context, system domain.System, m *domain.Message) (
-		wait func(ctx context.Context, want control.Fate, within time.Duration) control.Report,
+		wait func(ctx context.Context, want control.Fate, within time.Duration) control.ReceiptReport,
 		done func(), _ error)
 }
 
 // exampleReceipts is what the documentation shows.
-var exampleReceipts = control.Report{
+var exampleReceipts = control.ReceiptReport{
 	ID: exampleID, System: "orders", Cursor: "AXk2…", Wanted: true, Complete: true,
 	Receipts: []control.TargetReport{{
 		To: "user:alice", State: control.FateAcked, Counts: map[control.Fate]int{control.FateAcked: 1},

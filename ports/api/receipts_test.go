@@ -24,22 +24,22 @@ type told struct {
 	waited bool
 }
 
-func (r *told) Receipts(_ context.Context, s domain.System, id, after string, limit int) (control.Report, bool, error) {
+func (r *told) Receipts(_ context.Context, s domain.System, id, after string, limit int) (control.ReceiptReport, bool, error) {
 	r.asked = append(r.asked, fmt.Sprint(s, " ", id, " ", after, " ", limit))
-	return control.Report{ID: id, System: s.String(), Receipts: []control.TargetReport{}}, r.found, r.err
+	return control.ReceiptReport{ID: id, System: s.String(), Receipts: []control.TargetReport{}}, r.found, r.err
 }
 
 func (r *told) Expect(_ context.Context, s domain.System, m *domain.Message) (
-	func(context.Context, control.Fate, time.Duration) control.Report, func(), error,
+	func(context.Context, control.Fate, time.Duration) control.ReceiptReport, func(), error,
 ) {
 	if r.err != nil {
 		return nil, nil, r.err
 	}
 	r.open++
-	return func(_ context.Context, want control.Fate, within time.Duration) control.Report {
+	return func(_ context.Context, want control.Fate, within time.Duration) control.ReceiptReport {
 		r.waited = true
 		r.asked = append(r.asked, fmt.Sprint(s, " ", m.Receipt, " ", want, " ", within))
-		return control.Report{ID: m.ID, System: s.String(), Receipts: []control.TargetReport{}}
+		return control.ReceiptReport{ID: m.ID, System: s.String(), Receipts: []control.TargetReport{}}
 	}, func() { r.open-- }, nil
 }
 
@@ -81,7 +81,7 @@ func TestPublishWaitsForReceipts(t *testing.T) {
 	r := &told{}
 	_, h := controlled(t, &plane{}, api.Config{Receipts: r})
 	w := ask(h, "POST", "/v1/systems/chat/messages?wait=acked:2s", `{"to":"user:alice","data":1,"id":"m"}`)
-	var got control.Report
+	var got control.ReceiptReport
 	if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || w.Code != 200 || got.ID != "m" {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}

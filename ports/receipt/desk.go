@@ -101,10 +101,10 @@ type message struct {
 // more, as far as was looked. The error is one of the [Finder].
 func (d *Desk) Receipts(
 	ctx context.Context, system domain.System, id, after string, limit int,
-) (_ control.Report, found bool, _ error) {
+) (_ control.ReceiptReport, found bool, _ error) {
 	m, found, err := d.find(ctx, system, id)
 	if err != nil || !found {
-		return control.Report{}, false, err
+		return control.ReceiptReport{}, false, err
 	}
 	return d.report(ctx, m, after, min(limit, MaxLimit), 0), true, nil
 }
@@ -129,7 +129,9 @@ func (d *Desk) find(ctx context.Context, system domain.System, id string) (_ mes
 
 // report asks all nodes what became of a message. With hurry, they tell at once for that long
 // what changes.
-func (d *Desk) report(ctx context.Context, m message, after string, limit int, hurry time.Duration) control.Report {
+func (d *Desk) report(
+	ctx context.Context, m message, after string, limit int, hurry time.Duration,
+) control.ReceiptReport {
 	return d.merge(m, d.ask(ctx, m, after, limit, hurry), after, limit)
 }
 
@@ -168,8 +170,8 @@ func (d *Desk) ask(ctx context.Context, m message, after string, limit int, hurr
 }
 
 // merge makes a report of what nodes have answered and of what is known of the others.
-func (d *Desk) merge(m message, a asked, after string, limit int) control.Report {
-	r := control.Report{
+func (d *Desk) merge(m message, a asked, after string, limit int) control.ReceiptReport {
+	r := control.ReceiptReport{
 		ID: m.id, System: m.system.String(), Cursor: m.at.String(), Wanted: m.wanted,
 		Complete: a.complete, Silent: a.silent, Receipts: make([]control.TargetReport, len(m.to)),
 	}

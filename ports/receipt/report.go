@@ -56,7 +56,7 @@ func stateOf(counts map[control.Fate]int, sure bool) control.Fate {
 
 // reached reports whether every user and session among the targets has at least a state,
 // which is [control.FateAcked] or [control.FateWritten].
-func reached(r *control.Report, want control.Fate) bool {
+func reached(r *control.ReceiptReport, want control.Fate) bool {
 	for i := range r.Receipts {
 		t := &r.Receipts[i]
 		acked := t.State == control.FateAcked || want == control.FateWritten && t.State == control.FateWritten

@@ -37,7 +37,8 @@ type expectation struct {
 // The error wraps [domain.ErrInvalid] if it is for no user and no session, [domain.ErrLimit]
 // if Config.Waits wait already, or it is one of [stream.Hub.Acquire].
 func (d *Desk) Expect(ctx context.Context, system domain.System, m *domain.Message) (
-	wait func(ctx context.Context, want control.Fate, within time.Duration) control.Report, done func(), err error,
+	wait func(ctx context.Context, want control.Fate, within time.Duration) control.ReceiptReport,
+	done func(), err error,
 ) {
 	nobody := true
 	for _, t := range m.To {
@@ -74,7 +75,7 @@ func (e *expectation) close() {
 }
 
 // wait is what Expect returns.
-func (e *expectation) wait(ctx context.Context, want control.Fate, within time.Duration) control.Report {
+func (e *expectation) wait(ctx context.Context, want control.Fate, within time.Duration) control.ReceiptReport {
 	within = min(within, MaxWait)
 	waiting, stop := context.WithTimeout(ctx, within)
 	defer stop()
@@ -108,8 +109,8 @@ func (e *expectation) locate(ctx context.Context) (known bool) {
 }
 
 // unread is the report of a message that this node has not read in time.
-func (e *expectation) unread() control.Report {
-	r := control.Report{ID: e.m.id, System: e.m.system.String(), Wanted: true}
+func (e *expectation) unread() control.ReceiptReport {
+	r := control.ReceiptReport{ID: e.m.id, System: e.m.system.String(), Wanted: true}
 	for _, to := range e.m.to {
 		t := control.TargetReport{To: to.String(), Counts: map[control.Fate]int{}, Sessions: []control.SessionReport{}}
 		if isSingle(to) {
@@ -199,9 +200,9 @@ func (d *Desk) changed() <-chan struct{} {
 
 // known returns a report on the targets that have a state: what this node knows now, with
 // what the others have answered before.
-func (d *Desk) known(m message, a asked) control.Report {
+func (d *Desk) known(m message, a asked) control.ReceiptReport {
 	m = m.single()
-	r := control.Report{
+	r := control.ReceiptReport{
 		ID: m.id, System: m.system.String(), Cursor: m.at.String(), Wanted: true,
 		Complete: a.complete, Silent: a.silent, Receipts: make([]control.TargetReport, len(m.to)),
 	}

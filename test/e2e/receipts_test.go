@@ -76,7 +76,7 @@ func TestKilledClientHasNotAcknowledged(t *testing.T) {
 			return nil
 		})
 	}
-	report := func(r reply, err error) (got control.Report) {
+	report := func(r reply, err error) (got control.ReceiptReport) {
 		t.Helper()
 		if err == nil && r.status == http.StatusOK {
 			err = json.Unmarshal([]byte(r.body), &got)
@@ -86,7 +86,7 @@ func TestKilledClientHasNotAcknowledged(t *testing.T) {
 		}
 		return got
 	}
-	publish := func(data, wait string) control.Report {
+	publish := func(data, wait string) control.ReceiptReport {
 		t.Helper()
 		return report(p.ask(c.nodes[0].addr, "POST", "/v1/systems/orders/messages?wait="+wait, `{"to":"user:alice","data":"`+data+`"}`))
 	}
@@ -99,7 +99,7 @@ func TestKilledClientHasNotAcknowledged(t *testing.T) {
 	prints("lost")
 	client.kill()
 
-	wants := func(n *node, id string, want control.Fate, more func(control.Report) bool) {
+	wants := func(n *node, id string, want control.Fate, more func(control.ReceiptReport) bool) {
 		t.Helper()
 		eventually(t, 30*time.Second, n.name+" says "+string(want), func() error {
 			got := report(p.ask(n.addr, "GET", "/v1/systems/orders/messages/"+id+"/receipts", ""))
@@ -112,7 +112,7 @@ func TestKilledClientHasNotAcknowledged(t *testing.T) {
 			return nil
 		})
 	}
-	ended := func(r control.Report) bool {
+	ended := func(r control.ReceiptReport) bool {
 		return len(r.Receipts[0].Sessions) == 1 && !r.Receipts[0].Sessions[0].Ended.IsZero()
 	}
 	for _, n := range c.nodes {
@@ -130,7 +130,9 @@ func TestKilledClientHasNotAcknowledged(t *testing.T) {
 	})
 	c.nodes[1].kill()
 	for _, n := range []*node{c.nodes[0], c.nodes[2]} {
-		isGone := func(r control.Report) bool { return len(r.Silent) == 0 && r.Receipts[0].Sessions[0].Node == "n2" }
+		isGone := func(r control.ReceiptReport) bool {
+			return len(r.Silent) == 0 && r.Receipts[0].Sessions[0].Node == "n2"
+		}
 		wants(n, handled.ID, control.FateAcked, isGone)
 		wants(n, lost.ID, control.FateWritten, isGone)
 	}

@@ -115,14 +115,14 @@ func (d *device) ack(cursor string) {
 func (d *device) kill() { _ = d.conn.NetConn().Close() }
 
 // publish publishes a message for targets, and waits for what the query says.
-func publish(t *testing.T, c *cluster.Cluster, n *cluster.Node, query string, to ...string) (int, control.Report) {
+func publish(t *testing.T, c *cluster.Cluster, n *cluster.Node, query string, to ...string) (int, control.ReceiptReport) {
 	t.Helper()
 	body, _ := json.Marshal(map[string]any{"to": to, "data": 1, "receipt": true})
 	return ask(t, c, "POST", n.URL()+"/v1/systems/orders/messages"+query, string(body))
 }
 
 // receipts asks a node what became of a message.
-func receipts(t *testing.T, c *cluster.Cluster, n *cluster.Node, id, query string) control.Report {
+func receipts(t *testing.T, c *cluster.Cluster, n *cluster.Node, id, query string) control.ReceiptReport {
 	t.Helper()
 	status, r := ask(t, c, "GET", n.URL()+"/v1/systems/orders/messages/"+id+"/receipts"+query, "")
 	if status != http.StatusOK {
@@ -131,7 +131,7 @@ func receipts(t *testing.T, c *cluster.Cluster, n *cluster.Node, id, query strin
 	return r
 }
 
-func ask(t *testing.T, c *cluster.Cluster, method, at, body string) (status int, r control.Report) {
+func ask(t *testing.T, c *cluster.Cluster, method, at, body string) (status int, r control.ReceiptReport) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -161,7 +161,7 @@ func ask(t *testing.T, c *cluster.Cluster, method, at, body string) (status int,
 }
 
 // until asks a node again until the answer is good.
-func until(t *testing.T, c *cluster.Cluster, n *cluster.Node, id string, good func(control.Report) bool) control.Report {
+func until(t *testing.T, c *cluster.Cluster, n *cluster.Node, id string, good func(control.ReceiptReport) bool) control.ReceiptReport {
 	t.Helper()
 	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
 		r := receipts(t, c, n, id, "")
@@ -175,8 +175,8 @@ func until(t *testing.T, c *cluster.Cluster, n *cluster.Node, id string, good fu
 }
 
 // stateIs reports whether the first target has a state.
-func stateIs(want control.Fate) func(control.Report) bool {
-	return func(r control.Report) bool { return r.Receipts[0].State == want }
+func stateIs(want control.Fate) func(control.ReceiptReport) bool {
+	return func(r control.ReceiptReport) bool { return r.Receipts[0].State == want }
 }
 
 // saysMarks waits until a node has said its marks. It does so once a second, and its messages

@@ -10,7 +10,7 @@ import (
 
 type result struct {
 	status int
-	report control.Report
+	report control.ReceiptReport
 }
 
 // publishing publishes and waits, beside the test.
@@ -36,7 +36,7 @@ func TestPublisherLearnsThatTheClientHasHandledIt(t *testing.T) {
 			t.Fatalf("%d %+v", got.status, got.report)
 		}
 		for _, n := range c.Nodes() {
-			r := until(t, c, n, got.report.ID, func(r control.Report) bool { return r.Complete })
+			r := until(t, c, n, got.report.ID, func(r control.ReceiptReport) bool { return r.Complete })
 			target := r.Receipts[0]
 			if !r.Complete || target.State != control.FateAcked || target.Counts[control.FateAcked] != 1 ||
 				target.Counts[control.FateWritten] != 1 || len(target.Sessions) != 2 {
@@ -67,7 +67,7 @@ func TestKilledClientIsNeverAcked(t *testing.T) {
 		alice.message()
 		alice.kill()
 		second := (<-done).report
-		ended := func(r control.Report) bool {
+		ended := func(r control.ReceiptReport) bool {
 			return len(r.Receipts[0].Sessions) == 1 && !r.Receipts[0].Sessions[0].Ended.IsZero()
 		}
 		until(t, c, c.Node(0), second.ID, ended)
@@ -97,10 +97,10 @@ func TestMarksOutliveTheirNode(t *testing.T) {
 	saysMarks(t, c, c.Node(1))
 	c.Node(1).Crash()
 	for _, n := range []*cluster.Node{c.Node(0), c.Node(2)} {
-		until(t, c, n, acked.ID, func(r control.Report) bool {
+		until(t, c, n, acked.ID, func(r control.ReceiptReport) bool {
 			return stateIs(control.FateAcked)(r) && r.Receipts[0].Sessions[0].Node == "n1" && len(r.Silent) == 0
 		})
-		r := until(t, c, n, written.ID, func(r control.Report) bool { return len(r.Silent) == 0 })
+		r := until(t, c, n, written.ID, func(r control.ReceiptReport) bool { return len(r.Silent) == 0 })
 		// That the second message was written may not have been said any more.
 		if s := r.Receipts[0].State; s != control.FateWritten && s != control.FateUnknown {
 			t.Errorf("%s says of the second message: %+v", n.Name(), r)
@@ -168,7 +168,7 @@ func TestReceiptsOfRoomsAndOfEveryone(t *testing.T) {
 			d.message()
 		}
 		all[2].ack(all[2].cursor)
-		r = until(t, c, c.Node(1), r.ID, func(r control.Report) bool {
+		r = until(t, c, c.Node(1), r.ID, func(r control.ReceiptReport) bool {
 			room, everyone := r.Receipts[0].Counts, r.Receipts[1].Counts
 			return room[control.FateAcked] == 1 && room[control.FateWritten] == 2 &&
 				everyone[control.FateAcked] == 1 && everyone[control.FateWritten] == 5 && r.Complete

@@ -99,7 +99,7 @@ func (a *Attachment) offer(n uint64, now time.Time) bool {
 		return a.send(s.encode(&e, a.enc, a.matched(n), false))
 	}
 	if a.page != nil { // nobody shares its frames
-		return a.send(s.encode(&e, a.enc, a.matched(n), true))
+		return a.send(s.encodeForPage(&e, a.enc, a.matched(n)))
 	}
 	return a.send(s.frameAgain(n, &e, a.enc, a.matched(n)))
 }

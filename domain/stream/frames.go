@@ -65,7 +65,10 @@ func (s *Stream) liveFrame(m *domain.Message, enc Encoder, to domain.Target, at 
 		return f
 	}
 	f := enc.Message(s.system, m, to, at)
-	f.Message, f.Read, f.Note = true, s.frames.when, s.note(m, at)
+	f.Message, f.Read = true, s.frames.when
+	if m.Receipt { // few do
+		f.Note = s.note(m, at)
+	}
 	if len(s.frames.live) < maxSharedFrames {
 		s.frames.live = append(s.frames.live, sharedFrame{enc, to, f})
 	}
@@ -106,13 +109,24 @@ func (s *Stream) encode(e *history.Entry, enc Encoder, to domain.Target, withCur
 	if p := e.Read(m); withCursor {
 		at = p.Cursor
 	}
-	if to == anybody {
-		m.To = e.Targets()
-		defer func() { m.To = nil }()
-	}
 	f := enc.Message(s.system, m, to, at)
-	f.Message, f.Note = true, s.note(m, at)
+	f.Message = true
+	if m.Receipt { // few do
+		f.Note = s.note(m, at)
+	}
 	f.disown(m)
+	return f
+}
+
+// encodeForPage is encode for a page of the history, which may be for anybody: then the
+// frame names all targets.
+func (s *Stream) encodeForPage(e *history.Entry, enc Encoder, to domain.Target) Frame {
+	m := &s.frames.read
+	if to == anybody {
+		m.To = e.Targets() // encode leaves it
+	}
+	f := s.encode(e, enc, to, true)
+	m.To = nil
 	return f
 }
 

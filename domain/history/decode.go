@@ -59,6 +59,16 @@ func (e *Entry) Expired(now time.Time) bool {
 	return m.Expired(since, now)
 }
 
+// WantsReceipt reports whether the entry's message wants a receipt.
+func (e *Entry) WantsReceipt() bool {
+	if e.flags&hasExtras == 0 { // few have them
+		return false
+	}
+	var m domain.Message
+	e.Read(&m)
+	return m.Receipt
+}
+
 // Read reads the message of an entry into m, but for its targets: To is nil. It
 // returns where the entry is.
 func (e *Entry) Read(m *domain.Message) Point {

@@ -96,12 +96,12 @@ func (a *Attachment) offer(n uint64, now time.Time) bool {
 	case a.passOver(&e, now, !joins), joins && a.wasOffered(n):
 		return true
 	case joins:
-		return a.send(s.encode(&e, a.enc, a.matched(n), false))
+		return a.send(s.encode(&e, a.enc, a.matched(n), false), nil)
 	}
 	if a.page != nil { // nobody shares its frames
-		return a.send(s.encodeForPage(&e, a.enc, a.matched(n)))
+		return a.send(s.encodeForPage(&e, a.enc, a.matched(n)), nil)
 	}
-	return a.send(s.frameAgain(n, &e, a.enc, a.matched(n)))
+	return a.send(s.frameAgain(n, &e, a.enc, a.matched(n)), s.noteOf(&e))
 }
 
 // wasOffered reports whether the session was offered entry n through another
@@ -185,12 +185,17 @@ func (m *membership) placeIn(n uint64) int {
 	return place
 }
 
-// send offers a message's frame. It returns false if the outbox is full.
-func (a *Attachment) send(f Frame) bool {
-	if f.Bytes == nil {
+// send offers a message's frame, with its note if it has one. It returns false if the outbox
+// is full.
+func (a *Attachment) send(f Frame, n *Note) bool {
+	switch {
+	case f.Bytes == nil:
 		return true
-	}
-	if !a.out.Offer(f) {
+	case n != nil:
+		if !a.offerNoted(f, n) {
+			return false
+		}
+	case !a.out.Offer(f):
 		return false
 	}
 	if a.page == nil {
@@ -202,10 +207,12 @@ func (a *Attachment) send(f Frame) bool {
 // tell offers the notice of a gap. It returns false if the outbox is full.
 func (a *Attachment) tell(reason domain.GapReason, at domain.Cursor) bool {
 	f := a.enc.Gap(a.stream.system, reason, at)
-	if !at.IsZero() && a.page == nil {
-		f.Note = &Note{System: a.stream.system, Location: locationOf(at), Skip: string(reason)}
-	}
-	if (f.Bytes != nil || f.Note != nil) && !a.out.Offer(f) {
+	switch {
+	case !at.IsZero() && a.page == nil:
+		if !a.offerNoted(f, &Note{System: a.stream.system, Location: locationOf(at), Skip: string(reason)}) {
+			return false
+		}
+	case f.Bytes != nil && !a.out.Offer(f):
 		return false
 	}
 	if a.page == nil {

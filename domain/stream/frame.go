@@ -15,7 +15,9 @@ type Frame struct {
 
 	Message bool         // a message, and not a notice
 	Read    metric.Stamp // when the node read it from the bus; 0 if a session catches up with it
-	Note    *Note        // of messages that want receipts, and of gaps; mostly nil
+
+	// With more than four fields, or more than 32 bytes, a Frame would not be kept in
+	// registers, and each delivery would cost an eighth more.
 }
 
 // An Encoder turns entries into the frames of one client protocol. Sessions
@@ -39,8 +41,15 @@ type Encoder interface {
 // An Outbox takes frames for one session. Offer is the only call that a
 // [Stream] makes with its lock held: it must neither block nor call back, and
 // it closes nothing. False means that the outbox is full and took nothing: its
-// owner then calls [Attachment.Fill] once there is room again. A Frame with a
-// Note and without Bytes is for the owner alone, and always taken.
+// owner then calls [Attachment.Fill] once there is room again.
 type Outbox interface {
 	Offer(Frame) bool
+}
+
+// A Noter is an [Outbox] whose owner wants to know more of some frames. Without it,
+// they are offered as all others.
+type Noter interface {
+	// OfferNoted is Offer for a message that wants a receipt, and for gaps. A Frame
+	// without Bytes is for the owner alone, and always taken.
+	OfferNoted(Frame, *Note) bool
 }

@@ -66,9 +66,6 @@ func (s *Stream) liveFrame(m *domain.Message, enc Encoder, to domain.Target, at 
 	}
 	f := enc.Message(s.system, m, to, at)
 	f.Message, f.Read = true, s.frames.when
-	if m.Receipt { // few do
-		f.Note = s.note(m, at)
-	}
 	if len(s.frames.live) < maxSharedFrames {
 		s.frames.live = append(s.frames.live, sharedFrame{enc, to, f})
 	}
@@ -111,9 +108,6 @@ func (s *Stream) encode(e *history.Entry, enc Encoder, to domain.Target, withCur
 	}
 	f := enc.Message(s.system, m, to, at)
 	f.Message = true
-	if m.Receipt { // few do
-		f.Note = s.note(m, at)
-	}
 	f.disown(m)
 	return f
 }

@@ -31,12 +31,28 @@ func (s *Stream) note(m *domain.Message, at domain.Cursor) *Note {
 	return &Note{System: s.system, Location: locationOf(at)}
 }
 
+// noteOf is note for a message in the window.
+func (s *Stream) noteOf(e *history.Entry) *Note {
+	if !e.WantsReceipt() {
+		return nil
+	}
+	return &Note{System: s.system, Location: locationOf(e.Point().Cursor)}
+}
+
+// offerNoted offers a frame with its note. It returns false if the outbox is full.
+func (a *Attachment) offerNoted(f Frame, n *Note) bool {
+	if out, is := a.out.(Noter); is {
+		return out.OfferNoted(f, n)
+	}
+	return f.Bytes == nil || a.out.Offer(f)
+}
+
 // skip notes that a session is not given a message that wants a receipt, since that is past
 // its ttl.
 func (a *Attachment) skip(m *domain.Message, at domain.Cursor) {
 	if n := a.stream.note(m, at); n != nil && a.page == nil {
 		n.Skip = Expired
-		a.out.Offer(Frame{Note: n}) // a frame without bytes is always taken
+		a.offerNoted(Frame{}, n)
 	}
 }
 

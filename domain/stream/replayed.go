@@ -74,7 +74,7 @@ func (s *Stream) frameOf(m *replayed, enc Encoder, to domain.Target) Frame {
 // for the frame.
 func (m *replayed) encode(s *Stream, enc Encoder, to domain.Target, at domain.Cursor) Frame {
 	f := enc.Message(s.system, m.message, to, at)
-	f.Message, f.Note = true, s.note(m.message, at)
+	f.Message = true
 	if !m.kept {
 		f.disown(m.message)
 	}

@@ -180,9 +180,9 @@ func (a *Attachment) offerReplayed(m *replayed, now time.Time) bool {
 	case !rides || a.joining != nil && a.heard(m):
 		return true
 	case a.joining != nil:
-		return a.send(m.encode(a.stream, a.enc, to, domain.Cursor{}))
+		return a.send(m.encode(a.stream, a.enc, to, domain.Cursor{}), nil)
 	}
-	if !a.send(a.stream.frameOf(m, a.enc, to)) {
+	if !a.send(a.stream.frameOf(m, a.enc, to), a.stream.note(m.message, m.Cursor)) {
 		return false
 	}
 	a.rode = true

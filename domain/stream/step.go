@@ -204,7 +204,7 @@ func setTime(m *domain.Message, t time.Time) {
 
 // offer offers m, which is entry n, to the live sessions that it is for.
 func (s *Stream) offer(n uint64, m *domain.Message, at domain.Cursor) {
-	matched := false
+	matched, note := false, s.note(m, at)
 	for _, t := range m.To {
 		g := s.index.groups[t]
 		if g == nil || len(g.members) == 0 {
@@ -221,7 +221,7 @@ func (s *Stream) offer(n uint64, m *domain.Message, at domain.Cursor) {
 			if a.offered = n + 1; a.enc != enc {
 				enc, f = a.enc, s.liveFrame(m, a.enc, t, at)
 			}
-			if !a.send(f) {
+			if !a.send(f, note) {
 				a.fallBack(n)
 			}
 		}

@@ -83,9 +83,6 @@ func (a *Attachment) Cursor() domain.Cursor {
 // Offer gives a frame to the session's Conn. It is the stream that calls it; it
 // returns false if the Conn has no room.
 func (a *Attachment) Offer(f stream.Frame) bool {
-	if f.Note != nil {
-		return a.offerNoted(f)
-	}
 	if !a.conn.Offer(a, f) {
 		return false
 	}

@@ -71,18 +71,19 @@ func (nobody) Close(*stream.Stream) {}
 // conn is a client that takes everything.
 type conn struct{ closed atomic.Int64 }
 
-func (c *conn) Offer(*session.Attachment, stream.Frame) bool               { return true }
-func (c *conn) Offered() uint64                                            { return 0 }
-func (c *conn) SendCursor(*session.Attachment, domain.Cursor, uint64) bool { return true }
-func (c *conn) Port() string                                               { return "ws" }
-func (c *conn) Pending() (frames, bytes int)                               { return 2, 30 }
-func (c *conn) Notify([]byte)                                              {}
-func (c *conn) NotifyIfRoom([]byte) bool                                   { return true }
-func (c *conn) Disconnect(code int, reason string, _ bool)                 { c.Close(code, reason) }
-func (c *conn) GoAway(_, _ time.Duration)                                  {}
-func (c *conn) Close(code int, _ string)                                   { c.closed.CompareAndSwap(0, int64(code)) }
-func (c *conn) Unwritten(func([]byte) bool)                                {}
-func (c *conn) Abort()                                                     {}
+func (c *conn) Offer(*session.Attachment, stream.Frame) bool                    { return true }
+func (c *conn) OfferNoted(*session.Attachment, stream.Frame, *stream.Note) bool { return true }
+func (c *conn) Offered() uint64                                                 { return 0 }
+func (c *conn) SendCursor(*session.Attachment, domain.Cursor, uint64) bool      { return true }
+func (c *conn) Port() string                                                    { return "ws" }
+func (c *conn) Pending() (frames, bytes int)                                    { return 2, 30 }
+func (c *conn) Notify([]byte)                                                   {}
+func (c *conn) NotifyIfRoom([]byte) bool                                        { return true }
+func (c *conn) Disconnect(code int, reason string, _ bool)                      { c.Close(code, reason) }
+func (c *conn) GoAway(_, _ time.Duration)                                       {}
+func (c *conn) Close(code int, _ string)                                        { c.closed.CompareAndSwap(0, int64(code)) }
+func (c *conn) Unwritten(func([]byte) bool)                                     {}
+func (c *conn) Abort()                                                          {}
 
 func prefixes(texts ...string) (all []netip.Prefix) {
 	for _, text := range texts {

@@ -140,6 +140,9 @@ func (l *listener) Offer(_ *session.Attachment, f stream.Frame) bool {
 	_, data, _ := strings.Cut(string(f.Bytes), `"data":`)
 	return l.hear(strings.Trim(data, `"}`))
 }
+func (l *listener) OfferNoted(a *session.Attachment, f stream.Frame, _ *stream.Note) bool {
+	return l.Offer(a, f)
+}
 func (l *listener) Offered() uint64                                            { return 0 }
 func (l *listener) SendCursor(*session.Attachment, domain.Cursor, uint64) bool { return true }
 func (l *listener) Port() string                                               { return "ws" }

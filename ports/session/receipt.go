@@ -47,17 +47,20 @@ func (a *Attachment) emptyMark() control.Mark {
 	return m
 }
 
-// offerNoted is [Attachment.Offer] for a frame that somebody wants to know more of. The lock is
+// OfferNoted is [Attachment.Offer] for a frame that somebody wants to know more of. The lock is
 // held until it is noted, since the client may answer at once.
-func (a *Attachment) offerNoted(f stream.Frame) bool {
-	r, n := a.ensureReceipts(), f.Note
+func (a *Attachment) OfferNoted(f stream.Frame, n *stream.Note) bool {
+	r := a.ensureReceipts()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if f.Bytes != nil {
-		if n.Skip != "" {
-			f.Note = nil // nobody wants to know when the notice of a gap is written
+		taken := false
+		if n.Skip == "" {
+			taken = a.conn.OfferNoted(a, f, n)
+		} else { // nobody wants to know when the notice of a gap is written
+			taken = a.conn.Offer(a, f)
 		}
-		if !a.conn.Offer(a, f) {
+		if !taken {
 			return false
 		}
 		a.heard.Store(true)

@@ -17,13 +17,11 @@ type reader struct {
 	notes []*stream.Note // of what was offered and is not written
 }
 
-func (r *reader) Offer(a *session.Attachment, f stream.Frame) bool {
+func (r *reader) OfferNoted(a *session.Attachment, f stream.Frame, n *stream.Note) bool {
 	if !r.listener.Offer(a, f) {
 		return false
 	}
-	if f.Note != nil {
-		r.notes = append(r.notes, f.Note)
-	}
+	r.notes = append(r.notes, n)
 	return true
 }
 

@@ -20,14 +20,17 @@ type Conn interface {
 	// Offer takes a frame of one of the session's systems. It returns false if it
 	// has no room.
 	Offer(a *Attachment, f stream.Frame) bool
-	// Offered returns how often Offer was called so far.
+	// OfferNoted is Offer for a message that wants a receipt. When it is written, the port
+	// calls [Session.Wrote] with the note.
+	OfferNoted(a *Attachment, f stream.Frame, n *stream.Note) bool
+	// Offered returns how often Offer and OfferNoted were called so far.
 	Offered() uint64
 	// Unwritten calls each with the messages that were taken and are not written to the
 	// connection yet, oldest first, until it returns false. When the connection is done, these
 	// are the messages that were never written as a whole. It holds the connection's lock.
 	Unwritten(each func(frame []byte) bool)
 	// SendCursor tells the client its cursor in the attachment's system. It does
-	// nothing and returns false if Offer was called since Offered returned offers.
+	// nothing and returns false if one of them was called since Offered returned offers.
 	SendCursor(a *Attachment, at domain.Cursor, offers uint64) bool
 	// Port names what the connection is: "ws", "sse", or "plain" for a client of /ws that is
 	// sent messages alone.

@@ -38,7 +38,12 @@ var _ session.Conn = (*client)(nil)
 
 // Offer takes a message or a gap.
 func (c *client) Offer(a *session.Attachment, f stream.Frame) bool {
-	return c.out.offer(a, f)
+	return c.out.offer(a, f, nil)
+}
+
+// OfferNoted takes a message that wants a receipt.
+func (c *client) OfferNoted(a *session.Attachment, f stream.Frame, n *stream.Note) bool {
+	return c.out.offer(a, f, n)
 }
 
 // Unwritten calls each with the messages that were taken and are not sent.

@@ -49,7 +49,7 @@ type item struct {
 
 	message bool         // a message, and not a notice
 	read    metric.Stamp // as in [stream.Frame]
-	note    *stream.Note // as in [stream.Frame]
+	note    *stream.Note // of a message that wants a receipt; nil for any other
 }
 
 // A farewell is the last event of a session.
@@ -63,13 +63,13 @@ type farewell struct {
 // replyBytes and replyFrames are kept for notices when messages fill the rest.
 const replyBytes, replyFrames = 16 << 10, 128
 
-// offer takes a message or a gap of an attachment. It returns false if there is no
-// room.
-func (o *outbox) offer(of *session.Attachment, f stream.Frame) bool {
+// offer takes a message or a gap of an attachment, with its note if it has one. It returns
+// false if there is no room.
+func (o *outbox) offer(of *session.Attachment, f stream.Frame, n *stream.Note) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.offers++
-	i := item{of: of, op: f.Bytes, message: f.Message, read: f.Read, note: f.Note}
+	i := item{of: of, op: f.Bytes, message: f.Message, read: f.Read, note: n}
 	return o.take(i, o.maxBytes, o.maxItems)
 }
 

@@ -17,7 +17,7 @@ func TestCursorIsNotSentBehindAMessageThatCameMeanwhile(t *testing.T) {
 	if !o.takeIfQuiet(item{of: a, cursor: []byte("cursor")}, offers) {
 		t.Error("nothing was offered, and the cursor was not taken")
 	}
-	if !o.offer(a, stream.Frame{Bytes: []byte("message")}) {
+	if !o.offer(a, stream.Frame{Bytes: []byte("message")}, nil) {
 		t.Fatal("no room")
 	}
 	if o.takeIfQuiet(item{of: a, cursor: []byte("cursor")}, offers) {
@@ -28,7 +28,7 @@ func TestCursorIsNotSentBehindAMessageThatCameMeanwhile(t *testing.T) {
 func TestOutboxKeepsItsBoundsAndRoomForNotices(t *testing.T) {
 	for _, o := range []*outbox{newOutbox(1000, 1<<20), newOutbox(1<<20, 10)} {
 		taken := 0
-		for o.offer(nil, stream.Frame{Bytes: make([]byte, 100)}) {
+		for o.offer(nil, stream.Frame{Bytes: make([]byte, 100)}, nil) {
 			taken++
 		}
 		if taken != 10 || !o.behind {
@@ -46,13 +46,13 @@ func TestOutboxKeepsItsBoundsAndRoomForNotices(t *testing.T) {
 
 func TestItemsInFlightCountUntilTheyAreSentAndARefusalIsRemembered(t *testing.T) {
 	o := newOutbox(1000, 10)
-	if !o.offer(nil, stream.Frame{Bytes: make([]byte, 5000)}) {
+	if !o.offer(nil, stream.Frame{Bytes: make([]byte, 5000)}, nil) {
 		t.Fatal("one frame fits an empty outbox, whatever its size")
 	}
 	if queue, last := o.next(); queue == nil || last != nil {
 		t.Fatal("nothing to take")
 	}
-	if o.offer(nil, stream.Frame{Bytes: make([]byte, 1)}) {
+	if o.offer(nil, stream.Frame{Bytes: make([]byte, 1)}, nil) {
 		t.Error("there is no room while so much is being written")
 	}
 	if !o.sent() {
@@ -65,11 +65,11 @@ func TestItemsInFlightCountUntilTheyAreSentAndARefusalIsRemembered(t *testing.T)
 
 func TestNothingFollowsAFarewell(t *testing.T) {
 	o := newOutbox(1000, 10)
-	o.offer(nil, stream.Frame{Bytes: []byte("before")})
+	o.offer(nil, stream.Frame{Bytes: []byte("before")}, nil)
 	if !o.close(farewell{code: 1}) || o.close(farewell{code: 2}) {
 		t.Error("the first close counts")
 	}
-	if o.offer(nil, stream.Frame{Bytes: []byte("after")}) || o.reply([]byte("after")) {
+	if o.offer(nil, stream.Frame{Bytes: []byte("after")}, nil) || o.reply([]byte("after")) {
 		t.Error("something was taken after it")
 	}
 	if queue, last := o.next(); len(*queue) != 1 || last.code != 1 {

@@ -18,7 +18,7 @@ func TestUnwrittenMessagesCanBeSeen(t *testing.T) {
 			t.Errorf("unwritten: %q, want %q", got, ops)
 		}
 	}
-	offer := func(text string) { o.offer(nil, stream.Frame{Bytes: []byte(text), Message: true}) }
+	offer := func(text string) { o.offer(nil, stream.Frame{Bytes: []byte(text), Message: true}, nil) }
 	want()
 	offer("a")
 	o.reply([]byte("a notice"))

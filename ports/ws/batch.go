@@ -63,7 +63,6 @@ func (b *batch) build(control []byte, frames []stream.Frame, last []byte, plain 
 // count counts the messages and notices.
 func (b *batch) count(frames []stream.Frame) {
 	b.delay.Reset()
-	b.notes = b.notes[:0]
 	if len(frames) == 0 {
 		return
 	}
@@ -72,9 +71,6 @@ func (b *batch) count(frames []stream.Frame) {
 		if f := &frames[i]; f.Message {
 			b.tally.messages++
 			b.delay.Add(f.Read)
-			if f.Note != nil {
-				b.notes = session.AddNote(b.notes, f.Note)
-			}
 		}
 	}
 }

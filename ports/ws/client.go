@@ -76,7 +76,14 @@ func (c *client) Offer(_ *session.Attachment, f stream.Frame) bool {
 	return taken
 }
 
-// Offered returns how often Offer was called.
+// OfferNoted takes a message that wants a receipt.
+func (c *client) OfferNoted(_ *session.Attachment, f stream.Frame, n *stream.Note) bool {
+	taken, due := c.out.offerNoted(f, n)
+	c.schedule(due)
+	return taken
+}
+
+// Offered returns how often Offer and OfferNoted were called.
 func (c *client) Offered() uint64 { return c.out.offered() }
 
 // Unwritten calls each with the messages that were taken and are not written.

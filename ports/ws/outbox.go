@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/fanfarebus/fanfare/domain/stream"
+	"github.com/fanfarebus/fanfare/ports/session"
 )
 
 // An outbox holds what a session's client is to be sent and what is not written yet. It
@@ -43,7 +44,8 @@ type outbox struct {
 	inFlightBytes int             // with the writer
 	inFlight      []stream.Frame  // the frames of that
 	lost          *[]stream.Frame // what was dropped, or in flight when writing failed; nil for nothing
-	offers        uint64          // calls of offer so far
+	notes         *[]noted        // of frames in queue, in its order; nil for none
+	offers        uint64          // calls of offer and offerNoted so far
 	control       []byte          // the answer to the handshake, and complete pings and pongs, before all else
 	answer        int             // bytes of that answer in control
 	last          []byte          // the complete close frame, which follows the queue
@@ -67,6 +69,46 @@ func (o *outbox) offer(f stream.Frame) (taken, due bool) {
 	defer o.mu.Unlock()
 	o.offers++
 	return o.take(f, o.maxBytes, o.maxFrames)
+}
+
+// A noted is a note of a frame that waits.
+type noted struct {
+	frame int // its index in the queue
+	note  *stream.Note
+}
+
+// offerNoted is offer for a message with a note.
+func (o *outbox) offerNoted(f stream.Frame, n *stream.Note) (taken, due bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.offers++
+	if taken, due = o.take(f, o.maxBytes, o.maxFrames); taken {
+		if o.notes == nil {
+			o.notes = new([]noted)
+		}
+		*o.notes = append(*o.notes, noted{len(o.queue) - 1, n})
+	}
+	return taken, due
+}
+
+// takeNotes moves the notes of the first n frames of the queue to those of a batch.
+func (o *outbox) takeNotes(n int, into []*stream.Note) []*stream.Note {
+	into = into[:0]
+	if o.notes == nil {
+		return into
+	}
+	rest := (*o.notes)[:0]
+	for _, it := range *o.notes {
+		if it.frame < n {
+			into = session.AddNote(into, it.note)
+		} else {
+			rest = append(rest, noted{it.frame - n, it.note})
+		}
+	}
+	if *o.notes = rest; len(rest) == 0 {
+		o.notes = nil
+	}
+	return into
 }
 
 // reply takes an answer or a notice, for which there is more room.
@@ -248,7 +290,7 @@ func (o *outbox) lose(frames []stream.Frame) {
 func (o *outbox) drop() {
 	o.lose(o.queue)
 	putQueue(o.queue)
-	o.queue, o.waitingBytes = nil, 0
+	o.queue, o.waitingBytes, o.notes = nil, 0, nil
 }
 
 // next moves what is to be written next into b. It returns false if there is nothing,
@@ -262,6 +304,7 @@ func (o *outbox) next(b *batch) bool {
 	}
 	control, frames := o.control, o.takeFrames()
 	o.control, o.answer, o.inFlight = nil, 0, frames
+	b.notes = o.takeNotes(len(frames), b.notes)
 	var last []byte
 	if o.queue == nil && o.last != nil && !isLarge(frames) {
 		last, o.last, o.closed = o.last, nil, true

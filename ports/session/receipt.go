@@ -13,7 +13,7 @@ import (
 type receipts struct {
 	of *Attachment
 
-	mu    sync.Mutex // taken after all other locks
+	mu    sync.Mutex // taken before the locks of the Conn and of receiptList, and after all others
 	mark  control.Mark
 	due   bool // it is in receiptList
 	given bool // a message was offered, and not only a gap
@@ -91,6 +91,9 @@ func (r *receipts) take(n *stream.Note) {
 	case "":
 		r.given = true
 		m.Offered = max(m.Offered, n.Position)
+		if m.Ended != 0 { // it came while the session was ending
+			m.Until = max(m.Until, n.Position)
+		}
 	case stream.Expired:
 		m.Skip(control.Skip{From: n.Position, UpTo: n.Position, Reason: control.SkipExpired})
 	default:
@@ -158,6 +161,20 @@ func (a *Attachment) Ack(c domain.Cursor) {
 	r.tell()
 }
 
+// acked returns up to which location the client has acknowledged; zero for nothing.
+func (a *Attachment) acked() domain.Location {
+	r := a.receipts.Load()
+	if r == nil {
+		return domain.Location{}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.mark.Acked == "" {
+		return domain.Location{}
+	}
+	return domain.Location{Log: r.mark.Log, Position: r.mark.Acked}
+}
+
 func (r *receipts) now() int64 { return r.of.session.registry.now().UnixMilli() }
 
 // closeReceipts notes that the session has ended. It is called before the attachment is
@@ -190,11 +207,16 @@ func (r *receipts) snapshot() control.Mark {
 
 // A receiptList holds the receipts that have changed since [Registry.Marks] returned them.
 type receiptList struct {
+	off bool // nobody calls Registry.Marks, and the list stays empty; never changes
+
 	mu   sync.Mutex
 	list []*receipts // guarded by mu
 }
 
 func (l *receiptList) add(r *receipts) {
+	if l.off {
+		return
+	}
 	l.mu.Lock()
 	l.list = append(l.list, r)
 	l.mu.Unlock()

@@ -195,7 +195,9 @@ func (a *Attachment) closeReceipts() {
 	if head.Log == m.Log {
 		m.Until = max(m.Until, head.Position)
 	}
-	r.tell()
+	if r.tell(); r.given {
+		a.session.registry.receipts.end(r)
+	}
 }
 
 // snapshot returns a copy of the mark that shares nothing with it.
@@ -209,8 +211,19 @@ func (r *receipts) snapshot() control.Mark {
 type receiptList struct {
 	off bool // nobody calls Registry.Marks, and the list stays empty; never changes
 
-	mu   sync.Mutex
-	list []*receipts // guarded by mu
+	mu    sync.Mutex
+	list  []*receipts // guarded by mu
+	ended []*receipts // of sessions that have ended, while they are in list; guarded by mu
+}
+
+// end notes that the session of receipts has ended.
+func (l *receiptList) end(r *receipts) {
+	if l.off {
+		return
+	}
+	l.mu.Lock()
+	l.ended = append(l.ended, r)
+	l.mu.Unlock()
 }
 
 func (l *receiptList) add(r *receipts) {
@@ -230,7 +243,7 @@ func (reg *Registry) Marks(most int) (all []control.Mark, more bool) {
 	n := min(most, len(l.list))
 	list := l.list[:n]
 	if l.list = l.list[n:]; len(l.list) == 0 {
-		l.list = nil
+		l.list, l.ended = nil, nil
 	} else {
 		more = true
 	}
@@ -249,7 +262,8 @@ func (reg *Registry) Marks(most int) (all []control.Mark, more bool) {
 }
 
 // Deliveries calls yield for the sessions of this node that a message at a location was for,
-// as it was for a target. It holds no lock while it does.
+// as it was for a target, with those that have ended and of which [Registry.Marks] has not told
+// yet, if the target is no room. It holds no lock while it does.
 func (reg *Registry) Deliveries(
 	system domain.System, at domain.Location, to domain.Target, yield func(control.Delivery),
 ) {
@@ -272,6 +286,27 @@ func (reg *Registry) Deliveries(
 			yield(d)
 		}
 	}
+	for _, r := range reg.receipts.endedFor(system, to) {
+		r.mu.Lock()
+		d := control.Delivery{Mark: r.snapshot()}
+		r.mu.Unlock()
+		if d.Fate, d.Reason = d.Mark.Fate(at); d.Fate != control.FateNone {
+			yield(d)
+		}
+	}
+}
+
+// endedFor returns the receipts of sessions that have ended, and that a target stands for.
+func (l *receiptList) endedFor(system domain.System, to domain.Target) (all []*receipts) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, r := range l.ended {
+		s := r.of.session
+		if r.of.System() == system && (to == s.user || to == s.self || to == domain.Everyone) {
+			all = append(all, r)
+		}
+	}
+	return all
 }
 
 // hearing returns the sessions that may hear a target.

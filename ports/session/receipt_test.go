@@ -287,3 +287,26 @@ func (l *lane) expiring(at int, to string) {
 	m := &domain.Message{ID: fmt.Sprint("m", at), To: []domain.Target{target}, Data: []byte("1"), ContentType: domain.JSON, Receipt: true, TTL: time.Second}
 	l.bus.streams[system("chat")].Step(&domain.Entry{Position: position(at), Time: time.Now()}, m)
 }
+
+// Between the end of a session and the moment in which its mark is told nothing is forgotten.
+func TestEndedSessionsAreKnownUntilTheirMarksAreTold(t *testing.T) {
+	l := newLane(t)
+	alice := l.begin("alice", "&rooms=chat/lobby")
+	l.send(1, "user:alice", true, false)
+	l.send(2, "user:alice", true, false)
+	alice.write()
+	alice.ack(1)
+	l.marks()
+	alice.Leave()
+	l.wants("user:alice", map[int]string{1: "acked", 2: "written", 3: ""})
+	alice.End(0)
+	l.wants("user:alice", map[int]string{1: "acked", 2: "written", 3: ""})
+	l.wants("*", map[int]string{1: "acked"})
+	l.wants("session:"+alice.ID, map[int]string{2: "written"})
+	l.wants("user:bob", map[int]string{1: ""})
+	l.wants("room:lobby", map[int]string{1: ""})
+	if got := l.marks(); len(got) != 1 || got[0].Ended == 0 {
+		t.Errorf("told %+v", got)
+	}
+	l.wants("user:alice", map[int]string{1: ""})
+}

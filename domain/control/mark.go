@@ -100,8 +100,8 @@ func (m *Mark) Fate(at domain.Location) (_ Fate, reason string) {
 }
 
 // Skip notes a Skip, which may come before the last one: a session that is behind learns at
-// once that a message has expired when the stream came to it. When there are too many, the oldest is forgotten, and what became of
-// what came before its end is unknown from then on.
+// once that a message has expired when the stream came to it. When there are too many, the
+// oldest is forgotten, and what became of what came before its end is unknown from then on.
 func (m *Mark) Skip(s Skip) {
 	if n := len(m.Skips); n > 0 {
 		last := &m.Skips[n-1]

@@ -25,7 +25,7 @@ type Mark struct {
 	Offered, Written, Acked domain.Position
 	WrittenAt, AckedAt      int64 // when, in Unix milliseconds of the session's node
 
-	Skips []Skip // oldest first, at most MaxSkips
+	Skips []Skip // as they came, at most MaxSkips
 
 	Ended int64           // when the session ended, in Unix milliseconds; 0 if it has not
 	Until domain.Position // up to where messages were for the session, once it has ended
@@ -99,15 +99,19 @@ func (m *Mark) Fate(at domain.Location) (_ Fate, reason string) {
 	return FatePending, ""
 }
 
-// Skip notes a Skip. When there are too many, the oldest is forgotten, and what became of
-// what came before its end is unknown from then on.
+// Skip notes a Skip, which may come before the last one: a session that is behind learns at
+// once that a message has expired when the stream came to it. When there are too many, the
+// oldest is forgotten, and what became of what came before its end is unknown from then on.
 func (m *Mark) Skip(s Skip) {
-	if n := len(m.Skips); n > 0 && m.Skips[n-1].Reason == s.Reason && s.From <= After(m.Skips[n-1].UpTo) {
-		m.Skips[n-1].UpTo = max(m.Skips[n-1].UpTo, s.UpTo)
-		return
+	if n := len(m.Skips); n > 0 {
+		last := &m.Skips[n-1]
+		if last.Reason == s.Reason && s.From <= After(last.UpTo) && last.From <= After(s.UpTo) {
+			last.From, last.UpTo = min(last.From, s.From), max(last.UpTo, s.UpTo)
+			return
+		}
 	}
 	if len(m.Skips) == MaxSkips {
-		m.From, m.Blurred = After(m.Skips[0].UpTo), true
+		m.From, m.Blurred = max(m.From, After(m.Skips[0].UpTo)), true
 		m.Skips = append(m.Skips[:0], m.Skips[1:]...)
 	}
 	m.Skips = append(m.Skips, s)

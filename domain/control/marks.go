@@ -234,10 +234,14 @@ func (m *Machine) Mark(now Now, mark Mark) {
 func (m *Machine) Hurry(now Now, system domain.System, user string, within time.Duration) {
 	now = m.enter(now)
 	t, key := m.marks, markUser{system, user}
-	if _, again := t.hurries[key]; !again && len(t.hurries) >= maxHurries {
+	_, again := t.hurries[key]
+	if !again && len(t.hurries) >= maxHurries {
 		return
 	}
 	t.hurries[key] = max(t.hurries[key], now.Mono+within)
+	if again {
+		return // those that are to be said are among the urgent ones
+	}
 	for _, h := range t.byUser[key] {
 		if h.dirty && h.mine {
 			t.urgent = append(t.urgent, h)

@@ -103,6 +103,31 @@ func TestMarkForgetsItsOldestSkipsHonestly(t *testing.T) {
 	}
 }
 
+func TestSkipsOutOfOrderAreKept(t *testing.T) {
+	m := control.Mark{Log: 7, From: place(1), Offered: place(99), Written: place(99), Acked: place(99)}
+	fates := func() (text string) {
+		for _, at := range []int{20, 30, 40, 50} {
+			fate, _ := m.Fate(domain.Location{Log: 7, Position: place(at)})
+			text += string(fate) + " "
+		}
+		return text
+	}
+	// The stream has come to 50, and then the session that is behind comes to 20 and to 40.
+	for _, at := range []int{50, 20, 40} {
+		m.Skip(control.Skip{From: place(at), UpTo: place(at), Reason: control.SkipExpired})
+	}
+	if got, want := fates(), "expired acked expired expired "; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	for at := 60; at < 60+control.MaxSkips-1; at++ { // 50 and 20 are forgotten, in this order
+		m.Skip(control.Skip{From: place(at), UpTo: place(at), Reason: "overflow"})
+		m.Skip(control.Skip{From: place(at), UpTo: place(at), Reason: "overflow"})
+	}
+	if got, want := fates(), "unknown unknown unknown unknown "; got != want {
+		t.Errorf("when too many: got %s, want %s", got, want)
+	}
+}
+
 func TestMarksReachOtherNodesAndOutliveTheirs(t *testing.T) {
 	w := newWorld(t, 1)
 	a, b := w.add("a"), w.add("b")

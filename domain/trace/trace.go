@@ -32,7 +32,7 @@ type Fate string
 
 // The fates of a message for a session.
 const (
-	Acked      Fate = "acked"                // its client has shown a cursor at or after the message
+	Acked      Fate = "acked"                // its client has acknowledged it, or come back with such a cursor
 	Written    Fate = "written"              // it was written to the connection
 	Offered    Fate = "offered"              // it is in the session's outbox
 	Behind     Fate = "behind"               // it comes when there is room in the outbox again
@@ -66,6 +66,7 @@ type Place struct {
 	Bytes       int       `json:"bytes,omitempty" doc:"The size of its data."`
 	DuplicateOf string    `json:"duplicate_of,omitempty" doc:"The cursor of the message that it repeats."`
 	Poison      bool      `json:"poison,omitempty" doc:"It cannot be decoded."`
+	Receipt     bool      `json:"receipt,omitempty" doc:"It wants receipts."`
 }
 
 // A Question asks a node what became of the messages with an id.

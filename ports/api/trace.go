@@ -133,7 +133,7 @@ func placesOf(found []stream.Found) []trace.Place {
 		if m := f.Message; m == nil {
 			p.Poison = true
 		} else {
-			p.Type, p.TTL, p.Bytes = m.Type, int(m.TTL/time.Second), len(m.Data)
+			p.Type, p.TTL, p.Bytes, p.Receipt = m.Type, int(m.TTL/time.Second), len(m.Data), m.Receipt
 			for _, t := range m.To {
 				p.To = append(p.To, t.String())
 			}

@@ -16,8 +16,13 @@ var errNobody = &domain.FieldError{
 	Path: "to", Problem: "only users and sessions can be waited for: want one at least",
 }
 
-// lookEach is how often a wait looks at what is known, at least.
-const lookEach = 100 * time.Millisecond
+const (
+	// lookEach is how often a wait looks at what is known, at least.
+	lookEach = 100 * time.Millisecond
+	// askLeast is how often it asks again for as long as a node has not read the message,
+	// which nodes on a bus without a log may never do.
+	askLeast = 2 * time.Second
+)
 
 // An expectation waits for the receipts of a message that is about to be published.
 type expectation struct {
@@ -137,7 +142,7 @@ func (e *expectation) await(ctx context.Context, want control.Fate, within time.
 	answers := make(chan asked, 1)
 	asking, stop := context.WithCancel(ctx)
 	go func() { answers <- d.ask(asking, e.m.single(), "", MaxLimit, within) }()
-	answered := false
+	answered, again := false, lookEach
 	defer func() {
 		if stop(); !answered {
 			<-answers
@@ -155,10 +160,11 @@ func (e *expectation) await(ctx context.Context, want control.Fate, within time.
 			answered = true
 			if all = a; d.hasNotRead(a) { // some node is behind this one
 				answered = false
-				go func() {
-					pause.For(asking, lookEach)
+				go func(wait time.Duration) {
+					pause.For(asking, wait)
 					answers <- d.ask(asking, e.m.single(), "", MaxLimit, within)
-				}()
+				}(again)
+				again = min(2*again, askLeast)
 			}
 		case <-changed:
 		case <-tick.C:

@@ -41,7 +41,8 @@ func (s *Session) noteEnd() {
 type endedPart struct {
 	system domain.System
 	past   stream.Past
-	at     time.Time // when it ended, which may be before the session
+	acked  domain.Location // up to which the client had acknowledged; zero for nothing
+	at     time.Time       // when it ended, which may be before the session
 }
 
 // endedSessions are the sessions that have ended last. It is safe for concurrent use.

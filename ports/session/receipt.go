@@ -13,7 +13,7 @@ import (
 type receipts struct {
 	of *Attachment
 
-	mu    sync.Mutex // taken after all other locks
+	mu    sync.Mutex // taken before the locks of the Conn and of receiptList, and after all others
 	mark  control.Mark
 	due   bool // it is in receiptList
 	given bool // a message was offered, and not only a gap
@@ -94,6 +94,9 @@ func (r *receipts) take(n *stream.Note) {
 	case "":
 		r.given = true
 		m.Offered = max(m.Offered, n.Position)
+		if m.Ended != 0 { // it came while the session was ending
+			m.Until = max(m.Until, n.Position)
+		}
 	case stream.Expired:
 		m.Skip(control.Skip{From: n.Position, UpTo: n.Position, Reason: control.SkipExpired})
 	default:
@@ -161,6 +164,20 @@ func (a *Attachment) Ack(c domain.Cursor) {
 	r.tell()
 }
 
+// acked returns up to which location the client has acknowledged; zero for nothing.
+func (a *Attachment) acked() domain.Location {
+	r := a.receipts.Load()
+	if r == nil {
+		return domain.Location{}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.mark.Acked == "" {
+		return domain.Location{}
+	}
+	return domain.Location{Log: r.mark.Log, Position: r.mark.Acked}
+}
+
 func (r *receipts) now() int64 { return r.of.session.registry.now().UnixMilli() }
 
 // closeReceipts notes that the session has ended. It is called before the attachment is
@@ -181,7 +198,9 @@ func (a *Attachment) closeReceipts() {
 	if head.Log == m.Log {
 		m.Until = max(m.Until, head.Position)
 	}
-	r.tell()
+	if r.tell(); r.given {
+		a.session.registry.receipts.end(r)
+	}
 }
 
 // snapshot returns a copy of the mark that shares nothing with it.
@@ -193,11 +212,27 @@ func (r *receipts) snapshot() control.Mark {
 
 // A receiptList holds the receipts that have changed since [Registry.Marks] returned them.
 type receiptList struct {
-	mu   sync.Mutex
-	list []*receipts // guarded by mu
+	off bool // nobody calls Registry.Marks, and the list stays empty; never changes
+
+	mu    sync.Mutex
+	list  []*receipts // guarded by mu
+	ended []*receipts // of sessions that have ended, while they are in list; guarded by mu
+}
+
+// end notes that the session of receipts has ended.
+func (l *receiptList) end(r *receipts) {
+	if l.off {
+		return
+	}
+	l.mu.Lock()
+	l.ended = append(l.ended, r)
+	l.mu.Unlock()
 }
 
 func (l *receiptList) add(r *receipts) {
+	if l.off {
+		return
+	}
 	l.mu.Lock()
 	l.list = append(l.list, r)
 	l.mu.Unlock()
@@ -211,7 +246,7 @@ func (reg *Registry) Marks(most int) (all []control.Mark, more bool) {
 	n := min(most, len(l.list))
 	list := l.list[:n]
 	if l.list = l.list[n:]; len(l.list) == 0 {
-		l.list = nil
+		l.list, l.ended = nil, nil
 	} else {
 		more = true
 	}
@@ -230,7 +265,8 @@ func (reg *Registry) Marks(most int) (all []control.Mark, more bool) {
 }
 
 // Deliveries calls yield for the sessions of this node that a message at a location was for,
-// as it was for a target. It holds no lock while it does.
+// as it was for a target, with those that have ended and of which [Registry.Marks] has not told
+// yet, if the target is no room. It holds no lock while it does.
 func (reg *Registry) Deliveries(
 	system domain.System, at domain.Location, to domain.Target, yield func(control.Delivery),
 ) {
@@ -253,6 +289,27 @@ func (reg *Registry) Deliveries(
 			yield(d)
 		}
 	}
+	for _, r := range reg.receipts.endedFor(system, to) {
+		r.mu.Lock()
+		d := control.Delivery{Mark: r.snapshot()}
+		r.mu.Unlock()
+		if d.Fate, d.Reason = d.Mark.Fate(at); d.Fate != control.FateNone {
+			yield(d)
+		}
+	}
+}
+
+// endedFor returns the receipts of sessions that have ended, and that a target stands for.
+func (l *receiptList) endedFor(system domain.System, to domain.Target) (all []*receipts) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, r := range l.ended {
+		s := r.of.session
+		if r.of.System() == system && (to == s.user || to == s.self || to == domain.Everyone) {
+			all = append(all, r)
+		}
+	}
+	return all
 }
 
 // hearing returns the sessions that may hear a target.

@@ -2,7 +2,9 @@ package session_test
 
 import (
 	"fmt"
+	"log/slog"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/fanfarebus/fanfare/domain"
@@ -228,4 +230,81 @@ func TestMarksBeginAnewInAnotherLog(t *testing.T) {
 		}
 	}
 	alice.End(0)
+}
+
+// Without a control plane nobody asks for marks, and none may pile up.
+func TestMarksAreNotKeptWithoutAControlPlane(t *testing.T) {
+	l := newLane(t)
+	hub := stream.NewHub(l.bus, stream.HubConfig{Any: true})
+	var err error
+	if l.registry, err = session.New(hub, bearers{}, session.Config{}, slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatal(err)
+	}
+	alice := l.begin("alice", "")
+	l.send(1, "user:alice", true, false)
+	alice.write()
+	alice.ack(1)
+	l.wants("user:alice", map[int]string{1: "acked"})
+	if got := l.marks(); len(got) != 0 {
+		t.Errorf("it keeps %+v", got)
+	}
+	alice.End(0)
+}
+
+// A session that is behind learns of an expired message at once, and of older ones later.
+func TestExpiredMessagesOfASessionThatIsBehindAreNotAcknowledged(t *testing.T) {
+	synctest.Test(t, testExpiredBehind)
+}
+
+func testExpiredBehind(t *testing.T) {
+	l := newLane(t)
+	alice := l.begin("alice", "")
+	l.send(1, "user:alice", true, false)
+	alice.setFull(true)
+	l.expiring(2, "user:alice")
+	l.send(3, "user:alice", true, false)
+	l.send(4, "user:alice", true, true)
+	alice.listener.mu.Lock()
+	alice.full = false
+	alice.listener.mu.Unlock()
+	time.Sleep(2 * time.Second) // the second message is past its ttl
+	alice.Fill()
+	l.send(5, "user:alice", true, false)
+	alice.write()
+	alice.ack(5)
+	l.wants("user:alice", map[int]string{1: "acked", 2: "expired", 3: "acked", 4: "expired", 5: "acked"})
+	alice.End(0)
+}
+
+// expiring publishes a message whose ttl is about to be over.
+func (l *lane) expiring(at int, to string) {
+	target, err := domain.ParseTarget(to)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	m := &domain.Message{ID: fmt.Sprint("m", at), To: []domain.Target{target}, Data: []byte("1"), ContentType: domain.JSON, Receipt: true, TTL: time.Second}
+	l.bus.streams[system("chat")].Step(&domain.Entry{Position: position(at), Time: time.Now()}, m)
+}
+
+// Between the end of a session and the moment in which its mark is told nothing is forgotten.
+func TestEndedSessionsAreKnownUntilTheirMarksAreTold(t *testing.T) {
+	l := newLane(t)
+	alice := l.begin("alice", "&rooms=chat/lobby")
+	l.send(1, "user:alice", true, false)
+	l.send(2, "user:alice", true, false)
+	alice.write()
+	alice.ack(1)
+	l.marks()
+	alice.Leave()
+	l.wants("user:alice", map[int]string{1: "acked", 2: "written", 3: ""})
+	alice.End(0)
+	l.wants("user:alice", map[int]string{1: "acked", 2: "written", 3: ""})
+	l.wants("*", map[int]string{1: "acked"})
+	l.wants("session:"+alice.ID, map[int]string{2: "written"})
+	l.wants("user:bob", map[int]string{1: ""})
+	l.wants("room:lobby", map[int]string{1: ""})
+	if got := l.marks(); len(got) != 1 || got[0].Ended == 0 {
+		t.Errorf("told %+v", got)
+	}
+	l.wants("user:alice", map[int]string{1: ""})
 }

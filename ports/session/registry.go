@@ -78,6 +78,7 @@ func New(hub *stream.Hub, auth Authenticator, cfg Config, log *slog.Logger) (*Re
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
+	controlled := cfg.Control != nil
 	cfg = cfg.withDefaults()
 	origins, err := parseOrigins(cfg.Origins)
 	if err != nil {
@@ -88,8 +89,8 @@ func New(hub *stream.Hub, auth Authenticator, cfg Config, log *slog.Logger) (*Re
 		counters: newCounters(), failures: newFailures(cfg.FailureRate, tokenTurns),
 		logins:   newFailures(cfg.FailureRate, loginTurns),
 		watchers: newWatchers(cfg.Control, cfg.Members),
-		past:     endedSessions{most: cfg.Ended},
-		users:    make(map[string]*user), ended: make(chan struct{}),
+		past:     endedSessions{most: cfg.Ended}, receipts: receiptList{off: !controlled},
+		users: make(map[string]*user), ended: make(chan struct{}),
 		rebalancings: make(chan rebalancing, 1),
 	}
 	reg.SetIdentity(Identity{Tokens: auth, QueryToken: cfg.QueryToken, Login: cfg.Login})

@@ -171,7 +171,7 @@ func (s *Session) detach(a *Attachment) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.past = append(s.past[:len(s.past):len(s.past)], endedPart{a.System(), past, s.registry.now()})
+	s.past = append(s.past[:len(s.past):len(s.past)], endedPart{a.System(), past, a.acked(), s.registry.now()})
 }
 
 // End leaves, and releases the session's reservation. It must be called once for each

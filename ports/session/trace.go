@@ -46,7 +46,7 @@ func (reg *Registry) Trace(q trace.Question) (a trace.Answer, err error) {
 	if n := len(sought); n > 0 {
 		most = min(maxTold/n, trace.MaxSessions)
 	}
-	for _, one := range sought {
+	for i, one := range sought {
 		p := s.Locate(one)
 		seen := trace.Seen{
 			Cursor: p.Here().String(), State: p.State, Reason: string(p.Reason),
@@ -54,7 +54,7 @@ func (reg *Registry) Trace(q trace.Question) (a trace.Answer, err error) {
 		}
 		if q.User != "" {
 			var more bool
-			seen.Of, a.Ended, more = reg.toldTo(q.User, s, p, most)
+			seen.Of, a.Ended, more = reg.toldTo(q.User, s, p, q.Places[i].Receipt, most)
 			a.More = a.More || more
 		}
 		a.Places = append(a.Places, seen)
@@ -111,19 +111,19 @@ func readCursor(text string) (domain.Cursor, error) {
 }
 
 // toldTo returns what became of a message for the sessions of a user, newest first: those that
-// are there, and those that have ended.
+// are there, and those that have ended. Wanted says that the message wants a receipt.
 func (reg *Registry) toldTo(
-	user string, s *stream.Stream, p *stream.Place, most int,
+	user string, s *stream.Stream, p *stream.Place, wanted bool, most int,
 ) (all []trace.Told, since time.Time, more bool) {
 	live := reg.ofUser(user)
 	ended, since, more := reg.past.of(user, most)
 	for _, one := range live {
-		if t, is := one.told(s, p); is {
+		if t, is := one.told(s, p, wanted); is {
 			all = append(all, t)
 		}
 	}
 	for i := range ended {
-		if t, is := ended[i].told(s, p); is {
+		if t, is := ended[i].told(s, p, wanted); is {
 			all = append(all, t)
 		}
 	}
@@ -135,18 +135,19 @@ func (reg *Registry) toldTo(
 }
 
 // told says what became of a message for the session; false if it has no part in the system.
-func (s *Session) told(of *stream.Stream, p *stream.Place) (t trace.Told, is bool) {
+func (s *Session) told(of *stream.Stream, p *stream.Place, wanted bool) (t trace.Told, is bool) {
 	t = trace.Told{Session: s.ID, Connected: connectedAt(s.ID), Address: addressText(s.from)}
 	var past stream.Past
+	var acked domain.Location
 	if a := s.Find(of.System()); a != nil {
-		past = a.stream.Past()
+		acked, past = a.acked(), a.stream.Past()
 	}
 	if past.IsZero() { // it has lost the system, or is just leaving
 		s.mu.Lock()
 		parts := s.past
 		s.mu.Unlock()
 		e := endedSession{id: s.ID, from: s.from, parts: parts, conn: s.conn}
-		t, is = e.told(of, p)
+		t, is = e.told(of, p, wanted)
 		t.Ended = time.Time{}
 		return t, is
 	}
@@ -154,13 +155,13 @@ func (s *Session) told(of *stream.Stream, p *stream.Place) (t trace.Told, is boo
 	if t.Reason = string(reason); fate == trace.Offered && !isUnwritten(s.conn, of.System(), p) {
 		fate = trace.Written
 	}
-	t.Fate = fate
+	t.Fate = fateAcked(fate, wanted, acked, p)
 	return t, true
 }
 
 // told says what became of a message for a session that has ended; false if it had no part in
 // the system.
-func (s *endedSession) told(of *stream.Stream, p *stream.Place) (t trace.Told, is bool) {
+func (s *endedSession) told(of *stream.Stream, p *stream.Place, wanted bool) (t trace.Told, is bool) {
 	for i := range s.parts {
 		part := &s.parts[i]
 		if part.system != of.System() || part.past.IsZero() {
@@ -174,10 +175,21 @@ func (s *endedSession) told(of *stream.Stream, p *stream.Place) (t trace.Told, i
 		if t.Reason = string(reason); fate == trace.Written && s.conn != nil && isUnwritten(s.conn, part.system, p) {
 			fate = trace.Offered
 		}
-		t.Fate = fate
+		t.Fate = fateAcked(fate, wanted, part.acked, p)
 		return t, true
 	}
 	return t, false
+}
+
+// fateAcked returns the fate of a message that a session was offered, if the client has
+// acknowledged what wants receipts up to a location.
+func fateAcked(fate trace.Fate, wanted bool, acked domain.Location, p *stream.Place) trace.Fate {
+	at := p.Here()
+	if wanted && (fate == trace.Offered || fate == trace.Written) &&
+		at.Log == acked.Log && at.Position <= acked.Position {
+		return trace.Acked
+	}
+	return fate
 }
 
 // isUnwritten reports whether a message that a session was offered waits to be written. Of

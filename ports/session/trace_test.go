@@ -189,3 +189,43 @@ func heap() int64 {
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc)
 }
+
+// An acknowledgement is for what wants one, and in the session that it came in.
+func TestTraceSaysWhatWasAcknowledged(t *testing.T) {
+	l := newLane(t)
+	alice, phone := l.begin("alice", ""), l.begin("alice", "")
+	for n := 1; n <= 3; n++ {
+		l.send(n, "user:alice", n != 2, false)
+	}
+	alice.write()
+	phone.write()
+	alice.ack(2)
+	check := func(want ...string) {
+		t.Helper()
+		for i, want := range want {
+			a, err := l.registry.Trace(trace.Question{System: "chat", ID: fmt.Sprint("m", i+1), User: "alice", Places: []trace.Place{
+				{Cursor: cursorOf(i + 1).String(), To: []string{"user:alice"}, Receipt: i != 1},
+			}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := ""
+			for _, told := range a.Places[0].Of {
+				if told.Session == alice.ID {
+					got += string(told.Fate)
+				} else if told.Fate != trace.Written {
+					t.Errorf("message %d on the phone: %s", i+1, told.Fate)
+				}
+			}
+			if got != want {
+				t.Errorf("message %d: %s, want %s", i+1, got, want)
+			}
+		}
+	}
+	check("acked", "written", "written")
+	alice.ack(9)
+	check("acked", "written", "acked")
+	alice.End(1000)
+	check("acked", "written", "acked")
+	phone.End(1000)
+}

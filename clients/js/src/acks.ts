@@ -19,9 +19,11 @@ export interface Handling {
  */
 export class Acks {
   readonly #link: Link;
-  readonly #waiting = new Map<string, Handling[]>(); // by system; those of one that has failed stay
+  readonly #waiting = new Map<string, Handling[]>(); // by system
   readonly #ready = new Map<string, string>(); // cursors, by system
-  #size = 0;
+  readonly #stuck = new Set<string>(); // systems of which nothing that comes now is acknowledged
+  /** How many messages wait for their handlers. */
+  size = 0;
   #timer?: ReturnType<typeof setTimeout>;
   #sentAt = 0;
 
@@ -33,14 +35,18 @@ export class Acks {
   add({ system }: Message, handling: Handling): void {
     let all = this.#waiting.get(system);
     if (!all) this.#waiting.set(system, (all = []));
-    if (this.#size++ < most) all.push(handling);
-    else all.push({ cursor: "", done: false }), this.#size = Infinity;
+    if (this.#stuck.has(system)) return;
+    if (this.size === most) this.#stuck.add(system);
+    else all.push(handling), this.size++;
   }
 
   /** Acknowledges what has been handled since. */
   look(): void {
     for (const [system, all] of this.#waiting) {
-      for (; all[0]?.done; this.#size--) this.#ready.set(system, all.shift()!.cursor);
+      for (; all[0]?.done; this.size--) this.#ready.set(system, all.shift()!.cursor);
+      if (all[0]?.done !== false) continue;
+      this.#stuck.add(system); // it has failed, and whatever comes after it waits for ever
+      this.size -= all.splice(0).length;
     }
     if (this.#ready.size) this.#timer ??= setTimeout(() => this.flush(), Math.max(0, this.#sentAt + every - Date.now()));
   }

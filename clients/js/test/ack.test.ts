@@ -1,6 +1,9 @@
 // Messages that want a receipt are acknowledged once their handlers have done their work.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { Acks } from "../src/acks.ts";
+import type { Message } from "../src/events.ts";
+import type { Link } from "../src/link.ts";
 import { hello, message, type Peer } from "./fake.ts";
 import { fake, luck, until, Watched } from "./kit.ts";
 
@@ -87,4 +90,28 @@ test("a client that is closed has acknowledged what was handled before", async t
   await until("the message", () => w.ids.length === 2);
   w.client.close();
   await acked(() => node.sockets[0], "c2");
+});
+
+test("messages that cannot be acknowledged any more are not remembered", () => {
+  const said: string[] = [];
+  const acks = new Acks({ send: (text: string) => said.push(text) } as unknown as Link);
+  const add = (system: string, i: number, done?: boolean) => {
+    const handling = { cursor: `c${i}`, done };
+    acks.add({ system } as Message, handling);
+    return handling;
+  };
+  add("orders", 1, false);
+  acks.look();
+  for (let i = 0; i < 20_000; i++) add("orders", i, true);
+  acks.look();
+  assert.equal(acks.size, 0);
+  const all = Array.from({ length: 20_000 }, (_, i) => add("chat", i));
+  assert.equal(acks.size, 10_000);
+  for (const handling of all) handling.done = true;
+  acks.look();
+  add("chat", 20_000, true); // what came before it and was not remembered may have failed
+  acks.look();
+  acks.flush();
+  acks.end();
+  assert.deepEqual(said, ['{"op":"ack","system":"chat","cursor":"c9999"}']);
 });

@@ -24,6 +24,35 @@ test("receives for the user, rooms and everyone, in order, by system", async t =
   assert.equal(w.events.message.length, 3);
 });
 
+test("the publisher learns what the handlers have dealt with, and nothing else", async t => {
+  const w = new Watched(t, node.url + "/?user=rosa");
+  let reject = (_: Error) => {};
+  w.client.on("message", m => m.data === "hard" ? new Promise<void>((_, no) => (reject = no)) : undefined);
+  await w.open();
+  const publish = async (data: string, wait: string) => {
+    const response = await fetch(`${node.url}/v1/systems/orders/messages?wait=${wait}`, {
+      method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ to: "user:rosa", data }),
+    });
+    assert.equal(response.status, 200);
+    return (await response.json()) as { id: string; receipts: { state: string }[] };
+  };
+  assert.equal((await publish("easy", "acked:30s")).receipts[0]!.state, "acked");
+  const hard = await publish("hard", "written:30s");
+  await until("the message", () => w.ids.includes(hard.id));
+  reject(new Error("too hard"));
+  await until("the error", () => w.events.error.length);
+  const last = await publish("easy", "written:30s"); // an acknowledgement would be for both
+  await until("the message", () => w.ids.includes(last.id));
+  w.client.close();
+  for (const id of [hard.id, last.id]) {
+    await until("the end of the session", async () => {
+      const report = await fetch(`${node.url}/v1/systems/orders/messages/${id}/receipts`).then(r => r.json());
+      assert.notEqual(report.receipts[0].state, "acked");
+      return report.receipts[0].sessions[0]?.ended;
+    });
+  }
+});
+
 test("resumes after a cut, and on another client with its cursors", async t => {
   const first = await new Watched(t, node.url + "/?user=carol").open();
   await node.publish("orders", { to: "user:carol", data: 1 });

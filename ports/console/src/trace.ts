@@ -73,7 +73,7 @@ const states: Record<string, Meaning> = {
 
 /** What the fates of a message for a session mean. */
 export const fates: Record<string, Meaning> = {
-  acked: ["good", "the client has shown a later cursor"],
+  acked: ["good", "the client has acknowledged it, or shown a later cursor"],
   written: ["good", "written to the connection"],
   offered: ["warn", "waits in the outbox"],
   behind: ["warn", "comes when the outbox has room"],

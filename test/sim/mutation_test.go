@@ -94,7 +94,7 @@ var mutations = []mutation{
 	{"fingerprint of the record behind", "domain/history/history.go",
 		"h.fingerprints.add(p.ID, h.Next())", "h.fingerprints.add(p.ID, h.Next()+1)", calm},
 	{"full outbox forgotten", "domain/stream/fill.go",
-		"	if !a.out.Offer(f) {\n		return false\n	}\n	if a.page == nil {\n		a.stream.stats.Offered++", "	a.out.Offer(f)\n	if a.page == nil {\n		a.stream.stats.Offered++", logged},
+		"	case !a.out.Offer(f):\n		return false\n	}\n	if a.page == nil {\n		a.stream.stats.Offered++", "	default:\n		a.out.Offer(f)\n	}\n	if a.page == nil {\n		a.stream.stats.Offered++", logged},
 	{"what stands behind the mark's copy left out", "adapters/migrate/subscription.go",
 		"return append(rest, batch[i+1:]...), true", "return rest, true", moving},
 	{"publish confirmed before its place is known", "adapters/migrate/publish.go",

@@ -115,6 +115,9 @@ func (r *Reader) begin(
 	ctx context.Context, s *stream.Stream, asker stream.Asker, part *stream.Part,
 ) (start stream.Start, next domain.Cursor, err error) {
 	start = s.Newest(part.Targets, part.Before, part.Most)
+	if !start.End.IsZero() {
+		part.Before = start.End
+	}
 	switch {
 	case start.At.IsZero():
 		return start, next, fmt.Errorf("system %s: this node has not come to that cursor yet: %w",

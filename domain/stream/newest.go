@@ -28,6 +28,9 @@ type Start struct {
 	// Lookup reports that Older is in another log than the present one, and that nobody
 	// knows where that is in this one.
 	Lookup bool
+	// End is where the search began if that was said by a cursor of another log than the
+	// present one: the first entry that does not count. Else it is zero.
+	End domain.Cursor
 }
 
 // Newest says after which cursor the `most` newest messages come that are for one of the
@@ -39,7 +42,7 @@ func (s *Stream) Newest(targets []domain.Target, before domain.Cursor, most int)
 	if !s.bus.confirmed {
 		return Start{}
 	}
-	now, end := s.cfg.Now(), s.history.Next()
+	now, end, from := s.cfg.Now(), s.history.Next(), domain.Cursor{}
 	if !before.IsZero() {
 		switch answer := s.history.Find(before, s.cfg.Now); {
 		case answer.Kind == history.Ahead:
@@ -52,14 +55,15 @@ func (s *Stream) Newest(targets []domain.Target, before domain.Cursor, most int)
 			return Start{At: answer.Cursor, Reason: answer.Reason}
 		default:
 			end = s.entryAt(before, answer.Next)
+			from = s.placeIn(before, end)
 		}
 	}
 	first, count := s.history.Newest(targets, end, most, now)
 	if count == most {
-		return Start{At: s.history.Before(first).Cursor, Count: count, Whole: true}
+		return Start{At: s.history.Before(first).Cursor, Count: count, Whole: true, End: from}
 	}
 	start := s.before(first)
-	start.Count = count
+	start.Count, start.End = count, from
 	return start
 }
 
@@ -89,6 +93,19 @@ func (s *Stream) entryAt(c domain.Cursor, next uint64) uint64 {
 		return next - 1
 	}
 	return next
+}
+
+// placeIn returns the cursor of entry n if that is in another log than c, which is at or
+// before the entry; else zero.
+func (s *Stream) placeIn(c domain.Cursor, n uint64) (at domain.Cursor) {
+	if n >= s.history.Next() {
+		return at
+	}
+	e := s.history.At(n)
+	if p := e.Point(); p.Log != c.Log {
+		return p.Clone().Cursor
+	}
+	return at
 }
 
 // before returns a Start at entry n, which is the first one that can be resumed before.

@@ -138,11 +138,15 @@ func (p *Page) crossGap() {
 	}
 }
 
-// isBeyond reports whether a cursor is at or after the one that the page ends before.
+// isBeyond reports whether a cursor is at or after the one that the page ends before. Within
+// a log the positions say so, as an id may have been used before. In another one it has to
+// be the very message.
 func (p *Page) isBeyond(at domain.Cursor) bool {
 	end := &p.part.Before
-	return end.Log == at.Log && end.Log != 0 && at.Position >= end.Position ||
-		end.ID != 0 && at.ID == end.ID
+	if end.Log == at.Log {
+		return end.Log != 0 && at.Position >= end.Position
+	}
+	return end.ID != 0 && at.ID == end.ID
 }
 
 // Message is part of [Encoder].

@@ -114,6 +114,22 @@ func TestAPageHasWhatASessionWouldHaveBeenTold(t *testing.T) {
 	}
 }
 
+// An id stands for another message after longer than ids are remembered. A page before the
+// later one goes past the earlier one.
+func TestAPageEndsAtAPlaceAndNotAtAnID(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	f := begun(t, stream.Config{HasLog: true, DedupeAge: time.Minute, Age: 2 * time.Hour, Now: func() time.Time { return now }})
+	f.record(pos(1), now, message("again", "a", "*"))
+	f.record(pos(2), now, message("other", "b", "*"))
+	now = now.Add(time.Hour)
+	f.record(pos(3), now, message("again", "c", "*"))
+	before := domain.Cursor{Log: logA, Position: pos(3), ID: domain.HashID("again")}
+	got := f.page(stream.Part{After: f.cursorAt(0), Before: before, Most: 9, Bytes: 1000, Newest: true})
+	if diff := cmp.Diff([]string{"a [*]", "b [*]"}, texts(got.Messages)); diff != "" || !got.Whole {
+		t.Errorf("%+v (-want +got):\n%s", got, diff)
+	}
+}
+
 func TestAPageSaysWhichGapsLieInIt(t *testing.T) {
 	f := begun(t, stream.Config{HasLog: true})
 	f.deliver(1, "a", "*")

@@ -3,7 +3,6 @@ package seam_test
 import (
 	"bufio"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
@@ -67,14 +66,14 @@ func bundle(t *testing.T, name, platform, folder string) (program string) {
 	return program
 }
 
-// loadInNode loads the page in Node, count times or as often as it can in a time.
-func (w *world) loadInNode(t *testing.T, program string, count int, most time.Duration) (all []load) {
+// loadInNode loads the page in Node, count times.
+func (w *world) loadInNode(t *testing.T, program string, count int) (all []load) {
 	t.Helper()
 	node, err := exec.LookPath("node")
 	if err != nil {
 		t.Skip("node is not installed: run `make tools`")
 	}
-	cmd := exec.CommandContext(t.Context(), node, program, w.URL, strconv.Itoa(count), fmt.Sprint(most.Seconds()), "8")
+	cmd := exec.CommandContext(t.Context(), node, program, w.URL, strconv.Itoa(count), "8")
 	cmd.Stderr = t.Output()
 	out, err := cmd.StdoutPipe()
 	if err != nil {

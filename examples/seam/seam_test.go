@@ -31,14 +31,13 @@ type load struct {
 	Error string // why it could not be loaded
 }
 
-// TestPagesMissNothing loads the page 1,000 times while the state changes, or as often as a
-// slow machine can in three quarters of a minute.
+// TestPagesMissNothing loads the page 1,000 times while the state changes.
 func TestPagesMissNothing(t *testing.T) {
 	w := newWorld(t)
 	script := bundle(t, "node.mjs", "node", seamless(t, "", ""))
 	from, began := w.changes.Load(), time.Now()
-	all := w.loadInNode(t, script, 1000, 45*time.Second)
-	wrong, gaps := judge(t, all, 20)
+	all := w.loadInNode(t, script, 1000)
+	wrong, gaps := judge(t, all, 1000)
 	rate := float64(w.changes.Load()-from) / time.Since(began).Seconds()
 	t.Logf("%d loads in %v, while %.0f changes a second were made", len(all), time.Since(began).Round(time.Second), rate)
 	if wrong > 0 {
@@ -54,10 +53,10 @@ func TestPagesMissNothing(t *testing.T) {
 func TestWithoutTheSeamPagesMissChanges(t *testing.T) {
 	w := newWorld(t)
 	script := bundle(t, "node.mjs", "node", seamless(t, `systems: ["board"], from: { board: cursor }`, `systems: ["board"]`))
-	wrong, _ := judge(t, w.loadInNode(t, script, 10, patience), 10)
+	wrong, _ := judge(t, w.loadInNode(t, script, 10), 10)
 	t.Logf("%d of 10 pages had not the state of the service", wrong)
-	if wrong == 0 {
-		t.Error("all pages had the state of the service without the seam: the test proves nothing")
+	if wrong < 10 { // slowly makes sure of each of them
+		t.Errorf("%d pages had the state of the service without the seam: the test proves nothing", 10-wrong)
 	}
 }
 
@@ -85,11 +84,11 @@ func TestInABrowser(t *testing.T) {
 }
 
 // judge returns how many of the pages were wrong, and how many were told a gap. Every load
-// must have come to its end, and there must be some number of them.
-func judge(t *testing.T, all []load, least int) (wrong, gaps int) {
+// must have come to its end, and there must be as many as are wanted.
+func judge(t *testing.T, all []load, want int) (wrong, gaps int) {
 	t.Helper()
-	if len(all) < least {
-		t.Errorf("%d loads have come to an end; want %d at least", len(all), least)
+	if len(all) != want {
+		t.Errorf("%d loads have come to an end; want %d", len(all), want)
 	}
 	for _, l := range all {
 		switch {

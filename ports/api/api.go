@@ -58,6 +58,7 @@ type API struct {
 	openapi   []byte
 	docs      page
 	bodies    *budget
+	pages     *budget // of histories, until they are written
 	lives     *lives
 
 	watches      atomic.Int64 // requests that watch now
@@ -76,6 +77,7 @@ func New(p Publisher, keys Authorizer, node Node, cfg Config) (*API, error) {
 		lives: newLives(),
 	}
 	a.bodies = newBudget(a.cfg.Bodies, a.cfg.BodiesPerKey)
+	a.pages = newBudget(answerBytes, answerBytesEach)
 	return a, a.describe()
 }
 

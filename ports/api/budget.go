@@ -5,9 +5,10 @@ import (
 	"sync"
 )
 
-// A budget bounds the memory that bodies of requests take, for all publishers together
-// and for each API key. What counts is memory that was allocated for bytes that have
-// come, not what a request announces. It is safe for concurrent use.
+// A budget bounds the memory that bodies of requests take, for all publishers together and
+// for each API key; or that pages of histories take, likewise for askers. What counts is
+// memory that was allocated for bytes that have come, not what a request announces. It is
+// safe for concurrent use.
 type budget struct {
 	all, each int64 // most bytes, of all API keys and of one
 

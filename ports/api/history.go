@@ -44,6 +44,10 @@ const (
 	cursorPath = "/v1/systems/{system}/cursor"
 	// pageBytes bounds the messages of a page, unless it has only one.
 	pageBytes = 1 << 20
+	// answerBytes bounds the messages of all pages that are read or written, and
+	// answerBytesEach those of one asker: clients may be slow to read.
+	answerBytes     = 128 << 20
+	answerBytesEach = 8 << 20
 	// pageTargets bounds how many targets a page is for.
 	pageTargets = 100
 )
@@ -239,14 +243,39 @@ func (a *API) messages(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	part.Encoder = a.cfg.Encoder
+	room := a.pages.claim(v.asker.User + "\x00" + v.asker.Address)
+	defer room.release()
+	if p := room.more(pageBytes); p != nil {
+		a.decline(w, tooManyPages(p))
+		return
+	}
 	a.suspendAnswer(w, r)
 	x, err := a.cfg.History.Page(r.Context(), v.system, v.asker, part)
 	if err != nil {
 		a.decline(w, a.unread(v.system, err))
 		return
 	}
+	size := int64(0)
+	for _, m := range x.Messages {
+		size += int64(len(m))
+	}
+	room.less(max(0, pageBytes-size)) // more than that has one message, which MessageBytes bounds
 	a.writePage(w, v.system, x)
 }
+
+// tooManyPages returns the answer to an asker for whose page a budget has no room.
+func tooManyPages(p *Problem) *Problem {
+	if p.Status == http.StatusTooManyRequests {
+		return problem(p.Status, greedy)
+	}
+	return problem(p.Status, busy)
+}
+
+// What askers are told of whom, or for all of whom, too much is read.
+const (
+	greedy = "too much is read for you: ask again later, and for fewer pages at a time"
+	busy   = "this node has too much to do: ask again later"
+)
 
 // part returns what of the history is wanted.
 func (v *viewing) part() (part stream.Part, _ *Problem) {
@@ -302,10 +331,9 @@ func (a *API) unread(system domain.System, err error) *Problem {
 	case errors.Is(err, domain.ErrNotServed):
 		return notServed(system)
 	case a.cfg.Greedy != nil && a.cfg.Greedy(err):
-		return problem(http.StatusTooManyRequests,
-			"too much is read for you: ask again later, and for fewer pages at a time")
+		return problem(http.StatusTooManyRequests, greedy)
 	case errors.Is(err, domain.ErrLimit):
-		return problem(http.StatusServiceUnavailable, "this node has too much to do: ask again later")
+		return problem(http.StatusServiceUnavailable, busy)
 	case errors.Is(err, domain.ErrClosed):
 		return problem(http.StatusServiceUnavailable, "this node is shutting down: ask another one")
 	case errors.Is(err, domain.ErrBusDown), errors.Is(err, context.Canceled),

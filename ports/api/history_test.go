@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -266,6 +267,50 @@ func TestPagesOfAllowedOriginsReadHistories(t *testing.T) {
 	if w.Code != 405 || w.Header().Get("Allow") != "GET, HEAD, OPTIONS, POST" {
 		t.Errorf("%d %v", w.Code, w.Header())
 	}
+}
+
+// Pages that clients are slow to read take memory, so one asker has room for a few of them.
+func TestPagesThatAreNotReadAreBounded(t *testing.T) {
+	p := &past{page: stream.Excerpt{Messages: [][]byte{bytes.Repeat([]byte{'1'}, 1<<20)}}}
+	h := remembering(t, p, strictKeys{}, &guests{})
+	read := make(chan struct{})
+	begun, ended := make(chan struct{}), make(chan struct{})
+	const room = 8
+	for range room {
+		go func() {
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v1/systems/orders/messages", nil)
+			r.Header.Set("Authorization", "Bearer user=alice")
+			h.ServeHTTP(&slowReader{httptest.NewRecorder(), begun, read}, r)
+			ended <- struct{}{}
+		}()
+		<-begun
+	}
+	if w := lookUp(h, "orders/messages", "user=alice"); w.Code != http.StatusTooManyRequests {
+		t.Errorf("one more: %d", w.Code)
+	}
+	if w := lookUp(h, "orders/messages", "user=bob"); w.Code != http.StatusOK {
+		t.Errorf("for somebody else: %d", w.Code)
+	}
+	close(read)
+	for range room {
+		<-ended
+	}
+	if w := lookUp(h, "orders/messages", "user=alice"); w.Code != http.StatusOK {
+		t.Errorf("after they were read: %d", w.Code)
+	}
+}
+
+// slowReader reads nothing before read is closed.
+type slowReader struct {
+	*httptest.ResponseRecorder
+	begun chan<- struct{}
+	read  <-chan struct{}
+}
+
+func (r *slowReader) Write(b []byte) (int, error) {
+	r.begun <- struct{}{}
+	<-r.read
+	return len(b), nil
 }
 
 func TestTheRoutesOfHistoriesAreDescribed(t *testing.T) {

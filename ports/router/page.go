@@ -115,6 +115,9 @@ func (r *Reader) begin(
 	ctx context.Context, s *stream.Stream, asker stream.Asker, part *stream.Part,
 ) (start stream.Start, next domain.Cursor, err error) {
 	start = s.Newest(part.Targets, part.Before, part.Most)
+	if !start.End.IsZero() {
+		part.Before = start.End
+	}
 	switch {
 	case start.At.IsZero():
 		return start, next, fmt.Errorf("system %s: this node has not come to that cursor yet: %w",
@@ -141,7 +144,7 @@ func (r *Reader) begin(
 	return older, next, nil
 }
 
-// locate looks up where a cursor of another log is in the present one.
+// locate looks up where a cursor of another log is in the present one, when it is its turn.
 func (r *Reader) locate(
 	ctx context.Context, s *stream.Stream, asker stream.Asker, part *stream.Part,
 ) (stream.Start, error) {
@@ -149,11 +152,17 @@ func (r *Reader) locate(
 	if r.router.cfg.Replayer == nil {
 		return unknown, nil
 	}
+	q := &search{r: r, ctx: ctx, stream: s, asker: asker}
+	leave, err := q.enter()
+	if err != nil {
+		return unknown, readError(s.System(), err)
+	}
+	defer leave()
 	wanted := []domain.Location{{Log: part.Before.Log, Position: part.Before.Position}}
 	topic := r.router.topics.Topic(s.System())
-	found, looked, err := r.router.cfg.Replayer.Locate(
+	var found []domain.Location
+	found, q.read, err = r.router.cfg.Replayer.Locate(
 		ctx, topic, wanted, part.Before.Time.Add(-time.Minute), r.cfg.MaxScan)
-	s.Reads().Charge(asker, looked)
 	switch {
 	case err != nil:
 		return unknown, readError(s.System(), err)

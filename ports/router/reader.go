@@ -106,7 +106,8 @@ func notConfirmed(system domain.System) error {
 
 // Newest returns the cursor after which what a session wants to have had comes, for its
 // targets. The reason is "" if all of it comes, and otherwise says why some of it does
-// not, or may not. It waits at most [ReaderConfig].SearchTimeout.
+// not, or may not. It waits at most [ReaderConfig].SearchTimeout. For an asker who has too
+// much read it looks at the window alone.
 func (r *Reader) Newest(
 	ctx context.Context, s *stream.Stream, asker stream.Asker, targets []domain.Target, last stream.Last,
 ) (domain.Cursor, domain.GapReason) {
@@ -127,6 +128,8 @@ func (r *Reader) Newest(
 		return start.At, ""
 	case start.Older.IsZero():
 		return start.At, start.Reason
+	case s.Reads().Over(asker):
+		return start.At, domain.TooFar
 	}
 	q := &search{
 		r: r, ctx: ctx, stream: s, asker: asker, targets: targets,

@@ -372,6 +372,31 @@ func TestTheNewestMessagesAreNotAllThere(t *testing.T) {
 	})
 }
 
+// Whoever has too much read is given what the window has: else a client that comes again and
+// again with last would have the log read each time.
+func TestTheNewestMessagesForOneWhoHasTooMuchRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLibrary(t, 100, router.ReaderConfig{}, nil)
+		lease, err := l.hub.Acquire(t.Context(), "", system(t, "orders"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer lease.Release()
+		mallory := stream.Asker{User: "mallory"}
+		for !lease.Reads().Over(mallory) {
+			lease.Reads().Charge(mallory, stream.DefaultMaxScan)
+		}
+		l.log.pause = time.Hour
+		begun := time.Now()
+		for _, last := range []stream.Last{{Count: 10}, {Age: time.Hour}} {
+			at, why := l.Newest(t.Context(), lease.Stream, mallory, nil, last)
+			if string(at.Position) != "00000095" || why != domain.TooFar || time.Since(begun) > 0 {
+				t.Errorf("%+v: %s %q, after %v", last, at.Position, why, time.Since(begun))
+			}
+		}
+	})
+}
+
 // A cursor of the log that was there before the bus was moved is looked up.
 func TestAPageBeforeACursorOfAnEarlierLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

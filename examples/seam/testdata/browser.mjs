@@ -14,5 +14,5 @@ async function shown() {
 }
 
 const query = new URLSearchParams(location.search);
-await loads(location.origin, Number(query.get("count")), Infinity, 2, tell);
+await loads(location.origin, Number(query.get("count")), 2, tell);
 await tell(await shown().then(items => ({ items }), err => ({ error: String(err) })));

@@ -91,7 +91,7 @@ func (p *publication) flags(f *pflag.FlagSet) {
 	f.StringVar(&p.contentType, "content-type", "",
 		"what the data is; default application/json, and text/plain for --text")
 	f.StringVar(&p.id, "id", "", "tells the message from its repetition; made if not given")
-	f.BoolVar(&p.json, "json", false, "print ids and cursor as a JSON object")
+	f.BoolVar(&p.json, "json", false, "print ids and cursor as a JSON object; with --wait the node's answer")
 	f.BoolVar(&p.receipt, "receipt", false, "ask for receipts: see fanfare receipts")
 	f.StringVar(&p.wait, "wait", "",
 		"wait until each user has it, and print what became of it: acked:2s or written:2s")

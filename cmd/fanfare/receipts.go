@@ -92,7 +92,11 @@ func (a *app) printReport(r *control.ReceiptReport) error {
 			fmt.Fprintf(a.out, "%s: there are more: --after %s\n", printable(t.To), t.Next)
 		}
 	}
-	if !r.Complete {
+	switch {
+	case r.Complete:
+	case len(r.Silent)+len(r.Lost) == 0: // the wait ended before all were asked
+		fmt.Fprintf(a.out, "other sessions may be missing: fanfare receipts lists all\n")
+	default:
 		fmt.Fprintf(a.out, "something may be missing: nodes that did not answer: %s; nodes that died: %s\n",
 			names(r.Silent), names(r.Lost))
 	}
@@ -141,7 +145,7 @@ func (a *app) sendAndWait(ctx context.Context, p publication) error {
 	if err != nil {
 		return err
 	}
-	return a.askReceipts(ctx, remote{node: p.node, key: p.key}, client.Request{
+	return a.askReceipts(ctx, remote{node: p.node, key: p.key, asJSON: p.json}, client.Request{
 		Method: http.MethodPost, Path: []string{"systems", p.system, "messages"},
 		Query: map[string]string{"wait": p.wait}, Body: json.RawMessage(m), Within: within,
 	})

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -47,6 +48,29 @@ func TestReceiptsArePrinted(t *testing.T) {
 		if !strings.HasPrefix(request, want) {
 			t.Errorf("asked %s, want %s", request, want)
 		}
+	}
+}
+
+func TestWaitingPrintsTheAnswerAsJSON(t *testing.T) {
+	asked := make(chan string, 1)
+	url := reporting(t, asked)
+	got := fanfareRun(t, "publish", "--system", "orders", "--to", "user:alice", "--data", "1",
+		"--url", url, "--wait", "acked:2s", "--json")
+	if <-asked; got.code != 0 || !json.Valid([]byte(got.out)) || !strings.Contains(got.out, `"silent":["n3"]`) {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// TestReceiptsThatEndEarlyBlameNoNode has the answer to a wait that ended once enough was known.
+func TestReceiptsThatEndEarlyBlameNoNode(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, `{"id":"m","system":"orders","receipt":true,"complete":false,"receipts":[]}`)
+	}))
+	t.Cleanup(s.Close)
+	got := fanfareRun(t, "publish", "--system", "orders", "--to", "user:alice", "--data", "1",
+		"--url", s.URL, "--wait", "acked:2s")
+	if !strings.Contains(got.out, "other sessions may be missing") || strings.Contains(got.out, "none") {
+		t.Errorf("got %+v", got)
 	}
 }
 

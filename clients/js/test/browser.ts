@@ -1,9 +1,6 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import type { TestContext } from "node:test";
-import { chromium, type Page } from "playwright-core";
+import { after, type TestContext } from "node:test";
+import { chromium, type Browser, type Page } from "playwright-core";
 
 /** Why tests that need a browser are skipped, or false. */
 export const skip = (process.env.FANFARE_SKIP ?? "").split(",").includes("chromium") ? "FANFARE_SKIP says so" : false;
@@ -15,22 +12,26 @@ export interface Look {
   colorScheme?: "light" | "dark";
 }
 
+// The tests of a file share a browser, which takes long to start; a page has a profile of its own.
+let browser: Promise<Browser> | undefined;
+after(async () => (await browser)?.close());
+
 /** Opens a page. What the browser complains of fails the test, except what `expected` matches. */
 export async function browse(t: TestContext, url: string, { width = 1360, height = 900, colorScheme = "light" }: Look, expected: RegExp): Promise<Page> {
-  const profile = mkdtempSync(join(tmpdir(), "fanfare-page-"));
-  const context = await chromium.launchPersistentContext(profile, {
-    executablePath: process.env.CHROMIUM, headless: true, viewport: { width, height }, colorScheme, reducedMotion: "reduce",
-    permissions: ["clipboard-read", "clipboard-write"],
+  browser ??= chromium.launch({
+    executablePath: process.env.CHROMIUM!, headless: true,
     args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
       "--disable-component-update", "--disable-sync"],
+  });
+  const context = await (await browser).newContext({
+    viewport: { width, height }, colorScheme, reducedMotion: "reduce", permissions: ["clipboard-read", "clipboard-write"],
   });
   const complaints: string[] = [];
   t.after(async () => {
     await context.close();
-    rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
     assert.deepEqual(complaints, []);
   });
-  const page = context.pages()[0] ?? (await context.newPage());
+  const page = await context.newPage();
   page.setDefaultTimeout(15_000);
   page.on("pageerror", err => complaints.push(err.message));
   page.on("console", m => {

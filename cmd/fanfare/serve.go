@@ -84,7 +84,7 @@ func (a *app) announce(addr net.Addr) {
     curl -H 'Content-Type: application/json' -d '{"to":"user:alice","data":{"n":1}}' \
       http://%[1]s/v1/systems/orders/messages
 
-  Documentation: http://%[1]s/docs      Stop: Ctrl-C
+  Console: http://%[1]s/console      Documentation: http://%[1]s/docs      Stop: Ctrl-C
 
 `, addr, a.name)
 }

@@ -32,7 +32,7 @@ type Fate string
 
 // The fates of a message for a session.
 const (
-	Acked      Fate = "acked"                // its client has shown a cursor at or after the message
+	Acked      Fate = "acked"                // its client began with a cursor at or after the message
 	Written    Fate = "written"              // it was written to the connection
 	Offered    Fate = "offered"              // it is in the session's outbox
 	Behind     Fate = "behind"               // it comes when there is room in the outbox again

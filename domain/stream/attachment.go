@@ -89,6 +89,14 @@ func (s *Stream) Attach(
 	return a, at, resumed
 }
 
+// BeginsUnseen notes that the client has not shown the cursor after which the session began:
+// so nobody knows what it has had before that.
+func (a *Attachment) BeginsUnseen() {
+	a.stream.mu.Lock()
+	defer a.stream.mu.Unlock()
+	a.cameWith = false
+}
+
 // Fill offers what the session has not been offered yet, until the outbox is
 // full or nothing is left. In the latter case the session is live from then
 // on, and Fill returns true.

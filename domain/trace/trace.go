@@ -32,7 +32,7 @@ type Fate string
 
 // The fates of a message for a session.
 const (
-	Acked      Fate = "acked"                // its client has acknowledged it, or come back with such a cursor
+	Acked      Fate = "acked"                // its client has acknowledged it, or began with such a cursor
 	Written    Fate = "written"              // it was written to the connection
 	Offered    Fate = "offered"              // it is in the session's outbox
 	Behind     Fate = "behind"               // it comes when there is room in the outbox again

@@ -87,12 +87,7 @@ func (reg *Registry) describe(s *Session) control.SessionInfo {
 }
 
 // address returns the client's address as text; "" if it is not known.
-func (s *Session) address() string {
-	if !s.from.IsValid() {
-		return ""
-	}
-	return s.from.String()
-}
+func (s *Session) address() string { return addressText(s.from) }
 
 // describe says how far the session is in a system, and which rooms it hears.
 func (a *Attachment) describe() control.SystemState {

@@ -103,6 +103,9 @@ func (s *Session) attach(ctx context.Context, c *connectRequest) error {
 		}
 		a.beginAtLast(ctx, asker, asked)
 		a.attach(asker, c.Encoder)
+		if asked.wantsLast() {
+			a.stream.BeginsUnseen()
+		}
 		s.systems = append(s.systems, a)
 	}
 	return nil

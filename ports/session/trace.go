@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/fanfarebus/fanfare/domain"
@@ -117,7 +116,7 @@ func (reg *Registry) toldTo(
 ) (all []trace.Told, since time.Time, more bool) {
 	live := reg.ofUser(user)
 	ended, since, more := reg.past.of(user, most)
-	for _, one := range live {
+	for _, one := range withoutEnded(live, ended) {
 		if t, is := one.told(s, p, wanted); is {
 			all = append(all, t)
 		}
@@ -134,9 +133,16 @@ func (reg *Registry) toldTo(
 	return all, since, more
 }
 
+// withoutEnded leaves out sessions that have ended since they were listed.
+func withoutEnded(live []*Session, ended []endedSession) []*Session {
+	return slices.DeleteFunc(live, func(one *Session) bool {
+		return slices.ContainsFunc(ended, func(e endedSession) bool { return e.id == one.ID })
+	})
+}
+
 // told says what became of a message for the session; false if it has no part in the system.
 func (s *Session) told(of *stream.Stream, p *stream.Place, wanted bool) (t trace.Told, is bool) {
-	t = trace.Told{Session: s.ID, Connected: connectedAt(s.ID), Address: addressText(s.from)}
+	t = trace.Told{Session: s.ID, Connected: madeAt(s.ID), Address: addressText(s.from)}
 	var past stream.Past
 	var acked domain.Location
 	if a := s.Find(of.System()); a != nil {
@@ -168,7 +174,7 @@ func (s *endedSession) told(of *stream.Stream, p *stream.Place, wanted bool) (t 
 			continue
 		}
 		t = trace.Told{
-			Session: s.id, Connected: connectedAt(s.id), Ended: part.at, Code: s.code,
+			Session: s.id, Connected: madeAt(s.id), Ended: part.at, Code: s.code,
 			Address: addressText(s.from),
 		}
 		fate, reason := of.Fate(p, &part.past, t.Connected, part.at)
@@ -236,14 +242,4 @@ func readMessageFrame(frame []byte) (system string, c domain.Cursor, known bool)
 	token, _, _ := bytes.Cut(rest, []byte{'"'})
 	c, _ = domain.ParseCursor(string(token))
 	return string(name), c, true
-}
-
-// connectedAt returns the time in a session's id.
-func connectedAt(id string) time.Time {
-	const digits, crockford = 10, "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-	var ms int64
-	for i := range min(digits, len(id)) {
-		ms = ms<<5 | int64(max(0, strings.IndexByte(crockford, id[i])))
-	}
-	return time.UnixMilli(ms).UTC()
 }

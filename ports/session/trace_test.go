@@ -101,6 +101,21 @@ func TestTraceNamesSessionsThatAreThereAndThatHaveEnded(t *testing.T) {
 	}
 }
 
+// Where the last messages begin, the client has not said that it has had those before.
+func TestTraceOfMessagesBeforeTheLastOnes(t *testing.T) {
+	p := newPlane(t, bearers{}, session.Config{History: &shelf{}})
+	p.begin(t, "bob", "systems=chat") // so that the system is open
+	for range 3 {
+		p.bus.deliver("chat", "user:alice")
+	}
+	p.begin(t, "alice", "systems=chat&last=chat:2")
+	p.wantFates(t, "read: not_attached_then", 1, "user:alice")
+	p.wantFates(t, "read: written", 2, "user:alice")
+	p.begin(t, "alice", "systems=chat&resume=chat:"+at(1).String())
+	p.wantFates(t, "read: acked, not_attached_then", 1, "user:alice")
+	p.wantFates(t, "read: written, written", 2, "user:alice")
+}
+
 func TestTraceOfClientsWhoseMessagesDoNotSayWhoTheyAre(t *testing.T) {
 	p := newPlane(t, bearers{}, session.Config{})
 	plain := p.begin(t, "alice", "systems=chat")

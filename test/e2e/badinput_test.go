@@ -61,7 +61,7 @@ func TestBadPublishIsExplained(t *testing.T) {
 		{"key of another system", "orders", good, with("Authorization", "Bearer "+chatKey), 403, ""},
 		{"form", "orders", good, with("Content-Type", "text/plain"), 415, ""},
 		{"compressed", "orders", good, with("Content-Encoding", "gzip"), 415, ""},
-		{"GET", "orders", ``, func(r *http.Request) { r.Method = http.MethodGet }, 405, ""},
+		{"PUT", "orders", ``, func(r *http.Request) { r.Method = http.MethodPut }, 405, ""},
 		{"another path", "orders/too", good, nil, 404, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {

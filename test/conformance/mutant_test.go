@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -142,6 +144,25 @@ func pause(ctx context.Context, d time.Duration) {
 	case <-time.After(d):
 	case <-ctx.Done():
 	}
+}
+
+// apart counts the drivers of the mutation that tells its readers apart.
+var apart atomic.Int64
+
+// sortedByPublisher waits for all that the case of the total order publishes, and gives out
+// what the last publisher has published first.
+func sortedByPublisher(f *mutantFeed, batch []domain.Entry, err error) ([]domain.Entry, error) {
+	const all = 4 * 200
+	for err == nil && len(batch) < all {
+		var more []domain.Entry
+		more, err = f.Feed.Read(context.Background()) // Close ends it
+		batch = append(batch, more...)
+	}
+	if err != nil {
+		return nil, err
+	}
+	slices.SortStableFunc(batch, func(a, b domain.Entry) int { return strings.Compare(string(b.Body[:15]), string(a.Body[:15])) })
+	return replace(batch), nil
 }
 
 // replace gives a batch whose entries were reordered ascending positions again.
